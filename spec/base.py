@@ -1,0 +1,131 @@
+"""What every typed document is made of: frozen models, exact numbers, units with names."""
+
+from __future__ import annotations
+
+import math
+import re
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
+
+from ftc.spec import canonical
+
+__all__ = ["Bytes", "Document", "Effect", "Money", "MoneyText", "Real", "Seconds", "parse_bytes", "parse_duration", "parse_money"]
+
+
+
+class Effect(StrEnum):
+    """What a changed value touches; from it `ftc plan` tells what has to be done again."""
+
+    NUMERICS = "numerics"
+    DATA = "data"
+    EVAL = "eval"
+    RESOURCE = "resource"
+    COSMETIC = "cosmetic"
+
+
+_BYTE_UNITS = {
+    **{"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
+}
+_SECOND_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s?([A-Za-z]{1,3})")
+_MONEY = re.compile(r"(\d{1,12}(?:\.\d{1,4})?)\s?([A-Z]{3})")
+
+
+class Document(BaseModel):
+    """Base of every document: immutable, no unknown keys, no silent conversion.
+
+    The string under a field is its documentation; `ftc.spec.reference` reads it from the source when somebody asks,
+    so that no start-up pays for it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as JSON values, in which numbers that are not integers are decimal strings."""
+        plain = canonical.canonical(self.model_dump(mode="json", by_alias=True))
+        assert isinstance(plain, dict)
+        return plain
+
+    def to_text(self) -> str:
+        """The document as the text of its file."""
+        return canonical.to_text(self.to_json())
+
+    def digest(self) -> str:
+        """sha256 of the document's canonical form."""
+        return canonical.digest(self.to_json())
+
+
+def _real(value: object, info: ValidationInfo) -> object:
+    if info.mode == "json" and isinstance(value, str):  # canonical JSON writes decimals as text
+        return float(value)
+    return float(value) if type(value) is int else value
+
+
+Real = Annotated[float, BeforeValidator(_real), PlainSerializer(canonical.decimal_text, when_used="json")]
+"""A finite float that is a decimal string in canonical JSON and a plain number in a recipe."""
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes in `24GiB`, `512 MiB` or `80GB`.
+
+    Raises:
+        ValueError: The text is no size; the message names the units.
+    """
+    return round(_quantity(text, _BYTE_UNITS, "24GiB"))
+
+
+def parse_duration(text: str) -> int:
+    """Seconds in `2h`, `90 min` or `1.5d`, rounded up.
+
+    Raises:
+        ValueError: The text is no duration; the message names the units.
+    """
+    return math.ceil(_quantity(text, _SECOND_UNITS, "2h"))
+
+
+def parse_money(text: str) -> tuple[float, str]:
+    """Amount and ISO 4217 currency code in `5 USD`.
+
+    Raises:
+        ValueError: The text is no amount of money.
+    """
+    if not (match := _MONEY.fullmatch(text)):
+        raise ValueError("an amount and a currency code are expected, such as `5 USD`")
+    return float(match[1]), match[2]
+
+
+def _quantity(text: str, units: dict[str, int], example: str) -> float:
+    match = _QUANTITY.fullmatch(text)
+    if not match or match[2] not in units:
+        raise ValueError(f"a number and a unit ({', '.join(units)}) are expected, such as `{example}`")
+    return float(match[1]) * units[match[2]]
+
+
+def _from_text(parse: Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+class Money(Document):
+    """An amount of money."""
+
+    amount: Real
+    currency: str
+    """ISO 4217 code."""
+
+
+def _money(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    amount, currency = parse_money(value)
+    return {"amount": amount, "currency": currency}
+
+
+Bytes = Annotated[int, _from_text(parse_bytes)]
+"""A size in bytes; a recipe writes it with a unit."""
+Seconds = Annotated[int, _from_text(parse_duration)]
+"""A duration in seconds; a recipe writes it with a unit."""
+MoneyText = Annotated[Money, BeforeValidator(_money)]
+"""Money; a recipe writes it as `5 USD`."""

@@ -1,0 +1,71 @@
+"""Canonical JSON and digests: the same bytes on every system, locale and hash seed.
+
+Files are UTF-8 with sorted keys, a two-space indent and a final newline; numbers that are not integers are decimal
+strings, so that no two readers can disagree about a float. Digests are sha256 over the RFC 8785 form, which for
+documents without floats is compact JSON with keys sorted by UTF-16 code units.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["canonical", "decimal_text", "digest", "file_digest", "to_bytes", "to_text"]
+
+
+def decimal_text(value: float) -> str:
+    """The shortest decimal text that reads back as the same float; `1e-05` rather than `1e-5`, as Python writes it."""
+    return repr(float(value))
+
+
+def canonical(value: Any) -> Any:
+    """A copy of a JSON value with floats turned into decimal strings and tuples into lists.
+
+    Raises:
+        TypeError: Something in it is no JSON value.
+    """
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return decimal_text(value)
+        case dict():
+            return {str(key): canonical(item) for key, item in value.items()}
+        case list() | tuple():
+            return [canonical(item) for item in value]
+        case _:
+            raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+def to_text(value: Any) -> str:
+    """The form for files: sorted keys, two-space indent, final newline."""
+    return json.dumps(canonical(value), ensure_ascii=False, sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+
+def to_bytes(value: Any) -> bytes:
+    """The form that is digested: RFC 8785 for values without floats."""
+    return _rfc8785(canonical(value)).encode()
+
+
+def digest(value: Any) -> str:
+    """sha256, in hexadecimal, of a JSON value's canonical form."""
+    return hashlib.sha256(to_bytes(value)).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256, in hexadecimal, of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rfc8785(value: Any) -> str:
+    match value:
+        case dict():
+            keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
+            return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{_rfc8785(value[k])}" for k in keys) + "}"
+        case list():
+            return "[" + ",".join(map(_rfc8785, value)) + "]"
+        case _:
+            return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,24 @@
+"""The table of diagnostic codes, one module a stage. A code is never reused once released.
+
+| range | stage                                     | exit code            |
+|-------|-------------------------------------------|----------------------|
+| 0xx   | text: YAML, encoding, size                | 3                    |
+| 1xx   | schema: keys, types, values               | 3                    |
+| 2xx   | rules between fields                      | 3                    |
+| 3xx   | references and data                       | 3                    |
+| 4xx   | budget and policy                         | 4                    |
+| 5xx   | lock, saved plan, integrity               | 2, 5 or 6            |
+| 6xx   | environment and run                       | 1                    |
+"""
+
+from ftc.spec.codes import budget, environment, locking, references, rules, schema, text, tokens
+from ftc.spec.codes._code import Code, Severity
+
+__all__ = ["CODES", "Code", "Severity"]
+
+CODES: dict[str, Code] = {
+    code.id: code
+    for module in (text, schema, rules, references, tokens, budget, locking, environment)
+    for code in module.CODES
+}
+"""Every code by its identifier."""

@@ -1,0 +1,34 @@
+"""Codes 4xx, memory, time, money and policy."""
+
+from ftc.spec.codes._code import Code
+
+CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC401",
+        title="licence is not allowed",
+        cause="The base model's licence is none of those that `model.license.allow` lists, or it states none.",
+        wrong="model: {base: models/private, license: {allow: [apache-2.0]}}",
+        right="model: {base: models/open, license: {allow: [apache-2.0]}}",
+        exit_code=4,
+    ),
+    Code(
+        id="FTC402",
+        title="does not fit in memory",
+        cause="The peak memory of the run is larger than the budget or the device. The help lists changes that fit.",
+        wrong="train: {micro_batch: 64}\nbudget: {vram: 8GiB}",
+        right="train: {micro_batch: 8}\nbudget: {vram: 8GiB}",
+        exit_code=4,
+    ),
+    Code(
+        id="FTC403",
+        title="takes longer than the budget",
+        cause="By earlier runs on this device even the fastest estimate is over `budget.time`.",
+        exit_code=4,
+    ),
+    Code(
+        id="FTC404",
+        title="costs more than the budget",
+        cause="By earlier runs and the given price even the lowest estimate is over `budget.cost`.",
+        exit_code=4,
+    ),
+)

@@ -1,0 +1,82 @@
+"""Codes 5xx, the lock, the saved plan and the integrity of a run."""
+
+from ftc.spec.codes._code import Code
+
+CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC501",
+        title="lock can't be read",
+        cause="The lock file is no JSON, or was written by a release that this one does not know.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC502",
+        title="lock does not match its seal",
+        cause="Each section of the lock carries the digest of its contents. Somebody edited the file by hand, or a "
+        "merge mixed two versions of a section.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC503",
+        title="lock is stale",
+        cause="With `--locked` nothing may differ from the lock. The recipe, a file or a package has changed since it "
+        "was written.",
+        exit_code=2,
+    ),
+    Code(
+        id="FTC510",
+        title="saved plan can't be read",
+        cause="The file is no plan, or was written by a release that this one does not know.",
+        exit_code=5,
+    ),
+    Code(
+        id="FTC511",
+        title="saved plan was edited",
+        cause="A plan carries the digest of its own contents, and they no longer match. A plan is executed exactly as "
+        "it was reviewed or not at all.",
+        exit_code=5,
+    ),
+    Code(
+        id="FTC512",
+        title="saved plan is stale",
+        cause="Something that the plan rests on has changed since it was saved: the recipe, the model, the data, the "
+        "packages or the device.",
+        exit_code=5,
+    ),
+    Code(
+        id="FTC520",
+        title="no such run",
+        cause="No run with this name lies in this project's `runs/` folder.",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC521",
+        title="file differs from the record",
+        cause="A file has other bytes than the run's record says. Somebody changed it, or the disk did.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC522",
+        title="file is missing",
+        cause="A file that the record names is not there, so nothing can be said about it.",
+        exit_code=8,
+    ),
+    Code(
+        id="FTC523",
+        title="record does not match its digest",
+        cause="The record carries the digest of its own contents, and they no longer match.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC524",
+        title="record can't be read",
+        cause="The run's record, or the plan beside it, is no document that this release can read.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC525",
+        title="run is not finished",
+        cause="The run was interrupted or failed; it left no result that could be audited.",
+        exit_code=8,
+    ),
+)

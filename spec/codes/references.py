@@ -1,0 +1,188 @@
+"""Codes 3xx, what the recipe points at: models, data, templates."""
+
+from ftc.spec.codes._code import Code
+
+CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC300",
+        title="unsafe path",
+        cause="Paths in a recipe are relative to the recipe's folder and stay inside the project, links included, so "
+        "that a recipe reads the same everywhere and a stranger's recipe reads nothing else.",
+        wrong="data: {source: {path: /home/me/train.csv}}",
+        right="data: {source: {path: data/train.csv}}",
+    ),
+    Code(
+        id="FTC301",
+        title="model folder not found",
+        cause="`model.base` names a folder that doesn't exist. It is relative to the recipe's folder.",
+        wrong="model: {base: ./models/minilmm}",
+        right="model: {base: ./models/minilm}",
+    ),
+    Code(
+        id="FTC302",
+        title="not a model folder",
+        cause="The folder lacks config.json or weights, so no loader could tell what model it holds.",
+        wrong="model: {base: ./models}",
+        right="model: {base: ./models/minilm}",
+    ),
+    Code(
+        id="FTC303",
+        title="weights in a format that ftc doesn't open",
+        cause="`.bin`, `.pt` and `.ckpt` files are Python pickles, which run code when they are opened; `.gguf` files "
+        "hold quantised weights for inference. ftc opens safetensors alone.",
+        wrong="models/tiny/pytorch_model.bin",
+        right="models/tiny/model.safetensors",
+    ),
+    Code(
+        id="FTC304",
+        title="damaged safetensors file",
+        cause="The header of a weight file contradicts itself or the file's size: the download was cut off, or the "
+        "file is another format under this name.",
+        wrong="model.safetensors, 12 MB of 91 MB",
+        right="model.safetensors, whole",
+    ),
+    Code(
+        id="FTC305",
+        title="weight shard missing or index wrong",
+        cause="model.safetensors.index.json names files that aren't in the model's folder, or tensors that aren't in "
+        "those files.",
+        wrong="model-00001-of-00002.safetensors alone",
+        right="model-00001-of-00002.safetensors and model-00002-of-00002.safetensors",
+    ),
+    Code(
+        id="FTC306",
+        title="no fast tokenizer",
+        cause="The token stream is built from tokenizer.json, which holds the whole tokenizer in one file. The model "
+        "has none, or only the files of a slow tokenizer.",
+        wrong="models/tiny/spiece.model",
+        right="models/tiny/tokenizer.json",
+    ),
+    Code(
+        id="FTC307",
+        title="tokenizer larger than the embedding",
+        cause="The tokenizer can give ids that have no row in the model's embedding; looking one up would fail, or on "
+        "a GPU stop the process without a clear message.",
+        wrong="a tokenizer with 32001 ids and an embedding of 32000 rows",
+        right="the tokenizer that came with the model",
+    ),
+    Code(
+        id="FTC308",
+        title="unsupported architecture",
+        cause="ftc plans dense text models that are part of transformers: decoders, encoders, and encoder-decoders. "
+        "It can't tell the memory or the adapter targets of others.",
+        wrong="architectures: [LlavaForConditionalGeneration]",
+        right="architectures: [LlamaForCausalLM]",
+    ),
+    Code(
+        id="FTC309",
+        title="impossible model sizes",
+        cause="A size that the plan needs is absent from config.json, or the sizes can't belong together.",
+        wrong="hidden_size: 0",
+        right="hidden_size: 384",
+    ),
+    Code(
+        id="FTC310",
+        title="model asks to run code",
+        cause="A key of the model's configuration makes loaders import or fetch code. ftc never runs code that comes "
+        "with a model, and refuses the key even where a loader would ignore it.",
+        wrong="auto_map: {AutoModel: modeling.MyModel}",
+        right="a model whose architecture is part of transformers",
+    ),
+    Code(
+        id="FTC311",
+        title="model file can't be read",
+        cause="A file of the model is no JSON object, is too large or too deep, or can't be opened.",
+        wrong="config.json that ends in the middle",
+        right="config.json as published",
+    ),
+    Code(
+        id="FTC312",
+        title="adapter instead of a base model",
+        cause="The folder holds adapter_config.json. Loaders would put that adapter, or another base that it names, "
+        "under the training without saying so.",
+        wrong="model: {base: ./runs/sms/adapter}",
+        right="model: {base: ./models/minilm}",
+    ),
+    Code(
+        id="FTC313",
+        title="base model is quantised already",
+        cause="Weights that were stored in 4 or 8 bit by GPTQ, AWQ or bitsandbytes can't be planned or trained "
+        "faithfully; quantising on loading can.",
+        wrong="model: {base: someone/llama-AWQ}",
+        right="model: {base: someone/llama}\nstrategy: {kind: qlora}",
+    ),
+    Code(
+        id="FTC314",
+        title="repository not found on the hub",
+        cause="The hub knows no such repository, or hides it because it is private and no token with access is set.",
+        wrong="model: {base: meta-lama/Llama-3.2-1B}",
+        right="model: {base: meta-llama/Llama-3.2-1B}",
+    ),
+    Code(
+        id="FTC315",
+        title="no access to a gated repository",
+        cause="The owner lets only those in who accepted the terms on the hub, and the token in use hasn't, or none is "
+        "set.",
+        wrong="ftc plan, without a token",
+        right="accept the terms on the model's page, `hf auth login`, then ftc plan",
+    ),
+    Code(
+        id="FTC316",
+        title="revision not found on the hub",
+        cause="The repository has no branch, tag or commit of this name.",
+        wrong="model: {base: org/name, revision: v9}",
+        right="model: {base: org/name, revision: main}",
+    ),
+    Code(
+        id="FTC317",
+        title="hub can't be reached",
+        cause="No connection to the hub, or it answered with an error of its own.",
+        wrong="ftc plan, without a network",
+        right="ftc plan --offline, when the files are in the hub's cache",
+    ),
+    Code(
+        id="FTC318",
+        title="not in the cache, and offline",
+        cause="Offline was asked for, and the hub's cache on this machine lacks files of this repository and revision.",
+        wrong="ftc plan --offline, before the first download",
+        right="ftc plan, once with a network",
+    ),
+    Code(
+        id="FTC319",
+        title="hostile file name in a repository",
+        cause="A file name of the repository would leave the folder that it is downloaded to.",
+        wrong="../../.bashrc",
+        right="config.json",
+    ),
+    Code(
+        id="FTC320",
+        title="file differs from what the hub lists",
+        cause="The bytes on this machine don't have the digest that the hub gives for the file: the download or the "
+        "cache is damaged, or somebody changed it.",
+        wrong="a cached file with one bit changed",
+        right="the file, downloaded again",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC321",
+        title="neither a folder nor a hub id",
+        cause="`model.base` is a folder, or an id on the hub of the form `owner/name`.",
+        wrong="model: {base: 'my model'}",
+        right="model: {base: org/name}",
+    ),
+    Code(
+        id="FTC322",
+        title="weights don't fit the configuration",
+        cause="The input embedding in the weights has another shape than config.json says, so loading would fail or "
+        "leave rows untrained.",
+        wrong="vocab_size: 32001 beside an embedding of 32000 rows",
+        right="config.json and weights of the same model",
+    ),
+    Code(
+        id="FTC323",
+        title="file not found in a repository",
+        cause="The repository exists at this revision, but holds no file of this name.",
+        wrong="data: {source: {hub: org/set, file: trian.csv}}",
+        right="data: {source: {hub: org/set, file: train.csv}}",
+    ),
+)

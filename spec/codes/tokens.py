@@ -1,0 +1,110 @@
+"""Codes 330 to 349, from rows to tokens: templates, answers, stop tokens."""
+
+from ftc.spec.codes._code import Code, Severity
+
+__all__ = ["CODES"]
+
+CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC330",
+        title="nothing to learn from",
+        cause=(
+            "After rendering, tokenizing and cutting, no row has a supervised token: every row was left out for one of"
+            " the reasons shown. Training on it would compute a loss over nothing."
+        ),
+        wrong='{"messages": [{"role": "user", "content": "Hi"}]}',
+        right='{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
+    ),
+    Code(
+        id="FTC331",
+        title="template can't be read",
+        cause="The Jinja source of a chat or prompt template has a syntax error, or names a filter that doesn't exist.",
+        wrong="{% for message in messages %}{{ message.content }}",
+        right="{% for message in messages %}{{ message.content }}{% endfor %}",
+    ),
+    Code(
+        id="FTC332",
+        title="template stopped by the sandbox",
+        cause=(
+            "Templates are programs that come with models and recipes, so they run in a child process with limits on"
+            " memory, time and output, and without access to Python's internals. This one reached a limit or reached"
+            " for what it may not touch."
+        ),
+        wrong="{{ ''.__class__.__mro__ }}",
+        right="{{ text }}",
+    ),
+    Code(
+        id="FTC333",
+        title="unknown name in a template",
+        cause="A prompt template may use the row's columns only. A misspelt column would render as empty text.",
+        wrong="Summarise: {{ txt }}",
+        right="Summarise: {{ text }}",
+    ),
+    Code(
+        id="FTC334",
+        title="no end-of-sequence token",
+        cause="Without a token that ends a completion, the model can't learn to stop, and ftc doesn't invent one.",
+        wrong='{"tokenizer_class": "PreTrainedTokenizerFast"}',
+        right='{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}',
+    ),
+    Code(
+        id="FTC335",
+        title="no chat template",
+        cause="Conversations are written by the chat template of the model, and this model's files hold none.",
+        wrong="task: {kind: chat}\nmodel: {base: models/base}",
+        right="task: {kind: chat}\nmodel: {base: models/instruct}",
+    ),
+    Code(
+        id="FTC336",
+        title="unlisted class",
+        cause="A row's class is not among the classes of the task, so it has no index for the model's head to learn.",
+        wrong="labels: [ham, spam]   # a row says `spm`",
+        right="labels: [ham, spam]   # every row says `ham` or `spam`",
+    ),
+    Code(
+        id="FTC337",
+        title="no stop token after the answer",
+        cause=(
+            "The chat template writes no special token after the assistant's text. The model would not learn where an"
+            " answer ends, and would go on when it generates. ftc reports it rather than add a token that the template"
+            " doesn't write at inference."
+        ),
+        wrong="{{ 'Assistant: ' + message['content'] + '\\n' }}",
+        right="{{ 'Assistant: ' + message['content'] + eos_token + '\\n' }}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC338",
+        title="rows left out",
+        cause="Some rows give no tokens: they are malformed, the template refuses them, or their answer doesn't fit.",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC339",
+        title="text that is not Unicode",
+        cause="Half of a surrogate pair is no character and has no UTF-8 form, so no tokenizer can encode it.",
+        wrong='{"text": "\\ud83d"}',
+        right='{"text": "\\ud83d\\ude00"}',
+    ),
+    Code(
+        id="FTC340",
+        title="prompt and answer share a token",
+        cause=(
+            "The tokenizer makes one token of the prompt's last characters and the answer's first ones, most often a"
+            " space. ftc learns that token and evaluates from the tokens before it, but a server that tokenizes the"
+            " prompt by itself gives the model something that it hasn't seen."
+        ),
+        wrong="prompt: 'Answer: '   # completion: '42'",
+        right="prompt: 'Answer:'   # completion: ' 42'",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC341",
+        title="turns that are not learned from",
+        cause=(
+            "The chat template writes an earlier answer differently once the conversation goes on, for example without"
+            " its reasoning. The model never generates that text after that prompt, so the turn isn't supervised."
+        ),
+        severity=Severity.NOTE,
+    ),
+)

@@ -1,0 +1,95 @@
+"""Where the rows come from, which columns matter, and how they are divided."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from ftc.spec.base import Document, Effect, Real
+
+__all__ = ["Data", "HubSource", "PathSource", "Source", "Split"]
+
+
+class PathSource(Document):
+    """A file beside the recipe."""
+
+    EFFECT: ClassVar[Effect] = Effect.DATA
+
+    path: str = Field(min_length=1)
+    """JSON lines, CSV, TSV, Parquet or Arrow file, relative to the recipe's folder; the suffix tells which."""
+
+
+class HubSource(Document):
+    """A file of a data set on the hub."""
+
+    EFFECT: ClassVar[Effect] = Effect.DATA
+
+    hub: str = Field(min_length=1, pattern=r"^[\w.-]+/[\w.-]+$")
+    """Id of the data set, such as `owner/name`."""
+    file: str = Field(min_length=1)
+    """Path of the file inside the data set."""
+    revision: str | None = Field(None, min_length=1)
+    """Branch, tag or commit. Default: the main branch; the lock keeps the commit that it stood at."""
+
+
+def _kind_of_source(value: object) -> str:
+    if isinstance(value, dict):
+        return "from-hub" if "hub" in value else "from-path"
+    return "from-hub" if isinstance(value, HubSource) else "from-path"
+
+
+Source = Annotated[
+    Annotated[PathSource, Tag("from-path")] | Annotated[HubSource, Tag("from-hub")], Discriminator(_kind_of_source)
+]
+"""A file on disk or on the hub, told apart by the key `path` or `hub`."""
+
+
+def _kind_of_share(value: object) -> str:
+    return "as-source" if isinstance(value, dict | PathSource | HubSource) else "as-share"
+
+
+Share = Annotated[
+    Annotated[Annotated[Real, Field(ge=0, lt=1)], Tag("as-share")] | Annotated[Source, Tag("as-source")],
+    Discriminator(_kind_of_share),
+]
+"""Part of the rows as a ratio, or a file of its own."""
+
+
+class Split(Document):
+    """How rows are divided. Whatever is not validation or test is training data."""
+
+    EFFECT: ClassVar[Effect] = Effect.DATA
+
+    validation: Share = 0.1
+    """Share of the rows, or a file of its own, for choosing the best checkpoint. Default: a tenth; `0` for none."""
+    test: Share = 0.1
+    """Share of the rows, or a file of its own, looked at once, at the very end. Default: a tenth; `0` for none."""
+    stratify: str | None = Field(None, min_length=1)
+    """Column whose values keep their proportions in every part. Default: the label in a classification, so that no
+    class can be missing by chance; else none."""
+    seed: int = Field(17, ge=0, lt=2**32)
+    """Seed of the division, apart from `train.seed`, so that another training seed never moves a row between parts.
+    Default: 17, a fixed number so that two people get the same parts."""
+
+
+class Data(Document):
+    """The rows that the model learns from and is measured on."""
+
+    EFFECT: ClassVar[Effect] = Effect.DATA
+
+    source: Source
+    """Where the rows are."""
+    fields: dict[str, str] = Field(default_factory=dict)
+    """Which column plays which part in the task, such as `{text: message, label: class}`. Default: columns are named
+    like the parts themselves."""
+    split: Split = Split()
+    """How rows are divided."""
+    max_rows: int | None = Field(None, ge=1)
+    """At most this many training rows, drawn by the split's seed; validation and test stay whole. Default: all."""
+    max_length: Literal["auto"] | Annotated[int, Field(ge=8)] = "auto"
+    """Longest sequence in tokens; longer rows overflow. Default `auto`: the model's own limit, but at most 1,024,
+    since memory and time grow with the longest row that there really is."""
+    overflow: Literal["cut", "drop", "refuse"] = "cut"
+    """What happens to longer rows: `cut` shortens the input and never the answer, `drop` leaves the row out, `refuse`
+    stops. Default: cut, and the plan counts how many."""

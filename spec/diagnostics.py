@@ -1,0 +1,150 @@
+"""What ftc says when something is wrong: one frozen type, found in one pass, rendered elsewhere.
+
+A diagnostic is data. It carries a stable code, the place in the user's file, what is wrong, why, and the smallest
+edit that mends it. This module is a leaf: it imports the code table and nothing else of ftc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ftc.spec.codes import CODES, Severity
+
+__all__ = ["Diagnostic", "ExitCode", "Fix", "Refusal", "Related", "Severity", "Span", "TextEdit", "diagnostic"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of a text file. Lines and columns count characters from 1; the end column is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A second place that explains the first, such as where a name was defined before."""
+
+    span: Span
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextEdit:
+    """Replace what `span` covers by `text`."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A mend that a program could make. Only `safe` ones, which can't change what a recipe means, run unasked."""
+
+    title: str
+    edits: tuple[TextEdit, ...]
+    safe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding.
+
+    Attributes:
+        code: Stable identifier, such as `FTC104`; `ftc explain` and `docs/errors.md` tell more.
+        summary: The problem in one line, without a full stop.
+        severity: Errors stop the verb; warnings and notes don't.
+        span: The place, where there is one in a text file.
+        label: Words beside the carets.
+        related: Other places that explain this one.
+        help: What to do, in the imperative, the smallest edit first.
+        notes: Facts and figures behind the summary.
+        fixes: Mends that a program could make.
+        path: Dotted path of the recipe value concerned, such as `train.learning_rate`.
+    """
+
+    code: str
+    summary: str
+    severity: Severity
+    span: Span | None = None
+    label: str = ""
+    related: tuple[Related, ...] = ()
+    help: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+    path: str | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether this finding stops the verb."""
+        return self.severity is Severity.ERROR
+
+    def sort_key(self) -> tuple[str, int, int, str]:
+        """Order for showing: by place, then by code; findings without a place come last."""
+        place = self.span
+        return (place.file, place.line, place.column, self.code) if place else ("\uffff", 0, 0, self.code)
+
+
+def diagnostic(
+    code: str,
+    summary: str,
+    span: Span | None = None,
+    *,
+    label: str = "",
+    related: Iterable[Related] = (),
+    help: str | Iterable[str] = (),
+    notes: str | Iterable[str] = (),
+    fixes: Iterable[Fix] = (),
+    path: str | None = None,
+    severity: Severity | None = None,
+) -> Diagnostic:
+    """Makes a finding, with the severity that the code table gives unless told otherwise.
+
+    Raises:
+        KeyError: `code` stands in no table; that is a bug of the caller.
+    """
+    return Diagnostic(
+        code=code,
+        summary=summary,
+        severity=severity or CODES[code].severity,
+        span=span,
+        label=label,
+        related=tuple(related),
+        help=(help,) if isinstance(help, str) else tuple(help),
+        notes=(notes,) if isinstance(notes, str) else tuple(notes),
+        fixes=tuple(fixes),
+        path=path,
+    )
+
+
+class ExitCode:
+    """The one table of exit codes, the same for every verb."""
+
+    FINE = 0
+    COULD_NOT_WORK = 1
+    CHANGES = 2
+    RECIPE_INVALID = 3
+    OVER_BUDGET = 4
+    PLAN_STALE = 5
+    INTEGRITY = 6
+    NOT_REPRODUCED = 7
+    INCONCLUSIVE = 8
+    USAGE = 64
+    INTERRUPTED = 130
+
+
+class Refusal(Exception):
+    """Raised at the edges of the library when findings of severity error stop a verb. Never a bug of ftc."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(sorted(diagnostics, key=Diagnostic.sort_key))
+        super().__init__("; ".join(f"{d.code}: {d.summary}" for d in self.diagnostics if d.is_error))
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the first error's stage; see `ExitCode`."""
+        return next((CODES[d.code].exit_code for d in self.diagnostics if d.is_error), ExitCode.COULD_NOT_WORK)

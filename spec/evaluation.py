@@ -1,0 +1,92 @@
+"""How the result is measured."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Effect, Real
+
+__all__ = ["METRICS", "Eval", "Gate", "MetricKind", "parse_gate"]
+
+_GATE = re.compile(r"\s*(>=|<=|>|<)\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*")
+
+
+class MetricKind(Document):
+    """What is known of a metric before anything is measured."""
+
+    tasks: tuple[str, ...]
+    """Kinds of task that it is for."""
+    higher_is_better: bool
+    generates: bool
+    """Whether the model has to write answers for it, which takes far longer than scoring."""
+    title: str
+    """Name for people."""
+
+
+def _kind(title: str, *tasks: str, higher: bool = True, generates: bool = False) -> MetricKind:
+    return MetricKind(tasks=tasks, higher_is_better=higher, generates=generates, title=title)
+
+
+METRICS: dict[str, MetricKind] = {
+    "accuracy": _kind("accuracy", "classification"),
+    "macro_f1": _kind("macro F1", "classification"),
+    "weighted_f1": _kind("weighted F1", "classification"),
+    "mcc": _kind("Matthews correlation", "classification"),
+    "loss": _kind("loss", "classification", "generation", "chat", higher=False),
+    "perplexity": _kind("perplexity", "generation", "chat", higher=False),
+    "exact_match": _kind("exact match", "generation", generates=True),
+    "rouge_l": _kind("ROUGE-L", "generation", generates=True),
+    "bleu": _kind("BLEU", "generation", generates=True),
+    "chrf": _kind("chrF", "generation", generates=True),
+    "valid_json": _kind("valid JSON", "generation", generates=True),
+}
+"""Every metric by the name that recipes use."""
+
+
+class Gate(Document):
+    """A bound that a metric must keep."""
+
+    comparison: Literal[">=", "<=", ">", "<"]
+    bound: Real
+
+    def holds(self, value: float) -> bool:
+        """Whether a measured value keeps the bound."""
+        match self.comparison:
+            case ">=":
+                return value >= self.bound
+            case "<=":
+                return value <= self.bound
+            case ">":
+                return value > self.bound
+            case "<":
+                return value < self.bound
+
+
+def parse_gate(text: str) -> Gate | None:
+    """The gate in a text such as `>= 0.95`, or None if it is none."""
+    match = _GATE.fullmatch(text)
+    return Gate.model_validate({"comparison": match[1], "bound": float(match[2])}) if match else None
+
+
+class Eval(Document):
+    """How the tuned model is measured, on the test split, at the very end."""
+
+    EFFECT: ClassVar[Effect] = Effect.EVAL
+
+    metrics: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = "auto"
+    """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, exact match and ROUGE-L for a
+    generation, perplexity for a chat."""
+    baseline: bool = True
+    """Whether the untouched base model is measured too, by the same code. Default: yes; without it no gain is known."""
+    gates: dict[str, str] = Field(default_factory=dict)
+    """Bounds by metric, such as `{macro_f1: ">= 0.95"}`; a broken one makes `apply` exit with 7. Default: none."""
+    max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Longest answer that is generated, in tokens. Default `auto`: the longest answer of the training rows plus a
+    quarter."""
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Rows that are evaluated at once. Default `auto`: what fits the budget, up to 32."""
+    samples: int = Field(8, ge=0, le=1000)
+    """Predictions that the report shows. Default: 8."""

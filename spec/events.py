@@ -1,0 +1,137 @@
+"""What a run says while it goes: data, one line of `events.ndjson` each; views turn them into pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Real
+
+__all__ = [
+    "CheckpointSaved",
+    "EarlyStopped",
+    "Evaluated",
+    "Event",
+    "EventListener",
+    "PhaseEnded",
+    "PhaseStarted",
+    "Resumed",
+    "RunEnded",
+    "RunStarted",
+    "StepDone",
+    "TestProgress",
+]
+
+
+
+class RunStarted(Document):
+    """The run's folder is there and locked."""
+
+    kind: Literal["run_started"] = "run_started"
+    run_id: str
+    folder: str
+    """Relative to the project root."""
+    num_steps: int
+
+
+class PhaseStarted(Document):
+    """A step of the plan begins."""
+
+    kind: Literal["phase_started"] = "phase_started"
+    phase: Literal["verify", "load", "train", "export", "evaluate", "report"]
+    detail: str
+
+
+class PhaseEnded(Document):
+    """A step of the plan is done."""
+
+    kind: Literal["phase_ended"] = "phase_ended"
+    phase: Literal["verify", "load", "train", "export", "evaluate", "report"]
+    detail: str
+    seconds: Real
+
+
+class Resumed(Document):
+    """Training goes on from a checkpoint."""
+
+    kind: Literal["resumed"] = "resumed"
+    step: int
+
+
+class StepDone(Document):
+    """One optimiser step."""
+
+    kind: Literal["step"] = "step"
+    step: int
+    """Steps done, from 1."""
+    epoch: Real
+    loss: Real
+    """Mean over the step's supervised tokens (rows, for a classification), before the update."""
+    learning_rate: Real
+    grad_norm: Real
+    tokens: int
+    supervised: int
+    seconds: Real
+
+
+class Evaluated(Document):
+    """A look at the validation split."""
+
+    kind: Literal["evaluated"] = "evaluated"
+    step: int
+    metrics: dict[str, Real]
+    """`val_loss` and others."""
+    best: bool
+    seconds: Real
+
+
+class CheckpointSaved(Document):
+    """A checkpoint is complete on disk."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    step: int
+
+
+class EarlyStopped(Document):
+    """Validation no longer gets better."""
+
+    kind: Literal["early_stopped"] = "early_stopped"
+    step: int
+    reason: str
+
+
+class TestProgress(Document):
+    """Rows of the test split that are done for one model."""
+
+    kind: Literal["test_progress"] = "test_progress"
+    subject: Literal["base", "tuned"]
+    done: int
+    rows: int
+
+
+class RunEnded(Document):
+    """The run is over, for now."""
+
+    kind: Literal["run_ended"] = "run_ended"
+    status: Literal["interrupted", "failed", "finished", "gate_failed"]
+    detail: str
+
+
+Event = Annotated[
+    RunStarted
+    | PhaseStarted
+    | PhaseEnded
+    | Resumed
+    | StepDone
+    | Evaluated
+    | CheckpointSaved
+    | EarlyStopped
+    | TestProgress
+    | RunEnded,
+    Field(discriminator="kind"),
+]
+
+EventListener = Callable[[Event], None]
+"""Anything that wants to hear of events: a log, a progress bar."""

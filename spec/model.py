@@ -1,0 +1,35 @@
+"""Which model is tuned."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Effect
+
+__all__ = ["License", "Model"]
+
+
+class License(Document):
+    """What the base model's licence may be."""
+
+    EFFECT: ClassVar[Effect] = Effect.COSMETIC
+
+    allow: tuple[str, ...] = Field(min_length=1)
+    """Accepted licences by their hub id in lower case, such as `apache-2.0`. A model without one is refused."""
+
+
+class Model(Document):
+    """The base model."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    base: str = Field(min_length=1, max_length=300)
+    """Folder relative to the recipe, or hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`."""
+    revision: str | None = Field(None, min_length=1, max_length=200)
+    """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
+    license: License | None = None
+    """Accepted licences. Default: any, and the plan shows which it is."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    """Attention kernel. Default `auto`: sdpa, which every device has and which needs no further package."""

@@ -1,0 +1,296 @@
+"""Source tree to typed recipe. Every mistake becomes a diagnostic with its place; all are found in one pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from ftc.spec.base import Document
+from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
+from ftc.spec.nearest import nearest
+from ftc.spec.recipe import LANGUAGE_VERSION, Recipe
+from ftc.spec.reference import field_docs
+from ftc.spec.sections import all_sections, places_of_key, section_at
+from ftc.spec.source import Mapping, Scalar, Sequence, Source
+
+__all__ = ["parse_recipe"]
+
+Path = tuple[str | int, ...]
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "`true` or `false`",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_BOUNDS = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
+
+
+def parse_recipe(source: Source) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
+    """The recipe that a source holds, or None with at least one error."""
+    plain = source.plain()
+    version = plain.get("ftc")
+    if isinstance(version, int) and version != LANGUAGE_VERSION:
+        return None, (_wrong_version(source, version),)
+    return _validate(source, plain)
+
+
+def _validate(source: Source, plain: dict[str, Any]) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
+    """Validates; a scalar without quotes in a place for text is then taken as it is written."""
+    try:
+        return Recipe.model_validate(plain), ()
+    except ValidationError as problem:
+        errors: list[Any] = problem.errors(include_url=False)
+    textual = [_source_path(source, error["loc"]) for error in errors if error["type"] == "string_type"]
+    if any([_as_written(source, plain, path) for path in textual]):
+        try:
+            return Recipe.model_validate(plain), ()
+        except ValidationError as problem:
+            errors = problem.errors(include_url=False)
+    return None, tuple(_explain_all(source, plain, errors))
+
+
+def _as_written(source: Source, plain: dict[str, Any], path: Path) -> bool:
+    """Puts a plain scalar's own text in place of its typed value: `name: 2024` is the text `2024`."""
+    node = source.node(path)
+    if not isinstance(node, Scalar) or node.quoted or not path:
+        return False
+    holder: Any = plain
+    for part in path[:-1]:
+        holder = holder[part]
+    if not isinstance(holder, dict) or holder[path[-1]] is None:
+        return False
+    holder[path[-1]] = node.text
+    return True
+
+
+def _source_path(source: Source, location: Iterable[str | int]) -> Path:
+    """A pydantic location without the tags of unions, which stand in no file."""
+    node: Any = source.root
+    path: list[str | int] = []
+    for part in location:
+        match node:
+            case Mapping() if part in node.entries:
+                node = node.entries[str(part)].node
+            case Sequence() if isinstance(part, int) and part < len(node.items):
+                node = node.items[part]
+            case _:
+                continue
+        path.append(part)
+    return tuple(path)
+
+
+def _explain_all(source: Source, plain: dict[str, Any], errors: list[Any]) -> Iterable[Diagnostic]:
+    by_path: dict[Path, list[Any]] = {}
+    for error in errors:
+        *outer, last = error["loc"] or ("",)
+        names_key = error["type"] in ("missing", "extra_forbidden")
+        path = (*_source_path(source, outer), last) if names_key else _source_path(source, error["loc"])
+        by_path.setdefault(path, []).append(error)
+    for path, group in by_path.items():
+        yield _explain(source, plain, path, group)
+
+
+def _explain(source: Source, plain: dict[str, Any], path: Path, group: list[Any]) -> Diagnostic:
+    error = group[0]
+    match error["type"]:
+        case "extra_forbidden":
+            return _unknown_key(source, plain, path)
+        case "missing":
+            return _missing_key(source, plain, path)
+        case "union_tag_not_found":
+            return _missing_key(source, plain, (*path, "kind"))
+        case "union_tag_invalid":
+            choices = re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
+            return _not_a_choice(source, (*path, "kind"), error["ctx"]["tag"], choices)
+        case "string_pattern_mismatch":
+            return _wrong_form(source, plain, path, error["input"])
+        case _:
+            return _bad_value(source, path, group)
+
+
+def _wrong_version(source: Source, version: int) -> Diagnostic:
+    return diagnostic(
+        "FTC105",
+        f"recipe language {version} is not known to this release",
+        source.span("ftc"),
+        label=f"this release reads version {LANGUAGE_VERSION}",
+        help=f"write `ftc: {LANGUAGE_VERSION}`, or install a newer ftc",
+        path="ftc",
+    )
+
+
+def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:
+    key, section = str(path[-1]), section_at(path[:-1], plain)
+    known = tuple(section.model_fields) if section else ()
+    inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
+    span = source.key_span(path)
+    if close := nearest(key, [name for name in known if name not in _keys_at(plain, path[:-1])]):
+        edits = (TextEdit(span, close),) if span else ()
+        return diagnostic(
+            "FTC104",
+            f"unknown key `{key}`{inside}",
+            span,
+            label=f"did you mean `{close}`?",
+            help=f"rename the key to `{close}`",
+            fixes=(Fix(f"rename `{key}` to `{close}`", edits, safe=True),),
+            path=_dotted(path),
+        )
+    places = [place for place in places_of_key(key) if place]
+    if places:
+        where = " or ".join(f"`{place}`" for place in places[:3])
+        label, help = f"belongs in {where}", f"move `{key}` to {where}"
+    elif key in Recipe.model_fields:
+        label, help = "belongs at the top level", f"move `{key}` to the top level"
+    else:
+        label, help = "no such key", f"the keys here are {', '.join(known)}"
+    return diagnostic("FTC104", f"unknown key `{key}`{inside}", span, label=label, help=help, path=_dotted(path))
+
+
+def _missing_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:
+    key, parent = str(path[-1]), path[:-1]
+    where = f" in `{_dotted(parent)}`" if parent else ""
+    section = section_at(parent, plain)
+    choices = _kinds_at(parent) if key == "kind" else ()
+    help = f"add `{key}: …`" + (f", one of {', '.join(choices)}" if choices else _example(section, key))
+    return diagnostic(
+        "FTC101",
+        f"`{key}` is missing{where}",
+        source.key_span(parent) if parent else source.span(()),
+        label=f"needs `{key}`" if parent else "",
+        help=help,
+        path=_dotted(path),
+    )
+
+
+def _example(section: type[Document] | None, key: str) -> str:
+    examples = {
+        "ftc": "`ftc: 1`",
+        "name": "`name: my-task`",
+        "task": "`task: {kind: classification}`",
+        "data": "`data: {source: {path: rows.jsonl}}`",
+        "model": "`model: {base: models/my-model}`",
+        "strategy": "`strategy: {kind: lora}`",
+    }
+    return f", such as {examples[key]}" if section is Recipe and key in examples else ""
+
+
+def _kinds_at(path: Path) -> tuple[str, ...]:
+    sections = [section for place, section in all_sections() if place == _dotted(path)]
+    kinds = [section.model_fields["kind"].annotation for section in sections if "kind" in section.model_fields]
+    return tuple(kind.__args__[0] for kind in kinds)  # type: ignore[union-attr]
+
+
+def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:
+    close = nearest(str(value), choices)
+    span = source.span(path)
+    fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close and span else ()
+    return diagnostic(
+        "FTC105",
+        f"`{_dotted(path)}` can't be {_shown(value)}",
+        span,
+        label=f"did you mean `{close}`?" if close else "",
+        help=f"write one of {', '.join(choices)}",
+        fixes=fixes,
+        path=_dotted(path),
+    )
+
+
+def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
+    """One finding for all the branches of a union that a value failed: a broken bound says more than a wrong type."""
+    value = group[0]["input"]
+    bound = next((error for error in group if error["type"] not in _EXPECTED and error["type"] != "literal_error"), None)
+    choices = [c for error in group for c in re.findall(r"'([^']+)'", (error.get("ctx") or {}).get("expected", ""))]
+    if bound:
+        return _out_of_bounds(source, path, bound)
+    kinds = list(dict.fromkeys(_EXPECTED[error["type"]] for error in group if error["type"] in _EXPECTED))
+    if choices and not kinds:
+        return _not_a_choice(source, path, value, choices)
+    expected = " or ".join([*(f"`{choice}`" for choice in choices), *kinds])
+    return diagnostic(
+        "FTC102",
+        f"`{_dotted(path)}` must be {expected}, not {_shown(value)}",
+        source.span(path),
+        label=f"expected {expected}",
+        help=_type_help(source, path, value),
+        path=_dotted(path),
+    )
+
+
+def _type_help(source: Source, path: Path, value: object) -> tuple[str, ...]:
+    node = source.node(path)
+    if isinstance(node, Scalar) and node.quoted and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", str(value), re.IGNORECASE):
+        return ("take the quotes away",)
+    if value in ("yes", "no", "on", "off", "True", "False"):
+        return ("in YAML 1.2 only `true` and `false` are booleans",)
+    return ()
+
+
+def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
+    context = error.get("ctx") or {}
+    kind = error["type"]
+    if kind in _BOUNDS:
+        (limit,) = [context[name] for name in ("gt", "ge", "lt", "le") if name in context]
+        expected = f"{_BOUNDS[kind]} {limit:g}" if isinstance(limit, int | float) else str(limit)
+    elif kind == "finite_number":
+        expected = "a finite number"
+    elif kind in ("too_short", "string_too_short"):
+        expected = f"at least {context['min_length']} {'characters' if kind.startswith('string') else 'entries'}"
+    elif kind in ("too_long", "string_too_long"):
+        expected = f"at most {context['max_length']} {'characters' if kind.startswith('string') else 'entries'}"
+    else:
+        expected = str(context.get("error", error["msg"]))
+    return diagnostic(
+        "FTC103",
+        f"`{_dotted(path)}` can't be {_shown(error['input'])}",
+        source.span(path),
+        label=expected if kind != "value_error" else "",
+        help=f"expected: {expected}" if kind == "value_error" else (),
+        path=_dotted(path),
+    )
+
+
+def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object) -> Diagnostic:
+    section = section_at(path[:-1], plain)
+    return diagnostic(
+        "FTC103",
+        f"`{_dotted(path)}` can't be {_shown(value)}",
+        source.span(path),
+        help=field_docs(section).get(str(path[-1]), "").rstrip(".") if section else (),
+        path=_dotted(path),
+    )
+
+
+def _keys_at(plain: dict[str, Any], path: Path) -> tuple[str, ...]:
+    value: Any = plain
+    for part in path:
+        value = value[part]
+    return tuple(value) if isinstance(value, dict) else ()
+
+
+def _dotted(path: Path) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case str():
+            return f"`{value if len(value) <= 60 else value[:59] + '…'}`"
+        case _:
+            return f"`{value}`"

@@ -1,0 +1,85 @@
+"""Where things lie: a project's runs and ledger, and ftc's own cache. Names only; nothing here touches the disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["RunFolder", "cache_folder", "runs_folder", "streams_folder"]
+
+
+def cache_folder() -> Path:
+    """ftc's cache of digests and token streams: `FTC_CACHE`, else the user's cache folder."""
+    if override := os.environ.get("FTC_CACHE"):
+        return Path(override)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("ftc", appauthor=False))
+
+
+def streams_folder(key: str) -> Path:
+    """Folder of the token streams that belong to a key of a plan."""
+    return cache_folder() / "streams" / key
+
+
+def runs_folder(root: Path, name: str) -> Path:
+    """Folder of all runs of a recipe."""
+    return root / "runs" / name
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run, by name."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        """The plan that the run executes, as applied."""
+        return self.path / "plan.json"
+
+    @property
+    def record(self) -> Path:
+        """The record; rewritten whole at every change of state."""
+        return self.path / "record.json"
+
+    @property
+    def events(self) -> Path:
+        """One event a line, appended."""
+        return self.path / "events.ndjson"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder a checkpoint, named by step, `step-00000120`."""
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        """The adapter in the layout of PEFT."""
+        return self.path / "adapter"
+
+    @property
+    def model(self) -> Path:
+        """The whole model in the layout of transformers, after full training."""
+        return self.path / "model"
+
+    @property
+    def evaluation(self) -> Path:
+        """Metrics and predictions on the test split."""
+        return self.path / "eval.json"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained page."""
+        return self.path / "report.html"
+
+    @property
+    def card(self) -> Path:
+        """The model card."""
+        return self.path / "README.md"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that works on the run."""
+        return self.path / ".lock"

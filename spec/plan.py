@@ -1,0 +1,165 @@
+"""The plan: the recipe compiled, with a reason on every value that the user did not write.
+
+A plan is data. `ftc plan` shows it, `ftc apply` executes its steps, and both read the same ones.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, MoneyText, Real
+from ftc.spec.facts import DeviceFacts
+from ftc.spec.lock import Lock
+from ftc.spec.recipe import Recipe
+from ftc.spec.settings import Settings
+from ftc.spec.streams import SplitReport
+
+__all__ = [
+    "Check",
+    "EvaluateStep",
+    "ExportStep",
+    "MemoryEstimate",
+    "ModelSummary",
+    "Origin",
+    "Plan",
+    "Step",
+    "TimeEstimate",
+    "TrainStep",
+    "VerifyStep",
+]
+
+
+class Origin(Document):
+    """Where a value came from."""
+
+    kind: Literal["written", "default", "derived"]
+    reason: str
+    """For `written` the place, such as `recipe.yaml:12`; else why it is this value."""
+
+
+class VerifyStep(Document):
+    """Compare every file, the token streams, the packages and the device with the plan."""
+
+    kind: Literal["verify"]
+    files: int
+    """Files whose digests are compared."""
+
+
+class TrainStep(Document):
+    """Train from the first step to the last."""
+
+    kind: Literal["train"]
+    steps: int
+
+
+class ExportStep(Document):
+    """Write the chosen weights."""
+
+    kind: Literal["export"]
+    artifact: Literal["adapter", "model"]
+
+
+class EvaluateStep(Document):
+    """Measure one model on the test split, once."""
+
+    kind: Literal["evaluate"]
+    subject: Literal["base", "tuned"]
+    rows: int
+
+
+Step = Annotated[VerifyStep | TrainStep | ExportStep | EvaluateStep, Field(discriminator="kind")]
+
+
+class ModelSummary(Document):
+    """The base model in a few figures, for views."""
+
+    name: str
+    architecture: str
+    license: str | None
+    num_parameters: int
+    num_trainable: int
+
+
+class MemoryEstimate(Document):
+    """Peak memory of the run, before it is launched."""
+
+    method: Literal["closed form"]
+    """How it was computed."""
+    components: dict[str, int]
+    """Bytes at the peak by what they hold; they sum to `peak_bytes`."""
+    peak_bytes: int
+    peak_phase: str
+    """When the peak is reached, in words."""
+    limit_bytes: int
+    """What the budget or the device allows."""
+    limit_source: str
+    """Where the limit comes from, in words."""
+    fits: bool
+
+
+class TimeEstimate(Document):
+    """Seconds that the run takes."""
+
+    method: str
+    """What it rests on, such as `2 earlier runs on this device`."""
+    low_seconds: Real
+    high_seconds: Real
+    cost_low: MoneyText | None
+    cost_high: MoneyText | None
+
+
+class Check(Document):
+    """Something that was looked at, with its result in words."""
+
+    name: str
+    code: str | None
+    """Code of the finding, when there is one."""
+    result: str
+
+
+class Plan(Document):
+    """Everything that a run needs to know, and nothing that changes by itself."""
+
+    schema_: Literal["ftc.plan/1"] = Field("ftc.plan/1", alias="schema")
+    ftc_version: str
+    name: str
+    recipe_file: str
+    """Path of the recipe relative to the project root."""
+    recipe: Recipe
+    """Snapshot of the recipe."""
+    lock: Lock
+    """Snapshot of the lock."""
+    settings: Settings
+    origins: dict[str, Origin]
+    """By dotted path of a value in `settings`."""
+    steps: tuple[Step, ...]
+    model: ModelSummary
+    data: dict[str, SplitReport]
+    """By split: `train`, `validation`, `test`."""
+    stream_key: str
+    """Name of the folder in ftc's cache that holds the token streams."""
+    device: DeviceFacts
+    memory: MemoryEstimate
+    time: TimeEstimate | None
+    disk_bytes: int
+    """Largest size of the run's folder."""
+    checks: tuple[Check, ...]
+    not_checked: tuple[str, ...]
+    """What could not be computed or looked at, each with the reason."""
+    sha256: str = ""
+    """Digest of the plan without this field."""
+
+    def expected_sha256(self) -> str:
+        """The digest that the plan's contents call for."""
+        return self.model_copy(update={"sha256": ""}).digest()
+
+    def sealed(self) -> Plan:
+        """A copy with the right digest."""
+        return self.model_copy(update={"sha256": self.expected_sha256()})
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run that executes this plan: one plan, one run."""
+        return self.sha256[:12]

@@ -1,0 +1,46 @@
+"""The recipe: what a user wants, as written in a file that is committed to git."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Effect
+from ftc.spec.budget import Budget
+from ftc.spec.data import Data
+from ftc.spec.evaluation import Eval
+from ftc.spec.model import Model
+from ftc.spec.strategy import Strategy
+from ftc.spec.task import Task
+from ftc.spec.train import Train
+
+__all__ = ["LANGUAGE_VERSION", "Recipe"]
+
+LANGUAGE_VERSION = 1
+
+
+class Recipe(Document):
+    """What is wanted: task, data, model, strategy, training, evaluation, budget."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+    EFFECTS: ClassVar[dict[str, Effect]] = {"name": Effect.COSMETIC}
+
+    ftc: Literal[1]
+    """Version of the recipe language."""
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    """Name of the job; its runs lie in `runs/<name>/`. Lower-case letters, digits, `.`, `_` and `-`."""
+    task: Task
+    """What the tuned model is for."""
+    data: Data
+    """The rows."""
+    model: Model
+    """The base model."""
+    strategy: Strategy
+    """How the weights are changed."""
+    train: Train = Train()
+    """How training runs."""
+    eval: Eval = Eval()
+    """How the result is measured."""
+    budget: Budget = Budget()
+    """What the run may cost, and on what it runs."""

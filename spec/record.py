@@ -1,0 +1,119 @@
+"""The record: what one run did, as observed. The only document with clocks and machines in it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Real
+from ftc.spec.facts import EnvironmentFacts, FileFacts
+
+__all__ = ["Evaluation", "GateResult", "Prediction", "RunRecord", "Segment", "Sighting", "SubjectResult"]
+
+
+class Segment(Document):
+    """One stretch of the run in one process."""
+
+    started_at: str
+    """UTC, ISO 8601."""
+    ended_at: str | None
+    from_step: int
+    """Steps that were done when it began."""
+    to_step: int
+    """Steps that were done when it ended."""
+    ended_by: Literal["finished", "interrupted", "failed", "early_stop"] | None
+
+
+class Sighting(Document):
+    """What the run found when it looked at its machine."""
+
+    platform: str
+    device: str
+    """Name of the device, from the driver or the processor."""
+    world_size: int
+    wrapper: str
+    """Class that wraps the model for training, such as `PeftModelForCausalLM`."""
+    threads: int
+    environment: EnvironmentFacts
+
+
+class Prediction(Document):
+    """One row of the test split with both answers."""
+
+    row: int
+    """Row number in the source, from 0."""
+    text: str
+    """What the model was given, shortened for showing."""
+    expected: str
+    base: str | None
+    tuned: str
+
+
+class SubjectResult(Document):
+    """One model's measurement."""
+
+    metrics: dict[str, Real]
+    rows: int
+    seconds: Real
+
+
+class GateResult(Document):
+    """One bound, kept or broken."""
+
+    metric: str
+    bound: str
+    value: Real
+    passed: bool
+
+
+class Evaluation(Document):
+    """The measurement on the test split, `eval.json`."""
+
+    schema_: Literal["ftc.eval/1"] = Field("ftc.eval/1", alias="schema")
+    split: Literal["test"]
+    tuned: SubjectResult
+    base: SubjectResult | None
+    gates: tuple[GateResult, ...]
+    predictions: tuple[Prediction, ...]
+
+
+class RunRecord(Document):
+    """The run's record, `record.json`."""
+
+    schema_: Literal["ftc.run/1"] = Field("ftc.run/1", alias="schema")
+    id: str
+    name: str
+    ftc_version: str
+    plan_sha256: str
+    status: Literal["running", "interrupted", "failed", "finished", "gate_failed"]
+    segments: tuple[Segment, ...]
+    observed: Sighting
+    steps_done: int
+    selected_step: int | None
+    """Step whose weights became the result."""
+    initial_weights_sha256: str | None
+    """Content digest of the trainable weights before the first step."""
+    final_weights_sha256: str | None
+    """Content digest of the exported weights."""
+    outputs: dict[str, FileFacts]
+    """Every file that the run leaves, by its path in the run's folder."""
+    train_seconds: Real
+    """Time in training steps, over all segments."""
+    supervised_tokens: int
+    """Supervised tokens that were trained on, repeats counted."""
+    tokens: int
+    """Tokens that were trained on, padding not counted."""
+    peak_memory_bytes: int | None
+    memory_method: str
+    """What `peak_memory_bytes` measures, such as `resident set of the process`."""
+    sha256: str = ""
+    """Digest of the record without this field."""
+
+    def expected_sha256(self) -> str:
+        """The digest that the record's contents call for."""
+        return self.model_copy(update={"sha256": ""}).digest()
+
+    def sealed(self) -> RunRecord:
+        """A copy with the right digest."""
+        return self.model_copy(update={"sha256": self.expected_sha256()})

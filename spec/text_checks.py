@@ -1,0 +1,153 @@
+"""What is checked on the characters of a file before any parser sees them.
+
+The text that goes on from here has the same length and the same lines as the file, with secrets masked, unseen
+characters replaced and directives turned into comments. So every later place is right, nothing after this module can
+print a secret, and the parser finds the file's other faults in the same pass.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import islice
+
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+
+__all__ = ["MOST_FINDINGS", "STAND_IN", "Text", "check_text", "described", "unseen_in_escapes"]
+
+MOST_FINDINGS = 20
+"""Reading stops after so many findings: a binary file must not give a hundred thousand."""
+
+STAND_IN = "\ufffd"
+"""What replaces an unseen character for the parser."""
+
+_UNSEEN_BUT_C0 = (
+    "\x00\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U000e0000-\U000e0fff"
+)
+_UNSEEN = re.compile(f"[\x01-\x08\x0b\x0c\x0e-\x1f{STAND_IN}{_UNSEEN_BUT_C0}]")
+_UNSEEN_IN_ESCAPES = re.compile(f"[{_UNSEEN_BUT_C0}]")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_DIRECTIVES = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))*(%)[^\r\n]*")
+
+# Each pattern has one group, the part to mask. All are linear: a match can start only behind a character that can't
+# continue one, and repeats are of single classes.
+_SECRETS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(rf"(?<![A-Za-z0-9_-]){pattern}"))
+    for kind, pattern in (
+        ("a Hugging Face token", r"hf_([A-Za-z0-9]{16,})"),
+        ("an API key", r"sk-((?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,})"),
+        ("an AWS access key", r"A[KS]IA([A-Z0-9]{16})(?![A-Za-z0-9])"),
+        ("a GitHub token", r"gh[oprsu]_([A-Za-z0-9]{16,})"),
+        ("a GitHub token", r"github_pat_([A-Za-z0-9_]{16,})"),
+        ("a GitLab token", r"glpat-([A-Za-z0-9_-]{16,})"),
+        ("a Slack token", r"xox[abeprs]-([A-Za-z0-9-]{16,})"),
+    )
+) + (("a user name or password in a URL", re.compile(r"://([^\s/@'\"]{1,256})@")),)
+
+
+class Text:
+    """A file's text with its lines, for turning offsets into places."""
+
+    def __init__(self, content: str, file: str) -> None:
+        self.content = content
+        self.file = file
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """The lines without their ends, split as YAML 1.2 splits them; an empty file has none."""
+        lines = _LINE_END.split(self.content)
+        return tuple(lines if lines[-1] else lines[:-1])
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *(match.end() for match in _LINE_END.finditer(self.content))]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column, both from 1, of the character at `offset`."""
+        offset = max(0, min(offset, len(self.content)))
+        line = bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
+
+    def span(self, start: int, end: int) -> Span:
+        """The place of the characters from `start` up to but without `end`."""
+        return Span(self.file, *self.position(start), *self.position(max(start, end)))
+
+
+def check_text(content: str, file: str) -> tuple[Text, list[Diagnostic]]:
+    """Masks and reports secrets, unseen characters and directives; at most `MOST_FINDINGS` findings of each kind."""
+    text = Text(content, file)
+    content, secrets = _mask_secrets(text)
+    content, directives = _comment_directives(content, text)
+    unseen = [_unseen(text, match) for match in islice(_UNSEEN.finditer(content), MOST_FINDINGS)]
+    return Text(_UNSEEN.sub(STAND_IN, content), file), secrets + directives + unseen
+
+
+def unseen_in_escapes(value: str) -> str | None:
+    """The first character of a double-quoted value that may not even stand there as an escape, or None."""
+    match = _UNSEEN_IN_ESCAPES.search(value)
+    return match[0] if match else None
+
+
+def described(character: str) -> str:
+    """A character by code point and name, such as `U+200B ZERO WIDTH SPACE`."""
+    return f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
+
+
+def _mask_secrets(text: Text) -> tuple[str, list[Diagnostic]]:
+    found = _without_overlaps(sorted(_secret_places(text.content)))
+    pieces: list[str] = []
+    shown_to = 0
+    for start, end, _ in found:
+        pieces += text.content[shown_to:start], "*" * (end - start)
+        shown_to = end
+    findings = [
+        diagnostic(
+            "FTC018",
+            f"{kind} stands in the file",
+            text.span(start, end),
+            label="masked here",
+            help="take it out and revoke it; log in with `hf auth login`, or set the token where the run happens",
+        )
+        for start, end, kind in found[:MOST_FINDINGS]
+    ]
+    return "".join((*pieces, text.content[shown_to:])), findings
+
+
+def _without_overlaps(places: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Joins what overlaps, such as a token inside a URL's password, so that nothing is masked in part."""
+    joined: list[tuple[int, int, str]] = []
+    for start, end, kind in places:
+        if joined and start < joined[-1][1]:
+            first, reached, first_kind = joined[-1]
+            joined[-1] = (first, max(reached, end), first_kind)
+        else:
+            joined.append((start, end, kind))
+    return joined
+
+
+def _secret_places(content: str) -> Iterator[tuple[int, int, str]]:
+    for kind, pattern in _SECRETS:
+        yield from ((*match.span(1), kind) for match in pattern.finditer(content))
+
+
+def _comment_directives(content: str, text: Text) -> tuple[str, list[Diagnostic]]:
+    findings: list[Diagnostic] = []
+    while (match := _DIRECTIVES.match(content)) and len(findings) < MOST_FINDINGS:
+        start, end = match.start(1), match.end()
+        findings.append(diagnostic("FTC019", "a YAML directive", text.span(start, end), help="delete the line"))
+        content = f"{content[:start]}#{content[start + 1 :]}"
+    return content, findings
+
+
+def _unseen(text: Text, match: re.Match[str]) -> Diagnostic:
+    return diagnostic(
+        "FTC011",
+        f"a character that can't be seen: {described(match[0])}",
+        text.span(match.start(), match.end()),
+        label="here",
+        help="delete the character; an editor that shows white space finds it",
+    )

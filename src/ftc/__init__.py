@@ -1,0 +1,3 @@
+"""The fine-tuning compiler."""
+
+__version__ = "0.1.0"
