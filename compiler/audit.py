@@ -1,0 +1,178 @@
+"""Static audit: does everything that a finished run names still have the bytes that it says?
+
+Nothing is executed and no model is loaded. Inputs are compared with the plan that the run carried out, outputs with
+the run's record, and each document with its own digest. That a run could be repeated is more than this level can say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ftc.spec.audit import AuditReport, Finding
+from ftc.spec.canonical import file_digest
+from ftc.spec.codes import CODES
+from ftc.spec.diagnostics import ExitCode
+from ftc.spec.facts import EnvironmentFacts, FileFacts
+from ftc.spec.places import RunFolder
+from ftc.spec.plan import Plan
+from ftc.spec.record import RunRecord
+
+__all__ = ["AuditInputs", "audit_static"]
+
+_NEVER_CHECKED = (
+    "that training again gives the same weights: the static level executes nothing",
+    "that the record was truthful when it was written",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditInputs:
+    """Where the run's inputs lie on this machine.
+
+    Attributes:
+        model: Folder of the base model, or None where it is not here.
+        sources: Data files by their use in the lock; None where one is not here.
+        streams: Folder of the token streams, or None where the cache no longer has them.
+        environment: Packages as installed here.
+    """
+
+    model: Path | None
+    sources: Mapping[str, Path | None]
+    streams: Path | None
+    environment: EnvironmentFacts
+
+
+@dataclass(slots=True)
+class _Tally:
+    findings: list[Finding] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    not_checked: list[str] = field(default_factory=list)
+
+
+def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs) -> AuditReport:
+    """Compares everything and gives the verdict."""
+    started, tally = time.monotonic(), _Tally()
+    _check_documents(tally, plan, record)
+    _check_outputs(tally, run, record)
+    _check_model(tally, plan, inputs.model)
+    _check_sources(tally, plan, inputs.sources)
+    _check_streams(tally, plan, inputs.streams)
+    _check_packages(tally, plan, record, inputs.environment)
+    verdict, exit_code = _verdict(tally.findings)
+    return AuditReport(
+        run_id=record.id,
+        level="static",
+        verdict=verdict,
+        findings=tuple(tally.findings),
+        checked=tuple(tally.checked),
+        checked_files=tally.files,
+        checked_bytes=tally.bytes,
+        seconds=time.monotonic() - started,
+        not_checked=(*tally.not_checked, *_NEVER_CHECKED),
+        exit_code=exit_code,
+    )
+
+
+def _verdict(findings: Iterable[Finding]) -> tuple[Literal["CONSISTENT", "TAMPERED", "INCONCLUSIVE"], int]:
+    """Tampering outweighs what is missing: a wrong byte is proof, a missing one is not."""
+    codes = {CODES[finding.code].exit_code for finding in findings}
+    if ExitCode.INTEGRITY in codes:
+        return "TAMPERED", ExitCode.INTEGRITY
+    return ("INCONCLUSIVE", ExitCode.INCONCLUSIVE) if codes else ("CONSISTENT", ExitCode.FINE)
+
+
+def _check_documents(tally: _Tally, plan: Plan, record: RunRecord) -> None:
+    pairs = {
+        "record.json": (record.sha256, record.expected_sha256()),
+        "plan.json": (plan.sha256, plan.expected_sha256()),
+        "plan.json, as the record names it": (record.plan_sha256, plan.sha256),
+    }
+    pairs |= {
+        f"plan.json, lock section `{section}`": (plan.lock.seals.get(section, ""), seal)
+        for section, seal in plan.lock.expected_seals().items()
+    }
+    for subject, (said, found) in pairs.items():
+        if said != found:
+            tally.findings.append(_finding("FTC523", subject, said, found, "restore the file from a copy or from git"))
+    tally.checked.append(f"{len(pairs)} digests of documents")
+    if record.status not in ("finished", "gate_failed"):
+        hint = "apply the plan again; it goes on from the last checkpoint"
+        tally.findings.append(_finding("FTC525", "record.json", "finished", record.status, hint))
+
+
+def _check_outputs(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
+    tally.findings += _compare(tally, run.path, record.outputs, "the run's folder")
+    tally.checked.append(f"{len(record.outputs)} files of the run")
+
+
+def _check_model(tally: _Tally, plan: Plan, folder: Path | None) -> None:
+    if folder is None:
+        hint = f"bring back `{plan.lock.model.asked['base']}`"
+        tally.findings.append(_finding("FTC522", plan.model.name, "a model folder", "nothing", hint))
+        return
+    tally.findings += _compare(tally, folder, plan.lock.model.files, plan.model.name)
+    tally.checked.append(f"{len(plan.lock.model.files)} model files")
+
+
+def _check_sources(tally: _Tally, plan: Plan, paths: Mapping[str, Path | None]) -> None:
+    for use, locked in plan.lock.data.sources.items():
+        path, name = paths.get(use), str(locked.asked.get("path") or locked.asked.get("hub"))
+        if path is None:
+            tally.findings.append(_finding("FTC522", name, locked.file.sha256, "nothing", "bring the file back"))
+        else:
+            tally.findings += _compare_file(tally, path, locked.file, name)
+    tally.checked.append(f"{len(plan.lock.data.sources)} data files")
+
+
+def _check_streams(tally: _Tally, plan: Plan, folder: Path | None) -> None:
+    """The cache may be emptied at any time, which proves nothing; what is in it must be right."""
+    if folder is None:
+        tally.not_checked.append("the token streams: the cache no longer has them; `ftc plan` makes them again")
+        return
+    from ftc.spec.streams import open_stream
+
+    for name, report in plan.data.items():
+        found = open_stream(folder / f"{name}.arrow").sha256()
+        if found != report.sha256:
+            hint = "delete the folder in the cache; `ftc plan` makes it again"
+            tally.findings.append(_finding("FTC521", f"token stream `{name}`", report.sha256, found, hint))
+    tally.checked.append(f"{len(plan.data)} token streams")
+
+
+def _check_packages(tally: _Tally, plan: Plan, record: RunRecord, here: EnvironmentFacts) -> None:
+    """Packages on this machine say nothing about the past run: another set is told, and is no finding."""
+    locked = plan.lock.platforms.get(record.observed.platform)
+    if locked is None or here.platform != record.observed.platform:
+        tally.not_checked.append(f"the packages: the run was on {record.observed.platform}, this is {here.platform}")
+        return
+    other = [name for name, package in locked.packages.items() if here.packages.get(name) != package]
+    if other:
+        tally.not_checked.append(f"the packages of the run: {', '.join(other[:5])} differ here by now")
+    else:
+        tally.checked.append(f"{len(locked.packages)} packages")
+
+
+def _compare(tally: _Tally, folder: Path, files: Mapping[str, FileFacts], owner: str) -> Iterator[Finding]:
+    for name, facts in files.items():
+        yield from _compare_file(tally, folder / name, facts, f"{owner}: {name}")
+
+
+def _compare_file(tally: _Tally, path: Path, facts: FileFacts, subject: str) -> Iterator[Finding]:
+    if not path.is_file():
+        yield _finding("FTC522", subject, facts.sha256, "nothing", "bring the file back")
+        return
+    tally.files += 1
+    tally.bytes += path.stat().st_size
+    found = file_digest(path)
+    if found != facts.sha256:
+        yield _finding("FTC521", subject, facts.sha256, found, "compare it with a copy, or with git's version")
+
+
+def _finding(code: str, subject: str, expected: str, found: str, hint: str) -> Finding:
+    return Finding(code=code, subject=subject, expected=expected, found=found, hint=hint)

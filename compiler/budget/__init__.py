@@ -1,0 +1,1 @@
+"""Bytes, time and money of a plan, each figure with its method."""

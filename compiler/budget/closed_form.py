@@ -1,0 +1,126 @@
+"""Peak memory of a run from shapes alone: pure arithmetic, no framework, microseconds.
+
+Each term says what is held and why. T is the number of tokens in the longest padded micro-batch, h the hidden size,
+f the width of the feed-forward layer, H and K the widths of queries and of keys (heads times head size), e the bytes
+of an activation. Terms follow what autograd keeps for the backward pass of the modules in transformers with fused
+attention, which saves its inputs, its output and no scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ftc.spec.facts import ModelFacts
+
+__all__ = ["CPU_BASE_BYTES", "CUDA_CONTEXT_BYTES", "Job", "Usage", "estimate"]
+
+CPU_BASE_BYTES = 480 * 2**20
+"""Interpreter with torch, transformers and peft imported: resident set measured on Linux, x86-64."""
+CUDA_CONTEXT_BYTES = 512 * 2**20
+"""Driver context and library handles on a card; between 140 MiB and 600 MiB by generation, taken high."""
+
+_FP32 = 4
+_GATED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "smollm3", "olmo2", "granite")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What decides about memory.
+
+    Attributes:
+        model: The base model.
+        trained_linear: Linear layers that have an adapter, by name: (inputs, outputs).
+        rank: Rank of the adapter; 0 for full training.
+        num_trainable: Weights that are trained.
+        head_width: Outputs of the last layer: vocabulary or labels.
+        head_rows: Rows of logits that are computed for one micro-batch.
+        tokens: Tokens in the longest padded micro-batch.
+        weight_bytes: Bytes of one frozen weight: 4, 2 or about 0.56 for 4-bit weights with their scales.
+        activation_bytes: Bytes of one activation.
+        checkpointing: Whether activations are recomputed.
+        on_card: Whether the device is a CUDA card.
+    """
+
+    model: ModelFacts
+    trained_linear: dict[str, tuple[int, int]]
+    rank: int
+    num_trainable: int
+    head_width: int
+    head_rows: int
+    tokens: int
+    weight_bytes: float
+    activation_bytes: int
+    checkpointing: bool
+    on_card: bool
+
+    def with_tokens(self, tokens: int, head_rows: int) -> Job:
+        """The same job with another micro-batch."""
+        return replace(self, tokens=tokens, head_rows=head_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes at the peak, by what they hold."""
+
+    components: dict[str, int]
+    phase: str
+
+    @property
+    def peak_bytes(self) -> int:
+        """Sum of the components."""
+        return sum(self.components.values())
+
+
+def estimate(job: Job) -> Usage:
+    """The larger of the two peaks that a training step has: start of the backward pass, and optimiser step."""
+    fixed = {
+        "base" if not job.on_card else "context": CUDA_CONTEXT_BYTES if job.on_card else CPU_BASE_BYTES,
+        "weights": round(job.model.num_parameters * job.weight_bytes),
+        "adapter": _adapter_bytes(job),
+        "optimizer": 2 * _FP32 * job.num_trainable,
+    }
+    gradients = _FP32 * job.num_trainable
+    backward = {**fixed, "activations": _activation_bytes(job), "logits": _logit_bytes(job)}
+    update = {**fixed, "gradients": gradients}
+    peaks = (Usage(backward, "start of the backward pass"), Usage(update, "optimiser step"))
+    return max(peaks, key=lambda usage: usage.peak_bytes)
+
+
+def _adapter_bytes(job: Job) -> int:
+    return _FP32 * job.num_trainable if job.rank else 0
+
+
+def _logit_bytes(job: Job) -> int:
+    """Logits, their float32 copy where they are narrower, log-probabilities and the gradient of each."""
+    copies = job.activation_bytes + (2 if job.activation_bytes == _FP32 else 3) * _FP32
+    return job.head_rows * job.head_width * copies
+
+
+def _activation_bytes(job: Job) -> int:
+    model, e = job.model, job.activation_bytes
+    layer = _layer_bytes_per_token(job)
+    if not job.checkpointing:
+        return round(job.tokens * model.num_layers * layer)
+    return round(job.tokens * (model.num_layers * e * model.hidden_size + layer))
+
+
+def _layer_bytes_per_token(job: Job) -> float:
+    """What one layer keeps for each token until its backward pass."""
+    model, e = job.model, job.activation_bytes
+    h, f = model.hidden_size, model.intermediate_size
+    queries, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
+    attention = e * (2 * queries + 2 * keys)
+    norms = 2 * (_FP32 * h + e * h)
+    gated = model.model_type in _GATED
+    feed_forward = e * f * (3 if gated else 2)
+    return norms + attention + feed_forward + _adapter_inputs(job, gated)
+
+
+def _adapter_inputs(job: Job, gated: bool) -> float:
+    """Inputs that trained linear layers keep beyond what their neighbours keep anyway, and the adapters' own."""
+    model, e = job.model, job.activation_bytes
+    layers = max(model.num_layers, 1)
+    wide = sum(1 for inputs, _ in job.trained_linear.values() if inputs == model.intermediate_size)
+    ranks = _FP32 * job.rank * len(job.trained_linear) / layers
+    shared = 2 * e * model.hidden_size if job.trained_linear or not job.rank else 0
+    return ranks + shared + (e * model.intermediate_size if gated and wide else 0)

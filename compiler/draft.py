@@ -1,0 +1,102 @@
+"""A plan in the making: facts, and the values that passes have settled so far, each with its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.facts import DeviceFacts, ModelFacts
+from ftc.spec.plan import MemoryEstimate, Origin, Step, TimeEstimate
+from ftc.spec.recipe import Recipe
+from ftc.spec.reference import default_reason
+from ftc.spec.sections import section_at
+from ftc.spec.source import Source
+from ftc.spec.streams import SplitReport
+
+__all__ = ["Draft", "PastRun"]
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """What an earlier run on this device tells about speed."""
+
+    run_id: str
+    device: str
+    tokens_per_second: float
+    """Tokens trained on, padding not counted, by the seconds in training steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Facts first, then what the passes add. Immutable: every pass returns a new one.
+
+    Attributes:
+        recipe: What is wanted.
+        source: The recipe's text, for places.
+        model: The base model's facts.
+        device: The device that the plan is for.
+        splits: The compiled data; empty while the passes that shape text run.
+        labels: Classes in order; empty for tasks without.
+        supervised_max: Most supervised tokens in any one training row.
+        past_runs: Earlier runs with the same model on the same device.
+        values: Settled values by dotted path of `ftc.spec.settings.Settings`.
+        origins: Where each value came from, by the same path.
+        memory: The estimate, once made.
+        time: The estimate, where one could be made.
+        disk_bytes: Largest size of the run's folder.
+        steps: What the run will do.
+        not_checked: What could not be computed, with reasons.
+        diagnostics: What the passes found.
+    """
+
+    recipe: Recipe
+    source: Source
+    model: ModelFacts
+    device: DeviceFacts
+    splits: Mapping[str, SplitReport] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    past_runs: tuple[PastRun, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    memory: MemoryEstimate | None = None
+    time: TimeEstimate | None = None
+    disk_bytes: int = 0
+    steps: tuple[Step, ...] = ()
+    not_checked: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    def derive(self, path: str, value: Any, reason: str) -> Draft:
+        """Settles a value that follows from facts, with the reason in words."""
+        return self._settle(path, value, Origin(kind="derived", reason=reason))
+
+    def take(self, path: str, recipe_path: str | None = None) -> Draft:
+        """Settles a value as the recipe has it, written or default; the paths differ where sections do."""
+        at = recipe_path or path
+        value = reduce(getattr, at.split("."), self.recipe)
+        return self._settle(path, value, self.origin_of(at))
+
+    def origin_of(self, recipe_path: str) -> Origin:
+        """Where a value of the recipe came from: its place in the file, or the reason of its default."""
+        if self.source.node(recipe_path) is not None:
+            span = self.source.span(recipe_path)
+            return Origin(kind="written", reason=f"{span.file}:{span.line}" if span else self.source.file)
+        *outer, name = recipe_path.split(".")
+        section = section_at(tuple(outer), self.source.plain())
+        return Origin(kind="default", reason=default_reason(section, name) if section else "default of the language")
+
+    def find(
+        self, code: str, summary: str, at: str, *, help: str | tuple[str, ...] = (), notes: str | tuple[str, ...] = ()
+    ) -> Draft:
+        """Adds a finding at a value of the recipe."""
+        found = diagnostic(code, summary, self.source.span(at), help=help, notes=notes, path=at)
+        return replace(self, diagnostics=(*self.diagnostics, found))
+
+    def miss(self, what: str) -> Draft:
+        """Adds something that could not be computed, with the reason."""
+        return replace(self, not_checked=(*self.not_checked, what))
+
+    def _settle(self, path: str, value: Any, origin: Origin) -> Draft:
+        return replace(self, values={**self.values, path: value}, origins={**self.origins, path: origin})

@@ -1,0 +1,28 @@
+"""What the run will do, in order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ftc.compiler.draft import Draft
+from ftc.spec.plan import EvaluateStep, ExportStep, Step, TrainStep, VerifyStep
+
+__all__ = ["build_steps"]
+
+
+def build_steps(draft: Draft) -> Draft:
+    """The steps: verify, train, export, then measure base and tuned on the test split, once."""
+    files = len(draft.model.files) + len(draft.splits)
+    artifact = "model" if draft.recipe.strategy.kind == "full" else "adapter"
+    steps: list[Step] = [
+        VerifyStep(kind="verify", files=files),
+        TrainStep(kind="train", steps=draft.values["train.num_steps"]),
+        ExportStep(kind="export", artifact=artifact),
+    ]
+    if "test" not in draft.splits:
+        return replace(draft.miss("quality: there is no test split"), steps=tuple(steps))
+    rows = draft.splits["test"].rows
+    if draft.values["eval.baseline"]:
+        steps.append(EvaluateStep(kind="evaluate", subject="base", rows=rows))
+    steps.append(EvaluateStep(kind="evaluate", subject="tuned", rows=rows))
+    return replace(draft, steps=tuple(steps))

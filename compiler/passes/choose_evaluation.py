@@ -1,0 +1,63 @@
+"""What is measured at the end."""
+
+from __future__ import annotations
+
+import math
+
+from ftc.compiler.draft import Draft
+from ftc.spec.evaluation import METRICS, parse_gate
+
+__all__ = ["USUAL_METRICS", "choose_evaluation"]
+
+USUAL_METRICS = {
+    "classification": ("accuracy", "macro_f1"),
+    "generation": ("exact_match", "rouge_l"),
+    "chat": ("perplexity",),
+}
+"""Metrics of `auto` by task."""
+
+LARGEST_BATCH = 32
+"""Rows that are evaluated at once at most; beyond it little is gained."""
+
+
+def choose_evaluation(draft: Draft) -> Draft:
+    """Settles everything under `eval`."""
+    draft = draft.take("eval.baseline").take("eval.samples")
+    draft = _choose_answers(_choose_gates(_choose_metrics(draft)))
+    if draft.recipe.eval.batch_size != "auto":
+        return draft.take("eval.batch_size")
+    return draft.derive("eval.batch_size", LARGEST_BATCH, "beyond it little is gained")
+
+
+def _choose_metrics(draft: Draft) -> Draft:
+    if draft.recipe.eval.metrics == "auto":
+        kind = draft.recipe.task.kind
+        return draft.derive("eval.metrics", _with_gates(draft, USUAL_METRICS[kind]), f"the usual ones of a {kind}")
+    asked = draft.recipe.eval.metrics
+    if (complete := _with_gates(draft, asked)) != asked:
+        return draft.derive("eval.metrics", complete, "those of the recipe, and those that its gates need")
+    return draft.take("eval.metrics")
+
+
+def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
+    return (*metrics, *(name for name in draft.recipe.eval.gates if name not in metrics))
+
+
+def _choose_gates(draft: Draft) -> Draft:
+    gates = {name: parse_gate(text) for name, text in draft.recipe.eval.gates.items()}
+    origin = draft.origin_of("eval.gates")
+    return draft.derive("eval.gates", gates, origin.reason)
+
+
+def _choose_answers(draft: Draft) -> Draft:
+    generates = any(METRICS[name].generates for name in draft.values["eval.metrics"])
+    if not generates:
+        return draft.derive("eval.max_new_tokens", None, "no metric needs answers")
+    if draft.recipe.eval.max_new_tokens != "auto":
+        return draft.take("eval.max_new_tokens")
+    longest = draft.splits["train"].supervised_max
+    return draft.derive(
+        "eval.max_new_tokens",
+        math.ceil(longest * 1.25),
+        f"the longest training answer has {longest} tokens, plus a quarter",
+    )

@@ -1,0 +1,106 @@
+"""The training loop's numbers: precision, learning rate, steps, seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+from ftc.compiler.draft import Draft
+
+__all__ = ["USUAL_RATE", "choose_training"]
+
+USUAL_RATE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
+"""Peak learning rate of `auto`, by strategy: the usual middle for AdamW."""
+
+_SEED_STREAMS = {
+    "init": "weights that are new",
+    "order": "order of rows",
+    "dropout": "dropout",
+}
+
+
+def choose_training(draft: Draft) -> Draft:
+    """Settles everything under `train`, `seeds` and `device` but the micro-batch."""
+    for name in ("batch_size", "optimizer", "max_grad_norm", "keep_checkpoints", "early_stopping"):
+        draft = draft.take(f"train.{name}")
+    draft = _choose_precision(_choose_rate(draft))
+    draft = _choose_selection(_choose_steps(draft))
+    return _choose_device(_choose_seeds(draft))
+
+
+def _choose_rate(draft: Draft) -> Draft:
+    if draft.recipe.train.learning_rate != "auto":
+        return draft.take("train.learning_rate")
+    kind = draft.recipe.strategy.kind
+    return draft.derive("train.learning_rate", USUAL_RATE[kind], f"the usual middle for {kind} with AdamW")
+
+
+def _choose_precision(draft: Draft) -> Draft:
+    on_card = draft.device.kind == "cuda"
+    draft = draft.derive("train.fused", True, "AdamW's fused kernel takes one pass over the weights")
+    if draft.recipe.train.precision != "auto":
+        draft = draft.take("train.precision")
+        if draft.recipe.train.precision == "bfloat16" and not draft.device.has_bfloat16:
+            speed = "does not have bfloat16" if on_card else "is very slow at bfloat16"
+            return draft.find(
+                "FTC226",
+                f"{draft.device.label} {speed}",
+                "train.precision",
+                help="write `float32`, or leave `precision` out",
+            )
+        return draft
+    if draft.device.has_bfloat16:
+        return draft.derive("train.precision", "bfloat16", f"{draft.device.label} is fast at it")
+    return draft.derive("train.precision", "float32", f"{draft.device.label} is not fast at bfloat16")
+
+
+def _choose_steps(draft: Draft) -> Draft:
+    train, rows = draft.recipe.train, draft.splits["train"].rows
+    per_epoch = math.ceil(rows / train.batch_size)
+    wanted = max(1, round(train.epochs * per_epoch))
+    steps = min(wanted, train.max_steps or wanted)
+    draft = draft.derive(
+        "train.steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}"
+    )
+    reason = f"{train.epochs:g} epochs of {per_epoch} steps"
+    if steps < wanted:
+        reason = f"`max_steps`; {reason} would be {wanted}"
+    draft = draft.derive("train.num_steps", steps, reason)
+    if train.evaluate_every == "epoch":
+        draft = draft.derive("train.evaluate_every_steps", per_epoch, "once an epoch")
+    else:
+        draft = draft.take("train.evaluate_every_steps", "train.evaluate_every")
+    draft = draft.take("train.schedule.kind")
+    ratio = train.schedule.warmup_ratio
+    warmup = math.ceil(ratio * steps)
+    return draft.derive("train.schedule.warmup_steps", warmup, f"{ratio:g} of {steps} steps, rounded up")
+
+
+def _choose_selection(draft: Draft) -> Draft:
+    stopping = draft.recipe.train.early_stopping
+    metric = stopping.metric if stopping else "val_loss"
+    has_validation = "validation" in draft.splits
+    select = "best" if has_validation else "last"
+    reason = f"the checkpoint with the best {metric}" if has_validation else "there is no validation split"
+    draft = draft.derive("train.select", select, reason)
+    draft = draft.derive("train.select_metric", metric, "what early stopping watches" if stopping else "the usual choice")
+    higher = metric != "val_loss"
+    return draft.derive("train.select_higher", higher, f"{'more' if higher else 'less'} {metric} is better")
+
+
+def _choose_seeds(draft: Draft) -> Draft:
+    root = draft.recipe.train.seed
+    for stream, use in _SEED_STREAMS.items():
+        value = int.from_bytes(hashlib.sha256(f"{root}:{stream}".encode()).digest()[:4])
+        draft = draft.derive(f"seeds.{stream}", value, f"stream for {use}, from `train.seed` {root}")
+    return draft
+
+
+def _choose_device(draft: Draft) -> Draft:
+    device = draft.device
+    reason = f"{device.label}" if device.local else f"{device.label}, from the catalogue"
+    draft = draft.derive("device.name", device.name, reason).derive("device.kind", device.kind, reason)
+    draft = draft.derive("device.count", 1, "one device").derive("train.world_size", 1, "one process on one device")
+    if draft.recipe.budget.threads == "auto":
+        return draft.derive("device.threads", device.threads, "physical cores that this process may use")
+    return draft.take("device.threads", "budget.threads")

@@ -1,0 +1,120 @@
+"""Reads Parquet and Arrow files. Their types become JSON values; dates, times and decimals become text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ftc.compiler.resolve.table import Table
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+
+__all__ = ["UnreadableTable", "read_arrow", "read_parquet"]
+
+
+class UnreadableTable(ValueError):
+    """The file is no whole Parquet or Arrow file; the message is the library's reason."""
+
+
+def read_parquet(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
+    """Rows of one Parquet file.
+
+    Raises:
+        UnreadableTable: The file is broken.
+        OSError: The file can't be read.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with path.open("rb") as stream:
+            return _table(pyarrow.parquet.ParquetFile(stream).read(), file)
+    except pyarrow.ArrowException as error:
+        raise UnreadableTable(_first_line(error)) from error
+
+
+def read_arrow(path: Path, file: str) -> tuple[Table, list[Diagnostic]]:
+    """Rows of one Arrow file, in the file (Feather) or the stream form.
+
+    Raises:
+        UnreadableTable: The file is broken, or an old Feather file.
+        OSError: The file can't be read.
+    """
+    import pyarrow
+    import pyarrow.ipc
+
+    try:
+        with path.open("rb") as stream:
+            is_file = stream.read(6) == b"ARROW1"
+            stream.seek(0)
+            reader = pyarrow.ipc.open_file(stream) if is_file else pyarrow.ipc.open_stream(stream)
+            return _table(reader.read_all(), file)
+    except pyarrow.ArrowException as error:
+        raise UnreadableTable(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
+
+
+def _table(table: Any, file: str) -> tuple[Table, list[Diagnostic]]:
+    """The table as rows, or with findings for columns that have no JSON form or share a name."""
+    names = list(table.column_names)
+    if findings := [*_twice(names, file), *_without_json_form(table.schema, file)]:
+        return Table(file, tuple(names), []), findings
+    columns = {name: _as_json(table.column(name)).to_pylist() for name in names}
+    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return Table(file, tuple(names), rows), []
+
+
+def _twice(names: list[str], file: str) -> list[Diagnostic]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return [
+        diagnostic("FTC358", f"{file}: column `{name}` stands twice", help="name each column once", path="data.source")
+        for name in twice
+    ]
+
+
+def _without_json_form(schema: Any, file: str) -> list[Diagnostic]:
+    return [
+        diagnostic(
+            "FTC360",
+            f"{file}: column `{field.name}` holds `{field.type}`, which is no text, number or list",
+            help="write the file again without this column",
+            path="data.source",
+        )
+        for field in schema
+        if not _has_json_form(field.type)
+    ]
+
+
+def _has_json_form(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _has_json_form(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _has_json_form(kind.value_type)
+    if types.is_struct(kind):
+        return all(_has_json_form(kind.field(number).type) for number in range(kind.num_fields))
+    return _is_plain(kind) or _is_written_as_text(kind)
+
+
+def _is_plain(kind: Any) -> bool:
+    from pyarrow import types
+
+    is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return is_text or any(
+        test(kind) for test in (types.is_null, types.is_boolean, types.is_integer, types.is_floating)
+    )
+
+
+def _is_written_as_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return any(test(kind) for test in (types.is_date, types.is_time, types.is_timestamp, types.is_decimal))
+
+
+def _as_json(column: Any) -> Any:
+    import pyarrow
+
+    return column.cast(pyarrow.string()) if _is_written_as_text(column.type) else column

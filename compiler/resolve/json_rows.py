@@ -1,0 +1,209 @@
+"""Reads JSON lines, and JSON files that hold one array of objects.
+
+JSON is read strictly: no `NaN`, no key twice in an object, no half of a surrogate pair. Each of these reads fine in
+one place and fails, or means something else, in another.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ftc.compiler.resolve.table import LARGEST_ROW, Faults, Row, Table, shown
+
+__all__ = ["read_json_array", "read_json_lines"]
+
+_BOM = b"\xef\xbb\xbf"
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89abAB-F]")
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {shown(next(key for key in keys if keys.count(key) > 1))} stands twice in an object")
+    return row
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"`{name}` is no JSON value; write `null`")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+
+
+def read_json_lines(path: Path, faults: Faults) -> Table:
+    """Rows of a file with one JSON object a line. Empty lines are passed over, as most writers end with one.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    rows: list[Row] = []
+    lines: list[int] = []
+    offset = 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(iter(lambda: file.readline(LARGEST_ROW + 1), b""), 1):
+            if len(raw) > LARGEST_ROW or faults.full:
+                _stop(raw, number, faults)
+                break
+            row = None if raw.isspace() else _row(raw.removeprefix(_BOM) if number == 1 else raw, number, offset, faults)
+            if row is not None:
+                rows.append(row)
+                lines.append(number)
+            offset += len(raw)
+    return Table(faults.file, _columns(rows), rows, lines)
+
+
+def _stop(raw: bytes, number: int, faults: Faults) -> None:
+    if len(raw) > LARGEST_ROW:
+        summary = f"a line of more than {LARGEST_ROW // 2**20} MiB"
+        faults.add("FTC355", summary, number, help="write one JSON object a line", notes=["reading stopped here"])
+
+
+def _row(raw: bytes, number: int, offset: int, faults: Faults) -> Row | None:
+    try:
+        text = raw.decode()
+        value = _DECODER.decode(text)
+        _refuse_lone_surrogates(text, value)
+    except UnicodeDecodeError as error:
+        _not_utf8(faults, number, offset + error.start, raw[error.start], raw[: error.start].decode())
+        return None
+    except (ValueError, RecursionError) as error:
+        _broken(faults, error, number, raw.decode())
+        return None
+    if not isinstance(value, dict):
+        _no_object(faults, value, number)
+        return None
+    return value
+
+
+def _refuse_lone_surrogates(text: str, value: Any) -> None:
+    if _SURROGATE_ESCAPE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            raise ValueError(f"`{half}` is half of a surrogate pair, which is no character") from None
+
+
+def _not_utf8(faults: Faults, line: int, offset: int, byte: int, before: str) -> None:
+    faults.add(
+        "FTC354",
+        f"byte 0x{byte:02x} at offset {offset:,} is not UTF-8",
+        line,
+        len(before) + 1,
+        help="convert the file to UTF-8",
+        notes=[f"text before it: {shown(before[-60:])}"] if before else [],
+    )
+
+
+def _broken(faults: Faults, error: Exception, line: int, text: str) -> None:
+    column = error.colno if isinstance(error, json.JSONDecodeError) else 1
+    reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    if isinstance(error, RecursionError):
+        reason = "nested too deeply"
+    near = text[max(0, column - 41) : column + 39].strip("\r\n")
+    notes = [f"around it: {shown(near)}"]
+    faults.add("FTC355", f"a row that is no JSON: {reason}", line, column, help="mend or delete the row", notes=notes)
+
+
+def _no_object(faults: Faults, value: Any, line: int) -> None:
+    help_ = "write each row as an object, such as `{\"text\": \"…\", \"label\": \"…\"}`"
+    faults.add("FTC356", "a row that is no object", line, help=help_, notes=[f"found: {shown(value)}"])
+
+
+def _columns(rows: list[Row]) -> tuple[str, ...]:
+    columns: dict[str, None] = {}
+    for row in rows:
+        if not row.keys() <= columns.keys():
+            columns.update(dict.fromkeys(row))
+    return tuple(columns)
+
+
+def read_json_array(path: Path, faults: Faults) -> Table:
+    """Rows of a file that is one JSON array of objects.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    data = path.read_bytes()
+    try:
+        text = data.removeprefix(_BOM).decode()
+    except UnicodeDecodeError as error:
+        start = error.start + len(data) - len(data.removeprefix(_BOM))
+        before = data[:start].removeprefix(_BOM).decode()
+        line = before.count("\n") + 1
+        _not_utf8(faults, line, start, data[start], before.rpartition("\n")[2])
+        return Table(faults.file, (), [])
+    rows, lines = _items(text, faults)
+    return Table(faults.file, _columns(rows), rows, lines)
+
+
+def _items(text: str, faults: Faults) -> tuple[list[Row], list[int]]:
+    rows: list[Row] = []
+    lines: list[int] = []
+    line, counted, position = 1, 0, _skip(text, 0)
+    if text[position : position + 1] != "[":
+        if text[position:]:
+            _no_array(text[position:], faults)
+        return rows, lines
+    position = _skip(text, position + 1)
+    while text[position : position + 1] != "]" and not faults.full:
+        line += text.count("\n", counted, position)
+        counted = position
+        try:
+            value, end = _DECODER.raw_decode(text, position)
+            _refuse_lone_surrogates(text[position:end], value)
+            position = _after_item(text, end)
+        except (ValueError, RecursionError) as error:  # what follows a fault can't be told apart any more
+            _broken_array(faults, error, line, text)
+            return rows, lines
+        if isinstance(value, dict):
+            rows.append(value)
+            lines.append(line)
+        else:
+            _no_object(faults, value, line)
+    if not faults.full and text[_skip(text, position + 1) :]:
+        line += text.count("\n", counted, position)
+        faults.add("FTC355", "text after the array's end", line, help="leave one array in the file")
+    return rows, lines
+
+
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    assert match is not None  # the pattern matches nothing, too
+    return match.end()
+
+
+def _after_item(text: str, end: int) -> int:
+    """Position of the next item or of the closing bracket."""
+    position = _skip(text, end)
+    if text[position : position + 1] == "]":
+        return position
+    if text[position : position + 1] != ",":
+        raise json.JSONDecodeError("Expecting ',' delimiter", text, position)
+    position = _skip(text, position + 1)
+    if text[position : position + 1] == "]":
+        raise json.JSONDecodeError("Illegal trailing comma", text, position)
+    return position
+
+
+def _no_array(text: str, faults: Faults) -> None:
+    lines = text[:LARGEST_ROW].split("\n", 2)
+    if len(lines) > 1 and all(line.strip().startswith("{") for line in lines[:2] if line.strip()):
+        help_ = "the file looks like JSON lines: give it the suffix `.jsonl`"
+    else:
+        help_ = "write an array of objects, or one object a line in a file with the suffix `.jsonl`"
+    notes = [f"it begins with {shown(text[:60])}"]
+    faults.add("FTC356", "a `.json` file of data holds an array of objects, and this one doesn't", 1, help=help_, notes=notes)
+
+
+def _broken_array(faults: Faults, error: Exception, line: int, text: str) -> None:
+    if not isinstance(error, json.JSONDecodeError):
+        _broken(faults, error, line, text.split("\n", line)[line - 1])
+        return
+    content = text.split("\n", error.lineno)[error.lineno - 1]
+    _broken(faults, error, error.lineno, content)

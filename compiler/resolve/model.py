@@ -1,0 +1,232 @@
+"""Turns `model.base` of a recipe into facts, from the files of a folder or of a hub snapshot alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftc.compiler.resolve.digests import DigestCache
+from ftc.compiler.resolve.hub import Hub, Snapshot
+from ftc.compiler.resolve.json_files import read_json_object
+from ftc.compiler.resolve.licenses import read_license
+from ftc.compiler.resolve.linear_modules import input_embedding, linear_modules, output_head
+from ftc.compiler.resolve.model_config import ModelConfig, code_keys, read_config
+from ftc.compiler.resolve.paths import UnsafePath, safe_path
+from ftc.compiler.resolve.tokenizer import read_tokenizer
+from ftc.compiler.resolve.weights import Weights, read_weights
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.facts import FileFacts, ModelFacts, TokenizerFacts
+from ftc.spec.nearest import nearest
+
+__all__ = ["ResolvedModel", "resolve_model"]
+
+_PATH = "model.base"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+# Files besides the weights that loading reads where they exist.
+_LOADED_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model's facts, and the folder on this machine that the runtime loads; facts hold no absolute path."""
+
+    facts: ModelFacts
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a model lies. Links may lead as far as `root`; `snapshot` is set for a model from the hub."""
+
+    name: str
+    folder: Path
+    root: Path
+    snapshot: Snapshot | None = None
+
+
+def resolve_model(
+    base: str,
+    revision: str | None,
+    *,
+    folder: Path,
+    root: Path,
+    hub: Hub,
+    digests: DigestCache,
+    span_of: Callable[[str], Span | None],
+) -> ResolvedModel:
+    """Facts of the model that a recipe names.
+
+    A folder where `base` is one or starts with `./` or `../`, else an id on the hub.
+
+    Args:
+        base: `model.base` of the recipe.
+        revision: Branch, tag or commit on the hub; None for its main branch. Means nothing for a folder.
+        folder: The recipe's folder.
+        root: The project's root, which no path leaves.
+        hub: Where ids are looked up.
+        digests: Remembers digests of files.
+        span_of: The place of a recipe value by its dotted path.
+
+    Raises:
+        Refusal: The model can't be used; codes FTC300 to FTC323.
+    """
+    span = span_of(_PATH)
+    place = _local_place(base, folder, root, span)
+    if place is None:
+        snapshot = hub.model_snapshot(base, revision, digests, span_of)
+        place = _Place(base, snapshot.folder, snapshot.cache, snapshot)
+    return ResolvedModel(_read_model(place, digests, span), place.folder)
+
+
+def _local_place(base: str, folder: Path, root: Path, span: Span | None) -> _Place | None:
+    """The model's folder, or None for a hub id."""
+    is_hub_id = _HUB_ID.fullmatch(base) is not None
+    try:
+        found = safe_path(root, base, folder)
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(span, _PATH)]) from error
+    if found.is_dir():
+        return _Place(found.relative_to(root.resolve()).as_posix(), found, root)
+    if is_hub_id and not found.exists():
+        return None
+    raise Refusal([_no_folder(base, found, span)])
+
+
+def _no_folder(base: str, found: Path, span: Span | None) -> Diagnostic:
+    if found.exists():
+        if found.suffix == ".gguf":
+            help = "give the folder of the original model in safetensors form"
+            return diagnostic("FTC303", "GGUF files can't be fine-tuned", span, help=help, path=_PATH)
+        help = f"give its folder, `{Path(base).parent.as_posix()}`"
+        return diagnostic("FTC302", f"`{base}` is a file, not a model folder", span, help=help, path=_PATH)
+    if not base.startswith(".") and base.count("/") != 1 and not base.startswith("models/"):
+        help = "give a folder such as `./models/minilm`, or an id such as `owner/name`"
+        return diagnostic("FTC321", f"`{base[:80]}` is neither a folder nor a hub id", span, help=help, path=_PATH)
+    siblings = [item.name for item in found.parent.iterdir() if item.is_dir()] if found.parent.is_dir() else []
+    near = nearest(found.name, siblings)
+    help = f"did you mean `{base[: len(base) - len(found.name)]}{near}`?" if near else "check the path"
+    note = f"`{base}` is relative to the recipe's folder"
+    return diagnostic("FTC301", f"the model folder `{base}` doesn't exist", span, notes=note, help=help, path=_PATH)
+
+
+def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> ModelFacts:
+    """All findings of the independent parts at once; the parts are independent once config.json can be read."""
+    config = _read_config(place.folder, place.root, span)
+    found: list[Diagnostic] = []
+    weights = _gathered(found, lambda: read_weights(place.folder, place.root, span))
+    tokenizer = _gathered(found, lambda: read_tokenizer(place.folder, config.model_type, span))
+    if weights is not None and tokenizer is not None:
+        found.extend(_mismatches(config, weights, tokenizer, span))
+    if found or weights is None or tokenizer is None:
+        raise Refusal(found)
+    return _facts(place, config, weights, tokenizer, _digests(place, weights, digests, span))
+
+
+def _gathered[Part](found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:
+    try:
+        return read()
+    except Refusal as refusal:
+        found.extend(refusal.diagnostics)
+        return None
+
+
+def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
+    _refuse_outside_links(folder, root, span)
+    if (folder / "adapter_config.json").exists():
+        help = "give the base model that the adapter was trained on"
+        raise Refusal([diagnostic("FTC312", "the folder holds an adapter", span, help=help, path=_PATH)])
+    if not (folder / "config.json").is_file():
+        inner = next((file.parent.name for file in sorted(folder.glob("*/config.json"))), None)
+        help = f"did you mean its folder `{inner}`?" if inner else "give the folder that holds config.json and the weights"
+        raise Refusal([diagnostic("FTC302", "the model's folder holds no config.json", span, help=help, path=_PATH)])
+    generation = folder / "generation_config.json"
+    if generation.is_file() and (
+        found := code_keys(read_json_object(generation, span), "generation_config.json", span)
+    ):
+        raise Refusal(found)
+    return read_config(read_json_object(folder / "config.json", span), span)
+
+
+def _refuse_outside_links(folder: Path, root: Path, span: Span | None) -> None:
+    found = []
+    for name in _LOADED_FILES:
+        try:
+            safe_path(root, name, folder)
+        except UnsafePath as error:
+            found.append(error.diagnostic(span, _PATH))
+    if found:
+        raise Refusal(found)
+
+
+def _mismatches(
+    config: ModelConfig, weights: Weights, tokenizer: TokenizerFacts, span: Span | None
+) -> list[Diagnostic]:
+    embedding = input_embedding(weights.tensors)
+    if embedding is not None and embedding.shape[:1] != (config.vocab_size,):
+        note = f"the stored table has {embedding.shape[0] if embedding.shape else 0} rows, config.json says {config.vocab_size}"
+        help = "take config.json and the weights from the same model"
+        return [
+            diagnostic("FTC322", "the model's embedding doesn't fit its config.json", span, notes=note, help=help, path=_PATH)
+        ]
+    if tokenizer.vocab_size > config.vocab_size:
+        note = f"the tokenizer's ids need {tokenizer.vocab_size} rows, the embedding has {config.vocab_size}"
+        help = "use the tokenizer that came with the model, or a copy of the model whose embedding was resized"
+        return [
+            diagnostic("FTC307", "the tokenizer has more ids than the model has rows", span, notes=note, help=help, path=_PATH)
+        ]
+    return []
+
+
+def _digests(place: _Place, weights: Weights, digests: DigestCache, span: Span | None) -> dict[str, FileFacts]:
+    names = [*weights.files, *(name for name in _LOADED_FILES if (place.folder / name).is_file())]
+    hashed = digests.files(place.folder / name for name in names)
+    return {name: hashed[place.folder / name] for name in sorted(names)}
+
+
+def _facts(
+    place: _Place,
+    config: ModelConfig,
+    weights: Weights,
+    tokenizer: TokenizerFacts,
+    files: dict[str, FileFacts],
+) -> ModelFacts:
+    tied = config.tied if config.tied is not None else output_head(weights.tensors) is None
+    return ModelFacts(
+        name=place.name,
+        source="hub" if place.snapshot else "local",
+        commit=place.snapshot.commit if place.snapshot else None,
+        files=files,
+        architecture=config.architecture,
+        model_type=config.model_type,
+        family=config.family,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_layers=config.num_layers,
+        num_decoder_layers=config.num_decoder_layers,
+        num_heads=config.num_heads,
+        num_kv_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        vocab_size=config.vocab_size,
+        max_positions=config.max_positions,
+        tied_embeddings=tied,
+        tensors=dict(sorted(weights.tensors.items())),
+        linear_modules=linear_modules(weights.tensors, config.model_type),
+        license=read_license(place.folder, place.root),
+        tokenizer=tokenizer,
+    )

@@ -1,0 +1,85 @@
+"""The one door between a path that somebody else wrote and the file system."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+
+__all__ = ["UnsafePath", "project_root", "safe_path"]
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_MAX_PATH_CHARS = 4096
+_ROOT_MARKERS = (".git", ".ftc")
+
+
+class UnsafePath(ValueError):
+    """A path that must not be followed. `reason` completes the sentence "the path ...". """
+
+    def __init__(self, user: str, reason: str) -> None:
+        self.user = user
+        self.reason = reason
+        super().__init__(f"the path {user!r} {reason}")
+
+    def diagnostic(self, span: Span | None = None, path: str | None = None) -> Diagnostic:
+        """The finding for the recipe value at `span`, whose dotted path is `path`."""
+        shown = self.user if len(self.user) <= 80 else self.user[:77] + "..."
+        return diagnostic(
+            "FTC300",
+            f"the path {shown!r} {self.reason}",
+            span,
+            label="not a path inside the project",
+            help="give a path relative to the recipe's folder that stays inside the project, such as `data/train.csv`",
+            path=path,
+        )
+
+
+def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
+    """Turns a path from a recipe or a model's index into an absolute one that lies under `root`.
+
+    Paths are relative to `folder`, the recipe's own folder, or to `root` where that isn't given. `..` is fine as
+    long as the result stays under the root, so `../data/train.csv` works between folders of one project. Links are
+    followed first and judged by where they lead. The file need not exist. Paths typed on the command line come from
+    the user at the keyboard and don't pass through here.
+
+    Raises:
+        UnsafePath: The path is absolute, names a drive or a home folder, holds a backslash, a NUL or another control
+            or invisible character, or leads out of the root, by `..` or by a link.
+    """
+    if reason := _fault_in_text(user):
+        raise UnsafePath(user, reason)
+    root = root.resolve()
+    try:
+        found = ((folder or root) / user).resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise UnsafePath(user, "can't be followed: its links form a loop or can't be read") from error
+    if not found.is_relative_to(root):
+        raise UnsafePath(user, "leads out of the project")
+    return found
+
+
+def project_root(recipe: Path) -> Path:
+    """The nearest folder upward from a recipe file that holds `.git` or `.ftc`, else the recipe's own folder."""
+    folder = recipe.resolve().parent
+    for candidate in (folder, *folder.parents):
+        if any((candidate / marker).exists() for marker in _ROOT_MARKERS):
+            return candidate
+    return folder
+
+
+def _fault_in_text(user: str) -> str | None:
+    if not user.strip():
+        return "is empty"
+    if len(user) > _MAX_PATH_CHARS:
+        return f"is longer than {_MAX_PATH_CHARS} characters"
+    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs") for char in user):
+        return "holds a control or invisible character"
+    if "\\" in user:
+        return "holds a backslash; write `/` on every system"
+    if user.startswith("/") or _DRIVE.match(user):
+        return "is absolute"
+    if user.startswith("~"):
+        return "starts with `~`, which isn't expanded"
+    return None

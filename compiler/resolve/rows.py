@@ -1,0 +1,125 @@
+"""Checks the values that a task reads, turns labels into text, and gives rows digests. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from ftc.compiler.resolve.columns import Columns
+from ftc.compiler.resolve.conversations import conversation_fault
+from ftc.compiler.resolve.table import Row, Table, shown
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+
+__all__ = ["check_values", "example_digests", "label_text", "rows_digest", "sorted_labels"]
+
+_Fault = tuple[str, str]
+"""Code, and words that complete "column `x` …"."""
+
+_HELP = {
+    "FTC363": "mend or delete the rows",
+    "FTC364": "delete the rows, or fill them in",
+    "FTC365": "write a turn as `{\"role\": \"user\", \"content\": \"…\"}`; after an optional system turn, user and "
+    "assistant take turns",
+    "FTC366": "delete the last turn or the whole row",
+    "FTC367": "write `from: human` as `role: user`, `from: gpt` as `role: assistant`, and `value` as `content`",
+}
+
+
+def check_values(columns: Columns, table: Table) -> list[Diagnostic]:
+    """Findings for values that the task can't use: one for each column and kind of fault, with the rows that have it.
+
+    Columns that the file lacks are passed over; `missing_columns` tells of them.
+    """
+    return [
+        finding
+        for part, column in columns.by_part.items()
+        if column in table.columns
+        for finding in _column_faults(column, _CHECKS[part], table)
+    ]
+
+
+def _column_faults(column: str, check: Callable[[Any], _Fault | None], table: Table) -> Iterator[Diagnostic]:
+    rows_by_fault: dict[_Fault, list[int]] = {}
+    for index, row in enumerate(table.rows):
+        if (fault := check(row.get(column))) is not None:
+            rows_by_fault.setdefault(fault, []).append(index)
+    for (code, words), rows in rows_by_fault.items():
+        first = table.rows[rows[0]].get(column)
+        yield diagnostic(
+            code,
+            f"column `{column}` {words}, in {len(rows):,} of {len(table.rows):,} rows",
+            table.span(rows[0]),
+            help=_HELP[code],
+            notes=[f"{table.file}, {table.places(rows)}", f"{table.place(rows[0])} holds {shown(first)}"],
+            path="data.source",
+        )
+
+
+def _text_fault(value: Any) -> _Fault | None:
+    if isinstance(value, str):
+        return None if value and not value.isspace() else ("FTC364", "is empty")
+    return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not text"
+
+
+def _label_fault(value: Any) -> _Fault | None:
+    if isinstance(value, str):
+        return None if value and not value.isspace() else ("FTC364", "is empty")
+    if isinstance(value, int):
+        return None
+    if isinstance(value, float):
+        return "FTC363", "is a number with a fraction; a label is text, a whole number, true or false"
+    return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a label"
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+_CHECKS: dict[str, Callable[[Any], _Fault | None]] = {
+    "text": _text_fault,
+    "text_pair": _text_fault,
+    "label": _label_fault,
+    "prompt": _text_fault,
+    "completion": _text_fault,
+    "messages": conversation_fault,
+}
+
+
+def label_text(value: str | int) -> str:
+    """A label as text: text as it stands, a whole number in decimal digits, `true` or `false`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in the order of the head's outputs: by value if all are whole numbers, else as text."""
+    unique = set(labels)
+    if all(label.removeprefix("-").isdecimal() and label.isascii() for label in unique):
+        return tuple(sorted(unique, key=lambda label: (int(label), label)))
+    return tuple(sorted(unique))
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def rows_digest(rows: Iterable[Row]) -> str:
+    """sha256, in hexadecimal, over the rows in their order: each as compact JSON with sorted keys, length first."""
+    digest = hashlib.sha256()
+    for row in rows:
+        text = _encode(row).encode()
+        digest.update(len(text).to_bytes(8, "big") + text)
+    return digest.hexdigest()
+
+
+def example_digests(rows: Iterable[Row], columns: Sequence[str]) -> list[bytes]:
+    """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
+    return [hashlib.sha256(_encode([row.get(column) for column in columns]).encode()).digest() for row in rows]

@@ -1,0 +1,89 @@
+"""The rows of one data file, with what is needed to name each of them, and the faults found while reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.text_checks import MOST_FINDINGS, check_text
+
+__all__ = ["LARGEST_ROW", "Faults", "Row", "Table", "shown"]
+
+Row = dict[str, Any]
+"""Values by column: text, numbers, booleans, None, and lists and dicts of these."""
+
+LARGEST_ROW = 16 * 2**20
+"""Bytes of one line of text, or characters of one CSV field."""
+
+_SHOWN_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One data file, read.
+
+    Attributes:
+        file: The file's name for people: relative to the project, or inside its data set on the hub.
+        columns: Every column that some row has, in the order in which they appear.
+        rows: The rows in the order of the file.
+        lines: Line of the file, from 1, at which each row begins; None where the format has no lines.
+    """
+
+    file: str
+    columns: tuple[str, ...]
+    rows: list[Row]
+    lines: Sequence[int] | None = None
+
+    def span(self, row: int) -> Span | None:
+        """The place where a row, counted from 0, begins; None where the format has no lines."""
+        return Span(self.file, self.lines[row], 1, self.lines[row], 2) if self.lines else None
+
+    def place(self, row: int) -> str:
+        """The same in words: `line 17`, or `row 17` where the format has no lines; both count from 1."""
+        return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
+
+    def places(self, rows: Sequence[int], most: int = 5) -> str:
+        """The first few of several rows in words, such as `lines 3, 7, 9 and 12 more`."""
+        numbers = [self.lines[row] if self.lines else row + 1 for row in rows[:most]]
+        word = "line" if self.lines else "row"
+        listed = f"{word}{'s' if len(rows) > 1 else ''} {', '.join(map(str, numbers))}"
+        return f"{listed} and {len(rows) - most:,} more" if len(rows) > most else listed
+
+
+class Faults:
+    """Collects what is wrong with one file, up to as many findings as anybody reads."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.found: list[Diagnostic] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether reading should stop."""
+        return len(self.found) >= MOST_FINDINGS
+
+    def add(
+        self,
+        code: str,
+        summary: str,
+        line: int,
+        column: int = 1,
+        *,
+        help: str,
+        notes: Iterable[str] = (),
+    ) -> None:
+        """Adds a fault at a place of the file, both counted from 1."""
+        span = Span(self.file, line, column, line, column + 1)
+        self.found.append(diagnostic(code, summary, span, help=help, notes=notes, path="data.source"))
+
+
+def shown(value: object) -> str:
+    """A value for a message: one line of at most 80 characters, escaped, with secrets masked."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    # The mark in front keeps a leading `%` from being read as a YAML directive; 400 characters hold any secret whole.
+    masked = check_text("|" + text[:400], "")[0].content[1:]
+    quoted = json.dumps(masked, ensure_ascii=False) if isinstance(value, str) else masked
+    return quoted if len(quoted) <= _SHOWN_CHARS else quoted[: _SHOWN_CHARS - 1] + "…"

@@ -1,0 +1,254 @@
+"""Values that can't stand together: a visible table of pure functions over the recipe alone.
+
+Each rule looks at the whole recipe and yields what it finds; all run, so that one pass tells everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
+from ftc.spec.evaluation import METRICS, parse_gate
+from ftc.spec.nearest import nearest
+from ftc.spec.recipe import Recipe
+from ftc.spec.source import Source
+from ftc.spec.strategy import Full
+from ftc.spec.task import Generation
+
+__all__ = ["RULES", "Rule", "check_rules"]
+
+Rule = Callable[[Recipe, Source], Iterator[Diagnostic]]
+
+USUAL_RATES = {"full": (1e-6, 5e-4), "lora": (1e-5, 1e-2), "qlora": (1e-5, 1e-2)}
+"""Learning rates between which a strategy is usually trained with AdamW."""
+
+
+def fields_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Each key of `data.fields` is a part that the task knows."""
+    parts = (*recipe.task.REQUIRED_FIELDS, *recipe.task.OPTIONAL_FIELDS)
+    for part in recipe.data.fields:
+        if part not in parts:
+            close = nearest(part, parts)
+            yield diagnostic(
+                "FTC201",
+                f"a {recipe.task.kind} has no part `{part}`",
+                source.key_span(f"data.fields.{part}"),
+                label=f"did you mean `{close}`?" if close else "",
+                help=f"the parts of a {recipe.task.kind} are {', '.join(parts)}",
+                path=f"data.fields.{part}",
+            )
+
+
+def one_prompt(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A generation has its prompt from a template or from a column, not from both."""
+    if isinstance(recipe.task, Generation) and recipe.task.prompt and "prompt" in recipe.data.fields:
+        yield diagnostic(
+            "FTC202",
+            "two prompts: a template and a column",
+            source.span("task.prompt"),
+            label="a template",
+            related=_related(source.span("data.fields.prompt"), "and a column"),
+            help="keep one; a template can use the column as `{{ " + recipe.data.fields["prompt"] + " }}`",
+            path="task.prompt",
+        )
+
+
+def shares_leave_training_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Validation and test shares leave something to train on."""
+    split = recipe.data.split
+    shares = [share for share in (split.validation, split.test) if isinstance(share, float)]
+    if sum(shares) >= 1:
+        yield diagnostic(
+            "FTC203",
+            f"validation and test take {sum(shares):.0%} of the rows, nothing is left to train on",
+            source.span("data.split"),
+            help="make them less than 1 together; 0.1 each is usual",
+            path="data.split",
+        )
+
+
+def early_stopping_has_something_to_watch(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Early stopping needs a validation split and a metric that validation computes."""
+    stopping = recipe.train.early_stopping
+    if stopping is None:
+        return
+    if recipe.data.split.validation == 0:
+        yield diagnostic(
+            "FTC204",
+            "`early_stopping` needs validation data",
+            source.key_span("train.early_stopping"),
+            label="watches a split that does not exist",
+            related=_related(source.span("data.split.validation"), "no validation share here"),
+            help="set `validation: 0.1` in `data.split`, or drop `early_stopping`",
+            path="train.early_stopping",
+        )
+    watched = ("val_loss", *(f"val_{name}" for name in ("accuracy", "macro_f1") if _is_for(name, recipe)))
+    if stopping.metric not in watched:
+        close = nearest(stopping.metric, watched)
+        yield diagnostic(
+            "FTC205",
+            f"validation does not compute `{stopping.metric}`",
+            source.span("train.early_stopping.metric"),
+            label=f"did you mean `{close}`?" if close else "",
+            help=f"a {recipe.task.kind} can watch {', '.join(watched)}",
+            path="train.early_stopping.metric",
+        )
+
+
+def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Every metric is known and is for this task."""
+    if recipe.eval.metrics == "auto":
+        return
+    usable = [name for name in METRICS if _is_for(name, recipe)]
+    for position, name in enumerate(recipe.eval.metrics):
+        path = f"eval.metrics[{position}]"
+        if name not in usable:
+            close = nearest(name, usable)
+            known = f"is for a {' or '.join(METRICS[name].tasks)}" if name in METRICS else "is not known"
+            yield diagnostic(
+                "FTC206",
+                f"metric `{name}` {known}",
+                source.span(path),
+                label=f"did you mean `{close}`?" if close else "",
+                help=f"a {recipe.task.kind} can use {', '.join(usable)}",
+                path=path,
+            )
+
+
+def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Every gate is a bound on a metric that is measured, on a test split that exists."""
+    for name, text in recipe.eval.gates.items():
+        path = f"eval.gates.{name}"
+        if name not in METRICS or not _is_for(name, recipe):
+            yield diagnostic(
+                "FTC207",
+                f"no metric `{name}` for a {recipe.task.kind}",
+                source.key_span(path),
+                help=f"use one of {', '.join(metric for metric in METRICS if _is_for(metric, recipe))}",
+                path=path,
+            )
+        elif parse_gate(text) is None:
+            yield diagnostic(
+                "FTC207",
+                f"`{text}` is no bound",
+                source.span(path),
+                help="write a comparison and a number, such as `>= 0.9`",
+                path=path,
+            )
+    if recipe.eval.gates and recipe.data.split.test == 0:
+        yield diagnostic(
+            "FTC208",
+            "gates need test data",
+            source.key_span("eval.gates"),
+            related=_related(source.span("data.split.test"), "no test share here"),
+            help="set `test: 0.1` in `data.split`, or drop the gates",
+            path="eval.gates",
+        )
+
+
+def cost_has_a_price(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A limit on the cost needs a price, in the same currency."""
+    budget = recipe.budget
+    if budget.cost is None:
+        return
+    if budget.price_per_hour is None:
+        yield diagnostic(
+            "FTC209",
+            "`cost` needs `price_per_hour`",
+            source.key_span("budget.cost"),
+            help="add what an hour of the device costs, such as `price_per_hour: 0.40 USD`",
+            path="budget.cost",
+        )
+    elif budget.price_per_hour.currency != budget.cost.currency:
+        yield diagnostic(
+            "FTC209",
+            f"cost in {budget.cost.currency}, price in {budget.price_per_hour.currency}",
+            source.span("budget.cost"),
+            related=_related(source.span("budget.price_per_hour"), "the price"),
+            help="write both in one currency",
+            path="budget.cost",
+        )
+
+
+def micro_batch_fits_the_batch(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A micro-batch is no larger than the batch that it is part of."""
+    micro, batch = recipe.train.micro_batch, recipe.train.batch_size
+    if micro != "auto" and micro > batch:
+        yield diagnostic(
+            "FTC210",
+            f"micro-batch of {micro} in a batch of {batch}",
+            source.span("train.micro_batch"),
+            related=_related(source.span("train.batch_size"), "the batch"),
+            help=f"write at most {batch}, or leave `micro_batch` out",
+            path="train.micro_batch",
+        )
+
+
+def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A learning rate far from what the strategy is usually trained with is most often a slip."""
+    rate, kind = recipe.train.learning_rate, recipe.strategy.kind
+    low, high = USUAL_RATES[kind]
+    if rate != "auto" and not low <= rate <= high:
+        yield diagnostic(
+            "FTC211",
+            f"learning rate {rate:g} is unusual for {kind}",
+            source.span("train.learning_rate"),
+            label=f"usual: {low:g} to {high:g}",
+            help="check the exponent; leave it out to get the usual middle",
+            path="train.learning_rate",
+        )
+
+
+def stratify_has_something_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Stratifying needs a share to cut; parts that are files of their own are not divided."""
+    split = recipe.data.split
+    if split.stratify and not any(isinstance(share, float) and share > 0 for share in (split.validation, split.test)):
+        yield diagnostic(
+            "FTC212",
+            "`stratify` has nothing to divide",
+            source.span("data.split.stratify"),
+            help="drop `stratify`, or give validation or test as a share",
+            path="data.split.stratify",
+        )
+
+
+def targets_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The same target twice is a slip."""
+    if isinstance(recipe.strategy, Full) or recipe.strategy.targets == "all-linear":
+        return
+    targets = recipe.strategy.targets
+    for position, name in enumerate(targets):
+        if name in targets[:position]:
+            path = f"strategy.targets[{position}]"
+            yield diagnostic(
+                "FTC213", f"target `{name}` stands twice", source.span(path), help="drop one of them", path=path
+            )
+
+
+RULES: tuple[Rule, ...] = (
+    fields_fit_the_task,
+    one_prompt,
+    shares_leave_training_rows,
+    stratify_has_something_to_divide,
+    early_stopping_has_something_to_watch,
+    metrics_fit_the_task,
+    gates_can_be_checked,
+    micro_batch_fits_the_batch,
+    learning_rate_is_usual,
+    targets_stand_once,
+    cost_has_a_price,
+)
+"""Every rule, in the order of the recipe's sections."""
+
+
+def check_rules(recipe: Recipe, source: Source) -> tuple[Diagnostic, ...]:
+    """What all rules find."""
+    return tuple(found for rule in RULES for found in rule(recipe, source))
+
+
+def _is_for(metric: str, recipe: Recipe) -> bool:
+    return recipe.task.kind in METRICS[metric].tasks
+
+
+def _related(span: Span | None, label: str) -> tuple[Related, ...]:
+    return (Related(span, label),) if span else ()

@@ -1,0 +1,230 @@
+"""Text to token ids, with the number of tokens before given characters.
+
+Byte-level BPE treats each stretch between special tokens by itself. So the text is split there, each distinct stretch
+is encoded once, and most of a chat template's own text costs a look-up. Where that isn't provably the same, whole
+texts are encoded and the offsets tell where each token stands.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Encoding, Tokenizer
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+
+__all__ = ["Cut", "MarkedText", "TextTokenizer", "TokenizedText"]
+
+
+class Cut(NamedTuple):
+    """Where a character position falls between tokens: the two differ when it falls inside of one."""
+
+    ended: int
+    """Tokens that end at or before the character."""
+    begun: int
+    """Tokens that begin before it."""
+
+
+class MarkedText(NamedTuple):
+    """A text and the ascending character positions of interest."""
+
+    text: str
+    marks: Sequence[int]
+
+
+@dataclass(slots=True)
+class TokenizedText:
+    """The ids of a text, as C ints, and a cut for each mark."""
+
+    ids: array[int]
+    cuts: list[Cut]
+
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_MEMO_ENTRIES = 50_000
+_HEAD_CHARS = 64
+"""Longest start of a stretch that is encoded a second time to find a cut in it."""
+
+
+class TextTokenizer:
+    """A tokenizer.json that encodes rows of a template's text.
+
+    Args:
+        file: Path of tokenizer.json. Truncation and padding in it are ignored.
+        by_segment: Whether to split at special tokens where that is safe; the result is the same without.
+    """
+
+    def __init__(self, file: Path, *, by_segment: bool = True) -> None:
+        config = json.loads(file.read_bytes())
+        self._file = file
+        added = config.get("added_tokens") or []
+        self.special_tokens: tuple[str, ...] = tuple(token["content"] for token in added if token["special"])
+        self.is_segmentable = by_segment and _is_segmentable(config)
+        self._added = {token["content"]: array("i", [token["id"]]) for token in added if token["content"]}
+        longest_first = sorted(self._added, key=len, reverse=True)
+        self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
+        self._memo: dict[str, array[int]] = dict(self._added)
+
+    @cached_property
+    def _complete(self) -> Tokenizer:
+        """The tokenizer as it is."""
+        return _load(self._file)
+
+    @cached_property
+    def _bare(self) -> Tokenizer:
+        """The tokenizer without its post-processor, which adds tokens and trims spaces from offsets."""
+        tokenizer = _load(self._file)
+        tokenizer.post_processor = None
+        return tokenizer
+
+    def encode_complete(
+        self, texts: Sequence[str | tuple[str, str]], max_length: int
+    ) -> tuple[list[array[int]], list[bool]]:
+        """Ids with the tokenizer's own special tokens; the text is cut at its end to `max_length` tokens in all.
+
+        The second list tells which texts were cut.
+        """
+        self._complete.enable_truncation(max_length)
+        encodings = _encode(self._complete.encode_batch_fast, texts, special=True)
+        return [array("i", e.ids) for e in encodings], [bool(e.overflowing) for e in encodings]
+
+    def begins_with(self, token_id: int) -> bool:
+        """Whether the tokenizer puts this token before every text by itself."""
+        return bool(self._complete.encode("").ids[:1] == [token_id])
+
+    def encode(self, texts: Sequence[MarkedText]) -> list[TokenizedText]:
+        """Ids without added special tokens, and the cuts."""
+        if not self.is_segmentable:
+            return self._encode_whole(texts)
+        rows = [self._split(text) for text, _ in texts]
+        whole = [i for i, row in enumerate(rows) if _has_deep_mark(row, texts[i].marks)]
+        results = dict(zip(whole, self._encode_whole([texts[i] for i in whole]), strict=True))
+        self._learn([row for i, row in enumerate(rows) if i not in results])
+        return [results[i] if i in results else self._join(row, texts[i].marks) for i, row in enumerate(rows)]
+
+    def _encode_whole(self, texts: Sequence[MarkedText]) -> list[TokenizedText]:
+        encodings = _encode(self._bare.encode_batch, [text for text, _ in texts], special=False)
+        return [
+            TokenizedText(array("i", encoding.ids), _cuts(encoding, marks))
+            for encoding, (_, marks) in zip(encodings, texts, strict=True)
+        ]
+
+    def _split(self, text: str) -> list[str]:
+        return [part for part in self._splitter.split(text) if part] if self._splitter else [text]
+
+    def _learn(self, rows: Sequence[Sequence[str]]) -> None:
+        """Encodes the stretches that aren't known yet."""
+        if len(self._memo) > _MEMO_ENTRIES:
+            self._memo = dict(self._added)
+        new = [segment for segment in {s: None for row in rows for s in row} if segment not in self._memo]
+        for segment, encoding in zip(new, _encode(self._bare.encode_batch_fast, new, special=False), strict=True):
+            self._memo[segment] = array("i", encoding.ids)
+
+    def _join(self, segments: Sequence[str], marks: Sequence[int]) -> TokenizedText:
+        ids = array("i")
+        cuts: list[Cut] = []
+        start = 0
+        for segment in segments:
+            end = start + len(segment)
+            while len(cuts) < len(marks) and marks[len(cuts)] < end:
+                inner = self._cut(segment, marks[len(cuts)] - start)
+                cuts.append(Cut(len(ids) + inner.ended, len(ids) + inner.begun))
+            ids.extend(self._memo[segment])
+            start = end
+        cuts += [Cut(len(ids), len(ids))] * (len(marks) - len(cuts))
+        return TokenizedText(ids, cuts)
+
+    def _cut(self, segment: str, offset: int) -> Cut:
+        """The cut inside a stretch. Byte-level tokens lose nothing, so equal ids up to the cut stand for equal text."""
+        if not offset:
+            return Cut(0, 0)
+        head = segment[:offset]
+        if head not in self._memo:
+            self._learn([[head]])
+        count = len(self._memo[head])
+        if self._memo[segment][:count] == self._memo[head]:
+            return Cut(count, count)
+        (encoding,) = _encode(self._bare.encode_batch, [segment], special=False)
+        return _cuts(encoding, [offset])[0]
+
+
+def _load(file: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _encode(encode: Callable[..., list[Encoding]], texts: Sequence[Any], special: bool) -> list[Encoding]:
+    """Encodes a batch.
+
+    Raises:
+        Refusal: A text holds half of a surrogate pair, which is no character (FTC339).
+    """
+    try:
+        return encode(list(texts), add_special_tokens=special)
+    except TypeError as error:  # how tokenizers reports a text that has no UTF-8 form
+        raise Refusal([_unencodable(texts)]) from error
+
+
+def _unencodable(texts: Sequence[Any]) -> Diagnostic:
+    found = next((text for text in texts if _LONE_SURROGATE.search("".join(text))), "")
+    return diagnostic(
+        "FTC339",
+        "a row holds a character that isn't Unicode text",
+        notes=f"the row begins with {str(found)[:60]!r}",
+        help="write the data file as UTF-8 without `\\ud800`…`\\udfff` escapes that stand alone",
+    )
+
+
+def _cuts(encoding: Encoding, marks: Sequence[int]) -> list[Cut]:
+    starts = [start for start, _ in encoding.offsets]
+    ends = [end for _, end in encoding.offsets]
+    return [Cut(bisect_right(ends, mark), bisect_left(starts, mark)) for mark in marks]
+
+
+def _has_deep_mark(segments: Sequence[str], marks: Sequence[int]) -> bool:
+    """Whether a mark stands so deep in a stretch that offsets are cheaper than encoding what is before it again."""
+    start, index = 0, 0
+    for segment in segments:
+        end = start + len(segment)
+        while index < len(marks) and marks[index] < end:
+            if marks[index] - start > _HEAD_CHARS:
+                return True
+            index += 1
+        start = end
+    return False
+
+
+def _is_segmentable(config: dict[str, Any]) -> bool:
+    """Whether the stretches between added tokens are encoded independently of each other, and without loss."""
+    model = config["model"]
+    is_plain_bpe = model.get("type") == "BPE" and not model.get("dropout")
+    normalizer = config.get("normalizer")
+    flags = ("single_word", "lstrip", "rstrip", "normalized")
+    return (
+        is_plain_bpe
+        and (normalizer is None or normalizer["type"] == "NFC")
+        and _is_byte_level(config.get("pre_tokenizer"))
+        and not any(token[flag] for token in config.get("added_tokens") or [] for flag in flags)
+    )
+
+
+def _is_byte_level(pre_tokenizer: dict[str, Any] | None) -> bool:
+    """Whether it ends in bytes and puts no space before the text."""
+    steps = [] if pre_tokenizer is None else pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    return (
+        bool(steps)
+        and all(step["type"] in ("ByteLevel", "Split", "Digits", "Punctuation") for step in steps)
+        and not any(step.get("behavior") == "Removed" for step in steps)
+        and steps[-1]["type"] == "ByteLevel"
+        and not any(step.get("add_prefix_space") for step in steps)
+    )
