@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -104,8 +105,15 @@ def _quantity(text: str, units: dict[str, int], example: str) -> float:
     return float(match[1]) * units[match[2]]
 
 
-def _from_text(parse: Any) -> BeforeValidator:
-    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+def _from_text(parse: Callable[[str], object]) -> BeforeValidator:
+    """Reads a quantity with its unit; a bare number is one only in ftc's own documents."""
+
+    def read(value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) or (info.mode == "python" and isinstance(value, int | float)):
+            return parse(str(value))
+        return value
+
+    return BeforeValidator(read)
 
 
 class Money(Document):
@@ -116,10 +124,8 @@ class Money(Document):
     """ISO 4217 code."""
 
 
-def _money(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    amount, currency = parse_money(value)
+def _money(text: str) -> object:
+    amount, currency = parse_money(text)
     return {"amount": amount, "currency": currency}
 
 
@@ -127,5 +133,5 @@ Bytes = Annotated[int, _from_text(parse_bytes)]
 """A size in bytes; a recipe writes it with a unit."""
 Seconds = Annotated[int, _from_text(parse_duration)]
 """A duration in seconds; a recipe writes it with a unit."""
-MoneyText = Annotated[Money, BeforeValidator(_money)]
+MoneyText = Annotated[Money, _from_text(_money)]
 """Money; a recipe writes it as `5 USD`."""

@@ -142,6 +142,8 @@ class Refusal(Exception):
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics: tuple[Diagnostic, ...] = tuple(sorted(diagnostics, key=Diagnostic.sort_key))
+        self.sources: dict[str, tuple[str, ...]] = {}
+        """Lines of the files that places point into, by name; filled in where the files are known."""
         super().__init__("; ".join(f"{d.code}: {d.summary}" for d in self.diagnostics if d.is_error))
 
     @property

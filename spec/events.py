@@ -15,6 +15,7 @@ __all__ = [
     "Evaluated",
     "Event",
     "EventListener",
+    "Noticed",
     "PhaseEnded",
     "PhaseStarted",
     "Resumed",
@@ -54,7 +55,7 @@ class PhaseEnded(Document):
 
 
 class Resumed(Document):
-    """Training goes on from a checkpoint."""
+    """Training goes on from a checkpoint; steps after it, heard of before, are done again and don't count."""
 
     kind: Literal["resumed"] = "resumed"
     step: int
@@ -94,6 +95,15 @@ class CheckpointSaved(Document):
     step: int
 
 
+class Noticed(Document):
+    """Something that doesn't stop the run and that people should know."""
+
+    kind: Literal["noticed"] = "noticed"
+    code: str
+    """Code of the finding."""
+    text: str
+
+
 class EarlyStopped(Document):
     """Validation no longer gets better."""
 
@@ -128,6 +138,7 @@ Event = Annotated[
     | Evaluated
     | CheckpointSaved
     | EarlyStopped
+    | Noticed
     | TestProgress
     | RunEnded,
     Field(discriminator="kind"),

@@ -195,7 +195,7 @@ def _not_a_choice(source: Source, path: Path, value: object, choices: list[str])
     fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close and span else ()
     return diagnostic(
         "FTC105",
-        f"`{_dotted(path)}` can't be {_shown(value)}",
+        f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
         span,
         label=f"did you mean `{close}`?" if close else "",
         help=f"write one of {', '.join(choices)}",
@@ -217,7 +217,7 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
     expected = " or ".join([*(f"`{choice}`" for choice in choices), *kinds])
     return diagnostic(
         "FTC102",
-        f"`{_dotted(path)}` must be {expected}, not {_shown(value)}",
+        f"`{_dotted(path)}` must be {expected}, not {_shown(source, path, value)}",
         source.span(path),
         label=f"expected {expected}",
         help=_type_help(source, path, value),
@@ -250,7 +250,7 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
         expected = str(context.get("error", error["msg"]))
     return diagnostic(
         "FTC103",
-        f"`{_dotted(path)}` can't be {_shown(error['input'])}",
+        f"`{_dotted(path)}` can't be {_shown(source, path, error['input'])}",
         source.span(path),
         label=expected if kind != "value_error" else "",
         help=f"expected: {expected}" if kind == "value_error" else (),
@@ -262,7 +262,7 @@ def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object
     section = section_at(path[:-1], plain)
     return diagnostic(
         "FTC103",
-        f"`{_dotted(path)}` can't be {_shown(value)}",
+        f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
         source.span(path),
         help=field_docs(section).get(str(path[-1]), "").rstrip(".") if section else (),
         path=_dotted(path),
@@ -280,12 +280,14 @@ def _dotted(path: Path) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
-def _shown(value: object) -> str:
+def _shown(source: Source, path: Path, value: object) -> str:
+    """A value as it stands in the file."""
+    node = source.node(path)
+    if isinstance(node, Scalar) and value is not None:
+        value = node.text
     match value:
         case None:
             return "null"
-        case bool():
-            return str(value).lower()
         case dict():
             return "a mapping"
         case list() | tuple():

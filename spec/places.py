@@ -83,3 +83,8 @@ class RunFolder:
     def lock(self) -> Path:
         """Held by the process that works on the run."""
         return self.path / ".lock"
+
+    @property
+    def holder(self) -> Path:
+        """Who holds the lock: process, host and start, for the one who finds it held."""
+        return self.path / ".holder.json"

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ftc.spec import canonical
 from ftc.spec.base import Document, MoneyText, Real
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.lock import Lock
@@ -141,6 +142,8 @@ class Plan(Document):
     stream_key: str
     """Name of the folder in ftc's cache that holds the token streams."""
     device: DeviceFacts
+    platform: str
+    """Which of the lock's platforms this plan is for."""
     memory: MemoryEstimate
     time: TimeEstimate | None
     disk_bytes: int
@@ -159,7 +162,22 @@ class Plan(Document):
         """A copy with the right digest."""
         return self.model_copy(update={"sha256": self.expected_sha256()})
 
+    def job_sha256(self) -> str:
+        """Digest of what is executed: two plans that differ only in estimates, reasons or places are one job."""
+        plain = self.to_json()
+        lock, platform = plain["lock"], self.platform
+        return canonical.digest(
+            {
+                "ftc": self.ftc_version,
+                "name": self.name,
+                "seals": {name: lock["seals"][name] for name in ("model", "text", "data", "train")},
+                "platform": {platform: lock["platforms"][platform]},
+                "settings": plain["settings"],
+                "steps": plain["steps"],
+            }
+        )
+
     @property
     def run_id(self) -> str:
-        """Name of the run that executes this plan: one plan, one run."""
-        return self.sha256[:12]
+        """Name of the run that executes this plan: one job, one run."""
+        return self.job_sha256()[:12]

@@ -32,8 +32,8 @@ class Sighting(Document):
     device: str
     """Name of the device, from the driver or the processor."""
     world_size: int
-    wrapper: str
-    """Class that wraps the model for training, such as `PeftModelForCausalLM`."""
+    wrapper: str | None
+    """Class that wraps the model for training, such as `PeftModelForCausalLM`; None until it is built."""
     threads: int
     environment: EnvironmentFacts
 

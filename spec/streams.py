@@ -55,8 +55,8 @@ class SplitReport(Document):
     """Rows in which the template writes no special token after an answer, so that the model doesn't learn to stop."""
     rows_with_merged_boundary: int
     """Rows in which one token holds the end of the prompt and the begin of the answer; it is supervised."""
-    digest: str
-    """`stream_digest` of the rows' tokens."""
+    stream_digest: str
+    """sha256 over the rows' tokens; see the function of this name."""
 
     @property
     def supervised_share(self) -> float:
@@ -144,5 +144,5 @@ def stream_digest(
     for values in arrays:
         little = values if sys.byteorder == "little" or values.dtype.itemsize == 1 else values.byteswap()
         state.update(little.nbytes.to_bytes(8, "little"))
-        state.update(memoryview(little.reshape(-1).view("uint8")))
+        state.update(little.data)
     return state.hexdigest()

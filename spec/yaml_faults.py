@@ -153,6 +153,8 @@ def _start(complaint: _Complaint) -> Diagnostic | None:
     if not _CHARACTER.search(complaint.problem) or "cannot start" not in complaint.problem:
         return None
     character = complaint.text.content[complaint.at : complaint.at + 1]
+    if character == "\t":
+        return complaint.finding("a tab where a space belongs", "put a space in its place", label="a tab")
     name = "a backtick" if character == "`" else f"`{character}`"
     return complaint.finding(f"no value can start with {name}", "put the value in quotes", label="here")
 
@@ -179,6 +181,13 @@ def _alias(complaint: _Complaint) -> Diagnostic | None:
     )
 
 
+def _directive(complaint: _Complaint) -> Diagnostic | None:
+    if "a directive" not in complaint.context:
+        return None
+    help = "delete the line, or put the value in quotes if it starts with `%`"
+    return complaint.finding("a YAML directive", help, code="FTC019", at=complaint.since)
+
+
 def _tag(complaint: _Complaint) -> Diagnostic | None:
     if "tag" not in complaint.context and "tag" not in complaint.problem:
         return None
@@ -203,6 +212,22 @@ def _block(complaint: _Complaint) -> Diagnostic | None:
     )
 
 
+def _outside(complaint: _Complaint) -> Diagnostic | None:
+    if "<document start>" not in complaint.problem and "document end marker" not in complaint.problem:
+        return None
+    return complaint.finding(
+        "this stands behind the end of the recipe",
+        "make it part of the outermost block, or delete it",
+        label="unexpected here",
+    )
+
+
+def _question(complaint: _Complaint) -> Diagnostic | None:
+    if "mapping keys are not allowed" not in complaint.problem:
+        return None
+    return complaint.finding("a `?` opens a key here", "put the value in quotes if the `?` belongs to it", label="here")
+
+
 def _content(complaint: _Complaint) -> Diagnostic | None:
     if "expected the node content" not in complaint.problem:
         return None
@@ -215,6 +240,22 @@ def _other(complaint: _Complaint) -> Diagnostic:
 
 
 _RULES: tuple[Callable[[_Complaint], Diagnostic | None], ...] = (
-    *(_tab, _quote, _block_scalar, _alias, _tag, _colon, _no_colon, _bracket, _start, _item, _block, _content),
+    *(
+        _tab,
+        _quote,
+        _block_scalar,
+        _alias,
+        _directive,
+        _tag,
+        _colon,
+        _no_colon,
+        _bracket,
+        _start,
+        _item,
+        _block,
+        _outside,
+        _question,
+        _content,
+    ),
     _other,
 )

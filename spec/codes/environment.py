@@ -1,12 +1,12 @@
 """Codes 6xx, the machine, the installed packages and the run itself."""
 
-from ftc.spec.codes._code import Code
+from ftc.spec.codes._code import Code, Severity
 
 CODES: tuple[Code, ...] = (
     Code(
         id="FTC600",
         title="unknown device",
-        cause="`budget.device` is `auto`, `cpu` or a card of ftc's catalogue, whose memory and abilities the plan uses.",
+        cause="`budget.device` is `auto`, `cpu` or a card of the catalogue, which tells the plan its memory and abilities.",
         wrong="budget: {device: rtx-4900}",
         right="budget: {device: rtx-4090}",
         exit_code=3,
@@ -18,6 +18,141 @@ CODES: tuple[Code, ...] = (
         "sources are only on the import path.",
         wrong="PYTHONPATH=src python -m ftc plan",
         right="pip install -e . && ftc plan",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC620",
+        title="a model file isn't the plan's",
+        cause="Every file that loading reads is hashed before the first step. A file that is missing or has other "
+        "bytes than the plan's lock would give another model under the same name.",
+        wrong="ftc plan -o job.plan.json && cp other.safetensors models/base/model.safetensors && ftc apply job.plan.json",
+        right="ftc plan -o job.plan.json && ftc apply job.plan.json",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC621",
+        title="a token stream isn't the plan's",
+        cause="The rows are trained on as the plan compiled them. A stream that is missing or has another digest comes "
+        "from another plan or from a damaged cache.",
+        wrong="ftc apply job.plan.json   # after the cache was emptied",
+        right="ftc plan recipe.yaml -o job.plan.json && ftc apply job.plan.json",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC622",
+        title="installed packages differ from the lock",
+        cause="Another version of a package that computes can change a result, so a run starts only with the ones that "
+        "the plan was made with.",
+        wrong="pip install -U transformers && ftc apply job.plan.json",
+        right="ftc plan recipe.yaml -o job.plan.json && ftc apply job.plan.json",
+        exit_code=5,
+    ),
+    Code(
+        id="FTC623",
+        title="the device isn't the plan's",
+        cause="Memory, precision and kernels were chosen for the device that the plan names.",
+        wrong="budget: {device: rtx-4090}   # applied on a machine without a card",
+        right="budget: {device: auto}",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC624",
+        title="the number of processes isn't the plan's",
+        cause="Launchers fall back to one process in silence, and then each step sees other rows than the plan says.",
+        wrong="ftc apply job.plan.json   # a plan for two devices",
+        right="torchrun --nproc-per-node 2 -m ftc apply job.plan.json --yes",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC625",
+        title="an adapter reaches other modules than planned",
+        cause="The number of adapted modules decides about memory and about what is learnt; it is compared with the "
+        "plan when the adapter is made.",
+        wrong="strategy: {kind: lora, targets: [dense]}   # with a version of transformers that renamed modules",
+        right="strategy: {kind: lora, targets: all-linear}",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC626",
+        title="a loss or gradient is not a number",
+        cause="A step with a NaN or an infinity would destroy the weights, so the run stops before it. The last "
+        "checkpoint is intact.",
+        wrong="train: {learning_rate: 5}",
+        right="train: {learning_rate: 2e-4}",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC627",
+        title="another process works on this run",
+        cause="Two processes in one folder would overwrite each other's checkpoints.",
+        wrong="ftc apply job.plan.json & ftc apply job.plan.json",
+        right="ftc apply job.plan.json",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC628",
+        title="the folder holds something else than this run",
+        cause="A run writes only to a folder that is new, empty or its own, so that nothing else can be lost.",
+        wrong="mkdir runs/demo/7f3a2b && cp notes.txt runs/demo/7f3a2b",
+        right="mv runs/demo/7f3a2b elsewhere",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC629",
+        title="a checkpoint is damaged",
+        cause="A checkpoint counts only when every file has the size and digest of its manifest. A damaged one is left "
+        "aside, and the one before it is used.",
+        wrong="truncate -s 100 runs/demo/7f3a2b/checkpoints/step-00000120/trainable.safetensors",
+        right="ftc apply job.plan.json   # goes on from the checkpoint before",
+        severity=Severity.WARNING,
+        exit_code=6,
+    ),
+    Code(
+        id="FTC630",
+        title="saved weights aren't those of the record",
+        cause="The measurement loads what the run saved. Other bytes than the record's would be measured under its name.",
+        wrong="cp other.safetensors runs/demo/7f3a2b/adapter/adapter_model.safetensors",
+        right="ftc apply job.plan.json   # writes the weights anew from the checkpoint",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC631",
+        title="the disk can't hold the run",
+        cause="A run that fills the disk would stop in the middle of a checkpoint.",
+        wrong="train: {keep_checkpoints: 50}",
+        right="train: {keep_checkpoints: 2}",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC632",
+        title="a package that the run needs is missing",
+        cause="Training needs the `train` extra, and 4-bit weights the `quant` extra.",
+        wrong="pip install ftc && ftc apply recipe.yaml",
+        right="pip install 'ftc[train]' && ftc apply recipe.yaml",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC633",
+        title="the device's memory ran out",
+        cause="The job needed more memory than the device had left. The last checkpoint is intact.",
+        wrong="train: {micro_batch: 64}",
+        right="train: {micro_batch: 8}",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC634",
+        title="the base model's folder holds an adapter",
+        cause="Loading would add weights to the base model that no plan mentions.",
+        wrong="models/base/{config.json,model.safetensors,adapter_config.json,adapter_model.safetensors}",
+        right="models/base/{config.json,model.safetensors}",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC635",
+        title="the model can't be loaded",
+        cause="The files are those of the plan, and the installed transformers can't make a model of them.",
+        wrong="model: {base: models/from-the-future}",
+        right="model: {base: models/known-architecture}",
         exit_code=1,
     ),
 )

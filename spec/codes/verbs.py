@@ -1,0 +1,21 @@
+"""Codes 65x, what a verb needs before it can begin."""
+
+from ftc.spec.codes._code import Code
+
+CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC650",
+        title="packages for training are missing",
+        cause="Validating, planning and auditing need a light installation only; `apply` trains, for which torch, "
+        "transformers and others are needed.",
+        wrong="pip install ftc",
+        right="pip install 'ftc[train]'",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC651",
+        title="file exists",
+        cause="`ftc init` writes a new file and never touches one that is there.",
+        exit_code=1,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Pictures of documents: pure functions from plans, records, events and findings to text. Nothing here decides."""

@@ -1,0 +1,311 @@
+"""Documents of a realistic job, made by hand, for tests of what shows or stores them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftc.spec.audit import AuditReport, Finding
+from ftc.spec.lock import Lock, sealed
+from ftc.spec.plan import Plan
+from ftc.spec.record import Evaluation, RunRecord
+
+__all__ = ["audit_report", "evaluation", "plan", "record"]
+
+_RECIPE: dict[str, Any] = {
+    "ftc": 1,
+    "name": "bbc-news",
+    "task": {"kind": "classification"},
+    "data": {"source": {"path": "data/bbc.jsonl"}, "max_length": 512},
+    "model": {"base": "models/minilm", "license": {"allow": ("apache-2.0",)}},
+    "strategy": {"kind": "lora", "rank": 16},
+    "train": {"epochs": 3.0, "batch_size": 32, "learning_rate": 2e-4, "schedule": {"kind": "cosine"}},
+    "eval": {"metrics": ("accuracy", "macro_f1"), "gates": {"macro_f1": ">= 0.9"}},
+    "budget": {"device": "rtx-4090"},
+}
+_SETTINGS: dict[str, Any] = {
+    "text": {
+        "form": "classify",
+        "uses_chat_template": False,
+        "max_length": 512,
+        "overflow": "cut",
+        "prompt": None,
+        "system": None,
+        "labels": ("business", "entertainment", "politics", "sport", "tech"),
+    },
+    "model": {
+        "base": "models/minilm",
+        "commit": None,
+        "architecture": "BertModel",
+        "family": "encoder",
+        "head": "classification",
+        "attention": "sdpa",
+        "pad_id": 0,
+        "stop_ids": (),
+    },
+    "strategy": {
+        "kind": "lora",
+        "adapter": {
+            "rank": 16,
+            "alpha": 32,
+            "dropout": 0.0,
+            "targets": ("dense", "key", "query", "value"),
+            "num_modules": 36,
+            "trained_modules": ("classifier",),
+        },
+    },
+    "train": {
+        "num_steps": 162,
+        "steps_per_epoch": 54,
+        "batch_size": 32,
+        "micro_batch": 32,
+        "world_size": 1,
+        "learning_rate": 2e-4,
+        "schedule": {"kind": "cosine", "warmup_steps": 8},
+        "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0},
+        "fused": True,
+        "max_grad_norm": 1.0,
+        "precision": "bfloat16",
+        "activation_checkpointing": False,
+        "evaluate_every_steps": 54,
+        "keep_checkpoints": 2,
+        "early_stopping": None,
+        "select": "best",
+        "select_metric": "val_loss",
+        "select_higher": False,
+    },
+    "seeds": {"init": 1701, "order": 1702, "dropout": 1703},
+    "eval": {
+        "metrics": ("accuracy", "macro_f1"),
+        "baseline": True,
+        "gates": {"macro_f1": {"comparison": ">=", "bound": 0.9}},
+        "batch_size": 32,
+        "max_new_tokens": None,
+        "samples": 8,
+    },
+    "device": {"name": "rtx-4090", "kind": "cuda", "count": 1, "threads": 8},
+}
+_ORIGINS = {
+    "train.learning_rate": ("written", "recipes/bbc-news.yaml:14"),
+    "train.batch_size": ("written", "recipes/bbc-news.yaml:13"),
+    "strategy.adapter.rank": ("written", "recipes/bbc-news.yaml:9"),
+    "train.micro_batch": ("derived", "the whole batch fits, with 22.7 GiB to spare"),
+    "train.precision": ("derived", "the device is fast at bfloat16"),
+    "train.num_steps": ("derived", "3 epochs of 54 steps"),
+    "strategy.adapter.alpha": ("derived", "twice the rank"),
+    "model.attention": ("derived", "every device has sdpa"),
+    "text.labels": ("derived", "the labels of the data, sorted"),
+    "train.max_grad_norm": ("default", "the usual guard against spikes"),
+    "train.optimizer.epsilon": ("default", "the paper's"),
+    "train.early_stopping": ("default", "never, unless the recipe asks for it"),
+}
+_ENVIRONMENT = {
+    "python": "3.11.7",
+    "platform": "linux-x86_64-cp311",
+    "packages": {
+        "torch": {"version": "2.13.0", "sha256": "a1" * 32},
+        "transformers": {"version": "5.24.0", "sha256": "b2" * 32},
+        "peft": {"version": "0.21.2", "sha256": "c3" * 32},
+    },
+}
+
+
+def _split(rows: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "rows_read": rows,
+        "rows": rows,
+        "tokens": 400 * rows,
+        "length_p50": 412,
+        "length_p95": 498,
+        "length_max": 512,
+        "supervised_tokens": 0,
+        "truncated_rows": rows // 11,
+        "dropped_rows": 0,
+        "first_dropped": (),
+        "unsupervised_turns": 0,
+        "rows_without_stop_token": 0,
+        "rows_with_merged_boundary": 0,
+        "stream_digest": f"{rows:064x}",
+        **changes,
+    }
+
+
+def _lock() -> Lock:
+    file = {"size": 90_900_000, "sha256": "d4" * 32}
+    source = {"asked": {}, "commit": None, "file": file, "rows": 2127, "rows_sha256": "e5" * 32}
+    lock = {
+        "model": {
+            "asked": {"base": "models/minilm"},
+            "commit": None,
+            "files": {name: file for name in ("config.json", "model.safetensors", "tokenizer.json")},
+            "num_parameters": 22_713_216,
+            "license": "apache-2.0",
+        },
+        "text": {
+            "asked": {},
+            "chat_template_sha256": None,
+            "max_length": 512,
+            "labels": _SETTINGS["text"]["labels"],
+            "tokenizer_files": {"tokenizer.json": "f6" * 32},
+        },
+        "data": {"asked": {}, "sources": {"rows": source}, "splits": {}},
+        "train": {"asked": {}, "settings": {}},
+        "platforms": {"linux-x86_64-cp311": _ENVIRONMENT},
+    }
+    return sealed(Lock.model_validate(lock))
+
+
+def plan(**changes: Any) -> Plan:
+    """A sealed plan: BBC news, MiniLM, LoRA. `changes` replace top-level fields, given as plain data."""
+    gib = 2**30
+    document: dict[str, Any] = {
+        "ftc_version": "0.1.0",
+        "name": "bbc-news",
+        "platform": "linux-x86_64-cp311",
+        "recipe_file": "recipes/bbc-news.yaml",
+        "recipe": _RECIPE,
+        "lock": _lock(),
+        "settings": _SETTINGS,
+        "origins": {path: {"kind": kind, "reason": reason} for path, (kind, reason) in _ORIGINS.items()},
+        "steps": (
+            {"kind": "verify", "files": 5},
+            {"kind": "train", "steps": 162},
+            {"kind": "export", "artifact": "adapter"},
+            {"kind": "evaluate", "subject": "base", "rows": 213},
+            {"kind": "evaluate", "subject": "tuned", "rows": 213},
+        ),
+        "model": {
+            "name": "models/minilm",
+            "architecture": "BertModel",
+            "license": "apache-2.0",
+            "num_parameters": 22_713_216,
+            "num_trainable": 741_509,
+        },
+        "data": {"train": _split(1701), "validation": _split(213), "test": _split(213)},
+        "stream_key": "0123456789abcdef",
+        "device": {
+            "name": "rtx-4090",
+            "kind": "cuda",
+            "label": "NVIDIA GeForce RTX 4090",
+            "memory_bytes": 24 * gib,
+            "count": 1,
+            "has_bfloat16": True,
+            "threads": 8,
+            "local": False,
+        },
+        "memory": {
+            "method": "closed form",
+            "components": {
+                "weights": 90_852_864,
+                "adapter": 2_966_036,
+                "gradients": 2_966_036,
+                "optimiser": 5_932_072,
+                "activations": 1_090_519_040,
+                "context": 204_010_946,
+            },
+            "peak_bytes": 1_397_246_994,
+            "peak_phase": "backward, layer 1",
+            "limit_bytes": 24 * gib,
+            "limit_source": "the device's memory",
+            "fits": True,
+        },
+        "time": None,
+        "disk_bytes": 12 * 2**20,
+        "checks": (
+            {"name": "licence", "code": None, "result": "apache-2.0, allowed"},
+            {"name": "train/test overlap", "code": None, "result": "0 exact"},
+            {"name": "truncation", "code": "FTC342", "result": "154 rows lose their end"},
+        ),
+        "not_checked": ("time: no earlier run on this device",),
+        **changes,
+    }
+    return Plan.model_validate(document).sealed()
+
+
+def record(of: Plan, **changes: Any) -> RunRecord:
+    """The sealed record of a finished run of a plan. `changes` replace fields, given as plain data."""
+    document: dict[str, Any] = {
+        "id": of.run_id,
+        "name": of.name,
+        "ftc_version": "0.1.0",
+        "plan_sha256": of.sha256,
+        "status": "finished",
+        "segments": (
+            {
+                "started_at": "2026-11-24T10:00:00+00:00",
+                "ended_at": "2026-11-24T10:00:41+00:00",
+                "from_step": 0,
+                "to_step": 162,
+                "ended_by": "finished",
+            },
+        ),
+        "observed": {
+            "platform": "linux-x86_64-cp311",
+            "device": "NVIDIA GeForce RTX 4090",
+            "world_size": 1,
+            "wrapper": "PeftModel",
+            "threads": 8,
+            "environment": _ENVIRONMENT,
+        },
+        "steps_done": 162,
+        "selected_step": 108,
+        "initial_weights_sha256": "1a" * 32,
+        "final_weights_sha256": "2b" * 32,
+        "outputs": {
+            "adapter/adapter_config.json": {"size": 900, "sha256": "3c" * 32},
+            "adapter/adapter_model.safetensors": {"size": 1_258_000, "sha256": "4d" * 32},
+            "report.html": {"size": 80_000, "sha256": "5e" * 32},
+        },
+        "train_seconds": 29.5,
+        "supervised_tokens": 5103,
+        "tokens": 2_041_200,
+        "peak_memory_bytes": 1_374_389_534,
+        "memory_method": "allocated on the device",
+        **changes,
+    }
+    return RunRecord.model_validate(document).sealed()
+
+
+def evaluation(**changes: Any) -> Evaluation:
+    """A measurement in which tuning helped and the gate held."""
+    document: dict[str, Any] = {
+        "split": "test",
+        "tuned": {"metrics": {"accuracy": 0.9437, "macro_f1": 0.9412}, "rows": 213, "seconds": 1.2},
+        "base": {"metrics": {"accuracy": 0.1972, "macro_f1": 0.1119}, "rows": 213, "seconds": 1.1},
+        "gates": ({"metric": "macro_f1", "bound": ">= 0.9", "value": 0.9412, "passed": True},),
+        "predictions": (
+            {
+                "row": 17,
+                "text": "Chip maker posts record quarter",
+                "expected": "business",
+                "base": "sport",
+                "tuned": "business",
+            },
+        ),
+        **changes,
+    }
+    return Evaluation.model_validate(document)
+
+
+def audit_report(**changes: Any) -> AuditReport:
+    """An audit that found one changed data file."""
+    finding = Finding(
+        code="FTC520",
+        subject="data/bbc.jsonl",
+        expected="sha256 e5e5…e5e5",
+        found="sha256 0101…0101",
+        hint="restore the file from git, or plan and run again",
+    )
+    document: dict[str, Any] = {
+        "run_id": "7f3ac91e0000",
+        "level": "static",
+        "verdict": "TAMPERED",
+        "findings": (finding,),
+        "checked": ("12 model files", "1 data file", "3 packages", "the record's own digest"),
+        "checked_files": 15,
+        "checked_bytes": 91_000_000,
+        "seconds": 1.31,
+        "not_checked": ("whether training gives these weights again: that needs a replay",),
+        "exit_code": 6,
+        **changes,
+    }
+    return AuditReport.model_validate(document)

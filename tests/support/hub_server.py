@@ -1,0 +1,181 @@
+"""A model hub on this machine: as much of the hub's protocol as downloads need, from a folder of bytes.
+
+Answers what huggingface_hub asks for: repository information at a revision, the file tree, and files by HEAD and GET
+with entity tags, the commit, ranges, and the errors' own headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+__all__ = ["HubRepo", "HubServer", "hub_server"]
+
+_API = re.compile(r"/api/(models|datasets)/(.+?)/(revision|tree)/([^/]+)")
+_FILE = re.compile(r"/(?:datasets/)?(.+?)/resolve/([^/]+)/(.+)")
+
+
+@dataclass
+class HubRepo:
+    """One repository. `large` names files that the hub keeps in LFS; `gated` closes it to everybody."""
+
+    files: dict[str, bytes]
+    commit: str = "c" * 40
+    branches: tuple[str, ...] = ("main",)
+    large: frozenset[str] = frozenset({"model.safetensors"})
+    gated: bool = False
+    listed_sha256: dict[str, str] = field(default_factory=dict)
+
+    def knows(self, revision: str) -> bool:
+        """Whether the revision is the commit or one of its branches."""
+        return revision == self.commit or revision in self.branches
+
+    def identity(self, name: str) -> str:
+        """sha256 of a large file, git's blob id of another."""
+        content = self.files[name]
+        if name in self.large:
+            return self.listed_sha256.get(name) or hashlib.sha256(content).hexdigest()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+    def entry(self, name: str, name_key: str) -> dict[str, Any]:
+        """What a listing says about one file."""
+        size = len(self.files[name])
+        entry = {name_key: name, "type": "file", "size": size, "blobId": "0" * 40, "oid": self.identity(name)}
+        if name in self.large:
+            entry["lfs"] = {"sha256": self.identity(name), "oid": self.identity(name), "size": size, "pointerSize": 134}
+        else:
+            entry["blobId"] = self.identity(name)
+        return entry
+
+
+@dataclass
+class HubServer:
+    """What a running server holds and has seen. `cut_once` names files whose first GET ends after half the bytes."""
+
+    repos: dict[str, HubRepo]
+    cut_once: set[str] = field(default_factory=set)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+    endpoint: str = ""
+
+    def paths(self, method: str) -> list[str]:
+        """Paths asked for by one method, in order."""
+        return [path for verb, path in self.requests if verb == method]
+
+
+@contextmanager
+def hub_server(repos: dict[str, HubRepo]) -> Iterator[HubServer]:
+    """Serves repositories, by id, on a free port of the loopback address while the block runs."""
+    state = HubServer(repos)
+
+    class Handler(_Handler):
+        hub = state
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: HubServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keeps the test's output clean."""
+
+    def do_HEAD(self) -> None:
+        """Metadata of a file."""
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        """A listing or a file."""
+        self._answer(with_body=True)
+
+    def _answer(self, with_body: bool) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.hub.requests.append((self.command, path))
+        if match := _API.fullmatch(path):
+            self._listing(match[2], match[3], match[4])
+        elif match := _FILE.fullmatch(path):
+            self._file(match[1], match[2], match[3], with_body)
+        else:
+            self._error(404, "NotFound")
+
+    def _repo(self, name: str, revision: str) -> HubRepo | None:
+        repo = self.hub.repos.get(name)
+        if repo is None:
+            self._error(404, "RepoNotFound")
+        elif repo.gated:
+            self._error(403, "GatedRepo")
+        elif not repo.knows(revision):
+            self._error(404, "RevisionNotFound")
+        else:
+            return repo
+        return None
+
+    def _listing(self, name: str, kind: str, revision: str) -> None:
+        if (repo := self._repo(name, revision)) is None:
+            return
+        if kind == "tree":
+            self._send(json.dumps([repo.entry(file, "path") for file in repo.files]).encode())
+            return
+        siblings = [repo.entry(file, "rfilename") for file in repo.files]
+        self._send(json.dumps({"id": name, "modelId": name, "sha": repo.commit, "siblings": siblings}).encode())
+
+    def _file(self, name: str, revision: str, file: str, with_body: bool) -> None:
+        if (repo := self._repo(name, revision)) is None:
+            return
+        if file not in repo.files:
+            self._error(404, "EntryNotFound", {"X-Repo-Commit": repo.commit})
+            return
+        content, tag = repo.files[file], repo.identity(file)
+        headers = {"ETag": f'"{tag}"', "X-Repo-Commit": repo.commit, "Accept-Ranges": "bytes"}
+        if file in repo.large:
+            headers |= {"X-Linked-Etag": f'"{tag}"', "X-Linked-Size": str(len(content))}
+        start = self._range_start()
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        is_cut = with_body and file in self.hub.cut_once
+        self.hub.cut_once -= {file} if is_cut else set()
+        self._send(content[start:], headers, 206 if start else 200, with_body, is_cut)
+
+    def _range_start(self) -> int:
+        match = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if match:
+            self.hub.ranges.append(self.headers["Range"])
+        return int(match[1]) if match else 0
+
+    def _error(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
+        self._send(b"{}", {"X-Error-Code": code, "X-Error-Message": code, **(headers or {})}, status)
+
+    def _send(
+        self,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        status: int = 200,
+        with_body: bool = True,
+        is_cut: bool = False,
+    ) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body and self.command == "GET":
+            self.wfile.write(body[: len(body) // 2] if is_cut else body)
+        self.close_connection = is_cut
