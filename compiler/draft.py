@@ -25,6 +25,9 @@ class PastRun:
 
     run_id: str
     device: str
+    """Catalogue name."""
+    model: str
+    strategy: str
     tokens_per_second: float
     """Tokens trained on, padding not counted, by the seconds in training steps."""
 
@@ -40,8 +43,7 @@ class Draft:
         device: The device that the plan is for.
         splits: The compiled data; empty while the passes that shape text run.
         labels: Classes in order; empty for tasks without.
-        supervised_max: Most supervised tokens in any one training row.
-        past_runs: Earlier runs with the same model on the same device.
+        past_runs: Earlier runs of the project.
         values: Settled values by dotted path of `ftc.spec.settings.Settings`.
         origins: Where each value came from, by the same path.
         memory: The estimate, once made.

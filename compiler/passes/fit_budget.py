@@ -124,14 +124,14 @@ def _peak(draft: Draft, size: int, mode: bool) -> int:
 
 def _estimate_time(draft: Draft) -> Draft:
     """Time of training from earlier runs of the same model on this device; none, no figure."""
-    speeds = [run.tokens_per_second for run in draft.past_runs if run.device == draft.device.name]
+    job = (draft.device.name, draft.model.name, draft.recipe.strategy.kind)
+    speeds = [run.tokens_per_second for run in draft.past_runs if (run.device, run.model, run.strategy) == job]
     budget = draft.recipe.budget
     if not speeds:
         draft = draft.miss("time: no earlier run of this model on this device")
         return draft.miss("cost: no time is known") if budget.cost else draft
-    rows = draft.splits["train"].rows
-    mean_tokens = draft.splits["train"].tokens / max(rows, 1)
-    tokens = mean_tokens * min(draft.values["train.num_steps"] * draft.values["train.batch_size"], 10**12)
+    epochs = draft.values["train.num_steps"] / draft.values["train.steps_per_epoch"]
+    tokens = draft.splits["train"].tokens * epochs
     low = tokens / max(speeds) * (1 - _TIME_SPREAD)
     high = tokens / min(speeds) * (1 + _TIME_SPREAD)
     method = f"{len(speeds)} earlier {'run' if len(speeds) == 1 else 'runs'} of this model on this device, training only"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ftc.compiler.resolve.model_files import LICENSE_FILES
+
 __all__ = ["read_license"]
 
 _MAX_BYTES = 65_536
 _FRONT_MATTER = re.compile(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
-_LICENSE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 
 # Words that stand in the text, in the order in which they are tried: the narrower licence comes first.
 _BY_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -34,7 +35,7 @@ _BY_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def read_license(folder: Path) -> str | None:
     """SPDX-like id in lower case, or None where none is stated or the text isn't recognised."""
     return _from_card(_text(folder / "README.md")) or next(
-        (found for name in _LICENSE_NAMES if (found := _from_text(_text(folder / name)))), None
+        (found for name in LICENSE_FILES if (found := _from_text(_text(folder / name)))), None
     )
 
 

@@ -35,8 +35,9 @@ def linear_modules(tensors: Mapping[str, TensorFacts], model_type: str) -> dict[
         module, _, last = name.rpartition(".")
         shape = tensors[name].shape
         if last == "weight" and len(shape) == 2 and _is_backbone_linear(module):
-            found[module] = shape if model_type in _CONV1D_MODEL_TYPES else (shape[1], shape[0])
-    return {module: (inputs, outputs) for module, (inputs, outputs) in found.items()}
+            inputs, outputs = shape if model_type in _CONV1D_MODEL_TYPES else reversed(shape)
+            found[module] = (inputs, outputs)
+    return found
 
 
 def input_embedding(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.hub import Hub, Snapshot
@@ -13,9 +15,10 @@ from ftc.compiler.resolve.json_files import read_json_object
 from ftc.compiler.resolve.licenses import read_license
 from ftc.compiler.resolve.linear_modules import input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.model_config import ModelConfig, code_keys, read_config
+from ftc.compiler.resolve.model_files import LOADED_FILES
 from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.compiler.resolve.tokenizer import read_tokenizer
-from ftc.compiler.resolve.weights import Weights, read_weights
+from ftc.compiler.resolve.weights import INDEX_FILE, Weights, read_weights
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import FileFacts, ModelFacts, TokenizerFacts
 from ftc.spec.nearest import nearest
@@ -24,22 +27,7 @@ __all__ = ["ResolvedModel", "resolve_model"]
 
 _PATH = "model.base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-# Files besides the weights that loading reads where they exist.
-_LOADED_FILES = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-)
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,38 +77,38 @@ def resolve_model(
     span = span_of(_PATH)
     place = _local_place(base, folder, root, span)
     if place is None:
-        snapshot = hub.model_snapshot(base, revision, digests, span_of)
+        snapshot = hub.model_snapshot(base, revision, digests, span_of, check=partial(_read_config, span=span))
         place = _Place(base, snapshot.folder, snapshot.cache, snapshot)
     return ResolvedModel(_read_model(place, digests, span), place.folder)
 
 
 def _local_place(base: str, folder: Path, root: Path, span: Span | None) -> _Place | None:
     """The model's folder, or None for a hub id."""
-    is_hub_id = _HUB_ID.fullmatch(base) is not None
     try:
         found = safe_path(root, base, folder)
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, _PATH)]) from error
     if found.is_dir():
         return _Place(found.relative_to(root.resolve()).as_posix(), found, root)
-    if is_hub_id and not found.exists():
+    is_path = base.startswith((".", "/")) or (folder / base.partition("/")[0]).exists()
+    if not is_path and _HUB_ID.fullmatch(base):
         return None
-    raise Refusal([_no_folder(base, found, span)])
+    raise Refusal([_no_folder(base, found, is_path, span)])
 
 
-def _no_folder(base: str, found: Path, span: Span | None) -> Diagnostic:
+def _no_folder(base: str, found: Path, is_path: bool, span: Span | None) -> Diagnostic:
+    if found.suffix == ".gguf" and found.exists():
+        help = "give the folder of the original model in safetensors form"
+        return diagnostic("FTC303", "GGUF files can't be fine-tuned", span, help=help, path=_PATH)
     if found.exists():
-        if found.suffix == ".gguf":
-            help = "give the folder of the original model in safetensors form"
-            return diagnostic("FTC303", "GGUF files can't be fine-tuned", span, help=help, path=_PATH)
         help = f"give its folder, `{Path(base).parent.as_posix()}`"
         return diagnostic("FTC302", f"`{base}` is a file, not a model folder", span, help=help, path=_PATH)
-    if not base.startswith(".") and base.count("/") != 1 and not base.startswith("models/"):
+    if not is_path:
         help = "give a folder such as `./models/minilm`, or an id such as `owner/name`"
-        return diagnostic("FTC321", f"`{base[:80]}` is neither a folder nor a hub id", span, help=help, path=_PATH)
+        return diagnostic("FTC321", f"{base[:80]!r} is neither a folder nor a hub id", span, help=help, path=_PATH)
     siblings = [item.name for item in found.parent.iterdir() if item.is_dir()] if found.parent.is_dir() else []
     near = nearest(found.name, siblings)
-    help = f"did you mean `{base[: len(base) - len(found.name)]}{near}`?" if near else "check the path"
+    help = f"did you mean `{base.removesuffix(found.name)}{near}`?" if near else "check the path"
     note = f"`{base}` is relative to the recipe's folder"
     return diagnostic("FTC301", f"the model folder `{base}` doesn't exist", span, notes=note, help=help, path=_PATH)
 
@@ -138,7 +126,7 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
     return _facts(place, config, weights, tokenizer, _digests(place, weights, digests, span))
 
 
-def _gathered[Part](found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:
+def _gathered(found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:
     try:
         return read()
     except Refusal as refusal:
@@ -153,7 +141,9 @@ def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
         raise Refusal([diagnostic("FTC312", "the folder holds an adapter", span, help=help, path=_PATH)])
     if not (folder / "config.json").is_file():
         inner = next((file.parent.name for file in sorted(folder.glob("*/config.json"))), None)
-        help = f"did you mean its folder `{inner}`?" if inner else "give the folder that holds config.json and the weights"
+        help = (
+            f"did you mean its folder `{inner}`?" if inner else "give the folder that holds config.json and the weights"
+        )
         raise Refusal([diagnostic("FTC302", "the model's folder holds no config.json", span, help=help, path=_PATH)])
     generation = folder / "generation_config.json"
     if generation.is_file() and (
@@ -165,7 +155,7 @@ def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
 
 def _refuse_outside_links(folder: Path, root: Path, span: Span | None) -> None:
     found = []
-    for name in _LOADED_FILES:
+    for name in (*LOADED_FILES, INDEX_FILE):
         try:
             safe_path(root, name, folder)
         except UnsafePath as error:
@@ -177,25 +167,33 @@ def _refuse_outside_links(folder: Path, root: Path, span: Span | None) -> None:
 def _mismatches(
     config: ModelConfig, weights: Weights, tokenizer: TokenizerFacts, span: Span | None
 ) -> list[Diagnostic]:
-    embedding = input_embedding(weights.tensors)
-    if embedding is not None and embedding.shape[:1] != (config.vocab_size,):
-        note = f"the stored table has {embedding.shape[0] if embedding.shape else 0} rows, config.json says {config.vocab_size}"
-        help = "take config.json and the weights from the same model"
-        return [
-            diagnostic("FTC322", "the model's embedding doesn't fit its config.json", span, notes=note, help=help, path=_PATH)
-        ]
-    if tokenizer.vocab_size > config.vocab_size:
-        note = f"the tokenizer's ids need {tokenizer.vocab_size} rows, the embedding has {config.vocab_size}"
+    embedding, rows = input_embedding(weights.tensors), config.vocab_size
+    if embedding is not None and embedding.shape[:1] != (rows,):
+        return [_wrong_embedding(embedding.shape, rows, span)]
+    if tokenizer.vocab_size > rows:
+        summary = "the tokenizer has more ids than the model has rows"
+        note = f"the tokenizer's ids need {tokenizer.vocab_size} rows, the embedding has {rows}"
         help = "use the tokenizer that came with the model, or a copy of the model whose embedding was resized"
-        return [
-            diagnostic("FTC307", "the tokenizer has more ids than the model has rows", span, notes=note, help=help, path=_PATH)
-        ]
+        return [diagnostic("FTC307", summary, span, notes=note, help=help, path=_PATH)]
     return []
 
 
+def _wrong_embedding(shape: tuple[int, ...], rows: int, span: Span | None) -> Diagnostic:
+    summary = "the model's embedding doesn't fit its config.json"
+    note = f"the stored table has the shape {list(shape)}, config.json says {rows} rows"
+    help = "take config.json and the weights from the same model"
+    return diagnostic("FTC322", summary, span, notes=note, help=help, path=_PATH)
+
+
 def _digests(place: _Place, weights: Weights, digests: DigestCache, span: Span | None) -> dict[str, FileFacts]:
-    names = [*weights.files, *(name for name in _LOADED_FILES if (place.folder / name).is_file())]
-    hashed = digests.files(place.folder / name for name in names)
+    names = [*weights.files, *(name for name in LOADED_FILES if (place.folder / name).is_file())]
+    try:
+        hashed = digests.files(place.folder / name for name in names)
+    except OSError as error:
+        summary = "a file of the model can't be read"
+        help = "check the rights of the files in the model's folder"
+        found = diagnostic("FTC311", summary, span, notes=str(error.strerror), help=help, path=_PATH)
+        raise Refusal([found]) from error
     return {name: hashed[place.folder / name] for name in sorted(names)}
 
 
@@ -227,6 +225,6 @@ def _facts(
         tied_embeddings=tied,
         tensors=dict(sorted(weights.tensors.items())),
         linear_modules=linear_modules(weights.tensors, config.model_type),
-        license=read_license(place.folder, place.root),
+        license=read_license(place.folder),
         tokenizer=tokenizer,
     )

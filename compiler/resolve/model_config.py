@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import Family
@@ -60,7 +60,9 @@ _LARGEST_SIZE = 10**8
 # Their feed-forward layer is four times as wide as the model where the configuration gives no width.
 _FOUR_TIMES_WIDE = frozenset({"bloom", "codegen", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gptj", "openai-gpt"})
 # Position numbers begin after the padding id, which costs that many rows of the table.
-_OFFSET_POSITIONS = frozenset({"camembert", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"})
+_OFFSET_POSITIONS = frozenset(
+    {"camembert", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"}
+)
 # Relative distances or slopes: the configuration's figure is no limit.
 _UNLIMITED_POSITIONS = frozenset({"bloom", "longt5", "mpt", "mt5", "t5", "umt5"})
 
@@ -142,7 +144,9 @@ def _unsupported(config: Mapping[str, Any], span: Span | None) -> list[Diagnosti
     if reason := _unsupported_kind(config):
         help = "choose a text model: a decoder (`...ForCausalLM`), an encoder (`...ForMaskedLM`) or T5 and BART kin"
         found.append(
-            diagnostic("FTC308", f"the model's architecture isn't supported: {reason}", span, help=help, path="model.base")
+            diagnostic(
+                "FTC308", f"the model's architecture isn't supported: {reason}", span, help=help, path="model.base"
+            )
         )
     if config.get("quantization_config"):
         method = config["quantization_config"]
@@ -214,7 +218,7 @@ class _Sizes:
 
 def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
     model_type, family = config["model_type"], _family(config)
-    assert family in get_args(Family)
+    assert family is not None, "an unknown family was refused before"
     hidden_size, num_heads = sizes.needed(_HIDDEN), sizes.needed(_HEADS)
     tied = config.get("tie_word_embeddings")
     return ModelConfig(
@@ -256,15 +260,17 @@ def _stretched_positions(config: Mapping[str, Any]) -> int:
     if not isinstance(scaling, Mapping):
         return 0
     original, factor = scaling.get("original_max_position_embeddings"), scaling.get("factor")
-    if type(original) is not int or type(factor) not in (int, float) or not 1 <= factor <= 1024:
+    if not isinstance(original, int) or not isinstance(factor, int | float):
         return 0
-    return int(original * factor) if 0 < original <= _LARGEST_SIZE else 0
+    return int(original * factor) if 0 < original <= _LARGEST_SIZE and 1 <= factor <= 1024 else 0
 
 
 def _contradictions(config: ModelConfig) -> list[str]:
     faults = []
     if config.num_heads % config.num_kv_heads:
-        faults.append(f"{config.num_heads} attention heads can't share {config.num_kv_heads} key and value heads evenly")
+        faults.append(
+            f"{config.num_heads} attention heads can't share {config.num_kv_heads} key and value heads evenly"
+        )
     if config.num_layers > 10_000:
         faults.append(f"{config.num_layers} layers")
     return faults
@@ -272,4 +278,6 @@ def _contradictions(config: ModelConfig) -> list[str]:
 
 def _impossible(fault: str, span: Span | None) -> Diagnostic:
     help = "take config.json from the model's original folder"
-    return diagnostic("FTC309", f"config.json of the model gives no usable sizes: {fault}", span, help=help, path="model.base")
+    return diagnostic(
+        "FTC309", f"config.json of the model gives no usable sizes: {fault}", span, help=help, path="model.base"
+    )

@@ -16,7 +16,7 @@ _ROOT_MARKERS = (".git", ".ftc")
 
 
 class UnsafePath(ValueError):
-    """A path that must not be followed. `reason` completes the sentence "the path ...". """
+    """A path that must not be followed. `reason` completes the sentence "the path ..."."""
 
     def __init__(self, user: str, reason: str) -> None:
         self.user = user

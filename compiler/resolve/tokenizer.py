@@ -8,7 +8,7 @@ from typing import Any
 
 from ftc.compiler.resolve.json_files import read_json_object
 from ftc.compiler.resolve.model_config import code_keys
-from ftc.spec.diagnostics import Refusal, Span, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import TokenizerFacts
 
 __all__ = ["read_tokenizer"]
@@ -17,19 +17,20 @@ _SLOW_ONLY = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "voc
 _NO_LIMIT = 10**9  # tokenizers without a limit write 1e30
 _MAX_TEMPLATE_BYTES = 2**20
 
-_BERT = {"pad_token": "[PAD]"}
-_ROBERTA = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-_GPT2 = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
-_T5 = {"eos_token": "</s>", "pad_token": "<pad>"}
-# What the tokenizer's class assumes where its files name no token. Only ever used if the vocabulary holds the token.
-_DEFAULT_TOKENS: dict[str, Mapping[str, str]] = {
-    **dict.fromkeys(("bert", "distilbert", "electra", "mobilebert", "ernie", "roformer"), _BERT),
-    **dict.fromkeys(("albert",), {"bos_token": "[CLS]", "eos_token": "[SEP]", "pad_token": "<pad>"}),
-    **dict.fromkeys(("deberta", "deberta-v2"), {"bos_token": "[CLS]", "eos_token": "[SEP]", "pad_token": "[PAD]"}),
-    **dict.fromkeys(("roberta", "xlm-roberta", "camembert", "mpnet", "bart", "mbart"), _ROBERTA),
-    **dict.fromkeys(("gpt2", "gpt_neo", "gpt_neox", "gptj", "codegen", "gpt_bigcode"), _GPT2),
-    **dict.fromkeys(("t5", "mt5", "umt5", "longt5", "pegasus"), _T5),
-}
+# What a tokenizer's class assumes where its files name no token: beginning, end and padding, by model type.
+# Only ever used if the vocabulary holds the token.
+_DEFAULT_TOKENS: tuple[tuple[frozenset[str], tuple[str | None, str | None, str | None]], ...] = (
+    (frozenset({"bert", "distilbert", "electra", "ernie", "mobilebert", "roformer"}), (None, None, "[PAD]")),
+    (frozenset({"albert"}), ("[CLS]", "[SEP]", "<pad>")),
+    (frozenset({"deberta", "deberta-v2"}), ("[CLS]", "[SEP]", "[PAD]")),
+    (frozenset({"bart", "camembert", "mbart", "mpnet", "roberta", "xlm-roberta"}), ("<s>", "</s>", "<pad>")),
+    (
+        frozenset({"codegen", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj"}),
+        ("<|endoftext|>", "<|endoftext|>", None),
+    ),
+    (frozenset({"longt5", "mt5", "pegasus", "t5", "umt5"}), (None, "</s>", "<pad>")),
+)
+_TOKEN_KEYS = ("bos_token", "eos_token", "pad_token")
 
 
 def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> TokenizerFacts:
@@ -46,8 +47,7 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
         raise Refusal(found)
     special = _optional_object(folder / "special_tokens_map.json", span)
     named = {
-        key: _text(config.get(key)) or _text(special.get(key)) or _default(model_type, key, ids)
-        for key in ("bos_token", "eos_token", "pad_token")
+        key: _text(config.get(key)) or _text(special.get(key)) or _default(model_type, key, ids) for key in _TOKEN_KEYS
     }
     limit = config.get("model_max_length")
     return TokenizerFacts(
@@ -90,7 +90,7 @@ def _ids(tokenizer: Mapping[str, Any], span: Span | None) -> dict[str, int]:
     return ids
 
 
-def _missing(folder: Path, span: Span | None) -> Any:
+def _missing(folder: Path, span: Span | None) -> Diagnostic:
     slow = next((name for name in _SLOW_ONLY if (folder / name).is_file()), None)
     if slow is None:
         summary, note = "the model has no tokenizer", "`tokenizer.json` is absent"
@@ -101,7 +101,7 @@ def _missing(folder: Path, span: Span | None) -> Any:
         summary,
         span,
         notes=note,
-        help="add the tokenizer.json of the model; `AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes one",
+        help="add the model's tokenizer.json; `AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes one",
         path="model.base",
     )
 
@@ -118,7 +118,8 @@ def _text(token: Any) -> str | None:
 
 
 def _default(model_type: str, key: str, ids: Mapping[str, int]) -> str | None:
-    token = _DEFAULT_TOKENS.get(model_type, {}).get(key)
+    assumed = next((tokens for types, tokens in _DEFAULT_TOKENS if model_type in types), (None, None, None))
+    token = assumed[_TOKEN_KEYS.index(key)]
     return token if token in ids else None
 
 

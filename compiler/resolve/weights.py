@@ -121,7 +121,9 @@ def _no_weights(folder: Path, span: Span | None) -> Diagnostic:
 
 def _bad_index(reason: str, span: Span | None) -> Diagnostic:
     help = "fetch the model again; every file that the index names must lie beside it"
-    return diagnostic("FTC305", "the model's weight files are incomplete", span, notes=reason, help=help, path="model.base")
+    return diagnostic(
+        "FTC305", "the model's weight files are incomplete", span, notes=reason, help=help, path="model.base"
+    )
 
 
 def _hostile_name(name: str, span: Span | None) -> Diagnostic:

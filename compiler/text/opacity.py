@@ -44,6 +44,8 @@ _PLAIN_FILTERS = {"trim", "upper", "lower", "capitalize", "title", "length", "co
 _PLAIN_FILTERS |= {"string", "int", "list", "first", "last", "tojson"}
 """Filters that give no Markup, which would escape the text that it is joined with."""
 _LOOP_FIGURES = {"index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0"}
+_MAX_STEPS = 100_000
+"""Expressions looked at in one proof, so that a template can't keep this process busy."""
 _DICT_METHODS = set(dir(dict))
 
 
@@ -52,8 +54,8 @@ def parse_template(source: str) -> nodes.Template | None:
     if len(source) > MAX_TEMPLATE_CHARS:
         return None
     # The environment only parses: `from_string` and `render` would run the template in this process.
-    environment = jinja2.Environment(
-        trim_blocks=True, lstrip_blocks=True, autoescape=False, extensions=[GenerationTag, "jinja2.ext.loopcontrols"]
+    environment = jinja2.Environment(  # noqa: S701 (autoescape: nothing is rendered)
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, "jinja2.ext.loopcontrols"]
     )
     try:
         return environment.parse(source)
@@ -64,7 +66,10 @@ def parse_template(source: str) -> nodes.Template | None:
 def used_names(source: str) -> frozenset[str]:
     """Every name that the template reads, its own and jinja's among them; empty where it can't be read."""
     tree = parse_template(source)
-    return frozenset(name.name for name in tree.find_all(nodes.Name) if name.ctx == "load") if tree else frozenset()
+    try:
+        return frozenset(name.name for name in tree.find_all(nodes.Name) if name.ctx == "load") if tree else frozenset()
+    except RecursionError:  # a chain of operators can be deeper than the parser's own recursion
+        return frozenset()
 
 
 def copies_messages(source: str) -> bool:
@@ -93,6 +98,7 @@ class _Walk:
 
     def __init__(self, known: dict[str, _Kind]) -> None:
         self.kinds = dict(known)
+        self.steps = 0
 
     def template(self, tree: nodes.Template) -> None:
         """Walks until no name learns anything new, since a loop's later line feeds its earlier one."""
@@ -106,6 +112,7 @@ class _Walk:
             self.statement(statement)
 
     def statement(self, node: nodes.Node) -> None:
+        self.steps += 1
         match node:
             case nodes.Output():
                 for part in node.nodes:
@@ -159,6 +166,9 @@ class _Walk:
 
     def value(self, node: nodes.Node) -> _Kind:
         """The kind of an expression whose value is kept or written."""
+        self.steps += 1
+        if self.steps > _MAX_STEPS:
+            raise _NotOpaque("the template is too large to walk")
         match node:
             case nodes.Name():
                 return self.named(node.name)
@@ -171,7 +181,7 @@ class _Walk:
                 self.test(node.test)
                 return self.most([self.value(part) for part in (node.expr1, node.expr2) if part is not None])
             case nodes.Getattr():
-                return self.member(node.node, node.attr, is_attribute=True)
+                return self.member(self.owner(node.node), node.node, node.attr, is_attribute=True)
             case nodes.Getitem():
                 return self.item(node)
             case nodes.Call():
@@ -198,10 +208,12 @@ class _Walk:
             raise _NotOpaque("two kinds of value")
         return unclean.pop() if unclean else _Kind.CLEAN
 
-    def member(self, owner: nodes.Expr, name: object, is_attribute: bool) -> _Kind:
+    def owner(self, node: nodes.Expr) -> _Kind:
+        """The kind of what a part is taken of, which may be a namespace or `loop`."""
+        return self.kinds.get(node.name, _Kind.CLEAN) if isinstance(node, nodes.Name) else self.value(node)
+
+    def member(self, kind: _Kind, owner: nodes.Expr, name: object, *, is_attribute: bool) -> _Kind:
         """The kind of `owner.name` or `owner["name"]`."""
-        named = self.kinds.get(owner.name, _Kind.CLEAN) if isinstance(owner, nodes.Name) else None
-        kind = named or self.value(owner)
         match kind:
             case _Kind.CLEAN:
                 return kind
@@ -217,13 +229,14 @@ class _Walk:
                 raise _NotOpaque(f"a part of {kind.name}")
 
     def item(self, node: nodes.Getitem) -> _Kind:
-        if self.value(node.node) is _Kind.MESSAGES:
+        kind = self.owner(node.node)
+        if kind is _Kind.MESSAGES:
             self.clean(node.arg)
             return _Kind.MESSAGES if isinstance(node.arg, nodes.Slice) else _Kind.MESSAGE
         if isinstance(node.arg, nodes.Const):
-            return self.member(node.node, node.arg.value, is_attribute=False)
-        self.clean(node.node)
-        return self.clean(node.arg)
+            return self.member(kind, node.node, node.arg.value, is_attribute=False)
+        self.clean(node.arg)
+        return self.must_be_clean(kind, "an item")
 
     def call(self, node: nodes.Call) -> _Kind:
         """A call without text among its arguments. Only `namespace(…)` gives something that can hold text later."""
@@ -270,9 +283,7 @@ class _Walk:
                 kind = self.parts(node)
             case _:
                 raise _NotOpaque(type(node).__name__)
-        if kind is not _Kind.CLEAN:
-            raise _NotOpaque(f"{kind.name} in {type(node).__name__}")
-        return kind
+        return self.must_be_clean(kind, type(node).__name__)
 
     def parts(self, node: nodes.Node) -> _Kind:
         for part in node.iter_child_nodes():
@@ -280,12 +291,13 @@ class _Walk:
         return _Kind.CLEAN
 
     def filtered(self, node: nodes.Filter) -> _Kind:
-        if node.node is None or node.name not in _PLAIN_FILTERS:
+        if node.node is None or node.name not in _PLAIN_FILTERS or node.dyn_args or node.dyn_kwargs:
             raise _NotOpaque(f"filter {node.name}")
         for argument in [*node.args, *node.kwargs]:
             self.clean(argument)
-        counts_messages = node.name in ("length", "count") and self.value(node.node) is _Kind.MESSAGES
-        return _Kind.CLEAN if counts_messages else self.clean(node.node)
+        kind = self.value(node.node)
+        counts_messages = node.name in ("length", "count") and kind is _Kind.MESSAGES
+        return _Kind.CLEAN if counts_messages else self.must_be_clean(kind, f"filter {node.name}")
 
     def tested(self, node: nodes.Test) -> _Kind:
         if node.name in _TYPE_TESTS and not node.args:
@@ -294,7 +306,16 @@ class _Walk:
         return self.parts(node)
 
     def compared(self, node: nodes.Compare) -> _Kind:
-        looks_up_key = len(node.ops) == 1 and node.ops[0].op in ("in", "notin")
-        if looks_up_key and isinstance(node.expr, nodes.Const) and self.value(node.ops[0].expr) is _Kind.MESSAGE:
-            return _Kind.CLEAN
-        return self.parts(node)
+        """A comparison. Whether a message has a key follows from the shape."""
+        self.clean(node.expr)
+        for operand in node.ops:
+            kind = self.value(operand.expr)
+            asks_key = operand.op in ("in", "notin") and isinstance(node.expr, nodes.Const) and len(node.ops) == 1
+            if not (asks_key and kind is _Kind.MESSAGE):
+                self.must_be_clean(kind, "a comparison")
+        return _Kind.CLEAN
+
+    def must_be_clean(self, kind: _Kind, place: str) -> _Kind:
+        if kind is not _Kind.CLEAN:
+            raise _NotOpaque(f"{kind.name} in {place}")
+        return kind

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeGuard
 
 from ftc.compiler.text.forms import PromptForm
 from ftc.compiler.text.opacity import copies_messages, copies_variables, used_names
@@ -185,7 +185,7 @@ class ChatTemplate:
         return (stop.end(), True) if stop else (len(text), False)
 
 
-def is_conversation(value: object) -> bool:
+def is_conversation(value: object) -> TypeGuard[list[Message]]:
     """Whether it is a list of messages, each with a role in text."""
     return isinstance(value, list) and all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value)
 
@@ -220,11 +220,9 @@ class PromptTemplate:
         rendered = iter(self._renderer.render(self._source, rest, strict=True))
         prompts: list[PromptText | TemplateProblem] = []
         for columns, skeleton in zip(variables, skeletons, strict=True):
-            if skeleton is not None:
-                prompts.append(_fill(skeleton, [columns[name] for name in sorted(columns)]))
-            else:
-                text = next(rendered)
-                prompts.append(PromptText(text, (0, len(text))) if isinstance(text, str) else text)
+            texts = [columns[name] for name in sorted(columns)]
+            text = "".join(skeleton.pieces(texts)) if skeleton is not None else next(rendered)
+            prompts.append(_prompt_text(text, columns) if isinstance(text, str) else text)
         return prompts
 
     def _skeleton(self, columns: Mapping[str, Any]) -> Skeleton | None:
@@ -244,14 +242,14 @@ class PromptTemplate:
         return Skeleton.from_marked(text, marks) if isinstance(text, str) else None
 
 
-def _fill(skeleton: Skeleton, texts: Sequence[str]) -> PromptText:
-    pieces = skeleton.pieces(texts)
-    text = "".join(pieces)
-    if not skeleton.slots:
+def _prompt_text(text: str, columns: Mapping[str, Any]) -> PromptText:
+    """Finds the longest column in the prompt, so that a cut spares the words around it."""
+    texts = [value.strip() for _, value in sorted(columns.items()) if isinstance(value, str)]
+    longest = max(texts, key=len, default="")
+    if not longest or text.count(longest) != 1:
         return PromptText(text, (0, len(text)))
-    longest = max(range(1, len(pieces), 2), key=lambda index: len(pieces[index]))
-    start = sum(map(len, pieces[:longest]))
-    return PromptText(text, (start, start + len(pieces[longest])))
+    start = text.index(longest)
+    return PromptText(text, (start, start + len(longest)))
 
 
 def with_prompt(row: RenderedRow, prompt: PromptText, frame: tuple[str, str] | None) -> RenderedRow:
@@ -263,6 +261,7 @@ def with_prompt(row: RenderedRow, prompt: PromptText, frame: tuple[str, str] | N
     if written == prompt.text:
         return replace(row, prompt=(start + prompt.cut[0], start + prompt.cut[1]))
     if written != prompt.text.strip():
-        return replace(row, prompt=(start, end) if start <= end else None)
+        return replace(row, prompt=(start, end)) if start <= end else row
     shift = start - (len(prompt.text) - len(prompt.text.lstrip()))
-    return replace(row, prompt=(max(start, shift + prompt.cut[0]), min(end, shift + prompt.cut[1])))
+    cut = (max(start, shift + prompt.cut[0]), min(end, shift + prompt.cut[1]))
+    return replace(row, prompt=cut) if cut[0] <= cut[1] else row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -73,8 +74,7 @@ class TemplateRenderer:
             return
         self._process = None
         process.kill()
-        with process:  # closes the pipes and waits
-            pass
+        _end(process)
 
     def render(
         self, template: str, variables: Sequence[Mapping[str, Any]], *, strict: bool = False
@@ -159,6 +159,8 @@ def _exchange(process: subprocess.Popen[bytes], header: bytes, rows: list[bytes]
 
 def _read_reply(reply: bytes) -> str | TemplateProblem:
     answer = json.loads(reply)
+    if not isinstance(answer, dict):
+        raise ValueError("not an answer")
     if isinstance(text := answer.get("text"), str):
         return text
     kind, message, line = answer["problem"]
@@ -175,10 +177,8 @@ def _end(process: subprocess.Popen[bytes]) -> TemplateProblem:
         process.kill()
         code = process.wait()
     for pipe in (process.stdin, process.stdout):
-        try:
+        with contextlib.suppress(OSError):  # what was still to be written has no reader any more
             cast(BinaryIO, pipe).close()
-        except OSError:  # what was still to be written has no reader any more
-            pass
     if code == -signal.SIGXCPU:
         return _limit(f"the template took more than {CPU_SECONDS} s of CPU time")
     return _limit(f"the process that renders templates ended (code {code})")

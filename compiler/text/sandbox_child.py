@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import jinja2
 import jinja2.debug  # imported by jinja2 at the first error, when opening files is no longer possible
+import jinja2.exceptions
 import jinja2.ext
 import jinja2.nodes
 import jinja2.parser
@@ -37,7 +38,7 @@ MESSAGE_CHARS = 500
 class GenerationTag(jinja2.ext.Extension):
     """Accepts `{% generation %}…{% endgeneration %}`, which marks answers, and renders what is inside unchanged."""
 
-    tags = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 (declared so by jinja2)
 
     def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
         """The tag's body in a scope of its own."""
@@ -66,7 +67,7 @@ class _Namespace(jinja2.utils.Namespace):
 
 def _refuse_underscore(name: object) -> None:
     if str(name).startswith("_"):
-        raise jinja2.sandbox.SecurityError(f"a namespace can't hold {name!r}")
+        raise jinja2.exceptions.SecurityError(f"a namespace can't hold {name!r}")
 
 
 def _make_dict(*args: Any, **kwargs: Any) -> dict[Any, Any]:
@@ -121,7 +122,7 @@ def _answer(work: Callable[[], str]) -> dict[str, Any]:
         return {"text": work()}
     except jinja2.TemplateSyntaxError as error:
         return _problem("syntax", error.message or "", error.lineno)
-    except jinja2.sandbox.SecurityError as error:
+    except jinja2.exceptions.SecurityError as error:
         return _problem("security", str(error), _line(error))
     except jinja2.UndefinedError as error:
         return _problem("undefined", str(error), _line(error))
@@ -129,7 +130,7 @@ def _answer(work: Callable[[], str]) -> dict[str, Any]:
         return _problem("raised", str(error), _line(error))
     except (MemoryError, RecursionError, OverflowError) as error:
         return _problem("limit", str(error) or "memory ran out", None)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever a stranger's template does is an answer)
         return _problem("raised", f"{type(error).__name__}: {error}", _line(error))
 
 

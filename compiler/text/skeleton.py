@@ -17,7 +17,7 @@ from itertools import accumulate
 __all__ = ["Place", "Skeleton", "marks_for"]
 
 Place = tuple[int, int]
-"""A position in a skeleton: a piece's index and the characters into it. Positions in slots only stand at their start."""
+"""A position in a skeleton: a piece's index and the characters into it, which are none in a slot."""
 
 
 @dataclass(frozen=True, slots=True)

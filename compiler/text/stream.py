@@ -67,7 +67,7 @@ def report(tokens: TokenRows) -> SplitReport:
         unsupervised_turns=counts.unsupervised_turns,
         rows_without_stop_token=counts.stop_missing,
         rows_with_merged_boundary=counts.merged,
-        digest=stream_digest(tokens.ids, tokens.mask, tokens.boundaries, tokens.prompt_length, tokens.label),
+        stream_digest=stream_digest(tokens.ids, tokens.mask, tokens.boundaries, tokens.prompt_length, tokens.label),
     )
 
 

@@ -1,0 +1,61 @@
+"""Where a past run's inputs lie on this machine now, found without changing anything and without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ftc.compiler.audit import AuditInputs
+from ftc.compiler.resolve.digests import DigestCache
+from ftc.compiler.resolve.environment import resolve_environment
+from ftc.compiler.resolve.hub import Hub
+from ftc.compiler.resolve.paths import UnsafePath, safe_path
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.lock import SourceLock
+from ftc.spec.places import cache_folder, streams_folder
+from ftc.spec.plan import Plan
+
+__all__ = ["audit_inputs"]
+
+Found = TypeVar("Found")
+
+
+def audit_inputs(plan: Plan, root: Path) -> AuditInputs:
+    """Looks for the model, the data files and the token streams of a plan that belongs to the project at `root`."""
+    folder = (root / plan.recipe_file).parent
+    streams = streams_folder(plan.stream_key)
+    return AuditInputs(
+        model=_model(plan, folder, root),
+        sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
+        streams=streams if streams.is_dir() else None,
+        environment=resolve_environment(cache_folder()),
+    )
+
+
+def _model(plan: Plan, folder: Path, root: Path) -> Path | None:
+    if plan.lock.model.commit is None:
+        found = _or_none(lambda: safe_path(root, plan.recipe.model.base, folder))
+        return found if found is not None and found.is_dir() else None
+    hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
+    snapshot = _or_none(
+        lambda: hub.model_snapshot(plan.recipe.model.base, plan.lock.model.commit, digests, lambda path: None)
+    )
+    return snapshot.folder if snapshot else None
+
+
+def _source(locked: SourceLock, folder: Path, root: Path) -> Path | None:
+    if "path" in locked.asked:
+        found = _or_none(lambda: safe_path(root, str(locked.asked["path"]), folder))
+        return found if found is not None and found.is_file() else None
+    hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
+    repo, file = str(locked.asked["hub"]), str(locked.asked["file"])
+    cached = _or_none(lambda: hub.dataset_file(repo, locked.commit, file, digests, lambda path: None))
+    return cached.path if cached else None
+
+
+def _or_none(look_up: Callable[[], Found]) -> Found | None:
+    try:
+        return look_up()
+    except (Refusal, UnsafePath):
+        return None

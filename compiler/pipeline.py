@@ -1,0 +1,211 @@
+"""From a recipe's text to a plan: read, resolve, shape, tokenise, pass by pass, lock.
+
+This is the compiler's imperative shell. It looks things up in a fixed order, hands facts to the passes, and stops
+between stages when one of them found errors, so that one mistake does not cascade into ten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ftc import __version__
+from ftc.compiler.compile_data import CompiledData, compile_data
+from ftc.compiler.draft import Draft, PastRun
+from ftc.compiler.lock import build_lock, lock_changes, lock_path, read_lock
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.resolve.data import DataFiles, locate_data
+from ftc.compiler.resolve.device import resolve_device
+from ftc.compiler.resolve.digests import DigestCache
+from ftc.compiler.resolve.environment import resolve_environment
+from ftc.compiler.resolve.hub import Hub
+from ftc.compiler.resolve.model import ResolvedModel, resolve_model
+from ftc.compiler.resolve.paths import project_root
+from ftc.compiler.rules import check_rules
+from ftc.compiler.trainable import num_trainable
+from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.facts import EnvironmentFacts
+from ftc.spec.lock import Lock
+from ftc.spec.parse import parse_recipe
+from ftc.spec.places import cache_folder
+from ftc.spec.plan import Check, ModelSummary, Plan
+from ftc.spec.recipe import Recipe
+from ftc.spec.settings import Settings
+from ftc.spec.source import Source, read_source_bytes
+
+__all__ = ["Checked", "Compiled", "check_recipe", "compile_recipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A recipe that was read: typed if it has no errors.
+
+    Attributes:
+        recipe: The recipe, or None with at least one error among the findings.
+        source: Its text with places, or None when it is no YAML that ftc reads.
+        diagnostics: All findings, sorted by place.
+    """
+
+    recipe: Recipe | None
+    source: Source | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A plan, and where its inputs lie on this machine.
+
+    Attributes:
+        plan: The plan, sealed.
+        diagnostics: Warnings and notes.
+        lock_file: Where the lock belongs.
+        old_lock: The lock on disk, if there is one.
+        lock_changes: What the plan's lock says otherwise than the one on disk.
+        model_folder: The base model.
+        environment: Packages as installed here.
+    """
+
+    plan: Plan
+    diagnostics: tuple[Diagnostic, ...]
+    lock_file: Path
+    old_lock: Lock | None
+    lock_changes: tuple[str, ...]
+    model_folder: Path
+    environment: EnvironmentFacts
+
+
+def check_recipe(data: bytes, file: str) -> Checked:
+    """Reads text, keys, types, and rules between fields. Touches nothing but the bytes given."""
+    source, found = read_source_bytes(data, file)
+    if source is None or any(finding.is_error for finding in found):
+        return Checked(None, source, _sorted(found))
+    recipe, problems = parse_recipe(source)
+    if recipe is None:
+        return Checked(None, source, _sorted((*found, *problems)))
+    found = (*found, *problems, *check_rules(recipe, source))
+    failed = any(finding.is_error for finding in found)
+    return Checked(None if failed else recipe, source, _sorted(found))
+
+
+def compile_recipe(
+    checked: Checked, path: Path, *, offline: bool = False, past_runs: tuple[PastRun, ...] = ()
+) -> Compiled:
+    """Compiles a checked recipe that lies at `path`.
+
+    Raises:
+        Refusal: Something that the recipe names can't be used, or the plan does not fit.
+    """
+    recipe, source = checked.recipe, checked.source
+    if recipe is None or source is None:
+        raise Refusal(checked.diagnostics)
+    model, files, environment, draft = _resolve(recipe, source, path, offline)
+    draft = _stop_on_errors(run_passes(SHAPING, draft))
+    data = compile_data(draft, files, model.folder, source)
+    draft = replace(draft, splits=data.splits, labels=data.labels, past_runs=past_runs)
+    draft = _stop_on_errors(run_passes(PASSES, draft))
+    lock_file = lock_path(path)
+    old_lock = read_lock(lock_file)
+    settings = _settings(draft)
+    lock = build_lock(draft, settings, data.sources, environment, old_lock)
+    recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
+    plan = _freeze(draft, settings, lock, data, recipe_file, environment.platform)
+    return Compiled(
+        plan=plan,
+        diagnostics=_sorted((*checked.diagnostics, *data.diagnostics, *draft.diagnostics)),
+        lock_file=lock_file,
+        old_lock=old_lock,
+        lock_changes=lock_changes(old_lock, lock) if old_lock else (),
+        model_folder=model.folder,
+        environment=environment,
+    )
+
+
+def _resolve(
+    recipe: Recipe, source: Source, path: Path, offline: bool
+) -> tuple[ResolvedModel, DataFiles, EnvironmentFacts, Draft]:
+    """Looks up the model, the data files, the packages and the device; errors of all of them are told together."""
+    root, folder = project_root(path), path.resolve().parent
+    hub, digests = Hub(offline=offline), DigestCache(cache_folder() / "digests")
+    found: list[Diagnostic] = []
+
+    def attempt(look_up: Any) -> Any:
+        try:
+            return look_up()
+        except Refusal as refusal:
+            found.extend(refusal.diagnostics)
+
+    model = attempt(
+        lambda: resolve_model(
+            recipe.model.base,
+            recipe.model.revision,
+            folder=folder,
+            root=root,
+            hub=hub,
+            digests=digests,
+            span_of=source.span,
+        )
+    )
+    files = attempt(
+        lambda: locate_data(recipe.data, folder=folder, root=root, hub=hub, digests=digests, span_of=source.span)
+    )
+    device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
+    if found:
+        raise Refusal(found)
+    return model, files, resolve_environment(), Draft(recipe, source, model.facts, device)
+
+
+def _stop_on_errors(draft: Draft) -> Draft:
+    if any(finding.is_error for finding in draft.diagnostics):
+        raise Refusal(draft.diagnostics)
+    return draft
+
+
+def _settings(draft: Draft) -> Settings:
+    """The settled values as a typed document."""
+    nested: dict[str, Any] = {}
+    for path, value in {**draft.values, "text.labels": draft.labels}.items():
+        *outer, name = path.split(".")
+        section = nested
+        for part in outer:
+            section = section.setdefault(part, {})
+        section[name] = value
+    return Settings.model_validate(nested)
+
+
+def _freeze(
+    draft: Draft, settings: Settings, lock: Lock, data: CompiledData, recipe_file: str, platform: str
+) -> Plan:
+    assert draft.memory is not None
+    summary = ModelSummary(
+        name=draft.model.name,
+        architecture=draft.model.architecture,
+        license=draft.model.license,
+        num_parameters=draft.model.num_parameters,
+        num_trainable=num_trainable(draft),
+    )
+    checks = tuple(Check(name=f.code, code=f.code, result=f.summary) for f in (*data.diagnostics, *draft.diagnostics))
+    return Plan(
+        ftc_version=__version__,
+        name=draft.recipe.name,
+        recipe_file=recipe_file,
+        recipe=draft.recipe,
+        lock=lock,
+        settings=settings,
+        origins=dict(draft.origins),
+        steps=draft.steps,
+        model=summary,
+        data=dict(draft.splits),
+        stream_key=data.key,
+        device=draft.device,
+        platform=platform,
+        memory=draft.memory,
+        time=draft.time,
+        disk_bytes=draft.disk_bytes,
+        checks=(*data.checks, *checks),
+        not_checked=draft.not_checked,
+    ).sealed()
+
+
+def _sorted(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    return tuple(sorted(found, key=Diagnostic.sort_key))

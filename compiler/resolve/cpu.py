@@ -1,0 +1,79 @@
+"""What this process may use of the machine: cores, memory and instructions, with a container's limits applied."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+
+import psutil
+
+__all__ = ["cpu_has_bfloat16", "cpu_label", "usable_memory_bytes", "usable_threads"]
+
+_ROOT = Path("/")
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def usable_memory_bytes(root: Path = _ROOT) -> int:
+    """The machine's memory, or the tightest limit of the control groups that this process is in."""
+    return min([int(psutil.virtual_memory().total), *_group_limits(root, "memory.max", "memory/memory.limit_in_bytes")])
+
+
+def usable_threads(root: Path = _ROOT) -> int:
+    """Physical cores that this process may run on, or fewer where a container's quota allows fewer; at least one."""
+    allowed = _allowed_cpus()
+    cores = {_siblings(root, cpu) for cpu in allowed} if allowed else set()
+    num_cores = len(cores) or psutil.cpu_count(logical=False) or 1
+    return max(1, min([num_cores, *_quotas(root)]))
+
+
+def cpu_has_bfloat16(root: Path = _ROOT) -> bool:
+    """Whether the CPU has bfloat16 arithmetic; without it bfloat16 is emulated and many times slower than float32."""
+    match = re.search(r"^flags\s*:(.*)$", _text(root / "proc/cpuinfo") or "", re.MULTILINE)
+    return bool(match and _BFLOAT16_FLAGS & set(match[1].split()))
+
+
+def cpu_label(root: Path = _ROOT) -> str:
+    """The processor's own name, or `CPU` where the system gives none."""
+    match = re.search(r"^model name\s*:\s*(.+)$", _text(root / "proc/cpuinfo") or "", re.MULTILINE)
+    return match[1].strip() if match else "CPU"
+
+
+def _allowed_cpus() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
+def _siblings(root: Path, cpu: int) -> str:
+    """Names the core that a logical CPU belongs to; a CPU whose core is unknown counts as one of its own."""
+    return _text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or f"cpu{cpu}"
+
+
+def _quotas(root: Path) -> list[int]:
+    """CPUs that each control group grants, rounded up."""
+    granted = []
+    for folder in _groups(root):
+        quota, _, period = (_text(folder / "cpu.max") or "max").partition(" ")
+        if quota.isdecimal() and period.isdecimal() and int(period) > 0:
+            granted.append(math.ceil(int(quota) / int(period)))
+    return granted
+
+
+def _group_limits(root: Path, name: str, old_name: str) -> list[int]:
+    texts = [_text(folder / name) for folder in _groups(root)] + [_text(root / "sys/fs/cgroup" / old_name)]
+    return [int(text) for text in texts if text and text.isdecimal() and int(text) > 0]
+
+
+def _groups(root: Path) -> list[Path]:
+    """The folder of this process's control group and those above it, the limits of all of which hold."""
+    top = root / "sys/fs/cgroup"
+    match = re.search(r"^0::/(.*)$", _text(root / "proc/self/cgroup") or "", re.MULTILINE)
+    parts = [part for part in (match[1] if match else "").split("/") if part not in ("", "..")]
+    return [top.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
+
+
+def _text(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None

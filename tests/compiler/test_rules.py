@@ -1,0 +1,92 @@
+"""Values that can't stand together: each rule fires on its own example and stays silent on the mended one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftc.compiler.rules import RULES, check_rules
+from ftc.spec.diagnostics import Diagnostic, Severity
+from ftc.spec.parse import parse_recipe
+from tests.support.recipes import read, recipe_text
+
+
+def found_in(**sections: Any) -> tuple[Diagnostic, ...]:
+    source = read(recipe_text(**sections))
+    recipe, problems = parse_recipe(source)
+    assert recipe is not None, problems
+    return check_rules(recipe, source)
+
+
+def data(**values: Any) -> dict[str, Any]:
+    return {"source": {"path": "rows.jsonl"}, **values}
+
+
+GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("FTC201", {"data": data(fields={"txt": "a"})}, {"data": data(fields={"text": "a"})}),
+    ("FTC202", {"task": GENERATION, "data": data(fields={"prompt": "question"})}, {"task": GENERATION}),
+    (
+        "FTC203",
+        {"data": data(split={"validation": 0.5, "test": 0.5})},
+        {"data": data(split={"validation": 0.4, "test": 0.5})},
+    ),
+    (
+        "FTC204",
+        {"data": data(split={"validation": 0}), "train": {"early_stopping": {}}},
+        {"train": {"early_stopping": {}}},
+    ),
+    (
+        "FTC205",
+        {"train": {"early_stopping": {"metric": "val_los"}}},
+        {"train": {"early_stopping": {"metric": "val_accuracy"}}},
+    ),
+    ("FTC206", {"eval": {"metrics": ["rouge_l"]}}, {"eval": {"metrics": ["mcc"]}}),
+    ("FTC207", {"eval": {"gates": {"accuracy": "high"}}}, {"eval": {"gates": {"accuracy": ">= 0.5"}}}),
+    ("FTC207", {"eval": {"gates": {"rouge_l": ">= 0.5"}}}, {"eval": {"gates": {"mcc": "> -1"}}}),
+    (
+        "FTC208",
+        {"data": data(split={"test": 0}), "eval": {"gates": {"mcc": "> 0"}}},
+        {"eval": {"gates": {"mcc": "> 0"}}},
+    ),
+    ("FTC209", {"budget": {"cost": "5 USD"}}, {"budget": {"cost": "5 USD", "price_per_hour": "1 USD"}}),
+    (
+        "FTC209",
+        {"budget": {"cost": "5 USD", "price_per_hour": "1 EUR"}},
+        {"budget": {"cost": "5 EUR", "price_per_hour": "1 EUR"}},
+    ),
+    ("FTC210", {"train": {"batch_size": 4, "micro_batch": 8}}, {"train": {"batch_size": 8, "micro_batch": 8}}),
+    ("FTC211", {"train": {"learning_rate": 5}}, {"train": {"learning_rate": 1e-4}}),
+    (
+        "FTC212",
+        {"data": data(split={"validation": 0, "test": 0, "stratify": "label"})},
+        {"data": data(split={"stratify": "label"})},
+    ),
+    (
+        "FTC213",
+        {"strategy": {"kind": "lora", "targets": ["a", "a"]}},
+        {"strategy": {"kind": "lora", "targets": ["a", "b"]}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "wrong", "right"), CASES)
+def test_each_rule(code: str, wrong: dict[str, Any], right: dict[str, Any]) -> None:
+    (finding,) = found_in(**wrong)
+    assert finding.code == code
+    assert finding.span is not None
+    assert finding.help
+    assert not found_in(**right)
+
+
+def test_an_unusual_rate_is_a_warning() -> None:
+    (finding,) = found_in(train={"learning_rate": 5})
+    assert finding.severity is Severity.WARNING
+
+
+def test_every_rule_has_a_docstring_and_runs() -> None:
+    assert all(rule.__doc__ for rule in RULES)
+    several = found_in(train={"learning_rate": 5, "micro_batch": 99}, budget={"cost": "1 USD"})
+    assert [finding.code for finding in several] == ["FTC210", "FTC211", "FTC209"]
