@@ -138,10 +138,10 @@ def _check_streams(tally: _Tally, plan: Plan, folder: Path | None) -> None:
     from ftc.spec.streams import open_stream
 
     for name, report in plan.data.items():
-        found = open_stream(folder / f"{name}.arrow").sha256()
-        if found != report.sha256:
+        found = open_stream(folder / f"{name}.arrow").digest()
+        if found != report.stream_digest:
             hint = "delete the folder in the cache; `ftc plan` makes it again"
-            tally.findings.append(_finding("FTC521", f"token stream `{name}`", report.sha256, found, hint))
+            tally.findings.append(_finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
     tally.checked.append(f"{len(plan.data)} token streams")
 
 

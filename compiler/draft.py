@@ -84,7 +84,7 @@ class Draft:
         """Where a value of the recipe came from: its place in the file, or the reason of its default."""
         if self.source.node(recipe_path) is not None:
             span = self.source.span(recipe_path)
-            return Origin(kind="written", reason=f"{span.file}:{span.line}" if span else self.source.file)
+            return Origin(kind="written", reason=f"{span.file}:{span.line}")
         *outer, name = recipe_path.split(".")
         section = section_at(tuple(outer), self.source.plain())
         return Origin(kind="default", reason=default_reason(section, name) if section else "default of the language")

@@ -51,7 +51,7 @@ def build_lock(
             asked=recipe["data"],
             sources=sources,
             splits={
-                name: LockedSplit(rows=split.rows, tokens=split.tokens, stream_sha256=split.sha256)
+                name: LockedSplit(rows=split.rows, tokens=split.tokens, stream_sha256=split.stream_digest)
                 for name, split in draft.splits.items()
             },
         ),

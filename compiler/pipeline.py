@@ -15,7 +15,7 @@ from ftc.compiler.compile_data import CompiledData, compile_data
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.lock import build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
-from ftc.compiler.resolve.data import DataFiles, locate_data
+from ftc.compiler.resolve.data_files import DataFiles, locate_data
 from ftc.compiler.resolve.device import resolve_device
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.environment import resolve_environment
@@ -33,6 +33,7 @@ from ftc.spec.plan import Check, ModelSummary, Plan
 from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
 from ftc.spec.source import Source, read_source_bytes
+from ftc.spec.task import Classification
 
 __all__ = ["Checked", "Compiled", "check_recipe", "compile_recipe"]
 
@@ -99,13 +100,13 @@ def compile_recipe(
     recipe, source = checked.recipe, checked.source
     if recipe is None or source is None:
         raise Refusal(checked.diagnostics)
-    model, files, environment, draft = _resolve(recipe, source, path, offline)
-    draft = _stop_on_errors(run_passes(SHAPING, draft))
-    data = compile_data(draft, files, model.folder, source)
-    draft = replace(draft, splits=data.splits, labels=data.labels, past_runs=past_runs)
-    draft = _stop_on_errors(run_passes(PASSES, draft))
     lock_file = lock_path(path)
     old_lock = read_lock(lock_file)
+    model, files, environment, draft = _resolve(recipe, source, path, offline, old_lock)
+    draft = _stop_on_errors(run_passes(SHAPING, draft))
+    data = compile_data(draft, files, model.folder, source)
+    draft = _with_data(draft, data, past_runs)
+    draft = _stop_on_errors(run_passes(PASSES, draft))
     settings = _settings(draft)
     lock = build_lock(draft, settings, data.sources, environment, old_lock)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
@@ -122,7 +123,7 @@ def compile_recipe(
 
 
 def _resolve(
-    recipe: Recipe, source: Source, path: Path, offline: bool
+    recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lock | None
 ) -> tuple[ResolvedModel, DataFiles, EnvironmentFacts, Draft]:
     """Looks up the model, the data files, the packages and the device; errors of all of them are told together."""
     root, folder = project_root(path), path.resolve().parent
@@ -138,7 +139,7 @@ def _resolve(
     model = attempt(
         lambda: resolve_model(
             recipe.model.base,
-            recipe.model.revision,
+            _locked_commit(recipe, lock) or recipe.model.revision,
             folder=folder,
             root=root,
             hub=hub,
@@ -147,12 +148,20 @@ def _resolve(
         )
     )
     files = attempt(
-        lambda: locate_data(recipe.data, folder=folder, root=root, hub=hub, digests=digests, span_of=source.span)
+        lambda: locate_data(
+            recipe.data, folder=folder, root=root, hub=hub, digests=digests, span_of=source.span, lock=lock
+        )
     )
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
     if found:
         raise Refusal(found)
     return model, files, resolve_environment(), Draft(recipe, source, model.facts, device)
+
+
+def _locked_commit(recipe: Recipe, lock: Lock | None) -> str | None:
+    """The commit that the lock keeps for what the recipe asks: a newer one upstream changes nothing by itself."""
+    asked = {"base": recipe.model.base, "revision": recipe.model.revision}
+    return lock.model.commit if lock and lock.model.asked == asked else None
 
 
 def _stop_on_errors(draft: Draft) -> Draft:
@@ -161,10 +170,19 @@ def _stop_on_errors(draft: Draft) -> Draft:
     return draft
 
 
+def _with_data(draft: Draft, data: CompiledData, past_runs: tuple[PastRun, ...]) -> Draft:
+    draft = replace(draft, splits=data.splits, labels=data.labels, past_runs=past_runs)
+    task = draft.recipe.task
+    if isinstance(task, Classification) and task.labels:
+        return draft.take("text.labels", "task.labels")
+    reason = "the labels of the training rows, sorted" if data.labels else f"a {task.kind} has no classes"
+    return draft.derive("text.labels", data.labels, reason)
+
+
 def _settings(draft: Draft) -> Settings:
     """The settled values as a typed document."""
     nested: dict[str, Any] = {}
-    for path, value in {**draft.values, "text.labels": draft.labels}.items():
+    for path, value in draft.values.items():
         *outer, name = path.split(".")
         section = nested
         for part in outer:

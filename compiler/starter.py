@@ -14,8 +14,12 @@ from ftc.spec.task import Chat, Classification, Generation
 
 __all__ = ["KINDS", "write_starter"]
 
-KINDS = {"classification": Classification, "generation": Generation, "chat": Chat}
-"""Tasks that a starter can be for."""
+KINDS = {
+    "classification": Classification.REQUIRED_FIELDS,
+    "generation": ("prompt", *Generation.REQUIRED_FIELDS),
+    "chat": Chat.REQUIRED_FIELDS,
+}
+"""Tasks that a starter can be for, with the parts of a row that each needs."""
 
 _SYNONYMS = {
     "text": ("text", "sentence", "message", "content", "review", "document", "body", "input"),
@@ -36,9 +40,8 @@ def write_starter(file: Path, *, task: str, data: Path | None, base: str | None)
         close = nearest(task, KINDS)
         help = f"did you mean `{close}`?" if close else f"write one of {', '.join(KINDS)}"
         raise Refusal([diagnostic("FTC105", f"no task `{task}`", help=help)])
-    parts = KINDS[task].REQUIRED_FIELDS if task != "generation" else ("prompt", "completion")
     columns = read_rows(data, str(data)).columns if data else ()
-    fields = {part: guess for part in parts if (guess := _guess(part, columns)) and guess != part}
+    fields = {part: guess for part in KINDS[task] if (guess := _guess(part, columns)) and guess != part}
     text = _recipe(file, task, data, base, fields)
     try:
         with file.open("x", encoding="utf-8", newline="\n") as new:

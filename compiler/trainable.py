@@ -18,5 +18,5 @@ def num_trainable(draft: Draft) -> int:
     head = draft.model.hidden_size * len(draft.labels) + len(draft.labels) if draft.labels else 0
     if draft.recipe.strategy.kind == "full":
         return draft.model.num_parameters + head
-    rank = draft.values["strategy.adapter.rank"]
+    rank: int = draft.values["strategy.adapter.rank"]
     return head + sum(rank * (inputs + outputs) for inputs, outputs in targeted(draft).values())

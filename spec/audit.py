@@ -25,7 +25,7 @@ class Finding(Document):
 class AuditReport(Document):
     """What an audit looked at and what it found."""
 
-    schema_: Literal["ftc.audit/1"] = Field("ftc.audit/1", alias="schema")
+    schema_: Literal["ftc.audit/1"] = Field(default="ftc.audit/1", alias="schema")
     run_id: str
     level: Literal["static"]
     verdict: Literal["CONSISTENT", "TAMPERED", "INCONCLUSIVE"]

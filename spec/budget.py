@@ -17,7 +17,7 @@ class Budget(Document):
     EFFECT: ClassVar[Effect] = Effect.RESOURCE
     EFFECTS: ClassVar[dict[str, Effect]] = {"device": Effect.NUMERICS, "threads": Effect.NUMERICS}
 
-    device: str = Field("auto", min_length=1, max_length=60)
+    device: str = Field(default="auto", min_length=1, max_length=60)
     """`cpu`, or a card by its catalogue name such as `rtx-4090`, whether it is in this machine or not. Default `auto`:
     this machine's card, else its CPU."""
     vram: Annotated[Bytes, Field(gt=0)] | None = None

@@ -29,7 +29,7 @@ class HubSource(Document):
     """Id of the data set, such as `owner/name`."""
     file: str = Field(min_length=1)
     """Path of the file inside the data set."""
-    revision: str | None = Field(None, min_length=1)
+    revision: str | None = Field(default=None, min_length=1)
     """Branch, tag or commit. Default: the main branch; the lock keeps the commit that it stood at."""
 
 
@@ -65,10 +65,10 @@ class Split(Document):
     """Share of the rows, or a file of its own, for choosing the best checkpoint. Default: a tenth; `0` for none."""
     test: Share = 0.1
     """Share of the rows, or a file of its own, looked at once, at the very end. Default: a tenth; `0` for none."""
-    stratify: str | None = Field(None, min_length=1)
+    stratify: str | None = Field(default=None, min_length=1)
     """Column whose values keep their proportions in every part. Default: the label in a classification, so that no
     class can be missing by chance; else none."""
-    seed: int = Field(17, ge=0, lt=2**32)
+    seed: int = Field(default=17, ge=0, lt=2**32)
     """Seed of the division, apart from `train.seed`, so that another training seed never moves a row between parts.
     Default: 17, a fixed number so that two people get the same parts."""
 
@@ -85,7 +85,7 @@ class Data(Document):
     like the parts themselves."""
     split: Split = Split()
     """How rows are divided."""
-    max_rows: int | None = Field(None, ge=1)
+    max_rows: int | None = Field(default=None, ge=1)
     """At most this many training rows, drawn by the split's seed; validation and test stay whole. Default: all."""
     max_length: Literal["auto"] | Annotated[int, Field(ge=8)] = "auto"
     """Longest sequence in tokens; longer rows overflow. Default `auto`: the model's own limit, but at most 1,024,

@@ -88,5 +88,5 @@ class Eval(Document):
     quarter."""
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Rows that are evaluated at once. Default `auto`: what fits the budget, up to 32."""
-    samples: int = Field(8, ge=0, le=1000)
+    samples: int = Field(default=8, ge=0, le=1000)
     """Predictions that the report shows. Default: 8."""

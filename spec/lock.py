@@ -87,7 +87,7 @@ class TrainLock(Document):
 class Lock(Document):
     """The lock file, `NAME.lock.json` beside the recipe."""
 
-    schema_: Literal["ftc.lock/1"] = Field("ftc.lock/1", alias="schema")
+    schema_: Literal["ftc.lock/1"] = Field(default="ftc.lock/1", alias="schema")
     model: ModelLock
     text: TextLock
     data: DataLock

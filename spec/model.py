@@ -27,7 +27,7 @@ class Model(Document):
 
     base: str = Field(min_length=1, max_length=300)
     """Folder relative to the recipe, or hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`."""
-    revision: str | None = Field(None, min_length=1, max_length=200)
+    revision: str | None = Field(default=None, min_length=1, max_length=200)
     """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
     license: License | None = None
     """Accepted licences. Default: any, and the plan shows which it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -134,7 +134,7 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
     inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
     span = source.key_span(path)
     if close := nearest(key, [name for name in known if name not in _keys_at(plain, path[:-1])]):
-        edits = (TextEdit(span, close),) if span else ()
+        edits = (TextEdit(span, close),)
         return diagnostic(
             "FTC104",
             f"unknown key `{key}`{inside}",
@@ -185,14 +185,14 @@ def _example(section: type[Document] | None, key: str) -> str:
 
 def _kinds_at(path: Path) -> tuple[str, ...]:
     sections = [section for place, section in all_sections() if place == _dotted(path)]
-    kinds = [section.model_fields["kind"].annotation for section in sections if "kind" in section.model_fields]
-    return tuple(kind.__args__[0] for kind in kinds)  # type: ignore[union-attr]
+    fields = [section.model_fields["kind"] for section in sections if "kind" in section.model_fields]
+    return tuple(kind for field in fields for kind in get_args(field.annotation))
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:
     close = nearest(str(value), choices)
     span = source.span(path)
-    fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close and span else ()
+    fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close else ()
     return diagnostic(
         "FTC105",
         f"`{_dotted(path)}` can't be {_shown(source, path, value)}",

@@ -123,7 +123,7 @@ class Check(Document):
 class Plan(Document):
     """Everything that a run needs to know, and nothing that changes by itself."""
 
-    schema_: Literal["ftc.plan/1"] = Field("ftc.plan/1", alias="schema")
+    schema_: Literal["ftc.plan/1"] = Field(default="ftc.plan/1", alias="schema")
     ftc_version: str
     name: str
     recipe_file: str

@@ -70,7 +70,7 @@ class GateResult(Document):
 class Evaluation(Document):
     """The measurement on the test split, `eval.json`."""
 
-    schema_: Literal["ftc.eval/1"] = Field("ftc.eval/1", alias="schema")
+    schema_: Literal["ftc.eval/1"] = Field(default="ftc.eval/1", alias="schema")
     split: Literal["test"]
     tuned: SubjectResult
     base: SubjectResult | None
@@ -81,7 +81,7 @@ class Evaluation(Document):
 class RunRecord(Document):
     """The run's record, `record.json`."""
 
-    schema_: Literal["ftc.run/1"] = Field("ftc.run/1", alias="schema")
+    schema_: Literal["ftc.run/1"] = Field(default="ftc.run/1", alias="schema")
     id: str
     name: str
     ftc_version: str

@@ -24,12 +24,12 @@ class _LowRank(Document):
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
-    rank: int = Field(16, ge=1, le=4096)
+    rank: int = Field(default=16, ge=1, le=4096)
     """Rank of the update. More rank learns more and costs memory in proportion. Default: 16, enough for most single
     tasks."""
     alpha: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
     """Scale of the update: it is multiplied by alpha / rank. Default `auto`: twice the rank."""
-    dropout: Real = Field(0.0, ge=0, lt=1)
+    dropout: Real = Field(default=0.0, ge=0, lt=1)
     """Share of the adapter's inputs that is dropped in training. Default: 0, which is fastest; try 0.05 on few rows."""
     targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
     """Linear layers that get an adapter: names of modules such as `[q_proj, v_proj]`. Default: all but the output

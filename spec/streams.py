@@ -45,6 +45,8 @@ class SplitReport(Document):
     length_max: int
     supervised_tokens: int
     """Tokens that the loss is computed on; 0 for classification, where a row's label is what is learned."""
+    supervised_max: int
+    """Most supervised tokens of any one row."""
     truncated_rows: int
     dropped_rows: int
     first_dropped: tuple[DroppedRow, ...]

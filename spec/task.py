@@ -19,7 +19,7 @@ class Classification(Document):
     OPTIONAL_FIELDS: ClassVar[tuple[str, ...]] = ("text_pair",)
 
     kind: Literal["classification"]
-    labels: tuple[str, ...] | None = Field(None, min_length=2, max_length=10_000)
+    labels: tuple[str, ...] | None = Field(default=None, min_length=2, max_length=10_000)
     """The classes in the order of the head's outputs. Default: the labels of the data, sorted, since no order is
     better than another and a sorted one does not depend on the order of the rows."""
 
@@ -32,10 +32,10 @@ class Generation(Document):
     OPTIONAL_FIELDS: ClassVar[tuple[str, ...]] = ("prompt",)
 
     kind: Literal["generation"]
-    prompt: str | None = Field(None, min_length=1, max_length=20_000)
+    prompt: str | None = Field(default=None, min_length=1, max_length=20_000)
     """Jinja template of the prompt over the row's columns, such as `Summarise: {{ article }}`. Default: the column
     that `data.fields.prompt` names, as it stands."""
-    system: str | None = Field(None, min_length=1, max_length=20_000)
+    system: str | None = Field(default=None, min_length=1, max_length=20_000)
     """System message for models with a chat template. Default: none, so that the model's own template decides."""
 
 

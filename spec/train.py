@@ -21,7 +21,7 @@ class Schedule(Document):
     kind: Literal["constant", "linear", "cosine"] = "linear"
     """Shape after the warm-up: to zero in a line or a cosine, or none. Default: linear, which has nothing to
     tune."""
-    warmup_ratio: Real = Field(0.05, ge=0, lt=1)
+    warmup_ratio: Real = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises from zero. Default: 0.05, which calms the first Adam steps."""
 
 
@@ -32,13 +32,13 @@ class Optimizer(Document):
 
     kind: Literal["adamw"] = "adamw"
     """Method. Default: AdamW, fused where the device has it."""
-    beta1: Real = Field(0.9, ge=0, lt=1)
+    beta1: Real = Field(default=0.9, ge=0, lt=1)
     """Decay of the gradient's mean. Default: 0.9, the paper's."""
-    beta2: Real = Field(0.999, ge=0, lt=1)
+    beta2: Real = Field(default=0.999, ge=0, lt=1)
     """Decay of the gradient's square. Default: 0.999, the paper's."""
-    epsilon: Real = Field(1e-8, gt=0)
+    epsilon: Real = Field(default=1e-8, gt=0)
     """Added to the denominator. Default: 1e-8, the paper's."""
-    weight_decay: Real = Field(0.0, ge=0, lt=1)
+    weight_decay: Real = Field(default=0.0, ge=0, lt=1)
     """Decay of matrices; biases and norms are never decayed. Default: 0, since adapters are small already."""
 
 
@@ -49,9 +49,9 @@ class EarlyStopping(Document):
 
     metric: str = "val_loss"
     """`val_loss`, or a metric of the task that validation computes."""
-    patience: int = Field(2, ge=1)
+    patience: int = Field(default=2, ge=1)
     """Evaluations without a new best before the run stops. Default: 2."""
-    min_delta: Real = Field(0.0, ge=0)
+    min_delta: Real = Field(default=0.0, ge=0)
     """Smallest change that counts as better, in the metric's own unit. Default: 0."""
 
 
@@ -61,12 +61,12 @@ class Train(Document):
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
     EFFECTS: ClassVar[dict[str, Effect]] = {"keep_checkpoints": Effect.RESOURCE}
 
-    epochs: Real = Field(3, gt=0, le=1000)
+    epochs: Real = Field(default=3, gt=0, le=1000)
     """Passes over the training rows; 0.5 is half a pass. Default: 3, after which small sets begin to be learnt by
     heart."""
-    max_steps: int | None = Field(None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
     """At most this many optimiser steps. Default: no limit."""
-    batch_size: int = Field(16, ge=1, le=65536)
+    batch_size: int = Field(default=16, ge=1, le=65536)
     """Rows in one optimiser step, over all devices and micro-batches. Default: 16, which gives steady
     gradients and still many steps on a thousand rows."""
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
@@ -78,19 +78,19 @@ class Train(Document):
     """How the learning rate moves."""
     optimizer: Optimizer = Optimizer()
     """The optimiser."""
-    max_grad_norm: Real | None = Field(1.0, gt=0)
+    max_grad_norm: Real | None = Field(default=1.0, gt=0)
     """Gradients longer than this are scaled down; `null` for never. Default: 1, the usual guard against spikes."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the forward and backward pass. Default `auto`: bfloat16 where the device is fast at it."""
     activation_checkpointing: Literal["auto"] | bool = "auto"
     """Recompute activations instead of keeping them: far less memory, about a third more time. Default `auto`: only
     when the job does not fit otherwise."""
-    seed: int = Field(17, ge=0, lt=2**32)
+    seed: int = Field(default=17, ge=0, lt=2**32)
     """Root of every random stream of training: initial weights, order of rows, dropout. Default: 17, a
     fixed number so that two runs are one."""
     evaluate_every: Literal["epoch"] | Annotated[int, Field(ge=1)] = "epoch"
     """Steps between looks at the validation split, each of which also writes a checkpoint. Default: once an epoch."""
-    keep_checkpoints: int = Field(2, ge=1, le=1000)
+    keep_checkpoints: int = Field(default=2, ge=1, le=1000)
     """Newest checkpoints that stay on disk; the best one always stays. Default: 2, so that one is whole
     while the next is written."""
     early_stopping: EarlyStopping | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from ftc.compiler.draft import Draft
 from ftc.spec.plan import EvaluateStep, ExportStep, Step, TrainStep, VerifyStep
@@ -13,7 +14,7 @@ __all__ = ["build_steps"]
 def build_steps(draft: Draft) -> Draft:
     """The steps: verify, train, export, then measure base and tuned on the test split, once."""
     files = len(draft.model.files) + len(draft.splits)
-    artifact = "model" if draft.recipe.strategy.kind == "full" else "adapter"
+    artifact: Literal["adapter", "model"] = "model" if draft.recipe.strategy.kind == "full" else "adapter"
     steps: list[Step] = [
         VerifyStep(kind="verify", files=files),
         TrainStep(kind="train", steps=draft.values["train.num_steps"]),

@@ -49,6 +49,8 @@ def _choose_precision(draft: Draft) -> Draft:
                 help="write `float32`, or leave `precision` out",
             )
         return draft
+    if not on_card:
+        return draft.derive("train.precision", "float32", "a CPU is exact and seldom faster in bfloat16")
     if draft.device.has_bfloat16:
         return draft.derive("train.precision", "bfloat16", f"{draft.device.label} is fast at it")
     return draft.derive("train.precision", "float32", f"{draft.device.label} is not fast at bfloat16")

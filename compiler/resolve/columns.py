@@ -11,7 +11,7 @@ from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.nearest import nearest
 from ftc.spec.task import Generation, Task
 
-__all__ = ["Columns", "SpanOf", "missing_columns", "prompt_columns", "task_columns", "unknown_parts"]
+__all__ = ["Columns", "SpanOf", "missing_columns", "prompt_columns", "task_columns"]
 
 SpanOf = Callable[[str], Span | None]
 """Place in the recipe of the value at a dotted path, such as `data.fields.text`."""
@@ -39,22 +39,6 @@ class Columns:
     def used(self) -> tuple[str, ...]:
         """Every column that the task reads, sorted."""
         return tuple(sorted({*self.by_part.values(), *self.in_prompt}))
-
-
-def unknown_parts(task: Task, fields: Mapping[str, str], span_of: SpanOf) -> list[Diagnostic]:
-    """Findings for keys of `data.fields` that are no part of the task."""
-    parts = (*task.REQUIRED_FIELDS, *task.OPTIONAL_FIELDS)
-    return [
-        diagnostic(
-            "FTC361",
-            f"`{part}` is no part of the task `{task.kind}`",
-            span_of(f"data.fields.{part}"),
-            help=f"did you mean `{guess}`?" if (guess := nearest(part, parts)) else f"its parts are {_listed(parts)}",
-            path=f"data.fields.{part}",
-        )
-        for part in fields
-        if part not in parts
-    ]
 
 
 def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) -> Columns:

@@ -12,7 +12,7 @@ from ftc.compiler.resolve.table import Faults, Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.nearest import nearest
 
-__all__ = ["SUFFIXES", "Table", "read_rows"]
+__all__ = ["SUFFIXES", "Table", "absent_file", "read_rows"]
 
 _Reader = Callable[[Path, str], tuple[Table, list[Diagnostic]]]
 
@@ -94,7 +94,7 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None) -> Table:
 
 def _reader(path: Path, shown_as: str, span: Span | None) -> _Reader:
     if not path.is_file():
-        raise Refusal([_absent(path, shown_as, span)])
+        raise Refusal([absent_file(path, shown_as, span)])
     suffix = path.suffix.lower()
     with path.open("rb") as file:
         start = file.read(512)
@@ -125,7 +125,8 @@ def _known_kinds(suffix: str) -> str:
     return f"the suffix tells the kind: {', '.join(SUFFIXES)}"
 
 
-def _absent(path: Path, shown_as: str, span: Span | None) -> Diagnostic:
+def absent_file(path: Path, shown_as: str, span: Span | None) -> Diagnostic:
+    """The finding for a data file that isn't there, with the nearest name beside it."""
     if path.is_dir():
         help_ = "name a file in the folder"
         return diagnostic("FTC350", f"{shown_as} is a folder, not a data file", span, help=help_, path="data.source")

@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +47,27 @@ class TokenizedText:
 
     ids: array[int]
     cuts: list[Cut]
+
+
+class _Segments(NamedTuple):
+    """A text split at added tokens, and the place of each mark: a segment's index and the characters into it."""
+
+    segments: list[str]
+    places: list[tuple[int, int]]
+    is_deep: bool
+    """Whether a mark stands so deep in a segment that offsets cost less than encoding what is before it again."""
+
+    @classmethod
+    def of(cls, segments: list[str], marks: Sequence[int]) -> _Segments:
+        starts = list(accumulate(map(len, segments), initial=0))
+        places: list[tuple[int, int]] = []
+        is_deep = False
+        for mark in marks:
+            index = bisect_right(starts, mark) - 1
+            offset = mark - starts[index]
+            places.append((index, offset))
+            is_deep = is_deep or offset > _HEAD_CHARS
+        return cls(segments, places, is_deep)
 
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -104,11 +126,11 @@ class TextTokenizer:
         """Ids without added special tokens, and the cuts."""
         if not self.is_segmentable:
             return self._encode_whole(texts)
-        rows = [self._split(text) for text, _ in texts]
-        whole = [i for i, row in enumerate(rows) if _has_deep_mark(row, texts[i].marks)]
+        rows = [_Segments.of(self._split(text), marks) for text, marks in texts]
+        whole = [i for i, row in enumerate(rows) if row.is_deep]
         results = dict(zip(whole, self._encode_whole([texts[i] for i in whole]), strict=True))
-        self._learn([row for i, row in enumerate(rows) if i not in results])
-        return [results[i] if i in results else self._join(row, texts[i].marks) for i, row in enumerate(rows)]
+        self._learn([row.segments for row in rows if not row.is_deep])
+        return [results[i] if row.is_deep else self._join(row) for i, row in enumerate(rows)]
 
     def _encode_whole(self, texts: Sequence[MarkedText]) -> list[TokenizedText]:
         encodings = _encode(self._bare.encode_batch, [text for text, _ in texts], special=False)
@@ -128,24 +150,17 @@ class TextTokenizer:
         for segment, encoding in zip(new, _encode(self._bare.encode_batch_fast, new, special=False), strict=True):
             self._memo[segment] = array("i", encoding.ids)
 
-    def _join(self, segments: Sequence[str], marks: Sequence[int]) -> TokenizedText:
-        ids = array("i")
+    def _join(self, row: _Segments) -> TokenizedText:
+        parts = [self._memo[segment] for segment in row.segments]
         cuts: list[Cut] = []
-        start = 0
-        for segment in segments:
-            end = start + len(segment)
-            while len(cuts) < len(marks) and marks[len(cuts)] < end:
-                inner = self._cut(segment, marks[len(cuts)] - start)
-                cuts.append(Cut(len(ids) + inner.ended, len(ids) + inner.begun))
-            ids.extend(self._memo[segment])
-            start = end
-        cuts += [Cut(len(ids), len(ids))] * (len(marks) - len(cuts))
-        return TokenizedText(ids, cuts)
+        for index, offset in row.places:
+            before = sum(map(len, parts[:index]))
+            inner = self._cut(row.segments[index], offset) if offset else Cut(0, 0)
+            cuts.append(Cut(before + inner.ended, before + inner.begun))
+        return TokenizedText(array("i", b"".join(parts)), cuts)
 
     def _cut(self, segment: str, offset: int) -> Cut:
         """The cut inside a stretch. Byte-level tokens lose nothing, so equal ids up to the cut stand for equal text."""
-        if not offset:
-            return Cut(0, 0)
         head = segment[:offset]
         if head not in self._memo:
             self._learn([[head]])
@@ -189,19 +204,6 @@ def _cuts(encoding: Encoding, marks: Sequence[int]) -> list[Cut]:
     starts = [start for start, _ in encoding.offsets]
     ends = [end for _, end in encoding.offsets]
     return [Cut(bisect_right(ends, mark), bisect_left(starts, mark)) for mark in marks]
-
-
-def _has_deep_mark(segments: Sequence[str], marks: Sequence[int]) -> bool:
-    """Whether a mark stands so deep in a stretch that offsets are cheaper than encoding what is before it again."""
-    start, index = 0, 0
-    for segment in segments:
-        end = start + len(segment)
-        while index < len(marks) and marks[index] < end:
-            if marks[index] - start > _HEAD_CHARS:
-                return True
-            index += 1
-        start = end
-    return False
 
 
 def _is_segmentable(config: dict[str, Any]) -> bool:

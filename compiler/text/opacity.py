@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 import jinja2
 from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ftc.compiler.text.sandbox import MAX_TEMPLATE_CHARS
 from ftc.compiler.text.sandbox_child import GenerationTag
@@ -53,8 +54,8 @@ def parse_template(source: str) -> nodes.Template | None:
     """The syntax tree, or None where the template can't be read; the child says why when it renders."""
     if len(source) > MAX_TEMPLATE_CHARS:
         return None
-    # The environment only parses: `from_string` and `render` would run the template in this process.
-    environment = jinja2.Environment(  # noqa: S701 (autoescape: nothing is rendered)
+    # It only parses: `from_string` and `render` would run the template in this process.
+    environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, "jinja2.ext.loopcontrols"]
     )
     try:

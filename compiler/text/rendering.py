@@ -157,7 +157,8 @@ class ChatTemplate:
             requests.append(self._request(messages, generation=False))
             for i in _answers(messages):
                 requests.append(self._request(messages[:i], generation=True))
-                requests.append(self._request(messages[: i + 1], generation=False))
+                if i + 1 < len(messages):
+                    requests.append(self._request(messages[: i + 1], generation=False))
         texts = iter(self._renderer.render(self._source, requests))
         return [self._supervise(messages, lambda: next(texts)) for messages in conversations]
 
@@ -165,11 +166,13 @@ class ChatTemplate:
         self, messages: Sequence[Message], next_text: Callable[[], str | TemplateProblem]
     ) -> RenderedRow | TemplateProblem:
         whole = next_text()
-        turns = [(messages[i].get("content"), next_text(), next_text()) for i in _answers(messages)]
+        last = len(messages) - 1
+        turns = [(i, next_text(), whole if i == last else next_text()) for i in _answers(messages)]
         if isinstance(whole, TemplateProblem):
             return whole
         spans, stops = [], []
-        for content, before, after in turns:
+        for i, before, after in turns:
+            content = messages[i].get("content")
             if isinstance(before, str) and isinstance(after, str) and after.startswith(before):
                 end, stops_there = self._stop_end(after, len(before), content if isinstance(content, str) else "")
                 if whole.startswith(after[:end]):

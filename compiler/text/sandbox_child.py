@@ -11,12 +11,12 @@ rows, cpu_seconds, max_chars}` and then `rows` messages, one dict of variables e
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NoReturn
 
 import jinja2
@@ -105,21 +105,34 @@ def _environment(strict: bool) -> jinja2.Environment:
     return environment
 
 
-def _render(template: jinja2.Template, variables: Mapping[str, Any], max_chars: int) -> str:
-    pieces: list[str] = []
-    size = 0
-    for piece in template.generate(**variables):
-        size += len(piece)
-        if size > max_chars:
-            raise MemoryError(f"the text is longer than {max_chars:,} characters")
-        pieces.append(piece)
-    return "".join(pieces)
+class _Renderer:
+    """One request's template, compiled at the first row, so that a failure to compile is that row's answer."""
+
+    def __init__(self, source: str, strict: bool, max_chars: int) -> None:
+        self._source = source
+        self._strict = strict
+        self._max_chars = max_chars
+
+    @functools.cached_property
+    def _template(self) -> jinja2.Template:
+        return _environment(self._strict).from_string(self._source)
+
+    def text(self, row: bytes) -> str:
+        """The rendering for one row's variables."""
+        pieces: list[str] = []
+        size = 0
+        for piece in self._template.generate(**json.loads(row)):
+            size += len(piece)
+            if size > self._max_chars:
+                raise MemoryError(f"the text is longer than {self._max_chars:,} characters")
+            pieces.append(piece)
+        return "".join(pieces)
 
 
-def _answer(work: Callable[[], str]) -> dict[str, Any]:
-    """What `work` gives, or how it failed. A broken sandbox, too, ends here and not in the parent."""
+def _answer(renderer: _Renderer, row: bytes) -> dict[str, Any]:
+    """The text, or how the template failed."""
     try:
-        return {"text": work()}
+        return {"text": renderer.text(row)}
     except jinja2.TemplateSyntaxError as error:
         return _problem("syntax", error.message or "", error.lineno)
     except jinja2.exceptions.SecurityError as error:
@@ -191,16 +204,9 @@ def _allow_cpu(seconds: int) -> None:
 
 def _serve(header: dict[str, Any], rows: list[bytes], output: BinaryIO) -> None:
     _allow_cpu(header["cpu_seconds"])
-    template: list[jinja2.Template] = []  # compiled at the first row, so that a failure is that row's answer
-
-    def render(row: bytes) -> str:
-        if not template:
-            template.append(_environment(header["strict"]).from_string(header["template"]))
-        return _render(template[0], json.loads(row), header["max_chars"])
-
+    renderer = _Renderer(header["template"], header["strict"], header["max_chars"])
     for row in rows:
-        reply = json.dumps(_answer(lambda row=row: render(row)))  # type: ignore[misc]
-        write_message(output, reply.encode("ascii"))
+        write_message(output, json.dumps(_answer(renderer, row)).encode("ascii"))
 
 
 def main() -> None:

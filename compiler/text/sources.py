@@ -39,8 +39,9 @@ def text_source(
     """
     named = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
     variables = {name: token for name, token in named.items() if token is not None}
+    stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""}
     template = facts.chat_template and ChatTemplate(
-        facts.chat_template, variables, tokenizer.special_tokens, renderer, by_shape=by_shape
+        facts.chat_template, variables, sorted(stop_tokens), renderer, by_shape=by_shape
     )
     if isinstance(form, ChatForm):
         if not template:

@@ -52,6 +52,7 @@ def _sync_folder(folder: Path) -> None:
 def report(tokens: TokenRows) -> SplitReport:
     """Counts what a split holds."""
     lengths = np.diff(tokens.boundaries)
+    supervised = np.concatenate([[0], np.cumsum(tokens.mask)])  # (tokens + 1,), supervised tokens before each
     counts = tokens.counts
     return SplitReport(
         rows_read=counts.read,
@@ -60,7 +61,8 @@ def report(tokens: TokenRows) -> SplitReport:
         length_p50=_percentile(lengths, 50),
         length_p95=_percentile(lengths, 95),
         length_max=int(lengths.max()),
-        supervised_tokens=int(tokens.mask.sum()),
+        supervised_tokens=int(supervised[-1]),
+        supervised_max=int(np.diff(supervised[tokens.boundaries]).max()),
         truncated_rows=counts.truncated,
         dropped_rows=counts.dropped,
         first_dropped=tuple(counts.first_dropped),

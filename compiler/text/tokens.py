@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -21,7 +23,7 @@ from ftc.spec.streams import DroppedRow
 
 __all__ = ["RowCounts", "TokenRows", "encode_rows"]
 
-_CHUNK_ROWS = 4096
+_CHUNK_ROWS = 1024
 _SHOWN_DROPS = 5
 _NO_LABEL = -1
 
@@ -99,13 +101,14 @@ def encode_rows(
     counts = RowCounts(read=len(rows))
     match form:
         case ClassifyForm():
-            tokens = _classified(rows, form, tokenizer, max_length, counts)
+            chunks = _classified(rows, form, tokenizer, max_length, counts)
         case ChatForm() | PromptForm():
             source = text_source(form, tokenizer, facts, renderer, by_shape)
-            tokens = _Generative(source, tokenizer, max_length, counts).encode(rows)
+            chunks = _Generative(source, tokenizer, max_length, counts).encode(rows)
         case _:
             assert_never(form)
-    result = _flatten(sorted(tokens, key=lambda t: t.row), counts)
+    with _collector_off():
+        result = _joined([_flatten(chunk, counts) for chunk in chunks] or [_flatten([], counts)])
     is_supervised = bool(result.mask.any()) or (isinstance(form, ClassifyForm) and len(result.row) > 0)
     if not is_supervised:
         raise Refusal([_nothing_supervised(counts)])
@@ -123,11 +126,11 @@ class _Generative:
         self._max_length = max_length
         self._counts = counts
 
-    def encode(self, rows: Sequence[Row]) -> Iterator[_Tokens]:
-        """The tokens of the rows that have an answer and fit, in no order."""
+    def encode(self, rows: Sequence[Row]) -> Iterator[Iterable[_Tokens]]:
+        """The tokens of the rows that have an answer and fit, by chunks, in no order inside of one."""
         for start in range(0, len(rows), _CHUNK_ROWS):
             chunk = dict(enumerate(rows[start : start + _CHUNK_ROWS], start))
-            yield from self._encode_chunk(chunk)
+            yield self._encode_chunk(chunk)
 
     def _encode_chunk(self, chunk: dict[int, Row]) -> Iterator[_Tokens]:
         pending, shortened = chunk, False
@@ -205,7 +208,36 @@ def _marks(row: RenderedRow) -> list[int]:
     return marks
 
 
-def _flatten(tokens: Sequence[_Tokens], counts: RowCounts) -> TokenRows:
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Stops the search for cycles, of which none are made here; it would walk all rows again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _joined(chunks: Sequence[TokenRows]) -> TokenRows:
+    """Chunks one after the other."""
+    ends = [chunk.boundaries[1:] for chunk in chunks]
+    starts = np.cumsum([0, *(len(chunk.ids) for chunk in chunks)])
+    first = np.zeros(1, np.int64)
+    return TokenRows(
+        ids=np.concatenate([chunk.ids for chunk in chunks]),
+        mask=np.concatenate([chunk.mask for chunk in chunks]),
+        boundaries=np.concatenate([first, *(end + start for end, start in zip(ends, starts[:-1], strict=True))]),
+        prompt_length=np.concatenate([chunk.prompt_length for chunk in chunks]),
+        label=np.concatenate([chunk.label for chunk in chunks]),
+        row=np.concatenate([chunk.row for chunk in chunks]),
+        counts=chunks[0].counts,
+    )
+
+
+def _flatten(chunk: Iterable[_Tokens], counts: RowCounts) -> TokenRows:
+    tokens = sorted(chunk, key=lambda t: t.row)
     lengths = np.array([len(t.ids) for t in tokens], dtype=np.int64)
     boundaries = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     mask = np.zeros(int(boundaries[-1]), dtype=np.bool_)
@@ -225,7 +257,7 @@ def _flatten(tokens: Sequence[_Tokens], counts: RowCounts) -> TokenRows:
 
 def _classified(
     rows: Sequence[Row], form: ClassifyForm, tokenizer: TextTokenizer, max_length: int, counts: RowCounts
-) -> Iterator[_Tokens]:
+) -> Iterator[Iterable[_Tokens]]:
     index = {name: i for i, name in enumerate(form.labels)}
     if unknown := {str(row.get(form.label)) for row in rows} - index.keys():
         raise Refusal([_unknown_class(sorted(unknown), form)])
@@ -240,8 +272,10 @@ def _classified(
                 counts.drop(i, f"no text in {' or '.join(columns)}")
         ids, was_cut = tokenizer.encode_complete([text for _, text in kept], max_length)
         counts.truncated += sum(was_cut)
-        for (i, _), row_ids in zip(kept, ids, strict=True):
-            yield _Tokens(i, row_ids, [], len(row_ids), index[str(rows[i][form.label])])
+        yield [
+            _Tokens(i, row_ids, [], len(row_ids), index[str(rows[i][form.label])])
+            for (i, _), row_ids in zip(kept, ids, strict=True)
+        ]
 
 
 def _template_fault(problem: TemplateProblem) -> Diagnostic:

@@ -1,3 +1,67 @@
-"""The fine-tuning compiler."""
+"""The fine-tuning compiler: a typed recipe, a plan that is proven to fit, a run that can be audited.
+
+The verbs of the command line are functions here, loaded when they are first used:
+
+    import ftc
+
+    planned = ftc.plan("recipe.yaml")
+    run = ftc.apply(planned)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ftc.api import (
+        Checked,
+        Planned,
+        Run,
+        apply,
+        audit,
+        find_run,
+        init,
+        load_plan,
+        plan,
+        runs,
+        save_plan,
+        schema,
+        validate,
+    )
+    from ftc.spec.diagnostics import Refusal
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Checked",
+    "Planned",
+    "Refusal",
+    "Run",
+    "apply",
+    "audit",
+    "find_run",
+    "init",
+    "load_plan",
+    "plan",
+    "runs",
+    "save_plan",
+    "schema",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name on first use, so that `import ftc` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'ftc' has no attribute {name!r}")
+    if name == "Refusal":
+        from ftc.spec import diagnostics as home
+    else:
+        from ftc import api as home  # type: ignore[no-redef]
+    value = getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 }
 
 
-def safetensors_bytes(shapes: dict[str, tuple[int, ...]], metadata: dict[str, str] | None = None) -> bytes:
+def safetensors_bytes(shapes: Mapping[str, tuple[int, ...]], metadata: dict[str, str] | None = None) -> bytes:
     """A whole safetensors file of zeros in F32."""
     header: dict[str, Any] = {"__metadata__": metadata or {"format": "pt"}}
     position = 0

@@ -15,7 +15,7 @@ COPIES = [
     "{% set ns = namespace(s='') %}{% set ns.s = messages[0]['content'] %}{{ ns.s }}",
     "{% for m in messages if m.role == 'user' %}{{ loop.index }}{{ m.content if loop.last else '' }}{% endfor %}",
     "{% if messages | length > 1 and messages[-1].role == 'user' %}{{ messages[-1].content }}{% endif %}",
-    "{% for m in messages %}{% if m.content is string and 'tool_calls' not in m %}{{ m.content }}{% endif %}{% endfor %}",
+    "{% for m in messages %}{% if m.content is string and 'x' not in m %}{{ m.content }}{% endif %}{% endfor %}",
     "{% for m in messages %}{{ loop.previtem.content if loop.previtem is defined else '' }}{% endfor %}",
 ]
 LOOKS = [

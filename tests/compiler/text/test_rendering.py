@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,7 +123,11 @@ def test_other_keys_reach_the_template(renderer: TemplateRenderer) -> None:
 
 @pytest.mark.parametrize("prompt", ["Q: {{ q }}\n{{ text }}\nA:", "{{ text | trim }} {{ q }}", "fixed"])
 def test_prompts_agree_too(prompt: str, renderer: TemplateRenderer) -> None:
-    rows = [{"q": "Why?", "text": " long enough ", "n": 3}, {"q": "", "text": "x"}, {"q": "Why?", "text": "Why?"}]
+    rows: list[dict[str, Any]] = [
+        {"q": "Why?", "text": " long enough ", "n": 3},
+        {"q": "", "text": "x"},
+        {"q": "Why?", "text": "Why?"},
+    ]
     form = PromptForm(prompt=prompt, completion="a")
     assert PromptTemplate(form, renderer).render(rows) == PromptTemplate(form, renderer, by_shape=False).render(rows)
 

@@ -91,7 +91,10 @@ def test_escapes_give_nothing(payload: str, renderer: TemplateRenderer, tmp_path
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=range(len(BOMBS)))
-def test_bombs_end_as_limits_and_leave_the_parent_alone(bomb: str, renderer: TemplateRenderer) -> None:
+def test_bombs_end_as_limits_and_leave_the_parent_alone(
+    bomb: str, renderer: TemplateRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "CPU_SECONDS", 1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     texts = renderer.render(bomb, [{}] * 3)
     assert [text.kind for text in texts if isinstance(text, TemplateProblem)] == ["limit"] * 3

@@ -65,7 +65,7 @@ def test_the_report_counts(tmp_path: Path) -> None:
     assert (report.rows, report.tokens, report.length_p50, report.length_p95, report.length_max) == (
         *(100, 5050, 50, 95, 100),
     )
-    assert report.supervised_tokens == 1684
+    assert (report.supervised_tokens, report.supervised_max) == (1684, 34)
     assert report.supervised_share == pytest.approx(1684 / 5050)
     assert report.first_dropped == (DroppedRow(row=7, reason="too long"),)
     assert [finding.code for finding in findings("train", report)] == ["FTC337", "FTC338", "FTC340", "FTC341"]

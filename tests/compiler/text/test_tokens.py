@@ -150,7 +150,7 @@ def test_prompts_are_cut_inside_their_longest_column(
     source: str | None, byte_level: Path, facts: Facts, template: Template, renderer: TemplateRenderer
 ) -> None:
     rows = [
-        {"text": "river stone winter ledger " * 20, "summary": "The answer"},
+        {"text": "river stone winter ledger " * 40, "summary": "The answer"},
         {"text": "x", "summary": "river stone " * 60},
     ]
     form = PromptForm(prompt="Summarise:\n{{ text }}\nSummary:", completion="summary")

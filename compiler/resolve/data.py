@@ -1,0 +1,224 @@
+"""From data files to the rows of each part: read, checked against the task, divided, and looked at for faults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from ftc.compiler.resolve.columns import Columns, SpanOf, missing_columns, task_columns
+from ftc.compiler.resolve.data_files import DataFile, DataFiles
+from ftc.compiler.resolve.rows import check_values, example_digests, label_text, rows_digest, sorted_labels
+from ftc.compiler.resolve.splits import MEASURED, Part, divide, first_rows, num_copies
+from ftc.compiler.resolve.table import Row, Table, shown
+from ftc.compiler.resolve.tables import read_rows
+from ftc.spec.data import Data
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.lock import SourceLock
+from ftc.spec.plan import Check
+from ftc.spec.task import Classification, Task
+
+__all__ = ["ResolvedData", "resolve_data"]
+
+_MOST_EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedData:
+    """Rows by part, ready for tokenising.
+
+    Attributes:
+        parts: Rows of `train`, `validation` and `test`, those that there are; labels are text.
+        columns: What the task reads of a row.
+        labels: Classes in the order of the head's outputs; empty for tasks without.
+        sources: Lock entry of each file, by use.
+        diagnostics: Warnings.
+        checks: What was looked at, with its result.
+    """
+
+    parts: Mapping[Part, Sequence[Row]]
+    columns: Columns
+    labels: tuple[str, ...]
+    sources: dict[str, SourceLock]
+    diagnostics: tuple[Diagnostic, ...]
+    checks: tuple[Check, ...]
+
+
+def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> ResolvedData:
+    """Reads all files and divides their rows.
+
+    Raises:
+        Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC379); all independent ones are told.
+    """
+    tables = _read(files, span_of)
+    columns = task_columns(task, data.fields, tables["rows"].columns)
+    found: list[Diagnostic] = []
+    for table in tables.values():
+        found += [*missing_columns(columns, data, table, span_of), *check_values(columns, table)]
+    _refuse(found)
+    labelled = columns.by_part.get("label") if isinstance(task, Classification) else None
+    if labelled:
+        _write_labels_as_text(tables.values(), labelled)
+    parts, keys, notes = _divide(data, tables, columns, labelled, span_of)
+    labels = _labels(task, parts, labelled)
+    found = [*_unlearnt_labels(parts, labels, labelled, task), *_leaks(parts, keys, span_of)]
+    _refuse(found)
+    return ResolvedData(
+        parts=parts,
+        columns=columns,
+        labels=labels,
+        sources={use: _lock_entry(file, tables[use]) for use, file in files.items()},
+        diagnostics=tuple(notes),
+        checks=tuple(_checks(parts, keys, labelled)),
+    )
+
+
+def _read(files: DataFiles, span_of: SpanOf) -> dict[str, Table]:
+    tables: dict[str, Table] = {}
+    found: list[Diagnostic] = []
+    for use, file in files.items():
+        try:
+            tables[use] = read_rows(file.path, file.shown_as, span_of(file.recipe_path))
+        except Refusal as refusal:
+            found += refusal.diagnostics
+    _refuse(found)
+    return tables
+
+
+def _refuse(found: Sequence[Diagnostic]) -> None:
+    if any(finding.is_error for finding in found):
+        raise Refusal(found)
+
+
+def _write_labels_as_text(tables: Iterable[Table], column: str) -> None:
+    for table in tables:
+        for row in table.rows:
+            row[column] = label_text(row[column])
+
+
+def _divide(
+    data: Data, tables: Mapping[str, Table], columns: Columns, labelled: str | None, span_of: SpanOf
+) -> tuple[dict[Part, list[Row]], dict[Part, list[bytes]], list[Diagnostic]]:
+    """Rows and their content digests by part, and warnings."""
+    rows = tables["rows"].rows
+    keys = example_digests(rows, columns.used)
+    divided, found = divide(keys, data.split, _strata(data, rows, labelled, span_of))
+    _refuse([_placed(finding, span_of) for finding in found])
+    if data.max_rows is not None:
+        divided["train"] = first_rows(divided["train"], keys, data.split.seed, data.max_rows)
+    parts = {part: [rows[row] for row in numbers] for part, numbers in divided.items()}
+    digests = {part: [keys[row] for row in numbers] for part, numbers in divided.items()}
+    for part in MEASURED:
+        if part in tables:
+            parts[part] = tables[part].rows
+            digests[part] = example_digests(tables[part].rows, columns.used)
+    return parts, digests, [_copies(tables["rows"], count)] if (count := num_copies(keys)) else []
+
+
+def _strata(data: Data, rows: Sequence[Row], labelled: str | None, span_of: SpanOf) -> list[str] | None:
+    """The value that keeps its proportions: the column asked for, else the label."""
+    column = data.split.stratify or labelled
+    if column is None:
+        return None
+    if column not in rows[0]:
+        column = data.fields.get(column, column)
+    if column not in rows[0]:
+        summary = f"there is no column `{column}` to stratify by"
+        note = f"columns: {', '.join(f'`{name}`' for name in rows[0])}"
+        at = span_of("data.split.stratify")
+        raise Refusal([diagnostic("FTC362", summary, at, help="name a column", notes=note, path="data.split.stratify")])
+    return [str(row.get(column)) for row in rows]
+
+
+def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:
+    place = span_of(found.path) if found.path else None
+    return diagnostic(found.code, found.summary, place, help=found.help, notes=found.notes, path=found.path)
+
+
+def _copies(table: Table, count: int) -> Diagnostic:
+    return diagnostic(
+        "FTC373",
+        f"{count:,} of {len(table.rows):,} rows are copies of another row",
+        notes="copies stay in the same part, so none is trained on and measured",
+        help="delete them, unless they are meant to weigh more",
+        path="data.source",
+    )
+
+
+def _labels(task: Task, parts: Mapping[Part, Sequence[Row]], labelled: str | None) -> tuple[str, ...]:
+    if not labelled:
+        return ()
+    declared = cast("Classification", task).labels
+    return declared or sorted_labels(row[labelled] for row in parts["train"])
+
+
+def _unlearnt_labels(
+    parts: Mapping[Part, Sequence[Row]], labels: Sequence[str], labelled: str | None, task: Task
+) -> Iterator[Diagnostic]:
+    """Labels that the head can't give, and classes with nothing to learn from."""
+    if not labelled:
+        return
+    for part, rows in parts.items():
+        unknown = Counter(row[labelled] for row in rows if row[labelled] not in labels)
+        if unknown:
+            words = ", ".join(f"`{name[:64]}` ({count})" for name, count in unknown.most_common(5))
+            where = "`task.labels`" if isinstance(task, Classification) and task.labels else "the training rows"
+            yield diagnostic(
+                "FTC372",
+                f"{part} has labels that {where} lack",
+                notes=f"{words}",
+                help="add training rows for them, or take these rows out",
+                path="data.split",
+            )
+    if len(labels) < 2:
+        yield diagnostic(
+            "FTC374",
+            f"all training rows have the label `{labels[0]}`" if labels else "no training row has a label",
+            help="a classification needs at least two classes",
+            path="data.fields",
+        )
+
+
+def _leaks(
+    parts: Mapping[Part, Sequence[Row]], keys: Mapping[Part, Sequence[bytes]], span_of: SpanOf
+) -> Iterator[Diagnostic]:
+    """Rows that are trained on and measured: only files of their own can bring them, a division never does."""
+    trained = set(keys["train"])
+    for part in MEASURED:
+        both = [number for number, key in enumerate(keys.get(part, ())) if key in trained]
+        if both:
+            examples = [f"{part} row {number}: {shown(parts[part][number])}" for number in both[:_MOST_EXAMPLES]]
+            path = f"data.split.{part}"
+            yield diagnostic(
+                "FTC370",
+                f"{len(both):,} of {len(parts[part]):,} {part} rows are trained on as well",
+                span_of(path),
+                notes=examples,
+                help=f"take them out of the training file or out of the {part} file",
+                path=path,
+            )
+
+
+def _lock_entry(file: DataFile, table: Table) -> SourceLock:
+    return SourceLock(
+        asked=file.asked,
+        commit=file.commit,
+        file=file.facts,
+        rows=len(table.rows),
+        rows_sha256=rows_digest(table.rows),
+    )
+
+
+def _checks(
+    parts: Mapping[Part, Sequence[Row]], keys: Mapping[Part, Sequence[bytes]], labelled: str | None
+) -> Iterator[Check]:
+    if any(part in parts for part in MEASURED):
+        yield Check(name="overlap", code=None, result="no row is both trained on and measured (compared exactly)")
+    if labelled:
+        for part, rows in parts.items():
+            counts = Counter(row[labelled] for row in rows)
+            words = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())[:20])
+            yield Check(name=f"labels of {part}", code=None, result=words)
+    copies = {part: num_copies(digests) for part, digests in keys.items()}
+    yield Check(name="copies", code=None, result=", ".join(f"{part} {count}" for part, count in copies.items()))

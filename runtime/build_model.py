@@ -1,0 +1,216 @@
+"""From a plan to a model that can be trained: the only place that loads weights, one builder for each strategy.
+
+Weights come from the folder whose digests `verify` has compared with the plan, from safetensors files alone, without
+the network, and no code of a model's folder is ever run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, assert_never
+
+import torch
+from torch import nn
+
+from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
+from ftc.runtime.seeding import seed_everything
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.settings import AdapterSettings, FullSettings, LoraSettings, QLoraSettings, Settings
+
+__all__ = ["build_model", "trainable_tensors"]
+
+_NOT_ADAPTED = ("pooler", "classifier", "pre_classifier", "score")
+"""Modules beside the layers; a plan's targets never mean them."""
+
+
+def build_model(settings: Settings, folder: Path, device: torch.device) -> nn.Module:
+    """The model as it is before the first step, on its device, in evaluation mode.
+
+    Its new weights depend on `settings.seeds.init` and on nothing else.
+
+    Raises:
+        Refusal: The folder can't be loaded, or it isn't the model that the plan describes.
+    """
+    if (folder / "adapter_config.json").exists():
+        raise Refusal([_adapter_in_base()])
+    match settings.strategy:
+        case FullSettings():
+            model = _full(settings, folder)
+        case LoraSettings(adapter=adapter):
+            model = _lora(settings, adapter, folder)
+        case QLoraSettings(adapter=adapter):
+            model = _qlora(settings, settings.strategy, adapter, folder)
+        case _:
+            assert_never(settings.strategy)
+    model.eval()
+    return model.to(device)
+
+
+def trainable_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name; a shared one appears once."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _full(settings: Settings, folder: Path) -> nn.Module:
+    # Master weights stay in float32; the arithmetic follows the plan's precision.
+    model = _load_base(settings, folder, dtype=torch.float32)
+    if settings.train.activation_checkpointing:
+        _checkpoint_activations(model)
+    model.requires_grad_(True)
+    return model
+
+
+def _lora(settings: Settings, adapter: AdapterSettings, folder: Path) -> nn.Module:
+    model = _load_base(settings, folder, dtype=_frozen_dtype(settings))
+    model.requires_grad_(False)
+    if settings.train.activation_checkpointing:
+        _checkpoint_activations(model)
+    with peft_without_bitsandbytes() as peft:
+        return _add_adapter(peft, model, settings, adapter)
+
+
+def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings, folder: Path) -> nn.Module:
+    from transformers import BitsAndBytesConfig
+
+    peft = peft_with_bitsandbytes()
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=strategy.quantization,
+        bnb_4bit_use_double_quant=strategy.double_quantization,
+        bnb_4bit_compute_dtype=_frozen_dtype(settings),
+    )
+    base = _load_base(settings, folder, dtype=_frozen_dtype(settings), quantization_config=quantization)
+    model = peft.prepare_model_for_kbit_training(
+        base,
+        use_gradient_checkpointing=settings.train.activation_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+    )
+    return _add_adapter(peft, model, settings, adapter)
+
+
+def _load_base(settings: Settings, folder: Path, **options: Any) -> Any:
+    """The one call that loads a model."""
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    options |= {
+        "attn_implementation": settings.model.attention,
+        "local_files_only": True,
+        "use_safetensors": True,
+        "pad_token_id": settings.model.pad_id,
+    }
+    loader = AutoModelForCausalLM
+    if settings.model.head == "classification":
+        labels = settings.text.labels
+        loader = AutoModelForSequenceClassification
+        options |= {
+            "num_labels": len(labels),
+            "id2label": dict(enumerate(labels)),
+            "label2id": {label: number for number, label in enumerate(labels)},
+        }
+    seed_everything(settings.seeds.init)  # a new head is drawn while the model is loaded
+    try:
+        with _quiet_transformers():
+            return loader.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise Refusal([_not_loadable(settings, error)]) from error
+
+
+def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSettings) -> nn.Module:
+    targets, others = _targeted(model, adapter)
+    config = peft.LoraConfig(
+        task_type="SEQ_CLS" if settings.model.head == "classification" else "CAUSAL_LM",
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=list(adapter.targets),
+        exclude_modules=others or None,
+        modules_to_save=list(adapter.trained_modules) or None,
+        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in targets.values()),
+        base_model_name_or_path=settings.model.base,
+    )
+    seed_everything(settings.seeds.init)  # the adapter is drawn here
+    adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
+    _require_count(adapted, peft, adapter)
+    return adapted
+
+
+def _targeted(model: Any, adapter: AdapterSettings) -> tuple[dict[str, nn.Module], list[str]]:
+    """Modules that get an adapter, and names of those that only bear the same last name."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    targets: dict[str, nn.Module] = {}
+    others: list[str] = []
+    for name, module in model.named_modules():
+        parts = name.split(".")
+        if parts[-1] not in adapter.targets:
+            continue
+        if module is head or any(part in (*_NOT_ADAPTED, *adapter.trained_modules) for part in parts):
+            others.append(name)
+        else:
+            targets[name] = module
+    return targets, sorted(others)
+
+
+def _require_count(model: nn.Module, peft: Any, adapter: AdapterSettings) -> None:
+    found = sum(isinstance(module, peft.tuners.lora.LoraLayer) for module in model.modules())
+    if found != adapter.num_modules:
+        raise Refusal(
+            [
+                diagnostic(
+                    "FTC625",
+                    f"the plan adapts {adapter.num_modules} modules, the model has {found} of that name",
+                    notes=f"targets: {', '.join(adapter.targets)}",
+                    help="plan again with the installed version of transformers",
+                )
+            ]
+        )
+
+
+def _frozen_dtype(settings: Settings) -> torch.dtype:
+    match settings.train.precision:
+        case "float32":
+            return torch.float32
+        case "bfloat16":
+            return torch.bfloat16
+        case _:
+            assert_never(settings.train.precision)
+
+
+def _checkpoint_activations(model: Any) -> None:
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Leaves progress bars and the news of a new head to ftc's own events."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _adapter_in_base() -> Any:
+    return diagnostic(
+        "FTC634",
+        "the model's folder holds an adapter beside the base weights",
+        notes="`adapter_config.json` makes transformers load more than the plan's files",
+        help="merge the adapter into the weights, or move its two files elsewhere",
+    )
+
+
+def _not_loadable(settings: Settings, error: Exception) -> Any:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return diagnostic(
+        "FTC635",
+        f"`{settings.model.base}` can't be loaded as {settings.model.architecture}",
+        notes=f"transformers says: {reason[0][:300]}",
+        help="check the model's folder with `ftc plan`, or take another version of transformers",
+    )

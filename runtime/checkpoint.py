@@ -1,0 +1,156 @@
+"""Checkpoints that are whole or absent.
+
+A checkpoint is a folder named by its step. It is filled under a temporary name, its manifest is written last, and a
+rename makes it count. It is opened only after every file has the size and digest of the manifest. It holds tensors and
+JSON alone, so opening a stranger's can run nothing. An older one goes only after the newer one is complete, and the
+best one never. No state of a random generator is kept, since none is needed: see `seeding`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from ftc.runtime.durable import building_folder
+from ftc.runtime.selection import Progress
+from ftc.runtime.tensor_files import read_tensors, write_tensors
+from ftc.spec.base import Document
+from ftc.spec.canonical import file_digest
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.facts import FileFacts
+
+__all__ = ["Checkpoint", "newest", "prune", "save", "verified"]
+
+_MANIFEST = "MANIFEST.json"
+_WEIGHTS = "trainable.safetensors"
+_OPTIMIZER = "optimizer.safetensors"
+_STATE = "state.json"
+
+
+class _Manifest(Document):
+    schema_: Literal["ftc.checkpoint/1"] = Field("ftc.checkpoint/1", alias="schema")
+    files: dict[str, FileFacts]
+
+
+class _State(Document):
+    plan_sha256: str
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint whose files were compared with its manifest."""
+
+    folder: Path
+    progress: Progress
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The trainable weights by the names of the model's parameters."""
+        return read_tensors(self.folder / _WEIGHTS)
+
+    def optimizer(self) -> dict[str, torch.Tensor]:
+        """The optimiser's memory, as `optimizer.state_tensors` names it."""
+        return read_tensors(self.folder / _OPTIMIZER)
+
+
+def save(
+    checkpoints: Path,
+    plan_sha256: str,
+    progress: Progress,
+    weights: dict[str, torch.nn.Parameter],
+    optimizer: dict[str, torch.Tensor],
+) -> None:
+    """Writes the checkpoint of a step, all or nothing.
+
+    Raises:
+        OSError: The disk refused; older checkpoints are intact.
+    """
+    checkpoints.mkdir(exist_ok=True)
+    with building_folder(_folder(checkpoints, progress.step)) as folder:
+        metadata = {"plan_sha256": plan_sha256}
+        write_tensors(folder / _WEIGHTS, weights, metadata)
+        write_tensors(folder / _OPTIMIZER, optimizer, metadata)
+        (folder / _STATE).write_text(_State(plan_sha256=plan_sha256, progress=progress).to_text(), encoding="utf-8")
+        files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
+        (folder / _MANIFEST).write_text(_Manifest(files=files).to_text(), encoding="utf-8")
+
+
+def prune(checkpoints: Path, progress: Progress, keep: int) -> None:
+    """Deletes checkpoints that are neither among the newest nor the best."""
+    steps = [step for step in _steps(checkpoints) if step <= progress.step]
+    kept = {*steps[-keep:], progress.selection.best_step}
+    for step in steps:
+        if step not in kept:
+            shutil.rmtree(_folder(checkpoints, step))
+
+
+def newest(checkpoints: Path, plan_sha256: str, report: Callable[[Diagnostic], None]) -> Checkpoint | None:
+    """The newest checkpoint that is whole, and whose best checkpoint is whole too; damaged ones are reported."""
+    for step in reversed(_steps(checkpoints)):
+        found = verified(checkpoints, step, plan_sha256, report)
+        if found is None:
+            continue
+        best = found.progress.selection.best_step
+        if best in (None, step) or verified(checkpoints, best, plan_sha256, report):
+            return found
+    return None
+
+
+def verified(
+    checkpoints: Path, step: int | None, plan_sha256: str, report: Callable[[Diagnostic], None]
+) -> Checkpoint | None:
+    """The checkpoint of a step, or None where it is absent or damaged."""
+    if step is None:
+        return None
+    folder = _folder(checkpoints, step)
+    if problem := _problem(folder):
+        report(_damaged(folder, problem))
+        return None
+    state = _State.model_validate_json((folder / _STATE).read_bytes())
+    if state.plan_sha256 != plan_sha256:
+        report(_damaged(folder, f"it belongs to plan {state.plan_sha256[:12]}"))
+        return None
+    return Checkpoint(folder, state.progress)
+
+
+def _problem(folder: Path) -> str | None:
+    try:
+        manifest = _Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return "it has no manifest"
+    except (OSError, ValueError):
+        return "its manifest can't be read"
+    if missing := {_WEIGHTS, _OPTIMIZER, _STATE} - set(manifest.files):
+        return f"its manifest doesn't name {min(missing)}"
+    for name, expected in manifest.files.items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != expected.size:
+            return f"{name} has {path.stat().st_size} bytes instead of {expected.size}"
+        if file_digest(path) != expected.sha256:
+            return f"{name} has another sha256 than the manifest says"
+    return None
+
+
+def _steps(checkpoints: Path) -> list[int]:
+    folders = checkpoints.glob("step-[0-9]*") if checkpoints.is_dir() else ()
+    return sorted(int(folder.name.removeprefix("step-")) for folder in folders)
+
+
+def _folder(checkpoints: Path, step: int) -> Path:
+    return checkpoints / f"step-{step:08d}"
+
+
+def _facts(path: Path) -> FileFacts:
+    return FileFacts(size=path.stat().st_size, sha256=file_digest(path))
+
+
+def _damaged(folder: Path, problem: str) -> Diagnostic:
+    return diagnostic("FTC629", f"checkpoint {folder.name} is damaged: {problem}", help="nothing; an older one is used")

@@ -1,0 +1,87 @@
+"""Rows to tensors. Rows are padded to the longest of a batch; what is padding is known from lengths, never from ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ftc.spec.streams import TokenStream
+
+__all__ = ["Batch", "classification_batch", "lm_batch", "prompt_batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that go through the model at once. B rows, T tokens in the longest, N things to predict."""
+
+    ids: torch.Tensor
+    """(B, T) token ids."""
+    attention: torch.Tensor
+    """(B, T) ones where there is text."""
+    positions: torch.Tensor
+    """(N,) places, in the flattened (B x T), whose output is scored."""
+    targets: torch.Tensor
+    """(N,) what should come out there: token ids, or classes."""
+    owners: torch.Tensor
+    """(N,) row of the batch that each target belongs to."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        if device.type == "cpu":
+            return self
+        moved = (self.ids, self.attention, self.positions, self.targets, self.owners)
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in moved))
+
+
+def lm_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
+    """Rows for a language model: scored is every place that is followed by a supervised token."""
+    ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
+    follows = np.zeros(ids.shape, dtype=bool)
+    for line, number in enumerate(numbers):
+        mask = rows.mask(number)
+        follows[line, : len(mask) - 1] = mask[1:]
+    positions = np.flatnonzero(follows)
+    return Batch(
+        ids=torch.from_numpy(ids),
+        attention=torch.from_numpy(attention),
+        positions=torch.from_numpy(positions),
+        targets=torch.from_numpy(ids.reshape(-1)[positions + 1]),
+        owners=torch.from_numpy(positions // ids.shape[1]),
+    )
+
+
+def classification_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
+    """Rows for a classifier: scored is each row once, at its last token."""
+    ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
+    lines = torch.arange(len(numbers))
+    lengths = torch.from_numpy(attention).sum(dim=1)
+    return Batch(
+        ids=torch.from_numpy(ids),
+        attention=torch.from_numpy(attention),
+        positions=lines * ids.shape[1] + lengths - 1,
+        targets=torch.tensor([int(rows.labels[number]) for number in numbers], dtype=torch.int64),
+        owners=lines,
+    )
+
+
+def prompt_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prompts alone, padded on the left so that every answer begins at the same place: ids and attention, (B, T)."""
+    prompts = [rows.ids(number)[: rows.prompt_length(number)] for number in numbers]
+    ids, attention = _padded(prompts, pad_id, left=True)
+    return torch.from_numpy(ids), torch.from_numpy(attention)
+
+
+def _padded(
+    lines: list[NDArray[np.int32]], pad_id: int, *, left: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    width = max(map(len, lines))
+    ids = np.full((len(lines), width), pad_id, dtype=np.int64)
+    attention = np.zeros((len(lines), width), dtype=np.int64)
+    for number, line in enumerate(lines):
+        place = slice(width - len(line), width) if left else slice(0, len(line))
+        ids[number, place] = line
+        attention[number, place] = 1
+    return ids, attention

@@ -1,0 +1,94 @@
+"""Writing that survives a crash: temporary name, fsync, rename, fsync of the folder.
+
+A reader sees the old content or the new, never half. Leftovers of a crash bear the prefix `.tmp-` and are swept by the
+next process that holds the run's lock.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["building_folder", "sweep", "sync_folder", "write_file"]
+
+_PREFIX = ".tmp-"
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replaces a file's content as one step.
+
+    Raises:
+        OSError: The disk refused; the old content is intact.
+    """
+    temporary = path.with_name(f"{_PREFIX}{path.name}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes a folder's list of names durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def building_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill, which becomes `path` when the block ends without an exception.
+
+    An older folder of that name goes only after the new one is complete. On an exception nothing is left behind.
+    """
+    temporary = path.with_name(f"{_PREFIX}{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        _sync_tree(temporary)
+        _replace_folder(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a crashed process left half written in a folder."""
+    for leftover in folder.glob(f"{_PREFIX}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    if path.exists():  # a rename can't replace a folder that has files
+        old = path.with_name(f"{_PREFIX}old-{path.name}")
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+        temporary.rename(path)
+        sync_folder(path.parent)
+        shutil.rmtree(old)
+    else:
+        temporary.rename(path)
+    sync_folder(path.parent)

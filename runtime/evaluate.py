@@ -1,0 +1,161 @@
+"""Measuring: validation during training, and the test split once at the end, base and tuned by the same code."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+from ftc.runtime.batches import by_length, cut, share_of
+from ftc.runtime.export import load_exported
+from ftc.runtime.generate import TextDecoder, answers
+from ftc.runtime.metrics import answer_metric, class_metric, loss_metrics
+from ftc.runtime.scoring import RowScore, gathered, score_rows, still
+from ftc.runtime.session import Session, Workpiece
+from ftc.runtime.signals import StopRequest
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.evaluation import METRICS
+from ftc.spec.events import TestProgress
+from ftc.spec.record import SubjectResult
+from ftc.spec.streams import TokenStream
+
+__all__ = ["Measurement", "measure", "validate"]
+
+Subject = Literal["base", "tuned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One model on the test split."""
+
+    result: SubjectResult
+    texts: dict[int, str]
+    """What the model said, by row of the stream: classes or written answers; empty for a loss alone."""
+
+
+def validate(session: Session) -> tuple[dict[str, float], float] | None:
+    """Metrics of the model in training on validation, `val_loss` among them, and the seconds that it took.
+
+    Written answers take too long to be part of it. None where there are no validation rows.
+
+    Raises:
+        Refusal: The loss is not finite.
+    """
+    rows, work = session.stream("validation"), session.trained
+    if rows is None:
+        return None
+    assert work is not None, "validation measures the model in training"
+    started = time.perf_counter()
+    settings = session.plan.settings
+    with still(work.model):
+        # A signal is heeded after the look, so that a checkpoint never lacks the validation that the plan asks for.
+        batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, StopRequest())
+        scores = gathered([score for batch in batches for score in batch], session.accelerator)
+    known = _scored_metrics(session, rows, scores)
+    if not math.isfinite(known["loss"]):
+        raise Refusal([_not_finite(known["loss"])])
+    metrics = {"val_loss" if name == "loss" else name: value for name, value in known.items()}
+    return metrics, time.perf_counter() - started
+
+
+def measure(session: Session, subject: Subject) -> Measurement | None:
+    """One model on the test split; None where the plan has no test rows.
+
+    `base` is the model as it is before the first step; `tuned` is the same with the exported weights loaded from the
+    run's folder, so that what is measured is what was saved.
+
+    Raises:
+        Interrupted: Somebody asked to stop; nothing is lost but this measurement.
+        Refusal: The saved weights are not those of the record.
+    """
+    rows = session.stream("test")
+    if rows is None:
+        return None
+    work = session.pristine or session.build()
+    session.pristine = work
+    if subject == "tuned":
+        session.pristine = None  # it is pristine no longer
+        load_exported(session, work.model)
+    with session.journal.phase("evaluate", subject):
+        started = time.perf_counter()
+        with still(work.model), _as(subject, work):
+            metrics, texts = _measured(session, subject, work, rows)
+        result = SubjectResult(metrics=metrics, rows=len(rows), seconds=time.perf_counter() - started)
+    return Measurement(result, texts)
+
+
+def _as(subject: Subject, work: Workpiece) -> AbstractContextManager[None]:
+    """Skips an adapter that adds nothing yet; the result is the same, and comes sooner."""
+    disable = getattr(work.model, "disable_adapter", None)
+    return disable() if subject == "base" and disable else nullcontext()
+
+
+def _measured(
+    session: Session, subject: Subject, work: Workpiece, rows: TokenStream
+) -> tuple[dict[str, float], dict[int, str]]:
+    """The plan's metrics, and what the model said."""
+    settings = session.plan.settings
+    scores: list[RowScore] = []
+    for batch in score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop):
+        scores += batch
+        if settings.eval.max_new_tokens is None:
+            _tell(session, subject, len(scores), rows)
+    scores = gathered(scores, session.accelerator)
+    metrics = _scored_metrics(session, rows, scores)
+    if settings.model.head == "classification":
+        return _chosen(session, metrics), {score.row: settings.text.labels[score.predicted] for score in scores}
+    if settings.eval.max_new_tokens is None:
+        return _chosen(session, metrics), {}
+    decode = TextDecoder(session.inputs.model_folder)
+    texts = _written(session, subject, work, rows, decode)
+    expected = [decode.expected(rows, number) for number in range(len(rows))]
+    got = [texts[number] for number in range(len(rows))]
+    metrics |= {name: answer_metric(name, expected, got) for name in settings.eval.metrics if METRICS[name].generates}
+    return _chosen(session, metrics), texts
+
+
+def _written(
+    session: Session, subject: Subject, work: Workpiece, rows: TokenStream, decode: TextDecoder
+) -> dict[int, str]:
+    """Every row's answer, from the longest prompt to the shortest."""
+    settings, accelerator = session.plan.settings, session.accelerator
+    order = by_length(list(range(len(rows))), rows.prompt_lengths.astype("int64"))
+    mine = share_of(order, accelerator.process_index, accelerator.num_processes)
+    texts: dict[int, str] = {}
+    for some in answers(work.model, rows, cut(mine, settings.eval.batch_size), settings, decode, session.stop):
+        texts |= some
+        _tell(session, subject, len(texts), rows)
+    if accelerator.num_processes > 1:
+        from accelerate.utils import gather_object
+
+        texts = dict(gather_object(list(texts.items())))
+    return texts
+
+
+def _scored_metrics(session: Session, rows: TokenStream, scores: list[RowScore]) -> dict[str, float]:
+    """Metrics that need no written answer: the loss always, the others where the plan names them."""
+    settings = session.plan.settings
+    names = {*settings.eval.metrics, settings.train.select_metric}
+    by_loss = loss_metrics(scores)
+    metrics = {name: value for name, value in by_loss.items() if name == "loss" or name in names}
+    if settings.model.head == "classification":
+        expected, predicted = rows.labels.tolist(), [score.predicted for score in scores]
+        classes = sorted(name for name in names & METRICS.keys() if name not in by_loss)
+        metrics |= {name: class_metric(name, expected, predicted) for name in classes}
+    return metrics
+
+
+def _chosen(session: Session, metrics: dict[str, float]) -> dict[str, float]:
+    return {name: metrics[name] for name in session.plan.settings.eval.metrics}
+
+
+def _tell(session: Session, subject: Subject, done: int, rows: TokenStream) -> None:
+    """Progress over all processes, which share the rows evenly."""
+    everywhere = min(len(rows), done * session.accelerator.num_processes)
+    session.journal.emit(TestProgress(subject=subject, done=everywhere, rows=len(rows)))
+
+
+def _not_finite(loss: float) -> Diagnostic:
+    return diagnostic("FTC626", f"the validation loss is {loss}", help="lower `train.learning_rate`")

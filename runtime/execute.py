@@ -1,0 +1,159 @@
+"""The plan's executor: it walks the plan's steps, and leaves a run that can be resumed from wherever it stops.
+
+Heavy libraries are loaded only when there is something to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from ftc.runtime.inputs import Inputs
+from ftc.runtime.state import hold, is_over, read_record
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.events import EventListener, RunEnded, RunStarted
+from ftc.spec.places import RunFolder
+from ftc.spec.plan import EvaluateStep, ExportStep, Plan, Step, TrainStep, VerifyStep
+from ftc.spec.record import RunRecord
+
+if TYPE_CHECKING:
+    from ftc.runtime.evaluate import Measurement
+    from ftc.runtime.session import Session
+
+__all__ = ["Inputs", "execute"]
+
+
+def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -> RunRecord:
+    """Executes a plan in a run's folder, from the beginning or from where it was left.
+
+    A run that has done all of its plan returns its record unchanged, and nothing is written. SIGINT and SIGTERM end
+    the run at the next safe place with a checkpoint; the record then says `interrupted`.
+
+    Args:
+        plan: What to do.
+        inputs: Where the plan's files are, and what is installed.
+        run: The run's folder; made where it is missing.
+        listen: Hears of every event; in a run of several processes only the first one's does.
+
+    Raises:
+        Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
+    """
+    before = read_record(run, plan)
+    if before is not None and is_over(before):
+        return before
+    return _Execution(plan, inputs, run, listen).run()
+
+
+@dataclass(slots=True)
+class _Execution:
+    plan: Plan
+    inputs: Inputs
+    folder: RunFolder
+    listen: EventListener
+    base: Measurement | None = None
+    tuned: Measurement | None = None
+
+    def run(self) -> RunRecord:
+        """Everything between the first and the last event."""
+        from ftc.runtime.accelerator import make_accelerator
+        from ftc.runtime.seeding import deterministic
+        from ftc.runtime.session import open_session
+        from ftc.runtime.signals import stop_on_signals
+
+        with stop_on_signals() as stop, deterministic(self.plan.settings.device):
+            accelerator = make_accelerator(self.plan.settings)
+            with hold(self.folder) if accelerator.is_main_process else nullcontext():
+                accelerator.wait_for_everyone()  # the folder is there and held
+                with open_session(self.plan, self.inputs, self.folder, self.listen, accelerator, stop) as session:
+                    with _ending(session):
+                        self._walk(session)
+                    accelerator.wait_for_everyone()
+                    return session.state.record
+
+    def _walk(self, session: Session) -> None:
+        num_steps = self.plan.settings.train.num_steps
+        folder = f"runs/{self.plan.name}/{self.folder.path.name}"
+        session.journal.emit(RunStarted(run_id=self.plan.run_id, folder=folder, num_steps=num_steps))
+        for step in self.plan.steps:
+            session.stop.check()
+            self._do(session, step)
+        self._finish(session)
+
+    def _do(self, session: Session, step: Step) -> None:
+        from ftc.runtime.evaluate import measure
+        from ftc.runtime.export import export, is_exported
+        from ftc.runtime.train import is_trained, train
+        from ftc.runtime.verify import verify
+
+        match step:
+            case VerifyStep():
+                with session.journal.phase("verify", f"{step.files} files"):
+                    verify(self.plan, self.inputs, self.folder.path)
+            case TrainStep():
+                if not is_trained(session):
+                    train(session)
+            case ExportStep():
+                if not is_exported(session):
+                    with session.journal.phase("export", step.artifact):
+                        export(session)
+            case EvaluateStep(subject="base"):
+                self.base = measure(session, "base")
+            case EvaluateStep():
+                self.tuned = measure(session, "tuned")
+            case _:
+                assert_never(step)
+
+    def _finish(self, session: Session) -> None:
+        from ftc.runtime.durable import write_file
+        from ftc.runtime.results import evaluation
+
+        passed = True
+        if self.tuned is not None:
+            result = evaluation(session, self.base, self.tuned)
+            passed = all(gate.passed for gate in result.gates)
+            if session.is_first:
+                write_file(self.folder.evaluation, result.to_text().encode())
+        session.note_peak_memory()
+        status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
+        session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate is broken"))
+        session.state.end(status, "early_stop" if session.stopped_early else "finished")
+
+
+@contextmanager
+def _ending(session: Session) -> Iterator[None]:
+    """Writes into the record how work ended, when it didn't end well."""
+    import torch
+
+    from ftc.runtime.signals import Interrupted
+
+    try:
+        yield
+    except Interrupted:
+        _leave(session, "interrupted", "stopped on request")
+    except KeyboardInterrupt:
+        _leave(session, "interrupted", "broken off by a second signal")
+        raise
+    except torch.OutOfMemoryError as error:
+        _leave(session, "failed", "out of memory")
+        raise Refusal([_out_of_memory(session)]) from error
+    except Exception as error:
+        _leave(session, "failed", str(error) or type(error).__name__)
+        raise
+
+
+def _leave(session: Session, status: Literal["interrupted", "failed"], detail: str) -> None:
+    session.journal.emit(RunEnded(status=status, detail=detail))
+    session.state.end(status, status)
+
+
+def _out_of_memory(session: Session) -> Diagnostic:
+    memory = session.plan.memory
+    return diagnostic(
+        "FTC633",
+        "the device's memory ran out",
+        notes=f"the plan expected {memory.peak_bytes / 2**30:.1f} GiB of {memory.limit_bytes / 2**30:.1f} GiB",
+        help="lower `train.micro_batch`, or set `train.activation_checkpointing: true`",
+        path="train.micro_batch",
+    )

@@ -1,0 +1,161 @@
+"""The result of a run, in the layouts that other programs read: a PEFT adapter, or a whole transformers model.
+
+The files hold no path of the machine, and the same weights give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, assert_never
+
+import torch
+from torch import nn
+
+from ftc.runtime import checkpoint
+from ftc.runtime.durable import building_folder
+from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
+from ftc.runtime.session import Session
+from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
+from ftc.runtime.weights import load_weights
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings, Settings
+
+__all__ = ["export", "is_exported", "load_exported"]
+
+
+def export(session: Session) -> None:
+    """Writes the weights of the selected checkpoint, and their digest into the record.
+
+    Raises:
+        Refusal: The selected checkpoint is damaged.
+    """
+    step = session.state.record.selected_step
+    findings: list[Diagnostic] = []
+    chosen = checkpoint.verified(session.folder.checkpoints, step, session.plan.sha256, findings.append)
+    if chosen is None:
+        raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])
+    work = session.trained or session.build()
+    session.trained = work
+    load_weights(work.model, chosen.weights())
+    tensors = _tensors(work.model, session.plan.settings)
+    if session.is_first:
+        folder = _folder(session)
+        with building_folder(folder) as temporary:
+            _write(session, work.model, tensors, temporary)
+    session.state.update(final_weights_sha256=content_digest(tensors))
+    session.accelerator.wait_for_everyone()
+
+
+def is_exported(session: Session) -> bool:
+    """Whether the saved weights are there, and are those of the record."""
+    expected, file = session.state.record.final_weights_sha256, _weights_file(session)
+    return expected is not None and file.is_file() and _digest_of(file) == expected
+
+
+def load_exported(session: Session, model: nn.Module) -> None:
+    """Loads the saved weights into a model that is as it was before the first step.
+
+    Raises:
+        Refusal: They are not those of the record, or not all of the model's.
+    """
+    tensors = read_tensors(_weights_file(session))
+    if content_digest(tensors) != session.state.record.final_weights_sha256:
+        raise Refusal([_changed(session, "they have another digest")])
+    match session.plan.settings.strategy:
+        case FullSettings():
+            _load_full(model, tensors)
+        case LoraSettings():
+            with peft_without_bitsandbytes() as peft:
+                peft.set_peft_model_state_dict(model, tensors)
+        case QLoraSettings():
+            peft_with_bitsandbytes().set_peft_model_state_dict(model, tensors)
+        case _:
+            assert_never(session.plan.settings.strategy)
+    if content_digest(_tensors(model, session.plan.settings)) != session.state.record.final_weights_sha256:
+        raise Refusal([_changed(session, "the model doesn't take all of them")])
+
+
+def _folder(session: Session) -> Path:
+    is_whole = isinstance(session.plan.settings.strategy, FullSettings)
+    return session.folder.model if is_whole else session.folder.adapter
+
+
+def _weights_file(session: Session) -> Path:
+    is_whole = isinstance(session.plan.settings.strategy, FullSettings)
+    return _folder(session) / ("model.safetensors" if is_whole else "adapter_model.safetensors")
+
+
+def _tensors(model: nn.Module, settings: Settings) -> dict[str, torch.Tensor]:
+    """What is saved: an adapter by peft's names, or all weights with shared ones once."""
+    match settings.strategy:
+        case FullSettings():
+            return _whole(model)
+        case LoraSettings():
+            with peft_without_bitsandbytes() as peft:
+                return dict(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
+        case QLoraSettings():
+            return dict(peft_with_bitsandbytes().get_peft_model_state_dict(model, save_embedding_layers=False))
+        case _:
+            assert_never(settings.strategy)
+
+
+def _whole(model: nn.Module) -> dict[str, torch.Tensor]:
+    saved = model.state_dict()
+    shared = saved.keys() - dict(model.named_parameters()).keys() - dict(model.named_buffers()).keys()
+    return {name: tensor for name, tensor in saved.items() if name not in shared}
+
+
+def _load_full(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    model.load_state_dict(tensors, strict=False)  # shared names are absent; the digest afterwards proves the rest
+
+
+def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    metadata = {"format": "pt", "plan_sha256": session.plan.sha256}
+    write_tensors(folder / _weights_file(session).name, tensors, metadata)
+    match session.plan.settings.strategy:
+        case FullSettings():
+            _write_model_files(session, model, folder)
+        case LoraSettings() | QLoraSettings():
+            config = _adapter_config(model, session.plan.settings.model.base)
+            text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+            (folder / "adapter_config.json").write_text(text, encoding="utf-8")
+        case _:
+            assert_never(session.plan.settings.strategy)
+
+
+def _adapter_config(model: Any, base: str) -> dict[str, Any]:
+    config = model.peft_config["default"].to_dict()
+    config |= {"base_model_name_or_path": base, "inference_mode": True, "revision": None}
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+
+
+def _write_model_files(session: Session, model: Any, folder: Path) -> None:
+    """The configuration, and the base model's tokenizer, which training leaves as it is."""
+    config = model.config
+    config.architectures = [type(model).__name__]
+    config.save_pretrained(folder)
+    if session.plan.settings.model.head == "lm":
+        model.generation_config.save_pretrained(folder)
+    for name in session.plan.lock.text.tokenizer_files:
+        shutil.copyfile(session.inputs.model_folder / name, folder / Path(name).name)
+
+
+def _digest_of(file: Path) -> str | None:
+    from safetensors import SafetensorError
+
+    try:
+        return content_digest(read_tensors(file))
+    except (OSError, SafetensorError):
+        return None
+
+
+def _changed(session: Session, why: str) -> Diagnostic:
+    place = _weights_file(session).relative_to(session.folder.path).as_posix()
+    return diagnostic(
+        "FTC630",
+        f"`{place}` doesn't hold the weights of the record",
+        notes=why,
+        help="apply again; they are written anew",
+    )

@@ -1,0 +1,117 @@
+"""What happens after each step: count, tell, look at validation, stop early, save. In this order, and visible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ftc.runtime import checkpoint
+from ftc.runtime.accelerator import any_process
+from ftc.runtime.evaluate import validate
+from ftc.runtime.loop import Job
+from ftc.runtime.optimizer import state_tensors
+from ftc.runtime.selection import Progress, reason_to_stop
+from ftc.runtime.session import Session
+from ftc.spec.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
+
+__all__ = ["HOOKS", "Hook", "Training"]
+
+
+@dataclass(slots=True)
+class Training:
+    """Training between two steps."""
+
+    session: Session
+    job: Job
+    progress: Progress
+    interrupted: bool = False
+    """Whether somebody asked to stop here."""
+
+    @property
+    def should_end(self) -> bool:
+        """Whether no further step is to be done now."""
+        return self.progress.is_over or self.interrupted
+
+    def change(self, **changes: object) -> None:
+        """Notes progress."""
+        self.progress = self.progress.model_copy(update=changes)
+
+
+Hook = Callable[[Training, StepDone], None]
+
+
+def count(training: Training, done: StepDone) -> None:
+    """Adds the step to the run's totals."""
+    before = training.progress
+    training.change(
+        step=done.step,
+        tokens=before.tokens + done.tokens,
+        supervised_tokens=before.supervised_tokens + done.supervised,
+        train_seconds=before.train_seconds + done.seconds,
+        is_over=done.step == training.job.train.num_steps,
+    )
+
+
+def tell(training: Training, done: StepDone) -> None:
+    """Emits the step's event."""
+    training.session.journal.emit(done)
+
+
+def look_at_validation(training: Training, done: StepDone) -> None:
+    """Measures on validation where the plan says so, and updates the selection."""
+    if not _is_due(training, done):
+        return
+    measured = validate(training.session)
+    if measured is None:
+        return
+    metrics, seconds = measured
+    train = training.job.train
+    selection = training.progress.selection.after(done.step, metrics[train.select_metric], train)
+    training.change(selection=selection)
+    best = selection.best_step == done.step
+    training.session.journal.emit(Evaluated(step=done.step, metrics=metrics, best=best, seconds=seconds))
+
+
+def stop_early(training: Training, done: StepDone) -> None:
+    """Ends training when validation no longer gets better."""
+    reason = reason_to_stop(training.progress.selection, training.job.train)
+    if reason and not training.progress.is_over:
+        training.change(is_over=True)
+        training.session.journal.emit(EarlyStopped(step=done.step, reason=reason))
+
+
+def heed_signals(training: Training, done: StepDone) -> None:  # noqa: ARG001 - hooks share one form
+    """Notes that somebody asked any of the processes to stop."""
+    training.interrupted = any_process(training.job.accelerator, training.session.stop.requested)
+
+
+def save(training: Training, done: StepDone) -> None:
+    """Writes a checkpoint where the plan says so and where training ends, then deletes older ones."""
+    session, job = training.session, training.job
+    if not (training.should_end or _is_due(training, done)):
+        return
+    if session.is_first:
+        checkpoints = session.folder.checkpoints
+        optimizer = state_tensors(job.optimizer, job.parameters)
+        checkpoint.save(checkpoints, session.plan.sha256, training.progress, job.parameters, optimizer)
+        checkpoint.prune(checkpoints, training.progress, job.train.keep_checkpoints)
+        session.journal.emit(CheckpointSaved(step=done.step))
+    note_progress(session, training.progress)
+
+
+def note_progress(session: Session, progress: Progress) -> None:
+    """Writes the run's totals into its record."""
+    session.state.progress(
+        progress.step,
+        train_seconds=progress.train_seconds,
+        tokens=progress.tokens,
+        supervised_tokens=progress.supervised_tokens,
+    )
+    session.note_peak_memory()
+
+
+def _is_due(training: Training, done: StepDone) -> bool:
+    return training.progress.is_over or done.step % training.job.train.evaluate_every_steps == 0
+
+
+HOOKS: tuple[Hook, ...] = (count, tell, look_at_validation, stop_early, heed_signals, save)

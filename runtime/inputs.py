@@ -1,0 +1,25 @@
+"""What the caller looked up for a plan; it costs no heavy import to say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftc.spec.facts import EnvironmentFacts
+
+__all__ = ["Inputs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where a plan's files are, and what is installed.
+
+    Attributes:
+        model_folder: Local folder or hub snapshot that holds the base model.
+        streams_folder: Folder of `train.arrow`, `validation.arrow` and `test.arrow`, those that the plan's data has.
+        environment: Interpreter and packages as observed now.
+    """
+
+    model_folder: Path
+    streams_folder: Path
+    environment: EnvironmentFacts

@@ -1,0 +1,74 @@
+"""The run's events: one line each in `events.ndjson`, and to whoever listens."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Literal, Self
+
+from ftc.spec.events import Event, EventListener, PhaseEnded, PhaseStarted
+
+__all__ = ["Journal"]
+
+Phase = Literal["verify", "load", "train", "export", "evaluate", "report"]
+
+
+class Journal:
+    """Appends events to a file and hands them on. A process that isn't the first writes and tells nothing.
+
+    Args:
+        path: The file; a last line that a crash left incomplete is cut off.
+        listen: Who else hears of every event.
+        silent: Whether this process keeps quiet.
+    """
+
+    def __init__(self, path: Path, listen: EventListener, *, silent: bool) -> None:
+        self._listen = listen
+        self._file = None if silent else _open_at_last_line(path)
+
+    def emit(self, event: Event) -> None:
+        """Writes an event down, then tells it."""
+        if self._file is None:
+            return
+        self._file.write(json.dumps(event.to_json(), ensure_ascii=False, sort_keys=True).encode() + b"\n")
+        self._file.flush()
+        self._listen(event)
+
+    @contextmanager
+    def phase(self, phase: Phase, detail: str) -> Iterator[None]:
+        """Tells when a part of the run begins, and when it ends well."""
+        started = time.perf_counter()
+        self.emit(PhaseStarted(phase=phase, detail=detail))
+        yield
+        self.sync()
+        self.emit(PhaseEnded(phase=phase, detail=detail, seconds=time.perf_counter() - started))
+
+    def sync(self) -> None:
+        """Makes all that was written durable."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self.sync()
+            self._file.close()
+
+
+def _open_at_last_line(path: Path) -> BinaryIO:
+    file: BinaryIO = path.open("ab+")
+    file.seek(0)
+    content = file.read()
+    if not content.endswith(b"\n"):
+        file.truncate(content.rfind(b"\n") + 1)
+    file.seek(0, os.SEEK_END)
+    return file

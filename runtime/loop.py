@@ -1,0 +1,131 @@
+"""The training loop: a generator of steps. What happens between steps is the business of `hooks`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ftc.runtime.batches import BatchOrder
+from ftc.runtime.optimizer import learning_rate_at, set_learning_rate
+from ftc.runtime.seeding import seed_everything, stream_seed
+from ftc.runtime.supervised import Scorer, losses
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.events import StepDone
+from ftc.spec.settings import Seeds, TrainSettings
+from ftc.spec.streams import TokenStream
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["Job", "training_steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that the loop works with."""
+
+    train: TrainSettings
+    seeds: Seeds
+    model: nn.Module
+    """As it is called: wrapped, where several processes share the rows."""
+    parameters: dict[str, nn.Parameter]
+    """What is trained, by name."""
+    scorer: Scorer
+    optimizer: torch.optim.Optimizer
+    rows: TokenStream
+    order: BatchOrder
+    accelerator: Accelerator
+
+
+def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
+    """Trains step by step, from `first_step` (counted from 0) to the plan's last.
+
+    Each step is a pure function of the weights, the optimiser and the step's number.
+
+    Raises:
+        Refusal: A loss or gradient is not finite; weights and optimiser are as they were before that step.
+    """
+    rank = job.accelerator.process_index
+    for step in range(first_step, job.train.num_steps):
+        started = time.perf_counter()
+        seed_everything(stream_seed(job.seeds.dropout, step, rank))
+        rows = job.order.rows(step)
+        targets = _count_targets(job, rows)
+
+        # Forward and backward, one micro-batch after the other.
+        loss = _accumulate_gradients(job, step, targets)
+
+        # Clipping, after which a broken step must not reach the weights.
+        grad_norm = _clip(job)
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise Refusal([_not_finite(step, loss, grad_norm, [int(job.rows.rows[row]) for row in rows])])
+
+        # Update.
+        rate = learning_rate_at(step, job.train)
+        set_learning_rate(job.optimizer, rate)
+        job.optimizer.step()
+        job.optimizer.zero_grad(set_to_none=True)
+
+        yield StepDone(
+            step=step + 1,
+            epoch=(step + 1) / job.train.steps_per_epoch,
+            loss=loss,
+            learning_rate=rate,
+            grad_norm=grad_norm,
+            tokens=int(job.rows.lengths[rows].sum()),
+            supervised=targets,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _accumulate_gradients(job: Job, step: int, targets: int) -> float:
+    """Adds up the gradients of a step over micro-batches and devices; returns the mean loss of its targets.
+
+    Every loss is divided by the targets of the whole step, so the gradient doesn't depend on how rows are divided.
+    """
+    accelerator, world_size = job.accelerator, job.accelerator.num_processes
+    pieces = job.order.micro_batches(step, job.train.micro_batch, accelerator.process_index, world_size)
+    weight = world_size / max(1, targets)  # wrappers average over devices; we need the sum
+    if not pieces:  # more devices than rows: join the others' reduction with a gradient of zero
+        pieces, weight = [job.order.rows(step)[:1]], 0.0
+    total = torch.zeros((), device=accelerator.device)
+    for number, rows in enumerate(pieces, start=1):
+        batch = job.scorer.batch(job.rows, rows).to(accelerator.device)
+        with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
+            loss = losses(job.scorer.logits(job.model, batch), batch).sum()
+            accelerator.backward(loss * weight)
+        total += loss.detach() * weight
+    if world_size > 1:
+        total = accelerator.reduce(total, reduction="sum")
+    return float(total.item()) / world_size
+
+
+def _clip(job: Job) -> float:
+    """Shortens gradients to the plan's norm; returns what their norm was."""
+    longest = math.inf if job.train.max_grad_norm is None else job.train.max_grad_norm
+    return float(nn.utils.clip_grad_norm_(job.parameters.values(), longest))
+
+
+def _count_targets(job: Job, rows: list[int]) -> int:
+    return sum(job.scorer.num_targets(job.rows, row) for row in rows)
+
+
+def _not_finite(step: int, loss: float, grad_norm: float, rows: list[int]) -> Diagnostic:
+    shown = ", ".join(map(str, rows[:16])) + (", …" if len(rows) > 16 else "")
+    return diagnostic(
+        "FTC626",
+        f"step {step + 1} gives a loss of {loss} and a gradient norm of {grad_norm}",
+        notes=(
+            f"rows of that step in the source, from 0: {shown}",
+            "the step was not taken; the last checkpoint is intact",
+        ),
+        help="lower `train.learning_rate`, or look at these rows",
+        path="train.learning_rate",
+    )

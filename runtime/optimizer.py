@@ -1,0 +1,78 @@
+"""The optimiser and its learning rate."""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+import torch
+from torch import nn
+
+from ftc.spec.settings import TrainSettings
+
+__all__ = ["learning_rate_at", "load_state", "make_optimizer", "set_learning_rate", "state_tensors"]
+
+
+def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) -> torch.optim.AdamW:
+    """AdamW over named parameters; matrices decay, biases and norms don't."""
+    matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
+    others = [parameter for parameter in parameters.values() if parameter.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": train.optimizer.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=train.learning_rate,
+        betas=(train.optimizer.beta1, train.optimizer.beta2),
+        eps=train.optimizer.epsilon,
+        fused=train.fused,
+    )
+
+
+def learning_rate_at(step: int, train: TrainSettings) -> float:
+    """Learning rate of an optimiser step, counted from 0.
+
+    It rises to the peak over the warm-up, whose first step already moves, and falls towards zero, which it would reach
+    one step after the last.
+    """
+    warmup = train.schedule.warmup_steps
+    if step < warmup:
+        return train.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, train.num_steps - warmup)
+    match train.schedule.kind:
+        case "constant":
+            return train.learning_rate
+        case "linear":
+            return train.learning_rate * (1 - done)
+        case "cosine":
+            return train.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        case _:
+            assert_never(train.schedule.kind)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
+    """The optimiser's memory as `<parameter>/<part>`; its parts are tensors, the count of steps included."""
+    return {
+        f"{name}/{part}": tensor
+        for name, parameter in parameters.items()
+        for part, tensor in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_state(
+    optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter], tensors: dict[str, torch.Tensor]
+) -> None:
+    """Puts back what `state_tensors` gave."""
+    for full_name, tensor in tensors.items():
+        name, _, part = full_name.rpartition("/")
+        parameter = parameters[name]
+        # Counts stay where torch made them: on the card for fused kernels, else in the processor's memory.
+        keeps_place = part == "step" and not optimizer.param_groups[0]["fused"]
+        optimizer.state[parameter][part] = tensor if keeps_place else tensor.to(parameter.device)

@@ -1,0 +1,82 @@
+"""Scores of rows: the loss of each, and the class where there are classes. No gradient, no chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ftc.runtime.batches import by_length, cut, share_of
+from ftc.runtime.signals import StopRequest
+from ftc.runtime.supervised import losses
+from ftc.spec.streams import TokenStream
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from ftc.runtime.session import Workpiece
+
+__all__ = ["RowScore", "gathered", "score_rows", "still"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RowScore:
+    """One row's score."""
+
+    row: int
+    """Number of the row in its stream."""
+    loss_sum: float
+    """Cross entropy in nats, summed over the row's targets."""
+    targets: int
+    predicted: int
+    """The class that scores highest; -1 for a language model."""
+
+
+def score_rows(
+    work: Workpiece, rows: TokenStream, batch_size: int, accelerator: Accelerator, stop: StopRequest
+) -> Iterator[list[RowScore]]:
+    """This process's share of a split's rows, batch by batch, the longest first.
+
+    Raises:
+        Interrupted: Somebody asked to stop.
+    """
+    order = by_length(list(range(len(rows))), rows.lengths)
+    for numbers in cut(share_of(order, accelerator.process_index, accelerator.num_processes), batch_size):
+        stop.check()
+        yield _score(work, rows, numbers, accelerator.device)
+
+
+def gathered(scores: list[RowScore], accelerator: Accelerator) -> list[RowScore]:
+    """All processes' scores in the order of the rows, so that no sum depends on how rows were divided."""
+    if accelerator.num_processes > 1:
+        from accelerate.utils import gather_object
+
+        scores = gather_object(scores)
+    return sorted(scores)
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, without gradients, while the block runs."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _score(work: Workpiece, rows: TokenStream, numbers: list[int], device: torch.device) -> list[RowScore]:
+    batch = work.scorer.batch(rows, numbers).to(device)
+    logits = work.scorer.logits(work.model, batch)
+    sums = torch.zeros(len(numbers), dtype=torch.float64, device=device)
+    sums.index_add_(0, batch.owners, losses(logits, batch).double())
+    counts = torch.bincount(batch.owners, minlength=len(numbers)).tolist()
+    has_classes = bool((rows.labels[numbers] >= 0).all())
+    predicted = logits.argmax(dim=-1).tolist() if has_classes else [-1] * len(numbers)
+    return [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, strict=True)]

@@ -1,0 +1,104 @@
+"""What the parts of a run share: the plan, the folder, the journal, the model at hand."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ftc.runtime.accelerator import sighting
+from ftc.runtime.build_model import build_model
+from ftc.runtime.inputs import Inputs
+from ftc.runtime.journal import Journal
+from ftc.runtime.memory import peak_memory
+from ftc.runtime.signals import StopRequest
+from ftc.runtime.state import RunState, read_record
+from ftc.runtime.supervised import Scorer, make_scorer
+from ftc.spec.diagnostics import Diagnostic
+from ftc.spec.events import EventListener, Noticed
+from ftc.spec.places import RunFolder
+from ftc.spec.plan import Plan
+from ftc.spec.streams import TokenStream, open_stream
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["Session", "Workpiece", "open_session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Workpiece:
+    """A model with the scorer that is hooked into it."""
+
+    model: nn.Module
+    scorer: Scorer
+
+
+@dataclass(slots=True)
+class Session:
+    """One process's work on a run."""
+
+    plan: Plan
+    inputs: Inputs
+    folder: RunFolder
+    state: RunState
+    journal: Journal
+    accelerator: Accelerator
+    stop: StopRequest
+    trained: Workpiece | None = None
+    """The model that training or export has changed."""
+    pristine: Workpiece | None = None
+    """The model as it is before the first step, or with the exported weights in it."""
+    stopped_early: bool = False
+    _streams: dict[str, TokenStream] = field(default_factory=dict)
+
+    def build(self) -> Workpiece:
+        """A new model, as it is before the first step."""
+        settings = self.plan.settings
+        self.trained = self.pristine = None
+        gc.collect()  # two models at once could be more than the plan's memory
+        with self.journal.phase("load", settings.model.base):
+            model = build_model(settings, self.inputs.model_folder, self.accelerator.device)
+        return Workpiece(model, make_scorer(model, settings.model, settings.train))
+
+    def stream(self, split: str) -> TokenStream | None:
+        """A split's token stream, mapped into memory; None where the plan has no such rows."""
+        report = self.plan.data.get(split)
+        if report is None or report.rows == 0:
+            return None
+        if split not in self._streams:
+            self._streams[split] = open_stream(self.inputs.streams_folder / f"{split}.arrow")
+        return self._streams[split]
+
+    def notice(self, finding: Diagnostic) -> None:
+        """Tells of something that doesn't stop the run."""
+        self.journal.emit(Noticed(code=finding.code, text=finding.summary))
+
+    def note_peak_memory(self) -> None:
+        """Writes the largest use of memory so far into the record, over all segments of the run."""
+        peak, method = peak_memory(self.plan.settings.device.kind)
+        before = self.state.record.peak_memory_bytes or 0
+        self.state.update(peak_memory_bytes=max(peak, before), memory_method=method)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes."""
+        return bool(self.accelerator.is_main_process)
+
+
+@contextmanager
+def open_session(
+    plan: Plan, inputs: Inputs, folder: RunFolder, listen: EventListener, accelerator: Accelerator, stop: StopRequest
+) -> Iterator[Session]:
+    """Begins a segment of a run whose folder is held."""
+    before = read_record(folder, plan)
+    accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
+    is_first = bool(accelerator.is_main_process)
+    found = sighting(accelerator, inputs.environment)
+    state = RunState.begin(folder, plan, found, before, writes=is_first)
+    with Journal(folder.events, listen, silent=not is_first) as journal:
+        yield Session(plan, inputs, folder, state, journal, accelerator, stop)

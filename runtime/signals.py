@@ -1,0 +1,58 @@
+"""The first SIGINT or SIGTERM asks the run to stop at the next safe place; the second stops it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["Interrupted", "StopRequest", "stop_on_signals"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(Exception):
+    """Work was left at a safe place because somebody asked for it."""
+
+
+class StopRequest:
+    """Whether somebody asked the run to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def check(self) -> None:
+        """Leaves work that can simply be done again.
+
+        Raises:
+            Interrupted: Somebody asked for it.
+        """
+        if self.requested:
+            raise Interrupted
+
+    def handle(self, _signal: int, _frame: FrameType | None) -> None:
+        """Notes the first request; a second one breaks off.
+
+        Raises:
+            KeyboardInterrupt: This was the second request.
+        """
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Turns signals into a request while the block runs; only the main thread of a process can hear them."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.signal(number, request.handle) for number in _SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

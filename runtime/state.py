@@ -1,0 +1,187 @@
+"""The run's folder: who may work in it, and the record, which is true on disk at every moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+
+from ftc.runtime.durable import sweep, write_file
+from ftc.spec.canonical import file_digest, to_text
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.facts import FileFacts
+from ftc.spec.places import RunFolder
+from ftc.spec.plan import Plan
+from ftc.spec.record import RunRecord, Segment, Sighting
+
+__all__ = ["RunState", "hold", "is_over", "read_record", "utc_now"]
+
+_OWN_FILES = frozenset({".lock", ".holder.json"})
+_NO_OUTPUTS = frozenset({"record.json", *_OWN_FILES})
+
+
+def utc_now() -> str:
+    """The time as the record writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_record(folder: RunFolder, plan: Plan) -> RunRecord | None:
+    """The record of a plan's run, or None where the run is new.
+
+    Raises:
+        Refusal: The folder holds something else.
+    """
+    names = {path.name for path in folder.path.iterdir()} if folder.path.is_dir() else set()
+    names = {name for name in names - _OWN_FILES if not name.startswith(".tmp-")}
+    if not names or names == {"plan.json"}:
+        return None
+    if not folder.record.exists():
+        raise Refusal([_foreign(folder, f"it holds {', '.join(sorted(names)[:3])} and no record")])
+    try:
+        record = RunRecord.model_validate_json(folder.record.read_bytes())
+    except ValueError as error:
+        raise Refusal([_foreign(folder, "its record.json can't be read")]) from error
+    if record.plan_sha256 != plan.sha256:
+        raise Refusal([_foreign(folder, f"it is the run of plan {record.plan_sha256[:12]}, not {plan.sha256[:12]}")])
+    return record
+
+
+def is_over(record: RunRecord) -> bool:
+    """Whether a run has done all of its plan."""
+    return record.status in ("finished", "gate_failed")
+
+
+@contextmanager
+def hold(folder: RunFolder) -> Iterator[None]:
+    """Holds the run's lock, and clears what a crashed process left half written.
+
+    Raises:
+        Refusal: Another process holds it.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder.lock, blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise Refusal([_held(folder)]) from error
+    try:
+        for place in (folder.path, folder.checkpoints):
+            sweep(place)
+        holder = {"pid": os.getpid(), "host": platform.node(), "since": utc_now()}
+        write_file(folder.holder, to_text(holder).encode())
+        yield
+    finally:
+        folder.holder.unlink(missing_ok=True)
+        lock.release()
+
+
+class RunState:
+    """The record in memory and on disk.
+
+    Args:
+        folder: The run's folder, held by this process.
+        record: What is known so far.
+        writes: False in all processes of a run but the first.
+    """
+
+    def __init__(self, folder: RunFolder, record: RunRecord, *, writes: bool) -> None:
+        self.record = record
+        self._folder = folder
+        self._writes = writes
+
+    @classmethod
+    def begin(
+        cls, folder: RunFolder, plan: Plan, found: Sighting, before: RunRecord | None, *, writes: bool
+    ) -> RunState:
+        """Opens a new segment, of a new run or of one that was left."""
+        state = cls(folder, before or _first_record(plan, found), writes=writes)
+        done = state.record.steps_done
+        segment = Segment(started_at=utc_now(), ended_at=None, from_step=done, to_step=done, ended_by=None)
+        if writes and before is None:
+            write_file(folder.plan, plan.to_text().encode())
+        state.update(status="running", observed=found, segments=(*state.record.segments, segment))
+        return state
+
+    def update(self, **changes: Any) -> None:
+        """Changes the record, on disk first."""
+        record = self.record.model_copy(update=changes).sealed()
+        if self._writes:
+            write_file(self._folder.record, record.to_text().encode())
+        self.record = record
+
+    def progress(self, step: int, **changes: Any) -> None:
+        """Notes how far the run has come."""
+        *earlier, current = self.record.segments
+        segments = (*earlier, current.model_copy(update={"to_step": step}))
+        self.update(steps_done=step, segments=segments, **changes)
+
+    def end(
+        self,
+        status: Literal["interrupted", "failed", "finished", "gate_failed"],
+        ended_by: Literal["finished", "interrupted", "failed", "early_stop"],
+    ) -> None:
+        """Closes the segment; of a run that is over, lists every file that it leaves."""
+        *earlier, current = self.record.segments
+        closed = current.model_copy(update={"ended_at": utc_now(), "ended_by": ended_by})
+        is_last = self._writes and status in ("finished", "gate_failed")
+        outputs = _outputs(self._folder.path) if is_last else {}
+        self.update(status=status, segments=(*earlier, closed), outputs=outputs)
+
+
+def _first_record(plan: Plan, found: Sighting) -> RunRecord:
+    return RunRecord(
+        id=plan.run_id,
+        name=plan.name,
+        ftc_version=plan.ftc_version,
+        plan_sha256=plan.sha256,
+        status="running",
+        segments=(),
+        observed=found,
+        steps_done=0,
+        selected_step=None,
+        initial_weights_sha256=None,
+        final_weights_sha256=None,
+        outputs={},
+        train_seconds=0.0,
+        supervised_tokens=0,
+        tokens=0,
+        peak_memory_bytes=None,
+        memory_method="",
+    )
+
+
+def _outputs(folder: Path) -> dict[str, FileFacts]:
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in _NO_OUTPUTS)
+    return {
+        path.relative_to(folder).as_posix(): FileFacts(size=path.stat().st_size, sha256=file_digest(path))
+        for path in paths
+    }
+
+
+def _held(folder: RunFolder) -> Diagnostic:
+    try:
+        holder = json.loads(folder.holder.read_text())
+        who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError, KeyError):  # it has only just begun, or is about to end
+        who = "another process"
+    return diagnostic(
+        "FTC627",
+        f"run {folder.path.name} is being worked on by {who}",
+        help="wait for it, or stop it with Ctrl-C; it saves a checkpoint first",
+    )
+
+
+def _foreign(folder: RunFolder, why: str) -> Diagnostic:
+    return diagnostic(
+        "FTC628",
+        f"`{folder.path.name}` is not the folder of this run",
+        notes=why,
+        help="move the folder elsewhere and apply again; nothing in it was touched",
+    )

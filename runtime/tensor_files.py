@@ -1,0 +1,78 @@
+"""safetensors files with the same bytes in every process, and digests of what tensors hold.
+
+The library writes metadata in the order of a hash table, which differs from process to process; a file that is to be
+compared by digest needs a fixed order. Reading is left to the library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+__all__ = ["content_digest", "read_tensors", "write_tensors"]
+
+_DTYPE_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+_ALIGNMENT = 8
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file, one tensor after another, without a second copy of them all in memory."""
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # keeps every tensor aligned
+    end = 0
+    for name in names:
+        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        header[name] = {
+            "dtype": _DTYPE_NAMES[tensors[name].dtype],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        for name in names:
+            file.write(_raw(tensors[name]))
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a file, in the processor's memory."""
+    tensors: dict[str, torch.Tensor] = load_file(path)
+    return tensors
+
+
+def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """sha256 over names, types, shapes and bytes, by sorted name: equal whenever two sets of weights are."""
+    sha256 = hashlib.sha256()
+    for part in _parts(tensors):
+        sha256.update(part)
+    return sha256.hexdigest()
+
+
+def _parts(tensors: Mapping[str, torch.Tensor]) -> Iterator[bytes | memoryview]:
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        yield f"{name}\0{_DTYPE_NAMES[tensor.dtype]}\0{list(tensor.shape)}\0".encode()
+        yield _raw(tensor)
+
+
+def _raw(tensor: torch.Tensor) -> memoryview:
+    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+    return memoryview(flat.view(torch.uint8).numpy())

@@ -1,0 +1,98 @@
+"""The plan's training, from the first step or from the newest checkpoint."""
+
+from __future__ import annotations
+
+from ftc.runtime import checkpoint
+from ftc.runtime.accelerator import wrap
+from ftc.runtime.batches import BatchOrder
+from ftc.runtime.build_model import trainable_tensors
+from ftc.runtime.export import is_exported
+from ftc.runtime.hooks import HOOKS, Training, note_progress
+from ftc.runtime.loop import Job, training_steps
+from ftc.runtime.optimizer import load_state, make_optimizer
+from ftc.runtime.selection import Progress
+from ftc.runtime.session import Session, Workpiece
+from ftc.runtime.signals import Interrupted
+from ftc.runtime.tensor_files import content_digest
+from ftc.runtime.weights import load_weights
+from ftc.spec.events import Resumed
+
+__all__ = ["is_trained", "train"]
+
+
+def is_trained(session: Session) -> bool:
+    """Whether the weights that training chose are there."""
+    step = session.state.record.selected_step
+    found = checkpoint.verified(session.folder.checkpoints, step, session.plan.sha256, session.notice)
+    return found is not None or is_exported(session)
+
+
+def train(session: Session) -> None:
+    """Trains to the plan's last step, or until validation no longer gets better; leaves the model in the session.
+
+    Raises:
+        Interrupted: Somebody asked to stop; the step was finished and a checkpoint is there.
+        Refusal: A loss or gradient is not finite.
+    """
+    found = checkpoint.newest(session.folder.checkpoints, session.plan.sha256, session.notice)
+    work = session.build()
+    session.trained = work
+    job = _job(session, work)
+    _note_start(session, job)
+    training = Training(session, job, _restored(session, work, job, found))
+    if not training.progress.is_over:
+        with session.journal.phase("train", f"{job.train.num_steps} steps"):
+            _run(training)
+    _note_end(session, training.progress)
+
+
+def _run(training: Training) -> None:
+    training.job.model.train()
+    for done in training_steps(training.job, training.progress.step):
+        for hook in HOOKS:
+            hook(training, done)
+        if training.should_end:
+            break
+    training.job.model.eval()
+    if training.interrupted and not training.progress.is_over:
+        raise Interrupted
+
+
+def _job(session: Session, work: Workpiece) -> Job:
+    settings = session.plan.settings
+    rows = session.stream("train")
+    assert rows is not None, "a plan has training rows"
+    parameters = trainable_tensors(work.model)
+    return Job(
+        train=settings.train,
+        seeds=settings.seeds,
+        model=wrap(session.accelerator, work.model),
+        parameters=parameters,
+        scorer=work.scorer,
+        optimizer=make_optimizer(parameters, settings.train),
+        rows=rows,
+        order=BatchOrder(rows.lengths, settings.train.batch_size, settings.train.steps_per_epoch, settings.seeds.order),
+        accelerator=session.accelerator,
+    )
+
+
+def _restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Checkpoint | None) -> Progress:
+    """Where training stands, with weights and optimiser as they were there."""
+    if found is None:
+        return Progress()
+    load_weights(work.model, found.weights())
+    load_state(job.optimizer, job.parameters, found.optimizer())
+    session.journal.emit(Resumed(step=found.progress.step))
+    return found.progress
+
+
+def _note_start(session: Session, job: Job) -> None:
+    observed = session.state.record.observed.model_copy(update={"wrapper": type(job.model).__name__})
+    session.state.update(observed=observed, initial_weights_sha256=content_digest(job.parameters))
+
+
+def _note_end(session: Session, progress: Progress) -> None:
+    session.stopped_early = progress.step < session.plan.settings.train.num_steps
+    best = progress.selection.best_step if session.plan.settings.train.select == "best" else None
+    note_progress(session, progress)
+    session.state.update(selected_step=best or progress.step)

@@ -1,0 +1,84 @@
+"""`ftc apply`: executes a plan, or a recipe once its plan has been shown and agreed to."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, TypeGuard
+
+from ftc.cli.arguments import Parser, add_json
+from ftc.cli.consent import declined
+from ftc.cli.results import print_result, show_run
+from ftc.cli.terminal import page, write
+
+if TYPE_CHECKING:
+    from ftc.api import Planned, Run
+
+__all__ = ["add_arguments", "run"]
+
+_EXIT_CODES = {"finished": 0, "gate_failed": 7, "interrupted": 130, "failed": 1, "running": 1}
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("target", metavar="RECIPE|PLAN", help="a recipe, or a plan that `ftc plan -o` saved")
+    parser.add_argument("--yes", action="store_true", help="don't ask")
+    parser.add_argument("--again", action="store_true", help="run once more, even when this plan has run")
+    add_json(parser, "print events and the result as JSON lines")
+
+
+def run(args: Namespace) -> int:
+    """Runs the plan unless it has run; what it showed last tells how it went."""
+    from ftc import api
+
+    if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
+        done = _run_of_saved(args.target)
+        return _up_to_date(done, args) if _is_done(done, args) else _ended(_executed(args.target, args), args)
+    planned = api.plan(args.target)
+    if _is_done(planned.run, args):
+        return _up_to_date(planned.run, args)
+    code = declined(planned, args)
+    return _ended(_executed(planned, args), args) if code is None else code
+
+
+def _run_of_saved(file: str) -> Run | None:
+    """The newest run of a saved plan, in the plan's project."""
+    from pathlib import Path
+
+    from ftc import api
+
+    job = api.load_plan(file).run_id
+    return next((one for one in api.runs(Path(file).parent) if one.plan.run_id == job), None)
+
+
+def _is_done(found: Run | None, args: Namespace) -> TypeGuard[Run]:
+    return found is not None and found.record.status in ("finished", "gate_failed") and not args.again
+
+
+def _up_to_date(done: Run, args: Namespace) -> int:
+    from ftc.views.plan import up_to_date_text
+
+    if args.json:
+        print_result(done)
+    else:
+        write(up_to_date_text(done.plan, done.record, done.evaluation, page=page(sys.stdout, args)))
+    return _EXIT_CODES[done.record.status]
+
+
+def _executed(target: Planned | str, args: Namespace) -> Run:
+    from ftc import api
+    from ftc.cli.following import following
+
+    with following(args) as listener:
+        return api.apply(target, on_event=listener, again=args.again)
+
+
+def _ended(done: Run, args: Namespace) -> int:
+    if args.json:
+        print_result(done)
+    elif done.record.status == "interrupted":
+        sys.stderr.write(f"`ftc apply {args.target}` goes on from there.\n")
+    else:
+        write("\n")
+        show_run(done, args)
+    return _EXIT_CODES[done.record.status]

@@ -1,0 +1,54 @@
+"""What the parsers of all verbs have in common."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from typing import NoReturn
+
+__all__ = ["USAGE_ERROR", "Parser", "add_color", "add_json"]
+
+USAGE_ERROR = 64
+"""`ExitCode.USAGE`, here once more because importing the table costs more than parsing."""
+
+_WIDEST = 100
+
+
+class _Help(RawDescriptionHelpFormatter):
+    """Help as wide as the terminal; argparse would import `shutil` and three compressors to find out."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = os.get_terminal_size().columns
+        except OSError:
+            columns = _WIDEST
+        super().__init__(prog, width=min(columns, _WIDEST) - 2)
+
+
+class Parser(ArgumentParser):
+    """An argument parser that exits with 64 and takes no shortened options: new ones would break them."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Help, **settings)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong and where to find help."""
+        sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` tells more.\n")
+        raise SystemExit(USAGE_ERROR)
+
+
+def add_color(parser: Parser, *, default: str) -> None:
+    """Adds `--color`."""
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default=default,
+        metavar="WHEN",
+        help="auto (on a terminal), always or never",
+    )
+
+
+def add_json(parser: Parser, help: str = "print JSON instead of text") -> None:
+    """Adds `--json`."""
+    parser.add_argument("--json", action="store_true", help=help)

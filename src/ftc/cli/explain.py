@@ -1,0 +1,33 @@
+"""`ftc explain`: what a code means and how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from ftc.cli.arguments import USAGE_ERROR, Parser
+from ftc.cli.terminal import page, write
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("code", metavar="CODE", help="such as FTC104")
+
+
+def run(args: Namespace) -> int:
+    """Prints the lesson of a code; `ftc104` and `104` are understood too."""
+    from ftc.spec.codes import CODES
+    from ftc.spec.nearest import nearest
+    from ftc.views.cells import escaped
+    from ftc.views.explain import explain_text
+
+    asked = f"FTC{args.code.upper().removeprefix('FTC')}"
+    if asked not in CODES:
+        near = nearest(asked, CODES)
+        meant = f"; did you mean `{near}`?" if near else "; codes are `FTC` and three digits"
+        sys.stderr.write(f"error: there is no code `{escaped(args.code)}`{meant}\n")
+        return USAGE_ERROR
+    write(explain_text(CODES[asked], page=page(sys.stdout, args)))
+    return 0

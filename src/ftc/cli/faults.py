@@ -1,0 +1,114 @@
+"""What a user sees when a verb can't finish: findings, one line, or a note on how to report a bug. No traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ftc.spec.diagnostics import Refusal
+
+__all__ = ["flushed", "guarded"]
+
+_FAILED = 1
+_INTERRUPTED = 130
+_TRAIN_PACKAGES = frozenset(
+    ("accelerate", "datasets", "peft", "rouge_score", "sacrebleu", "sklearn", "torch", "transformers")
+)
+
+
+def guarded(run: Callable[[Namespace], int], args: Namespace) -> int:
+    """The exit code of a verb; whatever it raises is told on standard error."""
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, and knows
+        return _FAILED
+    except Exception as error:  # noqa: BLE001  # the last place that can turn it into words
+        return _told(error, args)
+
+
+def flushed(code: int) -> int:
+    """The exit code, once standard output has taken everything; a reader that left early is no news."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more on its way out, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or _FAILED
+    return code
+
+
+def _told(error: Exception, args: Namespace) -> int:
+    from ftc.spec.diagnostics import Refusal
+
+    match error:
+        case Refusal():
+            return _refused(error, args)
+        case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in _TRAIN_PACKAGES:
+            return _refused(_missing(name), args)
+        case OSError(filename=str(file), strerror=str(reason)):
+            return _one_line(f"{file}: {reason}")
+        case OSError():
+            return _one_line(str(error) or type(error).__name__)
+        case _:
+            return _bug(error, args)
+
+
+def _missing(name: str) -> Refusal:
+    """An `ftc` without its training extra is no bug."""
+    from ftc.spec.diagnostics import Refusal, diagnostic
+
+    summary = f"`{name}` is not installed"
+    help = "`pip install 'ftc[train]'` brings all that training needs"
+    return Refusal([diagnostic("FTC632", summary, help=help)])
+
+
+def _refused(error: Refusal, args: Namespace) -> int:
+    from ftc.cli.terminal import show_diagnostics, write
+    from ftc.views.diagnostics import render_json
+
+    if getattr(args, "json", False):
+        write(render_json(error.diagnostics))
+    else:
+        show_diagnostics(error.diagnostics, getattr(error, "sources", {}), args)
+    return error.exit_code
+
+
+def _one_line(text: str) -> int:
+    from ftc.views.cells import escaped
+
+    sys.stderr.write(f"error: {escaped(text)}\n")
+    return _FAILED
+
+
+def _bug(error: Exception, args: Namespace) -> int:
+    """Says that it is our fault, and keeps what a report needs."""
+    import traceback
+
+    trace = "".join(traceback.format_exception(error))
+    if os.environ.get("FTC_TRACEBACK") == "1":
+        sys.stderr.write(trace)
+        return _FAILED
+    sys.stderr.write(
+        f"error: `ftc {args.verb}` met a bug in ftc ({type(error).__name__}); your files are not at fault.\n"
+        f"Please report it with what you ran and with {_kept(trace)}\n"
+    )
+    return _FAILED
+
+
+def _kept(trace: str) -> str:
+    """Path of a new file that holds the traceback; only its owner can read it."""
+    import platform
+    import tempfile
+
+    import ftc
+
+    with tempfile.NamedTemporaryFile("w", prefix="ftc-bug-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        file.write(f"ftc {ftc.__version__}, Python {platform.python_version()}, {platform.platform()}\n\n{trace}")
+    return file.name

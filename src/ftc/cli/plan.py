@@ -1,0 +1,62 @@
+"""`ftc plan`: everything that a run would do, decided and written down."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from ftc.cli.arguments import Parser, add_json
+from ftc.cli.results import show_planned
+from ftc.cli.terminal import page, print_json, write
+
+if TYPE_CHECKING:
+    from ftc.api import Planned
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
+    parser.add_argument("-o", "--output", metavar="FILE", help="save the plan for `ftc apply FILE`")
+    parser.add_argument("--origins", action="store_true", help="list every value and where it came from")
+    parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
+    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
+    add_json(parser)
+
+
+def run(args: Namespace) -> int:
+    """Plans, saves the plan where asked to, and shows it."""
+    from ftc import api
+
+    planned = api.plan(args.recipe, locked=args.locked, offline=args.offline)
+    if args.output:
+        api.save_plan(planned, args.output)
+    if args.json:
+        print_json(_json(planned))
+        return 0
+    saved = f"Saved; `ftc apply {args.output}` runs it." if args.output else "Not saved; -o FILE saves it for apply."
+    show_planned(planned, args, hint="" if _is_done(planned) and not args.output else saved, stream=sys.stdout)
+    if args.origins:
+        from ftc.views.origins import origins_text
+
+        write("\n" + origins_text(planned.plan, page=page(sys.stdout, args)))
+    return 0
+
+
+def _is_done(planned: Planned) -> bool:
+    return planned.run is not None and planned.run.record.status in ("finished", "gate_failed")
+
+
+def _json(planned: Planned) -> dict[str, object]:
+    import json
+
+    from ftc.views.diagnostics import render_json
+
+    return {
+        "plan": planned.plan.to_json(),
+        "lock": {"file": str(planned.lock_file), "state": planned.lock_state, "changes": list(planned.lock_changes)},
+        "run": planned.run.record.id if planned.run else None,
+        "diagnostics": json.loads(render_json(planned.diagnostics))["diagnostics"],
+    }

@@ -1,0 +1,68 @@
+"""Plans and runs as several verbs print them."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, TextIO
+
+from ftc.cli.terminal import page, show_diagnostics, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftc.api import Planned, Run
+
+__all__ = ["print_result", "run_json", "show_planned", "show_run"]
+
+
+def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO) -> None:
+    """Writes warnings to standard error and the plan to a stream."""
+    from ftc.views.plan import plan_text
+
+    show_diagnostics(planned.diagnostics, planned.sources, args)
+    if planned.diagnostics:
+        sys.stderr.write("\n")
+    text = plan_text(
+        planned.plan,
+        lock_state=planned.lock_state,
+        lock_changes=planned.lock_changes,
+        warnings=len(planned.diagnostics),
+        record=planned.run.record if planned.run else None,
+        hint=hint,
+        page=page(stream, args),
+    )
+    stream.write(text)
+    stream.flush()
+
+
+def show_run(found: Run, args: Namespace) -> None:
+    """Writes a run's result to standard output."""
+    from ftc.views.run import run_text
+
+    folder = _as_typed(found.folder)
+    write(run_text(found.plan, found.record, found.evaluation, folder, page=page(sys.stdout, args)))
+
+
+def run_json(found: Run) -> dict[str, object]:
+    """A run's documents as one JSON value."""
+    return {
+        "folder": _as_typed(found.folder),
+        "plan_sha256": found.plan.sha256,
+        "record": found.record.to_json(),
+        "evaluation": found.evaluation.to_json() if found.evaluation else None,
+    }
+
+
+def print_result(done: Run) -> None:
+    """Writes the last line of a run that is followed as JSON lines."""
+    import json
+
+    write(json.dumps({"kind": "result", **run_json(done)}, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _as_typed(folder: Path) -> str:
+    """A path as a user here would type it."""
+    here = folder.cwd()
+    whole = folder.absolute()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(folder)

@@ -1,0 +1,31 @@
+"""`ftc runs`: what has been run in this project."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from ftc.cli.arguments import Parser, add_json
+from ftc.cli.terminal import page, print_json, write
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declares the arguments."""
+    add_json(parser)
+
+
+def run(args: Namespace) -> int:
+    """Lists the runs, the newest first."""
+    from ftc import api
+    from ftc.cli.results import run_json
+    from ftc.views.runs import runs_text
+
+    found = api.runs()
+    if args.json:
+        print_json([run_json(one) for one in found])
+    else:
+        entries = [(one.plan, one.record, one.evaluation) for one in found]
+        write(runs_text(entries, page=page(sys.stdout, args)))
+    return 0

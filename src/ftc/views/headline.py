@@ -1,0 +1,31 @@
+"""The one result of an evaluation that stands for all, in a few words."""
+
+from __future__ import annotations
+
+from ftc.spec.evaluation import METRICS
+from ftc.spec.record import Evaluation
+from ftc.views import numbers
+from ftc.views.cells import escaped
+
+__all__ = ["headline", "metric_title"]
+
+_FIRST = ("macro_f1", "exact_match", "rouge_l", "perplexity")
+"""Metrics that tell most about a task, in the order in which one is looked for."""
+
+
+def headline(evaluation: Evaluation | None) -> str:
+    """Such as `macro F1 0.941, gate passed`; empty where nothing was measured."""
+    if evaluation is None or not evaluation.tuned.metrics:
+        return ""
+    metrics = evaluation.tuned.metrics
+    gated = [gate.metric for gate in evaluation.gates]
+    name = next(name for name in (*gated, *_FIRST, *metrics) if name in metrics)
+    failed = sum(not gate.passed for gate in evaluation.gates)
+    words = {0: "gate passed"} if len(evaluation.gates) == 1 else {0: "gates passed"}
+    verdict = words.get(failed, f"{numbers.plural(failed, 'gate')} failed") if evaluation.gates else ""
+    return ", ".join(filter(None, (f"{metric_title(name)} {numbers.metric(metrics[name])}", verdict)))
+
+
+def metric_title(name: str) -> str:
+    """What people call a metric."""
+    return METRICS[name].title if name in METRICS else escaped(name)

@@ -1,0 +1,87 @@
+"""Where each value of a plan came from: two lines of what was chosen, or the whole table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ftc.spec.plan import Plan
+from ftc.views import numbers
+from ftc.views.cells import escaped
+from ftc.views.page import PLAIN, Page, pad, shorten, visible_width
+
+__all__ = ["chosen_lines", "origins_text"]
+
+_TELLING = (
+    "train.micro_batch",
+    "train.precision",
+    "train.learning_rate",
+    "train.activation_checkpointing",
+    "text.max_length",
+    "strategy.adapter.alpha",
+    "model.attention",
+    "eval.max_new_tokens",
+)
+"""Values that users ask about first."""
+_LABEL = "Chosen for you:"
+_MORE = "--origins tells all"
+_LONGEST_REASON = 46
+_SHOWN = 3
+
+
+def chosen_lines(plan: Plan, page: Page = PLAIN) -> list[str]:
+    """The most telling values that the user did not write, with reasons, and how many more there are."""
+    chosen = {path: origin for path, origin in plan.origins.items() if origin.kind != "written"}
+    derived = [path for path in chosen if chosen[path].kind == "derived"]
+    order = [*(path for path in _TELLING if path in chosen), *(path for path in derived if path not in _TELLING)]
+    values = plan.settings.model_dump(mode="python")
+    parts = []
+    for path in order[:_SHOWN]:
+        reason = shorten(chosen[path].reason, _LONGEST_REASON)
+        parts.append(f"{path.rpartition('.')[2]} {_value_words(_value(values, path))} ({reason})")
+    if len(chosen) > len(parts):
+        parts.append(f"{len(chosen) - len(parts)} more")
+    return page.flow(_LABEL, parts, indent=len(_LABEL) + 1, end=_MORE) if parts else []
+
+
+def origins_text(plan: Plan, *, page: Page = PLAIN) -> str:
+    """Every value of the settings with its origin, one a line, in the order of their paths."""
+    values = plan.settings.model_dump(mode="python")
+    rows = [(path, _value_words(_value(values, path)), plan.origins[path]) for path in sorted(plan.origins)]
+    first = min(page.columns * 2 // 5, max((len(path) for path, _, _ in rows), default=0))
+    second = min(page.columns // 4, max((visible_width(value) for _, value, _ in rows), default=0))
+    lines = []
+    for path, value, origin in rows:
+        head = f"{pad(shorten(path, first), first)}  {pad(shorten(value, second), second)}  {origin.kind:<7}  "
+        reason = shorten(origin.reason, max(1, page.columns - visible_width(head)))
+        lines.append(head + (reason if origin.kind == "written" else page.faint(reason)))
+    return "\n".join(lines) + "\n"
+
+
+def _value(values: Any, path: str) -> Any:
+    """The value under a dotted path; a missing one reads as None, as a path into an absent block does."""
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
+def _value_words(value: Any) -> str:
+    """A value as a recipe would write it."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return numbers.rate(value) if 0 < abs(value) < 0.001 else f"{value:g}"
+        case dict():
+            return " ".join(_pairs(value)) or "none"
+        case list() | tuple():
+            return " ".join(_value_words(item) for item in value) or "none"
+        case _:
+            return escaped(str(value))
+
+
+def _pairs(value: dict[str, Any]) -> Iterator[str]:
+    for key, item in value.items():
+        yield f"{escaped(str(key))}={_value_words(item)}"

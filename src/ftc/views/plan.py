@@ -1,0 +1,243 @@
+"""A plan on one screen: what will run, on what, whether it fits, and what was chosen for the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from ftc.spec.plan import Check, EvaluateStep, ExportStep, MemoryEstimate, Plan, Step, TrainStep, VerifyStep
+from ftc.spec.record import Evaluation, RunRecord
+from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings, Settings
+from ftc.spec.streams import SplitReport
+from ftc.views import numbers
+from ftc.views.cells import escaped
+from ftc.views.headline import headline
+from ftc.views.origins import chosen_lines
+from ftc.views.page import INDENT, PLAIN, Page
+
+__all__ = ["plan_text", "strategy_words", "up_to_date_text"]
+
+_BAR_CELLS = 30
+
+
+def plan_text(
+    plan: Plan,
+    *,
+    lock_state: str | None = None,
+    lock_changes: Sequence[str] = (),
+    warnings: int = 0,
+    record: RunRecord | None = None,
+    hint: str = "",
+    page: Page = PLAIN,
+) -> str:
+    """The plan for people.
+
+    Args:
+        plan: What to show.
+        lock_state: How the lock file was found: `new`, `changed` or `up to date`; None where nobody looked.
+        lock_changes: What differs from the lock file, one entry a section.
+        warnings: Findings that don't stop the run.
+        record: The run of exactly this plan, if there is one.
+        hint: What to do next, as the end of the last line.
+        page: Width and colours.
+    """
+    blocks = (
+        _title(plan, page),
+        [
+            *_data(plan, page),
+            *_training(plan.settings, page),
+            *_memory(plan.memory, page),
+            *_time(plan, page),
+            *_lock(plan, lock_state, lock_changes, page),
+            *_checks(plan.checks, page),
+            *page.flow("Unchecked", map(escaped, plan.not_checked)) * bool(plan.not_checked),
+        ],
+        _steps(plan, record, page),
+        [*chosen_lines(plan, page), *_verdict(plan, warnings, record, hint, page)],
+    )
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def up_to_date_text(plan: Plan, record: RunRecord, evaluation: Evaluation | None, *, page: Page = PLAIN) -> str:
+    """What `apply` says when a finished run of exactly this plan exists."""
+    ended = record.segments[-1].ended_at if record.segments else None
+    when = f" on {ended[:10]}" if ended else ""
+    result = headline(evaluation)
+    words = f"{plan.name} is up to date: plan {numbers.digest(plan.sha256)} ran{when} as run {record.id}"
+    return "\n".join(page.wrap(f"{words} ({result})." if result else f"{words}.")) + "\n"
+
+
+def strategy_words(settings: Settings) -> str:
+    """The strategy in a few words: `LoRA r=16 on 24 modules`."""
+    match settings.strategy:
+        case FullSettings():
+            return "full training"
+        case LoraSettings(adapter=adapter):
+            return f"LoRA r={adapter.rank} on {numbers.plural(adapter.num_modules, 'module')}"
+        case QLoraSettings(adapter=adapter, quantization=quantization):
+            return f"QLoRA {quantization} r={adapter.rank} on {numbers.plural(adapter.num_modules, 'module')}"
+        case _:
+            assert_never(settings.strategy)
+
+
+def _title(plan: Plan, page: Page) -> list[str]:
+    model = plan.model
+    parts = [
+        plan.recipe.task.kind,
+        f"{escaped(model.name)} {numbers.magnitude(model.num_parameters)} ({escaped(model.license or 'no licence')})",
+        f"{strategy_words(plan.settings)}, {numbers.percent(model.num_trainable, model.num_parameters)} trainable",
+    ]
+    indent = max(INDENT, len(plan.name) + 3)
+    return page.flow(page.strong(plan.name), parts, indent=min(indent, page.columns // 2))
+
+
+def _data(plan: Plan, page: Page) -> list[str]:
+    """Rows and tokens: the sizes of the splits, then what the training rows look like."""
+    total = numbers.count(sum(report.rows for report in plan.data.values()))
+    sealed = {"test": " (sealed)"}
+    splits = [f"{name} {numbers.count(report.rows)}{sealed.get(name, '')}" for name, report in plan.data.items()]
+    first, *others = splits or ["none"]
+    lines = page.flow("Data", [f"{total} rows → {first}", *others])
+    if train := plan.data.get("train"):
+        lines += page.flow("", _lengths(train, page))
+    return lines
+
+
+def _lengths(report: SplitReport, page: Page) -> Iterable[str]:
+    yield f"tokens p50 {numbers.count(report.length_p50)}"
+    yield f"p95 {numbers.count(report.length_p95)}"
+    yield f"max {numbers.count(report.length_max)}"
+    if report.truncated_rows:
+        yield page.alert(f"{numbers.percent(report.truncated_rows, report.rows)} cut")
+    if report.dropped_rows:
+        yield page.alert(f"{numbers.plural(report.dropped_rows, 'row')} dropped")
+    if report.supervised_tokens:
+        share = numbers.percent(report.supervised_tokens, report.tokens)
+        yield f"supervised {share} of {numbers.magnitude(report.tokens)} tokens"
+    else:
+        yield f"{numbers.magnitude(report.tokens)} tokens, one label a row"
+
+
+def _training(settings: Settings, page: Page) -> list[str]:
+    train = settings.train
+    epochs = train.num_steps / train.steps_per_epoch
+    accumulation = -(-train.batch_size // (train.micro_batch * train.world_size))
+    warmup = f", warm-up {numbers.plural(train.schedule.warmup_steps, 'step')}" if train.schedule.warmup_steps else ""
+    split = f"{train.micro_batch} x {accumulation}" + (f" x {train.world_size} ranks" if train.world_size > 1 else "")
+    parts = [
+        f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} = {numbers.plural(train.num_steps, 'step')}",
+        f"batch {train.batch_size} ({split})",
+        f"lr {numbers.rate(train.learning_rate)} {train.schedule.kind}{warmup}",
+        f"{'fused ' if train.fused else ''}AdamW in {train.precision}",
+    ]
+    if train.activation_checkpointing:
+        parts.append("activation checkpointing")
+    if train.early_stopping:
+        parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
+    return page.flow("Training", parts)
+
+
+def _memory(memory: MemoryEstimate, page: Page) -> list[str]:
+    """The bar, the verdict, and what holds the bytes at the peak, in GiB."""
+    paint = page.good if memory.fits else page.bad
+    filled = round(_BAR_CELLS * min(1.0, memory.peak_bytes / memory.limit_bytes)) if memory.limit_bytes else _BAR_CELLS
+    cells = max(1, filled)
+    bar = paint("█" * cells) + page.faint("░" * (_BAR_CELLS - cells))
+    figures = f"{numbers.gibibytes(memory.peak_bytes)} of {numbers.gibibytes(memory.limit_bytes)} GiB"
+    verdict = paint("fits" if memory.fits else "does not fit")
+    how = [f"by {memory.method}", f"peak: {escaped(memory.peak_phase)}", f"limit: {escaped(memory.limit_source)}"]
+    parts = [f"{escaped(name)} {numbers.gibibytes(size)}" for name, size in memory.components.items() if size]
+    return [
+        *page.flow("Memory", [f"{bar}   {figures}   {verdict}"]),
+        *page.flow("", parts),
+        *page.flow("", how),
+    ]
+
+
+def _time(plan: Plan, page: Page) -> list[str]:
+    parts = []
+    if time := plan.time:
+        parts.append(f"{numbers.duration_range(time.low_seconds, time.high_seconds)} on {escaped(plan.device.label)}")
+        parts.append(f"from {escaped(time.method)}")
+        if time.cost_low and time.cost_high:
+            parts.append(numbers.money_range(time.cost_low.amount, time.cost_high.amount, time.cost_high.currency))
+    else:
+        parts.append(f"unknown on {escaped(plan.device.label)}")
+    parts.append(f"{numbers.byte_size(plan.disk_bytes)} on disk at most")
+    return page.flow("Time", parts)
+
+
+def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> list[str]:
+    lock = plan.lock
+    packages = max((len(facts.packages) for facts in lock.platforms.values()), default=0)
+    parts = [
+        f"model {numbers.plural(len(lock.model.files), 'file')}",
+        f"data {numbers.plural(len(lock.data.sources), 'file')}",
+        f"tokenizer {numbers.plural(len(lock.text.tokenizer_files), 'file')}",
+        numbers.plural(packages, "package"),
+    ]
+    paints = {"new": page.accent, "changed": page.alert}
+    end = paints.get(state, page.faint)(state) if state else ""
+    lines = page.flow("Lock", parts, end=end)
+    return lines + [line for change in changes for line in page.wrap(f"{'':{INDENT}}~ {escaped(change)}")]
+
+
+def _checks(checks: Sequence[Check], page: Page) -> list[str]:
+    parts = [
+        f"{escaped(check.name)}: {escaped(check.result)}" + (page.alert(f" ({check.code})") if check.code else "")
+        for check in checks
+    ]
+    return page.flow("Checks", parts) if parts else []
+
+
+def _steps(plan: Plan, record: RunRecord | None, page: Page) -> list[str]:
+    """One line for each thing that will be done, with `+` for new, `~` for goes on, `=` for done."""
+    done = record is not None and record.status in ("finished", "gate_failed")
+    sign = page.faint("=") if done else page.good("+")
+    evaluations = [step for step in plan.steps if isinstance(step, EvaluateStep)]
+    lines = []
+    for step in plan.steps:
+        words = _step_words(step, evaluations, record, done)
+        if words:
+            goes_on = isinstance(step, TrainStep) and record is not None and record.steps_done > 0 and not done
+            mark = page.alert("~") if goes_on else sign
+            lines += page.flow(f"  {mark} {words[0]}", [words[1]], indent=15)
+    return lines
+
+
+def _step_words(
+    step: Step, evaluations: Sequence[EvaluateStep], record: RunRecord | None, done: bool
+) -> tuple[str, str] | None:
+    match step:
+        case VerifyStep():
+            return None  # every run does it, so it tells nothing
+        case TrainStep(steps=steps):
+            return "train", _train_words(steps, record, done)
+        case ExportStep(artifact=artifact):
+            return "export", f"the {artifact}, as safetensors"
+        case EvaluateStep():
+            if step is not evaluations[0]:
+                return None  # one line tells of all subjects
+            subjects = " and ".join(one.subject for one in evaluations)
+            return "evaluate", f"{subjects}, on {numbers.count(step.rows)} test rows, once"
+        case _:
+            assert_never(step)
+
+
+def _train_words(steps: int, record: RunRecord | None, done: bool) -> str:
+    if record is None:
+        return f"{numbers.plural(steps, 'step')}; no run of this plan exists"
+    if done:
+        return f"nothing to do: run {record.id} is {record.status.replace('_', ' ')}"
+    return f"run {record.id} is {record.status}; goes on from step {record.steps_done} of {numbers.count(steps)}"
+
+
+def _verdict(plan: Plan, warnings: int, record: RunRecord | None, hint: str, page: Page) -> list[str]:
+    done = record is not None and record.status in ("finished", "gate_failed")
+    evaluations = sum(isinstance(step, EvaluateStep) for step in plan.steps)
+    trainings = sum(isinstance(step, TrainStep) for step in plan.steps)
+    work = "nothing to do" if done else f"{trainings} to train, {evaluations} to evaluate"
+    fits = page.good("Fits.") if plan.memory.fits else page.bad("Does not fit.")
+    noted = page.alert(f" {numbers.plural(warnings, 'warning')}.") if warnings else ""
+    line = f"{page.strong('Plan ' + numbers.digest(plan.sha256))}: {work}. {fits}{noted} {hint}"
+    return page.wrap(line.rstrip())

@@ -1,0 +1,181 @@
+"""A run's result: the tuned model beside the base, gates, memory and time against the plan, and the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from ftc.spec.evaluation import METRICS
+from ftc.spec.plan import Plan
+from ftc.spec.record import Evaluation, GateResult, RunRecord
+from ftc.views import numbers
+from ftc.views.cells import escaped
+from ftc.views.headline import metric_title
+from ftc.views.page import PLAIN, Page, table
+
+__all__ = ["Comparison", "comparisons", "run_text", "wall_seconds"]
+
+
+class Comparison(NamedTuple):
+    """One metric of the tuned model beside the base."""
+
+    name: str
+    base: float | None
+    tuned: float
+    gate: GateResult | None
+
+    @property
+    def change(self) -> float | None:
+        """Tuned minus base."""
+        return None if self.base is None else self.tuned - self.base
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way is up."""
+        return METRICS[self.name].higher_is_better if self.name in METRICS else True
+
+    @property
+    def trend(self) -> Literal["better", "worse", "equal"] | None:
+        """Whether tuning helped; None without a base."""
+        if self.change is None:
+            return None
+        if self.change == 0:
+            return "equal"
+        return "better" if (self.change > 0) == self.higher_is_better else "worse"
+
+
+def comparisons(evaluation: Evaluation) -> tuple[Comparison, ...]:
+    """Every metric, in the order in which it was measured."""
+    base = evaluation.base.metrics if evaluation.base else {}
+    gates = {gate.metric: gate for gate in evaluation.gates}
+    return tuple(
+        Comparison(name, base.get(name), value, gates.get(name)) for name, value in evaluation.tuned.metrics.items()
+    )
+
+
+def run_text(
+    plan: Plan,
+    record: RunRecord,
+    evaluation: Evaluation | None,
+    folder: str,
+    *,
+    page: Page = PLAIN,
+) -> str:
+    """The run for people.
+
+    Args:
+        plan: The plan that it executed.
+        record: What it recorded.
+        evaluation: The measurement on the test split, if it came to that.
+        folder: The run's folder as the user would type it.
+        page: Width and colours.
+    """
+    blocks = (
+        _evaluation(evaluation, page) if evaluation else [],
+        [*_state(record, plan, page), *_files(record, folder, page), *_against_plan(plan, record, page)],
+    )
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def wall_seconds(record: RunRecord) -> float | None:
+    """Seconds over all segments, or None while one of them has no end."""
+    from datetime import datetime
+
+    total = 0.0
+    for segment in record.segments:
+        if segment.ended_at is None:
+            return None
+        total += (datetime.fromisoformat(segment.ended_at) - datetime.fromisoformat(segment.started_at)).total_seconds()
+    return total if record.segments else None
+
+
+def _evaluation(evaluation: Evaluation, page: Page) -> list[str]:
+    rows = [_metric_row(one, page) for one in comparisons(evaluation)]
+    header, *body = table([("", "base", "tuned", "change", ""), *rows], right=(1, 2, 3), indent=2)
+    title = f"evaluated on {evaluation.split}, {numbers.plural(evaluation.tuned.rows, 'row')}, once"
+    return [title, page.faint(header), *body]
+
+
+def _metric_row(one: Comparison, page: Page) -> tuple[str, ...]:
+    return (
+        metric_title(one.name) + ("" if one.higher_is_better else " (lower is better)"),
+        "-" if one.base is None else numbers.metric(one.base),
+        page.strong(numbers.metric(one.tuned)),
+        _change_words(one, page),
+        _gate_words(one.gate, page) if one.gate else "",
+    )
+
+
+def _change_words(one: Comparison, page: Page) -> str:
+    if one.change is None:
+        return ""
+    text = numbers.signed(one.change)
+    match one.trend:
+        case "better":
+            return page.good(text)
+        case "worse":
+            return page.bad(f"worse {text}")
+        case _:
+            return text
+
+
+def _gate_words(gate: GateResult, page: Page) -> str:
+    verdict = page.good("passed") if gate.passed else page.bad("failed")
+    return f"gate {escaped(gate.bound)}  {verdict}"
+
+
+def _state(record: RunRecord, plan: Plan, page: Page) -> list[str]:
+    """Which run it is and how it stands."""
+    words = {
+        "running": page.accent("running"),
+        "interrupted": page.alert("interrupted"),
+        "failed": page.bad("failed"),
+        "finished": page.good("finished"),
+        "gate_failed": page.bad("finished, gate failed"),
+    }
+    steps = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
+    parts = [f"{page.strong(record.id)} {words[record.status]}", steps]
+    if record.selected_step is not None and record.selected_step != record.steps_done:
+        parts.append(f"weights of step {numbers.count(record.selected_step)}, the best on validation")
+    if any(segment.ended_by == "early_stop" for segment in record.segments):
+        parts.append("stopped early")
+    parts.append(f"plan {numbers.digest(record.plan_sha256)}")
+    return page.flow("run", parts)
+
+
+def _files(record: RunRecord, folder: str, page: Page) -> list[str]:
+    """The result's size, and where to look."""
+    parts = []
+    for kind in ("adapter", "model"):
+        size = sum(facts.size for path, facts in record.outputs.items() if path.startswith(f"{kind}/"))
+        if size:
+            parts.append(f"{kind} {numbers.byte_size(size)}")
+    if "report.html" in record.outputs:
+        parts.append(f"report {folder}/report.html")
+    return page.flow("files", [*map(escaped, parts)] or [escaped(folder)])
+
+
+def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
+    lines: list[str] = []
+    if record.peak_memory_bytes is not None:
+        lines += page.flow("memory", _memory_words(plan, record.peak_memory_bytes, record.memory_method))
+    return lines + page.flow("time", _time_words(plan, record))
+
+
+def _memory_words(plan: Plan, peak: int, method: str) -> Sequence[str]:
+    planned = plan.memory.peak_bytes
+    off = 100 * (peak - planned) / planned if planned else 0.0
+    beside = f"{abs(off):.0f} % {'more' if off > 0 else 'less'}" if abs(off) >= 0.5 else "as planned"
+    return f"{numbers.byte_size(peak)} (planned {numbers.byte_size(planned)}, {beside})", escaped(method)
+
+
+def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
+    whole = wall_seconds(record)
+    if whole is not None:
+        time = plan.time
+        planned = f" (planned {numbers.duration_range(time.low_seconds, time.high_seconds)})" if time else ""
+        yield f"{numbers.duration(whole)}{planned}"
+    yield f"training {numbers.duration(record.train_seconds)}"
+    if record.train_seconds > 0:
+        yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
+    yield f"{numbers.magnitude(record.supervised_tokens)} supervised tokens"

@@ -1,0 +1,73 @@
+"""The command as a process: exit codes, pipes, and what a start imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONSOLE = [sys.executable, "-m", "ftc.cli"]
+LEAN = """
+import sys
+from ftc.cli.main import main
+code = main(sys.argv[1:])
+heavy = {"ftc.api", "jinja2", "numpy", "pyarrow", "pydantic", "rich", "ruamel", "shutil", "pathlib"} & set(sys.modules)
+sys.exit(f"imported {sorted(heavy)}" if heavy else code)
+"""
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": "/usr/bin:/bin", **environ}
+    return subprocess.run([*CONSOLE, *arguments], capture_output=True, encoding="utf-8", check=False, env=env)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["plan", "--help"], ["apply", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    command = [sys.executable, "-S", "-c", PATHS + LEAN, *arguments]  # -S: the hooks of site-packages are not ours
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+PATHS = f"import sys; sys.path[:] = {sys.path!r}\n"
+
+
+def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
+    assert run("--version").returncode == 0
+    assert run().returncode == 64
+    assert run("frobnicate").returncode == 64
+    missing = run("validate", str(tmp_path / "none.yaml"))
+    assert missing.returncode == 1
+    assert missing.stderr == f"error: {tmp_path / 'none.yaml'}: No such file or directory\n"
+
+
+def test_a_broken_recipe_exits_with_3_and_shows_the_place(tmp_path: Path) -> None:
+    recipe = tmp_path / "bad.yaml"
+    recipe.write_text("ftc: 1\nname: x\nname: y\n", encoding="utf-8")
+    done = run("validate", str(recipe))
+    assert done.returncode == 3
+    assert "error[FTC003]" in done.stderr
+    assert "bad.yaml:3:1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error_message() -> None:
+    child = subprocess.Popen([*CONSOLE, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    assert child.wait() == 1
+
+
+def test_an_old_code_page_shows_question_marks() -> None:
+    done = run("explain", "FTC002", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert "?   epochs" in done.stdout
+
+
+def test_colour_can_be_forced_through_a_pipe() -> None:
+    assert "\x1b[" not in run("explain", "FTC002").stdout
+    assert "\x1b[" in run("explain", "FTC002", FORCE_COLOR="1").stdout

@@ -1,0 +1,89 @@
+"""The plan on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ftc.views.origins import origins_text
+from ftc.views.page import Page, visible_width
+from ftc.views.plan import plan_text, up_to_date_text
+from tests.support import documents
+
+Golden = Callable[[str, str], None]
+TIME = {
+    "method": "2 earlier runs",
+    "low_seconds": 38.0,
+    "high_seconds": 55.0,
+    "cost_low": {"amount": 0.0042, "currency": "USD"},
+    "cost_high": {"amount": 0.0061, "currency": "USD"},
+}
+
+
+def test_a_new_plan(golden: Golden) -> None:
+    hint = "Not saved; -o FILE saves it for apply."
+    golden("plan_new.txt", plan_text(documents.plan(), lock_state="new", warnings=1, hint=hint))
+
+
+def test_a_plan_that_has_run(golden: Golden) -> None:
+    plan = documents.plan(time=TIME, not_checked=())
+    text = plan_text(
+        plan,
+        lock_state="changed",
+        lock_changes=("model: weights 1a2b… → 3c4d…",),
+        record=documents.record(plan),
+    )
+    golden("plan_done.txt", text)
+
+
+def test_an_interrupted_run_goes_on() -> None:
+    plan = documents.plan()
+    text = plan_text(plan, record=documents.record(plan, status="interrupted", steps_done=113))
+    assert f"~ train      run {documents.RUN_ID} is interrupted; goes on from step 113 of 162" in text
+
+
+def test_a_plan_in_colour(golden: Golden) -> None:
+    golden("plan_color.txt", plan_text(documents.plan(), lock_state="new", warnings=1, page=Page(color=True)))
+
+
+def test_a_plan_that_does_not_fit_says_so_in_words() -> None:
+    memory = documents.plan().memory.model_copy(update={"fits": False, "peak_bytes": 31 * 2**30})
+    text = plan_text(documents.plan(memory=memory))
+    assert "31.0 of 24.0 GiB   does not fit" in text
+    assert "Does not fit." in text
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_no_line_is_too_wide(columns: int) -> None:
+    plan = documents.plan(time=TIME)
+    page = Page(columns=columns)
+    text = plan_text(plan, lock_state="new", warnings=2, hint="Not saved.", page=page) + origins_text(plan, page=page)
+    assert max(map(visible_width, text.splitlines())) <= columns
+
+
+def test_text_from_files_cannot_steer_the_terminal() -> None:
+    model = documents.plan().model.model_copy(update={"name": "evil\x1b[2Jmodel", "license": "a\nb"})
+    text = plan_text(documents.plan(model=model, not_checked=("x\x1b]0;title\x07",)))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "evil\\x1b[2Jmodel" in text
+
+
+def test_supervised_tokens_are_told_where_tokens_are_learnt() -> None:
+    train = documents.plan().data["train"].model_copy(update={"supervised_tokens": 68_040, "dropped_rows": 2})
+    text = plan_text(documents.plan(data={"train": train}))
+    assert "supervised 10.0 % of 680 k tokens" in text
+    assert "2 rows dropped" in text
+
+
+def test_origins(golden: Golden) -> None:
+    golden("origins.txt", origins_text(documents.plan()))
+
+
+def test_up_to_date() -> None:
+    plan = documents.plan()
+    text = up_to_date_text(plan, documents.record(plan), documents.evaluation())
+    words = f"ran on 2026-11-24 as run {documents.RUN_ID} (macro F1 0.941, gate passed)."
+    assert " ".join(text.split()).endswith(words)
+    assert "bbc-news is up to date" in text

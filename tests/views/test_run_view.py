@@ -1,0 +1,109 @@
+"""Results, lists and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ftc.spec.codes import CODES
+from ftc.views.audit import audit_text
+from ftc.views.explain import explain_text
+from ftc.views.headline import headline
+from ftc.views.html import plan_html, run_html
+from ftc.views.page import Page, visible_width
+from ftc.views.run import run_text
+from ftc.views.runs import runs_text
+from tests.support import documents
+
+Golden = Callable[[str, str], None]
+WORSE = {"metrics": {"perplexity": 31.0, "exact_match": 0.1}, "rows": 213, "seconds": 1.0}
+BASE = {"metrics": {"perplexity": 25.5, "exact_match": 0.1}, "rows": 213, "seconds": 1.0}
+
+
+def test_a_finished_run(golden: Golden) -> None:
+    plan = documents.plan()
+    golden("run.txt", run_text(plan, documents.record(plan), documents.evaluation(), "runs/bbc-news/x"))
+
+
+def test_a_worse_result_is_called_worse() -> None:
+    plan = documents.plan()
+    result = documents.evaluation(tuned=WORSE, base=BASE, gates=())
+    lines = run_text(plan, documents.record(plan), result, "runs/x").splitlines()
+    assert any(
+        line.split() == ["perplexity", "(lower", "is", "better)", "25.500", "31.000", "worse", "+5.500"]
+        for line in lines
+    )
+    assert any(line.split() == ["exact", "match", "0.100", "0.100", "0.000"] for line in lines)
+
+
+def test_an_interrupted_run_has_no_result_and_no_end() -> None:
+    plan = documents.plan()
+    segment = {"started_at": "2026-11-24T10:00:00Z", "ended_at": None, "from_step": 0, "to_step": 9, "ended_by": None}
+    changes = {"status": "running", "segments": (segment,), "steps_done": 9, "selected_step": None, "outputs": {}}
+    record = documents.record(plan, **changes, peak_memory_bytes=None)
+    text = run_text(plan, record, None, "runs/bbc-news/x")
+    assert "evaluated" not in text
+    assert "memory" not in text
+    assert f"{documents.RUN_ID} running · 9 of 162 steps" in text
+
+
+def test_a_failed_gate_is_said() -> None:
+    gate = {"metric": "macro_f1", "bound": ">= 0.95", "value": 0.9412, "passed": False}
+    result = documents.evaluation(gates=(gate,))
+    plan = documents.plan()
+    assert headline(result) == "macro F1 0.941, 1 gate failed"
+    assert "gate >= 0.95  failed" in run_text(plan, documents.record(plan), result, "x")
+
+
+def test_runs(golden: Golden) -> None:
+    plan = documents.plan()
+    older = {"started_at": "2026-11-23T09:00:00Z", "ended_at": None, "from_step": 0, "to_step": 9, "ended_by": None}
+    stopped = documents.record(plan, status="interrupted", segments=(older,), steps_done=9)
+    entries = [(plan, stopped, None), (plan, documents.record(plan), documents.evaluation())]
+    golden("runs.txt", runs_text(entries))
+
+
+def test_no_runs() -> None:
+    assert runs_text([]) == "No runs yet. `ftc apply RECIPE` makes one.\n"
+
+
+def test_an_audit_that_found_something(golden: Golden) -> None:
+    golden("audit_tampered.txt", audit_text(documents.audit_report()))
+
+
+def test_an_audit_that_found_nothing(golden: Golden) -> None:
+    golden("audit_consistent.txt", audit_text(documents.audit_report(verdict="CONSISTENT", findings=(), exit_code=0)))
+
+
+def test_every_code_can_be_explained() -> None:
+    for code in CODES.values():
+        text = explain_text(code, page=Page(columns=80))
+        assert text.startswith(f"{code.id}: {code.title}\n")
+        assert not any(char in text for char in "\t\x1b")
+
+
+def test_an_explanation(golden: Golden) -> None:
+    golden("explain.txt", explain_text(CODES["FTC002"]))
+
+
+def test_notebook_tables_escape_what_they_show() -> None:
+    plan = documents.plan(model=documents.plan().model.model_copy(update={"name": "<script>"}))
+    html = plan_html(plan)
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_notebook_table_of_a_run() -> None:
+    plan = documents.plan()
+    html = run_html(plan, documents.record(plan), documents.evaluation())
+    assert "+0.829 (better)" in html
+    assert "&gt;= 0.9 passed" in html
+    assert "<td" not in run_html(plan, documents.record(plan, status="running"), None).replace(
+        '<td style="text-align:left">162 of 162', ""
+    )
+
+
+def test_lines_fit() -> None:
+    page = Page(columns=70)
+    plan = documents.plan()
+    text = run_text(plan, documents.record(plan), documents.evaluation(), "runs/x", page=page)
+    assert max(map(visible_width, (text + audit_text(documents.audit_report(), page=page)).splitlines())) <= 70
