@@ -44,8 +44,8 @@ def build_model(settings: Settings, folder: Path, device: torch.device) -> nn.Mo
             model = _qlora(settings, settings.strategy, adapter, folder)
         case _:
             assert_never(settings.strategy)
-    model.eval()
-    return model.to(device)
+    placed: nn.Module = model.to(device).eval()
+    return placed
 
 
 def trainable_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -53,7 +53,7 @@ def trainable_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def _full(settings: Settings, folder: Path) -> nn.Module:
+def _full(settings: Settings, folder: Path) -> Any:
     # Master weights stay in float32; the arithmetic follows the plan's precision.
     model = _load_base(settings, folder, dtype=torch.float32)
     if settings.train.activation_checkpointing:
@@ -80,8 +80,10 @@ def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings
         bnb_4bit_quant_type=strategy.quantization,
         bnb_4bit_use_double_quant=strategy.double_quantization,
         bnb_4bit_compute_dtype=_frozen_dtype(settings),
+        llm_int8_skip_modules=list(adapter.trained_modules) or None,  # 4-bit weights can't be trained
     )
     base = _load_base(settings, folder, dtype=_frozen_dtype(settings), quantization_config=quantization)
+    _keep_differentiable(base)
     model = peft.prepare_model_for_kbit_training(
         base,
         use_gradient_checkpointing=settings.train.activation_checkpointing,
@@ -100,7 +102,7 @@ def _load_base(settings: Settings, folder: Path, **options: Any) -> Any:
         "use_safetensors": True,
         "pad_token_id": settings.model.pad_id,
     }
-    loader = AutoModelForCausalLM
+    loader: Any = AutoModelForCausalLM
     if settings.model.head == "classification":
         labels = settings.text.labels
         loader = AutoModelForSequenceClassification
@@ -128,7 +130,6 @@ def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSett
         exclude_modules=others or None,
         modules_to_save=list(adapter.trained_modules) or None,
         fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in targets.values()),
-        base_model_name_or_path=settings.model.base,
     )
     seed_everything(settings.seeds.init)  # the adapter is drawn here
     adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
@@ -175,6 +176,17 @@ def _frozen_dtype(settings: Settings) -> torch.dtype:
             return torch.bfloat16
         case _:
             assert_never(settings.train.precision)
+
+
+def _keep_differentiable(model: Any) -> None:
+    """Forbids a form of 4-bit weights that is for inference alone.
+
+    On some processors bitsandbytes repacks weights at the first evaluation, for a kernel that no gradient passes; the
+    training steps after a look at validation would then learn next to nothing, without an error.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _checkpoint_activations(model: Any) -> None:

@@ -78,7 +78,7 @@ def save(
         write_tensors(folder / _OPTIMIZER, optimizer, metadata)
         (folder / _STATE).write_text(_State(plan_sha256=plan_sha256, progress=progress).to_text(), encoding="utf-8")
         files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
-        (folder / _MANIFEST).write_text(_Manifest(files=files).to_text(), encoding="utf-8")
+        (folder / _MANIFEST).write_text(_Manifest(schema="ftc.checkpoint/1", files=files).to_text(), encoding="utf-8")
 
 
 def prune(checkpoints: Path, progress: Progress, keep: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from ftc.runtime.inputs import Inputs
-from ftc.runtime.state import hold, is_over, read_record
+from ftc.runtime.state import find_run, hold, is_over
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.events import EventListener, RunEnded, RunStarted
 from ftc.spec.places import RunFolder
@@ -40,10 +40,10 @@ def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -
     Raises:
         Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
     """
-    before = read_record(run, plan)
+    begun, before = find_run(run, plan)
     if before is not None and is_over(before):
         return before
-    return _Execution(plan, inputs, run, listen).run()
+    return _Execution(begun, inputs, run, listen).run()
 
 
 @dataclass(slots=True)

@@ -104,7 +104,8 @@ def _accumulate_gradients(job: Job, step: int, targets: int) -> float:
         total += loss.detach() * weight
     if world_size > 1:
         total = accelerator.reduce(total, reduction="sum")
-    return float(total.item()) / world_size
+    mean: float = total.item() / world_size
+    return mean
 
 
 def _clip(job: Job) -> float:

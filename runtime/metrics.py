@@ -35,10 +35,8 @@ def class_metric(name: str, expected: Sequence[int], predicted: Sequence[int]) -
 def answer_metric(name: str, expected: Sequence[str], answers: Sequence[str]) -> float:
     """A metric of written answers. BLEU and chrF go from 0 to 100, as their users know them; the others to 1."""
     computed: dict[str, Callable[[], float]] = {
-        "exact_match": lambda: _mean(
-            [want.strip() == got.strip() for want, got in zip(expected, answers, strict=True)]
-        ),
-        "valid_json": lambda: _mean([_same_form(want, got) for want, got in zip(expected, answers, strict=True)]),
+        "exact_match": lambda: _mean([_is_same(*pair) for pair in zip(expected, answers, strict=True)]),
+        "valid_json": lambda: _mean([_is_same_form(*pair) for pair in zip(expected, answers, strict=True)]),
         "rouge_l": lambda: _rouge_l(expected, answers),
         "bleu": lambda: _sacrebleu("BLEU", expected, answers),
         "chrf": lambda: _sacrebleu("CHRF", expected, answers),
@@ -46,7 +44,11 @@ def answer_metric(name: str, expected: Sequence[str], answers: Sequence[str]) ->
     return computed[name]()
 
 
-def _same_form(expected: str, answer: str) -> bool:
+def _is_same(expected: str, answer: str) -> bool:
+    return expected.strip() == answer.strip()
+
+
+def _is_same_form(expected: str, answer: str) -> bool:
     """Whether an answer is JSON of the same type as the expected one, with the same keys."""
     try:
         want, got = json.loads(expected), json.loads(answer)
@@ -63,9 +65,10 @@ def _rouge_l(expected: Sequence[str], answers: Sequence[str]) -> float:
 
 
 def _sacrebleu(name: str, expected: Sequence[str], answers: Sequence[str]) -> float:
-    from sacrebleu import metrics
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
-    metric = metrics.BLEU() if name == "BLEU" else metrics.CHRF()
+    metric = BLEU() if name == "BLEU" else CHRF()
     return float(metric.corpus_score(list(answers), [list(expected)]).score)
 
 

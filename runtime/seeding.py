@@ -40,7 +40,8 @@ def deterministic(device: DeviceSettings) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; matrix products need it
     before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # fills every new tensor, for code that reads it unset
+    # Determinism also fills every new tensor, for code that reads it unset; no code here does, and it costs time.
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - a property of a module
     torch.set_num_threads(device.threads)
     try:
         yield

@@ -16,7 +16,7 @@ from ftc.runtime.inputs import Inputs
 from ftc.runtime.journal import Journal
 from ftc.runtime.memory import peak_memory
 from ftc.runtime.signals import StopRequest
-from ftc.runtime.state import RunState, read_record
+from ftc.runtime.state import RunState, find_run
 from ftc.runtime.supervised import Scorer, make_scorer
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.events import EventListener, Noticed
@@ -95,7 +95,7 @@ def open_session(
     plan: Plan, inputs: Inputs, folder: RunFolder, listen: EventListener, accelerator: Accelerator, stop: StopRequest
 ) -> Iterator[Session]:
     """Begins a segment of a run whose folder is held."""
-    before = read_record(folder, plan)
+    plan, before = find_run(folder, plan)
     accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
     is_first = bool(accelerator.is_main_process)
     found = sighting(accelerator, inputs.environment)

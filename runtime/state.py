@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import filelock
 
 from ftc.runtime.durable import sweep, write_file
+from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.facts import FileFacts
@@ -21,7 +22,9 @@ from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord, Segment, Sighting
 
-__all__ = ["RunState", "hold", "is_over", "read_record", "utc_now"]
+__all__ = ["RunState", "find_run", "hold", "is_over", "utc_now"]
+
+_D = TypeVar("_D", bound=Document)
 
 _OWN_FILES = frozenset({".lock", ".holder.json"})
 _NO_OUTPUTS = frozenset({"record.json", *_OWN_FILES})
@@ -32,25 +35,36 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def read_record(folder: RunFolder, plan: Plan) -> RunRecord | None:
-    """The record of a plan's run, or None where the run is new.
+def find_run(folder: RunFolder, plan: Plan) -> tuple[Plan, RunRecord | None]:
+    """The plan that a folder's run executes, and its record, or None where the run is new.
+
+    A run that was begun goes on with its own plan, since a later plan of the same job may differ in estimates.
 
     Raises:
         Refusal: The folder holds something else.
     """
     names = {path.name for path in folder.path.iterdir()} if folder.path.is_dir() else set()
     names = {name for name in names - _OWN_FILES if not name.startswith(".tmp-")}
-    if not names or names == {"plan.json"}:
-        return None
+    if not names:
+        return plan, None
+    if not folder.plan.exists():
+        raise Refusal([_foreign(folder, f"it holds {', '.join(sorted(names)[:3])} and no plan.json")])
+    begun = _read(folder, folder.plan, Plan)
+    if begun.job_sha256() != plan.job_sha256():
+        raise Refusal([_foreign(folder, f"it is the run of job {begun.run_id}, not {plan.run_id}")])
     if not folder.record.exists():
-        raise Refusal([_foreign(folder, f"it holds {', '.join(sorted(names)[:3])} and no record")])
+        return begun, None
+    record = _read(folder, folder.record, RunRecord)
+    if record.plan_sha256 != begun.sha256:
+        raise Refusal([_foreign(folder, "its record and its plan.json don't belong together")])
+    return begun, record
+
+
+def _read(folder: RunFolder, file: Path, kind: type[_D]) -> _D:
     try:
-        record = RunRecord.model_validate_json(folder.record.read_bytes())
+        return kind.model_validate_json(file.read_bytes())
     except ValueError as error:
-        raise Refusal([_foreign(folder, "its record.json can't be read")]) from error
-    if record.plan_sha256 != plan.sha256:
-        raise Refusal([_foreign(folder, f"it is the run of plan {record.plan_sha256[:12]}, not {plan.sha256[:12]}")])
-    return record
+        raise Refusal([_foreign(folder, f"its {file.name} can't be read")]) from error
 
 
 def is_over(record: RunRecord) -> bool:

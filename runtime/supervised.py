@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.collate import Batch, classification_batch, lm_batch
-from ftc.spec.streams import TokenStream
 from ftc.spec.settings import ModelSettings, TrainSettings
+from ftc.spec.streams import TokenStream
 
 __all__ = ["ClassifierScorer", "LanguageScorer", "Scorer", "losses", "make_scorer"]
 

@@ -57,10 +57,9 @@ def _streams(plan: Plan, folder: Path) -> Iterator[Diagnostic]:
 
 
 def _packages(plan: Plan, found: EnvironmentFacts) -> Iterator[Diagnostic]:
-    locked = plan.lock.platforms.get(found.platform)
-    if locked is None:
-        known = ", ".join(sorted(plan.lock.platforms)) or "none"
-        yield _package("platform", found.platform, f"locked are: {known}")
+    locked = plan.lock.platforms[plan.platform]
+    if plan.platform != found.platform:
+        yield _package("platform", found.platform, f"the plan is for {plan.platform}")
         return
     if locked.python != found.python:
         yield _package("python", found.python, f"the lock says {locked.python}")

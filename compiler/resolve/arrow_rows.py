@@ -103,9 +103,7 @@ def _is_plain(kind: Any) -> bool:
     from pyarrow import types
 
     is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-    return is_text or any(
-        test(kind) for test in (types.is_null, types.is_boolean, types.is_integer, types.is_floating)
-    )
+    return is_text or any(test(kind) for test in (types.is_null, types.is_boolean, types.is_integer, types.is_floating))
 
 
 def _is_written_as_text(kind: Any) -> bool:

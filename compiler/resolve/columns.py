@@ -116,7 +116,9 @@ def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic
 
 def _is_sharegpt(part: str, table: Table) -> bool:
     turns = table.rows[0].get(_CONVERSATIONS) if part == "messages" else None
-    return isinstance(turns, list) and bool(turns) and isinstance(turns[0], dict) and {"from", "value"} <= turns[0].keys()
+    return (
+        isinstance(turns, list) and bool(turns) and isinstance(turns[0], dict) and {"from", "value"} <= turns[0].keys()
+    )
 
 
 def _sharegpt(table: Table, span_of: SpanOf) -> Diagnostic:

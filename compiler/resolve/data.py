@@ -9,19 +9,28 @@ from typing import cast
 
 from ftc.compiler.resolve.columns import Columns, SpanOf, missing_columns, task_columns
 from ftc.compiler.resolve.data_files import DataFile, DataFiles
-from ftc.compiler.resolve.rows import check_values, example_digests, label_text, rows_digest, sorted_labels
+from ftc.compiler.resolve.rows import (
+    canonical_text,
+    check_values,
+    example_digests,
+    label_text,
+    rows_digest,
+    sorted_labels,
+)
 from ftc.compiler.resolve.splits import MEASURED, Part, divide, first_rows, num_copies
 from ftc.compiler.resolve.table import Row, Table, shown
 from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.data import Data
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.lock import SourceLock
+from ftc.spec.nearest import nearest
 from ftc.spec.plan import Check
 from ftc.spec.task import Classification, Task
 
 __all__ = ["ResolvedData", "resolve_data"]
 
 _MOST_EXAMPLES = 3
+_PAIRS: tuple[tuple[Part, Part], ...] = (("test", "train"), ("validation", "train"), ("test", "validation"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +66,20 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     for table in tables.values():
         found += [*missing_columns(columns, data, table, span_of), *check_values(columns, table)]
     _refuse(found)
+    sources = {use: _lock_entry(file, tables[use]) for use, file in files.items()}
     labelled = columns.by_part.get("label") if isinstance(task, Classification) else None
     if labelled:
         _write_labels_as_text(tables.values(), labelled)
     parts, keys, notes = _divide(data, tables, columns, labelled, span_of)
     labels = _labels(task, parts, labelled)
-    found = [*_unlearnt_labels(parts, labels, labelled, task), *_leaks(parts, keys, span_of)]
+    found = [*_unlearnt_labels(parts, labels, labelled, task), *_leaks(tables, parts, keys, span_of)]
     _refuse(found)
     return ResolvedData(
         parts=parts,
         columns=columns,
         labels=labels,
-        sources={use: _lock_entry(file, tables[use]) for use, file in files.items()},
-        diagnostics=tuple(notes),
+        sources=sources,
+        diagnostics=tuple(notes + found),
         checks=tuple(_checks(parts, keys, labelled)),
     )
 
@@ -103,7 +113,7 @@ def _divide(
     """Rows and their content digests by part, and warnings."""
     rows = tables["rows"].rows
     keys = example_digests(rows, columns.used)
-    divided, found = divide(keys, data.split, _strata(data, rows, labelled, span_of))
+    divided, found = divide(keys, data.split, _strata(data, tables["rows"], labelled, span_of))
     _refuse([_placed(finding, span_of) for finding in found])
     if data.max_rows is not None:
         divided["train"] = first_rows(divided["train"], keys, data.split.seed, data.max_rows)
@@ -116,19 +126,20 @@ def _divide(
     return parts, digests, [_copies(tables["rows"], count)] if (count := num_copies(keys)) else []
 
 
-def _strata(data: Data, rows: Sequence[Row], labelled: str | None, span_of: SpanOf) -> list[str] | None:
-    """The value that keeps its proportions: the column asked for, else the label."""
+def _strata(data: Data, table: Table, labelled: str | None, span_of: SpanOf) -> list[str] | None:
+    """The value that keeps its proportions: the column asked for, which may be named by its part, else the label."""
     column = data.split.stratify or labelled
     if column is None:
         return None
-    if column not in rows[0]:
+    if column not in table.columns:
         column = data.fields.get(column, column)
-    if column not in rows[0]:
+    if column not in table.columns:
         summary = f"there is no column `{column}` to stratify by"
-        note = f"columns: {', '.join(f'`{name}`' for name in rows[0])}"
+        help_ = f"did you mean `{guess}`?" if (guess := nearest(column, table.columns)) else "name a column"
+        note = f"columns: {', '.join(f'`{name}`' for name in table.columns[:20])}"
         at = span_of("data.split.stratify")
-        raise Refusal([diagnostic("FTC362", summary, at, help="name a column", notes=note, path="data.split.stratify")])
-    return [str(row.get(column)) for row in rows]
+        raise Refusal([diagnostic("FTC362", summary, at, help=help_, notes=note, path="data.split.stratify")])
+    return [canonical_text(row.get(column)) for row in table.rows]
 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:
@@ -159,18 +170,27 @@ def _unlearnt_labels(
     """Labels that the head can't give, and classes with nothing to learn from."""
     if not labelled:
         return
+    known = frozenset(labels)
     for part, rows in parts.items():
-        unknown = Counter(row[labelled] for row in rows if row[labelled] not in labels)
+        unknown = Counter(row[labelled] for row in rows if row[labelled] not in known)
         if unknown:
             words = ", ".join(f"`{name[:64]}` ({count})" for name, count in unknown.most_common(5))
             where = "`task.labels`" if isinstance(task, Classification) and task.labels else "the training rows"
             yield diagnostic(
                 "FTC372",
                 f"{part} has labels that {where} lack",
-                notes=f"{words}",
+                notes=words,
                 help="add training rows for them, or take these rows out",
                 path="data.split",
             )
+    if absent := known - {row[labelled] for row in parts["train"]}:
+        names = ", ".join(f"`{name[:64]}`" for name in sorted(absent)[:5])
+        yield diagnostic(
+            "FTC375",
+            f"{len(absent):,} of {len(labels):,} classes have no training row: {names}",
+            help="add training rows for them, or take them out of `task.labels`",
+            path="task.labels",
+        )
     if len(labels) < 2:
         yield diagnostic(
             "FTC374",
@@ -181,23 +201,37 @@ def _unlearnt_labels(
 
 
 def _leaks(
-    parts: Mapping[Part, Sequence[Row]], keys: Mapping[Part, Sequence[bytes]], span_of: SpanOf
+    tables: Mapping[str, Table],
+    parts: Mapping[Part, Sequence[Row]],
+    keys: Mapping[Part, Sequence[bytes]],
+    span_of: SpanOf,
 ) -> Iterator[Diagnostic]:
-    """Rows that are trained on and measured: only files of their own can bring them, a division never does."""
-    trained = set(keys["train"])
-    for part in MEASURED:
-        both = [number for number, key in enumerate(keys.get(part, ())) if key in trained]
+    """Rows that stand in two parts: only files of their own can bring them, a division never does."""
+    for part, other in _PAIRS:
+        others = set(keys.get(other, ()))
+        both = [number for number, key in enumerate(keys.get(part, ())) if key in others]
         if both:
-            examples = [f"{part} row {number}: {shown(parts[part][number])}" for number in both[:_MOST_EXAMPLES]]
-            path = f"data.split.{part}"
-            yield diagnostic(
-                "FTC370",
-                f"{len(both):,} of {len(parts[part]):,} {part} rows are trained on as well",
-                span_of(path),
-                notes=examples,
-                help=f"take them out of the training file or out of the {part} file",
-                path=path,
-            )
+            yield _leak(part, other, both, parts[part], tables, span_of)
+
+
+def _leak(
+    part: Part, other: Part, both: Sequence[int], rows: Sequence[Row], tables: Mapping[str, Table], span_of: SpanOf
+) -> Diagnostic:
+    """An error where rows are trained on and measured; a warning between validation and test."""
+    table = tables.get(part)
+    places = [f"{table.file}, {table.place(number)}" if table else part for number in both[:_MOST_EXAMPLES]]
+    shared = zip(places, both, strict=False)
+    verb = "are trained on as well" if other == "train" else f"stand in {other} as well"
+    path = f"data.split.{part}"
+    return diagnostic(
+        "FTC370",
+        f"{len(both):,} of {len(rows):,} {part} rows {verb}",
+        span_of(path),
+        notes=[f"{place}: {shown(rows[number])}" for place, number in shared],
+        help=f"take them out of {other} or out of {part}",
+        path=path,
+        severity=None if other == "train" else Severity.WARNING,
+    )
 
 
 def _lock_entry(file: DataFile, table: Table) -> SourceLock:

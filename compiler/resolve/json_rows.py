@@ -17,6 +17,7 @@ __all__ = ["read_json_array", "read_json_lines"]
 
 _BOM = b"\xef\xbb\xbf"
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89abAB-F]")
+_MOST_LEVELS = 100  # real rows have fewer than ten; writers and hashers recurse once a level
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -49,7 +50,9 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
             if len(raw) > LARGEST_ROW or faults.full:
                 _stop(raw, number, faults)
                 break
-            row = None if raw.isspace() else _row(raw.removeprefix(_BOM) if number == 1 else raw, number, offset, faults)
+            row = (
+                None if raw.isspace() else _row(raw.removeprefix(_BOM) if number == 1 else raw, number, offset, faults)
+            )
             if row is not None:
                 rows.append(row)
                 lines.append(number)
@@ -67,7 +70,7 @@ def _row(raw: bytes, number: int, offset: int, faults: Faults) -> Row | None:
     try:
         text = raw.decode()
         value = _DECODER.decode(text)
-        _refuse_lone_surrogates(text, value)
+        _refuse_odd_values(text, value)
     except UnicodeDecodeError as error:
         _not_utf8(faults, number, offset + error.start, raw[error.start], raw[: error.start].decode())
         return None
@@ -80,13 +83,27 @@ def _row(raw: bytes, number: int, offset: int, faults: Faults) -> Row | None:
     return value
 
 
-def _refuse_lone_surrogates(text: str, value: Any) -> None:
+def _refuse_odd_values(text: str, value: Any) -> None:
+    """Refuses what the parser takes, but what no later step can write: half characters, and endless nesting.
+
+    Raises:
+        ValueError: The value holds one of these.
+    """
+    if text.count("[") + text.count("{") > _MOST_LEVELS and _is_deeper(value, _MOST_LEVELS):
+        raise ValueError(f"nested more than {_MOST_LEVELS} levels deep")
     if _SURROGATE_ESCAPE.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             half = f"\\u{ord(error.object[error.start]):04x}"
             raise ValueError(f"`{half}` is half of a surrogate pair, which is no character") from None
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
 
 
 def _not_utf8(faults: Faults, line: int, offset: int, byte: int, before: str) -> None:
@@ -111,7 +128,7 @@ def _broken(faults: Faults, error: Exception, line: int, text: str) -> None:
 
 
 def _no_object(faults: Faults, value: Any, line: int) -> None:
-    help_ = "write each row as an object, such as `{\"text\": \"…\", \"label\": \"…\"}`"
+    help_ = 'write each row as an object, such as `{"text": "…", "label": "…"}`'
     faults.add("FTC356", "a row that is no object", line, help=help_, notes=[f"found: {shown(value)}"])
 
 
@@ -156,7 +173,7 @@ def _items(text: str, faults: Faults) -> tuple[list[Row], list[int]]:
         counted = position
         try:
             value, end = _DECODER.raw_decode(text, position)
-            _refuse_lone_surrogates(text[position:end], value)
+            _refuse_odd_values(text[position:end], value)
             position = _after_item(text, end)
         except (ValueError, RecursionError) as error:  # what follows a fault can't be told apart any more
             _broken_array(faults, error, line, text)
@@ -198,7 +215,9 @@ def _no_array(text: str, faults: Faults) -> None:
     else:
         help_ = "write an array of objects, or one object a line in a file with the suffix `.jsonl`"
     notes = [f"it begins with {shown(text[:60])}"]
-    faults.add("FTC356", "a `.json` file of data holds an array of objects, and this one doesn't", 1, help=help_, notes=notes)
+    faults.add(
+        "FTC356", "a `.json` file of data holds an array of objects, and this one doesn't", 1, help=help_, notes=notes
+    )
 
 
 def _broken_array(faults: Faults, error: Exception, line: int, text: str) -> None:

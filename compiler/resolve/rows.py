@@ -12,7 +12,7 @@ from ftc.compiler.resolve.conversations import conversation_fault
 from ftc.compiler.resolve.table import Row, Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 
-__all__ = ["check_values", "example_digests", "label_text", "rows_digest", "sorted_labels"]
+__all__ = ["canonical_text", "check_values", "example_digests", "label_text", "rows_digest", "sorted_labels"]
 
 _Fault = tuple[str, str]
 """Code, and words that complete "column `x` …"."""
@@ -20,7 +20,7 @@ _Fault = tuple[str, str]
 _HELP = {
     "FTC363": "mend or delete the rows",
     "FTC364": "delete the rows, or fill them in",
-    "FTC365": "write a turn as `{\"role\": \"user\", \"content\": \"…\"}`; after an optional system turn, user and "
+    "FTC365": 'write a turn as `{"role": "user", "content": "…"}`; after an optional system turn, user and '
     "assistant take turns",
     "FTC366": "delete the last turn or the whole row",
     "FTC367": "write `from: human` as `role: user`, `from: gpt` as `role: assistant`, and `value` as `content`",
@@ -108,18 +108,21 @@ def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(unique))
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+canonical_text: Callable[[Any], str] = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":")
+).encode
+"""A row or value as compact JSON with sorted keys: equal values give equal text."""
 
 
 def rows_digest(rows: Iterable[Row]) -> str:
     """sha256, in hexadecimal, over the rows in their order: each as compact JSON with sorted keys, length first."""
     digest = hashlib.sha256()
     for row in rows:
-        text = _encode(row).encode()
+        text = canonical_text(row).encode()
         digest.update(len(text).to_bytes(8, "big") + text)
     return digest.hexdigest()
 
 
 def example_digests(rows: Iterable[Row], columns: Sequence[str]) -> list[bytes]:
     """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
-    return [hashlib.sha256(_encode([row.get(column) for column in columns]).encode()).digest() for row in rows]
+    return [hashlib.sha256(canonical_text([row.get(column) for column in columns]).encode()).digest() for row in rows]

@@ -107,7 +107,9 @@ def _seats(sizes: Mapping[str, int], capacity: Mapping[str, int], share: Fractio
     """Rows that each stratum gives to a part, by largest remainders, within what it has to give."""
     seats = {stratum: min(math.floor(size * share), capacity[stratum]) for stratum, size in sizes.items()}
     left = _size(sum(sizes.values()), share) - sum(seats.values())
-    by_remainder = sorted(sizes, key=lambda stratum: (math.floor(sizes[stratum] * share) - sizes[stratum] * share, stratum))
+    by_remainder = sorted(
+        sizes, key=lambda stratum: (math.floor(sizes[stratum] * share) - sizes[stratum] * share, stratum)
+    )
     while left > 0 and (open_strata := [s for s in by_remainder if seats[s] < capacity[s]]):
         for stratum in open_strata[:left]:
             seats[stratum] += 1

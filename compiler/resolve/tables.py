@@ -51,7 +51,10 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
     (257, b"ustar", "a tar archive", _UNPACK),
-    *((0, bytes((0x80, version)), "a Python pickle, which runs code when it is read", _WRITE_AGAIN) for version in range(2, 6)),
+    *(
+        (0, bytes((0x80, version)), "a Python pickle, which runs code when it is read", _WRITE_AGAIN)
+        for version in range(2, 6)
+    ),
     (0, b"\x93NUMPY", "a NumPy file", _WRITE_AGAIN),
     (0, b"\x89HDF", "an HDF5 file", _WRITE_AGAIN),
     (0, b"SQLite format 3\x00", "an SQLite database", _WRITE_AGAIN),

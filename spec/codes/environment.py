@@ -25,7 +25,7 @@ CODES: tuple[Code, ...] = (
         title="a model file isn't the plan's",
         cause="Every file that loading reads is hashed before the first step. A file that is missing or has other "
         "bytes than the plan's lock would give another model under the same name.",
-        wrong="ftc plan -o job.plan.json && cp other.safetensors models/base/model.safetensors && ftc apply job.plan.json",
+        wrong="ftc plan -o job.plan.json && cp other.safetensors models/base/ && ftc apply job.plan.json",
         right="ftc plan -o job.plan.json && ftc apply job.plan.json",
         exit_code=6,
     ),
@@ -110,7 +110,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC630",
         title="saved weights aren't those of the record",
-        cause="The measurement loads what the run saved. Other bytes than the record's would be measured under its name.",
+        cause="The measurement loads what the run saved. Other bytes than the record's would be measured under its "
+        "name.",
         wrong="cp other.safetensors runs/demo/7f3a2b/adapter/adapter_model.safetensors",
         right="ftc apply job.plan.json   # writes the weights anew from the checkpoint",
         exit_code=6,
@@ -121,14 +122,6 @@ CODES: tuple[Code, ...] = (
         cause="A run that fills the disk would stop in the middle of a checkpoint.",
         wrong="train: {keep_checkpoints: 50}",
         right="train: {keep_checkpoints: 2}",
-        exit_code=1,
-    ),
-    Code(
-        id="FTC632",
-        title="a package that the run needs is missing",
-        cause="Training needs the `train` extra, and 4-bit weights the `quant` extra.",
-        wrong="pip install ftc && ftc apply recipe.yaml",
-        right="pip install 'ftc[train]' && ftc apply recipe.yaml",
         exit_code=1,
     ),
     Code(

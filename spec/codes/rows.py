@@ -77,8 +77,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC365",
         title="conversation is out of shape",
-        cause="Chat templates expect an optional system turn, then user and assistant in turn; they refuse other orders "
-        "or leave turns out in silence.",
+        cause="Chat templates expect an optional system turn, then user and assistant in turn; they refuse other "
+        "orders or leave turns out in silence.",
     ),
     Code(
         id="FTC366",
@@ -120,5 +120,13 @@ CODES: tuple[Code, ...] = (
         id="FTC374",
         title="only one class",
         cause="With a single label there is nothing to tell apart; often the wrong column plays the label.",
+    ),
+    Code(
+        id="FTC375",
+        title="class without training rows",
+        cause="A class of `task.labels` has an output of the head, but no training row shows what it means.",
+        wrong='task: {kind: classification, labels: [ham, spam, scam]}  # no row says "scam"',
+        right="task: {kind: classification, labels: [ham, spam]}",
+        severity=Severity.WARNING,
     ),
 )

@@ -304,7 +304,7 @@ def audit(run: Run | Path | str, *, folder: Path | str = ".") -> AuditReport:
     from ftc.spec.places import RunFolder
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    inputs = audit_inputs(found.plan, found.folder)
+    inputs = audit_inputs(found.plan, found.folder.resolve().parents[2])
     return audit_static(RunFolder(found.folder), found.plan, found.record, inputs)
 
 

@@ -134,7 +134,12 @@ def test_apply_as_json_is_one_value_a_line(world: World, capsys: Capture) -> Non
 
 def test_show_a_run_and_a_plan(world: World, capsys: Capture) -> None:
     assert main(["show", "7f3a"]) == 0
-    assert f"runs/bbc-news/{documents.RUN_ID}/report.html" in capsys.readouterr().out
+    assert f"adapter 1.20 MiB · runs/bbc-news/{documents.RUN_ID}" in capsys.readouterr().out
+    report = world.run("finished").folder / "report.html"
+    report.parent.mkdir(parents=True)
+    report.touch()
+    assert main(["show", "7f3a"]) == 0
+    assert f"report runs/bbc-news/{documents.RUN_ID}/report.html" in capsys.readouterr().out
     assert main(["show", "bbc.plan.json"]) == 0
     assert "`ftc apply bbc.plan.json` runs it." in " ".join(capsys.readouterr().out.split())
     assert main(["show", "bbc.plan.json", "--json"]) == 0

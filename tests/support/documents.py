@@ -261,7 +261,6 @@ def record(of: Plan, **changes: Any) -> RunRecord:
         "outputs": {
             "adapter/adapter_config.json": {"size": 900, "sha256": "3c" * 32},
             "adapter/adapter_model.safetensors": {"size": 1_258_000, "sha256": "4d" * 32},
-            "report.html": {"size": 80_000, "sha256": "5e" * 32},
         },
         "train_seconds": 29.5,
         "supervised_tokens": 5103,

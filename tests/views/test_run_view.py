@@ -21,7 +21,9 @@ BASE = {"metrics": {"perplexity": 25.5, "exact_match": 0.1}, "rows": 213, "secon
 
 def test_a_finished_run(golden: Golden) -> None:
     plan = documents.plan()
-    golden("run.txt", run_text(plan, documents.record(plan), documents.evaluation(), "runs/bbc-news/x"))
+    golden(
+        "run.txt", run_text(plan, documents.record(plan), documents.evaluation(), "runs/bbc-news/x", has_report=True)
+    )
 
 
 def test_a_worse_result_is_called_worse() -> None:

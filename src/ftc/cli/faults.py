@@ -66,7 +66,7 @@ def _missing(name: str) -> Refusal:
 
     summary = f"`{name}` is not installed"
     help = "`pip install 'ftc[train]'` brings all that training needs"
-    return Refusal([diagnostic("FTC632", summary, help=help)])
+    return Refusal([diagnostic("FTC650", summary, help=help)])
 
 
 def _refused(error: Refusal, args: Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,20 @@ __all__ = ["following"]
 
 @contextmanager
 def following(args: Namespace) -> Iterator[EventListener]:
-    """A listener for as long as the run goes on. JSON goes to standard output, all else to standard error."""
+    """A listener for as long as the run goes on. JSON goes to standard output, all else to standard error.
+
+    Meanwhile the libraries' warnings, which speak to their callers and not to users, are kept still, unless `-W` or
+    `PYTHONWARNINGS` asks for them.
+    """
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        with _listener(args) as listener:
+            yield listener
+
+
+@contextmanager
+def _listener(args: Namespace) -> Iterator[EventListener]:
     from ftc.views.progress import JsonProgress, PlainProgress
 
     look = page(sys.stderr, args)

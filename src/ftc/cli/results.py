@@ -38,10 +38,18 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
 
 def show_run(found: Run, args: Namespace) -> None:
     """Writes a run's result to standard output."""
+    from ftc.spec.places import RunFolder
     from ftc.views.run import run_text
 
-    folder = _as_typed(found.folder)
-    write(run_text(found.plan, found.record, found.evaluation, folder, page=page(sys.stdout, args)))
+    text = run_text(
+        found.plan,
+        found.record,
+        found.evaluation,
+        _as_typed(found.folder),
+        has_report=RunFolder(found.folder).report.exists(),
+        page=page(sys.stdout, args),
+    )
+    write(text)
 
 
 def run_json(found: Run) -> dict[str, object]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from ftc.spec.plan import Plan
@@ -27,6 +29,7 @@ _LABEL = "Chosen for you:"
 _MORE = "--origins tells all"
 _LONGEST_REASON = 46
 _SHOWN = 3
+_KIND_CELLS = 7
 
 
 def chosen_lines(plan: Plan, page: Page = PLAIN) -> list[str]:
@@ -45,17 +48,25 @@ def chosen_lines(plan: Plan, page: Page = PLAIN) -> list[str]:
 
 
 def origins_text(plan: Plan, *, page: Page = PLAIN) -> str:
-    """Every value of the settings with its origin, one a line, in the order of their paths."""
+    """Every value of the settings with its origin, in the order of their paths; nothing is left out."""
     values = plan.settings.model_dump(mode="python")
     rows = [(path, _value_words(_value(values, path)), plan.origins[path]) for path in sorted(plan.origins)]
     first = min(page.columns * 2 // 5, max((len(path) for path, _, _ in rows), default=0))
     second = min(page.columns // 4, max((visible_width(value) for _, value, _ in rows), default=0))
-    lines = []
-    for path, value, origin in rows:
-        head = f"{pad(shorten(path, first), first)}  {pad(shorten(value, second), second)}  {origin.kind:<7}  "
-        reason = shorten(origin.reason, max(1, page.columns - visible_width(head)))
-        lines.append(head + (reason if origin.kind == "written" else page.faint(reason)))
+    widths = (first, second, _KIND_CELLS, max(8, page.columns - first - second - _KIND_CELLS - 6))
+    lines = [
+        line
+        for path, value, origin in rows
+        for line in _cells((path, value, origin.kind, " ".join(escaped(origin.reason).split())), widths)
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _cells(texts: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """The lines of one row, in which each text is wrapped within its column."""
+    columns = [textwrap.wrap(text, width) or [""] for text, width in zip(texts, widths, strict=True)]
+    for parts in zip_longest(*columns, fillvalue=""):
+        yield "  ".join(pad(part, width) for part, width in zip(parts, widths, strict=True)).rstrip()
 
 
 def _value(values: Any, path: str) -> Any:
@@ -73,7 +84,9 @@ def _value_words(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return numbers.rate(value) if 0 < abs(value) < 0.001 else f"{value:g}"
+            return numbers.rate(value) if 0 < abs(value) < 0.01 else f"{value:g}"
+        case {"comparison": comparison, "bound": bound}:
+            return f"{comparison} {bound:g}"
         case dict():
             return " ".join(_pairs(value)) or "none"
         case list() | tuple():

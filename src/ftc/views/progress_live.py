@@ -36,8 +36,6 @@ class LiveProgress:
             console=console,
             refresh_per_second=_REFRESH_PER_SECOND,
             transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
             get_renderable=self._picture,
         )
 

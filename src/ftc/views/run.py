@@ -59,6 +59,7 @@ def run_text(
     evaluation: Evaluation | None,
     folder: str,
     *,
+    has_report: bool = False,
     page: Page = PLAIN,
 ) -> str:
     """The run for people.
@@ -68,11 +69,12 @@ def run_text(
         record: What it recorded.
         evaluation: The measurement on the test split, if it came to that.
         folder: The run's folder as the user would type it.
+        has_report: Whether the folder holds a report.
         page: Width and colours.
     """
     blocks = (
         _evaluation(evaluation, page) if evaluation else [],
-        [*_state(record, plan, page), *_files(record, folder, page), *_against_plan(plan, record, page)],
+        [*_state(record, plan, page), *_files(record, folder, has_report, page), *_against_plan(plan, record, page)],
     )
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
@@ -143,16 +145,15 @@ def _state(record: RunRecord, plan: Plan, page: Page) -> list[str]:
     return page.flow("run", parts)
 
 
-def _files(record: RunRecord, folder: str, page: Page) -> list[str]:
+def _files(record: RunRecord, folder: str, has_report: bool, page: Page) -> list[str]:
     """The result's size, and where to look."""
     parts = []
     for kind in ("adapter", "model"):
         size = sum(facts.size for path, facts in record.outputs.items() if path.startswith(f"{kind}/"))
         if size:
             parts.append(f"{kind} {numbers.byte_size(size)}")
-    if "report.html" in record.outputs:
-        parts.append(f"report {folder}/report.html")
-    return page.flow("files", [*map(escaped, parts)] or [escaped(folder)])
+    parts.append(f"report {escaped(folder)}/report.html" if has_report else escaped(folder))
+    return page.flow("files", parts)
 
 
 def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:

@@ -1,0 +1,98 @@
+"""The report of a run: one page that opens from disk, with nothing to fetch and no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+from ftc.spec.events import Event
+from ftc.spec.plan import Plan
+from ftc.spec.record import Evaluation, RunRecord
+from ftc.views import numbers
+from ftc.views.plan import strategy_words
+from ftc.views.report_elements import facts, text
+from ftc.views.report_history import history
+from ftc.views.report_origins import checks_section, data_section, provenance_section, settings_section
+from ftc.views.report_result import lead, predictions_section, result_section
+from ftc.views.report_training import resources_section, training_section
+
+__all__ = ["report_html"]
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""What the browser may load for this page: nothing but its own styles."""
+_PARTS = {
+    "result": "Result",
+    "predictions": "Predictions",
+    "training": "Training",
+    "resources": "Memory and time",
+    "data": "Data",
+    "checks": "Checks",
+    "settings": "Settings",
+    "provenance": "Provenance",
+}
+
+
+def report_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None, events: Sequence[Event]) -> str:
+    """The page.
+
+    Args:
+        plan: The plan that the run executed.
+        record: What the run recorded.
+        evaluation: The measurement on the test split, if it came to that.
+        events: What the run said, in order, over all its stretches.
+    """
+    run = history(events)
+    parts = {
+        "result": result_section(evaluation),
+        "predictions": predictions_section(plan, evaluation),
+        "training": training_section(plan, record, run),
+        "resources": resources_section(plan, record, run),
+        "data": data_section(plan),
+        "checks": checks_section(plan),
+        "settings": settings_section(plan),
+        "provenance": provenance_section(plan, record),
+    }
+    present = {key: part for key, part in parts.items() if part}
+    style = resources.files("ftc.views").joinpath("report.css").read_text(encoding="utf-8")
+    body = "\n".join(present.values())
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{text(record.name)}: run {text(record.id)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        '<a class="skip" href="#content">Skip to the content</a>\n'
+        f"{_header(plan, record, evaluation)}\n{_contents(present)}\n"
+        f'<main id="content">\n{body}\n</main>\n'
+        f"{_footer(record)}\n</body>\n</html>\n"
+    )
+
+
+def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
+    """The answer, then which run this is."""
+    status = "finished, gate failed" if record.status == "gate_failed" else record.status
+    rows = ", ".join(f"{numbers.count(split.rows)} {name}" for name, split in plan.data.items())
+    share = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
+    about = facts(
+        (
+            ("task", text(plan.recipe.task.kind)),
+            ("model", text(f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters")),
+            ("strategy", text(f"{strategy_words(plan.settings)}, {share} trainable")),
+            ("rows", text(rows)),
+        )
+    )
+    return (
+        f'<header><p class="kind">Run <code>{text(record.id)}</code> '
+        f'<span class="status {text(record.status)}">{text(status)}</span></p>'
+        f'<h1>{text(record.name)}</h1><p class="lead">{text(lead(plan, record, evaluation))}</p>{about}</header>'
+    )
+
+
+def _contents(present: dict[str, str]) -> str:
+    links = "".join(f'<li><a href="#{key}">{_PARTS[key]}</a></li>' for key in present)
+    return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
+
+
+def _footer(record: RunRecord) -> str:
+    audit = f"ftc audit {record.id}"
+    return f"<footer><p>Made by ftc {text(record.ftc_version)}. <code>{text(audit)}</code> checks it again.</p></footer>"

@@ -1,0 +1,73 @@
+"""Building blocks of the report's HTML. Everything that is shown goes through `text`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+
+__all__ = ["details", "facts", "section", "table", "text"]
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""What HTML forbids or UTF-8 can't hold."""
+
+
+def text(value: object) -> str:
+    """Text that stands for itself in HTML, between tags and in attributes."""
+    return escape(_UNPRINTABLE.sub("\ufffd", str(value)))
+
+
+def section(key: str, title: str, *parts: str) -> str:
+    """A part of the page under a heading; empty where all its parts are."""
+    body = "".join(parts)
+    if not body:
+        return ""
+    return f'<section id="{key}" aria-labelledby="{key}-heading"><h2 id="{key}-heading">{text(title)}</h2>{body}</section>'
+
+
+def details(summary: str, body: str) -> str:
+    """Something folded that a click or a key opens; empty where there is nothing in it."""
+    return f"<details><summary>{text(summary)}</summary>{body}</details>" if body else ""
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Terms and what they stand for. The second of each pair is HTML."""
+    items = "".join(f"<div><dt>{text(term)}</dt><dd>{value}</dd></div>" for term, value in rows)
+    return f'<dl class="facts">{items}</dl>' if items else ""
+
+
+def table(
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Iterable[int] = (),
+    kind: str = "",
+) -> str:
+    """A table that scrolls where the screen is narrow. Cells are HTML; columns in `right` hold numbers.
+
+    Args:
+        caption: What it shows.
+        header: Titles of the columns, as text.
+        rows: Cells; the first of each row is its heading.
+        right: Columns that are aligned to the right.
+        kind: Class for the style sheet.
+    """
+    if not rows:
+        return ""
+    numeric = frozenset(right)
+    names = [' class="number"' if index in numeric else "" for index in range(len(header))]
+    titles = "".join(f'<th scope="col"{name}>{text(title)}</th>' for name, title in zip(names, header, strict=True))
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<th scope="row"{name} dir="auto">{cell}</th>' if index == 0 else f'<td{name} dir="auto">{cell}</td>'
+            for index, (name, cell) in enumerate(zip(names, row, strict=True))
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll {kind}" tabindex="0" role="region" aria-label="{text(caption)}"><table>'
+        f"<caption>{text(caption)}</caption><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

@@ -1,0 +1,168 @@
+"""What went in: data by split, checks, every setting with its origin, and what the run can be identified by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ftc.spec.plan import Plan
+from ftc.spec.record import RunRecord
+from ftc.spec.streams import SplitReport
+from ftc.views import numbers
+from ftc.views.report_elements import details, facts, section, table, text
+
+__all__ = ["checks_section", "data_section", "provenance_section", "settings_section"]
+
+
+def data_section(plan: Plan) -> str:
+    """Rows and tokens of each split, and what became of the rest."""
+    header = ("split", "rows", "tokens", "length p50", "p95", "max", "truncated", "dropped", "supervised")
+    rows = [
+        (
+            text(name),
+            numbers.count(split.rows),
+            numbers.count(split.tokens),
+            numbers.count(split.length_p50),
+            numbers.count(split.length_p95),
+            numbers.count(split.length_max),
+            _share(split.truncated_rows, split.rows),
+            _share(split.dropped_rows, split.rows_read),
+            _supervised(plan, split),
+        )
+        for name, split in plan.data.items()
+    ]
+    grid = table("Splits, with lengths of rows in tokens", header, rows, right=range(1, 9))
+    return section("data", "Data", _sources(plan), grid, _odd_rows(plan))
+
+
+def checks_section(plan: Plan) -> str:
+    """What was looked at before the run, and what was not."""
+    rows = [(text(check.name), text(check.result), text(check.code or "")) for check in plan.checks]
+    grid = table("Checked before the run", ("check", "result", "code"), rows)
+    items = "".join(f"<li>{text(item)}</li>" for item in plan.not_checked)
+    unchecked = f'<h3>Not checked</h3><ul class="unchecked">{items}</ul>' if items else ""
+    return section("checks", "Checks", grid, unchecked)
+
+
+def settings_section(plan: Plan) -> str:
+    """Every value that the run used, with where it came from; folded."""
+    settings = plan.settings.to_json()
+    rows = [
+        (f"<code>{text(path)}</code>", f"<code>{text(_words(_at(settings, path)))}</code>", origin.kind, text(origin.reason))
+        for path, origin in sorted(plan.origins.items())
+    ]
+    kinds = [origin.kind for origin in plan.origins.values()]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("written", "derived", "default") if kind in kinds)
+    grid = table("Settings", ("setting", "value", "origin", "where or why"), rows, kind="settings")
+    return section("settings", "Settings", details(f"{numbers.plural(len(rows), 'value')}: {counts}", grid))
+
+
+def provenance_section(plan: Plan, record: RunRecord) -> str:
+    """Digests, versions, device and seeds."""
+    main = facts((term, _code(value)) for term, value in _digests(plan, record) if value)
+    machine = facts(_machine(plan, record))
+    return section("provenance", "Provenance", main, "<h3>Machine</h3>", machine, _folded(plan, record))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{numbers.count(part)} <small>({numbers.percent(part, whole)})</small>" if part else "0"
+
+
+def _supervised(plan: Plan, split: SplitReport) -> str:
+    if plan.settings.text.form == "classify":
+        return "one label a row"
+    return f"{numbers.count(split.supervised_tokens)} <small>({numbers.percent(split.supervised_share)})</small>"
+
+
+def _sources(plan: Plan) -> str:
+    rows = []
+    for use, source in plan.lock.data.sources.items():
+        asked = source.asked.get("path") or ", ".join(str(value) for value in source.asked.values())
+        size = f"{numbers.plural(source.rows, 'row')}, {numbers.byte_size(source.file.size)}"
+        commit = f", commit {source.commit}" if source.commit else ""
+        rows.append((use, f"{text(asked)}{' · ' if asked else ''}{size}{text(commit)}<br>{_code(source.file.sha256)}"))
+    return facts(rows)
+
+
+def _odd_rows(plan: Plan) -> str:
+    """Counts that are zero in clean data, and the first rows that were dropped."""
+    notes = []
+    for name, split in plan.data.items():
+        counts = (
+            (split.unsupervised_turns, "answers are not learnt, since the template shows them otherwise in generation"),
+            (split.rows_without_stop_token, "rows have no stop token after an answer"),
+            (split.rows_with_merged_boundary, "rows have a token that spans prompt and answer"),
+        )
+        notes += [f"{name}: {numbers.count(number)} {words}" for number, words in counts if number]
+        notes += [f"{name}: row {numbers.count(row.row)} was dropped: {row.reason}" for row in split.first_dropped]
+    return f"<ul>{''.join(f'<li>{text(note)}</li>' for note in notes)}</ul>" if notes else ""
+
+
+def _at(values: Any, path: str) -> Any:
+    """The value under a dotted path, None where a part of it is absent."""
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
+def _words(value: Any) -> str:
+    """A value as plan.json has it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _code(value: str) -> str:
+    return f"<code>{text(value)}</code>"
+
+
+def _digests(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
+    yield "run", record.id
+    yield "plan", record.plan_sha256
+    yield "lock", plan.lock.digest()
+    yield "record", record.sha256
+    yield "model commit", plan.lock.model.commit or ""
+    yield "chat template", plan.lock.text.chat_template_sha256 or ""
+    yield "weights before the first step", record.initial_weights_sha256 or ""
+    yield "weights of the result", record.final_weights_sha256 or ""
+
+
+def _machine(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
+    seen, seeds = record.observed, plan.settings.seeds
+    yield "planned for", text(plan.device.label)
+    yield "ran on", text(seen.device)
+    yield "processes", f"{numbers.count(seen.world_size)}, with {numbers.plural(seen.threads, 'CPU thread')} each"
+    if seen.wrapper:
+        yield "model class", _code(seen.wrapper)
+    yield "python", text(f"{seen.environment.python}, {seen.environment.platform}")
+    yield "ftc", text(record.ftc_version)
+    yield "seeds", f"init {seeds.init}, order {seeds.order}, dropout {seeds.dropout}"
+
+
+def _folded(plan: Plan, record: RunRecord) -> str:
+    packages = [
+        (text(name), text(facts.version), _code(facts.sha256))
+        for name, facts in sorted(record.observed.environment.packages.items())
+    ]
+    model = _files(plan.lock.model.files)
+    outputs = _files(record.outputs)
+    segments = [
+        (text(one.started_at), text(one.ended_at or "–"), str(one.from_step), str(one.to_step), text(one.ended_by or "–"))
+        for one in record.segments
+    ]
+    file_header = ("file", "size", "sha256")
+    return "".join(
+        (
+            _fold("Packages", ("package", "version", "digest of its files"), packages, ()),
+            _fold(f"Files of {plan.model.name}", file_header, model, (1,)),
+            _fold("Files of the run", file_header, outputs, (1,)),
+            _fold("Stretches", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
+        )
+    )
+
+
+def _files(files: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [(text(path), numbers.byte_size(one.size), _code(one.sha256)) for path, one in sorted(files.items())]
+
+
+def _fold(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...]) -> str:
+    return details(f"{title} ({len(rows)})", table(title, header, rows, right=right))

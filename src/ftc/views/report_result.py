@@ -1,0 +1,139 @@
+"""The answer: the tuned model beside the base on the test split, gates, and a sample of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ftc.spec.plan import Plan
+from ftc.spec.record import Evaluation, GateResult, Prediction, RunRecord
+from ftc.views import numbers
+from ftc.views.headline import metric_title
+from ftc.views.report_elements import section, table, text
+from ftc.views.run import Comparison, comparisons
+
+__all__ = ["lead", "predictions_section", "result_section"]
+
+
+def lead(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
+    """The result in a sentence or two, as text."""
+    if evaluation is None or not evaluation.tuned.metrics:
+        return _unmeasured(plan, record)
+    main = _main(comparisons(evaluation))
+    rows = f"{numbers.plural(evaluation.tuned.rows, 'test row')}"
+    return f"{_change(main)} on {rows}. {_gate_words(evaluation.gates)}".rstrip()
+
+
+def result_section(evaluation: Evaluation | None) -> str:
+    """Large figures, then the table of all metrics."""
+    if evaluation is None or not evaluation.tuned.metrics:
+        return ""
+    found = comparisons(evaluation)
+    tiles = f'<div class="tiles">{"".join(map(_tile, found))}</div>'
+    note = "" if evaluation.base else "<p>The base model was not measured, so no gain is known.</p>"
+    return section("result", "Result on the test split", tiles, note, _metrics_table(evaluation, found))
+
+
+def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
+    """Rows of the test split with what each model answered, and a word for right and wrong."""
+    if evaluation is None or not evaluation.predictions:
+        return ""
+    right, wrong = ("right", "wrong") if plan.settings.text.form == "classify" else ("as expected", "differs")
+    shown = evaluation.predictions
+    has_base = any(one.base is not None for one in shown)
+    words = f"A sample of {numbers.plural(len(shown), 'test row')}. Tuned: {_tally([p.tuned for p in shown], shown, right)}."
+    if has_base:
+        words += f" Base: {_tally([p.base for p in shown], shown, right)}."
+    header = ("row", "text", "expected", *(("base",) if has_base else ()), "tuned")
+    rows = [
+        (
+            numbers.count(one.row),
+            text(one.text),
+            text(one.expected),
+            *((_answer(one.base, one.expected, right, wrong),) if has_base else ()),
+            _answer(one.tuned, one.expected, right, wrong),
+        )
+        for one in shown
+    ]
+    kind = "labels" if plan.settings.text.form == "classify" else "answers"
+    grid = table("Predictions", header, rows, right=(0,), kind=f"predictions {kind}")
+    return section("predictions", "Predictions", f"<p>{text(words)}</p>", grid)
+
+
+def _unmeasured(plan: Plan, record: RunRecord) -> str:
+    done = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
+    return f"Nothing is measured on the test split. The run is {record.status.replace('_', ' ')}, with {done} done."
+
+
+def _main(found: tuple[Comparison, ...]) -> Comparison:
+    """The metric that a gate asks for, else the first."""
+    return next((one for one in found if one.gate is not None), found[0])
+
+
+def _change(one: Comparison) -> str:
+    title = metric_title(one.name)
+    title = title[:1].upper() + title[1:]
+    if one.base is None:
+        return f"{title} is {numbers.metric(one.tuned)}"
+    before, after = numbers.metric(one.base), numbers.metric(one.tuned)
+    if one.trend == "equal":
+        return f"{title} is {after}, as before tuning,"
+    verb = "rose" if one.tuned > one.base else "fell"
+    return f"{title} {verb} from {before} to {after}" + (", which is worse," if one.trend == "worse" else "")
+
+
+def _gate_words(gates: tuple[GateResult, ...]) -> str:
+    if not gates:
+        return ""
+    if len(gates) == 1:
+        gate = gates[0]
+        return f"The gate {metric_title(gate.metric)} {gate.bound} {'passed' if gate.passed else 'failed'}."
+    passed = sum(gate.passed for gate in gates)
+    return f"All {len(gates)} gates passed." if passed == len(gates) else f"{passed} of {len(gates)} gates passed."
+
+
+def _tile(one: Comparison) -> str:
+    base = "" if one.base is None else f'<span class="from">{numbers.metric(one.base)} <span>→</span> </span>'
+    gain = f"{numbers.signed(one.change)}, {one.trend}" if one.change else "unchanged" if one.change == 0 else ""
+    gate = f'<p class="gate">gate {text(one.gate.bound)}: {_verdict(one.gate.passed)}</p>' if one.gate else ""
+    return (
+        f'<div class="tile"><p class="name">{text(metric_title(one.name))}</p>'
+        f'<p class="value">{base}<strong>{numbers.metric(one.tuned)}</strong></p>'
+        f'<p class="gain {one.trend or ""}">{text(gain)}</p>{gate}</div>'
+    )
+
+
+def _verdict(passed: bool) -> str:
+    return f'<span class="{"better" if passed else "worse"}">{"passed" if passed else "failed"}</span>'
+
+
+def _metrics_table(evaluation: Evaluation, found: Iterable[Comparison]) -> str:
+    rows = [
+        (
+            text(metric_title(one.name)) + ("" if one.higher_is_better else " <small>(lower is better)</small>"),
+            "–" if one.base is None else numbers.metric(one.base),
+            numbers.metric(one.tuned),
+            "–" if one.change is None else f"{numbers.signed(one.change)} ({one.trend})",
+            f"{text(one.gate.bound)}: {_verdict(one.gate.passed)}" if one.gate else "–",
+            numbers.count(evaluation.tuned.rows),
+        )
+        for one in found
+    ]
+    header = ("metric", "base", "tuned", "gain", "gate", "test rows")
+    return table("Every metric, measured once, by the same code for both", header, rows, right=(1, 2, 3, 5))
+
+
+def _tally(answers: list[str | None], shown: tuple[Prediction, ...], right: str) -> str:
+    hits = sum(_same(answer, one.expected) for answer, one in zip(answers, shown, strict=True))
+    return f"{hits} {right}"
+
+
+def _same(answer: str | None, expected: str) -> bool:
+    return answer is not None and answer.strip() == expected.strip()
+
+
+def _answer(answer: str | None, expected: str, right: str, wrong: str) -> str:
+    if answer is None:
+        return "–"
+    is_same = _same(answer, expected)
+    shown = text(answer) if answer.strip() else "<em>nothing</em>"
+    return f'{shown} <span class="verdict {"better" if is_same else "worse"}">{right if is_same else wrong}</span>'

@@ -1,0 +1,220 @@
+"""How training went, as charts with the figures behind them, and memory and time against the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ftc.spec.plan import Plan
+from ftc.spec.record import RunRecord
+from ftc.views import numbers
+from ftc.views.report_charts import Bar, Chart, Series, bars, line_chart
+from ftc.views.report_elements import details, facts, section, table, text
+from ftc.views.report_history import History, Point, smoothed, thinned
+from ftc.views.run import wall_seconds
+
+__all__ = ["resources_section", "training_section"]
+
+_ROWS_SHOWN = 60
+_SHORTEST_SMOOTHED = 12
+
+
+def training_section(plan: Plan, record: RunRecord, run: History) -> str:
+    """Loss, learning rate, gradient norm and throughput over the steps."""
+    charts = "".join(map(line_chart, _charts(plan, record, run)))
+    grid = f'<div class="charts">{charts}</div>' if charts else ""
+    return section("training", "Training", _summary(plan, record, run), grid, _figures(run), _looks(run), _notices(run))
+
+
+def resources_section(plan: Plan, record: RunRecord, run: History) -> str:
+    """Memory planned and measured, then time."""
+    return section("resources", "Memory and time", _memory(plan, record), _components(plan), _time(plan, record, run))
+
+
+def _summary(plan: Plan, record: RunRecord, run: History) -> str:
+    train = plan.settings.train
+    of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
+    words = [f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}"]
+    if record.selected_step is not None:
+        words.append(f"the weights are those of step {numbers.count(record.selected_step)}")
+    if any(segment.ended_by == "early_stop" for segment in record.segments):
+        words.append("training stopped early")
+    if len(run.steps) < record.steps_done:
+        words.append(f"the log holds {numbers.plural(len(run.steps), 'step')}")
+    return f"<p>{text('; '.join(words))}.</p>"
+
+
+def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Chart]:
+    yield _loss_chart(record, run)
+    yield Chart(
+        "rate",
+        "Learning rate",
+        f"Schedule {plan.settings.train.schedule.kind}. {_range(run.points('learning_rate'), 'learning rate')}",
+        [Series("learning rate", thinned(run.points("learning_rate")), "line")],
+        numbers.rate,
+        from_zero=True,
+    )
+    norms = run.points("grad_norm")
+    yield Chart(
+        "norm", "Gradient norm", _range(norms, "gradient norm"), _raw_and_smoothed("gradient norm", norms, 0), _short,
+        from_zero=True,
+    )  # fmt: skip
+    speeds = run.throughput()
+    yield Chart(
+        "speed", "Throughput, tokens per second", _range(speeds, "throughput"),
+        _raw_and_smoothed("tokens per second", speeds, 0), _short, from_zero=True,
+    )  # fmt: skip
+
+
+def _loss_chart(record: RunRecord, run: History) -> Chart:
+    losses, looks = run.points("loss"), run.validation("val_loss")
+    selected = record.selected_step
+    return Chart(
+        "loss",
+        "Loss",
+        _range(losses, "training loss") + (f" {_range(looks, 'validation loss')}" if looks else ""),
+        [*_raw_and_smoothed("training", losses, 0), Series("validation", looks, "dots", 1)],
+        _short,
+        mark=None if selected is None else (selected, f"selected: step {numbers.count(selected)}"),
+        size=(680, 400),
+    )
+
+
+def _raw_and_smoothed(label: str, points: Sequence[Point], color: int) -> list[Series]:
+    """A faint line of every step and a main line of its moving mean; one line alone where steps are few."""
+    if len(points) < _SHORTEST_SMOOTHED:
+        return [Series(label, points, "line", color)]
+    span = max(5, round(len(points) / 12))
+    means = smoothed(points, span)
+    stride = -(-len(means) // 200)
+    shown = means[:: -stride][::-1]
+    return [
+        Series(f"{label}, each step", thinned(points), "raw", color),
+        Series(f"{label}, moving mean over about {span} steps", shown, "line", color),
+    ]
+
+
+def _range(points: Sequence[Point], name: str) -> str:
+    if not points:
+        return f"No {name}."
+    values = [value for _, value in points]
+    (first, start), (last, end) = points[0], points[-1]
+    return (
+        f"The {name} is {_short(start)} at step {round(first):,} and {_short(end)} at step {round(last):,}, "
+        f"between {_short(min(values))} and {_short(max(values))}."
+    )
+
+
+def _short(value: float) -> str:
+    """A value of an axis: `0.25`, `1.5`, `12,000`, `2e-4`."""
+    if value and abs(value) < 0.001:
+        return numbers.rate(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _figures(run: History) -> str:
+    """The charts' figures as a table, for those who cannot see the charts and those who want the numbers."""
+    looks = {look.step: look.metrics.get("val_loss") for look in run.looks}
+    stride = -(-len(run.steps) // _ROWS_SHOWN) or 1
+    kept = [
+        step
+        for index, step in enumerate(run.steps)
+        if index % stride == 0 or index == len(run.steps) - 1 or step.step in looks
+    ]
+    rows = []
+    for step in kept:
+        look = looks.get(step.step)
+        rows.append(
+            (
+                numbers.count(step.step),
+                f"{step.loss:.4f}",
+                "" if look is None else f"{look:.4f}",
+                numbers.rate(step.learning_rate),
+                f"{step.grad_norm:.4f}",
+                numbers.count(step.tokens),
+                numbers.count(step.supervised),
+                numbers.count(round(step.tokens / step.seconds)) if step.seconds > 0 else "",
+            )
+        )
+    header = ("step", "loss", "validation loss", "learning rate", "gradient norm", "tokens", "supervised", "tokens/s")
+    caption = "Every step" if stride == 1 else f"Every {stride}th step, those with validation, and the last"
+    return details("Figures behind the charts", table(caption, header, rows, right=range(8)))
+
+
+def _looks(run: History) -> str:
+    names = sorted({name for look in run.looks for name in look.metrics})
+    rows = [
+        (
+            numbers.count(look.step),
+            *(numbers.metric(look.metrics[name]) if name in look.metrics else "" for name in names),
+            "best so far" if look.best else "",
+        )
+        for look in run.looks
+    ]
+    header = ("step", *(name.replace("_", " ") for name in names), "")
+    return table("Validation", header, rows, right=range(len(names) + 1))
+
+
+def _notices(run: History) -> str:
+    items = "".join(f"<li>{text(notice.text)} <code>{text(notice.code)}</code></li>" for notice in run.notices)
+    return f"<h3>Noticed on the way</h3><ul>{items}</ul>" if items else ""
+
+
+def _memory(plan: Plan, record: RunRecord) -> str:
+    planned, measured = plan.memory, record.peak_memory_bytes
+    whole = float(max(planned.peak_bytes, measured or 0))
+    parts = [
+        (f"{name}: {numbers.byte_size(size)}", float(size), index % 8)
+        for index, (name, size) in enumerate(planned.components.items())
+    ]
+    label = f"planned {numbers.byte_size(planned.peak_bytes)} ({planned.method})"
+    rows = [Bar(label, parts, whole)]
+    if measured is not None:
+        label = f"measured {numbers.byte_size(measured)} ({record.memory_method})"
+        rows.append(Bar(label, [(label, float(measured), 8)], whole))
+    limit = f"{numbers.byte_size(planned.limit_bytes)} ({planned.limit_source})"
+    share = numbers.percent(planned.peak_bytes, planned.limit_bytes)
+    beside = f"planned peak: {share} of the limit of {limit}"
+    rows.append(Bar(beside, [(beside, float(min(planned.peak_bytes, planned.limit_bytes)), 0)], planned.limit_bytes))
+    words = f"The plan expected the peak in: {planned.peak_phase}."
+    described = "; ".join(bar.label for bar in rows)
+    picture = bars("memory", "Memory", described, rows)
+    return f'<p>{text(words)}</p><figure class="bars">{picture}<figcaption>{text(described)}</figcaption></figure>'
+
+
+def _components(plan: Plan) -> str:
+    memory = plan.memory
+    rows = [
+        (
+            f'<span class="swatch s{index % 8}" aria-hidden="true"></span>{text(name)}',
+            numbers.byte_size(size),
+            numbers.percent(size, memory.peak_bytes),
+        )
+        for index, (name, size) in enumerate(memory.components.items())
+    ]
+    return table("Planned memory by what it holds", ("component", "size", "share of the peak"), rows, right=(1, 2))
+
+
+def _time(plan: Plan, record: RunRecord, run: History) -> str:
+    whole = wall_seconds(record)
+    rows = []
+    if plan.time is not None:
+        planned = numbers.duration_range(plan.time.low_seconds, plan.time.high_seconds)
+        rows.append(("planned", f"{planned} ({text(plan.time.method)})"))
+    if whole is not None:
+        several = f", over {len(record.segments)} stretches" if len(record.segments) > 1 else ""
+        rows.append(("measured", f"{numbers.duration(whole)} from start to end{several}"))
+    rows.append(("training steps", numbers.duration(record.train_seconds)))
+    if record.train_seconds > 0:
+        speed = f"{numbers.count(round(record.tokens / record.train_seconds))} tokens/s"
+        rows.append(("mean throughput", f"{speed}, padding not counted"))
+    rows.append(("tokens", f"{numbers.count(record.tokens)}; {_supervised(plan, record)}"))
+    phases: dict[str, float] = {}
+    for phase in run.phases:
+        phases[phase.phase] = phases.get(phase.phase, 0.0) + phase.seconds
+    rows += [(f"phase: {name}", numbers.duration(seconds)) for name, seconds in phases.items()]
+    return f"<h3>Time</h3>{facts(rows)}"
+
+
+def _supervised(plan: Plan, record: RunRecord) -> str:
+    noun = "row labels learnt" if plan.settings.text.form == "classify" else "supervised"
+    return f"{numbers.count(record.supervised_tokens)} {noun}"

@@ -1,0 +1,56 @@
+"""Tiny real models of several architectures with a real tokenizer, made in milliseconds and without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["VOCAB_SIZE", "write_tiny_model"]
+
+VOCAB_SIZE = 128
+_WORDS = "red green blue one two three four cat dog bird sees likes is and not the a big small old".split()
+
+
+def write_tiny_model(folder: Path, kind: str, seed: int = 5) -> str:
+    """Writes a model folder and returns its architecture; `kind` is llama, qwen2, gemma2, gpt2 or bert."""
+    import torch
+    import transformers as t
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    shape: dict[str, Any] = {
+        "vocab_size": VOCAB_SIZE,
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 128,
+        "pad_token_id": 0,
+    }
+    decoder = {**shape, "num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": True}
+    torch.manual_seed(seed)
+    match kind:
+        case "llama":
+            model: Any = t.LlamaForCausalLM(t.LlamaConfig(**decoder))
+        case "qwen2":
+            model = t.Qwen2ForCausalLM(t.Qwen2Config(**decoder))
+        case "gemma2":
+            config = t.Gemma2Config(**decoder, head_dim=16, final_logit_softcapping=3.0, query_pre_attn_scalar=16)
+            model = t.Gemma2ForCausalLM(config)
+        case "gpt2":
+            config = t.GPT2Config(
+                vocab_size=VOCAB_SIZE, n_embd=64, n_layer=2, n_head=4, n_positions=128, pad_token_id=0,
+                bos_token_id=1, eos_token_id=2,
+            )  # fmt: skip
+            model = t.GPT2LMHeadModel(config)
+        case "bert":
+            model = t.BertModel(t.BertConfig(**shape))
+        case _:
+            raise ValueError(kind)
+    model.save_pretrained(folder)
+    vocabulary = {word: number for number, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *_WORDS])}
+    vocabulary |= {f"w{number}": number for number in range(len(vocabulary), VOCAB_SIZE)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["<pad>", "<s>", "</s>", "<unk>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return type(model).__name__
