@@ -1,1 +1,1 @@
-"""From recipe to plan: reads the world once (`resolve`), then computes (`passes`, `budget`), and writes nothing else."""
+"""From recipe to plan: reads the world once (`resolve`), then computes (`passes`, `budget`)."""

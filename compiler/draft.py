@@ -74,6 +74,10 @@ class Draft:
         """Settles a value that follows from facts, with the reason in words."""
         return self._settle(path, value, Origin(kind="derived", reason=reason))
 
+    def inherit(self, path: str, value: Any, recipe_path: str) -> Draft:
+        """Settles a value in another form than the recipe's, with the origin of the recipe's."""
+        return self._settle(path, value, self.origin_of(recipe_path))
+
     def take(self, path: str, recipe_path: str | None = None) -> Draft:
         """Settles a value as the recipe has it, written or default; the paths differ where sections do."""
         at = recipe_path or path

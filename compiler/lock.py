@@ -116,8 +116,10 @@ def read_lock(path: Path) -> Lock | None:
 
 
 def lock_changes(old: Lock, new: Lock) -> tuple[str, ...]:
-    """What the new lock says otherwise, one line each, in the order of the sections; platforms that only one has
-    are no change of the others."""
+    """What the new lock says otherwise, one line each, in the order of the sections.
+
+    Platforms that only one of them has are no change of the others.
+    """
     before, after = old.to_json(), new.to_json()
     lines: list[str] = []
     for section in ("model", "text", "data", "train"):
@@ -134,11 +136,7 @@ def _changes(path: str, old: Any, new: Any) -> list[str]:
     if old == new:
         return []
     if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in sorted({*old, *new})
-            for line in _changes(f"{path}.{key}", old.get(key), new.get(key))
-        ]
+        return [line for key in sorted({*old, *new}) for line in _changes(f"{path}.{key}", old.get(key), new.get(key))]
     return [f"{path}: {_short(old)} → {_short(new)}"]
 
 

@@ -1,4 +1,4 @@
-"""From a recipe's text to a plan: read, resolve, shape, tokenise, pass by pass, lock.
+"""From a checked recipe to a plan: resolve, shape, tokenise, pass by pass, lock.
 
 This is the compiler's imperative shell. It looks things up in a fixed order, hands facts to the passes, and stops
 between stages when one of them found errors, so that one mistake does not cascade into ten.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ftc import __version__
+from ftc.compiler.check import Checked
 from ftc.compiler.compile_data import CompiledData, compile_data
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.lock import build_lock, lock_changes, lock_path, read_lock
@@ -22,35 +22,19 @@ from ftc.compiler.resolve.environment import resolve_environment
 from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.paths import project_root
-from ftc.compiler.rules import check_rules
 from ftc.compiler.trainable import num_trainable
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.lock import Lock
-from ftc.spec.parse import parse_recipe
 from ftc.spec.places import cache_folder
 from ftc.spec.plan import Check, ModelSummary, Plan
 from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
-from ftc.spec.source import Source, read_source_bytes
+from ftc.spec.source import Source
 from ftc.spec.task import Classification
+from ftc.spec.version import VERSION
 
-__all__ = ["Checked", "Compiled", "check_recipe", "compile_recipe"]
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A recipe that was read: typed if it has no errors.
-
-    Attributes:
-        recipe: The recipe, or None with at least one error among the findings.
-        source: Its text with places, or None when it is no YAML that ftc reads.
-        diagnostics: All findings, sorted by place.
-    """
-
-    recipe: Recipe | None
-    source: Source | None
-    diagnostics: tuple[Diagnostic, ...]
+__all__ = ["Compiled", "compile_recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +58,6 @@ class Compiled:
     lock_changes: tuple[str, ...]
     model_folder: Path
     environment: EnvironmentFacts
-
-
-def check_recipe(data: bytes, file: str) -> Checked:
-    """Reads text, keys, types, and rules between fields. Touches nothing but the bytes given."""
-    source, found = read_source_bytes(data, file)
-    if source is None or any(finding.is_error for finding in found):
-        return Checked(None, source, _sorted(found))
-    recipe, problems = parse_recipe(source)
-    if recipe is None:
-        return Checked(None, source, _sorted((*found, *problems)))
-    found = (*found, *problems, *check_rules(recipe, source))
-    failed = any(finding.is_error for finding in found)
-    return Checked(None if failed else recipe, source, _sorted(found))
 
 
 def compile_recipe(
@@ -191,9 +162,7 @@ def _settings(draft: Draft) -> Settings:
     return Settings.model_validate(nested)
 
 
-def _freeze(
-    draft: Draft, settings: Settings, lock: Lock, data: CompiledData, recipe_file: str, platform: str
-) -> Plan:
+def _freeze(draft: Draft, settings: Settings, lock: Lock, data: CompiledData, recipe_file: str, platform: str) -> Plan:
     assert draft.memory is not None
     summary = ModelSummary(
         name=draft.model.name,
@@ -204,7 +173,7 @@ def _freeze(
     )
     checks = tuple(Check(name=f.code, code=f.code, result=f.summary) for f in (*data.diagnostics, *draft.diagnostics))
     return Plan(
-        ftc_version=__version__,
+        ftc_version=VERSION,
         name=draft.recipe.name,
         recipe_file=recipe_file,
         recipe=draft.recipe,

@@ -22,4 +22,4 @@ def stale_reasons(saved: Plan, now: Plan) -> tuple[str, ...]:
             reasons.append(f"{name}: {before} → {after}")
     old, new = saved.settings.to_json()["train"], now.settings.to_json()["train"]
     reasons += [f"train.{key}: {old[key]} → {new[key]}" for key in sorted(old) if old[key] != new[key]]
-    return tuple(dict.fromkeys(f"the plan is stale: {reason}" for reason in reasons)) or ("the plan's settings moved",)
+    return tuple(dict.fromkeys(reasons)) or ("the plan's steps are others",)

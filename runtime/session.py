@@ -59,8 +59,9 @@ class Session:
     def build(self) -> Workpiece:
         """A new model, as it is before the first step."""
         settings = self.plan.settings
-        self.trained = self.pristine = None
-        gc.collect()  # two models at once could be more than the plan's memory
+        if self.trained or self.pristine:
+            self.trained = self.pristine = None
+            gc.collect()  # two models at once could be more than the plan's memory
         with self.journal.phase("load", settings.model.base):
             model = build_model(settings, self.inputs.model_folder, self.accelerator.device)
         return Workpiece(model, make_scorer(model, settings.model, settings.train))

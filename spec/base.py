@@ -6,14 +6,24 @@ import math
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 
 from ftc.spec import canonical
 
-__all__ = ["Bytes", "Document", "Effect", "Money", "MoneyText", "Real", "Seconds", "parse_bytes", "parse_duration", "parse_money"]
-
+__all__ = [
+    "Bytes",
+    "Document",
+    "Effect",
+    "Money",
+    "MoneyText",
+    "Real",
+    "Seconds",
+    "parse_bytes",
+    "parse_duration",
+    "parse_money",
+]
 
 
 class Effect(StrEnum):
@@ -43,6 +53,11 @@ class Document(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def usual(cls) -> Self:
+        """The document with every field at its default; it needs no validator, so that none is built for it."""
+        return cls.model_construct()
 
     def to_json(self) -> dict[str, Any]:
         """The document as JSON values, in which numbers that are not integers are decimal strings."""

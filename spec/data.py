@@ -83,7 +83,7 @@ class Data(Document):
     fields: dict[str, str] = Field(default_factory=dict)
     """Which column plays which part in the task, such as `{text: message, label: class}`. Default: columns are named
     like the parts themselves."""
-    split: Split = Split()
+    split: Split = Split.usual()
     """How rows are divided."""
     max_rows: int | None = Field(default=None, ge=1)
     """At most this many training rows, drawn by the split's seed; validation and test stay whole. Default: all."""

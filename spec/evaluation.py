@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -14,7 +15,8 @@ __all__ = ["METRICS", "Eval", "Gate", "MetricKind", "parse_gate"]
 _GATE = re.compile(r"\s*(>=|<=|>|<)\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*")
 
 
-class MetricKind(Document):
+@dataclass(frozen=True, slots=True)
+class MetricKind:
     """What is known of a metric before anything is measured."""
 
     tasks: tuple[str, ...]
@@ -68,7 +70,7 @@ class Gate(Document):
 def parse_gate(text: str) -> Gate | None:
     """The gate in a text such as `>= 0.95`, or None if it is none."""
     match = _GATE.fullmatch(text)
-    return Gate.model_validate({"comparison": match[1], "bound": float(match[2])}) if match else None
+    return Gate.model_construct(comparison=match[1], bound=float(match[2])) if match else None
 
 
 class Eval(Document):

@@ -26,7 +26,6 @@ __all__ = [
 ]
 
 
-
 class RunStarted(Document):
     """The run's folder is there and locked."""
 

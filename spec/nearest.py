@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = ["nearest"]
@@ -13,6 +12,8 @@ _CUTOFF = 0.72  # `rnak` to `rank` scores 0.75; unrelated words of the recipe la
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice most like `word`, or None where nothing is near enough to suggest. Ignores case and hyphens."""
+    import difflib  # a recipe without a slip never needs it
+
     known = {_folded(choice): choice for choice in choices}
     found = difflib.get_close_matches(_folded(word), known, n=1, cutoff=_CUTOFF) if len(word) <= _LONGEST_WORD else []
     return known[found[0]] if found else None

@@ -12,7 +12,6 @@ from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
 from ftc.spec.nearest import nearest
 from ftc.spec.recipe import LANGUAGE_VERSION, Recipe
-from ftc.spec.reference import field_docs
 from ftc.spec.sections import all_sections, places_of_key, section_at
 from ftc.spec.source import Mapping, Scalar, Sequence, Source
 
@@ -50,7 +49,8 @@ def _validate(source: Source, plain: dict[str, Any]) -> tuple[Recipe | None, tup
     except ValidationError as problem:
         errors: list[Any] = problem.errors(include_url=False)
     textual = [_source_path(source, error["loc"]) for error in errors if error["type"] == "string_type"]
-    if any([_as_written(source, plain, path) for path in textual]):
+    rewritten = [path for path in textual if _as_written(source, plain, path)]
+    if rewritten:
         try:
             return Recipe.model_validate(plain), ()
         except ValidationError as problem:
@@ -207,7 +207,9 @@ def _not_a_choice(source: Source, path: Path, value: object, choices: list[str])
 def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
     """One finding for all the branches of a union that a value failed: a broken bound says more than a wrong type."""
     value = group[0]["input"]
-    bound = next((error for error in group if error["type"] not in _EXPECTED and error["type"] != "literal_error"), None)
+    bound = next(
+        (error for error in group if error["type"] not in _EXPECTED and error["type"] != "literal_error"), None
+    )
     choices = [c for error in group for c in re.findall(r"'([^']+)'", (error.get("ctx") or {}).get("expected", ""))]
     if bound:
         return _out_of_bounds(source, path, bound)
@@ -259,6 +261,8 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
 
 
 def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object) -> Diagnostic:
+    from ftc.spec.reference import field_docs
+
     section = section_at(path[:-1], plain)
     return diagnostic(
         "FTC103",

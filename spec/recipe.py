@@ -38,9 +38,9 @@ class Recipe(Document):
     """The base model."""
     strategy: Strategy
     """How the weights are changed."""
-    train: Train = Train()
+    train: Train = Train.usual()
     """How training runs."""
-    eval: Eval = Eval()
+    eval: Eval = Eval.usual()
     """How the result is measured."""
-    budget: Budget = Budget()
+    budget: Budget = Budget.usual()
     """What the run may cost, and on what it runs."""

@@ -74,9 +74,9 @@ class Train(Document):
     is normalised by supervised tokens. Default `auto`: the largest that fits the budget."""
     learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
     """Peak learning rate. Default `auto`: 2e-4 for adapters, 2e-5 for full training, the usual middle of each."""
-    schedule: Schedule = Schedule()
+    schedule: Schedule = Schedule.usual()
     """How the learning rate moves."""
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = Optimizer.usual()
     """The optimiser."""
     max_grad_norm: Real | None = Field(default=1.0, gt=0)
     """Gradients longer than this are scaled down; `null` for never. Default: 1, the usual guard against spikes."""

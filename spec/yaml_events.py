@@ -23,7 +23,6 @@ from ruamel.yaml.events import (
 
 from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
 from ftc.spec.text_checks import MOST_FINDINGS, Text, described, unseen_in_escapes
-from ftc.spec.yaml_faults import syntax_fault
 from ftc.spec.yaml_keys import key_fault, shown_word
 from ftc.spec.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence, number_fault
 
@@ -70,6 +69,8 @@ def read_events(text: Text) -> tuple[Node | None, list[Diagnostic]]:
     except _Stop:
         pass
     except Exception as error:  # noqa: BLE001  # hostile text makes a parser fail in any way, RecursionError included
+        from ftc.spec.yaml_faults import syntax_fault
+
         reader.findings.append(syntax_fault(text, error, reader.reached))
     return reader.root, reader.findings
 

@@ -45,8 +45,7 @@ def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
 
 def _choose_gates(draft: Draft) -> Draft:
     gates = {name: parse_gate(text) for name, text in draft.recipe.eval.gates.items()}
-    origin = draft.origin_of("eval.gates")
-    return draft.derive("eval.gates", gates, origin.reason)
+    return draft.inherit("eval.gates", gates, "eval.gates")
 
 
 def _choose_answers(draft: Draft) -> Draft:

@@ -61,10 +61,8 @@ def _choose_steps(draft: Draft) -> Draft:
     per_epoch = math.ceil(rows / train.batch_size)
     wanted = max(1, round(train.epochs * per_epoch))
     steps = min(wanted, train.max_steps or wanted)
-    draft = draft.derive(
-        "train.steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}"
-    )
-    reason = f"{train.epochs:g} epochs of {per_epoch} steps"
+    draft = draft.derive("train.steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}")
+    reason = f"{train.epochs:g} {'epoch' if train.epochs == 1 else 'epochs'} of {per_epoch} steps"
     if steps < wanted:
         reason = f"`max_steps`; {reason} would be {wanted}"
     draft = draft.derive("train.num_steps", steps, reason)
@@ -85,7 +83,9 @@ def _choose_selection(draft: Draft) -> Draft:
     select = "best" if has_validation else "last"
     reason = f"the checkpoint with the best {metric}" if has_validation else "there is no validation split"
     draft = draft.derive("train.select", select, reason)
-    draft = draft.derive("train.select_metric", metric, "what early stopping watches" if stopping else "the usual choice")
+    draft = draft.derive(
+        "train.select_metric", metric, "what early stopping watches" if stopping else "the usual choice"
+    )
     higher = metric != "val_loss"
     return draft.derive("train.select_higher", higher, f"{'more' if higher else 'less'} {metric} is better")
 

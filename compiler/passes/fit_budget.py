@@ -134,7 +134,9 @@ def _estimate_time(draft: Draft) -> Draft:
     tokens = draft.splits["train"].tokens * epochs
     low = tokens / max(speeds) * (1 - _TIME_SPREAD)
     high = tokens / min(speeds) * (1 + _TIME_SPREAD)
-    method = f"{len(speeds)} earlier {'run' if len(speeds) == 1 else 'runs'} of this model on this device, training only"
+    method = (
+        f"{len(speeds)} earlier {'run' if len(speeds) == 1 else 'runs'} of this model on this device, training only"
+    )
     estimate = TimeEstimate(
         method=method, low_seconds=low, high_seconds=high, cost_low=_cost(draft, low), cost_high=_cost(draft, high)
     )

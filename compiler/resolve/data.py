@@ -17,7 +17,7 @@ from ftc.compiler.resolve.rows import (
     rows_digest,
     sorted_labels,
 )
-from ftc.compiler.resolve.splits import MEASURED, Part, divide, first_rows, num_copies
+from ftc.compiler.resolve.splits import MEASURED, PARTS, Part, divide, first_rows, num_copies
 from ftc.compiler.resolve.table import Row, Table, shown
 from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.data import Data
@@ -123,6 +123,7 @@ def _divide(
         if part in tables:
             parts[part] = tables[part].rows
             digests[part] = example_digests(tables[part].rows, columns.used)
+    parts = {part: parts[part] for part in PARTS if part in parts}
     return parts, digests, [_copies(tables["rows"], count)] if (count := num_copies(keys)) else []
 
 

@@ -16,7 +16,7 @@ from ftc.compiler.resolve.table import LARGEST_ROW, Faults, Row, Table, shown
 __all__ = ["read_json_array", "read_json_lines"]
 
 _BOM = b"\xef\xbb\xbf"
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89abAB-F]")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_LEVELS = 100  # real rows have fewer than ten; writers and hashers recurse once a level
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -50,10 +50,9 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
             if len(raw) > LARGEST_ROW or faults.full:
                 _stop(raw, number, faults)
                 break
-            row = (
-                None if raw.isspace() else _row(raw.removeprefix(_BOM) if number == 1 else raw, number, offset, faults)
-            )
-            if row is not None:
+            mark = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
+            line = raw[mark:]
+            if line.strip() and (row := _row(line, number, offset + mark, faults)) is not None:
                 rows.append(row)
                 lines.append(number)
             offset += len(raw)

@@ -10,7 +10,13 @@ CODES: tuple[Code, ...] = (
         wrong="data: {source: {path: row.jsonl}}",
         right="data: {source: {path: rows.jsonl}}",
     ),
-    Code(id="FTC351", title="data file can't be read", cause="The file is there, but the system refuses to open it."),
+    Code(
+        id="FTC351",
+        title="data file can't be read",
+        cause="The file is there, but the system refuses to open it.",
+        wrong="chmod 000 rows.jsonl",
+        right="chmod 644 rows.jsonl",
+    ),
     Code(
         id="FTC352",
         title="data file of unknown kind",
@@ -23,11 +29,15 @@ CODES: tuple[Code, ...] = (
         title="data file's content is of another kind",
         cause="The file's first bytes show an archive, a pickle or another format than its suffix says. Archives are "
         "never opened and pickles never read, since they can run code.",
+        wrong="data: {source: {path: rows.jsonl.gz}}",
+        right="data: {source: {path: rows.jsonl}}  # after `gunzip rows.jsonl.gz`",
     ),
     Code(
         id="FTC354",
         title="data file is not UTF-8",
         cause="Text in another encoding would be read as wrong characters, which nobody notices in a loss.",
+        wrong="iconv -t latin1 rows.csv",
+        right="iconv -f latin1 -t utf-8 rows.csv > rows-utf8.csv",
     ),
     Code(
         id="FTC355",
@@ -50,12 +60,26 @@ CODES: tuple[Code, ...] = (
         wrong="text,label\nwell, good,positive",
         right='text,label\n"well, good",positive',
     ),
-    Code(id="FTC358", title="column without a name of its own", cause="A header names a column twice or not at all."),
-    Code(id="FTC359", title="data file holds no rows", cause="The file is empty, or holds nothing but a header."),
+    Code(
+        id="FTC358",
+        title="column without a name of its own",
+        cause="A header names a column twice or not at all.",
+        wrong="text,text\ngood film,positive",
+        right="text,label\ngood film,positive",
+    ),
+    Code(
+        id="FTC359",
+        title="data file holds no rows",
+        cause="The file is empty, or holds nothing but a header.",
+        wrong="text,label",
+        right="text,label\ngood film,positive",
+    ),
     Code(
         id="FTC360",
         title="column of a kind that can't be read",
         cause="A column of a Parquet or Arrow file holds something that is no text, number, list or object of these.",
+        wrong="image: binary, text: string",
+        right="text: string",
     ),
     Code(
         id="FTC362",
@@ -68,22 +92,30 @@ CODES: tuple[Code, ...] = (
         id="FTC363",
         title="value of the wrong type",
         cause="A column that the task reads as text, label or conversation holds something else in some rows.",
+        wrong='{"text": null, "label": 1.0}',
+        right='{"text": "good film", "label": 1}',
     ),
     Code(
         id="FTC364",
         title="value is empty",
         cause="An empty text or answer teaches nothing, and a set full of them trains to a loss of nothing.",
+        wrong='{"prompt": "2 + 2 =", "completion": ""}',
+        right='{"prompt": "2 + 2 =", "completion": "4"}',
     ),
     Code(
         id="FTC365",
         title="conversation is out of shape",
         cause="Chat templates expect an optional system turn, then user and assistant in turn; they refuse other "
         "orders or leave turns out in silence.",
+        wrong='{"messages": [{"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Hi"}]}',
+        right='{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
     ),
     Code(
         id="FTC366",
         title="conversation does not end with an answer",
         cause="Only the assistant's turns are learnt, so what follows the last of them is wasted.",
+        wrong='{"messages": [{"role": "user", "content": "Hi"}]}',
+        right='{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
     ),
     Code(
         id="FTC367",
@@ -97,6 +129,8 @@ CODES: tuple[Code, ...] = (
         title="row is trained on and measured",
         cause="The same row stands in the training file and in the validation or test file, so the measurement would "
         "flatter the model.",
+        wrong="data: {source: {path: rows.jsonl}, split: {test: {path: rows.jsonl}}}",
+        right="data: {source: {path: rows.jsonl}, split: {test: 0.1}}",
     ),
     Code(
         id="FTC371",
@@ -109,17 +143,23 @@ CODES: tuple[Code, ...] = (
         id="FTC372",
         title="label that is never learnt",
         cause="Validation or test rows have a label that no training row has, or that `task.labels` does not list.",
+        wrong='task: {kind: classification, labels: [ham, spam]}  # a row says "scam"',
+        right="task: {kind: classification, labels: [ham, spam, scam]}",
     ),
     Code(
         id="FTC373",
         title="copies of rows",
         cause="Rows with the same content are kept in one part, but weigh more than others in training.",
+        wrong='{"text": "hi", "label": "ham"}\n{"text": "hi", "label": "ham"}',
+        right='{"text": "hi", "label": "ham"}',
         severity=Severity.WARNING,
     ),
     Code(
         id="FTC374",
         title="only one class",
         cause="With a single label there is nothing to tell apart; often the wrong column plays the label.",
+        wrong="data: {fields: {label: language}}  # every row is `en`",
+        right="data: {fields: {label: topic}}",
     ),
     Code(
         id="FTC375",

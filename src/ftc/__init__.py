@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ftc.spec.version import VERSION as __version__  # noqa: N811 - the name that Python expects
+
 if TYPE_CHECKING:
     from ftc.api import (
         Checked,
@@ -30,13 +32,12 @@ if TYPE_CHECKING:
     )
     from ftc.spec.diagnostics import Refusal
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Checked",
     "Planned",
     "Refusal",
     "Run",
+    "__version__",
     "apply",
     "audit",
     "find_run",

@@ -124,7 +124,7 @@ def validate(recipe: Path | str) -> Checked:
     Raises:
         OSError: The file can't be read.
     """
-    from ftc.compiler.pipeline import check_recipe
+    from ftc.compiler.check import check_recipe
     from ftc.spec.source import shown_lines
 
     path = Path(recipe)
@@ -133,9 +133,7 @@ def validate(recipe: Path | str) -> Checked:
     return Checked(checked.recipe, checked.diagnostics, {_shown(path): shown_lines(data)})
 
 
-def plan(
-    recipe: Path | str, *, locked: bool = False, offline: bool = False, keep_lock: bool = False
-) -> Planned:
+def plan(recipe: Path | str, *, locked: bool = False, offline: bool = False, keep_lock: bool = False) -> Planned:
     """Compiles a recipe and brings its lock up to date.
 
     Args:
@@ -148,8 +146,9 @@ def plan(
         Refusal: The recipe has errors, names something unusable, or does not fit.
         OSError: A file can't be read or written.
     """
+    from ftc.compiler.check import check_recipe
     from ftc.compiler.lock import write_text_atomically
-    from ftc.compiler.pipeline import check_recipe, compile_recipe
+    from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.resolve.paths import project_root
     from ftc.spec.source import shown_lines
 
@@ -268,7 +267,7 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
     now = plan(recipe, offline=offline, keep_lock=True)
     if reasons := stale_reasons(saved, now.plan):
         help = f"plan again with `ftc plan {saved.recipe_file} -o FILE` and have it reviewed"
-        raise Refusal([diagnostic("FTC512", reason, help=help) for reason in reasons])
+        raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
     return replace(now, plan=saved, run=_run_of(now.root, saved))
 
 

@@ -28,7 +28,9 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     missing = planned.compiled.environment.missing
     if missing:
         note = f"missing: {', '.join(missing)}"
-        raise Refusal([diagnostic("FTC650", "`apply` needs more packages", help="pip install 'ftc[train]'", notes=note)])
+        raise Refusal(
+            [diagnostic("FTC650", "`apply` needs more packages", help="pip install 'ftc[train]'", notes=note)]
+        )
     from ftc.runtime.execute import Inputs, execute
 
     folder = _folder(planned, again)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CONSOLE = [sys.executable, "-m", "ftc.cli"]
+CONSOLE = [sys.executable, "-m", "ftc"]
 LEAN = """
 import sys
 from ftc.cli.main import main

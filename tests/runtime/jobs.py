@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from ftc.spec.streams import TokenStream, open_stream
 from tests.support import documents
 from tests.support.tiny_models import VOCAB_SIZE, write_tiny_model
 
-__all__ = ["LABELS", "Job", "changed", "make_job", "make_plan", "write_stream"]
+__all__ = ["LABELS", "Job", "changed", "make_job", "make_plan", "reopen_job", "write_stream"]
 
 LABELS = ("cold", "hot", "mild")
 ENVIRONMENT = EnvironmentFacts(python=platform.python_version(), platform="test", packages={})
@@ -92,13 +93,17 @@ def make_job(root: Path, kind: str = "llama", strategy: str = "lora", *, classes
 
     `changes` are settings by dotted path with `__` for the dot.
     """
+    write_tiny_model(root / f"model-{kind}", kind)
+    for seed, (name, rows) in enumerate({"train": 22, "validation": 7, "test": 9}.items()):
+        write_stream(root / f"streams-{classes}" / f"{name}.arrow", rows, seed, classes=classes)
+    return reopen_job(root, kind, strategy, classes=classes, **changes)
+
+
+def reopen_job(root: Path, kind: str = "llama", strategy: str = "lora", *, classes: int = 0, **changes: Any) -> Job:
+    """A job whose model and streams are there already."""
     model, streams = root / f"model-{kind}", root / f"streams-{classes}"
-    architecture = write_tiny_model(model, kind)
-    sizes = {"train": 22, "validation": 7, "test": 9}
-    splits = {
-        name: write_stream(streams / f"{name}.arrow", rows, seed, classes=classes)
-        for seed, (name, rows) in enumerate(sizes.items())
-    }
+    architecture = json.loads((model / "config.json").read_text())["architectures"][0]
+    splits = {name: open_stream(streams / f"{name}.arrow") for name in ("train", "validation", "test")}
     plan = make_plan(model, splits, kind, architecture, strategy, classes)
     plan = changed(plan, {path.replace("__", "."): value for path, value in changes.items()})
     return Job(plan, Inputs(model, streams, ENVIRONMENT), root)

@@ -58,11 +58,11 @@ def show_diagnostics(
     diagnostics: Iterable[Diagnostic], sources: Mapping[str, Sequence[str]], args: Namespace, closing: str = ""
 ) -> None:
     """Writes findings, their number and a closing sentence to standard error; nothing where there are none."""
-    from ftc.views.diagnostics import count, render_text
-
     found = tuple(diagnostics)
     if not found:
         return
+    from ftc.views.diagnostics import count, render_text
+
     look = page(sys.stderr, args)
     text = render_text(found, sources, color=look.color, width=look.columns)
     sys.stderr.write(f"{text}\n{count(found)}.{' ' if closing else ''}{closing}\n")

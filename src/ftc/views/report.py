@@ -95,4 +95,6 @@ def _contents(present: dict[str, str]) -> str:
 
 def _footer(record: RunRecord) -> str:
     audit = f"ftc audit {record.id}"
-    return f"<footer><p>Made by ftc {text(record.ftc_version)}. <code>{text(audit)}</code> checks it again.</p></footer>"
+    return (
+        f"<footer><p>Made by ftc {text(record.ftc_version)}. <code>{text(audit)}</code> checks it again.</p></footer>"
+    )

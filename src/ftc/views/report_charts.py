@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ftc.views.report_history import Point
 from ftc.views.report_elements import text
+from ftc.views.report_history import Point
 
 __all__ = ["Bar", "Chart", "Series", "bars", "line_chart", "round_ticks"]
 
@@ -57,7 +57,7 @@ class Chart:
     series: Sequence[Series]
     form: Callable[[float], str]
     mark: tuple[int, str] | None = None
-    size: tuple[int, int] = (460, 230)
+    size: tuple[int, int] = (340, 178)
     from_zero: bool = False
 
 
@@ -91,7 +91,8 @@ class _Frame:
 
 def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
     """At least two and at most about `most` + 1 round values, of which the first is not above `low` and the last not
-    below `high`."""
+    below `high`.
+    """
     if high <= low:
         margin = abs(low) / 2 or 0.5
         low, high = low - margin, low + margin
@@ -130,11 +131,16 @@ def bars(key: str, title: str, description: str, rows: Sequence[Bar]) -> str:
 def _frame(chart: Chart) -> tuple[_Frame, list[float], list[float]]:
     steps = [step for series in chart.series for step, _ in series.points]
     values = [value for series in chart.series for _, value in series.points]
-    value_ticks = round_ticks(0.0 if chart.from_zero and min(values) >= 0 else min(values), max(values))
+    lowest = 0.0 if chart.from_zero and min(values) >= 0 else min(values)
+    value_ticks = round_ticks(lowest, max(values), chart.size[1] // 80 + 1)
     low, high = min(steps), max(steps)
     if high <= low:
         low, high = low - 1, high + 1
-    step_ticks = [tick for tick in round_ticks(low, high) if low <= tick <= high and tick == round(tick)]
+    step_ticks = [
+        tick
+        for tick in round_ticks(low, high, 7 if chart.size[0] > 400 else 4)
+        if low <= tick <= high and tick == round(tick)
+    ]
     width, height = chart.size
     return _Frame(width, height, (low, high), (value_ticks[0], value_ticks[-1])), step_ticks, value_ticks
 

@@ -22,7 +22,9 @@ def section(key: str, title: str, *parts: str) -> str:
     body = "".join(parts)
     if not body:
         return ""
-    return f'<section id="{key}" aria-labelledby="{key}-heading"><h2 id="{key}-heading">{text(title)}</h2>{body}</section>'
+    return (
+        f'<section id="{key}" aria-labelledby="{key}-heading"><h2 id="{key}-heading">{text(title)}</h2>{body}</section>'
+    )
 
 
 def details(summary: str, body: str) -> str:
@@ -57,12 +59,13 @@ def table(
         return ""
     numeric = frozenset(right)
     names = [' class="number"' if index in numeric else "" for index in range(len(header))]
+    labels = [f'data-label="{text(title)}" dir="auto"' for title in header]
     titles = "".join(f'<th scope="col"{name}>{text(title)}</th>' for name, title in zip(names, header, strict=True))
     body = "".join(
         "<tr>"
         + "".join(
-            f'<th scope="row"{name} dir="auto">{cell}</th>' if index == 0 else f'<td{name} dir="auto">{cell}</td>'
-            for index, (name, cell) in enumerate(zip(names, row, strict=True))
+            f'<th scope="row"{name} {label}>{cell}</th>' if index == 0 else f"<td{name} {label}>{cell}</td>"
+            for index, (name, label, cell) in enumerate(zip(names, labels, row, strict=True))
         )
         + "</tr>"
         for row in rows

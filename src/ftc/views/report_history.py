@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from ftc.spec.events import Evaluated, Event, Noticed, PhaseEnded, Resumed, StepDone
 
@@ -61,12 +62,12 @@ def history(events: Sequence[Event]) -> History:
 
 
 def smoothed(points: Sequence[Point], span: int) -> list[Point]:
-    """Exponential moving mean with weight 2 / (span + 1) on the newest value, unbiased at the start."""
-    decay, total, weight = 1 - 2 / (span + 1), 0.0, 0.0
+    """The mean of `span` points around each one, of fewer at both ends; it does not lag behind as a trailing mean does."""
+    sums = list(accumulate((value for _, value in points), initial=0.0))
     means = []
-    for step, value in points:
-        total, weight = decay * total + value, decay * weight + 1
-        means.append((step, total / weight))
+    for index, (step, _) in enumerate(points):
+        start, end = max(0, index - span // 2), min(len(points), index + span // 2 + 1)
+        means.append((step, (sums[end] - sums[start]) / (end - start)))
     return means
 
 

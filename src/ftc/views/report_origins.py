@@ -49,7 +49,12 @@ def settings_section(plan: Plan) -> str:
     """Every value that the run used, with where it came from; folded."""
     settings = plan.settings.to_json()
     rows = [
-        (f"<code>{text(path)}</code>", f"<code>{text(_words(_at(settings, path)))}</code>", origin.kind, text(origin.reason))
+        (
+            f"<code>{text(path)}</code>",
+            f"<code>{text(_words(_at(settings, path)))}</code>",
+            origin.kind,
+            text(origin.reason),
+        )
         for path, origin in sorted(plan.origins.items())
     ]
     kinds = [origin.kind for origin in plan.origins.values()]
@@ -146,7 +151,13 @@ def _folded(plan: Plan, record: RunRecord) -> str:
     model = _files(plan.lock.model.files)
     outputs = _files(record.outputs)
     segments = [
-        (text(one.started_at), text(one.ended_at or "–"), str(one.from_step), str(one.to_step), text(one.ended_by or "–"))
+        (
+            text(one.started_at),
+            text(one.ended_at or "–"),
+            str(one.from_step),
+            str(one.to_step),
+            text(one.ended_by or "–"),
+        )
         for one in record.segments
     ]
     file_header = ("file", "size", "sha256")

@@ -86,7 +86,7 @@ def _gate_words(gates: tuple[GateResult, ...]) -> str:
         return ""
     if len(gates) == 1:
         gate = gates[0]
-        return f"The gate {metric_title(gate.metric)} {gate.bound} {'passed' if gate.passed else 'failed'}."
+        return f"The gate {metric_title(gate.metric)} {_bound(gate)} {'passed' if gate.passed else 'failed'}."
     passed = sum(gate.passed for gate in gates)
     return f"All {len(gates)} gates passed." if passed == len(gates) else f"{passed} of {len(gates)} gates passed."
 
@@ -94,12 +94,17 @@ def _gate_words(gates: tuple[GateResult, ...]) -> str:
 def _tile(one: Comparison) -> str:
     base = "" if one.base is None else f'<span class="from">{numbers.metric(one.base)} <span>→</span> </span>'
     gain = f"{numbers.signed(one.change)}, {one.trend}" if one.change else "unchanged" if one.change == 0 else ""
-    gate = f'<p class="gate">gate {text(one.gate.bound)}: {_verdict(one.gate.passed)}</p>' if one.gate else ""
+    gate = f'<p class="gate">gate {text(_bound(one.gate))}: {_verdict(one.gate.passed)}</p>' if one.gate else ""
     return (
         f'<div class="tile"><p class="name">{text(metric_title(one.name))}</p>'
         f'<p class="value">{base}<strong>{numbers.metric(one.tuned)}</strong></p>'
         f'<p class="gain {one.trend or ""}">{text(gain)}</p>{gate}</div>'
     )
+
+
+def _bound(gate: GateResult) -> str:
+    """Such as `≥ 0.9`."""
+    return gate.bound.replace(">=", "≥").replace("<=", "≤")
 
 
 def _verdict(passed: bool) -> str:
@@ -113,13 +118,13 @@ def _metrics_table(evaluation: Evaluation, found: Iterable[Comparison]) -> str:
             "–" if one.base is None else numbers.metric(one.base),
             numbers.metric(one.tuned),
             "–" if one.change is None else f"{numbers.signed(one.change)} ({one.trend})",
-            f"{text(one.gate.bound)}: {_verdict(one.gate.passed)}" if one.gate else "–",
+            f"{text(_bound(one.gate))}: {_verdict(one.gate.passed)}" if one.gate else "–",
             numbers.count(evaluation.tuned.rows),
         )
         for one in found
     ]
     header = ("metric", "base", "tuned", "gain", "gate", "test rows")
-    return table("Every metric, measured once, by the same code for both", header, rows, right=(1, 2, 3, 5))
+    return table("Measured once, by the same code", header, rows, right=(1, 2, 3, 5))
 
 
 def _tally(answers: list[str | None], shown: tuple[Prediction, ...], right: str) -> str:

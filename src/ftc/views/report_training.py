@@ -16,6 +16,7 @@ __all__ = ["resources_section", "training_section"]
 
 _ROWS_SHOWN = 60
 _SHORTEST_SMOOTHED = 12
+_MEANS_DRAWN = 200
 
 
 def training_section(plan: Plan, record: RunRecord, run: History) -> str:
@@ -27,7 +28,10 @@ def training_section(plan: Plan, record: RunRecord, run: History) -> str:
 
 def resources_section(plan: Plan, record: RunRecord, run: History) -> str:
     """Memory planned and measured, then time."""
-    return section("resources", "Memory and time", _memory(plan, record), _components(plan), _time(plan, record, run))
+    speed = line_chart(_speed_chart(run))
+    return section(
+        "resources", "Memory and time", _memory(plan, record), _components(plan), _time(plan, record, run), speed
+    )
 
 
 def _summary(plan: Plan, record: RunRecord, run: History) -> str:
@@ -45,51 +49,61 @@ def _summary(plan: Plan, record: RunRecord, run: History) -> str:
 
 def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Chart]:
     yield _loss_chart(record, run)
+    rates, norms = run.points("learning_rate"), run.points("grad_norm")
     yield Chart(
-        "rate",
-        "Learning rate",
-        f"Schedule {plan.settings.train.schedule.kind}. {_range(run.points('learning_rate'), 'learning rate')}",
-        [Series("learning rate", thinned(run.points("learning_rate")), "line")],
-        numbers.rate,
+        key="rate",
+        title="Learning rate",
+        description=f"Schedule {plan.settings.train.schedule.kind}. {_range(rates, 'learning rate')}",
+        series=[Series("each step", thinned(rates), "line")],
+        form=numbers.rate,
         from_zero=True,
     )
-    norms = run.points("grad_norm")
     yield Chart(
-        "norm", "Gradient norm", _range(norms, "gradient norm"), _raw_and_smoothed("gradient norm", norms, 0), _short,
+        key="norm",
+        title="Gradient norm, before clipping",
+        description=_range(norms, "gradient norm"),
+        series=_raw_and_smoothed("", norms, 0),
+        form=_short,
         from_zero=True,
-    )  # fmt: skip
+    )
+
+
+def _speed_chart(run: History) -> Chart:
     speeds = run.throughput()
-    yield Chart(
-        "speed", "Throughput, tokens per second", _range(speeds, "throughput"),
-        _raw_and_smoothed("tokens per second", speeds, 0), _short, from_zero=True,
-    )  # fmt: skip
+    return Chart(
+        key="speed",
+        title="Throughput, tokens per second",
+        description=_range(speeds, "throughput"),
+        series=_raw_and_smoothed("", speeds, 0),
+        form=_short,
+        size=(680, 230),
+        from_zero=True,
+    )
 
 
 def _loss_chart(record: RunRecord, run: History) -> Chart:
     losses, looks = run.points("loss"), run.validation("val_loss")
     selected = record.selected_step
     return Chart(
-        "loss",
-        "Loss",
-        _range(losses, "training loss") + (f" {_range(looks, 'validation loss')}" if looks else ""),
-        [*_raw_and_smoothed("training", losses, 0), Series("validation", looks, "dots", 1)],
-        _short,
+        key="loss",
+        title="Loss",
+        description=_range(losses, "training loss") + (f" {_range(looks, 'validation loss')}" if looks else ""),
+        series=[*_raw_and_smoothed("training, ", losses, 0), Series("validation", looks, "dots", 1)],
+        form=_short,
         mark=None if selected is None else (selected, f"selected: step {numbers.count(selected)}"),
-        size=(680, 400),
+        size=(680, 440),
     )
 
 
-def _raw_and_smoothed(label: str, points: Sequence[Point], color: int) -> list[Series]:
-    """A faint line of every step and a main line of its moving mean; one line alone where steps are few."""
+def _raw_and_smoothed(prefix: str, points: Sequence[Point], color: int) -> list[Series]:
+    """A faint line of every step and a main line of means; one line alone where steps are few."""
     if len(points) < _SHORTEST_SMOOTHED:
-        return [Series(label, points, "line", color)]
-    span = max(5, round(len(points) / 12))
-    means = smoothed(points, span)
-    stride = -(-len(means) // 200)
-    shown = means[:: -stride][::-1]
+        return [Series(f"{prefix}each step", points, "line", color)]
+    span = max(5, len(points) // 12) // 2 * 2 + 1
+    stride = -(-len(points) // _MEANS_DRAWN)
     return [
-        Series(f"{label}, each step", thinned(points), "raw", color),
-        Series(f"{label}, moving mean over about {span} steps", shown, "line", color),
+        Series(f"{prefix}each step", thinned(points), "raw", color),
+        Series(f"{prefix}mean of {span} steps", smoothed(points, span)[::stride], "line", color),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`python -m ftc.cli`, where the command itself is not on the path."""
+"""`python -m ftc` is the `ftc` command."""
 
 from ftc.cli.main import console
 

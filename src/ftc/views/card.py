@@ -1,0 +1,201 @@
+"""The model card: what a tuned model is, how it was made and how well it did, for the hub and for people.
+
+Only facts of the run's documents, and no path of the machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import assert_never
+
+from ftc.spec.data import HubSource
+from ftc.spec.evaluation import METRICS
+from ftc.spec.plan import Plan
+from ftc.spec.record import Evaluation, RunRecord
+from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings
+from ftc.views import numbers
+from ftc.views.card_code import loading_code
+from ftc.views.card_front_matter import front_matter
+from ftc.views.headline import metric_title
+from ftc.views.plan import strategy_words
+from ftc.views.run import comparisons
+
+__all__ = ["model_card"]
+
+
+def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
+    """README.md of the run: front matter as the hub reads it, then the card in Markdown.
+
+    Args:
+        plan: The plan that the run executed.
+        record: What the run recorded.
+        evaluation: The measurement on the test split, if it came to that.
+    """
+    parts = (
+        front_matter(plan, evaluation),
+        f"# {_inline(plan.name)}\n\n{_introduction(plan)}",
+        f"## Results\n\n{_results(plan, record, evaluation)}",
+        f"## How to use it\n\n{_usage(plan)}",
+        f"## How it was made\n\n{_making(plan, record)}",
+        f"## Data\n\n{_data(plan)}",
+        f"## Limits\n\n{_limits(plan, evaluation)}",
+        f"## Provenance\n\n{_provenance(plan, record)}",
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _introduction(plan: Plan) -> str:
+    base = _code(_base_name(plan))
+    what = {
+        "classification": "sorts text into classes",
+        "generation": "writes a completion for a prompt",
+        "chat": "answers in a conversation",
+    }[plan.recipe.task.kind]
+    words = f"A model that {what}, tuned from {base} ({numbers.magnitude(plan.model.num_parameters)} parameters)."
+    labels = plan.settings.text.labels
+    if labels and len(labels) <= 20:
+        words += f" Classes: {', '.join(map(_code, labels))}."
+    elif labels:
+        words += f" It knows {numbers.count(len(labels))} classes."
+    return words
+
+
+def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
+    if evaluation is None or not evaluation.tuned.metrics:
+        done = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
+        return f"Nothing was measured on the test split. The run is {record.status.replace('_', ' ')}, {done} done."
+    rows = numbers.plural(evaluation.tuned.rows, "row")
+    table = [
+        ("metric", "base", "tuned", "gain", "gate"),
+        ("---", "---:", "---:", "---:", "---"),
+        *(
+            (
+                _inline(metric_title(one.name)) + ("" if one.higher_is_better else " (lower is better)"),
+                "" if one.base is None else numbers.metric(one.base),
+                f"**{numbers.metric(one.tuned)}**",
+                "" if one.change is None else f"{numbers.signed(one.change)} ({one.trend})",
+                f"{_code(one.gate.bound)} {'passed' if one.gate.passed else 'failed'}" if one.gate else "",
+            )
+            for one in comparisons(evaluation)
+        ),
+    ]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in table)
+    base = "" if evaluation.base else " The base model was not measured."
+    return f"Measured once on the test split, {rows}, after training was over.{base}\n\n{lines}"
+
+
+def _usage(plan: Plan) -> str:
+    return f"From the folder of this card:\n\n```python\n{loading_code(plan)}\n```"
+
+
+def _making(plan: Plan, record: RunRecord) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in _making_facts(plan, record))
+
+
+def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
+    train = plan.settings.train
+    yield "recipe", _code(PurePosixPath(plan.recipe_file).name)
+    share = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
+    yield "strategy", f"{strategy_words(plan.settings)}, {numbers.count(plan.model.num_trainable)} trainable ({share})"
+    match plan.settings.strategy:
+        case FullSettings():
+            pass
+        case LoraSettings(adapter=adapter) | QLoraSettings(adapter=adapter):
+            yield "adapter", f"alpha {adapter.alpha}, dropout {adapter.dropout:g}, on {_codes(adapter.targets)}"
+        case _:
+            assert_never(plan.settings.strategy)
+    of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
+    selected = "" if record.selected_step is None else f"; weights of step {numbers.count(record.selected_step)}"
+    yield (
+        "training",
+        (f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}{selected}"),
+    )
+    schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
+    yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
+    yield "optimiser", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"
+    yield "precision", train.precision
+    yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
+    yield "trained on", f"{numbers.count(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
+    yield "device", _inline(record.observed.device)
+
+
+def _data(plan: Plan) -> str:
+    rows = [
+        "| split | rows | tokens | truncated rows | dropped rows |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {name} | {numbers.count(split.rows)} | {numbers.count(split.tokens)} "
+            f"| {numbers.count(split.truncated_rows)} | {numbers.count(split.dropped_rows)} |"
+            for name, split in plan.data.items()
+        ),
+    ]
+    sources = [
+        f"- {use}: {_code(_source_name(plan, use))}, {numbers.plural(source.rows, 'row')}, sha256 {_code(source.file.sha256)}"
+        for use, source in plan.lock.data.sources.items()
+    ]
+    return "\n".join(sources) + "\n\n" + "\n".join(rows)
+
+
+def _source_name(plan: Plan, use: str) -> str:
+    """Hub id and file, or the name of a local file without its folders."""
+    asked = plan.recipe.data.source if use == "rows" else getattr(plan.recipe.data.split, use, None)
+    if isinstance(asked, HubSource):
+        return f"{asked.hub}/{asked.file}"
+    path = getattr(asked, "path", use)
+    return PurePosixPath(path.replace("\\", "/")).name
+
+
+def _limits(plan: Plan, evaluation: Evaluation | None) -> str:
+    lines = []
+    if evaluation is not None:
+        split = plan.data.get("test")
+        from_where = f"{numbers.plural(evaluation.tuned.rows, 'row')} of the same data as the training rows"
+        if split is not None and plan.lock.data.sources.keys() == {"rows"}:
+            lines.append(f"The test split is {from_where}; other text was not measured.")
+        names = sorted(METRICS.keys() & evaluation.tuned.metrics.keys())
+        lines.append(f"Nothing but {', '.join(metric_title(name) for name in names)} was measured.")
+    if plan.settings.text.overflow == "cut":
+        lines.append(f"Text beyond {numbers.plural(plan.settings.text.max_length, 'token')} was cut.")
+    lines += [f"Not checked: {_inline(item)}" for item in plan.not_checked]
+    return "\n".join(f"- {line}" for line in lines) or "- None were recorded."
+
+
+def _provenance(plan: Plan, record: RunRecord) -> str:
+    return "\n".join(f"- {name}: {_code(value)}" for name, value in _provenance_facts(plan, record) if value)
+
+
+def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
+    yield "ftc", record.ftc_version
+    yield "run", record.id
+    yield "plan, sha256", record.plan_sha256
+    yield "lock, sha256", plan.lock.digest()
+    yield "record, sha256", record.sha256
+    yield "weights of the result, sha256", record.final_weights_sha256 or ""
+    yield "commit of the base model", plan.lock.model.commit or ""
+    for name, file in sorted(plan.lock.model.files.items()):
+        if name.endswith(".safetensors"):
+            yield f"base model {_inline(name)}, sha256", file.sha256
+    for name, package in sorted(record.observed.environment.packages.items()):
+        yield _inline(name), package.version
+
+
+def _base_name(plan: Plan) -> str:
+    """The hub id, or the name of a local folder without its parents."""
+    base = plan.settings.model.base
+    return base if plan.settings.model.commit else PurePosixPath(base.replace("\\", "/")).name
+
+
+def _codes(values: tuple[str, ...]) -> str:
+    return ", ".join(map(_code, values))
+
+
+def _inline(value: str) -> str:
+    """Text on one line in which nothing is markup, to Markdown or to HTML."""
+    return re.sub(r"([\\`*_{}\[\]<>#|&!~])", r"\\\1", " ".join(value.split()))
+
+
+def _code(value: str) -> str:
+    """Text on one line as code; a backtick would end it, a bar would end a table's cell."""
+    return f"`{' '.join(value.split()).replace('`', chr(39)).replace('|', '/')}`"

@@ -1,0 +1,120 @@
+"""The front matter of a model card: the YAML block that the hub reads.
+
+Texts are quoted and numbers carry a point, so that readers of YAML 1.1 and 1.2 see the same values.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, assert_never
+
+from ftc.spec.data import HubSource
+from ftc.spec.plan import Plan
+from ftc.spec.record import Evaluation
+from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings
+from ftc.spec.task import Task
+from ftc.views.headline import metric_title
+
+__all__ = ["front_matter"]
+
+_HUB_METRICS = {
+    "macro_f1": "f1",
+    "weighted_f1": "f1",
+    "mcc": "matthews_correlation",
+    "rouge_l": "rouge",
+}
+"""What the hub calls a metric, where it has another name."""
+
+
+def front_matter(plan: Plan, evaluation: Evaluation | None) -> str:
+    """The block with its fences.
+
+    A base model of a local folder is left out: the hub would take its name for one of its own models.
+    """
+    is_adapter = not isinstance(plan.settings.strategy, FullSettings)
+    values: dict[str, Any] = {
+        "base_model": plan.settings.model.base if plan.settings.model.commit else None,
+        "base_model_relation": ("adapter" if is_adapter else "finetune") if plan.settings.model.commit else None,
+        "library_name": "peft" if is_adapter else "transformers",
+        "license": plan.lock.model.license,
+        "pipeline_tag": _pipeline(plan.recipe.task),
+        "tags": ["ftc", _strategy_tag(plan)],
+        "datasets": _hub_datasets(plan),
+    }
+    if evaluation is not None and evaluation.tuned.metrics:
+        values["metrics"] = sorted({_hub_metric(name) for name in evaluation.tuned.metrics})
+        values["model-index"] = [_index_entry(plan, evaluation)]
+    lines = [line for key, value in values.items() if value for line in _lines(key, value, 0)]
+    return "\n".join(("---", *lines, "---"))
+
+
+def _pipeline(task: Task) -> str:
+    return "text-classification" if task.kind == "classification" else "text-generation"
+
+
+def _strategy_tag(plan: Plan) -> str:
+    match plan.settings.strategy:
+        case FullSettings():
+            return "full-fine-tuning"
+        case LoraSettings():
+            return "lora"
+        case QLoraSettings():
+            return "qlora"
+        case _:
+            assert_never(plan.settings.strategy)
+
+
+def _hub_datasets(plan: Plan) -> list[str]:
+    data = plan.recipe.data
+    sources = (data.source, data.split.validation, data.split.test)
+    return sorted({source.hub for source in sources if isinstance(source, HubSource)})
+
+
+def _hub_metric(name: str) -> str:
+    return _HUB_METRICS.get(name, name)
+
+
+def _index_entry(plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
+    """The measured values in the form that the hub shows beside a model."""
+    data = _hub_datasets(plan)
+    metrics = [
+        {"type": _hub_metric(name), "name": metric_title(name), "value": value}
+        for name, value in evaluation.tuned.metrics.items()
+    ]
+    result = {
+        "task": {"type": _pipeline(plan.recipe.task)},
+        "dataset": {"type": data[0] if data else "local", "name": data[0] if data else plan.name, "split": "test"},
+        "metrics": metrics,
+    }
+    return {"name": plan.name, "results": [result]}
+
+
+def _lines(key: str, value: Any, depth: int) -> list[str]:
+    """A key with its value as block YAML."""
+    blanks = "  " * depth
+    match value:
+        case dict():
+            return [
+                f"{blanks}{key}:",
+                *(line for name, item in value.items() for line in _lines(name, item, depth + 1)),
+            ]
+        case list():
+            return [f"{blanks}{key}:", *(line for item in value for line in _item(item, depth + 1))]
+        case _:
+            return [f"{blanks}{key}: {_scalar(value)}"]
+
+
+def _item(value: Any, depth: int) -> list[str]:
+    """One item of a list; a mapping begins on the line of its dash."""
+    blanks = "  " * depth
+    if not isinstance(value, dict):
+        return [f"{blanks}- {_scalar(value)}"]
+    first, *others = [line for name, item in value.items() for line in _lines(name, item, depth + 1)]
+    return [f"{blanks}- {first.lstrip()}", *others]
+
+
+def _scalar(value: str | float) -> str:
+    if isinstance(value, str):
+        return json.dumps(value)
+    number = repr(float(value))
+    return number if "." in number else number.replace("e", ".0e")

@@ -1,0 +1,80 @@
+"""What end-to-end tests share: tiny models made once, projects, and the command line in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from ftc.cli.main import main  # noqa: E402  # after the packages without which there is nothing to test
+from tests.support.projects import make_model, make_project  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Both streams with white space folded, so that line breaks don't matter."""
+        return " ".join((self.out + self.err).split())
+
+
+Ftc = Callable[..., Answer]
+MakeProject = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one encoder and one decoder."""
+    folder = tmp_path_factory.mktemp("models")
+    for kind in ("encoder", "decoder"):
+        make_model(folder / kind, kind)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of the test's own, one thread, no network."""
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def project(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeProject:
+    """`project("chat", "lora", name="one")` makes a project and goes into it."""
+
+    def make(task: str = "classification", strategy: str = "lora", *, name: str = "project", **recipe: Any) -> Path:
+        root = make_project(tmp_path / name, models, task, strategy, **recipe)
+        monkeypatch.chdir(root)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def ftc(capsys: pytest.CaptureFixture[str]) -> Ftc:
+    """`ftc("plan", "recipe.yaml")` runs the command in this process."""
+
+    def run(*words: str | os.PathLike[str]) -> Answer:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Answer(code, out, err)
+
+    return run

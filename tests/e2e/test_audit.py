@@ -1,0 +1,168 @@
+"""`ftc audit`: a run whose files are what they were, and runs of which one byte is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Ftc, MakeProject
+from tests.support.projects import make_project
+
+ADAPTER = "adapter/adapter_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one finished run; its tests work on copies."""
+    root = tmp_path_factory.mktemp("audited") / "project"
+    make_project(root, models, "classification", steps=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(root.parent / "cache"))
+        from ftc import api
+
+        assert api.apply(root / "recipe.yaml").record.status == "finished"
+    return root
+
+
+@pytest.fixture
+def root(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project and of the cache that belongs to it."""
+    shutil.copytree(finished.parent, tmp_path / "copy")
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "copy" / "cache"))
+    monkeypatch.chdir(tmp_path / "copy" / "project")
+    return tmp_path / "copy" / "project"
+
+
+def run_folder(root: Path) -> Path:
+    (record,) = root.glob("runs/*/*/record.json")
+    return record.parent
+
+
+def subject(root: Path, name: str) -> Path:
+    """A file of the run where there is one of that name, else one of the project."""
+    inside = run_folder(root) / name
+    return inside if inside.exists() else root / name
+
+
+def flip(file: Path, position: int = -1) -> None:
+    data = bytearray(file.read_bytes())
+    data[position] ^= 1
+    file.write_bytes(bytes(data))
+
+
+def test_an_untouched_run_is_consistent(root: Path, ftc: Ftc) -> None:
+    for file in root.rglob("*"):
+        if file.is_file():
+            os.utime(file, ns=(10**18, 10**18))
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 0, audited.text
+
+
+def test_a_copied_run_is_found_by_its_folder(root: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run_folder(root)
+    monkeypatch.chdir(root.parent)
+    audited = ftc("audit", folder.relative_to(root.parent))
+    assert audited.code == 0, audited.text
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (ADAPTER, ADAPTER),
+        ("adapter/adapter_config.json", "adapter_config.json"),
+        ("eval.json", "eval.json"),
+        ("encoder/model.safetensors", "model.safetensors"),
+        ("encoder/tokenizer.json", "tokenizer.json"),
+        ("rows.csv", "rows.csv"),
+    ],
+)
+def test_one_flipped_bit(root: Path, ftc: Ftc, name: str, told: str) -> None:
+    flip(subject(root, name))
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 6, audited.text
+    assert "TAMPERED" in audited.text
+    assert told in audited.text
+
+
+def test_a_flipped_bit_in_the_token_stream(root: Path, ftc: Ftc) -> None:
+    (stream,) = (root.parent / "cache").glob("streams/*/train.arrow")
+    data = stream.read_bytes()
+    flip(stream, len(data) // 2)
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 6, audited.text
+    assert "train" in audited.text
+
+
+@pytest.mark.parametrize(
+    ("document", "old", "new"),
+    [
+        ("record.json", '"steps_done": 2', '"steps_done": 9'),
+        ("record.json", '"selected_step": ', '"selected_step": 1'),
+        ("plan.json", '"max_grad_norm": "1"', '"max_grad_norm": "2"'),
+        ("plan.json", '"license": "apache-2.0"', '"license": "mit"'),
+    ],
+)
+def test_an_edited_document(root: Path, ftc: Ftc, document: str, old: str, new: str) -> None:
+    file = run_folder(root) / document
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 6, audited.text
+    assert document in audited.text
+
+
+@pytest.mark.parametrize("document", ["record.json", "plan.json"])
+def test_a_document_that_is_cut_off(root: Path, ftc: Ftc, document: str) -> None:
+    file = run_folder(root) / document
+    file.write_bytes(file.read_bytes()[:-30])
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 6, audited.text
+    assert "[FTC524]" in audited.err
+    assert document in audited.text
+
+
+@pytest.mark.parametrize("name", [ADAPTER, "eval.json", "encoder/config.json", "rows.csv"])
+def test_what_is_gone_proves_nothing(root: Path, ftc: Ftc, name: str) -> None:
+    subject(root, name).unlink()
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 8, audited.text
+    assert "INCONCLUSIVE" in audited.text
+    assert Path(name).name in audited.text
+
+
+def test_an_emptied_cache_is_told_and_no_finding(root: Path, ftc: Ftc) -> None:
+    shutil.rmtree(root.parent / "cache")
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 0, audited.text
+    assert "cache" in audited.text
+
+
+def test_a_run_that_is_not_there(root: Path, ftc: Ftc) -> None:
+    missing = ftc("audit", "ffff")
+    assert missing.code == 1
+    assert "no run `ffff` in this project" in missing.text
+
+
+def test_a_run_that_stopped_has_nothing_to_audit(root: Path, ftc: Ftc) -> None:
+    from ftc.spec.record import RunRecord
+
+    file = run_folder(root) / "record.json"
+    record = RunRecord.model_validate_json(file.read_bytes())
+    file.write_text(record.model_copy(update={"status": "interrupted", "outputs": {}}).sealed().to_text())
+    audited = ftc("audit", run_folder(root).name)
+    assert audited.code == 8, audited.text
+    assert "interrupted" in audited.text
+
+
+def test_one_broken_run_hides_no_other(root: Path, ftc: Ftc, project: MakeProject) -> None:
+    folder = run_folder(root)
+    shutil.copytree(folder, folder.with_name("broken"))
+    (folder.with_name("broken") / "record.json").write_text("{")
+    listed = ftc("runs")
+    assert listed.code == 0, listed.text
+    assert folder.name in listed.text
+    assert ftc("plan", "recipe.yaml").code == 0

@@ -1,0 +1,141 @@
+"""A saved plan is executed exactly as it was reviewed or not at all; the lock says what may not change."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Ftc, MakeProject
+from tests.support.projects import contents
+
+Change = Callable[[Path], None]
+
+
+def replace(file: str, old: str, new: str) -> Change:
+    def change(root: Path) -> None:
+        text = (root / file).read_text()
+        assert old in text
+        (root / file).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def flip_last_byte(file: str) -> Change:
+    def change(root: Path) -> None:
+        data = bytearray((root / file).read_bytes())
+        data[-1] ^= 1
+        (root / file).write_bytes(bytes(data))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (replace("recipe.yaml", "learning_rate: 1e-3", "learning_rate: 2e-3"), "FTC512", ["learning_rate", "2e-3"]),
+        (replace("recipe.yaml", "rank: 4", "rank: 8"), "FTC512", ["rank: 4 → 8"]),
+        (replace("recipe.yaml", "threads: 1", "threads: 2"), "FTC512", ["threads: 1 → 2"]),
+        (replace("rows.csv", "n3,", "n4,"), "FTC512", ["data.sources.rows.file.sha256"]),
+        (flip_last_byte("encoder/model.safetensors"), "FTC512", ["model.files.model.safetensors.sha256"]),
+        (replace("encoder/tokenizer_config.json", '"[PAD]"', '"[UNK]"'), "FTC512", ["tokenizer_config.json"]),
+        (replace("job.plan.json", '"max_grad_norm": "1"', '"max_grad_norm": "2"'), "FTC511", ["was edited"]),
+        (replace("job.plan.json", '"schema": "ftc.plan/1"', '"schema": "ftc.plan/9"'), "FTC510", ["no saved plan"]),
+    ],
+    ids=["rate", "rank", "threads", "data", "weights", "tokenizer", "edited plan", "other schema"],
+)
+def test_what_moved_is_named_and_nothing_is_written(
+    project: MakeProject, ftc: Ftc, change: Change, code: str, words: list[str]
+) -> None:
+    root = project()
+    assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0
+    change(root)
+    before = contents(root)
+    refused = ftc("apply", "job.plan.json")
+    assert (refused.code, f"[{code}]" in refused.err) == (5, True), refused.err
+    for word in words:
+        assert word in refused.text
+    assert "help:" in refused.err
+    assert contents(root) == before
+
+
+@pytest.mark.parametrize("change", ["comment", "touch", "name of a column's order"])
+def test_what_changes_nothing_stops_nothing(project: MakeProject, ftc: Ftc, change: str) -> None:
+    root = project(steps=1)
+    assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0
+    recipe = (root / "recipe.yaml").read_text()
+    match change:
+        case "comment":
+            (root / "recipe.yaml").write_text("# For the weekly report.\n\n" + recipe)
+        case "touch":
+            for file in ("recipe.yaml", "rows.csv", "encoder/model.safetensors"):
+                os.utime(root / file, ns=(10**18, 10**18))
+        case _:
+            (root / "recipe.yaml").write_text(
+                recipe.replace("{text: text, label: label}", "{label: label, text: text}")
+            )
+    applied = ftc("apply", "job.plan.json")
+    assert applied.code == 0, applied.err
+
+
+def test_a_plan_whose_recipe_is_gone(project: MakeProject, ftc: Ftc) -> None:
+    root = project()
+    ftc("plan", "recipe.yaml", "-o", "job.plan.json")
+    (root / "recipe.yaml").unlink()
+    refused = ftc("apply", "job.plan.json")
+    assert refused.code == 5
+    assert "recipe.yaml" in refused.text
+
+
+def test_locked_needs_a_lock_that_is_true(project: MakeProject, ftc: Ftc) -> None:
+    root = project()
+    missing = ftc("plan", "recipe.yaml", "--locked")
+    assert missing.code == 2
+    assert "there is no lock `recipe.lock.json`" in missing.text
+    assert not (root / "recipe.lock.json").exists()
+
+    assert ftc("plan", "recipe.yaml").code == 0
+    before = (root / "recipe.lock.json").read_bytes()
+    assert ftc("plan", "recipe.yaml", "--locked").code == 0
+    replace("recipe.yaml", "rank: 4", "rank: 8")(root)
+    stale = ftc("plan", "recipe.yaml", "--locked")
+    assert stale.code == 2
+    assert "strategy.rank: 4 → 8" in stale.text
+    assert (root / "recipe.lock.json").read_bytes() == before
+
+
+def test_a_lock_that_was_edited(project: MakeProject, ftc: Ftc) -> None:
+    root = project()
+    assert ftc("plan", "recipe.yaml").code == 0
+    lock = root / "recipe.lock.json"
+    whole = lock.read_text()
+    lock.write_text(whole.replace('"license": "apache-2.0"', '"license": "mit"'))
+    edited = ftc("plan", "recipe.yaml")
+    assert edited.code == 6
+    assert "section `model` of `recipe.lock.json` does not match its seal" in edited.text
+    lock.write_text(whole[:-40])
+    cut = ftc("plan", "recipe.yaml")
+    assert cut.code == 6
+    assert "[FTC501]" in cut.err
+    assert lock.read_text() == whole[:-40]
+
+
+def test_one_lock_serves_two_platforms(project: MakeProject, ftc: Ftc) -> None:
+    from ftc.spec.lock import Lock, sealed
+
+    root = project()
+    assert ftc("plan", "recipe.yaml").code == 0
+    file = root / "recipe.lock.json"
+    lock = Lock.model_validate_json(file.read_bytes())
+    (here,) = lock.platforms.values()
+    other = here.model_copy(update={"platform": "plan9-mips-cp311", "packages": {}})
+    both = sealed(lock.model_copy(update={"platforms": {**lock.platforms, "plan9-mips-cp311": other}}))
+    file.write_text(both.to_text())
+    locked = ftc("plan", "recipe.yaml", "--locked")
+    assert locked.code == 0, locked.err
+    replace("recipe.yaml", "rank: 4", "rank: 8")(root)
+    assert ftc("plan", "recipe.yaml").code == 0
+    assert set(json.loads(file.read_text())["platforms"]) == {here.platform, "plan9-mips-cp311"}

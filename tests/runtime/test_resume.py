@@ -1,0 +1,259 @@
+"""Runs that are killed, stopped or short of disk go on, and end with the same bits as if nothing had happened."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.record import RunRecord
+from tests.runtime.jobs import Job, make_job
+
+_EARLY = {"metric": "val_loss", "patience": 3, "min_delta": 0.0}
+
+
+class _Kill:
+    """A listener that ends the process, as a power cut would, when an event of a kind comes for the n-th time."""
+
+    def __init__(self, kind: str, number: int) -> None:
+        self.kind, self.left = kind, number
+
+    def __call__(self, event) -> None:
+        if event.kind == self.kind:
+            self.left -= 1
+            if self.left == 0:
+                os._exit(9)
+
+
+def _in_child(work: Callable[[], object]) -> int:
+    """Does work in a forked process; returns its exit code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer pythons warn of forks with threads about
+        pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _run_killed(job: Job, name: str, kind: str, number: int) -> None:
+    from ftc.runtime.execute import execute
+
+    listener = _Kill(kind, number)
+    assert _in_child(lambda: execute(job.plan, job.inputs, job.folder(name), listener)) == 9
+
+
+def _losses(job: Job, name: str) -> dict[int, str]:
+    """Loss by step; what was done again after a kill counts in its last version."""
+    lines = job.folder(name).events.read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    return {event["step"]: event["loss"] for event in events if event["kind"] == "step"}
+
+
+def _assert_same(job: Job, name: str, expected: RunRecord) -> None:
+    record = job.run(name)
+    assert record.status == "finished"
+    assert record.final_weights_sha256 == expected.final_weights_sha256
+    assert record.selected_step == expected.selected_step
+    assert record.supervised_tokens == expected.supervised_tokens
+    assert _losses(job, name) == _losses(job, "whole")
+    metrics = [json.loads(job.folder(run).evaluation.read_bytes())["tuned"]["metrics"] for run in (name, "whole")]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize(("kind", "strategy", "classes"), [("llama", "lora", 0), ("bert", "full", 3)])
+def test_killed_and_resumed_gives_the_same_bits(tmp_path, kind, strategy, classes):
+    job = make_job(tmp_path, kind, strategy, classes=classes, train__early_stopping=_EARLY)
+    whole = job.run("whole")
+    moments = [("step", 2), ("step", 5), ("evaluated", 2), ("checkpoint", 3), ("step", 12), ("test_progress", 4)]
+    for number, (event, count) in enumerate(moments):
+        name = f"killed-{number}"
+        _run_killed(job, name, event, count)
+        _assert_same(job, name, whole)
+        assert len(job.run(name).segments) == 2
+
+
+def test_killed_twice(tmp_path):
+    job = make_job(tmp_path)
+    whole = job.run("whole")
+    _run_killed(job, "run", "step", 7)
+    _run_killed(job, "run", "checkpoint", 1)
+    _assert_same(job, "run", whole)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "rename"])
+def test_killed_inside_of_a_save(tmp_path, call):
+    job = make_job(tmp_path)
+    whole = job.run("whole")
+    generator = random.Random(call)
+    for moment in sorted(generator.sample(range(4, 24 if call == "fsync" else 9), 3)):
+
+        def work(moment: int = moment, name: str = f"{call}-{moment}") -> None:
+            _after(moment, call, lambda: os._exit(9))
+            job.run(name)
+
+        if _in_child(work) == 0:  # there are fewer such calls
+            continue
+        _assert_same(job, f"{call}-{moment}", whole)
+
+
+def _after(number: int, call: str, action: Callable[[], object]) -> None:
+    """Makes the n-th file operation of a kind do something else; for a child process."""
+    owner = os if call == "fsync" else Path
+    real, calls = getattr(owner, call), iter(range(1, 10**9))
+
+    def fake(*args, **kwargs):
+        if next(calls) == number:
+            action()
+        return real(*args, **kwargs)
+
+    setattr(owner, call, fake)
+
+
+def test_a_full_disk_leaves_older_checkpoints_intact(tmp_path, monkeypatch):
+    job = make_job(tmp_path)
+    whole = job.run("whole")
+    from ftc.runtime import checkpoint
+
+    real, saves = checkpoint.write_tensors, iter(range(1, 100))
+
+    def full(*args, **kwargs):
+        if next(saves) == 4:  # the second file of the second checkpoint
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, "write_tensors", full)
+    with pytest.raises(OSError, match="No space"):
+        job.run("run")
+    monkeypatch.undo()
+    assert [path.name for path in job.folder("run").checkpoints.iterdir()] == ["step-00000003"]
+    assert RunRecord.model_validate_json(job.folder("run").record.read_bytes()).status == "failed"
+    _assert_same(job, "run", whole)
+
+
+class TestDamage:
+    @pytest.mark.parametrize("damage", ["truncate", "flip", "no manifest", "empty folder", "torn manifest"])
+    def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(self, tmp_path, damage):
+        job = make_job(tmp_path)
+        whole = job.run("whole")
+        _run_killed(job, "run", "checkpoint", 2)
+        newest = job.folder("run").checkpoints / "step-00000006"
+        weights = newest / "trainable.safetensors"
+        match damage:
+            case "truncate":
+                os.truncate(weights, 100)
+            case "flip":
+                content = bytearray(weights.read_bytes())
+                content[-3] ^= 4
+                weights.write_bytes(content)
+            case "no manifest":
+                (newest / "MANIFEST.json").unlink()
+            case "empty folder":
+                for path in newest.iterdir():
+                    path.unlink()
+            case "torn manifest":
+                os.truncate(newest / "MANIFEST.json", 30)
+        _assert_same(job, "run", whole)
+        assert [event.code for event in job.of_kind("noticed")] == ["FTC629"]
+        assert [event.step for event in job.of_kind("resumed")] == [3]
+
+    def test_leftovers_are_swept_and_a_torn_line_is_cut_off(self, tmp_path):
+        job = make_job(tmp_path)
+        whole = job.run("whole")
+        _run_killed(job, "run", "checkpoint", 1)
+        folder = job.folder("run")
+        (folder.checkpoints / ".tmp-step-00000006").mkdir()
+        (folder.path / ".tmp-record.json").write_text("{")
+        with folder.events.open("a") as file:
+            file.write('{"kind": "st')
+        _assert_same(job, "run", whole)
+        assert not list(folder.path.rglob(".tmp-*"))
+
+    def test_changed_weights_of_the_result_are_written_anew(self, tmp_path):
+        job = make_job(tmp_path)
+        whole = job.run("whole")
+        _run_killed(job, "run", "test_progress", 1)
+        (job.folder("run").adapter / "adapter_model.safetensors").write_bytes(b"other")
+        _assert_same(job, "run", whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_step_and_saves(tmp_path, number):
+    job = make_job(tmp_path)
+    whole = job.run("whole")
+    from ftc.runtime.execute import execute
+
+    def interrupt(event) -> None:
+        if event.kind == "step" and event.step == 5:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    record = execute(job.plan, job.inputs, job.folder("run"), interrupt)
+    assert signal.getsignal(number) is before
+    assert (record.status, record.steps_done, record.segments[-1].ended_by) == ("interrupted", 5, "interrupted")
+    assert (job.folder("run").checkpoints / "step-00000005" / "MANIFEST.json").is_file()
+    _assert_same(job, "run", whole)
+
+
+def test_a_signal_while_measuring_loses_only_the_measurement(tmp_path):
+    job = make_job(tmp_path)
+    whole = job.run("whole")
+    from ftc.runtime.execute import execute
+
+    def interrupt(event) -> None:
+        if event.kind == "test_progress" and event.subject == "tuned":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert execute(job.plan, job.inputs, job.folder("run"), interrupt).status == "interrupted"
+    _assert_same(job, "run", whole)
+    assert job.of_kind("step") == []
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    job = make_job(tmp_path)
+    from ftc.runtime.execute import execute
+
+    def interrupt(event) -> None:
+        if event.kind == "step" and event.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(job.plan, job.inputs, job.folder("run"), interrupt)
+    assert RunRecord.model_validate_json(job.folder("run").record.read_bytes()).status == "interrupted"
+
+
+def test_sigkill_from_outside_in_a_fresh_process(tmp_path):
+    job = make_job(tmp_path)
+    whole = job.run("whole")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.runtime.child", str(tmp_path), "run"],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            event = json.loads(line)
+            if event["kind"] == "step" and event["step"] == 8:
+                with pytest.raises(Refusal, match="FTC627"):
+                    job.run("run")
+                child.kill()
+                break
+    assert child.returncode == -signal.SIGKILL
+    _assert_same(job, "run", whole)

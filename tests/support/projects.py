@@ -1,0 +1,151 @@
+"""Whole projects for end-to-end tests: a recipe, real data files, and tiny real models with a trained tokenizer."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["contents", "make_model", "make_project", "metadata", "recipe_of", "write_rows"]
+
+_WORDS = "the a small old red green market team player film bank goal song price match actor share win".split()
+_TOPICS = {
+    "money": "the bank raised the price of a share".split(),
+    "sport": "the player scored a goal and won the match".split(),
+    "film": "the actor sang a song in an old film".split(),
+}
+_TEMPLATE = (
+    "{% for message in messages %}<s>{{ message['role'] }}: {{ message['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant: {% endif %}"
+)
+_SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
+_TASKS = {
+    "classification": ("rows.csv", "{text: text, label: label}", "encoder"),
+    "generation": ("rows.jsonl", "{prompt: question, completion: answer}", "decoder"),
+    "chat": ("rows.jsonl", "{messages: messages}", "decoder"),
+}
+
+
+def _sentences(count: int) -> list[tuple[str, str]]:
+    """Distinct sentences with their topic, the same on every machine."""
+    chance = random.Random(5)
+    made = []
+    for number in range(count):
+        topic = list(_TOPICS)[number % len(_TOPICS)]
+        words = [*chance.choices(_TOPICS[topic], k=5), *chance.choices(_WORDS, k=3), f"n{number}"]
+        made.append((" ".join(words), topic))
+    return made
+
+
+def write_rows(file: Path, task: str, count: int = 48) -> Path:
+    """Writes a data file for a task."""
+    rows = _sentences(count)
+    if task == "classification":
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream, lineterminator="\n").writerows([("text", "label"), *rows])
+        return file
+    objects: list[dict[str, Any]]
+    if task == "generation":
+        objects = [{"question": text, "answer": topic} for text, topic in rows]
+    else:
+        objects = [{"messages": [_turn("user", text), _turn("assistant", topic)]} for text, topic in rows]
+    file.write_text("".join(json.dumps(row) + "\n" for row in objects), encoding="utf-8", newline="\n")
+    return file
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def recipe_of(task: str, strategy: str = "lora", *, steps: int = 4, more: str = "") -> str:
+    """A recipe's text; `more` is added as further lines."""
+    file, fields, model = _TASKS[task]
+    adapter = "" if strategy == "full" else ", rank: 4, dropout: 0.1"
+    every = max(1, steps // 2)
+    return (
+        f"ftc: 1\nname: tiny\ntask: {{kind: {task}}}\n"
+        f"data:\n  source: {{path: {file}}}\n  fields: {fields}\n  max_length: 32\n"
+        f"model: {{base: ./{model}}}\n"
+        f"strategy: {{kind: {strategy}{adapter}}}\n"
+        f"train: {{epochs: 100, max_steps: {steps}, batch_size: 8, learning_rate: 1e-3, evaluate_every: {every}}}\n"
+        f"eval: {{samples: 2}}\nbudget: {{device: cpu, threads: 1}}\n{more}"
+    )
+
+
+def make_project(root: Path, models: Path, task: str, strategy: str = "lora", **recipe: Any) -> Path:
+    """A project with one recipe, `recipe.yaml`; `models` is a folder that `make_model` filled. Returns its root."""
+    file, _, model = _TASKS[task]
+    (root / ".ftc").mkdir(parents=True)
+    write_rows(root / file, task)
+    shutil.copytree(models / model, root / model)
+    (root / "recipe.yaml").write_text(recipe_of(task, strategy, **recipe), encoding="utf-8", newline="\n")
+    return root
+
+
+def make_model(folder: Path, kind: str) -> Path:
+    """Writes an `encoder` (BERT) or a `decoder` (Llama with a chat template) of two layers and 32 dimensions."""
+    import torch
+    import transformers
+
+    folder.mkdir(parents=True)
+    size = _write_tokenizer(folder, with_template=kind == "decoder")
+    shape: dict[str, Any] = {
+        "vocab_size": size,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 64,
+        "pad_token_id": 0,
+    }
+    torch.manual_seed(3)
+    if kind == "encoder":
+        model: Any = transformers.BertModel(transformers.BertConfig(**shape))
+    else:
+        ends = {"bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": True, "num_key_value_heads": 1}
+        model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape, **ends))
+    model.save_pretrained(folder)
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
+    return folder
+
+
+def _write_tokenizer(folder: Path, *, with_template: bool) -> int:
+    """Trains a byte-level BPE tokenizer on the rows and writes its files; returns its size."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=384, special_tokens=list(_SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([text for text, _ in _sentences(48)], trainer)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    pad, begin, end, unknown = _SPECIAL
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": pad, "bos_token": begin, "eos_token": end}
+    template = {"chat_template": _TEMPLATE} if with_template else {}
+    text = json.dumps({**settings, "unk_token": unknown, "model_max_length": 64, **template})
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
+    return int(tokenizer.get_vocab_size())
+
+
+def contents(root: Path) -> dict[str, str]:
+    """sha256 of every file under a folder, by relative path."""
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(root)}
+
+
+def metadata(root: Path) -> dict[str, tuple[int, int]]:
+    """Time of change and inode of every file and folder: a file that is written anew, even with the same bytes, shows."""
+    paths = [root, *(path for path in root.rglob("*"))]
+    return {str(path.relative_to(root)): (os.stat(path).st_mtime_ns, os.stat(path).st_ino) for path in paths}
+
+
+def _files(root: Path) -> Iterator[Path]:
+    return (path for path in sorted(root.rglob("*")) if path.is_file())
