@@ -16,7 +16,7 @@ from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.lock import DataLock, Lock, LockedSplit, ModelLock, SourceLock, TextLock, TrainLock, sealed
 from ftc.spec.settings import Settings
 
-__all__ = ["build_lock", "lock_changes", "lock_path", "read_lock", "write_text_atomically"]
+__all__ = ["build_lock", "differences", "lock_changes", "lock_path", "read_lock", "write_text_atomically"]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -123,20 +123,21 @@ def lock_changes(old: Lock, new: Lock) -> tuple[str, ...]:
     before, after = old.to_json(), new.to_json()
     lines: list[str] = []
     for section in ("model", "text", "data", "train"):
-        lines += _changes(section, before[section], after[section])
+        lines += differences(section, before[section], after[section])
     for platform in after["platforms"]:
         if platform in before["platforms"]:
-            lines += _changes(platform, before["platforms"][platform], after["platforms"][platform])
+            lines += differences(platform, before["platforms"][platform], after["platforms"][platform])
         else:
             lines.append(f"{platform}: new platform")
     return tuple(lines)
 
 
-def _changes(path: str, old: Any, new: Any) -> list[str]:
+def differences(path: str, old: Any, new: Any) -> list[str]:
+    """Where two JSON values differ, a line each, such as `model.files.config.json.size: 612 → 640`."""
     if old == new:
         return []
     if isinstance(old, dict) and isinstance(new, dict):
-        return [line for key in sorted({*old, *new}) for line in _changes(f"{path}.{key}", old.get(key), new.get(key))]
+        return [line for key in sorted({*old, *new}) for line in differences(f"{path}.{key}", old.get(key), new.get(key))]
     return [f"{path}: {_short(old)} → {_short(new)}"]
 
 

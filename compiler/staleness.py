@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from ftc.compiler.lock import lock_changes
+from ftc.compiler.lock import differences, lock_changes
 from ftc.spec.plan import Plan
 
 __all__ = ["stale_reasons"]
+
+_TRAIN_LINES = ("train.asked.", "train.settings.")
 
 
 def stale_reasons(saved: Plan, now: Plan) -> tuple[str, ...]:
     """What moved under a saved plan, in words; empty when it can be applied."""
     if saved.job_sha256() == now.job_sha256():
         return ()
-    reasons = list(lock_changes(saved.lock, now.lock))
-    for name, before, after in (
+    facts = (
+        ("name", saved.name, now.name),
         ("ftc", saved.ftc_version, now.ftc_version),
         ("device", saved.device.label, now.device.label),
         ("platform", saved.platform, now.platform),
-    ):
-        if before != after:
-            reasons.append(f"{name}: {before} → {after}")
-    old, new = saved.settings.to_json()["train"], now.settings.to_json()["train"]
-    reasons += [f"train.{key}: {old[key]} → {new[key]}" for key in sorted(old) if old[key] != new[key]]
-    return tuple(dict.fromkeys(reasons)) or ("the plan's steps are others",)
+    )
+    reasons = [f"{name}: {before} → {after}" for name, before, after in facts if before != after]
+    old, new = saved.settings.to_json(), now.settings.to_json()
+    settings = [line for section in old for line in differences(section, old[section], new[section])]
+    locked = lock_changes(saved.lock, now.lock)
+    if settings:  # the lock's own lines about training would say the same in other words
+        locked = tuple(line for line in locked if not line.startswith(_TRAIN_LINES))
+    return (*reasons, *settings, *locked) or ("the plan's steps differ",)

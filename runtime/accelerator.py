@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -17,7 +18,9 @@ from ftc.spec.settings import Settings
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["any_process", "make_accelerator", "sighting", "wrap"]
+__all__ = ["agreed", "any_process", "make_accelerator", "sighting", "wrap"]
+
+_T = TypeVar("_T")
 
 
 def make_accelerator(settings: Settings) -> Accelerator:
@@ -47,6 +50,17 @@ def wrap(accelerator: Accelerator, model: nn.Module) -> nn.Module:
     if not isinstance(wrapped, nn.parallel.DistributedDataParallel):
         raise Refusal([_wrong("FTC624", "wrapper", "DistributedDataParallel", type(wrapped).__name__)])
     return wrapped
+
+
+def agreed(accelerator: Accelerator, look: Callable[[], _T]) -> _T:
+    """What the first process sees, in all processes: files are looked at once, so nobody decides otherwise."""
+    if accelerator.num_processes == 1:
+        return look()
+    from accelerate.utils import broadcast_object_list
+
+    seen = [look() if accelerator.is_main_process else None]
+    answer: _T = broadcast_object_list(seen)[0]
+    return answer
 
 
 def any_process(accelerator: Accelerator, flag: bool) -> bool:

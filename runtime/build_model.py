@@ -6,6 +6,7 @@ the network, and no code of a model's folder is ever run.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,7 +133,8 @@ def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSett
         fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in targets.values()),
     )
     seed_everything(settings.seeds.init)  # the adapter is drawn here
-    adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
+    with _quiet_transformers():
+        adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
     _require_count(adapted, peft, adapter)
     return adapted
 
@@ -195,14 +197,16 @@ def _checkpoint_activations(model: Any) -> None:
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Leaves progress bars and the news of a new head to ftc's own events."""
+    """Leaves progress bars and the news of a new head to ftc's own events, and old names to those who use them."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:

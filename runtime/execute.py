@@ -82,6 +82,7 @@ class _Execution:
         self._finish(session)
 
     def _do(self, session: Session, step: Step) -> None:
+        from ftc.runtime.accelerator import agreed
         from ftc.runtime.evaluate import measure
         from ftc.runtime.export import export, is_exported
         from ftc.runtime.train import is_trained, train
@@ -92,10 +93,10 @@ class _Execution:
                 with session.journal.phase("verify", f"{step.files} files"):
                     verify(self.plan, self.inputs, self.folder.path)
             case TrainStep():
-                if not is_trained(session):
+                if not agreed(session.accelerator, lambda: is_trained(session)):
                     train(session)
             case ExportStep():
-                if not is_exported(session):
+                if not agreed(session.accelerator, lambda: is_exported(session)):
                     with session.journal.phase("export", step.artifact):
                         export(session)
             case EvaluateStep(subject="base"):

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ftc.runtime import checkpoint
+from ftc.runtime.accelerator import agreed
 from ftc.runtime.durable import building_folder
 from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
 from ftc.runtime.session import Session
@@ -33,7 +34,8 @@ def export(session: Session) -> None:
     """
     step = session.state.record.selected_step
     findings: list[Diagnostic] = []
-    chosen = checkpoint.verified(session.folder.checkpoints, step, session.plan.sha256, findings.append)
+    checkpoints, plan_sha256 = session.folder.checkpoints, session.plan.sha256
+    chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, plan_sha256, findings.append))
     if chosen is None:
         raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])
     work = session.trained or session.build()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftc.runtime import checkpoint
-from ftc.runtime.accelerator import wrap
+from ftc.runtime.accelerator import agreed, wrap
 from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.export import is_exported
@@ -34,7 +34,7 @@ def train(session: Session) -> None:
         Interrupted: Somebody asked to stop; the step was finished and a checkpoint is there.
         Refusal: A loss or gradient is not finite.
     """
-    found = checkpoint.newest(session.folder.checkpoints, session.plan.sha256, session.notice)
+    found = agreed(session.accelerator, lambda: _newest(session))
     work = session.build()
     session.trained = work
     job = _job(session, work)
@@ -44,6 +44,10 @@ def train(session: Session) -> None:
         with session.journal.phase("train", f"{job.train.num_steps} steps"):
             _run(training)
     _note_end(session, training.progress)
+
+
+def _newest(session: Session) -> checkpoint.Checkpoint | None:
+    return checkpoint.newest(session.folder.checkpoints, session.plan.sha256, session.notice)
 
 
 def _run(training: Training) -> None:

@@ -18,16 +18,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ftc.run_store import Run, find_run, past_runs, run_of, runs
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 
 if TYPE_CHECKING:
-    from ftc.compiler.draft import PastRun
     from ftc.compiler.pipeline import Compiled
     from ftc.spec.audit import AuditReport
     from ftc.spec.events import EventListener
     from ftc.spec.plan import Plan
     from ftc.spec.recipe import Recipe
-    from ftc.spec.record import Evaluation, RunRecord
 
 __all__ = [
     "Checked",
@@ -64,28 +63,6 @@ class Checked:
     recipe: Recipe | None
     diagnostics: tuple[Diagnostic, ...]
     sources: Sources
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run, finished or not, as its folder tells.
-
-    Attributes:
-        folder: The run's folder.
-        plan: The plan that it executes.
-        record: What happened.
-        evaluation: The measurement on the test split; None until it is made.
-    """
-
-    folder: Path
-    plan: Plan
-    record: RunRecord
-    evaluation: Evaluation | None
-
-    def _repr_html_(self) -> str:
-        from ftc.views.html import run_html
-
-        return run_html(self.plan, self.record, self.evaluation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +134,7 @@ def plan(recipe: Path | str, *, locked: bool = False, offline: bool = False, kee
     checked = check_recipe(data, _shown(path))
     sources = {_shown(path): shown_lines(data)}
     root = project_root(path)
-    compiled = _with_sources(
-        sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=_past_runs(root))
-    )
+    compiled = _with_sources(sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=past_runs(root)))
     state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
     if locked and state != "up to date":
         _with_sources(sources, lambda: _refuse_stale(compiled))
@@ -172,7 +147,7 @@ def plan(recipe: Path | str, *, locked: bool = False, offline: bool = False, kee
         lock_file=compiled.lock_file,
         lock_state=state,
         lock_changes=compiled.lock_changes,
-        run=_run_of(root, compiled.plan),
+        run=run_of(root, compiled.plan),
         root=root,
         compiled=compiled,
     )
@@ -268,32 +243,7 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
     if reasons := stale_reasons(saved, now.plan):
         help = f"plan again with `ftc plan {saved.recipe_file} -o FILE` and have it reviewed"
         raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
-    return replace(now, plan=saved, run=_run_of(now.root, saved))
-
-
-def runs(folder: Path | str = ".") -> tuple[Run, ...]:
-    """All runs of the project that a folder belongs to, newest first."""
-    from ftc.compiler.resolve.paths import project_root
-
-    root = project_root(Path(folder) / "recipe")
-    found = [load_run(record.parent) for record in sorted((root / "runs").glob("*/*/record.json"))]
-    return tuple(sorted(found, key=lambda run: run.record.segments[0].started_at, reverse=True))
-
-
-def find_run(text: str, folder: Path | str = ".") -> Run:
-    """A run by its folder or by the beginning of its id.
-
-    Raises:
-        Refusal: There is none, or there are several (FTC520).
-    """
-    if (Path(text) / "record.json").exists():
-        return load_run(Path(text))
-    matches = [run for run in runs(folder) if run.record.id.startswith(text)]
-    if len(matches) == 1:
-        return matches[0]
-    notes = [f"{run.record.id} of {run.record.name}" for run in matches[:5]]
-    summary = f"several runs begin with `{text}`" if matches else f"no run `{text}` in this project"
-    raise Refusal([diagnostic("FTC520", summary, help="`ftc runs` lists them", notes=notes)])
+    return replace(now, plan=saved, run=run_of(now.root, saved))
 
 
 def audit(run: Run | Path | str, *, folder: Path | str = ".") -> AuditReport:
@@ -303,7 +253,7 @@ def audit(run: Run | Path | str, *, folder: Path | str = ".") -> AuditReport:
     from ftc.spec.places import RunFolder
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    inputs = audit_inputs(found.plan, found.folder.resolve().parents[2])
+    inputs = audit_inputs(found.plan, found.root)
     return audit_static(RunFolder(found.folder), found.plan, found.record, inputs)
 
 
@@ -345,53 +295,3 @@ def _refuse_stale(compiled: Compiled) -> None:
         raise Refusal([diagnostic("FTC503", f"there is no lock `{compiled.lock_file.name}`", help="run `ftc plan`")])
     notes = compiled.lock_changes[:8]
     raise Refusal([diagnostic("FTC503", f"`{compiled.lock_file.name}` is stale", help="run `ftc plan`", notes=notes)])
-
-
-def _past_runs(root: Path) -> tuple[PastRun, ...]:
-    """What finished runs of this project tell about speed."""
-    from ftc.compiler.draft import PastRun
-
-    return tuple(
-        PastRun(
-            run_id=run.record.id,
-            device=run.plan.device.name,
-            model=run.plan.model.name,
-            strategy=run.plan.settings.strategy.kind,
-            tokens_per_second=run.record.tokens / run.record.train_seconds,
-        )
-        for run in runs(root)
-        if run.record.status in ("finished", "gate_failed") and run.record.train_seconds > 0
-    )
-
-
-def _run_of(root: Path, planned: Plan) -> Run | None:
-    """The latest run of exactly this job, if there is one."""
-    same = [run for run in runs(root) if run.plan.job_sha256() == planned.job_sha256()]
-    return same[0] if same else None
-
-
-def load_run(folder: Path) -> Run:
-    """Reads a run's folder.
-
-    Raises:
-        Refusal: A document in it can't be read (FTC524).
-    """
-    from pydantic import ValidationError
-
-    from ftc.spec.places import RunFolder
-    from ftc.spec.plan import Plan
-    from ftc.spec.record import Evaluation, RunRecord
-
-    place = RunFolder(folder)
-    try:
-        evaluation = place.evaluation.read_bytes() if place.evaluation.exists() else None
-        return Run(
-            folder=folder,
-            plan=Plan.model_validate_json(place.plan.read_bytes()),
-            record=RunRecord.model_validate_json(place.record.read_bytes()),
-            evaluation=Evaluation.model_validate_json(evaluation) if evaluation else None,
-        )
-    except (ValidationError, OSError) as problem:
-        note = str(problem).splitlines()[0]
-        summary = f"run `{folder.name}` can't be read"
-        raise Refusal([diagnostic("FTC524", summary, help="restore its files from a copy", notes=note)]) from None

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftc.api import Planned, Run
+from ftc.api import Planned
+from ftc.run_store import FINISHED, Run, load_run
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.events import EventListener
 from ftc.spec.places import RunFolder, runs_folder, streams_folder
 
 __all__ = ["execute_planned"]
-
-_FINISHED = ("finished", "gate_failed")
 
 
 def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> Run:
@@ -23,7 +22,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     Raises:
         Refusal: Packages are missing (FTC650), inputs moved, or the run could not go on.
     """
-    if planned.run is not None and planned.run.record.status in _FINISHED and not again:
+    if planned.run is not None and planned.run.record.status in FINISHED and not again:
         return planned.run
     missing = planned.compiled.environment.missing
     if missing:
@@ -40,8 +39,6 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
         environment=planned.compiled.environment,
     )
     record = execute(planned.plan, inputs, RunFolder(folder), listen)
-    from ftc.api import load_run
-
     run = load_run(folder)
     assert run.record == record
     return run

@@ -136,7 +136,9 @@ def make_plan(
         {"kind": "evaluate", "subject": "base", "rows": 9},
         {"kind": "evaluate", "subject": "tuned", "rows": 9},
     )
-    return documents.plan(platform="test", lock=lock, settings=settings, data=data, steps=steps, disk_bytes=1 << 20).sealed()
+    return documents.plan(
+        platform="test", lock=lock, settings=settings, data=data, steps=steps, disk_bytes=1 << 20
+    ).sealed()
 
 
 def _settings(kind: str, architecture: str, strategy: str, classes: int) -> dict[str, Any]:

@@ -40,8 +40,6 @@ def test_two_gloo_processes_equal_one(tmp_path):
     assert two["supervised_tokens"] == one.supervised_tokens
     events = [json.loads(line) for line in job.folder("two").events.read_text().splitlines()]
     assert [float(event["loss"]) for event in events if event["kind"] == "step"] == pytest.approx(losses, rel=1e-4)
-    ours, theirs = (
-        read_tensors(job.folder(name).adapter / "adapter_model.safetensors") for name in ("one", "two")
-    )
+    ours, theirs = (read_tensors(job.folder(name).adapter / "adapter_model.safetensors") for name in ("one", "two"))
     for name, tensor in ours.items():
         assert (tensor - theirs[name]).abs().max() < 1e-4, name

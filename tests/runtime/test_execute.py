@@ -65,13 +65,17 @@ def test_a_finished_run_is_returned_unchanged(tmp_path):
 def test_training_learns_and_the_tuned_model_is_measured_beside_the_base(tmp_path):
     job = make_job(tmp_path, strategy="full", train__num_steps=40, train__evaluate_every_steps=40, train__select="last")
     (job.inputs.streams_folder / "test.arrow").write_bytes((job.inputs.streams_folder / "train.arrow").read_bytes())
-    job = reopen_job(tmp_path, strategy="full", train__num_steps=40, train__evaluate_every_steps=40, train__select="last")
+    job = reopen_job(
+        tmp_path, strategy="full", train__num_steps=40, train__evaluate_every_steps=40, train__select="last"
+    )
     job.run()
     result = _evaluation(job)
     assert result.tuned.metrics["loss"] < 0.5 * result.base.metrics["loss"]
     assert result.tuned.metrics["exact_match"] > result.base.metrics["exact_match"]
     assert len(result.predictions) == 8
-    assert {prediction.tuned for prediction in result.predictions} != {prediction.base for prediction in result.predictions}
+    assert {prediction.tuned for prediction in result.predictions} != {
+        prediction.base for prediction in result.predictions
+    }
 
 
 def test_initial_weights_follow_the_seed_and_nothing_else(tmp_path):
@@ -254,8 +258,7 @@ class TestVerify:
         from ftc.runtime.state import hold
 
         job = make_job(tmp_path)
-        with hold(job.folder()):
-            with pytest.raises(Refusal) as refusal:
-                job.run()
+        with hold(job.folder()), pytest.raises(Refusal) as refusal:
+            job.run()
         assert refusal.value.diagnostics[0].code == "FTC627"
         assert "process" in refusal.value.diagnostics[0].summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, TypeGuard
@@ -31,6 +32,7 @@ def run(args: Namespace) -> int:
     """Runs the plan unless it has run; what it showed last tells how it went."""
     from ftc import api
 
+    gc.enable()  # the command starts without; training runs for hours
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
         done = _run_of_saved(args.target)
         return _up_to_date(done, args) if _is_done(done, args) else _ended(_executed(args.target, args), args)

@@ -132,7 +132,8 @@ def _data(plan: Plan) -> str:
         ),
     ]
     sources = [
-        f"- {use}: {_code(_source_name(plan, use))}, {numbers.plural(source.rows, 'row')}, sha256 {_code(source.file.sha256)}"
+        f"- {use}: {_code(_source_name(plan, use))}, {numbers.plural(source.rows, 'row')}, "
+        f"sha256 {_code(source.file.sha256)}"
         for use, source in plan.lock.data.sources.items()
     ]
     return "\n".join(sources) + "\n\n" + "\n".join(rows)

@@ -90,9 +90,7 @@ class _Frame:
 
 
 def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """At least two and at most about `most` + 1 round values, of which the first is not above `low` and the last not
-    below `high`.
-    """
+    """Two or more round values, about `most`; the first is not above `low`, the last not below `high`."""
     if high <= low:
         margin = abs(low) / 2 or 0.5
         low, high = low - margin, low + margin

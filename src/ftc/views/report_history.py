@@ -62,7 +62,7 @@ def history(events: Sequence[Event]) -> History:
 
 
 def smoothed(points: Sequence[Point], span: int) -> list[Point]:
-    """The mean of `span` points around each one, of fewer at both ends; it does not lag behind as a trailing mean does."""
+    """The mean of `span` points around each one, of fewer at both ends; unlike a trailing mean it does not lag."""
     sums = list(accumulate((value for _, value in points), initial=0.0))
     means = []
     for index, (step, _) in enumerate(points):

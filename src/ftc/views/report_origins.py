@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ftc.spec.plan import Plan
@@ -175,5 +175,5 @@ def _files(files: dict[str, Any]) -> list[tuple[str, ...]]:
     return [(text(path), numbers.byte_size(one.size), _code(one.sha256)) for path, one in sorted(files.items())]
 
 
-def _fold(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...]) -> str:
+def _fold(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> str:
     return details(f"{title} ({len(rows)})", table(title, header, rows, right=right))

@@ -40,9 +40,10 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     right, wrong = ("right", "wrong") if plan.settings.text.form == "classify" else ("as expected", "differs")
     shown = evaluation.predictions
     has_base = any(one.base is not None for one in shown)
-    words = f"A sample of {numbers.plural(len(shown), 'test row')}. Tuned: {_tally([p.tuned for p in shown], shown, right)}."
+    words = f"A sample of {numbers.plural(len(shown), 'test row')}. "
+    words += f"Tuned: {_tally([one.tuned for one in shown], shown, right)}."
     if has_base:
-        words += f" Base: {_tally([p.base for p in shown], shown, right)}."
+        words += f" Base: {_tally([one.base for one in shown], shown, right)}."
     header = ("row", "text", "expected", *(("base",) if has_base else ()), "tuned")
     rows = [
         (
