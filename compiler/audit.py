@@ -6,6 +6,7 @@ the run's record, and each document with its own digest. That a run could be rep
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from ftc.spec.facts import EnvironmentFacts, FileFacts
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
+from ftc.spec.version import VERSION
 
 __all__ = ["AuditInputs", "audit_static"]
 
@@ -38,12 +40,14 @@ class AuditInputs:
         sources: Data files by their use in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
         environment: Packages as installed here.
+        pages: What the report and the model card should say, by file name.
     """
 
     model: Path | None
     sources: Mapping[str, Path | None]
     streams: Path | None
     environment: EnvironmentFacts
+    pages: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
     started, tally = time.monotonic(), _Tally()
     _check_documents(tally, plan, record)
     _check_outputs(tally, run, record)
+    _check_pages(tally, run, record, inputs.pages)
     _check_model(tally, plan, inputs.model)
     _check_sources(tally, plan, inputs.sources)
     _check_streams(tally, plan, inputs.streams)
@@ -109,6 +114,17 @@ def _check_documents(tally: _Tally, plan: Plan, record: RunRecord) -> None:
 def _check_outputs(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
     tally.findings += _compare(tally, run.path, record.outputs, "the run's folder")
     tally.checked.append(f"{len(record.outputs)} files of the run")
+
+
+def _check_pages(tally: _Tally, run: RunFolder, record: RunRecord, expected: Mapping[str, str]) -> None:
+    """Pages follow from the documents, so they are made again and compared; another release words them otherwise."""
+    if record.ftc_version != VERSION:
+        tally.not_checked.append(f"{' and '.join(expected)}: ftc {record.ftc_version} wrote them, this is {VERSION}")
+        return
+    for name, text in expected.items():
+        facts = FileFacts(size=len(text.encode()), sha256=hashlib.sha256(text.encode()).hexdigest())
+        tally.findings += _compare_file(tally, run.path / name, facts, f"the run's folder: {name}")
+    tally.checked.append(f"{len(expected)} pages")
 
 
 def _check_model(tally: _Tally, plan: Plan, folder: Path | None) -> None:

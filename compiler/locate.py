@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ __all__ = ["audit_inputs"]
 Found = TypeVar("Found")
 
 
-def audit_inputs(plan: Plan, root: Path) -> AuditInputs:
+def audit_inputs(plan: Plan, root: Path, pages: Mapping[str, str]) -> AuditInputs:
     """Looks for the model, the data files and the token streams of a plan that belongs to the project at `root`."""
     folder = (root / plan.recipe_file).parent
     streams = streams_folder(plan.stream_key)
@@ -30,6 +30,7 @@ def audit_inputs(plan: Plan, root: Path) -> AuditInputs:
         sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
         streams=streams if streams.is_dir() else None,
         environment=resolve_environment(cache_folder()),
+        pages=pages,
     )
 
 

@@ -14,6 +14,7 @@ from ftc.compiler.draft import Draft
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.lock import DataLock, Lock, LockedSplit, ModelLock, SourceLock, TextLock, TrainLock, sealed
+from ftc.spec.problems import reason_of
 from ftc.spec.settings import Settings
 
 __all__ = ["build_lock", "differences", "lock_changes", "lock_path", "read_lock", "write_text_atomically"]
@@ -87,15 +88,13 @@ def read_lock(path: Path) -> Lock | None:
     try:
         lock = Lock.model_validate_json(path.read_bytes())
     except ValidationError as problem:
-        first = problem.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise Refusal(
             [
                 diagnostic(
                     "FTC501",
                     f"`{path.name}` is no lock that this release can read",
                     help="restore it from git, or delete it to lock anew",
-                    notes=f"at `{where}`: {first['msg']}" if where else first["msg"],
+                    notes=reason_of(problem),
                 )
             ]
         ) from None

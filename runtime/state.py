@@ -27,7 +27,8 @@ __all__ = ["RunState", "find_run", "hold", "is_over", "utc_now"]
 _D = TypeVar("_D", bound=Document)
 
 _OWN_FILES = frozenset({".lock", ".holder.json"})
-_NO_OUTPUTS = frozenset({"record.json", *_OWN_FILES})
+_NO_OUTPUTS = frozenset({"record.json", "report.html", "README.md", *_OWN_FILES})
+"""What the record doesn't list: itself, the lock, and the pages that are made from it."""
 
 
 def utc_now() -> str:
@@ -172,10 +173,11 @@ def _first_record(plan: Plan, found: Sighting) -> RunRecord:
 
 
 def _outputs(folder: Path) -> dict[str, FileFacts]:
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in _NO_OUTPUTS)
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
-        path.relative_to(folder).as_posix(): FileFacts(size=path.stat().st_size, sha256=file_digest(path))
-        for path in paths
+        name: FileFacts(size=path.stat().st_size, sha256=file_digest(path))
+        for name, path in files.items()
+        if name not in _NO_OUTPUTS
     }
 
 

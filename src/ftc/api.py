@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ftc.run_store import Run, find_run, past_runs, run_of, runs
+from ftc.run_store import Run, find_run, pages, past_runs, run_of, runs
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 
 if TYPE_CHECKING:
@@ -174,15 +174,14 @@ def load_plan(file: Path | str) -> Plan:
     from pydantic import ValidationError
 
     from ftc.spec.plan import Plan
+    from ftc.spec.problems import reason_of
 
     path = Path(file)
     try:
         found = Plan.model_validate_json(path.read_bytes())
     except ValidationError as problem:
-        first = problem.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        note = f"at `{where}`: {first['msg']}" if where else first["msg"]
         help = "plan the recipe again with `ftc plan -o FILE`"
+        note = reason_of(problem)
         raise Refusal([diagnostic("FTC510", f"`{path.name}` is no saved plan", help=help, notes=note)]) from None
     if found.sha256 != found.expected_sha256():
         note = f"it says {found.sha256[:12]}, its contents give {found.expected_sha256()[:12]}"
@@ -253,7 +252,7 @@ def audit(run: Run | Path | str, *, folder: Path | str = ".") -> AuditReport:
     from ftc.spec.places import RunFolder
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    inputs = audit_inputs(found.plan, found.root)
+    inputs = audit_inputs(found.plan, found.root, pages(found))
     return audit_static(RunFolder(found.folder), found.plan, found.record, inputs)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftc.api import Planned
-from ftc.run_store import FINISHED, Run, load_run
+from ftc.compiler.lock import write_text_atomically
+from ftc.run_store import FINISHED, Run, load_run, pages
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.events import EventListener
 from ftc.spec.places import RunFolder, runs_folder, streams_folder
@@ -32,24 +33,25 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
         )
     from ftc.runtime.execute import Inputs, execute
 
-    folder = _folder(planned, again)
+    going_on = planned.run if not again else None
+    plan = going_on.plan if going_on else planned.plan  # the same job; its estimates may have moved since
+    folder = going_on.folder if going_on else _new_folder(planned, again)
     inputs = Inputs(
         model_folder=planned.compiled.model_folder,
-        streams_folder=streams_folder(planned.plan.stream_key),
+        streams_folder=streams_folder(plan.stream_key),
         environment=planned.compiled.environment,
     )
-    record = execute(planned.plan, inputs, RunFolder(folder), listen)
+    record = execute(plan, inputs, RunFolder(folder), listen)
     run = load_run(folder)
-    assert run.record == record
+    assert run.record == record, "the record on disk is the one that the runtime returned"
+    for name, text in pages(run).items():
+        write_text_atomically(folder / name, text)
     return run
 
 
-def _folder(planned: Planned, again: bool) -> Path:
-    """The folder of the run that goes on, or a new one; a repeated job gets a number behind its id."""
-    parent = runs_folder(planned.root, planned.plan.name)
-    first = parent / planned.plan.run_id
-    if planned.run is not None and not again:
-        return planned.run.folder
-    if not first.exists():
-        return first
-    return next(path for number in range(2, 10**6) if not (path := parent / f"{planned.plan.run_id}-{number}").exists())
+def _new_folder(planned: Planned, again: bool) -> Path:
+    """Where a run begins: the folder of its job, or for a repetition the first free one with a number behind it."""
+    parent, name = runs_folder(planned.root, planned.plan.name), planned.plan.run_id
+    if not again or not (parent / name).exists():
+        return parent / name
+    return next(path for number in range(2, 10**6) if not (path := parent / f"{name}-{number}").exists())

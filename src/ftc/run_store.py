@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.places import RunFolder, runs_folder
 
 if TYPE_CHECKING:
     from ftc.compiler.draft import PastRun
+    from ftc.spec.base import Document
+    from ftc.spec.events import Event
     from ftc.spec.plan import Plan
     from ftc.spec.record import Evaluation, RunRecord
 
-__all__ = ["FINISHED", "Run", "find_run", "load_run", "past_runs", "run_of", "runs"]
+__all__ = ["FINISHED", "Run", "find_run", "load_events", "load_run", "pages", "past_runs", "run_of", "runs"]
+
+AnyDocument = TypeVar("AnyDocument", bound="Document")
 
 FINISHED = ("finished", "gate_failed")
 """Statuses of a run that has done all of its plan."""
@@ -57,24 +61,58 @@ def load_run(folder: Path) -> Run:
     Raises:
         Refusal: A document in it can't be read (FTC524).
     """
-    from pydantic import ValidationError
-
     from ftc.spec.plan import Plan
     from ftc.spec.record import Evaluation, RunRecord
 
     place = RunFolder(folder)
+    return Run(
+        folder=folder,
+        plan=_document(place.plan, Plan),
+        record=_document(place.record, RunRecord),
+        evaluation=_document(place.evaluation, Evaluation) if place.evaluation.exists() else None,
+    )
+
+
+def _document(file: Path, kind: type[AnyDocument]) -> AnyDocument:
+    from pydantic import ValidationError
+
+    from ftc.spec.problems import reason_of
+
     try:
-        evaluation = place.evaluation.read_bytes() if place.evaluation.exists() else None
-        return Run(
-            folder=folder,
-            plan=Plan.model_validate_json(place.plan.read_bytes()),
-            record=RunRecord.model_validate_json(place.record.read_bytes()),
-            evaluation=Evaluation.model_validate_json(evaluation) if evaluation else None,
-        )
+        return kind.model_validate_json(file.read_bytes())
     except (ValidationError, OSError) as problem:
-        note = str(problem).splitlines()[0]
-        summary = f"run `{folder.name}` can't be read"
-        raise Refusal([diagnostic("FTC524", summary, help="restore its files from a copy", notes=note)]) from None
+        summary = f"`{file.name}` of run `{file.parent.name}` can't be read"
+        help = "restore the file from a copy, or move the run's folder away"
+        raise Refusal([diagnostic("FTC524", summary, help=help, notes=reason_of(problem))]) from None
+
+
+def load_events(folder: Path) -> tuple[Event, ...]:
+    """What a run said, in order; a last line that a crash cut off is left out."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from ftc.spec.events import Event
+
+    reader: TypeAdapter[Event] = TypeAdapter(Event)
+    found: list[Event] = []
+    file = RunFolder(folder).events
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        try:
+            found.append(reader.validate_json(line))
+        except ValidationError:
+            continue
+    return tuple(found)
+
+
+def pages(run: Run) -> dict[str, str]:
+    """The pages for people that follow from a run's documents, by file name: the report and the model card."""
+    from ftc.views.card import model_card
+    from ftc.views.report import report_html
+
+    place = RunFolder(run.folder)
+    return {
+        place.report.name: report_html(run.plan, run.record, run.evaluation, load_events(run.folder)),
+        place.card.name: model_card(run.plan, run.record, run.evaluation),
+    }
 
 
 def runs(folder: Path | str = ".") -> tuple[Run, ...]:
@@ -94,12 +132,14 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
     """
     if (Path(text) / "record.json").exists():
         return load_run(Path(text))
-    found = runs(folder)
-    exact = [run for run in found if run.folder.name == text]
-    matches = exact or [run for run in found if text and run.folder.name.startswith(text)]
+    from ftc.compiler.resolve.paths import project_root
+
+    folders = [file.parent for file in (project_root(Path(folder) / "recipe") / "runs").glob("*/*/record.json")]
+    matches = [found for found in folders if found.name == text]
+    matches = matches or sorted(found for found in folders if text and found.name.startswith(text))
     if len(matches) == 1:
-        return matches[0]
-    notes = [f"{run.folder.name} of {run.record.name}" for run in matches[:5]]
+        return load_run(matches[0])
+    notes = [f"{found.name} of {found.parent.name}" for found in matches[:5]]
     summary = f"several runs begin with `{text}`" if matches else f"no run `{text}` in this project"
     raise Refusal([diagnostic("FTC520", summary, help="`ftc runs` lists them", notes=notes)])
 

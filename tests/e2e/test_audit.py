@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Ftc, MakeProject
+from tests.e2e.conftest import Ftc
 from tests.support.projects import make_project
 
 ADAPTER = "adapter/adapter_model.safetensors"
@@ -73,7 +73,6 @@ def test_a_copied_run_is_found_by_its_folder(root: Path, ftc: Ftc, monkeypatch: 
     [
         (ADAPTER, ADAPTER),
         ("adapter/adapter_config.json", "adapter_config.json"),
-        ("eval.json", "eval.json"),
         ("encoder/model.safetensors", "model.safetensors"),
         ("encoder/tokenizer.json", "tokenizer.json"),
         ("rows.csv", "rows.csv"),
@@ -101,7 +100,8 @@ def test_a_flipped_bit_in_the_token_stream(root: Path, ftc: Ftc) -> None:
     [
         ("record.json", '"steps_done": 2', '"steps_done": 9'),
         ("record.json", '"selected_step": ', '"selected_step": 1'),
-        ("plan.json", '"max_grad_norm": "1"', '"max_grad_norm": "2"'),
+        ("plan.json", '"max_grad_norm": "1.0"', '"max_grad_norm": "2.0"'),
+        ("eval.json", '"split": "test"', '"split":  "test"'),
         ("plan.json", '"license": "apache-2.0"', '"license": "mit"'),
     ],
 )
@@ -115,7 +115,7 @@ def test_an_edited_document(root: Path, ftc: Ftc, document: str, old: str, new: 
     assert document in audited.text
 
 
-@pytest.mark.parametrize("document", ["record.json", "plan.json"])
+@pytest.mark.parametrize("document", ["record.json", "plan.json", "eval.json"])
 def test_a_document_that_is_cut_off(root: Path, ftc: Ftc, document: str) -> None:
     file = run_folder(root) / document
     file.write_bytes(file.read_bytes()[:-30])
@@ -158,7 +158,7 @@ def test_a_run_that_stopped_has_nothing_to_audit(root: Path, ftc: Ftc) -> None:
     assert "interrupted" in audited.text
 
 
-def test_one_broken_run_hides_no_other(root: Path, ftc: Ftc, project: MakeProject) -> None:
+def test_one_broken_run_hides_no_other(root: Path, ftc: Ftc) -> None:
     folder = run_folder(root)
     shutil.copytree(folder, folder.with_name("broken"))
     (folder.with_name("broken") / "record.json").write_text("{")
@@ -166,3 +166,19 @@ def test_one_broken_run_hides_no_other(root: Path, ftc: Ftc, project: MakeProjec
     assert listed.code == 0, listed.text
     assert folder.name in listed.text
     assert ftc("plan", "recipe.yaml").code == 0
+    shown = ftc("show", "broken")
+    assert shown.code == 6
+    assert "`record.json` of run `broken`" in shown.text
+
+
+def test_a_repeated_run_has_a_name_of_its_own(root: Path, ftc: Ftc) -> None:
+    folder = run_folder(root)
+    assert ftc("apply", "recipe.yaml", "--yes", "--again").code == 0
+    for name in (folder.name, f"{folder.name}-2"):
+        audited = ftc("audit", name)
+        assert audited.code == 0, audited.text
+    several = ftc("audit", folder.name[:5])
+    assert several.code == 1
+    assert f"several runs begin with `{folder.name[:5]}`" in several.text
+    first, second = (root / "runs" / "tiny" / name / ADAPTER for name in (folder.name, f"{folder.name}-2"))
+    assert first.read_bytes() == second.read_bytes()

@@ -36,13 +36,13 @@ def flip_last_byte(file: str) -> Change:
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        (replace("recipe.yaml", "learning_rate: 1e-3", "learning_rate: 2e-3"), "FTC512", ["learning_rate", "2e-3"]),
-        (replace("recipe.yaml", "rank: 4", "rank: 8"), "FTC512", ["rank: 4 → 8"]),
-        (replace("recipe.yaml", "threads: 1", "threads: 2"), "FTC512", ["threads: 1 → 2"]),
+        (replace("recipe.yaml", "learning_rate: 1e-3", "learning_rate: 2e-3"), "FTC512", ["train.learning_rate: 0.001 → 0.002"]),
+        (replace("recipe.yaml", "rank: 4", "rank: 8"), "FTC512", ["strategy.adapter.rank: 4 → 8"]),
+        (replace("recipe.yaml", "threads: 1", "threads: 2"), "FTC512", ["device.threads: 1 → 2"]),
         (replace("rows.csv", "n3,", "n4,"), "FTC512", ["data.sources.rows.file.sha256"]),
         (flip_last_byte("encoder/model.safetensors"), "FTC512", ["model.files.model.safetensors.sha256"]),
-        (replace("encoder/tokenizer_config.json", '"[PAD]"', '"[UNK]"'), "FTC512", ["tokenizer_config.json"]),
-        (replace("job.plan.json", '"max_grad_norm": "1"', '"max_grad_norm": "2"'), "FTC511", ["was edited"]),
+        (replace("encoder/tokenizer_config.json", '"model_max_length": 64', '"model_max_length": 63'), "FTC512", ["tokenizer_config.json"]),
+        (replace("job.plan.json", '"max_grad_norm": "1.0"', '"max_grad_norm": "2.0"'), "FTC511", ["was edited"]),
         (replace("job.plan.json", '"schema": "ftc.plan/1"', '"schema": "ftc.plan/9"'), "FTC510", ["no saved plan"]),
     ],
     ids=["rate", "rank", "threads", "data", "weights", "tokenizer", "edited plan", "other schema"],

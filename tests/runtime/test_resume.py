@@ -44,7 +44,7 @@ def _in_child(work: Callable[[], object]) -> int:
         try:
             work()
             os._exit(0)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a forked child must never reach the parent's code
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 

@@ -142,4 +142,4 @@ def _answer(answer: str | None, expected: str, right: str, wrong: str) -> str:
         return "–"
     is_same = _same(answer, expected)
     shown = text(answer) if answer.strip() else "<em>nothing</em>"
-    return f'{shown} <span class="verdict {"better" if is_same else "worse"}">{right if is_same else wrong}</span>'
+    return f'{shown} <span class="verdict {"better" if is_same else wrong}">{right if is_same else wrong}</span>'

@@ -186,8 +186,11 @@ def _memory(plan: Plan, record: RunRecord) -> str:
         label = f"measured {numbers.byte_size(measured)} ({record.memory_method})"
         rows.append(Bar(label, [(label, float(measured), 8)], whole))
     limit = f"{numbers.byte_size(planned.limit_bytes)} ({planned.limit_source})"
+    over = planned.peak_bytes - planned.limit_bytes
     share = numbers.percent(planned.peak_bytes, planned.limit_bytes)
     beside = f"planned peak: {share} of the limit of {limit}"
+    if over > 0:
+        beside = f"planned peak: {numbers.byte_size(over)} over the limit of {limit}"
     rows.append(Bar(beside, [(beside, float(min(planned.peak_bytes, planned.limit_bytes)), 0)], planned.limit_bytes))
     words = f"The plan expected the peak in: {planned.peak_phase}."
     described = "; ".join(bar.label for bar in rows)

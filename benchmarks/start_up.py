@@ -1,0 +1,93 @@
+"""Measures what a user waits for before anything has begun: `ftc --help`, `ftc validate` and a warm `ftc plan`.
+
+Each stands beside an interpreter that does the least of the same kind: nothing; importing pydantic and ruamel.yaml;
+the same and one model of one field, since pydantic loads half of itself when a first model is made. Fresh processes
+in turns, medians, start and end of the interpreter included.
+
+    python benchmarks/start_up.py [RECIPE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from support.processes import Command, Cost, alternate, machine, median, run
+
+RECIPE = Path(__file__).parent.parent / "recipes" / "demo" / "newsdesk.yaml"
+HEAVY = ("accelerate", "bitsandbytes", "datasets", "peft", "sklearn", "torch", "transformers")
+FTC = Path(sys.executable).with_name("ftc")
+
+IMPORTS = "import pydantic; from pydantic import BaseModel; import ruamel.yaml"
+ONE_MODEL = """
+from pydantic import BaseModel, Field
+import ruamel.yaml
+class Model(BaseModel):
+    rank: int = Field(ge=1)
+Model(rank=1)
+"""
+LOADED = f"""
+import atexit, json, sys
+atexit.register(lambda: print("loaded:" + json.dumps([m for m in {HEAVY!r} if m in sys.modules])))
+from ftc.cli.main import console
+console()
+"""
+
+
+def commands(recipe: Path) -> dict[str, Command]:
+    """What is measured, by name."""
+    return {
+        "bare interpreter": [sys.executable, "-c", "pass"],
+        "ftc --help": [FTC, "--help"],
+        "import pydantic, ruamel.yaml": [sys.executable, "-c", IMPORTS],
+        "the same and one model": [sys.executable, "-c", ONE_MODEL],
+        "ftc validate": [FTC, "validate", recipe],
+        "ftc plan, warm": [FTC, "plan", recipe],
+    }
+
+
+def heavy_modules(recipe: Path, env: Mapping[str, str]) -> dict[str, list[str]]:
+    """Libraries of the training stack that each verb has loaded by its end."""
+    found = {}
+    for verb in (["--help"], ["validate", str(recipe)], ["plan", str(recipe)]):
+        command = [sys.executable, "-c", LOADED, *verb]
+        out = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **env}).stdout
+        found[verb[0]] = json.loads(out.rpartition("loaded:")[2])
+    return found
+
+
+def report(medians: Mapping[str, Cost]) -> None:
+    """Prints the table and the ratios."""
+    for name, cost in medians.items():
+        print(f"{name:30}{cost.cpu:7.3f} CPU s{cost.wall:8.3f} s")
+    cpu = {name: cost.cpu for name, cost in medians.items()}
+    print(f"--help:   {cpu['ftc --help'] / cpu['bare interpreter']:.2f} of a bare interpreter")
+    for floor in ("import pydantic, ruamel.yaml", "the same and one model"):
+        print(f"validate: {cpu['ftc validate'] / cpu[floor]:.2f} of `{floor}`")
+
+
+def main() -> None:
+    """Parses the command line and measures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path, nargs="?", default=RECIPE)
+    parser.add_argument("--repeats", type=int, default=15)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as cache:
+        env = {"FTC_CACHE": cache}
+        print(f"{machine()}; {arguments.repeats} rounds")
+        cold = run([FTC, "plan", arguments.recipe], env=env)
+        print(f"{'ftc plan, cold':30}{cold.cpu:7.3f} CPU s{cold.wall:8.3f} s, once")
+        costs = alternate(commands(arguments.recipe), arguments.repeats, env=env)
+        report({name: median(found) for name, found in costs.items()})
+        for verb, loaded in heavy_modules(arguments.recipe, env).items():
+            print(f"{verb} loads of the training stack: {', '.join(loaded) or 'nothing'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Runs commands and tells what they cost, in CPU seconds of the whole process tree and in wall seconds."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+__all__ = ["ONE_THREAD", "Command", "Cost", "Line", "alternate", "follow", "machine", "median", "run"]
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+"""Environment in which CPU seconds and the wall seconds of an idle machine are the same."""
+
+Command = Sequence[str | Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one process and its descendants took, in seconds."""
+
+    cpu: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that a process printed, and the seconds that it had taken by then."""
+
+    text: str
+    cpu: float
+    wall: float
+
+
+def run(command: Command, *, folder: Path | None = None, env: Mapping[str, str] | None = None) -> Cost:
+    """Runs a command to its end.
+
+    Raises:
+        RuntimeError: It failed; the message holds what it wrote to standard error.
+    """
+    before, started = _children_cpu(), time.perf_counter()
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, **(env or {})}
+    )
+    wall = time.perf_counter() - started
+    if done.returncode:
+        raise RuntimeError(f"{command} exited with {done.returncode}\n{done.stderr}")
+    return Cost(_children_cpu() - before, wall)
+
+
+def follow(command: Command, *, folder: Path, env: Mapping[str, str]) -> Iterator[Line]:
+    """Runs a command and gives each line of its standard output as it comes.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env={**os.environ, **env}) as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            wall = time.perf_counter() - started
+            yield Line(text.rstrip("\n"), _tree_cpu(process.pid), wall)
+    if process.returncode:
+        raise RuntimeError(f"{command} exited with {process.returncode}")
+
+
+def alternate(
+    commands: Mapping[str, Command], repeats: int, *, folder: Path | None = None, env: Mapping[str, str] | None = None
+) -> dict[str, list[Cost]]:
+    """Costs of each command, run in turns, so that what else the machine does strikes all of them alike.
+
+    A first round, which fills the file system's cache, is not counted.
+    """
+    costs: dict[str, list[Cost]] = {name: [] for name in commands}
+    for turn in range(repeats + 1):
+        for name, command in commands.items():
+            cost = run(command, folder=folder, env=env)
+            if turn:
+                costs[name].append(cost)
+    return costs
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure."""
+    return Cost(statistics.median(cost.cpu for cost in costs), statistics.median(cost.wall for cost in costs))
+
+
+def machine() -> str:
+    """The machine in a few words, and how busy it was in the last minute."""
+    names = [line for line in _cpu_lines() if line.startswith("model name")]
+    name = names[0].partition(":")[2].strip() if names else "a CPU"
+    return f"{os.cpu_count()} cores of {name}; load {os.getloadavg()[0]:.1f}"
+
+
+def _cpu_lines() -> list[str]:
+    table = Path("/proc/cpuinfo")
+    return table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+
+
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _tree_cpu(pid: int) -> float:
+    """CPU seconds so far of a live process, its live descendants, and those that it has waited for."""
+    try:
+        root = psutil.Process(pid)
+        times = [process.cpu_times() for process in (root, *root.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return 0.0
+    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
