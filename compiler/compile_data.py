@@ -21,7 +21,6 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.lock import write_text_atomically
 from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
-from ftc.compiler.resolve.splits import PARTS
 from ftc.compiler.text.encoder import TextTokenizer
 from ftc.compiler.text.forms import ChatForm, ClassifyForm, PromptForm, TextForm
 from ftc.compiler.text.sandbox import TemplateRenderer
@@ -34,7 +33,7 @@ from ftc.spec.lock import SourceLock
 from ftc.spec.places import streams_folder
 from ftc.spec.plan import Check
 from ftc.spec.source import Source
-from ftc.spec.streams import SplitReport
+from ftc.spec.streams import SPLITS, SplitReport
 from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
@@ -96,7 +95,7 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
     manifest = _read_manifest(folder) or _make(draft, files, model_folder, folder, source)
     return CompiledData(
         key=key,
-        splits={part: manifest.splits[part] for part in PARTS if part in manifest.splits},
+        splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
         labels=manifest.labels,
         sources=manifest.sources,
         diagnostics=tuple(_placed(finding, source) for finding in manifest.findings),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,7 +60,7 @@ class Session:
         settings = self.plan.settings
         if self.trained or self.pristine:
             self.trained = self.pristine = None
-            gc.collect()  # two models at once could be more than the plan's memory
+            self.accelerator.free_memory()  # two models at once could be more than the plan's memory
         with self.journal.phase("load", settings.model.base):
             model = build_model(settings, self.inputs.model_folder, self.accelerator.device)
         return Workpiece(model, make_scorer(model, settings.model, settings.train))

@@ -15,7 +15,7 @@ from ftc.spec.facts import DeviceFacts
 from ftc.spec.lock import Lock
 from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
-from ftc.spec.streams import SplitReport
+from ftc.spec.streams import SPLITS, SplitReport
 
 __all__ = [
     "Check",
@@ -153,6 +153,11 @@ class Plan(Document):
     """What could not be computed or looked at, each with the reason."""
     sha256: str = ""
     """Digest of the plan without this field."""
+
+    @property
+    def splits(self) -> tuple[tuple[str, SplitReport], ...]:
+        """The reports in the order in which splits are named: training, validation, test."""
+        return tuple((name, self.data[name]) for name in SPLITS if name in self.data)
 
     def expected_sha256(self) -> str:
         """The digest that the plan's contents call for."""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.spec.base import Document
 
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DroppedRow", "SplitReport", "TokenStream", "open_stream", "stream_digest"]
+__all__ = ["SPLITS", "DroppedRow", "SplitReport", "TokenStream", "open_stream", "stream_digest"]
+
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+"""Every part of the data, in the order in which they are named."""
 
 
 class DroppedRow(Document):

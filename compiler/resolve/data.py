@@ -17,7 +17,7 @@ from ftc.compiler.resolve.rows import (
     rows_digest,
     sorted_labels,
 )
-from ftc.compiler.resolve.splits import MEASURED, PARTS, Part, divide, first_rows, num_copies
+from ftc.compiler.resolve.splits import MEASURED, Part, divide, first_rows, num_copies
 from ftc.compiler.resolve.table import Row, Table, shown
 from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.data import Data
@@ -25,6 +25,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.lock import SourceLock
 from ftc.spec.nearest import nearest
 from ftc.spec.plan import Check
+from ftc.spec.streams import SPLITS
 from ftc.spec.task import Classification, Task
 
 __all__ = ["ResolvedData", "resolve_data"]
@@ -123,7 +124,7 @@ def _divide(
         if part in tables:
             parts[part] = tables[part].rows
             digests[part] = example_digests(tables[part].rows, columns.used)
-    parts = {part: parts[part] for part in PARTS if part in parts}
+    parts = {part: parts[part] for part in SPLITS if part in parts}
     return parts, digests, [_copies(tables["rows"], count)] if (count := num_copies(keys)) else []
 
 

@@ -11,16 +11,13 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Literal
 
 from ftc.spec.data import Split
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.streams import Split as Part
 
-__all__ = ["MEASURED", "PARTS", "Part", "divide", "first_rows", "num_copies"]
+__all__ = ["MEASURED", "Part", "divide", "first_rows", "num_copies"]
 
-Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
-"""Every part, in the order in which they are shown."""
 MEASURED: tuple[Part, Part] = ("test", "validation")
 """The parts that are never trained on, in the order in which they take their rows."""
 

@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 from ftc.runtime.execute import execute
+from ftc.spec.events import Event
 from tests.runtime.jobs import reopen_job
 
 
@@ -21,7 +22,7 @@ def main() -> int:
     root, name, *changes = sys.argv[1:]
     job = reopen_job(Path(root), **(json.loads(changes[0]) if changes else {}))
 
-    def listen(event) -> None:
+    def listen(event: Event) -> None:
         print(json.dumps(event.to_json()), flush=True)
 
     record = execute(job.plan, job.inputs, job.folder(name), listen)

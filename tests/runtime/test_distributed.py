@@ -15,7 +15,7 @@ from tests.runtime.jobs import make_job
 _CHANGES = {"strategy__adapter__dropout": 0.0, "train__batch_size": 4, "train__micro_batch": 1}
 
 
-def test_two_gloo_processes_equal_one(tmp_path):
+def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
     job = make_job(tmp_path, **_CHANGES)
     one = job.run("one")
     losses = [event.loss for event in job.of_kind("step")]

@@ -15,7 +15,7 @@ from ftc.runtime.tensor_files import content_digest, read_tensors
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.facts import PackageFacts
 from ftc.spec.record import Evaluation
-from tests.runtime.jobs import changed, make_job, reopen_job
+from tests.runtime.jobs import Job, changed, make_job, reopen_job
 
 JOBS = [
     ("llama", "full", 0),
@@ -29,12 +29,12 @@ JOBS = [
 ]
 
 
-def _evaluation(job, name="run"):
+def _evaluation(job: Job, name: str = "run"):
     return Evaluation.model_validate_json(job.folder(name).evaluation.read_bytes())
 
 
 @pytest.mark.parametrize(("kind", "strategy", "classes"), JOBS)
-def test_every_strategy_trains_repeats_and_learns(tmp_path, kind, strategy, classes):
+def test_every_strategy_trains_repeats_and_learns(tmp_path: Path, kind: str, strategy: str, classes: int) -> None:
     if strategy == "qlora":
         pytest.importorskip("bitsandbytes")
     job = make_job(tmp_path, kind, strategy, classes=classes)
@@ -53,7 +53,7 @@ def test_every_strategy_trains_repeats_and_learns(tmp_path, kind, strategy, clas
     assert {"plan.json", "events.ndjson", "eval.json"} < first.outputs.keys()
 
 
-def test_a_finished_run_is_returned_unchanged(tmp_path):
+def test_a_finished_run_is_returned_unchanged(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     record = job.run()
     before = {path: path.stat().st_mtime_ns for path in job.folder().path.rglob("*")}
@@ -62,7 +62,7 @@ def test_a_finished_run_is_returned_unchanged(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in job.folder().path.rglob("*")} == before
 
 
-def test_training_learns_and_the_tuned_model_is_measured_beside_the_base(tmp_path):
+def test_training_learns_and_the_tuned_model_is_measured_beside_the_base(tmp_path: Path) -> None:
     job = make_job(tmp_path, strategy="full", train__num_steps=40, train__evaluate_every_steps=40, train__select="last")
     (job.inputs.streams_folder / "test.arrow").write_bytes((job.inputs.streams_folder / "train.arrow").read_bytes())
     job = reopen_job(
@@ -78,7 +78,7 @@ def test_training_learns_and_the_tuned_model_is_measured_beside_the_base(tmp_pat
     }
 
 
-def test_initial_weights_follow_the_seed_and_nothing_else(tmp_path):
+def test_initial_weights_follow_the_seed_and_nothing_else(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     one = job.run("a").initial_weights_sha256
     torch.manual_seed(99)
@@ -88,7 +88,7 @@ def test_initial_weights_follow_the_seed_and_nothing_else(tmp_path):
     assert job.run("c").initial_weights_sha256 != one
 
 
-def test_an_exported_adapter_loads_elsewhere(tmp_path):
+def test_an_exported_adapter_loads_elsewhere(tmp_path: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -109,7 +109,7 @@ def test_an_exported_adapter_loads_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "classes"), [("llama", 0), ("bert", 3)])
-def test_an_exported_model_loads_elsewhere(tmp_path, kind, classes):
+def test_an_exported_model_loads_elsewhere(tmp_path: Path, kind: str, classes: int) -> None:
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     job = make_job(tmp_path, kind, "full", classes=classes)
@@ -126,7 +126,7 @@ def test_an_exported_model_loads_elsewhere(tmp_path, kind, classes):
         assert model.config.id2label == {0: "cold", 1: "hot", 2: "mild"}
 
 
-def test_the_best_checkpoint_becomes_the_result_and_stays(tmp_path):
+def test_the_best_checkpoint_becomes_the_result_and_stays(tmp_path: Path) -> None:
     job = make_job(tmp_path, "bert", classes=3, train__keep_checkpoints=1, train__learning_rate=0.05)
     record = job.run()
     looks = job.of_kind("evaluated")
@@ -136,7 +136,7 @@ def test_the_best_checkpoint_becomes_the_result_and_stays(tmp_path):
     assert kept == {f"step-{best:08d}", "step-00000012"}
 
 
-def test_early_stopping(tmp_path):
+def test_early_stopping(tmp_path: Path) -> None:
     rule = {"metric": "val_loss", "patience": 2, "min_delta": 100.0}
     job = make_job(tmp_path, train__early_stopping=rule)
     record = job.run()
@@ -145,13 +145,13 @@ def test_early_stopping(tmp_path):
     assert [event.step for event in job.of_kind("early_stopped")] == [9]
 
 
-def test_a_broken_gate_is_recorded(tmp_path):
+def test_a_broken_gate_is_recorded(tmp_path: Path) -> None:
     job = make_job(tmp_path, eval__gates={"exact_match": {"comparison": ">", "bound": 1.0}})
     assert job.run().status == "gate_failed"
     assert _evaluation(job).gates[0].passed is False
 
 
-def test_a_number_that_is_not_finite_stops_before_the_step(tmp_path):
+def test_a_number_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None:
     job = make_job(tmp_path, strategy="full", train__learning_rate=1e30, train__evaluate_every_steps=1)
     with pytest.raises(Refusal) as refusal:
         job.run()
@@ -160,7 +160,7 @@ def test_a_number_that_is_not_finite_stops_before_the_step(tmp_path):
     assert not list(job.folder().path.glob("**/.tmp-*"))
 
 
-def test_without_validation_the_last_checkpoint_is_taken(tmp_path):
+def test_without_validation_the_last_checkpoint_is_taken(tmp_path: Path) -> None:
     job = make_job(tmp_path, train__select="last")
     job.plan = job.plan.model_copy(
         update={"data": {name: report for name, report in job.plan.data.items() if name != "validation"}}
@@ -169,14 +169,14 @@ def test_without_validation_the_last_checkpoint_is_taken(tmp_path):
     assert job.of_kind("evaluated") == []
 
 
-def test_activation_checkpointing_changes_no_result(tmp_path):
+def test_activation_checkpointing_changes_no_result(tmp_path: Path) -> None:
     plain = make_job(tmp_path, strategy="full")
     saving = make_job(tmp_path, strategy="full", train__activation_checkpointing=True)
     saving.plan = saving.plan.model_copy(update={"name": "saving"}).sealed()
     assert plain.run("a").final_weights_sha256 == saving.run("b").final_weights_sha256
 
 
-def test_a_fresh_process_gives_the_same_bits(tmp_path):
+def test_a_fresh_process_gives_the_same_bits(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     here = job.run("a")
     child = subprocess.run(
@@ -194,12 +194,12 @@ def test_a_fresh_process_gives_the_same_bits(tmp_path):
 
 
 class TestVerify:
-    def _codes(self, job):
+    def _codes(self, job: Job):
         with pytest.raises(Refusal) as refusal:
             job.run()
         return [finding.code for finding in refusal.value.diagnostics]
 
-    def test_a_changed_model_file(self, tmp_path):
+    def test_a_changed_model_file(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)
         weights = job.inputs.model_folder / "model.safetensors"
         content = bytearray(weights.read_bytes())
@@ -208,53 +208,53 @@ class TestVerify:
         (job.inputs.model_folder / "tokenizer.json").unlink()
         assert self._codes(job) == ["FTC620", "FTC620"]
 
-    def test_a_changed_stream(self, tmp_path):
+    def test_a_changed_stream(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)
         train, test = (job.inputs.streams_folder / f"{split}.arrow" for split in ("train", "test"))
         test.write_bytes(train.read_bytes())
         train.write_bytes(b"not arrow")
         assert self._codes(job) == ["FTC621", "FTC621"]
 
-    def test_another_version_of_a_package(self, tmp_path):
+    def test_another_version_of_a_package(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)
         other = {"torch": PackageFacts(version="1.0", sha256="0" * 64)}
         environment = job.inputs.environment.model_copy(update={"packages": other})
         job.inputs = type(job.inputs)(job.inputs.model_folder, job.inputs.streams_folder, environment)
         assert self._codes(job) == ["FTC622"]
 
-    def test_another_device_or_number_of_processes(self, tmp_path):
+    def test_another_device_or_number_of_processes(self, tmp_path: Path) -> None:
         job = make_job(tmp_path, train__world_size=2)
         assert self._codes(job) == ["FTC624"]
         assert not job.folder().path.exists()
 
-    def test_too_little_disk(self, tmp_path):
+    def test_too_little_disk(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)
         job.plan = job.plan.model_copy(update={"disk_bytes": 1 << 60}).sealed()
         assert self._codes(job) == ["FTC631"]
 
-    def test_an_adapter_in_the_base_folder(self, tmp_path):
+    def test_an_adapter_in_the_base_folder(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)
         (job.inputs.model_folder / "adapter_config.json").write_text("{}")
         assert self._codes(job) == ["FTC634"]
 
-    def test_another_number_of_adapted_modules(self, tmp_path):
+    def test_another_number_of_adapted_modules(self, tmp_path: Path) -> None:
         job = make_job(tmp_path, strategy__adapter__num_modules=9)
         assert self._codes(job) == ["FTC625"]
 
-    def test_a_folder_that_holds_something_else(self, tmp_path):
+    def test_a_folder_that_holds_something_else(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)
         job.folder().path.mkdir()
         (job.folder().path / "notes.txt").write_text("mine")
         assert self._codes(job) == ["FTC628"]
         assert [path.name for path in job.folder().path.iterdir()] == ["notes.txt"]
 
-    def test_a_folder_of_another_job(self, tmp_path):
+    def test_a_folder_of_another_job(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)
         job.run()
         job.plan = changed(job.plan, {"train.learning_rate": 1e-3})
         assert self._codes(job) == ["FTC628"]
 
-    def test_a_run_that_another_process_holds(self, tmp_path):
+    def test_a_run_that_another_process_holds(self, tmp_path: Path) -> None:
         from ftc.runtime.state import hold
 
         job = make_job(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 _CODE = """
 import sys
@@ -13,11 +14,11 @@ assert not heavy, heavy
 """
 
 
-def test_importing_the_executor_is_light():
+def test_importing_the_executor_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", _CODE], check=False).returncode == 0
 
 
-def test_training_an_adapter_never_loads_bitsandbytes(tmp_path):
+def test_training_an_adapter_never_loads_bitsandbytes(tmp_path: Path) -> None:
     from tests.runtime.jobs import make_job
 
     make_job(tmp_path)

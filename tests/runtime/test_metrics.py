@@ -11,12 +11,12 @@ from ftc.runtime.scoring import RowScore
 from ftc.spec.evaluation import METRICS
 
 
-def test_loss_weighs_targets_and_not_rows():
+def test_loss_weighs_targets_and_not_rows() -> None:
     scores = [RowScore(0, 6.0, 3, -1), RowScore(1, 1.0, 1, -1)]
     assert loss_metrics(scores) == {"loss": 1.75, "perplexity": pytest.approx(math.exp(1.75))}
 
 
-def test_classes():
+def test_classes() -> None:
     expected, predicted = [0, 0, 1, 1], [0, 1, 1, 1]
     assert class_metric("accuracy", expected, predicted) == 0.75
     assert class_metric("macro_f1", expected, predicted) == pytest.approx((2 / 3 + 4 / 5) / 2)
@@ -24,7 +24,7 @@ def test_classes():
     assert class_metric("mcc", expected, predicted) == pytest.approx(1 / math.sqrt(3))
 
 
-def test_answers():
+def test_answers() -> None:
     assert answer_metric("exact_match", ["a b", "c"], [" a b\n", "d"]) == 0.5
     assert answer_metric("rouge_l", ["the cat sat"], ["the cat ran"]) == pytest.approx(2 / 3)
     assert answer_metric("bleu", ["the cat sat on the mat"], ["the cat sat on the mat"]) == pytest.approx(100)
@@ -35,11 +35,11 @@ def test_answers():
     ("answer", "share"),
     [('{"b": 1, "a": 2}', 1.0), ('{"a": 2}', 0.0), ("[1]", 0.0), ("no json", 0.0), ('{"a": 1, "b": 2} and more', 0.0)],
 )
-def test_valid_json_wants_the_keys_of_the_expected_answer(answer, share):
+def test_valid_json_wants_the_keys_of_the_expected_answer(answer: str, share: float) -> None:
     assert answer_metric("valid_json", ['{"a": 0, "b": 0}'], [answer]) == share
 
 
-def test_every_metric_of_the_language_can_be_computed():
+def test_every_metric_of_the_language_can_be_computed() -> None:
     for name, kind in METRICS.items():
         if kind.generates:
             assert answer_metric(name, ['{"a": 1}'], ['{"a": 1}']) >= 0

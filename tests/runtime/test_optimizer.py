@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,13 +12,13 @@ from ftc.spec.settings import ScheduleSettings
 from tests.support.documents import plan
 
 
-def _train(kind="linear", warmup_steps=4, num_steps=12, **changes):
+def _train(kind: str = "linear", warmup_steps: int = 4, num_steps: int = 12, **changes: Any):
     schedule = ScheduleSettings.model_validate({"kind": kind, "warmup_steps": warmup_steps})
     values = {"schedule": schedule, "num_steps": num_steps, "learning_rate": 1.0, "fused": False, **changes}
     return plan().settings.train.model_copy(update=values)
 
 
-def test_the_rate_rises_and_falls():
+def test_the_rate_rises_and_falls() -> None:
     rates = [learning_rate_at(step, _train()) for step in range(12)]
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
     assert rates[4:] == pytest.approx([1 - step / 8 for step in range(8)])
@@ -27,7 +29,7 @@ def test_the_rate_rises_and_falls():
     assert learning_rate_at(0, _train("linear", 1, 1)) == 1.0
 
 
-def test_only_matrices_decay():
+def test_only_matrices_decay() -> None:
     parameters = {"w": torch.nn.Parameter(torch.ones(2, 2)), "b": torch.nn.Parameter(torch.ones(2))}
     rule = _train().optimizer.model_copy(update={"weight_decay": 0.1})
     groups = make_optimizer(parameters, _train(optimizer=rule)).param_groups
@@ -35,7 +37,7 @@ def test_only_matrices_decay():
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_memory_round_trip(fused):
+def test_memory_round_trip(fused: bool) -> None:
     def steps(optimizer, parameters, count):
         for number in range(count):
             for parameter in parameters.values():

@@ -12,10 +12,12 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.events import Event
 from ftc.spec.record import RunRecord
 from tests.runtime.jobs import Job, make_job
 
@@ -28,7 +30,7 @@ class _Kill:
     def __init__(self, kind: str, number: int) -> None:
         self.kind, self.left = kind, number
 
-    def __call__(self, event) -> None:
+    def __call__(self, event: Event) -> None:
         if event.kind == self.kind:
             self.left -= 1
             if self.left == 0:
@@ -75,7 +77,7 @@ def _assert_same(job: Job, name: str, expected: RunRecord) -> None:
 
 
 @pytest.mark.parametrize(("kind", "strategy", "classes"), [("llama", "lora", 0), ("bert", "full", 3)])
-def test_killed_and_resumed_gives_the_same_bits(tmp_path, kind, strategy, classes):
+def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path, kind: str, strategy: str, classes: int) -> None:
     job = make_job(tmp_path, kind, strategy, classes=classes, train__early_stopping=_EARLY)
     whole = job.run("whole")
     moments = [("step", 2), ("step", 5), ("evaluated", 2), ("checkpoint", 3), ("step", 12), ("test_progress", 4)]
@@ -86,7 +88,7 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path, kind, strategy, classe
         assert len(job.run(name).segments) == 2
 
 
-def test_killed_twice(tmp_path):
+def test_killed_twice(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     whole = job.run("whole")
     _run_killed(job, "run", "step", 7)
@@ -95,7 +97,7 @@ def test_killed_twice(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "rename"])
-def test_killed_inside_of_a_save(tmp_path, call):
+def test_killed_inside_of_a_save(tmp_path: Path, call: str) -> None:
     job = make_job(tmp_path)
     whole = job.run("whole")
     generator = random.Random(call)
@@ -115,7 +117,7 @@ def _after(number: int, call: str, action: Callable[[], object]) -> None:
     owner = os if call == "fsync" else Path
     real, calls = getattr(owner, call), iter(range(1, 10**9))
 
-    def fake(*args, **kwargs):
+    def fake(*args: Any, **kwargs: Any):
         if next(calls) == number:
             action()
         return real(*args, **kwargs)
@@ -123,14 +125,14 @@ def _after(number: int, call: str, action: Callable[[], object]) -> None:
     setattr(owner, call, fake)
 
 
-def test_a_full_disk_leaves_older_checkpoints_intact(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_older_checkpoints_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job(tmp_path)
     whole = job.run("whole")
     from ftc.runtime import checkpoint
 
     real, saves = checkpoint.write_tensors, iter(range(1, 100))
 
-    def full(*args, **kwargs):
+    def full(*args: Any, **kwargs: Any):
         if next(saves) == 4:  # the second file of the second checkpoint
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*args, **kwargs)
@@ -146,7 +148,7 @@ def test_a_full_disk_leaves_older_checkpoints_intact(tmp_path, monkeypatch):
 
 class TestDamage:
     @pytest.mark.parametrize("damage", ["truncate", "flip", "no manifest", "empty folder", "torn manifest"])
-    def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(self, tmp_path, damage):
+    def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(self, tmp_path: Path, damage: str) -> None:
         job = make_job(tmp_path)
         whole = job.run("whole")
         _run_killed(job, "run", "checkpoint", 2)
@@ -170,7 +172,7 @@ class TestDamage:
         assert [event.code for event in job.of_kind("noticed")] == ["FTC629"]
         assert [event.step for event in job.of_kind("resumed")] == [3]
 
-    def test_leftovers_are_swept_and_a_torn_line_is_cut_off(self, tmp_path):
+    def test_leftovers_are_swept_and_a_torn_line_is_cut_off(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)
         whole = job.run("whole")
         _run_killed(job, "run", "checkpoint", 1)
@@ -182,7 +184,7 @@ class TestDamage:
         _assert_same(job, "run", whole)
         assert not list(folder.path.rglob(".tmp-*"))
 
-    def test_changed_weights_of_the_result_are_written_anew(self, tmp_path):
+    def test_changed_weights_of_the_result_are_written_anew(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)
         whole = job.run("whole")
         _run_killed(job, "run", "test_progress", 1)
@@ -191,12 +193,12 @@ class TestDamage:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_step_and_saves(tmp_path, number):
+def test_a_signal_ends_the_step_and_saves(tmp_path: Path, number: int) -> None:
     job = make_job(tmp_path)
     whole = job.run("whole")
     from ftc.runtime.execute import execute
 
-    def interrupt(event) -> None:
+    def interrupt(event: Event) -> None:
         if event.kind == "step" and event.step == 5:
             os.kill(os.getpid(), number)
 
@@ -208,12 +210,12 @@ def test_a_signal_ends_the_step_and_saves(tmp_path, number):
     _assert_same(job, "run", whole)
 
 
-def test_a_signal_while_measuring_loses_only_the_measurement(tmp_path):
+def test_a_signal_while_measuring_loses_only_the_measurement(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     whole = job.run("whole")
     from ftc.runtime.execute import execute
 
-    def interrupt(event) -> None:
+    def interrupt(event: Event) -> None:
         if event.kind == "test_progress" and event.subject == "tuned":
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -222,11 +224,11 @@ def test_a_signal_while_measuring_loses_only_the_measurement(tmp_path):
     assert job.of_kind("step") == []
 
 
-def test_a_second_signal_stops_at_once(tmp_path):
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     from ftc.runtime.execute import execute
 
-    def interrupt(event) -> None:
+    def interrupt(event: Event) -> None:
         if event.kind == "step" and event.step == 5:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
@@ -236,7 +238,7 @@ def test_a_second_signal_stops_at_once(tmp_path):
     assert RunRecord.model_validate_json(job.folder("run").record.read_bytes()).status == "interrupted"
 
 
-def test_sigkill_from_outside_in_a_fresh_process(tmp_path):
+def test_sigkill_from_outside_in_a_fresh_process(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     whole = job.run("whole")
     child = subprocess.Popen(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.batches import BatchOrder
@@ -15,12 +18,12 @@ from tests.runtime.jobs import make_job, write_stream
 CPU = torch.device("cpu")
 
 
-def _gradients(model):
+def _gradients(model: nn.Module):
     return {name: parameter.grad.clone() for name, parameter in trainable_tensors(model).items()}
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma2", "gpt2"])
-def test_loss_and_gradients_equal_full_logits(tmp_path, kind):
+def test_loss_and_gradients_equal_full_logits(tmp_path: Path, kind: str) -> None:
     job = make_job(tmp_path, kind, "full", model__attention="eager")
     settings, rows = job.plan.settings, write_stream(tmp_path / "rows.arrow", 6, seed=9)
 
@@ -48,7 +51,7 @@ def test_loss_and_gradients_equal_full_logits(tmp_path, kind):
         torch.testing.assert_close(_gradients(ours)[name], gradient, rtol=1e-5, atol=1e-6, msg=name)
 
 
-def test_generation_still_sees_every_position(tmp_path):
+def test_generation_still_sees_every_position(tmp_path: Path) -> None:
     job = make_job(tmp_path, "llama", "full")
     model = build_model(job.plan.settings, job.inputs.model_folder, CPU)
     before = model(input_ids=torch.tensor([[1, 5, 6]])).logits
@@ -56,7 +59,7 @@ def test_generation_still_sees_every_position(tmp_path):
     assert torch.equal(model(input_ids=torch.tensor([[1, 5, 6]])).logits, before)
 
 
-def test_a_decoder_classifies_by_its_last_token_even_where_that_is_the_padding_token(tmp_path):
+def test_a_decoder_classifies_by_its_last_token_even_where_that_is_the_padding_token(tmp_path: Path) -> None:
     job = make_job(tmp_path, "llama", "full", classes=3, model__pad_id=2)
     settings = job.plan.settings
     rows = write_stream(tmp_path / "rows.arrow", 5, seed=2)  # every row ends with token 2
@@ -72,7 +75,7 @@ def test_a_decoder_classifies_by_its_last_token_even_where_that_is_the_padding_t
 
 
 @pytest.mark.parametrize("classes", [0, 3])
-def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path, classes):
+def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path, classes: int) -> None:
     from accelerate import Accelerator
 
     kind = "bert" if classes else "llama"

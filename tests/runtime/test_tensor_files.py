@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from safetensors import safe_open
 
@@ -19,7 +21,7 @@ def _tensors():
     }
 
 
-def test_the_library_reads_what_we_write(tmp_path):
+def test_the_library_reads_what_we_write(tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
     write_tensors(file, _tensors(), {"z": "1", "format": "pt"})
     read = read_tensors(file)
@@ -31,7 +33,7 @@ def test_the_library_reads_what_we_write(tmp_path):
         assert opened.metadata() == {"z": "1", "format": "pt"}
 
 
-def test_order_does_not_matter_and_content_does(tmp_path):
+def test_order_does_not_matter_and_content_does(tmp_path: Path) -> None:
     tensors = _tensors()
     turned = dict(reversed(tensors.items()))
     for name, content in (("x", tensors), ("y", turned)):

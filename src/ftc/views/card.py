@@ -128,7 +128,7 @@ def _data(plan: Plan) -> str:
         *(
             f"| {name} | {numbers.count(split.rows)} | {numbers.count(split.tokens)} "
             f"| {numbers.count(split.truncated_rows)} | {numbers.count(split.dropped_rows)} |"
-            for name, split in plan.data.items()
+            for name, split in plan.splits
         ),
     ]
     sources = [

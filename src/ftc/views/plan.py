@@ -15,11 +15,9 @@ from ftc.views.headline import headline
 from ftc.views.origins import chosen_lines
 from ftc.views.page import INDENT, PLAIN, Page
 
-__all__ = ["SPLITS", "plan_text", "strategy_words", "up_to_date_text"]
+__all__ = ["plan_text", "strategy_words", "up_to_date_text"]
 
 _BAR_CELLS = 30
-SPLITS = ("train", "validation", "test")
-"""Splits in the order in which data flows through them."""
 
 
 def plan_text(
@@ -97,7 +95,7 @@ def _data(plan: Plan, page: Page) -> list[str]:
     """Rows and tokens: the sizes of the splits, then what the training rows look like."""
     total = numbers.count(sum(report.rows for report in plan.data.values()))
     sealed = {"test": " (sealed)"}
-    present = [name for name in SPLITS if name in plan.data]
+    present = [name for name, _ in plan.splits]
     splits = [f"{name} {numbers.count(plan.data[name].rows)}{sealed.get(name, '')}" for name in present]
     first, *others = splits or ["none"]
     lines = page.flow("Data", [f"{total} rows → {first}", *others])

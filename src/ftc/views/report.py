@@ -71,7 +71,7 @@ def report_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None, ev
 def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     """The answer, then which run this is."""
     status = "finished, gate failed" if record.status == "gate_failed" else record.status
-    rows = ", ".join(f"{numbers.count(split.rows)} {name}" for name, split in plan.data.items())
+    rows = ", ".join(f"{numbers.count(split.rows)} {name}" for name, split in plan.splits)
     share = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
     about = facts(
         (

@@ -30,7 +30,7 @@ def data_section(plan: Plan) -> str:
             _share(split.dropped_rows, split.rows_read),
             _supervised(plan, split),
         )
-        for name, split in plan.data.items()
+        for name, split in plan.splits
     ]
     grid = table("Splits, with lengths of rows in tokens", header, rows, right=range(1, 9))
     return section("data", "Data", _sources(plan), grid, _odd_rows(plan))
@@ -93,7 +93,7 @@ def _sources(plan: Plan) -> str:
 def _odd_rows(plan: Plan) -> str:
     """Counts that are zero in clean data, and the first rows that were dropped."""
     notes = []
-    for name, split in plan.data.items():
+    for name, split in plan.splits:
         counts = (
             (split.unsupervised_turns, "answers are not learnt, since the template shows them otherwise in generation"),
             (split.rows_without_stop_token, "rows have no stop token after an answer"),

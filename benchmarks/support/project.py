@@ -1,0 +1,34 @@
+"""A project of its own for a benchmark: a model, rows and a recipe in a folder that is thrown away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["MODEL", "make_project"]
+
+MODEL = Path(__file__).parent.parent.parent / "recipes" / "demo" / "models" / "smollm2-instruct"
+"""SmolLM2-135M-Instruct, as `recipes/demo/fetch.py` leaves it."""
+
+
+def make_project(folder: Path, recipe: str, rows: Iterable[dict[str, Any]], model: Path = MODEL) -> Path:
+    """Fills a folder with `recipe.yaml`, `rows.jsonl` and `model/`, and gives the recipe's path.
+
+    The model's files are linked where the file system can, since a benchmark doesn't change them.
+    """
+    (folder / ".ftc").mkdir(parents=True)
+    shutil.copytree(model, folder / "model", copy_function=_linked)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    return folder / "recipe.yaml"
+
+
+def _linked(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)

@@ -1,0 +1,95 @@
+"""A base model from the hub: the lock keeps the commit, whatever happens upstream, and the cache is enough offline."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import MakeProject
+from tests.support.hub_server import HubRepo, HubServer, hub_server
+
+OLD, NEW = "c" * 40, "d" * 40
+Process = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def server(models: Path) -> Iterator[HubServer]:
+    files = {file.name: file.read_bytes() for file in (models / "encoder").iterdir()}
+    with hub_server({"org/tiny": HubRepo(files)}) as running:
+        yield running
+
+
+@pytest.fixture
+def root(project: MakeProject) -> Path:
+    root = project(steps=1)
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("./encoder", "org/tiny"))
+    return root
+
+
+@pytest.fixture
+def ftc(root: Path, server: HubServer) -> Process:
+    """The command in a process of its own, since huggingface_hub reads its settings once."""
+
+    def run(*words: str, offline: bool = False) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "HF_ENDPOINT": server.endpoint, "HF_HUB_OFFLINE": "1" if offline else "0"}
+        command = [sys.executable, "-m", "ftc", *words]
+        return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def locked(root: Path) -> dict[str, object]:
+    model = json.loads((root / "recipe.lock.json").read_text())["model"]
+    assert isinstance(model, dict)
+    return model
+
+
+def test_the_lock_keeps_the_commit(root: Path, server: HubServer, ftc: Process) -> None:
+    first = ftc("plan", "recipe.yaml")
+    assert first.returncode == 0, first.stderr
+    assert locked(root)["commit"] == OLD
+    assert locked(root)["asked"] == {"base": "org/tiny", "revision": None}
+    lock = (root / "recipe.lock.json").read_bytes()
+
+    repo = server.repos["org/tiny"]
+    repo.commit = NEW
+    repo.files["README.md"] = b"---\nlicense: mit\n---\n"
+    second = ftc("plan", "recipe.yaml", "--locked")
+    assert second.returncode == 0, second.stderr
+    assert "up to date" in second.stdout
+    assert (root / "recipe.lock.json").read_bytes() == lock
+
+    server.requests.clear()
+    third = ftc("plan", "recipe.yaml", "--offline", "-o", "job.plan.json")
+    assert third.returncode == 0, third.stderr
+    assert server.requests == []
+    assert (root / "recipe.lock.json").read_bytes() == lock
+
+    applied = ftc("apply", "job.plan.json", offline=True)
+    assert applied.returncode == 0, applied.stderr
+    assert server.requests == []
+    (record,) = (root / "runs").glob("*/*/record.json")
+    audited = ftc("audit", record.parent.name, offline=True)
+    assert audited.returncode == 0, audited.stdout
+
+    (root / "recipe.lock.json").unlink()
+    anew = ftc("plan", "recipe.yaml")
+    assert anew.returncode == 0, anew.stderr
+    assert locked(root)["commit"] == NEW
+    assert locked(root)["license"] == "mit"
+
+
+def test_offline_without_a_cache(root: Path, server: HubServer, ftc: Process) -> None:
+    refused = ftc("plan", "recipe.yaml", "--offline")
+    assert refused.returncode == 3
+    assert "[FTC318]" in refused.stderr
+    assert "recipe.yaml:7:" in refused.stderr
+    assert server.requests == []
+    assert not (root / "recipe.lock.json").exists()

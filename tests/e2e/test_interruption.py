@@ -1,0 +1,106 @@
+"""Runs as processes of their own: stopped, killed, resumed and repeated, they end with the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Ftc, MakeProject
+
+STEPS = 24
+ADAPTER = "adapter/adapter_model.safetensors"
+
+
+def start(root: Path, *words: str) -> subprocess.Popen[str]:
+    """`ftc apply` in a process of its own, which tells its steps on standard output."""
+    command = [sys.executable, "-m", "ftc", "apply", *words, "--json"]
+    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def read_until_step(child: subprocess.Popen[str], step: int) -> None:
+    """Reads events until the child has done a step of training."""
+    assert child.stdout is not None
+    for line in child.stdout:
+        event = json.loads(line)
+        if event["kind"] == "step" and event["step"] >= step:
+            return
+    pytest.fail(f"the run ended before step {step}: {child.stderr.read() if child.stderr else ''}")
+
+
+def result(root: Path) -> tuple[Path, dict[str, object]]:
+    (file,) = (root / "runs").glob("*/*/record.json")
+    return file.parent, json.loads(file.read_text())
+
+
+@pytest.fixture
+def reference(project: MakeProject, ftc: Ftc) -> bytes:
+    """The adapter of a run that nothing disturbed, in a project of its own."""
+    root = project(steps=STEPS, name="undisturbed")
+    assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0
+    assert ftc("apply", "job.plan.json").code == 0
+    return (result(root)[0] / ADAPTER).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGKILL, -signal.SIGKILL, "running")],
+    ids=["ctrl-c", "killed"],
+)
+def test_a_run_goes_on_where_it_stopped(
+    project: MakeProject, ftc: Ftc, reference: bytes, number: signal.Signals, code: int, status: str
+) -> None:
+    root = project(steps=STEPS, name="disturbed")
+    assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0
+    with start(root, "job.plan.json") as child:
+        read_until_step(child, 14)
+        os.kill(child.pid, number)
+        out, err = child.communicate()
+    assert child.returncode == code, err
+    assert "Traceback" not in out + err
+    folder, record = result(root)
+    assert record["status"] == status
+    assert not (folder / ADAPTER).exists()
+
+    with start(root, "job.plan.json") as child:
+        out, err = child.communicate()
+    assert child.returncode == 0, err
+    folder, record = result(root)
+    assert record["status"] == "finished"
+    segments = record["segments"]
+    assert isinstance(segments, list)
+    assert len(segments) == 2
+    assert segments[1]["from_step"] >= 12
+    assert (folder / ADAPTER).read_bytes() == reference
+    assert ftc("audit", folder.name).code == 0
+
+
+def test_two_processes_do_not_work_on_one_run(project: MakeProject, ftc: Ftc) -> None:
+    root = project(steps=400)
+    assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0
+    with start(root, "job.plan.json") as child:
+        read_until_step(child, 1)
+        second = ftc("apply", "job.plan.json")
+        child.kill()
+    assert second.code == 1
+    assert "[FTC627]" in second.err
+    assert f"process {child.pid}" in second.text
+
+
+def test_the_seed_decides_about_the_first_weights(project: MakeProject, ftc: Ftc) -> None:
+    records = []
+    for seed in (17, 17, 18):
+        root = project(steps=1, name=f"run-{len(records)}")
+        recipe = root / "recipe.yaml"
+        recipe.write_text(recipe.read_text().replace("batch_size: 8", f"batch_size: 8, seed: {seed}"))
+        assert ftc("apply", "recipe.yaml", "--yes").code == 0
+        records.append(result(root)[1])
+    first, same, other = (record["initial_weights_sha256"] for record in records)
+    assert first == same
+    assert first != other
+    assert records[0]["final_weights_sha256"] == records[1]["final_weights_sha256"]
