@@ -6,6 +6,7 @@ import os
 import resource
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,13 +62,17 @@ def follow(command: Command, *, folder: Path, env: Mapping[str, str]) -> Iterato
         RuntimeError: It failed.
     """
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env={**os.environ, **env}) as process:
-        assert process.stdout is not None
-        for text in process.stdout:
-            wall = time.perf_counter() - started
-            yield Line(text.rstrip("\n"), _tree_cpu(process.pid), wall)
-    if process.returncode:
-        raise RuntimeError(f"{command} exited with {process.returncode}")
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env={**os.environ, **env}
+        ) as process:
+            assert process.stdout is not None
+            for text in process.stdout:
+                wall = time.perf_counter() - started
+                yield Line(text.rstrip("\n"), _tree_cpu(process.pid), wall)
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(f"{command} exited with {process.returncode}\n{errors.read()}")
 
 
 def alternate(

@@ -256,5 +256,5 @@ def _checks(
             counts = Counter(row[labelled] for row in rows)
             words = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())[:20])
             yield Check(name=f"labels of {part}", code=None, result=words)
-    copies = {part: num_copies(digests) for part, digests in keys.items()}
+    copies = {part: num_copies(keys[part]) for part in parts}
     yield Check(name="copies", code=None, result=", ".join(f"{part} {count}" for part, count in copies.items()))

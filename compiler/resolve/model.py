@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -77,9 +77,17 @@ def resolve_model(
     span = span_of(_PATH)
     place = _local_place(base, folder, root, span)
     if place is None:
-        snapshot = hub.model_snapshot(base, revision, digests, span_of, check=partial(_read_config, span=span))
+        try:
+            snapshot = hub.model_snapshot(base, revision, digests, span_of, check=partial(_read_config, span=span))
+        except Refusal as refusal:
+            raise Refusal([_taken_for_an_id(found, base) for found in refusal.diagnostics]) from None
         place = _Place(base, snapshot.folder, snapshot.cache, snapshot)
     return ResolvedModel(_read_model(place, digests, span), place.folder)
+
+
+def _taken_for_an_id(found: Diagnostic, base: str) -> Diagnostic:
+    """The hub's finding, with a word for those who meant a folder."""
+    return replace(found, notes=(*found.notes, f"no folder `{base}` lies beside the recipe, so it is taken for a hub id"))
 
 
 def _local_place(base: str, folder: Path, root: Path, span: Span | None) -> _Place | None:

@@ -58,9 +58,7 @@ def test_the_lock_keeps_the_commit(root: Path, server: HubServer, ftc: Process) 
     assert locked(root)["asked"] == {"base": "org/tiny", "revision": None}
     lock = (root / "recipe.lock.json").read_bytes()
 
-    repo = server.repos["org/tiny"]
-    repo.commit = NEW
-    repo.files["README.md"] = b"---\nlicense: mit\n---\n"
+    server.repos["org/tiny"].push(NEW, {"README.md": b"---\nlicense: mit\n---\n"})
     second = ftc("plan", "recipe.yaml", "--locked")
     assert second.returncode == 0, second.stderr
     assert "up to date" in second.stdout
@@ -90,6 +88,6 @@ def test_offline_without_a_cache(root: Path, server: HubServer, ftc: Process) ->
     refused = ftc("plan", "recipe.yaml", "--offline")
     assert refused.returncode == 3
     assert "[FTC318]" in refused.stderr
-    assert "recipe.yaml:7:" in refused.stderr
+    assert "recipe.yaml:8:15" in refused.stderr
     assert server.requests == []
     assert not (root / "recipe.lock.json").exists()

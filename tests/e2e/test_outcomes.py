@@ -80,7 +80,9 @@ def test_a_folder_with_something_else_is_left_alone(project: MakeProject, ftc: F
     (place / "notes.txt").write_text("precious")
     before = contents(place)
     applied = ftc("apply", "job.plan.json")
-    assert applied.code == 0, applied.text
+    assert applied.code == 6, applied.text
+    assert "[FTC628]" in applied.err
+    assert "notes.txt" in applied.text
     assert contents(place) == before
 
 

@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 from ftc.runtime.batches import BatchOrder
 
+Lengths = NDArray[np.int64]
 _LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=60).map(lambda lengths: np.array(lengths, dtype=np.int64))
 
 
-def _order(lengths: NDArray[np.int64], batch_size: int, seed=3):
+def _order(lengths: Lengths, batch_size: int, seed: int = 3) -> BatchOrder:
     return BatchOrder(lengths, batch_size, -(-len(lengths) // batch_size), seed)
 
 
 @given(_LENGTHS, st.integers(1, 9), st.integers(0, 3))
-def test_an_epoch_holds_every_row_once(lengths: NDArray[np.int64], batch_size: int, epoch: int) -> None:
+def test_an_epoch_holds_every_row_once(lengths: Lengths, batch_size: int, epoch: int) -> None:
     order = _order(lengths, batch_size)
     steps = range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch)
     assert sorted(row for step in steps for row in order.rows(step)) == list(range(len(lengths)))
@@ -25,7 +26,7 @@ def test_an_epoch_holds_every_row_once(lengths: NDArray[np.int64], batch_size: i
 
 @given(_LENGTHS, st.integers(1, 9), st.integers(0, 20), st.integers(1, 4), st.integers(1, 3))
 def test_devices_and_micro_batches_divide_a_step(
-    lengths: NDArray[np.int64], batch_size: int, step: int, micro_batch: int, world_size: int
+    lengths: Lengths, batch_size: int, step: int, micro_batch: int, world_size: int
 ) -> None:
     order = _order(lengths, batch_size)
     pieces = [order.micro_batches(step, micro_batch, rank, world_size) for rank in range(world_size)]
@@ -35,7 +36,7 @@ def test_devices_and_micro_batches_divide_a_step(
 
 @given(_LENGTHS, st.integers(1, 9), st.integers(0, 20), st.integers(1, 4))
 def test_rows_of_a_micro_batch_are_neighbours_in_length(
-    lengths: NDArray[np.int64], batch_size: int, step: int, micro_batch: int
+    lengths: Lengths, batch_size: int, step: int, micro_batch: int
 ) -> None:
     pieces = _order(lengths, batch_size).micro_batches(step, micro_batch, 0, 1)
     in_order = [lengths[row] for piece in pieces for row in piece]
@@ -43,7 +44,7 @@ def test_rows_of_a_micro_batch_are_neighbours_in_length(
 
 
 @given(_LENGTHS, st.integers(1, 9), st.integers(0, 20))
-def test_order_depends_on_seed_and_step_alone(lengths: NDArray[np.int64], batch_size: int, step: int) -> None:
+def test_order_depends_on_seed_and_step_alone(lengths: Lengths, batch_size: int, step: int) -> None:
     once, again = _order(lengths, batch_size), _order(lengths, batch_size)
     once.rows(step + 1)
     assert once.rows(step) == again.rows(step)

@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ftc.runtime.tensor_files import read_tensors
 from tests.runtime.jobs import make_job
 
-_CHANGES = {"strategy__adapter__dropout": 0.0, "train__batch_size": 4, "train__micro_batch": 1}
+_CHANGES: dict[str, Any] = {"strategy__adapter__dropout": 0.0, "train__batch_size": 4, "train__micro_batch": 1}
 
 
 def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:

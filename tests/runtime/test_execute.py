@@ -29,7 +29,7 @@ JOBS = [
 ]
 
 
-def _evaluation(job: Job, name: str = "run"):
+def _evaluation(job: Job, name: str = "run") -> Evaluation:
     return Evaluation.model_validate_json(job.folder(name).evaluation.read_bytes())
 
 
@@ -47,7 +47,7 @@ def test_every_strategy_trains_repeats_and_learns(tmp_path: Path, kind: str, str
     steps = job.of_kind("step")
     assert [event.step for event in steps] == list(range(1, 13))
     assert sum(event.supervised for event in steps) == first.supervised_tokens
-    assert first.peak_memory_bytes > 0
+    assert first.peak_memory_bytes
     assert job.folder("a").record.read_text() == first.to_text()
     assert first.sha256 == first.expected_sha256()
     assert {"plan.json", "events.ndjson", "eval.json"} < first.outputs.keys()
@@ -70,6 +70,7 @@ def test_training_learns_and_the_tuned_model_is_measured_beside_the_base(tmp_pat
     )
     job.run()
     result = _evaluation(job)
+    assert result.base is not None
     assert result.tuned.metrics["loss"] < 0.5 * result.base.metrics["loss"]
     assert result.tuned.metrics["exact_match"] > result.base.metrics["exact_match"]
     assert len(result.predictions) == 8
@@ -194,7 +195,7 @@ def test_a_fresh_process_gives_the_same_bits(tmp_path: Path) -> None:
 
 
 class TestVerify:
-    def _codes(self, job: Job):
+    def _codes(self, job: Job) -> list[str]:
         with pytest.raises(Refusal) as refusal:
             job.run()
         return [finding.code for finding in refusal.value.diagnostics]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from ftc.runtime.optimizer import learning_rate_at, load_state, make_optimizer, state_tensors
-from ftc.spec.settings import ScheduleSettings
+from ftc.spec.settings import ScheduleSettings, TrainSettings
 from tests.support.documents import plan
 
 
-def _train(kind: str = "linear", warmup_steps: int = 4, num_steps: int = 12, **changes: Any):
+def _train(kind: str = "linear", warmup_steps: int = 4, num_steps: int = 12, **changes: Any) -> TrainSettings:
     schedule = ScheduleSettings.model_validate({"kind": kind, "warmup_steps": warmup_steps})
     values = {"schedule": schedule, "num_steps": num_steps, "learning_rate": 1.0, "fused": False, **changes}
     return plan().settings.train.model_copy(update=values)
@@ -38,13 +38,13 @@ def test_only_matrices_decay() -> None:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_memory_round_trip(fused: bool) -> None:
-    def steps(optimizer, parameters, count):
+    def steps(optimizer: torch.optim.Optimizer, parameters: dict[str, torch.nn.Parameter], count: int) -> None:
         for number in range(count):
             for parameter in parameters.values():
                 parameter.grad = torch.full_like(parameter, 0.1 * (number + 1))
             optimizer.step()
 
-    def fresh():
+    def fresh() -> dict[str, torch.nn.Parameter]:
         return {"w": torch.nn.Parameter(torch.ones(2, 2)), "b": torch.nn.Parameter(torch.ones(2))}
 
     whole = fresh()

@@ -117,7 +117,7 @@ def _after(number: int, call: str, action: Callable[[], object]) -> None:
     owner = os if call == "fsync" else Path
     real, calls = getattr(owner, call), iter(range(1, 10**9))
 
-    def fake(*args: Any, **kwargs: Any):
+    def fake(*args: Any, **kwargs: Any) -> Any:
         if next(calls) == number:
             action()
         return real(*args, **kwargs)
@@ -128,11 +128,11 @@ def _after(number: int, call: str, action: Callable[[], object]) -> None:
 def test_a_full_disk_leaves_older_checkpoints_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job(tmp_path)
     whole = job.run("whole")
-    from ftc.runtime import checkpoint
+    from ftc.runtime import checkpoint, tensor_files
 
-    real, saves = checkpoint.write_tensors, iter(range(1, 100))
+    real, saves = tensor_files.write_tensors, iter(range(1, 100))
 
-    def full(*args: Any, **kwargs: Any):
+    def full(*args: Any, **kwargs: Any) -> Any:
         if next(saves) == 4:  # the second file of the second checkpoint
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*args, **kwargs)

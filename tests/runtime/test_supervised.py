@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +19,12 @@ from tests.runtime.jobs import make_job, write_stream
 CPU = torch.device("cpu")
 
 
-def _gradients(model: nn.Module):
-    return {name: parameter.grad.clone() for name, parameter in trainable_tensors(model).items()}
+def _gradients(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {
+        name: parameter.grad.clone()
+        for name, parameter in trainable_tensors(model).items()
+        if parameter.grad is not None
+    }
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma2", "gpt2"])
@@ -63,7 +68,7 @@ def test_a_decoder_classifies_by_its_last_token_even_where_that_is_the_padding_t
     job = make_job(tmp_path, "llama", "full", classes=3, model__pad_id=2)
     settings = job.plan.settings
     rows = write_stream(tmp_path / "rows.arrow", 5, seed=2)  # every row ends with token 2
-    model = build_model(settings, job.inputs.model_folder, CPU)
+    model: Any = build_model(settings, job.inputs.model_folder, CPU)
     hidden = [
         model.model(input_ids=torch.from_numpy(rows.ids(row).astype("int64"))[None]).last_hidden_state[0, -1]
         for row in range(5)

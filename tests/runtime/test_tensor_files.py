@@ -10,7 +10,7 @@ from safetensors import safe_open
 from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
 
 
-def _tensors():
+def _tensors() -> dict[str, torch.Tensor]:
     return {
         "b": torch.arange(6, dtype=torch.float32).reshape(2, 3),
         "a": torch.ones(3, dtype=torch.bfloat16),

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,7 +25,8 @@ _FILE = re.compile(r"/(?:datasets/)?(.+?)/resolve/([^/]+)/(.+)")
 
 @dataclass
 class HubRepo:
-    """One repository. `large` names files that the hub keeps in LFS; `gated` closes it to everybody."""
+    """One repository. `large` names files that the hub keeps in LFS; `gated` closes it to everybody; `earlier` holds
+    what the repository was at other commits, by commit."""
 
     files: dict[str, bytes]
     commit: str = "c" * 40
@@ -33,6 +34,13 @@ class HubRepo:
     large: frozenset[str] = frozenset({"model.safetensors"})
     gated: bool = False
     listed_sha256: dict[str, str] = field(default_factory=dict)
+    earlier: dict[str, HubRepo] = field(default_factory=dict)
+
+    def push(self, commit: str, files: dict[str, bytes]) -> None:
+        """A new commit with these files in place of the old ones; the commit before stays reachable by its hash."""
+        self.earlier[self.commit] = replace(self, files=dict(self.files), branches=(), earlier={})
+        self.commit = commit
+        self.files.update(files)
 
     def knows(self, revision: str) -> bool:
         """Whether the revision is the commit or one of its branches."""
@@ -118,6 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _repo(self, name: str, revision: str) -> HubRepo | None:
         repo = self.hub.repos.get(name)
+        if repo is not None and revision in repo.earlier:
+            return repo.earlier[revision]
         if repo is None:
             self._error(404, "RepoNotFound")
         elif repo.gated:

@@ -34,14 +34,14 @@ def write_tiny_model(folder: Path, kind: str, seed: int = 5) -> str:
         case "qwen2":
             model = t.Qwen2ForCausalLM(t.Qwen2Config(**decoder))
         case "gemma2":
-            config = t.Gemma2Config(**decoder, head_dim=16, final_logit_softcapping=3.0, query_pre_attn_scalar=16)
-            model = t.Gemma2ForCausalLM(config)
+            gemma2 = t.Gemma2Config(**decoder, head_dim=16, final_logit_softcapping=3.0, query_pre_attn_scalar=16)
+            model = t.Gemma2ForCausalLM(gemma2)
         case "gpt2":
-            config = t.GPT2Config(
+            gpt2 = t.GPT2Config(
                 vocab_size=VOCAB_SIZE, n_embd=64, n_layer=2, n_head=4, n_positions=128, pad_token_id=0,
                 bos_token_id=1, eos_token_id=2,
             )  # fmt: skip
-            model = t.GPT2LMHeadModel(config)
+            model = t.GPT2LMHeadModel(gpt2)
         case "bert":
             model = t.BertModel(t.BertConfig(**shape))
         case _:
