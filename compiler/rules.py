@@ -191,7 +191,7 @@ def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     if rate != "auto" and not low <= rate <= high:
         yield diagnostic(
             "FTC211",
-            f"learning rate {rate:g} is unusual for {kind}",
+            f"a learning rate of {rate:g} is unusual for the strategy `{kind}`",
             source.span("train.learning_rate"),
             label=f"usual: {low:g} to {high:g}",
             help="check the exponent; leave it out to get the usual middle",

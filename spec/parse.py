@@ -30,6 +30,13 @@ _EXPECTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+_NEVER = {
+    "trust_remote_code": (
+        "not supported",
+        "remove it; ftc never runs code that comes with a model, and no key or flag makes it",
+    ),
+}
+"""Keys of other tools that ftc will not have, with a label and what to do."""
 _BOUNDS = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
 
 
@@ -145,7 +152,9 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
             path=_dotted(path),
         )
     places = [place for place in places_of_key(key) if place]
-    if places:
+    if key in _NEVER:
+        label, help = _NEVER[key]
+    elif places:
         where = " or ".join(f"`{place}`" for place in places[:3])
         label, help = f"belongs in {where}", f"move `{key}` to {where}"
     elif key in Recipe.model_fields:
@@ -255,7 +264,7 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
         f"`{_dotted(path)}` can't be {_shown(source, path, error['input'])}",
         source.span(path),
         label=expected if kind != "value_error" else "",
-        help=f"expected: {expected}" if kind == "value_error" else (),
+        help=expected if kind == "value_error" else (),
         path=_dotted(path),
     )
 
@@ -288,7 +297,7 @@ def _shown(source: Source, path: Path, value: object) -> str:
     """A value as it stands in the file."""
     node = source.node(path)
     if isinstance(node, Scalar) and value is not None:
-        value = node.text
+        value = f'"{node.text}"' if node.quoted else node.text
     match value:
         case None:
             return "null"

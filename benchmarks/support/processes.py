@@ -46,9 +46,7 @@ def run(command: Command, *, folder: Path | None = None, env: Mapping[str, str] 
         RuntimeError: It failed; the message holds what it wrote to standard error.
     """
     before, started = _children_cpu(), time.perf_counter()
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, **(env or {})}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=_environment(env or {}))
     wall = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(f"{command} exited with {done.returncode}\n{done.stderr}")
@@ -64,7 +62,7 @@ def follow(command: Command, *, folder: Path, env: Mapping[str, str]) -> Iterato
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env={**os.environ, **env}
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=_environment(env)
         ) as process:
             assert process.stdout is not None
             for text in process.stdout:
@@ -101,6 +99,11 @@ def machine() -> str:
     names = [line for line in _cpu_lines() if line.startswith("model name")]
     name = names[0].partition(":")[2].strip() if names else "a CPU"
     return f"{os.cpu_count()} cores of {name}; load {os.getloadavg()[0]:.1f}"
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with some values more; compiled modules are kept, as in any installation."""
+    return {**{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}, **extra}
 
 
 def _cpu_lines() -> list[str]:

@@ -95,7 +95,7 @@ def _refuse_memory(draft: Draft, usage: Usage, limit: int, source: str) -> Draft
     at = "budget.vram" if draft.recipe.budget.vram is not None else "model.base"
     return draft.find(
         "FTC402",
-        f"needs {usage.peak_bytes / 2**30:.2f} GiB, {source} is {limit / 2**30:.2f} GiB",
+        f"the run needs {usage.peak_bytes / 2**30:.2f} GiB, {source} is {limit / 2**30:.2f} GiB",
         at,
         help=_smaller_changes(draft, limit),
         notes=f"peak at the {usage.phase}, by closed form",
@@ -114,7 +114,8 @@ def _smaller_changes(draft: Draft, limit: int) -> tuple[str, ...]:
         peak = _peak(draft, size, True)
         found.append(f"train.activation_checkpointing: true needs {peak / 2**30:.2f} GiB, about a third slower")
     if not found:
-        found.append("choose a smaller base, a stricter strategy (qlora), or shorter rows (`data.max_length`)")
+        leaner = "" if draft.recipe.strategy.kind == "qlora" else "`strategy: {kind: qlora}`, "
+        found.append(f"choose a smaller base, {leaner}shorter rows (`data.max_length`) or a larger budget")
     return tuple(found)
 
 

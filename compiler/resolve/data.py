@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from ftc.compiler.resolve.columns import Columns, SpanOf, missing_columns, task_columns
@@ -21,7 +21,7 @@ from ftc.compiler.resolve.splits import MEASURED, Part, divide, first_rows, num_
 from ftc.compiler.resolve.table import Row, Table, shown
 from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.data import Data
-from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, Span, diagnostic
 from ftc.spec.lock import SourceLock
 from ftc.spec.nearest import nearest
 from ftc.spec.plan import Check
@@ -73,7 +73,8 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         _write_labels_as_text(tables.values(), labelled)
     parts, keys, notes = _divide(data, tables, columns, labelled, span_of)
     labels = _labels(task, parts, labelled)
-    found = [*_unlearnt_labels(parts, labels, labelled, task), *_leaks(tables, parts, keys, span_of)]
+    unlearnt = _unlearnt_labels(parts, labels, labelled, task)
+    found = [*(_placed(finding, span_of) for finding in unlearnt), *_leaks(tables, parts, keys, span_of)]
     _refuse(found)
     return ResolvedData(
         parts=parts,
@@ -89,12 +90,18 @@ def _read(files: DataFiles, span_of: SpanOf) -> dict[str, Table]:
     tables: dict[str, Table] = {}
     found: list[Diagnostic] = []
     for use, file in files.items():
+        place = _place(file, span_of)
         try:
-            tables[use] = read_rows(file.path, file.shown_as, span_of(file.recipe_path))
+            tables[use] = read_rows(file.path, file.shown_as, place)
         except Refusal as refusal:
-            found += refusal.diagnostics
+            found += [finding if finding.span else replace(finding, span=place) for finding in refusal.diagnostics]
     _refuse(found)
     return tables
+
+
+def _place(file: DataFile, span_of: SpanOf) -> Span | None:
+    """Where the recipe names a file."""
+    return span_of(f"{file.recipe_path}.{'path' if 'path' in file.asked else 'file'}")
 
 
 def _refuse(found: Sequence[Diagnostic]) -> None:
@@ -146,7 +153,7 @@ def _strata(data: Data, table: Table, labelled: str | None, span_of: SpanOf) -> 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:
     place = span_of(found.path) if found.path else None
-    return diagnostic(found.code, found.summary, place, help=found.help, notes=found.notes, path=found.path)
+    return found if found.span else replace(found, span=place)
 
 
 def _copies(table: Table, count: int) -> Diagnostic:
@@ -177,13 +184,14 @@ def _unlearnt_labels(
         unknown = Counter(row[labelled] for row in rows if row[labelled] not in known)
         if unknown:
             words = ", ".join(f"`{name[:64]}` ({count})" for name, count in unknown.most_common(5))
-            where = "`task.labels`" if isinstance(task, Classification) and task.labels else "the training rows"
+            declared = isinstance(task, Classification) and bool(task.labels)
+            lacking = "`task.labels` lacks" if declared else "the training rows lack"
             yield diagnostic(
                 "FTC372",
-                f"{part} has labels that {where} lack",
+                f"the {part} rows have labels that {lacking}",
                 notes=words,
-                help="add training rows for them, or take these rows out",
-                path="data.split",
+                help=f"add {'them to `task.labels`' if declared else 'training rows for them'}, or take these rows out",
+                path=f"data.split.{part}" if part in MEASURED else "data.source",
             )
     if absent := known - {row[labelled] for row in parts["train"]}:
         names = ", ".join(f"`{name[:64]}`" for name in sorted(absent)[:5])

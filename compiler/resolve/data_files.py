@@ -13,7 +13,7 @@ from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.compiler.resolve.tables import absent_file
 from ftc.spec.data import Data, HubSource, PathSource
-from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import FileFacts
 from ftc.spec.lock import Lock
 
@@ -87,7 +87,17 @@ def _on_disk(
         raise Refusal([error.diagnostic(span, f"{recipe_path}.path")]) from error
     if not path.is_file():
         raise Refusal([absent_file(path, source.path, span)])
-    return DataFile(path, source.path, recipe_path, source.to_json(), None, digests.file(path))
+    try:
+        facts = digests.file(path)
+    except OSError as error:
+        raise Refusal([_unreadable(source.path, error, span, f"{recipe_path}.path")]) from error
+    return DataFile(path, source.path, recipe_path, source.to_json(), None, facts)
+
+
+def _unreadable(name: str, error: OSError, span: Span | None, recipe_path: str) -> Diagnostic:
+    reason = (error.strerror or type(error).__name__).lower()
+    help = "check the file's permissions"
+    return diagnostic("FTC351", f"{name} can't be read: {reason}", span, help=help, path=recipe_path)
 
 
 def _on_hub(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ftc import api
 from tests.support.model_folder import write_model
 
 __all__ = ["WORLDS", "prepare"]
@@ -108,6 +109,18 @@ def _too_many_values(folder: Path) -> None:
     (folder / _RECIPE).write_text(f"strategy: {{kind: lora, targets: [{targets}]}}\n", encoding="utf-8")
 
 
+def _edited_lock(folder: Path) -> None:
+    api.plan(folder / _RECIPE)
+    lock = folder / "recipe.lock.json"
+    lock.write_text(lock.read_text(encoding="utf-8").replace('"apache-2.0"', '"mit"'), encoding="utf-8")
+
+
+def _older_lock(folder: Path) -> None:
+    api.plan(folder / _RECIPE)
+    recipe = folder / _RECIPE
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("{kind: lora}", "{kind: lora, rank: 8}"), "utf-8")
+
+
 def _parquet_of_bytes(folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -121,6 +134,7 @@ WORLDS: dict[str, Callable[[Path], None]] = {
     "FTC013": _written(_RECIPE, b"# " + b"x" * 300 * 1024 + b"\nftc: 1\n"),
     "FTC015": _too_many_values,
     "FTC016": _written(_RECIPE, b"ftc: 1\nname: " + b"x" * 70_000 + b"\n"),
+    "FTC222": _config(architectures=["BertModel"], model_type="bert"),
     "FTC220": _tokenizer_config(chat_template=None),
     "FTC300_link": _link_that_leads_out,
     "FTC303": _renamed("model.safetensors", "pytorch_model.bin"),
@@ -128,7 +142,7 @@ WORLDS: dict[str, Callable[[Path], None]] = {
     "FTC305": _missing_shard,
     "FTC306": _renamed("tokenizer.json", "vocab.txt"),
     "FTC307": _larger_tokenizer,
-    "FTC308": _config(architectures=["LlavaForConditionalGeneration"], model_type="llava"),
+    "FTC308": _config(architectures=["LlavaForConditionalGeneration"], model_type="llava", vision_config={}),
     "FTC309": _config(hidden_size=0),
     "FTC310": _config(auto_map={"AutoModelForCausalLM": "modeling.Mine"}),
     "FTC311": _written("model/config.json", b'{"architectures": ["Llama'),
@@ -143,6 +157,8 @@ WORLDS: dict[str, Callable[[Path], None]] = {
     "FTC353": _written("rows.csv", b"PK\x03\x04 and so on"),
     "FTC354": _written("rows.csv", "text,label\ncafé,warm\ntea,cold\n".encode("latin-1")),
     "FTC360": _parquet_of_bytes,
+    "FTC502": _edited_lock,
+    "FTC503": _older_lock,
     "FTC501": _written("recipe.lock.json", b'{"schema": "ftc.lock/1", "model": {'),
 }
 """What is special about a fixture's surroundings."""

@@ -48,6 +48,11 @@ def subject(root: Path, name: str) -> Path:
     return inside if inside.exists() else root / name
 
 
+def codes(ftc: Ftc, root: Path) -> set[str]:
+    """Codes of an audit's findings."""
+    return {finding["code"] for finding in json.loads(ftc("audit", run_folder(root).name, "--json").out)["findings"]}
+
+
 def flip(file: Path, position: int = -1) -> None:
     data = bytearray(file.read_bytes())
     data[position] ^= 1
@@ -74,6 +79,8 @@ def test_a_copied_run_is_found_by_its_folder(root: Path, ftc: Ftc, monkeypatch: 
     [
         (ADAPTER, ADAPTER),
         ("adapter/adapter_config.json", "adapter_config.json"),
+        ("report.html", "report.html"),
+        ("README.md", "README.md"),
         ("encoder/model.safetensors", "model.safetensors"),
         ("encoder/tokenizer.json", "tokenizer.json"),
         ("rows.csv", "rows.csv"),
@@ -85,6 +92,7 @@ def test_one_flipped_bit(root: Path, ftc: Ftc, name: str, told: str) -> None:
     assert audited.code == 6, audited.text
     assert "TAMPERED" in audited.text
     assert told in audited.text
+    assert codes(ftc, root) == {"FTC521"}
 
 
 def test_a_flipped_bit_in_the_token_stream(root: Path, ftc: Ftc) -> None:
@@ -114,6 +122,7 @@ def test_an_edited_document(root: Path, ftc: Ftc, document: str, old: str, new: 
     audited = ftc("audit", run_folder(root).name)
     assert audited.code == 6, audited.text
     assert document in audited.text
+    assert codes(ftc, root) & {"FTC521", "FTC523"}
 
 
 @pytest.mark.parametrize("document", ["record.json", "plan.json", "eval.json"])
@@ -133,6 +142,7 @@ def test_what_is_gone_proves_nothing(root: Path, ftc: Ftc, name: str) -> None:
     assert audited.code == 8, audited.text
     assert "INCONCLUSIVE" in audited.text
     assert Path(name).name in audited.text
+    assert codes(ftc, root) == {"FTC522"}
 
 
 def test_an_emptied_cache_is_told_and_no_finding(root: Path, ftc: Ftc) -> None:
@@ -145,7 +155,7 @@ def test_an_emptied_cache_is_told_and_no_finding(root: Path, ftc: Ftc) -> None:
 def test_a_run_that_is_not_there(root: Path, ftc: Ftc) -> None:
     missing = ftc("audit", "ffff")
     assert missing.code == 1
-    assert "no run `ffff` in this project" in missing.text
+    assert "[FTC520]: no run `ffff` in this project" in missing.err
 
 
 def test_a_run_that_stopped_has_nothing_to_audit(root: Path, ftc: Ftc) -> None:
@@ -157,6 +167,7 @@ def test_a_run_that_stopped_has_nothing_to_audit(root: Path, ftc: Ftc) -> None:
     audited = ftc("audit", run_folder(root).name)
     assert audited.code == 8, audited.text
     assert "interrupted" in audited.text
+    assert codes(ftc, root) == {"FTC525"}
 
 
 def test_one_broken_run_hides_no_other(root: Path, ftc: Ftc) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.events import Event
 from ftc.spec.plan import Plan
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
@@ -97,6 +98,46 @@ def test_a_missing_training_package(project: MakeProject) -> None:
     assert (found.code, refused.value.exit_code) == ("FTC650", 1)
     assert "ftc[train]" in found.help[0]
     assert not (root / "runs").exists()
+
+
+def test_a_model_that_transformers_cannot_load(project: MakeProject, ftc: Ftc) -> None:
+    root = project(steps=1)
+    config = root / "encoder" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "hidden_act": "no such function"}))
+    refused = ftc("apply", "recipe.yaml", "--yes")
+    assert refused.code == 1, refused.text
+    assert "[FTC635]" in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_the_device_runs_out_of_memory(project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def train(session: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr("ftc.runtime.train.train", train)
+    root = project(steps=1)
+    refused = ftc("apply", "recipe.yaml", "--yes")
+    assert refused.code == 1, refused.text
+    assert "[FTC633]" in refused.err
+    assert "train.micro_batch" in refused.text
+    assert json.loads((run_folder(root) / "record.json").read_text())["status"] == "failed"
+    monkeypatch.undo()
+
+
+def test_a_checkpoint_that_changes_before_it_is_exported(project: MakeProject) -> None:
+    root = project(steps=1)
+
+    def spoil(event: Event) -> None:
+        if event.kind == "checkpoint":
+            (weights,) = run_folder(root).glob("checkpoints/*/trainable.safetensors")
+            weights.write_bytes(weights.read_bytes()[:-1])
+
+    with pytest.raises(Refusal) as refused:
+        api.apply("recipe.yaml", on_event=spoil)
+    assert [found.code for found in refused.value.diagnostics] == ["FTC630"]
+    assert refused.value.exit_code == 6
 
 
 def test_nobody_to_ask(project: MakeProject, ftc: Ftc) -> None:

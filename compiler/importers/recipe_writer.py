@@ -1,0 +1,103 @@
+"""Writes a recipe's values as YAML, each with a comment that tells where it is from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ftc.compiler.importers.translation import Value
+from ftc.spec.recipe import Recipe
+from ftc.spec.yaml_nodes import typed
+
+__all__ = ["write_recipe"]
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][\w./-]{0,200}", re.ASCII)
+_COMMENT_COLUMN = 40
+_LONGEST_COMMENT = 140
+
+
+def write_recipe(values: Mapping[str, Value], heading: str) -> str:
+    """The text of a recipe. Sections stand in the order of the language, keys in the order in which they were found.
+
+    Args:
+        values: Values by dotted path.
+        heading: What the comment above says, one line.
+    """
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        *sections, last = path.split(".")
+        place = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    order = list(Recipe.model_fields)
+    ordered = {key: tree[key] for key in sorted(tree, key=order.index)}
+    return "\n".join([f"# {_one_line(heading)}", *_lines(ordered, "")]) + "\n"
+
+
+def _lines(section: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, value in sorted(section.items(), key=lambda item: item[0] != "kind"):
+        if isinstance(value, Value):
+            yield from _value_lines(f"{indent}{key}:", value, indent)
+        else:
+            yield f"{indent}{key}:"
+            yield from _lines(value, indent + "  ")
+
+
+def _value_lines(key: str, value: Value, indent: str) -> Iterator[str]:
+    comment = f"# {_one_line(value.comment)}" if value.comment else ""
+    if isinstance(value.value, str) and _fits_block(value.value):
+        strip = "" if value.value.endswith("\n") else "-"
+        yield f"{key} |{strip}  {comment}".rstrip()
+        yield from (f"{indent}  {line}".rstrip() for line in value.value.removesuffix("\n").split("\n"))
+    else:
+        yield f"{f'{key} {_inline(value.value)}':<{_COMMENT_COLUMN}}  {comment}".rstrip()
+
+
+def _fits_block(text: str) -> bool:
+    """Whether a text of several lines can stand as a block without changing."""
+    lines = text.removesuffix("\n").split("\n")
+    is_clean = all(line.isprintable() and line == line.rstrip() for line in lines)
+    return len(lines) > 1 and is_clean and bool(lines[0]) and not lines[0].startswith(" ") and bool(lines[-1])
+
+
+def _inline(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float():
+            return _float(value)
+        case list() | tuple():
+            return f"[{', '.join(map(_inline, value))}]"
+        case _:
+            return _text(str(value))
+
+
+def _float(value: float) -> str:
+    """The shortest text that gives the same number: `2e-4` rather than `0.0002`, `3` rather than `3.0`."""
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    plain = repr(value)
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    is_exact = float(short) == value
+    return short if is_exact and (len(short) <= len(plain) and abs(value) < 0.01 or "e" in plain) else plain
+
+
+def _text(text: str) -> str:
+    if _PLAIN.fullmatch(text) and isinstance(typed(text), str):
+        return text
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    line = "".join(character if character.isprintable() else "?" for character in text)
+    return line if len(line) <= _LONGEST_COMMENT else f"{line[: _LONGEST_COMMENT - 1]}…"

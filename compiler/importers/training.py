@@ -1,0 +1,259 @@
+"""Training settings that several tools have in common, since they hand them to the same trainer underneath."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ftc.compiler.importers.translation import Key, Translation
+
+__all__ = [
+    "AdapterKeys",
+    "adapter",
+    "attention",
+    "batch",
+    "checkpointing",
+    "early_stopping",
+    "evaluation",
+    "optimizer",
+    "precision",
+    "schedule",
+    "steps",
+    "warmup",
+]
+
+_ADAMW = frozenset({"adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused", "paged_adamw_32bit"})
+_ADAMW_8BIT = frozenset({"adamw_8bit", "adamw_bnb_8bit", "adamw_torch_8bit", "paged_adamw", "paged_adamw_8bit"})
+_SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+_AFTER_PLAN = "`ftc plan` says how many steps there are; then set it by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterKeys:
+    """Names of the keys that shape a low-rank adapter, and what the tool takes where they are absent."""
+
+    rank: str
+    alpha: str
+    dropout: str
+    targets: str
+    default_rank: int | None = None
+    default_alpha: int | str | None = None
+    default_dropout: float = 0.0
+
+
+def batch(t: Translation, micro: str, accumulation: str, *, default_micro: int = 1) -> None:
+    """The rows of one optimiser step: micro-batch times accumulation."""
+    rows, times = t.whole(micro), t.whole(accumulation)
+    if (rows or 1) < 1 or (times or 1) < 1:
+        for key in (micro, accumulation):
+            t.drop(key, "a batch has at least one row")
+        return
+    rows, times = rows or default_micro, times or 1
+    keys: list[str | Key] = [key for key in (micro, accumulation) if t.has(key)]
+    if not keys:
+        t.add("train.batch_size", rows, f"{t.tool}'s default")
+        return
+    reason = f"{rows} × {times} on one device; multiply by your number of devices"
+    t.carry(keys, "train.batch_size", rows * times, reason)
+    if t.has(micro):
+        t.carry(micro, "train.micro_batch", rows)
+
+
+def steps(t: Translation, key: str) -> None:
+    """A limit on the steps; zero and -1 mean none."""
+    most = t.whole(key)
+    if most is not None and most > 0:
+        t.carry(key, "train.max_steps", most)
+    else:
+        t.needless(key, "no limit, as in ftc")
+
+
+def schedule(t: Translation, key: str) -> str | None:
+    """The shape of the learning rate; gives the other tool's own word."""
+    word = t.text(key)
+    kind = _SCHEDULES.get(word.lower()) if word else None
+    if kind:
+        t.carry(key, "train.schedule.kind", kind)
+    elif word:
+        help = "ftc has constant, linear and cosine; the default, linear, stands in its place"
+        t.drop(key, f"no schedule `{word[:40]}`", help)
+    return word.lower() if word else None
+
+
+def warmup(t: Translation, ratio_key: str, steps_key: str, word: str | None, *, default: float = 0.0) -> None:
+    """The warm-up as a share of the steps; in the other tools' trainer, steps win over a share."""
+    if word == "constant" and "train.schedule.kind" in t.values:
+        for key in (ratio_key, steps_key):
+            t.ignore(key, "the schedule `constant` has no warm-up", "write `constant_with_warmup` there to have one")
+        t.add("train.schedule.warmup_ratio", 0, "the schedule `constant` has no warm-up")
+        return
+    count, ratio = t.number(steps_key), t.number(ratio_key)
+    if count and ratio:
+        t.conflict(ratio_key, f"`{steps_key}` stands in the same file", "keep one of the two")
+        ratio = None
+    if count:
+        _warmup_steps(t, steps_key, count)
+    elif ratio is not None or count is not None:
+        t.carry(ratio_key if ratio is not None else steps_key, "train.schedule.warmup_ratio", ratio or 0)
+        t.needless(steps_key, "none")
+    else:
+        t.add("train.schedule.warmup_ratio", default, f"{t.tool}'s default")
+
+
+def _warmup_steps(t: Translation, key: str, count: float) -> None:
+    most = t.values.get("train.max_steps")
+    if 0 < count < 1:
+        t.carry(key, "train.schedule.warmup_ratio", count)
+    elif most and 0 < count < most.value:
+        keys: list[str | Key] = [key, *most.keys]
+        t.carry(keys, "train.schedule.warmup_ratio", round(count / most.value, 6), f"{count:g} of {most.value} steps")
+    else:
+        reason = f"{count:g} steps are a share that depends on how many rows there are"
+        t.drop(key, reason, f"ftc's 0.05 stands in its place; {_AFTER_PLAN}, in `train.schedule.warmup_ratio`")
+
+
+def optimizer(t: Translation, key: str) -> None:
+    """AdamW in any of its spellings."""
+    word = (t.text(key) or "").lower().removeprefix("optimizernames.")
+    if word in _ADAMW:
+        t.carry(key, "train.optimizer.kind", "adamw")
+    elif word in _ADAMW_8BIT:
+        t.carry(key, "train.optimizer.kind", "adamw", "its states are kept in 32 bits, which needs more memory")
+    elif word:
+        t.drop(key, f"no optimiser `{word[:40]}`", "AdamW stands in its place; its learning rate may have to change")
+
+
+def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = None) -> None:
+    """Arithmetic: bfloat16, what the device is fast at, or neither."""
+    if _is_auto(t, bf16):
+        t.carry(bf16, "train.precision", "auto")
+    elif t.flag(bf16):
+        t.carry(bf16, "train.precision", "bfloat16")
+    if t.flag(fp16):
+        reason = "no training in float16, which overflows where bfloat16 does not"
+        t.drop(fp16, reason, "the plan takes bfloat16 where the device is fast at it, else float32")
+    elif t.has(bf16) and not t.flag(bf16):
+        t.carry([bf16, fp16] if t.has(fp16) else bf16, "train.precision", "float32", "neither of the 16-bit types")
+    elif default and not t.has(bf16):
+        t.add("train.precision", default, f"{t.tool}'s default")
+    t.needless(fp16, "off, as in ftc")
+
+
+def checkpointing(t: Translation, key: str, *, default: bool | None = False) -> None:
+    """Whether activations are computed again in the backward pass."""
+    value = t.value(key)
+    if isinstance(value, str) and value.lower() not in ("true", "false"):
+        t.carry(key, "train.activation_checkpointing", True, f"`{value[:20]}` is not, activations stay on the device")
+    elif value is not None:
+        t.carry(key, "train.activation_checkpointing", t.flag(key))
+    elif default is not None:
+        t.add("train.activation_checkpointing", default, f"{t.tool}'s default")
+
+
+def attention(t: Translation, key: str) -> None:
+    """The attention kernel by its usual name."""
+    word = t.text(key)
+    known = {"eager": "eager", "sdpa": "sdpa", "flash_attention_2": "flash_attention_2", "fa2": "flash_attention_2"}
+    known |= {"auto": "auto", "disabled": "eager"}
+    if word in known:
+        t.carry(key, "model.attention", known[word])
+    elif word:
+        t.drop(key, f"no attention kernel `{word[:40]}`", "sdpa stands in its place; it computes the same")
+
+
+def evaluation(t: Translation, strategy: str, every: str, save_strategy: str, save_every: str) -> None:
+    """How often validation is looked at; a checkpoint is written each time, so that one number serves both."""
+    when = _when(t, strategy)
+    looks = t.number(every)
+    if when == "epoch":
+        t.carry(strategy, "train.evaluate_every", "epoch")
+        t.needless(every, "once an epoch")
+    elif looks and looks >= 1 and when in ("steps", None):
+        t.carry([strategy, every] if t.has(strategy) else every, "train.evaluate_every", int(looks))
+    elif looks:
+        t.drop(every, "a share of the steps, or not in use", _AFTER_PLAN)
+    _saving(t, save_strategy, save_every)
+    for key in (strategy, save_strategy):
+        t.needless(key, "follows from the split")
+
+
+def _saving(t: Translation, strategy: str, every: str) -> None:
+    """Checkpoints; they are written when validation is looked at, and where it is not, as often as they were."""
+    when, count = _when(t, strategy), t.number(every)
+    known = t.values.get("train.evaluate_every")
+    reason = "a checkpoint is written at each look at validation"
+    if known is None and when == "epoch":
+        t.carry(strategy, "train.evaluate_every", "epoch", reason)
+    elif known is None and count and count >= 1 and when in ("steps", None):
+        t.carry(every, "train.evaluate_every", int(count), reason)
+    elif count and known is not None and known.value == int(count):
+        t.carry([*known.keys, every], "train.evaluate_every", known.value)
+    elif count:
+        t.drop(every, reason, "set `train.evaluate_every` if that is too seldom")
+
+
+def early_stopping(t: Translation, patience: str, *, has_validation: bool) -> None:
+    """Stop when validation no longer gets better."""
+    count = t.whole(patience)
+    if not count:
+        t.needless(patience, "off, as in ftc")
+    elif has_validation:
+        t.carry(patience, "train.early_stopping.patience", count)
+    else:
+        t.conflict(patience, "there is no validation to watch", "give a validation share, then set it by hand")
+
+
+def adapter(t: Translation, keys: AdapterKeys) -> None:
+    """Rank, scale, dropout and targets of a low-rank adapter."""
+    rank = t.whole(keys.rank)
+    if rank is not None:
+        t.carry(keys.rank, "strategy.rank", rank)
+    elif keys.default_rank:
+        rank = keys.default_rank
+        t.add("strategy.rank", rank, f"{t.tool}'s default")
+    _alpha(t, keys, rank)
+    if (share := t.number(keys.dropout)) is not None:
+        t.carry(keys.dropout, "strategy.dropout", share)
+    else:
+        t.add("strategy.dropout", keys.default_dropout, f"{t.tool}'s default")
+    targets(t, keys.targets)
+
+
+def _alpha(t: Translation, keys: AdapterKeys, rank: int | None) -> None:
+    alpha = t.number(keys.alpha)
+    if alpha is not None and alpha == int(alpha):
+        t.carry(keys.alpha, "strategy.alpha", int(alpha))
+    elif alpha is not None:
+        t.drop(keys.alpha, f"alpha is a whole number in ftc, and {alpha:g} is none", "twice the rank stands there")
+    elif keys.default_alpha == "twice" and rank:
+        t.add("strategy.alpha", 2 * rank, f"{t.tool}'s default, twice the rank")
+    elif isinstance(keys.default_alpha, int):
+        t.add("strategy.alpha", keys.default_alpha, f"{t.tool}'s default")
+
+
+def targets(t: Translation, key: str) -> None:
+    """The modules that get an adapter: a word for all, or names."""
+    if not t.has(key):
+        reason = f"{t.tool} leaves the choice to peft's list for the architecture; these are all linear layers"
+        t.add("strategy.targets", "all-linear", reason)
+        return
+    names = t.names(key)
+    if names in (("all",), ("all-linear",)):
+        t.carry(key, "strategy.targets", "all-linear")
+    elif names and all(_NAME.fullmatch(name) for name in names):
+        t.carry(key, "strategy.targets", tuple(dict.fromkeys(names)))
+    elif names:
+        t.drop(key, "a pattern; ftc takes names of modules", "all linear layers stand in its place")
+        t.add("strategy.targets", "all-linear", "in place of a pattern")
+
+
+def _is_auto(t: Translation, key: str) -> bool:
+    value = t.value(key)
+    return isinstance(value, str) and value.lower() == "auto"
+
+
+def _when(t: Translation, key: str) -> str | None:
+    """`no`, `steps` or `epoch`; YAML 1.1 reads `no` as false."""
+    value = t.value(key)
+    return "no" if value is False else value if isinstance(value, str) else None

@@ -1,0 +1,64 @@
+"""What a folder of the stream cache says of itself: a second plan needs no library that reads rows or tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from ftc.spec.base import Document
+from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
+from ftc.spec.lock import SourceLock
+from ftc.spec.plan import Check
+from ftc.spec.source import Source
+from ftc.spec.streams import SplitReport
+
+__all__ = ["KeptFinding", "Manifest", "read_manifest"]
+
+
+class KeptFinding(Document):
+    """A warning as the cache keeps it: places in the recipe are looked up anew, since lines move."""
+
+    code: str
+    summary: str
+    help: tuple[str, ...]
+    notes: tuple[str, ...]
+    path: str | None
+
+    @classmethod
+    def of(cls, found: Diagnostic) -> Self:
+        """What is kept of a warning."""
+        return cls(code=found.code, summary=found.summary, help=found.help, notes=found.notes, path=found.path)
+
+    def placed(self, source: Source) -> Diagnostic:
+        """The warning with its place in the recipe as it is now."""
+        return diagnostic(
+            self.code,
+            self.summary,
+            source.span(self.path) if self.path else None,
+            help=self.help,
+            notes=self.notes,
+            path=self.path,
+            severity=Severity.WARNING,
+        )
+
+
+class Manifest(Document):
+    """What a folder of the cache holds."""
+
+    labels: tuple[str, ...]
+    splits: dict[str, SplitReport]
+    sources: dict[str, SourceLock]
+    findings: tuple[KeptFinding, ...]
+    checks: tuple[Check, ...]
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """What a complete folder holds; None where there is none, or parts of it are gone."""
+    try:
+        manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+    complete = all((folder / f"{split}.arrow").exists() for split in manifest.splits)
+    return manifest if complete else None

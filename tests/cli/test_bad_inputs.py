@@ -1,0 +1,184 @@
+"""Bad inputs, one row each: what `ftc` exits with, which code it gives, and the words that a user must get to read.
+
+The numbers are those of the project's list of bad inputs. Of it, G18 (two precisions at once), G19 (4-bit weights with
+full training) and G29 (an output folder) can't be written down in this language: there is one key `precision`, 4-bit is
+a strategy of its own, and runs have one place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ftc.cli.main import main
+from tests.diagnostics.worlds import WORLDS, prepare
+
+PLAIN = {
+    "task": "{kind: classification}",
+    "data": "{source: {path: rows.csv}}",
+    "model": "{base: ./model}",
+    "strategy": "{kind: lora}",
+}
+BOMB = "a0: &a0 [x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 11)
+)
+World = Callable[[Path], None]
+
+
+def recipe(**sections: str) -> str:
+    """A plain recipe with sections replaced or added, as flow mappings."""
+    return "ftc: 1\nname: tiny\n" + "".join(f"{key}: {value}\n" for key, value in {**PLAIN, **sections}.items())
+
+
+def rows(name: str, *lines: str | bytes) -> World:
+    """Writes a data file."""
+
+    def write(folder: Path) -> None:
+        encoded = (line if isinstance(line, bytes) else line.encode() for line in lines)
+        (folder / name).write_bytes(b"".join(line + b"\n" for line in encoded))
+
+    return write
+
+
+def row(text: str, label: str) -> str:
+    return json.dumps({"text": text, "label": label})
+
+
+def files(*writers: World) -> World:
+    def write(folder: Path) -> None:
+        for writer in writers:
+            writer(folder)
+
+    return write
+
+
+@dataclass(frozen=True)
+class Case:
+    """One bad input. `code` is empty for what is fine; `verb` is the first one that must notice."""
+
+    number: str
+    text: str
+    code: str
+    words: tuple[str, ...]
+    exit: int = 3
+    verb: str = "validate"
+    world: World = field(default=lambda folder: None)
+    options: tuple[str, ...] = ()
+
+
+JSONL = "{source: {path: rows.jsonl}}"
+MANY = [row(f"text {i}", "ab"[i % 2]) for i in range(16)]
+CHAT = {"task": "{kind: chat}", "data": JSONL}
+NO_ANSWER = [json.dumps({"prompt": f"question {i}", "completion": " "}) for i in range(6)]
+LONG = [json.dumps({"prompt": f"question {i}", "completion": "long " * 30}) for i in range(12)]
+UNANSWERED = json.dumps({"messages": [{"role": r, "content": "Hi"} for r in ("user", "assistant", "user")]})
+TWO_FILES = "{source: {path: rows.jsonl}, split: {validation: {path: val.jsonl}, test: 0}}"
+
+CASES = [
+    Case("G01", recipe(train="{learning_rate: 5e-5}"), "", ("recipe.yaml is valid",), 0),
+    Case("G02", "ftc: 1\nname: tiny\ntrain:\n\tepochs: 3\n", "FTC002", ("recipe.yaml:4:1", "use spaces")),
+    Case("G03", recipe(train="{seed: 1, seed: 2}"), "FTC003", ("seed` stands twice", "first here", "keep one")),
+    Case("G04", recipe(train="{learning_rte: 1.0e-4}"), "FTC104", ("did you mean `learning_rate`?",)),
+    Case("G05", recipe(learning_rate="1e-4"), "FTC104", ("belongs in `train`",)),
+    Case("G06", recipe(train="{num-epochs: 3}"), "FTC010", ("did you mean `num_epochs`?",)),
+    Case("G07", recipe(name='!!python/object/apply:os.system ["id"]'), "FTC003", ("stands twice",)),
+    Case("G07", 'ftc: 1\nname: !!python/object/apply:os.system ["id"]\n', "FTC006", ("2:7", "remove it")),
+    Case("G08", "ftc: 1\nname: !include x.yaml\n", "FTC006", ("`!include`", "plain data")),
+    Case("G08", "ftc: 1\nname: !env HOME\n", "FTC006", ("`!env`",)),
+    Case("G08", "ftc: 1\nname: !!binary aGk=\n", "FTC006", ("`!!binary`",)),
+    Case("G09", BOMB, "FTC004", ("recipe.yaml:1:5", "write each value out")),
+    Case("G10", recipe() + "---\n" + recipe(), "FTC007", ("recipe.yaml:7:1", "one recipe a file")),
+    Case("G11", "", "FTC008", ("ftc init",)),
+    Case("G11", "# later\n", "FTC008", ("start with `ftc: 1`",)),
+    Case("G12", "- a\n- b\n", "FTC009", ("1:1", "a recipe is a mapping, and this is a list")),
+    Case("G12", "tiny\n", "FTC009", ("a recipe is a mapping",)),
+    Case("G13", recipe(train="{batch_size: 0}"), "FTC103", ("`train.batch_size` can't be `0`", "≥ 1")),
+    Case("G14", recipe(train="{epochs: -1}"), "FTC103", ("`train.epochs` can't be `-1`", "> 0")),
+    Case("G15", recipe(train="{learning_rate: .nan}"), "FTC103", ("can't be `.nan`", "finite")),
+    Case("G15", recipe(train="{learning_rate: .inf}"), "FTC103", ("can't be `.inf`", "finite")),
+    Case("G16", recipe(train="{learning_rate: 5}"), "FTC211", ("unusual", "usual: 1e-05 to 0.01"), 0),
+    Case("G17", recipe(data="{source: {path: rows.csv}, max_length: 4096}"), "FTC221",
+         ("model ends at 64", "write at most 64", "max_position_embeddings", "4:46"), verb="plan"),
+    Case("G20", recipe(strategy="{kind: qlora}", budget="{device: cpu}"), "FTC225",
+         ("4-bit weights bring nothing on a CPU", "kind: lora"), 0, verb="plan"),
+    Case("G21", recipe(strategy="{kind: lora, targets: [q_prj]}"), "FTC224",
+         ("no linear module `q_prj`", "did you mean `q_proj`?", "down_proj, k_proj, q_proj"), verb="plan"),
+    Case("G22", recipe(strategy="{kind: lora, rank: 0, dropout: 1.5}"), "FTC103", ("≥ 1", "< 1", "2 errors")),
+    Case("G23", recipe(data="{source: {path: rows.csv}, split: {validation: 0}}", train="{early_stopping: {}}"),
+         "FTC204", ("needs validation data", "no validation share here", "set `validation: 0.1`")),
+    Case("G24", recipe(data="{source: {path: rows.csv}, split: {validation: 0.01}}"), "FTC371",
+         ("rounds to 0", "the smallest ratio that gives a row is 0.025"), verb="plan"),
+    Case("G25", recipe(train='{seed: "seven"}'), "FTC102", ('must be a whole number, not `"seven"`',)),
+    Case("G26", recipe(train="{precision: no}"), "FTC105", ("can't be `no`", "auto, float32, bfloat16")),
+    Case("G26", recipe(eval="{baseline: no}"), "FTC102", ("only `true` and `false` are booleans",)),
+    Case("G27", recipe(data="{source: {path: data/row.csv}}"), "FTC350", ("did you mean `data/rows.csv`?",),
+         verb="plan", world=lambda folder: ((folder / "data").mkdir(), rows("data/rows.csv", "text,label")(folder))[1]),
+    Case("G28", recipe(data="{source: {path: ../../etc/passwd}}"), "FTC300", ("inside the project",), verb="plan"),
+    Case("G28", recipe(data="{source: {path: /etc/passwd}}"), "FTC300", ("is absolute",), verb="plan"),
+    Case("G28", recipe(model="{base: ~/models/mine}"), "FTC300", ("starts with `~`",), verb="plan"),
+    Case("G30", recipe(), "FTC300", ("leads out of the project",), verb="plan", world=WORLDS["FTC300_link"]),
+    Case("G31", recipe(), "FTC503", ("there is no lock", "ftc plan"), 2, verb="plan", options=("--locked",)),
+    Case("G32", recipe(model="{base: org/name, revision: hf_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789}"), "FTC018",
+         ("a Hugging Face token", "hf_****", "revoke it", "hf auth login")),
+    Case("G33", recipe(model='{base: "${HF_HOME}/x"}'), "FTC017", ("`${` is not interpolated",)),
+    Case("G33", recipe(model='{base: "$(id)"}'), "FTC017", ("`$(` is not interpolated",)),
+    Case("G34", recipe(model="{base: ./model, trust_remote_code: true}"), "FTC104",
+         ("not supported", "ftc never runs code that comes with a model")),
+    Case("G35", recipe(data=JSONL), "FTC355", ("rows.jsonl:17:", "mend or delete the row"), verb="plan",
+         world=rows("rows.jsonl", *MANY, '{"text": "cut o')),
+    Case("G36", recipe(data=JSONL), "FTC354", ("rows.jsonl:2:", "offset", "0xe9", "UTF-8"), verb="plan",
+         world=rows("rows.jsonl", MANY[0], b'{"text": "caf\xe9", "label": "a"}')),
+    Case("G37", recipe(data="{source: {path: rows.csv}, fields: {text: mesage}}"), "FTC362",
+         ("rows.csv has no column `mesage`", "did you mean `message`?", "columns: `message`, `label`"), verb="plan",
+         world=rows("rows.csv", "message,label", "a,b")),
+    Case("G38", recipe(), "FTC359", ("rows.csv holds no rows", "0 bytes"), verb="plan", world=rows("rows.csv")),
+    Case("G39", recipe(task="{kind: generation}", data=JSONL), "FTC364",
+         ("is empty, in 6 of 6 rows", "lines 1, 2, 3"), verb="plan", world=rows("rows.jsonl", *NO_ANSWER)),
+    Case("G40", recipe(task="{kind: generation}", data="{source: {path: rows.jsonl}, max_length: 16}"), "FTC330",
+         ("none of the", "tokens", "over 16"), verb="plan", world=rows("rows.jsonl", *LONG)),
+    Case("G41", recipe(**CHAT), "FTC366", ("ends with a turn of `user`", "rows.jsonl:1:", "delete the last turn"),
+         verb="plan", world=rows("rows.jsonl", UNANSWERED)),
+    Case("G42", recipe(data=TWO_FILES), "FTC370",
+         ("2 of 2 validation rows are trained on as well", "val.jsonl, line 1", "take them out"), verb="plan",
+         world=files(rows("rows.jsonl", *MANY), rows("val.jsonl", *MANY[:2]))),
+    Case("G43", recipe(data=TWO_FILES), "FTC372", ("validation rows have labels", "`mild` (2)"), verb="plan",
+         world=files(rows("rows.jsonl", *MANY), rows("val.jsonl", row("x", "mild"), row("y", "mild")))),
+    Case("G44", recipe(), "FTC303", ("pytorch_model.bin", "safetensors"), verb="plan", world=WORLDS["FTC303"]),
+    Case("G45", recipe(), "FTC307", ("need 7 rows, the embedding has 6", "resized"), verb="plan",
+         world=WORLDS["FTC307"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.number}-{case.code or 'fine'}")
+def test_a_bad_input(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    project = tmp_path / "project"
+    (project / ".ftc").mkdir(parents=True)
+    monkeypatch.chdir(project)
+    (project / "recipe.yaml").write_text(case.text, encoding="utf-8", newline="\n")
+    prepare(project, "")
+    case.world(project)
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+
+    code = main([case.verb, "recipe.yaml", *case.options])
+    out, err = capsys.readouterr()
+
+    shown = " ".join((out + err).split())
+    assert code == case.exit, shown
+    assert f"[{case.code}]" in shown or not case.code
+    for word in case.words:
+        assert word in shown
+    assert "Traceback" not in shown
+    assert "ftc-bug" not in shown
+    assert "AbCdEfGh" not in shown, "a secret is never repeated"
+    after = {path: path.read_bytes() for path in project.rglob("*") if path.is_file() and path in before}
+    assert after == before, "nothing that was there is touched"
+    if code:
+        assert not (project / "recipe.lock.json").exists()

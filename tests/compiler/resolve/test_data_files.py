@@ -1,0 +1,75 @@
+"""Data files are found under the project, and on the hub, and every one that can't be had is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.compiler.resolve.data_files import DataFiles, locate_data
+from ftc.compiler.resolve.digests import DigestCache
+from ftc.compiler.resolve.hub import Hub
+from ftc.spec.diagnostics import Refusal
+from tests.support.hub_server import HubRepo, HubServer, hub_server
+from tests.support.recipes import parsed, read, recipe_text
+
+HUB_SOURCE = {"hub": "org/rows", "file": "data/train.csv"}
+
+
+@pytest.fixture
+def server() -> Iterator[HubServer]:
+    with hub_server({"org/rows": HubRepo({"data/train.csv": b"text,label\na,b\n"})}) as running:
+        yield running
+
+
+def locate(folder: Path, endpoint: str = "", **data: Any) -> DataFiles:
+    recipe, source = parsed(data=data), read(recipe_text(data=data))
+    hub = Hub(not endpoint, folder / "hub", endpoint or None)
+    digests = DigestCache(folder / "digests")
+    return locate_data(
+        recipe.data, folder=folder, root=folder, hub=hub, digests=digests, span_of=source.span, lock=None
+    )
+
+
+def refused(folder: Path, endpoint: str = "", **data: Any) -> dict[str, str | None]:
+    """Code by the recipe value that it points at."""
+    with pytest.raises(Refusal) as caught:
+        locate(folder, endpoint, **data)
+    assert all(found.span and found.help for found in caught.value.diagnostics)
+    return {found.path or "": found.code for found in caught.value.diagnostics}
+
+
+def test_files_by_their_use(tmp_path: Path) -> None:
+    for name in ("rows.csv", "test.csv"):
+        (tmp_path / name).write_text("text,label\na,b\n")
+    files = locate(tmp_path, source={"path": "rows.csv"}, split={"test": {"path": "test.csv"}})
+    assert {use: file.shown_as for use, file in files.items()} == {"rows": "rows.csv", "test": "test.csv"}
+    assert files["test"].recipe_path == "data.split.test"
+    assert files["rows"].facts == files["test"].facts
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n")
+
+    def deny(self: DigestCache, path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(DigestCache, "file", deny)
+    assert refused(tmp_path, source={"path": "rows.csv"}) == {"data.source.path": "FTC351"}
+
+
+def test_a_file_that_a_data_set_lacks(tmp_path: Path, server: HubServer) -> None:
+    found = locate(tmp_path, server.endpoint, source=HUB_SOURCE)["rows"]
+    assert found.commit == "c" * 40
+    with pytest.raises(Refusal) as caught:
+        locate(tmp_path, server.endpoint, source={**HUB_SOURCE, "file": "data/trian.csv"})
+    (finding,) = caught.value.diagnostics
+    assert finding.code == "FTC323"
+    assert finding.help == ("did you mean `data/train.csv`?",)
+
+
+def test_all_files_that_are_absent_are_told(tmp_path: Path) -> None:
+    found = refused(tmp_path, source={"path": "rows.csv"}, split={"test": {"path": "../test.csv"}})
+    assert set(found.values()) == {"FTC350", "FTC300"}
