@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from support.processes import Command, Cost, alternate, machine, median, run
+from support.project import copy_project
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "demo" / "newsdesk.yaml"
 HEAVY = ("accelerate", "bitsandbytes", "datasets", "peft", "sklearn", "torch", "transformers")
@@ -81,14 +82,15 @@ def main() -> None:
     parser.add_argument("recipe", type=Path, nargs="?", default=RECIPE)
     parser.add_argument("--repeats", type=int, default=15)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as cache:
-        env = {"FTC_CACHE": cache}
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = copy_project(Path(folder) / "project", arguments.recipe)
+        env = {"FTC_CACHE": str(Path(folder) / "cache")}
         print(f"{machine()}; {arguments.repeats} rounds")
-        cold = run([FTC, "plan", arguments.recipe], env=env)
+        cold = run([FTC, "plan", recipe], env=env)
         print(f"{'ftc plan, cold':30}{cold.cpu:7.3f} CPU s{cold.wall:8.3f} s, once")
-        costs = alternate(commands(arguments.recipe), arguments.repeats, env=env)
+        costs = alternate(commands(recipe), arguments.repeats, env=env)
         report({name: median(found) for name, found in costs.items()})
-        for verb, loaded in heavy_modules(arguments.recipe, env).items():
+        for verb, loaded in heavy_modules(recipe, env).items():
             print(f"{verb} loads of the training stack: {', '.join(loaded) or 'nothing'}")
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from ftc.spec.lock import DataLock, Lock, LockedSplit, ModelLock, SourceLock, Te
 from ftc.spec.problems import reason_of
 from ftc.spec.settings import Settings
 
-__all__ = ["build_lock", "differences", "lock_changes", "lock_path", "read_lock", "write_text_atomically"]
+__all__ = ["build_lock", "differences", "lock_changes", "lock_path", "read_lock"]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -136,7 +134,9 @@ def differences(path: str, old: Any, new: Any) -> list[str]:
     if old == new:
         return []
     if isinstance(old, dict) and isinstance(new, dict):
-        return [line for key in sorted({*old, *new}) for line in differences(f"{path}.{key}", old.get(key), new.get(key))]
+        return [
+            line for key in sorted({*old, *new}) for line in differences(f"{path}.{key}", old.get(key), new.get(key))
+        ]
     return [f"{path}: {_short(old)} → {_short(new)}"]
 
 
@@ -145,29 +145,3 @@ def _short(value: Any) -> str:
         return f"{value[:4]}…{value[-4:]}"
     text = "none" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Writes a file whole or not at all: temporary file, fsync, rename, fsync of the folder."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.lock import write_text_atomically
 from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
 from ftc.compiler.stream_manifest import KeptFinding, Manifest
@@ -21,6 +20,7 @@ from ftc.compiler.text.forms import ChatForm, ClassifyForm, PromptForm, TextForm
 from ftc.compiler.text.sandbox import TemplateRenderer
 from ftc.compiler.text.stream import findings, write_stream
 from ftc.compiler.text.tokens import encode_rows
+from ftc.spec.durable import write_text
 from ftc.spec.source import Source
 from ftc.spec.streams import SplitReport
 
@@ -38,7 +38,7 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
         manifest = _write_streams(draft, data, model_folder, temporary)
-        write_text_atomically(temporary / "manifest.json", manifest.to_text())
+        write_text(temporary / "manifest.json", manifest.to_text())
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     finally:

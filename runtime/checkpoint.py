@@ -17,12 +17,12 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from ftc.runtime.durable import building_folder
 from ftc.runtime.selection import Progress
 from ftc.runtime.tensor_files import read_tensors, write_tensors
 from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.durable import building_folder
 from ftc.spec.facts import FileFacts
 
 __all__ = ["Checkpoint", "newest", "prune", "save", "verified"]

@@ -107,8 +107,8 @@ class _Execution:
                 assert_never(step)
 
     def _finish(self, session: Session) -> None:
-        from ftc.runtime.durable import write_file
         from ftc.runtime.results import evaluation
+        from ftc.spec.durable import write_file
 
         passed = True
         if self.tuned is not None:

@@ -15,12 +15,12 @@ from torch import nn
 
 from ftc.runtime import checkpoint
 from ftc.runtime.accelerator import agreed
-from ftc.runtime.durable import building_folder
 from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
 from ftc.runtime.session import Session
 from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.weights import load_weights
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.durable import building_folder
 from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings, Settings
 
 __all__ = ["export", "is_exported", "load_exported"]

@@ -13,10 +13,10 @@ from typing import Any, Literal, TypeVar
 
 import filelock
 
-from ftc.runtime.durable import sweep, write_file
 from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.durable import sweep, write_file
 from ftc.spec.facts import FileFacts
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MODEL", "make_project"]
+__all__ = ["MODEL", "copy_project", "make_project"]
 
 MODEL = Path(__file__).parent.parent.parent / "recipes" / "demo" / "models" / "smollm2-instruct"
 """SmolLM2-135M-Instruct, as `recipes/demo/fetch.py` leaves it."""
@@ -25,6 +25,13 @@ def make_project(folder: Path, recipe: str, rows: Iterable[dict[str, Any]], mode
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
     return folder / "recipe.yaml"
+
+
+def copy_project(folder: Path, recipe: Path) -> Path:
+    """Copies a recipe with everything beside it, and gives the copy's path: planning it writes no lock elsewhere."""
+    shutil.copytree(recipe.parent, folder, copy_function=_linked, ignore=shutil.ignore_patterns(".*"))
+    (folder / ".ftc").mkdir()
+    return folder / recipe.name
 
 
 def _linked(source: str, target: str) -> None:

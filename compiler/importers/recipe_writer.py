@@ -87,7 +87,7 @@ def _float(value: float) -> str:
     mantissa, _, exponent = f"{value:e}".partition("e")
     short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     is_exact = float(short) == value
-    return short if is_exact and (len(short) <= len(plain) and abs(value) < 0.01 or "e" in plain) else plain
+    return short if is_exact and ((len(short) <= len(plain) and abs(value) < 0.01) or "e" in plain) else plain
 
 
 def _text(text: str) -> str:

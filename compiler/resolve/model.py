@@ -87,7 +87,8 @@ def resolve_model(
 
 def _taken_for_an_id(found: Diagnostic, base: str) -> Diagnostic:
     """The hub's finding, with a word for those who meant a folder."""
-    return replace(found, notes=(*found.notes, f"no folder `{base}` lies beside the recipe, so it is taken for a hub id"))
+    note = f"no folder `{base}` lies beside the recipe, so it is taken for a hub id"
+    return replace(found, notes=(*found.notes, note))
 
 
 def _local_place(base: str, folder: Path, root: Path, span: Span | None) -> _Place | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from ftc.compiler.text.tokens import TokenRows
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.durable import replacing
 from ftc.spec.streams import SplitReport, stream_digest
 
 __all__ = ["findings", "report", "write_stream"]
@@ -30,23 +30,9 @@ def write_stream(path: Path, tokens: TokenRows) -> SplitReport:
             "row": pa.array(tokens.row),
         }
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        with pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
+    with replacing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
     return report(tokens)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def report(tokens: TokenRows) -> SplitReport:

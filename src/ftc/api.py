@@ -124,9 +124,9 @@ def plan(recipe: Path | str, *, locked: bool = False, offline: bool = False, kee
         OSError: A file can't be read or written.
     """
     from ftc.compiler.check import check_recipe
-    from ftc.compiler.lock import write_text_atomically
     from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.resolve.paths import project_root
+    from ftc.spec.durable import write_text
     from ftc.spec.source import shown_lines
 
     path = Path(recipe)
@@ -139,7 +139,7 @@ def plan(recipe: Path | str, *, locked: bool = False, offline: bool = False, kee
     if locked and state != "up to date":
         _with_sources(sources, lambda: _refuse_stale(compiled))
     if compiled.old_lock != compiled.plan.lock and not keep_lock:
-        write_text_atomically(compiled.lock_file, compiled.plan.lock.to_text())
+        write_text(compiled.lock_file, compiled.plan.lock.to_text())
     return Planned(
         plan=compiled.plan,
         diagnostics=compiled.diagnostics,
@@ -159,9 +159,9 @@ def save_plan(planned: Planned, file: Path | str) -> None:
     Raises:
         OSError: The file can't be written.
     """
-    from ftc.compiler.lock import write_text_atomically
+    from ftc.spec.durable import write_text
 
-    write_text_atomically(Path(file), planned.plan.to_text())
+    write_text(Path(file), planned.plan.to_text())
 
 
 def load_plan(file: Path | str) -> Plan:

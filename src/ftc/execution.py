@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftc.api import Planned
-from ftc.compiler.lock import write_text_atomically
 from ftc.run_store import FINISHED, Run, load_run, pages
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.durable import write_text
 from ftc.spec.events import EventListener
 from ftc.spec.places import RunFolder, runs_folder, streams_folder
 
@@ -45,7 +45,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     run = load_run(folder)
     assert run.record == record, "the record on disk is the one that the runtime returned"
     for name, text in pages(run).items():
-        write_text_atomically(folder / name, text)
+        write_text(folder / name, text)
     return run
 
 

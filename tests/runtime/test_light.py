@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,13 +19,14 @@ def test_importing_the_executor_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", _CODE], check=False).returncode == 0
 
 
-def test_training_an_adapter_never_loads_bitsandbytes(tmp_path: Path) -> None:
+def test_a_fresh_process_gives_the_same_bits_and_loads_no_more_than_it_needs(tmp_path: Path) -> None:
     from tests.runtime.jobs import make_job
 
-    make_job(tmp_path)
+    job = make_job(tmp_path)
+    here = job.run("here")
     code = f"""
 import sys
-sys.argv = ["child", {str(tmp_path)!r}, "run"]
+sys.argv = ["child", {str(tmp_path)!r}, "there"]
 from tests.runtime.child import main
 assert main() == 0
 loaded = {{"bitsandbytes", "datasets", "transformers.trainer", "sklearn", "sacrebleu"}} & sys.modules.keys()
@@ -33,3 +35,7 @@ assert not loaded, loaded
     child = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert child.returncode == 0, child.stderr
     assert "Warning" not in child.stderr
+    there = json.loads(job.folder("there").record.read_text())
+    assert there["final_weights_sha256"] == here.final_weights_sha256
+    for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json"):
+        assert there["outputs"][name]["sha256"] == here.outputs[name].sha256

@@ -11,10 +11,30 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["building_folder", "sweep", "sync_folder", "write_file"]
+__all__ = ["building_folder", "replacing", "sweep", "sync_folder", "write_file", "write_text"]
 
 _PREFIX = ".tmp-"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file to fill, which takes the place of `path` when the block ends without an exception.
+
+    Raises:
+        OSError: The disk refused; the old content is intact.
+    """
+    temporary = path.with_name(f"{_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -23,16 +43,17 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         OSError: The disk refused; the old content is intact.
     """
-    temporary = path.with_name(f"{_PREFIX}{path.name}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    with replacing(path) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a text file's content as one step, in UTF-8 with the line ends as given.
+
+    Raises:
+        OSError: The disk refused; the old content is intact.
+    """
+    write_file(path, text.encode())
 
 
 def sync_folder(path: Path) -> None:

@@ -1,0 +1,183 @@
+"""Rows: where they are, and what task their shape implies. A recipe names one file; other tools name a data set."""
+
+from __future__ import annotations
+
+import re
+
+from ftc.compiler.importers.translation import Key, Translation
+
+__all__ = [
+    "DATA_SUFFIXES",
+    "as_alpaca",
+    "as_asked",
+    "as_chat",
+    "as_completion",
+    "as_instruction",
+    "place_rows",
+    "validation_share",
+]
+
+DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+"""Kinds of files that a recipe can name."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_COLUMN = re.compile(r"[A-Za-z_]\w{0,63}")
+_GIVE = "give the rows with `--data FILE`"
+_HUB_HELP = "name the file inside the data set with `--hub-file FILE`, or give rows of your own with `--data FILE`"
+
+
+def place_rows(
+    t: Translation, key: str | Key, *, file_key: str | Key | None = None, revision_key: str | Key | None = None
+) -> None:
+    """Writes where the rows are, from a key with a path or an id, and one with a file in the data set."""
+    keys = [one for one in (key, file_key) if one is not None]
+    if t.options.data:
+        t.add("data.source.path", t.options.data, "given by --data")
+        for one in (*keys, revision_key or ()):
+            t.needless(one, "`--data` gives the rows")
+        return
+    where = t.text(key) if not isinstance(t.value(key), tuple | dict) else None
+    file = _single(t, file_key)
+    if where in ("json", "csv", "parquet", "text", "arrow") and file:
+        _local(t, [key, *keys[1:]], file)
+        t.needless(key, "the suffix of the file tells its kind")
+    elif where and (where.endswith(DATA_SUFFIXES) or where.startswith((".", "/", "~"))) and not _is_web(where):
+        _local(t, [key], where)
+    elif where and _HUB_ID.fullmatch(where):
+        _hub(t, keys, where, file, revision_key)
+    else:
+        _nowhere(t, key, where)
+
+
+def _single(t: Translation, key: str | Key | None) -> str | None:
+    """The one file that a key names, also as a list of one."""
+    value = t.value(key) if key is not None else None
+    if isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, str) else None
+
+
+def _local(t: Translation, keys: list[str | Key], where: str) -> None:
+    found = t.around.locate(where)
+    if not where.lower().endswith(DATA_SUFFIXES):
+        t.block(keys[-1], f"`{where[:80]}` names no data file that ftc reads", f"one of {', '.join(DATA_SUFFIXES)}")
+    elif found is None and where.startswith(("/", "~")):
+        t.block(keys[-1], f"`{where[:80]}` lies outside the project", f"copy it beside the recipe, and {_GIVE}")
+    else:
+        t.carry(keys[-1], "data.source.path", found or where, "" if found else "not found from here")
+
+
+def _hub(t: Translation, keys: list[str | Key], where: str, file: str | None, revision_key: str | Key | None) -> None:
+    if not (file or t.options.hub_file):
+        t.block(keys[0], f"`{where[:80]}` is a data set on the hub, and which file holds the rows is not said", _HUB_HELP)
+        return
+    t.carry(keys[0], "data.source.hub", where)
+    if t.options.hub_file:
+        t.add("data.source.file", t.options.hub_file, "given by --hub-file")
+        for key in keys[1:]:
+            t.needless(key, "`--hub-file` names the file")
+    else:
+        t.carry(keys[1], "data.source.file", file)
+    if revision_key is not None and (revision := t.text(revision_key)):
+        t.carry(revision_key, "data.source.revision", revision)
+
+
+def _is_web(where: str) -> bool:
+    return "://" in where
+
+
+def _nowhere(t: Translation, key: str | Key, where: str | None) -> None:
+    if where and _is_web(where):
+        t.block(key, "rows behind a web address can't be reached", f"download the file, and {_GIVE}")
+    elif where:
+        t.block(key, f"`{where[:80]}` is neither a data file nor an id on the hub", _GIVE)
+    else:
+        t.block(key, "no rows are named", _GIVE)
+
+
+def as_asked(t: Translation, key: str | Key, unknown: str) -> None:
+    """The task that the user named, since the configuration does not tell the shape of the rows."""
+    match t.options.task:
+        case "chat":
+            t.add("task.kind", "chat", "given by --task")
+            t.needless(key, "`--task` tells the shape of the rows")
+        case "generation":
+            t.add("task.kind", "generation", "given by --task")
+            t.needless(key, "`--task` tells the shape of the rows")
+        case _:
+            help = "say `--task chat` for rows with `messages`, `--task generation` for `prompt` and `completion`"
+            t.block(key, unknown, help)
+
+
+def as_chat(t: Translation, key: str | Key, column_key: str | Key | None, column: str | None = None) -> None:
+    """Conversations of `role` and `content`."""
+    t.carry(key, "task.kind", "chat")
+    named = t.text(column_key) if column_key is not None else None
+    if named and column_key is not None:
+        t.carry(column_key, "data.fields.messages", named)
+    elif column and column != "messages":
+        t.carry(key, "data.fields.messages", column)
+
+
+def as_completion(t: Translation, key: str | Key, column: str) -> None:
+    """Plain text that is continued: all of it is learnt."""
+    t.carry(key, "task.kind", "generation", "plain text, all of it learnt")
+    t.carry(key, "data.fields.completion", column)
+
+
+def as_alpaca(t: Translation, key: str | Key, instruction: str, query: str, output: str) -> None:
+    """Rows of instruction, input and output, in the form with `###` headings."""
+    if not _columns_fit(t, key, instruction, query):
+        return
+    prompt = (
+        f"### Instruction:\n{{{{ {instruction} }}}}\n"
+        f"{{% if {query} %}}\n### Input:\n{{{{ {query} }}}}\n{{% endif %}}\n### Response:\n"
+    )
+    _instruction(t, key, prompt, output, "the Alpaca form in ftc's words; compare the prompt")
+
+
+def as_instruction(t: Translation, key: str | Key, instruction: str, query: str | None, output: str) -> None:
+    """Rows of instruction, perhaps input, and output, without headings."""
+    if not _columns_fit(t, key, instruction, query or instruction):
+        return
+    if query:
+        _instruction(t, key, f"{{{{ {instruction} }}}}{{% if {query} %}}\n{{{{ {query} }}}}{{% endif %}}", output)
+        return
+    t.carry(key, "task.kind", "generation")
+    t.carry(key, "data.fields.prompt", instruction)
+    t.carry(key, "data.fields.completion", output)
+
+
+def _instruction(t: Translation, key: str | Key, prompt: str, output: str, reason: str = "") -> None:
+    t.carry(key, "task.kind", "generation", reason)
+    t.carry(key, "task.prompt", prompt, reason)
+    t.carry(key, "data.fields.completion", output, reason)
+
+
+def _columns_fit(t: Translation, key: str | Key, *columns: str) -> bool:
+    """Whether the columns can be named in a prompt's template."""
+    strange = next((column for column in columns if not _COLUMN.fullmatch(column)), None)
+    if strange is None:
+        return True
+    help = "rename it in the rows to letters, digits and underscores"
+    t.block(key, f"the column `{strange[:40]}` can't be named in a prompt", help)
+    return False
+
+
+def validation_share(t: Translation, key: str) -> bool:
+    """The share of the rows for validation; whether there is any. A number of rows can't become a share here."""
+    share = t.number(key)
+    t.add("data.split.test", 0, f"{t.tool} keeps no test rows; a share such as 0.1 makes ftc measure the result")
+    if share is None or share <= 0:
+        if share is None:
+            t.add("data.split.validation", 0, f"{t.tool}'s default")
+        else:
+            t.carry(key, "data.split.validation", 0)
+        return False
+    if share < 1:
+        t.carry(key, "data.split.validation", share)
+    else:
+        reason = f"{share:g} rows are a share that depends on how many there are"
+        t.drop(key, reason, "a tenth stands in its place, in `data.split.validation`")
+        t.add("data.split.validation", 0.1, "ftc's default, in place of a number of rows")
+    return True

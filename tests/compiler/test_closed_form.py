@@ -1,0 +1,94 @@
+"""The closed form of memory: laws that hold for every job, whatever the constants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftc.compiler.budget.closed_form import CPU_BASE_BYTES, CUDA_CONTEXT_BYTES, Job, estimate
+from tests.support.drafts import model_facts
+
+GROWTH = st.integers(2, 4)
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> Job:
+    """A job of any size, adapter or full."""
+    model = model_facts(layers=draw(st.integers(1, 4)), hidden=64 * draw(st.integers(1, 4)))
+    rank = draw(st.sampled_from([0, 4, 16]))
+    adapted = model.linear_modules if rank else {}
+    trainable = sum(rank * (i + o) for i, o in adapted.values()) or model.num_parameters
+    narrow = draw(st.booleans())
+    tokens = draw(st.integers(1, 20_000))
+    return Job(
+        model=model,
+        trained_linear=adapted,
+        rank=rank,
+        num_trainable=trainable,
+        head_width=draw(st.sampled_from([2, 1000, 50_000])),
+        head_rows=draw(st.integers(1, tokens)),
+        tokens=tokens,
+        weight_bytes=2.0 if narrow and rank else 4.0,
+        activation_bytes=2 if narrow else 4,
+        checkpointing=draw(st.booleans()),
+        on_card=draw(st.booleans()),
+    )
+
+
+def peak(job: Job) -> int:
+    return estimate(job).peak_bytes
+
+
+laws = settings(max_examples=80, deadline=None)
+
+
+@given(jobs())
+@laws
+def test_components_are_the_peak(job: Job) -> None:
+    usage = estimate(job)
+    assert sum(usage.components.values()) == usage.peak_bytes
+    assert all(size >= 0 for size in usage.components.values())
+    fixed = CUDA_CONTEXT_BYTES if job.on_card else CPU_BASE_BYTES
+    assert usage.peak_bytes >= fixed + round(job.model.num_parameters * job.weight_bytes)
+    assert usage.phase
+
+
+@given(jobs(), GROWTH)
+@laws
+def test_more_tokens_never_need_less(job: Job, factor: int) -> None:
+    assert peak(job.with_tokens(job.tokens * factor, job.head_rows)) >= peak(job)
+    assert peak(job.with_tokens(job.tokens, job.head_rows * factor)) >= peak(job)
+
+
+@given(jobs(), GROWTH)
+@laws
+def test_more_rank_never_needs_less(job: Job, factor: int) -> None:
+    if job.rank:
+        larger = replace(job, rank=job.rank * factor, num_trainable=job.num_trainable * factor)
+        assert peak(larger) > peak(job)
+
+
+@given(jobs(), GROWTH)
+@laws
+def test_more_layers_never_need_less(job: Job, factor: int) -> None:
+    layers = job.model.num_layers * factor
+    model = model_facts(layers=layers, hidden=job.model.hidden_size)
+    adapted = model.linear_modules if job.rank else {}
+    trainable = job.num_trainable * factor
+    assert peak(replace(job, model=model, trained_linear=adapted, num_trainable=trainable)) > peak(job)
+
+
+@given(jobs())
+@laws
+def test_checkpointing_never_needs_more(job: Job) -> None:
+    """With one layer there is nothing to save: its input is kept beside what is recomputed."""
+    if job.model.num_layers > 1:
+        assert peak(replace(job, checkpointing=True)) <= peak(replace(job, checkpointing=False))
+
+
+@given(jobs())
+@laws
+def test_narrower_weights_need_less(job: Job) -> None:
+    assert peak(replace(job, weight_bytes=0.5)) < peak(replace(job, weight_bytes=4.0))

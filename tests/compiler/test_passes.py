@@ -1,0 +1,208 @@
+"""Passes: every value is settled with a reason, and what does not fit is refused with what would."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftc.compiler.draft import Draft, PastRun
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.spec.diagnostics import Diagnostic
+from tests.support.drafts import CARD, CPU, draft_of, model_facts, split_report
+
+GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
+
+
+def compiled(draft: Draft) -> Draft:
+    return run_passes(PASSES, run_passes(SHAPING, draft))
+
+
+def settled(path: str, **recipe: Any) -> tuple[Any, str, str]:
+    """A value with the kind and the reason of its origin."""
+    draft = compiled(draft_of(**recipe))
+    origin = draft.origins[path]
+    return draft.values[path], origin.kind, origin.reason
+
+
+def found(**recipe: Any) -> dict[str, Diagnostic]:
+    return {finding.code: finding for finding in compiled(draft_of(**recipe)).diagnostics}
+
+
+@pytest.mark.parametrize("strategy", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("task", ["classification", "generation", "chat"])
+def test_every_value_has_an_origin_with_a_reason(task: str, strategy: str) -> None:
+    kind = GENERATION if task == "generation" else {"kind": task}
+    draft = compiled(draft_of(task=kind, strategy={"kind": strategy}))
+    assert draft.values.keys() == draft.origins.keys()
+    assert all(origin.reason for origin in draft.origins.values())
+    assert not [finding for finding in draft.diagnostics if finding.is_error]
+    assert "auto" not in draft.values.values()
+    assert draft.steps
+
+
+def test_a_pass_changes_no_draft_that_it_is_given() -> None:
+    draft = run_passes(SHAPING, draft_of())
+    before = (dict(draft.values), dict(draft.origins))
+    assert compiled(draft) == compiled(draft)
+    assert (draft.values, draft.origins) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "recipe", "value", "kind"),
+    [
+        ("train.learning_rate", {"train": {"learning_rate": 3e-4}}, 3e-4, "written"),
+        ("train.learning_rate", {}, 2e-4, "derived"),
+        ("train.learning_rate", {"strategy": {"kind": "full"}}, 2e-5, "derived"),
+        ("train.batch_size", {}, 16, "default"),
+        ("train.num_steps", {"train": {"epochs": 2, "batch_size": 10}}, 20, "derived"),
+        ("train.num_steps", {"train": {"epochs": 0.5, "batch_size": 10}}, 5, "derived"),
+        ("train.num_steps", {"train": {"epochs": 2, "batch_size": 10, "max_steps": 7}}, 7, "derived"),
+        ("train.evaluate_every_steps", {"train": {"batch_size": 10}}, 10, "derived"),
+        ("train.evaluate_every_steps", {"train": {"evaluate_every": 3}}, 3, "written"),
+        ("train.schedule.warmup_steps", {"train": {"batch_size": 10, "epochs": 3}}, 2, "derived"),
+        ("train.precision", {}, "float32", "derived"),
+        ("train.precision", {"device": CARD}, "bfloat16", "derived"),
+        ("train.select", {}, "best", "derived"),
+        ("train.select", {"splits": {"train": 100}}, "last", "derived"),
+        ("train.micro_batch", {"train": {"micro_batch": 4}}, 4, "written"),
+        ("strategy.adapter.alpha", {"strategy": {"kind": "lora", "rank": 8}}, 16, "derived"),
+        ("strategy.adapter.alpha", {"strategy": {"kind": "lora", "alpha": 5}}, 5, "written"),
+        ("strategy.adapter.targets", {}, ("down_proj", "q_proj", "up_proj", "v_proj"), "derived"),
+        ("strategy.adapter.num_modules", {"strategy": {"kind": "lora", "targets": ["q_proj"]}}, 2, "derived"),
+        ("strategy.adapter.trained_modules", {}, ("score",), "derived"),
+        ("strategy.adapter.trained_modules", {"task": {"kind": "chat"}}, (), "derived"),
+        ("model.head", {}, "classification", "derived"),
+        ("model.head", {"task": GENERATION}, "lm", "derived"),
+        ("text.max_length", {}, 512, "derived"),
+        ("text.max_length", {"model": model_facts(max_positions=8192)}, 1024, "derived"),
+        ("text.max_length", {"data": {"source": {"path": "a.csv"}, "max_length": 64}}, 64, "written"),
+        ("text.prompt", {"task": GENERATION}, "Q: {{ question }}", "written"),
+        ("text.prompt", {"task": {"kind": "generation"}}, "{{ prompt }}", "derived"),
+        ("eval.metrics", {}, ("accuracy", "macro_f1"), "derived"),
+        ("eval.metrics", {"eval": {"metrics": ["mcc"], "gates": {"accuracy": "> 0"}}}, ("mcc", "accuracy"), "derived"),
+        ("eval.max_new_tokens", {"task": GENERATION}, 25, "derived"),
+        ("eval.max_new_tokens", {"task": {"kind": "chat"}}, None, "derived"),
+        ("device.threads", {"budget": {"threads": 2}}, 2, "written"),
+        ("device.threads", {}, 4, "derived"),
+    ],
+)
+def test_a_value(path: str, recipe: dict[str, Any], value: Any, kind: str) -> None:
+    assert settled(path, **recipe)[:2] == (value, kind)
+
+
+def test_a_written_value_names_its_line() -> None:
+    assert settled("train.batch_size", train={"batch_size": 8})[2].startswith("recipe.yaml:")
+
+
+@pytest.mark.parametrize(
+    ("code", "recipe", "words"),
+    [
+        ("FTC221", {"data": {"source": {"path": "a.csv"}, "max_length": 600}}, "at most 512"),
+        ("FTC222", {"task": GENERATION, "model": model_facts(family="encoder")}, "ForCausalLM"),
+        ("FTC224", {"strategy": {"kind": "lora", "targets": ["q_prj"]}}, "`q_proj`"),
+        ("FTC225", {"strategy": {"kind": "qlora"}}, "kind: lora"),
+        ("FTC226", {"train": {"precision": "bfloat16"}}, "float32"),
+    ],
+)
+def test_what_does_not_fit_together(code: str, recipe: dict[str, Any], words: str) -> None:
+    finding = found(**recipe)[code]
+    assert finding.span is not None
+    assert words in " ".join(finding.help)
+
+
+def test_a_model_without_a_template_is_no_chat_model() -> None:
+    plain = model_facts()
+    bare = plain.model_copy(update={"tokenizer": plain.tokenizer.model_copy(update={"chat_template": None})})
+    assert "FTC220" in found(task={"kind": "chat"}, model=bare)
+    assert settled("text.uses_chat_template", task=GENERATION, model=bare)[0] is False
+
+
+@pytest.mark.parametrize(("license", "allowed"), [("mit", True), ("apache-2.0", False), (None, False)])
+def test_licences(license: str | None, allowed: bool) -> None:
+    draft = draft_of(model=model_facts(license=license))
+    asked = draft.recipe.model.model_copy(update={"license": {"allow": ("mit",)}})
+    recipe = type(draft.recipe).model_validate({**draft.recipe.model_dump(), "model": asked.model_dump()})
+    codes = [finding.code for finding in compiled(replace(draft, recipe=recipe)).diagnostics]
+    assert ("FTC401" in codes) is not allowed
+
+
+def test_seeds_differ_from_each_other_and_follow_the_root() -> None:
+    first, again, other = (compiled(draft_of(train={"seed": seed})).values for seed in (1, 1, 2))
+    names = ("seeds.init", "seeds.order", "seeds.dropout")
+    assert len({first[name] for name in names}) == 3
+    assert [first[name] for name in names] == [again[name] for name in names]
+    assert all(first[name] != other[name] for name in names)
+
+
+def test_without_a_test_split_quality_is_not_checked() -> None:
+    draft = compiled(draft_of(splits={"train": 100, "validation": 10}))
+    assert [step.kind for step in draft.steps] == ["verify", "train", "export"]
+    assert any("quality" in reason for reason in draft.not_checked)
+
+
+@given(batch=st.integers(1, 512), mebibytes=st.integers(500, 4096))
+@settings(max_examples=60, deadline=None)
+def test_the_micro_batch_divides_the_batch_and_fits(batch: int, mebibytes: int) -> None:
+    draft = compiled(
+        draft_of(device=CARD, train={"batch_size": batch}, budget={"vram": f"{mebibytes}MiB"}, task={"kind": "chat"})
+    )
+    assert batch % draft.values["train.micro_batch"] == 0
+    assert draft.memory is not None
+    assert sum(draft.memory.components.values()) == draft.memory.peak_bytes
+    refused = "FTC402" in [finding.code for finding in draft.diagnostics]
+    assert draft.memory.fits is not refused
+    assert draft.memory.limit_bytes == mebibytes * 2**20
+
+
+def test_what_does_not_fit_is_told_with_changes_that_do() -> None:
+    tight = {"device": CARD, "task": {"kind": "chat"}, "budget": {"vram": "600MiB"}}
+    finding = found(train={"batch_size": 64, "micro_batch": 64}, **tight)["FTC402"]
+    assert finding.path == "budget.vram"
+    (smaller, *_) = finding.help
+    size = int(smaller.split("micro_batch: ")[1].split()[0])
+    assert "FTC402" not in found(train={"batch_size": 64, "micro_batch": size}, **tight)
+
+
+def past(seconds: float) -> PastRun:
+    return PastRun("1", "cpu", "models/tiny", "lora", tokens_per_second=60 * 100 * 3 / seconds)
+
+
+def test_time_comes_from_earlier_runs_or_not_at_all() -> None:
+    draft = draft_of(train={"batch_size": 10})
+    assert compiled(draft).time is None
+    assert any(reason.startswith("time:") for reason in compiled(draft).not_checked)
+    time = compiled(replace(draft, past_runs=(past(100), past(200)))).time
+    assert time is not None
+    assert 80 < time.low_seconds < 100 < 200 < time.high_seconds < 240
+    other = replace(past(100), model="models/other")
+    assert compiled(replace(draft, past_runs=(other,))).time is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "codes"),
+    [
+        ({"time": "30s"}, ["FTC403"]),
+        ({"time": "2h"}, []),
+        ({"cost": "1 USD", "price_per_hour": "90 USD"}, ["FTC404"]),
+        ({"cost": "9 USD", "price_per_hour": "90 USD"}, []),
+    ],
+)
+def test_limits_of_time_and_cost(budget: dict[str, str], codes: list[str]) -> None:
+    draft = replace(draft_of(train={"batch_size": 10}, budget=budget), past_runs=(past(100),))
+    assert [finding.code for finding in compiled(draft).diagnostics] == codes
+
+
+def test_longer_rows_need_more_memory() -> None:
+    peaks = []
+    for longest in (10, 50, 100):
+        draft = draft_of(device=CPU, task={"kind": "chat"})
+        split = split_report(100, length_max=longest)
+        memory = compiled(replace(draft, splits={**draft.splits, "train": split})).memory
+        assert memory is not None
+        peaks.append(memory.peak_bytes)
+    assert peaks == sorted(peaks)
+    assert len(set(peaks)) == 3
