@@ -20,6 +20,10 @@ __all__ = ["build_lock", "differences", "lock_changes", "lock_path", "read_lock"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
+_ABSENT = object()
+"""Stands for a key that a document does not have, which is not the same as one that says `null`."""
+
+
 def lock_path(recipe: Path) -> Path:
     """`NAME.lock.json` beside the recipe."""
     return recipe.with_name(f"{recipe.stem}.lock.json")
@@ -135,7 +139,9 @@ def differences(path: str, old: Any, new: Any) -> list[str]:
         return []
     if isinstance(old, dict) and isinstance(new, dict):
         return [
-            line for key in sorted({*old, *new}) for line in differences(f"{path}.{key}", old.get(key), new.get(key))
+            line
+            for key in sorted({*old, *new})
+            for line in differences(f"{path}.{key}", old.get(key, _ABSENT), new.get(key, _ABSENT))
         ]
     return [f"{path}: {_short(old)} → {_short(new)}"]
 
@@ -143,5 +149,5 @@ def differences(path: str, old: Any, new: Any) -> list[str]:
 def _short(value: Any) -> str:
     if isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value):
         return f"{value[:4]}…{value[-4:]}"
-    text = "none" if value is None else str(value)
+    text = "absent" if value is _ABSENT else "none" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:59]}…"

@@ -27,13 +27,15 @@ class Batch:
     """(N,) what should come out there: token ids, or classes."""
     owners: torch.Tensor
     """(N,) row of the batch that each target belongs to."""
+    token_types: torch.Tensor | None = None
+    """(B, T) zeros for the first text of a pair and ones for the second; None for a language model."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
         if device.type == "cpu":
             return self
-        moved = (self.ids, self.attention, self.positions, self.targets, self.owners)
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in moved))
+        parts = (self.ids, self.attention, self.positions, self.targets, self.owners, self.token_types)
+        return Batch(*(part if part is None else part.to(device, non_blocking=True) for part in parts))
 
 
 def lm_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
@@ -58,12 +60,16 @@ def classification_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> 
     ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
     lines = torch.arange(len(numbers))
     lengths = torch.from_numpy(attention).sum(dim=1)
+    first_lengths = torch.tensor([rows.prompt_length(number) for number in numbers])
+    columns = torch.arange(ids.shape[1])
+    seconds = (columns >= first_lengths[:, None]) & (columns < lengths[:, None])
     return Batch(
         ids=torch.from_numpy(ids),
         attention=torch.from_numpy(attention),
         positions=lines * ids.shape[1] + lengths - 1,
         targets=torch.tensor([int(rows.labels[number]) for number in numbers], dtype=torch.int64),
         owners=lines,
+        token_types=seconds.long(),
     )
 
 

@@ -99,6 +99,7 @@ class ClassifierScorer:
         self._pad_id = settings.pad_id
         self._precision = precision
         self._positions: torch.Tensor | None = None
+        self._has_token_types = getattr(model.config, "type_vocab_size", 0) > 1
         if settings.family == "decoder":
             model.score.register_forward_pre_hook(self._last_token)
 
@@ -114,7 +115,8 @@ class ClassifierScorer:
         """(B, C) scores of the classes."""
         self._positions = batch.positions
         with _arithmetic(self._precision, batch.ids.device):
-            output = model(input_ids=batch.ids, attention_mask=batch.attention)
+            types = {"token_type_ids": batch.token_types} if self._has_token_types else {}
+            output = model(input_ids=batch.ids, attention_mask=batch.attention, **types)
         logits: torch.Tensor = output.logits
         return logits.float()
 

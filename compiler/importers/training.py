@@ -11,6 +11,7 @@ __all__ = [
     "AdapterKeys",
     "adapter",
     "attention",
+    "base_model",
     "batch",
     "checkpointing",
     "early_stopping",
@@ -40,6 +41,27 @@ class AdapterKeys:
     default_rank: int | None = None
     default_alpha: int | str | None = None
     default_dropout: float = 0.0
+
+
+def base_model(t: Translation, key: str, revision_key: str | None = None) -> None:
+    """The base model: an id on the hub, or a folder of the project."""
+    if t.options.base:
+        t.add("model.base", t.options.base, "given by --base")
+        for known in (key, revision_key or ()):
+            t.needless(known, "`--base` names the model")
+        return
+    base = t.text(key)
+    if base is None:
+        t.block(key, "no base model is named", "name it with `--base MODEL`")
+        return
+    found = t.around.locate(base)
+    if found is None and base.startswith(("/", "~")):
+        help = "name an id on the hub, or a folder in the project, with `--base MODEL`"
+        t.block(key, f"the model `{base[:80]}` lies outside the project", help)
+        return
+    t.carry(key, "model.base", found or base)
+    if revision_key is not None and (revision := t.text(revision_key)):
+        t.carry(revision_key, "model.revision", revision)
 
 
 def batch(t: Translation, micro: str, accumulation: str, *, default_micro: int = 1) -> None:

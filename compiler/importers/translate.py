@@ -128,9 +128,6 @@ def _complete(t: Translation, tool: Tool) -> None:
     """Adds what the tool takes by itself, the user's options and the name; tells what is still missing."""
     for path, value in tool.defaults.items():
         t.add(path, value, f"{tool.title}'s default")
-    if t.options.base:
-        t.withdraw("model.base", "`--base` names the model")
-        t.add("model.base", t.options.base, "given by --base")
     t.add("ftc", 1, "")
     t.add("name", _name(t.foreign.file), "from the file's name")
     for path, (summary, help) in _ESSENTIALS.items():
@@ -161,6 +158,7 @@ def _valid_text(t: Translation) -> str | None:
 def _withdrawn(t: Translation, error: Diagnostic) -> bool:
     """Whether the value that an error is about could be taken out of the recipe."""
     path = re.sub(r"\[\d+\]$", "", error.path or "")
-    if path in _ESSENTIALS or path.startswith(("data.source", "name", "ftc")):
+    needed = [needed for needed in t.values if needed in _ESSENTIALS or needed.startswith(("data.source", "name", "ftc"))]
+    if any(one == path or one.startswith(f"{path}.") for one in needed):
         return False
     return t.withdraw(path, f"a recipe can't hold it: {error.summary}")

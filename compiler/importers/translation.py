@@ -137,11 +137,11 @@ class Translation:
         return ()
 
     def items(self, key: str | Key) -> tuple[Key, ...]:
-        """The keys of a list's mappings; none where it is no list."""
+        """The keys of a list's mappings; none where it is no list of mappings alone."""
         node = self.node(key)
-        if not isinstance(node, Sequence):
+        if not isinstance(node, Sequence) or not all(isinstance(item, Mapping) for item in node.items):
             return ()
-        return tuple((*key_of(key), index) for index, item in enumerate(node.items) if isinstance(item, Mapping))
+        return tuple((*key_of(key), index) for index in range(len(node.items)))
 
     def has(self, key: str | Key) -> bool:
         """Whether a key is there and not null."""
@@ -203,13 +203,15 @@ class Translation:
         self.reasons.append(diagnostic("FTC392", summary, place, help=help))
 
     def withdraw(self, path: str, reason: str) -> bool:
-        """Takes a value out of the recipe that does not stand in it; its keys count as not carried."""
-        gone = self.values.pop(path, None)
-        for key in gone.keys if gone else ():
-            rest = tuple(other for other in self.fates[key].paths if other != path)
-            if not rest:
-                self._set(key, Fate.NOT_CARRIED, reason)
-        return gone is not None
+        """Takes a value, or a section, out of the recipe; keys that nothing else holds count as not carried."""
+        gone = [known for known in self.values if known == path or known.startswith(f"{path}.")]
+        keys = {key for known in gone for key in self.values.pop(known).keys}
+        for key in keys:
+            before = self.fates[key]
+            rest = tuple(other for other in before.paths if other not in gone)
+            fate = before.fate if rest else Fate.NOT_CARRIED
+            self._set(key, fate, before.reason if rest else reason, paths=rest)
+        return bool(gone)
 
     def is_settled(self, key: Key) -> bool:
         """Whether the key itself has a fate."""

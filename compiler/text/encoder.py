@@ -22,7 +22,7 @@ from tokenizers import Encoding, Tokenizer
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 
-__all__ = ["Cut", "MarkedText", "TextTokenizer", "TokenizedText"]
+__all__ = ["CompleteText", "Cut", "MarkedText", "TextTokenizer", "TokenizedText"]
 
 
 class Cut(NamedTuple):
@@ -76,6 +76,15 @@ _HEAD_CHARS = 64
 """Longest start of a stretch that is encoded a second time to find a cut in it."""
 
 
+class CompleteText(NamedTuple):
+    """A text, or a pair of texts, as the tokenizer hands it to a model."""
+
+    ids: array[int]
+    first_length: int
+    """Tokens of the first text, special ones included: all of them where there is no second."""
+    was_cut: bool
+
+
 class TextTokenizer:
     """A tokenizer.json that encodes rows of a template's text.
 
@@ -109,14 +118,11 @@ class TextTokenizer:
 
     def encode_complete(
         self, texts: Sequence[str | tuple[str, str]], max_length: int
-    ) -> tuple[list[array[int]], list[bool]]:
-        """Ids with the tokenizer's own special tokens; the text is cut at its end to `max_length` tokens in all.
-
-        The second list tells which texts were cut.
-        """
+    ) -> list[CompleteText]:
+        """Ids with the tokenizer's own special tokens; the text is cut at its end to `max_length` tokens in all."""
         self._complete.enable_truncation(max_length)
         encodings = _encode(self._complete.encode_batch_fast, texts, special=True)
-        return [array("i", e.ids) for e in encodings], [bool(e.overflowing) for e in encodings]
+        return [CompleteText(array("i", e.ids), e.type_ids.count(0), bool(e.overflowing)) for e in encodings]
 
     def begins_with(self, token_id: int) -> bool:
         """Whether the tokenizer puts this token before every text by itself."""

@@ -57,7 +57,7 @@ class TokenRows:
     ids: NDArray[np.int32]  # (tokens,)
     mask: NDArray[np.bool_]  # (tokens,), True where the token is supervised
     boundaries: NDArray[np.int64]  # (rows + 1,)
-    prompt_length: NDArray[np.int32]  # (rows,), tokens before the last supervised stretch
+    prompt_length: NDArray[np.int32]  # (rows,), tokens before the last supervised stretch, or of a pair's first text
     label: NDArray[np.int32]  # (rows,), class index, or -1
     row: NDArray[np.int64]  # (rows,), index of the source row
     counts: RowCounts
@@ -270,11 +270,11 @@ def _classified(
                 kept.append((i, texts[0] if len(texts) == 1 else tuple(texts)))
             else:
                 counts.drop(i, f"no text in {' or '.join(columns)}")
-        ids, was_cut = tokenizer.encode_complete([text for _, text in kept], max_length)
-        counts.truncated += sum(was_cut)
+        encoded = tokenizer.encode_complete([text for _, text in kept], max_length)
+        counts.truncated += sum(text.was_cut for text in encoded)
         yield [
-            _Tokens(i, row_ids, [], len(row_ids), index[str(rows[i][form.label])])
-            for (i, _), row_ids in zip(kept, ids, strict=True)
+            _Tokens(i, text.ids, [], text.first_length, index[str(rows[i][form.label])])
+            for (i, _), text in zip(kept, encoded, strict=True)
         ]
 
 

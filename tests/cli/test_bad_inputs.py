@@ -23,9 +23,7 @@ PLAIN = {
     "model": "{base: ./model}",
     "strategy": "{kind: lora}",
 }
-BOMB = "a0: &a0 [x, x, x]\n" + "".join(
-    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 11)
-)
+BOMB = "a0: &a0 [x, x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 11))
 World = Callable[[Path], None]
 
 

@@ -93,7 +93,7 @@ def test_two_processes_do_not_work_on_one_run(project: MakeProject, ftc: Ftc) ->
 
 
 def test_the_seed_decides_about_the_first_weights(project: MakeProject, ftc: Ftc) -> None:
-    records = []
+    records: list[dict[str, object]] = []
     for seed in (17, 17, 18):
         root = project(steps=1, name=f"run-{len(records)}")
         recipe = root / "recipe.yaml"

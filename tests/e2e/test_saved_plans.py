@@ -33,22 +33,25 @@ def flip_last_byte(file: str) -> Change:
     return change
 
 
+WEIGHTS, TOKENIZER, PLAN = "encoder/model.safetensors", "encoder/tokenizer_config.json", "job.plan.json"
+
+
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        (replace("recipe.yaml", "learning_rate: 1e-3", "learning_rate: 2e-3"), "FTC512", ["train.learning_rate: 0.001 → 0.002"]),
-        (replace("recipe.yaml", "rank: 4", "rank: 8"), "FTC512", ["strategy.adapter.rank: 4 → 8"]),
-        (replace("recipe.yaml", "threads: 1", "threads: 2"), "FTC512", ["device.threads: 1 → 2"]),
-        (replace("rows.csv", "n3,", "n4,"), "FTC512", ["data.sources.rows.file.sha256"]),
-        (flip_last_byte("encoder/model.safetensors"), "FTC512", ["model.files.model.safetensors.sha256"]),
-        (replace("encoder/tokenizer_config.json", '"model_max_length": 64', '"model_max_length": 63'), "FTC512", ["tokenizer_config.json"]),
-        (replace("job.plan.json", '"max_grad_norm": "1.0"', '"max_grad_norm": "2.0"'), "FTC511", ["was edited"]),
-        (replace("job.plan.json", '"schema": "ftc.plan/1"', '"schema": "ftc.plan/9"'), "FTC510", ["no saved plan"]),
+        (replace("recipe.yaml", "rate: 1e-3", "rate: 2e-3"), "FTC512", "train.learning_rate: 0.001 → 0.002"),
+        (replace("recipe.yaml", "rank: 4", "rank: 8"), "FTC512", "strategy.adapter.rank: 4 → 8"),
+        (replace("recipe.yaml", "threads: 1", "threads: 2"), "FTC512", "device.threads: 1 → 2"),
+        (replace("rows.csv", "n3,", "n4,"), "FTC512", "data.sources.rows.file.sha256"),
+        (flip_last_byte(WEIGHTS), "FTC512", "model.files.model.safetensors.sha256"),
+        (replace(TOKENIZER, '_length": 64', '_length": 63'), "FTC512", "tokenizer_config.json"),
+        (replace(PLAN, '"max_grad_norm": "1.0"', '"max_grad_norm": "2.0"'), "FTC511", "was edited"),
+        (replace(PLAN, '"ftc.plan/1"', '"ftc.plan/9"'), "FTC510", "no saved plan"),
     ],
     ids=["rate", "rank", "threads", "data", "weights", "tokenizer", "edited plan", "other schema"],
 )
 def test_what_moved_is_named_and_nothing_is_written(
-    project: MakeProject, ftc: Ftc, change: Change, code: str, words: list[str]
+    project: MakeProject, ftc: Ftc, change: Change, code: str, words: str
 ) -> None:
     root = project()
     assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0
@@ -56,8 +59,7 @@ def test_what_moved_is_named_and_nothing_is_written(
     before = contents(root)
     refused = ftc("apply", "job.plan.json")
     assert (refused.code, f"[{code}]" in refused.err) == (5, True), refused.err
-    for word in words:
-        assert word in refused.text
+    assert words in refused.text
     assert "help:" in refused.err
     assert contents(root) == before
 

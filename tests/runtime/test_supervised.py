@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -108,3 +110,20 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path, classes
         assert loss == pytest.approx(results[0][0], rel=1e-6)
         for name, gradient in gradients.items():
             torch.testing.assert_close(gradient, results[0][1][name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_the_second_text_of_a_pair_is_told_from_the_first(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "bert", "full", classes=3)
+    settings = job.plan.settings
+    rows = replace(
+        write_stream(tmp_path / "rows.arrow", 4, seed=3, classes=3), prompt_lengths=np.array([2, 3, 2, 3], np.int32)
+    )
+    model = build_model(settings, job.inputs.model_folder, CPU)
+    scorer = make_scorer(model, settings.model, settings.train)
+    with torch.no_grad():
+        found = scorer.logits(model, scorer.batch(rows, [0, 1, 2, 3]))
+        for number in range(4):
+            ids = torch.from_numpy(rows.ids(number).astype("int64"))[None]
+            types = (torch.arange(ids.shape[1]) >= rows.prompt_length(number)).long()[None]
+            alone = model(input_ids=ids, token_type_ids=types).logits[0]
+            torch.testing.assert_close(found[number], alone, rtol=1e-5, atol=1e-6)

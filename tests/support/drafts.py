@@ -53,7 +53,7 @@ def model_facts(*, layers: int = 2, hidden: int = 64, family: str = "decoder", *
         model_max_length=None,
         chat_template="{{ messages }}",
     )
-    facts: dict[str, Any] = {
+    values: dict[str, Any] = {
         "name": "models/tiny",
         "source": "local",
         "commit": None,
@@ -75,7 +75,7 @@ def model_facts(*, layers: int = 2, hidden: int = 64, family: str = "decoder", *
         "license": "apache-2.0",
         "tokenizer": tokenizer,
     }
-    return ModelFacts(**{**facts, **changes})
+    return ModelFacts(**{**values, **changes})
 
 
 def split_report(rows: int, **changes: Any) -> SplitReport:
@@ -102,19 +102,19 @@ def split_report(rows: int, **changes: Any) -> SplitReport:
 
 def draft_of(
     *,
-    model: ModelFacts | None = None,
+    facts: ModelFacts | None = None,
     device: DeviceFacts = CPU,
     splits: dict[str, int] | None = None,
     labels: tuple[str, ...] = ("cold", "warm"),
     **sections: Any,
 ) -> Draft:
-    """A draft of a plain recipe with sections replaced; `splits` gives rows by split."""
+    """A draft of a plain recipe with sections replaced; `facts` are the model's, `splits` gives rows by split."""
     recipe, source = parsed(**sections), read(recipe_text(**sections))
     counts = {"train": 100, "validation": 10, "test": 10} if splits is None else splits
     return Draft(
         recipe,
         source,
-        model or model_facts(),
+        facts or model_facts(),
         device,
         splits={name: split_report(rows) for name, rows in counts.items()},
         labels=labels if recipe.task.kind == "classification" else (),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -108,7 +107,12 @@ def make_model(folder: Path, kind: str) -> Path:
     if kind == "encoder":
         model: Any = transformers.BertModel(transformers.BertConfig(**shape))
     else:
-        ends = {"bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": True, "num_key_value_heads": 1}
+        ends: dict[str, Any] = {
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "tie_word_embeddings": True,
+            "num_key_value_heads": 1,
+        }
         model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape, **ends))
     model.save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
@@ -142,9 +146,9 @@ def contents(root: Path) -> dict[str, str]:
 
 
 def metadata(root: Path) -> dict[str, tuple[int, int]]:
-    """Time of change and inode of every file and folder: a file that is written anew, even with the same bytes, shows."""
-    paths = [root, *(path for path in root.rglob("*"))]
-    return {str(path.relative_to(root)): (os.stat(path).st_mtime_ns, os.stat(path).st_ino) for path in paths}
+    """Time of change and inode of every file and folder; even the same bytes, written anew, show."""
+    states = {path: path.stat() for path in (root, *root.rglob("*"))}
+    return {str(path.relative_to(root)): (state.st_mtime_ns, state.st_ino) for path, state in states.items()}
 
 
 def _files(root: Path) -> Iterator[Path]:

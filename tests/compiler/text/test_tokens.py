@@ -178,6 +178,8 @@ def test_classes_use_the_tokenizers_own_special_tokens(
     assert tokens.counts.truncated == 1
     for i in range(2):
         assert (row_ids(tokens, i)[0], row_ids(tokens, i)[-1], row_ids(tokens, i).count(3)) == (2, 3, 2)
+        first = row_ids(tokens, i).index(3) + 1  # up to the first [SEP]
+        assert tokens.prompt_length[i] == first
     assert len(row_ids(tokens, 1)) == 12
     assert not tokens.mask.any()
     assert tokens.counts.first_dropped[0].reason == "no text in t or u"

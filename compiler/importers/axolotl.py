@@ -1,0 +1,331 @@
+"""Axolotl: one flat YAML file; keys that no schema knows are dropped there without a word."""
+
+from __future__ import annotations
+
+import re
+
+from ftc.compiler.importers import rules, training
+from ftc.compiler.importers.axolotl_keys import KNOWN_KEYS
+from ftc.compiler.importers.foreign import Foreign
+from ftc.compiler.importers.rows import (
+    as_alpaca,
+    as_asked,
+    as_chat,
+    as_completion,
+    as_instruction,
+    place_rows,
+    validation_share,
+)
+from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, ignored, needless, number, tabled, text, whole
+from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.nearest import nearest
+
+__all__ = ["AXOLOTL"]
+
+_ADAPTER = training.AdapterKeys("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
+_PLACEHOLDER = re.compile(r"\{(system|instruction|input)\}")
+_READS_NOTHING = "no schema of Axolotl's knows it, and unknown keys are dropped without a word"
+
+
+def _recognises(foreign: Foreign) -> bool:
+    keys = foreign.root.entries
+    telling = ("micro_batch_size", "sequence_len", "adapter", "datasets", "num_epochs", "rl", "pretraining_dataset")
+    return "base_model" in keys and any(key in keys for key in telling)
+
+
+def _model(t: Translation) -> None:
+    training.base_model(t, "base_model", "revision_of_model")
+    training.attention(t, "attn_implementation")
+    if t.flag("flash_attention") and "model.attention" not in t.values:
+        t.carry("flash_attention", "model.attention", "flash_attention_2")
+
+
+def _strategy(t: Translation) -> None:
+    word = t.text("adapter")
+    four_bit = t.flag("load_in_4bit")
+    if t.flag("load_in_8bit"):
+        if four_bit:
+            t.conflict("load_in_8bit", "`load_in_4bit` stands in the same file", "keep one of the two")
+        t.drop("load_in_8bit", "no training on 8-bit weights", "they stay in 16 bits; use qlora if that is too much")
+    match word:
+        case None:
+            t.add("strategy.kind", "full", "no adapter is named")
+            t.drop("load_in_4bit", "4-bit weights without an adapter can't be trained") if four_bit else None
+        case "qlora" | "lora":
+            _low_rank(t, word, four_bit=four_bit)
+        case _:
+            t.block("adapter", f"no strategy like the adapter `{word[:40]}`", "choose lora or qlora")
+
+
+def _low_rank(t: Translation, word: str, *, four_bit: bool) -> None:
+    if word == "qlora" and not four_bit:
+        t.conflict("adapter", "qlora needs `load_in_4bit: true`, without which Axolotl stops", "the recipe is a qlora")
+        t.add("strategy.kind", "qlora", "from adapter")
+    elif four_bit:
+        t.carry(["adapter", "load_in_4bit"], "strategy.kind", "qlora")
+    else:
+        t.carry("adapter", "strategy.kind", "lora")
+    if t.flag("lora_target_linear"):
+        if t.has("lora_target_modules"):
+            t.conflict("lora_target_modules", "`lora_target_linear` takes all linear layers", "keep one of the two")
+        t.carry("lora_target_linear", "strategy.targets", "all-linear")
+    elif t.options and t.value("lora_target_modules") == ():
+        t.needless("lora_target_modules", "empty")
+    training.adapter(t, _ADAPTER) if "strategy.targets" not in t.values else _without_targets(t)
+
+
+def _without_targets(t: Translation) -> None:
+    """The rest of the adapter where its targets are settled."""
+    kept = t.values["strategy.targets"]
+    training.adapter(t, _ADAPTER)
+    t.values["strategy.targets"] = kept
+
+
+def _rows(t: Translation) -> None:
+    sets = t.items("datasets")
+    if len(sets) > 1:
+        _several(t, sets)
+    elif sets:
+        _data_set(t, sets[0])
+    elif t.has("datasets") or not t.has("pretraining_dataset"):
+        t.block("datasets", "no data set is named", "give the rows with `--data FILE`")
+    has_tests = bool(t.items("test_datasets"))
+    if len(t.items("test_datasets")) == 1 and not t.options.data:
+        _validation_file(t, t.items("test_datasets")[0])
+    is_validated = validation_share(t, "val_set_size") if not has_tests else True
+    if has_tests:
+        t.conflict("val_set_size", "`test_datasets` stands in the same file", "keep one of the two")
+        t.add("data.split.test", 0, "Axolotl looks at no rows but those for validation")
+    training.early_stopping(t, "early_stopping_patience", has_validation=is_validated)
+
+
+def _several(t: Translation, sets: tuple[Key, ...]) -> None:
+    """Several data sets: a recipe reads one file, so that the user has to join them, and then name the task."""
+    if t.options.data:
+        t.needless("datasets", "`--data` gives the rows")
+        t.add("data.source.path", t.options.data, "given by --data")
+        as_asked(t, "datasets", "the shape of the rows is not said")
+        return
+    t.block("datasets", f"{len(sets)} data sets, and a recipe reads one file", "join them, then use `--data FILE`")
+
+
+def _validation_file(t: Translation, key: Key) -> None:
+    path = t.text((*key, "path"))
+    found = t.around.locate(path) if path else None
+    if path and found:
+        t.carry((*key, "path"), "data.split.validation.path", found)
+        t.needless((*key, "type"), "the same as the training rows'")
+        t.needless((*key, "ds_type"), "the suffix tells the kind of file")
+        t.needless((*key, "split"), "the file is the split")
+
+
+def _data_set(t: Translation, key: Key) -> None:
+    place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
+    kind = t.value((*key, "type"))
+    if isinstance(kind, dict):
+        _own_format(t, (*key, "type"))
+        return
+    word = str(kind or "").split(".")[0].split(":")[0]
+    match word:
+        case "alpaca":
+            as_alpaca(t, (*key, "type"), "instruction", "input", "output")
+        case "chat_template":
+            _chat(t, key)
+        case "completion":
+            as_completion(t, (*key, "type"), t.text((*key, "field")) or "text")
+            t.needless((*key, "field"), "named as the completion's column")
+        case "sharegpt":
+            help = "rewrite the rows as `messages` of `role` and `content`, then use `--data FILE --task chat`"
+            t.block((*key, "type"), "conversations with `from` and `value` are not read", help)
+        case _:
+            as_asked(t, (*key, "type"), f"no rows of the type `{str(kind)[:40]}`")
+
+
+def _chat(t: Translation, key: Key) -> None:
+    mapping = t.value((*key, "message_property_mappings"))
+    plain = {"role": "role", "content": "content"}
+    if isinstance(mapping, dict) and any(mapping.get(part, part) != part for part in plain):
+        help = "rewrite the rows as `messages` of `role` and `content`, then use `--data FILE`"
+        if not t.options.data:
+            t.block((*key, "message_property_mappings"), "messages with other names than `role` and `content`", help)
+            return
+    t.needless((*key, "message_property_mappings"), "ftc reads `role` and `content`")
+    t.needless((*key, "roles"), "ftc reads `user` and `assistant`")
+    as_chat(t, (*key, "type"), (*key, "field_messages"))
+
+
+def _own_format(t: Translation, key: Key) -> None:
+    """A prompt of the user's own, with `{instruction}` and `{input}` in it."""
+    columns = {part: t.text((*key, f"field_{part}")) or part for part in ("instruction", "input", "output", "system")}
+    form, without = t.text((*key, "format")), t.text((*key, "no_input_format"))
+    if not form:
+        as_instruction(t, key, columns["instruction"], columns["input"], columns["output"])
+        return
+    prompt = _as_jinja(form, columns)
+    if without and without != form:
+        prompt = f"{{% if {columns['input']} %}}{prompt}{{% else %}}{_as_jinja(without, columns)}{{% endif %}}"
+    t.carry(key, "task.kind", "generation")
+    t.carry(key, "task.prompt", prompt)
+    t.carry(key, "data.fields.completion", columns["output"])
+
+
+def _as_jinja(form: str, columns: dict[str, str]) -> str:
+    """A format string as a template; braces that are text stay text."""
+    escaped = re.sub(r"\{(?=[{%#])", "{{ '{' }}", form)
+    return _PLACEHOLDER.sub(lambda match: f"{{{{ {columns[match[1]]} }}}}", escaped)
+
+
+def _train(t: Translation) -> None:
+    training.steps(t, "max_steps")
+    training.batch(t, "micro_batch_size", "gradient_accumulation_steps")
+    word = training.schedule(t, "lr_scheduler")
+    training.warmup(t, "warmup_ratio", "warmup_steps", word or "cosine", default=0.03)
+    training.optimizer(t, "optimizer")
+    _precision(t)
+    training.checkpointing(t, "gradient_checkpointing")
+    for key in ("evals_per_epoch", "saves_per_epoch"):
+        _per_epoch(t, key)
+    training.evaluation(t, "eval_strategy", "eval_steps", "save_strategy", "save_steps")
+    longer = t.text("excess_length_strategy")
+    known = {"drop": "drop", "truncate": "cut", "raise": "refuse"}
+    if longer in known:
+        t.carry("excess_length_strategy", "data.overflow", known[longer])
+
+
+def _precision(t: Translation) -> None:
+    for old, new in (("bfloat16", "bf16"), ("float16", "fp16")):
+        if t.has(old) and not t.has(new):
+            t.drop(old, f"an older spelling of `{new}`", "the plan takes bfloat16 where the device is fast at it")
+    training.precision(t, "bf16", "fp16")
+
+
+def _per_epoch(t: Translation, key: str) -> None:
+    count = t.number(key)
+    if count == 1 and t.values.get("train.evaluate_every") is None:
+        t.carry(key, "train.evaluate_every", "epoch")
+    elif count == 1:
+        t.needless(key, "follows from `train.evaluate_every`")
+    elif count == 0:
+        t.needless(key, "off")
+    elif count is not None:
+        reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
+        t.drop(key, reason, "once an epoch stands in its place, in `train.evaluate_every`")
+
+
+def _unknown(t: Translation, key: Key) -> None:
+    """A key of no table: known to Axolotl, or known to nobody."""
+    name = str(key[0])
+    if len(key) > 1 or name in KNOWN_KEYS:
+        t.drop(key, "no counterpart in a recipe")
+        return
+    meant = nearest(name, KNOWN_KEYS)
+    t.ignore(key, _READS_NOTHING, f"it may have been meant as `{meant}`" if meant else "")
+
+
+_RULES: dict[str, Rule] = {
+    "learning_rate": number("train.learning_rate"),
+    "num_epochs": number("train.epochs"),
+    "weight_decay": number("train.optimizer.weight_decay"),
+    "adam_beta1": number("train.optimizer.beta1"),
+    "adam_beta2": number("train.optimizer.beta2"),
+    "adam_epsilon": number("train.optimizer.epsilon"),
+    "max_grad_norm": number("train.max_grad_norm"),
+    "seed": whole("train.seed"),
+    "sequence_len": whole("data.max_length"),
+    "save_total_limit": whole("train.keep_checkpoints"),
+    "eval_batch_size": whole("eval.batch_size"),
+    "default_system_message": text("task.system"),
+    "sample_packing": dropped("rows are not packed, so a step has fewer tokens", "think of a larger `batch_size`"),
+    "eval_sample_packing": dropped("rows are not packed; the losses mean the same"),
+    "multipack_real_batches": needless("rows are not packed"),
+    "rl": blocking("no preference or reinforcement learning", "choose a configuration for supervised training"),
+    "reward_model": blocking("no reward models", "choose a configuration for supervised training"),
+    "process_reward_model": blocking("no reward models", "choose a configuration for supervised training"),
+    "pretraining_dataset": blocking("no streams of pretraining text", "give rows with `datasets`, or `--data FILE`"),
+    "unfrozen_parameters": blocking("no training of chosen layers alone", "choose lora, qlora or full training"),
+    "relora": blocking("no ReLoRA", "choose lora, qlora or full training"),
+    "relora_steps": blocking("no ReLoRA", "choose lora, qlora or full training"),
+    "diffusion": blocking("no diffusion language models", "choose a configuration for supervised training"),
+    "processor_type": blocking("no images or sound", "choose a model and rows of text"),
+    "lora_model_dir": dropped("training starts from a new adapter", "merge the old one into the base model first"),
+    "chat_template": dropped("the model's own template is used", "use a base model that brings this template", (
+        "tokenizer_default",
+    )),
+    "chat_template_jinja": dropped("the model's own template is used", "put it into the tokenizer of the base model"),
+    "special_tokens": dropped("the tokenizer's own tokens are used", "a base model with a pad token needs none"),
+    "tokens": dropped("no tokens are added", "add them to the base model first"),
+    "added_tokens_overrides": dropped("no tokens are added", "add them to the base model first"),
+    "eot_tokens": dropped("the end of a turn follows from the template"),
+    "train_on_inputs": dropped("prompts are never learnt, only answers"),
+    "group_by_length": dropped("rows are not ordered by length"),
+    "lora_modules_to_save": dropped("no modules are trained in full beside an adapter", "use full training if needed"),
+    "loss_watchdog_threshold": dropped("no watch over a rising loss; ftc stops where it is no number"),
+    "shuffle_merged_datasets": needless("rows are always shuffled, by the seed"),
+    "skip_prepare_dataset": needless(rules.OWN_LOADER),
+    "dataset_exact_deduplication": dropped("copies are counted by the plan, and stay"),
+    "tf32": dropped("float32 stays exact"),
+    "datasets.split": dropped("the file is the split; a part of it is not taken", off=("train", "")),
+    "datasets.ds_type": needless("the suffix tells the kind of file"),
+    "datasets.name": dropped("a subset of a data set is a file of its own", "name it with `--hub-file FILE`"),
+    "datasets.field_messages": needless("the rows have another shape"),
+    "datasets.chat_template": dropped("the model's own template is used", off=("tokenizer_default", "")),
+    "datasets.roles_to_train": dropped("the assistant's turns are learnt, and no others"),
+    "datasets.train_on_eos": dropped("the end of each of the assistant's turns is learnt"),
+    "datasets.message_property_mappings": needless("ftc reads `role` and `content`"),
+    "datasets.shards": dropped("a share of the rows is not taken", "set `data.max_rows`"),
+    "gptq_groupsize": ignored(_READS_NOTHING),
+    "eta_min": ignored("no file of Axolotl's reads it; `cosine_min_lr_ratio` is what sets a floor"),
+    **tabled(needless(rules.LOGS), "logging_steps logging_first_step log_level include_tokens_per_second"),
+    **tabled(dropped("trackers are not spoken to; the run folder has it all"),
+             "wandb_project wandb_entity wandb_watch wandb_name wandb_log_model wandb_run_id use_wandb use_mlflow "
+             "mlflow_tracking_uri mlflow_experiment_name use_comet comet_project_name use_tensorboard use_swanlab "
+             "swanlab_project swanlab_experiment_name swanlab_description swanlab_mode swanlab_log_completions "
+             "swanlab_workspace trackio_project_name trackio_run_name trackio_space_id use_otel_metrics"),
+    **tabled(needless(rules.FOLDERS), "output_dir dataset_prepared_path hub_model_id logging_dir"),
+    **tabled(needless("a run goes on by itself where it stopped"),
+             "resume_from_checkpoint auto_resume_from_checkpoints"),
+    **tabled(needless("read from the model itself"),
+             "model_type tokenizer_type is_falcon_derived_model is_llama_derived_model base_model_config "
+             "tokenizer_config tokenizer_use_fast tokenizer_legacy model_config"),
+    **tabled(dropped(rules.NO_CODE, "the model has to be one that transformers knows"), "trust_remote_code"),
+    **tabled(dropped(rules.SHARDING),
+             "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
+             "context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size accelerator_config "
+             "device_map use_ray ray_num_workers"),
+    **tabled(needless(rules.FASTER_KERNELS),
+             "liger_rope liger_rms_norm liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy "
+             "liger_cross_entropy liger_rms_norm_gated lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
+             "cut_cross_entropy flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp torch_compile "
+             "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
+    **tabled(needless("saves memory, not what is trained"),
+             "activation_offloading gradient_checkpointing_kwargs low_cpu_mem_usage lora_on_cpu"),
+    **tabled(needless(rules.OWN_LOADER),
+             "dataset_processes dataset_num_proc dataloader_num_workers dataloader_pin_memory pad_to_sequence_len "
+             "dataloader_prefetch_factor remove_unused_columns push_dataset_to_hub streaming pad_to_multiple_of"),
+    **tabled(needless("checkpoints are safetensors, each with its manifest"), "save_safetensors save_only_model"),
+    **tabled(needless("belongs to a feature that is off"),
+             "loss_watchdog_patience load_in_4bit load_in_8bit lora_target_linear lora_fan_in_fan_out"),
+    **tabled(needless("part of Axolotl's own checks"), "strict"),
+    **tabled(dropped("a plugin of Axolotl's", "see the keys that it reads, each listed by itself"), "plugins"),
+    **tabled(ignored(_READS_NOTHING),
+             "gptq_model_v1 gptq_disable_exllama context_parapllel_size base_model_ignore_patterns debug adam_eps "
+             "torch_dtype full_finetune test_value sample_packing_seq_len_multiplier"),
+}  # fmt: skip
+
+AXOLOTL = Tool(
+    name="axolotl",
+    title="Axolotl",
+    recognises=_recognises,
+    steps=(_model, _strategy, _rows, _train),
+    rules=_RULES,
+    unknown=_unknown,
+    defaults={
+        "data.max_length": 512,
+        "data.overflow": "drop",
+        "train.epochs": 1,
+        "train.schedule.kind": "cosine",
+        "train.optimizer.weight_decay": 0,
+        "train.seed": 42,
+    },
+)
+"""Axolotl's configurations, and what Axolotl takes where they say nothing."""

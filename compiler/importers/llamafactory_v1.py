@@ -1,0 +1,140 @@
+"""LLaMA-Factory, the newer form with nested `*_config` blocks, which shares almost no key with the flat one."""
+
+from __future__ import annotations
+
+from ftc.compiler.importers import rules, training
+from ftc.compiler.importers.foreign import Foreign, plain, read_foreign
+from ftc.compiler.importers.llamafactory import columns_of
+from ftc.compiler.importers.rows import as_asked, place_named_rows
+from ftc.compiler.importers.rules import Rule, Tool, dropped, needless, number, tabled, whole
+from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.diagnostics import Refusal
+
+__all__ = ["LLAMAFACTORY_V1"]
+
+_ADAPTER = training.AdapterKeys(
+    "peft_config.r", "peft_config.lora_alpha", "peft_config.lora_dropout", "peft_config.target_modules", 8, 16
+)
+
+
+def _recognises(foreign: Foreign) -> bool:
+    keys = foreign.root.entries
+    telling = ("model_class", "train_dataset", "dist_config", "kernel_config", "sample_backend")
+    return "model" in keys and any(key in keys for key in telling)
+
+
+def _strategy(t: Translation) -> None:
+    training.base_model(t, "model")
+    word = t.text("peft_config.name")
+    bits = t.whole("quant_config.quantization_bit")
+    if word is None:
+        t.add("strategy.kind", "full", "no adapter is named")
+    elif word == "lora" and bits == 4:
+        t.carry(["peft_config.name", "quant_config.quantization_bit"], "strategy.kind", "qlora")
+        t.needless("quant_config.name", "bitsandbytes is what ftc uses")
+    elif word == "lora":
+        t.carry("peft_config.name", "strategy.kind", "lora")
+    else:
+        t.block("peft_config.name", f"no strategy like `{word[:40]}`", "choose lora, qlora or full")
+    if word == "lora":
+        training.adapter(t, _ADAPTER)
+    t.drop("quant_config.quantization_bit", "no training on such weights", "only 4 bits with an adapter")
+
+
+def _rows(t: Translation) -> None:
+    name = t.text("train_dataset")
+    t.add("data.split.test", 0, "LLaMA-Factory keeps no test rows; a share such as 0.1 makes ftc measure the result")
+    t.add("data.split.validation", 0, "LLaMA-Factory's default")
+    if t.options.data and t.options.task:
+        t.add("data.source.path", t.options.data, "given by --data")
+        as_asked(t, "train_dataset", "")
+    elif name is None:
+        t.block("train_dataset", "no data set is named", "give the rows with `--data FILE --task TASK`")
+    else:
+        _registered(t, name)
+
+
+def _registered(t: Translation, name: str) -> None:
+    """A data set that stands in a YAML file of its own, one entry a part."""
+    places = (name, *(f"{'../' * up}{name}" for up in range(1, 5)))
+    raw = next((data for place in places if (data := t.around.read(place)) is not None), None)
+    try:
+        entries = plain(read_foreign(raw, name).root) if raw is not None else None
+    except Refusal:
+        entries = None
+    help = "give the rows with `--data FILE --task TASK`"
+    if not isinstance(entries, dict):
+        t.block("train_dataset", f"`{name[:60]}`, which lists the rows, is not here", help)
+    elif len(entries) != 1:
+        t.block("train_dataset", f"{len(entries)} data sets, and a recipe reads one file", help)
+    else:
+        _data_set(t, next(iter(entries.values())))
+
+
+def _data_set(t: Translation, entry: object) -> None:
+    path = entry.get("path") if isinstance(entry, dict) else None
+    converter = entry.get("converter", "alpaca") if isinstance(entry, dict) else None
+    if not isinstance(path, str):
+        place_named_rows(t, "train_dataset", unreachable="the list of rows names no path")
+    elif isinstance(entry, dict) and entry.get("source") == "hf_hub":
+        place_named_rows(t, "train_dataset", hub=path)
+    else:
+        place_named_rows(t, "train_dataset", path=path)
+    columns_of(t, "train_dataset", {"formatting": converter}, "sft")
+
+
+def _train(t: Translation) -> None:
+    training.steps(t, "max_steps")
+    training.batch(t, "micro_batch_size", "gradient_accumulation_steps")
+    whole_batch = t.whole("global_batch_size")
+    if whole_batch and whole_batch > 0:
+        t.carry("global_batch_size", "train.batch_size", whole_batch)
+    training.precision(t, "bf16", "fp16", default="bfloat16")
+    training.checkpointing(t, "enable_activation_checkpointing", default=True)
+    training.evaluation(t, "eval_strategy", "eval_steps", "save_strategy", "save_steps")
+
+
+def _unknown(t: Translation, key: Key) -> None:
+    t.drop(key, "no counterpart in a recipe")
+
+
+_RULES: dict[str, Rule] = {
+    "learning_rate": number("train.learning_rate"),
+    "num_train_epochs": number("train.epochs"),
+    "max_grad_norm": number("train.max_grad_norm"),
+    "seed": whole("train.seed"),
+    "cutoff_len": whole("data.max_length"),
+    "save_total_limit": whole("train.keep_checkpoints"),
+    "max_new_tokens": whole("eval.max_new_tokens"),
+    "template": dropped("the model's own template is used", "compare the first prompts that `ftc plan` shows"),
+    "trust_remote_code": dropped(rules.NO_CODE, "the model has to be one that transformers knows"),
+    "optim_config": dropped("AdamW stands in the place of this optimiser"),
+    "lr_scheduler_config": dropped("a constant rate stands in its place"),
+    "batching_strategy": dropped("rows are not packed, so a step has fewer tokens", off=("normal",)),
+    "model_class": needless("read from the model itself"),
+    "peft_config.export_dir": needless(rules.FOLDERS),
+    "quant_config.name": dropped("no such quantisation"),
+    "sample_backend": needless(rules.ELSEWHERE),
+    **tabled(needless(rules.FASTER_KERNELS), "kernel_config use_v1_kernels"),
+    **tabled(needless(rules.FOLDERS), "output_dir resume_from_checkpoint"),
+    **tabled(needless(rules.LOGS), "logging_steps"),
+    **tabled(dropped(rules.SHARDING), "dist_config init_config cp_size cp_mode dp_size"),
+}
+
+LLAMAFACTORY_V1 = Tool(
+    name="llamafactory",
+    title="LLaMA-Factory",
+    recognises=_recognises,
+    steps=(_strategy, _rows, _train),
+    rules=_RULES,
+    unknown=_unknown,
+    defaults={
+        "data.max_length": 2048,
+        "train.learning_rate": 1e-4,
+        "train.epochs": 3,
+        "train.schedule.kind": "constant",
+        "train.schedule.warmup_ratio": 0,
+        "train.seed": 42,
+    },
+)
+"""LLaMA-Factory's nested configurations."""
