@@ -34,8 +34,8 @@ class Batch:
         """The batch on a device."""
         if device.type == "cpu":
             return self
-        parts = (self.ids, self.attention, self.positions, self.targets, self.owners, self.token_types)
-        return Batch(*(part if part is None else part.to(device, non_blocking=True) for part in parts))
+        tensors = {name: getattr(self, name) for name in self.__slots__}
+        return Batch(**{name: t if t is None else t.to(device, non_blocking=True) for name, t in tensors.items()})
 
 
 def lm_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:

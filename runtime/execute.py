@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.state import find_run, hold, is_over
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.events import EventListener, RunEnded, RunStarted
+from ftc.spec.events import EventListener, RunEnded, RunStarted, StopRequested
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import EvaluateStep, ExportStep, Plan, Step, TrainStep, VerifyStep
 from ftc.spec.record import RunRecord
@@ -62,7 +62,7 @@ class _Execution:
         from ftc.runtime.session import open_session
         from ftc.runtime.signals import stop_on_signals
 
-        with stop_on_signals() as stop, deterministic(self.plan.settings.device):
+        with stop_on_signals(self._tell_of_stop) as stop, deterministic(self.plan.settings.device):
             accelerator = make_accelerator(self.plan.settings)
             with hold(self.folder) if accelerator.is_main_process else nullcontext():
                 accelerator.wait_for_everyone()  # the folder is there and held
@@ -71,6 +71,9 @@ class _Execution:
                         self._walk(session)
                     accelerator.wait_for_everyone()
                     return session.state.record
+
+    def _tell_of_stop(self) -> None:
+        self.listen(StopRequested())
 
     def _walk(self, session: Session) -> None:
         num_steps = self.plan.settings.train.num_steps

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 __all__ = ["Interrupted", "StopRequest", "stop_on_signals"]
@@ -18,10 +18,15 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """Whether somebody asked the run to stop."""
+    """Whether somebody asked the run to stop.
 
-    def __init__(self) -> None:
+    Args:
+        tell: Called when they do, in the middle of whatever the process is doing.
+    """
+
+    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
         self.requested = False
+        self._tell = tell
 
     def check(self) -> None:
         """Leaves work that can simply be done again.
@@ -41,12 +46,14 @@ class StopRequest:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        with suppress(RuntimeError):  # the signal came while a line was being written
+            self._tell()
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(tell: Callable[[], None]) -> Iterator[StopRequest]:
     """Turns signals into a request while the block runs; only the main thread of a process can hear them."""
-    request = StopRequest()
+    request = StopRequest(tell)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

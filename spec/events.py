@@ -22,6 +22,7 @@ __all__ = [
     "RunEnded",
     "RunStarted",
     "StepDone",
+    "StopRequested",
     "TestProgress",
 ]
 
@@ -103,6 +104,12 @@ class Noticed(Document):
     text: str
 
 
+class StopRequested(Document):
+    """Somebody asked the run to stop; it will, at the next safe place. Told, but not written to `events.ndjson`."""
+
+    kind: Literal["stop_requested"] = "stop_requested"
+
+
 class EarlyStopped(Document):
     """Validation no longer gets better."""
 
@@ -138,6 +145,7 @@ Event = Annotated[
     | CheckpointSaved
     | EarlyStopped
     | Noticed
+    | StopRequested
     | TestProgress
     | RunEnded,
     Field(discriminator="kind"),

@@ -200,13 +200,18 @@ def test_a_signal_ends_the_step_and_saves(tmp_path: Path, number: int) -> None:
     whole = job.run("whole")
     from ftc.runtime.execute import execute
 
+    told = []
+
     def interrupt(event: Event) -> None:
+        told.append(event.kind)
         if event.kind == "step" and event.step == 5:
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
     record = execute(job.plan, job.inputs, job.folder("run"), interrupt)
     assert signal.getsignal(number) is before
+    assert told.index("stop_requested") < told.index("checkpoint", told.index("stop_requested"))
+    assert "stop_requested" not in job.folder("run").events.read_text()
     assert (record.status, record.steps_done, record.segments[-1].ended_by) == ("interrupted", 5, "interrupted")
     assert (job.folder("run").checkpoints / "step-00000005" / "MANIFEST.json").is_file()
     _assert_same(job, "run", whole)

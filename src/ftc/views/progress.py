@@ -18,6 +18,7 @@ from ftc.spec.events import (
     RunEnded,
     RunStarted,
     StepDone,
+    StopRequested,
     TestProgress,
 )
 from ftc.views import numbers
@@ -102,6 +103,8 @@ def event_lines(event: Event, state: RunState, page: Page) -> list[str]:
             return page.flow(page.alert("notice"), [f"{event.code}: {escaped(event.text)}"], indent=LABEL)
         case EarlyStopped():
             return page.flow("stopping", [f"early, at step {event.step}: {escaped(event.reason)}"], indent=LABEL)
+        case StopRequested():
+            return [f"{pad('stopping', LABEL)}after what is being done now, with a checkpoint; once more stops at once"]
         case RunEnded(status="interrupted"):
             saved = f"saved at step {numbers.count(state.saved_step)}" if state.saved_step else "nothing to save yet"
             return [f"{page.alert(pad('interrupted', LABEL))}{saved}"]

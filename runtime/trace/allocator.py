@@ -1,0 +1,180 @@
+"""What torch's caching allocator would reserve for a log: a model of its rules, without a device.
+
+Rules as in torch's `CUDACachingAllocator`: requests up to 1 MiB come from segments of 2 MiB, those under 10 MiB from
+segments of 20 MiB, larger ones from segments of their own size rounded up to 2 MiB. Free blocks are taken by best fit,
+split when what is left over is worth it, and merged with free neighbours. Segments are given back only under pressure,
+which a run that fits never has.
+
+With expandable segments each pool is one range of addresses that grows at its end, page by page.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+
+from ftc.runtime.trace.log import BLOCK_BYTES, Log
+
+__all__ = ["CachingAllocator", "reserved_peak"]
+
+MIB = 2**20
+_SMALL_REQUEST = 1 * MIB
+_SMALL_SEGMENT = 2 * MIB
+_MEDIUM_REQUEST = 10 * MIB
+_MEDIUM_SEGMENT = 20 * MIB
+_LARGE_ROUNDING = 2 * MIB
+
+
+@dataclass(slots=True, eq=False)
+class _Block:
+    """A piece of a segment, linked to its neighbours."""
+
+    address: int
+    size: int
+    is_free: bool
+    before: _Block | None = None
+    after: _Block | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.size, self.address
+
+
+class _Pool:
+    """Blocks of one size class."""
+
+    def __init__(self, is_small: bool, expandable: bool) -> None:
+        self._is_small = is_small
+        self._expandable = expandable
+        self._free: list[tuple[int, int]] = []
+        self._blocks: dict[int, _Block] = {}
+        self._next_address = 0
+        self._last: _Block | None = None
+        self.reserved = 0
+
+    def take(self, size: int) -> _Block:
+        """The smallest free block that is large enough, or a new one."""
+        place = bisect_left(self._free, (size, -1))
+        if place < len(self._free):
+            block = self._blocks[self._free.pop(place)[1]]
+        else:
+            block = self._grown(size)
+        block.is_free = False
+        self._split(block, size)
+        return block
+
+    def give_back(self, block: _Block) -> None:
+        """Frees a block and merges it with free neighbours."""
+        block.is_free = True
+        if (before := block.before) is not None and before.is_free:
+            self._forget(before)
+            block = self._joined(before, block)
+        if (after := block.after) is not None and after.is_free:
+            self._forget(after)
+            block = self._joined(block, after)
+        self._offer(block)
+
+    def _grown(self, size: int) -> _Block:
+        tail = self._last
+        if not self._expandable or tail is None:
+            return self._segment(self._segment_size(size), before=tail if self._expandable else None)
+        missing = size - tail.size if tail.is_free else size
+        block = self._segment(self._pages(missing), before=tail)
+        if tail.is_free:
+            self._forget(tail)
+            return self._joined(tail, block)
+        return block
+
+    def _segment(self, size: int, before: _Block | None) -> _Block:
+        block = _Block(self._next_address, size, is_free=True, before=before)
+        if before is not None:
+            before.after = block
+        self._next_address += size if self._expandable else size + _LARGE_ROUNDING  # a gap: segments never merge
+        self.reserved += size
+        self._blocks[block.address] = block
+        self._last = block
+        return block
+
+    def _segment_size(self, size: int) -> int:
+        if self._expandable:
+            return self._pages(size)
+        if self._is_small:
+            return _SMALL_SEGMENT
+        if size < _MEDIUM_REQUEST:
+            return _MEDIUM_SEGMENT
+        return _round_up(size, _LARGE_ROUNDING)
+
+    def _pages(self, size: int) -> int:
+        return _round_up(size, _SMALL_SEGMENT if self._is_small else _MEDIUM_SEGMENT)
+
+    def _split(self, block: _Block, size: int) -> None:
+        left = block.size - size
+        worth_it = left >= BLOCK_BYTES if self._is_small or self._expandable else left > _SMALL_REQUEST
+        if not worth_it:
+            return
+        rest = _Block(block.address + size, left, is_free=True, before=block, after=block.after)
+        if rest.after is not None:
+            rest.after.before = rest
+        if self._last is block:
+            self._last = rest
+        block.size, block.after = size, rest
+        self._blocks[rest.address] = rest
+        self._offer(rest)
+
+    def _joined(self, first: _Block, second: _Block) -> _Block:
+        first.size += second.size
+        first.after = second.after
+        first.is_free = True
+        if second.after is not None:
+            second.after.before = first
+        if self._last is second:
+            self._last = first
+        del self._blocks[second.address]
+        return first
+
+    def _offer(self, block: _Block) -> None:
+        insort(self._free, block.key)
+
+    def _forget(self, block: _Block) -> None:
+        del self._free[bisect_left(self._free, block.key)]
+
+
+class CachingAllocator:
+    """Hands out blocks as torch would."""
+
+    def __init__(self, *, expandable_segments: bool = False) -> None:
+        self._small = _Pool(is_small=True, expandable=expandable_segments)
+        self._large = _Pool(is_small=False, expandable=expandable_segments)
+        self._held: dict[int, tuple[_Pool, _Block]] = {}
+
+    @property
+    def reserved(self) -> int:
+        """Bytes of all segments; it never shrinks, so it is also the peak."""
+        return self._small.reserved + self._large.reserved
+
+    def allocate(self, number: int, size: int) -> None:
+        """Gives a storage its block; `size` is a multiple of `BLOCK_BYTES`."""
+        if size:
+            pool = self._small if size <= _SMALL_REQUEST else self._large
+            self._held[number] = (pool, pool.take(size))
+
+    def free(self, number: int) -> None:
+        """Takes a storage's block back."""
+        if number in self._held:
+            pool, block = self._held.pop(number)
+            pool.give_back(block)
+
+
+def reserved_peak(log: Log, *, expandable_segments: bool = False) -> int:
+    """Bytes that are reserved at the end of a log."""
+    allocator = CachingAllocator(expandable_segments=expandable_segments)
+    for _, event in log.events():
+        if event >= 0:
+            allocator.allocate(event, log.storages[event].size)
+        else:
+            allocator.free(~event)
+    return allocator.reserved
+
+
+def _round_up(size: int, unit: int) -> int:
+    return -(-size // unit) * unit

@@ -1,0 +1,158 @@
+"""Counts storages while torch works: every birth and every end, in order, with what the storage holds.
+
+A storage is counted once, however many views show it, and its size is what the caching allocator would hand out.
+Its end is the moment at which torch itself lets go of it, so references held by autograd, by a module or by the loop
+count as they would on a device.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ftc.runtime.trace.log import Log, Section, Storage, Tag, rounded
+
+__all__ = ["Buffers", "StorageTracker"]
+
+Buffers = Mapping[Any, Callable[[Sequence[Any], Any], int]]
+"""For an operator, the bytes that its kernel holds while it runs, from its arguments and its result."""
+
+_aten = torch.ops.aten
+_UPDATES_IN_PLACE = (_aten._fused_adamw_.default,)
+"""Operators that only write what they are given, and that have no form for tensors without memory."""
+
+
+class StorageTracker(TorchDispatchMode):
+    """Logs storages on one kind of device while it is active.
+
+    Args:
+        device_type: `meta`, or `cpu` to watch a real step the same way.
+        buffers: What kernels hold beside what they return.
+        head_shape: (N, V) of the scores; tensors of that many elements and that width count as logits.
+        answer: What tensors without memory say when Python branches on one of them.
+    """
+
+    def __init__(
+        self,
+        device_type: str = "meta",
+        *,
+        buffers: Buffers | None = None,
+        head_shape: tuple[int, int] | None = None,
+        answer: bool = True,
+    ) -> None:
+        super().__init__()
+        self.log = Log()
+        self._device_type = device_type
+        self._buffers = buffers or {}
+        self._head_shape = head_shape
+        self._answer = answer
+        self._turn = (0, 0)
+        self._numbers: dict[int, int] = {}
+        self._watchers: dict[int, weakref.ref[Any]] = {}
+        self._born_for_gradients: set[int] = set()
+        self.section("load")
+
+    def turn(self, step: int, micro_batch: int) -> None:
+        """Tells which optimiser step and micro-batch the next sections belong to."""
+        self._turn = (step, micro_batch)
+
+    def section(self, name: str, group: int | None = None) -> None:
+        """Begins a section."""
+        current = self.log.sections[-1] if self.log.sections else None
+        if current is None or (current.name, current.group, current.turn) != (name, group, self._turn):
+            self.log.sections.append(Section(name, group, self._turn))
+
+    def register(self, tensor: torch.Tensor, tag: Tag, owner: int | None = None) -> None:
+        """Counts a tensor that was there before, or says what one that is counted holds."""
+        number = self._numbers.get(tensor.untyped_storage()._cdata)
+        if number is None:
+            self._add(tensor, tag, owner)
+        else:
+            self.log.storages[number].tag = tag
+
+    def transient(self, size: int, tag: Tag = "temporaries") -> None:
+        """Logs memory that comes and goes within one operator."""
+        number = self._new(rounded(size), tag, self.log.sections[-1].group)
+        self.log.sections[-1].events += (number, ~number)
+
+    def persistent(self, size: int, tag: Tag) -> None:
+        """Logs memory that stays."""
+        self.log.sections[-1].events.append(self._new(rounded(size), tag, None))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs an operator and logs what it allocates."""
+        if func is _aten._local_scalar_dense.default and args[0].device.type == "meta":
+            return self._answer if args[0].dtype == torch.bool else 1
+        if func in _UPDATES_IN_PLACE and self._device_type == "meta":
+            return None
+        result = func(*args, **(kwargs or {}))
+        for position, leaf in enumerate(tree_leaves(result)):
+            if isinstance(leaf, torch.Tensor) and leaf.device.type == self._device_type:
+                self._see(leaf, args, position)
+        if needs := self._buffers.get(func):
+            if size := needs(args, result):
+                self.transient(size)
+        return result
+
+    def _see(self, tensor: torch.Tensor, args: Sequence[Any], position: int) -> None:
+        if tensor.untyped_storage()._cdata in self._numbers:
+            return
+        group = self.log.sections[-1].group
+        owner = self._inherited(args, position) if group is None else group
+        number = self._add(tensor, "logits" if self._is_scores(tensor) else "temporaries", owner)
+        if torch.is_grad_enabled():
+            self._born_for_gradients.add(number)
+
+    def _inherited(self, args: Sequence[Any], position: int) -> int | None:
+        """The owner of the tensor that an optimiser's or a norm's tensor belongs to."""
+        source = args[0] if args else None
+        if isinstance(source, (list, tuple)) and position < len(source):
+            source = source[position]
+        if not isinstance(source, torch.Tensor):
+            return None
+        number = self._numbers.get(source.untyped_storage()._cdata)
+        return None if number is None else self.log.storages[number].owner
+
+    def _is_scores(self, tensor: torch.Tensor) -> bool:
+        if self._head_shape is None or tensor.ndim == 0:
+            return False
+        rows, width = self._head_shape
+        return tensor.shape[-1] == width and tensor.numel() == rows * width
+
+    def _add(self, tensor: torch.Tensor, tag: Tag, owner: int | None) -> int:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        number = self._new(rounded(storage.nbytes()), tag, owner)
+        self._numbers[key] = number
+        self.log.sections[-1].events.append(number)
+        self._watchers[key] = weakref.ref(storage, lambda _: self._end(key))
+        return number
+
+    def _new(self, size: int, tag: Tag, owner: int | None) -> int:
+        self.log.storages.append(Storage(size, tag, owner))
+        return len(self.log.storages) - 1
+
+    def _end(self, key: int) -> None:
+        number = self._numbers.pop(key)
+        del self._watchers[key]
+        self.log.sections[-1].events.append(~number)
+        storage = self.log.storages[number]
+        # Made with gradients on and let go of with them off: the backward pass needed it.
+        if storage.tag == "temporaries" and number in self._born_for_gradients and not torch.is_grad_enabled():
+            storage.tag = "saved activations"
+
+    def close(self) -> Log:
+        """Stops watching; the log is complete."""
+        self._watchers.clear()
+        return self.log
+
+    def tag_all(self, tensors: Iterable[torch.Tensor], tag: Tag) -> None:
+        """Says what tensors hold that are counted already; others are left alone."""
+        for tensor in tensors:
+            if tensor.device.type == self._device_type:
+                self.register(tensor, tag)
