@@ -99,7 +99,6 @@ def measure(folder: Path, model: Path, repeats: int) -> tuple[dict[str, list[Tra
     recipe = make_project(folder / "project", RECIPE, conversations(NUM_ROWS), model)
     env = {**ONE_THREAD, "FTC_CACHE": str(folder / "cache")}
     run([FTC, "plan", recipe], env=env)
-    planning = statistics.median(run([FTC, "plan", recipe], env=env).cpu for _ in range(3))
     commands = {
         "hand": [sys.executable, HAND_LOOP, model, recipe.with_name("rows.jsonl"), folder / "adapter.safetensors"],
         "ftc": [FTC, "apply", "--yes", "--again", "--json", recipe],
@@ -110,6 +109,7 @@ def measure(folder: Path, model: Path, repeats: int) -> tuple[dict[str, list[Tra
             result = trained(follow(command, folder=recipe.parent, env=env))
             results[way].append(result)
             print(way, result, flush=True)
+    planning = statistics.median(run([FTC, "plan", recipe], env=env).cpu for _ in range(3))
     return results, planning
 
 
@@ -129,7 +129,8 @@ def report(results: dict[str, list[Trained]], planning: float) -> None:
 
 
 def _median(found: Sequence[Trained], name: str) -> float:
-    return statistics.median(getattr(one, name) for one in found)
+    values: list[float] = [getattr(one, name) for one in found]
+    return statistics.median(values)
 
 
 def main() -> None:

@@ -42,7 +42,8 @@ class Lora(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(…, in) to (…, out)."""
-        return self.base(inputs) + (inputs @ self.down.T @ self.up.T) * (ALPHA / RANK)
+        output: torch.Tensor = self.base(inputs) + (inputs @ self.down.T @ self.up.T) * (ALPHA / RANK)
+        return output
 
 
 def load_model(folder: str) -> Any:

@@ -15,6 +15,7 @@ from ftc.compiler.importers.rows import (
     as_instruction,
     place_rows,
     validation_share,
+    with_last_break,
 )
 from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, ignored, needless, number, tabled, text, whole
 from ftc.compiler.importers.translation import Key, Translation
@@ -50,7 +51,10 @@ def _strategy(t: Translation) -> None:
     match word:
         case None:
             t.add("strategy.kind", "full", "no adapter is named")
-            t.drop("load_in_4bit", "4-bit weights without an adapter can't be trained") if four_bit else None
+            if four_bit:
+                t.drop("load_in_4bit", "4-bit weights without an adapter can't be trained")
+            for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_linear"):
+                t.ignore(key, "without `adapter` Axolotl trains all weights", "name the adapter if one was meant")
         case "qlora" | "lora":
             _low_rank(t, word, four_bit=four_bit)
         case _:
@@ -69,16 +73,7 @@ def _low_rank(t: Translation, word: str, *, four_bit: bool) -> None:
         if t.has("lora_target_modules"):
             t.conflict("lora_target_modules", "`lora_target_linear` takes all linear layers", "keep one of the two")
         t.carry("lora_target_linear", "strategy.targets", "all-linear")
-    elif t.options and t.value("lora_target_modules") == ():
-        t.needless("lora_target_modules", "empty")
-    training.adapter(t, _ADAPTER) if "strategy.targets" not in t.values else _without_targets(t)
-
-
-def _without_targets(t: Translation) -> None:
-    """The rest of the adapter where its targets are settled."""
-    kept = t.values["strategy.targets"]
     training.adapter(t, _ADAPTER)
-    t.values["strategy.targets"] = kept
 
 
 def _rows(t: Translation) -> None:
@@ -142,16 +137,27 @@ def _data_set(t: Translation, key: Key) -> None:
 
 
 def _chat(t: Translation, key: Key) -> None:
-    mapping = t.value((*key, "message_property_mappings"))
-    plain = {"role": "role", "content": "content"}
-    if isinstance(mapping, dict) and any(mapping.get(part, part) != part for part in plain):
+    renamed = _renamed(t, key)
+    if renamed and not t.options.data:
         help = "rewrite the rows as `messages` of `role` and `content`, then use `--data FILE`"
-        if not t.options.data:
-            t.block((*key, "message_property_mappings"), "messages with other names than `role` and `content`", help)
-            return
+        t.block(renamed, "messages with other names than `role` and `content`", help)
+        return
+    for part in ("role", "content"):
+        t.needless((*key, f"message_field_{part}"), "ftc reads `role` and `content`")
     t.needless((*key, "message_property_mappings"), "ftc reads `role` and `content`")
     t.needless((*key, "roles"), "ftc reads `user` and `assistant`")
     as_chat(t, (*key, "type"), (*key, "field_messages"))
+
+
+def _renamed(t: Translation, key: Key) -> Key | None:
+    """The key that gives the parts of a message other names, if one does."""
+    mapping = t.value((*key, "message_property_mappings"))
+    for part in ("role", "content"):
+        if isinstance(mapping, dict) and mapping.get(part, part) != part:
+            return (*key, "message_property_mappings")
+        if (t.text((*key, f"message_field_{part}")) or part) != part:
+            return (*key, f"message_field_{part}")
+    return None
 
 
 def _own_format(t: Translation, key: Key) -> None:
@@ -165,7 +171,7 @@ def _own_format(t: Translation, key: Key) -> None:
     if without and without != form:
         prompt = f"{{% if {columns['input']} %}}{prompt}{{% else %}}{_as_jinja(without, columns)}{{% endif %}}"
     t.carry(key, "task.kind", "generation")
-    t.carry(key, "task.prompt", prompt)
+    t.carry(key, "task.prompt", with_last_break(prompt))
     t.carry(key, "data.fields.completion", columns["output"])
 
 
@@ -243,6 +249,7 @@ _RULES: dict[str, Rule] = {
     "process_reward_model": blocking("no reward models", "choose a configuration for supervised training"),
     "pretraining_dataset": blocking("no streams of pretraining text", "give rows with `datasets`, or `--data FILE`"),
     "unfrozen_parameters": blocking("no training of chosen layers alone", "choose lora, qlora or full training"),
+    "qat": blocking("no training that is aware of quantisation", "choose a configuration for supervised training"),
     "relora": blocking("no ReLoRA", "choose lora, qlora or full training"),
     "relora_steps": blocking("no ReLoRA", "choose lora, qlora or full training"),
     "diffusion": blocking("no diffusion language models", "choose a configuration for supervised training"),

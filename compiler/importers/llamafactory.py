@@ -29,7 +29,7 @@ _OTHER_VERB = "belongs to another of LLaMA-Factory's commands, which stops at it
 
 
 def _recognises(foreign: Foreign) -> bool:
-    telling = ("stage", "finetuning_type", "cutoff_len", "template", "do_train", "dataset_dir", "lora_target")
+    telling = ("stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "lora_target", "lora_rank")
     return "model_name_or_path" in foreign.root.entries and any(key in foreign.root.entries for key in telling)
 
 
@@ -51,7 +51,11 @@ def _strategy(t: Translation) -> None:
             t.drop("quantization_bit", "quantised weights can't be trained in full")
         case "lora":
             known: list[str | Key] = ["finetuning_type"] if word else []
-            t.carry([*known, "quantization_bit"] if is_four_bit else known, "strategy.kind", "qlora" if is_four_bit else "lora")
+            t.carry(
+                [*known, "quantization_bit"] if is_four_bit else known,
+                "strategy.kind",
+                "qlora" if is_four_bit else "lora",
+            )
             if is_four_bit:
                 _quantization(t)
             training.adapter(t, _ADAPTER)
@@ -206,6 +210,7 @@ _RULES: dict[str, Rule] = {
     "per_device_eval_batch_size": whole("eval.batch_size"),
     "max_new_tokens": whole("eval.max_new_tokens"),
     "default_system": text("task.system"),
+    "stage": needless("supervised training"),
     "do_train": needless("`ftc apply` trains"),
     "template": dropped("the model's own template is used", "compare the first prompts that `ftc plan` shows"),
     "packing": dropped("rows are not packed, so a step has fewer tokens", "think of a larger `batch_size`"),

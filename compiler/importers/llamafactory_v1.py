@@ -25,6 +25,7 @@ def _recognises(foreign: Foreign) -> bool:
 
 def _strategy(t: Translation) -> None:
     training.base_model(t, "model")
+    training.attention(t, "flash_attn")
     word = t.text("peft_config.name")
     bits = t.whole("quant_config.quantization_bit")
     if word is None:
@@ -134,6 +135,7 @@ LLAMAFACTORY_V1 = Tool(
         "train.epochs": 3,
         "train.schedule.kind": "constant",
         "train.schedule.warmup_ratio": 0,
+        "train.optimizer.weight_decay": 0.01,
         "train.seed": 42,
     },
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftc.compiler.importers.translation import Value
-from ftc.spec.recipe import Recipe
+from ftc.spec.sections import section_at
 from ftc.spec.yaml_nodes import typed
 
 __all__ = ["write_recipe"]
@@ -19,7 +19,7 @@ _LONGEST_COMMENT = 140
 
 
 def write_recipe(values: Mapping[str, Value], heading: str) -> str:
-    """The text of a recipe. Sections stand in the order of the language, keys in the order in which they were found.
+    """The text of a recipe. Sections and keys stand in the order of the language.
 
     Args:
         values: Values by dotted path.
@@ -32,18 +32,26 @@ def write_recipe(values: Mapping[str, Value], heading: str) -> str:
         for section in sections:
             place = place.setdefault(section, {})
         place[last] = value
-    order = list(Recipe.model_fields)
-    ordered = {key: tree[key] for key in sorted(tree, key=order.index)}
-    return "\n".join([f"# {_one_line(heading)}", *_lines(ordered, "")]) + "\n"
+    return "\n".join([f"# {_one_line(heading)}", *_lines(tree, (), tree)]) + "\n"
 
 
-def _lines(section: Mapping[str, Any], indent: str) -> Iterator[str]:
-    for key, value in sorted(section.items(), key=lambda item: item[0] != "kind"):
+def _lines(section: Mapping[str, Any], path: tuple[str, ...], tree: Mapping[str, Any]) -> Iterator[str]:
+    indent = "  " * len(path)
+    document = section_at(path, _plain(tree))
+    order = [*document.model_fields] if document else []
+    for key in sorted(
+        section, key=lambda key: (bool(path) and key != "kind", order.index(key) if key in order else len(order))
+    ):
+        value = section[key]
         if isinstance(value, Value):
             yield from _value_lines(f"{indent}{key}:", value, indent)
         else:
             yield f"{indent}{key}:"
-            yield from _lines(value, indent + "  ")
+            yield from _lines(value, (*path, key), tree)
+
+
+def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: part.value if isinstance(part, Value) else _plain(part) for key, part in tree.items()}
 
 
 def _value_lines(key: str, value: Value, indent: str) -> Iterator[str]:

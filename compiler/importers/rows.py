@@ -13,8 +13,10 @@ __all__ = [
     "as_chat",
     "as_completion",
     "as_instruction",
+    "place_named_rows",
     "place_rows",
     "validation_share",
+    "with_last_break",
 ]
 
 DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
@@ -49,6 +51,20 @@ def place_rows(
         _nowhere(t, key, where)
 
 
+def place_named_rows(
+    t: Translation, key: str | Key, *, path: str | None = None, hub: str | None = None, unreachable: str = ""
+) -> None:
+    """Writes where rows are that a registry of the other tool's leads to; `key` holds their name there."""
+    if t.options.data:
+        t.add("data.source.path", t.options.data, "given by --data")
+    elif path is not None:
+        _local(t, [key], path)
+    elif hub is not None:
+        _hub(t, [key], hub, None, None)
+    else:
+        t.block(key, unreachable, _GIVE)
+
+
 def _single(t: Translation, key: str | Key | None) -> str | None:
     """The one file that a key names, also as a list of one."""
     value = t.value(key) if key is not None else None
@@ -69,7 +85,9 @@ def _local(t: Translation, keys: list[str | Key], where: str) -> None:
 
 def _hub(t: Translation, keys: list[str | Key], where: str, file: str | None, revision_key: str | Key | None) -> None:
     if not (file or t.options.hub_file):
-        t.block(keys[0], f"`{where[:80]}` is a data set on the hub, and which file holds the rows is not said", _HUB_HELP)
+        t.block(
+            keys[0], f"`{where[:80]}` is a data set on the hub, and which file holds the rows is not said", _HUB_HELP
+        )
         return
     t.carry(keys[0], "data.source.hub", where)
     if t.options.hub_file:
@@ -111,6 +129,8 @@ def as_asked(t: Translation, key: str | Key, unknown: str) -> None:
 
 def as_chat(t: Translation, key: str | Key, column_key: str | Key | None, column: str | None = None) -> None:
     """Conversations of `role` and `content`."""
+    if _is_overruled(t, key, "chat"):
+        return
     t.carry(key, "task.kind", "chat")
     named = t.text(column_key) if column_key is not None else None
     if named and column_key is not None:
@@ -121,27 +141,32 @@ def as_chat(t: Translation, key: str | Key, column_key: str | Key | None, column
 
 def as_completion(t: Translation, key: str | Key, column: str) -> None:
     """Plain text that is continued: all of it is learnt."""
+    if _is_overruled(t, key, "generation"):
+        return
     t.carry(key, "task.kind", "generation", "plain text, all of it learnt")
     t.carry(key, "data.fields.completion", column)
 
 
 def as_alpaca(t: Translation, key: str | Key, instruction: str, query: str, output: str) -> None:
     """Rows of instruction, input and output, in the form with `###` headings."""
-    if not _columns_fit(t, key, instruction, query):
+    if _is_overruled(t, key, "generation") or not _columns_fit(t, key, instruction, query):
         return
-    prompt = (
-        f"### Instruction:\n{{{{ {instruction} }}}}\n"
-        f"{{% if {query} %}}\n### Input:\n{{{{ {query} }}}}\n{{% endif %}}\n### Response:\n"
+    prompt = (  # templates drop the line break behind a block, and the one at their end
+        f"### Instruction:\n{{{{ {instruction} }}}}\n\n"
+        f"{{% if {query} %}}\n### Input:\n{{{{ {query} }}}}\n\n{{% endif %}}\n### Response:\n"
     )
-    _instruction(t, key, prompt, output, "the Alpaca form in ftc's words; compare the prompt")
+    _instruction(t, key, with_last_break(prompt), output, "the Alpaca form in ftc's words; compare the prompt")
 
 
-def as_instruction(t: Translation, key: str | Key, instruction: str, query: str | None, output: str) -> None:
-    """Rows of instruction, perhaps input, and output, without headings."""
-    if not _columns_fit(t, key, instruction, query or instruction):
+def as_instruction(
+    t: Translation, key: str | Key, instruction: str, query: str | None, output: str, *, between: str = "\\n"
+) -> None:
+    """Rows of instruction, perhaps input, and output. `between` stands before an input, with its escapes unread."""
+    if _is_overruled(t, key, "generation") or not _columns_fit(t, key, instruction, query or instruction):
         return
     if query:
-        _instruction(t, key, f"{{{{ {instruction} }}}}{{% if {query} %}}\n{{{{ {query} }}}}{{% endif %}}", output)
+        prompt = f'{{{{ {instruction} }}}}{{{{ "{between}" ~ {query} if {query} else "" }}}}'
+        _instruction(t, key, prompt, output)
         return
     t.carry(key, "task.kind", "generation")
     t.carry(key, "data.fields.prompt", instruction)
@@ -162,6 +187,19 @@ def _columns_fit(t: Translation, key: str | Key, *columns: str) -> bool:
     help = "rename it in the rows to letters, digits and underscores"
     t.block(key, f"the column `{strange[:40]}` can't be named in a prompt", help)
     return False
+
+
+def with_last_break(template: str) -> str:
+    """A template whose last line break is rendered; as it stands, templates drop it."""
+    return template.removesuffix("\n") + '{{ "\\n" }}' if template.endswith("\n") else template
+
+
+def _is_overruled(t: Translation, key: str | Key, kind: str) -> bool:
+    """Whether `--task` says otherwise; what the user says about rows counts more than what the file does."""
+    if t.options.task in (None, kind):
+        return False
+    as_asked(t, key, "")
+    return True
 
 
 def validation_share(t: Translation, key: str) -> bool:

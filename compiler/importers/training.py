@@ -76,7 +76,7 @@ def batch(t: Translation, micro: str, accumulation: str, *, default_micro: int =
     if not keys:
         t.add("train.batch_size", rows, f"{t.tool}'s default")
         return
-    reason = f"{rows} × {times} on one device; multiply by your number of devices"
+    reason = f"{rows} × {times} on each device; multiply by their number"
     t.carry(keys, "train.batch_size", rows * times, reason)
     if t.has(micro):
         t.carry(micro, "train.micro_batch", rows)
@@ -155,11 +155,12 @@ def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = Non
     if t.flag(fp16):
         reason = "no training in float16, which overflows where bfloat16 does not"
         t.drop(fp16, reason, "the plan takes bfloat16 where the device is fast at it, else float32")
-    elif t.has(bf16) and not t.flag(bf16):
+    elif t.has(bf16) and not t.flag(bf16) and not _is_auto(t, bf16):
         t.carry([bf16, fp16] if t.has(fp16) else bf16, "train.precision", "float32", "neither of the 16-bit types")
     elif default and not t.has(bf16):
         t.add("train.precision", default, f"{t.tool}'s default")
-    t.needless(fp16, "off, as in ftc")
+    for key in (bf16, fp16):
+        t.needless(key, "off, as in ftc")
 
 
 def checkpointing(t: Translation, key: str, *, default: bool | None = False) -> None:
@@ -211,7 +212,9 @@ def _saving(t: Translation, strategy: str, every: str) -> None:
         t.carry(every, "train.evaluate_every", int(count), reason)
     elif count and known is not None and known.value == int(count):
         t.carry([*known.keys, every], "train.evaluate_every", known.value)
-    elif count:
+    elif not count or when == "no":
+        t.needless(every, "off")
+    else:
         t.drop(every, reason, "set `train.evaluate_every` if that is too seldom")
 
 
@@ -239,7 +242,8 @@ def adapter(t: Translation, keys: AdapterKeys) -> None:
         t.carry(keys.dropout, "strategy.dropout", share)
     else:
         t.add("strategy.dropout", keys.default_dropout, f"{t.tool}'s default")
-    targets(t, keys.targets)
+    if "strategy.targets" not in t.values:
+        targets(t, keys.targets)
 
 
 def _alpha(t: Translation, keys: AdapterKeys, rank: int | None) -> None:

@@ -158,7 +158,9 @@ def _valid_text(t: Translation) -> str | None:
 def _withdrawn(t: Translation, error: Diagnostic) -> bool:
     """Whether the value that an error is about could be taken out of the recipe."""
     path = re.sub(r"\[\d+\]$", "", error.path or "")
-    needed = [needed for needed in t.values if needed in _ESSENTIALS or needed.startswith(("data.source", "name", "ftc"))]
+    needed = [
+        needed for needed in t.values if needed in _ESSENTIALS or needed.startswith(("data.source", "name", "ftc"))
+    ]
     if any(one == path or one.startswith(f"{path}.") for one in needed):
         return False
     return t.withdraw(path, f"a recipe can't hold it: {error.summary}")

@@ -170,10 +170,10 @@ class Translation:
         there = [key for key in _keys(keys) if self.node(key) is not None]
         self.values[path] = Value(value, self._origin(there, reason), tuple(there))
         for key in there:
-            before = self.fates.get(key)
-            paths = (*before.paths, path) if before and before.fate is Fate.CARRIED else (path,)
-            said = reason or (before.reason if before and before.fate is Fate.CARRIED else "")
-            self._set(key, Fate.CARRIED, said, paths=tuple(dict.fromkeys(paths)))
+            before = self.fates.get(key, KeyFate("", 0, Fate.CARRIED))
+            if before.fate is Fate.CARRIED:  # what is wrong with a key outweighs what is right with it
+                paths = tuple(dict.fromkeys((*before.paths, path)))
+                self._set(key, Fate.CARRIED, reason or before.reason, paths=paths)
 
     def add(self, path: str, value: Any, reason: str) -> None:
         """Writes a value that no key gives, unless there is one."""

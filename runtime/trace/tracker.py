@@ -90,6 +90,10 @@ class StorageTracker(TorchDispatchMode):
             return self._answer if args[0].dtype == torch.bool else 1
         if func in _UPDATES_IN_PLACE and self._device_type == "meta":
             return None
+        if torch.is_inference_mode_enabled():  # where composite operators arrive whole
+            with self:
+                if (result := func.decompose(*args, **(kwargs or {}))) is not NotImplemented:
+                    return result
         result = func(*args, **(kwargs or {}))
         for position, leaf in enumerate(tree_leaves(result)):
             if isinstance(leaf, torch.Tensor) and leaf.device.type == self._device_type:

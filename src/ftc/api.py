@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ftc.compiler.pipeline import Compiled
     from ftc.spec.audit import AuditReport
     from ftc.spec.events import EventListener
+    from ftc.spec.imported import Imported
     from ftc.spec.plan import Plan
     from ftc.spec.recipe import Recipe
 
@@ -35,6 +36,7 @@ __all__ = [
     "apply",
     "audit",
     "find_run",
+    "import_recipe",
     "init",
     "load_plan",
     "plan",
@@ -272,6 +274,60 @@ def init(file: Path | str, *, task: str = "classification", data: Path | None = 
     from ftc.compiler.starter import write_starter
 
     return write_starter(Path(file), task=task, data=data, base=base)
+
+
+def import_recipe(
+    file: Path | str,
+    *,
+    output: Path | str | None = None,
+    tool: str | None = None,
+    task: str | None = None,
+    data: Path | str | None = None,
+    hub_file: str | None = None,
+    base: str | None = None,
+) -> Imported:
+    """Turns a configuration of another tool into a recipe, and tells the fate of every key.
+
+    Args:
+        file: The configuration, of Axolotl, LLaMA-Factory, torchtune, TRL or Oumi.
+        output: Where to write the recipe; an existing file is never touched. Its paths are relative to this file's
+            folder, or to the working folder.
+        tool: Whose configuration it is; told by its keys where left out.
+        task: What the rows are, `generation` or `chat`, where no key tells.
+        data: The rows, in place of those that the configuration names.
+        hub_file: Which file of its data set on the hub holds the rows.
+        base: The base model, in place of the one that it names.
+
+    Raises:
+        Refusal: The file is of no known tool (FTC391) or can't be read (FTC390), or the output exists (FTC651).
+        OSError: A file can't be read or written.
+    """
+    from ftc.compiler.importers.surroundings import as_written, surroundings_of
+    from ftc.compiler.importers.translate import import_configuration
+    from ftc.compiler.importers.translation import Options
+    from ftc.spec.source import shown_lines
+
+    path, recipe = Path(file), Path(output or "recipe.yaml")
+    content = path.read_bytes()
+    rows = as_written(Path(data), recipe) if data else None
+    options = Options(task=task, data=rows, hub_file=hub_file, base=base)
+    around = surroundings_of(path, recipe)
+    imported = _with_sources(
+        {_shown(path): shown_lines(content)},
+        lambda: import_configuration(content, _shown(path), tool=tool, options=options, around=around),
+    )
+    if output and imported.recipe:
+        _write_new(recipe, imported.recipe)
+    return imported
+
+
+def _write_new(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8", newline="\n") as new:
+            new.write(text)
+    except FileExistsError:
+        summary = f"`{file}` is there already"
+        raise Refusal([diagnostic("FTC651", summary, help="choose another name; nothing was changed")]) from None
 
 
 def _shown(path: Path) -> str:

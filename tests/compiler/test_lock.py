@@ -44,7 +44,7 @@ def test_it_reads_back(tmp_path: Path) -> None:
 
 def test_it_names_no_clock_host_user_or_absolute_path() -> None:
     text = LOCK.to_text()
-    for word in (os.sep + "home", os.sep + "tmp", os.getcwd(), "T00:", "hostname"):
+    for word in (os.sep + "home", os.sep + "tmp", str(Path.cwd()), "T00:", "hostname"):
         assert word not in text
 
 

@@ -1,4 +1,4 @@
-"""What fixtures need beside their recipe: the model folder and the rows that most share, and files that git keeps badly.
+"""What fixtures need beside their recipe: a model folder, rows, and files that git keeps badly.
 
 A fixture that names `./model` or `rows.csv` and doesn't hold them gets the plain ones. Broken models, odd bytes and
 large files are made here by the name of the fixture.

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from ftc.cli.main import main  # noqa: E402  # after the packages without which there is nothing to test
-from tests.support.projects import make_model, make_project  # noqa: E402
+from ftc.cli.main import main  # after the packages without which there is nothing to test
+from tests.support.projects import make_model, make_project
 
 
 @dataclass(frozen=True)

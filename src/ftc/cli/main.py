@@ -21,6 +21,7 @@ __all__ = ["VERBS", "console", "main"]
 
 VERBS = {
     "init": "write a starter recipe",
+    "import": "turn another tool's configuration into a recipe",
     "validate": "check a recipe without loading anything",
     "plan": "compile a recipe: what would run, and whether it fits",
     "apply": "train and evaluate what a recipe or a saved plan says",
@@ -30,7 +31,8 @@ VERBS = {
     "schema": "print the recipe language as JSON Schema, for editors",
     "explain": "explain a diagnostic code",
 }
-"""Every verb with its help, in the order in which a newcomer meets them; the module of each has its name."""
+"""Every verb with its help, in the order in which a newcomer meets them. The module of each has its name, but for
+`import_`."""
 
 
 class Verb(Protocol):
@@ -118,6 +120,10 @@ def _verb(name: str) -> Verb:
             from ftc.cli import init
 
             return init
+        case "import":
+            from ftc.cli import import_
+
+            return import_
         case "validate":
             from ftc.cli import validate
 

@@ -1,0 +1,85 @@
+"""Imports every configuration under a folder, such as the examples in a checkout of another tool, and counts.
+
+    python benchmarks/import_examples.py CHECKOUT [--from TOOL] [--data rows.jsonl --task chat] [--list]
+
+Every file ends in a recipe that validates, in reasons, or is refused as no tool's configuration; anything else is a
+bug. Exits with 1 if there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+from ftc import api
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.imported import Fate, Imported
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def main() -> int:
+    args = _arguments()
+    files = sorted(path for path in Path(args.folder).rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    outcomes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    fates: Counter[Fate] = Counter()
+    bugs = []
+    started = time.perf_counter()
+    for file in files:
+        outcome, imported = _import(file, args)
+        outcomes[outcome] += 1
+        if outcome.startswith("bug"):
+            bugs.append((file, outcome))
+        if imported:
+            reasons.update(re.sub("`[^`]*`", "…", reason.summary) for reason in imported.reasons)
+            fates.update(key.fate for key in imported.keys)
+        if args.list:
+            print(f"{outcome:<24}{file}")
+    print(f"{len(files)} files in {time.perf_counter() - started:.1f} s")
+    for title, counter in (("outcome", outcomes), ("reason", reasons), ("fate of keys", fates)):
+        print(f"\n{title}")
+        for name, count in counter.most_common():
+            print(f"  {count:>6}  {name}")
+    for file, outcome in bugs:
+        print(f"{outcome}: {file}")
+    return 1 if bugs else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--from", dest="tool")
+    parser.add_argument("--task", choices=("generation", "chat"))
+    parser.add_argument("--data")
+    parser.add_argument("--hub-file")
+    parser.add_argument("--base")
+    parser.add_argument("--list", action="store_true", help="print the outcome of every file")
+    return parser.parse_args()
+
+
+def _import(file: Path, args: argparse.Namespace) -> tuple[str, Imported | None]:
+    """The outcome of one file, in words."""
+    given = {"tool": args.tool, "task": args.task, "data": args.data, "hub_file": args.hub_file, "base": args.base}
+    try:
+        imported = api.import_recipe(file, **given)
+    except Refusal as refusal:
+        return f"refused {refusal.diagnostics[0].code}", None
+    except Exception as error:  # noqa: BLE001  # what this script is there to find
+        return f"bug: {type(error).__name__}: {error}", None
+    if imported.recipe is None:
+        return "reasons" if imported.reasons else "bug: neither recipe nor reason", imported
+    return ("recipe" if _validates(imported.recipe) else "bug: invalid recipe"), imported
+
+
+def _validates(text: str) -> bool:
+    from ftc.compiler.check import check_recipe
+
+    return check_recipe(text.encode(), "recipe.yaml").recipe is not None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

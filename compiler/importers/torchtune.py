@@ -1,0 +1,332 @@
+"""torchtune: what a key means stands in dotted paths of builders, which are names here and never imported."""
+
+from __future__ import annotations
+
+import re
+
+from ftc.compiler.importers import rules, training
+from ftc.compiler.importers.foreign import Foreign
+from ftc.compiler.importers.rows import (
+    as_alpaca,
+    as_asked,
+    as_chat,
+    as_completion,
+    as_instruction,
+    place_named_rows,
+    place_rows,
+)
+from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, needless, number, tabled, text, whole
+from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.nearest import nearest
+from ftc.spec.yaml_nodes import Mapping
+
+__all__ = ["TORCHTUNE"]
+
+_MODELS = re.compile(r"torchtune\.models\.(\w+)\.(qlora_|lora_)?(\w+)")
+_OWNERS = {
+    **dict.fromkeys(("llama2", "llama3", "llama3_1", "llama3_2", "llama3_3"), "meta-llama"),
+    **dict.fromkeys(("qwen2", "qwen2_5", "qwen3"), "Qwen"),
+    **dict.fromkeys(("gemma", "gemma2"), "google"),
+    **dict.fromkeys(("phi3", "phi4"), "microsoft"),
+    "mistral": "mistralai",
+}
+"""Who publishes the models of a family of builders."""
+
+_ATTENTION = {"q_proj": "q_proj", "k_proj": "k_proj", "v_proj": "v_proj", "output_proj": "o_proj"}
+_MLP = ("gate_proj", "up_proj", "down_proj")
+_DEFAULT_FOLDER = re.compile(r"/tmp/([\w.-]+)/?")  # noqa: S108  # a text in other people's files
+"""Where `tune download OWNER/NAME` puts a model unless told otherwise: a folder of its name."""
+
+_ALPACA = {
+    "torchtune.datasets.alpaca_dataset": "tatsu-lab/alpaca",
+    "torchtune.datasets.alpaca_cleaned_dataset": "yahma/alpaca-cleaned",
+}
+_SUMMARY = {
+    "torchtune.datasets.samsum_dataset": ("Samsung/samsum", "dialogue", "summary"),
+    "torchtune.datasets.grammar_dataset": ("liweili/c4_200m", "input", "output"),
+}
+_OPTIMIZERS = {
+    "torch.optim.AdamW": "",
+    "torch.optim.adamw.AdamW": "",
+    "bitsandbytes.optim.PagedAdamW": "its states are paged there",
+    "bitsandbytes.optim.PagedAdamW8bit": "its states are kept in 32 bits, which needs more memory",
+    "bitsandbytes.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
+    "torchao.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
+}
+_LOSSES = frozenset(
+    {
+        "torch.nn.CrossEntropyLoss",
+        "torchtune.modules.loss.CEWithChunkedOutputLoss",
+        "torchtune.modules.loss.LinearCrossEntropyLoss",
+    }
+)
+_READS_NOTHING = "torchtune's recipes ask for the keys that they know and never look at others"
+_SUPERVISED = "choose a configuration for supervised training"
+
+
+def _recognises(foreign: Foreign) -> bool:
+    blocks = [entry.node for entry in foreign.root.entries.values() if isinstance(entry.node, Mapping)]
+    return any("_component_" in block.entries for block in blocks)
+
+
+def _model(t: Translation) -> None:
+    builder = t.text("model._component_") or ""
+    match = _MODELS.fullmatch(builder)
+    if match is None or match[1] not in _OWNERS:
+        summary = f"no model builder `{builder[:60]}` in ftc's table" if builder else "no model to train is named"
+        t.block("model._component_" if builder else "model", summary, "write the recipe by hand, from `ftc init`")
+        return
+    _base(t, _OWNERS[match[1]])
+    _strategy(t, match[2] or "")
+
+
+def _base(t: Translation, owner: str) -> None:
+    where = t.text("checkpointer.checkpoint_dir")
+    default = _DEFAULT_FOLDER.fullmatch(where or "")
+    if t.options.base or not default or t.around.locate(where or "") is not None:
+        training.base_model(t, "checkpointer.checkpoint_dir")
+    else:
+        keys: list[str | Key] = ["checkpointer.checkpoint_dir", "model._component_"]
+        base = f"{owner}/{default[1]}"
+        t.carry(keys, "model.base", base, "whence `tune download` puts it there; check it")
+    component = t.text("checkpointer._component_") or ""
+    if component.endswith("MetaCheckpointer") and not t.options.base:
+        help = "name the same model in the hub's own form with `--base MODEL`"
+        t.block("checkpointer._component_", "weights in Meta's own form are not read", help)
+
+
+def _strategy(t: Translation, prefix: str) -> None:
+    if prefix == "":
+        t.carry("model._component_", "strategy.kind", "full")
+        return
+    is_quantized = prefix == "qlora_" or t.flag("model.quantize_base")
+    keys: list[str | Key] = ["model._component_"]
+    if t.has("model.quantize_base"):
+        keys.append("model.quantize_base")
+    t.carry(keys, "strategy.kind", "qlora" if is_quantized else "lora")
+    _targets(t)
+    names = training.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
+    training.adapter(t, names)
+
+
+def _targets(t: Translation) -> None:
+    """Modules by the names that transformers gives them."""
+    named = t.names("model.lora_attn_modules")
+    targets = [_ATTENTION[name] for name in named if name in _ATTENTION]
+    keys: list[str | Key] = ["model.lora_attn_modules"]
+    if t.flag("model.apply_lora_to_mlp"):
+        targets += _MLP
+        keys.append("model.apply_lora_to_mlp")
+    if t.flag("model.apply_lora_to_output"):
+        t.drop("model.apply_lora_to_output", "the output layer gets no adapter")
+    if targets:
+        t.carry(keys, "strategy.targets", tuple(dict.fromkeys(targets)))
+
+
+def _rows(t: Translation) -> None:
+    t.add("data.split.test", 0, "torchtune keeps no test rows; a share such as 0.1 makes ftc measure the result")
+    t.add("data.split.validation", 0, "torchtune's default")
+    builder = t.text("dataset._component_")
+    if builder is None:
+        key = "dataset" if t.has("dataset") else ()
+        t.block(key, "no data set to train on is named", "give a configuration that trains")
+    elif builder in _ALPACA:
+        _source(t, _ALPACA[builder])
+        columns = _columns(t, ("instruction", "input", "output"))
+        as_alpaca(t, "dataset._component_", *columns)
+        if not t.has("dataset.train_on_input") and t.options.task is None:
+            reason = "torchtune learns the prompt too unless told otherwise; ftc learns the answer"
+            t.carry("dataset._component_", "data.fields.completion", columns[-1], reason)
+    elif builder in _SUMMARY:
+        hub, *parts = _SUMMARY[builder]
+        _source(t, hub)
+        question, answer = _columns(t, ("input", "output"), tuple(parts))
+        as_instruction(t, "dataset._component_", question, None, answer)
+    else:
+        _general(t, builder)
+
+
+def _columns(t: Translation, parts: tuple[str, ...], usual: tuple[str, ...] | None = None) -> list[str]:
+    """The columns that play some parts, and the fate of the map that renames them."""
+    given = t.value("dataset.column_map")
+    renamed = given if isinstance(given, dict) else {}
+    t.needless("dataset.column_map", "its columns stand in the recipe")
+    return [str(renamed.get(part, column)) for part, column in zip(parts, usual or parts, strict=True)]
+
+
+def _source(t: Translation, usual: str) -> None:
+    if t.has("dataset.source"):
+        place_rows(t, "dataset.source", file_key="dataset.data_files")
+    else:
+        place_named_rows(t, "dataset._component_", hub=usual)
+
+
+def _general(t: Translation, builder: str) -> None:
+    match builder.removeprefix("torchtune.datasets."):
+        case "instruct_dataset":
+            place_rows(t, "dataset.source", file_key="dataset.data_files")
+            question, answer = _columns(t, ("input", "output"))
+            as_instruction(t, "dataset._component_", question, None, answer)
+        case "text_completion_dataset":
+            place_rows(t, "dataset.source", file_key="dataset.data_files")
+            as_completion(t, "dataset._component_", t.text("dataset.column") or "text")
+            t.needless("dataset.column", "named as the completion's column")
+        case "chat_dataset" if t.text("dataset.conversation_style") == "openai":
+            place_rows(t, "dataset.source", file_key="dataset.data_files")
+            as_chat(t, "dataset._component_", "dataset.conversation_column")
+            t.needless("dataset.conversation_style", "messages of `role` and `content`")
+        case _ if t.options.data:
+            place_named_rows(t, "dataset._component_")
+            as_asked(t, "dataset._component_", "the shape of the rows is not said")
+        case _:
+            help = "use `--data FILE --task TASK` if the rows are text"
+            t.block("dataset._component_", f"no data set builder `{builder[:60]}` in ftc's table", help)
+
+
+def _train(t: Translation) -> None:
+    training.batch(t, "batch_size", "gradient_accumulation_steps")
+    steps = t.whole("max_steps_per_epoch")
+    epochs = t.number("epochs") or 1
+    if steps and steps > 0:
+        keys: list[str | Key] = ["max_steps_per_epoch", "epochs"] if t.has("epochs") else ["max_steps_per_epoch"]
+        t.carry(keys, "train.max_steps", round(steps * epochs), f"{steps} × {epochs:g}")
+    _optimizer(t)
+    _schedule(t)
+    word = t.text("dtype")
+    kind = {"bf16": "bfloat16", "fp32": "float32"}.get(word or "")
+    if kind:
+        t.carry("dtype", "train.precision", kind)
+    elif word:
+        t.drop("dtype", f"no arithmetic `{word[:20]}`", "the plan takes bfloat16 where the device is fast at it")
+    training.checkpointing(t, "enable_activation_checkpointing")
+    if (loss := t.text("loss._component_")) in _LOSSES:
+        t.needless("loss._component_", "the usual loss")
+    elif loss:
+        t.block("loss._component_", f"no training with the loss `{loss[:60]}`", _SUPERVISED)
+    norm = t.number("clip_grad_norm")
+    if norm is not None and norm > 0:
+        t.carry("clip_grad_norm", "train.max_grad_norm", norm)
+    else:
+        t.carry("clip_grad_norm", "train.max_grad_norm", None)
+        t.add("train.max_grad_norm", None, "torchtune's default")
+
+
+def _optimizer(t: Translation) -> None:
+    word = t.text("optimizer._component_")
+    if word in _OPTIMIZERS:
+        t.carry("optimizer._component_", "train.optimizer.kind", "adamw", _OPTIMIZERS[word])
+    elif word:
+        help = "AdamW stands in its place; its learning rate may have to change"
+        t.drop("optimizer._component_", f"no optimiser `{word[:60]}`", help)
+    betas = t.value("optimizer.betas")
+    if isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(beta, float) for beta in betas):
+        t.carry("optimizer.betas", "train.optimizer.beta1", betas[0])
+        t.carry("optimizer.betas", "train.optimizer.beta2", betas[1])
+
+
+def _schedule(t: Translation) -> None:
+    word = t.text("lr_scheduler._component_")
+    if word is None:
+        t.add("train.schedule.kind", "constant", "no schedule is named")
+        t.add("train.schedule.warmup_ratio", 0, "no schedule is named")
+        return
+    if word.endswith("get_cosine_schedule_with_warmup"):
+        t.carry("lr_scheduler._component_", "train.schedule.kind", "cosine")
+    else:
+        t.drop("lr_scheduler._component_", f"no schedule `{word[:60]}`", "linear stands in its place")
+    training.warmup(t, "lr_scheduler.warmup_ratio", "lr_scheduler.num_warmup_steps", None)
+
+
+def _unknown(t: Translation, key: Key) -> None:
+    """A key of no table: an argument of a builder, a key that a recipe asks for, or one that nothing does."""
+    name = str(key[0])
+    if len(key) > 1 or name in _KNOWN:
+        t.drop(key, "no counterpart in a recipe")
+    elif any(f"${{{name}" in line for line in t.foreign.lines):
+        t.needless(key, "followed where other keys refer to it")
+    else:
+        meant = nearest(name, _KNOWN)
+        t.ignore(key, _READS_NOTHING, f"it may have been meant as `{meant}`" if meant else "")
+
+
+_KNOWN = frozenset(
+    """
+    ac_mode ac_option batch_size batch_size_val chat_template checkpoint_dir checkpoint_files checkpointer
+    clip_grad_norm collate_fn compile context_parallel_dim cudnn_deterministic_mode custom_sharded_layers
+    data_parallel_replicate_dim data_parallel_shard_dim dataloader dataset dataset_val datasets device dtype
+    early_exit_loss enable_activation_checkpointing enable_activation_offloading enable_async_checkpointing
+    enable_expandable_segments enable_kv_cache epochs fake_quant_after_n_steps forward_batch_size
+    fsdp_cpu_offload fsdp_reshard_after_forward gamma gradient_accumulation_steps gradient_checkpointing
+    grpo_samples inference kd_loss kd_ratio kl_coeff layer_dropout limit lmbda log_every_n_steps log_level
+    log_peak_memory_stats loss low_cpu_ram lr_scheduler max_generated_tokens max_new_tokens max_seq_length
+    max_steps_per_epoch memory_efficient_fsdp_wrap metric_logger min_response_length model num_steps optimizer
+    optimizer_in_bwd orchestration output_dir penalise_no_eos policy_model postprocessing ppo_batch_size
+    ppo_epochs profiler prompt quantizer ref_checkpointer ref_policy_checkpointer resize_token_embeddings
+    resume_from_checkpoint reward_and_value_model reward_checkpointer reward_functions reward_penalty
+    run_val_every_n_steps save_adapter_weights_only save_every_n_epochs save_every_n_steps seed shuffle
+    stop_token_ids tasks teacher_checkpointer teacher_model temperature tensor_parallel_dim tensor_parallel_plan
+    tokenizer top_k training use_distributed_state_dict use_flex value_checkpointer value_coeff whiten_rewards
+    """.split()
+)
+"""Keys that one of torchtune's recipes asks for, as of its last state."""
+
+_RULES: dict[str, Rule] = {
+    "optimizer.lr": number("train.learning_rate"),
+    "optimizer.weight_decay": number("train.optimizer.weight_decay"),
+    "optimizer.eps": number("train.optimizer.epsilon"),
+    "epochs": number("train.epochs"),
+    "seed": whole("train.seed"),
+    "tokenizer.max_seq_len": whole("data.max_length"),
+    "dataset.new_system_prompt": text("task.system"),
+    "dataset.packed": dropped("rows are not packed, so a step has fewer tokens", "think of a larger `batch_size`"),
+    "dataset.train_on_input": dropped("prompts are never learnt, only answers"),
+    "dataset.split": dropped("the file is the split; a part of it is not taken", off=("train", "")),
+    "dataset.add_eos": needless("a completion ends with the model's own end token"),
+    "dataset.filter_fn": dropped("rows are not filtered by code", "filter the file"),
+    "model.use_dora": dropped("no DoRA, so plain LoRA stands in its place"),
+    "model.num_classes": blocking("no classification heads of torchtune's", "write the recipe by hand"),
+    "model.quantize_base": needless("off"),
+    "model.apply_lora_to_mlp": needless("off"),
+    "model.apply_lora_to_output": needless("off"),
+    "lr_scheduler.num_cycles": dropped("a cosine of half a turn", off=(0.5,)),
+    "quantizer": blocking("no training that is aware of quantisation", _SUPERVISED),
+    "optimizer_in_bwd": dropped("the optimiser steps after the backward pass; only memory differs"),
+    "resume_from_checkpoint": needless("a run goes on by itself where it stopped"),
+    "tokenizer.prompt_template": dropped("the model's own template is used"),
+    "enable_activation_offloading": needless("saves memory, not what is trained"),
+    "dataset_val": dropped("validation rows from a builder", "give `data.split.validation` a share or a file"),
+    "checkpointer.adapter_checkpoint": dropped("training starts from a new adapter"),
+    "save_adapter_weights_only": needless("an adapter is saved by itself, always"),
+    "shuffle": needless("rows are always shuffled, by the seed"),
+    "loss.ignore_index": needless("the usual loss"),
+    "loss.num_output_chunks": needless("saves memory, not what is trained"),
+    "compile": needless("changes speed, not what is trained"),
+    "device": needless("`budget.device` names another machine's card, if there is one"),
+    **tabled(blocking("no distillation from a teacher", _SUPERVISED),
+             "teacher_model teacher_checkpointer kd_loss"),
+    **tabled(blocking("no preference or reinforcement learning", _SUPERVISED),
+             "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions"),
+    **tabled(needless(rules.LOGS),
+             "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),
+    **tabled(needless(rules.FOLDERS), "output_dir checkpointer.output_dir"),
+    **tabled(needless("read from the model itself"),
+             "tokenizer._component_ tokenizer.path tokenizer.merges_file tokenizer.vocab_path tokenizer.merges_path "
+             "tokenizer.special_tokens_path tokenizer.truncation_type checkpointer._component_ "
+             "checkpointer.checkpoint_files checkpointer.model_type checkpointer.recipe_checkpoint "
+             "checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
+    **tabled(needless("changes speed, not what is trained"), "optimizer.fused optimizer.foreach"),
+    **tabled(dropped(rules.SHARDING),
+             "fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
+             "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
+}  # fmt: skip
+
+TORCHTUNE = Tool(
+    name="torchtune",
+    title="torchtune",
+    recognises=_recognises,
+    steps=(_model, _rows, _train),
+    rules=_RULES,
+    unknown=_unknown,
+    defaults={"train.epochs": 1, "train.optimizer.weight_decay": 0.01},
+)
+"""torchtune's configurations, and what its recipes take where they say nothing."""

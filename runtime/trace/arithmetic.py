@@ -1,0 +1,97 @@
+"""Mixed precision for tensors without memory, for which torch's autocast does nothing.
+
+Casts what autocast would cast, where it would: products of matrices run in bfloat16, sensitive functions in float32,
+and a trained weight is cast once in each pass. Recomputed layers do the same, since checkpointing restores autocast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+from unittest import mock
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["MixedPrecision"]
+
+_IN_HALF = frozenset(
+    {
+        torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm, torch.mv,
+        torch.Tensor.addmm, torch.Tensor.bmm, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__,
+        torch.Tensor.__rmatmul__, functional.bilinear, functional.linear, functional.conv1d,
+        functional.scaled_dot_product_attention,
+    }
+)  # fmt: skip
+_IN_FULL_ON_CARD = frozenset(
+    {
+        functional.cross_entropy, functional.layer_norm, functional.log_softmax, functional.nll_loss, functional.softmax,
+        torch.cumsum, torch.exp, torch.log, torch.pow, torch.rsqrt, torch.softmax, torch.log_softmax,
+        torch.Tensor.cumsum, torch.Tensor.exp, torch.Tensor.log, torch.Tensor.pow, torch.Tensor.softmax, torch.layer_norm,
+    }
+)  # fmt: skip
+
+
+class MixedPrecision(TorchFunctionMode):
+    """Autocast to bfloat16 while it is active, wherever autocast is on for the processor.
+
+    The processor's switch does nothing to tensors without memory, but checkpointing carries it along, so that layers
+    are computed again with what they were computed with.
+
+    Args:
+        on_card: Whether sensitive functions run in float32, as on CUDA; a processor's list is shorter.
+    """
+
+    def __init__(self, *, on_card: bool) -> None:
+        super().__init__()
+        self._in_full = _IN_FULL_ON_CARD if on_card else frozenset[Any]()
+        self._casts: dict[int, torch.Tensor] = {}
+        self._forgetting = mock.patch.object(torch, "clear_autocast_cache", self._casts.clear)
+
+    def __enter__(self) -> Self:
+        self._forgetting.start()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._forgetting.stop()
+
+    @staticmethod
+    def switch(is_on: bool) -> torch.autocast:
+        """A block in which casts are made, or not; at the end of the outermost one casts of weights are forgotten."""
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_on)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs a function on cast arguments."""
+        kwargs = kwargs or {}
+        if not torch.is_autocast_enabled("cpu"):
+            return func(*args, **kwargs)
+        if func in _IN_HALF:
+            return func(*self._cast(args, self._to_half), **self._cast(kwargs, self._to_half))
+        if func in self._in_full and kwargs.get("dtype") is None:
+            return func(*self._cast(args, _to_full), **self._cast(kwargs, _to_full))
+        return func(*args, **kwargs)
+
+    def _cast(self, values: Any, cast: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+        if isinstance(values, dict):
+            return {name: cast(value) if _is_real(value) else value for name, value in values.items()}
+        return tuple(cast(value) if _is_real(value) else value for value in values)
+
+    def _to_half(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype == torch.bfloat16:
+            return tensor
+        if not (tensor.is_leaf and tensor.requires_grad and tensor.dtype == torch.float32):
+            return tensor.to(torch.bfloat16)
+        if id(tensor) not in self._casts:
+            self._casts[id(tensor)] = tensor.to(torch.bfloat16)
+        return self._casts[id(tensor)]
+
+
+def _to_full(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float()
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()

@@ -1,0 +1,259 @@
+"""The run's own loop on a model without memory, watched.
+
+Model, scorer, loss, clipping and optimiser are the run's: `build_model`, `make_scorer`, `make_optimizer` and
+`training_steps`. Only the accelerator, the device and the rows are stand-ins. Two optimiser steps are taken, since the
+optimiser's state appears at the end of the first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import nn
+
+from ftc.runtime import supervised
+from ftc.runtime.batches import BatchOrder
+from ftc.runtime.build_model import trainable_tensors
+from ftc.runtime.loop import Job, training_steps
+from ftc.runtime.optimizer import make_optimizer, state_tensors
+from ftc.runtime.scoring import still
+from ftc.runtime.supervised import Scorer, losses, make_scorer
+from ftc.runtime.trace.arithmetic import MixedPrecision
+from ftc.runtime.trace.buffers import card_buffers, log_workspaces
+from ftc.runtime.trace.log import Log
+from ftc.runtime.trace.sections import Groups, layers_of, mark
+from ftc.runtime.trace.tracker import StorageTracker
+from ftc.spec.settings import TrainSettings
+from ftc.spec.streams import TokenStream
+from ftc.spec.trace import BatchShape, TraceJob
+
+__all__ = ["register_model", "run_steps"]
+
+_STEPS = 2
+
+
+@dataclass
+class _StandIn:
+    """What the loop needs of accelerate, for one process."""
+
+    tracker: StorageTracker
+    device: torch.device
+    process_index: int = 0
+    num_processes: int = 1
+
+    def no_sync(self, _model: nn.Module) -> Any:
+        """Nothing is shared."""
+        return nullcontext()
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """The way back; what comes after it is clipping, unless another micro-batch follows."""
+        self.tracker.section("backward: loss and head")
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.tracker.section("clip")
+
+
+def run_steps(job: TraceJob, model: nn.Module, groups: Groups, device: torch.device | None = None) -> Log:
+    """The log of a run's load, training steps and evaluation.
+
+    Args:
+        job: Shapes and settings.
+        model: As `build_model` made it, on the device.
+        groups: How its layers repeat.
+        device: Where the tensors are; tensors without memory unless a test watches real ones.
+    """
+    device = device or torch.device("meta")
+    settings = job.settings
+    tracker = _tracker(job, device)
+    mark(tracker, model, groups)
+    register_model(tracker, model, groups)
+    with _arithmetic(job, model, device):
+        scorer = make_scorer(model, settings.model, settings.train)
+        loop_job = _loop_job(job, model, scorer, tracker, device)
+        with tracker, _fused_on_meta():
+            _train(loop_job, tracker)
+            if job.evaluation is not None:
+                _evaluate(job, model, scorer, tracker, device)
+    return tracker.close()
+
+
+def register_model(tracker: StorageTracker, model: nn.Module, groups: Groups) -> None:
+    """Counts what the model holds, tensor by tensor, in the order in which it is loaded."""
+    path, layers = layers_of(model)
+    prefix = f"{path}."
+
+    def owner(name: str) -> int | None:
+        if not name.startswith(prefix):
+            return None
+        return groups.of(int(name.removeprefix(prefix).partition(".")[0]))
+
+    assert len(layers)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        is_adapter = "lora_" in name or "modules_to_save" in name
+        tracker.register(tensor, "adapter" if is_adapter else "weights", owner(name))
+        for part in _quantisation_state(tensor):
+            tracker.register(part, "quantisation state", owner(name))
+
+
+def _quantisation_state(tensor: Any) -> Iterator[torch.Tensor]:
+    pending = [getattr(tensor, "quant_state", None)]
+    while pending:
+        if (state := pending.pop()) is None:
+            continue
+        yield from (part for part in (state.absmax, state.code, state.offset) if isinstance(part, torch.Tensor))
+        pending.append(state.state2)
+
+
+def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
+    on_meta, capability = device.type == "meta", job.device.capability
+    tracker = StorageTracker(
+        device.type,
+        buffers=card_buffers() if on_meta and capability else None,
+        head_shape=_head_shape(job),
+        answer=not job.train.padded,
+    )
+    if on_meta and capability:
+        log_workspaces(tracker, capability)
+    return tracker
+
+
+def _head_shape(job: TraceJob) -> tuple[int, int]:
+    rows = job.settings.train.micro_batch
+    if job.settings.model.head == "classification":
+        return rows, len(job.settings.text.labels)
+    return rows * job.train.supervised, int(job.config["vocab_size"])
+
+
+def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageTracker, device: torch.device) -> Job:
+    parameters = trainable_tensors(model)
+    for parameter in parameters.values():
+        parameter.register_post_accumulate_grad_hook(lambda p: tracker.tag_all([p.grad], "gradients"))
+    train = _two_steps(job)
+    with _fused_on_meta():
+        optimizer = make_optimizer(parameters, train)
+    optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
+    rows = stand_in_rows(job.train, train.batch_size)
+    return Job(
+        train=train,
+        seeds=job.settings.seeds,
+        model=model,
+        parameters=parameters,
+        scorer=_Marked(scorer, tracker),
+        optimizer=optimizer,
+        rows=rows,
+        order=BatchOrder(rows.lengths, train.batch_size, 1, 0),
+        accelerator=_StandIn(tracker, device),  # type: ignore[arg-type]  # the part of it that one process uses
+    )
+
+
+def _two_steps(job: TraceJob) -> TrainSettings:
+    train = job.settings.train
+    rows = train.micro_batch * (2 if job.accumulates else 1)
+    return train.model_copy(update={"num_steps": _STEPS, "batch_size": rows, "world_size": 1, "steps_per_epoch": 1})
+
+
+@dataclass
+class _Marked:
+    """A scorer that marks where its scores are done."""
+
+    scorer: Scorer
+    tracker: StorageTracker
+
+    def batch(self, rows: TokenStream, numbers: list[int]) -> Any:
+        return self.scorer.batch(rows, numbers)
+
+    def num_targets(self, rows: TokenStream, number: int) -> int:
+        return self.scorer.num_targets(rows, number)
+
+    def logits(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        scores = self.scorer.logits(model, batch)
+        self.tracker.section("loss")
+        return scores
+
+
+def _train(job: Job, tracker: StorageTracker) -> None:
+    job.model.train()
+    micro_batch = 0
+
+    def count(*_: Any) -> None:
+        nonlocal micro_batch
+        tracker.turn(tracker.log.sections[-1].turn[0], micro_batch)
+        micro_batch += 1
+
+    counting = job.model.register_forward_pre_hook(count, prepend=True)
+    tracker.turn(1, 0)
+    for done in training_steps(job, 0):
+        tracker.tag_all(state_tensors(job.optimizer, job.parameters).values(), "optimiser state")
+        micro_batch = 0
+        tracker.turn(done.step + 1, 0)
+    counting.remove()
+
+
+def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageTracker, device: torch.device) -> None:
+    assert job.evaluation is not None
+    rows = stand_in_rows(job.evaluation, job.settings.eval.batch_size)
+    with still(model):
+        batch = scorer.batch(rows, list(range(len(rows)))).to(device)
+        losses(scorer.logits(model, batch), batch)
+
+
+def stand_in_rows(shape: BatchShape, count: int) -> TokenStream:
+    """Rows of the largest shape; what their tokens are decides about nothing."""
+    size = shape.length * count
+    masks = np.zeros((count, shape.length), dtype=np.bool_)
+    masks[:, shape.length - shape.supervised :] = True
+    return TokenStream(
+        all_ids=np.zeros(size, dtype=np.int32),
+        all_masks=masks.reshape(-1),
+        boundaries=np.arange(0, size + 1, shape.length, dtype=np.int64),
+        prompt_lengths=np.zeros(count, dtype=np.int32),
+        labels=np.zeros(count, dtype=np.int32),
+        rows=np.arange(count, dtype=np.int64),
+        table=None,
+    )
+
+
+@contextmanager
+def _arithmetic(job: TraceJob, model: nn.Module, device: torch.device) -> Iterator[None]:
+    """The run's precision; torch's own autocast does nothing without memory."""
+    if device.type != "meta":
+        yield
+        return
+    is_mixed = job.settings.train.precision == "bfloat16"
+    with mock.patch.object(supervised, "_arithmetic", lambda *_: MixedPrecision.switch(is_mixed)):
+        if not is_mixed:
+            yield
+            return
+        _keep_positions_exact(model)
+        with MixedPrecision(on_card=job.device.kind == "cuda"):
+            yield
+
+
+def _keep_positions_exact(model: nn.Module) -> None:
+    """transformers turns autocast off for rotations."""
+    for module in model.modules():
+        if type(module).__name__.endswith("RotaryEmbedding"):
+            module.forward = _exact(module.forward)
+
+
+def _exact(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with MixedPrecision.switch(is_on=False):
+            return forward(*args, **kwargs)
+
+    return call
+
+
+@contextmanager
+def _fused_on_meta() -> Iterator[None]:
+    """Lets torch's fused optimisers take tensors without memory; the tracker knows that they write in place."""
+    module = sys.modules[torch.optim.Optimizer.__module__]  # torch.optim hides it under a class's name
+    real = module._get_fused_kernels_supported_devices
+    with mock.patch.object(module, "_get_fused_kernels_supported_devices", lambda: [*real(), "meta"]):
+        yield

@@ -1,0 +1,197 @@
+"""Recipes in layers: a file on top of the one that it extends, and values from the command line on top of both.
+
+Trees are merged before they mean anything, and every node keeps its place, so that a finding points into the file, or
+at the flag, where the value was written. Pure: who reads the files is `ftc.compiler.layers`.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import reduce
+
+from ftc.spec.base import Document
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.sections import sections_at
+from ftc.spec.source import FLAGS, Entry, Mapping, Node, Scalar, Source, plain, read_source
+from ftc.spec.source import Sequence as List
+from ftc.spec.text_checks import Text, check_text
+
+__all__ = ["as_flags", "merge", "moved", "read_flags"]
+
+_LEAD = f"{FLAGS} "
+_FLAG = re.compile(rf"{_LEAD}((?:[a-z][a-z0-9_]*\.)*[a-z][a-z0-9_]*)=(.*)")
+_KEY = re.compile(r"[a-z0-9_]+")
+_ABSOLUTE = re.compile(r"[/~]|[A-Za-z]:|.*\\", re.DOTALL)
+
+
+def merge(layers: Sequence[Source], main: Source) -> Source:
+    """One source from several, of which a later one wins.
+
+    Mappings merge key by key. Everything else is replaced as a whole, and so is a mapping that takes another form:
+    another `kind`, or keys of another alternative such as `hub` in place of `path`.
+
+    Args:
+        layers: At least one, the one that all others build on first.
+        main: The recipe that the user named; what is missing is missing there.
+    """
+    flags = tuple(line for layer in layers if layer.file == FLAGS for line in layer.flags)
+    root = reduce(lambda below, above: _merged(below, above, ()), (layer.root for layer in layers))
+    return Source(main.file, main.lines, Mapping(root.entries, main.root.span), flags)
+
+
+def _merged(below: Mapping, above: Mapping, path: tuple[str, ...]) -> Mapping:
+    entries = dict(below.entries)
+    for key, entry in above.entries.items():
+        entries[key] = _on_top(entries[key], entry, (*path, key)) if key in entries else entry
+    return Mapping(entries, _place(below.span, above.span))
+
+
+def _on_top(below: Entry, above: Entry, path: tuple[str, ...]) -> Entry:
+    match below.node, above.node:
+        case Mapping(), Mapping() if not _takes_another_form(below.node, above.node, path):
+            return Entry(_place(below.key_span, above.key_span), _merged(below.node, above.node, path))
+        case _:
+            return above
+
+
+def _place(below: Span, above: Span) -> Span:
+    """Where a merged mapping is said to be: in the later file; a flag changes values inside it and not its place."""
+    return below if above.file == FLAGS else above
+
+
+def _takes_another_form(below: Mapping, above: Mapping, path: tuple[str, ...]) -> bool:
+    kinds = [node.entries["kind"].node for node in (below, above) if "kind" in node.entries]
+    if kinds:
+        return len(kinds) == 2 and plain(kinds[0]) != plain(kinds[1])
+    forms = sections_at(path)
+    if len(forms) < 2 or any("kind" in form.model_fields for form in forms):
+        return False
+    now = _keys_of(forms, below)
+    return any(key not in now and any(key in form.model_fields for form in forms) for key in above.entries)
+
+
+def _keys_of(forms: Sequence[type[Document]], node: Mapping) -> set[str]:
+    """Keys of the form that fits what is written."""
+    return set(max(forms, key=lambda form: sum(key in form.model_fields for key in node.entries)).model_fields)
+
+
+def read_flags(flags: Sequence[str]) -> tuple[tuple[Source, ...], tuple[Diagnostic, ...], tuple[str, ...]]:
+    """What `--set` was given, one source a flag, each with one value.
+
+    Args:
+        flags: Texts such as `train.epochs=1`.
+
+    Returns:
+        The sources, none where there are findings; the findings; and the lines into which their places point.
+    """
+    whole = "\n".join(_LEAD + " ".join(flag.splitlines()) for flag in flags)
+    text, found = check_text(whole, FLAGS)
+    sources = []
+    for number, (flag, line) in enumerate(zip(flags, text.lines, strict=True), 1):
+        source, more = _read_flag(flag, line, Text(text.content, FLAGS), number)
+        found += more
+        sources += [replace(source, flags=text.lines)] if source else []
+    return (() if found else tuple(sources)), tuple(found), text.lines
+
+
+def _read_flag(flag: str, line: str, text: Text, number: int) -> tuple[Source | None, tuple[Diagnostic, ...]]:
+    match = _FLAG.fullmatch(line)
+    whole = Span(FLAGS, number, len(_LEAD) + 1, number, len(line) + 1)
+    if "\n" in flag or "\r" in flag:
+        help = r'write it as "first line\nsecond line", or put it into a file for `--set-file`'
+        return None, (diagnostic("FTC024", "a value of several lines", whole, help=help),)
+    if not match:
+        help = "write the keys, joined by dots, then `=` and the value, such as `--set train.epochs=1`"
+        return None, (diagnostic("FTC024", "`--set` needs `path=value`", whole, label="no path with a value", help=help),)
+    if match[1] == "extends":
+        help = "use `--set-file FILE` to lay a file on top"
+        return None, (diagnostic("FTC025", "`extends` can't be set by a flag", whole, help=help),)
+    # The value stands under a short key in its own column and line, so that the reader gives the right places.
+    padded = "\n" * (number - 1) + "v:".ljust(match.start(2)) + match[2]
+    source, found = read_source(padded, FLAGS)
+    if source is None:
+        return None, tuple(replace(one, path=match[1]) for one in found)
+    return Source(FLAGS, source.lines, _nested(match[1], source.root.entries["v"].node, number, whole)), ()
+
+
+def _nested(path: str, value: Node, number: int, whole: Span) -> Mapping:
+    """The value under the keys of its path."""
+    node = value
+    for key in reversed(list(_KEY.finditer(path))):
+        start = len(_LEAD) + 1 + key.start()
+        node = Mapping({key[0]: Entry(Span(FLAGS, number, start, number, start + len(key[0])), node)}, whole)
+    assert isinstance(node, Mapping)
+    return node
+
+
+def as_flags(source: Source) -> tuple[str, ...]:
+    """The texts for `--set` that say what a file says, one a section: so a plan can hold what a file changed."""
+    return tuple(f"{key}={_flow(entry.node)}" for key, entry in source.root.entries.items())
+
+
+def _flow(node: Node) -> str:
+    """A node in one line. Numbers stay as they are written; all text is quoted."""
+    match node:
+        case Mapping():
+            return "{" + ", ".join(f"{key}: {_flow(entry.node)}" for key, entry in node.entries.items()) + "}"
+        case List():
+            return "[" + ", ".join(map(_flow, node.items)) + "]"
+        case Scalar():
+            if isinstance(node.value, str):
+                return re.sub(r"\$(?=[{(])", r"\\u0024", json.dumps(node.text, ensure_ascii=False))
+            return node.text or "null"
+
+
+def moved(source: Source, folder: str, is_folder: Callable[[str], bool]) -> Source:
+    """A source whose relative paths are meant from another folder.
+
+    Args:
+        source: A layer that lies elsewhere than the recipe.
+        folder: Its folder as seen from the recipe's, with `/`.
+        is_folder: Whether a text of `model.base` names a folder beside the layer, and not a model of the hub.
+    """
+    if folder == ".":
+        return source
+    entries = dict(source.root.entries)
+    if data := entries.get("data"):
+        entries["data"] = replace(data, node=_with_paths(data.node, lambda text: _seen_from(folder, text)))
+    if (model := entries.get("model")) and isinstance(model.node, Mapping) and (base := model.node.entries.get("base")):
+        if isinstance(base.node, Scalar) and is_folder(base.node.text):
+            base = replace(base, node=_moved(base.node, lambda text: _with_dot(_seen_from(folder, text))))
+        entries["model"] = replace(model, node=replace(model.node, entries={**model.node.entries, "base": base}))
+    return replace(source, root=replace(source.root, entries=entries))
+
+
+def _with_paths(node: Node, move: Callable[[str], str]) -> Node:
+    match node:
+        case Mapping():
+            return replace(node, entries=dict(_moved_entries(node, move)))
+        case List():
+            return replace(node, items=tuple(_with_paths(item, move) for item in node.items))
+        case Scalar():
+            return node
+
+
+def _moved_entries(node: Mapping, move: Callable[[str], str]) -> Iterator[tuple[str, Entry]]:
+    for key, entry in node.entries.items():
+        is_path = key == "path" and isinstance(entry.node, Scalar)
+        yield key, replace(entry, node=_moved(entry.node, move) if is_path else _with_paths(entry.node, move))
+
+
+def _moved(node: Node, move: Callable[[str], str]) -> Node:
+    if not isinstance(node, Scalar) or not node.text or node.value is None:
+        return node
+    return node if _ABSOLUTE.match(node.text) else Scalar(move(node.text), True, node.span)
+
+
+def _seen_from(folder: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, path))
+
+
+def _with_dot(path: str) -> str:
+    """A path that can't be taken for an id on the hub."""
+    return path if path.startswith(".") else f"./{path}"

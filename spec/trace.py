@@ -1,0 +1,117 @@
+"""A job for the memory trace, and what the trace finds. The planner asks, a process with torch answers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document
+from ftc.spec.settings import Settings
+
+__all__ = ["BatchShape", "ByteRange", "PhasePeak", "TraceDevice", "TraceJob", "TraceResult"]
+
+
+class BatchShape(Document):
+    """The largest micro-batch that the data gives."""
+
+    length: int
+    """Tokens of its longest row."""
+    supervised: int
+    """Supervised tokens of each row at most; not used for classification."""
+    padded: bool
+    """Whether rows of one micro-batch differ in length."""
+
+
+class TraceDevice(Document):
+    """The device that the run is for, as far as memory goes."""
+
+    kind: Literal["cpu", "cuda"]
+    capability: tuple[int, int] | None
+    """CUDA's (major, minor); None for a processor."""
+    context_bytes: int
+    """What a process holds beside torch's tensors: the driver's context, or interpreter and libraries."""
+    context_high_bytes: int
+    """The most that this can be."""
+    expandable_segments: bool
+    """Whether the run is launched with torch's expandable segments."""
+
+
+class TraceJob(Document):
+    """Everything that decides about memory."""
+
+    schema_: Literal["ftc.trace-job/1"] = Field(default="ftc.trace-job/1", alias="schema")
+    config: dict[str, Any]
+    """The model's `config.json`, checked before."""
+    settings: Settings
+    train: BatchShape
+    evaluation: BatchShape | None
+    """None where nothing is evaluated."""
+    device: TraceDevice
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether an optimiser step has more than one micro-batch on a device."""
+        train = self.settings.train
+        return train.batch_size > train.micro_batch * train.world_size
+
+    def decisive(self) -> dict[str, Any]:
+        """What the answer depends on, as JSON values: two jobs that agree in it have the same answer."""
+        plain = self.to_json()
+        settings = plain["settings"]
+        train = settings["train"]
+        return {
+            "config": plain["config"],
+            "model": {name: settings["model"][name] for name in ("attention", "family", "head")},
+            "labels": len(settings["text"]["labels"]),
+            "strategy": settings["strategy"],
+            "train": {
+                "accumulates": self.accumulates,
+                "optimizer": train["optimizer"]["kind"],
+                **{name: train[name] for name in ("activation_checkpointing", "fused", "micro_batch", "precision")},
+            },
+            "evaluation_batch": settings["eval"]["batch_size"],
+            "shapes": [plain["train"], plain["evaluation"]],
+            "device": plain["device"],
+        }
+
+
+class ByteRange(Document):
+    """A size that isn't known exactly."""
+
+    low: int
+    expected: int
+    high: int
+
+
+class PhasePeak(Document):
+    """The most that is allocated in one phase."""
+
+    phase: str
+    peak_bytes: int
+    components: dict[str, int]
+    """Bytes by what they hold; they sum to `peak_bytes`."""
+
+
+class TraceResult(Document):
+    """What a traced training run allocates."""
+
+    schema_: Literal["ftc.trace-result/1"] = Field(default="ftc.trace-result/1", alias="schema")
+    method: Literal["trace"] = "trace"
+    phases: tuple[PhasePeak, ...]
+    """In the order in which they happen."""
+    allocated_bytes: int
+    """Largest peak of all phases: torch's `max_memory_allocated`."""
+    reserved: ByteRange
+    """What torch's allocator holds; on a processor the same as what is allocated."""
+    process: ByteRange
+    """What the device reports for the process."""
+    traced_layers: int
+    """Layers that were really traced; the others repeat them."""
+    versions: dict[str, str]
+    """Libraries whose code was traced."""
+
+    @property
+    def peak(self) -> PhasePeak:
+        """The phase that decides."""
+        return max(self.phases, key=lambda phase: phase.peak_bytes)

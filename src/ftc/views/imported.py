@@ -1,0 +1,96 @@
+"""What an import made of another tool's configuration, key by key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from ftc.spec.imported import Fate, Imported, KeyFate
+from ftc.views.cells import escaped
+from ftc.views.diagnostics import render_json
+from ftc.views.page import PLAIN, Page, pad, visible_width
+
+__all__ = ["imported_json", "imported_text"]
+
+_WIDEST_KEY = 40
+
+
+def imported_text(result: Imported, *, page: Page = PLAIN) -> str:
+    """The report: what needs a look first, what is fine last."""
+    blocks = [
+        _summary(result, page),
+        *_listed(page.alert("not carried"), result, Fate.NOT_CARRIED, page),
+        *_listed(page.alert("in conflict"), result, Fate.CONFLICT, page),
+        *_listed(page.alert(f"without effect in {result.tool} itself"), result, Fate.IGNORED, page),
+        *_listed(page.accent("carried"), result, Fate.CARRIED, page),
+        *_added(result, page),
+        *_needless(result, page),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def imported_json(result: Imported) -> dict[str, Any]:
+    """The result as JSON values."""
+    return {
+        "tool": result.tool,
+        "file": result.file,
+        "recipe": result.recipe,
+        "keys": [{**asdict(key), "paths": list(key.paths)} for key in result.keys],
+        "added": [asdict(added) for added in result.added],
+        "reasons": json.loads(render_json(result.reasons))["diagnostics"],
+    }
+
+
+def _summary(result: Imported, page: Page) -> str:
+    parts = [f"{len(result.keys)} keys", *_counts(result)]
+    return "\n".join(page.flow(page.strong(f"{result.tool}  "), parts, indent=visible_width(result.tool) + 2))
+
+
+def _counts(result: Imported) -> Iterator[str]:
+    for fate in Fate:
+        if count := result.count(fate):
+            yield f"{count} {'in conflict' if fate is Fate.CONFLICT else fate.value}"
+
+
+def _listed(title: str, result: Imported, fate: Fate, page: Page) -> Iterator[str]:
+    keys = [key for key in result.keys if key.fate is fate]
+    if keys:
+        digits = len(str(max(key.line for key in keys)))
+        width = min(_WIDEST_KEY, max(visible_width(key.key) for key in keys))
+        lines = [line for key in keys for line in _key_lines(key, digits, width, page)]
+        yield "\n".join([title, *lines])
+
+
+def _key_lines(key: KeyFate, digits: int, width: int, page: Page) -> list[str]:
+    """Line, key and words; words that don't fit go on below, under their first column."""
+    head = f"  {key.line:>{digits}}  {pad(escaped(key.key), width)}  "
+    said = f"{key.reason}; {key.help}" if key.reason and key.help else key.reason or key.help
+    if key.paths:
+        said = f"{', '.join(key.paths)}{f' ({said})' if said else ''}"
+    return _row(head, said, page)
+
+
+def _row(head: str, words: str, page: Page) -> list[str]:
+    first, *others = page.wrap(" " * visible_width(head) + escaped(words)) or [head]
+    return [(head + first[visible_width(head) :]).rstrip(), *others]
+
+
+def _added(result: Imported, page: Page) -> Iterator[str]:
+    added = [one for one in result.added if one.reason]
+    if added:
+        width = max(len(one.path) for one in added)
+        lines = [line for one in added for line in _row(f"  {one.path:<{width}}  ", one.reason, page)]
+        yield "\n".join([page.accent("added"), *lines])
+
+
+def _needless(result: Imported, page: Page) -> Iterator[str]:
+    """Keys that the recipe means the same without, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for key in result.keys:
+        if key.fate is Fate.NOT_NEEDED:
+            by_reason.setdefault(key.reason, []).append(f"{escaped(key.key)} ({key.line})")
+    if by_reason:
+        lines = [line for reason, keys in by_reason.items() for line in page.wrap(f"  {reason}: {', '.join(keys)}")]
+        yield "\n".join([page.faint("not needed, with lines"), *lines])
