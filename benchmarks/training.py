@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from prepare_chat_rows import conversations
-from support.processes import ONE_THREAD, Line, follow, machine, run
+from support.processes import ONE_THREAD, Command, Line, follow, machine, run
 from support.project import MODEL, make_project
 
 FTC = Path(sys.executable).with_name("ftc")
@@ -99,7 +99,7 @@ def measure(folder: Path, model: Path, repeats: int) -> tuple[dict[str, list[Tra
     recipe = make_project(folder / "project", RECIPE, conversations(NUM_ROWS), model)
     env = {**ONE_THREAD, "FTC_CACHE": str(folder / "cache")}
     run([FTC, "plan", recipe], env=env)
-    commands = {
+    commands: dict[str, Command] = {
         "hand": [sys.executable, HAND_LOOP, model, recipe.with_name("rows.jsonl"), folder / "adapter.safetensors"],
         "ftc": [FTC, "apply", "--yes", "--again", "--json", recipe],
     }

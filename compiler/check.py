@@ -5,14 +5,19 @@ Apart from the rest of the compiler, so that `ftc validate` costs little more th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ftc.compiler.rules import check_rules
-from ftc.spec.diagnostics import Diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.parse import parse_recipe
 from ftc.spec.recipe import Recipe
-from ftc.spec.source import Source, read_source_bytes
+from ftc.spec.source import Source, read_source_bytes, shown_lines
+
+if TYPE_CHECKING:
+    from ftc.compiler.layers import Layered, Override
 
 __all__ = ["Checked", "check_recipe"]
 
@@ -23,26 +28,63 @@ class Checked:
 
     Attributes:
         recipe: The recipe, or None with at least one error among the findings.
-        source: Its text with places, or None when it is no YAML that ftc reads.
+        source: Its text with places, or None when it is no YAML that ftc reads; with what it extends and what lies on
+            top, where these could be read.
         diagnostics: All findings, sorted by place.
+        sources: Lines of the recipe and of every other file that it is made of, by the name that places carry.
+        overrides: What lies on top of the file, as texts for `--set`.
     """
 
     recipe: Recipe | None
     source: Source | None
     diagnostics: tuple[Diagnostic, ...]
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
 
 
-def check_recipe(data: bytes, file: str) -> Checked:
-    """Reads text, keys, types, and rules between fields. Touches nothing but the bytes given."""
+def check_recipe(
+    data: bytes, file: str, *, path: Path | None = None, overrides: Sequence[Override] = ()
+) -> Checked:
+    """Reads text, keys, types, and rules between fields. Of the disk it touches only files that make up the recipe.
+
+    Args:
+        data: The recipe's text; it need not be what lies on the disk.
+        file: The name that places carry.
+        path: Where the recipe lies; without, it can't extend another, and nothing can lie on top.
+        overrides: What lies on top: texts for `--set`, and files.
+
+    Raises:
+        OSError: A file of `overrides` can't be read.
+    """
     source, found = read_source_bytes(data, file)
-    if source is None or any(finding.is_error for finding in found):
-        return Checked(None, source, _sorted(found))
-    recipe, problems = parse_recipe(source)
-    if recipe is None:
-        return Checked(None, source, _sorted((*found, *problems)))
-    found = (*found, *problems, *check_rules(recipe, source))
+    lines = {file: source.lines if source else shown_lines(data)}
+    if source is None:
+        return Checked(None, None, _sorted(found), lines)
+    if not overrides and "extends" not in source.root.entries:
+        return _check_source(source, lines, ())
+    try:
+        layers = _layered(source, path, overrides)
+    except Refusal as refusal:
+        return Checked(None, source, refusal.diagnostics, {**refusal.sources, **lines})
+    return _check_source(layers.source, {**layers.lines, **lines}, layers.overrides)
+
+
+def _layered(source: Source, path: Path | None, overrides: Sequence[Override]) -> Layered:
+    from ftc.compiler.layers import layered
+
+    if path is None:
+        help = "save the text as a file of a project first"
+        span = source.key_span("extends")
+        raise Refusal([diagnostic("FTC025", "a text that lies nowhere can't extend a file", span, help=help)])
+    return layered(source, path, overrides)
+
+
+def _check_source(source: Source, lines: Mapping[str, tuple[str, ...]], overrides: tuple[str, ...]) -> Checked:
+    recipe, found = parse_recipe(source)
+    if recipe is not None:
+        found = (*found, *check_rules(recipe, source))
     failed = any(finding.is_error for finding in found)
-    return Checked(None if failed else recipe, source, _sorted(found))
+    return Checked(None if failed else recipe, source, _sorted(found), lines, overrides)
 
 
 def _sorted(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

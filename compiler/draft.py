@@ -85,10 +85,9 @@ class Draft:
         return self._settle(path, value, self.origin_of(at))
 
     def origin_of(self, recipe_path: str) -> Origin:
-        """Where a value of the recipe came from: its place in the file, or the reason of its default."""
+        """Where a value of the recipe came from: its place in a file, the flag that set it, or its default's reason."""
         if self.source.node(recipe_path) is not None:
-            span = self.source.span(recipe_path)
-            return Origin(kind="written", reason=f"{span.file}:{span.line}")
+            return Origin(kind="written", reason=self.source.where(recipe_path))
         *outer, name = recipe_path.split(".")
         section = section_at(tuple(outer), self.source.plain())
         return Origin(kind="default", reason=default_reason(section, name) if section else "default of the language")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ftc.compiler.draft import Draft
@@ -16,13 +18,14 @@ from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
 from ftc.compiler.stream_manifest import KeptFinding, Manifest
 from ftc.compiler.text.encoder import TextTokenizer
+from ftc.compiler.text.findings import stream_findings
 from ftc.compiler.text.forms import ChatForm, ClassifyForm, PromptForm, TextForm
 from ftc.compiler.text.sandbox import TemplateRenderer
-from ftc.compiler.text.stream import findings, write_stream
-from ftc.compiler.text.tokens import encode_rows
+from ftc.compiler.text.stream import write_stream
+from ftc.compiler.text.tokens import TokenRows, encode_rows
+from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.durable import write_text
 from ftc.spec.source import Source
-from ftc.spec.streams import SplitReport
 
 __all__ = ["make_streams"]
 
@@ -34,10 +37,15 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
         Refusal: The rows can't be used.
     """
     data = resolve_data(draft.recipe.data, draft.recipe.task, files, source.span)
+    try:
+        splits = _encode(draft, data, model_folder)
+        found = _findings(draft, data, splits)
+    except Refusal as refusal:
+        raise Refusal(replace(one, span=source.span(one.path or "data")) for one in refusal.diagnostics) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
-        manifest = _write_streams(draft, data, model_folder, temporary)
+        manifest = _write_streams(data, splits, found, temporary)
         write_text(temporary / "manifest.json", manifest.to_text())
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -46,28 +54,52 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
     return manifest
 
 
-def _write_streams(draft: Draft, data: ResolvedData, model_folder: Path, folder: Path) -> Manifest:
+def _encode(draft: Draft, data: ResolvedData, model_folder: Path) -> dict[str, TokenRows]:
+    """Tokens by split."""
     form = _form(draft, data)
     tokenizer = TextTokenizer(model_folder / "tokenizer.json")
-    splits: dict[str, SplitReport] = {}
-    found = list(data.diagnostics)
     with TemplateRenderer() as renderer:
-        for split, rows in data.parts.items():
-            tokens = encode_rows(
-                rows,
+        return {
+            split: encode_rows(
+                part.rows,
                 form,
                 tokenizer,
                 draft.model.tokenizer,
                 renderer,
                 max_length=draft.values["text.max_length"],
+                cuts=draft.values["text.overflow"] == "cut",
+                numbers=part.numbers,
+                place=part.place,
             )
-            splits[split] = write_stream(folder / f"{split}.arrow", tokens)
-            found += findings(split, splits[split])
+            for split, part in data.parts.items()
+        }
+
+
+def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows]) -> list[Diagnostic]:
+    """Warnings about the splits' tokens.
+
+    Raises:
+        Refusal: They can't be trained on (FTC330), or rows are too long that must not be (FTC342).
+    """
+    found = stream_findings(
+        splits,
+        {split: part.place for split, part in data.parts.items()},
+        max_length=draft.values["text.max_length"],
+        refuses_long=draft.values["text.overflow"] == "refuse",
+    )
+    if any(finding.is_error for finding in found):
+        raise Refusal(found)
+    return found
+
+
+def _write_streams(
+    data: ResolvedData, splits: Mapping[str, TokenRows], found: Iterable[Diagnostic], folder: Path
+) -> Manifest:
     return Manifest(
         labels=data.labels,
-        splits=splits,
+        splits={split: write_stream(folder / f"{split}.arrow", tokens) for split, tokens in splits.items()},
         sources=data.sources,
-        findings=tuple(map(KeptFinding.of, found)),
+        findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
         checks=data.checks,
     )
 

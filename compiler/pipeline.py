@@ -81,7 +81,7 @@ def compile_recipe(
     settings = _settings(draft)
     lock = build_lock(draft, settings, data.sources, environment, old_lock)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
-    plan = _freeze(draft, settings, lock, data, recipe_file, environment.platform)
+    plan = _freeze(draft, settings, lock, data, recipe_file, environment.platform, checked.overrides)
     return Compiled(
         plan=plan,
         diagnostics=_sorted((*checked.diagnostics, *data.diagnostics, *draft.diagnostics)),
@@ -162,7 +162,15 @@ def _settings(draft: Draft) -> Settings:
     return Settings.model_validate(nested)
 
 
-def _freeze(draft: Draft, settings: Settings, lock: Lock, data: CompiledData, recipe_file: str, platform: str) -> Plan:
+def _freeze(
+    draft: Draft,
+    settings: Settings,
+    lock: Lock,
+    data: CompiledData,
+    recipe_file: str,
+    platform: str,
+    overrides: tuple[str, ...],
+) -> Plan:
     assert draft.memory is not None
     summary = ModelSummary(
         name=draft.model.name,
@@ -176,6 +184,7 @@ def _freeze(draft: Draft, settings: Settings, lock: Lock, data: CompiledData, re
         ftc_version=VERSION,
         name=draft.recipe.name,
         recipe_file=recipe_file,
+        overrides=overrides,
         recipe=draft.recipe,
         lock=lock,
         settings=settings,

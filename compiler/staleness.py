@@ -12,8 +12,6 @@ _TRAIN_LINES = ("train.asked.", "train.settings.")
 
 def stale_reasons(saved: Plan, now: Plan) -> tuple[str, ...]:
     """What moved under a saved plan, in words; empty when it can be applied."""
-    if saved.job_sha256() == now.job_sha256():
-        return ()
     facts = (
         ("name", saved.name, now.name),
         ("ftc", saved.ftc_version, now.ftc_version),
@@ -26,4 +24,5 @@ def stale_reasons(saved: Plan, now: Plan) -> tuple[str, ...]:
     locked = lock_changes(saved.lock, now.lock)
     if settings:  # the lock's own lines about training would say the same in other words
         locked = tuple(line for line in locked if not line.startswith(_TRAIN_LINES))
-    return (*reasons, *settings, *locked) or ("the plan's steps differ",)
+    found = (*reasons, *settings, *locked)
+    return found if found or saved.job_sha256() == now.job_sha256() else ("the plan's steps differ",)

@@ -25,11 +25,19 @@ class KeptFinding(Document):
     help: tuple[str, ...]
     notes: tuple[str, ...]
     path: str | None
+    severity: Severity
 
     @classmethod
     def of(cls, found: Diagnostic) -> Self:
         """What is kept of a warning."""
-        return cls(code=found.code, summary=found.summary, help=found.help, notes=found.notes, path=found.path)
+        return cls(
+            code=found.code,
+            summary=found.summary,
+            help=found.help,
+            notes=found.notes,
+            path=found.path,
+            severity=found.severity,
+        )
 
     def placed(self, source: Source) -> Diagnostic:
         """The warning with its place in the recipe as it is now."""
@@ -40,7 +48,7 @@ class KeptFinding(Document):
             help=self.help,
             notes=self.notes,
             path=self.path,
-            severity=Severity.WARNING,
+            severity=self.severity,
         )
 
 

@@ -1,18 +1,20 @@
 """Writes the reference pages that are made from the code: `python docs/generate.py`, or `--check` to compare only.
 
 `errors.md` comes from the table of codes, `recipe.md` from the JSON Schema of the recipe, whose descriptions are the
-docstrings under the fields. A page that is edited by hand, or a field that changed without its page, fails `--check`.
+docstrings under the fields, and `recipe.schema.json` is that schema, for editors. A page that is edited by hand, or a
+field that changed without its page, fails `--check`.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ftc.spec.codes import CODES, Code, Severity
-from ftc.spec.reference import recipe_schema
+from ftc.spec.json_schema import Schema, editor_schema, recipe_schema
+from ftc.spec.schema_words import definition_of, type_in_words, value_in_words
 
 __all__ = ["errors_page", "main", "schema_page"]
 
@@ -27,23 +29,15 @@ STAGES = {
     "5": "Lock, saved plan, integrity",
     "6": "Environment and run",
 }
-BOUNDS = {
-    "minimum": "≥",
-    "exclusiveMinimum": ">",
-    "maximum": "≤",
-    "exclusiveMaximum": "<",
-    "minLength": "length ≥",
-    "maxLength": "length ≤",
-    "minItems": "items ≥",
-    "maxItems": "items ≤",
-}
-
-Schema = dict[str, Any]
 
 
 def main(arguments: list[str]) -> int:
     """Writes the pages, or with `--check` names the stale ones and returns 1."""
-    pages = {"errors.md": errors_page(CODES.values()), "recipe.md": schema_page(recipe_schema())}
+    pages = {
+        "errors.md": errors_page(CODES.values()),
+        "recipe.md": schema_page(recipe_schema()),
+        "recipe.schema.json": json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n",
+    }
     stale = [name for name, text in pages.items() if _read(FOLDER / name) != text]
     if "--check" in arguments:
         for name in stale:
@@ -114,7 +108,7 @@ def _mark(schema: Schema) -> str:
 
 def _objects(schema: Schema, root: Schema) -> Iterator[str]:
     """Names of the definitions with named fields that a value may be, inside lists and unions too."""
-    name = _definition(schema)
+    name = definition_of(schema)
     target = root["$defs"][name] if name else schema
     if name and "properties" in target:
         yield name
@@ -123,55 +117,25 @@ def _objects(schema: Schema, root: Schema) -> Iterator[str]:
 
 
 def _fields(schema: Schema, root: Schema, sections: dict[str, str]) -> Iterator[str]:
-    """One list entry a field: name, type, default, and below them what it means."""
+    """One list entry a field: name, type, unit, default, effect, and below them what it means and why."""
+
+    def linked(name: str) -> str | None:
+        return f"[{sections[name]}](#{_anchor(sections[name])})" if name in sections else None
+
     for name, field in schema["properties"].items():
-        facts = [_type(field, root, sections)]
-        default = field.get("default", ...)
-        if name in schema.get("required", ()):
-            facts.append("required")
-        elif default is not ... and not isinstance(default, dict):
-            facts.append(f"default `{_scalar(default)}`")
+        facts = [type_in_words(field, root, linked)]
+        if unit := field.get("x-unit"):
+            facts.append(f"unit: {unit}")
+        facts.append("required" if name in schema.get("required", ()) else _default(field))
         if effect := field.get("x-effect"):
             facts.append(f"effect: {effect}")
         yield f"- **`{name}`** · {' · '.join(facts)}"
-        if meaning := _paragraph(field):
-            yield f"  <br>{meaning}"
+        yield f"  <br>{_paragraph(field)}"
 
 
-def _type(schema: Schema, root: Schema, sections: dict[str, str]) -> str:
-    """A schema's type in a few words: `integer ≥ 1`, `list of text`, ``one of `a`, `b` ``."""
-    if (name := _definition(schema)) in sections:
-        return f"[{sections[name]}](#{_anchor(sections[name])})"
-    target = root["$defs"][name] if name else schema
-    if "const" in target:
-        return f"`{_scalar(target['const'])}`"
-    if "enum" in target:
-        return "one of " + ", ".join(f"`{_scalar(value)}`" for value in target["enum"])
-    if arms := [*target.get("anyOf", ()), *target.get("oneOf", ())]:
-        return " or ".join(dict.fromkeys(_type(arm, root, sections) for arm in arms))
-    return ", ".join([_base_type(target, root, sections), *_bounds(target)])
-
-
-def _base_type(schema: Schema, root: Schema, sections: dict[str, str]) -> str:
-    match schema.get("type"):
-        case "array" if isinstance(schema.get("items"), dict):
-            return f"list of {_type(schema['items'], root, sections)}"
-        case "object" if isinstance(schema.get("additionalProperties"), dict):
-            return f"mapping to {_type(schema['additionalProperties'], root, sections)}"
-        case "string":
-            return "text"
-        case str(name):
-            return name
-        case _:
-            return "any value"
-
-
-def _bounds(schema: Schema) -> list[str]:
-    return [f"{sign} {schema[key]}" for key, sign in BOUNDS.items() if key in schema]
-
-
-def _definition(schema: Schema) -> str:
-    return str(schema.get("$ref", "")).removeprefix("#/$defs/")
+def _default(field: Schema) -> str:
+    is_section = "x-default-reason" not in field
+    return "default: those of its keys" if is_section else f"default `{value_in_words(field['default'])}`"
 
 
 def _anchor(title: str) -> str:
@@ -181,18 +145,6 @@ def _anchor(title: str) -> str:
 
 def _paragraph(schema: Schema) -> str:
     return " ".join(schema.get("description", "").split())
-
-
-def _scalar(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case dict():
-            return "{" + ", ".join(f"{key}: {_scalar(item)}" for key, item in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(map(_scalar, value)) + "]"
-        case _:
-            return "null" if value is None else str(value)
 
 
 def _read(path: Path) -> str | None:

@@ -39,7 +39,7 @@ class _Manifest(Document):
 
 
 class _State(Document):
-    plan_sha256: str
+    job_sha256: str
     progress: Progress
 
 
@@ -61,7 +61,7 @@ class Checkpoint:
 
 def save(
     checkpoints: Path,
-    plan_sha256: str,
+    job_sha256: str,
     progress: Progress,
     weights: dict[str, torch.nn.Parameter],
     optimizer: dict[str, torch.Tensor],
@@ -73,10 +73,10 @@ def save(
     """
     checkpoints.mkdir(exist_ok=True)
     with building_folder(_folder(checkpoints, progress.step)) as folder:
-        metadata = {"plan_sha256": plan_sha256}
+        metadata = {"job_sha256": job_sha256}
         write_tensors(folder / _WEIGHTS, weights, metadata)
         write_tensors(folder / _OPTIMIZER, optimizer, metadata)
-        (folder / _STATE).write_text(_State(plan_sha256=plan_sha256, progress=progress).to_text(), encoding="utf-8")
+        (folder / _STATE).write_text(_State(job_sha256=job_sha256, progress=progress).to_text(), encoding="utf-8")
         files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
         (folder / _MANIFEST).write_text(_Manifest(schema="ftc.checkpoint/1", files=files).to_text(), encoding="utf-8")
 
@@ -90,20 +90,20 @@ def prune(checkpoints: Path, progress: Progress, keep: int) -> None:
             shutil.rmtree(_folder(checkpoints, step))
 
 
-def newest(checkpoints: Path, plan_sha256: str, report: Callable[[Diagnostic], None]) -> Checkpoint | None:
+def newest(checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None]) -> Checkpoint | None:
     """The newest checkpoint that is whole, and whose best checkpoint is whole too; damaged ones are reported."""
     for step in reversed(_steps(checkpoints)):
-        found = verified(checkpoints, step, plan_sha256, report)
+        found = verified(checkpoints, step, job_sha256, report)
         if found is None:
             continue
         best = found.progress.selection.best_step
-        if best in (None, step) or verified(checkpoints, best, plan_sha256, report):
+        if best in (None, step) or verified(checkpoints, best, job_sha256, report):
             return found
     return None
 
 
 def verified(
-    checkpoints: Path, step: int | None, plan_sha256: str, report: Callable[[Diagnostic], None]
+    checkpoints: Path, step: int | None, job_sha256: str, report: Callable[[Diagnostic], None]
 ) -> Checkpoint | None:
     """The checkpoint of a step, or None where it is absent or damaged."""
     if step is None:
@@ -113,8 +113,8 @@ def verified(
         report(_damaged(folder, problem))
         return None
     state = _State.model_validate_json((folder / _STATE).read_bytes())
-    if state.plan_sha256 != plan_sha256:
-        report(_damaged(folder, f"it belongs to plan {state.plan_sha256[:12]}"))
+    if state.job_sha256 != job_sha256:
+        report(_damaged(folder, f"it belongs to job {state.job_sha256[:12]}"))
         return None
     return Checkpoint(folder, state.progress)
 

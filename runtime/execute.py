@@ -5,6 +5,7 @@ Heavy libraries are loaded only when there is something to do.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class _Execution:
 
     def run(self) -> RunRecord:
         """Everything between the first and the last event."""
+        _let_threads_sleep()
         from ftc.runtime.accelerator import make_accelerator
         from ftc.runtime.seeding import deterministic
         from ftc.runtime.session import open_session
@@ -78,7 +80,7 @@ class _Execution:
     def _walk(self, session: Session) -> None:
         num_steps = self.plan.settings.train.num_steps
         folder = f"runs/{self.plan.name}/{self.folder.path.name}"
-        session.journal.emit(RunStarted(run_id=self.plan.run_id, folder=folder, num_steps=num_steps))
+        session.journal.emit(RunStarted(run_id=self.folder.path.name, folder=folder, num_steps=num_steps))
         for step in self.plan.steps:
             session.stop.check()
             self._do(session, step)
@@ -123,6 +125,14 @@ class _Execution:
         status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate is broken"))
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
+
+
+def _let_threads_sleep() -> None:
+    """Threads that wait for each other give their core away, which must be said before torch is loaded.
+
+    Spinning is no faster on idle cores, and many times slower where anything else runs beside the run.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @contextmanager

@@ -34,8 +34,8 @@ def export(session: Session) -> None:
     """
     step = session.state.record.selected_step
     findings: list[Diagnostic] = []
-    checkpoints, plan_sha256 = session.folder.checkpoints, session.plan.sha256
-    chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, plan_sha256, findings.append))
+    checkpoints, job = session.folder.checkpoints, session.job_sha256
+    chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, job, findings.append))
     if chosen is None:
         raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])
     work = session.trained or session.build()
@@ -114,7 +114,7 @@ def _load_full(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    metadata = {"format": "pt", "plan_sha256": session.plan.sha256}
+    metadata = {"format": "pt", "job_sha256": session.job_sha256}
     write_tensors(folder / _weights_file(session).name, tensors, metadata)
     match session.plan.settings.strategy:
         case FullSettings():

@@ -93,7 +93,7 @@ def save(training: Training, done: StepDone) -> None:
     if session.is_first:
         checkpoints = session.folder.checkpoints
         optimizer = state_tensors(job.optimizer, job.parameters)
-        checkpoint.save(checkpoints, session.plan.sha256, training.progress, job.parameters, optimizer)
+        checkpoint.save(checkpoints, session.job_sha256, training.progress, job.parameters, optimizer)
         checkpoint.prune(checkpoints, training.progress, job.train.keep_checkpoints)
         session.journal.emit(CheckpointSaved(step=done.step))
     note_progress(session, training.progress)

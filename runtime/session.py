@@ -42,6 +42,8 @@ class Session:
     """One process's work on a run."""
 
     plan: Plan
+    job_sha256: str
+    """The plan's job, which checkpoints and exported weights belong to."""
     inputs: Inputs
     folder: RunFolder
     state: RunState
@@ -101,4 +103,4 @@ def open_session(
     found = sighting(accelerator, inputs.environment)
     state = RunState.begin(folder, plan, found, before, writes=is_first)
     with Journal(folder.events, listen, silent=not is_first) as journal:
-        yield Session(plan, inputs, folder, state, journal, accelerator, stop)
+        yield Session(plan, plan.job_sha256(), inputs, folder, state, journal, accelerator, stop)

@@ -116,7 +116,7 @@ class RunState:
         cls, folder: RunFolder, plan: Plan, found: Sighting, before: RunRecord | None, *, writes: bool
     ) -> RunState:
         """Opens a new segment, of a new run or of one that was left."""
-        state = cls(folder, before or _first_record(plan, found), writes=writes)
+        state = cls(folder, before or _first_record(folder.path.name, plan, found), writes=writes)
         done = state.record.steps_done
         segment = Segment(started_at=utc_now(), ended_at=None, from_step=done, to_step=done, ended_by=None)
         if writes and before is None:
@@ -150,9 +150,9 @@ class RunState:
         self.update(status=status, segments=(*earlier, closed), outputs=outputs)
 
 
-def _first_record(plan: Plan, found: Sighting) -> RunRecord:
+def _first_record(name: str, plan: Plan, found: Sighting) -> RunRecord:
     return RunRecord(
-        id=plan.run_id,
+        id=name,
         name=plan.name,
         ftc_version=plan.ftc_version,
         plan_sha256=plan.sha256,

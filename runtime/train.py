@@ -23,7 +23,7 @@ __all__ = ["is_trained", "train"]
 def is_trained(session: Session) -> bool:
     """Whether the weights that training chose are there."""
     step = session.state.record.selected_step
-    found = checkpoint.verified(session.folder.checkpoints, step, session.plan.sha256, session.notice)
+    found = checkpoint.verified(session.folder.checkpoints, step, session.job_sha256, session.notice)
     return found is not None or is_exported(session)
 
 
@@ -47,7 +47,7 @@ def train(session: Session) -> None:
 
 
 def _newest(session: Session) -> checkpoint.Checkpoint | None:
-    return checkpoint.newest(session.folder.checkpoints, session.plan.sha256, session.notice)
+    return checkpoint.newest(session.folder.checkpoints, session.job_sha256, session.notice)
 
 
 def _run(training: Training) -> None:

@@ -23,10 +23,11 @@ class Budget(Document):
     vram: Annotated[Bytes, Field(gt=0)] | None = None
     """Memory that the run may use, such as `24GiB`. Default: what the device has."""
     time: Annotated[Seconds, Field(gt=0)] | None = None
-    """Longest run, such as `2h`. Default: no limit."""
+    """Longest run, such as `2h`. Default: no limit, since `train.epochs` bounds the work."""
     price_per_hour: MoneyText | None = None
     """What the device costs an hour, such as `0.40 USD`. Default: unknown, and no cost is shown."""
     cost: MoneyText | None = None
-    """Most that the run may cost, such as `5 USD`; needs `price_per_hour`. Default: no limit."""
+    """Most that the run may cost, such as `5 USD`; needs `price_per_hour`. Default: no limit, since without a
+    price there is no cost."""
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
     """CPU threads. Another number can change a result's last bits. Default `auto`: the physical cores."""

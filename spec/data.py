@@ -62,9 +62,11 @@ class Split(Document):
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     validation: Share = 0.1
-    """Share of the rows, or a file of its own, for choosing the best checkpoint. Default: a tenth; `0` for none."""
+    """Share of the rows, or a file of its own, for choosing the best checkpoint. `0` for none. Default: 0.1,
+    enough to tell checkpoints apart while most rows train."""
     test: Share = 0.1
-    """Share of the rows, or a file of its own, looked at once, at the very end. Default: a tenth; `0` for none."""
+    """Share of the rows, or a file of its own, looked at once, at the very end. `0` for none. Default: 0.1,
+    as much as validation."""
     stratify: str | None = Field(default=None, min_length=1)
     """Column whose values keep their proportions in every part. Default: the label in a classification, so that no
     class can be missing by chance; else none."""
@@ -86,10 +88,11 @@ class Data(Document):
     split: Split = Split.usual()
     """How rows are divided."""
     max_rows: int | None = Field(default=None, ge=1)
-    """At most this many training rows, drawn by the split's seed; validation and test stay whole. Default: all."""
+    """At most this many training rows, drawn by the split's seed; validation and test stay whole. Default: all,
+    since more rows seldom make a model worse."""
     max_length: Literal["auto"] | Annotated[int, Field(ge=8)] = "auto"
     """Longest sequence in tokens; longer rows overflow. Default `auto`: the model's own limit, but at most 1,024,
     since memory and time grow with the longest row that there really is."""
     overflow: Literal["cut", "drop", "refuse"] = "cut"
     """What happens to longer rows: `cut` shortens the input and never the answer, `drop` leaves the row out, `refuse`
-    stops. Default: cut, and the plan counts how many."""
+    stops. Default: cut, which loses no row; the plan counts how many are cut."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["building_folder", "replacing", "sweep", "sync_folder", "write_file", "write_text"]
+__all__ = ["building_folder", "replacing", "rewrite_file", "sweep", "sync_folder", "write_file", "write_text"]
 
 _PREFIX = ".tmp-"
 
@@ -54,6 +54,19 @@ def write_text(path: Path, text: str) -> None:
         OSError: The disk refused; the old content is intact.
     """
     write_file(path, text.encode())
+
+
+def rewrite_file(path: Path, data: bytes) -> None:
+    """Replaces the content of a user's own file as one step; a link stays a link, and who may read it stays the same.
+
+    Raises:
+        OSError: The disk refused; the old content is intact.
+    """
+    target = path.resolve(strict=True)
+    mode = target.stat().st_mode
+    with replacing(target) as file:
+        os.chmod(file.fileno() if os.chmod in os.supports_fd else file.name, mode)
+        file.write(data)
 
 
 def sync_folder(path: Path) -> None:

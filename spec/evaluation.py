@@ -84,11 +84,12 @@ class Eval(Document):
     baseline: bool = True
     """Whether the untouched base model is measured too, by the same code. Default: yes; without it no gain is known."""
     gates: dict[str, str] = Field(default_factory=dict)
-    """Bounds by metric, such as `{macro_f1: ">= 0.95"}`; a broken one makes `apply` exit with 7. Default: none."""
+    """Bounds by metric, such as `{macro_f1: ">= 0.95"}`; a broken one makes `apply` exit with 7. Default: none,
+    since what is good enough depends on the use."""
     max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Longest answer that is generated, in tokens. Default `auto`: the longest answer of the training rows plus a
     quarter."""
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Rows that are evaluated at once. Default `auto`: what fits the budget, up to 32."""
     samples: int = Field(default=8, ge=0, le=1000)
-    """Predictions that the report shows. Default: 8."""
+    """Predictions that the report shows. Default: 8, which fit on a screen."""

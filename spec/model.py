@@ -30,6 +30,6 @@ class Model(Document):
     revision: str | None = Field(default=None, min_length=1, max_length=200)
     """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
     license: License | None = None
-    """Accepted licences. Default: any, and the plan shows which it is."""
+    """Accepted licences. Default: any, since which licence suits depends on the use; the plan shows it."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """Attention kernel. Default `auto`: sdpa, which every device has and which needs no further package."""

@@ -18,13 +18,14 @@ from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.sections import sections_at
 from ftc.spec.source import FLAGS, Entry, Mapping, Node, Scalar, Source, plain, read_source
 from ftc.spec.source import Sequence as List
-from ftc.spec.text_checks import Text, check_text
+from ftc.spec.text_checks import check_text
 
 __all__ = ["as_flags", "merge", "moved", "read_flags"]
 
 _LEAD = f"{FLAGS} "
 _FLAG = re.compile(rf"{_LEAD}((?:[a-z][a-z0-9_]*\.)*[a-z][a-z0-9_]*)=(.*)")
 _KEY = re.compile(r"[a-z0-9_]+")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _ABSOLUTE = re.compile(r"[/~]|[A-Za-z]:|.*\\", re.DOTALL)
 
 
@@ -38,7 +39,7 @@ def merge(layers: Sequence[Source], main: Source) -> Source:
         layers: At least one, the one that all others build on first.
         main: The recipe that the user named; what is missing is missing there.
     """
-    flags = tuple(line for layer in layers if layer.file == FLAGS for line in layer.flags)
+    flags = next((layer.flags for layer in layers if layer.flags), ())  # the same of every flag
     root = reduce(lambda below, above: _merged(below, above, ()), (layer.root for layer in layers))
     return Source(main.file, main.lines, Mapping(root.entries, main.root.span), flags)
 
@@ -64,11 +65,11 @@ def _place(below: Span, above: Span) -> Span:
 
 
 def _takes_another_form(below: Mapping, above: Mapping, path: tuple[str, ...]) -> bool:
-    kinds = [node.entries["kind"].node for node in (below, above) if "kind" in node.entries]
-    if kinds:
-        return len(kinds) == 2 and plain(kinds[0]) != plain(kinds[1])
     forms = sections_at(path)
-    if len(forms) < 2 or any("kind" in form.model_fields for form in forms):
+    kinds = [node.entries["kind"].node for node in (below, above) if "kind" in node.entries]
+    if any("kind" in form.model_fields for form in forms):
+        return len(kinds) == 2 and plain(kinds[0]) != plain(kinds[1])
+    if len(forms) < 2:
         return False
     now = _keys_of(forms, below)
     return any(key not in now and any(key in form.model_fields for form in forms) for key in above.entries)
@@ -88,26 +89,25 @@ def read_flags(flags: Sequence[str]) -> tuple[tuple[Source, ...], tuple[Diagnost
     Returns:
         The sources, none where there are findings; the findings; and the lines into which their places point.
     """
-    whole = "\n".join(_LEAD + " ".join(flag.splitlines()) for flag in flags)
-    text, found = check_text(whole, FLAGS)
+    text, found = check_text("\n".join(_LEAD + _LINE_END.sub(" ", flag) for flag in flags), FLAGS)
     sources = []
     for number, (flag, line) in enumerate(zip(flags, text.lines, strict=True), 1):
-        source, more = _read_flag(flag, line, Text(text.content, FLAGS), number)
+        source, more = _read_flag(flag, line, number)
         found += more
         sources += [replace(source, flags=text.lines)] if source else []
     return (() if found else tuple(sources)), tuple(found), text.lines
 
 
-def _read_flag(flag: str, line: str, text: Text, number: int) -> tuple[Source | None, tuple[Diagnostic, ...]]:
+def _read_flag(flag: str, line: str, number: int) -> tuple[Source | None, tuple[Diagnostic, ...]]:
     match = _FLAG.fullmatch(line)
     whole = Span(FLAGS, number, len(_LEAD) + 1, number, len(line) + 1)
-    if "\n" in flag or "\r" in flag:
+    if _LINE_END.search(flag):
         help = r'write it as "first line\nsecond line", or put it into a file for `--set-file`'
         return None, (diagnostic("FTC024", "a value of several lines", whole, help=help),)
     if not match:
         help = "write the keys, joined by dots, then `=` and the value, such as `--set train.epochs=1`"
         return None, (diagnostic("FTC024", "`--set` needs `path=value`", whole, label="no path with a value", help=help),)
-    if match[1] == "extends":
+    if match[1].split(".")[0] == "extends":
         help = "use `--set-file FILE` to lay a file on top"
         return None, (diagnostic("FTC025", "`extends` can't be set by a flag", whole, help=help),)
     # The value stands under a short key in its own column and line, so that the reader gives the right places.

@@ -140,7 +140,7 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
     known = tuple(section.model_fields) if section else ()
     inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
     span = source.key_span(path)
-    if close := nearest(key, [name for name in known if name not in _keys_at(plain, path[:-1])]):
+    if close := nearest(key, [name for name in known if name not in _keys_beside(source, path)]):
         edits = (TextEdit(span, close),)
         return diagnostic(
             "FTC104",
@@ -282,11 +282,11 @@ def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object
     )
 
 
-def _keys_at(plain: dict[str, Any], path: Path) -> tuple[str, ...]:
-    value: Any = plain
-    for part in path:
-        value = value[part]
-    return tuple(value) if isinstance(value, dict) else ()
+def _keys_beside(source: Source, path: Path) -> set[str]:
+    """Keys that the file of an unknown key has in the same mapping: it can't have meant one of those."""
+    section, file = source.node(path[:-1]), source.key_span(path).file
+    entries = section.entries.items() if isinstance(section, Mapping) else ()
+    return {key for key, entry in entries if entry.key_span.file == file}
 
 
 def _dotted(path: Path) -> str:

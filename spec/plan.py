@@ -128,6 +128,8 @@ class Plan(Document):
     name: str
     recipe_file: str
     """Path of the recipe relative to the project root."""
+    overrides: tuple[str, ...] = ()
+    """What `--set` and `--set-file` laid on top of the file, as texts for `--set`, in their order."""
     recipe: Recipe
     """Snapshot of the recipe."""
     lock: Lock
@@ -168,15 +170,21 @@ class Plan(Document):
         return self.model_copy(update={"sha256": self.expected_sha256()})
 
     def job_sha256(self) -> str:
-        """Digest of what is executed: two plans that differ only in estimates, reasons or places are one job."""
+        """Digest of what is executed.
+
+        Plans that differ only in estimates, reasons, places, or in how something was asked for, are one job.
+        """
         plain = self.to_json()
-        lock, platform = plain["lock"], self.platform
+        lock = plain["lock"]
         return canonical.digest(
             {
                 "ftc": self.ftc_version,
                 "name": self.name,
-                "seals": {name: lock["seals"][name] for name in ("model", "text", "data", "train")},
-                "platform": {platform: lock["platforms"][platform]},
+                "model": lock["model"]["files"],
+                "tokenizer": lock["text"]["tokenizer_files"],
+                "template": lock["text"]["chat_template_sha256"],
+                "streams": lock["data"]["splits"],
+                "environment": lock["platforms"][self.platform],
                 "settings": plain["settings"],
                 "steps": plain["steps"],
             }

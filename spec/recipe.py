@@ -28,6 +28,11 @@ class Recipe(Document):
 
     ftc: Literal[1]
     """Version of the recipe language."""
+    extends: str | None = Field(default=None, exclude=True)
+    """Recipe that this one builds on, relative to this file and inside the project. What this file does not say holds
+    as it stands there: mappings merge key by key, all else is replaced as a whole, and so is a mapping that takes
+    another `kind`. Paths in that file are relative to its own folder. At most 8 files build on each other. Plan and
+    lock hold the outcome. Default: none, so that one file says it all."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     """Name of the job; its runs lie in `runs/<name>/`. Lower-case letters, digits, `.`, `_` and `-`."""
     task: Task

@@ -83,6 +83,7 @@ class RunRecord(Document):
 
     schema_: Literal["ftc.run/1"] = Field(default="ftc.run/1", alias="schema")
     id: str
+    """Name of the run's folder: the beginning of the job's digest, with a number behind it for a repetition."""
     name: str
     ftc_version: str
     plan_sha256: str

@@ -11,15 +11,10 @@ import inspect
 import re
 import sys
 from functools import cache
-from typing import Any
 
-from ftc.spec.base import Document
-from ftc.spec.recipe import Recipe
-from ftc.spec.sections import all_sections
+from ftc.spec.base import Document, Effect
 
-__all__ = ["SCHEMA_ID", "default_reason", "field_docs", "recipe_schema"]
-
-SCHEMA_ID = "urn:ftc:recipe:1"
+__all__ = ["default_reason", "effect_of", "field_docs"]
 
 
 @cache
@@ -38,16 +33,10 @@ def default_reason(section: type[Document], field: str) -> str:
     return match[1].rstrip(".") if match else "default of the language"
 
 
-def recipe_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the recipe, with every field's documentation."""
-    schema = Recipe.model_json_schema(mode="validation")
-    definitions = schema.get("$defs", {})
-    for _, section in all_sections():
-        target = schema if section is Recipe else definitions.get(section.__name__)
-        for name, text in field_docs(section).items():
-            if target and name in target.get("properties", {}):
-                target["properties"][name]["description"] = text
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **schema}
+def effect_of(section: type[Document], field: str) -> Effect | None:
+    """What a change of the field touches; None in a section that says nothing."""
+    effects: dict[str, Effect] = getattr(section, "EFFECTS", {})
+    return effects.get(field, getattr(section, "EFFECT", None))
 
 
 @cache

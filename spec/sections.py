@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from ftc.spec.base import Document
 from ftc.spec.recipe import Recipe
 
-__all__ = ["all_sections", "documents_in", "places_of_key", "section_at"]
+__all__ = ["all_sections", "documents_in", "places_of_key", "section_at", "sections_at"]
 
 
 def documents_in(annotation: Any) -> tuple[type[Document], ...]:
@@ -36,6 +36,15 @@ def section_at(path: tuple[str | int, ...], plain: Mapping[str, Any]) -> type[Do
             return None
         section = max(choices, key=lambda choice: _likeness(choice, value))
     return section
+
+
+def sections_at(path: tuple[str, ...]) -> tuple[type[Document], ...]:
+    """The classes that may read a mapping at `path`, whatever is written there; none where the language has no such."""
+    forms: tuple[type[Document], ...] = (Recipe,)
+    for part in path:
+        fields = [form.model_fields[part] for form in forms if part in form.model_fields]
+        forms = tuple(dict.fromkeys(found for field in fields for found in documents_in(field.annotation)))
+    return forms
 
 
 def all_sections() -> Iterator[tuple[str, type[Document]]]:

@@ -17,6 +17,7 @@ from ftc.spec.yaml_events import read_events
 from ftc.spec.yaml_nodes import Entry, Mapping, Node, Plain, Scalar, Sequence, plain
 
 __all__ = [
+    "FLAGS",
     "LARGEST_FILE",
     "Entry",
     "Mapping",
@@ -31,8 +32,14 @@ __all__ = [
     "shown_lines",
 ]
 
+FLAGS = "--set"
+"""The file name in the place of a value that was set on the command line; `Source.flags` are its lines."""
+
 LARGEST_FILE = 256 * 1024
 """Bytes of one file."""
+
+LONGEST_FLAG = 80
+"""Characters of a flag where it is named as the place of a value."""
 
 Path: TypeAlias = "tuple[str | int, ...] | str"
 """Steps from the root, as a tuple such as `("data", "source", 0, "path")` or as text such as `data.source[0].path`."""
@@ -43,11 +50,19 @@ _WIDE_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A recipe's text without faults: its lines and its tree."""
+    """A recipe's text without faults: its lines and its tree.
+
+    Attributes:
+        file: The name that places in the text carry.
+        lines: The text; secrets are masked.
+        root: The tree. Where recipes are layered (`ftc.spec.overlay`), parts of it come from other files.
+        flags: What `--set` was given, a line each.
+    """
 
     file: str
     lines: tuple[str, ...]
     root: Mapping
+    flags: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Plain]:
         """The tree as Python values: dicts, tuples, str, int, float, bool and None."""
@@ -66,6 +81,14 @@ class Source:
     def key_span(self, path: Path) -> Span:
         """The place of the key at a path (for a list item, of the item), or of the nearest above that exists."""
         return self._walk(_steps(path))[2]
+
+    def where(self, path: Path) -> str:
+        """Where the value at a path is written, in words: `recipe.yaml:12`, or `--set train.epochs=1`."""
+        span = self.span(path)
+        if span.file != FLAGS:
+            return f"{span.file}:{span.line}"
+        flag = self.flags[span.line - 1]
+        return flag if len(flag) <= LONGEST_FLAG else f"{flag[: LONGEST_FLAG - 1]}…"
 
     def _walk(self, steps: tuple[str | int, ...]) -> tuple[int, Node, Span]:
         """Steps taken, the node reached and the place that names it."""

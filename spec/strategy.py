@@ -49,7 +49,7 @@ class QLora(_LowRank):
     quantization: Literal["nf4", "fp4"] = "nf4"
     """4-bit type of the frozen weights. Default: nf4, which loses least on normally distributed weights."""
     double_quantization: bool = True
-    """Whether the scales are quantised too, which saves about 0.4 bits a weight. Default: yes."""
+    """Whether the scales are quantised too. Default: yes, which saves about 0.4 bits a weight."""
 
 
 Strategy = Annotated[Full | Lora | QLora, Field(discriminator="kind")]

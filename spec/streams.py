@@ -3,7 +3,7 @@
 One Arrow IPC file a split, not compressed, so that it is mapped into memory rather than read. Columns: `ids`
 (large_list<int32>), `mask` (large_list<uint8>, 1 where a token is supervised), `prompt_length` (int32: tokens before
 the last supervised stretch; for a classification, tokens of the first text), `label` (int32, -1 where there is none) and
-`row` (int64, index of the source row).
+`row` (int64, number of the row in its source file, from 0).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DroppedRow(Document):
     """A row that gives no tokens."""
 
     row: int
-    """Index of the source row, from 0."""
+    """Number of the row in its source file, from 0."""
     reason: str
     """Why, in one line."""
 

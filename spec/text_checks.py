@@ -72,6 +72,11 @@ class Text:
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
+    def offset(self, line: int, column: int) -> int:
+        """Where a line and column lie in the text; the end of the text where they lie behind it."""
+        start = self._starts[line - 1] if line <= len(self._starts) else len(self.content)
+        return min(start + column - 1, len(self.content))
+
     def span(self, start: int, end: int) -> Span:
         """The place of the characters from `start` up to but without `end`."""
         return Span(self.file, *self.position(start), *self.position(max(start, end)))

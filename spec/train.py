@@ -48,11 +48,11 @@ class EarlyStopping(Document):
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
     metric: str = "val_loss"
-    """`val_loss`, or a metric of the task that validation computes."""
+    """`val_loss`, or a metric of the task that validation computes. Default: `val_loss`, which every task has."""
     patience: int = Field(default=2, ge=1)
-    """Evaluations without a new best before the run stops. Default: 2."""
+    """Evaluations without a new best before the run stops. Default: 2, since one may be chance."""
     min_delta: Real = Field(default=0.0, ge=0)
-    """Smallest change that counts as better, in the metric's own unit. Default: 0."""
+    """Smallest change that counts as better, in the metric's own unit. Default: 0, so that any gain counts."""
 
 
 class Train(Document):
@@ -65,7 +65,7 @@ class Train(Document):
     """Passes over the training rows; 0.5 is half a pass. Default: 3, after which small sets begin to be learnt by
     heart."""
     max_steps: int | None = Field(default=None, ge=1)
-    """At most this many optimiser steps. Default: no limit."""
+    """At most this many optimiser steps. Default: no limit, so that `epochs` decides."""
     batch_size: int = Field(default=16, ge=1, le=65536)
     """Rows in one optimiser step, over all devices and micro-batches. Default: 16, which gives steady
     gradients and still many steps on a thousand rows."""
@@ -89,9 +89,10 @@ class Train(Document):
     """Root of every random stream of training: initial weights, order of rows, dropout. Default: 17, a
     fixed number so that two runs are one."""
     evaluate_every: Literal["epoch"] | Annotated[int, Field(ge=1)] = "epoch"
-    """Steps between looks at the validation split, each of which also writes a checkpoint. Default: once an epoch."""
+    """Steps between looks at the validation split, each of which also writes a checkpoint. Default: once an epoch,
+    when every row was seen equally often."""
     keep_checkpoints: int = Field(default=2, ge=1, le=1000)
     """Newest checkpoints that stay on disk; the best one always stays. Default: 2, so that one is whole
     while the next is written."""
     early_stopping: EarlyStopping | None = None
-    """Stop when validation no longer gets better. Default: never."""
+    """Stop when validation no longer gets better. Default: never, since the best checkpoint is kept anyway."""

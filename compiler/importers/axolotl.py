@@ -13,18 +13,30 @@ from ftc.compiler.importers.rows import (
     as_chat,
     as_completion,
     as_instruction,
+    columns_fit,
     place_rows,
     validation_share,
     with_last_break,
 )
-from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, ignored, needless, number, tabled, text, whole
+from ftc.compiler.importers.rules import (
+    Rule,
+    Tool,
+    blocking,
+    dropped,
+    ignored,
+    meant_as,
+    needless,
+    number,
+    tabled,
+    text,
+    whole,
+)
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.nearest import nearest
 
 __all__ = ["AXOLOTL"]
 
 _ADAPTER = training.AdapterKeys("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
-_PLACEHOLDER = re.compile(r"\{(system|instruction|input)\}")
+_IN_FORMAT = re.compile(r"\{\{|\}\}|\{(system|instruction|input)\}|\{")
 _READS_NOTHING = "no schema of Axolotl's knows it, and unknown keys are dropped without a word"
 
 
@@ -161,24 +173,36 @@ def _renamed(t: Translation, key: Key) -> Key | None:
 
 
 def _own_format(t: Translation, key: Key) -> None:
-    """A prompt of the user's own, with `{instruction}` and `{input}` in it."""
-    columns = {part: t.text((*key, f"field_{part}")) or part for part in ("instruction", "input", "output", "system")}
+    """A prompt of the user's own: Python's format strings with `{instruction}`, `{input}` and `{system}` in them."""
+    columns = {part: t.text((*key, f"field_{part}")) or part for part in ("instruction", "input", "output")}
     form, without = t.text((*key, "format")), t.text((*key, "no_input_format"))
+    lost = "`system_format` is not carried" if t.has((*key, "system_format")) else ""
+    if system := t.text((*key, "system_prompt")):
+        t.carry(key, "task.system", system, lost)
     if not form:
         as_instruction(t, key, columns["instruction"], columns["input"], columns["output"])
+        return
+    if system_column := t.text((*key, "field_system")):
+        columns["system"] = system_column
+    if not columns_fit(t, key, *(column for part, column in columns.items() if part != "output")):
         return
     prompt = _as_jinja(form, columns)
     if without and without != form:
         prompt = f"{{% if {columns['input']} %}}{prompt}{{% else %}}{_as_jinja(without, columns)}{{% endif %}}"
-    t.carry(key, "task.kind", "generation")
-    t.carry(key, "task.prompt", with_last_break(prompt))
-    t.carry(key, "data.fields.completion", columns["output"])
+    t.carry(key, "task.kind", "generation", lost)
+    t.carry(key, "task.prompt", with_last_break(prompt), lost)
+    t.carry(key, "data.fields.completion", columns["output"], lost)
 
 
 def _as_jinja(form: str, columns: dict[str, str]) -> str:
-    """A format string as a template; braces that are text stay text."""
-    escaped = re.sub(r"\{(?=[{%#])", "{{ '{' }}", form)
-    return _PLACEHOLDER.sub(lambda match: f"{{{{ {columns[match[1]]} }}}}", escaped)
+    """A format string as a template. Doubled braces are braces there, and no brace of the text is a tag's here."""
+
+    def part(match: re.Match[str]) -> str:
+        if match[1] in columns:
+            return f"{{{{ {columns[match[1]]} }}}}"
+        return "}" if match[0] == "}}" else "{{ '{' }}" + match[0].removeprefix("{{").removeprefix("{")
+
+    return _IN_FORMAT.sub(part, form)
 
 
 def _train(t: Translation) -> None:
@@ -224,8 +248,7 @@ def _unknown(t: Translation, key: Key) -> None:
     if len(key) > 1 or name in KNOWN_KEYS:
         t.drop(key, "no counterpart in a recipe")
         return
-    meant = nearest(name, KNOWN_KEYS)
-    t.ignore(key, _READS_NOTHING, f"it may have been meant as `{meant}`" if meant else "")
+    t.ignore(key, _READS_NOTHING, meant_as(t, name, KNOWN_KEYS))
 
 
 _RULES: dict[str, Rule] = {

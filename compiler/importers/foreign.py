@@ -31,7 +31,7 @@ __all__ = ["DEEPEST", "LARGEST_FILE", "MOST_NODES", "Foreign", "plain", "read_fo
 
 LARGEST_FILE = 1024 * 1024
 """Bytes of one configuration."""
-MOST_NODES = 50_000
+MOST_NODES = 10_000
 """Keys and values, those that aliases repeat counted each time."""
 DEEPEST = 32
 """Levels of nesting."""

@@ -43,7 +43,6 @@ def _strategy(t: Translation) -> None:
         t.drop("peft.q_lora", "no training on such weights")
     if not t.flag("training.use_peft"):
         t.carry("training.use_peft", "strategy.kind", "full")
-        t.add("strategy.kind", "full", "Oumi's default")
         t.ignore("peft", "without `training.use_peft: true` Oumi makes no adapter", "set it if an adapter was meant")
         return
     keys: list[str | Key] = ["training.use_peft", "peft.q_lora"] if is_quantized else ["training.use_peft"]

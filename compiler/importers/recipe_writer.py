@@ -13,7 +13,7 @@ from ftc.spec.yaml_nodes import typed
 
 __all__ = ["write_recipe"]
 
-_PLAIN = re.compile(r"[A-Za-z0-9_][\w./-]{0,200}", re.ASCII)
+_PLAIN = re.compile(r"(?:\.{1,2}/){0,8}[A-Za-z0-9_][\w./-]{0,200}", re.ASCII)
 _COMMENT_COLUMN = 40
 _LONGEST_COMMENT = 140
 

@@ -13,6 +13,7 @@ __all__ = [
     "as_chat",
     "as_completion",
     "as_instruction",
+    "columns_fit",
     "place_named_rows",
     "place_rows",
     "validation_share",
@@ -149,7 +150,7 @@ def as_completion(t: Translation, key: str | Key, column: str) -> None:
 
 def as_alpaca(t: Translation, key: str | Key, instruction: str, query: str, output: str) -> None:
     """Rows of instruction, input and output, in the form with `###` headings."""
-    if _is_overruled(t, key, "generation") or not _columns_fit(t, key, instruction, query):
+    if _is_overruled(t, key, "generation") or not columns_fit(t, key, instruction, query):
         return
     prompt = (  # templates drop the line break behind a block, and the one at their end
         f"### Instruction:\n{{{{ {instruction} }}}}\n\n"
@@ -162,7 +163,7 @@ def as_instruction(
     t: Translation, key: str | Key, instruction: str, query: str | None, output: str, *, between: str = "\\n"
 ) -> None:
     """Rows of instruction, perhaps input, and output. `between` stands before an input, with its escapes unread."""
-    if _is_overruled(t, key, "generation") or not _columns_fit(t, key, instruction, query or instruction):
+    if _is_overruled(t, key, "generation") or not columns_fit(t, key, instruction, query or instruction):
         return
     if query:
         prompt = f'{{{{ {instruction} }}}}{{{{ "{between}" ~ {query} if {query} else "" }}}}'
@@ -179,7 +180,7 @@ def _instruction(t: Translation, key: str | Key, prompt: str, output: str, reaso
     t.carry(key, "data.fields.completion", output, reason)
 
 
-def _columns_fit(t: Translation, key: str | Key, *columns: str) -> bool:
+def columns_fit(t: Translation, key: str | Key, *columns: str) -> bool:
     """Whether the columns can be named in a prompt's template."""
     strange = next((column for column in columns if not _COLUMN.fullmatch(column)), None)
     if strange is None:

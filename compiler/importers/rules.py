@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.nearest import nearest
 
 __all__ = [
     "BATCHES_FROM_PLAN",
@@ -23,6 +24,7 @@ __all__ = [
     "blocking",
     "dropped",
     "ignored",
+    "meant_as",
     "needless",
     "number",
     "tabled",
@@ -41,6 +43,9 @@ SHARDING = "how devices share the work is no part of a recipe"
 NO_CODE = "ftc never runs code that a model brings"
 FASTER_KERNELS = "a kernel that changes speed and memory, not what is trained"
 ELSEWHERE = "no part of training"
+
+_MOST_KEYS = 500
+"""Keys of a file in which slips are looked for; each costs milliseconds, and no real file has so many."""
 
 _OFF: tuple[Any, ...] = (False, 0, "", "none", "None", "no", "false", (), {})
 
@@ -137,6 +142,14 @@ def blocking(summary: str, help: str, off: tuple[Any, ...] = _OFF) -> Rule:
 def tabled(rule: Rule, *keys: str) -> dict[str, Rule]:
     """One rule for several keys, given as words with blanks between them."""
     return {key: rule for words in keys for key in words.split()}
+
+
+def meant_as(t: Translation, name: str, known: Iterable[str]) -> str:
+    """The known key that a mistyped one was probably meant as, in words; empty where none is near."""
+    if len(t.foreign.root.entries) > _MOST_KEYS:
+        return ""
+    meant = nearest(name, known)
+    return f"it may have been meant as `{meant}`" if meant else ""
 
 
 def _is_off(value: Any, off: tuple[Any, ...]) -> bool:

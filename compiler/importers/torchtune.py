@@ -15,9 +15,8 @@ from ftc.compiler.importers.rows import (
     place_named_rows,
     place_rows,
 )
-from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, needless, number, tabled, text, whole
+from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, meant_as, needless, number, tabled, text, whole
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.nearest import nearest
 from ftc.spec.yaml_nodes import Mapping
 
 __all__ = ["TORCHTUNE"]
@@ -187,6 +186,8 @@ def _train(t: Translation) -> None:
     training.batch(t, "batch_size", "gradient_accumulation_steps")
     steps = t.whole("max_steps_per_epoch")
     epochs = t.number("epochs") or 1
+    if t.has("epochs"):
+        t.carry("epochs", "train.epochs", epochs)
     if steps and steps > 0:
         keys: list[str | Key] = ["max_steps_per_epoch", "epochs"] if t.has("epochs") else ["max_steps_per_epoch"]
         t.carry(keys, "train.max_steps", round(steps * epochs), f"{steps} × {epochs:g}")
@@ -245,8 +246,7 @@ def _unknown(t: Translation, key: Key) -> None:
     elif any(f"${{{name}" in line for line in t.foreign.lines):
         t.needless(key, "followed where other keys refer to it")
     else:
-        meant = nearest(name, _KNOWN)
-        t.ignore(key, _READS_NOTHING, f"it may have been meant as `{meant}`" if meant else "")
+        t.ignore(key, _READS_NOTHING, meant_as(t, name, _KNOWN))
 
 
 _KNOWN = frozenset(

@@ -18,7 +18,7 @@ from ftc.compiler.importers.torchtune import TORCHTUNE
 from ftc.compiler.importers.translation import Key, Options, Surroundings, Translation, dotted
 from ftc.compiler.importers.trl import TRL
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
-from ftc.spec.imported import Imported
+from ftc.spec.imported import Fate, Imported, KeyFate
 from ftc.spec.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence
 
 __all__ = ["TOOLS", "import_configuration"]
@@ -61,7 +61,7 @@ def import_configuration(
         tool=found.title,
         file=file,
         recipe=text,
-        keys=t.listed(),
+        keys=tuple(sorted((*t.listed(), *_repeated(foreign)), key=lambda key: key.line)),
         added=tuple(t.additions()) if text else (),
         reasons=tuple(sorted(t.reasons, key=Diagnostic.sort_key)),
         lines=foreign.lines,
@@ -90,6 +90,13 @@ def _tool(foreign: Foreign, asked: str | None) -> Tool:
     )
 
 
+def _repeated(foreign: Foreign) -> Iterator[KeyFate]:
+    """Keys that stand a second time further down, where the last one is read."""
+    for key, place in foreign.repeated:
+        reason = "it stands again further down, and the last one is read"
+        yield KeyFate(dotted((key,)), place.line, Fate.CONFLICT, reason, "keep one of the two")
+
+
 def _settle_rest(t: Translation, tool: Tool, mapping: Mapping, above: Key) -> None:
     """Gives a fate to every key that the steps left, by the tool's table."""
     for name, entry in mapping.entries.items():
@@ -101,8 +108,7 @@ def _settle_rest(t: Translation, tool: Tool, mapping: Mapping, above: Key) -> No
 def _settle(t: Translation, tool: Tool, key: Key, entry: Entry) -> None:
     word = ".".join(step for step in key if isinstance(step, str))
     inner = list(_mappings(entry.node, key))
-    has_known_keys = any(settled[: len(key)] == key for settled in t.fates)
-    if inner and (has_known_keys or any(rule.startswith(f"{word}.") for rule in tool.rules)):
+    if inner and (t.is_settled_below(key) or any(rule.startswith(f"{word}.") for rule in tool.rules)):
         for place, mapping in inner:
             _settle_rest(t, tool, mapping, place)
     elif isinstance(entry.node, Scalar) and t.value(key) is None:

@@ -71,6 +71,7 @@ class Translation:
     fates: dict[Key, KeyFate] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     reasons: list[Diagnostic] = field(default_factory=list)
+    _above: set[Key] = field(default_factory=set)
 
     # Reading.
 
@@ -102,14 +103,16 @@ class Translation:
             value = value_of(Scalar(value.strip(), False, Span("", 1, 1, 1, 1)))
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
             return value
-        return self._misfit(key, value, "a number")
+        self._misfit(key, value, "a number")
+        return None
 
     def whole(self, key: str | Key) -> int | None:
         """A whole number, also one written as `3.0`."""
         number = self.number(key)
-        if number is None or number == int(number):
-            return None if number is None else int(number)
-        return self._misfit(key, number, "a whole number")
+        if number is not None and number != int(number):
+            self._misfit(key, number, "a whole number")
+            return None
+        return None if number is None else int(number)
 
     def text(self, key: str | Key) -> str | None:
         """Text; a scalar of another type counts as it is written."""
@@ -119,7 +122,8 @@ class Translation:
             return value or None
         if isinstance(node, Scalar):
             return node.text
-        return self._misfit(key, value, "a text")
+        self._misfit(key, value, "a text")
+        return None
 
     def flag(self, key: str | Key) -> bool:
         """Whether a switch is on; absent, null and `"false"` are off."""
@@ -217,6 +221,10 @@ class Translation:
         """Whether the key itself has a fate."""
         return key in self.fates
 
+    def is_settled_below(self, key: Key) -> bool:
+        """Whether some key below has a fate."""
+        return key in self._above
+
     def listed(self) -> tuple[KeyFate, ...]:
         """The fates in the order of the file."""
         return tuple(sorted(self.fates.values(), key=lambda fate: fate.line))
@@ -233,6 +241,7 @@ class Translation:
             self._set(steps, fate, reason, help)
 
     def _set(self, key: Key, fate: Fate, reason: str, help: str = "", paths: tuple[str, ...] = ()) -> None:
+        self._above.update(key[:length] for length in range(1, len(key)))
         self.fates[key] = KeyFate(dotted(key), self.span(key).line, fate, reason, help, paths)
 
     def _misfit(self, key: str | Key, value: Any, expected: str) -> None:
@@ -241,7 +250,7 @@ class Translation:
 
     def _origin(self, keys: list[Key], reason: str) -> str:
         if not keys:
-            return reason
+            return reason or f"{self.tool}'s default"
         lines = sorted({self.span(key).line for key in keys})
         where = f"line {lines[0]}" if len(lines) == 1 else f"lines {', '.join(map(str, lines))}"
         said = f"from {', '.join(map(dotted, keys))}, {where}"

@@ -33,8 +33,6 @@ def _strategy(t: Translation) -> None:
         t.drop("load_in_8bit", "no training on 8-bit weights", "they stay in 16 bits; use qlora if that is too much")
     if not t.flag("use_peft"):
         t.carry("use_peft", "strategy.kind", "full")
-        if not t.has("use_peft"):
-            t.add("strategy.kind", "full", "TRL's default")
         if four_bit:
             t.drop("load_in_4bit", "quantised weights can't be trained in full")
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):

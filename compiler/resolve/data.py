@@ -18,7 +18,7 @@ from ftc.compiler.resolve.rows import (
     sorted_labels,
 )
 from ftc.compiler.resolve.splits import MEASURED, Part, divide, first_rows, num_copies
-from ftc.compiler.resolve.table import Row, Table, shown
+from ftc.compiler.resolve.table import PartRows, Table, shown
 from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.data import Data
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, Span, diagnostic
@@ -39,7 +39,7 @@ class ResolvedData:
     """Rows by part, ready for tokenising.
 
     Attributes:
-        parts: Rows of `train`, `validation` and `test`, those that there are; labels are text.
+        parts: Rows of `train`, `validation` and `test`, those that there are, with their places; labels are text.
         columns: What the task reads of a row.
         labels: Classes in the order of the head's outputs; empty for tasks without.
         sources: Lock entry of each file, by use.
@@ -47,7 +47,7 @@ class ResolvedData:
         checks: What was looked at, with its result.
     """
 
-    parts: Mapping[Part, Sequence[Row]]
+    parts: Mapping[Part, PartRows]
     columns: Columns
     labels: tuple[str, ...]
     sources: dict[str, SourceLock]
@@ -74,7 +74,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     parts, keys, notes = _divide(data, tables, columns, labelled, span_of)
     labels = _labels(task, parts, labelled)
     unlearnt = _unlearnt_labels(parts, labels, labelled, task)
-    found = [*(_placed(finding, span_of) for finding in unlearnt), *_leaks(tables, parts, keys, span_of)]
+    found = [*(_placed(finding, span_of) for finding in unlearnt), *_leaks(parts, keys, span_of)]
     _refuse(found)
     return ResolvedData(
         parts=parts,
@@ -117,7 +117,7 @@ def _write_labels_as_text(tables: Iterable[Table], column: str) -> None:
 
 def _divide(
     data: Data, tables: Mapping[str, Table], columns: Columns, labelled: str | None, span_of: SpanOf
-) -> tuple[dict[Part, list[Row]], dict[Part, list[bytes]], list[Diagnostic]]:
+) -> tuple[dict[Part, PartRows], dict[Part, list[bytes]], list[Diagnostic]]:
     """Rows and their content digests by part, and warnings."""
     rows = tables["rows"].rows
     keys = example_digests(rows, columns.used)
@@ -125,11 +125,11 @@ def _divide(
     _refuse([_placed(finding, span_of) for finding in found])
     if data.max_rows is not None:
         divided["train"] = first_rows(divided["train"], keys, data.split.seed, data.max_rows)
-    parts = {part: [rows[row] for row in numbers] for part, numbers in divided.items()}
+    parts = {part: PartRows(tables["rows"], numbers) for part, numbers in divided.items()}
     digests = {part: [keys[row] for row in numbers] for part, numbers in divided.items()}
     for part in MEASURED:
         if part in tables:
-            parts[part] = tables[part].rows
+            parts[part] = PartRows.whole(tables[part])
             digests[part] = example_digests(tables[part].rows, columns.used)
     parts = {part: parts[part] for part in SPLITS if part in parts}
     return parts, digests, [_copies(tables["rows"], count)] if (count := num_copies(keys)) else []
@@ -166,22 +166,22 @@ def _copies(table: Table, count: int) -> Diagnostic:
     )
 
 
-def _labels(task: Task, parts: Mapping[Part, Sequence[Row]], labelled: str | None) -> tuple[str, ...]:
+def _labels(task: Task, parts: Mapping[Part, PartRows], labelled: str | None) -> tuple[str, ...]:
     if not labelled:
         return ()
     declared = cast("Classification", task).labels
-    return declared or sorted_labels(row[labelled] for row in parts["train"])
+    return declared or sorted_labels(row[labelled] for row in parts["train"].rows)
 
 
 def _unlearnt_labels(
-    parts: Mapping[Part, Sequence[Row]], labels: Sequence[str], labelled: str | None, task: Task
+    parts: Mapping[Part, PartRows], labels: Sequence[str], labelled: str | None, task: Task
 ) -> Iterator[Diagnostic]:
     """Labels that the head can't give, and classes with nothing to learn from."""
     if not labelled:
         return
     known = frozenset(labels)
-    for part, rows in parts.items():
-        unknown = Counter(row[labelled] for row in rows if row[labelled] not in known)
+    for part, found in parts.items():
+        unknown = Counter(row[labelled] for row in found.rows if row[labelled] not in known)
         if unknown:
             words = ", ".join(f"`{name[:64]}` ({count})" for name, count in unknown.most_common(5))
             declared = isinstance(task, Classification) and bool(task.labels)
@@ -193,7 +193,7 @@ def _unlearnt_labels(
                 help=f"add {'them to `task.labels`' if declared else 'training rows for them'}, or take these rows out",
                 path=f"data.split.{part}" if part in MEASURED else "data.source",
             )
-    if absent := known - {row[labelled] for row in parts["train"]}:
+    if absent := known - {row[labelled] for row in parts["train"].rows}:
         names = ", ".join(f"`{name[:64]}`" for name in sorted(absent)[:5])
         yield diagnostic(
             "FTC375",
@@ -211,33 +211,26 @@ def _unlearnt_labels(
 
 
 def _leaks(
-    tables: Mapping[str, Table],
-    parts: Mapping[Part, Sequence[Row]],
-    keys: Mapping[Part, Sequence[bytes]],
-    span_of: SpanOf,
+    parts: Mapping[Part, PartRows], keys: Mapping[Part, Sequence[bytes]], span_of: SpanOf
 ) -> Iterator[Diagnostic]:
     """Rows that stand in two parts: only files of their own can bring them, a division never does."""
     for part, other in _PAIRS:
         others = set(keys.get(other, ()))
-        both = [number for number, key in enumerate(keys.get(part, ())) if key in others]
+        known = zip(parts[part].numbers, keys[part], strict=True) if part in parts else ()
+        both = [number for number, key in known if key in others]
         if both:
-            yield _leak(part, other, both, parts[part], tables, span_of)
+            yield _leak(part, other, both, parts[part], span_of)
 
 
-def _leak(
-    part: Part, other: Part, both: Sequence[int], rows: Sequence[Row], tables: Mapping[str, Table], span_of: SpanOf
-) -> Diagnostic:
+def _leak(part: Part, other: Part, both: Sequence[int], found: PartRows, span_of: SpanOf) -> Diagnostic:
     """An error where rows are trained on and measured; a warning between validation and test."""
-    table = tables.get(part)
-    places = [f"{table.file}, {table.place(number)}" if table else part for number in both[:_MOST_EXAMPLES]]
-    shared = zip(places, both, strict=False)
     verb = "are trained on as well" if other == "train" else f"stand in {other} as well"
     path = f"data.split.{part}"
     return diagnostic(
         "FTC370",
-        f"{len(both):,} of {len(rows):,} {part} rows {verb}",
+        f"{len(both):,} of {len(found.numbers):,} {part} rows {verb}",
         span_of(path),
-        notes=[f"{place}: {shown(rows[number])}" for place, number in shared],
+        notes=[f"{found.place(number)}: {shown(found.table.rows[number])}" for number in both[:_MOST_EXAMPLES]],
         help=f"take them out of {other} or out of {part}",
         path=path,
         severity=None if other == "train" else Severity.WARNING,
@@ -255,13 +248,13 @@ def _lock_entry(file: DataFile, table: Table) -> SourceLock:
 
 
 def _checks(
-    parts: Mapping[Part, Sequence[Row]], keys: Mapping[Part, Sequence[bytes]], labelled: str | None
+    parts: Mapping[Part, PartRows], keys: Mapping[Part, Sequence[bytes]], labelled: str | None
 ) -> Iterator[Check]:
     if any(part in parts for part in MEASURED):
         yield Check(name="overlap", code=None, result="no row is both trained on and measured (compared exactly)")
     if labelled:
-        for part, rows in parts.items():
-            counts = Counter(row[labelled] for row in rows)
+        for part, found in parts.items():
+            counts = Counter(row[labelled] for row in found.rows)
             words = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())[:20])
             yield Check(name=f"labels of {part}", code=None, result=words)
     copies = {part: num_copies(keys[part]) for part in parts}

@@ -10,7 +10,7 @@ from typing import Any
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.text_checks import MOST_FINDINGS, check_text
 
-__all__ = ["LARGEST_ROW", "Faults", "Row", "Table", "shown"]
+__all__ = ["LARGEST_ROW", "Faults", "PartRows", "Row", "Table", "shown"]
 
 Row = dict[str, Any]
 """Values by column: text, numbers, booleans, None, and lists and dicts of these."""
@@ -51,6 +51,33 @@ class Table:
         word = "line" if self.lines else "row"
         listed = f"{word}{'s' if len(rows) > 1 else ''} {', '.join(map(str, numbers))}"
         return f"{listed} and {len(rows) - most:,} more" if len(rows) > most else listed
+
+
+@dataclass(frozen=True, slots=True)
+class PartRows:
+    """Rows of one table that make up a part of the data.
+
+    Attributes:
+        table: Where they stand.
+        numbers: Row number of each in the table, from 0, ascending.
+    """
+
+    table: Table
+    numbers: Sequence[int]
+
+    @classmethod
+    def whole(cls, table: Table) -> PartRows:
+        """All rows of a table."""
+        return cls(table, range(len(table.rows)))
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows themselves, in the order of the table."""
+        return [self.table.rows[number] for number in self.numbers]
+
+    def place(self, number: int) -> str:
+        """Where the table's row of this number stands, in words: `data/train.csv, line 18`."""
+        return f"{self.table.file}, {self.table.place(number)}"
 
 
 class Faults:

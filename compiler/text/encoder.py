@@ -116,11 +116,15 @@ class TextTokenizer:
         tokenizer.post_processor = None
         return tokenizer
 
-    def encode_complete(
-        self, texts: Sequence[str | tuple[str, str]], max_length: int
-    ) -> list[CompleteText]:
-        """Ids with the tokenizer's own special tokens; the text is cut at its end to `max_length` tokens in all."""
-        self._complete.enable_truncation(max_length)
+    def encode_complete(self, texts: Sequence[str | tuple[str, ...]], max_length: int | None) -> list[CompleteText]:
+        """Ids with the tokenizer's own special tokens; the text is cut at its end to `max_length` tokens in all.
+
+        None leaves it whole.
+        """
+        if max_length is None:
+            self._complete.no_truncation()
+        else:
+            self._complete.enable_truncation(max_length)
         encodings = _encode(self._complete.encode_batch_fast, texts, special=True)
         return [CompleteText(array("i", e.ids), e.type_ids.count(0), bool(e.overflowing)) for e in encodings]
 
@@ -201,7 +205,8 @@ def _unencodable(texts: Sequence[Any]) -> Diagnostic:
     return diagnostic(
         "FTC339",
         "a row holds a character that isn't Unicode text",
-        notes=f"the row begins with {str(found)[:60]!r}",
+        notes=f"the row begins with {json.dumps(''.join(found)[:60])}",
+        path="data.source",
         help="write the data file as UTF-8 without `\\ud800`…`\\udfff` escapes that stand alone",
     )
 

@@ -225,7 +225,7 @@ class PromptTemplate:
         for columns, skeleton in zip(variables, skeletons, strict=True):
             texts = [columns[name] for name in sorted(columns)]
             text = "".join(skeleton.pieces(texts)) if skeleton is not None else next(rendered)
-            prompts.append(_prompt_text(text, columns) if isinstance(text, str) else text)
+            prompts.append(_prompt_text(text, columns) if isinstance(text, str) else replace(text, template="prompt"))
         return prompts
 
     def _skeleton(self, columns: Mapping[str, Any]) -> Skeleton | None:

@@ -16,9 +16,12 @@ from typing import Any, BinaryIO, Literal, Self, cast, get_args
 
 from ftc.compiler.text import sandbox_child
 
-__all__ = ["ProblemKind", "TemplateProblem", "TemplateRenderer"]
+__all__ = ["ProblemKind", "TemplateKind", "TemplateProblem", "TemplateRenderer"]
 
 ProblemKind = Literal["syntax", "security", "limit", "raised", "undefined"]
+
+TemplateKind = Literal["chat", "prompt"]
+"""The model's template of conversations, or the recipe's of a prompt."""
 
 CPU_SECONDS = 3
 """CPU time of one batch."""
@@ -43,11 +46,13 @@ class TemplateProblem:
             isn't there.
         message: What happened, in one line.
         line: Line of the template, from 1, where it is known.
+        template: Which template it was.
     """
 
     kind: ProblemKind
     message: str
     line: int | None = None
+    template: TemplateKind = "chat"
 
 
 class TemplateRenderer:

@@ -35,7 +35,7 @@ def text_source(
     """The source for a form, given the model's tokenizer and templates.
 
     Raises:
-        Refusal: The model has no chat template for conversations (FTC335), or no token that ends a text (FTC334).
+        Refusal: The model has neither a chat template nor a token that ends a text (FTC334).
     """
     named = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
     variables = {name: token for name, token in named.items() if token is not None}
@@ -44,8 +44,7 @@ def text_source(
         facts.chat_template, variables, sorted(stop_tokens), renderer, by_shape=by_shape
     )
     if isinstance(form, ChatForm):
-        if not template:
-            raise Refusal([_no_chat_template()])
+        assert template, "a chat without a template is refused before (FTC220)"
         return ChatSource(form, template)
     prompts = PromptTemplate(form, renderer, by_shape=by_shape)
     if template:
@@ -57,19 +56,12 @@ def text_source(
     return PromptSource(form, prompts, None, before, (facts.eos_id,))
 
 
-def _no_chat_template() -> Diagnostic:
-    return diagnostic(
-        "FTC335",
-        "the model has no chat template to write conversations with",
-        help="choose an instruction-tuned model, or a task with a prompt and a completion",
-    )
-
-
 def _no_end_token() -> Diagnostic:
     return diagnostic(
         "FTC334",
         "the tokenizer names no end-of-sequence token, so a completion would have no end",
         help="set `eos_token` in the model's tokenizer_config.json",
+        path="model.base",
     )
 
 

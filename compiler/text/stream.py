@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from ftc.compiler.text.tokens import TokenRows
-from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.durable import replacing
 from ftc.spec.streams import SplitReport, stream_digest
 
-__all__ = ["findings", "report", "write_stream"]
+__all__ = ["report", "write_stream"]
 
 
 def write_stream(path: Path, tokens: TokenRows) -> SplitReport:
@@ -62,41 +61,3 @@ def report(tokens: TokenRows) -> SplitReport:
 def _percentile(lengths: np.ndarray[tuple[int], np.dtype[np.int64]], percent: int) -> int:
     """The smallest length that so many percent of the rows don't exceed."""
     return int(np.percentile(lengths, percent, method="inverted_cdf"))
-
-
-def findings(split: str, report: SplitReport) -> list[Diagnostic]:
-    """Warnings about a split that can be trained on."""
-    found: list[Diagnostic] = []
-    if report.rows_without_stop_token:
-        found.append(
-            diagnostic(
-                "FTC337",
-                f"{split}: no stop token follows the answer in {report.rows_without_stop_token:,} rows",
-                help="let the chat template write the model's end token after each turn of the assistant",
-            )
-        )
-    if report.dropped_rows:
-        found.append(
-            diagnostic(
-                "FTC338",
-                f"{split}: {report.dropped_rows:,} of {report.rows_read:,} rows are left out",
-                notes=[f"row {drop.row}: {drop.reason}" for drop in report.first_dropped],
-            )
-        )
-    if report.rows_with_merged_boundary:
-        found.append(
-            diagnostic(
-                "FTC340",
-                f"{split}: prompt and answer share a token in {report.rows_with_merged_boundary:,} rows",
-                help="end the prompt template without a space or line break",
-            )
-        )
-    if report.unsupervised_turns:
-        found.append(
-            diagnostic(
-                "FTC341",
-                f"{split}: {report.unsupervised_turns:,} turns of the assistant are not learned from",
-                help="split these conversations into one row an answer, or choose a template that keeps earlier turns",
-            )
-        )
-    return found

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.text.encoder import MarkedText, TextTokenizer, TokenizedText
+from ftc.compiler.text.encoder import CompleteText, MarkedText, TextTokenizer, TokenizedText
 from ftc.compiler.text.forms import ChatForm, ClassifyForm, PromptForm, TextForm
 from ftc.compiler.text.rendering import RenderedRow
 from ftc.compiler.text.sandbox import TemplateProblem, TemplateRenderer
@@ -21,11 +21,18 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.facts import TokenizerFacts
 from ftc.spec.streams import DroppedRow
 
-__all__ = ["RowCounts", "TokenRows", "encode_rows"]
+__all__ = ["LongRow", "RowCounts", "TokenRows", "encode_rows"]
 
 _CHUNK_ROWS = 1024
 _SHOWN_DROPS = 5
 _NO_LABEL = -1
+
+
+class LongRow(NamedTuple):
+    """A row that was left out for its length."""
+
+    row: int
+    num_tokens: int
 
 
 @dataclass(slots=True)
@@ -36,6 +43,9 @@ class RowCounts:
     truncated: int = 0
     dropped: int = 0
     first_dropped: list[DroppedRow] = field(default_factory=list)
+    too_long: int = 0
+    """Those of the dropped rows that don't fit into the length."""
+    first_too_long: list[LongRow] = field(default_factory=list)
     unsupervised_turns: int = 0
     """Turns of the assistant whose generation prompt is no prefix of the text."""
     stop_missing: int = 0
@@ -49,6 +59,13 @@ class RowCounts:
         if len(self.first_dropped) < _SHOWN_DROPS:
             self.first_dropped.append(DroppedRow(row=row, reason=reason))
 
+    def drop_long(self, row: int, num_tokens: int, reason: str) -> None:
+        """Counts a row that gives no tokens, since it doesn't fit."""
+        self.drop(row, reason)
+        self.too_long += 1
+        if len(self.first_too_long) < _SHOWN_DROPS:
+            self.first_too_long.append(LongRow(row, num_tokens))
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
@@ -59,8 +76,13 @@ class TokenRows:
     boundaries: NDArray[np.int64]  # (rows + 1,)
     prompt_length: NDArray[np.int32]  # (rows,), tokens before the last supervised stretch, or of a pair's first text
     label: NDArray[np.int32]  # (rows,), class index, or -1
-    row: NDArray[np.int64]  # (rows,), index of the source row
+    row: NDArray[np.int64]  # (rows,), number of the source row, from 0
     counts: RowCounts
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is anything to learn from: a supervised token, or a label."""
+        return bool(self.mask.any() or (self.label != _NO_LABEL).any())
 
 
 @dataclass(slots=True)
@@ -82,6 +104,9 @@ def encode_rows(
     renderer: TemplateRenderer,
     *,
     max_length: int,
+    cuts: bool = True,
+    numbers: Sequence[int] | None = None,
+    place: Callable[[int], str] = "row {}".format,
     by_shape: bool = True,
 ) -> TokenRows:
     """Turns rows into tokens of the given form.
@@ -93,46 +118,66 @@ def encode_rows(
         facts: Its special tokens and chat template.
         renderer: The child that renders templates.
         max_length: Longest row, in tokens, special tokens included.
+        cuts: Whether longer rows are cut where that spares the answer; else they are left out and counted.
+        numbers: Each row's number in its source, from 0, ascending; None where the rows are the whole source.
+        place: Where the row of a number stands, in words.
         by_shape: Whether templates may be rendered once a shape; the result is the same without.
 
     Raises:
-        Refusal: The template, a class or the row set as a whole can't be used (FTC330 to FTC339).
+        Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
     """
     counts = RowCounts(read=len(rows))
+    limit = _Limit(max_length, cuts)
+    numbered = _numbered(rows, range(len(rows)) if numbers is None else numbers)
     match form:
         case ClassifyForm():
-            chunks = _classified(rows, form, tokenizer, max_length, counts)
+            chunks = _classified(numbered, form, tokenizer, limit, counts)
         case ChatForm() | PromptForm():
             source = text_source(form, tokenizer, facts, renderer, by_shape)
-            chunks = _Generative(source, tokenizer, max_length, counts).encode(rows)
+            chunks = map(_Generative(source, tokenizer, limit, counts, place).encode, numbered)
         case _:
             assert_never(form)
     with _collector_off():
-        result = _joined([_flatten(chunk, counts) for chunk in chunks] or [_flatten([], counts)])
-    is_supervised = bool(result.mask.any()) or (isinstance(form, ClassifyForm) and len(result.row) > 0)
-    if not is_supervised:
-        raise Refusal([_nothing_supervised(counts)])
-    return result
+        return _joined([_flatten(chunk, counts) for chunk in chunks] or [_flatten([], counts)])
+
+
+class _Limit(NamedTuple):
+    """The longest row in tokens, and whether longer ones are cut to it or left out."""
+
+    max_length: int
+    cuts: bool
+
+    def reason(self, num_tokens: int, what: str = "") -> str:
+        """Why a row of so many tokens is left out."""
+        return f"{num_tokens:,} tokens{what}, over {self.max_length:,}"
+
+
+def _numbered(rows: Sequence[Row], numbers: Sequence[int]) -> Iterator[dict[int, Row]]:
+    """Rows by their number in the source, in chunks."""
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        chunk = slice(start, start + _CHUNK_ROWS)
+        yield dict(zip(numbers[chunk], rows[chunk], strict=True))
 
 
 class _Generative:
     """Rows that are generated: rendered, encoded, and shortened until they fit."""
 
     def __init__(
-        self, source: ChatSource | PromptSource, tokenizer: TextTokenizer, max_length: int, counts: RowCounts
+        self,
+        source: ChatSource | PromptSource,
+        tokenizer: TextTokenizer,
+        limit: _Limit,
+        counts: RowCounts,
+        place: Callable[[int], str],
     ) -> None:
         self._source = source
+        self._place = place
         self._tokenizer = tokenizer
-        self._max_length = max_length
+        self._limit = limit
         self._counts = counts
 
-    def encode(self, rows: Sequence[Row]) -> Iterator[Iterable[_Tokens]]:
-        """The tokens of the rows that have an answer and fit, by chunks, in no order inside of one."""
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            chunk = dict(enumerate(rows[start : start + _CHUNK_ROWS], start))
-            yield self._encode_chunk(chunk)
-
-    def _encode_chunk(self, chunk: dict[int, Row]) -> Iterator[_Tokens]:
+    def encode(self, chunk: dict[int, Row]) -> Iterator[_Tokens]:
+        """The tokens of the rows that have an answer and fit, in no order."""
         pending, shortened = chunk, False
         while pending:
             rendered = self._render(pending)
@@ -140,17 +185,20 @@ class _Generative:
             too_long: dict[int, Row] = {}
             for (i, row), encoded in zip(rendered.items(), self._tokenizer.encode(texts), strict=True):
                 tokens = self._tokens(i, row, encoded)
-                if len(tokens.ids) <= self._max_length:
+                if len(tokens.ids) <= self._limit.max_length:
                     yield from self._keep(row, tokens, encoded, shortened)
+                elif not self._limit.cuts:
+                    self._drop_long(i, len(tokens.ids))
                 elif row.prompt is not None:
                     yield from self._cut_prompt(row, tokens, encoded)
                 elif (shorter := self._source.shorten(pending[i])) is not None:
                     too_long[i] = shorter
                 else:
-                    self._counts.drop(
-                        i, f"{len(tokens.ids):,} tokens, over {self._max_length:,}, in one answer's turns"
-                    )
+                    self._drop_long(i, len(tokens.ids), " with one answer alone")
             pending, shortened = too_long, True
+
+    def _drop_long(self, i: int, num_tokens: int, what: str = "") -> None:
+        self._counts.drop_long(i, num_tokens, self._limit.reason(num_tokens, what))
 
     def _render(self, rows: dict[int, Row]) -> dict[int, RenderedRow]:
         rendered: dict[int, RenderedRow] = {}
@@ -159,7 +207,7 @@ class _Generative:
                 case TemplateProblem("raised", message):
                     self._counts.drop(i, message)
                 case TemplateProblem():
-                    raise Refusal([_template_fault(row)])
+                    raise Refusal([_template_fault(row, self._place(i))])
                 case RenderedRow(spans=()):
                     self._counts.drop(i, "no turn of the assistant follows its own generation prompt")
                     self._counts.unsupervised_turns += row.unsupervised_turns
@@ -176,12 +224,12 @@ class _Generative:
 
     def _cut_prompt(self, row: RenderedRow, tokens: _Tokens, encoded: TokenizedText) -> Iterator[_Tokens]:
         """Takes the tokens that are too many from the end of the prompt's own text."""
-        surplus = len(tokens.ids) - self._max_length
+        surplus = len(tokens.ids) - self._limit.max_length
         start = len(self._source.before) + encoded.cuts[0].begun
         end = len(self._source.before) + encoded.cuts[1].ended
         if end - start < surplus:
             kept = len(tokens.ids) - max(0, end - start)
-            self._counts.drop(tokens.row, f"{kept:,} tokens without the prompt's own text, over {self._max_length:,}")
+            self._drop_long(tokens.row, kept, " without the prompt's own text")
             return
         tokens.ids = tokens.ids[: end - surplus] + tokens.ids[end:]
         tokens.supervised = [(a - surplus, b - surplus) for a, b in tokens.supervised]
@@ -256,53 +304,51 @@ def _flatten(chunk: Iterable[_Tokens], counts: RowCounts) -> TokenRows:
 
 
 def _classified(
-    rows: Sequence[Row], form: ClassifyForm, tokenizer: TextTokenizer, max_length: int, counts: RowCounts
+    chunks: Iterable[dict[int, Row]], form: ClassifyForm, tokenizer: TextTokenizer, limit: _Limit, counts: RowCounts
 ) -> Iterator[Iterable[_Tokens]]:
     index = {name: i for i, name in enumerate(form.labels)}
-    if unknown := {str(row.get(form.label)) for row in rows} - index.keys():
-        raise Refusal([_unknown_class(sorted(unknown), form)])
     columns = [form.text] if form.text_pair is None else [form.text, form.text_pair]
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        kept: list[tuple[int, Any]] = []
-        for i, row in enumerate(rows[start : start + _CHUNK_ROWS], start):
-            texts = [row.get(column) for column in columns]
-            if all(isinstance(text, str) for text in texts):
-                kept.append((i, texts[0] if len(texts) == 1 else tuple(texts)))
-            else:
+    for chunk in chunks:
+        texts = {i: text for i, row in chunk.items() if (text := _whole_text(row, columns)) is not None}
+        for i in chunk:
+            if i not in texts:
                 counts.drop(i, f"no text in {' or '.join(columns)}")
-        encoded = tokenizer.encode_complete([text for _, text in kept], max_length)
+        encoded = tokenizer.encode_complete(list(texts.values()), limit.max_length if limit.cuts else None)
         counts.truncated += sum(text.was_cut for text in encoded)
         yield [
-            _Tokens(i, text.ids, [], text.first_length, index[str(rows[i][form.label])])
-            for (i, _), text in zip(kept, encoded, strict=True)
+            _Tokens(i, text.ids, [], text.first_length, index[str(chunk[i][form.label])])
+            for i, text in zip(texts, encoded, strict=True)
+            if _fits(i, text, limit, counts)
         ]
 
 
-def _template_fault(problem: TemplateProblem) -> Diagnostic:
-    code, summary = {
-        "syntax": ("FTC331", "a template can't be read"),
-        "undefined": ("FTC333", "a template uses a name that the row doesn't have"),
-    }.get(problem.kind, ("FTC332", "a template was stopped"))
+def _whole_text(row: Row, columns: Sequence[str]) -> str | tuple[str, ...] | None:
+    """What is classified: a text or a pair; None where a column holds no text."""
+    texts = tuple(row.get(column) for column in columns)
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    return texts[0] if len(texts) == 1 else texts
+
+
+def _fits(i: int, text: CompleteText, limit: _Limit, counts: RowCounts) -> bool:
+    """Whether a row isn't too long; one that is counts as left out."""
+    if (num_tokens := len(text.ids)) <= limit.max_length:
+        return True
+    counts.drop_long(i, num_tokens, limit.reason(num_tokens))
+    return False
+
+
+_FAULTS = {
+    "syntax": ("FTC331", "can't be read", "mend its syntax"),
+    "undefined": ("FTC333", "uses a name that a row doesn't have", "name what every row has, or test `is defined`"),
+}
+_STOPPED = ("FTC332", "was stopped", "write it without what this names; it may read its variables and loop over them")
+_HOMES = {"chat": ("the chat template", "model.base"), "prompt": ("the prompt template", "task.prompt")}
+
+
+def _template_fault(problem: TemplateProblem, row: str) -> Diagnostic:
+    code, words, help_ = _FAULTS.get(problem.kind, _STOPPED)
+    name, path = _HOMES[problem.template]
     place = "" if problem.line is None else f"line {problem.line} of the template: "
-    return diagnostic(code, summary, notes=place + problem.message)
-
-
-def _unknown_class(unknown: Iterable[str], form: ClassifyForm) -> Diagnostic:
-    names = list(unknown)
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return diagnostic(
-        "FTC336",
-        f"column `{form.label}` holds classes that the task doesn't list",
-        notes=(f"found: {', '.join(names[:5])}{more}", f"listed: {', '.join(form.labels[:20])}"),
-        help="add them to the task's labels, or mend the rows",
-    )
-
-
-def _nothing_supervised(counts: RowCounts) -> Diagnostic:
-    reasons = [f"row {drop.row}: {drop.reason}" for drop in counts.first_dropped]
-    return diagnostic(
-        "FTC330",
-        f"none of the {counts.read:,} rows holds anything to learn from",
-        notes=reasons,
-        help="mend the rows or the template that these reasons name",
-    )
+    notes = [place + problem.message, *([] if problem.kind == "syntax" else [f"at {row}"])]
+    return diagnostic(code, f"{name} {words}", notes=notes, help=help_, path=path)

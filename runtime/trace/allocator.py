@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ftc.runtime.trace.log import BLOCK_BYTES, Log
 
-__all__ = ["CachingAllocator", "reserved_peak"]
+__all__ = ["CachingAllocator", "Replay", "replay"]
 
 MIB = 2**20
 _SMALL_REQUEST = 1 * MIB
@@ -152,11 +152,17 @@ class CachingAllocator:
         """Bytes of all segments; it never shrinks, so it is also the peak."""
         return self._small.reserved + self._large.reserved
 
-    def allocate(self, number: int, size: int) -> None:
-        """Gives a storage its block; `size` is a multiple of `BLOCK_BYTES`."""
-        if size:
-            pool = self._small if size <= _SMALL_REQUEST else self._large
-            self._held[number] = (pool, pool.take(size))
+    def allocate(self, number: int, size: int) -> int:
+        """Gives a storage its block, and tells the block's size, which torch counts as allocated.
+
+        It can be larger than `size`, a multiple of `BLOCK_BYTES`, where the rest isn't worth a block of its own.
+        """
+        if not size:
+            return 0
+        pool = self._small if size <= _SMALL_REQUEST else self._large
+        block = pool.take(size)
+        self._held[number] = (pool, block)
+        return block.size
 
     def free(self, number: int) -> None:
         """Takes a storage's block back."""
@@ -165,15 +171,29 @@ class CachingAllocator:
             pool.give_back(block)
 
 
-def reserved_peak(log: Log, *, expandable_segments: bool = False) -> int:
-    """Bytes that are reserved at the end of a log."""
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What the allocator does with a log.
+
+    Attributes:
+        reserved: Bytes of all segments at the end.
+        block_sizes: For each storage the bytes of its block.
+    """
+
+    reserved: int
+    block_sizes: list[int]
+
+
+def replay(log: Log, *, expandable_segments: bool = False) -> Replay:
+    """Runs a log through the allocator."""
     allocator = CachingAllocator(expandable_segments=expandable_segments)
+    sizes = [0] * len(log.storages)
     for _, event in log.events():
         if event >= 0:
-            allocator.allocate(event, log.storages[event].size)
+            sizes[event] = allocator.allocate(event, log.storages[event].size)
         else:
             allocator.free(~event)
-    return allocator.reserved
+    return Replay(allocator.reserved, sizes)
 
 
 def _round_up(size: int, unit: int) -> int:

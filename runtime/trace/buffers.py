@@ -34,7 +34,7 @@ def workspace_bytes(capability: tuple[int, int]) -> int:
 def log_workspaces(tracker: StorageTracker, capability: tuple[int, int]) -> None:
     """The forward and the backward thread have one each, from their first product on; for good."""
     for _ in range(2):
-        tracker.persistent(workspace_bytes(capability), "workspace")
+        tracker.hold(workspace_bytes(capability), "workspace")
 
 
 def _softmax_backward(args: Sequence[Any], _result: Any) -> int:

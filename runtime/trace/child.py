@@ -30,19 +30,19 @@ def trace(job: TraceJob) -> TraceResult:
     Raises:
         LookupError: transformers doesn't know this kind of model, or it has no single stack of layers.
     """
-    from ftc.runtime.trace.allocator import reserved_peak
+    from ftc.runtime.trace.allocator import replay
     from ftc.runtime.trace.log import peaks
     from ftc.runtime.trace.whole import whole_log
 
     log, traced_layers = whole_log(job)
+    on_card = job.device.kind == "cuda"
+    replayed = replay(log, expandable_segments=job.device.expandable_segments) if on_card else None
     phases = tuple(
         PhasePeak(phase=name, peak_bytes=peak.size, components={str(tag): n for tag, n in peak.components.items()})
-        for name, peak in peaks(log).items()
+        for name, peak in peaks(log, replayed.block_sizes if replayed else None).items()
     )
     allocated = max(phase.peak_bytes for phase in phases)
-    on_card = job.device.kind == "cuda"
-    expected = reserved_peak(log, expandable_segments=job.device.expandable_segments) if on_card else allocated
-    reserved = _reserved(allocated, expected, job)
+    reserved = _reserved(allocated, replayed.reserved if replayed else allocated, job)
     return TraceResult(
         phases=phases,
         allocated_bytes=allocated,

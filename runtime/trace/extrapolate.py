@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 from ftc.runtime.trace.log import Log, Section, Storage
 
-__all__ = ["TRACED_GROUPS", "IrregularLayers", "stretched"]
+__all__ = ["TEMPLATE", "TRACED_GROUPS", "IrregularLayers", "stretched"]
 
 TRACED_GROUPS = 5
 """First, last, and three that are alike; the middle one has neighbours that are alike on both sides."""
-_TEMPLATE = 2
+TEMPLATE = 2
+"""The group that is repeated."""
 _INNER = (1, 2, 3)
 
 _Pass = tuple[str, tuple[int, int]]
@@ -90,22 +91,22 @@ class _Stretch:
         for section in self.log.sections:
             if section.group is None:
                 self._outside(section)
-            elif section.group != _TEMPLATE:
+            elif section.group != TEMPLATE:
                 self._inside(section, self._position(section.group))
             elif section.is_backward:
-                for position in (*reversed(self._copied), _TEMPLATE):
+                for position in (*reversed(self._copied), TEMPLATE):
                     self._inside(section, position)
             else:
-                for position in (_TEMPLATE, *self._copied):
+                for position in (TEMPLATE, *self._copied):
                     self._inside(section, position)
         return self.result
 
     @property
     def _copied(self) -> range:
-        return range(_TEMPLATE + 1, _TEMPLATE + 1 + self.copies)
+        return range(TEMPLATE + 1, TEMPLATE + 1 + self.copies)
 
     def _position(self, group: int) -> int:
-        return group if group <= _TEMPLATE else group + self.copies
+        return group if group <= TEMPLATE else group + self.copies
 
     def _inside(self, section: Section, position: int) -> None:
         new = self._begin(section, position)
@@ -139,7 +140,7 @@ class _Stretch:
         new = self._begin(section, None)
         for event in section.events:
             number = event if event >= 0 else ~event
-            is_repeated = self.log.storages[number].owner == _TEMPLATE
+            is_repeated = self.log.storages[number].owner == TEMPLATE
             for position in (-1, *(self._copied if is_repeated else ())):
                 if event >= 0:
                     new.events.append(self._birth(number, None if position < 0 else position))

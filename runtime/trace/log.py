@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +23,7 @@ Tag = Literal[
     "workspace",
     "batch",
     "temporaries",
+    "block remainders",
 ]
 
 
@@ -90,26 +91,34 @@ def rounded(size: int) -> int:
     return -(-size // BLOCK_BYTES) * BLOCK_BYTES
 
 
-def peaks(log: Log) -> dict[str, Peak]:
-    """The peak of each phase, by the name of its sections; a phase without events still holds what was live."""
-    moments = _peak_moments(log)
-    found: dict[str, Peak] = {}
+def peaks(log: Log, block_sizes: Sequence[int] | None = None) -> dict[str, Peak]:
+    """The peak of each phase, by the name of its sections.
+
+    Args:
+        log: What happened.
+        block_sizes: What the allocator gave each storage, where it gives more than was asked for.
+    """
+    sizes = block_sizes or [storage.size for storage in log.storages]
+    wanted = {moment: name for name, moment in _peak_moments(log, sizes).items()}
     live: Counter[Tag] = Counter()
-    wanted = {moment: name for name, (_, moment) in moments.items()}
+    found: dict[str, Peak] = {}
     for moment, (_, event) in enumerate(log.events()):
-        storage = log.storages[event if event >= 0 else ~event]
-        live[storage.tag] += storage.size if event >= 0 else -storage.size
+        number, sign = (event, 1) if event >= 0 else (~event, -1)
+        storage = log.storages[number]
+        live[storage.tag] += sign * storage.size
+        live["block remainders"] += sign * (sizes[number] - storage.size)
         if name := wanted.get(moment):
             found[name] = Peak(live.total(), {tag: size for tag, size in live.items() if size})
-    return {name: found[name] for name in moments}
+    return {section.name: found[section.name] for section in log.sections if section.name in found}
 
 
-def _peak_moments(log: Log) -> dict[str, tuple[int, int]]:
-    """For each phase the largest live size, and the event after which it was reached."""
-    moments: dict[str, tuple[int, int]] = {}
+def _peak_moments(log: Log, sizes: Sequence[int]) -> dict[str, int]:
+    """For each phase the event after which most was live."""
+    most: dict[str, int] = {}
+    moments: dict[str, int] = {}
     live = 0
     for moment, (section, event) in enumerate(log.events()):
-        live += log.storages[event].size if event >= 0 else -log.storages[~event].size
-        if section.name not in moments or live > moments[section.name][0]:
-            moments[section.name] = (live, moment)
+        live += sizes[event] if event >= 0 else -sizes[~event]
+        if live > most.get(section.name, -1):
+            most[section.name], moments[section.name] = live, moment
     return moments

@@ -16,7 +16,7 @@ from ftc.runtime.trace.kernels import IMPLEMENTATION
 from ftc.spec.settings import Settings
 from ftc.spec.trace import TraceJob
 
-__all__ = ["build_on_meta", "model_config", "num_layers", "period"]
+__all__ = ["build_on_meta", "model_config", "num_layers", "period", "quantise"]
 
 _META = torch.device("meta")
 
@@ -87,11 +87,11 @@ def _load(config: Any, settings: Settings, options: dict[str, Any]) -> Any:
     implementation = "eager" if settings.model.attention == "eager" else IMPLEMENTATION
     model = loader.from_config(config, dtype=options["dtype"], attn_implementation=implementation)
     if quantization := options.get("quantization_config"):
-        _quantise(model, quantization)
+        quantise(model, quantization)
     return model
 
 
-def _quantise(model: Any, quantization: Any) -> None:
+def quantise(model: Any, quantization: Any) -> None:
     """Replaces linear layers by 4-bit ones, as transformers does while it loads."""
     from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 

@@ -24,11 +24,13 @@ class Groups:
 
     Attributes:
         period: Layers of a group, after which kinds of layers repeat.
-        count: Groups; the last one also takes the layers that don't fill a group.
+        count: Groups that are traced; the last one also takes the layers that don't fill a group.
+        of_model: Groups of the whole model.
     """
 
     period: int
     count: int
+    of_model: int
 
     def of(self, layer: int) -> int:
         """The group of a layer."""

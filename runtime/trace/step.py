@@ -22,19 +22,20 @@ from ftc.runtime import supervised
 from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.loop import Job, training_steps
-from ftc.runtime.optimizer import make_optimizer, state_tensors
+from ftc.runtime.optimizer import make_optimizer
 from ftc.runtime.scoring import still
 from ftc.runtime.supervised import Scorer, losses, make_scorer
 from ftc.runtime.trace.arithmetic import MixedPrecision
 from ftc.runtime.trace.buffers import card_buffers, log_workspaces
+from ftc.runtime.trace.holdings import register_model, register_state
 from ftc.runtime.trace.log import Log
-from ftc.runtime.trace.sections import Groups, layers_of, mark
+from ftc.runtime.trace.sections import Groups, mark
 from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.settings import TrainSettings
 from ftc.spec.streams import TokenStream
 from ftc.spec.trace import BatchShape, TraceJob
 
-__all__ = ["register_model", "run_steps"]
+__all__ = ["run_steps"]
 
 _STEPS = 2
 
@@ -55,7 +56,8 @@ class _StandIn:
     def backward(self, loss: torch.Tensor) -> None:
         """The way back; what comes after it is clipping, unless another micro-batch follows."""
         self.tracker.section("backward: loss and head")
-        loss.backward()  # type: ignore[no-untyped-call]
+        run = torch.autograd.Variable._execution_engine.run_backward  # public names would hide modes from what it calls
+        run((loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True)
         self.tracker.section("clip")
 
 
@@ -83,39 +85,12 @@ def run_steps(job: TraceJob, model: nn.Module, groups: Groups, device: torch.dev
     return tracker.close()
 
 
-def register_model(tracker: StorageTracker, model: nn.Module, groups: Groups) -> None:
-    """Counts what the model holds, tensor by tensor, in the order in which it is loaded."""
-    path, layers = layers_of(model)
-    prefix = f"{path}."
-
-    def owner(name: str) -> int | None:
-        if not name.startswith(prefix):
-            return None
-        return groups.of(int(name.removeprefix(prefix).partition(".")[0]))
-
-    assert len(layers)
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        is_adapter = "lora_" in name or "modules_to_save" in name
-        tracker.register(tensor, "adapter" if is_adapter else "weights", owner(name))
-        for part in _quantisation_state(tensor):
-            tracker.register(part, "quantisation state", owner(name))
-
-
-def _quantisation_state(tensor: Any) -> Iterator[torch.Tensor]:
-    pending = [getattr(tensor, "quant_state", None)]
-    while pending:
-        if (state := pending.pop()) is None:
-            continue
-        yield from (part for part in (state.absmax, state.code, state.offset) if isinstance(part, torch.Tensor))
-        pending.append(state.state2)
-
-
 def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
     on_meta, capability = device.type == "meta", job.device.capability
     tracker = StorageTracker(
         device.type,
         buffers=card_buffers() if on_meta and capability else None,
-        head_shape=_head_shape(job),
+        score_shapes=_score_shapes(job),
         answer=not job.train.padded,
     )
     if on_meta and capability:
@@ -123,17 +98,21 @@ def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
     return tracker
 
 
-def _head_shape(job: TraceJob) -> tuple[int, int]:
-    rows = job.settings.train.micro_batch
-    if job.settings.model.head == "classification":
-        return rows, len(job.settings.text.labels)
-    return rows * job.train.supervised, int(job.config["vocab_size"])
+def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
+    """(N, V) of the scores in training and evaluation."""
+    settings = job.settings
+    batches = [(settings.train.micro_batch, job.train)]
+    if job.evaluation is not None:
+        batches.append((settings.eval.batch_size, job.evaluation))
+    if settings.model.head == "classification":
+        return [(rows, len(settings.text.labels)) for rows, _ in batches]
+    return [(rows * shape.supervised, int(job.config["vocab_size"])) for rows, shape in batches]
 
 
 def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageTracker, device: torch.device) -> Job:
     parameters = trainable_tensors(model)
     for parameter in parameters.values():
-        parameter.register_post_accumulate_grad_hook(lambda p: tracker.tag_all([p.grad], "gradients"))
+        parameter.register_post_accumulate_grad_hook(lambda p: tracker.register(p.grad, "gradients"))
     train = _two_steps(job)
     with _fused_on_meta():
         optimizer = make_optimizer(parameters, train)
@@ -189,7 +168,7 @@ def _train(job: Job, tracker: StorageTracker) -> None:
     counting = job.model.register_forward_pre_hook(count, prepend=True)
     tracker.turn(1, 0)
     for done in training_steps(job, 0):
-        tracker.tag_all(state_tensors(job.optimizer, job.parameters).values(), "optimiser state")
+        register_state(tracker, job.optimizer)
         micro_batch = 0
         tracker.turn(done.step + 1, 0)
     counting.remove()

@@ -8,7 +8,7 @@ count as they would on a device.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ class StorageTracker(TorchDispatchMode):
     Args:
         device_type: `meta`, or `cpu` to watch a real step the same way.
         buffers: What kernels hold beside what they return.
-        head_shape: (N, V) of the scores; tensors of that many elements and that width count as logits.
+        score_shapes: (N, V) of the scores; tensors of that many rows and that width count as logits.
         answer: What tensors without memory say when Python branches on one of them.
     """
 
@@ -42,14 +42,14 @@ class StorageTracker(TorchDispatchMode):
         device_type: str = "meta",
         *,
         buffers: Buffers | None = None,
-        head_shape: tuple[int, int] | None = None,
+        score_shapes: Collection[tuple[int, int]] = (),
         answer: bool = True,
     ) -> None:
         super().__init__()
         self.log = Log()
         self._device_type = device_type
         self._buffers = buffers or {}
-        self._head_shape = head_shape
+        self._score_shapes = frozenset(score_shapes)
         self._answer = answer
         self._turn = (0, 0)
         self._numbers: dict[int, int] = {}
@@ -72,17 +72,25 @@ class StorageTracker(TorchDispatchMode):
         number = self._numbers.get(tensor.untyped_storage()._cdata)
         if number is None:
             self._add(tensor, tag, owner)
-        else:
-            self.log.storages[number].tag = tag
+            return
+        self.log.storages[number].tag = tag
+        if owner is not None:
+            self.log.storages[number].owner = owner
 
-    def transient(self, size: int, tag: Tag = "temporaries") -> None:
-        """Logs memory that comes and goes within one operator."""
-        number = self._new(rounded(size), tag, self.log.sections[-1].group)
-        self.log.sections[-1].events += (number, ~number)
+    def owner_of(self, tensor: torch.Tensor) -> int | None:
+        """The group of layers that a counted tensor belongs to."""
+        number = self._numbers.get(tensor.untyped_storage()._cdata)
+        return None if number is None else self.log.storages[number].owner
 
-    def persistent(self, size: int, tag: Tag) -> None:
-        """Logs memory that stays."""
-        self.log.sections[-1].events.append(self._new(rounded(size), tag, None))
+    def hold(self, size: int, tag: Tag = "temporaries", owner: int | None = None) -> int:
+        """Logs memory that is no tensor here; returns its number."""
+        self.log.storages.append(Storage(rounded(size), tag, owner))
+        self.log.sections[-1].events.append(len(self.log.storages) - 1)
+        return len(self.log.storages) - 1
+
+    def release(self, number: int) -> None:
+        """Logs the end of what `hold` gave."""
+        self.log.sections[-1].events.append(~number)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs an operator and logs what it allocates."""
@@ -100,7 +108,7 @@ class StorageTracker(TorchDispatchMode):
                 self._see(leaf, args, position)
         if needs := self._buffers.get(func):
             if size := needs(args, result):
-                self.transient(size)
+                self.release(self.hold(size, owner=self.log.sections[-1].group))
         return result
 
     def _see(self, tensor: torch.Tensor, args: Sequence[Any], position: int) -> None:
@@ -117,29 +125,20 @@ class StorageTracker(TorchDispatchMode):
         source = args[0] if args else None
         if isinstance(source, (list, tuple)) and position < len(source):
             source = source[position]
-        if not isinstance(source, torch.Tensor):
-            return None
-        number = self._numbers.get(source.untyped_storage()._cdata)
-        return None if number is None else self.log.storages[number].owner
+        return self.owner_of(source) if isinstance(source, torch.Tensor) else None
 
     def _is_scores(self, tensor: torch.Tensor) -> bool:
-        if self._head_shape is None or tensor.ndim == 0:
+        if tensor.ndim == 0:
             return False
-        rows, width = self._head_shape
-        return tensor.shape[-1] == width and tensor.numel() == rows * width
+        width = tensor.shape[-1]
+        return width > 0 and (tensor.numel() // width, width) in self._score_shapes
 
     def _add(self, tensor: torch.Tensor, tag: Tag, owner: int | None) -> int:
         storage = tensor.untyped_storage()
         key = storage._cdata
-        number = self._new(rounded(storage.nbytes()), tag, owner)
-        self._numbers[key] = number
-        self.log.sections[-1].events.append(number)
+        number = self._numbers[key] = self.hold(storage.nbytes(), tag, owner)
         self._watchers[key] = weakref.ref(storage, lambda _: self._end(key))
         return number
-
-    def _new(self, size: int, tag: Tag, owner: int | None) -> int:
-        self.log.storages.append(Storage(size, tag, owner))
-        return len(self.log.storages) - 1
 
     def _end(self, key: int) -> None:
         number = self._numbers.pop(key)
@@ -154,9 +153,3 @@ class StorageTracker(TorchDispatchMode):
         """Stops watching; the log is complete."""
         self._watchers.clear()
         return self.log
-
-    def tag_all(self, tensors: Iterable[torch.Tensor], tag: Tag) -> None:
-        """Says what tensors hold that are counted already; others are left alone."""
-        for tensor in tensors:
-            if tensor.device.type == self._device_type:
-                self.register(tensor, tag)

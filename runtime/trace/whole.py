@@ -27,8 +27,8 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
     if groups > TRACED_GROUPS:
         traced = TRACED_GROUPS * size + rest
         with contextlib.suppress(IrregularLayers):
-            return stretched(log_of(job, traced, Groups(size, TRACED_GROUPS)), groups), traced
-    return log_of(job, layers, Groups(1, layers)), layers
+            return stretched(log_of(job, traced, Groups(size, TRACED_GROUPS, groups)), groups), traced
+    return log_of(job, layers, Groups(1, layers, layers)), layers
 
 
 def log_of(job: TraceJob, layers: int, groups: Groups) -> Log:

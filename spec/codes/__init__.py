@@ -11,14 +11,30 @@
 | 6xx   | environment and run                       | 1                    |
 """
 
-from ftc.spec.codes import budget, environment, importing, locking, references, rows, rules, schema, text, tokens, verbs
+from ftc.spec.codes import (
+    budget,
+    environment,
+    importing,
+    locking,
+    overlays,
+    references,
+    rows,
+    rules,
+    schema,
+    text,
+    tokens,
+    verbs,
+)
 from ftc.spec.codes._code import Code, Severity
 
 __all__ = ["CODES", "Code", "Severity"]
 
 CODES: dict[str, Code] = {
     code.id: code
-    for module in (text, schema, rules, references, tokens, rows, importing, budget, locking, environment, verbs)
+    for module in (
+        *(text, overlays, schema, rules, references, tokens, rows),
+        *(importing, budget, locking, environment, verbs),
+    )
     for code in module.CODES
 }
 """Every code by its identifier."""

@@ -48,20 +48,6 @@ CODES: tuple[Code, ...] = (
         right='{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}',
     ),
     Code(
-        id="FTC335",
-        title="no chat template",
-        cause="Conversations are written by the chat template of the model, and this model's files hold none.",
-        wrong="task: {kind: chat}\nmodel: {base: models/base}",
-        right="task: {kind: chat}\nmodel: {base: models/instruct}",
-    ),
-    Code(
-        id="FTC336",
-        title="unlisted class",
-        cause="A row's class is not among the classes of the task, so it has no index for the model's head to learn.",
-        wrong="labels: [ham, spam]   # a row says `spm`",
-        right="labels: [ham, spam]   # every row says `ham` or `spam`",
-    ),
-    Code(
         id="FTC337",
         title="no stop token after the answer",
         cause=(
@@ -106,5 +92,15 @@ CODES: tuple[Code, ...] = (
             " its reasoning. The model never generates that text after that prompt, so the turn isn't supervised."
         ),
         severity=Severity.NOTE,
+    ),
+    Code(
+        id="FTC342",
+        title="rows longer than the limit",
+        cause=(
+            "`overflow: refuse` asks for every row whole, and some rows have more tokens than `max_length` allows."
+            " Neither is changed silently."
+        ),
+        wrong="data: {max_length: 128, overflow: refuse}   # the longest row has 171 tokens",
+        right="data: {max_length: 256, overflow: refuse}",
     ),
 )

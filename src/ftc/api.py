@@ -13,7 +13,7 @@ pydantic is imported before a verb needs it, and torch only by `apply`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,8 @@ from ftc.run_store import Run, find_run, pages, past_runs, run_of, runs
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 
 if TYPE_CHECKING:
+    from ftc.compiler.layers import Override
+    from ftc.compiler.mend import Mended
     from ftc.compiler.pipeline import Compiled
     from ftc.spec.audit import AuditReport
     from ftc.spec.events import EventListener
@@ -36,6 +38,8 @@ __all__ = [
     "apply",
     "audit",
     "find_run",
+    "fix",
+    "format",
     "import_recipe",
     "init",
     "load_plan",
@@ -59,7 +63,7 @@ class Checked:
     Attributes:
         recipe: The recipe, or None when it has errors.
         diagnostics: All findings, sorted by place.
-        sources: Lines of the recipe, for showing places.
+        sources: Lines of the recipe and of what it is made of, for showing places.
     """
 
     recipe: Recipe | None
@@ -74,9 +78,9 @@ class Planned:
     Attributes:
         plan: The plan.
         diagnostics: Warnings and notes.
-        sources: Lines of the recipe, for showing places.
-        lock_file: The lock beside the recipe, up to date by now.
-        lock_state: `new`, `up to date` or `changed`, as it was found.
+        sources: Lines of the recipe and of what it is made of, for showing places.
+        lock_file: The lock beside the recipe, up to date by now unless something was laid on top of the recipe.
+        lock_state: `new`, `up to date` or `changed`, as it was found; `left alone` where `changed` by an override.
         lock_changes: What changed in it, a line each.
         run: The run of exactly this plan, if there is one.
     """
@@ -97,26 +101,87 @@ class Planned:
         return plan_html(self.plan)
 
 
-def validate(recipe: Path | str) -> Checked:
+def validate(recipe: Path | str, *, overrides: Sequence[Override] = ()) -> Checked:
     """Checks a recipe's text, keys, types and rules. Loads nothing that it names.
-
-    Raises:
-        OSError: The file can't be read.
-    """
-    from ftc.compiler.check import check_recipe
-    from ftc.spec.source import shown_lines
-
-    path = Path(recipe)
-    data = path.read_bytes()
-    checked = check_recipe(data, _shown(path))
-    return Checked(checked.recipe, checked.diagnostics, {_shown(path): shown_lines(data)})
-
-
-def plan(recipe: Path | str, *, locked: bool = False, offline: bool = False, keep_lock: bool = False) -> Planned:
-    """Compiles a recipe and brings its lock up to date.
 
     Args:
         recipe: The recipe file.
+        overrides: What lies on top of it, the last one topmost: texts such as `train.epochs=1`, and files as `Path`.
+
+    Raises:
+        OSError: A file can't be read.
+    """
+    from ftc.compiler.check import check_recipe
+
+    path = Path(recipe)
+    checked = check_recipe(path.read_bytes(), _shown(path), path=path, overrides=overrides)
+    return Checked(checked.recipe, checked.diagnostics, checked.sources)
+
+
+def fix(recipe: Path | str, *, overrides: Sequence[Override] = (), write: bool = True) -> Mended:
+    """Makes the safe fixes of a recipe's findings in its file, and tells what is found afterwards.
+
+    Args:
+        recipe: The recipe file. Comments and order stay; files that it extends are left alone.
+        overrides: As for `validate`; they are checked and not mended.
+        write: Whether to write the file.
+
+    Raises:
+        OSError: A file can't be read or written.
+    """
+    from ftc.compiler.mend import mend_recipe
+
+    path = Path(recipe)
+    mended = mend_recipe(path.read_bytes(), _shown(path), path=path, overrides=overrides)
+    if write and mended.after != mended.before:
+        from ftc.spec.durable import rewrite_file
+
+        rewrite_file(path, mended.after)
+    return mended
+
+
+def format(recipe: Path | str, *, write: bool = True) -> tuple[bytes, bytes]:
+    """Lays out a recipe's file as all recipes are: sections in the order of the language, two spaces a level.
+
+    Args:
+        recipe: The recipe file, or a part of one.
+        write: Whether to write the file.
+
+    Returns:
+        The file's content before and after.
+
+    Raises:
+        Refusal: It is no text of a recipe, or can't be laid out without changing what it says (FTC026).
+        OSError: The file can't be read or written.
+    """
+    from ftc.spec.layout import laid_out
+    from ftc.spec.source import shown_lines
+
+    path = Path(recipe)
+    before = path.read_bytes()
+    after = _with_sources({_shown(path): shown_lines(before)}, lambda: laid_out(before, _shown(path)))
+    if write and after != before:
+        from ftc.spec.durable import rewrite_file
+
+        rewrite_file(path, after)
+    return before, after
+
+
+def plan(
+    recipe: Path | str,
+    *,
+    overrides: Sequence[Override] = (),
+    locked: bool = False,
+    offline: bool = False,
+    keep_lock: bool = False,
+) -> Planned:
+    """Compiles a recipe and brings its lock up to date.
+
+    With `overrides` the lock on disk stays as it is: it says what the file stands for, and not a variation.
+
+    Args:
+        recipe: The recipe file.
+        overrides: What lies on top of it, the last one topmost: texts such as `train.epochs=1`, and files as `Path`.
         locked: Refuse to change the lock; it must exist and say what this machine finds.
         offline: Use only what is on this machine.
         keep_lock: Leave the lock on disk as it is.
@@ -129,25 +194,23 @@ def plan(recipe: Path | str, *, locked: bool = False, offline: bool = False, kee
     from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.resolve.paths import project_root
     from ftc.spec.durable import write_text
-    from ftc.spec.source import shown_lines
 
     path = Path(recipe)
-    data = path.read_bytes()
-    checked = check_recipe(data, _shown(path))
-    sources = {_shown(path): shown_lines(data)}
+    checked = check_recipe(path.read_bytes(), _shown(path), path=path, overrides=overrides)
+    sources = checked.sources
     root = project_root(path)
     compiled = _with_sources(sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=past_runs(root)))
     state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
     if locked and state != "up to date":
         _with_sources(sources, lambda: _refuse_stale(compiled))
-    if compiled.old_lock != compiled.plan.lock and not keep_lock:
+    if compiled.old_lock != compiled.plan.lock and not keep_lock and not overrides:
         write_text(compiled.lock_file, compiled.plan.lock.to_text())
     return Planned(
         plan=compiled.plan,
         diagnostics=compiled.diagnostics,
         sources=sources,
         lock_file=compiled.lock_file,
-        lock_state=state,
+        lock_state="left alone" if overrides and state != "up to date" else state,
         lock_changes=compiled.lock_changes,
         run=run_of(root, compiled.plan),
         root=root,
@@ -240,7 +303,7 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
     if not recipe.exists():
         note = f"looked for {saved.recipe_file} under the plan's project"
         raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
-    now = plan(recipe, offline=offline, keep_lock=True)
+    now = plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True)
     if reasons := stale_reasons(saved, now.plan):
         help = f"plan again with `ftc plan {saved.recipe_file} -o FILE` and have it reviewed"
         raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
@@ -260,9 +323,9 @@ def audit(run: Run | Path | str, *, folder: Path | str = ".") -> AuditReport:
 
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the recipe."""
-    from ftc.spec.reference import recipe_schema
+    from ftc.spec.json_schema import editor_schema
 
-    return recipe_schema()
+    return editor_schema()
 
 
 def init(file: Path | str, *, task: str = "classification", data: Path | None = None, base: str | None = None) -> Path:
@@ -286,48 +349,16 @@ def import_recipe(
     hub_file: str | None = None,
     base: str | None = None,
 ) -> Imported:
-    """Turns a configuration of another tool into a recipe, and tells the fate of every key.
-
-    Args:
-        file: The configuration, of Axolotl, LLaMA-Factory, torchtune, TRL or Oumi.
-        output: Where to write the recipe; an existing file is never touched. Its paths are relative to this file's
-            folder, or to the working folder.
-        tool: Whose configuration it is; told by its keys where left out.
-        task: What the rows are, `generation` or `chat`, where no key tells.
-        data: The rows, in place of those that the configuration names.
-        hub_file: Which file of its data set on the hub holds the rows.
-        base: The base model, in place of the one that it names.
+    """Turns another tool's configuration into a recipe, with the fate of each key; see `import_file` for the arguments.
 
     Raises:
-        Refusal: The file is of no known tool (FTC391) or can't be read (FTC390), or the output exists (FTC651).
-        OSError: A file can't be read or written.
+        Refusal: The file is of no known tool or can't be read, or the output exists.
     """
-    from ftc.compiler.importers.surroundings import as_written, surroundings_of
-    from ftc.compiler.importers.translate import import_configuration
-    from ftc.compiler.importers.translation import Options
-    from ftc.spec.source import shown_lines
+    from ftc.compiler.importers.files import Given, import_file
 
-    path, recipe = Path(file), Path(output or "recipe.yaml")
-    content = path.read_bytes()
-    rows = as_written(Path(data), recipe) if data else None
-    options = Options(task=task, data=rows, hub_file=hub_file, base=base)
-    around = surroundings_of(path, recipe)
-    imported = _with_sources(
-        {_shown(path): shown_lines(content)},
-        lambda: import_configuration(content, _shown(path), tool=tool, options=options, around=around),
-    )
-    if output and imported.recipe:
-        _write_new(recipe, imported.recipe)
-    return imported
-
-
-def _write_new(file: Path, text: str) -> None:
-    try:
-        with file.open("x", encoding="utf-8", newline="\n") as new:
-            new.write(text)
-    except FileExistsError:
-        summary = f"`{file}` is there already"
-        raise Refusal([diagnostic("FTC651", summary, help="choose another name; nothing was changed")]) from None
+    path = Path(file)
+    given = Given(tool, task, Path(data) if data else None, hub_file, base)
+    return import_file(path, _shown(path), Path(output) if output else None, given)
 
 
 def _shown(path: Path) -> str:

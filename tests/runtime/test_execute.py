@@ -107,7 +107,7 @@ def test_an_exported_adapter_loads_elsewhere(tmp_path: Path) -> None:
     tensors = read_tensors(folder / "adapter_model.safetensors")
     assert content_digest(tensors) == record.final_weights_sha256
     with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-        assert file.metadata()["plan_sha256"] == job.plan.sha256
+        assert file.metadata()["job_sha256"] == job.plan.job_sha256()
     config = json.loads((folder / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "models/tiny"
     assert str(tmp_path) not in (folder / "adapter_config.json").read_text()

@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, TypeGuard
 
-from ftc.cli.arguments import Parser, add_json
+from ftc.cli.arguments import USAGE_ERROR, Parser, add_json, add_overrides, override_words
 from ftc.cli.consent import declined
 from ftc.cli.results import print_result, show_run
 from ftc.cli.terminal import page, write
@@ -23,6 +23,7 @@ _EXIT_CODES = {"finished": 0, "gate_failed": 7, "interrupted": 130, "failed": 1,
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
     parser.add_argument("target", metavar="RECIPE|PLAN", help="a recipe, or a plan that `ftc plan -o` saved")
+    add_overrides(parser)
     parser.add_argument("--yes", action="store_true", help="don't ask")
     parser.add_argument("--again", action="store_true", help="run once more, even when this plan has run")
     add_json(parser, "print events and the result as JSON lines")
@@ -33,14 +34,23 @@ def run(args: Namespace) -> int:
     from ftc import api
 
     gc.enable()  # the command starts without; training runs for hours
+    if args.target.endswith(".json") and args.overrides:
+        sys.stderr.write("error: a saved plan is run as it is; `--set` and `--set-file` go with its recipe\n")
+        return USAGE_ERROR
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
         done = _run_of_saved(args.target)
         return _up_to_date(done, args) if _is_done(done, args) else _ended(_executed(args.target, args), args)
-    planned = api.plan(args.target)
+    planned = api.plan(args.target, overrides=args.overrides)
     if _is_done(planned.run, args):
         return _up_to_date(planned.run, args)
     code = declined(planned, args)
     return _ended(_executed(planned, args), args) if code is None else code
+
+
+def _command(args: Namespace) -> str:
+    import shlex
+
+    return shlex.join(["ftc", "apply", args.target, *override_words(args)])
 
 
 def _run_of_saved(file: str) -> Run | None:
@@ -79,7 +89,7 @@ def _ended(done: Run, args: Namespace) -> int:
     if args.json:
         print_result(done)
     elif done.record.status == "interrupted":
-        sys.stderr.write(f"`ftc apply {args.target}` goes on from there.\n")
+        sys.stderr.write(f"`{_command(args)}` goes on from there.\n")
     else:
         write("\n")
         show_run(done, args)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from typing import NoReturn
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from typing import TYPE_CHECKING, NoReturn
 
-__all__ = ["USAGE_ERROR", "Parser", "add_color", "add_json"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["USAGE_ERROR", "Parser", "add_color", "add_json", "add_overrides", "override_words"]
 
 USAGE_ERROR = 64
 """`ExitCode.USAGE`, here once more because importing the table costs more than parsing."""
@@ -52,3 +55,38 @@ def add_color(parser: Parser, *, default: str) -> None:
 def add_json(parser: Parser, help: str = "print JSON instead of text") -> None:
     """Adds `--json`."""
     parser.add_argument("--json", action="store_true", help=help)
+
+
+def add_overrides(parser: Parser) -> None:
+    """Adds `--set` and `--set-file`, whose values stand in `overrides` in the order of the command line."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        dest="overrides",
+        default=[],
+        metavar="PATH=VALUE",
+        help="set a value of the recipe, such as train.epochs=1; repeatable, the last one wins",
+    )
+    parser.add_argument(
+        "--set-file",
+        action="append",
+        type=_file,
+        dest="overrides",
+        metavar="FILE",
+        help="lay a file with part of a recipe on top; repeatable, in one order with --set",
+    )
+
+
+def override_words(args: Namespace) -> tuple[str, ...]:
+    """The overrides as words of a command line."""
+    return tuple(word for one in args.overrides for word in _words(one))
+
+
+def _words(override: Path | str) -> tuple[str, str]:
+    return ("--set", override) if isinstance(override, str) else ("--set-file", str(override))
+
+
+def _file(text: str) -> Path:
+    from pathlib import Path
+
+    return Path(text)

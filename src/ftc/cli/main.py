@@ -21,8 +21,9 @@ __all__ = ["VERBS", "console", "main"]
 
 VERBS = {
     "init": "write a starter recipe",
+    "validate": "check a recipe without loading anything; --fix mends",
+    "fmt": "lay out a recipe as all recipes are",
     "import": "turn another tool's configuration into a recipe",
-    "validate": "check a recipe without loading anything",
     "plan": "compile a recipe: what would run, and whether it fits",
     "apply": "train and evaluate what a recipe or a saved plan says",
     "show": "show a run or a saved plan",
@@ -128,6 +129,10 @@ def _verb(name: str) -> Verb:
             from ftc.cli import validate
 
             return validate
+        case "fmt":
+            from ftc.cli import fmt
+
+            return fmt
         case "plan":
             from ftc.cli import plan
 

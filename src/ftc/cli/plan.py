@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import Parser, add_json
+from ftc.cli.arguments import Parser, add_json, add_overrides
 from ftc.cli.results import show_planned
 from ftc.cli.terminal import page, print_json, write
 
@@ -19,6 +19,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
     parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
+    add_overrides(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="save the plan for `ftc apply FILE`")
     parser.add_argument("--origins", action="store_true", help="list every value and where it came from")
     parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
@@ -30,7 +31,7 @@ def run(args: Namespace) -> int:
     """Plans, saves the plan where asked to, and shows it."""
     from ftc import api
 
-    planned = api.plan(args.recipe, locked=args.locked, offline=args.offline)
+    planned = api.plan(args.recipe, overrides=args.overrides, locked=args.locked, offline=args.offline)
     if args.output:
         api.save_plan(planned, args.output)
     if args.json:

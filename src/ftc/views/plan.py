@@ -13,11 +13,12 @@ from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline
 from ftc.views.origins import chosen_lines
-from ftc.views.page import INDENT, PLAIN, Page
+from ftc.views.page import INDENT, PLAIN, Page, shorten
 
 __all__ = ["plan_text", "strategy_words", "up_to_date_text"]
 
 _BAR_CELLS = 30
+_LONGEST_OVERRIDE = 60
 
 
 def plan_text(
@@ -34,7 +35,8 @@ def plan_text(
 
     Args:
         plan: What to show.
-        lock_state: How the lock file was found: `new`, `changed` or `up to date`; None where nobody looked.
+        lock_state: How the lock file was found: `new`, `changed` or `up to date`, or that it was `left alone`; None
+            where nobody looked.
         lock_changes: What differs from the lock file, one entry a section.
         warnings: Findings that don't stop the run.
         record: The run of exactly this plan, if there is one.
@@ -44,6 +46,7 @@ def plan_text(
     blocks = (
         _title(plan, page),
         [
+            *_overrides(plan, page),
             *_data(plan, page),
             *_training(plan.settings, page),
             *_memory(plan.memory, page),
@@ -89,6 +92,12 @@ def _title(plan: Plan, page: Page) -> list[str]:
     ]
     indent = max(INDENT, len(plan.name) + 3)
     return page.flow(page.strong(plan.name), parts, indent=min(indent, page.columns // 2))
+
+
+def _overrides(plan: Plan, page: Page) -> list[str]:
+    """What the command line laid on top of the recipe."""
+    parts = [shorten(escaped(text), _LONGEST_OVERRIDE) for text in plan.overrides]
+    return page.flow("Set", parts) if parts else []
 
 
 def _data(plan: Plan, page: Page) -> list[str]:

@@ -1,0 +1,158 @@
+"""What a type can't say about a field: its unit, examples, and names that it may take. One line a field.
+
+Apart from the models, because only the reference, the JSON Schema and editors ask. A test holds that no field that can
+be a number lacks its unit, and that every example is a value that the field takes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftc.spec.base import Bytes, Document, MoneyText, Seconds
+from ftc.spec.evaluation import METRICS
+from ftc.spec.task import Chat, Classification, Generation
+
+__all__ = ["NUMBER", "QUANTITIES", "choices_of", "examples_of", "forms_of", "unit_of"]
+
+NUMBER = "a pure number"
+"""Unit of what has none."""
+
+_METRICS = tuple(METRICS)
+_PARTS = tuple(
+    dict.fromkeys(
+        part for task in (Classification, Generation, Chat) for part in (*task.REQUIRED_FIELDS, *task.OPTIONAL_FIELDS)
+    )
+)
+_NOT_ZERO = r"(?!0+(\.0+)?\s?[A-Za-z])"
+
+QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (
+    (Bytes, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?(B|[KMGT]i?B)$"}),
+    (Seconds, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?(s|min|h|d)$"}),
+    (MoneyText, {"type": "string", "pattern": r"^\d{1,12}(\.\d{1,4})?\s?[A-Z]{3}$"}),
+)
+"""The types that a recipe writes as text with a unit, and that text as JSON Schema."""
+
+_UNITS = {
+    "Recipe.ftc": NUMBER,
+    "Data.max_rows": "rows",
+    "Data.max_length": "tokens",
+    "Split.validation": "share of the rows",
+    "Split.test": "share of the rows",
+    "Split.seed": NUMBER,
+    "_LowRank.rank": "dimensions",
+    "_LowRank.alpha": NUMBER,
+    "_LowRank.dropout": "share of the inputs",
+    "Train.epochs": "passes over the training rows",
+    "Train.max_steps": "optimiser steps",
+    "Train.batch_size": "rows",
+    "Train.micro_batch": "rows",
+    "Train.learning_rate": NUMBER,
+    "Train.max_grad_norm": NUMBER,
+    "Train.seed": NUMBER,
+    "Train.evaluate_every": "optimiser steps",
+    "Train.keep_checkpoints": "checkpoints",
+    "Schedule.warmup_ratio": "share of the steps",
+    "Optimizer.beta1": NUMBER,
+    "Optimizer.beta2": NUMBER,
+    "Optimizer.epsilon": NUMBER,
+    "Optimizer.weight_decay": NUMBER,
+    "EarlyStopping.patience": "evaluations",
+    "EarlyStopping.min_delta": "the metric's own",
+    "Eval.max_new_tokens": "tokens",
+    "Eval.batch_size": "rows",
+    "Eval.samples": "predictions",
+    "Budget.vram": "bytes, as `B`, `KiB`, `MiB`, `GiB`, `TiB` or `KB`, `MB`, `GB`, `TB`",
+    "Budget.time": "time, as `s`, `min`, `h` or `d`",
+    "Budget.price_per_hour": "currency an hour, by its ISO 4217 code",
+    "Budget.cost": "currency, by its ISO 4217 code",
+    "Budget.threads": "threads",
+}
+_EXAMPLES: dict[str, tuple[Any, ...]] = {
+    "Recipe.extends": ("base.yaml",),
+    "Recipe.name": ("sms-spam",),
+    "Classification.labels": (("ham", "spam"),),
+    "Generation.prompt": ("Summarise: {{ article }}",),
+    "Generation.system": ("Answer in one sentence.",),
+    "Data.fields": ({"text": "message", "label": "class"},),
+    "Data.max_rows": (1000,),
+    "Data.max_length": ("auto", 512),
+    "PathSource.path": ("data/rows.jsonl", "data/rows.csv"),
+    "HubSource.hub": ("owner/name",),
+    "HubSource.file": ("data/train-00000-of-00001.parquet",),
+    "HubSource.revision": ("main", "v1.0"),
+    "Split.validation": (0.1, 0, {"path": "data/validation.jsonl"}),
+    "Split.test": (0.1, 0, {"path": "data/test.jsonl"}),
+    "Split.stratify": ("class",),
+    "Split.seed": (17,),
+    "Model.base": ("HuggingFaceTB/SmolLM2-135M-Instruct", "models/minilm"),
+    "Model.revision": ("main", "v1.0"),
+    "License.allow": (("apache-2.0", "mit"),),
+    "_LowRank.rank": (8, 16, 64),
+    "_LowRank.alpha": ("auto", 32),
+    "_LowRank.dropout": (0.05,),
+    "_LowRank.targets": ("all-linear", ("q_proj", "v_proj")),
+    "Train.epochs": (1, 3, 0.5),
+    "Train.max_steps": (1000,),
+    "Train.batch_size": (16, 32),
+    "Train.micro_batch": ("auto", 4),
+    "Train.learning_rate": ("auto", 2e-4, 2e-5),
+    "Train.max_grad_norm": (1.0, None),
+    "Train.seed": (17,),
+    "Train.evaluate_every": ("epoch", 100),
+    "Train.keep_checkpoints": (2,),
+    "Schedule.warmup_ratio": (0.05,),
+    "Optimizer.beta1": (0.9,),
+    "Optimizer.beta2": (0.999, 0.95),
+    "Optimizer.epsilon": (1e-8,),
+    "Optimizer.weight_decay": (0.0, 0.01),
+    "EarlyStopping.metric": ("val_loss",),
+    "EarlyStopping.patience": (2,),
+    "EarlyStopping.min_delta": (0.001,),
+    "Eval.metrics": ("auto", ("accuracy", "macro_f1")),
+    "Eval.gates": ({"macro_f1": ">= 0.95"},),
+    "Eval.max_new_tokens": ("auto", 128),
+    "Eval.batch_size": ("auto", 32),
+    "Eval.samples": (8,),
+    "Budget.device": ("auto", "cpu", "rtx-4090"),
+    "Budget.vram": ("24GiB", "80GB"),
+    "Budget.time": ("2h", "90min"),
+    "Budget.price_per_hour": ("0.40 USD",),
+    "Budget.cost": ("5 USD",),
+    "Budget.threads": ("auto", 4),
+}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "Data.fields": _PARTS,
+    "Eval.metrics": _METRICS,
+    "Eval.gates": _METRICS,
+    "EarlyStopping.metric": ("val_loss", *_METRICS),
+}
+_FORMS: dict[str, dict[str, Any]] = {
+    "Eval.gates": {
+        "additionalProperties": {"type": "string", "pattern": r"^\s*(>=|<=|>|<)\s*-?\d{1,9}(\.\d{1,9})?\s*$"}
+    },
+}
+
+
+def unit_of(section: type[Document], field: str) -> str | None:
+    """The unit of a field's number, or None where it holds none."""
+    return next((_UNITS[name] for name in _names(section, field) if name in _UNITS), None)
+
+
+def examples_of(section: type[Document], field: str) -> tuple[Any, ...]:
+    """Values that make sense for a field; none where its choices say it all."""
+    return next((_EXAMPLES[name] for name in _names(section, field) if name in _EXAMPLES), ())
+
+
+def choices_of(section: type[Document], field: str) -> tuple[str, ...]:
+    """Names that a field's text, list items or keys may be, where they are a closed set that the type leaves open."""
+    return next((_CHOICES[name] for name in _names(section, field) if name in _CHOICES), ())
+
+
+def forms_of(section: type[Document], field: str) -> dict[str, Any]:
+    """Keywords of JSON Schema for what a validator of ours reads out of text, such as a gate."""
+    return next((_FORMS[name] for name in _names(section, field) if name in _FORMS), {})
+
+
+def _names(section: type[Document], field: str) -> tuple[str, ...]:
+    """`Section.field` for the section and its parents: a field is described where it is declared."""
+    return tuple(f"{parent.__name__}.{field}" for parent in section.__mro__ if issubclass(parent, Document))

@@ -1,0 +1,337 @@
+"""What configurations in the style of each tool become: recipe values, and fates of keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftc.compiler.check import check_recipe
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.imported import Fate, Imported
+from tests.compiler.importers.examples import NAMES, import_example, import_text, recipe_values
+
+CARRIED, NEEDLESS, DROPPED = Fate.CARRIED, Fate.NOT_NEEDED, Fate.NOT_CARRIED
+IGNORED, CONFLICT = Fate.IGNORED, Fate.CONFLICT
+
+EXPECTED: dict[str, dict[str, Any]] = {
+    "axolotl_qlora.yml": {
+        "task.kind": "generation",
+        "data.source.path": "tickets.jsonl",
+        "data.fields.completion": "output",
+        "data.split.validation": 0.04,
+        "data.split.test": 0,
+        "data.max_length": 3072,
+        "data.overflow": "cut",
+        "model.base": "acme/brook-3b",
+        "model.revision": "v2.1",
+        "model.attention": "flash_attention_2",
+        "strategy.kind": "qlora",
+        "strategy.rank": 24,
+        "strategy.alpha": 48,
+        "strategy.dropout": 0.1,
+        "strategy.targets": "all-linear",
+        "train.epochs": 2,
+        "train.batch_size": 24,
+        "train.micro_batch": 4,
+        "train.learning_rate": 1e-4,
+        "train.schedule.kind": "cosine",
+        "train.schedule.warmup_ratio": 0.08,
+        "train.optimizer.weight_decay": 0.02,
+        "train.precision": "auto",
+        "train.activation_checkpointing": True,
+        "train.evaluate_every": "epoch",
+        "train.early_stopping.patience": 3,
+        "train.seed": 7,
+    },
+    "axolotl_chat_full.yml": {
+        "task.kind": "chat",
+        "data.source.hub": "acme/dialogues",
+        "data.source.file": "train/part-0.parquet",
+        "data.source.revision": "4f2c",
+        "data.fields.messages": "turns",
+        "data.split.validation": 0.1,
+        "data.max_length": 512,
+        "data.overflow": "drop",
+        "strategy.kind": "full",
+        "train.max_steps": 400,
+        "train.learning_rate": 2e-5,
+        "train.schedule.kind": "constant",
+        "train.schedule.warmup_ratio": 0.05,
+        "train.precision": "float32",
+        "train.evaluate_every": 100,
+        "train.seed": 42,
+    },
+    "axolotl_own_format.yml": {
+        "task.prompt": """[Q] {{ question }} {{ '{' }}x} [A]{{ "\\n" }}""",
+        "data.fields.completion": "answer",
+        "data.source.path": "tickets.jsonl",
+        "train.schedule.kind": "constant",
+        "train.schedule.warmup_ratio": 0,
+    },
+    "llamafactory_lora.yaml": {
+        "task.prompt": '{{ question }}{{ "\\n" ~ context if context else "" }}',
+        "data.fields.completion": "answer",
+        "data.source.path": "data/tickets.json",
+        "data.split.validation": 0.1,
+        "data.max_length": 1536,
+        "data.max_rows": 900,
+        "strategy.kind": "qlora",
+        "strategy.quantization": "fp4",
+        "strategy.rank": 12,
+        "strategy.alpha": 24,
+        "strategy.targets": ("q_proj", "v_proj"),
+        "train.batch_size": 16,
+        "train.precision": "bfloat16",
+        "train.activation_checkpointing": True,
+        "train.evaluate_every": 50,
+    },
+    "llamafactory_v1.yaml": {
+        "data.source.path": "tickets.jsonl",
+        "task.kind": "generation",
+        "strategy.kind": "qlora",
+        "strategy.rank": 6,
+        "strategy.alpha": 18,
+        "train.batch_size": 24,
+        "train.micro_batch": 2,
+        "train.max_steps": 60,
+        "train.schedule.kind": "constant",
+    },
+    "trl_sft.yaml": {
+        "task.kind": "generation",
+        "data.fields.completion": "body",
+        "data.max_length": 640,
+        "strategy.kind": "qlora",
+        "strategy.rank": 20,
+        "strategy.alpha": 32,
+        "strategy.dropout": 0.05,
+        "strategy.double_quantization": False,
+        "train.batch_size": 10,
+        "train.learning_rate": 2e-4,
+        "train.schedule.warmup_ratio": 0.03,
+        "train.evaluate_every": "epoch",
+    },
+    "trl_sft.json": {
+        "task.kind": "chat",
+        "strategy.kind": "full",
+        "train.epochs": 1.5,
+        "train.learning_rate": 1e-5,
+        "train.optimizer.beta2": 0.95,
+        "train.max_grad_norm": 0.5,
+        "train.activation_checkpointing": False,
+    },
+    "torchtune_lora.yaml": {
+        "task.kind": "generation",
+        "data.fields.prompt": "question",
+        "data.fields.completion": "answer",
+        "data.source.path": "tickets.jsonl",
+        "data.max_length": 896,
+        "model.base": "meta-llama/Llama-3.2-1B-Instruct",
+        "strategy.kind": "lora",
+        "strategy.targets": ("q_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        "train.epochs": 2,
+        "train.max_steps": 100,
+        "train.batch_size": 12,
+        "train.schedule.warmup_ratio": 0.1,
+        "train.max_grad_norm": None,
+        "train.precision": "bfloat16",
+    },
+    "oumi_qlora.yaml": {
+        "task.kind": "chat",
+        "data.source.path": "tickets.jsonl",
+        "data.max_length": 1792,
+        "strategy.kind": "qlora",
+        "strategy.quantization": "nf4",
+        "strategy.double_quantization": False,
+        "train.batch_size": 8,
+        "train.precision": "bfloat16",
+    },
+}
+
+FATES: list[tuple[str, str, Fate]] = [
+    ("axolotl_qlora.yml", "datasets[0].type", CARRIED),
+    ("axolotl_qlora.yml", "sample_packing", DROPPED),
+    ("axolotl_qlora.yml", "evals_per_epoch", DROPPED),
+    ("axolotl_qlora.yml", "fsdp_config", DROPPED),
+    ("axolotl_qlora.yml", "resume_from_checkpoint", NEEDLESS),
+    ("axolotl_qlora.yml", "load_in_8bit", NEEDLESS),
+    ("axolotl_qlora.yml", "context_paralel_size", IGNORED),
+    ("axolotl_chat_full.yml", "val_set_size", DROPPED),
+    ("axolotl_chat_full.yml", "load_in_8bit", DROPPED),
+    ("axolotl_chat_full.yml", "optimizer", DROPPED),
+    ("axolotl_chat_full.yml", "lora_r", IGNORED),
+    ("axolotl_chat_full.yml", "warmup_steps", CARRIED),
+    ("axolotl_own_format.yml", "warmup_steps", IGNORED),
+    ("llamafactory_lora.yaml", "dataset", CARRIED),
+    ("llamafactory_lora.yaml", "template", DROPPED),
+    ("llamafactory_lora.yaml", "export_dir", IGNORED),
+    ("llamafactory_lora.yaml", "save_steps", CARRIED),
+    ("llamafactory_v1.yaml", "dist_config", DROPPED),
+    ("trl_sft.yaml", "report_to", DROPPED),
+    ("trl_sft.yaml", "packing", NEEDLESS),
+    ("trl_sft.json", "fp16", DROPPED),
+    ("torchtune_lora.yaml", "dataset.column_map", NEEDLESS),
+    ("torchtune_lora.yaml", "gradient_acumulation_steps", IGNORED),
+    ("torchtune_lora.yaml", "metric_logger", NEEDLESS),
+    ("oumi_qlora.yaml", "training.trainer_kwargs", DROPPED),
+    ("oumi_qlora.yaml", "training.warmup_steps", DROPPED),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_are_carried(name: str) -> None:
+    values = recipe_values(import_example(name))
+    assert {path: values.get(path, "absent") for path in EXPECTED[name]} == EXPECTED[name]
+
+
+@pytest.mark.parametrize(("name", "key", "fate"), FATES)
+def test_keys_have_the_fate_that_is_true_of_them(name: str, key: str, fate: Fate) -> None:
+    assert fates(import_example(name))[key] is fate
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipes_validate_and_tell_where_each_value_is_from(name: str) -> None:
+    imported = import_example(name)
+    assert imported.recipe is not None
+    assert check_recipe(imported.recipe.encode(), "recipe.yaml").recipe is not None
+    silent = [line for line in imported.recipe.splitlines() if ": " in line and " # " not in line]
+    assert [line for line in silent if not line.startswith(("#", "ftc: 1", "    "))] == []
+
+
+def test_lines_are_those_of_the_file() -> None:
+    lines = {key.key: key.line for key in import_example("axolotl_qlora.yml").keys}
+    assert (lines["base_model"], lines["datasets[0].type"], lines["seed"]) == (1, 12, 48)
+
+
+def fates(imported: Imported) -> dict[str, Fate]:
+    return {key.key: key.fate for key in imported.keys}
+
+
+AXOLOTL = "base_model: acme/brook\nmicro_batch_size: 2\ndatasets: [{path: tickets.jsonl, type: alpaca}]\n"
+FACTORY = "model_name_or_path: acme/brook\nstage: sft\ndataset: tickets_registered\n"
+TRL = "model_name_or_path: acme/brook\ndataset_name: tickets.jsonl\n"
+OUMI = "model: {model_name: acme/brook}\ntraining: {use_peft: false}\n"
+TUNE = "model: {_component_: torchtune.models.qwen3.qwen3_4b_instruct}\ncheckpointer: {checkpoint_dir: /tmp/Qwen3-4B}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (AXOLOTL + "rl: dpo", "no preference or reinforcement learning"),
+        (AXOLOTL + "adapter: llama-adapter", "no strategy like the adapter"),
+        (AXOLOTL.replace("alpaca", "sharegpt"), "`from` and `value`"),
+        (AXOLOTL.replace("alpaca", "{format: x, field_instruction: 'a }} b'}"), "can't be named in a prompt"),
+        (AXOLOTL.replace("alpaca", "pygmalion"), "no rows of the type"),
+        (AXOLOTL.replace("tickets.jsonl", "acme/tickets"), "which file holds the rows is not said"),
+        (AXOLOTL.replace("tickets.jsonl", "https://example.org/rows.jsonl"), "web address"),
+        (AXOLOTL.replace("tickets.jsonl", "/data/rows.jsonl"), "outside the project"),
+        (AXOLOTL.replace("tickets.jsonl", "./rows.zip"), "names no data file"),
+        (AXOLOTL.replace("tickets.jsonl", "squad"), "neither a data file nor an id"),
+        (AXOLOTL.replace("acme/brook", "~"), "no base model is named"),
+        (AXOLOTL.replace("acme/brook", "/models/brook"), "outside the project"),
+        ("base_model: a/b\nmicro_batch_size: 1\ndatasets: [{path: a.jsonl}, {path: b.jsonl}]", "2 data sets"),
+        ("base_model: a/b\nmicro_batch_size: 1", "no data set is named"),
+        (FACTORY.replace("sft", "dpo"), "no training of the kind `dpo`"),
+        (FACTORY + "finetuning_type: oft", "no strategy like `oft`"),
+        (FACTORY.replace("tickets_registered", "one,two"), "2 data sets"),
+        (FACTORY.replace("tickets_registered", "absent"), "says nothing of `absent`"),
+        (FACTORY.replace("tickets_registered", "strange"), "says nothing of `strange`"),
+        (FACTORY.replace("tickets_registered", "ranked"), "rows of preferences"),
+        (FACTORY.replace("tickets_registered", "with_turns"), "`from` and `value`"),
+        (FACTORY.replace("tickets_registered", "on_the_hub"), "which file holds the rows"),
+        (FACTORY + "dataset_dir: elsewhere", "is a name in `dataset_info.json`, which is not here"),
+        (TRL, "finds out the shape of the rows"),
+        (TRL + "beta: 0.1", "no preference or reinforcement learning"),
+        (OUMI.replace("use_peft: false", "trainer_type: TRL_DPO"), "no training of the kind `TRL_DPO`"),
+        ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "for inference or evaluation"),
+        (TUNE + "dataset: {_component_: my_project.rows}", "no data set builder `my_project.rows`"),
+        (TUNE + "kd_loss: {_component_: torchtune.modules.loss.ForwardKLLoss}", "no distillation"),
+        (TUNE.replace("qwen3.qwen3", "flamingo.flamingo"), "no model builder"),
+    ],
+)
+def test_what_can_not_become_a_recipe_gives_reasons(text: str, reason: str) -> None:
+    imported = import_text(text)
+    assert imported.recipe is None
+    assert any(reason in found.summary for found in imported.reasons), imported.reasons
+    assert {found.code for found in imported.reasons} == {"FTC392"}
+    assert all(found.help for found in imported.reasons)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "values"),
+    [
+        (TRL, {"task": "chat"}, {"task.kind": "chat"}),
+        (AXOLOTL, {"task": "chat", "data": "mine.jsonl"}, {"task.kind": "chat", "data.source.path": "mine.jsonl"}),
+        (
+            AXOLOTL.replace("tickets.jsonl", "acme/tickets"),
+            {"hub_file": "a/b.parquet"},
+            {"data.source.hub": "acme/tickets", "data.source.file": "a/b.parquet"},
+        ),
+        (AXOLOTL.replace("acme/brook", "/models/brook"), {"base": "acme/other"}, {"model.base": "acme/other"}),
+        (FACTORY.replace("tickets_registered", "with_messages"), {}, {"data.fields.messages": "turns"}),
+        (FACTORY.replace("sft", "pt"), {}, {"data.fields.completion": "question"}),
+        (FACTORY + "dataset_dir: no", {"task": "chat", "data": "x.jsonl"}, {"data.source.path": "x.jsonl"}),
+        (
+            TUNE + "dataset: {_component_: torchtune.datasets.alpaca_dataset}",
+            {"data": "x.jsonl"},
+            {"model.base": "Qwen/Qwen3-4B", "task.kind": "generation", "strategy.kind": "full"},
+        ),
+    ],
+)
+def test_what_the_user_adds_counts(text: str, options: dict[str, str], values: dict[str, Any]) -> None:
+    found = recipe_values(import_text(text, **options))
+    assert {path: found.get(path) for path in values} == values
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "fate"),
+    [
+        ("warmup_steps: 5\nwarmup_ratio: 0.1", "warmup_ratio", CONFLICT),
+        ("adapter: lora\nlora_target_linear: true\nlora_target_modules: [q_proj]", "lora_target_modules", CONFLICT),
+        ("adapter: qlora", "adapter", CONFLICT),
+        ("load_in_4bit: true\nload_in_8bit: true\nadapter: lora", "load_in_8bit", CONFLICT),
+        ("early_stopping_patience: 2", "early_stopping_patience", CONFLICT),
+        ("adapter: lora\nlora_target_modules: 'model.*proj$'", "lora_target_modules", DROPPED),
+        ("learning_rate: fast", "learning_rate", DROPPED),
+        ("learning_rate: -1", "learning_rate", DROPPED),
+        ("learning_rate: .nan", "learning_rate", DROPPED),
+        ("num_epochs: [1, 2]", "num_epochs", DROPPED),
+        ("sequence_len: 2", "sequence_len", DROPPED),
+        ("adapter: lora\nlora_alpha: 1.5", "lora_alpha", DROPPED),
+        ("fp16: true", "fp16", DROPPED),
+        ("default_system_message: Be brief.", "default_system_message", CARRIED),
+        ("eta_min: 1e-6", "eta_min", IGNORED),
+        ("gradient_checkpointing: offload", "gradient_checkpointing", CARRIED),
+        ("max_steps: -1", "max_steps", NEEDLESS),
+        ("? ''\n: 3", "", IGNORED),
+    ],
+)
+def test_fates_of_single_keys(line: str, key: str, fate: Fate) -> None:
+    imported = import_text(AXOLOTL + line)
+    assert imported.recipe is not None
+    assert fates(imported)[key] is fate
+
+
+def test_a_value_that_a_recipe_refuses_is_told_with_the_reason() -> None:
+    (key,) = [key for key in import_text(AXOLOTL + "sequence_len: 2").keys if key.key == "sequence_len"]
+    assert "a recipe can't hold it" in key.reason
+
+
+def test_a_key_that_stands_twice_is_a_conflict_where_it_does_not_count() -> None:
+    imported = import_text("learning_rate: 1\n" + AXOLOTL + "learning_rate: 3e-4\n")
+    assert recipe_values(imported)["train.learning_rate"] == 3e-4
+    found = [(key.line, key.fate) for key in imported.keys if key.key == "learning_rate"]
+    assert found == [(1, CONFLICT), (5, CARRIED)]
+
+
+def test_the_tool_can_be_told() -> None:
+    with pytest.raises(Refusal) as refusal:
+        import_text("compute_environment: LOCAL_MACHINE\n")
+    assert refusal.value.exit_code == 3
+    assert refusal.value.diagnostics[0].code == "FTC391"
+    assert import_text("compute_environment: LOCAL_MACHINE\n", tool="axolotl").tool == "Axolotl"
+
+
+@pytest.mark.parametrize("stem", ["Größe & Co", "...", "x" * 90, "UPPER"])
+def test_any_file_name_gives_a_name(stem: str) -> None:
+    assert recipe_values(import_text(AXOLOTL, f"{stem}.yml"))["name"]
