@@ -30,7 +30,15 @@ MIB = 2**20
 
 
 def _sizes(
-    model_type: str, hidden: int, inner: int, layers: int, heads: int, kv_heads: int, vocab: int, tied: bool, **more: Any
+    model_type: str,
+    hidden: int,
+    inner: int,
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    vocab: int,
+    tied: bool,
+    **more: Any,
 ) -> dict[str, Any]:
     return {
         "model_type": model_type,

@@ -42,9 +42,7 @@ class Checked:
     overrides: tuple[str, ...] = ()
 
 
-def check_recipe(
-    data: bytes, file: str, *, path: Path | None = None, overrides: Sequence[Override] = ()
-) -> Checked:
+def check_recipe(data: bytes, file: str, *, path: Path | None = None, overrides: Sequence[Override] = ()) -> Checked:
     """Reads text, keys, types, and rules between fields. Of the disk it touches only files that make up the recipe.
 
     Args:

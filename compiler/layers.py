@@ -15,6 +15,7 @@ from ftc.compiler.resolve.paths import UnsafePath, project_root, safe_path
 from ftc.spec.diagnostics import Diagnostic, Refusal, Related, diagnostic
 from ftc.spec.nearest import nearest
 from ftc.spec.overlay import as_flags, merge, moved, read_flags
+from ftc.spec.parse import version_fault
 from ftc.spec.source import FLAGS, LARGEST_FILE, Entry, Mapping, Scalar, Source, read_source_bytes, shown_lines
 
 __all__ = ["LONGEST_CHAIN", "Layered", "Override", "layered"]
@@ -154,7 +155,7 @@ def _read(file: Path, name: str, lines: Lines) -> Source:
     """Reads one file; its lines are kept, whatever comes of it.
 
     Raises:
-        Refusal: It is no recipe's text.
+        Refusal: It is no recipe's text, or one of another version of the language.
         OSError: It can't be read, or is no file.
     """
     if not file.is_file():
@@ -165,6 +166,8 @@ def _read(file: Path, name: str, lines: Lines) -> Source:
     lines[name] = source.lines if source else shown_lines(data)
     if source is None:
         raise Refusal(found)
+    if fault := version_fault(source):  # else the recipe's own version would hide it
+        raise Refusal([fault])
     return source
 
 

@@ -110,7 +110,8 @@ def _resolve(
     model = attempt(
         lambda: resolve_model(
             recipe.model.base,
-            _locked_commit(recipe, lock) or recipe.model.revision,
+            recipe.model.revision,
+            locked_commit=_locked_commit(recipe, lock),
             folder=folder,
             root=root,
             hub=hub,

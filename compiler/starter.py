@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
+from ftc.compiler.resolve.rows import canonical_text
+from ftc.compiler.resolve.table import Row, Table
 from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.nearest import nearest
+from ftc.spec.quoted import quoted
 from ftc.spec.task import Chat, Classification, Generation
 
 __all__ = ["KINDS", "write_starter"]
@@ -29,6 +33,12 @@ _SYNONYMS = {
     "messages": ("messages", "conversation", "dialogue", "chat"),
 }
 
+_ROWS_A_CLASS = 4
+"""Fewest rows that a class has on average, for a column to look like labels."""
+_MOST_LISTED = 20
+_NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf", ".nan")
+"""Words that some reader of YAML takes for something else than text."""
+
 
 def write_starter(file: Path, *, task: str, data: Path | None, base: str | None) -> Path:
     """Writes the recipe; an existing file is never touched.
@@ -40,9 +50,8 @@ def write_starter(file: Path, *, task: str, data: Path | None, base: str | None)
         close = nearest(task, KINDS)
         help = f"did you mean `{close}`?" if close else f"write one of {', '.join(KINDS)}"
         raise Refusal([diagnostic("FTC105", f"no task `{task}`", help=help)])
-    columns = read_rows(data, str(data)).columns if data else ()
-    fields = {part: guess for part in KINDS[task] if (guess := _guess(part, columns)) and guess != part}
-    text = _recipe(file, task, data, base, fields)
+    table = read_rows(data, str(data)) if data else None
+    text = _recipe(file, task, data, base, _fields_line(task, table) if table else "")
     try:
         with file.open("x", encoding="utf-8", newline="\n") as new:
             new.write(text)
@@ -52,23 +61,60 @@ def write_starter(file: Path, *, task: str, data: Path | None, base: str | None)
     return file
 
 
-def _guess(part: str, columns: Sequence[str]) -> str | None:
-    """The column that most likely plays a part, by its name."""
+def _fields_line(task: str, table: Table) -> str:
+    """The line of the recipe that names columns, or nothing where they are called like the parts.
+
+    Where a part stays open, the line is a comment with the file's columns, to be finished by hand.
+    """
+    found = _guesses(task, table)
+    named = {part: _quoted(found[part]) if part in found else "COLUMN" for part in KINDS[task]}
+    line = f"fields: {{{', '.join(f'{part}: {column}' for part, column in named.items() if part != column)}}}"
+    if len(found) < len(named):
+        return f"  # {line}   # the file has {', '.join(map(quoted, table.columns[:_MOST_LISTED]))}"
+    return f"  {line}" if any(part != column for part, column in named.items()) else ""
+
+
+def _guesses(task: str, table: Table) -> dict[str, str]:
+    """The column that most likely plays each part: by its name, else by what it holds."""
+    found: dict[str, str] = {}
+    for guess in (_by_name, partial(_by_content, table.rows)):
+        for part in sorted(KINDS[task], key=lambda part: part != "label"):  # a column of labels may look like texts
+            free = [column for column in table.columns if column not in found.values()]
+            if part not in found and (column := guess(part, free)):
+                found[part] = column
+    return found
+
+
+def _by_name(part: str, columns: Iterable[str]) -> str | None:
     by_name = {column.lower(): column for column in columns}
     return next((by_name[name] for name in _SYNONYMS[part] if name in by_name), None)
 
 
-def _recipe(file: Path, task: str, data: Path | None, base: str | None, fields: dict[str, str]) -> str:
+def _by_content(rows: Sequence[Row], part: str, columns: Iterable[str]) -> str | None:
+    """For a label the column with the fewest values, for a text the one with the longest; None for other parts.
+
+    A prompt and its completion look alike, so no content tells which is which.
+    """
+    if part == "label":
+        values = {column: {canonical_text(row.get(column)) for row in rows} for column in columns}
+        most = max(2, len(rows) // _ROWS_A_CLASS)
+        return min((c for c in values if 2 <= len(values[c]) <= most), key=lambda c: len(values[c]), default=None)
+    if part == "text":
+        texts = [column for column in columns if all(isinstance(row.get(column), str) for row in rows)]
+        return max(texts, key=lambda column: sum(len(row[column]) for row in rows), default=None)
+    return None
+
+
+def _recipe(file: Path, task: str, data: Path | None, base: str | None, fields_line: str) -> str:
     name = re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "my-task"
     path = Path(os.path.relpath(data, file.parent)).as_posix() if data else "rows.jsonl"
-    mapping = ", ".join(f"{part}: {column}" for part, column in fields.items())
     lines = [
         "ftc: 1",
         f"name: {name}",
         f"task: {{kind: {task}}}",
         "data:",
         f"  source: {{path: {_quoted(path)}}}",
-        *([f"  fields: {{{mapping}}}"] if mapping else []),
+        *([fields_line] if fields_line else []),
         f"model: {{base: {_quoted(base or 'models/my-model')}}}",
         "strategy: {kind: lora}",
     ]
@@ -76,4 +122,5 @@ def _recipe(file: Path, task: str, data: Path | None, base: str | None, fields: 
 
 
 def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w./-]+", text) else "'" + text.replace("'", "''") + "'"
+    is_plain = re.fullmatch(r"[./]*[A-Za-z_][\w./-]*", text) and text.lower() not in _NOT_TEXT
+    return text if is_plain else "'" + text.replace("'", "''") + "'"

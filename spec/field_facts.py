@@ -124,7 +124,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "Data.fields": _PARTS,
     "Eval.metrics": _METRICS,
     "Eval.gates": _METRICS,
-    "EarlyStopping.metric": ("val_loss", *_METRICS),
+    "EarlyStopping.metric": ("val_loss", "val_accuracy", "val_macro_f1"),
 }
 _FORMS: dict[str, dict[str, Any]] = {
     "Eval.gates": {

@@ -190,8 +190,8 @@ class _Layout:
         if below and below.old == column:
             return below.new
         levels = [*(above.columns if above else ()), *([(below.old, below.new)] if below else [])]
-        reached = [level for level in levels if level[0] <= column]
-        return max(reached)[1] if reached else 0
+        reached = [(old, -new) for old, new in levels if old <= column]  # the outer one, where a list is not indented
+        return -max(reached)[1] if reached else 0
 
     # Which lines go together.
 

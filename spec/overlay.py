@@ -16,9 +16,10 @@ from functools import reduce
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.sections import sections_at
-from ftc.spec.source import FLAGS, Entry, Mapping, Node, Scalar, Source, plain, read_source
+from ftc.spec.source import FLAGS, Entry, Mapping, Node, Scalar, Source, read_source
 from ftc.spec.source import Sequence as List
 from ftc.spec.text_checks import check_text
+from ftc.spec.yaml_nodes import plain
 
 __all__ = ["as_flags", "merge", "moved", "read_flags"]
 
@@ -106,7 +107,9 @@ def _read_flag(flag: str, line: str, number: int) -> tuple[Source | None, tuple[
         return None, (diagnostic("FTC024", "a value of several lines", whole, help=help),)
     if not match:
         help = "write the keys, joined by dots, then `=` and the value, such as `--set train.epochs=1`"
-        return None, (diagnostic("FTC024", "`--set` needs `path=value`", whole, label="no path with a value", help=help),)
+        return None, (
+            diagnostic("FTC024", "`--set` needs `path=value`", whole, label="no path with a value", help=help),
+        )
     if match[1].split(".")[0] == "extends":
         help = "use `--set-file FILE` to lay a file on top"
         return None, (diagnostic("FTC025", "`extends` can't be set by a flag", whole, help=help),)

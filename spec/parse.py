@@ -15,7 +15,7 @@ from ftc.spec.recipe import LANGUAGE_VERSION, Recipe
 from ftc.spec.sections import all_sections, places_of_key, section_at
 from ftc.spec.source import Mapping, Scalar, Sequence, Source
 
-__all__ = ["parse_recipe"]
+__all__ = ["parse_recipe", "version_fault"]
 
 Path = tuple[str | int, ...]
 
@@ -42,11 +42,9 @@ _BOUNDS = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "
 
 def parse_recipe(source: Source) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
     """The recipe that a source holds, or None with at least one error."""
-    plain = source.plain()
-    version = plain.get("ftc")
-    if isinstance(version, int) and version != LANGUAGE_VERSION:
-        return None, (_wrong_version(source, version),)
-    return _validate(source, plain)
+    if fault := version_fault(source):
+        return None, (fault,)
+    return _validate(source, source.plain())
 
 
 def _validate(source: Source, plain: dict[str, Any]) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
@@ -124,7 +122,12 @@ def _explain(source: Source, plain: dict[str, Any], path: Path, group: list[Any]
             return _bad_value(source, path, group)
 
 
-def _wrong_version(source: Source, version: int) -> Diagnostic:
+def version_fault(source: Source) -> Diagnostic | None:
+    """The finding for a text, or a part of a recipe, that says it is of another version of the language."""
+    node = source.node("ftc")
+    version = node.value if isinstance(node, Scalar) else None
+    if not isinstance(version, int) or version == LANGUAGE_VERSION:
+        return None
     return diagnostic(
         "FTC105",
         f"recipe language {version} is not known to this release",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
-from ftc.spec.text_checks import MOST_FINDINGS, Text, check_text
+from ftc.spec.text_checks import MOST_FINDINGS, Text, check_text, masked
 from ftc.spec.yaml_events import read_events
 from ftc.spec.yaml_nodes import Entry, Mapping, Node, Plain, Scalar, Sequence, plain
 
@@ -141,7 +141,7 @@ def shown_lines(text: str | bytes) -> tuple[str, ...]:
     The same lines that spans count. A view that shows findings of a file without a `Source` takes them from here.
     """
     content = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return check_text(_without_mark(content[:LARGEST_FILE]), "")[0].lines
+    return Text(masked(_without_mark(content[:LARGEST_FILE])), "").lines
 
 
 def _without_mark(text: str) -> str:
@@ -174,7 +174,7 @@ def _too_large(size: int, file: str) -> Diagnostic:
 
 def _no_mapping(root: Node | None, text: Text) -> Diagnostic:
     if root is None or (isinstance(root, Scalar) and root.value is None):
-        help = "start with `ftc: 1`, `name:`, `task:`, `data:` and `model:`, or let `ftc init` write a recipe"
+        help = "start with `ftc: 1`, `name:`, `task:`, `data:`, `model:` and `strategy:`, or let `ftc init` write one"
         return diagnostic("FTC008", "the file says nothing", text.span(0, 0), label="no value here", help=help)
     found = "a list" if isinstance(root, Sequence) else "a single value"
     summary = f"a recipe is a mapping, and this is {found}"

@@ -2,8 +2,8 @@
 
 One Arrow IPC file a split, not compressed, so that it is mapped into memory rather than read. Columns: `ids`
 (large_list<int32>), `mask` (large_list<uint8>, 1 where a token is supervised), `prompt_length` (int32: tokens before
-the last supervised stretch; for a classification, tokens of the first text), `label` (int32, -1 where there is none) and
-`row` (int64, number of the row in its source file, from 0).
+the last supervised stretch; for a classification, tokens of the first text), `label` (int32, -1 where there is none)
+and `row` (int64, number of the row in its source file, from 0).
 """
 
 from __future__ import annotations

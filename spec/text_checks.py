@@ -16,7 +16,7 @@ from itertools import islice
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 
-__all__ = ["MOST_FINDINGS", "STAND_IN", "Text", "check_text", "described", "unseen_in_escapes"]
+__all__ = ["MOST_FINDINGS", "STAND_IN", "Text", "check_text", "described", "masked", "unseen_in_escapes"]
 
 MOST_FINDINGS = 20
 """Reading stops after so many findings: a binary file must not give a hundred thousand."""
@@ -89,6 +89,11 @@ def check_text(content: str, file: str) -> tuple[Text, list[Diagnostic]]:
     content, directives = _comment_directives(content, text)
     unseen = [_unseen(text, match) for match in islice(_UNSEEN.finditer(content), MOST_FINDINGS)]
     return Text(_UNSEEN.sub(STAND_IN, content), file), secrets + directives + unseen
+
+
+def masked(content: str) -> str:
+    """Text as it may be shown: of the same length and lines, with secrets masked and unseen characters replaced."""
+    return _UNSEEN.sub(STAND_IN, _mask_secrets(Text(content, ""))[0])
 
 
 def unseen_in_escapes(value: str) -> str | None:

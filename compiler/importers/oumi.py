@@ -35,16 +35,16 @@ def _strategy(t: Translation) -> None:
     elif kind not in (None, "TRL_SFT", "HF", "OUMI"):
         t.block("training.trainer_type", f"no training of the kind `{(kind or '')[:40]}`", _SUPERVISED)
     t.needless("training.trainer_type", "supervised training")
+    if not t.flag("training.use_peft"):
+        t.carry("training.use_peft", "strategy.kind", "full")
+        t.ignore("peft", "without `training.use_peft: true` Oumi makes no adapter", "set it if an adapter was meant")
+        return
     is_quantized = t.flag("peft.q_lora")
     bits = t.whole("peft.q_lora_bits") or 4
     if is_quantized and bits != 4:
         t.drop("peft.q_lora_bits", f"no training on {bits}-bit weights", "only 4 bits")
         is_quantized = False
         t.drop("peft.q_lora", "no training on such weights")
-    if not t.flag("training.use_peft"):
-        t.carry("training.use_peft", "strategy.kind", "full")
-        t.ignore("peft", "without `training.use_peft: true` Oumi makes no adapter", "set it if an adapter was meant")
-        return
     keys: list[str | Key] = ["training.use_peft", "peft.q_lora"] if is_quantized else ["training.use_peft"]
     t.carry(keys, "strategy.kind", "qlora" if is_quantized else "lora")
     if is_quantized:

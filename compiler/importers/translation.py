@@ -171,7 +171,7 @@ class Translation:
 
     def carry(self, keys: str | Key | list[str | Key], path: str, value: Any, reason: str = "") -> None:
         """Writes a value into the recipe; all the keys that it is made of count as carried."""
-        there = [key for key in _keys(keys) if self.node(key) is not None]
+        there = [key for key in _keys(keys) if self.node(key) is not None and not self._overlaps(key)]
         self.values[path] = Value(value, self._origin(there, reason), tuple(there))
         for key in there:
             before = self.fates.get(key, KeyFate("", 0, Fate.CARRIED))
@@ -237,8 +237,12 @@ class Translation:
 
     def _settle(self, key: str | Key, fate: Fate, reason: str, help: str = "") -> None:
         steps = key_of(key)
-        if steps and self.node(steps) is not None and steps not in self.fates:
+        if steps and self.node(steps) is not None and steps not in self.fates and not self._overlaps(steps):
             self._set(steps, fate, reason, help)
+
+    def _overlaps(self, key: Key) -> bool:
+        """Whether a block around the key, or a key in the block, has a fate: no key may have two."""
+        return key in self._above or any(key[:length] in self.fates for length in range(1, len(key)))
 
     def _set(self, key: Key, fate: Fate, reason: str, help: str = "", paths: tuple[str, ...] = ()) -> None:
         self._above.update(key[:length] for length in range(1, len(key)))

@@ -10,6 +10,7 @@ from typing import Any
 from ftc.compiler.resolve.columns import SpanOf
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.hub import Hub
+from ftc.compiler.resolve.hub_faults import of_locked
 from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.compiler.resolve.tables import absent_file
 from ftc.spec.data import Data, HubSource, PathSource
@@ -106,7 +107,10 @@ def _on_hub(
     def span_here(path: str) -> Any:
         return span_of(path.replace("data.source", recipe_path, 1))
 
-    file = hub.dataset_file(source.hub, commit or source.revision, source.file, digests, span_here)
+    try:
+        file = hub.dataset_file(source.hub, commit or source.revision, source.file, digests, span_here)
+    except Refusal as refusal:
+        raise Refusal([of_locked(found, commit) for found in refusal.diagnostics]) from None
     return DataFile(file.path, f"{source.hub}: {source.file}", recipe_path, source.to_json(), file.commit, file.facts)
 
 

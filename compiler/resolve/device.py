@@ -11,6 +11,7 @@ from ftc.compiler.resolve.nvml import LocalCard, local_cards
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.nearest import nearest
+from ftc.spec.quoted import quoted
 
 __all__ = ["resolve_device"]
 
@@ -103,4 +104,4 @@ def _unknown(asked: str, span: Span | None) -> Diagnostic:
     near = nearest(asked, ("auto", "cpu", *CARDS))
     help = f"did you mean `{near}`?" if near else "use `auto`, `cpu`, or a card that the notes list"
     notes = f"known cards: {', '.join(CARDS)}"
-    return diagnostic("FTC600", f"unknown device {asked[:60]!r}", span, help=help, notes=notes, path="budget.device")
+    return diagnostic("FTC600", f"unknown device {quoted(asked)}", span, help=help, notes=notes, path="budget.device")

@@ -24,6 +24,7 @@ from ftc.compiler.resolve.weights import INDEX_FILE, SINGLE_FILE, shard_names
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import FileFacts
 from ftc.spec.nearest import nearest
+from ftc.spec.quoted import quoted
 
 __all__ = ["Hub", "HubFile", "Snapshot"]
 
@@ -317,7 +318,7 @@ def _check_names(listing: _Listing, request: _Request) -> None:
                 raise UnsafePath(name, "holds `..`")
             safe_path(root, name)
         except UnsafePath as error:
-            summary = f"the repository lists a file whose name {error.reason}: {name[:80]!r}"
+            summary = f"the repository lists a file whose name {error.reason}: {quoted(name)}"
             help = "don't use this repository; report it to the hub"
             raise Refusal([diagnostic("FTC319", summary, request.span, help=help, path=request.path)]) from error
 

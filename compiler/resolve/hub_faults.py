@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["HubFault", "fault_of"]
+from ftc.spec.diagnostics import Diagnostic
+from ftc.spec.quoted import quoted
+
+__all__ = ["HubFault", "fault_of", "of_locked"]
 
 _LOG_IN = "accept the terms on the repository's page on the hub, then `hf auth login` or set `HF_TOKEN`"
 
@@ -39,13 +42,22 @@ def fault_of(error: Exception, repo: str, revision: str) -> HubFault | None:
             help = "run again; the repository may have changed in between"
             return HubFault("FTC323", f"a file of `{repo}` isn't there any more", help)
         case errors.HFValidationError():
-            return HubFault("FTC321", f"{repo[:80]!r} is no hub id", "give an id such as `owner/name`")
+            return HubFault("FTC321", f"{quoted(repo)} is no hub id", "give an id such as `owner/name`")
         case errors.HfHubHTTPError():
             return _http_fault(error, repo)
         case OSError():
             return _unreachable(type(error).__name__)
         case _:
             return _unreachable(type(error).__name__) if _is_transport_error(error) else None
+
+
+def of_locked(found: Diagnostic, commit: str | None) -> Diagnostic:
+    """A finding about a repository, where the lock and not the recipe asked for `commit`."""
+    if commit is None or found.code != "FTC316":
+        return found
+    note = f"the lock keeps commit `{commit[:12]}`, which the repository doesn't have any more"
+    help = "restore the commit there, or delete the lock file beside the recipe and run `ftc plan` to lock a newer one"
+    return replace(found, notes=(*found.notes, note), help=(help,))
 
 
 def _is_transport_error(error: Exception) -> bool:

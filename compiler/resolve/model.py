@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.hub import Hub, Snapshot
+from ftc.compiler.resolve.hub_faults import of_locked
 from ftc.compiler.resolve.json_files import read_json_object
 from ftc.compiler.resolve.licenses import read_license
 from ftc.compiler.resolve.linear_modules import input_embedding, linear_modules, output_head
@@ -22,6 +23,7 @@ from ftc.compiler.resolve.weights import INDEX_FILE, Weights, read_weights
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import FileFacts, ModelFacts, TokenizerFacts
 from ftc.spec.nearest import nearest
+from ftc.spec.quoted import quoted
 
 __all__ = ["ResolvedModel", "resolve_model"]
 
@@ -52,6 +54,7 @@ def resolve_model(
     base: str,
     revision: str | None,
     *,
+    locked_commit: str | None = None,
     folder: Path,
     root: Path,
     hub: Hub,
@@ -65,6 +68,7 @@ def resolve_model(
     Args:
         base: `model.base` of the recipe.
         revision: Branch, tag or commit on the hub; None for its main branch. Means nothing for a folder.
+        locked_commit: The commit that the lock keeps for them; it goes before the revision.
         folder: The recipe's folder.
         root: The project's root, which no path leaves.
         hub: Where ids are looked up.
@@ -78,9 +82,11 @@ def resolve_model(
     place = _local_place(base, folder, root, span)
     if place is None:
         try:
-            snapshot = hub.model_snapshot(base, revision, digests, span_of, check=partial(_read_config, span=span))
+            check = partial(_read_config, span=span)
+            snapshot = hub.model_snapshot(base, locked_commit or revision, digests, span_of, check=check)
         except Refusal as refusal:
-            raise Refusal([_taken_for_an_id(found, base) for found in refusal.diagnostics]) from None
+            found = [of_locked(one, locked_commit) for one in refusal.diagnostics]
+            raise Refusal([_taken_for_an_id(one, base) for one in found]) from None
         place = _Place(base, snapshot.folder, snapshot.cache, snapshot)
     return ResolvedModel(_read_model(place, digests, span), place.folder)
 
@@ -114,7 +120,7 @@ def _no_folder(base: str, found: Path, is_path: bool, span: Span | None) -> Diag
         return diagnostic("FTC302", f"`{base}` is a file, not a model folder", span, help=help, path=_PATH)
     if not is_path:
         help = "give a folder such as `./models/minilm`, or an id such as `owner/name`"
-        return diagnostic("FTC321", f"{base[:80]!r} is neither a folder nor a hub id", span, help=help, path=_PATH)
+        return diagnostic("FTC321", f"{quoted(base)} is neither a folder nor a hub id", span, help=help, path=_PATH)
     siblings = [item.name for item in found.parent.iterdir() if item.is_dir()] if found.parent.is_dir() else []
     near = nearest(found.name, siblings)
     help = f"did you mean `{base.removesuffix(found.name)}{near}`?" if near else "check the path"

@@ -7,12 +7,14 @@ depth, although ftc never asks a loader to trust them, because such switches hav
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import Family
+from ftc.spec.quoted import quoted
 
 __all__ = ["ModelConfig", "code_keys", "read_config"]
 
@@ -40,9 +42,14 @@ _FAMILY_BY_MODEL_TYPE: dict[str, Family] = {
 _FAMILY_BY_CLASS: tuple[tuple[str, Family], ...] = (
     ("ForCausalLM", "decoder"),
     ("LMHeadModel", "decoder"),
-    ("ForConditionalGeneration", "encoder_decoder"),
     ("ForMaskedLM", "encoder"),
     ("ForPreTraining", "encoder"),
+)
+
+# Classes that read images or sound beside text; their names also occur behind the model types of their text parts.
+_OTHER_INPUT_CLASS = re.compile(
+    r"VL(?![a-z])|VLM|Vision|Visual|Image|Video|Audio|Speech|Omni|Llava|Mllama|Idefics|Blip|Florence"
+    r"|Fuyu|Kosmos|Pix2Struct|Pixtral|Whisper|Moshi|Aria(?=For)|Chameleon|Emu3|Ovis|Donut|Voxtral|Janus|Molmo|Git(?=For)"
 )
 
 _HIDDEN = ("hidden_size", "n_embd", "d_model", "dim")
@@ -156,7 +163,7 @@ def _unsupported(config: Mapping[str, Any], span: Span | None) -> list[Diagnosti
                 "FTC313",
                 "the model's weights are quantised already",
                 span,
-                notes=f"`quantization_config` in config.json names the method {str(name)[:40]!r}",
+                notes=f"`quantization_config` in config.json names the method {quoted(str(name))}",
                 help="choose the unquantised model; `strategy: {kind: qlora}` quantises it on loading",
                 path="model.base",
             )
@@ -167,13 +174,14 @@ def _unsupported(config: Mapping[str, Any], span: Span | None) -> list[Diagnosti
 def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
     if inner := next((key for key in _OTHER_INPUTS if isinstance(config.get(key), Mapping)), None):
         return f"`{inner}` in config.json marks a model of several kinds of input"
+    if _OTHER_INPUT_CLASS.search(name := _architecture(config)):
+        return f"class {quoted(name)} reads more than text"
     if any(type(config.get(key)) is int and config[key] > 1 for key in _EXPERTS):
         return "a mixture of experts"
     if not isinstance(config.get("model_type"), str):
         return "config.json holds no `model_type`"
     if _family(config) is None:
-        name = _architecture(config) or "none"
-        return f"class `{name[:80]}` with model type `{config['model_type'][:80]}` is unknown"
+        return f"class {quoted(name or 'none')} with model type {quoted(config['model_type'])} is unknown"
     return None
 
 

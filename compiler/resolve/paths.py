@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from pathlib import Path
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.quoted import quoted
 
 __all__ = ["UnsafePath", "project_root", "safe_path"]
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MAX_PATH_CHARS = 4096
 _ROOT_MARKERS = (".git", ".ftc")
+_RELATIVE = "give a path relative to the recipe's folder that stays inside the project, such as `data/train.csv`"
 
 
 class UnsafePath(ValueError):
-    """A path that must not be followed. `reason` completes the sentence "the path ..."."""
+    """A path that must not be followed. `reason` completes the sentence "the path ..."; `help` is what to do."""
 
-    def __init__(self, user: str, reason: str) -> None:
-        self.user = user
+    def __init__(self, user: str, reason: str, help: str = _RELATIVE) -> None:
         self.reason = reason
-        super().__init__(f"the path {user!r} {reason}")
+        self.help = help
+        self.summary = f"the path {quoted(user)} {reason}" if user.strip() else f"the path {reason}"
+        super().__init__(self.summary)
 
     def diagnostic(self, span: Span | None = None, path: str | None = None) -> Diagnostic:
         """The finding for the recipe value at `span`, whose dotted path is `path`."""
-        shown = self.user if len(self.user) <= 80 else self.user[:77] + "..."
-        return diagnostic(
-            "FTC300",
-            f"the path {shown!r} {self.reason}",
-            span,
-            label="not a path inside the project",
-            help="give a path relative to the recipe's folder that stays inside the project, such as `data/train.csv`",
-            path=path,
-        )
+        label = "not a path inside the project"
+        return diagnostic("FTC300", self.summary, span, label=label, help=self.help, path=path)
 
 
 def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
@@ -56,8 +53,16 @@ def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
     except (OSError, RuntimeError) as error:  # a loop of links
         raise UnsafePath(user, "can't be followed: its links form a loop or can't be read") from error
     if not found.is_relative_to(root):
-        raise UnsafePath(user, "leads out of the project")
+        raise _leads_out(user, root, (folder or root).resolve(), found)
     return found
+
+
+def _leads_out(user: str, root: Path, folder: Path, found: Path) -> UnsafePath:
+    if not Path(os.path.normpath(folder / user)).is_relative_to(root):
+        return UnsafePath(user, "leads out of the project")
+    target = quoted(Path(os.path.relpath(found, root)).as_posix())
+    help_ = "put the file itself inside the project, not a link to it"
+    return UnsafePath(user, f"leads out of the project by a link, to {target}", help_)
 
 
 def project_root(recipe: Path) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
-from ftc.spec.text_checks import MOST_FINDINGS, check_text
+from ftc.spec.text_checks import MOST_FINDINGS, masked
 
 __all__ = ["LARGEST_ROW", "Faults", "PartRows", "Row", "Table", "shown"]
 
@@ -110,7 +110,6 @@ class Faults:
 def shown(value: object) -> str:
     """A value for a message: one line of at most 80 characters, escaped, with secrets masked."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    # The mark in front keeps a leading `%` from being read as a YAML directive; 400 characters hold any secret whole.
-    masked = check_text("|" + text[:400], "")[0].content[1:]
-    quoted = json.dumps(masked, ensure_ascii=False) if isinstance(value, str) else masked
+    safe = masked(text[:400])  # so many characters hold any secret whole
+    quoted = json.dumps(safe, ensure_ascii=False) if isinstance(value, str) else safe
     return quoted if len(quoted) <= _SHOWN_CHARS else quoted[: _SHOWN_CHARS - 1] + "…"

@@ -134,9 +134,9 @@ def absent_file(path: Path, shown_as: str, span: Span | None) -> Diagnostic:
         help_ = "name a file in the folder"
         return diagnostic("FTC350", f"{shown_as} is a folder, not a data file", span, help=help_, path="data.source")
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    guess = nearest(path.name, siblings)
-    if guess:
-        help_ = f"did you mean `{guess}`?"
+    written_folder, slash, name = shown_as.rpartition("/")
+    if guess := nearest(name, siblings):
+        help_ = f"did you mean `{written_folder}{slash}{guess}`?"
     elif siblings:
         help_ = "paths are relative to the recipe's folder; check the name"
     else:

@@ -12,6 +12,7 @@ from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.compiler.resolve.safetensors_header import BrokenSafetensors, read_header
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import TensorFacts
+from ftc.spec.quoted import quoted
 
 __all__ = ["INDEX_FILE", "SINGLE_FILE", "Weights", "read_weights", "shard_names"]
 
@@ -129,7 +130,7 @@ def _bad_index(reason: str, span: Span | None) -> Diagnostic:
 def _hostile_name(name: str, span: Span | None) -> Diagnostic:
     return diagnostic(
         "FTC319",
-        f"the model's index names a file outside its folder: {name[:80]!r}",
+        f"the model's index names a file outside its folder: {quoted(name)}",
         span,
         help="don't use this model; its index was made to read or overwrite other files",
         path="model.base",

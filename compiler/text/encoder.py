@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from tokenizers import Encoding, Tokenizer
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.quoted import quoted
 
 __all__ = ["CompleteText", "Cut", "MarkedText", "TextTokenizer", "TokenizedText"]
 
@@ -204,10 +205,10 @@ def _unencodable(texts: Sequence[Any]) -> Diagnostic:
     found = next((text for text in texts if _LONE_SURROGATE.search("".join(text))), "")
     return diagnostic(
         "FTC339",
-        "a row holds a character that isn't Unicode text",
-        notes=f"the row begins with {json.dumps(''.join(found)[:60])}",
-        path="data.source",
-        help="write the data file as UTF-8 without `\\ud800`…`\\udfff` escapes that stand alone",
+        "a rendered row holds a character that isn't Unicode text",
+        notes=f"the row begins with {quoted(''.join(found)[:60])}",
+        path="task.prompt",
+        help="write the character itself in the template, not the half of a pair such as `\\ud83d`",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ftc.compiler.text.tokens import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, diagnostic
@@ -35,11 +35,13 @@ def stream_findings(
 
 def _too_long(counts: Mapping[str, RowCounts], places: Places, max_length: int) -> Diagnostic:
     total = sum(count.too_long for count in counts.values())
+    read = sum(count.read for count in counts.values())
+    longest = max(count.longest_too_long for count in counts.values())
     rows = [(split, row) for split, count in counts.items() for row in count.first_too_long]
     return diagnostic(
         "FTC342",
-        f"{_rows(total)} longer than {max_length:,} tokens, and `overflow: refuse` cuts none",
-        help="raise `data.max_length`, or write `overflow: cut` or `overflow: drop`",
+        f"{total:,} of {read:,} rows are longer than {max_length:,} tokens, and `overflow: refuse` cuts none",
+        help=f"raise `data.max_length` to {longest}, or write `overflow: cut` or `overflow: drop`",
         notes=[
             _by_split(_of_rows(counts, lambda count: count.too_long)),
             *(f"{places[split](row.row)}: {row.num_tokens:,} tokens" for split, row in rows[:_SHOWN_ROWS]),
@@ -53,7 +55,7 @@ def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places) -> Diagnos
     is_length = read > 0 and all(count.too_long == count.read for count in empty.values())
     return diagnostic(
         "FTC330",
-        f"none of the {read:,} rows of {' and '.join(empty)} holds anything to learn from",
+        f"none of the {read:,} rows of {_listed(empty)} holds anything to learn from",
         help="raise `data.max_length`" if is_length else "mend the rows or the template that these reasons name",
         notes=_reasons(empty, places),
         path="data.max_length" if is_length else "data.source",
@@ -94,7 +96,7 @@ def _left_out(counts: Mapping[str, RowCounts], places: Places) -> Diagnostic:
     too_long = sum(count.too_long for count in counts.values())
     read = sum(count.read for count in counts.values())
     mend = "mend or delete the rows" if too_long < dropped else ""
-    longer = f"raise `data.max_length`, which {too_long:,} of them exceed" if too_long else ""
+    longer = f"raise `data.max_length` for the {_rows(too_long)} too long" if too_long else ""
     return diagnostic(
         "FTC338",
         f"{dropped:,} of {read:,} rows are left out",
@@ -120,5 +122,10 @@ def _by_split(numbers: Mapping[str, tuple[int, str]]) -> str:
     return ", ".join(f"{split}: {number:,} {words}" for split, (number, words) in numbers.items() if number)
 
 
+def _listed(splits: Iterable[str]) -> str:
+    *names, last = splits
+    return f"{', '.join(names)} and {last}" if names else last
+
+
 def _rows(count: int) -> str:
-    return "1 row is" if count == 1 else f"{count:,} rows are"
+    return "1 row that is" if count == 1 else f"{count:,} rows that are"

@@ -46,6 +46,8 @@ class RowCounts:
     too_long: int = 0
     """Those of the dropped rows that don't fit into the length."""
     first_too_long: list[LongRow] = field(default_factory=list)
+    longest_too_long: int = 0
+    """Tokens of the longest of these."""
     unsupervised_turns: int = 0
     """Turns of the assistant whose generation prompt is no prefix of the text."""
     stop_missing: int = 0
@@ -63,6 +65,7 @@ class RowCounts:
         """Counts a row that gives no tokens, since it doesn't fit."""
         self.drop(row, reason)
         self.too_long += 1
+        self.longest_too_long = max(self.longest_too_long, num_tokens)
         if len(self.first_too_long) < _SHOWN_DROPS:
             self.first_too_long.append(LongRow(row, num_tokens))
 
@@ -324,8 +327,8 @@ def _classified(
 
 def _whole_text(row: Row, columns: Sequence[str]) -> str | tuple[str, ...] | None:
     """What is classified: a text or a pair; None where a column holds no text."""
-    texts = tuple(row.get(column) for column in columns)
-    if not all(isinstance(text, str) for text in texts):
+    texts = tuple(text for column in columns if isinstance(text := row.get(column), str))
+    if len(texts) < len(columns):
         return None
     return texts[0] if len(texts) == 1 else texts
 
@@ -341,14 +344,20 @@ def _fits(i: int, text: CompleteText, limit: _Limit, counts: RowCounts) -> bool:
 _FAULTS = {
     "syntax": ("FTC331", "can't be read", "mend its syntax"),
     "undefined": ("FTC333", "uses a name that a row doesn't have", "name what every row has, or test `is defined`"),
+    "security": (
+        "FTC332",
+        "was stopped",
+        "use its variables and their values alone, no attribute that begins with `_`",
+    ),
+    "limit": ("FTC332", "was stopped", "loop over the row's values alone, so that it ends soon"),
 }
-_STOPPED = ("FTC332", "was stopped", "write it without what this names; it may read its variables and loop over them")
 _HOMES = {"chat": ("the chat template", "model.base"), "prompt": ("the prompt template", "task.prompt")}
 
 
 def _template_fault(problem: TemplateProblem, row: str) -> Diagnostic:
-    code, words, help_ = _FAULTS.get(problem.kind, _STOPPED)
+    code, words, help_ = _FAULTS[problem.kind]
     name, path = _HOMES[problem.template]
     place = "" if problem.line is None else f"line {problem.line} of the template: "
-    notes = [place + problem.message, *([] if problem.kind == "syntax" else [f"at {row}"])]
+    depends_on_row = problem.kind in ("undefined", "limit")
+    notes = [place + problem.message, *([f"first at {row}"] if depends_on_row else [])]
     return diagnostic(code, f"{name} {words}", notes=notes, help=help_, path=path)

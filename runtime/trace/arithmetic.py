@@ -69,20 +69,25 @@ class MixedPrecision(TorchFunctionMode):
         if not torch.is_autocast_enabled("cpu"):
             return func(*args, **kwargs)
         if func in _IN_HALF:
-            return func(*self._cast(args, self._to_half), **self._cast(kwargs, self._to_half))
+            kwargs = self._cast(kwargs, self._to_half)
+            return func(*self._cast(args, self._to_half), **kwargs)
         if func in self._in_full and kwargs.get("dtype") is None:
-            return func(*self._cast(args, _to_full), **self._cast(kwargs, _to_full))
+            kwargs = self._cast(kwargs, _to_full)
+            return func(*self._cast(args, _to_full), **kwargs)
         return func(*args, **kwargs)
 
-    def _cast(self, values: Any, cast: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    @staticmethod
+    def _cast(values: Any, cast: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+        """Casts from the last argument to the first, the order in which compiled autocast evaluates them."""
         if isinstance(values, dict):
-            return {name: cast(value) if _is_real(value) else value for name, value in values.items()}
-        return tuple(cast(value) if _is_real(value) else value for value in values)
+            return {name: cast(value) if _is_real(value) else value for name, value in reversed(values.items())}
+        return tuple(reversed([cast(value) if _is_real(value) else value for value in reversed(values)]))
 
     def _to_half(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.dtype == torch.bfloat16:
             return tensor
-        if not (tensor.is_leaf and tensor.requires_grad and tensor.dtype == torch.float32):
+        is_weight = tensor.is_leaf and tensor.requires_grad and tensor.dtype == torch.float32
+        if not is_weight or torch.is_inference_mode_enabled():  # where autocast remembers nothing
             return tensor.to(torch.bfloat16)
         if id(tensor) not in self._casts:
             self._casts[id(tensor)] = tensor.to(torch.bfloat16)

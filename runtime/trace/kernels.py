@@ -39,7 +39,9 @@ class KernelRules:
     efficient_takes_groups: bool = True
 
 
-def choose(rules: KernelRules, dtype: torch.dtype, *, has_mask: bool, groups: int, head_dim: int) -> Kernel:
+def choose(
+    rules: KernelRules, dtype: torch.dtype, *, has_mask: bool, groups: int, head_dim: int, dropout: float = 0.0
+) -> Kernel:
     """The kernel that torch takes for scaled dot-product attention.
 
     Args:
@@ -48,9 +50,10 @@ def choose(rules: KernelRules, dtype: torch.dtype, *, has_mask: bool, groups: in
         has_mask: Whether a mask is passed; causality alone needs none.
         groups: Query heads that share a head of keys; 1 where they were repeated before.
         head_dim: Size of a head.
+        dropout: Share of the scores that is dropped.
     """
-    if rules.capability is None:  # the processor's kernel takes masks and every type, but no groups
-        return "flash" if groups == 1 else "math"
+    if rules.capability is None:  # the processor's kernel takes masks, groups and every type, but drops nothing
+        return "math" if dropout else "flash"
     new_enough = rules.capability >= (8, 0) and rules.has_flash
     if new_enough and dtype in _FLASH_DTYPES and not has_mask and head_dim <= _LARGEST_FLASH_HEAD:
         return "flash"
@@ -94,8 +97,11 @@ def _attend(
     groups = query.shape[1] // key.shape[1]
     if groups > 1 and not use_gqa_in_sdpa(mask, key, value):
         key, value, groups = repeat_kv(key, groups), repeat_kv(value, groups), 1
-    kernel = choose(rules, query.dtype, has_mask=mask is not None, groups=groups, head_dim=query.shape[-1])
-    match kernel:
+    if torch.is_autocast_enabled("cpu"):  # mixed precision, see `arithmetic`
+        value, key, query = (tensor.to(torch.bfloat16) for tensor in (value, key, query))
+    dropout = options.get("dropout", 0.0)
+    head_dim = query.shape[-1]
+    match choose(rules, query.dtype, has_mask=mask is not None, groups=groups, head_dim=head_dim, dropout=dropout):
         case "flash":
             out = _Flash.apply(query, key, value, rules.capability is not None)
         case "efficient":
@@ -104,7 +110,7 @@ def _attend(
         case "math":
             is_causal = mask is None and options.get("is_causal", getattr(module, "is_causal", True)) is not False
             out = torch.nn.functional.scaled_dot_product_attention(
-                query, key, value, attn_mask=mask, is_causal=is_causal, enable_gqa=groups > 1
+                query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=is_causal, enable_gqa=groups > 1
             )
     return out.transpose(1, 2).contiguous()
 

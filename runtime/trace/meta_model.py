@@ -18,6 +18,8 @@ from ftc.spec.trace import TraceJob
 
 __all__ = ["build_on_meta", "model_config", "num_layers", "period", "quantise"]
 
+_NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
+"""Keys that name code or types; the plan's settings stand."""
 _META = torch.device("meta")
 
 
@@ -32,7 +34,7 @@ def model_config(raw: dict[str, Any], layers: int | None = None) -> Any:
     if raw.get("model_type") not in CONFIG_MAPPING:
         raise LookupError(f"transformers knows no model type `{raw.get('model_type')}`")
     kind = CONFIG_MAPPING[raw["model_type"]]
-    plain = {key: value for key, value in raw.items() if not key.startswith("_")}
+    plain = {key: value for key, value in raw.items() if not key.startswith("_") and key not in _NOT_SIZES}
     if layers is not None:
         plain[kind.attribute_map.get("num_hidden_layers", "num_hidden_layers")] = layers
         if isinstance(plain.get("layer_types"), list):

@@ -158,19 +158,17 @@ class _Marked:
 
 def _train(job: Job, tracker: StorageTracker) -> None:
     job.model.train()
-    micro_batch = 0
+    step, micro_batch = 0, 0
 
     def count(*_: Any) -> None:
         nonlocal micro_batch
-        tracker.turn(tracker.log.sections[-1].turn[0], micro_batch)
+        tracker.turn(step, micro_batch)
         micro_batch += 1
 
     counting = job.model.register_forward_pre_hook(count, prepend=True)
-    tracker.turn(1, 0)
     for done in training_steps(job, 0):
         register_state(tracker, job.optimizer)
-        micro_batch = 0
-        tracker.turn(done.step + 1, 0)
+        step, micro_batch = done.step, 0
     counting.remove()
 
 

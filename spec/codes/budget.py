@@ -15,8 +15,8 @@ CODES: tuple[Code, ...] = (
         id="FTC402",
         title="does not fit in memory",
         cause="The peak memory of the run is larger than the budget or the device. The help lists changes that fit.",
-        wrong="train: {micro_batch: 64}\nbudget: {vram: 8GiB}",
-        right="train: {micro_batch: 8}\nbudget: {vram: 8GiB}",
+        wrong="train: {batch_size: 64, micro_batch: 64}\nbudget: {vram: 8GiB}",
+        right="train: {batch_size: 64, micro_batch: 8}\nbudget: {vram: 8GiB}",
         exit_code=4,
     ),
     Code(

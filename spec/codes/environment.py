@@ -128,8 +128,8 @@ CODES: tuple[Code, ...] = (
         id="FTC633",
         title="the device's memory ran out",
         cause="The job needed more memory than the device had left. The last checkpoint is intact.",
-        wrong="train: {micro_batch: 64}",
-        right="train: {micro_batch: 8}",
+        wrong="train: {batch_size: 64, micro_batch: 64}",
+        right="train: {batch_size: 64, micro_batch: 8}",
         exit_code=1,
     ),
     Code(

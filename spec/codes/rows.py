@@ -21,7 +21,7 @@ CODES: tuple[Code, ...] = (
         id="FTC352",
         title="data file of unknown kind",
         cause="The suffix tells how a file is read: JSON lines, CSV, TSV, Parquet or Arrow.",
-        wrong="data: {source: {path: rows.xlsx}}",
+        wrong="data: {source: {path: rows.txt}}",
         right="data: {source: {path: rows.csv}}",
     ),
     Code(
@@ -121,8 +121,8 @@ CODES: tuple[Code, ...] = (
         id="FTC367",
         title="conversation in the ShareGPT form",
         cause="Turns are written with `from` and `value`; ftc reads `role` and `content`.",
-        wrong='{"conversations": [{"from": "human", "value": "Hi"}]}',
-        right='{"messages": [{"role": "user", "content": "Hi"}]}',
+        wrong='{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}',
+        right='{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
     ),
     Code(
         id="FTC370",

@@ -12,8 +12,8 @@ CODES: tuple[Code, ...] = (
             "After rendering, tokenizing and cutting, no row has a supervised token: every row was left out for one of"
             " the reasons shown. Training on it would compute a loss over nothing."
         ),
-        wrong='{"messages": [{"role": "user", "content": "Hi"}]}',
-        right='{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
+        wrong="data: {max_length: 8}   # every answer has 40 tokens or more",
+        right="data: {max_length: 64}",
     ),
     Code(
         id="FTC331",
@@ -36,9 +36,12 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC333",
         title="unknown name in a template",
-        cause="A prompt template may use the row's columns only. A misspelt column would render as empty text.",
-        wrong="Summarise: {{ txt }}",
-        right="Summarise: {{ text }}",
+        cause=(
+            "A prompt template uses a name that some row doesn't have: a key inside of a column, or a column that this"
+            " row leaves out. It would render as empty text."
+        ),
+        wrong="Summarise: {{ article.bdy }}",
+        right="Summarise: {{ article.body }}",
     ),
     Code(
         id="FTC334",
@@ -68,9 +71,12 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC339",
         title="text that is not Unicode",
-        cause="Half of a surrogate pair is no character and has no UTF-8 form, so no tokenizer can encode it.",
-        wrong='{"text": "\\ud83d"}',
-        right='{"text": "\\ud83d\\ude00"}',
+        cause=(
+            "Half of a surrogate pair is no character and has no UTF-8 form, so no tokenizer can encode it. Data files"
+            " that hold one are refused when they are read; a template can still write one."
+        ),
+        wrong="{{ text }} {{ '\\ud83d' }}",
+        right="{{ text }} \U0001f600",
     ),
     Code(
         id="FTC340",

@@ -5,9 +5,9 @@ from ftc.spec.codes._code import Code
 CODES: tuple[Code, ...] = (
     Code(
         id="FTC650",
-        title="packages for training are missing",
-        cause="Validating, planning and auditing need a light installation only; `apply` trains, for which torch, "
-        "transformers and others are needed.",
+        title="packages that a verb needs are missing",
+        cause="Validating, planning and auditing need a light installation only. `apply` trains, for which torch, "
+        "transformers and others are needed, and `lsp` talks to editors through pygls.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
         exit_code=1,

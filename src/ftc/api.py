@@ -296,6 +296,8 @@ def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path
 
 
 def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
+    import shlex
+
     from ftc.compiler.resolve.paths import project_root
     from ftc.compiler.staleness import stale_reasons
 
@@ -305,7 +307,8 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
         raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
     now = plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True)
     if reasons := stale_reasons(saved, now.plan):
-        help = f"plan again with `ftc plan {saved.recipe_file} -o FILE` and have it reviewed"
+        flags = "".join(f" --set {shlex.quote(text)}" for text in saved.overrides)
+        help = f"plan again with `ftc plan {saved.recipe_file}{flags} -o FILE` and have it reviewed"
         raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
     return replace(now, plan=saved, run=run_of(now.root, saved))
 

@@ -67,14 +67,14 @@ def test_from_a_data_file_alone(models: Path, tmp_path: Path, monkeypatch: pytes
     (root / ".ftc").mkdir(parents=True)
     monkeypatch.chdir(root)
     rows = write_rows(root / "headlines.csv", "classification")
-    rows.write_text(rows.read_text().replace("text,label", "message,topic", 1))
+    rows.write_text(rows.read_text().replace("text,label", "headline,section", 1))
     shutil.copytree(models / "encoder", root / "models" / "mini")
 
     wrote = ftc("init", "news.yaml", "--data", "headlines.csv", "--base", "models/mini")
     assert wrote.code == 0
     assert "Next: `ftc plan news.yaml`" in wrote.text
     recipe = (root / "news.yaml").read_text()
-    assert "fields: {text: message, label: topic}" in recipe
+    assert "fields: {text: headline, label: section}" in recipe
 
     (root / "news.yaml").write_text(recipe.replace("{kind: lora}", "{kind: lora, rnk: 4}"))
     wrong = ftc("validate", "news.yaml")

@@ -28,8 +28,12 @@ def merged(*texts: str) -> dict[str, Any]:
     [
         ("train: {epochs: 3, seed: 1}", "train: {epochs: 1}", {"train": {"epochs": 1, "seed": 1}}),
         ("eval: {metrics: [accuracy, f1]}", "eval: {metrics: [f1]}", {"eval": {"metrics": ("f1",)}}),
-        ("train: {early_stopping: {patience: 2}}", "train: {early_stopping:}", {"train": {"early_stopping": None}}),
-        ("train: {early_stopping:}", "train: {early_stopping: {patience: 2}}", None),
+        (
+            "train: {early_stopping: {patience: 2}}",
+            "train: {early_stopping: null}",
+            {"train": {"early_stopping": None}},
+        ),
+        ("train: {early_stopping: null}", "train: {early_stopping: {patience: 2}}", None),
         ("strategy: {kind: lora, rank: 4}", "strategy: {rank: 8}", {"strategy": {"kind": "lora", "rank": 8}}),
         ("strategy: {kind: lora, rank: 4}", "strategy: {kind: lora}", {"strategy": {"kind": "lora", "rank": 4}}),
         ("strategy: {kind: lora, rank: 4}", "strategy: {kind: full}", {"strategy": {"kind": "full"}}),
@@ -41,7 +45,11 @@ def merged(*texts: str) -> dict[str, Any]:
             "data: {source: {revision: d}}",
             {"data": {"source": {"hub": "a/b", "file": "c", "revision": "d"}}},
         ),
-        ("data: {fields: {kind: a, text: t}}", "data: {fields: {kind: b}}", {"data": {"fields": {"kind": "b", "text": "t"}}}),
+        (
+            "data: {fields: {kind: a, text: t}}",
+            "data: {fields: {kind: b}}",
+            {"data": {"fields": {"kind": "b", "text": "t"}}},
+        ),
         ("nonsense: {a: 1}", "nonsense: {b: 2}", {"nonsense": {"a": 1, "b": 2}}),
     ],
 )
@@ -96,7 +104,8 @@ def test_a_flag_is_typed_like_the_file(flag: str, value: object) -> None:
     assert node == value
     written = flag.partition("=")[2]
     assert lines[0][place.column - 1 : place.end_column - 1] == written
-    assert lines[0][(key := found.key_span(path)).column - 1 : key.end_column - 1] == path.rpartition(".")[2]
+    name = found.key_span(path)
+    assert lines[0][name.column - 1 : name.end_column - 1] == path.rpartition(".")[2]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +160,14 @@ def test_relative_paths_move_with_their_file() -> None:
 def test_paths_that_no_recipe_may_have_stay_what_they_are(path: str) -> None:
     text = f"data: {{source: [{{path: {path}}}]}}"
     assert moved(source(text), "shared", lambda base: False) == source(text)
+
+
+@given(st.lists(st.text(max_size=30) | st.text("ab.=:{}[]\"'|>&*!#%$- \t\n\ud800", max_size=12), max_size=4))
+def test_whatever_a_flag_says_it_is_read_or_refused(flags: list[str]) -> None:
+    sources, found, lines = read_flags(flags)
+    assert len(sources) == (0 if found else len(flags))
+    assert len(lines) == len(flags)
+    assert all(one.span and one.span.file == "--set" and one.span.line <= len(flags) for one in found)
 
 
 _texts = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), max_size=12)

@@ -126,7 +126,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "hub data": {"data": {"source": {"hub": "owner/name", "file": "train.parquet"}}},
     "own test file": {"data": {"source": {"path": "a.csv"}, "split": {"test": {"path": "b.csv"}, "validation": 0}}},
     "gates": {"eval": {"metrics": ["accuracy"], "gates": {"accuracy": ">= 0.9"}}},
-    "early stopping": {"train": {"early_stopping": {"metric": "macro_f1"}, "max_grad_norm": None, "epochs": 0.5}},
+    "early stopping": {"train": {"early_stopping": {"metric": "val_macro_f1"}, "max_grad_norm": None, "epochs": 0.5}},
 }
 WRONG: dict[str, dict[str, Any]] = {
     "unknown key": {"train": {"learning_rte": 1e-4}},

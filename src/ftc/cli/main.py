@@ -29,6 +29,7 @@ VERBS = {
     "show": "show a run or a saved plan",
     "runs": "list the runs of this project",
     "audit": "check that a run's files are what its record says",
+    "lsp": "serve editors while a recipe is written",
     "schema": "print the recipe language as JSON Schema, for editors",
     "explain": "explain a diagnostic code",
 }
@@ -115,7 +116,7 @@ def _unknown(word: str) -> str:
     return f"unknown verb `{word}`" + (f"; did you mean `{meant}`?" if meant else f"; one of {', '.join(VERBS)}")
 
 
-def _verb(name: str) -> Verb:
+def _verb(name: str) -> Verb:  # noqa: C901, PLR0911, PLR0912  # one a verb
     match name:
         case "init":
             from ftc.cli import init
@@ -153,6 +154,10 @@ def _verb(name: str) -> Verb:
             from ftc.cli import audit
 
             return audit
+        case "lsp":
+            from ftc.cli import lsp
+
+            return lsp
         case "schema":
             from ftc.cli import schema
 

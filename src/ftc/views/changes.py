@@ -26,7 +26,7 @@ def diff_text(before: Sequence[str], after: Sequence[str], file: str, *, page: P
 
 def _painted(line: str, page: Page) -> str:
     match line[:3], line[:1]:
-        case ("---" | "+++"), _:
+        case (("---" | "+++"), _):
             return page.strong(line)
         case _, "-":
             return page.alert(line)

@@ -62,16 +62,16 @@ def refused(resolve: Resolve, *args: Any, **kwargs: Any) -> tuple[Diagnostic, ..
 
 
 def labels_of(data: ResolvedData, part: str) -> Counter[str]:
-    return Counter(row["label"] for row in data.parts[part])  # type: ignore[index]
+    return Counter(row["label"] for row in data.parts[part].rows)  # type: ignore[index]
 
 
 def test_a_classification_is_stratified_by_its_label(resolve: Resolve) -> None:
     data = resolve({"sms.jsonl": HAM + SPAM})
     assert data.labels == ("ham", "spam")
-    assert {part: len(rows) for part, rows in data.parts.items()} == {"train": 64, "validation": 8, "test": 8}
+    assert {part: len(found.rows) for part, found in data.parts.items()} == {"train": 64, "validation": 8, "test": 8}
     assert labels_of(data, "test") == labels_of(data, "validation") == {"ham": 6, "spam": 2}
     assert not data.diagnostics
-    assert sorted(map(str, HAM + SPAM)) == sorted(str(row) for rows in data.parts.values() for row in rows)
+    assert sorted(map(str, HAM + SPAM)) == sorted(str(row) for found in data.parts.values() for row in found.rows)
 
 
 def test_the_lock_has_the_file_and_its_rows(resolve: Resolve, tmp_path: Path) -> None:
@@ -86,23 +86,23 @@ def test_labels_become_text_in_one_order(resolve: Resolve) -> None:
     rows = [{"text": f"text {number}", "label": number % 11} for number in range(110)]
     data = resolve({"a.jsonl": rows})
     assert data.labels == tuple(str(number) for number in range(11))
-    assert {row["label"] for row in data.parts["train"]} == set(data.labels)
+    assert {row["label"] for row in data.parts["train"].rows} == set(data.labels)
 
 
 def test_files_of_their_own_stay_whole(resolve: Resolve) -> None:
     split = Split(validation=PathSource(path="v.jsonl"), test=0.25)
     data = resolve({"a.jsonl": HAM + SPAM[:10], "v.jsonl": SPAM[10:]}, split=split)
-    assert list(data.parts["validation"]) == SPAM[10:]
-    assert len(data.parts["test"]) == 18
+    assert data.parts["validation"].rows == SPAM[10:]
+    assert len(data.parts["test"].rows) == 18
     assert sorted(data.sources) == ["rows", "validation"]
 
 
 def test_fewer_training_rows_leave_the_measured_parts_alone(resolve: Resolve) -> None:
     whole = resolve({"a.jsonl": HAM + SPAM})
     fewer = resolve({"a.jsonl": HAM + SPAM}, max_rows=20)
-    assert len(fewer.parts["train"]) == 20
-    assert fewer.parts["test"] == whole.parts["test"]
-    assert all(row in whole.parts["train"] for row in fewer.parts["train"])
+    assert len(fewer.parts["train"].rows) == 20
+    assert fewer.parts["test"].rows == whole.parts["test"].rows
+    assert all(row in whole.parts["train"].rows for row in fewer.parts["train"].rows)
 
 
 def test_a_row_that_is_trained_on_and_measured(resolve: Resolve) -> None:
@@ -127,7 +127,7 @@ def test_copies_in_one_file_stay_together_and_are_counted(resolve: Resolve) -> N
     (found,) = data.diagnostics
     assert (found.code, found.severity) == ("FTC373", Severity.WARNING)
     assert "15 of 95 rows" in found.summary
-    texts = [{row["text"] for row in rows} for rows in data.parts.values()]
+    texts = [{row["text"] for row in found.rows} for found in data.parts.values()]
     assert sum(map(len, texts)) == len(set().union(*texts))
 
 
@@ -162,7 +162,7 @@ def test_stratify_by_another_column(resolve: Resolve) -> None:
     rows = [{"text": f"t{n}", "label": "ab"[n % 2], "source": "x" if n < 20 else None} for n in range(100)]
     del rows[0]["source"]
     data = resolve({"a.jsonl": rows}, split=Split(stratify="source"))
-    assert Counter(row.get("source") for row in data.parts["test"])["x"] == 2
+    assert Counter(row.get("source") for row in data.parts["test"].rows)["x"] == 2
     (found,) = refused(resolve, {"a.jsonl": rows}, split=Split(stratify="sorce"))
     assert (found.code, found.help) == ("FTC362", ("did you mean `source`?",))
 
@@ -193,11 +193,11 @@ def test_generation_and_chat(resolve: Resolve) -> None:
         {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"{n}!"}]}
         for n in range(30)
     ]
-    assert len(resolve({"a.jsonl": turns}, Chat(kind="chat")).parts["train"]) == 24
+    assert len(resolve({"a.jsonl": turns}, Chat(kind="chat")).parts["train"].rows) == 24
 
 
 def test_the_order_of_the_file_changes_no_part(resolve: Resolve) -> None:
     def texts(rows: list[dict[str, Any]]) -> dict[str, set[str]]:
-        return {part: {row["text"] for row in found} for part, found in resolve({"a.jsonl": rows}).parts.items()}
+        return {part: {row["text"] for row in found.rows} for part, found in resolve({"a.jsonl": rows}).parts.items()}
 
     assert texts(HAM + SPAM) == texts((HAM + SPAM)[::-1])

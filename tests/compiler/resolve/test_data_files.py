@@ -12,6 +12,7 @@ from ftc.compiler.resolve.data_files import DataFiles, locate_data
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.hub import Hub
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.lock import DataLock, Lock, SourceLock
 from tests.support.hub_server import HubRepo, HubServer, hub_server
 from tests.support.recipes import parsed, read, recipe_text
 
@@ -24,12 +25,12 @@ def server() -> Iterator[HubServer]:
         yield running
 
 
-def locate(folder: Path, endpoint: str = "", **data: Any) -> DataFiles:
+def locate(folder: Path, endpoint: str = "", lock: Lock | None = None, **data: Any) -> DataFiles:
     recipe, source = parsed(data=data), read(recipe_text(data=data))
     hub = Hub(not endpoint, folder / "hub", endpoint or None)
     digests = DigestCache(folder / "digests")
     return locate_data(
-        recipe.data, folder=folder, root=folder, hub=hub, digests=digests, span_of=source.span, lock=None
+        recipe.data, folder=folder, root=folder, hub=hub, digests=digests, span_of=source.span, lock=lock
     )
 
 
@@ -68,6 +69,18 @@ def test_a_file_that_a_data_set_lacks(tmp_path: Path, server: HubServer) -> None
     (finding,) = caught.value.diagnostics
     assert finding.code == "FTC323"
     assert finding.help == ("did you mean `data/train.csv`?",)
+
+
+def test_a_commit_of_the_lock_that_is_gone_says_so(tmp_path: Path, server: HubServer) -> None:
+    asked = parsed(data={"source": HUB_SOURCE}).data.source.to_json()
+    kept = SourceLock.model_construct(asked=asked, commit="d" * 40)
+    lock = Lock.model_construct(data=DataLock.model_construct(sources={"rows": kept}))
+    with pytest.raises(Refusal) as caught:
+        locate(tmp_path, server.endpoint, lock, source=HUB_SOURCE)
+    (finding,) = caught.value.diagnostics
+    assert finding.code == "FTC316"
+    assert "the lock keeps commit `dddddddddddd`" in " ".join(finding.notes)
+    assert "delete the lock file" in finding.help[0]
 
 
 def test_all_files_that_are_absent_are_told(tmp_path: Path) -> None:

@@ -35,12 +35,19 @@ class World:
     def hub(self, offline: bool = False) -> Hub:
         return Hub(offline, self.cache, self.endpoint)
 
-    def resolve(self, base: str = "org/tiny", revision: str | None = None, offline: bool = False) -> ResolvedModel:
+    def resolve(
+        self,
+        base: str = "org/tiny",
+        revision: str | None = None,
+        offline: bool = False,
+        locked_commit: str | None = None,
+    ) -> ResolvedModel:
         project = self.folder / "project"
         project.mkdir(exist_ok=True)
         return resolve_model(
             base,
             revision,
+            locked_commit=locked_commit,
             folder=project,
             root=project,
             hub=self.hub(offline),
@@ -119,6 +126,17 @@ def test_a_dropped_connection_is_resumed(world: World, server: HubServer, monkey
 )
 def test_what_is_not_there(world: World, base: str, revision: str | None, code: str) -> None:
     assert world.refused(base, revision).code == code
+
+
+def test_a_commit_of_the_lock_that_is_gone_says_so(world: World) -> None:
+    gone = "d" * 40
+    with pytest.raises(Refusal) as caught:
+        world.resolve(locked_commit=gone)
+    (found,) = caught.value.diagnostics
+    assert found.code == "FTC316"
+    assert f"the lock keeps commit `{gone[:12]}`" in " ".join(found.notes)
+    assert "delete the lock file" in found.help[0]
+    assert "leave `revision` out" not in " ".join(found.help)
 
 
 def test_a_gated_model_says_how_to_get_in_and_shows_no_token(

@@ -55,6 +55,22 @@ def test_links_are_judged_by_where_they_lead(tmp_path: Path) -> None:
             safe_path(root, user)
 
 
+def test_a_link_that_leads_out_names_its_target(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "data").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (root / "data/link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafePath) as caught:
+        safe_path(root, "link/a.csv", root / "data")
+    assert caught.value.diagnostic().summary == (
+        "the path `link/a.csv` leads out of the project by a link, to `../elsewhere/a.csv`"
+    )
+    assert "not a link" in caught.value.diagnostic().help[0]
+    with pytest.raises(UnsafePath) as caught:
+        safe_path(root, "../../a.csv", root / "data")
+    assert caught.value.diagnostic().summary == "the path `../../a.csv` leads out of the project"
+
+
 @given(st.text(alphabet="ab./\\~: \0", max_size=20))
 def test_a_path_that_passes_lies_under_the_root(user: str) -> None:
     root = Path(__file__).parent.resolve()

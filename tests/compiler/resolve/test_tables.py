@@ -295,7 +295,16 @@ def test_binary_files_that_are_cut_off(tmp_path: Path, suffix: str) -> None:
 
 def test_absent_files(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}", encoding="utf-8")
-    for name, words in (("row.jsonl", "did you mean `rows.jsonl`?"), ("other.csv", "relative"), ("x/y.csv", "absent")):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/rows.csv").write_text("text\na\n", encoding="utf-8")
+    cases = {
+        "row.jsonl": "did you mean `rows.jsonl`?",
+        "data/row.csv": "did you mean `data/rows.csv`?",
+        "./data/row.csv": "did you mean `./data/rows.csv`?",
+        "other.csv": "relative",
+        "x/y.csv": "absent",
+    }
+    for name, words in cases.items():
         with pytest.raises(Refusal) as caught:
             read_rows(tmp_path / name, name, IN_RECIPE)
         (found,) = caught.value.diagnostics

@@ -185,6 +185,75 @@ def test_classes_use_the_tokenizers_own_special_tokens(
     assert tokens.counts.first_dropped[0].reason == "no text in t or u"
 
 
+@pytest.mark.parametrize("rows", [[], [{"x": 1}], [{"messages": [{"role": "user", "content": "Hi"}]}]])
+def test_rows_without_an_answer_teach_nothing(
+    rows: list[dict[str, Any]], byte_level: Path, facts: Facts, renderer: TemplateRenderer
+) -> None:
+    copy = facts("{% for m in messages %}{{ m.content }}{% endfor %}")
+    tokens = encode_rows(rows, ChatForm(), TextTokenizer(byte_level), copy, renderer, max_length=NO_LIMIT)
+    assert not tokens.teaches
+    assert tokens.counts.dropped == len(rows)
+
+
+def test_long_rows_are_left_out_whole_where_nothing_may_be_cut(
+    byte_level: Path, word_piece: Path, facts: Facts, template: Template, renderer: TemplateRenderer
+) -> None:
+    pair = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "The answer is 42"}]
+    many = "river stone winter ledger " * 40
+    cases: list[tuple[Any, list[dict[str, Any]], Path, str | None]] = [
+        (ChatForm(), [{"messages": pair * 9}, {"messages": pair}], byte_level, template("chatml_default_system")),
+        (PromptForm(prompt="{{ q }}", completion="a"), [{"q": many, "a": "y"}, {"q": "x", "a": "y"}], byte_level, None),
+        (
+            ClassifyForm(text="q", label="a", labels=("y",)),
+            [{"q": many, "a": "y"}, {"q": "river", "a": "y"}],
+            word_piece,
+            None,
+        ),
+    ]
+    for form, rows, file, source in cases:
+        tokenizer, known = TextTokenizer(file), facts(source)
+        whole = encode_rows(rows, form, tokenizer, known, renderer, max_length=NO_LIMIT)
+        left = encode_rows(rows, form, tokenizer, known, renderer, max_length=80, cuts=False)
+        assert row_ids(left) == row_ids(whole, 1)
+        assert (left.row.tolist(), left.counts.truncated, left.counts.dropped, left.counts.too_long) == ([1], 0, 1, 1)
+        assert left.counts.first_too_long == [(0, len(row_ids(whole, 0)))]
+
+
+def test_rows_carry_the_numbers_of_their_source(
+    byte_level: Path, word_piece: Path, facts: Facts, renderer: TemplateRenderer
+) -> None:
+    rows: list[dict[str, Any]] = [{"q": "x", "a": "y"}, {"q": "x", "a": None}, {"q": "z", "a": "y"}]
+    form = PromptForm(prompt="{{ q }}", completion="a")
+    numbers = [4, 7, 9]
+    made = encode_rows(rows, form, TextTokenizer(byte_level), facts(None), renderer, max_length=80, numbers=numbers)
+    assert (made.row.tolist(), made.counts.first_dropped[0].row) == ([4, 9], 7)
+    classes = ClassifyForm(text="a", label="q", labels=("x", "z"))
+    known = encode_rows(rows, classes, TextTokenizer(word_piece), facts(None), renderer, max_length=8, numbers=numbers)
+    assert (known.row.tolist(), known.counts.first_dropped[0].row) == ([4, 9], 7)
+
+
+def test_a_name_that_a_row_lacks_is_told_with_the_row(
+    byte_level: Path, facts: Facts, renderer: TemplateRenderer
+) -> None:
+    rows = [{"q": "x", "a": "y"}, {"a": "y"}]
+    form = PromptForm(prompt="{{ q }}", completion="a")
+    with pytest.raises(Refusal) as caught:
+        encode_rows(
+            rows,
+            form,
+            TextTokenizer(byte_level),
+            facts(None),
+            renderer,
+            max_length=80,
+            numbers=[4, 7],
+            place="rows.jsonl, line {}".format,
+        )
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.path) == ("FTC333", "task.prompt")
+    assert found.notes[-1] == "first at rows.jsonl, line 7"
+    assert found.help
+
+
 def refused(
     rows: list[dict[str, Any]], form: Any, file: Path, known: TokenizerFacts, renderer: TemplateRenderer
 ) -> str:
@@ -197,17 +266,10 @@ def test_what_cannot_be_used_is_refused(byte_level: Path, facts: Facts, renderer
     ask = [{"messages": [{"role": "user", "content": "Hi"}]}]
     plain = PromptForm(prompt="{{ q }}", completion="a")
     row = [{"q": "x", "a": "y"}]
-    copy = "{% for m in messages %}{{ m.content }}{% endfor %}"
     no_end = facts(None).model_copy(update={"eos_id": None})
-    classes = ClassifyForm(text="q", label="a", labels=("b",))
     lone = [{"q": "\ud800", "a": "y"}]
-    assert refused(ask, ChatForm(), byte_level, facts(copy), renderer) == "FTC330"
-    assert refused([{"x": 1}], ChatForm(), byte_level, facts(copy), renderer) == "FTC330"
-    assert refused([], ChatForm(), byte_level, facts(copy), renderer) == "FTC330"
     assert refused(ask, ChatForm(), byte_level, facts("{% if %}"), renderer) == "FTC331"
     assert refused(ask, ChatForm(), byte_level, facts("{{ ''.__class__.x }}"), renderer) == "FTC332"
     assert refused(row, PromptForm(prompt="{{ z }}", completion="a"), byte_level, facts(None), renderer) == "FTC333"
     assert refused(row, plain, byte_level, no_end, renderer) == "FTC334"
-    assert refused(ask, ChatForm(), byte_level, facts(None), renderer) == "FTC335"
-    assert refused(row, classes, byte_level, facts(None), renderer) == "FTC336"
     assert refused(lone, plain, byte_level, facts(None), renderer) == "FTC339"

@@ -1,0 +1,195 @@
+"""What may stand at a place of a recipe, and what it means there: the JSON Schema, asked by path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ftc.compiler.budget.devices import CARDS
+from ftc.lsp.outline import Path
+from ftc.spec.json_schema import Schema, recipe_schema
+from ftc.spec.schema_words import definition_of, type_in_words, value_in_words
+from ftc.spec.sections import sections_at
+
+__all__ = ["Choice", "Key", "choices_at", "item_choices_at", "keys_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of the language at a place where it may stand.
+
+    Attributes:
+        name: As it is written.
+        schema: Of its value, with documentation.
+        is_required: Whether a recipe must have it there.
+    """
+
+    name: str
+    schema: Schema
+    is_required: bool
+
+    @property
+    def type(self) -> str:
+        """The type of its value in a few words."""
+        return type_in_words(self.schema, _root(), _title)
+
+    @property
+    def is_section(self) -> bool:
+        """Whether its value is a mapping in every case."""
+        arms = list(_arms(self.schema))
+        return bool(arms) and all("properties" in arm or arm.get("type") == "object" for arm in arms)
+
+    def explanation(self) -> str:
+        """Type, unit, default, effect and meaning, as Markdown."""
+        facts = [f"**`{self.name}`**", self.type]
+        facts += [f"unit: {self.schema['x-unit']}"] if "x-unit" in self.schema else []
+        if self.is_required:
+            facts.append("required")
+        elif "x-default-reason" in self.schema:
+            facts.append(f"default `{value_in_words(self.schema['default'])}`")
+        facts += [f"effect: {self.schema['x-effect']}"] if "x-effect" in self.schema else []
+        return f"{' · '.join(facts)}\n\n{self.schema.get('description', '')}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A value that may stand at a place.
+
+    Attributes:
+        text: As it is written.
+        about: What it is, in a few words.
+    """
+
+    text: str
+    about: str = ""
+
+
+def keys_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Key, ...]:
+    """The keys that the mapping at `path` may have.
+
+    Args:
+        path: Of the mapping.
+        siblings: The keys that it has, with their values as written; they tell which alternative is meant.
+    """
+    found: dict[str, Key] = {}
+    for schema in _forms(path, siblings):
+        for name, field in schema["properties"].items():
+            found.setdefault(name, Key(name, field, name in schema.get("required", ())))
+    return tuple(found.values()) or _named_keys(path)
+
+
+def choices_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Choice, ...]:
+    """What may be written as the value at `path`.
+
+    Args:
+        path: Of the value.
+        siblings: The keys of the mapping that holds it, with their values as written.
+    """
+    found: dict[str, Choice] = {}
+    for field in _fields(path, {key: value for key, value in siblings.items() if key != path[-1]}):
+        for choice in (*_values(field), *_items_in_brackets(field), *_examples(field)):
+            found.setdefault(choice.text, choice)
+    if path == ("budget", "device"):
+        found |= {"auto": Choice("auto"), "cpu": Choice("cpu")}
+        found |= {name: Choice(name, f"{card.label}, {card.memory_gib} GiB") for name, card in CARDS.items()}
+    return tuple(found.values())
+
+
+def item_choices_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Choice, ...]:
+    """What may be an item of the list at `path`; arguments as for `choices_at`."""
+    found = {name: Choice(name) for field in _fields(path, siblings) for name in _item_names(field)}
+    return tuple(found.values())
+
+
+@cache
+def _root() -> Schema:
+    return recipe_schema()
+
+
+def _title(name: str) -> str | None:
+    return "mapping" if name in _root()["$defs"] else None
+
+
+def _forms(path: Path, siblings: Mapping[str, str | None]) -> list[Schema]:
+    """The sections that may stand at a path: those that fit what is written, or all where none does."""
+    if any(isinstance(part, int) for part in path):
+        return []
+    sections = sections_at(tuple(map(str, path)))
+    schemas = [_root() if not path else _root()["$defs"][section.__name__] for section in sections if _known(section)]
+    fitting = [schema for schema in schemas if _fits(schema, siblings)]
+    return fitting or schemas
+
+
+def _known(section: type) -> bool:
+    return section.__name__ == "Recipe" or section.__name__ in _root()["$defs"]
+
+
+def _fits(schema: Schema, siblings: Mapping[str, str | None]) -> bool:
+    properties = schema["properties"]
+    kind = properties.get("kind", {}).get("const")
+    written = siblings.get("kind")
+    return (not kind or not written or kind == written) and all(key in properties for key in siblings)
+
+
+def _fields(path: Path, siblings: Mapping[str, str | None]) -> list[Schema]:
+    """The schemas of the value at a path, one for each section that may hold it."""
+    if not path:
+        return []
+    forms = _forms(path[:-1], siblings)
+    return [form["properties"][path[-1]] for form in forms if path[-1] in form["properties"]]
+
+
+def _named_keys(path: Path) -> tuple[Key, ...]:
+    """Keys of a mapping whose keys are a closed set of names, such as `eval.gates`."""
+    for field in _fields(path, {}):
+        if names := field.get("propertyNames", {}).get("enum"):
+            schema = {**field["additionalProperties"], "description": field["description"]}
+            return tuple(Key(name, schema, is_required=False) for name in names)
+    return ()
+
+
+def _arms(schema: Schema) -> Iterator[Schema]:
+    """The alternatives of a schema, through references."""
+    if name := definition_of(schema):
+        yield _root()["$defs"][name]
+    elif arms := [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
+        for arm in arms:
+            yield from _arms(arm)
+    else:
+        yield schema
+
+
+def _values(schema: Schema) -> Iterator[Choice]:
+    for arm in _arms(schema):
+        kind: Any = arm.get("properties", {}).get("kind", {}).get("const")
+        if kind:
+            yield Choice(f"{{kind: {kind}}}", _first_sentence(arm.get("description", "")))
+        elif "const" in arm:
+            about = schema.get("description", "") if arm is schema else ""
+            yield Choice(value_in_words(arm["const"]), _first_sentence(about))
+        elif "enum" in arm:
+            yield from (Choice(value_in_words(value)) for value in arm["enum"])
+        elif arm.get("type") == "boolean":
+            yield from (Choice("true"), Choice("false"))
+
+
+def _items_in_brackets(schema: Schema) -> Iterator[Choice]:
+    return (Choice(f"[{name}]") for name in _item_names(schema))
+
+
+def _item_names(schema: Schema) -> Iterator[str]:
+    for arm in _arms(schema):
+        yield from map(value_in_words, arm.get("items", {}).get("enum", ()))
+
+
+def _examples(schema: Schema) -> Iterator[Choice]:
+    """Examples of numbers and quantities; other texts are the user's own."""
+    if "x-unit" in schema:
+        scalars = (value for value in schema.get("examples", ()) if not isinstance(value, list | dict))
+        yield from (Choice(value_in_words(value), "for example") for value in scalars)
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].rstrip(".")

@@ -1,0 +1,105 @@
+"""A log of five groups of layers, stretched, is the log of all layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftc.runtime.trace.allocator import replay
+from ftc.runtime.trace.extrapolate import TRACED_GROUPS, IrregularLayers, stretched
+from ftc.runtime.trace.log import Log, Section, Storage, peaks
+from ftc.runtime.trace.sections import Groups
+from ftc.runtime.trace.whole import log_of, whole_log
+from ftc.spec.trace import BatchShape
+from tests.support.trace_jobs import CARD, LLAMA, trace_job
+
+LAYERS = 12
+GEMMA = {
+    **LLAMA,
+    "model_type": "gemma2",
+    "head_dim": 32,
+    "query_pre_attn_scalar": 32,
+    "sliding_window": 16,
+    "tie_word_embeddings": True,
+    "layer_types": ["sliding_attention", "full_attention"] * (LAYERS // 2),
+}
+BERT = {
+    "model_type": "bert",
+    "vocab_size": 1024,
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("strategy", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("config", [LLAMA, BERT], ids=["llama", "bert"])
+def test_stretching_equals_tracing_all(
+    config: dict[str, Any], strategy: str, checkpointing: bool, precision: str
+) -> None:
+    job = trace_job(
+        config,
+        strategy,
+        shape=BatchShape(length=48, supervised=20, padded=config is BERT),
+        train__activation_checkpointing=checkpointing,
+        train__precision=precision,
+    )
+    whole = log_of(job, LAYERS, Groups(1, LAYERS, LAYERS))
+    few, traced = whole_log(job)
+    assert traced == TRACED_GROUPS
+    assert peaks(few) == peaks(whole)
+    assert replay(few).reserved == replay(whole).reserved
+
+
+def test_layers_that_alternate_are_stretched_by_their_period() -> None:
+    job = trace_job(
+        GEMMA,
+        device=CARD,
+        shape=BatchShape(length=48, supervised=20, padded=True),
+        model__attention="eager",
+        train__activation_checkpointing=True,
+    )
+    config = {**GEMMA, "num_hidden_layers": 13, "layer_types": [*GEMMA["layer_types"], "sliding_attention"]}
+    job = job.model_copy(update={"config": config})
+    few, traced = whole_log(job)
+    assert traced == 11  # five pairs, and the one that is left over
+    assert peaks(few) == peaks(log_of(job, 13, Groups(1, 13, 13)))
+
+
+def test_a_shallow_model_is_traced_whole() -> None:
+    job = trace_job({**LLAMA, "num_hidden_layers": 3})
+    assert whole_log(job)[1] == 3
+
+
+def hand_made(inner_sizes: tuple[int, int, int]) -> Log:
+    """Five groups that each keep one storage from forward to backward."""
+    sizes = [512, *inner_sizes, 512]
+    log = Log([Storage(size, "saved activations", group) for group, size in enumerate(sizes)])
+    log.sections = [Section("forward: layers", group, (0, 0), [group]) for group in range(5)]
+    log.sections += [Section("backward: layers", group, (0, 0), [~group]) for group in reversed(range(5))]
+    return log
+
+
+def test_copies_live_as_long_as_their_pattern() -> None:
+    long = stretched(hand_made((1024, 1024, 1024)), 10)
+    assert [section.group for section in long.sections] == [*range(10), *reversed(range(10))]
+    assert peaks(long)["forward: layers"].size == 2 * 512 + 8 * 1024
+    assert {event for _, event in long.events() if event >= 0} == {~event for _, event in long.events() if event < 0}
+
+
+def test_layers_that_differ_are_not_stretched() -> None:
+    with pytest.raises(IrregularLayers):
+        stretched(hand_made((1024, 2048, 1024)), 10)
+
+
+def test_something_of_no_layer_that_ends_in_one_is_not_stretched() -> None:
+    log = hand_made((1024, 1024, 1024))
+    log.storages.append(Storage(512, "temporaries", None))
+    log.sections.insert(0, Section("forward: embedding", None, (0, 0), [5]))
+    log.sections[3].events.append(~5)
+    with pytest.raises(IrregularLayers):
+        stretched(log, 10)

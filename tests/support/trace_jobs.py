@@ -1,0 +1,72 @@
+"""Small trace jobs: a model's sizes and the settings of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftc.spec.settings import Settings
+from ftc.spec.trace import BatchShape, TraceDevice, TraceJob
+from tests.support import documents
+
+__all__ = ["CARD", "LLAMA", "PROCESSOR", "trace_job"]
+
+LLAMA = {
+    "model_type": "llama",
+    "vocab_size": 1024,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": False,
+}
+CARD = TraceDevice(
+    kind="cuda", capability=(8, 0), context_bytes=2**28, context_high_bytes=2**29, expandable_segments=False
+)
+PROCESSOR = TraceDevice(
+    kind="cpu", capability=None, context_bytes=2**29, context_high_bytes=2**29, expandable_segments=False
+)
+_TARGETS = {"bert": ("query", "value"), "gpt2": ("c_attn",)}
+_LABELS = ("cold", "hot", "mild")
+
+
+def trace_job(
+    config: dict[str, Any] = LLAMA,
+    strategy: str = "lora",
+    *,
+    device: TraceDevice = CARD,
+    shape: BatchShape | None = None,
+    rank: int = 8,
+    **changes: Any,
+) -> TraceJob:
+    """A job of two micro-batches of 2 rows; `changes` are settings by dotted path with `__` for the dot."""
+    kind = config["model_type"]
+    is_encoder = kind == "bert"
+    adapter = {
+        "rank": rank,
+        "alpha": 16,
+        "dropout": 0.1,
+        "targets": _TARGETS.get(kind, ("q_proj", "v_proj")),
+        "num_modules": 1,
+        "trained_modules": ("classifier",) if is_encoder else (),
+    }
+    strategies: dict[str, dict[str, Any]] = {
+        "full": {"kind": "full"},
+        "lora": {"kind": "lora", "adapter": adapter},
+        "qlora": {"kind": "qlora", "adapter": adapter, "quantization": "nf4", "double_quantization": True},
+    }
+    settings = documents.plan().settings.model_dump()
+    settings["strategy"] = strategies[strategy]
+    family, head = ("encoder", "classification") if is_encoder else ("decoder", "lm")
+    settings["model"] |= {"family": family, "head": head, "attention": "sdpa"}
+    settings["text"] |= {"labels": _LABELS if is_encoder else ()}
+    settings["train"] |= {"batch_size": 4, "micro_batch": 2, "precision": "float32", "fused": True}
+    settings["train"] |= {"activation_checkpointing": False, "world_size": 1}
+    settings["eval"] |= {"batch_size": 3}
+    for path, value in changes.items():
+        section, _, name = path.partition("__")
+        settings[section][name] = value
+    shape = shape or BatchShape(length=48, supervised=20, padded=False)
+    return TraceJob(
+        config=config, settings=Settings.model_validate(settings), train=shape, evaluation=shape, device=device
+    )
