@@ -249,7 +249,7 @@ def _tar() -> bytes:
     [
         (_zip(), "zip archive"),
         (_tar(), "tar archive"),
-        (gzip.compress(b"{}"), "gzip archive"),
+        (gzip.compress(b"{}", mtime=0), "gzip archive"),
         (b"\x80\x04\x95\x0b\x00\x00\x00", "pickle"),
         (b"\x93NUMPY\x01\x00", "NumPy"),
         (b"version https://git-lfs.github.com/spec/v1\n", "LFS pointer"),

@@ -254,6 +254,25 @@ def test_a_name_that_a_row_lacks_is_told_with_the_row(
     assert found.help
 
 
+@pytest.mark.parametrize(
+    ("form", "chat_template", "path"),
+    [
+        (ChatForm(), "{% if %}", "model.base"),
+        (PromptForm(prompt="{{ q }}", completion="a"), "{% if %}", "model.base"),
+        (PromptForm(prompt="{% if %}", completion="a"), None, "task.prompt"),
+    ],
+)
+def test_a_fault_points_at_the_template_that_has_it(
+    form: Any, chat_template: str | None, path: str, byte_level: Path, facts: Facts, renderer: TemplateRenderer
+) -> None:
+    rows = [{"q": "x", "a": "y", "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}]
+    with pytest.raises(Refusal) as caught:
+        encode_rows(rows, form, TextTokenizer(byte_level), facts(chat_template), renderer, max_length=80)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.path) == ("FTC331", path)
+    assert found.help
+
+
 def refused(
     rows: list[dict[str, Any]], form: Any, file: Path, known: TokenizerFacts, renderer: TemplateRenderer
 ) -> str:
