@@ -65,6 +65,13 @@ def tests_light(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Check ten thousand damaged recipes: no traceback, no hang, no wrong acceptance. Takes a minute."""
+    install(session, "-e", ".", *GROUPS["test"])
+    session.run("pytest", "tests/fuzz", *session.posargs, env={**QUIET, "FTC_FUZZ": "1"})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style (ruff) and who may import whom (import-linter). `nox -s lint -- --fix` mends what is safe."""
     install(session, "-e", ".", *GROUPS["lint"])

@@ -18,7 +18,7 @@ from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
 from ftc.compiler.stream_manifest import KeptFinding, Manifest
 from ftc.compiler.text.encoder import TextTokenizer
-from ftc.compiler.text.findings import stream_findings
+from ftc.compiler.text.findings import Limits, stream_findings
 from ftc.compiler.text.forms import ChatForm, ClassifyForm, PromptForm, TextForm
 from ftc.compiler.text.sandbox import TemplateRenderer
 from ftc.compiler.text.stream import write_stream
@@ -81,12 +81,9 @@ def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows])
     Raises:
         Refusal: They can't be trained on (FTC330), or rows are too long that must not be (FTC342).
     """
-    found = stream_findings(
-        splits,
-        {split: part.place for split, part in data.parts.items()},
-        max_length=draft.values["text.max_length"],
-        refuses_long=draft.values["text.overflow"] == "refuse",
-    )
+    refuses_long = draft.values["text.overflow"] == "refuse"
+    limits = Limits(draft.values["text.max_length"], draft.model.max_positions, refuses_long)
+    found = stream_findings(splits, {split: part.place for split, part in data.parts.items()}, limits)
     if any(finding.is_error for finding in found):
         raise Refusal(found)
     return found

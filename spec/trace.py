@@ -67,6 +67,7 @@ class TraceJob(Document):
             "strategy": settings["strategy"],
             "train": {
                 "accumulates": self.accumulates,
+                "is_shared": self.settings.train.world_size > 1,
                 "optimizer": train["optimizer"]["kind"],
                 **{name: train[name] for name in ("activation_checkpointing", "fused", "micro_batch", "precision")},
             },

@@ -93,8 +93,7 @@ def _ask(job: TraceJob, timeout_seconds: float) -> TraceAnswer:
         child = subprocess.run(
             command,
             input=job.model_dump_json(by_alias=True).encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=timeout_seconds,
             check=False,
             env=environment,

@@ -31,6 +31,7 @@ __all__ = ["Hub", "HubFile", "Snapshot"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT_SECONDS = 20.0
+_INSIDE = "write it as the hub's page of the repository shows it"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack")
 
 SpanOf = Callable[[str], Span | None]
@@ -107,7 +108,7 @@ class Hub:
                 download.
 
         Raises:
-            Refusal: FTC302, FTC303, FTC305, FTC312, or FTC314 to FTC320.
+            Refusal: FTC300, FTC302, FTC303, FTC305, FTC312, or FTC314 to FTC320.
         """
         request = _request(repo, "model", revision, span_of, "model")
         listing = self._listing(request)
@@ -131,9 +132,10 @@ class Hub:
         """One file of a data set, from the cache or downloaded into it; arguments as for `model_snapshot`.
 
         Raises:
-            Refusal: FTC314 to FTC320, or FTC323.
+            Refusal: FTC300, FTC314 to FTC320, or FTC323.
         """
         request = _request(repo, "dataset", revision, span_of, "data.source")
+        _check_own_name(file, "data.source.file", span_of)
         listing = self._listing(request)
         if listing is None:
             commit = self._cached_commit(request, file)
@@ -290,7 +292,16 @@ class Hub:
 
 def _request(repo: str, repo_type: RepoType, revision: str | None, span_of: SpanOf, section: str) -> _Request:
     path = f"{section}.{'base' if repo_type == 'model' else 'hub'}"
+    if revision:
+        _check_own_name(revision, f"{section}.revision", span_of)  # the cache keeps branches as files of their name
     return _Request(repo, repo_type, revision or "main", span_of(path), path)
+
+
+def _check_own_name(name: str, path: str, span_of: SpanOf) -> None:
+    try:
+        _check_name(name)
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(span_of(path), path)]) from None
 
 
 @contextmanager
@@ -311,16 +322,23 @@ def _findings(request: _Request) -> Iterator[None]:
 
 
 def _check_names(listing: _Listing, request: _Request) -> None:
-    root = Path("/repository")
     for name in listing.files:
         try:
-            if ".." in name.split("/"):
-                raise UnsafePath(name, "holds `..`")
-            safe_path(root, name)
+            _check_name(name)
         except UnsafePath as error:
             summary = f"the repository lists a file whose name {error.reason}: {quoted(name)}"
             help = "don't use this repository; report it to the hub"
             raise Refusal([diagnostic("FTC319", summary, request.span, help=help, path=request.path)]) from error
+
+
+def _check_name(name: str) -> None:
+    """Raises `UnsafePath` where a name of the hub could mean a place outside of its repository."""
+    if ".." in name.split("/"):
+        raise UnsafePath(name, "holds `..`", _INSIDE)
+    try:
+        safe_path(Path("/repository"), name)
+    except UnsafePath as error:
+        raise UnsafePath(name, error.reason, _INSIDE) from None
 
 
 def _check_contents(listing: _Listing, request: _Request) -> None:

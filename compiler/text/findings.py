@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from ftc.compiler.text.tokens import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 
-__all__ = ["Places", "stream_findings"]
+__all__ = ["Limits", "Places", "stream_findings"]
 
 Places = Mapping[str, Callable[[int], str]]
 """By split: where the row of a number in its source stands, in words."""
@@ -15,95 +16,123 @@ Places = Mapping[str, Callable[[int], str]]
 _SHOWN_ROWS = 5
 
 
-def stream_findings(
-    splits: Mapping[str, TokenRows], places: Places, *, max_length: int, refuses_long: bool = False
-) -> list[Diagnostic]:
-    """Errors, or else warnings, about splits that were encoded with the limit `max_length`.
+class Limits(NamedTuple):
+    """How long a row may be."""
 
-    Args:
-        splits: Tokens by split.
-        places: Where rows stand.
-        max_length: Longest row, in tokens.
-        refuses_long: Whether longer rows are an error rather than left out.
-    """
+    max_length: int
+    """Tokens that rows were encoded with."""
+    positions: int | None = None
+    """Tokens that the model can read; None where it sets no limit."""
+    refuses_long: bool = False
+    """Whether longer rows are an error rather than left out."""
+
+    def mend(self, counts: Iterable[RowCounts]) -> str:
+        """What makes rows fit that were too long."""
+        needed = max(count.longest_too_long for count in counts)
+        if self.positions is not None and needed > self.positions:
+            return f"shorten the rows, since the model reads at most {self.positions:,} tokens"
+        return f"raise `data.max_length` to {needed}"
+
+
+class _Counted(NamedTuple):
+    """A warning about something that is counted."""
+
+    code: str
+    count: Callable[[RowCounts], int]
+    unit: str
+    summary: str
+    help: str
+    path: str
+
+
+_COUNTED = (
+    _Counted(
+        "FTC337",
+        lambda counts: counts.stop_missing,
+        "rows",
+        "no stop token follows the answer in {}",
+        "let the chat template write the model's end token after each turn of the assistant",
+        "model.base",
+    ),
+    _Counted(
+        "FTC340",
+        lambda counts: counts.merged,
+        "rows",
+        "prompt and answer share a token in {}",
+        "end the prompt template without a space or line break",
+        "task.prompt",
+    ),
+    _Counted(
+        "FTC341",
+        lambda counts: counts.unsupervised_turns,
+        "turns",
+        "{} of the assistant are not learned from",
+        "split these conversations into one row an answer, or choose a template that keeps earlier turns",
+        "data.source",
+    ),
+)
+
+
+def stream_findings(splits: Mapping[str, TokenRows], places: Places, limits: Limits) -> list[Diagnostic]:
+    """Errors, or else warnings, about encoded splits."""
     counts = {split: tokens.counts for split, tokens in splits.items()}
-    if refuses_long and any(count.too_long for count in counts.values()):
-        return [_too_long(counts, places, max_length)]
-    empty = {split: tokens.counts for split, tokens in splits.items() if not tokens.teaches}
-    return [_nothing_to_learn(empty, places)] if empty else list(_warnings(counts, places))
+    if limits.refuses_long and any(count.too_long for count in counts.values()):
+        return [_too_long(counts, places, limits)]
+    if empty := {split: tokens.counts for split, tokens in splits.items() if not tokens.teaches}:
+        return [_nothing_to_learn(empty, places, limits)]
+    return [*_left_out(counts, places, limits), *_counted(counts)]
 
 
-def _too_long(counts: Mapping[str, RowCounts], places: Places, max_length: int) -> Diagnostic:
-    total = sum(count.too_long for count in counts.values())
-    read = sum(count.read for count in counts.values())
-    longest = max(count.longest_too_long for count in counts.values())
+def _too_long(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -> Diagnostic:
+    read, too_long = _total(counts, lambda count: count.read), _total(counts, lambda count: count.too_long)
     rows = [(split, row) for split, count in counts.items() for row in count.first_too_long]
     return diagnostic(
         "FTC342",
-        f"{total:,} of {read:,} rows are longer than {max_length:,} tokens, and `overflow: refuse` cuts none",
-        help=f"raise `data.max_length` to {longest}, or write `overflow: cut` or `overflow: drop`",
+        f"{too_long:,} of {read:,} rows are longer than {limits.max_length:,} tokens, and `overflow: refuse` cuts none",
+        help=f"{limits.mend(counts.values())}, or write `overflow: cut` or `overflow: drop`",
         notes=[
-            _by_split(_of_rows(counts, lambda count: count.too_long)),
+            _by_split(counts, lambda count: count.too_long),
             *(f"{places[split](row.row)}: {row.num_tokens:,} tokens" for split, row in rows[:_SHOWN_ROWS]),
         ],
         path="data.max_length",
     )
 
 
-def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places) -> Diagnostic:
-    read = sum(count.read for count in empty.values())
-    is_length = read > 0 and all(count.too_long == count.read for count in empty.values())
+def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places, limits: Limits) -> Diagnostic:
+    read, too_long = _total(empty, lambda count: count.read), _total(empty, lambda count: count.too_long)
+    is_length = 0 < read == too_long
     return diagnostic(
         "FTC330",
         f"none of the {read:,} rows of {_listed(empty)} holds anything to learn from",
-        help="raise `data.max_length`" if is_length else "mend the rows or the template that these reasons name",
+        help=limits.mend(empty.values()) if is_length else "mend the rows or the template that these reasons name",
         notes=_reasons(empty, places),
         path="data.max_length" if is_length else "data.source",
     )
 
 
-def _warnings(counts: Mapping[str, RowCounts], places: Places) -> Iterator[Diagnostic]:
-    if total := sum(count.stop_missing for count in counts.values()):
-        yield diagnostic(
-            "FTC337",
-            f"no stop token follows the answer in {total:,} rows",
-            help="let the chat template write the model's end token after each turn of the assistant",
-            notes=_by_split(_of_rows(counts, lambda count: count.stop_missing)),
-            path="model.base",
-        )
-    if any(count.dropped for count in counts.values()):
-        yield _left_out(counts, places)
-    if total := sum(count.merged for count in counts.values()):
-        yield diagnostic(
-            "FTC340",
-            f"prompt and answer share a token in {total:,} rows",
-            help="end the prompt template without a space or line break",
-            notes=_by_split(_of_rows(counts, lambda count: count.merged)),
-            path="task.prompt",
-        )
-    if total := sum(count.unsupervised_turns for count in counts.values()):
-        yield diagnostic(
-            "FTC341",
-            f"{total:,} turns of the assistant are not learned from",
-            help="split these conversations into one row an answer, or choose a template that keeps earlier turns",
-            notes=_by_split({s: (count.unsupervised_turns, "turns") for s, count in counts.items()}),
-            path="data.source",
-        )
-
-
-def _left_out(counts: Mapping[str, RowCounts], places: Places) -> Diagnostic:
-    dropped = sum(count.dropped for count in counts.values())
-    too_long = sum(count.too_long for count in counts.values())
-    read = sum(count.read for count in counts.values())
-    mend = "mend or delete the rows" if too_long < dropped else ""
-    longer = f"raise `data.max_length` for the {_rows(too_long)} too long" if too_long else ""
-    return diagnostic(
+def _left_out(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -> Iterator[Diagnostic]:
+    dropped, too_long = _total(counts, lambda count: count.dropped), _total(counts, lambda count: count.too_long)
+    if not dropped:
+        return
+    longer = [f"{limits.mend(counts.values())}: {too_long:,} {'is' if too_long == 1 else 'are'} too long"]
+    yield diagnostic(
         "FTC338",
-        f"{dropped:,} of {read:,} rows are left out",
-        help=[line for line in (longer, mend) if line],
-        notes=[_by_split(_of_rows(counts, lambda count: count.dropped)), *_reasons(counts, places)],
+        f"{dropped:,} of {_total(counts, lambda count: count.read):,} rows are left out",
+        help=[*(longer if too_long else []), *(["mend or delete the rows"] if too_long < dropped else [])],
+        notes=[_by_split(counts, lambda count: count.dropped), *_reasons(counts, places)],
         path="data.max_length" if too_long else "data.source",
     )
+
+
+def _counted(counts: Mapping[str, RowCounts]) -> Iterator[Diagnostic]:
+    for code, count, unit, summary, help_, path in _COUNTED:
+        if total := _total(counts, count):
+            notes = _by_split(counts, count, unit)
+            yield diagnostic(code, summary.format(f"{total:,} {unit}"), help=help_, notes=notes, path=path)
+
+
+def _total(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int]) -> int:
+    return sum(map(count, counts.values()))
 
 
 def _reasons(counts: Mapping[str, RowCounts], places: Places) -> list[str]:
@@ -112,20 +141,14 @@ def _reasons(counts: Mapping[str, RowCounts], places: Places) -> list[str]:
     return [f"{places[split](drop.row)}: {drop.reason}" for split, drop in dropped[:_SHOWN_ROWS]]
 
 
-def _of_rows(counts: Mapping[str, RowCounts], count_of: Callable[[RowCounts], int]) -> dict[str, tuple[int, str]]:
-    """Rows by split, each with what they are counted of."""
-    return {split: (count_of(count), f"of {count.read:,} rows") for split, count in counts.items()}
-
-
-def _by_split(numbers: Mapping[str, tuple[int, str]]) -> str:
+def _by_split(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int], unit: str = "rows") -> str:
     """The count of each split that has any, such as `train: 14 of 160 rows, test: 2 of 20 rows`."""
-    return ", ".join(f"{split}: {number:,} {words}" for split, (number, words) in numbers.items() if number)
+    found = [(split, number, one.read) for split, one in counts.items() if (number := count(one))]
+    return ", ".join(
+        f"{split}: {number:,} {f'of {read:,} rows' if unit == 'rows' else unit}" for split, number, read in found
+    )
 
 
 def _listed(splits: Iterable[str]) -> str:
     *names, last = splits
     return f"{', '.join(names)} and {last}" if names else last
-
-
-def _rows(count: int) -> str:
-    return "1 row that is" if count == 1 else f"{count:,} rows that are"

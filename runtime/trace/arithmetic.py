@@ -16,21 +16,17 @@ from torch.overrides import TorchFunctionMode
 
 __all__ = ["MixedPrecision"]
 
-_IN_HALF = frozenset(
-    {
-        torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm, torch.mv,
-        torch.Tensor.addmm, torch.Tensor.bmm, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__,
-        torch.Tensor.__rmatmul__, functional.bilinear, functional.linear, functional.conv1d,
-        functional.scaled_dot_product_attention,
-    }
-)  # fmt: skip
-_IN_FULL_ON_CARD = frozenset(
-    {
-        functional.cross_entropy, functional.layer_norm, functional.log_softmax, functional.nll_loss, functional.softmax,
-        torch.cumsum, torch.exp, torch.log, torch.pow, torch.rsqrt, torch.softmax, torch.log_softmax,
-        torch.Tensor.cumsum, torch.Tensor.exp, torch.Tensor.log, torch.Tensor.pow, torch.Tensor.softmax, torch.layer_norm,
-    }
-)  # fmt: skip
+_Tensor = torch.Tensor
+_PRODUCTS = (torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm)
+_PRODUCT_METHODS = (_Tensor.addmm, _Tensor.bmm, _Tensor.matmul, _Tensor.mm, _Tensor.__matmul__, _Tensor.__rmatmul__)
+_PRODUCT_LAYERS = (functional.bilinear, functional.conv1d, functional.linear, functional.scaled_dot_product_attention)
+_IN_HALF = frozenset[Any]({torch.mv, *_PRODUCTS, *_PRODUCT_METHODS, *_PRODUCT_LAYERS})
+
+_SENSITIVE = (torch.cumsum, torch.exp, torch.log, torch.log_softmax, torch.pow, torch.rsqrt, torch.softmax)
+_SENSITIVE_METHODS = (_Tensor.cumsum, _Tensor.exp, _Tensor.log, _Tensor.pow, _Tensor.rsqrt, _Tensor.softmax)
+_NORMS = (functional.layer_norm, functional.log_softmax, functional.softmax, torch.layer_norm)
+_LOSSES = (functional.cross_entropy, functional.nll_loss)
+_IN_FULL_ON_CARD = frozenset[Any]({*_SENSITIVE, *_SENSITIVE_METHODS, *_NORMS, *_LOSSES})
 
 
 class MixedPrecision(TorchFunctionMode):
@@ -51,11 +47,11 @@ class MixedPrecision(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         self._forgetting.start()
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._forgetting.stop()
 
     @staticmethod

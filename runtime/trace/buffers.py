@@ -50,5 +50,6 @@ def _softmax_backward(args: Sequence[Any], _result: Any) -> int:
 
 def _gemm_4bit(args: Sequence[Any], _result: Any) -> int:
     """The whole weight in the input's type, and its scales in float32, while many rows are multiplied."""
-    inputs, _, (rows, columns), *_rest = args
-    return rows * columns * inputs.element_size() + rows * columns // 64 * 4
+    inputs, _packed, (rows, columns), *_rest = args
+    elements = int(rows) * int(columns)
+    return elements * int(inputs.element_size()) + elements // 64 * 4

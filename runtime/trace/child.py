@@ -19,9 +19,6 @@ from ftc.spec.version import VERSION
 __all__ = ["main", "trace"]
 
 _LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
-_REST_WITHOUT_EXPANDING = {"eager": 1.5, "sdpa": 1.26, "flash_attention_2": 1.26}
-"""Largest ratio of reserved to allocated memory in 59 published runs without expandable segments, by attention."""
-_REST_EXPANDING = 1.05
 
 
 def trace(job: TraceJob) -> TraceResult:
@@ -54,10 +51,13 @@ def trace(job: TraceJob) -> TraceResult:
 
 
 def _reserved(allocated: int, expected: int, job: TraceJob) -> ByteRange:
+    from ftc.runtime.trace.allocator import reserved_high
+
     if job.device.kind == "cpu":
         return ByteRange(low=allocated, expected=allocated, high=allocated)
-    rest = _REST_EXPANDING if job.device.expandable_segments else _REST_WITHOUT_EXPANDING[job.settings.model.attention]
-    return ByteRange(low=allocated, expected=expected, high=max(expected, round(rest * allocated)))
+    expandable, attention = job.device.expandable_segments, job.settings.model.attention
+    high = reserved_high(allocated, expected, attention, expandable_segments=expandable)
+    return ByteRange(low=allocated, expected=expected, high=high)
 
 
 def _process(reserved: ByteRange, device: TraceDevice) -> ByteRange:

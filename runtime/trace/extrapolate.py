@@ -161,6 +161,6 @@ class _Stretch:
         return len(self.result.storages) - 1
 
     def _begin(self, section: Section, position: int | None) -> Section:
-        new = Section(section.name, position, section.turn)
+        new = Section(section.name, position, section.turn, empties_cache=section.empties_cache)
         self.result.sections.append(new)
         return new

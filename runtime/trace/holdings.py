@@ -21,14 +21,21 @@ _Tensors = dict[str, torch.Tensor]
 _Owners = dict[str, int | None]
 
 
-def register_model(tracker: StorageTracker, model: nn.Module, groups: Groups) -> None:
-    """Counts weights, adapter and buffers as loading would allocate them."""
+def register_model(tracker: StorageTracker, model: nn.Module, groups: Groups, *, empties_cache: bool = False) -> None:
+    """Counts weights, adapter and buffers as loading would allocate them.
+
+    Args:
+        tracker: Where they are counted.
+        model: With its adapter.
+        groups: How its layers repeat.
+        empties_cache: Whether unused segments are given back when quantised weights are ready, as newer peft does.
+    """
     path, _ = layers_of(model)
     tensors: _Tensors = dict([*model.named_parameters(), *model.named_buffers()])
     owners = {name: _owner(name, f"{path}.", groups) for name in tensors}
     base = {name: tensor for name, tensor in tensors.items() if not _is_adapter(name)}
     if any(hasattr(tensor, "quant_state") for tensor in base.values()):
-        _load_quantised(tracker, base, owners, groups)
+        _load_quantised(tracker, base, owners, groups, empties_cache)
     else:
         for name, tensor in base.items():
             tracker.section("load", owners[name])
@@ -58,7 +65,9 @@ def _owner(name: str, prefix: str, groups: Groups) -> int | None:
     return groups.of(int(name.removeprefix(prefix).partition(".")[0]))
 
 
-def _load_quantised(tracker: StorageTracker, tensors: _Tensors, owners: _Owners, groups: Groups) -> None:
+def _load_quantised(
+    tracker: StorageTracker, tensors: _Tensors, owners: _Owners, groups: Groups, empties_cache: bool
+) -> None:
     """Loading as transformers does it where it quantises.
 
     It asks for the memory of all weights at once and lets go of it, then takes the weights one by one, sorted by name.
@@ -82,6 +91,9 @@ def _load_quantised(tracker: StorageTracker, tensors: _Tensors, owners: _Owners,
             tracker.section("load", owners[name])
             tracker.register(tensors[name], "weights", owners[name])
             tracker.release(arrived[name])
+    tracker.section("load")
+    if empties_cache:
+        tracker.empty_cache()
 
 
 def _warm_up_bytes(tensors: _Tensors, owners: _Owners, groups: Groups) -> int:

@@ -8,7 +8,7 @@ for the kernels and are registered with transformers under one name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import torch
 
@@ -101,17 +101,21 @@ def _attend(
         value, key, query = (tensor.to(torch.bfloat16) for tensor in (value, key, query))
     dropout = options.get("dropout", 0.0)
     head_dim = query.shape[-1]
-    match choose(rules, query.dtype, has_mask=mask is not None, groups=groups, head_dim=head_dim, dropout=dropout):
+    kernel = choose(rules, query.dtype, has_mask=mask is not None, groups=groups, head_dim=head_dim, dropout=dropout)
+    out: torch.Tensor
+    match kernel:
         case "flash":
-            out = _Flash.apply(query, key, value, rules.capability is not None)
+            out = _Flash.apply(query, key, value, rules.capability is not None)  # type: ignore[no-untyped-call]
         case "efficient":
             key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-            out = _Efficient.apply(query, key, value, _additive(mask, query.dtype))
+            out = _Efficient.apply(query, key, value, _additive(mask, query.dtype))  # type: ignore[no-untyped-call]
         case "math":
             is_causal = mask is None and options.get("is_causal", getattr(module, "is_causal", True)) is not False
             out = torch.nn.functional.scaled_dot_product_attention(
                 query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=is_causal, enable_gqa=groups > 1
             )
+        case _:
+            assert_never(kernel)
     return out.transpose(1, 2).contiguous()
 
 

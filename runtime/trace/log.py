@@ -51,12 +51,14 @@ class Section:
         group: The group of layers that runs; None outside the layers.
         turn: Optimiser step and micro-batch that it belongs to.
         events: Storage numbers: `n` for the birth of storage n, `~n` for its end.
+        empties_cache: Whether the allocator gives unused segments back before them.
     """
 
     name: str
     group: int | None
     turn: tuple[int, int]
     events: list[int] = field(default_factory=list)
+    empties_cache: bool = False
 
     @property
     def is_backward(self) -> bool:

@@ -108,7 +108,7 @@ def quantise(model: Any, quantization: Any) -> None:
 def _pack(module: Any, *, nested: bool, dtype: torch.dtype) -> None:
     """4-bit weights with the state that bitsandbytes keeps beside them: shapes as its quantiser gives them."""
     from bitsandbytes.functional import QuantState
-    from bitsandbytes.nn import Params4bit
+    from bitsandbytes.nn.modules import Params4bit
 
     shape = torch.Size((module.out_features, module.in_features))
     blocks = -(-shape.numel() // 64)

@@ -7,6 +7,7 @@ optimiser's state appears at the end of the first.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -74,15 +75,24 @@ def run_steps(job: TraceJob, model: nn.Module, groups: Groups, device: torch.dev
     settings = job.settings
     tracker = _tracker(job, device)
     mark(tracker, model, groups)
-    register_model(tracker, model, groups)
+    register_model(tracker, model, groups, empties_cache=_empties_cache(job))
     with _arithmetic(job, model, device):
         scorer = make_scorer(model, settings.model, settings.train)
         loop_job = _loop_job(job, model, scorer, tracker, device)
         with tracker, _fused_on_meta():
             _train(loop_job, tracker)
             if job.evaluation is not None:
-                _evaluate(job, model, scorer, tracker, device)
+                _evaluate(job, model, scorer, device)
     return tracker.close()
+
+
+def _empties_cache(job: TraceJob) -> bool:
+    """Whether the installed peft gives unused memory back after it has prepared 4-bit weights."""
+    if job.settings.strategy.kind != "qlora":
+        return False
+    import peft
+
+    return "auto_clear_cache" in inspect.signature(peft.prepare_model_for_kbit_training).parameters
 
 
 def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
@@ -116,6 +126,11 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
     train = _two_steps(job)
     with _fused_on_meta():
         optimizer = make_optimizer(parameters, train)
+    if job.device.kind == "cuda" and not train.fused:  # torch's choice on a card; without memory it takes one by one
+        for group in optimizer.param_groups:
+            group["foreach"] = True
+    if job.settings.train.world_size > 1:
+        _hold_buckets(tracker, parameters)
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
     rows = stand_in_rows(job.train, train.batch_size)
     return Job(
@@ -127,8 +142,17 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
         optimizer=optimizer,
         rows=rows,
         order=BatchOrder(rows.lengths, train.batch_size, 1, 0),
-        accelerator=_StandIn(tracker, device),  # type: ignore[arg-type]  # the part of it that one process uses
+        accelerator=_StandIn(tracker, device),  # the part of it that one process uses
     )
+
+
+def _hold_buckets(tracker: StorageTracker, parameters: dict[str, nn.Parameter]) -> None:
+    """What DistributedDataParallel keeps: a second copy of every gradient, in which devices exchange theirs."""
+    for parameter in parameters.values():
+        owner = tracker.owner_of(parameter)
+        tracker.section("load", owner)
+        tracker.hold(parameter.numel() * parameter.element_size(), "gradients", owner)
+    tracker.section("load")
 
 
 def _two_steps(job: TraceJob) -> TrainSettings:
@@ -172,7 +196,7 @@ def _train(job: Job, tracker: StorageTracker) -> None:
     counting.remove()
 
 
-def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageTracker, device: torch.device) -> None:
+def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.device) -> None:
     assert job.evaluation is not None
     rows = stand_in_rows(job.evaluation, job.settings.eval.batch_size)
     with still(model):
@@ -203,7 +227,7 @@ def _arithmetic(job: TraceJob, model: nn.Module, device: torch.device) -> Iterat
         yield
         return
     is_mixed = job.settings.train.precision == "bfloat16"
-    with mock.patch.object(supervised, "_arithmetic", lambda *_: MixedPrecision.switch(is_mixed)):
+    with mock.patch.object(supervised, "_arithmetic", new=lambda *_: MixedPrecision.switch(is_mixed)):  # noqa: PT008
         if not is_mixed:
             yield
             return
@@ -232,5 +256,5 @@ def _fused_on_meta() -> Iterator[None]:
     """Lets torch's fused optimisers take tensors without memory; the tracker knows that they write in place."""
     module = sys.modules[torch.optim.Optimizer.__module__]  # torch.optim hides it under a class's name
     real = module._get_fused_kernels_supported_devices
-    with mock.patch.object(module, "_get_fused_kernels_supported_devices", lambda: [*real(), "meta"]):
+    with mock.patch.object(module, "_get_fused_kernels_supported_devices", return_value=[*real(), "meta"]):
         yield

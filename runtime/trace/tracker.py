@@ -45,7 +45,7 @@ class StorageTracker(TorchDispatchMode):
         score_shapes: Collection[tuple[int, int]] = (),
         answer: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.log = Log()
         self._device_type = device_type
         self._buffers = buffers or {}
@@ -66,6 +66,11 @@ class StorageTracker(TorchDispatchMode):
         current = self.log.sections[-1] if self.log.sections else None
         if current is None or (current.name, current.group, current.turn) != (name, group, self._turn):
             self.log.sections.append(Section(name, group, self._turn))
+
+    def empty_cache(self) -> None:
+        """Begins a section before which the allocator gives unused segments back."""
+        current = self.log.sections[-1]
+        self.log.sections.append(Section(current.name, current.group, current.turn, empties_cache=True))
 
     def register(self, tensor: torch.Tensor, tag: Tag, owner: int | None = None) -> None:
         """Counts a tensor that was there before, or says what one that is counted holds."""
@@ -106,9 +111,8 @@ class StorageTracker(TorchDispatchMode):
         for position, leaf in enumerate(tree_leaves(result)):
             if isinstance(leaf, torch.Tensor) and leaf.device.type == self._device_type:
                 self._see(leaf, args, position)
-        if needs := self._buffers.get(func):
-            if size := needs(args, result):
-                self.release(self.hold(size, owner=self.log.sections[-1].group))
+        if (needs := self._buffers.get(func)) and (size := needs(args, result)):
+            self.release(self.hold(size, owner=self.log.sections[-1].group))
         return result
 
     def _see(self, tensor: torch.Tensor, args: Sequence[Any], position: int) -> None:

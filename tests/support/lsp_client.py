@@ -149,4 +149,4 @@ def range_text(text: str, place: dict[str, Any]) -> str:
     start, end = place["start"], place["end"]
     assert start["line"] == end["line"]
     line = text.split("\n")[start["line"]].encode("utf-16-le")
-    return line[2 * start["character"] : 2 * end["character"]].decode("utf-16-le")
+    return str(line[2 * start["character"] : 2 * end["character"]], "utf-16-le")

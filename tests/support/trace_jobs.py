@@ -37,6 +37,7 @@ def trace_job(
     device: TraceDevice = CARD,
     shape: BatchShape | None = None,
     rank: int = 8,
+    num_modules: int = 1,
     **changes: Any,
 ) -> TraceJob:
     """A job of two micro-batches of 2 rows; `changes` are settings by dotted path with `__` for the dot."""
@@ -47,7 +48,7 @@ def trace_job(
         "alpha": 16,
         "dropout": 0.1,
         "targets": _TARGETS.get(kind, ("q_proj", "v_proj")),
-        "num_modules": 1,
+        "num_modules": num_modules,
         "trained_modules": ("classifier",) if is_encoder else (),
     }
     strategies: dict[str, dict[str, Any]] = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ftc.compiler.text.findings import stream_findings
+from ftc.compiler.text.findings import Limits, stream_findings
 from ftc.compiler.text.tokens import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, Severity
 
 PLACES = {"train": "rows.csv, line {}".format, "test": "test.csv, line {}".format}
-LIMIT = 16
+LIMIT, POSITIONS = 16, 64
 
 
 def split(counts: RowCounts, *, teaches: bool = True) -> TokenRows:
@@ -27,7 +27,7 @@ def split(counts: RowCounts, *, teaches: bool = True) -> TokenRows:
 
 def found(train: RowCounts, test: RowCounts, *, teaches: bool = True, refuses_long: bool = False) -> list[Diagnostic]:
     splits = {"train": split(train, teaches=teaches), "test": split(test, teaches=teaches)}
-    return stream_findings(splits, PLACES, max_length=LIMIT, refuses_long=refuses_long)
+    return stream_findings(splits, PLACES, Limits(LIMIT, POSITIONS, refuses_long))
 
 
 def test_clean_splits_have_none() -> None:
@@ -39,6 +39,7 @@ def test_each_warning_is_told_once_with_the_counts_by_split() -> None:
     test = RowCounts(read=20, stop_missing=1, unsupervised_turns=2)
     train.drop(7, "the answer is empty")
     warnings = found(train, test)
+    warnings.sort(key=lambda one: one.code)
     assert [one.code for one in warnings] == ["FTC337", "FTC338", "FTC340", "FTC341"]
     assert [one.path for one in warnings] == ["model.base", "data.source", "task.prompt", "data.source"]
     assert [one.notes[0] for one in warnings] == [
@@ -57,7 +58,7 @@ def test_rows_left_out_for_their_length_point_at_the_length() -> None:
     test.drop_long(3, 40, "40 tokens, over 16")
     (only,) = found(train, test)
     assert (only.code, only.path) == ("FTC338", "data.max_length")
-    assert only.help == ("raise `data.max_length` for the 1 row that is too long",)
+    assert only.help == ("raise `data.max_length` to 40: 1 is too long",)
     train.drop(7, "the answer is empty")
     (both,) = found(train, test)
     assert both.summary == "2 of 100 rows are left out"
@@ -85,5 +86,12 @@ def test_nothing_to_learn_names_the_splits_and_the_cause() -> None:
     assert (refused.code, refused.path) == ("FTC330", "data.source")
     assert "2 rows of train and test" in refused.summary
     assert refused.notes == ("rows.csv, line 0: 40 tokens, over 16", "test.csv, line 5: the answer is empty")
-    long = stream_findings({"train": split(train, teaches=False)}, PLACES, max_length=LIMIT)
-    assert (long[0].path, long[0].help) == ("data.max_length", ("raise `data.max_length`",))
+    long = stream_findings({"train": split(train, teaches=False)}, PLACES, Limits(LIMIT))
+    assert (long[0].path, long[0].help) == ("data.max_length", ("raise `data.max_length` to 40",))
+
+
+def test_rows_longer_than_the_model_reads_are_not_mended_by_the_limit() -> None:
+    train = RowCounts(read=80)
+    train.drop_long(0, POSITIONS + 1, "65 tokens, over 16")
+    (left_out,), (refused,) = found(train, RowCounts(read=20)), found(train, RowCounts(read=20), refuses_long=True)
+    assert all("the model reads at most 64 tokens" in one.help[0] for one in (left_out, refused))

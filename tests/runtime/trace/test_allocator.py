@@ -80,6 +80,18 @@ def test_expandable_segments_grow_at_their_end() -> None:
     assert allocator.reserved == 220 * MIB
 
 
+def test_emptying_the_cache_gives_back_whole_segments_alone() -> None:
+    log = Log([Storage(size * MIB, "weights", None) for size in (50, 30, 6, 6, 40)])
+    load = [0, 1, 2, 3, ~0, ~2]
+    log.sections = [
+        Section("load", None, (0, 0), load),
+        Section("load", None, (0, 0), [4], empties_cache=True),
+    ]
+    assert replay(log).reserved == (50 + 30 + 20) * MIB
+    log.sections[1].events = [4, ~4, 0]
+    assert replay(log).reserved == (30 + 20 + 40 + 50) * MIB
+
+
 def test_the_rest_of_a_block_counts_as_allocated() -> None:
     log = Log([Storage(11 * MIB, "weights", None)], [Section("load", None, (0, 0), [0])])
     replayed = replay(log)

@@ -82,6 +82,19 @@ def test_accumulation_holds_gradients_through_the_next_forward_pass() -> None:
     assert during[1].components["gradients"] > 0
 
 
+def test_an_optimiser_that_is_not_fused_makes_copies() -> None:
+    fused, plain = (trace(trace_job(strategy="full", train__fused=fused)) for fused in (True, False))
+    sizes = [{phase.phase: phase for phase in result.phases}["optimiser step"] for result in (fused, plain)]
+    weights = sizes[0].components["weights"]
+    assert 0.9 * weights < sizes[1].peak_bytes - sizes[0].peak_bytes < 2.1 * weights
+
+
+def test_several_devices_hold_a_second_copy_of_gradients() -> None:
+    alone, shared = (trace(trace_job(train__world_size=size)) for size in (1, 2))
+    adapter = alone.peak.components["adapter"]
+    assert shared.allocated_bytes - alone.allocated_bytes == adapter
+
+
 def test_what_does_not_matter_has_the_same_answer() -> None:
     one, other = trace_job(), trace_job(train__learning_rate=0.5, train__num_steps=7, seeds__init=9)
     assert one.decisive() == other.decisive()
