@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from support.foreign_step import ForeignJob, foreign_log
 
-from benchmarks.support.foreign_step import ForeignJob, foreign_log
 from ftc.runtime.trace.allocator import replay, reserved_high
-from ftc.runtime.trace.kernels import KernelRules
 from ftc.runtime.trace.log import peaks
 
 GIB = 2**30
@@ -106,31 +105,9 @@ def main() -> None:
         _print_summary(method, [score for score in scores if score.method == method])
     _print_summary("all", scores)
     margins = [score.high_error for score in scores if score.high_error is not None]
-    print(
-        f"high bound exceeded in {sum(margin < 0 for margin in margins)} of {len(margins)}, least margin {min(margins):+.2f} %"
-    )
-
-
-def _job(point: dict[str, Any]) -> ForeignJob | None:
-    config = CONFIGS.get(point["model"])
-    if config is None or point.get("precision") not in _DTYPES:
-        return None
-    on_windows = "Windows" in point.get("os", "")
-    older = tuple(map(int, point["torch"].split("+")[0].split(".")[:2])) < (2, 10)
-    capability = (7, 5) if "T4" in point["gpu"] else (8, 9)
-    return ForeignJob(
-        config=config,
-        dtype=_DTYPES[point["precision"]],
-        quantised=point["method"] == "qlora",
-        double_quantised=bool(point.get("double_quant")) or "double" in (point.get("quantization") or ""),
-        rank=point["lora_rank"],
-        batch=point["batch_size"],
-        length=point["seq_len"],
-        checkpointing=point["grad_checkpoint"],
-        eager=point.get("attn") == "eager",
-        states_in_8_bits="8bit" in point["optimizer"],
-        rules=KernelRules(capability, has_flash=not on_windows, efficient_takes_groups=not older),
-    )
+    exceeded = sum(margin < 0 for margin in margins)
+    exceeded = sum(margin < 0 for margin in margins)
+    print(f"high bound exceeded in {exceeded} of {len(margins)}; least margin {min(margins):+.2f} %")
 
 
 def _score(point: dict[str, Any], job: ForeignJob) -> Score:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,8 +35,15 @@ class Batch:
         """The batch on a device."""
         if device.type == "cpu":
             return self
-        tensors = {name: getattr(self, name) for name in self.__slots__}
-        return Batch(**{name: t if t is None else t.to(device, non_blocking=True) for name, t in tensors.items()})
+        move = partial(torch.Tensor.to, device=device, non_blocking=True)
+        return Batch(
+            ids=move(self.ids),
+            attention=move(self.attention),
+            positions=move(self.positions),
+            targets=move(self.targets),
+            owners=move(self.owners),
+            token_types=None if self.token_types is None else move(self.token_types),
+        )
 
 
 def lm_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:

@@ -48,7 +48,7 @@ class EarlyStopping(Document):
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
     metric: str = "val_loss"
-    """`val_loss`, or in a classification `val_accuracy` or `val_macro_f1`. Default: `val_loss`, which every task has."""
+    """`val_loss`, or for classes `val_accuracy` or `val_macro_f1`. Default: `val_loss`, which every task has."""
     patience: int = Field(default=2, ge=1)
     """Evaluations without a new best before the run stops. Default: 2, since one may be chance."""
     min_delta: Real = Field(default=0.0, ge=0)

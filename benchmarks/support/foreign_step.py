@@ -138,7 +138,7 @@ class _HalfSoftmax(torch.autograd.Function):
 
 def _softmax_on_card(scores: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -> torch.Tensor:
     if scores.dtype == torch.float16 and dtype == torch.float32:
-        result: torch.Tensor = _HalfSoftmax.apply(scores)
+        result: torch.Tensor = _HalfSoftmax.apply(scores)  # type: ignore[no-untyped-call]
         return result
     return torch.softmax(scores, dim, dtype=dtype)
 

@@ -13,13 +13,14 @@ pydantic is imported before a verb needs it, and torch only by `apply`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ftc.planned import Checked, Planned, Sources
 from ftc.run_store import Run, find_run, pages, past_runs, run_of, runs
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 
 if TYPE_CHECKING:
     from ftc.compiler.layers import Override
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ftc.spec.events import EventListener
     from ftc.spec.imported import Imported
     from ftc.spec.plan import Plan
-    from ftc.spec.recipe import Recipe
 
 __all__ = [
     "Checked",
@@ -51,54 +51,6 @@ __all__ = [
 ]
 
 Result = TypeVar("Result")
-
-Sources = Mapping[str, tuple[str, ...]]
-"""Lines of the files that diagnostics point into, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What reading a recipe found.
-
-    Attributes:
-        recipe: The recipe, or None when it has errors.
-        diagnostics: All findings, sorted by place.
-        sources: Lines of the recipe and of what it is made of, for showing places.
-    """
-
-    recipe: Recipe | None
-    diagnostics: tuple[Diagnostic, ...]
-    sources: Sources
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A compiled recipe.
-
-    Attributes:
-        plan: The plan.
-        diagnostics: Warnings and notes.
-        sources: Lines of the recipe and of what it is made of, for showing places.
-        lock_file: The lock beside the recipe, up to date by now unless something was laid on top of the recipe.
-        lock_state: `new`, `up to date` or `changed`, as it was found; `left alone` where `changed` by an override.
-        lock_changes: What changed in it, a line each.
-        run: The run of exactly this plan, if there is one.
-    """
-
-    plan: Plan
-    diagnostics: tuple[Diagnostic, ...]
-    sources: Sources
-    lock_file: Path
-    lock_state: str
-    lock_changes: tuple[str, ...]
-    run: Run | None
-    root: Path
-    compiled: Compiled
-
-    def _repr_html_(self) -> str:
-        from ftc.views.html import plan_html
-
-        return plan_html(self.plan)
 
 
 def validate(recipe: Path | str, *, overrides: Sequence[Override] = ()) -> Checked:

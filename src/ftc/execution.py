@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftc.api import Planned
+from ftc.planned import Planned
 from ftc.run_store import FINISHED, Run, load_run, pages
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.durable import write_text

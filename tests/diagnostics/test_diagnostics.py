@@ -14,6 +14,7 @@ import pytest
 
 from ftc import api
 from ftc.compiler.resolve.cpu import cpu_label
+from ftc.planned import Sources
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity
 from ftc.views.diagnostics import render_text
@@ -84,7 +85,7 @@ def code_of(fixture: str) -> str:
     return fixture[:6]
 
 
-def findings(fixture: str, recipe: Path) -> tuple[tuple[Diagnostic, ...], api.Sources, int]:
+def findings(fixture: str, recipe: Path) -> tuple[tuple[Diagnostic, ...], Sources, int]:
     """What is found, the lines that it points into, and the exit code."""
     code = code_of(fixture)
     if code < "FTC214":

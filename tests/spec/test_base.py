@@ -44,7 +44,7 @@ def test_a_recipe_survives_the_file_exactly() -> None:
 def test_documents_are_frozen() -> None:
     recipe = parsed()
     with pytest.raises(ValidationError, match="frozen"):
-        recipe.name = "other"  # type: ignore[misc]
+        recipe.name = "other"
 
 
 def test_digests_depend_on_content_alone() -> None:

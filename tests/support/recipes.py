@@ -12,7 +12,7 @@ from ftc.spec.parse import parse_recipe
 from ftc.spec.recipe import Recipe
 from ftc.spec.source import Source, read_source
 
-__all__ = ["plain_recipe", "problems_of", "recipe_text", "read", "parsed"]
+__all__ = ["parsed", "plain_recipe", "problems_of", "read", "recipe_text"]
 
 
 def plain_recipe(**sections: Any) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""The workflow and the hooks that people copy keep the promises of docs/ci.md."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from ftc.cli.main import VERBS
+
+ROOT = Path(__file__).parents[2]
+WORKFLOW: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "docs" / "github-action.yml")
+HOOKS: list[dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / ".pre-commit-hooks.yaml")
+PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40}")
+EXPRESSIONS = {"github.event.pull_request.number", "github.token"}
+
+
+def steps() -> Iterator[dict[str, Any]]:
+    for job in WORKFLOW["jobs"].values():
+        yield from job["steps"]
+
+
+def test_a_pull_request_is_planned_without_the_rights_of_the_repository() -> None:
+    assert list(WORKFLOW["on"]) == ["pull_request"]
+    assert WORKFLOW["permissions"] == {}
+    permissions = {name: job["permissions"] for name, job in WORKFLOW["jobs"].items()}
+    assert permissions == {"plan": {"contents": "read"}, "comment": {"pull-requests": "write"}}
+
+
+def test_no_secret_is_named_and_no_cache_is_shared() -> None:
+    text = (ROOT / "docs" / "github-action.yml").read_text(encoding="utf-8")
+    assert "secrets." not in text
+    assert "cache" not in text
+
+
+def test_actions_are_pinned_and_the_checkout_keeps_no_token() -> None:
+    used = [step for step in steps() if "uses" in step]
+    assert all(PINNED.fullmatch(step["uses"]) for step in used)
+    checkouts = [step for step in used if step["uses"].startswith("actions/checkout@")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_nothing_of_the_event_is_pasted_into_a_script() -> None:
+    scripts = [step["run"] for step in steps() if "run" in step]
+    assert scripts
+    assert not any("${{" in script for script in scripts)
+    values = [value for step in steps() for value in step.get("env", {}).values()]
+    assert {match[1].strip() for value in values for match in re.finditer(r"\$\{\{(.*?)\}\}", value)} <= EXPRESSIONS
+
+
+def test_the_job_that_may_comment_runs_nothing_of_the_pull_request() -> None:
+    assert not any("checkout" in step.get("uses", "") for step in WORKFLOW["jobs"]["comment"]["steps"])
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
+def test_a_hook_runs_a_verb(hook: dict[str, Any]) -> None:
+    program, verb, *_ = shlex.split(hook["entry"])
+    assert program == "ftc"
+    assert verb in VERBS
+    assert hook["id"] == f"ftc-{verb}"
+    assert re.search(hook["files"], "recipes/demo/newsdesk.yaml")
+    assert hook["language"] == "python"
