@@ -22,6 +22,7 @@ import torch
 from support.foreign_step import ForeignJob, foreign_log
 
 from ftc.runtime.trace.allocator import replay, reserved_high
+from ftc.runtime.trace.kernels import KernelRules
 from ftc.runtime.trace.log import peaks
 
 GIB = 2**30
@@ -89,6 +90,7 @@ class Score:
 
 
 def main() -> None:
+    """Prints a line for each point, and medians."""
     points = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["points"]
     scores, skipped, started = [], 0, time.process_time()
     for point in points:
@@ -106,8 +108,45 @@ def main() -> None:
     _print_summary("all", scores)
     margins = [score.high_error for score in scores if score.high_error is not None]
     exceeded = sum(margin < 0 for margin in margins)
-    exceeded = sum(margin < 0 for margin in margins)
     print(f"high bound exceeded in {exceeded} of {len(margins)}; least margin {min(margins):+.2f} %")
+
+
+def _job(point: dict[str, Any]) -> ForeignJob | None:
+    """The point's run; None where something that decides about memory isn't known."""
+    config = CONFIGS.get(point["model"])
+    if config is None or point.get("precision") not in _DTYPES:
+        return None
+    version = tuple(map(int, point["torch"].split("+")[0].split(".")[:2]))
+    return ForeignJob(
+        config=config,
+        dtype=_DTYPES[point["precision"]],
+        quantised=point["method"] == "qlora",
+        double_quantised=bool(point.get("double_quant")) or "double" in (point.get("quantization") or ""),
+        rank=point["lora_rank"],
+        batch=point["batch_size"],
+        length=point["seq_len"],
+        checkpointing=point["grad_checkpoint"],
+        eager=point.get("attn") == "eager",
+        states_in_8_bits="8bit" in point["optimizer"],
+        keeps_outputs=_keeps_outputs(point, config["vocab_size"]),
+        rules=KernelRules(
+            capability=(7, 5) if "T4" in point["gpu"] else (8, 9),
+            has_flash="Windows" not in point.get("os", ""),
+            efficient_takes_groups=version >= (2, 10),
+        ),
+    )
+
+
+def _keeps_outputs(point: dict[str, Any], vocab_size: int) -> bool:
+    """Whether a 16-bit tensor of all scores outlived the first step, by what was allocated after it.
+
+    Published runs without such a snapshot are taken to let go of it, as a function that makes a step does.
+    """
+    allocated = {moment["stage"]: moment["allocated"] for moment in point.get("stage_snapshots_gib", ())}
+    if "after_first_optimizer_step" not in allocated:
+        return False
+    left = (allocated["after_first_optimizer_step"] - allocated["after_optimizer_init"]) * GIB
+    return bool(left > 2 * point["batch_size"] * point["seq_len"] * vocab_size)
 
 
 def _score(point: dict[str, Any], job: ForeignJob) -> Score:

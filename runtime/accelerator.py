@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -59,8 +59,8 @@ def agreed(accelerator: Accelerator, look: Callable[[], _T]) -> _T:
     from accelerate.utils import broadcast_object_list
 
     seen = [look() if accelerator.is_main_process else None]
-    answer: _T = broadcast_object_list(seen)[0]
-    return answer
+    told: list[Any] = broadcast_object_list(seen)
+    return cast("_T", told[0])
 
 
 def any_process(accelerator: Accelerator, flag: bool) -> bool:

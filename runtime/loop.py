@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -103,7 +103,8 @@ def _accumulate_gradients(job: Job, step: int, targets: int) -> float:
             accelerator.backward(loss * weight)
         total += loss.detach() * weight
     if world_size > 1:
-        total = accelerator.reduce(total, reduction="sum")
+        summed: Any = accelerator.reduce(total, reduction="sum")
+        total = summed
     mean: float = total.item() / world_size
     return mean
 

@@ -23,10 +23,11 @@ def class_metric(name: str, expected: Sequence[int], predicted: Sequence[int]) -
     """A metric of a classification."""
     from sklearn import metrics
 
+    f1_score: Any = metrics.f1_score
     computed: dict[str, Callable[[], Any]] = {
         "accuracy": lambda: metrics.accuracy_score(expected, predicted),
-        "macro_f1": lambda: metrics.f1_score(expected, predicted, average="macro", zero_division=0),
-        "weighted_f1": lambda: metrics.f1_score(expected, predicted, average="weighted", zero_division=0),
+        "macro_f1": lambda: f1_score(expected, predicted, average="macro", zero_division=0),
+        "weighted_f1": lambda: f1_score(expected, predicted, average="weighted", zero_division=0),
         "mcc": lambda: metrics.matthews_corrcoef(expected, predicted),
     }
     return float(computed[name]())

@@ -43,6 +43,7 @@ class ForeignJob:
         checkpointing: Whether activations are recomputed.
         eager: Whether attention is the plain formula.
         states_in_8_bits: Whether AdamW's state is that of bitsandbytes, else torch's.
+        keeps_outputs: Whether the scores of one step are still there while the next ones are computed.
         rules: Which attention kernel torch takes.
     """
 
@@ -56,6 +57,7 @@ class ForeignJob:
     checkpointing: bool
     eager: bool
     states_in_8_bits: bool
+    keeps_outputs: bool
     rules: KernelRules
 
 
@@ -105,17 +107,15 @@ def _log(job: ForeignJob, model: nn.Module) -> Log:
     with tracker, mock.patch.object(functional, "softmax", _softmax_on_card):
         for step in range(_STEPS):
             tracker.turn(step, 0)
-            _step(model, optimizer, ids, tracker)
+            outputs = model(input_ids=ids, labels=ids, use_cache=False)
+            tracker.section("backward: loss and head")
+            outputs.loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
             register_state(tracker, optimizer)
+            if not job.keeps_outputs:
+                del outputs
     return tracker.close()
-
-
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, ids: torch.Tensor, tracker: StorageTracker) -> None:
-    outputs = model(input_ids=ids, labels=ids, use_cache=False)
-    tracker.section("backward: loss and head")
-    outputs.loss.backward()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
 
 
 class _HalfSoftmax(torch.autograd.Function):

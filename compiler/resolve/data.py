@@ -125,14 +125,14 @@ def _divide(
     _refuse([_placed(finding, span_of) for finding in found])
     if data.max_rows is not None:
         divided["train"] = first_rows(divided["train"], keys, data.split.seed, data.max_rows)
-    parts = {part: PartRows(tables["rows"], numbers) for part, numbers in divided.items()}
-    digests = {part: [keys[row] for row in numbers] for part, numbers in divided.items()}
+    parts: dict[Part, PartRows] = {part: PartRows(tables["rows"], numbers) for part, numbers in divided.items()}
+    digests: dict[Part, list[bytes]] = {part: [keys[row] for row in numbers] for part, numbers in divided.items()}
     for part in MEASURED:
         if part in tables:
             parts[part] = PartRows.whole(tables[part])
             digests[part] = example_digests(tables[part].rows, columns.used)
-    parts = {part: parts[part] for part in SPLITS if part in parts}
-    return parts, digests, [_copies(tables["rows"], count)] if (count := num_copies(keys)) else []
+    ordered: dict[Part, PartRows] = {part: parts[part] for part in SPLITS if part in parts}
+    return ordered, digests, [_copies(tables["rows"], count)] if (count := num_copies(keys)) else []
 
 
 def _strata(data: Data, table: Table, labelled: str | None, span_of: SpanOf) -> list[str] | None:

@@ -50,7 +50,7 @@ def source_paths(data: Data) -> dict[str, tuple[str, PathSource | HubSource]]:
     """Each source of a recipe by its use, with its dotted path."""
     found: dict[str, tuple[str, PathSource | HubSource]] = {"rows": ("data.source", data.source)}
     for part, share in (("validation", data.split.validation), ("test", data.split.test)):
-        if not isinstance(share, float):
+        if isinstance(share, PathSource | HubSource):
             found[part] = (f"data.split.{part}", share)
     return found
 

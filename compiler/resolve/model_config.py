@@ -191,8 +191,10 @@ def _architecture(config: Mapping[str, Any]) -> str:
 
 
 def _family(config: Mapping[str, Any]) -> Family | None:
-    by_class = next((family for end, family in _FAMILY_BY_CLASS if _architecture(config).endswith(end)), None)
-    return _FAMILY_BY_MODEL_TYPE.get(config["model_type"], by_class)
+    if (known := _FAMILY_BY_MODEL_TYPE.get(config["model_type"])) is not None:
+        return known
+    name = _architecture(config)
+    return next((family for end, family in _FAMILY_BY_CLASS if name.endswith(end)), None)
 
 
 class _Sizes:

@@ -38,7 +38,7 @@ class _Counted(NamedTuple):
     """A warning about something that is counted."""
 
     code: str
-    count: Callable[[RowCounts], int]
+    number: Callable[[RowCounts], int]
     unit: str
     summary: str
     help: str

@@ -123,7 +123,8 @@ def _pack(module: Any, *, nested: bool, dtype: torch.dtype) -> None:
         state2=_second_state(blocks) if nested else None,
     )
     packed = torch.empty(-(-shape.numel() // 2), 1, dtype=torch.uint8)
-    module.weight = Params4bit(packed, quant_state=state, quant_type=state.quant_type, bnb_quantized=True)
+    new_weight: Any = Params4bit  # its arguments are those of __new__, which checkers don't see
+    module.weight = new_weight(packed, quant_state=state, quant_type=state.quant_type, bnb_quantized=True)
     module.quant_state = state
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
 import numpy as np
@@ -35,6 +35,9 @@ from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.settings import TrainSettings
 from ftc.spec.streams import TokenStream
 from ftc.spec.trace import BatchShape, TraceJob
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 __all__ = ["run_steps"]
 
@@ -142,7 +145,7 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
         optimizer=optimizer,
         rows=rows,
         order=BatchOrder(rows.lengths, train.batch_size, 1, 0),
-        accelerator=_StandIn(tracker, device),  # the part of it that one process uses
+        accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses
     )
 
 

@@ -24,6 +24,7 @@ from ftc.compiler.check import Checked, check_recipe
 from ftc.lsp.outline import outline
 from ftc.spec.base import Document, Money, parse_bytes, parse_duration, parse_money
 from ftc.spec.codes import CODES
+from ftc.spec.json_schema import recipe_schema
 from ftc.spec.recipe import Recipe
 from ftc.spec.sections import all_sections
 from ftc.views.diagnostics import render_json
@@ -157,6 +158,32 @@ def run(numbers: range) -> None:
         except Exception as error:
             raise AssertionError(f"mutant {number}: {data!r}") from error
     assert 0 < accepted < len(numbers), "mutants that are all valid, or none, test little"
+
+
+def test_the_schema_judges_mutants_as_the_language_does() -> None:
+    """Two readings of the models: what ftc accepts is valid, and what is valid breaks at most a rule between fields."""
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema isn't installed")
+    validator = jsonschema.Draft202012Validator(recipe_schema())
+    judged = 0
+    for number in range(SAMPLE):
+        result = checked(mutant(number, RECIPES))
+        if result.source is None:
+            continue
+        judged += 1
+        plain = json.loads(json.dumps(result.source.plain()))
+        faults = [fault for fault in validator.iter_errors(plain) if not _is_text_without_quotes(fault)]
+        if result.recipe is not None:
+            assert faults == [], f"mutant {number}"
+        elif not faults and validator.is_valid(plain):
+            codes = {finding.code for finding in result.diagnostics if finding.is_error}
+            assert all(code.startswith("FTC2") for code in codes), f"mutant {number}: {codes}"
+    assert judged > 100
+
+
+def _is_text_without_quotes(fault: Any) -> bool:
+    """`name: 2024` is text for ftc, which knows the field, and a number for a validator of plain values."""
+    is_one = fault.validator == "type" and fault.validator_value == "string"
+    return is_one or any(map(_is_text_without_quotes, fault.context))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)

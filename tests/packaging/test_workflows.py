@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +60,35 @@ def test_nothing_of_the_event_is_pasted_into_a_script() -> None:
 
 def test_the_job_that_may_comment_runs_nothing_of_the_pull_request() -> None:
     assert not any("checkout" in step.get("uses", "") for step in WORKFLOW["jobs"]["comment"]["steps"])
+
+
+@pytest.mark.skipif(not shutil.which("bash") or not shutil.which("git"), reason="the script needs bash and git")
+def test_the_script_plans_what_has_a_lock_and_names_are_only_names(tmp_path: Path) -> None:
+    script = next(step["run"] for step in WORKFLOW["jobs"]["plan"]["steps"] if step.get("name") == "Plan")
+    project, out = tmp_path / "project", tmp_path / "out"
+    for folder in (project / "recipes" / "a b", out):
+        folder.mkdir(parents=True)
+    subprocess.run(["git", "init", "--quiet", project], check=True)
+    for name in ("a b/one", "$(touch fired)", "-x; touch fired"):
+        (project / "recipes" / f"{name}.yaml").write_text("ftc: 1\n```\n", encoding="utf-8")
+        (project / "recipes" / f"{name}.lock.json").write_text("{}", encoding="utf-8")
+    (project / "recipes" / "unlocked.yaml").write_text("ftc: 1\n", encoding="utf-8")
+    subprocess.run(["git", "-C", project, "add", "--all"], check=True)
+    (tmp_path / "ftc").write_text(f'#!/bin/sh\nexec {sys.executable} -m ftc "$@"\n', encoding="utf-8")
+    (tmp_path / "ftc").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "RUNNER_TEMP": str(out)}
+    env["GITHUB_STEP_SUMMARY"] = str(out / "summary.md")
+    child = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=project, env=env, check=False)
+    assert child.returncode == 3
+    comment = (out / "ftc" / "comment.md").read_text(encoding="utf-8")
+    assert [line.strip() for line in comment.splitlines() if line.startswith("    recipes/")] == [
+        "recipes/$(touch fired).yaml",
+        "recipes/-x; touch fired.yaml",
+        "recipes/a b/one.yaml",
+    ]
+    assert "unlocked" not in comment
+    assert all(line.startswith("    ") for line in comment.splitlines())
+    assert not list(tmp_path.rglob("fired"))
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])

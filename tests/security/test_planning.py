@@ -287,6 +287,20 @@ def test_no_text_of_a_recipe_becomes_code_or_a_command(job: Path) -> None:
     assert sorted(set(seen.loaded) - set(alone.loaded)) == []
 
 
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "a/../../b", "~/x", "C:/x", "..\\x"])
+def test_names_on_the_hub_stay_inside_of_their_repository(job: Path, name: str) -> None:
+    """Names of files and branches become paths in the hub's cache, which other projects share."""
+    source = "{path: rows.jsonl}"
+    recipes = [
+        written(job, "file", RECIPE.replace(source, json.dumps({"hub": "owner/name", "file": name}))),
+        written(job, "branch", RECIPE.replace(source, json.dumps({"hub": "a/b", "file": "x", "revision": name}))),
+        written(job, "model", RECIPE.replace("{base: ./model}", json.dumps({"base": "a/b", "revision": name}))),
+    ]
+    seen = plan(job, *recipes, HF_HUB_OFFLINE="1")
+    assert seen.outcomes[1:] == [["FTC300"]] * 3
+    assert seen.started() == []
+
+
 @dataclass
 class Listener:
     """A server that notes who calls."""
@@ -411,7 +425,7 @@ def everything(job: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def test_secrets_of_the_environment_are_in_no_artefact_and_no_output(job: Path) -> None:
-    environment = dict.fromkeys(SECRETS, TOKEN)
+    environment: dict[str, str] = dict.fromkeys(SECRETS, TOKEN)
     for arguments in (
         ["plan", "recipe.yaml", "-o", "tiny.plan.json", "--origins"],
         ["plan", "recipe.yaml", "--json"],

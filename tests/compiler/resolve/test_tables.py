@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.feather
-import pyarrow.ipc
-import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import feather, ipc, parquet
 
 from ftc.compiler.resolve.table import LARGEST_ROW, Table, shown
 from ftc.compiler.resolve.tables import SUFFIXES, read_rows
@@ -59,12 +57,12 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
             lines = [separator.join(rows[0]), *map(separator.join, quoted)]
             path.write_bytes("".join(line + "\r\n" for line in lines).encode())
         case ".parquet":
-            pa.parquet.write_table(pa.Table.from_pylist(rows), path)
+            parquet.write_table(pa.Table.from_pylist(rows), path)
         case ".feather":
-            pa.feather.write_feather(pa.Table.from_pylist(rows), path)
+            feather.write_feather(pa.Table.from_pylist(rows), path)
         case ".arrow":
             table = pa.Table.from_pylist(rows)
-            with pa.ipc.new_stream(path, table.schema) as stream:
+            with ipc.new_stream(path, table.schema) as stream:
                 stream.write_table(table)
 
 
@@ -327,7 +325,7 @@ def test_arrow_types_become_json_values(tmp_path: Path) -> None:
             "none": pa.nulls(1),
         }
     )
-    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    parquet.write_table(table, tmp_path / "a.parquet")
     (row,) = read_rows(tmp_path / "a.parquet", "a.parquet").rows
     assert row == {
         "when": "2024-02-29 12:30:00.000",
@@ -343,7 +341,7 @@ def test_arrow_types_become_json_values(tmp_path: Path) -> None:
 def test_arrow_columns_without_a_json_form(tmp_path: Path) -> None:
     days = pa.array([[0]], pa.list_(pa.date32()))
     table = pa.table({"image": pa.array([b"\x89PNG"]), "days": days, "text": pa.array(["a"])})
-    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    parquet.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(Refusal) as caught:
         read_rows(tmp_path / "a.parquet", "a.parquet")
     assert [found.code for found in caught.value.diagnostics] == ["FTC360", "FTC360"]
@@ -352,7 +350,7 @@ def test_arrow_columns_without_a_json_form(tmp_path: Path) -> None:
 
 def test_arrow_columns_of_one_name(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
-    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
+    with ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
         file.write_table(table)
     with pytest.raises(Refusal, match="column `a` stands twice"):
         read_rows(tmp_path / "a.arrow", "a.arrow")

@@ -17,6 +17,8 @@ def shape(length: int = 48, supervised: int = 20) -> BatchShape:
 
 @pytest.mark.parametrize("strategy", ["full", "lora", "qlora"])
 def test_components_sum_to_every_peak(strategy: str) -> None:
+    if strategy == "qlora":
+        pytest.importorskip("bitsandbytes")
     result = trace(trace_job(strategy=strategy))
     for phase in result.phases:
         assert sum(phase.components.values()) == phase.peak_bytes

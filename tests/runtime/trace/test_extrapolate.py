@@ -41,6 +41,8 @@ BERT = {
 def test_stretching_equals_tracing_all(
     config: dict[str, Any], strategy: str, checkpointing: bool, precision: str
 ) -> None:
+    if strategy == "qlora":
+        pytest.importorskip("bitsandbytes")
     job = trace_job(
         config,
         strategy,
