@@ -15,7 +15,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC651",
         title="file exists",
-        cause="`ftc init` writes a new file and never touches one that is there.",
+        cause="`ftc init` and `ftc import` write a new file and never touch one that is there.",
         exit_code=1,
     ),
 )
