@@ -128,11 +128,12 @@ class _Execution:
 
 
 def _let_threads_sleep() -> None:
-    """Threads that wait for each other give their core away, which must be said before torch is loaded.
+    """Threads that wait for each other soon give their core away, which must be said before torch is loaded.
 
-    Spinning is no faster on idle cores, and many times slower where anything else runs beside the run.
+    A short spin is as fast as a long one on idle cores; a long one holds up a run beside which anything else runs.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 @contextmanager
