@@ -8,7 +8,7 @@ attention, which saves its inputs, its output and no scores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ftc.spec.facts import ModelFacts
 
@@ -53,10 +53,6 @@ class Job:
     activation_bytes: int
     checkpointing: bool
     on_card: bool
-
-    def with_tokens(self, tokens: int, head_rows: int) -> Job:
-        """The same job with another micro-batch."""
-        return replace(self, tokens=tokens, head_rows=head_rows)
 
 
 @dataclass(frozen=True, slots=True)
