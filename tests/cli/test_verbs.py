@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from ftc import api
-from ftc.cli.main import VERBS, main
+from ftc.cli.main import main
+from ftc.cli.verbs import VERBS
 from ftc.spec.diagnostics import diagnostic
 from tests.cli.conftest import World
 from tests.support import documents

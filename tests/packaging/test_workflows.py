@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from ftc.cli.main import VERBS
+from ftc.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "docs" / "github-action.yml")

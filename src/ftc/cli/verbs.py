@@ -1,0 +1,130 @@
+"""The table of verbs, in the groups in which people look for them, and the way to the module of each.
+
+A verb's module is imported when the verb runs, and never by a name made at run time: what can be called stands here.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Protocol
+
+from ftc.cli.arguments import Parser
+
+__all__ = ["GROUPS", "VERBS", "Verb", "module_of"]
+
+GROUPS: dict[str, dict[str, str]] = {
+    "write a recipe": {
+        "init": "write a starter recipe",
+        "validate": "check a recipe without loading anything; --fix mends",
+        "fmt": "lay out a recipe as all recipes are",
+        "import": "turn another tool's configuration into a recipe",
+        "explain": "explain a diagnostic code",
+        "schema": "print the recipe language as JSON Schema, for editors",
+        "lsp": "serve editors while a recipe is written",
+    },
+    "plan and run": {
+        "plan": "compile a recipe: what would run, and whether it fits",
+        "apply": "train and evaluate what a recipe or a saved plan says",
+    },
+    "look and compare": {
+        "show": "show a run or a saved plan",
+        "runs": "list the runs of this project",
+    },
+    "prove": {
+        "audit": "check that a run's files are what its record says",
+    },
+}
+"""Every verb with its help by group, in the order in which a newcomer meets them."""
+
+VERBS: dict[str, str] = {name: text for group in GROUPS.values() for name, text in group.items()}
+"""Every verb with its help. The module of each has its name, with `_` for `-`, and `import_`."""
+
+
+class Verb(Protocol):
+    """What the module of a verb offers."""
+
+    def add_arguments(self, parser: Parser, /) -> None:
+        """Declares the verb's arguments."""
+
+    def run(self, args: Namespace, /) -> int:
+        """Does it, and gives the exit code."""
+        ...
+
+
+def module_of(name: str) -> Verb:
+    """The module of a verb of the table."""
+    found = _writing(name) or _running(name) or _looking(name) or _proving(name)
+    assert found is not None, f"{name} stands in GROUPS and has no module"
+    return found
+
+
+def _writing(name: str) -> Verb | None:
+    match name:
+        case "init":
+            from ftc.cli import init
+
+            return init
+        case "validate":
+            from ftc.cli import validate
+
+            return validate
+        case "fmt":
+            from ftc.cli import fmt
+
+            return fmt
+        case "import":
+            from ftc.cli import import_
+
+            return import_
+        case "explain":
+            from ftc.cli import explain
+
+            return explain
+        case "schema":
+            from ftc.cli import schema
+
+            return schema
+        case "lsp":
+            from ftc.cli import lsp
+
+            return lsp
+        case _:
+            return None
+
+
+def _running(name: str) -> Verb | None:
+    match name:
+        case "plan":
+            from ftc.cli import plan
+
+            return plan
+        case "apply":
+            from ftc.cli import apply
+
+            return apply
+        case _:
+            return None
+
+
+def _looking(name: str) -> Verb | None:
+    match name:
+        case "show":
+            from ftc.cli import show
+
+            return show
+        case "runs":
+            from ftc.cli import runs
+
+            return runs
+        case _:
+            return None
+
+
+def _proving(name: str) -> Verb | None:
+    match name:
+        case "audit":
+            from ftc.cli import audit
+
+            return audit
+        case _:
+            return None
