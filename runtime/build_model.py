@@ -1,7 +1,8 @@
 """From a plan to a model that can be trained: the only place that loads weights, one builder for each strategy.
 
 Weights come from the folder whose digests `verify` has compared with the plan, from safetensors files alone, without
-the network, and no code of a model's folder is ever run.
+the network, and no code of a model's folder is ever run. The memory trace builds its model here too, from shapes
+alone: it hands in another `Base`, and everything behind it is the same code.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 import torch
 from torch import nn
@@ -20,29 +21,67 @@ from ftc.runtime.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.settings import AdapterSettings, FullSettings, LoraSettings, QLoraSettings, Settings
 
-__all__ = ["build_model", "trainable_tensors"]
+__all__ = ["Base", "FolderBase", "build_model", "trainable_tensors"]
 
 _NOT_ADAPTED = ("pooler", "classifier", "pre_classifier", "score")
 """Modules beside the layers; a plan's targets never mean them."""
 
 
-def build_model(settings: Settings, folder: Path, device: torch.device) -> nn.Module:
+class Base(Protocol):
+    """Where a base model comes from."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has all layers, so that the plan's counts of modules hold."""
+        ...
+
+    def load(self, kind: Any, options: dict[str, Any]) -> Any:
+        """A model of the class that `kind`, one of transformers' Auto classes, finds for it.
+
+        Args:
+            kind: Decides about the head.
+            options: `dtype`, `attn_implementation`, `quantization_config`, and values for the model's configuration.
+
+        Raises:
+            OSError, ValueError, KeyError, RuntimeError: It can't be loaded; the text is shown.
+        """
+        ...
+
+
+class FolderBase:
+    """A model's folder, with all its weights.
+
+    Raises:
+        Refusal: FTC634, an adapter lies beside the weights.
+    """
+
+    is_whole = True
+
+    def __init__(self, folder: Path) -> None:
+        if (folder / "adapter_config.json").exists():
+            raise Refusal([_adapter_in_base()])
+        self._folder = folder
+
+    def load(self, kind: Any, options: dict[str, Any]) -> Any:
+        """The weights, from safetensors files and without the network."""
+        return kind.from_pretrained(self._folder, local_files_only=True, use_safetensors=True, **options)
+
+
+def build_model(settings: Settings, base: Base, device: torch.device) -> nn.Module:
     """The model as it is before the first step, on its device, in evaluation mode.
 
     Its new weights depend on `settings.seeds.init` and on nothing else.
 
     Raises:
-        Refusal: The folder can't be loaded, or it isn't the model that the plan describes.
+        Refusal: The base can't be loaded, or it isn't the model that the plan describes.
     """
-    if (folder / "adapter_config.json").exists():
-        raise Refusal([_adapter_in_base()])
     match settings.strategy:
         case FullSettings():
-            model = _full(settings, folder)
+            model = _full(settings, base)
         case LoraSettings(adapter=adapter):
-            model = _lora(settings, adapter, folder)
+            model = _lora(settings, adapter, base)
         case QLoraSettings(adapter=adapter):
-            model = _qlora(settings, settings.strategy, adapter, folder)
+            model = _qlora(settings, settings.strategy, adapter, base)
         case _:
             assert_never(settings.strategy)
     placed: nn.Module = model.to(device).eval()
@@ -54,25 +93,25 @@ def trainable_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def _full(settings: Settings, folder: Path) -> Any:
+def _full(settings: Settings, base: Base) -> Any:
     # Master weights stay in float32; the arithmetic follows the plan's precision.
-    model = _load_base(settings, folder, dtype=torch.float32)
+    model = _load_base(settings, base, dtype=torch.float32)
     if settings.train.activation_checkpointing:
         _checkpoint_activations(model)
     model.requires_grad_(True)
     return model
 
 
-def _lora(settings: Settings, adapter: AdapterSettings, folder: Path) -> nn.Module:
-    model = _load_base(settings, folder, dtype=_frozen_dtype(settings))
+def _lora(settings: Settings, adapter: AdapterSettings, base: Base) -> nn.Module:
+    model = _load_base(settings, base, dtype=_frozen_dtype(settings))
     model.requires_grad_(False)
     if settings.train.activation_checkpointing:
         _checkpoint_activations(model)
     with peft_without_bitsandbytes() as peft:
-        return _add_adapter(peft, model, settings, adapter)
+        return _add_adapter(peft, model, settings, adapter, base)
 
 
-def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings, folder: Path) -> nn.Module:
+def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings, base: Base) -> nn.Module:
     from transformers import BitsAndBytesConfig
 
     peft = peft_with_bitsandbytes()
@@ -83,30 +122,25 @@ def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings
         bnb_4bit_compute_dtype=_frozen_dtype(settings),
         llm_int8_skip_modules=list(adapter.trained_modules) or None,  # 4-bit weights can't be trained
     )
-    base = _load_base(settings, folder, dtype=_frozen_dtype(settings), quantization_config=quantization)
-    _keep_differentiable(base)
+    quantised = _load_base(settings, base, dtype=_frozen_dtype(settings), quantization_config=quantization)
+    _keep_differentiable(quantised)
     model = peft.prepare_model_for_kbit_training(
-        base,
+        quantised,
         use_gradient_checkpointing=settings.train.activation_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
     )
-    return _add_adapter(peft, model, settings, adapter)
+    return _add_adapter(peft, model, settings, adapter, base)
 
 
-def _load_base(settings: Settings, folder: Path, **options: Any) -> Any:
+def _load_base(settings: Settings, base: Base, **options: Any) -> Any:
     """The one call that loads a model."""
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    options |= {
-        "attn_implementation": settings.model.attention,
-        "local_files_only": True,
-        "use_safetensors": True,
-        "pad_token_id": settings.model.pad_id,
-    }
-    loader: Any = AutoModelForCausalLM
+    options |= {"attn_implementation": settings.model.attention, "pad_token_id": settings.model.pad_id}
+    kind: Any = AutoModelForCausalLM
     if settings.model.head == "classification":
         labels = settings.text.labels
-        loader = AutoModelForSequenceClassification
+        kind = AutoModelForSequenceClassification
         options |= {
             "num_labels": len(labels),
             "id2label": dict(enumerate(labels)),
@@ -115,12 +149,12 @@ def _load_base(settings: Settings, folder: Path, **options: Any) -> Any:
     seed_everything(settings.seeds.init)  # a new head is drawn while the model is loaded
     try:
         with _quiet_transformers():
-            return loader.from_pretrained(folder, **options)
+            return base.load(kind, options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise Refusal([_not_loadable(settings, error)]) from error
 
 
-def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSettings) -> nn.Module:
+def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSettings, base: Base) -> nn.Module:
     targets, others = _targeted(model, adapter)
     config = peft.LoraConfig(
         task_type="SEQ_CLS" if settings.model.head == "classification" else "CAUSAL_LM",
@@ -135,7 +169,8 @@ def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSett
     seed_everything(settings.seeds.init)  # the adapter is drawn here
     with _quiet_transformers():
         adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
-    _require_count(adapted, peft, adapter)
+    if base.is_whole:
+        _require_count(adapted, peft, adapter)
     return adapted
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ftc.runtime.accelerator import sighting
-from ftc.runtime.build_model import build_model
+from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.journal import Journal
 from ftc.runtime.memory import peak_memory
@@ -64,7 +64,7 @@ class Session:
             self.trained = self.pristine = None
             self.accelerator.free_memory()  # two models at once could be more than the plan's memory
         with self.journal.phase("load", settings.model.base):
-            model = build_model(settings, self.inputs.model_folder, self.accelerator.device)
+            model = build_model(settings, FolderBase(self.inputs.model_folder), self.accelerator.device)
         return Workpiece(model, make_scorer(model, settings.model, settings.train))
 
     def stream(self, split: str) -> TokenStream | None:

@@ -8,8 +8,9 @@ beforehand, the result is exact: the same losses and the same gradients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Protocol, assert_never
 
 import torch
@@ -20,7 +21,10 @@ from ftc.runtime.collate import Batch, classification_batch, lm_batch
 from ftc.spec.settings import ModelSettings, TrainSettings
 from ftc.spec.streams import TokenStream
 
-__all__ = ["ClassifierScorer", "LanguageScorer", "Scorer", "losses", "make_scorer"]
+__all__ = ["Arithmetic", "ClassifierScorer", "LanguageScorer", "Scorer", "losses", "make_scorer", "mixed_precision"]
+
+Arithmetic = Callable[[torch.device], AbstractContextManager[Any]]
+"""A block in which the forward pass runs on a device: what chooses the precision of its operators."""
 
 
 class Scorer(Protocol):
@@ -45,13 +49,13 @@ class LanguageScorer:
     Args:
         model: The model without any wrapper for several devices.
         settings: Which token pads.
-        precision: Arithmetic of the forward pass.
+        arithmetic: What the forward pass runs in.
     """
 
-    def __init__(self, model: Any, settings: ModelSettings, precision: str) -> None:
+    def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic) -> None:
         self._pad_id = settings.pad_id
         self._needs_mask = settings.family != "decoder"
-        self._precision = precision
+        self._arithmetic = arithmetic
         self._positions: torch.Tensor | None = None
         model.get_output_embeddings().register_forward_pre_hook(self._select)
 
@@ -68,7 +72,7 @@ class LanguageScorer:
         # Padding stands on the right, where a causal model never looks back from: without a mask, attention takes the
         # faster causal kernel.
         attention = batch.attention if self._needs_mask else None
-        with self._only_at(batch.positions), _arithmetic(self._precision, batch.ids.device):
+        with self._only_at(batch.positions), self._arithmetic(batch.ids.device):
             output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False)
         logits: torch.Tensor = output.logits
         assert logits.shape[0] == len(batch.positions), "the output layer saw more than what is scored"
@@ -95,9 +99,9 @@ class ClassifierScorer:
     where that id also ends a row; the hook puts the last token's state wherever they look.
     """
 
-    def __init__(self, model: Any, settings: ModelSettings, precision: str) -> None:
+    def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic) -> None:
         self._pad_id = settings.pad_id
-        self._precision = precision
+        self._arithmetic = arithmetic
         self._positions: torch.Tensor | None = None
         self._has_token_types = getattr(model.config, "type_vocab_size", 0) > 1
         if settings.family == "decoder":
@@ -114,7 +118,7 @@ class ClassifierScorer:
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """(B, C) scores of the classes."""
         self._positions = batch.positions
-        with _arithmetic(self._precision, batch.ids.device):
+        with self._arithmetic(batch.ids.device):
             types = {"token_type_ids": batch.token_types} if self._has_token_types else {}
             output = model(input_ids=batch.ids, attention_mask=batch.attention, **types)
         logits: torch.Tensor = output.logits
@@ -127,13 +131,23 @@ class ClassifierScorer:
         return (last.unsqueeze(1).expand_as(hidden),)
 
 
-def make_scorer(model: nn.Module, settings: ModelSettings, train: TrainSettings) -> Scorer:
-    """The scorer for a plan's head; it hooks itself into the model for good."""
+def make_scorer(
+    model: nn.Module, settings: ModelSettings, train: TrainSettings, arithmetic: Arithmetic | None = None
+) -> Scorer:
+    """The scorer for a plan's head; it hooks itself into the model for good.
+
+    Args:
+        model: The model without any wrapper for several devices.
+        settings: Its head.
+        train: The plan's precision.
+        arithmetic: Stands in for torch's mixed precision where that does nothing, on tensors without memory.
+    """
+    arithmetic = arithmetic or partial(mixed_precision, train.precision)
     match settings.head:
         case "lm":
-            return LanguageScorer(model, settings, train.precision)
+            return LanguageScorer(model, settings, arithmetic)
         case "classification":
-            return ClassifierScorer(model, settings, train.precision)
+            return ClassifierScorer(model, settings, arithmetic)
         case _:
             assert_never(settings.head)
 
@@ -143,5 +157,6 @@ def losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     return functional.cross_entropy(logits, batch.targets, reduction="none")
 
 
-def _arithmetic(precision: str, device: torch.device) -> torch.autocast:
+def mixed_precision(precision: str, device: torch.device) -> torch.autocast:
+    """torch's autocast for a plan's precision; does nothing for float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import nn
 
-from ftc.runtime import build_model as builder
+from ftc.runtime.build_model import build_model
 from ftc.runtime.trace.kernels import IMPLEMENTATION
-from ftc.spec.settings import Settings
 from ftc.spec.trace import TraceJob
 
-__all__ = ["build_on_meta", "model_config", "num_layers", "period", "quantise"]
+__all__ = ["MetaBase", "build_on_meta", "model_config", "num_layers", "period", "quantise"]
 
 _NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
 """Keys that name code or types; the plan's settings stand."""
+_LOADING = frozenset({"attn_implementation", "dtype", "quantization_config"})
+"""Options of loading; all others are values of the model's configuration."""
 _META = torch.device("meta")
 
 
@@ -56,41 +53,35 @@ def period(config: Any) -> int:
     return next(alike)
 
 
+class MetaBase:
+    """A base of shapes alone, with as many layers as its configuration says."""
+
+    is_whole = False
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+
+    def load(self, kind: Any, options: dict[str, Any]) -> Any:
+        """The model without weights; its options mean what they mean where weights are loaded."""
+        attention, quantization = options["attn_implementation"], options.get("quantization_config")
+        for key, value in options.items():
+            if key not in _LOADING:
+                setattr(self._config, key, value)
+        implementation = "eager" if attention == "eager" else IMPLEMENTATION
+        model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=implementation)
+        if quantization:
+            quantise(model, quantization)
+        return model
+
+
 def build_on_meta(job: TraceJob, layers: int) -> nn.Module:
     """The model as `runtime.build_model` makes it, with this many layers and without weights.
 
     Raises:
         LookupError: transformers doesn't know this kind of model.
     """
-    config = model_config(job.config, layers)
-
-    def load(settings: Settings, _folder: Path, **options: Any) -> Any:
-        return _load(config, settings, options)
-
-    with _replaced(load), _META:
-        return builder.build_model(job.settings, Path("/nonexistent"), _META)
-
-
-@contextmanager
-def _replaced(load: Callable[..., Any]) -> Iterator[None]:
-    """Puts shapes in the place of files, and leaves out the count of adapters, which the plan gives for all layers."""
-    with mock.patch.multiple(builder, _load_base=load, _require_count=lambda *_: None):
-        yield
-
-
-def _load(config: Any, settings: Settings, options: dict[str, Any]) -> Any:
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-
-    loader: Any = AutoModelForCausalLM
-    if settings.model.head == "classification":
-        config.num_labels = len(settings.text.labels)
-        loader = AutoModelForSequenceClassification
-    config.pad_token_id = settings.model.pad_id
-    implementation = "eager" if settings.model.attention == "eager" else IMPLEMENTATION
-    model = loader.from_config(config, dtype=options["dtype"], attn_implementation=implementation)
-    if quantization := options.get("quantization_config"):
-        quantise(model, quantization)
-    return model
+    with _META:
+        return build_model(job.settings, MetaBase(model_config(job.config, layers)), _META)
 
 
 def quantise(model: Any, quantization: Any) -> None:

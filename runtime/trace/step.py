@@ -19,13 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ftc.runtime import supervised
 from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.loop import Job, training_steps
 from ftc.runtime.optimizer import make_optimizer
 from ftc.runtime.scoring import still
-from ftc.runtime.supervised import Scorer, losses, make_scorer
+from ftc.runtime.supervised import Arithmetic, Scorer, losses, make_scorer
 from ftc.runtime.trace.arithmetic import MixedPrecision
 from ftc.runtime.trace.buffers import card_buffers, log_workspaces
 from ftc.runtime.trace.holdings import register_model, register_state
@@ -79,8 +78,8 @@ def run_steps(job: TraceJob, model: nn.Module, groups: Groups, device: torch.dev
     tracker = _tracker(job, device)
     mark(tracker, model, groups)
     register_model(tracker, model, groups, empties_cache=_empties_cache(job))
-    with _arithmetic(job, model, device):
-        scorer = make_scorer(model, settings.model, settings.train)
+    with _arithmetic(job, model, device) as arithmetic:
+        scorer = make_scorer(model, settings.model, settings.train, arithmetic)
         loop_job = _loop_job(job, model, scorer, tracker, device)
         with tracker, _fused_on_meta():
             _train(loop_job, tracker)
@@ -129,9 +128,9 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
     train = _two_steps(job)
     with _fused_on_meta():
         optimizer = make_optimizer(parameters, train)
-    if job.device.kind == "cuda" and not train.fused:  # torch's choice on a card; without memory it takes one by one
-        for group in optimizer.param_groups:
-            group["foreach"] = True
+    for group in optimizer.param_groups:
+        if job.device.kind == "cuda" and group.get("foreach", True) is None and not group.get("fused"):
+            group["foreach"] = True  # torch's choice on a card; without memory it takes one by one
     if job.settings.train.world_size > 1:
         _hold_buckets(tracker, parameters)
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
@@ -224,19 +223,16 @@ def stand_in_rows(shape: BatchShape, count: int) -> TokenStream:
 
 
 @contextmanager
-def _arithmetic(job: TraceJob, model: nn.Module, device: torch.device) -> Iterator[None]:
-    """The run's precision; torch's own autocast does nothing without memory."""
+def _arithmetic(job: TraceJob, model: nn.Module, device: torch.device) -> Iterator[Arithmetic | None]:
+    """What stands in for torch's mixed precision, which does nothing without memory."""
     if device.type != "meta":
-        yield
+        yield None
         return
     is_mixed = job.settings.train.precision == "bfloat16"
-    with mock.patch.object(supervised, "_arithmetic", new=lambda *_: MixedPrecision.switch(is_mixed)):  # noqa: PT008
-        if not is_mixed:
-            yield
-            return
-        _keep_positions_exact(model)
-        with MixedPrecision(on_card=job.device.kind == "cuda"):
-            yield
+    with nullcontext() if not is_mixed else MixedPrecision(on_card=job.device.kind == "cuda"):
+        if is_mixed:
+            _keep_positions_exact(model)
+        yield lambda _device: MixedPrecision.switch(is_mixed)
 
 
 def _keep_positions_exact(model: nn.Module) -> None:

@@ -23,8 +23,8 @@ Buffers = Mapping[Any, Callable[[Sequence[Any], Any], int]]
 """For an operator, the bytes that its kernel holds while it runs, from its arguments and its result."""
 
 _aten = torch.ops.aten
-_UPDATES_IN_PLACE = (_aten._fused_adamw_.default,)
-"""Operators that only write what they are given, and that have no form for tensors without memory."""
+_UPDATES_IN_PLACE = ("aten::_fused_", "bitsandbytes::optimizer_update_")
+"""How operators begin that only write what they are given, and that have no form for tensors without memory."""
 
 
 class StorageTracker(TorchDispatchMode):
@@ -101,7 +101,7 @@ class StorageTracker(TorchDispatchMode):
         """Runs an operator and logs what it allocates."""
         if func is _aten._local_scalar_dense.default and args[0].device.type == "meta":
             return self._answer if args[0].dtype == torch.bool else 1
-        if func in _UPDATES_IN_PLACE and self._device_type == "meta":
+        if self._device_type == "meta" and func.name().startswith(_UPDATES_IN_PLACE) and not func._schema.returns:
             return None
         if torch.is_inference_mode_enabled():  # where composite operators arrive whole
             with self:

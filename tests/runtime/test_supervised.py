@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.batches import BatchOrder
-from ftc.runtime.build_model import build_model, trainable_tensors
+from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
 from ftc.runtime.loop import Job, _accumulate_gradients
 from ftc.runtime.supervised import losses, make_scorer
 from tests.runtime.jobs import make_job, write_stream
@@ -34,9 +34,9 @@ def test_loss_and_gradients_equal_full_logits(tmp_path: Path, kind: str) -> None
     job = make_job(tmp_path, kind, "full", model__attention="eager")
     settings, rows = job.plan.settings, write_stream(tmp_path / "rows.arrow", 6, seed=9)
 
-    plain = build_model(settings, job.inputs.model_folder, CPU)
+    plain = build_model(settings, FolderBase(job.inputs.model_folder), CPU)
     numbers = list(range(6))
-    ours = build_model(settings, job.inputs.model_folder, CPU)
+    ours = build_model(settings, FolderBase(job.inputs.model_folder), CPU)
     scorer = make_scorer(ours, settings.model, settings.train)
     batch = scorer.batch(rows, numbers)
 
@@ -60,7 +60,7 @@ def test_loss_and_gradients_equal_full_logits(tmp_path: Path, kind: str) -> None
 
 def test_generation_still_sees_every_position(tmp_path: Path) -> None:
     job = make_job(tmp_path, "llama", "full")
-    model = build_model(job.plan.settings, job.inputs.model_folder, CPU)
+    model = build_model(job.plan.settings, FolderBase(job.inputs.model_folder), CPU)
     before = model(input_ids=torch.tensor([[1, 5, 6]])).logits
     make_scorer(model, job.plan.settings.model, job.plan.settings.train)
     assert torch.equal(model(input_ids=torch.tensor([[1, 5, 6]])).logits, before)
@@ -70,7 +70,7 @@ def test_a_decoder_classifies_by_its_last_token_even_where_that_is_the_padding_t
     job = make_job(tmp_path, "llama", "full", classes=3, model__pad_id=2)
     settings = job.plan.settings
     rows = write_stream(tmp_path / "rows.arrow", 5, seed=2)  # every row ends with token 2
-    model: Any = build_model(settings, job.inputs.model_folder, CPU)
+    model: Any = build_model(settings, FolderBase(job.inputs.model_folder), CPU)
     hidden = [
         model.model(input_ids=torch.from_numpy(rows.ids(row).astype("int64"))[None]).last_hidden_state[0, -1]
         for row in range(5)
@@ -90,7 +90,7 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path, classes
     settings, rows = job.plan.settings, write_stream(tmp_path / "rows.arrow", 7, seed=4, classes=classes)
     results = []
     for micro_batch in (1, 3, 7):
-        model = build_model(settings, job.inputs.model_folder, CPU)
+        model = build_model(settings, FolderBase(job.inputs.model_folder), CPU)
         scorer = make_scorer(model, settings.model, settings.train)
         train = settings.train.model_copy(update={"micro_batch": micro_batch, "batch_size": 7, "steps_per_epoch": 1})
         work = Job(
@@ -118,7 +118,7 @@ def test_the_second_text_of_a_pair_is_told_from_the_first(tmp_path: Path) -> Non
     rows = replace(
         write_stream(tmp_path / "rows.arrow", 4, seed=3, classes=3), prompt_lengths=np.array([2, 3, 2, 3], np.int32)
     )
-    model = build_model(settings, job.inputs.model_folder, CPU)
+    model = build_model(settings, FolderBase(job.inputs.model_folder), CPU)
     scorer = make_scorer(model, settings.model, settings.train)
     with torch.no_grad():
         found = scorer.logits(model, scorer.batch(rows, [0, 1, 2, 3]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ftc.runtime.build_model import build_model
+from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.trace.log import peaks
 from ftc.runtime.trace.sections import Groups
 from ftc.runtime.trace.step import run_steps
@@ -62,7 +62,7 @@ def test_a_step_without_memory_is_a_real_step(
             train__precision=precision,
         )
         without = peaks(log_of(job, 2, GROUPS))
-        model = build_model(job.settings, models[kind], torch.device("cpu"))
+        model = build_model(job.settings, FolderBase(models[kind]), torch.device("cpu"))
         real = peaks(run_steps(job, model, GROUPS, torch.device("cpu")))
         assert real.keys() == without.keys()
         apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
