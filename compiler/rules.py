@@ -199,17 +199,39 @@ def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         )
 
 
-def stratify_has_something_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Stratifying needs a share to cut; parts that are files of their own are not divided."""
+def columns_have_something_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Stratifying, grouping and times need a share to cut; parts that are files of their own are not divided."""
     split = recipe.data.split
-    if split.stratify and not any(isinstance(share, float) and share > 0 for share in (split.validation, split.test)):
-        yield diagnostic(
-            "FTC212",
-            "`stratify` has nothing to divide",
-            source.span("data.split.stratify"),
-            help="drop `stratify`, or give validation or test as a share",
-            path="data.split.stratify",
-        )
+    if any(isinstance(share, float) and share > 0 for share in (split.validation, split.test)):
+        return
+    for key in ("stratify", "group", "time"):
+        if getattr(split, key):
+            yield diagnostic(
+                "FTC212",
+                f"`{key}` has nothing to divide",
+                source.span(f"data.split.{key}"),
+                help=f"drop `{key}`, or give validation or test as a share",
+                path=f"data.split.{key}",
+            )
+
+
+def one_way_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Size, time and hash are three ways to divide, and each leaves something out."""
+    split = recipe.data.split
+    excluded = [("time", "stratify"), ("time", "group")] if split.time else []
+    if split.by == "hash":
+        excluded += [("by", "stratify"), ("by", "time")]
+    for key, other in excluded:
+        if getattr(split, other):
+            way = "`by: hash`" if key == "by" else f"`{key}`"
+            yield diagnostic(
+                "FTC260",
+                f"{way} and `{other}` exclude each other",
+                source.span(f"data.split.{other}"),
+                related=_related(source.span(f"data.split.{key}"), "excludes it"),
+                help=f"keep one of `{key}` and `{other}`",
+                path=f"data.split.{other}",
+            )
 
 
 def targets_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -229,7 +251,8 @@ RULES: tuple[Rule, ...] = (
     fields_fit_the_task,
     one_prompt,
     shares_leave_training_rows,
-    stratify_has_something_to_divide,
+    columns_have_something_to_divide,
+    one_way_to_divide,
     early_stopping_has_something_to_watch,
     metrics_fit_the_task,
     gates_can_be_checked,

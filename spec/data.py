@@ -70,6 +70,17 @@ class Split(Document):
     stratify: str | None = Field(default=None, min_length=1)
     """Column whose values keep their proportions in every part. Default: the label in a classification, so that no
     class can be missing by chance; else none."""
+    group: str | None = Field(default=None, min_length=1)
+    """Column whose values name what belongs together, such as a customer or a document: rows of one group all go to
+    the same part, so that nothing is measured on what was half seen. Default: none, so that
+    only copies of a row stay together."""
+    time: str | None = Field(default=None, min_length=1)
+    """Column of dates, ISO 8601 text or numbers: the newest rows are test, those before validation, the oldest train,
+    as it will be when the model is used. Default: none, since most rows bear no date."""
+    by: Literal["share", "hash"] = "share"
+    """`share` gives each part its exact size. `hash` lets each row's own digest decide, so that no row ever changes its
+    part when others are added, and sizes come near their share. Default: share, since small parts should have the size
+    that was asked for."""
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Seed of the division, apart from `train.seed`, so that another training seed never moves a row between parts.
     Default: 17, a fixed number so that two people get the same parts."""

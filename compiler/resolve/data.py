@@ -9,8 +9,8 @@ from typing import cast
 
 from ftc.compiler.resolve.columns import Columns, SpanOf, missing_columns, task_columns
 from ftc.compiler.resolve.data_files import DataFile, DataFiles
+from ftc.compiler.resolve.division import read_division
 from ftc.compiler.resolve.rows import (
-    canonical_text,
     check_values,
     example_digests,
     label_text,
@@ -23,7 +23,6 @@ from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.data import Data
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, Span, diagnostic
 from ftc.spec.lock import SourceLock
-from ftc.spec.nearest import nearest
 from ftc.spec.plan import Check
 from ftc.spec.streams import SPLITS
 from ftc.spec.task import Classification, Task
@@ -121,7 +120,8 @@ def _divide(
     """Rows and their content digests by part, and warnings."""
     rows = tables["rows"].rows
     keys = example_digests(rows, columns.used)
-    divided, found = divide(keys, data.split, _strata(data, tables["rows"], labelled, span_of))
+    by = read_division(data, tables["rows"], labelled, span_of)
+    divided, found = divide(keys, data.split, by.strata, groups=by.groups, times=by.times)
     _refuse([_placed(finding, span_of) for finding in found])
     if data.max_rows is not None:
         divided["train"] = first_rows(divided["train"], keys, data.split.seed, data.max_rows)
@@ -133,22 +133,6 @@ def _divide(
             digests[part] = example_digests(tables[part].rows, columns.used)
     ordered: dict[Part, PartRows] = {part: parts[part] for part in SPLITS if part in parts}
     return ordered, digests, [_copies(tables["rows"], count)] if (count := num_copies(keys)) else []
-
-
-def _strata(data: Data, table: Table, labelled: str | None, span_of: SpanOf) -> list[str] | None:
-    """The value that keeps its proportions: the column asked for, which may be named by its part, else the label."""
-    column = data.split.stratify or labelled
-    if column is None:
-        return None
-    if column not in table.columns:
-        column = data.fields.get(column, column)
-    if column not in table.columns:
-        summary = f"there is no column `{column}` to stratify by"
-        help_ = f"did you mean `{guess}`?" if (guess := nearest(column, table.columns)) else "name a column"
-        note = f"columns: {', '.join(f'`{name}`' for name in table.columns[:20])}"
-        at = span_of("data.split.stratify")
-        raise Refusal([diagnostic("FTC362", summary, at, help=help_, notes=note, path="data.split.stratify")])
-    return [canonical_text(row.get(column)) for row in table.rows]
 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:

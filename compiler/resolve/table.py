@@ -45,6 +45,10 @@ class Table:
         """The same in words: `line 17`, or `row 17` where the format has no lines; both count from 1."""
         return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
 
+    def where(self, row: int) -> str:
+        """The file and the place in it: `data/train.csv, line 18`."""
+        return f"{self.file}, {self.place(row)}"
+
     def places(self, rows: Sequence[int], most: int = 5) -> str:
         """The first few of several rows in words, such as `lines 3, 7, 9 and 12 more`."""
         numbers = [self.lines[row] if self.lines else row + 1 for row in rows[:most]]
@@ -77,7 +81,7 @@ class PartRows:
 
     def place(self, number: int) -> str:
         """Where the table's row of this number stands, in words: `data/train.csv, line 18`."""
-        return f"{self.table.file}, {self.table.place(number)}"
+        return self.table.where(number)
 
 
 class Faults:

@@ -169,4 +169,11 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: classification, labels: [ham, spam]}",
         severity=Severity.WARNING,
     ),
+    Code(
+        id="FTC380",
+        title="time that can't be read",
+        cause="Rows are divided by time, so each needs one: ISO 8601 text in every row, or a number in every row.",
+        wrong='data: {split: {time: date}}  # a row says "31.5.2024"',
+        right='data: {split: {time: date}}  # "2024-05-31"',
+    ),
 )

@@ -143,4 +143,12 @@ CODES: tuple[Code, ...] = (
         wrong="train: {precision: bfloat16}  # on an older card or CPU",
         right="train: {precision: float32}",
     ),
+    Code(
+        id="FTC260",
+        title="divisions that exclude each other",
+        cause="Rows are divided by size, by time or by hash. A division by time keeps no proportions and no groups, "
+        "and one by hash keeps no proportions, since each row's part follows from that row alone.",
+        wrong="data: {split: {time: date, stratify: label}}",
+        right="data: {split: {time: date}}",
+    ),
 )
