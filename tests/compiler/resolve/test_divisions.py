@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -42,7 +43,7 @@ def test_no_group_is_in_two_parts(groups: list[str], contents: int, by: str) -> 
 def test_no_training_row_is_newer_than_a_measured_one(times: list[float], copies: int) -> None:
     keys = [b"%d" % (number % copies) for number in range(len(times))]
     parts, _ = divide(keys, Split(validation=0.2, test=0.2, time="date"), times=times)
-    known = {}
+    known: dict[bytes, float] = {}
     for row, key in enumerate(keys):
         known[key] = min(times[row], known.get(key, times[row]))
     for newer, older in (("test", "validation"), ("validation", "train"), ("test", "train")):
@@ -81,7 +82,7 @@ def test_a_group_that_is_mostly_of_one_class_counts_as_it() -> None:
         (Split(validation=0.5, test=0.1, group="g"), {"groups": ["a"] * 20}, None),
     ],
 )
-def test_the_smallest_ratio_that_works_is_named_and_works(split: Split, more: dict, smallest: float | None) -> None:
+def test_the_smallest_ratio_that_works_is_named_and_works(split: Split, more: dict[str, Any], smallest: float | None) -> None:
     parts, found = divide(keys_of(20), split, **more)
     assert not parts["test"]
     about_test = next(finding for finding in found if finding.path == "data.split.test")
