@@ -13,16 +13,22 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 from ftc.spec import canonical
 
 __all__ = [
+    "Bandwidth",
     "Bytes",
     "Document",
     "Effect",
     "Money",
     "MoneyText",
+    "Power",
     "Real",
     "Seconds",
+    "Throughput",
+    "parse_bandwidth",
     "parse_bytes",
     "parse_duration",
     "parse_money",
+    "parse_power",
+    "parse_throughput",
 ]
 
 
@@ -40,8 +46,11 @@ _BYTE_UNITS = {
     **{"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
     **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
 }
+_RATE_UNITS = {"GB/s": 10**9, "TB/s": 10**12}
+_FLOP_UNITS = {"GFLOP/s": 10**9, "TFLOP/s": 10**12, "PFLOP/s": 10**15}
+_POWER_UNITS = {"W": 1, "kW": 1000}
 _SECOND_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s?([A-Za-z]{1,3})")
+_QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s?([A-Za-z]{1,5}(?:/s)?)")
 _MONEY = re.compile(r"(\d{1,12}(?:\.\d{1,4})?)\s?([A-Z]{3})")
 
 
@@ -102,6 +111,33 @@ def parse_duration(text: str) -> int:
     return math.ceil(_quantity(text, _SECOND_UNITS, "2h"))
 
 
+def parse_bandwidth(text: str) -> int:
+    """Bytes a second in `768 GB/s` or `3.35 TB/s`.
+
+    Raises:
+        ValueError: The text is no such rate; the message names the units.
+    """
+    return round(_quantity(text, _RATE_UNITS, "768 GB/s"))
+
+
+def parse_throughput(text: str) -> int:
+    """Operations a second in `165 TFLOP/s`.
+
+    Raises:
+        ValueError: The text is no such rate; the message names the units.
+    """
+    return round(_quantity(text, _FLOP_UNITS, "165 TFLOP/s"))
+
+
+def parse_power(text: str) -> int:
+    """Watts in `450 W` or `0.7 kW`.
+
+    Raises:
+        ValueError: The text is no power; the message names the units.
+    """
+    return round(_quantity(text, _POWER_UNITS, "450 W"))
+
+
 def parse_money(text: str) -> tuple[float, str]:
     """Amount and ISO 4217 currency code in `5 USD`.
 
@@ -148,5 +184,11 @@ Bytes = Annotated[int, _from_text(parse_bytes)]
 """A size in bytes; a recipe writes it with a unit."""
 Seconds = Annotated[int, _from_text(parse_duration)]
 """A duration in seconds; a recipe writes it with a unit."""
+Bandwidth = Annotated[int, _from_text(parse_bandwidth)]
+"""Bytes a second; a recipe writes it with a unit."""
+Throughput = Annotated[int, _from_text(parse_throughput)]
+"""Operations a second; a recipe writes it with a unit."""
+Power = Annotated[int, _from_text(parse_power)]
+"""Watts; a recipe writes it with a unit."""
 MoneyText = Annotated[Money, _from_text(_money)]
 """Money; a recipe writes it as `5 USD`."""

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from ftc.spec.base import Bytes, Document, Effect, MoneyText, Seconds
+from ftc.spec.device import DeviceByHand
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "Device"]
+
+
+def _kind_of_device(value: object) -> str:
+    return "by-hand" if isinstance(value, dict | DeviceByHand) else "by-name"
+
+
+Device = Annotated[
+    Annotated[Annotated[str, Field(min_length=1, max_length=60)], Tag("by-name")]
+    | Annotated[DeviceByHand, Tag("by-hand")],
+    Discriminator(_kind_of_device),
+]
+"""A device by its name, or a card in figures."""
 
 
 class Budget(Document):
@@ -17,9 +30,9 @@ class Budget(Document):
     EFFECT: ClassVar[Effect] = Effect.RESOURCE
     EFFECTS: ClassVar[dict[str, Effect]] = {"device": Effect.NUMERICS, "threads": Effect.NUMERICS}
 
-    device: str = Field(default="auto", min_length=1, max_length=60)
-    """`cpu`, or a card by its catalogue name such as `rtx-4090`, whether it is in this machine or not. Default `auto`:
-    this machine's card, else its CPU."""
+    device: Device = "auto"
+    """`cpu`, or a card by its name such as `rtx-4090` (`ftc devices` lists them), whether it is in this machine or not;
+    a card that the catalogue lacks is described by its figures. Default `auto`: this machine's card, else its CPU."""
     vram: Annotated[Bytes, Field(gt=0)] | None = None
     """Memory that the run may use, such as `24GiB`. Default: what the device has."""
     time: Annotated[Seconds, Field(gt=0)] | None = None

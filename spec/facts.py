@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ftc.spec.base import Document
+from ftc.spec.device import Speed
 
 __all__ = [
     "DeviceFacts",
@@ -131,6 +132,10 @@ class DeviceFacts(Document):
     """CPU threads that the run uses: physical cores of this machine, as far as this process may use them."""
     local: bool
     """Whether this is the machine at hand, as opposed to one of the catalogue."""
+    capability: tuple[int, int] | None = None
+    """CUDA's (major, minor); None for a CPU and where unknown."""
+    speed: Speed | None = None
+    """What it reaches at best by its data sheet; None for a CPU, which has none, and for cards nobody described."""
 
 
 class PackageFacts(Document):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftc.spec.base import Bytes, Document, MoneyText, Seconds
+from ftc.spec.base import Bandwidth, Bytes, Document, MoneyText, Power, Seconds, Throughput
 from ftc.spec.evaluation import METRICS
 from ftc.spec.task import Chat, Classification, Generation
 
@@ -28,6 +28,9 @@ _NOT_ZERO = r"(?!0+(\.0+)?\s?[A-Za-z])"
 QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (
     (Bytes, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?(B|[KMGT]i?B)$"}),
     (Seconds, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?(s|min|h|d)$"}),
+    (Bandwidth, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?[GT]B/s$"}),
+    (Throughput, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?[GTP]FLOP/s$"}),
+    (Power, {"type": "string", "pattern": rf"^{_NOT_ZERO}\d{{1,12}}(\.\d{{1,6}})?\s?k?W$"}),
     (MoneyText, {"type": "string", "pattern": r"^\d{1,12}(\.\d{1,4})?\s?[A-Z]{3}$"}),
 )
 """The types that a recipe writes as text with a unit, and that text as JSON Schema."""
@@ -66,6 +69,11 @@ _UNITS = {
     "Budget.price_per_hour": "currency an hour, by its ISO 4217 code",
     "Budget.cost": "currency, by its ISO 4217 code",
     "Budget.threads": "threads",
+    "DeviceByHand.memory": "bytes, as `B`, `KiB`, `MiB`, `GiB`, `TiB` or `KB`, `MB`, `GB`, `TB`",
+    "DeviceByHand.bandwidth": "bytes a second, as `GB/s` or `TB/s`",
+    "DeviceByHand.power": "watts, as `W` or `kW`",
+    "Rates.float32": "operations a second, as `GFLOP/s`, `TFLOP/s` or `PFLOP/s`",
+    "Rates.bfloat16": "operations a second, as `GFLOP/s`, `TFLOP/s` or `PFLOP/s`",
 }
 _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Recipe.extends": ("base.yaml",),
@@ -113,12 +121,20 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Eval.max_new_tokens": ("auto", 128),
     "Eval.batch_size": ("auto", 32),
     "Eval.samples": (8,),
-    "Budget.device": ("auto", "cpu", "rtx-4090"),
+    "Budget.device": ("auto", "cpu", "rtx-4090", {"name": "my-card", "memory": "47.5GiB"}),
     "Budget.vram": ("24GiB", "80GB"),
     "Budget.time": ("2h", "90min"),
     "Budget.price_per_hour": ("0.40 USD",),
     "Budget.cost": ("5 USD",),
     "Budget.threads": ("auto", 4),
+    "DeviceByHand.name": ("my-card",),
+    "DeviceByHand.memory": ("47.5GiB",),
+    "DeviceByHand.bandwidth": ("768 GB/s", "3.35 TB/s"),
+    "DeviceByHand.throughput": ({"float32": "38.7 TFLOP/s", "bfloat16": "154 TFLOP/s"},),
+    "DeviceByHand.capability": ("8.6",),
+    "DeviceByHand.power": ("300 W",),
+    "Rates.float32": ("38.7 TFLOP/s",),
+    "Rates.bfloat16": ("154 TFLOP/s",),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
     "Data.fields": _PARTS,

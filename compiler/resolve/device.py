@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ftc.compiler.budget.devices import CARDS, has_bfloat16
+from ftc.compiler.budget.devices import ALIASES, CARDS, card_named, has_bfloat16
 from ftc.compiler.resolve.cpu import cpu_has_bfloat16, cpu_label, usable_memory_bytes, usable_threads
 from ftc.compiler.resolve.nvml import LocalCard, local_cards
+from ftc.spec.device import DeviceByHand, Speed
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.nearest import nearest
@@ -16,33 +17,38 @@ from ftc.spec.quoted import quoted
 __all__ = ["resolve_device"]
 
 _SAME_MEMORY = 0.9  # a driver reports at least this part of the nominal size
+_FULL_MEMORY = 1.03  # and of some cards, whose nominal size is rounded down, a little more
 
 
 def resolve_device(
-    asked: str, span: Span | None = None, cards: Callable[[], list[LocalCard]] = local_cards
+    asked: str | DeviceByHand, span: Span | None = None, cards: Callable[[], list[LocalCard]] = local_cards
 ) -> DeviceFacts:
     """Facts of the device that a recipe asks for.
 
     Args:
-        asked: `auto` for the first card of this machine or else its CPU, `cpu`, or a name of the catalogue.
+        asked: `auto` for the first card of this machine or else its CPU, `cpu`, a name or alias of the catalogue, or a
+            card's figures.
         span: The place of the value in the recipe.
         cards: Lists this machine's cards.
 
     Raises:
-        Refusal: FTC600, no such device.
+        Refusal: FTC600, no such device; FTC415, figures for a card that the catalogue knows.
     """
+    if isinstance(asked, DeviceByHand):
+        return _by_hand(asked, span)
     if asked == "cpu":
         return _cpu()
     local = [_local(card) for card in cards()]
     if asked == "auto":
         return _counted(local[0], local) if local else _cpu()
-    if same := [card for card in local if card.name == asked]:
+    name = card_named(asked) or asked
+    if same := [card for card in local if card.name == name]:
         return _counted(same[0], same)
-    if asked not in CARDS:
+    if name not in CARDS:
         raise Refusal([_unknown(asked, span)])
-    card = CARDS[asked]
+    card = CARDS[name]
     return DeviceFacts(
-        name=asked,
+        name=name,
         kind="cuda",
         label=card.label,
         memory_bytes=card.memory_bytes,
@@ -50,6 +56,27 @@ def resolve_device(
         has_bfloat16=has_bfloat16(card.capability),
         threads=usable_threads(),
         local=False,
+        capability=card.capability,
+        speed=card.speed,
+    )
+
+
+def _by_hand(asked: DeviceByHand, span: Span | None) -> DeviceFacts:
+    if asked.name in ("auto", "cpu", *CARDS):
+        raise Refusal([_known(asked.name, span)])
+    rates = asked.throughput.model_dump(exclude_none=True)
+    major, minor = map(int, asked.capability.split(".")) if asked.capability else (0, 0)
+    return DeviceFacts(
+        name=asked.name,
+        kind="cuda",
+        label=asked.name,
+        memory_bytes=asked.memory,
+        count=1,
+        has_bfloat16=has_bfloat16((major, minor)) if asked.capability else "bfloat16" in rates,
+        threads=usable_threads(),
+        local=False,
+        capability=(major, minor) if asked.capability else None,
+        speed=Speed(flops=rates, bandwidth=asked.bandwidth, watts=asked.power, source="the recipe"),
     )
 
 
@@ -67,8 +94,9 @@ def _cpu() -> DeviceFacts:
 
 
 def _local(card: LocalCard) -> DeviceFacts:
+    name = _catalogue_name(card)
     return DeviceFacts(
-        name=_catalogue_name(card),
+        name=name,
         kind="cuda",
         label=card.label,
         memory_bytes=card.memory_bytes,
@@ -76,6 +104,8 @@ def _local(card: LocalCard) -> DeviceFacts:
         has_bfloat16=has_bfloat16(card.capability),
         threads=usable_threads(),
         local=True,
+        capability=card.capability,
+        speed=CARDS[name].speed if name in CARDS else None,
     )
 
 
@@ -86,22 +116,43 @@ def _counted(card: DeviceFacts, local: list[DeviceFacts]) -> DeviceFacts:
 
 def _catalogue_name(card: LocalCard) -> str:
     """The catalogue's name for a local card, or a name made of its label where the catalogue lacks it."""
-    for name, known in CARDS.items():
-        is_same_kind = known.capability == card.capability and _model(known.label) == _model(card.label)
-        if is_same_kind and _SAME_MEMORY * known.memory_bytes <= card.memory_bytes <= known.memory_bytes:
-            return name
+    alike = [
+        name
+        for name, known in CARDS.items()
+        if known.capability == card.capability
+        and _model(known.label) == _model(card.label)
+        and _SAME_MEMORY * known.nominal_bytes <= card.memory_bytes <= _FULL_MEMORY * known.nominal_bytes
+    ]
+    if alike:  # the same chip on boards of several forms: the one whose form the label names
+        return max(alike, key=lambda name: len(_words(CARDS[name].label) & _words(card.label)))
     return re.sub(r"[^a-z0-9]+", "-", card.label.lower()).strip("-")
 
 
 def _model(label: str) -> str:
     """The part of a label that names the model: `NVIDIA H100 80GB HBM3` and `NVIDIA H100 PCIe` are both `h100`."""
-    words = label.lower().replace("-", " ").split()
+    words = label.lower().replace("-", " ").split()  # in their order, unlike `_words`
     plain = [word for word in words if word not in ("nvidia", "tesla", "geforce", "rtx")]
     return " ".join(word for word in plain if not re.fullmatch(r"\d+gb|sxm\d|hbm\d\w?|pcie", word))
 
 
+def _words(label: str) -> set[str]:
+    """The words of a label: `NVIDIA A100-SXM4-80GB` has `sxm4` where its sister has `pcie`."""
+    return set(label.lower().replace("-", " ").split())
+
+
+def _known(name: str, span: Span | None) -> Diagnostic:
+    return diagnostic(
+        "FTC415",
+        f"`{name}` is a device of the catalogue, and can't have other figures",
+        span,
+        help=(f"write `device: {name}`", "or give the card another name"),
+        path="budget.device",
+    )
+
+
 def _unknown(asked: str, span: Span | None) -> Diagnostic:
-    near = nearest(asked, ("auto", "cpu", *CARDS))
-    help = f"did you mean `{near}`?" if near else "use `auto`, `cpu`, or a card that the notes list"
+    near = nearest(asked, ("auto", "cpu", *CARDS, *ALIASES))
+    by_hand = "describe it: `device: {name: my-card, memory: 48GiB}`"
+    help = f"did you mean `{near}`?" if near else ("use `auto`, `cpu`, or a card that the notes list", by_hand)
     notes = f"known cards: {', '.join(CARDS)}"
     return diagnostic("FTC600", f"unknown device {quoted(asked)}", span, help=help, notes=notes, path="budget.device")

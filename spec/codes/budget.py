@@ -31,4 +31,11 @@ CODES: tuple[Code, ...] = (
         cause="By earlier runs and the given price even the lowest estimate is over `budget.cost`.",
         exit_code=4,
     ),
+    Code(
+        id="FTC415",
+        title="a card with two descriptions",
+        cause="`budget.device` gives figures for a name that the catalogue knows, whose figures are others.",
+        wrong="budget: {device: {name: rtx-4090, memory: 48GiB}}",
+        right="budget: {device: {name: my-card, memory: 48GiB}}",
+    ),
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ftc.compiler.pipeline import Compiled
     from ftc.spec.audit import AuditReport
     from ftc.spec.events import EventListener
+    from ftc.spec.facts import DeviceFacts
     from ftc.spec.imported import Imported
     from ftc.spec.plan import Plan
 
@@ -37,6 +38,8 @@ __all__ = [
     "Run",
     "apply",
     "audit",
+    "device",
+    "devices",
     "find_run",
     "fix",
     "format",
@@ -274,6 +277,26 @@ def audit(run: Run | Path | str, *, folder: Path | str = ".") -> AuditReport:
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     inputs = audit_inputs(found.plan, found.root, pages(found))
     return audit_static(RunFolder(found.folder), found.plan, found.record, inputs)
+
+
+def device(name: str) -> DeviceFacts:
+    """What is known of a device: `auto` or `cpu` for this machine's, or a card of the catalogue.
+
+    Raises:
+        Refusal: There is no such device (FTC600).
+    """
+    from ftc.compiler.resolve.device import resolve_device
+
+    return resolve_device(name)
+
+
+def devices() -> tuple[DeviceFacts, ...]:
+    """This machine's device, then every card of the catalogue."""
+    from ftc.compiler.budget.devices import CARDS
+    from ftc.compiler.resolve.device import resolve_device
+
+    here = resolve_device("auto")
+    return (here, *(resolve_device(name, cards=list) for name in CARDS))
 
 
 def schema() -> dict[str, Any]:
