@@ -151,8 +151,13 @@ def _known(name: str, span: Span | None) -> Diagnostic:
 
 
 def _unknown(asked: str, span: Span | None) -> Diagnostic:
+    forms = [f"`{name}`" for name in CARDS if name.startswith(f"{asked}-")]
     near = nearest(asked, ("auto", "cpu", *CARDS, *ALIASES))
     by_hand = "describe it: `device: {name: my-card, memory: 48GiB}`"
-    help = f"did you mean `{near}`?" if near else ("use `auto`, `cpu`, or a card that the notes list", by_hand)
+    help: str | tuple[str, ...] = ("use `auto`, `cpu`, or a card that the notes list", by_hand)
+    if forms:
+        help = f"there are several: {', '.join(forms)}"
+    elif near:
+        help = f"did you mean `{near}`?"
     notes = f"known cards: {', '.join(CARDS)}"
     return diagnostic("FTC600", f"unknown device {quoted(asked)}", span, help=help, notes=notes, path="budget.device")

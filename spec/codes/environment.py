@@ -6,7 +6,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC600",
         title="unknown device",
-        cause="`budget.device` is `auto`, `cpu`, a card of the catalogue (`ftc devices`), or a card described by its figures.",
+        cause="`budget.device` is `auto`, `cpu`, a card that `ftc devices` lists, or a card described by its figures.",
         wrong="budget: {device: rtx-4900}",
         right="budget: {device: rtx-4090}",
         exit_code=3,

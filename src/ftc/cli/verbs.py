@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "lsp": "serve editors while a recipe is written",
     },
     "plan and run": {
+        "devices": "list the devices that a plan can be made for",
         "plan": "compile a recipe: what would run, and whether it fits",
         "apply": "train and evaluate what a recipe or a saved plan says",
     },
@@ -94,6 +95,10 @@ def _writing(name: str) -> Verb | None:
 
 def _running(name: str) -> Verb | None:
     match name:
+        case "devices":
+            from ftc.cli import devices
+
+            return devices
         case "plan":
             from ftc.cli import plan
 

@@ -11,6 +11,7 @@ from ftc.compiler.budget.devices import CARDS
 from ftc.compiler.resolve import cpu
 from ftc.compiler.resolve.device import resolve_device
 from ftc.compiler.resolve.nvml import LocalCard, local_cards
+from ftc.spec.device import DeviceByHand, Rates
 from ftc.spec.diagnostics import Refusal
 
 H100 = LocalCard("NVIDIA H100 80GB HBM3", 85_520_809_984, (9, 0))
@@ -39,15 +40,53 @@ def test_a_name_means_the_local_card_of_that_kind() -> None:
     assert (facts.local, facts.memory_bytes, facts.has_bfloat16) == (True, T4.memory_bytes, False)
 
 
+@pytest.mark.parametrize("asked", ["4090", "RTX 4090", "NVIDIA GeForce RTX 4090", "rtx_4090", "rtx-4090-24gb"])
+def test_other_names_of_a_card(asked: str) -> None:
+    assert resolve_device(asked, cards=list).name == "rtx-4090"
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_of_the_catalogue_is_found_by_its_own_label(name: str) -> None:
+    card = CARDS[name]
+    local = LocalCard(card.label, card.memory_bytes, card.capability)
+    assert resolve_device("auto", cards=lambda: [local]).name == name
+    assert card.memory_bytes <= 1.03 * card.nominal_bytes
+    assert card.source
+
+
+def test_a_card_by_hand() -> None:
+    asked = DeviceByHand(
+        name="my-card",
+        memory=48 * 2**30,
+        bandwidth=768 * 10**9,
+        throughput=Rates(float32=38 * 10**12, bfloat16=154 * 10**12),
+        capability="8.6",
+        power=300,
+    )
+    facts = resolve_device(asked, cards=lambda: [H100])
+    assert (facts.name, facts.kind, facts.local, facts.has_bfloat16) == ("my-card", "cuda", False, True)
+    assert (facts.memory_bytes, facts.capability) == (48 * 2**30, (8, 6))
+    assert facts.speed is not None
+    assert (facts.speed.flops["bfloat16"], facts.speed.watts) == (154 * 10**12, 300)
+    bare = resolve_device(DeviceByHand(name="bare", memory=8 * 2**30))
+    assert (bare.has_bfloat16, bare.capability) == (False, None)
+
+
+def test_a_name_that_several_cards_have() -> None:
+    with pytest.raises(Refusal) as caught:
+        resolve_device("a100", cards=list)
+    assert "`a100-80gb-pcie`" in caught.value.diagnostics[0].help[0]
+
+
 def test_a_name_without_such_a_card_means_the_catalogue() -> None:
     facts = resolve_device("rtx-4090", cards=lambda: [H100])
-    assert (facts.local, facts.memory_bytes, facts.count) == (False, 24 * 2**30, 1)
+    assert (facts.local, facts.memory_bytes, facts.count) == (False, 24_564 * 2**20, 1)
 
 
 @pytest.mark.parametrize(
     ("card", "name"),
     [
-        (LocalCard("NVIDIA A100 80GB PCIe", 85_000_000_000, (8, 0)), "a100-80gb"),
+        (LocalCard("NVIDIA A100 80GB PCIe", 85_000_000_000, (8, 0)), "a100-80gb-pcie"),
         (LocalCard("NVIDIA A100-SXM4-40GB", 42_400_000_000, (8, 0)), "a100-40gb"),
         (LocalCard("NVIDIA GeForce RTX 4090", 25_757_220_864, (8, 9)), "rtx-4090"),
         (LocalCard("NVIDIA GeForce RTX 4070 Ti", 12_878_610_432, (8, 9)), "nvidia-geforce-rtx-4070-ti"),
