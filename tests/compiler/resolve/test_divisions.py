@@ -82,7 +82,9 @@ def test_a_group_that_is_mostly_of_one_class_counts_as_it() -> None:
         (Split(validation=0.5, test=0.1, group="g"), {"groups": ["a"] * 20}, None),
     ],
 )
-def test_the_smallest_ratio_that_works_is_named_and_works(split: Split, more: dict[str, Any], smallest: float | None) -> None:
+def test_the_smallest_ratio_that_works_is_named_and_works(
+    split: Split, more: dict[str, Any], smallest: float | None
+) -> None:
     parts, found = divide(keys_of(20), split, **more)
     assert not parts["test"]
     about_test = next(finding for finding in found if finding.path == "data.split.test")
