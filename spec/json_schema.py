@@ -7,7 +7,7 @@ left to `ftc validate`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
@@ -71,7 +71,7 @@ def recipe_schema() -> Schema:
 
 def _described(schema: Schema, section: type[Document], name: str, field: FieldInfo) -> Schema:
     """A field's schema with what people and editors want to know of it."""
-    form = _narrowed(_as_written(_with_bounds(schema), field.annotation), choices_of(section, name))
+    form = _narrowed(_as_written(_with_bounds(schema), field), choices_of(section, name))
     form = {key: value for key, value in form.items() if key not in ("title", "default", "discriminator")}
     known: Schema = {"description": field_docs(section).get(name) or _about(section, form)}
     if not field.is_required():
@@ -108,19 +108,24 @@ def _about(section: type[Document], form: Schema) -> str:
     return " ".join((section.__doc__ or "").split()) if "const" in form else ""
 
 
-def _as_written(schema: Schema, annotation: Any) -> Schema:
+def _as_written(schema: Schema, field: FieldInfo) -> Schema:
     """The schema of a quantity as the text that a recipe holds; any other schema as it is."""
-    form = _quantity(annotation)
+    form = _quantity_of(field.metadata) or _quantity(field.annotation)
     if form is None:
         return schema
     return {"anyOf": [form, {"type": "null"}]} if {"type": "null"} in schema.get("anyOf", ()) else form
 
 
-def _quantity(annotation: Any) -> Schema | None:
-    marks = getattr(annotation, "__metadata__", ())
+def _quantity_of(marks: Iterable[Any]) -> Schema | None:
     for kind, form in QUANTITIES:
         if any(mark is kind.__metadata__[0] for mark in marks):
             return form
+    return None
+
+
+def _quantity(annotation: Any) -> Schema | None:
+    if form := _quantity_of(getattr(annotation, "__metadata__", ())):
+        return form
     return next((inner for part in get_args(annotation) if (inner := _quantity(part))), None)
 
 
