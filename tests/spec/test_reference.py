@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from ftc.spec.base import Document, parse_bytes, parse_duration, parse_money
+from ftc.spec.base import (
+    Document,
+    parse_bandwidth,
+    parse_bytes,
+    parse_duration,
+    parse_money,
+    parse_power,
+    parse_throughput,
+)
 from ftc.spec.field_facts import QUANTITIES
 from ftc.spec.json_schema import Schema, editor_schema, recipe_schema
 from ftc.spec.parse import parse_recipe
@@ -87,8 +95,15 @@ def test_a_default_reason_comes_from_the_text_under_the_field(section: type[Docu
 def test_quantities_are_text_with_the_units_that_the_language_reads() -> None:
     for (_, form), parse, texts in zip(
         QUANTITIES,
-        (parse_bytes, parse_duration, parse_money),
-        (("24GiB", "80 GB", "1.5TiB", "7B"), ("2h", "90 min", "1.5d", "30s"), ("5 USD", "0.40EUR")),
+        (parse_bytes, parse_duration, parse_bandwidth, parse_throughput, parse_power, parse_money),
+        (
+            ("24GiB", "80 GB", "1.5TiB", "7B"),
+            ("2h", "90 min", "1.5d", "30s"),
+            ("768 GB/s", "3.35TB/s"),
+            ("165.2 TFLOP/s", "2 PFLOP/s"),
+            ("450 W", "0.7kW"),
+            ("5 USD", "0.40EUR"),
+        ),
         strict=True,
     ):
         for text in texts:

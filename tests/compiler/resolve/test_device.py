@@ -11,7 +11,7 @@ from ftc.compiler.budget.devices import CARDS
 from ftc.compiler.resolve import cpu
 from ftc.compiler.resolve.device import resolve_device
 from ftc.compiler.resolve.nvml import LocalCard, local_cards
-from ftc.spec.device import DeviceByHand, Rates
+from ftc.spec.device import DeviceByHand
 from ftc.spec.diagnostics import Refusal
 
 H100 = LocalCard("NVIDIA H100 80GB HBM3", 85_520_809_984, (9, 0))
@@ -55,20 +55,22 @@ def test_a_card_of_the_catalogue_is_found_by_its_own_label(name: str) -> None:
 
 
 def test_a_card_by_hand() -> None:
-    asked = DeviceByHand(
-        name="my-card",
-        memory=48 * 2**30,
-        bandwidth=768 * 10**9,
-        throughput=Rates(float32=38 * 10**12, bfloat16=154 * 10**12),
-        capability="8.6",
-        power=300,
+    asked = DeviceByHand.model_validate(
+        {
+            "name": "my-card",
+            "memory": "48GiB",
+            "bandwidth": "768 GB/s",
+            "throughput": {"float32": "38 TFLOP/s", "bfloat16": "154 TFLOP/s"},
+            "capability": "8.6",
+            "power": "300 W",
+        }
     )
     facts = resolve_device(asked, cards=lambda: [H100])
     assert (facts.name, facts.kind, facts.local, facts.has_bfloat16) == ("my-card", "cuda", False, True)
     assert (facts.memory_bytes, facts.capability) == (48 * 2**30, (8, 6))
     assert facts.speed is not None
     assert (facts.speed.flops["bfloat16"], facts.speed.watts) == (154 * 10**12, 300)
-    bare = resolve_device(DeviceByHand(name="bare", memory=8 * 2**30))
+    bare = resolve_device(DeviceByHand.model_validate({"name": "bare", "memory": "8GiB"}))
     assert (bare.has_bfloat16, bare.capability) == (False, None)
 
 
