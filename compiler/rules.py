@@ -1,26 +1,33 @@
 """Values that can't stand together: a visible table of pure functions over the recipe alone.
 
-Each rule looks at the whole recipe and yields what it finds; all run, so that one pass tells everything.
+Each rule looks at the whole recipe and yields what it finds; all run, so that one pass tells everything. What needs
+facts about model, rows or device is a table of its own, in `ftc.compiler.passes.check_facts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
+from ftc.compiler.number_rules import (
+    early_stopping_can_stop,
+    evaluations_happen,
+    gates_can_hold_and_break,
+    learning_rate_is_usual,
+    micro_batch_divides_the_batch,
+    numbers_are_usual,
+    value_at,
+    warm_up_leaves_training,
+)
+from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagnostic
 from ftc.spec.evaluation import METRICS, parse_gate
 from ftc.spec.nearest import nearest
 from ftc.spec.recipe import Recipe
 from ftc.spec.source import Source
-from ftc.spec.strategy import Full
 from ftc.spec.task import Generation
 
 __all__ = ["RULES", "Rule", "check_rules"]
 
 Rule = Callable[[Recipe, Source], Iterator[Diagnostic]]
-
-USUAL_RATES = {"full": (1e-6, 5e-4), "lora": (1e-5, 1e-2), "qlora": (1e-5, 1e-2)}
-"""Learning rates between which a strategy is usually trained with AdamW."""
 
 
 def fields_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -170,35 +177,6 @@ def cost_has_a_price(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         )
 
 
-def micro_batch_fits_the_batch(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """A micro-batch is no larger than the batch that it is part of."""
-    micro, batch = recipe.train.micro_batch, recipe.train.batch_size
-    if micro != "auto" and micro > batch:
-        yield diagnostic(
-            "FTC210",
-            f"micro-batch of {micro} in a batch of {batch}",
-            source.span("train.micro_batch"),
-            related=_related(source.span("train.batch_size"), "the batch"),
-            help=f"write at most {batch}, or leave `micro_batch` out",
-            path="train.micro_batch",
-        )
-
-
-def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """A learning rate far from what the strategy is usually trained with is most often a slip."""
-    rate, kind = recipe.train.learning_rate, recipe.strategy.kind
-    low, high = USUAL_RATES[kind]
-    if rate != "auto" and not low <= rate <= high:
-        yield diagnostic(
-            "FTC211",
-            f"a learning rate of {rate:g} is unusual for the strategy `{kind}`",
-            source.span("train.learning_rate"),
-            label=f"usual: {low:g} to {high:g}",
-            help="check the exponent; leave it out to get the usual middle",
-            path="train.learning_rate",
-        )
-
-
 def columns_have_something_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Stratifying, grouping and times need a share to cut; parts that are files of their own are not divided."""
     split = recipe.data.split
@@ -236,29 +214,74 @@ def one_way_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
 
 def targets_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """The same target twice is a slip."""
-    if isinstance(recipe.strategy, Full) or recipe.strategy.targets == "all-linear":
-        return
-    targets = recipe.strategy.targets
-    for position, name in enumerate(targets):
-        if name in targets[:position]:
-            path = f"strategy.targets[{position}]"
+    targets = value_at(recipe, "strategy.targets")
+    if isinstance(targets, tuple):
+        yield from _twice("FTC213", "target", targets, source, "strategy.targets")
+
+
+def names_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The same label, metric or licence twice is a slip, and a label would be two outputs of the model."""
+    for path, noun in _LISTS.items():
+        names = value_at(recipe, path)
+        if isinstance(names, tuple):
+            yield from _twice("FTC219", noun, names, source, path)
+
+
+_LISTS = {"task.labels": "label", "model.license.allow": "licence", "eval.metrics": "metric"}
+"""Lists whose entries are told apart, and what an entry is."""
+
+
+def _twice(code: str, noun: str, names: tuple[str, ...], source: Source, path: str) -> Iterator[Diagnostic]:
+    first: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if first.setdefault(name, position) != position:
+            place = f"{path}[{position}]"
             yield diagnostic(
-                "FTC213", f"target `{name}` stands twice", source.span(path), help="drop one of them", path=path
+                code,
+                f"{noun} `{name}` stands twice",
+                source.span(place),
+                related=_related(source.span(f"{path}[{first[name]}]"), "first here"),
+                help="drop one of them",
+                path=place,
+            )
+
+
+def licenses_are_ids(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A licence is allowed by its id, which has lower-case letters alone; another spelling would match nothing."""
+    for position, name in enumerate(recipe.model.license.allow if recipe.model.license else ()):
+        if name != (written := name.strip().lower().replace(" ", "-")):
+            path = f"model.license.allow[{position}]"
+            span = source.span(path)
+            yield diagnostic(
+                "FTC238",
+                f"`{name}` is no licence's id",
+                span,
+                label=f"did you mean `{written}`?",
+                help="ids are in lower case, as the hub writes them",
+                fixes=(Fix(f"write `{written}`", (TextEdit(span, written),)),),
+                path=path,
             )
 
 
 RULES: tuple[Rule, ...] = (
+    names_stand_once,
     fields_fit_the_task,
     one_prompt,
     shares_leave_training_rows,
     columns_have_something_to_divide,
     one_way_to_divide,
+    licenses_are_ids,
+    targets_stand_once,
+    micro_batch_divides_the_batch,
+    learning_rate_is_usual,
+    numbers_are_usual,
+    warm_up_leaves_training,
+    evaluations_happen,
     early_stopping_has_something_to_watch,
+    early_stopping_can_stop,
     metrics_fit_the_task,
     gates_can_be_checked,
-    micro_batch_fits_the_batch,
-    learning_rate_is_usual,
-    targets_stand_once,
+    gates_can_hold_and_break,
     cost_has_a_price,
 )
 """Every rule, in the order of the recipe's sections."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -26,24 +27,30 @@ class MetricKind:
     """Whether the model has to write answers for it, which takes far longer than scoring."""
     title: str
     """Name for people."""
+    least: float
+    """No result lies below."""
+    most: float
+    """No result lies above."""
 
 
-def _kind(title: str, *tasks: str, higher: bool = True, generates: bool = False) -> MetricKind:
-    return MetricKind(tasks=tasks, higher_is_better=higher, generates=generates, title=title)
+def _kind(
+    title: str, *tasks: str, higher: bool = True, generates: bool = False, least: float = 0.0, most: float = math.inf
+) -> MetricKind:
+    return MetricKind(tasks=tasks, higher_is_better=higher, generates=generates, title=title, least=least, most=most)
 
 
 METRICS: dict[str, MetricKind] = {
-    "accuracy": _kind("accuracy", "classification"),
-    "macro_f1": _kind("macro F1", "classification"),
-    "weighted_f1": _kind("weighted F1", "classification"),
-    "mcc": _kind("Matthews correlation", "classification"),
+    "accuracy": _kind("accuracy", "classification", most=1),
+    "macro_f1": _kind("macro F1", "classification", most=1),
+    "weighted_f1": _kind("weighted F1", "classification", most=1),
+    "mcc": _kind("Matthews correlation", "classification", least=-1, most=1),
     "loss": _kind("loss", "classification", "generation", "chat", higher=False),
-    "perplexity": _kind("perplexity", "generation", "chat", higher=False),
-    "exact_match": _kind("exact match", "generation", generates=True),
-    "rouge_l": _kind("ROUGE-L", "generation", generates=True),
-    "bleu": _kind("BLEU", "generation", generates=True),
-    "chrf": _kind("chrF", "generation", generates=True),
-    "valid_json": _kind("valid JSON", "generation", generates=True),
+    "perplexity": _kind("perplexity", "generation", "chat", higher=False, least=1),
+    "exact_match": _kind("exact match", "generation", generates=True, most=1),
+    "rouge_l": _kind("ROUGE-L", "generation", generates=True, most=1),
+    "bleu": _kind("BLEU", "generation", generates=True, most=100),
+    "chrf": _kind("chrF", "generation", generates=True, most=100),
+    "valid_json": _kind("valid JSON", "generation", generates=True, most=1),
 }
 """Every metric by the name that recipes use."""
 

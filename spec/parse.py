@@ -143,7 +143,8 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
     known = tuple(section.model_fields) if section else ()
     inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
     span = source.key_span(path)
-    if close := nearest(key, [name for name in known if name not in _keys_beside(source, path)]):
+    foreign = _NEVER.get(key) or _foreign_word(key, _dotted(path[:-1]))
+    if not foreign and (close := nearest(key, [name for name in known if name not in _keys_beside(source, path)])):
         edits = (TextEdit(span, close),)
         return diagnostic(
             "FTC104",
@@ -154,17 +155,35 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
             fixes=(Fix(f"rename `{key}` to `{close}`", edits, safe=True),),
             path=_dotted(path),
         )
-    places = [place for place in places_of_key(key) if place]
-    if key in _NEVER:
-        label, help = _NEVER[key]
-    elif places:
-        where = " or ".join(f"`{place}`" for place in places[:3])
-        label, help = f"belongs in {where}", f"move `{key}` to {where}"
-    elif key in Recipe.model_fields:
-        label, help = "belongs at the top level", f"move `{key}` to the top level"
-    else:
-        label, help = "no such key", f"the keys here are {', '.join(known)}"
+    label, help = foreign or _advice(plain, path, known)
     return diagnostic("FTC104", f"unknown key `{key}`{inside}", span, label=label, help=help, path=_dotted(path))
+
+
+def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[str, str]:
+    """Label and help for a key that stands in the wrong place, or nowhere in the language."""
+    key, parent = str(path[-1]), path[:-1]
+    if kinds := _kinds_with(key, parent):
+        written = _value_at(plain, (*parent, "kind"))
+        beside = f", which `kind: {written}` has not" if written in _kinds_at(parent) else ""
+        return f"goes with `kind: {' or '.join(kinds)}`", f"write `kind: {kinds[0]}`, or drop `{key}`{beside}"
+    if places := [place for place in places_of_key(key) if place and place != _dotted(parent)]:
+        where = " or ".join(f"`{place}`" for place in places[:3])
+        return f"belongs in {where}", f"move `{key}` to {where}"
+    if key in Recipe.model_fields:
+        return "belongs at the top level", f"move `{key}` to the top level"
+    return "no such key", f"the keys here are {', '.join(known)}"
+
+
+def _foreign_word(key: str, section: str) -> tuple[str, str] | None:
+    """Label and help for another tool's word, or None where it is not known, or is a word of this language too."""
+    from ftc.spec.other_words import KEYS, VALUES
+
+    if places_of_key(key):
+        return None
+    if place := KEYS.get(key):
+        home, _, name = place.rpartition(".")
+        return f"ftc calls it `{name}`", f"write `{name}`" + ("" if home == section else f" in `{home}`")
+    return ("a word of other tools", VALUES[key]) if key in VALUES else None
 
 
 def _missing_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:
@@ -197,6 +216,13 @@ def _example(section: type[Document] | None, key: str) -> str:
 
 def _kinds_at(path: Path) -> tuple[str, ...]:
     sections = [section for place, section in all_sections() if place == _dotted(path)]
+    fields = [section.model_fields["kind"] for section in sections if "kind" in section.model_fields]
+    return tuple(kind for field in fields for kind in get_args(field.annotation))
+
+
+def _kinds_with(key: str, path: Path) -> tuple[str, ...]:
+    """Kinds of the section at a path that have a key."""
+    sections = [section for place, section in all_sections() if place == _dotted(path) and key in section.model_fields]
     fields = [section.model_fields["kind"] for section in sections if "kind" in section.model_fields]
     return tuple(kind for field in fields for kind in get_args(field.annotation))
 
@@ -290,6 +316,12 @@ def _keys_beside(source: Source, path: Path) -> set[str]:
     section, file = source.node(path[:-1]), source.key_span(path).file
     entries = section.entries.items() if isinstance(section, Mapping) else ()
     return {key for key, entry in entries if entry.key_span.file == file}
+
+
+def _value_at(plain: Any, path: Path) -> Any:
+    for part in path:
+        plain = plain.get(part) if isinstance(plain, dict) else None
+    return plain
 
 
 def _dotted(path: Path) -> str:

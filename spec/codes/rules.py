@@ -98,6 +98,57 @@ CODES: tuple[Code, ...] = (
         right="strategy: {kind: lora, targets: [q_proj, v_proj]}",
     ),
     Code(
+        id="FTC214",
+        title="batch leaves a rest",
+        cause="A batch is cut into micro-batches; where they don't divide it, the last one is smaller, and the device "
+        "works on it for nearly as long.",
+        wrong="train: {batch_size: 16, micro_batch: 6}",
+        right="train: {batch_size: 16, micro_batch: 4}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC215",
+        title="evaluation beyond the end of the run",
+        cause="`evaluate_every` is longer than the run, so that validation is looked at once, at the end, and no "
+        "checkpoint can be better than the last.",
+        wrong="train: {max_steps: 100, evaluate_every: 500}",
+        right="train: {max_steps: 100, evaluate_every: 25}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC216",
+        title="early stopping that can't stop",
+        cause="Early stopping ends a run after `patience` evaluations without a gain over an earlier one. The run has "
+        "no more evaluations than that.",
+        wrong="train: {epochs: 2, early_stopping: {patience: 2}}",
+        right="train: {epochs: 10, early_stopping: {patience: 2}}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC217",
+        title="gate out of the metric's range",
+        cause="Every result would break the gate, or none could. Most metrics go from 0 to 1, BLEU and chrF to 100.",
+        wrong='eval: {gates: {accuracy: ">= 95"}}',
+        right='eval: {gates: {accuracy: ">= 0.95"}}',
+    ),
+    Code(
+        id="FTC218",
+        title="gate that a better run breaks",
+        cause="The gate bounds the metric on the side where better results lie: of accuracy more is better, of loss "
+        "less.",
+        wrong='eval: {gates: {loss: ">= 0.5"}}',
+        right='eval: {gates: {loss: "<= 0.5"}}',
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC219",
+        title="name twice in a list",
+        cause="A label, metric or licence stands twice. Two labels of one name would be two outputs of the model for "
+        "one class.",
+        wrong="task: {kind: classification, labels: [spam, ham, spam]}",
+        right="task: {kind: classification, labels: [spam, ham]}",
+    ),
+    Code(
         id="FTC220",
         title="chat without a chat template",
         cause="A chat is written into tokens by the model's chat template; a base model has none.",
@@ -142,6 +193,89 @@ CODES: tuple[Code, ...] = (
         cause="The device has no fast bfloat16 arithmetic; a run would take many times longer or fail.",
         wrong="train: {precision: bfloat16}  # on an older card or CPU",
         right="train: {precision: float32}",
+    ),
+    Code(
+        id="FTC230",
+        title="value without effect",
+        cause="What is written changes nothing in this job: a revision of a folder, a length of answers that nobody "
+        "writes, a limit that no row passes. Whoever reads the recipe would think otherwise.",
+        wrong="model: {base: ./models/mine, revision: main}",
+        right="model: {base: ./models/mine}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC231",
+        title="unusual number",
+        cause="The number is allowed, and lies far from what anybody is known to train with; most often it is a slip.",
+        wrong="train: {optimizer: {weight_decay: 0.9}}",
+        right="train: {optimizer: {weight_decay: 0.01}}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC232",
+        title="rank as large as the layer",
+        cause="An adapter of rank r holds r * (inputs + outputs) numbers. From the layer's own rank on, the smaller of "
+        "the two, it is larger than the layer that it spares and can learn no more than full training.",
+        wrong="strategy: {kind: lora, rank: 512}  # layers of 256 by 256",
+        right="strategy: {kind: lora, rank: 16}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC233",
+        title="warm-up takes the run",
+        cause="While the learning rate rises it is below what the recipe asks for. `warmup_ratio` is a share of the "
+        "steps, rounded up.",
+        wrong="train: {schedule: {warmup_ratio: 0.9}}",
+        right="train: {schedule: {warmup_ratio: 0.05}}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC234",
+        title="batch larger than the training rows",
+        cause="Each epoch is then a single step with all rows, and a few epochs are a few steps.",
+        wrong="train: {batch_size: 64}  # 40 rows",
+        right="train: {batch_size: 4}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC235",
+        title="flash attention in float32",
+        cause="The kernel computes in 16 bits alone and fails at the first step otherwise.",
+        wrong="model: {attention: flash_attention_2}\ntrain: {precision: float32}",
+        right="model: {attention: flash_attention_2}\ntrain: {precision: bfloat16}",
+    ),
+    Code(
+        id="FTC236",
+        title="budget of more memory than the device has",
+        cause="A run that fits the budget need not fit the device. An error where it does not.",
+        wrong="budget: {device: rtx-4090, vram: 80GiB}",
+        right="budget: {device: rtx-4090, vram: 24GiB}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC237",
+        title="gate finer than the test split",
+        cause="The test split has so few rows that a single wrong answer breaks the gate, which then tells chance from "
+        "chance.",
+        wrong='eval: {gates: {accuracy: ">= 0.95"}}  # 10 test rows',
+        right='eval: {gates: {accuracy: ">= 0.8"}}  # 10 test rows',
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC238",
+        title="licence by another name than its id",
+        cause="Licences are compared by their id, which is written in lower case; another spelling allows nothing.",
+        wrong="model: {license: {allow: [Apache-2.0]}}",
+        right="model: {license: {allow: [apache-2.0]}}",
+    ),
+    Code(
+        id="FTC239",
+        title="answers shorter than the expected ones",
+        cause="Generation stops at `eval.max_new_tokens`. Answers that should be longer are cut off, and count as "
+        "wrong.",
+        wrong="eval: {max_new_tokens: 8}  # answers of 40 tokens",
+        right="eval: {max_new_tokens: auto}",
+        severity=Severity.WARNING,
     ),
     Code(
         id="FTC260",

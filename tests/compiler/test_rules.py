@@ -69,6 +69,46 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"strategy": {"kind": "lora", "targets": ["a", "a"]}},
         {"strategy": {"kind": "lora", "targets": ["a", "b"]}},
     ),
+    ("FTC214", {"train": {"batch_size": 16, "micro_batch": 6}}, {"train": {"batch_size": 18, "micro_batch": 6}}),
+    (
+        "FTC215",
+        {"train": {"max_steps": 10, "evaluate_every": 11}},
+        {"train": {"max_steps": 10, "evaluate_every": 10}},
+    ),
+    ("FTC216", {"train": {"epochs": 1.5, "early_stopping": {}}}, {"train": {"epochs": 2.5, "early_stopping": {}}}),
+    (
+        "FTC216",
+        {"train": {"max_steps": 20, "evaluate_every": 10, "early_stopping": {}}},
+        {"train": {"max_steps": 21, "evaluate_every": 10, "early_stopping": {}}},
+    ),
+    ("FTC217", {"eval": {"gates": {"accuracy": ">= 95"}}}, {"eval": {"gates": {"accuracy": ">= 1"}}}),
+    ("FTC217", {"eval": {"gates": {"accuracy": "> 1"}}}, {"eval": {"gates": {"mcc": "> 0"}}}),
+    ("FTC217", {"eval": {"gates": {"mcc": ">= -1"}}}, {"eval": {"gates": {"mcc": "> -1"}}}),
+    ("FTC217", {"eval": {"gates": {"loss": "< 0"}}}, {"eval": {"gates": {"loss": "<= 7"}}}),
+    ("FTC218", {"eval": {"gates": {"loss": "> 7"}}}, {"eval": {"gates": {"loss": "< 7"}}}),
+    ("FTC218", {"eval": {"gates": {"accuracy": "< 0.5"}}}, {"eval": {"gates": {"accuracy": "> 0.5"}}}),
+    ("FTC219", {"eval": {"metrics": ["mcc", "mcc"]}}, {"eval": {"metrics": ["mcc", "accuracy"]}}),
+    (
+        "FTC219",
+        {"task": {"kind": "classification", "labels": ["a", "b", "a"]}},
+        {"task": {"kind": "classification", "labels": ["a", "b"]}},
+    ),
+    ("FTC231", {"train": {"epochs": 101}}, {"train": {"epochs": 100}}),
+    (
+        "FTC231",
+        {"strategy": {"kind": "lora", "rank": 8, "alpha": 1}},
+        {"strategy": {"kind": "lora", "rank": 8, "alpha": 2}},
+    ),
+    (
+        "FTC233",
+        {"train": {"schedule": {"kind": "linear", "warmup_ratio": 0.6}}},
+        {"train": {"schedule": {"kind": "linear", "warmup_ratio": 0.5}}},
+    ),
+    (
+        "FTC238",
+        {"model": {"base": "m", "license": {"allow": ["MIT"]}}},
+        {"model": {"base": "m", "license": {"allow": ["mit"]}}},
+    ),
 ]
 
 

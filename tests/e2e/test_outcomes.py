@@ -24,10 +24,10 @@ def run_folder(root: Path) -> Path:
 def test_a_broken_gate(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=1)
     recipe = root / "recipe.yaml"
-    recipe.write_text(recipe.read_text().replace("samples: 2", 'samples: 2, gates: {accuracy: "> 1"}'))
+    recipe.write_text(recipe.read_text().replace("samples: 2", 'samples: 2, gates: {loss: "< 0.0001"}'))
     applied = ftc("apply", "recipe.yaml", "--yes")
     assert applied.code == 7, applied.err
-    assert "accuracy" in applied.text
+    assert "loss" in applied.text
     record = json.loads((run_folder(root) / "record.json").read_text())
     assert record["status"] == "gate_failed"
     again = ftc("apply", "recipe.yaml", "--yes")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ftc.spec.diagnostics import Diagnostic
+from ftc.spec.other_words import KEYS, VALUES
+from ftc.spec.sections import sections_at
 from ftc.spec.task import Classification
 from tests.support.recipes import parsed, plain_recipe, problems_of, recipe_text
 
@@ -43,6 +47,32 @@ def test_a_misspelt_key_names_the_nearest_and_mends_it() -> None:
 def test_a_key_in_the_wrong_section_is_sent_to_the_right_one() -> None:
     found = one(SHORTEST + "learning_rate: 2e-4\n")
     assert (found.code, found.label) == ("FTC104", "belongs in `train`")
+
+
+@pytest.mark.parametrize(
+    ("sections", "label", "help"),
+    [
+        ({"strategy": {"kind": "full", "rank": 8}}, "goes with `kind: lora", "which `kind: full` has not"),
+        ({"strategy": {"kind": "lora", "quantization": "nf4"}}, "goes with `kind: qlora`", "write `kind: qlora`"),
+        ({"strategy": {"kind": "lora", "lora_r": 8}}, "ftc calls it `rank`", "write `rank`"),
+        ({"train": {"max_seq_length": 8}}, "ftc calls it `max_length`", "write `max_length` in `data`"),
+        ({"train": {"eval_steps": 8}}, "ftc calls it `evaluate_every`", "write `evaluate_every`"),
+        ({"train": {"bf16": True}}, "a word of other tools", "write `precision: bfloat16` in `train`"),
+    ],
+)
+def test_a_word_for_another_kind_or_of_another_tool(sections: dict[str, Any], label: str, help: str) -> None:
+    (found,) = problems_of(recipe_text(**sections))
+    assert found.code == "FTC104"
+    assert found.label.startswith(label)
+    assert help in found.help[0]
+    assert not found.fixes, "what it meant is for a person to judge"
+
+
+def test_words_of_other_tools_lead_to_places_of_the_language() -> None:
+    for word, place in KEYS.items():
+        section, _, key = place.rpartition(".")
+        assert any(key in form.model_fields for form in sections_at(tuple(section.split(".")))), word
+    assert not set(KEYS) & set(VALUES)
 
 
 def test_a_key_of_the_top_level_is_sent_there() -> None:

@@ -12,7 +12,15 @@ from ftc.spec.parse import parse_recipe
 from ftc.spec.recipe import Recipe
 from ftc.spec.source import Source, read_source
 
-__all__ = ["parsed", "plain_recipe", "problems_of", "read", "recipe_text"]
+__all__ = ["is_of_the_recipe", "parsed", "plain_recipe", "problems_of", "read", "recipe_text"]
+
+_LATER_CODES = frozenset(("FTC231", "FTC233", "FTC238"))
+"""Codes of rules over the recipe alone, behind the first block of them."""
+
+
+def is_of_the_recipe(code: str) -> bool:
+    """Whether the recipe alone gives a finding, so that `validate` tells it."""
+    return code < "FTC220" or code in _LATER_CODES
 
 
 def plain_recipe(**sections: Any) -> dict[str, Any]:

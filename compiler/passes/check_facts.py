@@ -1,0 +1,226 @@
+"""What only facts can tell: values of the recipe that don't go with this model, these rows or this device.
+
+A visible table of pure functions over the settled draft, run as the last of the passes; each yields what it finds.
+What the recipe alone can tell is the table in `ftc.compiler.rules`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.number_rules import num_evaluations
+from ftc.compiler.trainable import targeted
+from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
+from ftc.spec.evaluation import METRICS, parse_gate
+
+__all__ = ["FACT_RULES", "FactRule", "check_facts"]
+
+FactRule = Callable[[Draft], Iterator[Diagnostic]]
+
+_SHARES = frozenset(("accuracy", "exact_match", "valid_json"))
+"""Metrics that are a share of the test rows."""
+
+
+def revision_needs_the_hub(draft: Draft) -> Iterator[Diagnostic]:
+    """A folder has no revisions."""
+    if draft.model.source == "local" and draft.recipe.model.revision is not None:
+        yield _found(
+            draft,
+            "FTC230",
+            f"`revision` has no effect: `{draft.recipe.model.base}` is a folder",
+            "model.revision",
+            help="drop `revision`, or name a model of the hub as `base`; the lock pins a folder by its files",
+        )
+
+
+def answers_are_written(draft: Draft) -> Iterator[Diagnostic]:
+    """A longest answer matters where a metric needs answers, and then no shorter than the expected ones."""
+    longest, asked = draft.values["eval.max_new_tokens"], draft.recipe.eval.max_new_tokens
+    if asked == "auto":
+        return
+    if longest is None:
+        yield _found(
+            draft,
+            "FTC230",
+            "`max_new_tokens` has no effect: no metric needs answers",
+            "eval.max_new_tokens",
+            help=f"drop it, or add a metric that needs them to `eval.metrics`; measured: {_metrics(draft)}",
+        )
+    elif "test" in draft.splits and draft.splits["test"].supervised_max > asked:
+        most = draft.splits["test"].supervised_max
+        yield _found(
+            draft,
+            "FTC239",
+            f"answers end at {asked:,} {'token' if asked == 1 else 'tokens'}, and expected ones have up to {most:,}",
+            "eval.max_new_tokens",
+            help=f"write at least {most}, or leave it out",
+            notes="an answer that is cut off can't match what it is compared with",
+        )
+
+
+def limits_leave_out_rows(draft: Draft) -> Iterator[Diagnostic]:
+    """A limit on rows is lower than their number, and leaves more than one batch."""
+    rows, most = draft.splits["train"].rows, draft.recipe.data.max_rows
+    if most is not None and most > rows:
+        yield _found(
+            draft,
+            "FTC230",
+            f"`max_rows` of {most:,} has no effect on {rows:,} training rows",
+            "data.max_rows",
+            help="drop it, or write a smaller number",
+            severity=Severity.NOTE,
+        )
+
+
+def batch_fits_the_rows(draft: Draft) -> Iterator[Diagnostic]:
+    """An epoch has at least one full batch."""
+    rows, batch = draft.splits["train"].rows, draft.recipe.train.batch_size
+    if batch > rows:
+        at = "train.batch_size" if draft.source.node("train.batch_size") is not None else "data.max_rows"
+        yield _found(
+            draft,
+            "FTC234",
+            f"a batch of {batch:,} rows, and {rows:,} to train on",
+            at,
+            help=f"write `batch_size: {max(1, rows // 8)}` for eight steps an epoch, or use more rows",
+            notes="each epoch is one step",
+        )
+
+
+def validation_is_looked_at(draft: Draft) -> Iterator[Diagnostic]:
+    """Evaluations come often enough for what relies on them; what the recipe alone tells was told before."""
+    train, steps = draft.recipe.train, draft.values["train.num_steps"]
+    every = draft.values["train.evaluate_every_steps"]
+    if train.evaluate_every == "epoch" or train.max_steps is not None or "validation" not in draft.splits:
+        return
+    if every > steps:
+        yield _found(
+            draft,
+            "FTC215",
+            f"a look at validation every {every:,} steps, in a run of {steps:,}",
+            "train.evaluate_every",
+            help=f"write at most {max(1, steps // 4)} to see four of them, or leave it out for once an epoch",
+            notes="validation is looked at only at the very end",
+        )
+    stopping = train.early_stopping
+    if stopping and (looks := num_evaluations(steps, every)) <= stopping.patience:
+        yield _found(
+            draft,
+            "FTC216",
+            f"`early_stopping` waits for {stopping.patience} evaluations without a gain, and the run has {looks}",
+            "train.early_stopping.patience",
+            help="lower `patience`, evaluate more often (`evaluate_every`), or drop `early_stopping`",
+        )
+
+
+def adapters_are_low_rank(draft: Draft) -> Iterator[Diagnostic]:
+    """An adapter's rank is below that of the layers it adapts."""
+    rank = draft.values.get("strategy.adapter.rank")
+    if rank is None or draft.source.node("strategy.rank") is None:  # a default is nobody's slip
+        return
+    full = {name: size for name, size in targeted(draft).items() if min(size) <= rank}
+    if full:
+        name, size = next(iter(full.items()))
+        yield _found(
+            draft,
+            "FTC232",
+            f"rank {rank} is no less than that of {len(full)} of {len(targeted(draft))} adapted layers",
+            "strategy.rank",
+            help=f"write less than {min(map(min, full.values()))}; a rank of a quarter of that is usual",
+            notes=f"`{name}` is a matrix of {size[0]:,} by {size[1]:,}; an adapter of its rank is larger than it is",
+        )
+
+
+def flash_attention_is_half_precise(draft: Draft) -> Iterator[Diagnostic]:
+    """The kernel of flash attention takes no float32."""
+    kernel, precision = draft.values["model.attention"], draft.values["train.precision"]
+    if draft.device.kind == "cuda" and kernel == "flash_attention_2" and precision == "float32":
+        yield _found(
+            draft,
+            "FTC235",
+            "flash attention does not compute in float32",
+            "model.attention",
+            help="leave `attention` out, or train in bfloat16",
+            notes=f"float32: {draft.origins['train.precision'].reason}",
+        )
+
+
+def budget_is_on_the_device(draft: Draft) -> Iterator[Diagnostic]:
+    """A budget of memory is at most what the device has; beyond it, fitting the budget proves nothing."""
+    vram, has = draft.recipe.budget.vram, draft.device.memory_bytes
+    if vram is None or vram <= has:
+        return
+    overflows = draft.memory is not None and draft.memory.peak_bytes > has
+    need = f"; the run needs {draft.memory.peak_bytes / 2**30:.2f} GiB" if overflows and draft.memory else ""
+    yield _found(
+        draft,
+        "FTC236",
+        f"a budget of {vram / 2**30:.2f} GiB, {draft.device.label} has {has / 2**30:.2f} GiB{need}",
+        "budget.vram",
+        help="write at most what the device has, name a larger one as `device`, or drop `vram`",
+        severity=Severity.ERROR if overflows else None,
+    )
+
+
+def gates_are_coarser_than_a_row(draft: Draft) -> Iterator[Diagnostic]:
+    """The test split has enough rows for the last digit of a gate to mean something."""
+    if "test" not in draft.splits:
+        return
+    rows = draft.splits["test"].rows
+    for name, text in draft.recipe.eval.gates.items():
+        gate = parse_gate(text)
+        if name in _SHARES and gate and gate.comparison in (">=", ">") and 0 < _allowed(gate.bound) * rows < 1:
+            yield _found(
+                draft,
+                "FTC237",
+                f"one wrong answer of {rows} breaks the gate `{name}`",
+                f"eval.gates.{name}",
+                help=f"test on more rows, {_rows_for(gate.bound)} for the bound to allow one, or lower the bound",
+                notes=f"one row is {1 / rows:.3f} of the metric",
+            )
+
+
+FACT_RULES: tuple[FactRule, ...] = (
+    revision_needs_the_hub,
+    limits_leave_out_rows,
+    adapters_are_low_rank,
+    flash_attention_is_half_precise,
+    batch_fits_the_rows,
+    validation_is_looked_at,
+    answers_are_written,
+    gates_are_coarser_than_a_row,
+    budget_is_on_the_device,
+)
+"""Every rule, in the order of the recipe's sections."""
+
+
+def check_facts(draft: Draft) -> Draft:
+    """Adds what all rules find."""
+    found = tuple(found for rule in FACT_RULES for found in rule(draft))
+    return replace(draft, diagnostics=(*draft.diagnostics, *found))
+
+
+def _found(
+    draft: Draft, code: str, summary: str, at: str, *, help: str, notes: str = "", severity: Severity | None = None
+) -> Diagnostic:
+    span = draft.source.span(at)
+    shown = (notes,) if notes else ()
+    return diagnostic(code, summary, span, help=help, notes=shown, path=at, severity=severity)
+
+
+def _metrics(draft: Draft) -> str:
+    return ", ".join(METRICS[name].title for name in draft.values["eval.metrics"])
+
+
+def _rows_for(bound: float) -> int:
+    """Least number of rows of which one may be wrong."""
+    return math.ceil(1 / _allowed(bound))
+
+
+def _allowed(bound: float) -> Fraction:
+    """Share of the rows that may be wrong; the bound is a tenth where it was written as 0.1."""
+    return 1 - Fraction(repr(bound))

@@ -1,0 +1,67 @@
+"""What other tools call the keys of a recipe, for whoever types one of their words."""
+
+from __future__ import annotations
+
+__all__ = ["KEYS", "VALUES"]
+
+KEYS: dict[str, str] = {
+    **dict.fromkeys(("base_model", "model_name", "model_name_or_path", "checkpoint_dir"), "model.base"),
+    **dict.fromkeys(("attn_implementation", "flash_attn", "flash_attention"), "model.attention"),
+    **dict.fromkeys(("adapter", "finetuning_type", "peft", "method", "tuner"), "strategy.kind"),
+    **dict.fromkeys(("r", "lora_r", "lora_rank"), "strategy.rank"),
+    "lora_alpha": "strategy.alpha",
+    "lora_dropout": "strategy.dropout",
+    **dict.fromkeys(
+        ("target_modules", "lora_target", "lora_target_modules", "lora_attn_modules"),
+        "strategy.targets",
+    ),
+    **dict.fromkeys(("bnb_4bit_quant_type", "quantization_type"), "strategy.quantization"),
+    **dict.fromkeys(("num_epochs", "num_train_epochs", "n_epochs", "epoch"), "train.epochs"),
+    **dict.fromkeys(("lr", "peak_lr"), "train.learning_rate"),
+    **dict.fromkeys(("global_batch_size", "train_batch_size", "bs"), "train.batch_size"),
+    **dict.fromkeys(("micro_batch_size", "per_device_train_batch_size", "per_device_batch_size"), "train.micro_batch"),
+    **dict.fromkeys(("lr_scheduler", "lr_scheduler_type", "scheduler"), "train.schedule.kind"),
+    **dict.fromkeys(("gradient_checkpointing", "enable_activation_checkpointing"), "train.activation_checkpointing"),
+    **dict.fromkeys(("gradient_clipping", "grad_clip", "clip_grad_norm"), "train.max_grad_norm"),
+    **dict.fromkeys(("dtype", "torch_dtype", "mixed_precision"), "train.precision"),
+    **dict.fromkeys(("adam_beta1",), "train.optimizer.beta1"),
+    **dict.fromkeys(("adam_beta2",), "train.optimizer.beta2"),
+    **dict.fromkeys(("adam_epsilon", "eps"), "train.optimizer.epsilon"),
+    **dict.fromkeys(("eval_steps", "eval_interval"), "train.evaluate_every"),
+    **dict.fromkeys(("save_total_limit",), "train.keep_checkpoints"),
+    **dict.fromkeys(("early_stopping_patience",), "train.early_stopping.patience"),
+    **dict.fromkeys(("metric_for_best_model",), "train.early_stopping.metric"),
+    **dict.fromkeys(("max_seq_length", "max_seq_len", "sequence_len", "cutoff_len", "seq_length"), "data.max_length"),
+    **dict.fromkeys(("max_samples", "max_train_samples", "num_samples"), "data.max_rows"),
+    **dict.fromkeys(("val_set_size", "val_size", "test_split_size", "validation_split"), "data.split.validation"),
+    **dict.fromkeys(("dataset", "datasets", "dataset_name", "dataset_path", "data_path"), "data.source"),
+    **dict.fromkeys(("device_map", "gpu"), "budget.device"),
+    **dict.fromkeys(("max_tokens", "max_new_token"), "eval.max_new_tokens"),
+}
+"""The place of this language that means the same, by the word of another tool."""
+
+VALUES: dict[str, str] = {
+    "bf16": "write `precision: bfloat16` in `train`",
+    "fp16": "write `precision: bfloat16` in `train`, or `float32` where the device has no bfloat16",
+    "tf32": "drop it; `precision` in `train` says what is computed in",
+    "load_in_4bit": "write `kind: qlora` in `strategy`",
+    "load_in_8bit": "write `kind: qlora` in `strategy`, which holds the base in 4 bits",
+    "qlora": "write `kind: qlora` in `strategy`",
+    "use_peft": "name the kind of adapter in `strategy`, such as `kind: lora`",
+    "warmup_steps": "write `warmup_ratio` in `train.schedule`, a share of the steps",
+    "gradient_accumulation_steps": "write the product as `batch_size` in `train`; `micro_batch` is what goes at once",
+    "gradient_accumulation": "write the product as `batch_size` in `train`; `micro_batch` is what goes at once",
+    **dict.fromkeys(
+        ("eval_strategy", "evaluation_strategy", "evals_per_epoch"),
+        "write `evaluate_every` in `train`: `epoch`, or a number of steps",
+    ),
+    "lora_target_linear": "write `targets: all-linear` in `strategy`, or nothing, since it is the default",
+    "output_dir": "drop it; runs lie in `runs/`, in a folder with the recipe's `name`",
+    "hf_token": "drop it; log in with `hf auth login`",
+    "push_to_hub": "drop it; `ftc apply` writes a model card, and uploading is yours to decide",
+    "report_to": "drop it; a run writes its events and report into its folder",
+    "do_train": "drop it; `ftc apply` trains",
+    "do_eval": "drop it; the test split is measured at the end of each run",
+    "train_on_inputs": "drop it; only answers are learnt",
+}
+"""What to do instead of a word that stands for something else here."""

@@ -1,0 +1,78 @@
+"""Rules over facts: each finds what it is for, and nothing in the neighbouring case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes.check_facts import FACT_RULES
+from ftc.spec.diagnostics import Severity
+from tests.support.drafts import CARD, draft_of, model_facts
+
+GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
+
+
+def found(**job: Any) -> list[tuple[str, Severity]]:
+    draft = run_passes(PASSES, run_passes(SHAPING, draft_of(**job)))
+    return [(finding.code, finding.severity) for finding in draft.diagnostics]
+
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "FTC230",
+        {"model": {"base": "m", "revision": "main"}},
+        {"model": {"base": "m", "revision": "main"}, "facts": model_facts(source="hub", commit="0" * 40)},
+    ),
+    ("FTC230", {"eval": {"max_new_tokens": 64}}, {"task": GENERATION, "eval": {"max_new_tokens": 64}}),
+    (
+        "FTC230",
+        {"data": {"source": {"path": "r.csv"}, "max_rows": 101}},
+        {"data": {"source": {"path": "r.csv"}, "max_rows": 100}},
+    ),
+    ("FTC232", {"strategy": {"kind": "lora", "rank": 64}}, {"strategy": {"kind": "lora", "rank": 63}}),
+    ("FTC234", {"train": {"batch_size": 101}}, {"train": {"batch_size": 100}}),
+    (
+        "FTC215",
+        {"train": {"epochs": 1, "batch_size": 10, "evaluate_every": 11}},
+        {"train": {"epochs": 1, "batch_size": 10, "evaluate_every": 10}},
+    ),
+    (
+        "FTC216",
+        {"train": {"epochs": 1, "batch_size": 10, "evaluate_every": 5, "early_stopping": {}}},
+        {"train": {"epochs": 1, "batch_size": 10, "evaluate_every": 4, "early_stopping": {}}},
+    ),
+    (
+        "FTC235",
+        {"model": {"base": "m", "attention": "flash_attention_2"}, "train": {"precision": "float32"}, "device": CARD},
+        {"model": {"base": "m", "attention": "flash_attention_2"}, "device": CARD},
+    ),
+    ("FTC236", {"budget": {"vram": "25GiB"}, "device": CARD}, {"budget": {"vram": "24GiB"}, "device": CARD}),
+    ("FTC237", {"eval": {"gates": {"accuracy": ">= 0.95"}}}, {"eval": {"gates": {"accuracy": ">= 0.9"}}}),
+    (
+        "FTC239",
+        {"task": GENERATION, "eval": {"max_new_tokens": 19}},
+        {"task": GENERATION, "eval": {"max_new_tokens": 20}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "wrong", "right"), CASES)
+def test_each_rule(code: str, wrong: dict[str, Any], right: dict[str, Any]) -> None:
+    assert [one for one, _ in found(**wrong)] == [code]
+    assert found(**right) == []
+
+
+def test_a_budget_beyond_the_device_is_an_error_where_the_run_needs_it() -> None:
+    small = CARD.model_copy(update={"memory_bytes": 2**20})
+    assert ("FTC236", Severity.ERROR) in found(budget={"vram": "1GiB"}, device=small)
+    assert found(budget={"vram": "25GiB"}, device=CARD) == [("FTC236", Severity.WARNING)]
+
+
+def test_a_default_rank_is_nobodys_slip() -> None:
+    assert found(facts=model_facts(hidden=16)) == []
+
+
+def test_every_rule_says_what_it_holds() -> None:
+    assert all(rule.__doc__ for rule in FACT_RULES)
