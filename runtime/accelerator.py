@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import nn
 
+from ftc.runtime.machine import device_name, machine_class
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.facts import EnvironmentFacts
+from ftc.spec.machine import CodeSnapshot
 from ftc.spec.record import Sighting
 from ftc.spec.settings import Settings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["agreed", "any_process", "make_accelerator", "sighting", "wrap"]
+__all__ = ["agreed", "any_process", "everywhere", "make_accelerator", "sighting", "wrap"]
 
 _T = TypeVar("_T")
 
@@ -63,6 +63,16 @@ def agreed(accelerator: Accelerator, look: Callable[[], _T]) -> _T:
     return cast("_T", told[0])
 
 
+def everywhere(accelerator: Accelerator, value: str) -> list[str]:
+    """A value from every process, in the order of their ranks."""
+    if accelerator.num_processes == 1:
+        return [value]
+    from accelerate.utils import gather_object
+
+    gathered: list[str] = gather_object([value])
+    return gathered
+
+
 def any_process(accelerator: Accelerator, flag: bool) -> bool:
     """Whether the flag is set in any process, so that all of them stop at the same step."""
     if accelerator.num_processes == 1:
@@ -72,14 +82,16 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
     return bool(total.item())
 
 
-def sighting(accelerator: Accelerator, environment: EnvironmentFacts) -> Sighting:
+def sighting(accelerator: Accelerator, environment: EnvironmentFacts, code: CodeSnapshot) -> Sighting:
     """What the run finds on its machine, before a model is built."""
     return Sighting(
         platform=environment.platform,
-        device=_device_name(accelerator.device),
+        device=device_name(accelerator.device),
         world_size=accelerator.num_processes,
         wrapper=None,
         threads=torch.get_num_threads(),
+        machine=machine_class(accelerator.device, accelerator.num_processes),
+        code=code,
         environment=environment,
     )
 
@@ -100,12 +112,3 @@ def _wrong(code: str, thing: str, planned: str, found: str) -> Diagnostic:
         "FTC624": f"start it with `torchrun --nproc-per-node {planned} -m ftc apply PLAN --yes`, or plan again here",
     }
     return diagnostic(code, f"{thing}: {planned} in the plan, {found} here", help=mend[code])
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(errors="replace").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

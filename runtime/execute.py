@@ -122,6 +122,7 @@ class _Execution:
             if session.is_first:
                 write_file(self.folder.evaluation, result.to_text().encode())
         session.note_peak_memory()
+        session.note_code()
         status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate is broken"))
         session.state.end(status, "early_stop" if session.stopped_early else "finished")

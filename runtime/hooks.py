@@ -1,4 +1,4 @@
-"""What happens after each step: count, tell, look at validation, stop early, save. In this order, and visible."""
+"""What happens after each step, in this order: count, tell, look at validation, stop early, climb, save."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftc.runtime import checkpoint
-from ftc.runtime.accelerator import any_process
+from ftc.runtime.accelerator import any_process, everywhere
 from ftc.runtime.evaluate import validate
+from ftc.runtime.fingerprints import chance_digest
 from ftc.runtime.loop import Job
 from ftc.runtime.optimizer import state_tensors
 from ftc.runtime.selection import Progress, reason_to_stop
 from ftc.runtime.session import Session
+from ftc.runtime.tensor_files import content_digest, tensor_digests
+from ftc.spec import canonical
 from ftc.spec.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
+from ftc.spec.ladder import Rung, StepLine, is_rung
 
-__all__ = ["HOOKS", "Hook", "Training"]
+__all__ = ["HOOKS", "Hook", "Training", "rung"]
 
 
 @dataclass(slots=True)
@@ -85,12 +89,43 @@ def heed_signals(training: Training, done: StepDone) -> None:  # noqa: ARG001 - 
     training.interrupted = any_process(training.job.accelerator, training.session.stop.requested)
 
 
+def climb(training: Training, done: StepDone) -> None:
+    """Writes the step's line of the ladder, and a rung where one stands."""
+    session, job = training.session, training.job
+    fed = everywhere(job.accelerator, done.batch_sha256)
+    if not session.is_first:
+        return
+    session.ladder.add(
+        StepLine(
+            step=done.step,
+            batch_sha256=fed[0] if len(fed) == 1 else canonical.digest(fed),
+            learning_rate=done.learning_rate.hex(),
+            loss=done.loss.hex(),
+            grad_norm=done.grad_norm.hex(),
+            chance_sha256=chance_digest(),
+        )
+    )
+    if is_rung(done.step) or _is_saved(training, done):
+        session.ladder.add(rung(done.step, job))
+
+
+def rung(step: int, job: Job) -> Rung:
+    """What stands on the ladder behind a step."""
+    return Rung(
+        step=step,
+        weights_sha256=content_digest(job.parameters),
+        tensors=tensor_digests(job.parameters),
+        optimizer_sha256=content_digest(state_tensors(job.optimizer, job.parameters)),
+    )
+
+
 def save(training: Training, done: StepDone) -> None:
     """Writes a checkpoint where the plan says so and where training ends, then deletes older ones."""
     session, job = training.session, training.job
-    if not (training.should_end or _is_due(training, done)):
+    if not _is_saved(training, done):
         return
     if session.is_first:
+        session.ladder.sync()
         checkpoints = session.folder.checkpoints
         optimizer = state_tensors(job.optimizer, job.parameters)
         checkpoint.save(checkpoints, session.job_sha256, training.progress, job.parameters, optimizer)
@@ -114,4 +149,8 @@ def _is_due(training: Training, done: StepDone) -> bool:
     return training.progress.is_over or done.step % training.job.train.evaluate_every_steps == 0
 
 
-HOOKS: tuple[Hook, ...] = (count, tell, look_at_validation, stop_early, heed_signals, save)
+def _is_saved(training: Training, done: StepDone) -> bool:
+    return training.should_end or _is_due(training, done)
+
+
+HOOKS: tuple[Hook, ...] = (count, tell, look_at_validation, stop_early, heed_signals, climb, save)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftc.spec.facts import EnvironmentFacts
+from ftc.spec.record import Predecessor
 
 __all__ = ["Inputs"]
 
@@ -18,8 +19,10 @@ class Inputs:
         model_folder: Local folder or hub snapshot that holds the base model.
         streams_folder: Folder of `train.arrow`, `validation.arrow` and `test.arrow`, those that the plan's data has.
         environment: Interpreter and packages as observed now.
+        previous: The run of the same recipe that was the last one to end; None where there is none.
     """
 
     model_folder: Path
     streams_folder: Path
     environment: EnvironmentFacts
+    previous: Predecessor | None = None

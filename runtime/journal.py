@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, Self
 
 from ftc.spec.events import Event, EventListener, PhaseEnded, PhaseStarted
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "open_at_last_line"]
 
 Phase = Literal["verify", "load", "train", "export", "evaluate", "report"]
 
@@ -29,7 +29,7 @@ class Journal:
 
     def __init__(self, path: Path, listen: EventListener, *, silent: bool) -> None:
         self._listen = listen
-        self._file = None if silent else _open_at_last_line(path)
+        self._file = None if silent else open_at_last_line(path)
 
     def emit(self, event: Event) -> None:
         """Writes an event down, then tells it."""
@@ -64,7 +64,8 @@ class Journal:
             self._file.close()
 
 
-def _open_at_last_line(path: Path) -> BinaryIO:
+def open_at_last_line(path: Path) -> BinaryIO:
+    """A file of lines to append to, without the last one where a crash left it incomplete."""
     file: BinaryIO = path.open("ab+")
     file.seek(0)
     content = file.read()

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.batches import BatchOrder
+from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.optimizer import learning_rate_at, set_learning_rate
 from ftc.runtime.seeding import seed_everything, stream_seed
 from ftc.runtime.supervised import Scorer, losses
@@ -60,7 +61,8 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
         targets = _count_targets(job, rows)
 
         # Forward and backward, one micro-batch after the other.
-        loss = _accumulate_gradients(job, step, targets)
+        fed = BatchDigest()
+        loss = _accumulate_gradients(job, step, targets, fed)
 
         # Clipping, after which a broken step must not reach the weights.
         grad_norm = _clip(job)
@@ -82,10 +84,11 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
             tokens=int(job.rows.lengths[rows].sum()),
             supervised=targets,
             seconds=time.perf_counter() - started,
+            batch_sha256=fed.hexdigest(),
         )
 
 
-def _accumulate_gradients(job: Job, step: int, targets: int) -> float:
+def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -> float:
     """Adds up the gradients of a step over micro-batches and devices; returns the mean loss of its targets.
 
     Every loss is divided by the targets of the whole step, so the gradient doesn't depend on how rows are divided.
@@ -97,7 +100,9 @@ def _accumulate_gradients(job: Job, step: int, targets: int) -> float:
         pieces, weight = [job.order.rows(step)[:1]], 0.0
     total = torch.zeros((), device=accelerator.device)
     for number, rows in enumerate(pieces, start=1):
-        batch = job.scorer.batch(job.rows, rows).to(accelerator.device)
+        batch = job.scorer.batch(job.rows, rows)
+        fed.add([int(job.rows.rows[row]) for row in rows], batch)
+        batch = batch.to(accelerator.device)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
             loss = losses(job.scorer.logits(job.model, batch), batch).sum()
             accelerator.backward(loss * weight)

@@ -13,12 +13,14 @@ from ftc.runtime.accelerator import sighting
 from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.journal import Journal
+from ftc.runtime.ladder import LadderFile
 from ftc.runtime.memory import peak_memory
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.state import RunState, find_run
 from ftc.runtime.supervised import Scorer, make_scorer
-from ftc.spec.diagnostics import Diagnostic
+from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.events import EventListener, Noticed
+from ftc.spec.machine import CodeSnapshot, snapshot_code
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.streams import TokenStream, open_stream
@@ -48,6 +50,7 @@ class Session:
     folder: RunFolder
     state: RunState
     journal: Journal
+    ladder: LadderFile
     accelerator: Accelerator
     stop: StopRequest
     trained: Workpiece | None = None
@@ -86,6 +89,13 @@ class Session:
         before = self.state.record.peak_memory_bytes or 0
         self.state.update(peak_memory_bytes=max(peak, before), memory_method=method)
 
+    def note_code(self) -> None:
+        """Looks whether the code is still the one that the run began with, and tells where it isn't."""
+        before, now = self.state.record.observed.code, snapshot_code(project=self.folder.path)
+        if before != now:
+            self.notice(_code_changed(before, now))
+            self.state.update(code_changed=True)
+
     @property
     def is_first(self) -> bool:
         """Whether this is the process that writes."""
@@ -100,7 +110,20 @@ def open_session(
     plan, before = find_run(folder, plan)
     accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
     is_first = bool(accelerator.is_main_process)
-    found = sighting(accelerator, inputs.environment)
-    state = RunState.begin(folder, plan, found, before, writes=is_first)
-    with Journal(folder.events, listen, silent=not is_first) as journal:
-        yield Session(plan, plan.job_sha256(), inputs, folder, state, journal, accelerator, stop)
+    found = sighting(accelerator, inputs.environment, snapshot_code(project=folder.path))
+    state = RunState.begin(folder, plan, found, before, inputs.previous, writes=is_first)
+    with (
+        Journal(folder.events, listen, silent=not is_first) as journal,
+        LadderFile(folder.ladder, silent=not is_first) as ladder,
+    ):
+        yield Session(plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop)
+
+
+def _code_changed(before: CodeSnapshot, now: CodeSnapshot) -> Diagnostic:
+    what = "ftc's own files" if before.ftc_sha256 != now.ftc_sha256 else "the project's commit"
+    return diagnostic(
+        "FTC645",
+        f"{what} changed while the run went on",
+        notes="the record says what the run began with, and that it changed",
+        help="run again with `ftc apply --again` if the record has to name the code for certain",
+    )

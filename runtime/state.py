@@ -20,7 +20,7 @@ from ftc.spec.durable import sweep, write_file
 from ftc.spec.facts import FileFacts
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
-from ftc.spec.record import RunRecord, Segment, Sighting
+from ftc.spec.record import Predecessor, RunRecord, Segment, Sighting
 
 __all__ = ["RunState", "find_run", "hold", "is_over", "utc_now"]
 
@@ -113,12 +113,27 @@ class RunState:
 
     @classmethod
     def begin(
-        cls, folder: RunFolder, plan: Plan, found: Sighting, before: RunRecord | None, *, writes: bool
+        cls,
+        folder: RunFolder,
+        plan: Plan,
+        found: Sighting,
+        before: RunRecord | None,
+        previous: Predecessor | None,
+        *,
+        writes: bool,
     ) -> RunState:
         """Opens a new segment, of a new run or of one that was left."""
-        state = cls(folder, before or _first_record(folder.path.name, plan, found), writes=writes)
+        state = cls(folder, before or _first_record(folder.path.name, plan, found, previous), writes=writes)
         done = state.record.steps_done
-        segment = Segment(started_at=utc_now(), ended_at=None, from_step=done, to_step=done, ended_by=None)
+        segment = Segment(
+            started_at=utc_now(),
+            ended_at=None,
+            from_step=done,
+            to_step=done,
+            ended_by=None,
+            machine_sha256=found.machine.digest(),
+            ftc_sha256=found.code.ftc_sha256,
+        )
         if writes and before is None:
             write_file(folder.plan, plan.to_text().encode())
         state.update(status="running", observed=found, segments=(*state.record.segments, segment))
@@ -150,7 +165,7 @@ class RunState:
         self.update(status=status, segments=(*earlier, closed), outputs=outputs)
 
 
-def _first_record(name: str, plan: Plan, found: Sighting) -> RunRecord:
+def _first_record(name: str, plan: Plan, found: Sighting, previous: Predecessor | None) -> RunRecord:
     return RunRecord(
         id=name,
         name=plan.name,
@@ -159,6 +174,7 @@ def _first_record(name: str, plan: Plan, found: Sighting) -> RunRecord:
         status="running",
         segments=(),
         observed=found,
+        previous=previous,
         steps_done=0,
         selected_step=None,
         initial_weights_sha256=None,

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-__all__ = ["content_digest", "read_tensors", "write_tensors"]
+__all__ = ["content_digest", "read_tensors", "tensor_digests", "write_tensors"]
 
 _DTYPE_NAMES = {
     torch.float64: "F64",
@@ -64,6 +64,11 @@ def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     for part in _parts(tensors):
         sha256.update(part)
     return sha256.hexdigest()
+
+
+def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """sha256 of each tensor's bytes, by name."""
+    return {name: hashlib.sha256(_raw(tensor)).hexdigest() for name, tensor in tensors.items()}
 
 
 def _parts(tensors: Mapping[str, torch.Tensor]) -> Iterator[bytes | memoryview]:

@@ -7,7 +7,7 @@ from ftc.runtime.accelerator import agreed, wrap
 from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.export import is_exported
-from ftc.runtime.hooks import HOOKS, Training, note_progress
+from ftc.runtime.hooks import HOOKS, Training, note_progress, rung
 from ftc.runtime.loop import Job, training_steps
 from ftc.runtime.optimizer import load_state, make_optimizer
 from ftc.runtime.selection import Progress
@@ -40,6 +40,7 @@ def train(session: Session) -> None:
     job = _job(session, work)
     _note_start(session, job)
     training = Training(session, job, _restored(session, work, job, found))
+    _find_foothold(training)
     if not training.progress.is_over:
         with session.journal.phase("train", f"{job.train.num_steps} steps"):
             _run(training)
@@ -93,6 +94,16 @@ def _restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Che
 def _note_start(session: Session, job: Job) -> None:
     observed = session.state.record.observed.model_copy(update={"wrapper": type(job.model).__name__})
     session.state.update(observed=observed, initial_weights_sha256=content_digest(job.parameters))
+
+
+def _find_foothold(training: Training) -> None:
+    """Puts the ladder where training stands: what was climbed after the checkpoint is climbed again."""
+    session, step = training.session, training.progress.step
+    if step > 0:
+        session.ladder.stand_at(step)
+    else:
+        session.ladder.clear()
+        session.ladder.add(rung(0, training.job))
 
 
 def _note_end(session: Session, progress: Progress) -> None:

@@ -75,6 +75,8 @@ class StepDone(Document):
     tokens: int
     supervised: int
     seconds: Real
+    batch_sha256: str = ""
+    """Digest of what this process fed to the model; see `ftc.spec.ladder`."""
 
 
 class Evaluated(Document):

@@ -50,6 +50,11 @@ class RunFolder:
         return self.path / "events.ndjson"
 
     @property
+    def ladder(self) -> Path:
+        """The trace ladder: one line a step, and rungs with digests of the weights."""
+        return self.path / "ladder.ndjson"
+
+    @property
     def checkpoints(self) -> Path:
         """One folder a checkpoint, named by step, `step-00000120`."""
         return self.path / "checkpoints"

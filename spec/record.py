@@ -8,8 +8,9 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.facts import EnvironmentFacts, FileFacts
+from ftc.spec.machine import CodeSnapshot, MachineClass
 
-__all__ = ["Evaluation", "GateResult", "Prediction", "RunRecord", "Segment", "Sighting", "SubjectResult"]
+__all__ = ["Evaluation", "GateResult", "Predecessor", "Prediction", "RunRecord", "Segment", "Sighting", "SubjectResult"]
 
 
 class Segment(Document):
@@ -23,6 +24,10 @@ class Segment(Document):
     to_step: int
     """Steps that were done when it ended."""
     ended_by: Literal["finished", "interrupted", "failed", "early_stop"] | None
+    machine_sha256: str
+    """Digest of the class of the machine that it ran on: a run may be resumed on another one."""
+    ftc_sha256: str
+    """Digest of ftc's own files that it ran with."""
 
 
 class Sighting(Document):
@@ -35,6 +40,10 @@ class Sighting(Document):
     wrapper: str | None
     """Class that wraps the model for training, such as `PeftModelForCausalLM`; None until it is built."""
     threads: int
+    machine: MachineClass
+    """What bits depend on beside inputs, settings and code."""
+    code: CodeSnapshot
+    """The code as it was before the first step of this stretch."""
     environment: EnvironmentFacts
 
 
@@ -78,6 +87,13 @@ class Evaluation(Document):
     predictions: tuple[Prediction, ...]
 
 
+class Predecessor(Document):
+    """The run of the same recipe that was the last one to end when this run began."""
+
+    run_id: str
+    record_sha256: str
+
+
 class RunRecord(Document):
     """The run's record, `record.json`."""
 
@@ -90,6 +106,10 @@ class RunRecord(Document):
     status: Literal["running", "interrupted", "failed", "finished", "gate_failed"]
     segments: tuple[Segment, ...]
     observed: Sighting
+    previous: Predecessor | None
+    """Links the records of a recipe into a chain: one can't be replaced without those after it."""
+    code_changed: bool = False
+    """Whether ftc's own files or the project's commit changed while the run went on."""
     steps_done: int
     selected_step: int | None
     """Step whose weights became the result."""

@@ -148,4 +148,14 @@ CODES: tuple[Code, ...] = (
         right="model: {base: models/known-architecture}",
         exit_code=1,
     ),
+    Code(
+        id="FTC645",
+        title="code changed during the run",
+        cause="A digest of ftc's own files and the project's commit are noted before the first step and looked at "
+        "again after the last. Modules that were loaded in between may be those of another version.",
+        wrong="ftc apply job.plan.json & git pull",
+        right="ftc apply job.plan.json && git pull",
+        severity=Severity.WARNING,
+        exit_code=1,
+    ),
 )

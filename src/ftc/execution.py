@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftc.planned import Planned
-from ftc.run_store import FINISHED, Run, load_run, pages
+from ftc.run_store import FINISHED, Run, load_run, pages, predecessor
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.durable import write_text
 from ftc.spec.events import EventListener
@@ -40,6 +40,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
         model_folder=planned.compiled.model_folder,
         streams_folder=streams_folder(plan.stream_key),
         environment=planned.compiled.environment,
+        previous=predecessor(folder),
     )
     record = execute(plan, inputs, RunFolder(folder), listen)
     run = load_run(folder)

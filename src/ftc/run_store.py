@@ -15,9 +15,20 @@ if TYPE_CHECKING:
     from ftc.spec.base import Document
     from ftc.spec.events import Event
     from ftc.spec.plan import Plan
-    from ftc.spec.record import Evaluation, RunRecord
+    from ftc.spec.record import Evaluation, Predecessor, RunRecord
 
-__all__ = ["FINISHED", "Run", "find_run", "load_events", "load_run", "pages", "past_runs", "run_of", "runs"]
+__all__ = [
+    "FINISHED",
+    "Run",
+    "find_run",
+    "load_events",
+    "load_run",
+    "pages",
+    "past_runs",
+    "predecessor",
+    "run_of",
+    "runs",
+]
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 
@@ -148,6 +159,19 @@ def run_of(root: Path, plan: Plan) -> Run | None:
     """The latest run of exactly this job, if there is one that can be read."""
     same = _readable(runs_folder(root, plan.name).glob(f"{plan.run_id}*"))
     return max(same, key=_started_at, default=None)
+
+
+def predecessor(folder: Path) -> Predecessor | None:
+    """The run of the same recipe that was the last one to end, beside the one in `folder`.
+
+    Only records of runs that are over count: they never change again.
+    """
+    from ftc.spec.record import Predecessor
+
+    others = [run for run in _readable(folder.parent.glob("*")) if run.folder != folder]
+    ended = [run for run in others if run.record.status in FINISHED]
+    last = max(ended, key=lambda run: run.record.segments[-1].ended_at or "", default=None)
+    return Predecessor(run_id=last.record.id, record_sha256=last.record.sha256) if last else None
 
 
 def past_runs(root: Path) -> tuple[PastRun, ...]:

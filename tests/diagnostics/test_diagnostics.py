@@ -76,6 +76,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC635": "tests/e2e/test_outcomes.py::test_a_model_that_transformers_cannot_load",
     "FTC631": f"{_RUN}::test_too_little_disk",
     "FTC634": f"{_RUN}::test_an_adapter_in_the_base_folder",
+    "FTC645": f"{_RUN}::test_code_that_changes_while_the_run_goes_on_is_told",
     "FTC650": "tests/e2e/test_outcomes.py::test_a_missing_training_package",
     "FTC651": "tests/e2e/test_newcomer.py::test_from_a_data_file_alone",
 }

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from ftc.runtime.tensor_files import content_digest, read_tensors
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.facts import PackageFacts
+from ftc.spec.machine import CodeSnapshot
 from ftc.spec.record import Evaluation
 from tests.runtime.jobs import Job, changed, make_job, reopen_job
 
@@ -167,6 +168,21 @@ def test_a_number_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> No
     assert refusal.value.diagnostics[0].code == "FTC626"
     assert json.loads(job.folder().record.read_text())["status"] == "failed"
     assert not list(job.folder().path.glob("**/.tmp-*"))
+
+
+def test_code_that_changes_while_the_run_goes_on_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ftc.runtime import session
+
+    job = make_job(tmp_path, train__num_steps=1)
+    assert job.run("quiet").code_changed is False
+    taken = iter(("a" * 64, "b" * 64))
+    monkeypatch.setattr(
+        session, "snapshot_code", lambda project: CodeSnapshot(ftc_sha256=next(taken), project_commit=None)
+    )
+    record = job.run("edited")
+    assert record.code_changed is True
+    assert record.observed.code.ftc_sha256 == "a" * 64
+    assert [event.code for event in job.of_kind("noticed")] == ["FTC645"]
 
 
 def test_without_validation_the_last_checkpoint_is_taken(tmp_path: Path) -> None:

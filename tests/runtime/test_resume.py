@@ -18,6 +18,7 @@ import pytest
 
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.events import Event
+from ftc.spec.ladder import first_difference, read_ladder
 from ftc.spec.record import RunRecord
 from tests.runtime.jobs import Job, make_job
 
@@ -72,6 +73,10 @@ def _assert_same(job: Job, name: str, expected: RunRecord) -> None:
     assert record.selected_step == expected.selected_step
     assert record.supervised_tokens == expected.supervised_tokens
     assert _losses(job, name) == _losses(job, "whole")
+    ladders = [read_ladder(job.folder(run).ladder) for run in (name, "whole")]
+    assert first_difference(ladders[0], ladders[1], 0, 12) is None
+    assert ladders[0].steps == ladders[1].steps
+    assert ladders[0].rungs.keys() >= ladders[1].rungs.keys()
     metrics = [json.loads(job.folder(run).evaluation.read_bytes())["tuned"]["metrics"] for run in (name, "whole")]
     assert metrics[0] == metrics[1]
 
@@ -183,6 +188,8 @@ class TestDamage:
         (folder.path / ".tmp-record.json").write_text("{")
         with folder.events.open("a") as file:
             file.write('{"kind": "st')
+        with folder.ladder.open("a") as file:
+            file.write('{"kind": "ru')
         _assert_same(job, "run", whole)
         assert not list(folder.path.rglob(".tmp-*"))
 

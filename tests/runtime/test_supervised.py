@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
+from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.loop import Job, _accumulate_gradients
 from ftc.runtime.supervised import losses, make_scorer
 from tests.runtime.jobs import make_job, write_stream
@@ -105,7 +106,7 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path, classes
             accelerator=Accelerator(cpu=True),
         )
         targets = sum(scorer.num_targets(rows, row) for row in range(7))
-        results.append((_accumulate_gradients(work, 0, targets), _gradients(model)))
+        results.append((_accumulate_gradients(work, 0, targets, BatchDigest()), _gradients(model)))
     for loss, gradients in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-6)
         for name, gradient in gradients.items():

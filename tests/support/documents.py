@@ -9,8 +9,9 @@ from ftc.spec.lock import Lock, sealed
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 
-__all__ = ["RUN_ID", "SHA256", "audit_report", "evaluation", "plan", "record"]
+__all__ = ["RUN_ID", "SHA256", "audit_report", "evaluation", "open_segment", "plan", "record"]
 
+_SEGMENT_CODE = {"machine_sha256": "5e" * 32, "ftc_sha256": "6f" * 32}
 SHA256 = "7f3a" + "0" * 56 + "c91e"
 RUN_ID = "2f61a0b9c8d7"
 
@@ -109,6 +110,21 @@ _ENVIRONMENT = {
         "transformers": {"version": "5.24.0", "sha256": "b2" * 32},
         "peft": {"version": "0.21.2", "sha256": "c3" * 32},
     },
+}
+_MACHINE = {
+    "architecture": "x86_64",
+    "device": "NVIDIA GeForce RTX 4090",
+    "vector_flags": ("avx", "avx2", "fma"),
+    "kernels": "AVX2",
+    "compute_capability": "8.9",
+    "driver": "580.1",
+    "threads": 8,
+    "processes": 1,
+    "torch": "2.13.0 0123abcd",
+    "torch_build_sha256": "7a" * 32,
+    "libraries": {"cuda": "13.0", "cudnn": "91000", "nccl": "2.27"},
+    "math": {"deterministic_algorithms": "true"},
+    "variables": {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
 }
 
 
@@ -244,14 +260,18 @@ def record(of: Plan, **changes: Any) -> RunRecord:
                 "from_step": 0,
                 "to_step": 162,
                 "ended_by": "finished",
+                **_SEGMENT_CODE,
             },
         ),
+        "previous": None,
         "observed": {
             "platform": "linux-x86_64-cp311",
             "device": "NVIDIA GeForce RTX 4090",
             "world_size": 1,
             "wrapper": "PeftModel",
             "threads": 8,
+            "machine": _MACHINE,
+            "code": {"ftc_sha256": "6f" * 32, "project_commit": None},
             "environment": _ENVIRONMENT,
         },
         "steps_done": 162,
@@ -270,6 +290,12 @@ def record(of: Plan, **changes: Any) -> RunRecord:
         **changes,
     }
     return RunRecord.model_validate(document).sealed()
+
+
+def open_segment(started_at: str, steps: int) -> dict[str, Any]:
+    """A stretch of a run that goes on."""
+    ends = {"ended_at": None, "ended_by": None, "from_step": 0, "to_step": steps}
+    return {"started_at": started_at, **ends, **_SEGMENT_CODE}
 
 
 def evaluation(**changes: Any) -> Evaluation:

@@ -160,7 +160,7 @@ def test_ids_are_unique_and_references_lead_somewhere() -> None:
 
 
 def test_a_run_that_measured_nothing() -> None:
-    segment = {"started_at": "2026-11-24T10:00:00Z", "ended_at": None, "from_step": 0, "to_step": 9, "ended_by": None}
+    segment = documents.open_segment("2026-11-24T10:00:00Z", 9)
     plan = documents.plan()
     changes = {"status": "interrupted", "segments": (segment,), "steps_done": 9, "selected_step": None, "outputs": {}}
     record = documents.record(plan, **changes, peak_memory_bytes=None, final_weights_sha256=None, train_seconds=0.0)

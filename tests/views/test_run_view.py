@@ -39,7 +39,7 @@ def test_a_worse_result_is_called_worse() -> None:
 
 def test_an_interrupted_run_has_no_result_and_no_end() -> None:
     plan = documents.plan()
-    segment = {"started_at": "2026-11-24T10:00:00Z", "ended_at": None, "from_step": 0, "to_step": 9, "ended_by": None}
+    segment = documents.open_segment("2026-11-24T10:00:00Z", 9)
     changes = {"status": "running", "segments": (segment,), "steps_done": 9, "selected_step": None, "outputs": {}}
     record = documents.record(plan, **changes, peak_memory_bytes=None)
     text = run_text(plan, record, None, "runs/bbc-news/x")
@@ -58,7 +58,7 @@ def test_a_failed_gate_is_said() -> None:
 
 def test_runs(golden: Golden) -> None:
     plan = documents.plan()
-    older = {"started_at": "2026-11-23T09:00:00Z", "ended_at": None, "from_step": 0, "to_step": 9, "ended_by": None}
+    older = documents.open_segment("2026-11-23T09:00:00Z", 9)
     stopped = documents.record(plan, status="interrupted", segments=(older,), steps_done=9)
     entries = [(plan, stopped, None), (plan, documents.record(plan), documents.evaluation())]
     golden("runs.txt", runs_text(entries))

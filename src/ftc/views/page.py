@@ -69,7 +69,7 @@ class Page:
             if visible_width(joined) <= self.columns:
                 lines[-1] = joined
             else:
-                first, *others = self.wrap(" " * indent + part)
+                first, *others = self.wrap(" " * indent + part) or [""]
                 lines[-1:] = [lines[-1], first] if index else [lines[-1] + first[indent:]]
                 lines += others
         return self._with_end(lines, end) if end else [line.rstrip() for line in lines]

@@ -1,0 +1,57 @@
+"""Digests of what goes into a step and of what it leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+from array import array
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["BatchDigest", "chance_digest"]
+
+
+class BatchDigest:
+    """Digest of everything that one step feeds to the model in this process, as it is fed.
+
+    It covers the numbers of the rows in their source, and name, type, shape and bytes of every tensor of each batch,
+    padding and masks included: whatever a loader, a template or a collation does wrong, this is another digest.
+    """
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def add(self, numbers: list[int], batch: Any) -> None:
+        """Adds one micro-batch.
+
+        Args:
+            numbers: Numbers of its rows in the source.
+            batch: A dataclass whose tensors lie in the processor's memory.
+        """
+        self._sha256.update(f"{numbers}\n".encode())
+        for field in dataclasses.fields(batch):
+            value = getattr(batch, field.name)
+            if isinstance(value, torch.Tensor):
+                self._sha256.update(f"{field.name} {value.dtype} {tuple(value.shape)}\n".encode())
+                self._sha256.update(value.contiguous().view(-1).view(torch.uint8).numpy().data)
+
+    def hexdigest(self) -> str:
+        """The digest of all that was added."""
+        return self._sha256.hexdigest()
+
+
+def chance_digest() -> str:
+    """Digest of the states of the generators that libraries draw from: python's, numpy's, torch's on every device."""
+    sha256 = hashlib.sha256(array("Q", random.getstate()[1]))
+    kind, keys, position, *_ = np.random.get_state()  # noqa: NPY002 - the global one is what libraries use
+    sha256.update(f"{kind} {position}".encode())
+    sha256.update(np.ascontiguousarray(keys).data)
+    states = [torch.get_rng_state()]
+    if torch.cuda.is_initialized():
+        states += torch.cuda.get_rng_state_all()
+    for state in states:
+        sha256.update(state.numpy().data)
+    return sha256.hexdigest()
