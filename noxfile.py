@@ -72,6 +72,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Use the pages in a real browser, as a person would. Needs Chromium on this machine."""
+    install(session, "-e", ".", *GROUPS["test"], *GROUPS["browser"])
+    session.run("pytest", "tests/browser", *session.posargs, env=QUIET)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style (ruff) and who may import whom (import-linter). `nox -s lint -- --fix` mends what is safe."""
     install(session, "-e", ".", *GROUPS["lint"])

@@ -17,7 +17,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Interval", "Values", "difference_interval", "value_interval"]
+__all__ = ["Floats", "Interval", "Values", "difference_interval", "value_interval"]
 
 Floats = NDArray[np.float64]
 Values = Callable[[Floats], Floats]

@@ -31,6 +31,8 @@ class Measurement:
     """One model on the test split."""
 
     result: SubjectResult
+    scores: list[RowScore]
+    """In the order of the stream's rows."""
     texts: dict[int, str]
     """What the model said, by row of the stream: classes or written answers; empty for a loss alone."""
 
@@ -81,9 +83,9 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
     with session.journal.phase("evaluate", subject):
         started = time.perf_counter()
         with still(work.model), _as(subject, work):
-            metrics, texts = _measured(session, subject, work, rows)
+            metrics, scores, texts = _measured(session, subject, work, rows)
         result = SubjectResult(metrics=metrics, rows=len(rows), seconds=time.perf_counter() - started)
-    return Measurement(result, texts)
+    return Measurement(result, scores, texts)
 
 
 def _as(subject: Subject, work: Workpiece) -> AbstractContextManager[None]:
@@ -94,8 +96,8 @@ def _as(subject: Subject, work: Workpiece) -> AbstractContextManager[None]:
 
 def _measured(
     session: Session, subject: Subject, work: Workpiece, rows: TokenStream
-) -> tuple[dict[str, float], dict[int, str]]:
-    """The plan's metrics, and what the model said."""
+) -> tuple[dict[str, float], list[RowScore], dict[int, str]]:
+    """The plan's metrics, and what they are computed from."""
     settings = session.plan.settings
     scores: list[RowScore] = []
     for batch in score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop):
@@ -105,15 +107,15 @@ def _measured(
     scores = gathered(scores, session.accelerator)
     metrics = _scored_metrics(session, rows, scores)
     if settings.model.head == "classification":
-        return _chosen(session, metrics), {score.row: settings.text.labels[score.predicted] for score in scores}
+        return _chosen(session, metrics), scores, {one.row: settings.text.labels[one.predicted] for one in scores}
     if settings.eval.max_new_tokens is None:
-        return _chosen(session, metrics), {}
+        return _chosen(session, metrics), scores, {}
     decode = TextDecoder(session.inputs.model_folder)
     texts = _written(session, subject, work, rows, decode)
     expected = [decode.expected(rows, number) for number in range(len(rows))]
     got = [texts[number] for number in range(len(rows))]
     metrics |= {name: answer_metric(name, expected, got) for name in settings.eval.metrics if METRICS[name].generates}
-    return _chosen(session, metrics), texts
+    return _chosen(session, metrics), scores, texts
 
 
 def _written(

@@ -112,7 +112,7 @@ class _Execution:
                 assert_never(step)
 
     def _finish(self, session: Session) -> None:
-        from ftc.runtime.results import evaluation
+        from ftc.runtime.results import evaluation, outcomes
         from ftc.spec.durable import write_file
 
         passed = True
@@ -120,6 +120,7 @@ class _Execution:
             result = evaluation(session, self.base, self.tuned)
             passed = all(gate.passed for gate in result.gates)
             if session.is_first:
+                write_file(self.folder.outcomes, outcomes(session, self.base, self.tuned))
                 write_file(self.folder.evaluation, result.to_text().encode())
         session.note_peak_memory()
         session.note_code()

@@ -34,6 +34,8 @@ class RowScore:
     targets: int
     predicted: int
     """The class that scores highest; -1 for a language model."""
+    confidence: float = 0.0
+    """Probability of that class; 0 for a language model."""
 
 
 def score_rows(
@@ -77,6 +79,8 @@ def _score(work: Workpiece, rows: TokenStream, numbers: list[int], device: torch
     sums = torch.zeros(len(numbers), dtype=torch.float64, device=device)
     sums.index_add_(0, batch.owners, losses(logits, batch).double())
     counts = torch.bincount(batch.owners, minlength=len(numbers)).tolist()
-    has_classes = bool((rows.labels[numbers] >= 0).all())
-    predicted = logits.argmax(dim=-1).tolist() if has_classes else [-1] * len(numbers)
-    return [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, strict=True)]
+    if bool((rows.labels[numbers] >= 0).all()):
+        confidence, predicted = (values.tolist() for values in logits.softmax(dim=-1).max(dim=-1))
+    else:
+        confidence, predicted = [0.0] * len(numbers), [-1] * len(numbers)
+    return [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, confidence, strict=True)]

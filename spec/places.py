@@ -75,6 +75,11 @@ class RunFolder:
         return self.path / "eval.json"
 
     @property
+    def outcomes(self) -> Path:
+        """What each model made of each test row, a line each."""
+        return self.path / "predictions.ndjson"
+
+    @property
     def report(self) -> Path:
         """The self-contained page."""
         return self.path / "report.html"

@@ -17,6 +17,7 @@ from ftc.spec.codes import (
     importing,
     locking,
     overlays,
+    rating,
     references,
     rows,
     rules,
@@ -33,7 +34,7 @@ CODES: dict[str, Code] = {
     code.id: code
     for module in (
         *(text, overlays, schema, rules, references, tokens, rows),
-        *(importing, budget, locking, environment, verbs),
+        *(importing, budget, locking, environment, verbs, rating),
     )
     for code in module.CODES
 }

@@ -11,9 +11,12 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.places import RunFolder, runs_folder
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from ftc.compiler.draft import PastRun
     from ftc.spec.base import Document
     from ftc.spec.events import Event
+    from ftc.spec.outcomes import Outcome
     from ftc.spec.plan import Plan
     from ftc.spec.record import Evaluation, Predecessor, RunRecord
 
@@ -22,6 +25,7 @@ __all__ = [
     "Run",
     "find_run",
     "load_events",
+    "load_outcomes",
     "load_run",
     "pages",
     "past_runs",
@@ -87,14 +91,18 @@ def load_run(folder: Path) -> Run:
 def _document(file: Path, kind: type[AnyDocument]) -> AnyDocument:
     from pydantic import ValidationError
 
-    from ftc.spec.problems import reason_of
-
     try:
         return kind.model_validate_json(file.read_bytes())
     except (ValidationError, OSError) as problem:
-        summary = f"`{file.name}` of run `{file.parent.name}` can't be read"
-        help = "restore the file from a copy, or move the run's folder away"
-        raise Refusal([diagnostic("FTC524", summary, help=help, notes=reason_of(problem))]) from None
+        raise _unreadable(file, problem) from None
+
+
+def _unreadable(file: Path, problem: ValidationError | OSError) -> Refusal:
+    from ftc.spec.problems import reason_of
+
+    summary = f"`{file.name}` of run `{file.parent.name}` can't be read"
+    help = "restore the file from a copy, or move the run's folder away"
+    return Refusal([diagnostic("FTC524", summary, help=help, notes=reason_of(problem))])
 
 
 def load_events(folder: Path) -> tuple[Event, ...]:
@@ -112,6 +120,26 @@ def load_events(folder: Path) -> tuple[Event, ...]:
         except ValidationError:
             continue
     return tuple(found)
+
+
+def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
+    """What the models of a run made of each test row; empty where nothing was measured.
+
+    Raises:
+        Refusal: A line can't be read (FTC524).
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from ftc.spec.outcomes import Outcome
+
+    file = RunFolder(folder).outcomes
+    if not file.exists():
+        return ()
+    reader: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+    try:
+        return tuple(reader.validate_json(line) for line in file.read_bytes().splitlines())
+    except (ValidationError, OSError) as problem:
+        raise _unreadable(file, problem) from None
 
 
 def pages(run: Run) -> dict[str, str]:

@@ -13,6 +13,7 @@ from ftc.runtime.tensor_files import content_digest, read_tensors
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.facts import PackageFacts
 from ftc.spec.machine import CodeSnapshot
+from ftc.spec.outcomes import Outcome
 from ftc.spec.record import Evaluation
 from tests.runtime.jobs import Job, changed, make_job, reopen_job
 
@@ -73,6 +74,12 @@ def test_training_learns_and_the_tuned_model_is_measured_beside_the_base(tmp_pat
     assert result.tuned.metrics["loss"] < 0.5 * result.base.metrics["loss"]
     assert result.tuned.metrics["exact_match"] > result.base.metrics["exact_match"]
     assert len(result.predictions) == 8
+    lines = [Outcome.model_validate_json(line) for line in job.folder().outcomes.read_bytes().splitlines()]
+    assert len(lines) == result.tuned.rows
+    shown = {one.row: (one.base, one.tuned) for one in result.predictions}
+    assert shown == {line.row: (line.base.text, line.tuned.text) for line in lines if line.base and line.row in shown}
+    loss = sum(line.tuned.loss_sum for line in lines) / sum(line.tuned.targets for line in lines)
+    assert loss == pytest.approx(result.tuned.metrics["loss"])
     assert {prediction.tuned for prediction in result.predictions} != {
         prediction.base for prediction in result.predictions
     }

@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "look and compare": {
         "show": "show a run or a saved plan",
         "runs": "list the runs of this project",
+        "rate": "compare answers by hand, without knowing whose they are",
     },
     "prove": {
         "audit": "check that a run's files are what its record says",
@@ -121,6 +122,10 @@ def _looking(name: str) -> Verb | None:
             from ftc.cli import runs
 
             return runs
+        case "rate":
+            from ftc.cli import rate
+
+            return rate
         case _:
             return None
 

@@ -1,0 +1,30 @@
+"""Codes 68x, what can't be compared or rated."""
+
+from ftc.spec.codes._code import Code
+
+CODES: tuple[Code, ...] = (
+    Code(
+        id="FTC680",
+        title="a run has no answers to rate",
+        cause="Raters compare what models wrote for the test rows. A run that isn't finished, has no test split, or "
+        "whose task has no answers, has none; without `eval.baseline` there are none of the base model.",
+        wrong="ftc rate 3f2a91c0d7e4   # its recipe says `eval: {baseline: false}`",
+        right="ftc rate 3f2a91c0d7e4 b81c07d52f6a   # two tuned models",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC681",
+        title="two runs have no test row in common",
+        cause="Two answers can be compared only where both models were given the same row. Other data, another split "
+        "or another prompt is another row.",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC682",
+        title="not a rater's name",
+        cause="A rater's decisions stand in a file that has the rater's name.",
+        wrong="ftc rate 3f2a91c0d7e4 --rater 'a/b'",
+        right="ftc rate 3f2a91c0d7e4 --rater ab",
+        exit_code=64,
+    ),
+)

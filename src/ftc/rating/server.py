@@ -1,0 +1,207 @@
+"""The page's server: this machine only, behind an address that can't be guessed, with one rater and one contest.
+
+Who a contestant is never reaches the page before every row is rated.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from typing import Any
+
+from ftc.rating.ballots import Ballot
+from ftc.rating.pairs import Contest, Pair
+from ftc.rating.tally import tally
+from ftc.spec.rating import Choice
+
+__all__ = ["RatingServer"]
+
+_PAGES = {
+    "": ("page.html", "text/html; charset=utf-8"),
+    "page.css": ("page.css", "text/css; charset=utf-8"),
+    "page.js": ("page.js", "text/javascript; charset=utf-8"),
+}
+_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'"
+_MOST_BYTES = 10_000
+"""Of a decision; it takes about fifty."""
+
+
+class RatingServer(ThreadingHTTPServer):
+    """Serves one rater's page until it is closed.
+
+    Args:
+        contest: What is rated.
+        ballot: Where decisions go.
+        seed: Decides about order and sides, with the rater's name.
+        port: Port on the loopback address; 0 for any that is free.
+
+    Raises:
+        OSError: The port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, contest: Contest, ballot: Ballot, *, seed: int, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.contest, self.ballot, self.seed = contest, ballot, seed
+        self.order = contest.order(ballot.rater, seed)
+        self.secret = secrets.token_urlsafe(16)
+        self.writing = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """The page's address."""
+        return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that hangs up is no fault."""
+
+    def state(self) -> dict[str, Any]:
+        """How far the rater is; the decisions are by side, in the rater's order."""
+        return {"rows": len(self.order), "choices": [self._said(pair) for pair in self.order]}
+
+    def item(self, number: int) -> dict[str, Any]:
+        """One pair as it stands on the page.
+
+        Raises:
+            IndexError: There is no such pair.
+        """
+        if number < 0:
+            raise IndexError(number)
+        pair = self.order[number]
+        sides = (pair.first, pair.second) if self._left(pair) == "first" else (pair.second, pair.first)
+        return {"prompt": pair.prompt, "expected": pair.expected, "left": sides[0], "right": sides[1]}
+
+    def rate(self, number: int, side: str | None) -> dict[str, Any]:
+        """Takes a decision: `left`, `right`, `tie`, or None to take one back.
+
+        Raises:
+            IndexError: There is no such pair.
+            ValueError: It is no decision.
+            OSError: The disk refused; the decision doesn't count.
+        """
+        if number < 0:
+            raise IndexError(number)
+        pair = self.order[number]
+        left = self._left(pair)
+        with self.writing:
+            self.ballot.rate(pair.row, _choice(side, left), left)
+        return self.state()
+
+    def result(self) -> dict[str, Any]:
+        """The rater's own result, once every row is rated; before that, it would no longer be blind.
+
+        Raises:
+            ValueError: Rows are left.
+        """
+        if None in self.state()["choices"]:
+            raise ValueError("rows are left")
+        return tally(self.contest, [self.ballot]).to_json()
+
+    def _left(self, pair: Pair) -> Any:
+        return self.contest.left(self.ballot.rater, self.seed, pair.row)
+
+    def _said(self, pair: Pair) -> str | None:
+        rating = self.ballot.latest.get(pair.row)
+        if rating is None:
+            return None
+        return "tie" if rating.choice == "tie" else "left" if rating.choice == self._left(pair) else "right"
+
+
+def _choice(side: str | None, left: str) -> Choice | None:
+    match side:
+        case None:
+            return None
+        case "tie":
+            return "tie"
+        case "left":
+            return "first" if left == "first" else "second"
+        case "right":
+            return "second" if left == "first" else "first"
+        case _:
+            raise ValueError(f"{side!r} is no decision")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: RatingServer
+    server_version = "ftc"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Pages, the state, and single pairs."""
+        match self._inside():
+            case None:
+                self._refuse(HTTPStatus.NOT_FOUND)
+            case "state":
+                self._answer(self.server.state)
+            case "result":
+                self._answer(self.server.result)
+            case name if name in _PAGES:
+                self._page(*_PAGES[name])
+            case name if name.startswith("item/"):
+                self._answer(lambda: self.server.item(int(name.removeprefix("item/"))))
+            case _:
+                self._refuse(HTTPStatus.NOT_FOUND)
+
+    def do_POST(self) -> None:
+        """A decision."""
+        size = self.headers.get("Content-Length", "")
+        is_json = self.headers.get("Content-Type", "").split(";")[0] == "application/json"
+        if self._inside() != "rate" or not is_json or not size.isdigit() or int(size) > _MOST_BYTES:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        body = self.rfile.read(int(size))
+        self._answer(partial(self._rate, body))
+
+    def _rate(self, body: bytes) -> dict[str, Any]:
+        said = json.loads(body)
+        if not isinstance(said, dict) or type(said.get("number")) is not int:
+            raise ValueError("a number and a choice are expected")
+        return self.server.rate(said["number"], said.get("choice"))
+
+    def _inside(self) -> str | None:
+        """The path behind the secret; None for strangers, such as a page elsewhere that guesses at this machine."""
+        hosts = {f"127.0.0.1:{self.server.server_port}", f"localhost:{self.server.server_port}"}
+        _, _, rest = self.path.partition("/")
+        secret, slash, name = rest.partition("/")
+        is_known = secrets.compare_digest(secret.encode(), self.server.secret.encode())
+        return name if self.headers.get("Host") in hosts and slash and is_known else None
+
+    def _answer(self, make: Callable[[], dict[str, Any]]) -> None:
+        try:
+            body = json.dumps(make(), ensure_ascii=False).encode()
+        except (IndexError, ValueError):
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        except OSError as error:
+            self._send(HTTPStatus.INSUFFICIENT_STORAGE, "text/plain; charset=utf-8", str(error).encode())
+        else:
+            self._send(HTTPStatus.OK, "application/json", body)
+
+    def _page(self, name: str, kind: str) -> None:
+        self._send(HTTPStatus.OK, kind, resources.files("ftc.rating").joinpath(name).read_bytes())
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._send(status, "text/plain; charset=utf-8", status.phrase.encode())
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in (
+            ("Content-Type", kind),
+            ("Content-Length", str(len(body))),
+            ("Content-Security-Policy", _POLICY),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are nobody's concern."""

@@ -1,0 +1,118 @@
+"""The page's server: whom it answers, what it takes, and that it never tells whose an answer is."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.rating.ballots import open_ballot
+from ftc.rating.pairs import Contest, Pair
+from ftc.rating.server import RatingServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RatingServer]:
+    pairs = tuple(Pair(row, f"question {row}", None, f"red {row}", f"blue {row}") for row in range(8))
+    contest = Contest("x", "SECRET-ONE", "SECRET-TWO", pairs, same=0)
+    with RatingServer(contest, open_ballot(tmp_path, "ann"), seed=0) as found:
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+def ask(server: RatingServer, path: str, body: object = None, **headers: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    sent = {"Content-Type": "application/json", **{name.replace("_", "-"): text for name, text in headers.items()}}
+    text = None if body is None else json.dumps(body)
+    connection.request("GET" if body is None else "POST", path, text, sent)
+    response = connection.getresponse()
+    return response.status, response.read().decode()
+
+
+def inside(server: RatingServer, name: str, body: object = None) -> Any:
+    status, text = ask(server, f"/{server.secret}/{name}", body)
+    assert status == 200, text
+    return json.loads(text)
+
+
+def test_a_decision_is_kept_by_contestant_and_shown_by_side(server: RatingServer) -> None:
+    for number in range(8):
+        item = inside(server, f"item/{number}")
+        better = "left" if item["left"].startswith("blue") else "right"
+        state = inside(server, "rate", {"number": number, "choice": better})
+        assert state["choices"][number] == better
+    assert {rating.choice for rating in server.ballot.latest.values()} == {"second"}
+    assert {rating.left for rating in server.ballot.latest.values()} == {"first", "second"}
+    assert inside(server, "result")["overall"]["wins"] == 8
+
+
+def test_names_stay_hidden_until_the_last_row(server: RatingServer) -> None:
+    seen = [json.dumps(inside(server, name)) for name in ("state", *(f"item/{number}" for number in range(8)))]
+    assert not any("SECRET" in text for text in seen)
+    assert ask(server, f"/{server.secret}/result")[0] == 400
+    for number in range(8):
+        inside(server, "rate", {"number": number, "choice": "tie"})
+    assert inside(server, "result")["first"] == "SECRET-ONE"
+    inside(server, "rate", {"number": 3, "choice": None})
+    assert ask(server, f"/{server.secret}/result")[0] == 400
+
+
+def test_strangers_get_nothing(server: RatingServer) -> None:
+    for path in (
+        "/",
+        "/state",
+        "/wrong/state",
+        f"/{server.secret}",
+        f"/{server.secret}/../state",
+        f"/{server.secret}/x",
+    ):
+        assert ask(server, path)[0] == 404, path
+    assert ask(server, f"/{server.secret}/state", Host="attacker.example")[0] == 404
+    rate = f"/{server.secret}/rate"
+    assert ask(server, rate, {"number": 0, "choice": "left"}, Host="attacker.example")[0] == 400
+    assert ask(server, rate, {"number": 0, "choice": "left"}, Content_Type="text/plain")[0] == 400
+    assert not server.ballot.latest
+
+
+NUMBERS: tuple[object, ...] = (-1, 8, "0", None, True, 1.5)
+CHOICES: tuple[object, ...] = ("first", "", 1, [], {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"number": number, "choice": "left"} for number in NUMBERS),
+        *({"number": 0, "choice": choice} for choice in CHOICES),
+        *([], "x", {"choice": "left"}, {"number": 0, "choice": "left", "more": "x" * 20_000}),
+    ],
+)
+def test_nonsense_is_refused_and_counts_for_nothing(server: RatingServer, body: object) -> None:
+    assert ask(server, f"/{server.secret}/rate", body)[0] == 400
+    assert not server.ballot.latest
+
+
+def test_a_full_disk_is_told_and_nothing_counts(server: RatingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ftc.rating.ballots.os.fsync", full)
+    status, text = ask(server, f"/{server.secret}/rate", {"number": 0, "choice": "left"})
+    assert (status, "No space left" in text) == (507, True)
+    assert not server.ballot.latest
+
+
+def test_the_page_may_load_nothing_from_elsewhere(server: RatingServer) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    connection.request("GET", f"/{server.secret}/")
+    response = connection.getresponse()
+    page = response.read().decode()
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert "http" not in page.replace('lang="en"', "")
