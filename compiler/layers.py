@@ -66,16 +66,21 @@ def layered(main: Source, file: Path, overrides: Sequence[Override]) -> Layered:
     found: list[Diagnostic] = []
     chain = list(_gathered(_chain(main, file, lines), found))
     on_top = list(_gathered(_on_top(overrides, lines), found))
+    _stop(found, lines)
+    folder = file.resolve().parent
+    below, above = [[_from_folder(layer, folder) for layer in layers] for layers in (chain, on_top)]
+    merged, unfit = merge([*reversed(below), *above], main)
+    _stop(unfit, lines)
+    entries = {key: entry for key, entry in merged.root.entries.items() if key != "extends"}
+    source = Source(merged.file, merged.lines, Mapping(entries, merged.root.span), merged.flags)
+    return Layered(source, lines, tuple(_texts(overrides, above)))
+
+
+def _stop(found: Sequence[Diagnostic], lines: Lines) -> None:
     if found:
         refusal = Refusal(found)
         refusal.sources = lines
         raise refusal
-    folder = file.resolve().parent
-    below, above = [[_from_folder(layer, folder) for layer in layers] for layers in (chain, on_top)]
-    merged = merge([*reversed(below), *above], main)
-    entries = {key: entry for key, entry in merged.root.entries.items() if key != "extends"}
-    source = Source(merged.file, merged.lines, Mapping(entries, merged.root.span), merged.flags)
-    return Layered(source, lines, tuple(_texts(overrides, above)))
 
 
 def _gathered(layers: Iterator[_Layer], found: list[Diagnostic]) -> Iterator[_Layer]:

@@ -10,11 +10,11 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from ftc.spec.base import Document
-from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
 from ftc.spec.sections import sections_at
 from ftc.spec.source import FLAGS, Entry, Mapping, Node, Scalar, Source, read_source
 from ftc.spec.source import Sequence as List
@@ -24,40 +24,100 @@ from ftc.spec.yaml_nodes import plain
 __all__ = ["as_flags", "merge", "moved", "read_flags"]
 
 _LEAD = f"{FLAGS} "
-_FLAG = re.compile(rf"{_LEAD}((?:[a-z][a-z0-9_]*\.)*[a-z][a-z0-9_]*)=(.*)")
-_KEY = re.compile(r"[a-z0-9_]+")
+_FLAG = re.compile(rf"{_LEAD}([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*|\.[0-9]{{1,5}}|\[[0-9]{{1,5}}\])*)=(.*)")
+_STEP = re.compile(r"[a-z0-9_]+")
+_Path = tuple[str | int, ...]
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ABSOLUTE = re.compile(r"[/~]|[A-Za-z]:|.*\\", re.DOTALL)
 
 
-def merge(layers: Sequence[Source], main: Source) -> Source:
+@dataclass(frozen=True, slots=True)
+class _Item(List):
+    """What a flag says about one item of a list, as a list that holds nothing but it.
+
+    Attributes:
+        position: Which item, from 0.
+        place: Of the flag's path, for a finding.
+    """
+
+    position: int
+    place: Span
+
+
+def merge(layers: Sequence[Source], main: Source) -> tuple[Source, tuple[Diagnostic, ...]]:
     """One source from several, of which a later one wins.
 
     Mappings merge key by key. Everything else is replaced as a whole, and so is a mapping that takes another form:
-    another `kind`, or keys of another alternative such as `hub` in place of `path`.
+    another `kind`, or keys of another alternative such as `hub` in place of `path`. A flag for one item of a list
+    replaces that item, or lays a mapping on it; the position behind the last one adds an item.
 
     Args:
         layers: At least one, the one that all others build on first.
         main: The recipe that the user named; what is missing is missing there.
+
+    Returns:
+        The source, and what is wrong with flags for items that no list has.
     """
     flags = next((layer.flags for layer in layers if layer.flags), ())  # the same of every flag
-    root = reduce(lambda below, above: _merged(below, above, ()), (layer.root for layer in layers))
-    return Source(main.file, main.lines, Mapping(root.entries, main.root.span), flags)
+    merging = _Merging()
+    empty = Mapping({}, layers[0].root.span)
+    root = reduce(lambda below, above: merging.mapping(below, above, ()), (layer.root for layer in layers), empty)
+    source = Source(main.file, main.lines, Mapping(root.entries, main.root.span), flags)
+    return source, tuple(merging.findings)
 
 
-def _merged(below: Mapping, above: Mapping, path: tuple[str, ...]) -> Mapping:
-    entries = dict(below.entries)
-    for key, entry in above.entries.items():
-        entries[key] = _on_top(entries[key], entry, (*path, key)) if key in entries else entry
-    return Mapping(entries, _place(below.span, above.span))
+class _Merging:
+    """Lays nodes on nodes and collects what does not fit."""
 
+    def __init__(self) -> None:
+        self.findings: list[Diagnostic] = []
 
-def _on_top(below: Entry, above: Entry, path: tuple[str, ...]) -> Entry:
-    match below.node, above.node:
-        case Mapping(), Mapping() if not _takes_another_form(below.node, above.node, path):
-            return Entry(_place(below.key_span, above.key_span), _merged(below.node, above.node, path))
-        case _:
+    def mapping(self, below: Mapping, above: Mapping, path: _Path) -> Mapping:
+        """A mapping on another, key by key."""
+        entries = dict(below.entries)
+        for key, entry in above.entries.items():
+            under, inner = entries.get(key), (*path, key)
+            node = self.node(under.node if under else None, entry.node, inner)
+            is_same = under is not None and _are_one(under.node, entry.node, inner)
+            entries[key] = Entry(_place(under.key_span, entry.key_span) if under and is_same else entry.key_span, node)
+        return Mapping(entries, _place(below.span, above.span))
+
+    def node(self, below: Node | None, above: Node, path: _Path) -> Node:
+        """A node on another, or on nothing."""
+        match below, above:
+            case _, _Item():
+                return self._with_item(below, above, path)
+            case Mapping(), Mapping() if _are_one(below, above, path):
+                return self.mapping(below, above, path)
+            case _, Mapping():  # there may be items of lists further in
+                return self.mapping(Mapping({}, above.span), above, path)
+            case _:
+                return above
+
+    def _with_item(self, below: Node | None, above: _Item, path: _Path) -> Node:
+        """A list with one item changed or added; it counts as written by the flag."""
+        items = below.items if isinstance(below, List) else ()
+        is_list = isinstance(below, List) or below is None or (isinstance(below, Scalar) and below.value is None)
+        if not is_list or above.position > len(items):
+            self.findings.append(_no_item(below, above, path))
             return above
+        under = items[above.position] if above.position < len(items) else None
+        item = self.node(under, above.items[0], (*path, above.position))
+        return List((*items[: above.position], item, *items[above.position + 1 :]), above.span)
+
+
+def _no_item(below: Node | None, above: _Item, path: _Path) -> Diagnostic:
+    name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    if below is not None and not isinstance(below, List):
+        written = below.text if isinstance(below, Scalar) else "a mapping"
+        summary = f"`{name}` is no list but `{written}`" if isinstance(below, Scalar) else f"`{name}` is {written}"
+        help = f"set it as a whole, such as `--set '{name}=[…]'`"
+    else:
+        number = len(below.items) if below else 0
+        summary = f"`{name}` has {number} {'item' if number == 1 else 'items'}, and none at {above.position}"
+        help = f"positions begin with 0; `{name}[{number}]` adds an item"
+    related = (Related(below.span, "is written here"),) if below and below.span.file != FLAGS else ()
+    return diagnostic("FTC027", summary, above.place, related=related, help=help, path=name)
 
 
 def _place(below: Span, above: Span) -> Span:
@@ -65,8 +125,15 @@ def _place(below: Span, above: Span) -> Span:
     return below if above.file == FLAGS else above
 
 
-def _takes_another_form(below: Mapping, above: Mapping, path: tuple[str, ...]) -> bool:
-    forms = sections_at(path)
+def _are_one(below: Node, above: Node, path: _Path) -> bool:
+    """Whether two nodes are parts of one mapping."""
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return False
+    return not _takes_another_form(below, above, path)
+
+
+def _takes_another_form(below: Mapping, above: Mapping, path: _Path) -> bool:
+    forms = sections_at(tuple(step for step in path if isinstance(step, str)))  # items have the forms of their list
     kinds = [node.entries["kind"].node for node in (below, above) if "kind" in node.entries]
     if any("kind" in form.model_fields for form in forms):
         return len(kinds) == 2 and plain(kinds[0]) != plain(kinds[1])
@@ -122,11 +189,15 @@ def _read_flag(flag: str, line: str, number: int) -> tuple[Source | None, tuple[
 
 
 def _nested(path: str, value: Node, number: int, whole: Span) -> Mapping:
-    """The value under the keys of its path."""
+    """The value under the keys and positions of its path."""
     node = value
-    for key in reversed(list(_KEY.finditer(path))):
-        start = len(_LEAD) + 1 + key.start()
-        node = Mapping({key[0]: Entry(Span(FLAGS, number, start, number, start + len(key[0])), node)}, whole)
+    for step in reversed(list(_STEP.finditer(path))):
+        start = len(_LEAD) + 1 + step.start()
+        place = Span(FLAGS, number, start, number, start + len(step[0]))
+        if step[0].isdigit():
+            node = _Item((node,), node.span, int(step[0]), place)
+        else:
+            node = Mapping({step[0]: Entry(place, node)}, whole)
     assert isinstance(node, Mapping)
     return node
 

@@ -101,7 +101,17 @@ def _explain_all(source: Source, plain: dict[str, Any], errors: list[Any]) -> It
         path = (*_source_path(source, outer), last) if names_key else _source_path(source, error["loc"])
         by_path.setdefault(path, []).append(error)
     for path, group in by_path.items():
-        yield _explain(source, plain, path, group)
+        if not (_is_of_another_form(group) and any(_is_below(path, other) for other in by_path)):
+            yield _explain(source, plain, path, group)
+
+
+def _is_of_another_form(group: list[Any]) -> bool:
+    """Whether a value only failed to be the word that could stand in place of a list or mapping."""
+    return all(error["type"] == "literal_error" for error in group)
+
+
+def _is_below(path: Path, other: Path) -> bool:
+    return len(other) > len(path) and other[: len(path)] == path
 
 
 def _explain(source: Source, plain: dict[str, Any], path: Path, group: list[Any]) -> Diagnostic:

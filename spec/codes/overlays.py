@@ -29,7 +29,7 @@ CODES: tuple[Code, ...] = (
         id="FTC024",
         title="`--set` needs a path and a value",
         cause="`--set` takes keys of the recipe joined by dots, then `=`, then a value as the file would hold it, in "
-        "one line. An item of a list has no path: the list is set as a whole.",
+        "one line. An item of a list is named by its position, `targets[0]` or `targets.0`.",
         wrong="ftc plan recipe.yaml --set epochs\n",
         right="ftc plan recipe.yaml --set train.epochs=1\n",
     ),
@@ -47,5 +47,13 @@ CODES: tuple[Code, ...] = (
         title="the file can't be laid out without changing it",
         cause="After formatting, a recipe must give the same values and keep every comment; `ftc fmt` checks that "
         "before it writes. Here it would not hold, so the file stays as it is.",
+    ),
+    Code(
+        id="FTC027",
+        title="no such item in a list",
+        cause="`--set` changes an item of a list by its position, counted from 0, and adds one at the position behind "
+        "the last. There is no list, or it has fewer items.",
+        wrong="ftc plan recipe.yaml --set eval.metrics[5]=mcc\n",
+        right="ftc plan recipe.yaml --set eval.metrics[0]=mcc\n",
     ),
 )

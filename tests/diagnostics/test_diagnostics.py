@@ -34,6 +34,7 @@ _RUN = "tests/runtime/test_execute.py"
 ELSEWHERE: dict[str, str] = {
     "FTC024": "tests/spec/test_overlay.py::test_a_flag_that_says_nothing",
     "FTC025": "tests/compiler/test_layers.py::test_what_lies_on_top_extends_nothing",
+    "FTC027": "tests/spec/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",
     "FTC026": "tests/spec/test_layout.py::test_what_would_change_is_refused",
     "FTC314": f"{_HUB}::test_what_is_not_there",
     "FTC315": f"{_HUB}::test_a_gated_model_says_how_to_get_in_and_shows_no_token",

@@ -20,7 +20,9 @@ def source(text: str, file: str = "recipe.yaml") -> Source:
 
 def merged(*texts: str) -> dict[str, Any]:
     layers = [source(text, f"{number}.yaml") for number, text in enumerate(texts)]
-    return merge(layers, layers[-1]).plain()
+    whole, found = merge(layers, layers[-1])
+    assert not found
+    return whole.plain()
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,53 @@ def test_mappings_merge_and_all_else_is_replaced(below: str, above: str, outcome
     assert merged(below, above) == (outcome or source(above).plain())
 
 
+@pytest.mark.parametrize(
+    ("below", "flags", "outcome"),
+    [
+        ("a: [x, y]", ["a[0]=z"], {"a": ("z", "y")}),
+        ("a: [x, y]", ["a.1=z"], {"a": ("x", "z")}),
+        ("a: [x, y]", ["a[2]=z", "a[3]=u"], {"a": ("x", "y", "z", "u")}),
+        ("a: [x, y]", ["a=[u]", "a[1]=v"], {"a": ("u", "v")}),
+        ("a: null", ["a[0]=1e-4"], {"a": (1e-4,)}),
+        ("b: 1", ["a[0]=x", "a[1]=y"], {"b": 1, "a": ("x", "y")}),
+        ("b: 1", ["a.b[0].c=x"], {"b": 1, "a": {"b": ({"c": "x"},)}}),
+        ("a: [{b: 1, c: 2}, 3]", ["a[0].b=4"], {"a": ({"b": 4, "c": 2}, 3)}),
+        ("a: [[1, 2], 3]", ["a[0][1]=4"], {"a": ((1, 4), 3)}),
+        ("a: [{b: 1}]", ["a[0]={c: 2}"], {"a": ({"b": 1, "c": 2},)}),
+        ("a: [{b: [1]}]", ["a[0].b[1]=2"], {"a": ({"b": (1, 2)},)}),
+    ],
+)
+def test_a_flag_changes_or_adds_an_item(below: str, flags: list[str], outcome: dict[str, Any]) -> None:
+    layers, problems, _ = read_flags(flags)
+    assert not problems
+    main = source(below)
+    whole, found = merge([main, *layers], main)
+    assert not found
+    assert whole.plain() == outcome
+    assert whole.where("a") == f"--set {flags[-1]}" or "." in flags[-1]
+
+
+@pytest.mark.parametrize(
+    ("below", "flag", "summary", "help"),
+    [
+        ("a: [x]", "a[2]=z", "`a` has 1 item, and none at 2", "`a[1]` adds an item"),
+        ("b: 1", "a.1=z", "`a` has 0 items, and none at 1", "`a[0]` adds an item"),
+        ("a: auto", "a[0]=z", "`a` is no list but `auto`", "`--set 'a=[…]'`"),
+        ("a: {b: 1}", "a[0]=z", "`a` is a mapping", "set it as a whole"),
+        ("a: [{b: x}]", "a[0].b.0=z", "`a[0].b` is no list but `x`", "`--set 'a[0].b=[…]'`"),
+    ],
+)
+def test_a_flag_for_an_item_that_is_not_there(below: str, flag: str, summary: str, help: str) -> None:
+    (layer,), _, _ = read_flags([flag])
+    main = source(below)
+    _, (found,) = merge([main, layer], main)
+    assert (found.code, found.summary) == ("FTC027", summary)
+    assert help in found.help[0]
+    assert found.span is not None
+    steps = flag.partition("=")[0].rstrip("]")
+    assert (found.span.file, found.span.column) == ("--set", len(f"--set {steps}"))
+
+
 def test_order_is_that_of_the_lowest_layer() -> None:
     assert list(merged("b: 1\na: 2", "c: 3\na: 4")) == ["b", "a", "c"]
 
@@ -64,7 +113,7 @@ def test_order_is_that_of_the_lowest_layer() -> None:
 def test_places_are_those_of_the_layer_that_speaks() -> None:
     base = source("ftc: 1\ntrain:\n  epochs: 3\n  seed: 1\n", "base.yaml")
     main = source("name: a\ntrain:\n  seed: 2\n", "main.yaml")
-    whole = merge([base, main, *read_flags(["train.epochs=1", "budget={device: cpu}"])[0]], main)
+    whole, _ = merge([base, main, *read_flags(["train.epochs=1", "budget={device: cpu}"])[0]], main)
     assert whole.where("ftc") == "base.yaml:1"
     assert whole.where("train.seed") == "main.yaml:3"
     assert whole.where("train.epochs") == "--set train.epochs=1"
@@ -114,7 +163,9 @@ def test_a_flag_is_typed_like_the_file(flag: str, value: object) -> None:
         ("epochs", "FTC024"),
         ("=1", "FTC024"),
         ("Train.epochs=1", "FTC024"),
-        ("data.source[0].path=a", "FTC024"),
+        ("data.source[a].path=a", "FTC024"),
+        ("[0]=a", "FTC024"),
+        ("data[-1]=a", "FTC024"),
         ("train..epochs=1", "FTC024"),
         ("name=a\nname: b", "FTC024"),
         ("name=a\r", "FTC024"),
@@ -187,4 +238,4 @@ def test_a_file_can_be_said_in_flags(values: dict[str, Any]) -> None:
         return
     flags, found, _ = read_flags(as_flags(read))
     assert found == ()
-    assert merge(flags, flags[-1]).plain() == read.plain()
+    assert merge(flags, flags[-1])[0].plain() == read.plain()

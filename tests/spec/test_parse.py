@@ -119,6 +119,11 @@ def test_values(section: str, value: object, code: str, words: str) -> None:
     assert found.span is not None
 
 
+def test_a_wrong_item_of_a_list_is_one_mistake() -> None:
+    found = one(recipe_text(strategy={"kind": "lora", "targets": ["q_proj", {"a": 1}]}))
+    assert (found.code, found.path) == ("FTC102", "strategy.targets[1]")
+
+
 def test_numbers_in_quotes_are_text_and_the_help_says_so() -> None:
     found = one(SHORTEST + 'train: {learning_rate: "2e-4"}\n')
     assert (found.code, found.help) == ("FTC102", ("take the quotes away",))

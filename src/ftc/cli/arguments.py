@@ -65,7 +65,7 @@ def add_overrides(parser: Parser) -> None:
         dest="overrides",
         default=[],
         metavar="PATH=VALUE",
-        help="set a value of the recipe, such as train.epochs=1; repeatable, the last one wins",
+        help="set a value of the recipe, such as train.epochs=1 or eval.metrics[0]=mcc; repeatable, the last one wins",
     )
     parser.add_argument(
         "--set-file",
