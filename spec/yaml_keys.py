@@ -43,10 +43,17 @@ def _misspelt(key: Scalar, path: str | None) -> Diagnostic:
         key.span,
         label=f"did you mean `{suggestion}`?" if suggestion else "",
         help=_help(key, suggestion),
-        notes=[f"it contains {described(foreign)}"] if foreign else [],
+        notes=[*([f"it contains {described(foreign)}"] if foreign else []), *_foreign_word(suggestion)],
         fixes=_fixes(key, suggestion),
         path=path,
     )
+
+
+def _foreign_word(word: str | None) -> list[str]:
+    from ftc.spec.other_words import KEYS
+
+    section, _, name = KEYS.get(word or "", "").rpartition(".")
+    return [f"ftc calls it `{name}`, in `{section}`"] if name else []
 
 
 def _help(key: Scalar, suggestion: str | None) -> str:
