@@ -1,8 +1,8 @@
 """Rows to token streams, once: what the streams depend on is their key, and a second plan finds them in the cache.
 
 The key covers every byte that can reach a token: data files, recipe sections, template, tokenizer, the form settled by
-the passes, and the release of ftc and tokenizers. A folder of the cache is complete when its manifest is there, which
-is written last.
+the passes, and the releases of ftc, tokenizers and datasketch. A folder of the cache is complete when its manifest is
+there, which is written last.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.lock import SourceLock
 from ftc.spec.places import streams_folder
 from ftc.spec.plan import Check
+from ftc.spec.quality import QualityReport
 from ftc.spec.source import Source
 from ftc.spec.streams import SPLITS, SplitReport
 from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised when the same inputs would give other streams."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -40,6 +41,7 @@ class CompiledData:
         splits: Report by split.
         labels: Classes in order; empty for tasks without.
         sources: Lock entry by use of each data file.
+        quality: What was found in the rows.
         diagnostics: Warnings.
         checks: What was looked at, for the plan.
     """
@@ -48,6 +50,7 @@ class CompiledData:
     splits: Mapping[str, SplitReport]
     labels: tuple[str, ...]
     sources: dict[str, SourceLock]
+    quality: QualityReport
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
 
@@ -70,6 +73,7 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
         labels=manifest.labels,
         sources=manifest.sources,
+        quality=manifest.quality,
         diagnostics=tuple(finding.placed(source) for finding in manifest.findings),
         checks=manifest.checks,
     )
@@ -84,6 +88,7 @@ def _key(draft: Draft, files: DataFiles) -> str:
             "format": _FORMAT,
             "ftc": VERSION,
             "tokenizers": importlib.metadata.version("tokenizers"),
+            "datasketch": importlib.metadata.version("datasketch"),
             "task": recipe["task"],
             "data": recipe["data"],
             "text": text,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ftc.compiler.draft import Draft
+from ftc.compiler.quality.checks import quality_checks
+from ftc.compiler.quality.lengths import with_lengths
 from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
 from ftc.compiler.stream_manifest import KeptFinding, Manifest
@@ -92,12 +94,15 @@ def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows])
 def _write_streams(
     data: ResolvedData, splits: Mapping[str, TokenRows], found: Iterable[Diagnostic], folder: Path
 ) -> Manifest:
+    places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
+    quality = with_lengths(data.quality, splits, places)
     return Manifest(
         labels=data.labels,
         splits={split: write_stream(folder / f"{split}.arrow", tokens) for split, tokens in splits.items()},
         sources=data.sources,
+        quality=quality,
         findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
-        checks=data.checks,
+        checks=tuple(quality_checks(quality, len(splits))),
     )
 
 

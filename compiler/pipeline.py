@@ -193,6 +193,7 @@ def _freeze(
         steps=draft.steps,
         model=summary,
         data=dict(draft.splits),
+        quality=data.quality,
         stream_key=data.key,
         device=draft.device,
         platform=platform,
@@ -200,7 +201,7 @@ def _freeze(
         time=draft.time,
         disk_bytes=draft.disk_bytes,
         checks=(*data.checks, *checks),
-        not_checked=draft.not_checked,
+        not_checked=(*draft.not_checked, *data.quality.not_checked),
     ).sealed()
 
 

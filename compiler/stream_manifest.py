@@ -11,6 +11,7 @@ from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.lock import SourceLock
 from ftc.spec.plan import Check
+from ftc.spec.quality import QualityReport
 from ftc.spec.source import Source
 from ftc.spec.streams import SplitReport
 
@@ -58,6 +59,7 @@ class Manifest(Document):
     labels: tuple[str, ...]
     splits: dict[str, SplitReport]
     sources: dict[str, SourceLock]
+    quality: QualityReport
     findings: tuple[KeptFinding, ...]
     checks: tuple[Check, ...]
 

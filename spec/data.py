@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from ftc.spec.base import Document, Effect, Real
 
-__all__ = ["Data", "HubSource", "PathSource", "Source", "Split"]
+__all__ = ["Data", "HubSource", "PathSource", "QualityRules", "Source", "Split"]
 
 
 class PathSource(Document):
@@ -74,6 +74,10 @@ class Split(Document):
     """Column whose values name what belongs together, such as a customer or a document: rows of one group all go to
     the same part, so that nothing is measured on what was half seen. Default: none, so that
     only copies of a row stay together."""
+    together: Literal["copies", "alike"] = "alike"
+    """Which rows stay in one part: `copies` of one another, or all that are `alike`, which differ in marks and case
+    alone or are near duplicates by `data.quality.similarity`. Default: alike, since a row whose near duplicate was
+    trained on measures memory."""
     time: str | None = Field(default=None, min_length=1)
     """Column of dates, ISO 8601 text or numbers: the newest rows are test, those before validation, the oldest train,
     as it will be when the model is used. Default: none, since most rows bear no date."""
@@ -84,6 +88,27 @@ class Split(Document):
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Seed of the division, apart from `train.seed`, so that another training seed never moves a row between parts.
     Default: 17, a fixed number so that two people get the same parts."""
+
+
+class QualityRules(Document):
+    """What is looked for in the rows, and what is borne."""
+
+    EFFECT: ClassVar[Effect] = Effect.DATA
+
+    similarity: Annotated[Real, Field(ge=0.5, le=1)] | None = 0.9
+    """Jaccard similarity of two texts' runs of four words from which they count as near duplicates; `null` looks for
+    none. Default: 0.9, which finds what was edited and leaves what merely speaks of the same."""
+    allow_overlap: Real = Field(default=0.0, ge=0, le=1)
+    """Share of a measured part's rows that may resemble training rows; more is an error. Default: 0, since such rows
+    flatter the model."""
+    secrets: Literal["warn", "refuse"] = "warn"
+    """What API keys, passwords and private keys in the rows lead to. Default: warn, since most of them are examples."""
+    personal: Literal["report", "warn", "refuse"] = "report"
+    """What e-mail addresses, telephone, card and account numbers in the rows lead to. Default: report, since only you
+    know what the rows are for; the plan counts them."""
+    annotations: tuple[str, ...] = Field(default=(), max_length=50)
+    """Columns with the labels of several annotators, whose agreement beyond chance the plan then tells. Default: none,
+    since most data has one label a row."""
 
 
 class Data(Document):
@@ -98,6 +123,8 @@ class Data(Document):
     like the parts themselves."""
     split: Split = Split.usual()
     """How rows are divided."""
+    quality: QualityRules = QualityRules.usual()
+    """What is looked for in the rows."""
     max_rows: int | None = Field(default=None, ge=1)
     """At most this many training rows, drawn by the split's seed; validation and test stay whole. Default: all,
     since more rows seldom make a model worse."""

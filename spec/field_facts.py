@@ -42,6 +42,8 @@ _UNITS = {
     "Split.validation": "share of the rows",
     "Split.test": "share of the rows",
     "Split.seed": NUMBER,
+    "QualityRules.similarity": "share of the runs of words that either text has",
+    "QualityRules.allow_overlap": "share of the part's rows",
     "_LowRank.rank": "dimensions",
     "_LowRank.alpha": NUMBER,
     "_LowRank.dropout": "share of the inputs",

@@ -13,6 +13,7 @@ from ftc.spec import canonical
 from ftc.spec.base import Document, MoneyText, Real
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.lock import Lock
+from ftc.spec.quality import QualityReport
 from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
 from ftc.spec.streams import SPLITS, SplitReport
@@ -141,6 +142,8 @@ class Plan(Document):
     model: ModelSummary
     data: dict[str, SplitReport]
     """By split: `train`, `validation`, `test`."""
+    quality: QualityReport
+    """What was found in the rows."""
     stream_key: str
     """Name of the folder in ftc's cache that holds the token streams."""
     device: DeviceFacts

@@ -16,7 +16,7 @@ from itertools import islice
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 
-__all__ = ["MOST_FINDINGS", "STAND_IN", "Text", "check_text", "described", "masked", "unseen_in_escapes"]
+__all__ = ["MOST_FINDINGS", "STAND_IN", "Text", "check_text", "described", "masked", "secrets_in", "unseen_in_escapes"]
 
 MOST_FINDINGS = 20
 """Reading stops after so many findings: a binary file must not give a hundred thousand."""
@@ -94,6 +94,11 @@ def check_text(content: str, file: str) -> tuple[Text, list[Diagnostic]]:
 def masked(content: str) -> str:
     """Text as it may be shown: of the same length and lines, with secrets masked and unseen characters replaced."""
     return _UNSEEN.sub(STAND_IN, _mask_secrets(Text(content, ""))[0])
+
+
+def secrets_in(content: str) -> frozenset[str]:
+    """Kinds of secrets that stand in a text, in words such as `a GitHub token`."""
+    return frozenset(kind for _, _, kind in _secret_places(content))
 
 
 def unseen_in_escapes(value: str) -> str | None:

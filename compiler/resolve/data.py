@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
+from ftc.compiler.quality.findings import quality_findings
+from ftc.compiler.quality.likeness import Likeness, find_likeness
+from ftc.compiler.quality.report import Divided, quality_report
+from ftc.compiler.quality.texts import row_text
 from ftc.compiler.resolve.columns import Columns, SpanOf, missing_columns, task_columns
 from ftc.compiler.resolve.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.division import read_division
@@ -18,19 +22,16 @@ from ftc.compiler.resolve.rows import (
     sorted_labels,
 )
 from ftc.compiler.resolve.splits import MEASURED, Part, divide, first_rows, num_copies
-from ftc.compiler.resolve.table import PartRows, Table, shown
+from ftc.compiler.resolve.table import PartRows, Table
 from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.data import Data
-from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, Span, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.lock import SourceLock
-from ftc.spec.plan import Check
+from ftc.spec.quality import QualityReport
 from ftc.spec.streams import SPLITS
 from ftc.spec.task import Classification, Task
 
 __all__ = ["ResolvedData", "resolve_data"]
-
-_MOST_EXAMPLES = 3
-_PAIRS: tuple[tuple[Part, Part], ...] = (("test", "train"), ("validation", "train"), ("test", "validation"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +43,23 @@ class ResolvedData:
         columns: What the task reads of a row.
         labels: Classes in the order of the head's outputs; empty for tasks without.
         sources: Lock entry of each file, by use.
+        quality: What was found in the rows.
         diagnostics: Warnings.
-        checks: What was looked at, with its result.
     """
 
     parts: Mapping[Part, PartRows]
     columns: Columns
     labels: tuple[str, ...]
     sources: dict[str, SourceLock]
+    quality: QualityReport
     diagnostics: tuple[Diagnostic, ...]
-    checks: tuple[Check, ...]
 
 
 def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> ResolvedData:
     """Reads all files and divides their rows.
 
     Raises:
-        Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC379); all independent ones are told.
+        Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
     """
     tables = _read(files, span_of)
     columns = task_columns(task, data.fields, tables["rows"].columns)
@@ -70,18 +71,23 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     labelled = columns.by_part.get("label") if isinstance(task, Classification) else None
     if labelled:
         _write_labels_as_text(tables.values(), labelled)
-    parts, keys, notes = _divide(data, tables, columns, labelled, span_of)
-    labels = _labels(task, parts, labelled)
-    unlearnt = _unlearnt_labels(parts, labels, labelled, task)
-    found = [*(_placed(finding, span_of) for finding in unlearnt), *_leaks(parts, keys, span_of)]
+    texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
+    likeness = find_likeness(texts, data.quality.similarity)
+    parts, notes = _divide(data, tables, columns, labelled, texts, likeness, span_of)
+    rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
+    labels = _labels(task, rows, labelled)
+    quality = quality_report(parts, data.quality, likeness, labelled, tables["rows"])
+    unlearnt = [_placed(finding, span_of) for finding in _unlearnt_labels(rows, labels, labelled, task)]
+    _refuse(unlearnt)
+    found = [*unlearnt, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
     _refuse(found)
     return ResolvedData(
-        parts=parts,
+        parts=rows,
         columns=columns,
         labels=labels,
         sources=sources,
+        quality=quality,
         diagnostics=tuple(notes + found),
-        checks=tuple(_checks(parts, keys, labelled)),
     )
 
 
@@ -115,24 +121,34 @@ def _write_labels_as_text(tables: Iterable[Table], column: str) -> None:
 
 
 def _divide(
-    data: Data, tables: Mapping[str, Table], columns: Columns, labelled: str | None, span_of: SpanOf
-) -> tuple[dict[Part, PartRows], dict[Part, list[bytes]], list[Diagnostic]]:
-    """Rows and their content digests by part, and warnings."""
-    rows = tables["rows"].rows
-    keys = example_digests(rows, columns.used)
+    data: Data,
+    tables: Mapping[str, Table],
+    columns: Columns,
+    labelled: str | None,
+    texts: Mapping[str, Sequence[str]],
+    likeness: Likeness,
+    span_of: SpanOf,
+) -> tuple[dict[Part, Divided], list[Diagnostic]]:
+    """Rows by part with what they are compared by, and warnings."""
+    keys = {use: example_digests(table.rows, columns.used) for use, table in tables.items()}
     by = read_division(data, tables["rows"], labelled, span_of)
-    divided, found = divide(keys, data.split, by.strata, groups=by.groups, times=by.times)
+    alike = likeness.cluster["rows"] if data.split.together == "alike" else None
+    numbers: dict[Part, Sequence[int]] = {}
+    divided, found = divide(keys["rows"], data.split, by.strata, groups=by.groups, times=by.times, alike=alike)
+    numbers.update(divided)
     _refuse([_placed(finding, span_of) for finding in found])
     if data.max_rows is not None:
-        divided["train"] = first_rows(divided["train"], keys, data.split.seed, data.max_rows)
-    parts: dict[Part, PartRows] = {part: PartRows(tables["rows"], numbers) for part, numbers in divided.items()}
-    digests: dict[Part, list[bytes]] = {part: [keys[row] for row in numbers] for part, numbers in divided.items()}
-    for part in MEASURED:
-        if part in tables:
-            parts[part] = PartRows.whole(tables[part])
-            digests[part] = example_digests(tables[part].rows, columns.used)
-    ordered: dict[Part, PartRows] = {part: parts[part] for part in SPLITS if part in parts}
-    return ordered, digests, [_copies(tables["rows"], count)] if (count := num_copies(keys)) else []
+        numbers["train"] = first_rows(numbers["train"], keys["rows"], data.split.seed, data.max_rows)
+    numbers |= {part: range(len(tables[part].rows)) for part in MEASURED if part in tables}
+
+    def part_of(part: Part) -> Divided:
+        use = part if part in tables else "rows"
+        compared: tuple[Sequence[Any], ...] = (texts[use], keys[use], likeness.normal[use], likeness.cluster[use])
+        picked = ([values[row] for row in numbers[part]] for values in compared)
+        return Divided(PartRows(tables[use], numbers[part]), *picked)
+
+    parts = {part: part_of(part) for part in SPLITS if part in numbers}
+    return parts, [_copies(tables["rows"], count)] if (count := num_copies(keys["rows"])) else []
 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:
@@ -194,33 +210,6 @@ def _unlearnt_labels(
         )
 
 
-def _leaks(
-    parts: Mapping[Part, PartRows], keys: Mapping[Part, Sequence[bytes]], span_of: SpanOf
-) -> Iterator[Diagnostic]:
-    """Rows that stand in two parts: only files of their own can bring them, a division never does."""
-    for part, other in _PAIRS:
-        others = set(keys.get(other, ()))
-        known = zip(parts[part].numbers, keys[part], strict=True) if part in parts else ()
-        both = [number for number, key in known if key in others]
-        if both:
-            yield _leak(part, other, both, parts[part], span_of)
-
-
-def _leak(part: Part, other: Part, both: Sequence[int], found: PartRows, span_of: SpanOf) -> Diagnostic:
-    """An error where rows are trained on and measured; a warning between validation and test."""
-    verb = "are trained on as well" if other == "train" else f"stand in {other} as well"
-    path = f"data.split.{part}"
-    return diagnostic(
-        "FTC370",
-        f"{len(both):,} of {len(found.numbers):,} {part} rows {verb}",
-        span_of(path),
-        notes=[f"{found.place(number)}: {shown(found.table.rows[number])}" for number in both[:_MOST_EXAMPLES]],
-        help=f"take them out of {other} or out of {part}",
-        path=path,
-        severity=None if other == "train" else Severity.WARNING,
-    )
-
-
 def _lock_entry(file: DataFile, table: Table) -> SourceLock:
     return SourceLock(
         asked=file.asked,
@@ -229,17 +218,3 @@ def _lock_entry(file: DataFile, table: Table) -> SourceLock:
         rows=len(table.rows),
         rows_sha256=rows_digest(table.rows),
     )
-
-
-def _checks(
-    parts: Mapping[Part, PartRows], keys: Mapping[Part, Sequence[bytes]], labelled: str | None
-) -> Iterator[Check]:
-    if any(part in parts for part in MEASURED):
-        yield Check(name="overlap", code=None, result="no row is both trained on and measured (compared exactly)")
-    if labelled:
-        for part, found in parts.items():
-            counts = Counter(row[labelled] for row in found.rows)
-            words = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())[:20])
-            yield Check(name=f"labels of {part}", code=None, result=words)
-    copies = {part: num_copies(keys[part]) for part in parts}
-    yield Check(name="copies", code=None, result=", ".join(f"{part} {count}" for part, count in copies.items()))

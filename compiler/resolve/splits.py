@@ -35,6 +35,7 @@ def divide(
     *,
     groups: Sequence[str] | None = None,
     times: Sequence[float] | None = None,
+    alike: Sequence[int] | None = None,
 ) -> tuple[dict[Part, list[int]], list[Diagnostic]]:
     """Row numbers by part, each list ascending. Parts with a file of their own, or a share of 0, are absent.
 
@@ -48,6 +49,8 @@ def divide(
         strata: What keeps its proportions in every part, for each row.
         groups: Each row's group; no group is in two parts.
         times: Each row's time; no training row is newer than a validation row, and none of these newer than a test row.
+        alike: For each row, a number that it shares with all rows that resemble it, which then stay together; by hash,
+            where a row's part follows from that row alone, it is passed over.
 
     Returns:
         The parts, and FTC371 for each part that would be empty.
@@ -58,10 +61,10 @@ def divide(
         units = [Unit(key, (row,)) for row, key in enumerate(keys)] if groups is None else _of_groups(groups)
         parts = _by_hash(units, asked, split.seed)
     elif times is not None:
-        units = _newest_first(make_units(keys), times, split.seed)
+        units = _newest_first(make_units(keys, alike=alike), times, split.seed)
         parts = _by_time(units, asked)
     else:
-        units = make_units(keys, groups=groups, strata=strata)
+        units = make_units(keys, groups=groups, alike=alike, strata=strata)
         units.sort(key=lambda unit: (rank(unit.key, split.seed), unit.rows))
         parts = _by_share(units, asked)
     findings = [_empty_part(part, asked[part], units, split) for part in asked if not parts[part]]
@@ -189,7 +192,8 @@ def _empty_part(part: Part, share: float, units: Sequence[Unit], split: Split) -
 
 
 def _together(split: Split) -> str:
-    return f"rows of one `{split.group}`" if split.group else "copies of a row"
+    alike = "rows that are alike" if split.together == "alike" else "copies of a row"
+    return f"rows of one `{split.group}`" if split.group else alike
 
 
 def _why_empty(share: float, units: Sequence[Unit]) -> str:

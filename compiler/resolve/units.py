@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Unit", "make_units", "rank"]
+__all__ = ["Unit", "connected", "make_units", "rank"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +26,30 @@ class Unit:
 
 
 def make_units(
-    keys: Sequence[bytes], *, groups: Sequence[str] | None = None, strata: Sequence[str] | None = None
+    keys: Sequence[bytes],
+    *,
+    groups: Sequence[str] | None = None,
+    alike: Sequence[int] | None = None,
+    strata: Sequence[str] | None = None,
 ) -> list[Unit]:
     """The smallest sets of rows that may be parted, in the order of their first rows.
 
     Args:
         keys: Digest of each row's content; equal ones stay together.
         groups: Each row's group. Groups that share a copy of a row stay together, too.
+        alike: For each row, a number that it shares with all rows that resemble it.
         strata: Each row's stratum. A unit's is the one that most of its rows have, the least of several such.
     """
-    if groups is None:
-        sets = _by_value(keys)
-        names = [keys[rows[0]] for rows in sets]
-    else:
-        sets = _connected(keys, groups)
-        names = [min(groups[row] for row in rows).encode("utf-8", "surrogatepass") for rows in sets]
+    columns = [column for column in (keys, groups, alike) if column is not None]
+    sets = _connected(*columns) if len(columns) > 1 else _by_value(keys)
+    names = keys if groups is None else [group.encode("utf-8", "surrogatepass") for group in groups]
     return [
-        Unit(name, tuple(rows), _most_common(strata[row] for row in rows) if strata is not None else "")
-        for name, rows in zip(names, sets, strict=True)
+        Unit(
+            min(names[row] for row in rows),
+            tuple(rows),
+            _most_common(strata[row] for row in rows) if strata is not None else "",
+        )
+        for rows in sets
     ]
 
 
@@ -59,21 +65,25 @@ def _by_value(values: Sequence[object]) -> list[list[int]]:
     return list(sets.values())
 
 
-def _connected(*columns: Sequence[object]) -> list[list[int]]:
-    """Rows that agree in one of the columns, directly or by way of others."""
-    roots = list(range(len(columns[0])))
+def connected(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """For each of so many rows, the first row that pairs lead to from it, directly or by way of others."""
+    roots = list(range(count))
 
     def root(row: int) -> int:
         while roots[row] != row:
             roots[row] = row = roots[roots[row]]
         return row
 
-    for column in columns:
-        for first, *others in _by_value(column):
-            for other in others:
-                a, b = sorted((root(first), root(other)))
-                roots[b] = a
-    return _by_value([root(row) for row in range(len(roots))])
+    for pair in pairs:
+        a, b = sorted(map(root, pair))
+        roots[b] = a
+    return [root(row) for row in range(count)]
+
+
+def _connected(*columns: Sequence[object]) -> list[list[int]]:
+    """Rows that agree in one of the columns, directly or by way of others."""
+    pairs = ((first, other) for column in columns for first, *others in _by_value(column) for other in others)
+    return _by_value(connected(len(columns[0]), pairs))
 
 
 def _most_common(names: Iterable[str]) -> str:

@@ -127,8 +127,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC370",
         title="row is trained on and measured",
-        cause="The same row stands in the training file and in the validation or test file, so the measurement would "
-        "flatter the model.",
+        cause="The same row, or one that differs in case, marks or a few words alone, stands in the training file and "
+        "in the validation or test file, so the measurement would flatter the model. `data.quality.allow_overlap` "
+        "tells which share is borne.",
         wrong="data: {source: {path: rows.jsonl}, split: {test: {path: rows.jsonl}}}",
         right="data: {source: {path: rows.jsonl}, split: {test: 0.1}}",
     ),
@@ -175,5 +176,55 @@ CODES: tuple[Code, ...] = (
         cause="Rows are divided by time, so each needs one: ISO 8601 text in every row, or a number in every row.",
         wrong='data: {split: {time: date}}  # a row says "31.5.2024"',
         right='data: {split: {time: date}}  # "2024-05-31"',
+    ),
+    Code(
+        id="FTC383",
+        title="one text, two classes",
+        cause="Rows of the same text have different labels. The model can't learn both, and neither can be measured.",
+        wrong='{"text": "great", "label": "good"}\n{"text": "Great!", "label": "bad"}',
+        right='{"text": "great", "label": "good"}\n{"text": "Great!", "label": "good"}',
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC384",
+        title="damaged text",
+        cause="Characters were lost or misread when the text was converted between encodings. A model learns to write "
+        "what it reads.",
+        wrong='{"text": "CafÃ©"}',
+        right='{"text": "Café"}',
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC385",
+        title="secret in the rows",
+        cause="A row holds what looks like an API key, a password or a private key. A tuned model can repeat it to "
+        "whoever asks. `data.quality.secrets` says whether that stops the plan.",
+        wrong="data: {quality: {secrets: refuse}}  # a row holds a token",
+        right="data: {quality: {secrets: refuse}}  # the token was taken out, and revoked",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC386",
+        title="personal data in the rows",
+        cause="Rows hold e-mail addresses, or telephone, card or account numbers, and `data.quality.personal` asks for "
+        "a warning or a refusal.",
+        wrong="data: {quality: {personal: refuse}}  # a row holds an address",
+        right="data: {quality: {personal: refuse}}  # the address was taken out",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC387",
+        title="class that is not measured",
+        cause="A class has training rows and no row in validation or test, so nothing tells whether it was learnt.",
+        wrong="data: {split: {test: 0.01}}",
+        right="data: {split: {test: 0.1}}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC388",
+        title="annotators agree little",
+        cause="The annotators agree hardly more often than chance would have it, so little can be learnt.",
+        wrong="data: {quality: {annotations: [ann, bob]}}",
+        severity=Severity.WARNING,
     ),
 )

@@ -145,7 +145,7 @@ def test_a_byte_order_mark_moves_the_first_line(client: Client, uri: str) -> Non
         ("strategy:\n  kind: full\n  |", []),
         ("data: {source: {|}}", ["path", "hub", "file", "revision"]),
         ("data: {source: {hub: a/b, |}}", ["file", "revision"]),
-        ("data:\n  split:\n    |", ["validation", "test", "stratify", "seed"]),
+        ("data:\n  split:\n    |", ["validation", "test", "stratify", "group", "together", "time", "by", "seed"]),
         ("task: {kind: generation}\ndata:\n  fields: {|", ["text", "label"]),
         ("eval:\n  gates:\n    |", ["accuracy", "macro_f1"]),
         ("train:\n  early_stopping: {|", ["metric", "patience", "min_delta"]),

@@ -9,7 +9,16 @@ from ftc.spec.lock import Lock, sealed
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 
-__all__ = ["RUN_ID", "SHA256", "audit_report", "evaluation", "open_segment", "plan", "record"]
+__all__ = [
+    "RUN_ID",
+    "SHA256",
+    "audit_report",
+    "evaluation",
+    "open_segment",
+    "plan",
+    "quality_report",
+    "record",
+]
 
 _SEGMENT_CODE = {"machine_sha256": "5e" * 32, "ftc_sha256": "6f" * 32}
 SHA256 = "7f3a" + "0" * 56 + "c91e"
@@ -174,6 +183,44 @@ def _lock() -> Lock:
     return sealed(Lock.model_validate(lock))
 
 
+def quality_report() -> dict[str, Any]:
+    """A quality report with one finding of each sort that is shown."""
+    alike = {"place": "rows.csv, line 18", "shown": 'like rows.csv, line 4: "hello <b>"'}
+    return {
+        "rows": 2127,
+        "similarity": 0.9,
+        "findings": (
+            {
+                "kind": "copies",
+                "rule": "near copies",
+                "split": "train",
+                "rows": 12,
+                "of": 1701,
+                "samples": (alike,),
+            },
+            {
+                "kind": "personal",
+                "rule": "IBANs",
+                "split": "test",
+                "rows": 1,
+                "of": 213,
+                "samples": ({"place": "rows.csv, line 40", "shown": ""},),
+            },
+        ),
+        "rows_by_kind": {"copies": 12, "personal": 1},
+        "labels": {"train": {"ham": 1500, "spam": 201}, "test": {"ham": 190, "spam": 23}},
+        "agreement": {
+            "columns": ("ann", "bob"),
+            "rows": 200,
+            "complete_rows": 190,
+            "pairs": ({"columns": ("ann", "bob"), "rows": 190, "cohen": 0.71},),
+            "fleiss": 0.709,
+            "krippendorff": None,
+        },
+        "not_checked": (),
+    }
+
+
 def plan(**changes: Any) -> Plan:
     """A plan: BBC news, MiniLM, LoRA. `changes` replace top-level fields, given as plain data.
 
@@ -204,6 +251,7 @@ def plan(**changes: Any) -> Plan:
             "num_trainable": 741_509,
         },
         "data": {"train": _split(1701), "validation": _split(213), "test": _split(213)},
+        "quality": quality_report(),
         "stream_key": "0123456789abcdef",
         "device": {
             "name": "rtx-4090",

@@ -13,6 +13,7 @@ from ftc.views.plan import strategy_words
 from ftc.views.report_elements import facts, text
 from ftc.views.report_history import history
 from ftc.views.report_origins import checks_section, data_section, provenance_section, settings_section
+from ftc.views.report_quality import quality_section
 from ftc.views.report_result import lead, predictions_section, result_section
 from ftc.views.report_training import resources_section, training_section
 
@@ -26,6 +27,7 @@ _PARTS = {
     "training": "Training",
     "resources": "Memory and time",
     "data": "Data",
+    "quality": "Quality of the rows",
     "checks": "Checks",
     "settings": "Settings",
     "provenance": "Provenance",
@@ -48,6 +50,7 @@ def report_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None, ev
         "training": training_section(plan, record, run),
         "resources": resources_section(plan, record, run),
         "data": data_section(plan),
+        "quality": quality_section(plan),
         "checks": checks_section(plan),
         "settings": settings_section(plan),
         "provenance": provenance_section(plan, record),

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftc.compiler.resolve.division import read_division
@@ -23,6 +23,7 @@ def keys_of(count: int) -> list[bytes]:
     return [b"row %d" % number for number in range(count)]
 
 
+@settings(deadline=None)
 @given(
     groups=st.lists(st.integers(0, 12).map(str), min_size=12, max_size=80),
     contents=st.integers(2, 90),
@@ -39,6 +40,7 @@ def test_no_group_is_in_two_parts(groups: list[str], contents: int, by: str) -> 
         assert len(parts["test"]) <= int(len(groups) * Fraction(1, 5) + Fraction(1, 2))
 
 
+@settings(deadline=None)
 @given(times=st.lists(st.integers(0, 30).map(float), min_size=5, max_size=60), copies=st.integers(4, 70))
 def test_no_training_row_is_newer_than_a_measured_one(times: list[float], copies: int) -> None:
     keys = [b"%d" % (number % copies) for number in range(len(times))]

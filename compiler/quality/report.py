@@ -1,0 +1,223 @@
+"""The quality of divided rows: what was found, for the plan, and what of it a user should hear. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftc.compiler.quality.agreement import agreement
+from ftc.compiler.quality.encoding import damage
+from ftc.compiler.quality.likeness import Likeness
+from ftc.compiler.quality.near import MOST_COMPARED
+from ftc.compiler.quality.sensitive import PERSONAL, matching
+from ftc.compiler.resolve.rows import label_text
+from ftc.compiler.resolve.table import PartRows, Table, shown
+from ftc.spec.data import QualityRules
+from ftc.spec.quality import Agreement, Kind, QualityFinding, QualityReport, Sample
+from ftc.spec.streams import SPLITS, Split
+
+__all__ = ["PAIRS", "Divided", "quality_report"]
+
+PAIRS: tuple[tuple[Split, Split], ...] = (("test", "train"), ("validation", "train"), ("test", "validation"))
+"""Parts that may not share rows: the measured one, and the one that knew them before."""
+
+_SHOWN = 3
+_PERSONAL = frozenset(rule.words for rule in PERSONAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """One part of the data, with what its rows are compared by.
+
+    Attributes:
+        rows: The rows and their places.
+        texts: Text of each.
+        keys: Digest of all that the task reads of each.
+        normal: Digest of each text without case, marks and white space.
+        clusters: For each, a number that it shares with all rows that resemble it.
+    """
+
+    rows: PartRows
+    texts: Sequence[str]
+    keys: Sequence[bytes]
+    normal: Sequence[bytes]
+    clusters: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def place(self, index: int) -> str:
+        """Where the part's row of this index stands."""
+        return self.rows.place(self.rows.numbers[index])
+
+    def shown(self, index: int) -> str:
+        """What the row says, for a message."""
+        return shown(self.texts[index])
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """Rows of a part that a rule matched, at least one."""
+
+    kind: Kind
+    rule: str
+    split: Split
+    part: Divided
+    rows: Sequence[int]
+    show: Callable[[int], str]
+
+    def finding(self) -> QualityFinding:
+        """As the plan holds it."""
+        return QualityFinding(
+            kind=self.kind,
+            rule=self.rule,
+            split=self.split,
+            rows=len(self.rows),
+            of=len(self.part),
+            samples=tuple(Sample(place=self.part.place(row), shown=self.show(row)) for row in self.rows[:_SHOWN]),
+        )
+
+
+def quality_report(
+    parts: Mapping[Split, Divided], rules: QualityRules, likeness: Likeness, label: str | None, table: Table
+) -> QualityReport:
+    """Everything that is found in the rows.
+
+    Args:
+        parts: The parts that there are.
+        rules: What is looked for.
+        likeness: Which rows were compared.
+        label: Column of the class, in tasks that have one.
+        table: The main file, whose annotation columns are compared.
+    """
+    ordered = [(name, parts[name]) for name in SPLITS if name in parts]
+    matches = [
+        *(match for name, part in ordered for match in _copies(name, part, label)),
+        *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
+        *(match for name, part in ordered for match in _in_texts(name, part)),
+    ]
+    rows_by_kind: dict[str, set[tuple[Split, int]]] = {}
+    for match in matches:
+        rows_by_kind.setdefault(match.kind, set()).update((match.split, row) for row in match.rows)
+    return QualityReport(
+        rows=sum(map(len, parts.values())),
+        similarity=rules.similarity,
+        findings=tuple(match.finding() for match in matches),
+        rows_by_kind={kind: len(rows) for kind, rows in rows_by_kind.items()},
+        labels={name: _labels(part, label) for name, part in ordered} if label else {},
+        agreement=_agreement(table, rules.annotations),
+        not_checked=tuple(_not_checked(rules, likeness)),
+    )
+
+
+def _not_checked(rules: QualityRules, likeness: Likeness) -> Iterator[str]:
+    if rules.similarity is None:
+        yield "near duplicates: `data.quality.similarity` is null"
+    elif likeness.num_uncompared:
+        yield (
+            f"near duplicates: {likeness.num_uncompared:,} texts beyond the first {MOST_COMPARED:,} were compared"
+            " as a whole alone"
+        )
+
+
+def _copies(name: Split, part: Divided, label: str | None) -> Iterator[_Match]:
+    """Rows that an earlier row of the same part resembles, by the strongest likeness; then classes that contradict."""
+    kinds = (
+        ("exact copies", part.keys),
+        ("copies but for case and marks", part.normal),
+        ("near copies", part.clusters),
+    )
+    taken: set[int] = set()
+    for rule, values in kinds:
+        first = _first_rows(values)
+        later = [row for row, value in enumerate(values) if first[value] != row and row not in taken]
+        taken.update(later)
+        if later:
+            yield _Match("copies", rule, name, part, later, _like(part, first, values))
+    if label:
+        yield from _contradictions(name, part, label)
+
+
+def _overlap(name: Split, other: Split, parts: Mapping[Split, Divided]) -> Iterator[_Match]:
+    """Rows of one part that the other has, too, by the strongest likeness."""
+    if name not in parts or other not in parts:
+        return
+    part, known = parts[name], parts[other]
+    kinds: tuple[tuple[str, Sequence[Any], Sequence[Any]], ...] = (
+        ("copies of", part.keys, known.keys),
+        ("copies but for case and marks of", part.normal, known.normal),
+        ("near copies of", part.clusters, known.clusters),
+    )
+    taken: set[int] = set()
+    for rule, values, others in kinds:
+        first = _first_rows(others)
+        rows = [row for row, value in enumerate(values) if value in first and row not in taken]
+        taken.update(rows)
+        if rows:
+            yield _Match("overlap", f"{rule} {other} rows", name, part, rows, _like(known, first, values))
+
+
+def _first_rows(values: Sequence[Any]) -> dict[Any, int]:
+    """The first row of each value."""
+    first: dict[Any, int] = {}
+    for row, value in enumerate(values):
+        first.setdefault(value, row)
+    return first
+
+
+def _like(part: Divided, first: Mapping[Any, int], values: Sequence[Any]) -> Callable[[int], str]:
+    """Shows a row by the first one that has the same value."""
+
+    def show(row: int) -> str:
+        other = first[values[row]]
+        return f"like {part.place(other)}: {part.shown(other)}"
+
+    return show
+
+
+def _contradictions(name: Split, part: Divided, label: str) -> Iterator[_Match]:
+    """Rows of the same text as an earlier one, and of another class."""
+    classes = [str(row[label]) for row in part.rows.rows]
+    first = _first_rows(part.normal)
+    rows = [row for row, text in enumerate(part.normal) if classes[first[text]] != classes[row]]
+
+    def show(row: int) -> str:
+        other = first[part.normal[row]]
+        return f"{shown(classes[row])}, and {shown(classes[other])} in {part.place(other)}: {part.shown(row)}"
+
+    if rows:
+        yield _Match("labels", "same text, another class", name, part, rows, show)
+
+
+def _in_texts(name: Split, part: Divided) -> Iterator[_Match]:
+    """What each text is looked through for, in one pass."""
+    damaged: dict[str, dict[int, str]] = {}
+    sensitive: dict[str, list[int]] = {}
+    for row, text in enumerate(part.texts):
+        for words, around in damage(text):
+            damaged.setdefault(words, {})[row] = shown(around)
+        for words in matching(text):
+            sensitive.setdefault(words, []).append(row)
+    for words, places in sorted(damaged.items()):
+        yield _Match("encoding", words, name, part, list(places), places.__getitem__)
+    for words, rows in sorted(sensitive.items()):
+        yield _Match("personal" if words in _PERSONAL else "secrets", words, name, part, rows, lambda row: "")
+
+
+def _labels(part: Divided, label: str) -> dict[str, int]:
+    return dict(sorted(Counter(str(row[label]) for row in part.rows.rows).items()))
+
+
+def _agreement(table: Table, columns: Sequence[str]) -> Agreement | None:
+    if len(columns) < 2:
+        return None
+    return agreement(columns, [[_judgement(row.get(column)) for row in table.rows] for column in columns])
+
+
+def _judgement(value: object) -> str | None:
+    """A label as text; nothing, and text of nothing, is no judgement."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    return label_text(value) if isinstance(value, str | int) else str(value)
