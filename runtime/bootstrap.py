@@ -10,14 +10,14 @@ models on the same rows are resampled together, since the same rows are hard for
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Interval", "Values", "difference_interval", "value_interval"]
+__all__ = ["Interval", "Statistics", "Values", "difference", "intervals"]
 
 Floats = NDArray[np.float64]
 Values = Callable[[Floats], Floats]
@@ -28,77 +28,82 @@ _CHUNK_CELLS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Statistics:
+    """A metric taken apart into rows.
+
+    Attributes:
+        rows: (N, K) what each row adds to the sums.
+        value: The metric of the sums.
+    """
+
+    rows: Floats
+    value: Values
+
+    @property
+    def observed(self) -> float:
+        """The metric of all rows."""
+        return float(self.value(self.rows.sum(axis=0)))
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a value would lie, at the given level, had other rows of the same kind been drawn."""
+    """Where a value would lie, at the level asked, had other rows of the same kind been drawn."""
 
     low: float
     high: float
-    level: float
-
-    @property
-    def shows_difference(self) -> bool:
-        """Whether zero lies outside, so that an interval of a difference shows one."""
-        return self.low > 0 or self.high < 0
 
 
-def value_interval(
-    rows: Floats, value: Values, *, seed: int, resamples: int = 2000, level: float = 0.95
-) -> Interval | None:
-    """The interval of one model's metric.
-
-    Args:
-        rows: (N, K) statistics of each row.
-        value: The metric of their sum.
-        seed: Seed of the resampling: the same rows always give the same interval.
-        resamples: Resamples that are drawn.
-        level: Share of repetitions in which the interval should hold the true value.
-
-    Returns:
-        None where the rows can't tell: fewer than two, or all alike, so that no resample differs from another.
-    """
-    total = rows.sum(axis=0)
-    observed = float(value(total))
-    drawn = np.sort(np.concatenate(list(_resampled(rows, value, seed, resamples))))
-    if len(rows) < 2 or not np.isfinite(drawn).all() or drawn[0] == drawn[-1]:
-        return None
-    bias = _bias(drawn, observed)
-    skew = _acceleration(value(total - rows))
-    reach = _reach(level, len(rows) - 1)
-    low, high = (_adjusted(point, bias, skew) for point in (-reach, reach))
-    return Interval(float(np.quantile(drawn, low)), float(np.quantile(drawn, high)), level)
-
-
-def difference_interval(
-    base: Floats, tuned: Floats, value: Values, *, seed: int, resamples: int = 2000, level: float = 0.95
-) -> Interval | None:
-    """The interval of what a metric gains from one model to another on the same rows; see `value_interval`.
-
-    Args:
-        base: (N, K) statistics of the first model, row by row.
-        tuned: (N, K) statistics of the second model on the same rows.
-        value: The metric of a model's sum.
-        seed: Seed of the resampling.
-        resamples: Resamples that are drawn.
-        level: Share of repetitions in which the interval should hold the true gain.
-    """
-    width = base.shape[1]
+def difference(base: Statistics, tuned: Statistics) -> Statistics:
+    """What a metric gains from one model to another on the same rows, which are resampled together."""
+    width = base.rows.shape[1]
 
     def gain(sums: Floats) -> Floats:
-        return value(sums[..., width:]) - value(sums[..., :width])
+        return tuned.value(sums[..., width:]) - base.value(sums[..., :width])
 
-    return value_interval(np.hstack((base, tuned)), gain, seed=seed, resamples=resamples, level=level)
+    return Statistics(np.hstack((base.rows, tuned.rows)), gain)
 
 
-def _resampled(rows: Floats, value: Values, seed: int, resamples: int) -> Iterator[Floats]:
-    """Values of resamples: each draws as many rows as there are, with replacement."""
-    count = len(rows)
+def intervals(
+    metrics: Sequence[Statistics], *, seed: int = 0, resamples: int = 2000, level: float = 0.95
+) -> list[Interval | None]:
+    """The interval of each of some metrics of the same rows.
+
+    Args:
+        metrics: The metrics; all have as many rows.
+        seed: Seed of the resampling: the same rows always give the same intervals.
+        resamples: Resamples that are drawn.
+        level: Share of repetitions in which an interval should hold the true value.
+
+    Returns:
+        In the order of the metrics; None where the rows can't tell: fewer than two, or all alike, so that no resample
+        differs from another.
+    """
+    if not metrics or len(metrics[0].rows) < 2:
+        return [None] * len(metrics)
+    drawn = np.concatenate(list(_resampled(metrics, seed, resamples)))
+    return [_interval(one, np.sort(values), level) for one, values in zip(metrics, drawn.T, strict=True)]
+
+
+def _resampled(metrics: Sequence[Statistics], seed: int, resamples: int) -> Iterator[Floats]:
+    """(some, M) values of each metric in resamples: each draws as many rows as there are, with replacement."""
+    count = len(metrics[0].rows)
     generator = np.random.Generator(np.random.PCG64(seed))
-    step = max(1, _CHUNK_CELLS // max(1, count))
+    step = max(1, _CHUNK_CELLS // count)
     for start in range(0, resamples, step):
         draws = generator.integers(count, size=(min(step, resamples - start), count))
         offsets = np.arange(len(draws))[:, None] * count
-        weights = np.bincount((draws + offsets).ravel(), minlength=draws.size).reshape(draws.shape)
-        yield value(weights @ rows)
+        weights = np.bincount((draws + offsets).ravel(), minlength=draws.size).reshape(draws.shape).astype(np.float64)
+        yield np.stack([one.value(weights @ one.rows) for one in metrics], axis=1)
+
+
+def _interval(metric: Statistics, drawn: Floats, level: float) -> Interval | None:
+    if not np.isfinite(drawn).all() or drawn[0] == drawn[-1]:
+        return None
+    bias = _bias(drawn, metric.observed)
+    skew = _acceleration(metric.value(metric.rows.sum(axis=0) - metric.rows))
+    reach = _reach(level, len(metric.rows) - 1)
+    low, high = (float(np.quantile(drawn, _adjusted(point, bias, skew))) for point in (-reach, reach))
+    return Interval(low, high)
 
 
 def _bias(drawn: Floats, observed: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ftc.runtime.scoring import RowScore
 
-__all__ = ["answer_metric", "class_metric", "loss_metrics"]
+__all__ = ["answer_metric", "answer_scores", "class_metric", "loss_metrics", "sacrebleu_metric"]
 
 
 def loss_metrics(scores: Sequence[RowScore]) -> dict[str, float]:
@@ -35,14 +35,25 @@ def class_metric(name: str, expected: Sequence[int], predicted: Sequence[int]) -
 
 def answer_metric(name: str, expected: Sequence[str], answers: Sequence[str]) -> float:
     """A metric of written answers. BLEU and chrF go from 0 to 100, as their users know them; the others to 1."""
-    computed: dict[str, Callable[[], float]] = {
-        "exact_match": lambda: _mean([_is_same(*pair) for pair in zip(expected, answers, strict=True)]),
-        "valid_json": lambda: _mean([_is_same_form(*pair) for pair in zip(expected, answers, strict=True)]),
-        "rouge_l": lambda: _rouge_l(expected, answers),
-        "bleu": lambda: _sacrebleu("BLEU", expected, answers),
-        "chrf": lambda: _sacrebleu("CHRF", expected, answers),
-    }
-    return computed[name]()
+    if name in ("bleu", "chrf"):
+        return float(sacrebleu_metric(name).corpus_score(list(answers), [list(expected)]).score)
+    return _mean(answer_scores(name, expected, answers))
+
+
+def answer_scores(name: str, expected: Sequence[str], answers: Sequence[str]) -> list[float]:
+    """Each answer's score, for the metrics that are the mean of those."""
+    if name == "rouge_l":
+        return _rouge_l(expected, answers)
+    is_right = {"exact_match": _is_same, "valid_json": _is_same_form}[name]
+    return [float(is_right(*pair)) for pair in zip(expected, answers, strict=True)]
+
+
+def sacrebleu_metric(name: str) -> Any:
+    """BLEU or chrF as sacrebleu computes them by default."""
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+    return BLEU() if name == "bleu" else CHRF()
 
 
 def _is_same(expected: str, answer: str) -> bool:
@@ -58,19 +69,11 @@ def _is_same_form(expected: str, answer: str) -> bool:
     return type(want) is type(got) and (not isinstance(want, dict) or want.keys() == got.keys())
 
 
-def _rouge_l(expected: Sequence[str], answers: Sequence[str]) -> float:
+def _rouge_l(expected: Sequence[str], answers: Sequence[str]) -> list[float]:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"])
-    return _mean([scorer.score(want, got)["rougeL"].fmeasure for want, got in zip(expected, answers, strict=True)])
-
-
-def _sacrebleu(name: str, expected: Sequence[str], answers: Sequence[str]) -> float:
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-
-    metric = BLEU() if name == "BLEU" else CHRF()
-    return float(metric.corpus_score(list(answers), [list(expected)]).score)
+    return [scorer.score(want, got)["rougeL"].fmeasure for want, got in zip(expected, answers, strict=True)]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from ftc.runtime.certainty import Certainty, Expected, certainty
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.generate import TextDecoder
 from ftc.runtime.session import Session
@@ -18,11 +19,13 @@ _SHOWN_CHARACTERS = 600
 
 def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -> Evaluation:
     """The evaluation of a run."""
+    sure = certainty(base, tuned, _expected(session))
     return Evaluation(
         split="test",
-        tuned=tuned.result,
-        base=base.result if base else None,
-        gates=_gates(session, tuned),
+        tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
+        base=base.result.model_copy(update={"intervals": sure.base}) if base else None,
+        gains=sure.gains,
+        gates=_gates(session, tuned, sure),
         predictions=_predictions(session, base, tuned),
     )
 
@@ -55,12 +58,25 @@ def _said(measured: Measurement, number: int) -> Said:
     )
 
 
-def _gates(session: Session, tuned: Measurement) -> tuple[GateResult, ...]:
+def _expected(session: Session) -> Expected:
+    """What the test rows answer, in the form that the plan's metrics need."""
+    rows, settings = session.stream("test"), session.plan.settings
+    assert rows is not None, "what was measured has rows"
+    if settings.model.head == "classification":
+        return Expected(rows.labels.tolist(), [])
+    if settings.eval.max_new_tokens is None:
+        return Expected([], [])
+    texts = _Texts(session, rows)
+    return Expected([], [texts.expected(number) for number in range(len(rows))])
+
+
+def _gates(session: Session, tuned: Measurement, sure: Certainty) -> tuple[GateResult, ...]:
     return tuple(
         GateResult(
             metric=metric,
             bound=f"{gate.comparison} {gate.bound:g}",
             value=tuned.result.metrics[metric],
+            interval=sure.tuned.get(metric),
             passed=gate.holds(tuned.result.metrics[metric]),
         )
         for metric, gate in sorted(session.plan.settings.eval.gates.items())

@@ -10,7 +10,18 @@ from ftc.spec.base import Document, Real
 from ftc.spec.facts import EnvironmentFacts, FileFacts
 from ftc.spec.machine import CodeSnapshot, MachineClass
 
-__all__ = ["Evaluation", "GateResult", "Predecessor", "Prediction", "RunRecord", "Segment", "Sighting", "SubjectResult"]
+__all__ = [
+    "Evaluation",
+    "Gain",
+    "GateResult",
+    "Interval",
+    "Predecessor",
+    "Prediction",
+    "RunRecord",
+    "Segment",
+    "Sighting",
+    "SubjectResult",
+]
 
 
 class Segment(Document):
@@ -59,12 +70,38 @@ class Prediction(Document):
     tuned: str
 
 
+class Interval(Document):
+    """Where a value would lie, in 95 of 100 repetitions, had other test rows of the same kind been drawn.
+
+    By a bootstrap over the rows (BCa, 2,000 resamples with a fixed seed, widened as Student's on few rows).
+    """
+
+    low: Real
+    high: Real
+
+
 class SubjectResult(Document):
     """One model's measurement."""
 
     metrics: dict[str, Real]
+    intervals: dict[str, Interval] = Field(default_factory=dict)
+    """By metric; absent where the rows are too few or too alike to tell."""
     rows: int
     seconds: Real
+
+
+class Gain(Document):
+    """What a metric gained from base to tuned, both on the same rows."""
+
+    value: Real
+    """Tuned minus base."""
+    interval: Interval | None
+    """None where the rows can't tell."""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a difference beyond the chance of which rows were drawn: zero lies outside the interval."""
+        return self.interval is not None and (self.interval.low > 0 or self.interval.high < 0)
 
 
 class GateResult(Document):
@@ -73,6 +110,8 @@ class GateResult(Document):
     metric: str
     bound: str
     value: Real
+    interval: Interval | None = None
+    """None where the rows can't tell."""
     passed: bool
 
 
@@ -83,6 +122,8 @@ class Evaluation(Document):
     split: Literal["test"]
     tuned: SubjectResult
     base: SubjectResult | None
+    gains: dict[str, Gain] = Field(default_factory=dict)
+    """By metric; empty without a base."""
     gates: tuple[GateResult, ...]
     predictions: tuple[Prediction, ...]
 

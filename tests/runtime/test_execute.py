@@ -78,6 +78,11 @@ def test_training_learns_and_the_tuned_model_is_measured_beside_the_base(tmp_pat
     assert len(lines) == result.tuned.rows
     shown = {one.row: (one.base, one.tuned) for one in result.predictions}
     assert shown == {line.row: (line.base.text, line.tuned.text) for line in lines if line.base and line.row in shown}
+    gain = result.gains["loss"]
+    assert gain.is_shown
+    assert gain.interval
+    assert gain.interval.low < gain.value < gain.interval.high < 0
+    assert gain.value == result.tuned.metrics["loss"] - result.base.metrics["loss"]
     loss = sum(line.tuned.loss_sum for line in lines) / sum(line.tuned.targets for line in lines)
     assert loss == pytest.approx(result.tuned.metrics["loss"])
     assert {prediction.tuned for prediction in result.predictions} != {

@@ -350,8 +350,17 @@ def evaluation(**changes: Any) -> Evaluation:
     """A measurement in which tuning helped and the gate held."""
     document: dict[str, Any] = {
         "split": "test",
-        "tuned": {"metrics": {"accuracy": 0.9437, "macro_f1": 0.9412}, "rows": 213, "seconds": 1.2},
+        "tuned": {
+            "metrics": {"accuracy": 0.9437, "macro_f1": 0.9412},
+            "intervals": {"accuracy": {"low": 0.9061, "high": 0.9695}, "macro_f1": {"low": 0.9032, "high": 0.9671}},
+            "rows": 213,
+            "seconds": 1.2,
+        },
         "base": {"metrics": {"accuracy": 0.1972, "macro_f1": 0.1119}, "rows": 213, "seconds": 1.1},
+        "gains": {
+            "accuracy": {"value": 0.7465, "interval": {"low": 0.6854, "high": 0.8028}},
+            "macro_f1": {"value": 0.8293, "interval": {"low": 0.7741, "high": 0.8702}},
+        },
         "gates": ({"metric": "macro_f1", "bound": ">= 0.9", "value": 0.9412, "passed": True},),
         "predictions": (
             {

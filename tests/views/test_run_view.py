@@ -97,7 +97,7 @@ def test_notebook_tables_escape_what_they_show() -> None:
 def test_notebook_table_of_a_run() -> None:
     plan = documents.plan()
     html = run_html(plan, documents.record(plan), documents.evaluation())
-    assert "+0.829 (better)" in html
+    assert "+0.829, 95 % interval +0.774 to +0.870 (better)" in html
     assert "&gt;= 0.9 passed" in html
     assert "<td" not in run_html(plan, documents.record(plan, status="running"), None).replace(
         '<td style="text-align:left">162 of 162', ""
@@ -109,3 +109,16 @@ def test_lines_fit() -> None:
     plan = documents.plan()
     text = run_text(plan, documents.record(plan), documents.evaluation(), "runs/x", page=page)
     assert max(map(visible_width, (text + audit_text(documents.audit_report(), page=page)).splitlines())) <= 70
+
+
+def test_a_gain_inside_its_interval_is_no_difference_shown() -> None:
+    gains = {
+        "accuracy": {"value": 0.02, "interval": {"low": -0.01, "high": 0.05}},
+        "macro_f1": {"value": 0.1, "interval": None},
+    }
+    base = {"metrics": {"accuracy": 0.92, "macro_f1": 0.84}, "rows": 20, "seconds": 1.0}
+    evaluation = documents.evaluation(base=base, gains=gains)
+    plan = documents.plan()
+    text = run_text(plan, documents.record(plan), evaluation, "runs/x")
+    assert "no difference shown +0.024 (-0.010 to +0.050)" in text
+    assert text.count("no difference shown") == 2, "nor where the rows are too few or too alike for an interval"

@@ -45,13 +45,13 @@ def tally(contest: Contest, raters: Sequence[Ballot]) -> Tally:
 
 def _win_rate(ratings: Sequence[Rating]) -> WinRate:
     """Rows are what is drawn by chance: several ratings of one row are one row's mean."""
-    from ftc.runtime.bootstrap import value_interval
+    from ftc.runtime.bootstrap import Statistics, intervals
 
     by_row: dict[int, list[float]] = {}
     for rating in ratings:
         by_row.setdefault(rating.row, []).append(_POINTS[rating.choice or "tie"])
     rows = np.array([[sum(points) / len(points), 1.0] for points in by_row.values()])
-    interval = value_interval(rows, _mean, seed=0)
+    (interval,) = intervals([Statistics(rows, _mean)])
     counts = {choice: sum(rating.choice == choice for rating in ratings) for choice in CHOICES}
     return WinRate(
         rate=float(_mean(rows.sum(axis=0))),

@@ -20,7 +20,7 @@ from ftc.views.card_code import loading_code
 from ftc.views.card_front_matter import front_matter
 from ftc.views.headline import metric_title
 from ftc.views.plan import strategy_words
-from ftc.views.run import comparisons
+from ftc.views.run import change_words, comparisons
 
 __all__ = ["model_card"]
 
@@ -75,7 +75,7 @@ def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
                 _inline(metric_title(one.name)) + ("" if one.higher_is_better else " (lower is better)"),
                 "" if one.base is None else numbers.metric(one.base),
                 f"**{numbers.metric(one.tuned)}**",
-                "" if one.change is None else f"{numbers.signed(one.change)} ({one.trend})",
+                change_words(one),
                 f"{_code(one.gate.bound)} {'passed' if one.gate.passed else 'failed'}" if one.gate else "",
             )
             for one in comparisons(evaluation)

@@ -10,7 +10,7 @@ from ftc.spec.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.headline import metric_title
 from ftc.views.plan import strategy_words
-from ftc.views.run import comparisons
+from ftc.views.run import change_words, comparisons
 
 __all__ = ["plan_html", "run_html"]
 
@@ -50,7 +50,7 @@ def run_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
             metric_title(one.name),
             "" if one.base is None else numbers.metric(one.base),
             numbers.metric(one.tuned),
-            "" if one.change is None else f"{numbers.signed(one.change)} ({one.trend})",
+            change_words(one),
             "" if one.gate is None else f"{one.gate.bound} {'passed' if one.gate.passed else 'failed'}",
         )
         for one in comparisons(evaluation)

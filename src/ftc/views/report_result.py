@@ -9,7 +9,7 @@ from ftc.spec.record import Evaluation, GateResult, Prediction, RunRecord
 from ftc.views import numbers
 from ftc.views.headline import metric_title
 from ftc.views.report_elements import section, table, text
-from ftc.views.run import Comparison, comparisons
+from ftc.views.run import Comparison, change_words, comparisons
 
 __all__ = ["lead", "predictions_section", "result_section"]
 
@@ -78,6 +78,8 @@ def _change(one: Comparison) -> str:
     before, after = numbers.metric(one.base), numbers.metric(one.tuned)
     if one.trend == "equal":
         return f"{title} is {after}, as before tuning,"
+    if one.trend == "no difference shown":
+        return f"No difference in {metric_title(one.name)} is shown: {before} before and {after} after tuning"
     verb = "rose" if one.tuned > one.base else "fell"
     return f"{title} {verb} from {before} to {after}" + (", which is worse," if one.trend == "worse" else "")
 
@@ -94,12 +96,12 @@ def _gate_words(gates: tuple[GateResult, ...]) -> str:
 
 def _tile(one: Comparison) -> str:
     base = "" if one.base is None else f'<span class="from">{numbers.metric(one.base)} <span>→</span> </span>'
-    gain = f"{numbers.signed(one.change)}, {one.trend}" if one.change else "unchanged" if one.change == 0 else ""
+    gain = "unchanged" if one.change == 0 else change_words(one)
     gate = f'<p class="gate">gate {text(_bound(one.gate))}: {_verdict(one.gate.passed)}</p>' if one.gate else ""
     return (
         f'<div class="tile"><p class="name">{text(metric_title(one.name))}</p>'
         f'<p class="value">{base}<strong>{numbers.metric(one.tuned)}</strong></p>'
-        f'<p class="gain {one.trend or ""}">{text(gain)}</p>{gate}</div>'
+        f'<p class="gain {one.trend if one.trend in ("better", "worse") else ""}">{text(gain)}</p>{gate}</div>'
     )
 
 
@@ -118,7 +120,7 @@ def _metrics_table(evaluation: Evaluation, found: Iterable[Comparison]) -> str:
             text(metric_title(one.name)) + ("" if one.higher_is_better else " <small>(lower is better)</small>"),
             "–" if one.base is None else numbers.metric(one.base),
             numbers.metric(one.tuned),
-            "–" if one.change is None else f"{numbers.signed(one.change)} ({one.trend})",
+            change_words(one) or "–",
             f"{text(_bound(one.gate))}: {_verdict(one.gate.passed)}" if one.gate else "–",
             numbers.count(evaluation.tuned.rows),
         )

@@ -7,13 +7,16 @@ from typing import Literal, NamedTuple
 
 from ftc.spec.evaluation import METRICS
 from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation, GateResult, RunRecord
+from ftc.spec.record import Evaluation, Gain, GateResult, Interval, RunRecord
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
-from ftc.views.page import PLAIN, Page, table
+from ftc.views.page import PLAIN, Page, table, visible_width
 
-__all__ = ["Comparison", "comparisons", "run_text", "wall_seconds"]
+__all__ = ["Comparison", "Trend", "change_words", "comparisons", "run_text", "wall_seconds"]
+
+
+Trend = Literal["better", "worse", "equal", "no difference shown"]
 
 
 class Comparison(NamedTuple):
@@ -23,6 +26,9 @@ class Comparison(NamedTuple):
     base: float | None
     tuned: float
     gate: GateResult | None
+    gain: Gain | None = None
+    interval: Interval | None = None
+    """Of the tuned model's value."""
 
     @property
     def change(self) -> float | None:
@@ -35,13 +41,27 @@ class Comparison(NamedTuple):
         return METRICS[self.name].higher_is_better if self.name in METRICS else True
 
     @property
-    def trend(self) -> Literal["better", "worse", "equal"] | None:
-        """Whether tuning helped; None without a base."""
+    def trend(self) -> Trend | None:
+        """Whether tuning helped, as far as the rows can show it; None without a base."""
         if self.change is None:
             return None
         if self.change == 0:
             return "equal"
+        if self.gain is not None and not self.gain.is_shown:
+            return "no difference shown"
         return "better" if (self.change > 0) == self.higher_is_better else "worse"
+
+
+def change_words(one: Comparison) -> str:
+    """Such as `+0.746, 95 % interval +0.685 to +0.803 (better)`; empty without a base."""
+    if one.change is None:
+        return ""
+    return f"{numbers.signed(one.change)}{_interval_words(one, ', 95 % interval {} to {}')} ({one.trend})"
+
+
+def _interval_words(one: Comparison, form: str) -> str:
+    found = one.gain.interval if one.gain else None
+    return form.format(numbers.signed(found.low), numbers.signed(found.high)) if found else ""
 
 
 def comparisons(evaluation: Evaluation) -> tuple[Comparison, ...]:
@@ -49,7 +69,15 @@ def comparisons(evaluation: Evaluation) -> tuple[Comparison, ...]:
     base = evaluation.base.metrics if evaluation.base else {}
     gates = {gate.metric: gate for gate in evaluation.gates}
     return tuple(
-        Comparison(name, base.get(name), value, gates.get(name)) for name, value in evaluation.tuned.metrics.items()
+        Comparison(
+            name,
+            base.get(name),
+            value,
+            gates.get(name),
+            evaluation.gains.get(name),
+            evaluation.tuned.intervals.get(name),
+        )
+        for name, value in evaluation.tuned.metrics.items()
     )
 
 
@@ -92,31 +120,42 @@ def wall_seconds(record: RunRecord) -> float | None:
 
 
 def _evaluation(evaluation: Evaluation, page: Page) -> list[str]:
-    rows = [_metric_row(one, page) for one in comparisons(evaluation)]
-    header, *body = table([("", "base", "tuned", "change", ""), *rows], right=(1, 2, 3), indent=2)
+    found = comparisons(evaluation)
     title = f"evaluated on {evaluation.split}, {numbers.plural(evaluation.tuned.rows, 'row')}, once"
+    lines = _metric_table(found, page, with_intervals=any(one.gain and one.gain.interval for one in found))
+    if any(visible_width(line) > page.columns for line in lines):
+        lines = _metric_table(found, page, with_intervals=False)
+    header, *body = lines
     return [title, page.faint(header), *body]
 
 
-def _metric_row(one: Comparison, page: Page) -> tuple[str, ...]:
+def _metric_table(found: Sequence[Comparison], page: Page, *, with_intervals: bool) -> list[str]:
+    titles = ("", "base", "tuned", "change (95 % interval)" if with_intervals else "change", "")
+    rows = [_metric_row(one, page, with_interval=with_intervals) for one in found]
+    return table([titles, *rows], right=(1, 2, 3), indent=2)
+
+
+def _metric_row(one: Comparison, page: Page, *, with_interval: bool) -> tuple[str, ...]:
     return (
         metric_title(one.name) + ("" if one.higher_is_better else " (lower is better)"),
         "-" if one.base is None else numbers.metric(one.base),
         page.strong(numbers.metric(one.tuned)),
-        _change_words(one, page),
+        _colored_change(one, page, with_interval=with_interval),
         _gate_words(one.gate, page) if one.gate else "",
     )
 
 
-def _change_words(one: Comparison, page: Page) -> str:
+def _colored_change(one: Comparison, page: Page, *, with_interval: bool) -> str:
     if one.change is None:
         return ""
-    text = numbers.signed(one.change)
+    text = numbers.signed(one.change) + (_interval_words(one, " ({} to {})") if with_interval else "")
     match one.trend:
         case "better":
             return page.good(text)
         case "worse":
             return page.bad(f"worse {text}")
+        case "no difference shown":
+            return page.alert(f"no difference shown {text}")
         case _:
             return text
 

@@ -1,0 +1,104 @@
+"""Metrics taken apart into what each row adds, so that rows can be drawn again: see `ftc.runtime.bootstrap`.
+
+The value that a user sees comes from the metric's own library (`ftc.runtime.metrics`); the sums here give the same
+value for the rows as they are, and other values for other draws of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.runtime.bootstrap import Floats, Statistics
+from ftc.runtime.metrics import answer_scores
+from ftc.runtime.scoring import RowScore
+
+__all__ = ["answer_statistics", "class_statistics", "loss_statistics"]
+
+
+def loss_statistics(name: str, scores: Sequence[RowScore]) -> Statistics:
+    """`loss` or `perplexity`: nats and targets."""
+    rows = np.array([(score.loss_sum, score.targets) for score in scores], dtype=np.float64)
+    return Statistics(rows, _ratio if name == "loss" else lambda sums: np.exp(_ratio(sums)))
+
+
+def class_statistics(name: str, expected: Sequence[int], predicted: Sequence[int]) -> Statistics:
+    """A metric of a classification: a column for right answers, then three a class: right, predicted, expected."""
+    classes, places = np.unique(np.array([*expected, *predicted]), return_inverse=True)
+    wanted, got = places[: len(expected)], places[len(expected) :]
+    count, width = len(expected), len(classes)
+    rows = np.zeros((count, 1 + 3 * width))
+    numbers = np.arange(count)
+    is_right = wanted == got
+    rows[:, 0] = is_right
+    rows[numbers[is_right], 1 + wanted[is_right]] = 1
+    rows[numbers, 1 + width + got] = 1
+    rows[numbers, 1 + 2 * width + wanted] = 1
+    values: dict[str, Callable[[Floats], Floats]] = {
+        "accuracy": lambda sums: sums[..., 0] / _thirds(sums)[2].sum(axis=-1),
+        "macro_f1": lambda sums: _macro_f1(*_thirds(sums)),
+        "weighted_f1": lambda sums: _weighted_f1(*_thirds(sums)),
+        "mcc": lambda sums: _matthews(sums[..., 0], *_thirds(sums)[1:]),
+    }
+    return Statistics(rows, values[name])
+
+
+def answer_statistics(name: str, expected: Sequence[str], answers: Sequence[str]) -> Statistics:
+    """A metric of written answers: a mean of scores, or what sacrebleu counts of n-grams."""
+    if name in ("bleu", "chrf"):
+        return _sacrebleu_statistics(name, expected, answers)
+    scores = np.array(answer_scores(name, expected, answers), dtype=np.float64)
+    return Statistics(np.stack((scores, np.ones_like(scores)), axis=1), _ratio)
+
+
+def _ratio(sums: Floats) -> Floats:
+    return np.asarray(sums[..., 0] / sums[..., 1])
+
+
+def _thirds(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """(..., C) right, predicted, expected of each class."""
+    right, predicted, expected = np.split(sums[..., 1:], 3, axis=-1)
+    return right, predicted, expected
+
+
+def _f1(right: Floats, predicted: Floats, expected: Floats) -> Floats:
+    return 2 * right / np.maximum(1.0, predicted + expected)
+
+
+def _macro_f1(right: Floats, predicted: Floats, expected: Floats) -> Floats:
+    """Over the classes that occur, in the draw, among predictions or expectations."""
+    occurs = (predicted + expected) > 0
+    return np.asarray(_f1(right, predicted, expected).sum(axis=-1) / np.maximum(1, occurs.sum(axis=-1)))
+
+
+def _weighted_f1(right: Floats, predicted: Floats, expected: Floats) -> Floats:
+    return np.asarray((_f1(right, predicted, expected) * expected).sum(axis=-1) / expected.sum(axis=-1))
+
+
+def _matthews(right: Floats, predicted: Floats, expected: Floats) -> Floats:
+    """Gorodkin 2004, for any number of classes; 0 where one side has a single class."""
+    count = expected.sum(axis=-1)
+    covered = right * count - (predicted * expected).sum(axis=-1)
+    spread = (count**2 - (predicted**2).sum(axis=-1)) * (count**2 - (expected**2).sum(axis=-1))
+    return np.asarray(np.where(spread > 0, covered / np.sqrt(np.maximum(spread, 1e-300)), 0.0))
+
+
+def _sacrebleu_statistics(name: str, expected: Sequence[str], answers: Sequence[str]) -> Statistics:
+    from ftc.runtime.metrics import sacrebleu_metric
+
+    metric: Any = sacrebleu_metric(name)
+    # sacrebleu resamples by these two itself, and offers no public way to them.
+    rows = np.array(metric._extract_corpus_statistics(list(answers), [list(expected)]), dtype=np.float64)
+
+    def value(sums: Floats) -> Floats:
+        found: NDArray[np.float64] = np.apply_along_axis(
+            lambda one: metric._compute_score_from_stats(one.astype(int).tolist()).score,
+            -1,
+            sums,
+        )
+        return found
+
+    return Statistics(rows, value)

@@ -1,0 +1,59 @@
+"""Metrics taken apart into rows: put together again they are what the library says, for any draw of the rows."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from ftc.runtime.bootstrap import Statistics
+from ftc.runtime.metrics import answer_metric, class_metric, loss_metrics
+from ftc.runtime.row_statistics import answer_statistics, class_statistics, loss_statistics
+from ftc.runtime.scoring import RowScore
+
+WORDS = "the council approved a new plan for trams after long talks on tuesday night".split()
+
+
+def drawn(statistics: Statistics, rows: list[int]) -> float:
+    return float(statistics.value(statistics.rows[rows].sum(axis=0)))
+
+
+def draws(count: int) -> list[list[int]]:
+    chance = random.Random(4)
+    return [list(range(count)), *([chance.randrange(count) for _ in range(count)] for _ in range(20)), [0, 0, 0]]
+
+
+@pytest.mark.parametrize("name", ["accuracy", "macro_f1", "weighted_f1", "mcc"])
+@pytest.mark.parametrize("classes", [2, 7])
+@pytest.mark.filterwarnings("ignore:A single label was found")
+def test_classes(name: str, classes: int) -> None:
+    chance = np.random.default_rng(classes)
+    expected = chance.integers(classes, size=60).tolist()
+    predicted = [label if chance.random() < 0.7 else int(chance.integers(classes)) for label in expected]
+    statistics = class_statistics(name, expected, predicted)
+    for rows in draws(60):
+        wanted = class_metric(name, [expected[row] for row in rows], [predicted[row] for row in rows])
+        assert drawn(statistics, rows) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["exact_match", "valid_json", "rouge_l", "bleu", "chrf"])
+def test_answers(name: str) -> None:
+    chance = random.Random(9)
+    expected = [" ".join(chance.sample(WORDS, 9)) for _ in range(25)]
+    answers = [text if chance.random() < 0.3 else " ".join(chance.sample(text.split(), 7)) for text in expected]
+    if name == "valid_json":
+        expected, answers = ['{"a": 1}'] * 25, ['{"a": 2}' if chance.random() < 0.5 else "no" for _ in range(25)]
+    statistics = answer_statistics(name, expected, answers)
+    for rows in draws(25):
+        wanted = answer_metric(name, [expected[row] for row in rows], [answers[row] for row in rows])
+        assert drawn(statistics, rows) == pytest.approx(wanted, abs=1e-10)
+
+
+@pytest.mark.parametrize("name", ["loss", "perplexity"])
+def test_losses(name: str) -> None:
+    chance = random.Random(2)
+    scores = [RowScore(row, chance.random() * 20, chance.randrange(1, 30), -1) for row in range(40)]
+    statistics = loss_statistics(name, scores)
+    for rows in draws(40):
+        assert drawn(statistics, rows) == pytest.approx(loss_metrics([scores[row] for row in rows])[name], rel=1e-12)
