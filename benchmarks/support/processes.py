@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["ONE_THREAD", "Command", "Cost", "Line", "alternate", "follow", "machine", "median", "run"]
+__all__ = ["ONE_THREAD", "Command", "Cost", "Line", "alternate", "attempt", "follow", "machine", "median", "run"]
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 """Environment in which CPU seconds and the wall seconds of an idle machine are the same."""
@@ -45,12 +46,40 @@ def run(command: Command, *, folder: Path | None = None, env: Mapping[str, str] 
     Raises:
         RuntimeError: It failed; the message holds what it wrote to standard error.
     """
+    cost, code, output = attempt(command, folder=folder, env=env)
+    if code:
+        raise RuntimeError(f"{command} exited with {code}\n{output}")
+    return cost
+
+
+def attempt(
+    command: Command,
+    *,
+    folder: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> tuple[Cost, int, str]:
+    """Runs a command that may fail, and gives its exit code, 124 where it was stopped, and all that it wrote."""
     before, started = _children_cpu(), time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=_environment(env or {}))
-    wall = time.perf_counter() - started
-    if done.returncode:
-        raise RuntimeError(f"{command} exited with {done.returncode}\n{done.stderr}")
-    return Cost(_children_cpu() - before, wall)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as written:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=_environment(env or {}),
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            code = 124
+        wall = time.perf_counter() - started
+        written.seek(0)
+        return Cost(_children_cpu() - before, wall), code, written.read()
 
 
 def follow(command: Command, *, folder: Path, env: Mapping[str, str]) -> Iterator[Line]:

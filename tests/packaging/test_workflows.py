@@ -16,6 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ftc.cli.verbs import VERBS
+from ftc.spec.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "docs" / "github-action.yml")
@@ -89,6 +90,33 @@ def test_the_script_plans_what_has_a_lock_and_names_are_only_names(tmp_path: Pat
     assert "unlocked" not in comment
     assert all(line.startswith("    ") for line in comment.splitlines())
     assert not list(tmp_path.rglob("fired"))
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="the script needs bash")
+def test_without_a_word_on_what_to_install_it_stops_and_says_so() -> None:
+    script = next(step["run"] for step in WORKFLOW["jobs"]["plan"]["steps"] if step.get("name") == "Install")
+    env = {**os.environ, "FTC": WORKFLOW["env"]["FTC"]}
+    child = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", script], env=env, check=False, capture_output=True, text=True
+    )
+    assert child.returncode == 1
+    assert "set FTC in this workflow" in child.stdout
+
+
+def test_the_version_that_is_named_is_this_one() -> None:
+    texts = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("ci.md", "github-action.yml")]
+    assert {version for text in texts for version in re.findall(r"ftc==([\d.]+)", text)} == {VERSION}
+
+
+def test_hooks_to_copy_are_those_that_are_shipped() -> None:
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    (config,) = re.findall(r"```yaml\n(# \.pre-commit-config\.yaml\n.*?)```", text, re.DOTALL)
+    (repository,) = YAML(typ="safe", pure=True).load(config)["repos"]
+    shipped = {hook["id"]: hook for hook in HOOKS}
+    assert repository["repo"] == "local"
+    assert {hook["id"] for hook in repository["hooks"]} == set(shipped)
+    for hook in repository["hooks"]:
+        assert all(hook[key] == shipped[hook["id"]][key] for key in ("name", "entry", "types", "files"))
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
