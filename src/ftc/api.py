@@ -56,11 +56,12 @@ __all__ = [
 Result = TypeVar("Result")
 
 
-def validate(recipe: Path | str, *, overrides: Sequence[Override] = ()) -> Checked:
+def validate(recipe: Path | str, *, text: bytes | None = None, overrides: Sequence[Override] = ()) -> Checked:
     """Checks a recipe's text, keys, types and rules. Loads nothing that it names.
 
     Args:
         recipe: The recipe file.
+        text: What is checked in place of the file's content, such as a text that is not saved yet.
         overrides: What lies on top of it, the last one topmost: texts such as `train.epochs=1`, and files as `Path`.
 
     Raises:
@@ -69,7 +70,8 @@ def validate(recipe: Path | str, *, overrides: Sequence[Override] = ()) -> Check
     from ftc.compiler.check import check_recipe
 
     path = Path(recipe)
-    checked = check_recipe(path.read_bytes(), _shown(path), path=path, overrides=overrides)
+    data = path.read_bytes() if text is None else text
+    checked = check_recipe(data, _shown(path), path=path, overrides=overrides)
     return Checked(checked.recipe, checked.diagnostics, checked.sources)
 
 
@@ -95,11 +97,12 @@ def fix(recipe: Path | str, *, overrides: Sequence[Override] = (), write: bool =
     return mended
 
 
-def format(recipe: Path | str, *, write: bool = True) -> tuple[bytes, bytes]:
+def format(recipe: Path | str, *, text: bytes | None = None, write: bool = True) -> tuple[bytes, bytes]:
     """Lays out a recipe's file as all recipes are: sections in the order of the language, two spaces a level.
 
     Args:
         recipe: The recipe file, or a part of one.
+        text: What is laid out in place of the file's content, and not written.
         write: Whether to write the file.
 
     Returns:
@@ -113,9 +116,9 @@ def format(recipe: Path | str, *, write: bool = True) -> tuple[bytes, bytes]:
     from ftc.spec.source import shown_lines
 
     path = Path(recipe)
-    before = path.read_bytes()
+    before = path.read_bytes() if text is None else text
     after = _with_sources({_shown(path): shown_lines(before)}, lambda: laid_out(before, _shown(path)))
-    if write and after != before:
+    if write and text is None and after != before:
         from ftc.spec.durable import rewrite_file
 
         rewrite_file(path, after)

@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 
 from ftc.cli.arguments import Parser
+from ftc.cli.inputs import STDIN, stdin_text
 from ftc.cli.terminal import write
 
 __all__ = ["add_arguments", "run"]
@@ -16,7 +17,9 @@ _CHANGES = 2
 
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="recipes, or parts of them")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="recipes, or parts of them; `-` lays out standard input"
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 2 where a file would change")
     parser.add_argument("--diff", action="store_true", help="the same, and show what would change")
 
@@ -47,7 +50,13 @@ def _is_changed(file: str, args: Namespace) -> bool:
     """Lays out one file, or only looks, and tells whether that makes a difference."""
     from ftc import api
 
-    before, after = api.format(file, write=not _is_trial(args))
+    if file == STDIN:
+        before, after = api.format("<stdin>", text=stdin_text())
+        if not _is_trial(args):
+            write(after.decode("utf-8"))
+            return False
+    else:
+        before, after = api.format(file, write=not _is_trial(args))
     if before == after:
         return False
     if args.diff:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import USAGE_ERROR, Parser, add_overrides
+from ftc.cli.inputs import STDIN, recipes_in, stdin_text
 from ftc.cli.terminal import show_diagnostics, write
 
 if TYPE_CHECKING:
@@ -19,10 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_COULD_NOT_WORK = 1
+"""`ExitCode.COULD_NOT_WORK`: a file can't be read."""
+
 
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
-    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="recipes to check")
+    parser.add_argument(
+        "recipes",
+        nargs="+",
+        metavar="RECIPE",
+        help="recipes to check; of a folder all below it; `-` for standard input",
+    )
     add_overrides(parser)
     parser.add_argument("--fix", action="store_true", help="make the safe fixes in the files, then check what is left")
     parser.add_argument("--diff", action="store_true", help="show what --fix would change, and write nothing")
@@ -38,26 +47,63 @@ def run(args: Namespace) -> int:
     """Tells everything that is wrong at once; the exit code is that of the first error."""
     from ftc.spec.diagnostics import Refusal
 
-    if args.diff and args.format not in (None, "text"):
-        sys.stderr.write(f"error: `--diff` prints text, not {args.format}\n")
+    if fault := _fault_of_usage(args):
+        sys.stderr.write(f"error: {fault}\n")
         return USAGE_ERROR
-    look = _difference if args.diff else _fixed if args.fix else _checked
-    results = [look(recipe, args) for recipe in args.recipes]
-    found = [one for diagnostics, _ in results for one in diagnostics]
-    sources = {file: lines for _, files in results for file, lines in files.items()}
+    recipes = list(recipes_in(args.recipes))
+    if not recipes:
+        sys.stderr.write(f"error: no recipe below {', '.join(args.recipes)}; a recipe says `ftc:` at its top level\n")
+        return _COULD_NOT_WORK
+    results, unread = _looked_at(recipes, args)
+    found = [one for diagnostics, _ in results.values() for one in diagnostics]
+    sources = {file: lines for _, files in results.values() for file, lines in files.items()}
     errors = [one for one in found if one.is_error]
     form = args.format or ("github" if os.environ.get("GITHUB_ACTIONS") == "true" and not args.diff else "text")
     if form == "text":
-        _tell(args, found, sources, is_valid=not errors)
+        show_diagnostics(found, sources, args, _closing(args, recipes, found) if errors else "")
+        _name_valid_ones(args, results)
     else:
         write(_rendered(found, form))
-    return Refusal(errors).exit_code if errors else 0
+    sys.stderr.writelines(f"error: {name}: {reason}\n" for name, reason in unread.items())
+    return _COULD_NOT_WORK if unread else Refusal(errors).exit_code if errors else 0
+
+
+def _fault_of_usage(args: Namespace) -> str | None:
+    if args.diff and args.format not in (None, "text"):
+        return f"`--diff` prints text, not {args.format}"
+    if (args.diff or args.fix) and STDIN in args.recipes:
+        return f"`--{'diff' if args.diff else 'fix'}` needs a file; `-` is standard input"
+    return None
+
+
+def _looked_at(recipes: Sequence[str], args: Namespace) -> tuple[dict[str, Findings], dict[str, str]]:
+    """What is found in each recipe, and why others can't be read: one of them stops none of the others."""
+    look = _difference if args.diff else _fixed if args.fix else _checked
+    results: dict[str, Findings] = {}
+    unread: dict[str, str] = {}
+    for recipe in recipes:
+        try:
+            results[recipe] = look(recipe, args)
+        except OSError as error:
+            unread[str(error.filename or recipe)] = error.strerror or str(error)
+    return results, unread
+
+
+def _name_valid_ones(args: Namespace, results: Mapping[str, Findings]) -> None:
+    if args.diff:
+        return
+    for recipe, (found, _) in results.items():
+        if not any(one.is_error for one in found):
+            sys.stdout.write(f"{'standard input' if recipe == STDIN else recipe} is valid.\n")
 
 
 def _checked(recipe: str, args: Namespace) -> Findings:
     from ftc import api
 
-    checked = api.validate(recipe, overrides=args.overrides)
+    if recipe == STDIN:
+        checked = api.validate("<stdin>", text=stdin_text(), overrides=args.overrides)
+    else:
+        checked = api.validate(recipe, overrides=args.overrides)
     return checked.diagnostics, checked.sources
 
 
@@ -83,18 +129,10 @@ def _difference(recipe: str, args: Namespace) -> Findings:
     return _checked(recipe, args)
 
 
-def _tell(
-    args: Namespace, found: Sequence[Diagnostic], sources: Mapping[str, Sequence[str]], *, is_valid: bool
-) -> None:
-    show_diagnostics(found, sources, args, "" if is_valid else _closing(args, found))
-    if is_valid and not args.diff:
-        sys.stdout.writelines(f"{recipe} is valid.\n" for recipe in args.recipes)
-
-
-def _closing(args: Namespace, found: Sequence[Diagnostic]) -> str:
+def _closing(args: Namespace, names: Sequence[str], found: Sequence[Diagnostic]) -> str:
     if args.fix and not args.diff:
         return "Nothing was loaded."
-    recipes = {os.path.normpath(recipe) for recipe in args.recipes}
+    recipes = {os.path.normpath(recipe) for recipe in names}
     safe = [fix for one in found for fix in one.fixes if fix.safe]
     is_fixable = not args.diff and any(edit.span.file in recipes for fix in safe for edit in fix.edits)
     return "Nothing was loaded, nothing was written." + " `--fix` mends some." * is_fixable
