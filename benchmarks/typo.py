@@ -84,6 +84,7 @@ def main() -> None:
                 cost, code, output = attempt(
                     command, folder=Path(folder), env={**ONE_THREAD, **env}, timeout=LONGEST_RUN
                 )
+                print(f"round {turn}: {name:24}{cost.cpu:8.2f} CPU s{cost.wall:8.2f} s, exit code {code}", flush=True)
                 if not code or not reports(output):
                     silent.add(name)
                 if turn:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 __all__ = ["PEERS", "Peer", "install", "quiet_environment", "version_of", "write_rows"]
 
-TORCH_AS_IT_COMES = "torch\ntorchaudio; sys_platform == 'none'\n"
-"""Overrides of what the tools pin: one torch for all, and no torchaudio, whose releases lag behind torch's."""
+OVERRIDES = "torch\ntorchvision; sys_platform == 'none'\ntorchaudio; sys_platform == 'none'\n"
+"""What replaces the tools' own pins: one torch for all, and nothing for images and sound, whose releases fit one torch
+alone. Text needs neither, and a tool without them starts faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,13 @@ class Peer:
         name: Of the tool, its requirement and its environment's folder.
         command: What trains, without the interpreter's folder; the configuration's path comes last.
         config: The configuration, with `{model}` and `{data}` for folders.
+        imports_torchaudio: Whether it can't start without torchaudio, whatever it trains.
     """
 
     name: str
     command: Sequence[str]
     config: str
+    imports_torchaudio: bool = False
 
 
 PEERS = (
@@ -71,6 +74,7 @@ max_steps: 1
 report_to: none
 output_dir: {data}/out
 """,
+        imports_torchaudio=True,
     ),
     Peer(
         "axolotl",
@@ -146,18 +150,31 @@ def install(peer: Peer, folder: Path) -> Path:
         raise RuntimeError("`pip install uv` first")
     home.mkdir(parents=True, exist_ok=True)
     overrides = folder / "overrides.txt"
-    overrides.write_text(TORCH_AS_IT_COMES, encoding="utf-8")
+    overrides.write_text(OVERRIDES, encoding="utf-8")
     subprocess.run([uv, "venv", "--quiet", "--allow-existing", "-p", sys.executable, home], check=True)
     subprocess.run(
-        [uv, "pip", "install", "--quiet", "-p", programs / "python", "--override", overrides, peer.name], check=True
+        [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "-p",
+            programs / "python",
+            "--override",
+            overrides,
+            "--compile-bytecode",
+            peer.name,
+        ],
+        check=True,
     )
-    _stand_in_for_torchaudio(programs / "python")
+    if peer.imports_torchaudio:
+        _stand_in_for_torchaudio(programs / "python")
     (home / "installed").touch()
     return programs
 
 
 def _stand_in_for_torchaudio(python: Path) -> None:
-    """An empty module: one tool imports it at its start whatever it trains. It can only make that tool faster."""
+    """Puts an empty module in its place, which can only make a tool faster."""
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = Path(subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
     (packages / "torchaudio").mkdir(exist_ok=True)

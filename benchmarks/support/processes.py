@@ -74,9 +74,11 @@ def attempt(
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             code = 124
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         wall = time.perf_counter() - started
         written.seek(0)
         return Cost(_children_cpu() - before, wall), code, written.read()
