@@ -145,8 +145,11 @@ def test_a_byte_order_mark_moves_the_first_line(client: Client, uri: str) -> Non
         ("strategy:\n  kind: full\n  |", []),
         ("data: {source: {|}}", ["path", "hub", "file", "revision"]),
         ("data: {source: {hub: a/b, |}}", ["file", "revision"]),
-        ("data:\n  split:\n    |", ["validation", "test", "stratify", "group", "together", "time", "by", "seed"]),
-        ("task: {kind: generation}\ndata:\n  fields: {|", ["text", "label"]),
+        ("data:\n  split:\n    |", ["validation", "test", "stratify"]),
+        ("task: {kind: generation}\ndata:\n  fields: {|", ["completion", "prompt"]),
+        ("task: {kind: chat}\ndata: {fields: {|}}", ["messages"]),
+        ("task: {kind: classification}\ndata: {fields: {text: a, |}}", ["label", "text_pair"]),
+        ("data:\n  fields: {|", ["text", "label"]),
         ("eval:\n  gates:\n    |", ["accuracy", "macro_f1"]),
         ("train:\n  early_stopping: {|", ["metric", "patience", "min_delta"]),
         ("train: {}  # |", []),
@@ -179,6 +182,44 @@ def test_keys_are_completed(client: Client, uri: str, text: str, expected: list[
 )
 def test_values_are_completed(client: Client, uri: str, text: str, expected: list[str]) -> None:
     assert labels(completed(client, uri, text))[: len(expected) or None] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.csv", 'message,the class,"odd: one",on\n1,2,3,4\n'),
+        ("rows.tsv", "message\tthe class\todd: one\ton\n"),
+        ("rows.jsonl", '{"message": 1, "the class": 2, "odd: one": 3, "on": 4}\n{"more": 1}\n'),
+    ],
+)
+@pytest.mark.parametrize("place", ["fields: {text: |", "fields:\n    label: m|\n", "split: {stratify: |}"])
+def test_columns_of_the_data_are_offered(
+    client: Client, uri: str, tmp_path: Path, name: str, content: str, place: str
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    text = f"data:\n  source: {{path: {name}}}\n  {place}"
+    assert labels(completed(client, uri, text)) == ["message", "the class", '"odd: one"', "on"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("../rows.csv", "a,b\n"),
+        ("rows.parquet", "PAR1"),
+        ("rows.jsonl", "[" * 5000),
+        ("rows.jsonl", ""),
+        ("rows.csv", "hf_" + "a" * 30 + "," + "b" * 500 + "\n"),
+    ],
+)
+def test_a_file_that_is_no_plain_rows_offers_no_columns(
+    client: Client, uri: str, tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / name).write_text(content, encoding="utf-8")
+    uri = (tmp_path / "project" / "recipe.yaml").as_uri()
+    found = labels(completed(client, uri, f"data: {{source: {{path: {name}}}, fields: {{text: |}}}}"))
+    assert not any("a" * 9 in one or "b" * 9 in one for one in found)
+    assert found in ([], ["hf_" + "*" * 30], ['"hf_' + "*" * 30 + '"'])
 
 
 def test_every_card_of_the_catalogue_is_offered(client: Client, uri: str) -> None:

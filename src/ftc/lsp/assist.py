@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from lsprotocol.types import (
     CompletionItem,
@@ -15,18 +16,25 @@ from lsprotocol.types import (
     TextEdit,
 )
 
-from ftc.lsp.language import Choice, Key, choices_at, item_choices_at, keys_at
-from ftc.lsp.outline import Path, Slot, Word, outline
+from ftc.lsp.columns import columns_of
+from ftc.lsp.language import Choice, Key, choices_at, in_flow, item_choices_at, keys_at, parts_of
+from ftc.lsp.outline import Path as Place
+from ftc.lsp.outline import Slot, Word, outline
 from ftc.lsp.positions import Positions
 
 __all__ = ["completions", "hover"]
+
+_SOURCE = ("data", "source")
+_FIELDS = ("data", "fields")
+_COLUMNS = tuple(("data", "split", key) for key in ("stratify", "group", "time"))
+"""Places whose value is a column's name, beside the parts of the task."""
 
 _CURSOR = "\ue000"
 """Stands in the text where the cursor is, so that there is a word to complete even where nothing is written yet."""
 
 
-def completions(text: str, position: Position, positions: Positions) -> list[CompletionItem]:
-    """What may be written at a position."""
+def completions(text: str, position: Position, positions: Positions, file: Path | None = None) -> list[CompletionItem]:
+    """What may be written at a position; `file` is where the text lies, without which no column is known."""
     offset = positions.offset_of(position)
     marked = text.replace(_CURSOR, " ")[:offset] + _CURSOR + text[offset:]
     slots = outline(marked)
@@ -37,7 +45,7 @@ def completions(text: str, position: Position, positions: Positions) -> list[Com
     place = positions.range_between(word.start, word.end - len(_CURSOR))
     if word is slot.key:
         return [_key_item(key, slot, place, number) for number, key in enumerate(_missing_keys(slot, slots))]
-    return [_choice_item(choice, place, number) for number, choice in enumerate(_choices(slot, slots))]
+    return [_choice_item(choice, place, number) for number, choice in enumerate(_choices(slot, slots, file))]
 
 
 def hover(text: str, position: Position, positions: Positions) -> Hover | None:
@@ -56,7 +64,7 @@ def _holds(word: Word) -> bool:
     return _CURSOR in word.text
 
 
-def _siblings(path: Path, slots: Sequence[Slot]) -> dict[str, str | None]:
+def _siblings(path: Place, slots: Sequence[Slot]) -> dict[str, str | None]:
     """Keys that the mapping at a path has, with their scalars; a word that is still being written is none."""
     found = [slot for slot in slots if slot.path == path and slot.key and slot.has_colon]
     return {
@@ -76,15 +84,27 @@ def _missing_keys(slot: Slot, slots: Sequence[Slot]) -> Iterator[Key]:
     """Keys that may be added, the required ones first."""
     there: Mapping[str, str | None] = _siblings(slot.path, slots)
     keys = [key for key in keys_at(slot.path, there) if key.name not in there]
+    if slot.path == _FIELDS and (parts := parts_of(_siblings(("task",), slots).get("kind"))):
+        return (key for part in parts for key in keys if key.name == part)
     return iter(sorted(keys, key=lambda key: not key.is_required))
 
 
-def _choices(slot: Slot, slots: Sequence[Slot]) -> tuple[Choice, ...]:
+def _choices(slot: Slot, slots: Sequence[Slot], file: Path | None) -> tuple[Choice, ...]:
     place = slot.place
     if not place:
         return ()
+    if file and (place[:-1] == _FIELDS or place in _COLUMNS):
+        return tuple(Choice(in_flow(name), "column") for name in _columns(slots, file))
     there = _siblings(place[:-1], slots)
     return choices_at(place, there) if slot.key else item_choices_at(place, there)
+
+
+def _columns(slots: Sequence[Slot], file: Path) -> Iterator[str]:
+    """Columns of every file that the text names as a source."""
+    files = [
+        slot.value.plain for slot in slots if slot.value and slot.place[:2] == _SOURCE and slot.place[-1] == "path"
+    ]
+    yield from dict.fromkeys(name for data in files for name in columns_of(file, data))
 
 
 def _key_item(key: Key, slot: Slot, place: Range, number: int) -> CompletionItem:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from ftc.compiler.budget.devices import CARDS
 from ftc.lsp.outline import Path
 from ftc.spec.json_schema import Schema, recipe_schema
 from ftc.spec.schema_words import definition_of, type_in_words, value_in_words
 from ftc.spec.sections import sections_at
+from ftc.spec.yaml_nodes import typed
 
-__all__ = ["Choice", "Key", "choices_at", "item_choices_at", "keys_at"]
+__all__ = ["Choice", "Key", "choices_at", "in_flow", "item_choices_at", "keys_at", "parts_of"]
+
+
+_PLAIN_TEXT = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,19 @@ def item_choices_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Cho
     """What may be an item of the list at `path`; arguments as for `choices_at`."""
     found = {name: Choice(name) for field in _fields(path, siblings) for name in _item_names(field)}
     return tuple(found.values())
+
+
+def parts_of(task: str | None) -> tuple[str, ...]:
+    """Parts of a kind of task, the required ones first; none for an unknown kind."""
+    for form in sections_at(("task",)):
+        if task in get_args(form.model_fields["kind"].annotation):
+            return (*getattr(form, "REQUIRED_FIELDS", ()), *getattr(form, "OPTIONAL_FIELDS", ()))
+    return ()
+
+
+def in_flow(text: str) -> str:
+    """A text as it may stand as a value anywhere, in quotes where it must."""
+    return text if _PLAIN_TEXT.fullmatch(text) and typed(text) == text else json.dumps(text, ensure_ascii=False)
 
 
 @cache

@@ -64,7 +64,7 @@ def _answer_requests(server: LanguageServer) -> None:
         document = server.workspace.get_text_document(params.text_document.uri)
         if len(document.source) > LARGEST_FILE:
             return []
-        return assist.completions(document.source, params.position, _positions(document))
+        return assist.completions(document.source, params.position, _positions(document), _path(document.uri))
 
     @server.feature(types.TEXT_DOCUMENT_HOVER)
     def hovered(params: types.HoverParams) -> types.Hover | None:
