@@ -9,12 +9,14 @@ from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.facts import DeviceFacts, ModelFacts
-from ftc.spec.plan import MemoryEstimate, Origin, Step, TimeEstimate
+from ftc.spec.plan import Check, MemoryEstimate, Origin, Step, TimeEstimate
 from ftc.spec.recipe import Recipe
 from ftc.spec.reference import default_reason
 from ftc.spec.sections import section_at
+from ftc.spec.settings import Settings
 from ftc.spec.source import Source
 from ftc.spec.streams import SplitReport
+from ftc.spec.trace import TraceAnswer, TraceJob
 
 __all__ = ["Draft", "PastRun"]
 
@@ -44,12 +46,17 @@ class Draft:
         splits: The compiled data; empty while the passes that shape text run.
         labels: Classes in order; empty for tasks without.
         past_runs: Earlier runs of the project.
+        platform: Tag of this machine's platform, such as `linux-x86_64-cp311`.
+        traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
+        untraced: Why there is nobody to ask.
         values: Settled values by dotted path of `ftc.spec.settings.Settings`.
         origins: Where each value came from, by the same path.
         memory: The estimate, once made.
+        questions: Jobs whose traces a pass would decide by; with their answers the passes run again.
         time: The estimate, where one could be made.
         disk_bytes: Largest size of the run's folder.
         steps: What the run will do.
+        checks: What the passes looked at, with results.
         not_checked: What could not be computed, with reasons.
         diagnostics: What the passes found.
     """
@@ -61,12 +68,17 @@ class Draft:
     splits: Mapping[str, SplitReport] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     past_runs: tuple[PastRun, ...] = ()
+    platform: str = ""
+    traces: Mapping[str, TraceAnswer] | None = None
+    untraced: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     memory: MemoryEstimate | None = None
+    questions: tuple[TraceJob, ...] = ()
     time: TimeEstimate | None = None
     disk_bytes: int = 0
     steps: tuple[Step, ...] = ()
+    checks: tuple[Check, ...] = ()
     not_checked: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -102,6 +114,21 @@ class Draft:
     def miss(self, what: str) -> Draft:
         """Adds something that could not be computed, with the reason."""
         return replace(self, not_checked=(*self.not_checked, what))
+
+    def settings(self) -> Settings:
+        """The settled values as a typed document.
+
+        Raises:
+            pydantic.ValidationError: Some value is not settled yet.
+        """
+        nested: dict[str, Any] = {}
+        for path, value in self.values.items():
+            *outer, name = path.split(".")
+            section = nested
+            for part in outer:
+                section = section.setdefault(part, {})
+            section[name] = value
+        return Settings.model_validate(nested)
 
     def _settle(self, path: str, value: Any, origin: Origin) -> Draft:
         return replace(self, values={**self.values, path: value}, origins={**self.origins, path: origin})

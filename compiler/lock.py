@@ -72,6 +72,7 @@ def _portable(settings: Settings) -> dict[str, Any]:
     del values["device"]
     for name in ("micro_batch", "activation_checkpointing", "precision", "fused", "world_size"):
         del values["train"][name]
+    del values["eval"]["batch_size"]
     return values
 
 

@@ -6,6 +6,7 @@ between stages when one of them found errors, so that one mistake does not casca
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
 from ftc.spec.source import Source
 from ftc.spec.task import Classification
+from ftc.spec.trace import TraceAnswer, TraceJob
 from ftc.spec.version import VERSION
 
-__all__ = ["Compiled", "compile_recipe"]
+__all__ = ["Ask", "Compiled", "compile_recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,26 @@ class Compiled:
     environment: EnvironmentFacts
 
 
+Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
+"""Answers jobs of the memory trace, by their keys."""
+
+
 def compile_recipe(
-    checked: Checked, path: Path, *, offline: bool = False, past_runs: tuple[PastRun, ...] = ()
+    checked: Checked,
+    path: Path,
+    *,
+    offline: bool = False,
+    past_runs: tuple[PastRun, ...] = (),
+    ask: Ask | None = None,
 ) -> Compiled:
     """Compiles a checked recipe that lies at `path`.
+
+    Args:
+        checked: The recipe, without errors.
+        path: Its file.
+        offline: Use only what is on this machine.
+        past_runs: Earlier runs of the project.
+        ask: The memory trace; without it memory is estimated by closed form.
 
     Raises:
         Refusal: Something that the recipe names can't be used, or the plan does not fit.
@@ -77,8 +95,8 @@ def compile_recipe(
     draft = _stop_on_errors(run_passes(SHAPING, draft))
     data = compile_data(draft, files, model.folder, source)
     draft = _with_data(draft, data, past_runs)
-    draft = _stop_on_errors(run_passes(PASSES, draft))
-    settings = _settings(draft)
+    draft = _stop_on_errors(_decided(draft, ask))
+    settings = draft.settings()
     lock = build_lock(draft, settings, data.sources, environment, old_lock)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
     plan = _freeze(draft, settings, lock, data, recipe_file, environment.platform, checked.overrides)
@@ -127,7 +145,8 @@ def _resolve(
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
     if found:
         raise Refusal(found)
-    return model, files, resolve_environment(), Draft(recipe, source, model.facts, device)
+    environment = resolve_environment()
+    return model, files, environment, Draft(recipe, source, model.facts, device, platform=environment.platform)
 
 
 def _locked_commit(recipe: Recipe, lock: Lock | None) -> str | None:
@@ -151,16 +170,16 @@ def _with_data(draft: Draft, data: CompiledData, past_runs: tuple[PastRun, ...])
     return draft.derive("text.labels", data.labels, reason)
 
 
-def _settings(draft: Draft) -> Settings:
-    """The settled values as a typed document."""
-    nested: dict[str, Any] = {}
-    for path, value in draft.values.items():
-        *outer, name = path.split(".")
-        section = nested
-        for part in outer:
-            section = section.setdefault(part, {})
-        section[name] = value
-    return Settings.model_validate(nested)
+def _decided(draft: Draft, ask: Ask | None) -> Draft:
+    """Runs the passes, and runs them again with what they want to know, until they have no question left."""
+    if draft.device.kind == "cpu":
+        return run_passes(PASSES, draft)  # a process on a CPU is more than its tensors, so a trace would tell no more
+    if ask is None:
+        return run_passes(PASSES, replace(draft, untraced="left out on request"))
+    draft = replace(draft, traces={})
+    while (decided := run_passes(PASSES, draft)).questions:
+        draft = replace(draft, traces={**(draft.traces or {}), **ask(decided.questions)})
+    return decided
 
 
 def _freeze(
@@ -200,7 +219,7 @@ def _freeze(
         memory=draft.memory,
         time=draft.time,
         disk_bytes=draft.disk_bytes,
-        checks=(*data.checks, *checks),
+        checks=(*data.checks, *draft.checks, *checks),
         not_checked=(*draft.not_checked, *data.quality.not_checked),
     ).sealed()
 

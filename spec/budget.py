@@ -35,6 +35,9 @@ class Budget(Document):
     a card that the catalogue lacks is described by its figures. Default `auto`: this machine's card, else its CPU."""
     vram: Annotated[Bytes, Field(gt=0)] | None = None
     """Memory that the run may use, such as `24GiB`. Default: what the device has."""
+    allow_tight: bool = False
+    """Run even where the highest figure of the memory estimate is over the limit and only the lowest is not: it may run
+    out of memory at its peak. Default: no, since that can be after hours."""
     time: Annotated[Seconds, Field(gt=0)] | None = None
     """Longest run, such as `2h`. Default: no limit, since `train.epochs` bounds the work."""
     price_per_hour: MoneyText | None = None

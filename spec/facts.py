@@ -5,7 +5,9 @@ Passes and views never look at files, devices or packages themselves; they get t
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field
 
 from ftc.spec.base import Document
 from ftc.spec.device import Speed
@@ -80,6 +82,8 @@ class ModelFacts(Document):
     """First class name in config.json, such as `LlamaForCausalLM`; empty where it names none."""
     model_type: str
     """`model_type` in config.json, such as `llama`."""
+    config: dict[str, Any] = Field(default={})
+    """What config.json says about the model's form, through a closed list of keys; the memory trace builds by it."""
     family: Family
     hidden_size: int
     intermediate_size: int

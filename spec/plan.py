@@ -13,6 +13,7 @@ from ftc.spec import canonical
 from ftc.spec.base import Document, MoneyText, Real
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.lock import Lock
+from ftc.spec.memory import MemoryEstimate
 from ftc.spec.quality import QualityReport
 from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
@@ -82,23 +83,6 @@ class ModelSummary(Document):
     license: str | None
     num_parameters: int
     num_trainable: int
-
-
-class MemoryEstimate(Document):
-    """Peak memory of the run, before it is launched."""
-
-    method: Literal["closed form"]
-    """How it was computed."""
-    components: dict[str, int]
-    """Bytes at the peak by what they hold; they sum to `peak_bytes`."""
-    peak_bytes: int
-    peak_phase: str
-    """When the peak is reached, in words."""
-    limit_bytes: int
-    """What the budget or the device allows."""
-    limit_source: str
-    """Where the limit comes from, in words."""
-    fits: bool
 
 
 class TimeEstimate(Document):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
 
+from ftc.spec import canonical
 from ftc.spec.base import Document
+from ftc.spec.memory import PhasePeak
 from ftc.spec.settings import Settings
 
-__all__ = ["BatchShape", "ByteRange", "PhasePeak", "TraceDevice", "TraceJob", "TraceResult"]
+__all__ = ["BatchShape", "TraceAnswer", "TraceDevice", "TraceJob", "TraceResult"]
 
 
 class BatchShape(Document):
@@ -29,10 +32,6 @@ class TraceDevice(Document):
     kind: Literal["cpu", "cuda"]
     capability: tuple[int, int] | None
     """CUDA's (major, minor); None for a processor."""
-    context_bytes: int
-    """What a process holds beside torch's tensors: the driver's context, or interpreter and libraries."""
-    context_high_bytes: int
-    """The most that this can be."""
     expandable_segments: bool
     """Whether the run is launched with torch's expandable segments."""
 
@@ -54,6 +53,10 @@ class TraceJob(Document):
         """Whether an optimiser step has more than one micro-batch on a device."""
         train = self.settings.train
         return train.batch_size > train.micro_batch * train.world_size
+
+    def key(self) -> str:
+        """Digest of what the answer depends on."""
+        return canonical.digest(self.decisive())
 
     def decisive(self) -> dict[str, Any]:
         """What the answer depends on, as JSON values: two jobs that agree in it have the same answer."""
@@ -77,23 +80,6 @@ class TraceJob(Document):
         }
 
 
-class ByteRange(Document):
-    """A size that isn't known exactly."""
-
-    low: int
-    expected: int
-    high: int
-
-
-class PhasePeak(Document):
-    """The most that is allocated in one phase."""
-
-    phase: str
-    peak_bytes: int
-    components: dict[str, int]
-    """Bytes by what they hold; they sum to `peak_bytes`."""
-
-
 class TraceResult(Document):
     """What a traced training run allocates."""
 
@@ -103,10 +89,8 @@ class TraceResult(Document):
     """In the order in which they happen."""
     allocated_bytes: int
     """Largest peak of all phases: torch's `max_memory_allocated`."""
-    reserved: ByteRange
-    """What torch's allocator holds; on a processor the same as what is allocated."""
-    process: ByteRange
-    """What the device reports for the process."""
+    reserved_bytes: int
+    """What torch's allocator takes from the device for it; on a processor the same as what is allocated."""
     traced_layers: int
     """Layers that were really traced; the others repeat them."""
     versions: dict[str, str]
@@ -116,3 +100,11 @@ class TraceResult(Document):
     def peak(self) -> PhasePeak:
         """The phase that decides."""
         return max(self.phases, key=lambda phase: phase.peak_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceAnswer:
+    """What a trace found, or why it found nothing."""
+
+    result: TraceResult | None
+    reason: str | None = None

@@ -12,6 +12,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
 
 
+@pytest.fixture(autouse=True)
+def _no_traces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts no process with torch for a plan; tests marked `traces` may, and wait for it."""
+    if request.node.get_closest_marker("traces") is None:
+        from ftc.compiler.budget.trace_client import Tracer
+        from ftc.spec.trace import TraceAnswer
+
+        monkeypatch.setattr(Tracer, "_ask", lambda *_: TraceAnswer(None, "no traces in tests"))
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """`golden(name, text)` compares text with `golden/<name>` beside the test; `--update-golden` writes the file."""

@@ -9,16 +9,14 @@ attention, which saves its inputs, its output and no scores.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ftc.spec.facts import ModelFacts
+from ftc.spec.memory import PhasePeak
 
-__all__ = ["CPU_BASE_BYTES", "CUDA_CONTEXT_BYTES", "Job", "Usage", "estimate"]
+__all__ = ["Job", "Method", "Usage", "estimate"]
 
-CPU_BASE_BYTES = 580 * 2**20
-"""Interpreter with torch, transformers, peft and the metric libraries imported: resident set, measured on Linux,
-x86-64, with torch 2.13."""
-CUDA_CONTEXT_BYTES = 512 * 2**20
-"""Driver context and library handles on a card; between 140 MiB and 600 MiB by generation, taken high."""
+Method = Literal["closed form", "trace"]
 
 _FP32 = 4
 _GATED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "smollm3", "olmo2", "granite")
@@ -39,7 +37,6 @@ class Job:
         weight_bytes: Bytes of one frozen weight: 4, 2 or about 0.56 for 4-bit weights with their scales.
         activation_bytes: Bytes of one activation.
         checkpointing: Whether activations are recomputed.
-        on_card: Whether the device is a CUDA card.
     """
 
     model: ModelFacts
@@ -52,35 +49,42 @@ class Job:
     weight_bytes: float
     activation_bytes: int
     checkpointing: bool
-    on_card: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Bytes at the peak, by what they hold."""
+    """Peaks by phase."""
 
-    components: dict[str, int]
-    phase: str
+    phases: tuple[PhasePeak, ...]
 
     @property
     def peak_bytes(self) -> int:
-        """Sum of the components."""
-        return sum(self.components.values())
+        """The largest of them."""
+        return max(phase.peak_bytes for phase in self.phases)
 
 
 def estimate(job: Job) -> Usage:
-    """The larger of the two peaks that a training step has: start of the backward pass, and optimiser step."""
+    """The two peaks that a training step has: start of the backward pass, and optimiser step."""
     fixed = {
-        "base" if not job.on_card else "context": CUDA_CONTEXT_BYTES if job.on_card else CPU_BASE_BYTES,
         "weights": round(job.model.num_parameters * job.weight_bytes),
         "adapter": _adapter_bytes(job),
-        "optimizer": 2 * _FP32 * job.num_trainable,
+        "optimiser state": 2 * _FP32 * job.num_trainable,
     }
     gradients = _FP32 * job.num_trainable
-    backward = {**fixed, "activations": _activation_bytes(job), "logits": _logit_bytes(job)}
-    update = {**fixed, "gradients": gradients}
-    peaks = (Usage(backward, "start of the backward pass"), Usage(update, "optimiser step"))
-    return max(peaks, key=lambda usage: usage.peak_bytes)
+    return Usage(
+        (
+            _phase(
+                "backward: loss and head",
+                {**fixed, "saved activations": _activation_bytes(job), "logits": _logit_bytes(job)},
+            ),
+            _phase("optimiser step", {**fixed, "gradients": gradients}),
+        )
+    )
+
+
+def _phase(name: str, components: dict[str, int]) -> PhasePeak:
+    held = {part: size for part, size in components.items() if size}
+    return PhasePeak(phase=name, peak_bytes=sum(held.values()), components=held)
 
 
 def _adapter_bytes(job: Job) -> int:

@@ -1,126 +1,163 @@
-"""The micro-batch, and whether the run fits memory, time and money."""
+"""Micro-batch, recomputing and the evaluation's batch, and whether the run fits memory, time and money.
+
+The pass looks at points in the order of their speed and takes the first that fits. What it knows of a point is the
+closed form, or the trace's answer where there is one. It can't ask itself: it names the points that its choice hangs
+on, and runs again with their answers, until the point that it takes was traced and every faster one is out of question.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ftc.compiler.budget.closed_form import Job, Usage, estimate
+from ftc.compiler.budget.memory import Point, by_closed_form, by_trace, limit_of, question
 from ftc.compiler.draft import Draft
-from ftc.compiler.trainable import num_trainable, targeted
+from ftc.compiler.trainable import num_trainable
 from ftc.spec.base import Money
-from ftc.spec.plan import MemoryEstimate, TimeEstimate
+from ftc.spec.memory import MemoryEstimate
+from ftc.spec.plan import Check, TimeEstimate
+from ftc.spec.trace import TraceJob
 
 __all__ = ["fit_budget"]
 
-_WEIGHT_BYTES = {"float32": 4.0, "bfloat16": 2.0}
-_NF4_BYTES = {True: 0.5 + 1 / 64 + 4 / (64 * 256), False: 0.5 + 4 / 64}
-"""Bytes of a 4-bit weight with its block's scale, with and without double quantisation."""
+_DOUBTFUL = 1.15
+"""A point whose closed form is at most so far over the limit may still fit by trace."""
+_NOTED_GAP = 0.05
+"""A difference between closed form and trace that a reader should know of."""
 _TIME_SPREAD = 0.15
 """How far either side of the mean earlier runs lie; the range of a time estimate."""
 
 
 def fit_budget(draft: Draft) -> Draft:
     """Settles micro-batch and checkpointing, estimates memory, time, cost and disk, and refuses what does not fit."""
-    draft = _choose_micro_batch(draft)
-    return _estimate_disk(_estimate_time(_estimate_memory(draft)))
+    draft = _judge(_choose_point(_without_failed_trace(draft)))
+    return _estimate_disk(_estimate_time(draft))
 
 
-def _job(draft: Draft, micro_batch: int, checkpointing: bool) -> Job:
-    train = draft.splits["train"]
-    full = draft.recipe.strategy.kind == "full"
-    precision = draft.values["train.precision"]
-    weight_bytes = 4.0 if full else _WEIGHT_BYTES[precision]
-    if draft.recipe.strategy.kind == "qlora":
-        weight_bytes = _NF4_BYTES[draft.recipe.strategy.double_quantization]
-    return Job(
-        model=draft.model,
-        trained_linear={} if full else targeted(draft),
-        rank=0 if full else draft.values["strategy.adapter.rank"],
-        num_trainable=num_trainable(draft),
-        head_width=len(draft.labels) or draft.model.vocab_size,
-        head_rows=micro_batch if draft.labels else micro_batch * train.supervised_max,
-        tokens=micro_batch * train.length_max,
-        weight_bytes=weight_bytes,
-        activation_bytes=2 if precision == "bfloat16" else 4,
-        checkpointing=checkpointing,
-        on_card=draft.device.kind == "cuda",
-    )
+def _without_failed_trace(draft: Draft) -> Draft:
+    """Falls back on the closed form for all points when one can't be traced: two methods are never mixed."""
+    reasons = [answer.reason for answer in (draft.traces or {}).values() if answer.result is None]
+    return replace(draft, traces=None, untraced=reasons[0] or "no reason was given") if reasons else draft
 
 
-def _limit(draft: Draft) -> tuple[int, str]:
-    if draft.recipe.budget.vram is not None:
-        return draft.recipe.budget.vram, "the recipe's budget"
-    return draft.device.memory_bytes, f"memory of {draft.device.label}"
-
-
-def _choose_micro_batch(draft: Draft) -> Draft:
-    """The largest micro-batch that divides the batch and fits; checkpointing only when nothing fits without."""
-    asked, recomputing = draft.recipe.train.micro_batch, draft.recipe.train.activation_checkpointing
-    batch = draft.recipe.train.batch_size
-    limit, source = _limit(draft)
-    sizes = [size for size in range(batch, 0, -1) if batch % size == 0] if asked == "auto" else [asked]
+def _points(draft: Draft) -> list[Point]:
+    """All points that the recipe allows, the fastest first."""
+    train, batch = draft.recipe.train, draft.recipe.train.batch_size
+    sizes = [size for size in range(batch, 0, -1) if batch % size == 0]
+    sizes = sizes if train.micro_batch == "auto" else [train.micro_batch]
+    recomputing = train.activation_checkpointing
     modes = [False, True] if recomputing == "auto" else [recomputing]
-    tried = [(size, mode) for mode in modes for size in sizes]
-    fits = [pair for pair in tried if estimate(_job(draft, *pair)).peak_bytes <= limit]
-    size, mode = (fits or tried[-1:])[0]
-    if asked == "auto":
-        reason = "the whole batch fits" if size == batch else f"the largest part of {batch} that fits {source}"
-        draft = draft.derive("train.micro_batch", size, reason if fits else "the smallest there is")
+    return [Point(size, mode, rows) for mode in modes for size in sizes for rows in _eval_batches(draft)]
+
+
+def _eval_batches(draft: Draft) -> Iterator[int]:
+    rows: int = draft.values["eval.batch_size"]
+    yield rows
+    while draft.recipe.eval.batch_size == "auto" and rows > 1:
+        rows //= 2
+        yield rows
+
+
+def _known(draft: Draft, point: Point) -> MemoryEstimate:
+    return by_trace(draft, point) or by_closed_form(draft, point)
+
+
+def _is_allowed(draft: Draft, memory: MemoryEstimate) -> bool:
+    return memory.verdict == "fits" or (memory.verdict == "tight" and draft.recipe.budget.allow_tight)
+
+
+def _choose_point(draft: Draft) -> Draft:
+    points = _points(draft)
+    seen: list[MemoryEstimate] = []
+    for point in points:
+        seen.append(_known(draft, point))
+        if _is_allowed(draft, seen[-1]):
+            break
+    place = len(seen) - 1
+    fits = _is_allowed(draft, seen[place])
+    if not fits:  # the one that comes nearest
+        place = min(range(len(points)), key=lambda n: (seen[n].process.low, n))
+    draft = replace(draft, memory=seen[place], questions=_questions(draft, points, seen, place))
+    return _take(draft, points[place], fits=fits)
+
+
+def _questions(
+    draft: Draft, points: Sequence[Point], seen: Sequence[MemoryEstimate], place: int
+) -> tuple[TraceJob, ...]:
+    """The point taken, and the last faster one that the closed form isn't sure to exclude, where they aren't traced."""
+    if draft.traces is None:
+        return ()
+    limit, _ = limit_of(draft)
+    untraced = [n for n in range(place) if seen[n].method != "trace" and seen[n].process.low <= _DOUBTFUL * limit]
+    wanted = [*untraced[-1:], *([place] if seen[place].method != "trace" else [])]
+    return tuple(question(draft, points[n]) for n in wanted)
+
+
+def _take(draft: Draft, point: Point, *, fits: bool) -> Draft:
+    train, (_, source) = draft.recipe.train, limit_of(draft)
+    if train.micro_batch == "auto":
+        batch = train.batch_size
+        reason = (
+            "the whole batch fits" if point.micro_batch == batch else f"the largest part of {batch} that fits {source}"
+        )
+        draft = draft.derive("train.micro_batch", point.micro_batch, reason if fits else "the smallest there is")
     else:
         draft = draft.take("train.micro_batch")
-    if recomputing == "auto":
-        reason = "the job fits only with it" if mode else "the job fits without it"
-        return draft.derive("train.activation_checkpointing", mode, reason)
-    return draft.take("train.activation_checkpointing")
+    if train.activation_checkpointing == "auto":
+        reason = "the job fits only with it" if point.checkpointing else "the job fits without it"
+        draft = draft.derive("train.activation_checkpointing", point.checkpointing, reason)
+    else:
+        draft = draft.take("train.activation_checkpointing")
+    if point.eval_batch != draft.values["eval.batch_size"]:
+        draft = draft.derive("eval.batch_size", point.eval_batch, f"the largest that fits {source}")
+    return draft
 
 
-def _estimate_memory(draft: Draft) -> Draft:
-    limit, source = _limit(draft)
-    size, mode = draft.values["train.micro_batch"], draft.values["train.activation_checkpointing"]
-    usage = estimate(_job(draft, size, mode))
-    memory = MemoryEstimate(
-        method="closed form",
-        components=usage.components,
-        peak_bytes=usage.peak_bytes,
-        peak_phase=usage.phase,
-        limit_bytes=limit,
-        limit_source=source,
-        fits=usage.peak_bytes <= limit,
+def _judge(draft: Draft) -> Draft:
+    """What there is to say about the estimate: its method where it is the lesser one, a gap, a refusal."""
+    memory = draft.memory
+    assert memory is not None
+    if draft.questions:  # the answers decide
+        return draft
+    if memory.method == "trace":
+        draft = _cross_checked(draft, memory)
+    elif draft.untraced:
+        draft = draft.miss(f"memory by trace: {draft.untraced}")
+    return draft if _is_allowed(draft, memory) else _refused(draft, memory)
+
+
+def _cross_checked(draft: Draft, memory: MemoryEstimate) -> Draft:
+    """Notes where the closed form, which knows nothing of the trace, says something else."""
+    values = draft.values
+    point = Point(values["train.micro_batch"], values["train.activation_checkpointing"], values["eval.batch_size"])
+    form = by_closed_form(draft, point).allocated_bytes
+    gap = form / memory.allocated_bytes - 1
+    if abs(gap) <= _NOTED_GAP:
+        return draft
+    words = (
+        f"the closed form says {abs(gap):.0%} {'more' if gap > 0 else 'less'} than the trace, on which the plan rests"
     )
-    draft = replace(draft, memory=memory)
-    return draft if memory.fits else _refuse_memory(draft, usage, limit, source)
+    return replace(draft, checks=(*draft.checks, Check(name="memory", code=None, result=words)))
 
 
-def _refuse_memory(draft: Draft, usage: Usage, limit: int, source: str) -> Draft:
+def _refused(draft: Draft, memory: MemoryEstimate) -> Draft:
     at = "budget.vram" if draft.recipe.budget.vram is not None else "model.base"
-    return draft.find(
-        "FTC402",
-        f"the run needs {usage.peak_bytes / 2**30:.2f} GiB, {source} is {limit / 2**30:.2f} GiB",
-        at,
-        help=_smaller_changes(draft, limit),
-        notes=f"peak at the {usage.phase}, by closed form",
-    )
+    limit = f"{memory.limit_source} is {_gib(memory.limit_bytes)} GiB"
+    notes = f"peak at {memory.peak_phase}, by {memory.method}"
+    if memory.verdict == "tight":
+        return draft.find(
+            "FTC405",
+            f"the run needs {_gib(memory.process.low)} to {_gib(memory.process.high)} GiB, {limit}",
+            at,
+            help="`budget: {allow_tight: true}` runs it all the same",
+            notes=notes,
+        )
+    help = "choose a smaller base, shorter rows (`data.max_length`) or a larger budget"
+    return draft.find("FTC402", f"the run needs {_gib(memory.peak_bytes)} GiB, {limit}", at, help=help, notes=notes)
 
 
-def _smaller_changes(draft: Draft, limit: int) -> tuple[str, ...]:
-    """Changes that would fit, each with its own predicted peak."""
-    size, mode = draft.values["train.micro_batch"], draft.values["train.activation_checkpointing"]
-    batch = draft.recipe.train.batch_size
-    smaller = next((s for s in range(size - 1, 0, -1) if batch % s == 0 and _peak(draft, s, mode) <= limit), None)
-    found = []
-    if smaller:
-        found.append(f"train.micro_batch: {smaller} needs {_peak(draft, smaller, mode) / 2**30:.2f} GiB")
-    if not mode and _peak(draft, size, True) <= limit:
-        peak = _peak(draft, size, True)
-        found.append(f"train.activation_checkpointing: true needs {peak / 2**30:.2f} GiB, about a third slower")
-    if not found:
-        leaner = "" if draft.recipe.strategy.kind == "qlora" else "`strategy: {kind: qlora}`, "
-        found.append(f"choose a smaller base, {leaner}shorter rows (`data.max_length`) or a larger budget")
-    return tuple(found)
-
-
-def _peak(draft: Draft, size: int, mode: bool) -> int:
-    return estimate(_job(draft, size, mode)).peak_bytes
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f}"
 
 
 def _estimate_time(draft: Draft) -> Draft:

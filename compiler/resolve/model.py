@@ -227,6 +227,7 @@ def _facts(
         files=files,
         architecture=config.architecture,
         model_type=config.model_type,
+        config=config.form,
         family=config.family,
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ftc.compiler.resolve.model_form import form_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import Family
 from ftc.spec.quoted import quoted
@@ -76,7 +77,10 @@ _UNLIMITED_POSITIONS = frozenset({"bloom", "longt5", "mpt", "mt5", "t5", "umt5"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """What ftc needs of `config.json`; field meanings as in `ModelFacts`. `tied` is None where the file doesn't say."""
+    """What ftc needs of `config.json`; field meanings as in `ModelFacts`.
+
+    `tied` is None where the file doesn't say; `form` is `ModelFacts.config`.
+    """
 
     architecture: str
     model_type: str
@@ -91,6 +95,7 @@ class ModelConfig:
     vocab_size: int
     max_positions: int | None
     tied: bool | None
+    form: dict[str, Any]
 
 
 def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelConfig:
@@ -245,6 +250,7 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
         vocab_size=sizes.needed(("vocab_size",)),
         max_positions=_max_positions(config, sizes),
         tied=tied if isinstance(tied, bool) else None,
+        form=form_of(config),
     )
 
 

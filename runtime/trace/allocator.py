@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ftc.runtime.trace.log import BLOCK_BYTES, Log
 
-__all__ = ["CachingAllocator", "Replay", "replay", "reserved_high"]
+__all__ = ["CachingAllocator", "Replay", "replay"]
 
 MIB = 2**20
 _SMALL_REQUEST = 1 * MIB
@@ -23,9 +23,6 @@ _SMALL_SEGMENT = 2 * MIB
 _MEDIUM_REQUEST = 10 * MIB
 _MEDIUM_SEGMENT = 20 * MIB
 _LARGE_ROUNDING = 2 * MIB
-_REST_OTHERWISE = {"eager": 1.5, "sdpa": 1.26, "flash_attention_2": 1.26}
-"""Largest ratio of reserved to allocated memory in 59 published runs without expandable segments, by attention."""
-_REST_EXPANDING = 1.05
 
 
 @dataclass(slots=True, eq=False)
@@ -218,12 +215,6 @@ def replay(log: Log, *, expandable_segments: bool = False) -> Replay:
                 allocator.free(~event)
         most = max(most, allocator.reserved)  # it only grows within a section
     return Replay(most, sizes)
-
-
-def reserved_high(allocated: int, expected: int, attention: str, *, expandable_segments: bool) -> int:
-    """The most that has to be reckoned with, from the peak of what is allocated and the expected reservation."""
-    rest = _REST_EXPANDING if expandable_segments else _REST_OTHERWISE[attention]
-    return max(expected, round(rest * allocated))
 
 
 def _round_up(size: int, unit: int) -> int:

@@ -1,7 +1,8 @@
-"""The trace as a program: a job on standard input, its answer on standard output.
+"""The trace as a program: a job on each line of standard input, its answer on a line of standard output.
 
 It runs in a process of its own, so that a planner stays without torch, and so that whatever goes wrong in a model's
-code ends this process and not the plan. `{"problem": …}` tells why there is no answer.
+code ends this process and not the plan. Loading the libraries takes most of the time, so it answers as many jobs as it
+is given, until its input ends. `{"problem": …}` tells why there is no answer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
-from ftc.spec.trace import ByteRange, PhasePeak, TraceDevice, TraceJob, TraceResult
+from ftc.spec.memory import PhasePeak
+from ftc.spec.trace import TraceJob, TraceResult
 from ftc.spec.version import VERSION
 
 __all__ = ["main", "trace"]
@@ -39,32 +41,12 @@ def trace(job: TraceJob) -> TraceResult:
         for name, peak in peaks(log, replayed.block_sizes if replayed else None).items()
     )
     allocated = max(phase.peak_bytes for phase in phases)
-    reserved = _reserved(allocated, replayed.reserved if replayed else allocated, job)
     return TraceResult(
         phases=phases,
         allocated_bytes=allocated,
-        reserved=reserved,
-        process=_process(reserved, job.device),
+        reserved_bytes=replayed.reserved if replayed else allocated,
         traced_layers=traced_layers,
         versions=_versions(),
-    )
-
-
-def _reserved(allocated: int, expected: int, job: TraceJob) -> ByteRange:
-    from ftc.runtime.trace.allocator import reserved_high
-
-    if job.device.kind == "cpu":
-        return ByteRange(low=allocated, expected=allocated, high=allocated)
-    expandable, attention = job.device.expandable_segments, job.settings.model.attention
-    high = reserved_high(allocated, expected, attention, expandable_segments=expandable)
-    return ByteRange(low=allocated, expected=expected, high=high)
-
-
-def _process(reserved: ByteRange, device: TraceDevice) -> ByteRange:
-    return ByteRange(
-        low=reserved.low + device.context_bytes,
-        expected=reserved.expected + device.context_bytes,
-        high=reserved.high + device.context_high_bytes,
     )
 
 
@@ -77,19 +59,23 @@ def _versions() -> dict[str, str]:
 
 
 def main() -> int:
-    """Reads a job, writes its answer; the exit status is 0 whenever there is one, a problem included."""
+    """Answers jobs until there are no more; a problem is an answer, too."""
     answer_to = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     warnings.simplefilter("ignore")
-    job = TraceJob.model_validate_json(sys.stdin.buffer.read())
+    with os.fdopen(answer_to, "w", encoding="utf-8") as out:
+        for line in sys.stdin.buffer:
+            out.write(_answer(line) + "\n")
+            out.flush()
+    return 0
+
+
+def _answer(line: bytes) -> str:
     try:
-        text = trace(job).model_dump_json(by_alias=True)
+        return trace(TraceJob.model_validate_json(line)).model_dump_json(by_alias=True)
     except Exception as error:  # noqa: BLE001 - any failure of a model's code is an answer
         lines = str(error).strip().splitlines() or [""]
-        text = json.dumps({"problem": f"{type(error).__name__}: {lines[0][:300]}"})
-    with os.fdopen(answer_to, "w", encoding="utf-8") as out:
-        out.write(text + "\n")
-    return 0
+        return json.dumps({"problem": f"{type(error).__name__}: {lines[0][:300]}"})
 
 
 if __name__ == "__main__":

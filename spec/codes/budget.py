@@ -32,6 +32,17 @@ CODES: tuple[Code, ...] = (
         exit_code=4,
     ),
     Code(
+        id="FTC405",
+        title="fits in memory only by luck",
+        cause=(
+            "The tensors of the run fit, but what the allocator may take beside them at most does not. Such a run can "
+            "end out of memory after hours, so it needs a word of consent, or a change that makes it smaller."
+        ),
+        wrong="budget: {vram: 6GiB}",
+        right="budget: {vram: 6GiB, allow_tight: true}",
+        exit_code=4,
+    ),
+    Code(
         id="FTC415",
         title="a card with two descriptions",
         cause="`budget.device` gives figures for a name that the catalogue knows, whose figures are others.",

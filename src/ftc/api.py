@@ -132,6 +132,8 @@ def plan(
     locked: bool = False,
     offline: bool = False,
     keep_lock: bool = False,
+    trace: bool = True,
+    on_trace: Callable[[int], None] = lambda _: None,
 ) -> Planned:
     """Compiles a recipe and brings its lock up to date.
 
@@ -143,21 +145,30 @@ def plan(
         locked: Refuse to change the lock; it must exist and say what this machine finds.
         offline: Use only what is on this machine.
         keep_lock: Leave the lock on disk as it is.
+        trace: Estimate the memory of a card by a trace of the training step, which takes some seconds the first time;
+            without it, by closed form.
+        on_trace: Hears, before something is traced, how often that was necessary so far.
 
     Raises:
         Refusal: The recipe has errors, names something unusable, or does not fit.
         OSError: A file can't be read or written.
     """
+    from ftc.compiler.budget.trace_client import Tracer
     from ftc.compiler.check import check_recipe
     from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.resolve.paths import project_root
     from ftc.spec.durable import write_text
+    from ftc.spec.places import cache_folder
 
     path = Path(recipe)
     checked = check_recipe(path.read_bytes(), _shown(path), path=path, overrides=overrides)
     sources = checked.sources
     root = project_root(path)
-    compiled = _with_sources(sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=past_runs(root)))
+    with Tracer(cache_folder() / "traces", tell=on_trace) as tracer:
+        ask = tracer.answers if trace else None
+        compiled = _with_sources(
+            sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
+        )
     state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
     if locked and state != "up to date":
         _with_sources(sources, lambda: _refuse_stale(compiled))
@@ -263,7 +274,8 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
     if not recipe.exists():
         note = f"looked for {saved.recipe_file} under the plan's project"
         raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
-    now = plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True)
+    by_trace = saved.memory.method == "trace"  # another method may choose another micro-batch
+    now = plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace)
     if reasons := stale_reasons(saved, now.plan):
         flags = "".join(f" --set {shlex.quote(text)}" for text in saved.overrides)
         help = f"plan again with `ftc plan {saved.recipe_file}{flags} -o FILE` and have it reviewed"

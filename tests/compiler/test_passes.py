@@ -150,8 +150,8 @@ def test_the_micro_batch_divides_the_batch_and_fits(batch: int, mebibytes: int) 
     assert batch % draft.values["train.micro_batch"] == 0
     assert draft.memory is not None
     assert sum(draft.memory.components.values()) == draft.memory.peak_bytes
-    refused = "FTC402" in [finding.code for finding in draft.diagnostics]
-    assert draft.memory.fits is not refused
+    codes = {finding.code for finding in draft.diagnostics} & {"FTC402", "FTC405"}
+    assert codes == {"fits": set(), "tight": {"FTC405"}, "does not fit": {"FTC402"}}[draft.memory.verdict]
     assert draft.memory.limit_bytes == mebibytes * 2**20
 
 

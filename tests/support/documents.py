@@ -6,6 +6,7 @@ from typing import Any
 
 from ftc.spec.audit import AuditReport, Finding
 from ftc.spec.lock import Lock, sealed
+from ftc.spec.memory import MemoryEstimate
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 
@@ -14,6 +15,7 @@ __all__ = [
     "SHA256",
     "audit_report",
     "evaluation",
+    "memory",
     "open_segment",
     "plan",
     "quality_report",
@@ -221,6 +223,36 @@ def quality_report() -> dict[str, Any]:
     }
 
 
+def memory(**changes: Any) -> MemoryEstimate:
+    """A memory estimate by closed form: 1.3 of 24 GiB."""
+    gib, held = 2**30, {"weights": 90_852_864, "adapter": 2_966_036, "optimiser state": 5_932_072}
+    context = 204_010_946
+    backward = {**held, "gradients": 2_966_036, "saved activations": 1_090_519_040}
+    step = {**held, "gradients": 2_966_036}
+    allocated = sum(backward.values())
+    document: dict[str, Any] = {
+        "method": "closed form",
+        "phases": (
+            {"phase": "load", "peak_bytes": 90_852_864, "components": {"weights": 90_852_864}},
+            {"phase": "backward: layers", "peak_bytes": allocated, "components": backward},
+            {"phase": "optimiser step", "peak_bytes": sum(step.values()), "components": step},
+        ),
+        "peak_phase": "backward: layers",
+        "allocated_bytes": allocated,
+        "reserved": {"low": allocated, "expected": allocated, "high": allocated + gib // 10},
+        "process": {
+            "low": allocated + context,
+            "expected": allocated + context,
+            "high": allocated + context + gib // 5,
+        },
+        "components": {"context": context, **backward},
+        "limit_bytes": 24 * gib,
+        "limit_source": "the device's memory",
+        "verdict": "fits",
+    }
+    return MemoryEstimate.model_validate({**document, **changes})
+
+
 def plan(**changes: Any) -> Plan:
     """A plan: BBC news, MiniLM, LoRA. `changes` replace top-level fields, given as plain data.
 
@@ -263,22 +295,7 @@ def plan(**changes: Any) -> Plan:
             "threads": 8,
             "local": False,
         },
-        "memory": {
-            "method": "closed form",
-            "components": {
-                "weights": 90_852_864,
-                "adapter": 2_966_036,
-                "gradients": 2_966_036,
-                "optimiser": 5_932_072,
-                "activations": 1_090_519_040,
-                "context": 204_010_946,
-            },
-            "peak_bytes": 1_397_246_994,
-            "peak_phase": "backward, layer 1",
-            "limit_bytes": 24 * gib,
-            "limit_source": "the device's memory",
-            "fits": True,
-        },
+        "memory": memory(),
         "time": None,
         "disk_bytes": 12 * 2**20,
         "checks": (

@@ -20,12 +20,8 @@ LLAMA = {
     "num_key_value_heads": 2,
     "tie_word_embeddings": False,
 }
-CARD = TraceDevice(
-    kind="cuda", capability=(8, 0), context_bytes=2**28, context_high_bytes=2**29, expandable_segments=False
-)
-PROCESSOR = TraceDevice(
-    kind="cpu", capability=None, context_bytes=2**29, context_high_bytes=2**29, expandable_segments=False
-)
+CARD = TraceDevice(kind="cuda", capability=(8, 0), expandable_segments=False)
+PROCESSOR = TraceDevice(kind="cpu", capability=None, expandable_segments=False)
 _TARGETS = {"bert": ("query", "value"), "gpt2": ("c_attn",)}
 _LABELS = ("cold", "hot", "mild")
 

@@ -48,8 +48,8 @@ def test_a_plan_in_colour(golden: Golden) -> None:
 
 
 def test_a_plan_that_does_not_fit_says_so_in_words() -> None:
-    memory = documents.plan().memory.model_copy(update={"fits": False, "peak_bytes": 31 * 2**30})
-    text = plan_text(documents.plan(memory=memory))
+    process = {"low": 31 * 2**30, "expected": 31 * 2**30, "high": 32 * 2**30}
+    text = plan_text(documents.plan(memory=documents.memory(process=process, verdict="does not fit")))
     assert "31.0 of 24.0 GiB   does not fit" in text
     assert "Does not fit." in text
 

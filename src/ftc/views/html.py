@@ -30,8 +30,7 @@ def plan_html(plan: Plan) -> str:
         ("learning rate", f"{numbers.rate(train.learning_rate)}, {train.schedule.kind}"),
         (
             "memory",
-            f"{numbers.byte_size(memory.peak_bytes)} of {numbers.byte_size(memory.limit_bytes)}, "
-            + ("fits" if memory.fits else "does not fit"),
+            f"{numbers.byte_size(memory.peak_bytes)} of {numbers.byte_size(memory.limit_bytes)}, " + memory.verdict,
         ),
     ]
     if time:

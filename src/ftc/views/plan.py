@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from ftc.spec.plan import Check, EvaluateStep, ExportStep, MemoryEstimate, Plan, Step, TrainStep, VerifyStep
+from ftc.spec.plan import Check, EvaluateStep, ExportStep, Plan, Step, TrainStep, VerifyStep
 from ftc.spec.record import Evaluation, RunRecord
 from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings, Settings
 from ftc.spec.streams import SplitReport
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline
+from ftc.views.memory import memory_lines, verdict_words
 from ftc.views.origins import chosen_lines
 from ftc.views.page import INDENT, PLAIN, Page, shorten
 
 __all__ = ["plan_text", "strategy_words", "up_to_date_text"]
 
-_BAR_CELLS = 30
 _LONGEST_OVERRIDE = 60
 
 
@@ -49,7 +49,7 @@ def plan_text(
             *_overrides(plan, page),
             *_data(plan, page),
             *_training(plan.settings, page),
-            *_memory(plan.memory, page),
+            *memory_lines(plan.memory, page),
             *_time(plan, page),
             *_lock(plan, lock_state, lock_changes, page),
             *_checks(plan.checks, page),
@@ -147,23 +147,6 @@ def _training(settings: Settings, page: Page) -> list[str]:
     return page.flow("Training", parts)
 
 
-def _memory(memory: MemoryEstimate, page: Page) -> list[str]:
-    """The bar, the verdict, and what holds the bytes at the peak, in GiB."""
-    paint = page.good if memory.fits else page.bad
-    filled = round(_BAR_CELLS * min(1.0, memory.peak_bytes / memory.limit_bytes)) if memory.limit_bytes else _BAR_CELLS
-    cells = max(1, filled)
-    bar = paint("█" * cells) + page.faint("░" * (_BAR_CELLS - cells))
-    figures = f"{numbers.gibibytes(memory.peak_bytes)} of {numbers.gibibytes(memory.limit_bytes)} GiB"
-    verdict = paint("fits" if memory.fits else "does not fit")
-    how = [f"by {memory.method}", f"peak: {escaped(memory.peak_phase)}", f"limit: {escaped(memory.limit_source)}"]
-    parts = [f"{escaped(name)} {numbers.gibibytes(size)}" for name, size in memory.components.items() if size]
-    return [
-        *page.flow("Memory", [f"{bar}   {figures}   {verdict}"]),
-        *page.flow("", parts),
-        *page.flow("", how),
-    ]
-
-
 def _time(plan: Plan, page: Page) -> list[str]:
     parts = []
     if time := plan.time:
@@ -247,7 +230,8 @@ def _verdict(plan: Plan, warnings: int, record: RunRecord | None, hint: str, pag
     evaluations = sum(isinstance(step, EvaluateStep) for step in plan.steps)
     trainings = sum(isinstance(step, TrainStep) for step in plan.steps)
     work = "nothing to do" if done else f"{trainings} to train, {evaluations} to evaluate"
-    fits = page.good("Fits.") if plan.memory.fits else page.bad("Does not fit.")
+    words = verdict_words(plan.memory)
+    fits = page.good(words) if plan.memory.verdict == "fits" else page.bad(words)
     noted = page.alert(f" {numbers.plural(warnings, 'warning')}.") if warnings else ""
     line = f"{page.strong('Plan ' + numbers.digest(plan.sha256))}: {work}. {fits}{noted} {hint}"
     return page.wrap(line.rstrip())

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ftc.compiler.budget import trace_client
-from ftc.compiler.budget.trace_client import trace_memory
-from ftc.spec.trace import ByteRange, PhasePeak, TraceResult
+from ftc.compiler.budget.trace_client import Tracer
+from ftc.spec.memory import PhasePeak
+from ftc.spec.trace import TraceAnswer, TraceJob, TraceResult
 from tests.support.trace_jobs import LLAMA, trace_job
 
 VERSIONS = {"ftc": "1", "torch": "2", "transformers": "5", "peft": "0", "bitsandbytes": "0"}
-RANGE = ByteRange(low=1, expected=2, high=3)
 RESULT = TraceResult(
     phases=(PhasePeak(phase="load", peak_bytes=1, components={"weights": 1}),),
     allocated_bytes=1,
-    reserved=RANGE,
-    process=RANGE,
+    reserved_bytes=2,
     traced_layers=5,
     versions=VERSIONS,
 )
@@ -29,12 +28,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """The jobs that a process was asked for; it answers at once."""
     asked: list[object] = []
 
-    def answer(job: object, _timeout: float) -> trace_client.TraceAnswer:
+    def answer(_tracer: object, job: object) -> TraceAnswer:
         asked.append(job)
-        return trace_client.TraceAnswer(RESULT)
+        return TraceAnswer(RESULT)
 
-    monkeypatch.setattr(trace_client, "_ask", answer)
+    monkeypatch.setattr(Tracer, "_ask", answer)
     return asked
+
+
+def trace_memory(job: TraceJob, cache: Path, **options: Any) -> TraceAnswer:
+    with Tracer(cache, **options) as tracer:
+        return tracer.answer(job)
 
 
 def test_a_job_is_traced_once(tmp_path: Path, calls: list[object]) -> None:
@@ -81,6 +85,7 @@ def test_a_missing_library_is_a_reason(
     assert not calls
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -103,12 +108,19 @@ def test_a_child_that_fails_is_a_reason(
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_real_child_answers(tmp_path: Path) -> None:
+@pytest.mark.traces
+def test_one_process_answers_several_jobs_and_goes_on_after_a_problem(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("peft")
-    answer = trace_memory(trace_job(), tmp_path)
-    assert answer.reason is None
-    assert answer.result is not None
-    assert trace_memory(trace_job(), tmp_path) == answer
-    unknown = trace_memory(trace_job({**LLAMA, "model_type": "nothing"}), tmp_path)
-    assert unknown.reason == "LookupError: transformers knows no model type `nothing`"
+    told: list[int] = []
+    unknown = trace_job({**LLAMA, "model_type": "nothing"})
+    with Tracer(tmp_path, tell=told.append) as tracer:
+        first, problem, other = (tracer.answer(job) for job in (trace_job(), unknown, trace_job(rank=16)))
+    assert first.result is not None
+    assert other.result is not None
+    assert first.result.allocated_bytes < other.result.allocated_bytes
+    assert problem.reason == "LookupError: transformers knows no model type `nothing`"
+    assert told == [0, 1, 2]
+    with Tracer(tmp_path, tell=told.append) as tracer:
+        assert tracer.answers([trace_job()]) == {trace_job().key(): first}
+    assert told == [0, 1, 2]

@@ -8,7 +8,7 @@ import pytest
 
 from ftc.runtime.trace.child import trace
 from ftc.spec.trace import BatchShape, TraceJob
-from tests.support.trace_jobs import CARD, LLAMA, PROCESSOR, trace_job
+from tests.support.trace_jobs import LLAMA, PROCESSOR, trace_job
 
 
 def shape(length: int = 48, supervised: int = 20) -> BatchShape:
@@ -24,9 +24,7 @@ def test_components_sum_to_every_peak(strategy: str) -> None:
         assert sum(phase.components.values()) == phase.peak_bytes
         assert all(size > 0 for size in phase.components.values())
     assert result.allocated_bytes == result.peak.peak_bytes
-    assert result.reserved.low <= result.reserved.expected <= result.reserved.high
-    assert result.process.low == result.reserved.low + CARD.context_bytes
-    assert result.process.high == result.reserved.high + CARD.context_high_bytes
+    assert result.reserved_bytes >= result.allocated_bytes
 
 
 def test_phases_come_in_the_order_of_a_run() -> None:
@@ -57,7 +55,7 @@ def test_full_training_holds_gradients_and_two_moments_of_all_weights() -> None:
 
 def test_a_processor_reserves_what_it_allocates() -> None:
     result = trace(trace_job(device=PROCESSOR))
-    assert result.reserved.low == result.reserved.expected == result.reserved.high == result.allocated_bytes
+    assert result.reserved_bytes == result.allocated_bytes
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,165 @@
+"""Peak memory of a draft at one of the points that the solver looks at, by closed form or by the trace's answer.
+
+A point is what may be `auto` about memory: rows of a micro-batch, recomputed activations, rows of an evaluation. Both
+methods end in the same document, so that they can stand beside each other; which one a plan rests on is its `method`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ftc.compiler.budget import closed_form
+from ftc.compiler.budget.contexts import context_of
+from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
+from ftc.compiler.draft import Draft
+from ftc.compiler.trainable import num_trainable, targeted
+from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
+from ftc.spec.trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
+
+__all__ = ["Point", "answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "question"]
+
+_WEIGHT_BYTES = {"float32": 4.0, "bfloat16": 2.0}
+_NF4_BYTES = {True: 0.5 + 1 / 64 + 4 / (64 * 256), False: 0.5 + 4 / 64}
+"""Bytes of a 4-bit weight with its block's scale, with and without double quantisation."""
+_FORM_ERROR = 0.05
+"""How far the closed form may be from the trace, by the grid of `benchmarks/closed_form.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What the solver may choose.
+
+    Attributes:
+        micro_batch: Rows that go through the model at once on one device.
+        checkpointing: Whether activations are recomputed.
+        eval_batch: Rows that are evaluated at once.
+    """
+
+    micro_batch: int
+    checkpointing: bool
+    eval_batch: int
+
+
+def limit_of(draft: Draft) -> tuple[int, str]:
+    """Bytes that the run may take, and who says so."""
+    if draft.recipe.budget.vram is not None:
+        return draft.recipe.budget.vram, "the recipe's budget"
+    return draft.device.memory_bytes, f"memory of {draft.device.label}"
+
+
+def expands_segments(draft: Draft) -> bool:
+    """Whether the run is launched with torch's expandable segments: on a card, where its platform has them."""
+    return draft.device.kind == "cuda" and draft.platform.startswith("linux")
+
+
+def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
+    """The estimate from shapes alone."""
+    usage = closed_form.estimate(_form_job(draft, point))
+    allocated = usage.peak_bytes
+    reserved = _reserved(draft, allocated, allocated)
+    error = round(_FORM_ERROR * allocated)
+    reserved = ByteRange(low=reserved.low - error, expected=reserved.expected, high=reserved.high + error)
+    return _estimate(draft, "closed form", usage.phases, reserved)
+
+
+def question(draft: Draft, point: Point) -> TraceJob:
+    """The point as a job for the trace."""
+    values = {
+        "train.micro_batch": point.micro_batch,
+        "train.activation_checkpointing": point.checkpointing,
+        "eval.batch_size": point.eval_batch,
+    }
+    settings = replace(draft, values={**draft.values, **values}).settings()
+    measured = [draft.splits[name] for name in ("validation", "test") if name in draft.splits]
+    train = draft.splits["train"]
+    return TraceJob(
+        config=draft.model.config,
+        settings=settings,
+        train=_shape(point.micro_batch, [train.length_max], [train.supervised_max], train.length_p50),
+        evaluation=_shape(
+            point.eval_batch,
+            [report.length_max for report in measured],
+            [report.supervised_max for report in measured],
+            min(report.length_p50 for report in measured),
+        )
+        if measured
+        else None,
+        device=TraceDevice(
+            kind=draft.device.kind, capability=draft.device.capability, expandable_segments=expands_segments(draft)
+        ),
+    )
+
+
+def answer_for(draft: Draft, point: Point) -> TraceAnswer | None:
+    """What the trace said about a point; None where it wasn't asked."""
+    return draft.traces.get(question(draft, point).key()) if draft.traces else None
+
+
+def by_trace(draft: Draft, point: Point) -> MemoryEstimate | None:
+    """The estimate by trace; None where there is no answer."""
+    answer = answer_for(draft, point)
+    if answer is None or answer.result is None:
+        return None
+    found = answer.result
+    return _estimate(draft, "trace", found.phases, _reserved(draft, found.allocated_bytes, found.reserved_bytes))
+
+
+def _shape(rows: int, lengths: Iterable[int], supervised: Iterable[int], usual: int) -> BatchShape:
+    longest = max(lengths)
+    return BatchShape(length=longest, supervised=max(supervised), padded=rows > 1 and usual < longest)
+
+
+def _reserved(draft: Draft, allocated: int, expected: int) -> ByteRange:
+    return reserved_range(
+        allocated,
+        expected,
+        draft.values["model.attention"],
+        on_card=draft.device.kind == "cuda",
+        expandable=expands_segments(draft),
+    )
+
+
+def _estimate(
+    draft: Draft, method: closed_form.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
+) -> MemoryEstimate:
+    peak = max(phases, key=lambda phase: phase.peak_bytes)
+    context = context_of(draft.device)
+    process = process_range(reserved, context)
+    limit, source = limit_of(draft)
+    components = {context.name: context.size.expected, **peak.components}
+    if rest := reserved.expected - peak.peak_bytes:
+        components["allocator"] = rest
+    return MemoryEstimate(
+        method=method,
+        phases=phases,
+        peak_phase=peak.phase,
+        allocated_bytes=peak.peak_bytes,
+        reserved=reserved,
+        process=process,
+        components=components,
+        limit_bytes=limit,
+        limit_source=source,
+        verdict=verdict_of(process, limit),
+    )
+
+
+def _form_job(draft: Draft, point: Point) -> closed_form.Job:
+    train = draft.splits["train"]
+    full = draft.recipe.strategy.kind == "full"
+    precision = draft.values["train.precision"]
+    weight_bytes = 4.0 if full else _WEIGHT_BYTES[precision]
+    if draft.recipe.strategy.kind == "qlora":
+        weight_bytes = _NF4_BYTES[draft.recipe.strategy.double_quantization]
+    return closed_form.Job(
+        model=draft.model,
+        trained_linear={} if full else targeted(draft),
+        rank=0 if full else draft.values["strategy.adapter.rank"],
+        num_trainable=num_trainable(draft),
+        head_width=len(draft.labels) or draft.model.vocab_size,
+        head_rows=point.micro_batch if draft.labels else point.micro_batch * train.supervised_max,
+        tokens=point.micro_batch * train.length_max,
+        weight_bytes=weight_bytes,
+        activation_bytes=2 if precision == "bfloat16" else 4,
+        checkpointing=point.checkpointing,
+    )

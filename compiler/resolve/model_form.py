@@ -1,0 +1,86 @@
+"""What `config.json` says about a model's form: the keys that decide about the shapes of its tensors.
+
+The memory trace builds a model of shapes by them. The list is closed, and values are numbers, truth values, short words
+and small collections of those, so that nothing else of a stranger's file gets to the libraries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["form_of"]
+
+_KEYS = frozenset(
+    (
+        # sizes
+        "d_ff d_kv d_model decoder_attention_heads decoder_ffn_dim decoder_layers decoder_vocab_size dim "
+        "embedding_size encoder_attention_heads encoder_ffn_dim encoder_layers expansion_ratio ffn_dim "
+        "ffn_hidden_size head_dim hidden_dim hidden_size inner_group_num intermediate_size intra_bottleneck_size "
+        "n_ctx n_embd n_head n_heads n_inner n_layer n_layers n_positions num_attention_heads num_decoder_layers "
+        "num_feedforward_networks num_heads num_hidden_groups num_hidden_layers num_key_value_heads num_kv_heads "
+        "num_layers rotary_dim task_type_vocab_size type_vocab_size vocab_size word_embed_proj_dim "
+        # positions
+        "alibi attention_window global_attn_every_n_layers global_block_size layer_types learned_pos_emb "
+        "local_attention local_radius max_decoder_position_embeddings max_encoder_position_embeddings "
+        "max_position_embeddings max_relative_positions max_seq_len max_window_layers no_rope_layer_interval "
+        "no_rope_layers original_max_position_embeddings partial_rotary_factor pos_att_type position_biased_input "
+        "position_buckets position_embedding_type relative_attention relative_attention_max_distance "
+        "relative_attention_num_buckets rope_local_base_freq rope_parameters rope_scaling rope_theta rotary_pct "
+        "rotary_value share_att_key sinusoidal_pos_embds sliding_window sliding_window_pattern use_sliding_window "
+        "window_size "
+        # modules and their wiring
+        "activation activation_function afn apply_residual_connection_post_layernorm attention_bias "
+        "attention_multiplier attention_softmax_in_fp32 attention_types attn_config attn_logit_softcapping bias "
+        "classifier_activation classifier_bias classifier_pooling clip_qkv conv_act conv_kernel_size decoder_bias "
+        "do_layer_norm_before embedding_fraction embedding_multiplier enable_bias encoder_attention_type "
+        "feed_forward_proj final_logit_softcapping hidden_act hidden_activation is_decoder is_encoder_decoder "
+        "key_query_shared_bottleneck layer_norm_elementwise_affine layer_norm_eps layer_norm_epsilon legacy "
+        "logit_scale logits_scaling mlp_bias multi_query new_decoder_architecture no_bias norm_bias norm_eps "
+        "norm_epsilon norm_rel_ebd norm_type normalization_type num_ln_in_parallel_attn parallel_attn "
+        "pooler_hidden_act pooler_hidden_size qk_layernorm query_pre_attn_scalar reorder_and_upcast_attn "
+        "residual_multiplier rms_norm_eps scale_attention_softmax_in_fp32 scale_attn_by_inverse_layer_idx "
+        "scale_attn_weights scale_embedding share_encoder_decoder_embeddings summary_activation "
+        "summary_proj_to_labels summary_type summary_use_proj tie_word_embeddings trigram_input use_bias "
+        "use_bidirectional_attention use_bottleneck use_bottleneck_attention use_parallel_residual use_qk_norm "
+        "use_qkv_bias use_task_id "
+        # dropout, whose masks are kept for the way back
+        "activation_dropout attention_dropout attention_probs_dropout_prob attn_pdrop classifier_dropout "
+        "classifier_dropout_prob decoder_layerdrop dropout dropout_rate emb_pdrop embd_pdrop embed_dropout "
+        "embedding_dropout encoder_layerdrop hidden_dropout hidden_dropout_prob layerdrop mlp_dropout "
+        "pooler_dropout resid_dropout resid_pdrop residual_dropout seq_classif_dropout summary_first_dropout "
+        "summary_last_dropout "
+        # kinds and ids
+        "architectures bos_token_id cls_token_id decoder_start_token_id eos_token_id model_type pad_token_id "
+        "sep_token_id "
+    ).split()
+)
+_LONGEST_TEXT = 100
+_MOST_ITEMS = 10_000
+_DEEPEST = 3
+_LARGEST_NUMBER = 10**9
+
+
+def form_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The listed keys of a configuration whose values are plain and small; everything else is left out."""
+    return {key: value for key, value in sorted(config.items()) if key in _KEYS and _is_plain(value)}
+
+
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    match value:
+        case None | bool():
+            return True
+        case int():
+            return abs(value) <= _LARGEST_NUMBER
+        case float():
+            return math.isfinite(value)
+        case str():
+            return len(value) <= _LONGEST_TEXT
+        case list():
+            return len(value) <= _MOST_ITEMS and depth < _DEEPEST and all(_is_plain(v, depth + 1) for v in value)
+        case dict():
+            names = all(isinstance(key, str) and len(key) <= _LONGEST_TEXT for key in value)
+            return names and len(value) <= _MOST_ITEMS and depth < _DEEPEST and _is_plain([*value.values()], depth)
+        case _:
+            return False
