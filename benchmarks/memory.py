@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from support.foreign_step import ForeignJob, foreign_log
 
-from ftc.runtime.trace.allocator import replay, reserved_high
+from ftc.compiler.budget.ranges import reserved_range
+from ftc.runtime.trace.allocator import replay
 from ftc.runtime.trace.kernels import KernelRules
 from ftc.runtime.trace.log import peaks
 
@@ -155,7 +156,8 @@ def _score(point: dict[str, Any], job: ForeignJob) -> Score:
     allocated = max(peak.size for peak in peaks(log, replayed.block_sizes).values())
     reserved = replayed.reserved
     measured = point["measured_gib"]
-    high = reserved_high(allocated, reserved, "eager" if job.eager else "sdpa", expandable_segments=False)
+    attention = "eager" if job.eager else "sdpa"
+    high = reserved_range(allocated, reserved, attention, on_card=True, expandable=False).high
     context = (point.get("measured_mib") or {}).get("cuda_context_mib", 141.0) * MIB
     return Score(
         name=f"{point['model'].rpartition('/')[2]} {point['batch_size']}x{point['seq_len']} "

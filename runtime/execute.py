@@ -59,6 +59,7 @@ class _Execution:
     def run(self) -> RunRecord:
         """Everything between the first and the last event."""
         _let_threads_sleep()
+        _expand_segments(self.plan)
         from ftc.runtime.accelerator import make_accelerator
         from ftc.runtime.seeding import deterministic
         from ftc.runtime.session import open_session
@@ -136,6 +137,15 @@ def _let_threads_sleep() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def _expand_segments(plan: Plan) -> None:
+    """Has torch's allocator grow its segments instead of adding new ones, as the plan's estimate assumes on Linux.
+
+    It must be said before torch is loaded. What is reserved then follows what is allocated; a user's own choice stands.
+    """
+    if plan.settings.device.kind == "cuda" and plan.platform.startswith("linux"):
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
 @contextmanager

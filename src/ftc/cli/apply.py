@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from ftc.cli.arguments import USAGE_ERROR, Parser, add_json, add_overrides, override_words
 from ftc.cli.consent import declined
+from ftc.cli.following import following, tracing
 from ftc.cli.results import print_result, show_run
 from ftc.cli.terminal import page, write
 
@@ -40,7 +41,8 @@ def run(args: Namespace) -> int:
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
         done = _run_of_saved(args.target)
         return _up_to_date(done, args) if _is_done(done, args) else _ended(_executed(args.target, args), args)
-    planned = api.plan(args.target, overrides=args.overrides)
+    with tracing(args) as tell:
+        planned = api.plan(args.target, overrides=args.overrides, on_trace=tell)
     if _is_done(planned.run, args):
         return _up_to_date(planned.run, args)
     code = declined(planned, args)
@@ -79,7 +81,6 @@ def _up_to_date(done: Run, args: Namespace) -> int:
 
 def _executed(target: Planned | str, args: Namespace) -> Run:
     from ftc import api
-    from ftc.cli.following import following
 
     with following(args) as listener:
         return api.apply(target, on_event=listener, again=args.again)

@@ -1,4 +1,4 @@
-"""Which listener follows a run: lines that are redrawn, lines that stay, or JSON."""
+"""What is told while something takes time: a run by lines that are redrawn, lines that stay, or JSON; a plan by one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,9 @@ from ftc.cli.terminal import is_interactive, page
 if TYPE_CHECKING:
     from ftc.spec.events import EventListener
 
-__all__ = ["following"]
+__all__ = ["following", "tracing"]
+
+_CLEAR = "\r\x1b[K"
 
 
 @contextmanager
@@ -30,6 +32,29 @@ def following(args: Namespace) -> Iterator[EventListener]:
             warnings.simplefilter("ignore")
         with _listener(args) as listener:
             yield listener
+
+
+@contextmanager
+def tracing(args: Namespace) -> Iterator[Callable[[int], None]]:
+    """Tells on a terminal, in a line that goes away, that a plan waits for the memory trace."""
+    look, told = page(sys.stderr, args), False
+
+    def tell(number: int) -> None:
+        nonlocal told
+        told = True
+        words = "loading the libraries" if number == 0 else f"training step {number + 1}"
+        sys.stderr.write(f"{_CLEAR}{look.faint(f'tracing memory: {words} …')}")
+        sys.stderr.flush()
+
+    if not is_interactive(sys.stderr, os.environ):
+        yield lambda _: None
+        return
+    try:
+        yield tell
+    finally:
+        if told:
+            sys.stderr.write(_CLEAR)
+            sys.stderr.flush()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import Parser, add_json, add_overrides
+from ftc.cli.following import tracing
 from ftc.cli.results import show_planned
 from ftc.cli.terminal import page, print_json, write
 
@@ -23,6 +24,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="save the plan for `ftc apply FILE`")
     parser.add_argument("--origins", action="store_true", help="list every value and where it came from")
     parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
+    parser.add_argument("--no-trace", action="store_true", help="estimate a card's memory by formula, without torch")
     parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
     add_json(parser)
 
@@ -31,7 +33,15 @@ def run(args: Namespace) -> int:
     """Plans, saves the plan where asked to, and shows it."""
     from ftc import api
 
-    planned = api.plan(args.recipe, overrides=args.overrides, locked=args.locked, offline=args.offline)
+    with tracing(args) as tell:
+        planned = api.plan(
+            args.recipe,
+            overrides=args.overrides,
+            locked=args.locked,
+            offline=args.offline,
+            trace=not args.no_trace,
+            on_trace=tell,
+        )
     if args.output:
         api.save_plan(planned, args.output)
     if args.json:

@@ -23,6 +23,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 """Columns of the table, each with the components that it sums; what is left is in the last one."""
 _REST = "other"
+_BELONGS_TO = {"loss": "forward", "clip": "optimiser step"}
+"""Short phases that are shown with their neighbour."""
 
 
 def memory_lines(memory: MemoryEstimate, page: Page) -> list[str]:
@@ -60,7 +62,8 @@ def phase_groups(phases: Sequence[PhasePeak]) -> dict[str, PhasePeak]:
     """The largest peak of each group of phases, in the order in which groups begin."""
     found: dict[str, PhasePeak] = {}
     for phase in phases:
-        group = phase.phase.partition(":")[0]
+        name = phase.phase.partition(":")[0]
+        group = _BELONGS_TO.get(name, name)
         if group not in found or phase.peak_bytes > found[group].peak_bytes:
             found[group] = phase
     return found
