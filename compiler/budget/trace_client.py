@@ -161,9 +161,10 @@ class _Child:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with _killed_after(self._process, timeout_seconds) as ended, contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(job.encode() + b"\n")
-            self._process.stdin.flush()
+        with _killed_after(self._process, timeout_seconds) as ended:
+            with contextlib.suppress(BrokenPipeError):  # it may have ended, and said why
+                self._process.stdin.write(job.encode() + b"\n")
+                self._process.stdin.flush()
             if line := self._process.stdout.readline():
                 return line
         if ended.is_set():
