@@ -51,7 +51,7 @@ def certainty(base: Measurement | None, tuned: Measurement, expected: Expected) 
 
 def _statistics(name: str, measured: Measurement, expected: Expected) -> Statistics:
     if name in ("loss", "perplexity"):
-        return loss_statistics(name, measured.scores)
+        return loss_statistics(name, [(score.loss_sum, score.targets) for score in measured.scores])
     if METRICS[name].generates:
         return answer_statistics(name, expected.texts, [measured.texts[row] for row in range(len(expected.texts))])
     return class_statistics(name, expected.classes, [score.predicted for score in measured.scores])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ftc.runtime.scoring import RowScore
+if TYPE_CHECKING:
+    from ftc.runtime.scoring import RowScore
 
 __all__ = ["answer_metric", "answer_scores", "class_metric", "loss_metrics", "sacrebleu_metric"]
 

@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 
 from ftc.runtime.bootstrap import Floats, Statistics
 from ftc.runtime.metrics import answer_scores
-from ftc.runtime.scoring import RowScore
 
 __all__ = ["answer_statistics", "class_statistics", "loss_statistics"]
 
 
-def loss_statistics(name: str, scores: Sequence[RowScore]) -> Statistics:
-    """`loss` or `perplexity`: nats and targets."""
-    rows = np.array([(score.loss_sum, score.targets) for score in scores], dtype=np.float64)
+def loss_statistics(name: str, sums: Sequence[tuple[float, int]]) -> Statistics:
+    """`loss` or `perplexity`, from the nats and the number of targets of each row."""
+    rows = np.array(sums, dtype=np.float64)
     return Statistics(rows, _ratio if name == "loss" else lambda sums: np.exp(_ratio(sums)))
 
 
-def class_statistics(name: str, expected: Sequence[int], predicted: Sequence[int]) -> Statistics:
+def class_statistics(name: str, expected: Sequence[int | str], predicted: Sequence[int | str]) -> Statistics:
     """A metric of a classification: a column for right answers, then three a class: right, predicted, expected."""
     classes, places = np.unique(np.array([*expected, *predicted]), return_inverse=True)
     wanted, got = places[: len(expected)], places[len(expected) :]

@@ -1,4 +1,4 @@
-"""Codes 68x, what can't be compared or rated."""
+"""Codes 68x, what can't be rated or compared."""
 
 from ftc.spec.codes._code import Code
 
@@ -26,5 +26,12 @@ CODES: tuple[Code, ...] = (
         wrong="ftc rate 3f2a91c0d7e4 --rater 'a/b'",
         right="ftc rate 3f2a91c0d7e4 --rater ab",
         exit_code=64,
+    ),
+    Code(
+        id="FTC683",
+        title="a run has no measured test rows",
+        cause="Runs are compared by what their models made of the same test rows. A run that isn't finished, or has no "
+        "test split, has none.",
+        exit_code=1,
     ),
 )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ftc.compiler.mend import Mended
     from ftc.compiler.pipeline import Compiled
     from ftc.spec.audit import AuditReport
+    from ftc.spec.comparison import RunComparison
     from ftc.spec.events import EventListener
     from ftc.spec.facts import DeviceFacts
     from ftc.spec.imported import Imported
@@ -38,6 +39,7 @@ __all__ = [
     "Run",
     "apply",
     "audit",
+    "compare",
     "device",
     "devices",
     "find_run",
@@ -312,6 +314,17 @@ def devices() -> tuple[DeviceFacts, ...]:
 
     here = resolve_device("auto")
     return (here, *(resolve_device(name, cards=list) for name in CARDS))
+
+
+def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> RunComparison:
+    """Holds runs against the first of them, on the test rows that all were given. Loads no model.
+
+    Raises:
+        Refusal: There are fewer than two, a run is not measured, or they have no row in common.
+    """
+    from ftc.comparison import compare_runs
+
+    return compare_runs([run if isinstance(run, Run) else find_run(str(run), folder) for run in runs])
 
 
 def schema() -> dict[str, Any]:

@@ -63,6 +63,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC525": f"{_AUDIT}::test_a_run_that_stopped_has_nothing_to_audit",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
+    "FTC683": "tests/test_comparison.py::test_what_can_not_be_compared_says_so",
     "FTC682": "tests/rating/test_contest.py::test_a_name_that_is_no_file_name_is_refused",
     "FTC601": "tests/compiler/resolve/test_environment.py::test_without_package_data_it_says_how_to_install",
     "FTC620": f"{_RUN}::test_a_changed_model_file",

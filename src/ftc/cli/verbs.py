@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "look and compare": {
         "show": "show a run or a saved plan",
         "runs": "list the runs of this project",
+        "compare": "hold runs against each other on the same test rows",
         "rate": "compare answers by hand, without knowing whose they are",
     },
     "prove": {
@@ -122,6 +123,10 @@ def _looking(name: str) -> Verb | None:
             from ftc.cli import runs
 
             return runs
+        case "compare":
+            from ftc.cli import compare
+
+            return compare
         case "rate":
             from ftc.cli import rate
 

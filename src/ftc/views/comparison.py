@@ -1,0 +1,73 @@
+"""Runs side by side: a table for each form in which somebody wants it."""
+
+from __future__ import annotations
+
+from ftc.spec.comparison import ComparedMetric, RunComparison, Standing
+from ftc.spec.evaluation import METRICS
+from ftc.views import numbers
+from ftc.views.cells import escaped
+from ftc.views.headline import metric_title
+from ftc.views.page import PLAIN, Page, table
+
+__all__ = ["comparison_markdown", "comparison_text"]
+
+
+def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
+    """The comparison for people: each metric, the runs under each other, what is shown and what is not."""
+    first = found.runs[0]
+    names = [f"{escaped(run.id)}  {escaped(run.name)}, {escaped(run.strategy)}" for run in found.runs]
+    lines = [f"on {numbers.plural(found.rows, 'test row')} that all runs were given, held against {escaped(first.id)}"]
+    for one in found.metrics:
+        rows = [(name, *_cells(one, standing, page)) for name, standing in zip(names, one.standings, strict=True)]
+        title = metric_title(one.metric) + ("" if _is_higher_better(one.metric) else " (lower is better)")
+        lines += ["", page.strong(title), *table(rows, right=(1,), indent=2)]
+    for reason in found.not_compared:
+        lines += ["", *page.flow("left out", [escaped(reason)])]
+    if len(found.runs) > 2:
+        lines += ["", page.faint("each interval holds for its own pair; of twenty such, one may miss by chance")]
+    return "\n".join(lines) + "\n"
+
+
+def comparison_markdown(found: RunComparison) -> str:
+    """The comparison for a pull request."""
+    lines = [
+        f"On {numbers.plural(found.rows, 'test row')} that all runs were given, held against `{found.runs[0].id}`.",
+        "",
+        "| metric | run | value | 95 % interval | change | 95 % interval | |",
+        "| --- | --- | ---: | --- | ---: | --- | --- |",
+    ]
+    for one in found.metrics:
+        for run, standing in zip(found.runs, one.standings, strict=True):
+            cells = (metric_title(one.metric), f"`{run.id}` {run.name}", *_columns(one, standing))
+            lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+    return "\n".join([*lines, *(f"\nLeft out: {reason}." for reason in found.not_compared)]) + "\n"
+
+
+def _cells(one: ComparedMetric, standing: Standing, page: Page) -> tuple[str, ...]:
+    value, interval, change, change_interval, verdict = _columns(one, standing)
+    paint = {"better": page.good, "worse": page.bad, "no difference shown": page.alert}.get(verdict, str)
+    around = f"({interval})" if interval else ""
+    gained = f"{change} ({change_interval})" if change_interval else change
+    return page.strong(value), around, gained, paint(verdict)
+
+
+def _columns(one: ComparedMetric, standing: Standing) -> tuple[str, str, str, str, str]:
+    value = numbers.metric(standing.value)
+    own = standing.interval
+    interval = f"{numbers.metric(own.low)} to {numbers.metric(own.high)}" if own else ""
+    if standing.gain is None:
+        return value, interval, "", "", ""
+    gained = standing.gain.interval
+    change_interval = f"{numbers.signed(gained.low)} to {numbers.signed(gained.high)}" if gained else ""
+    return value, interval, numbers.signed(standing.gain.value), change_interval, _verdict(one, standing)
+
+
+def _verdict(one: ComparedMetric, standing: Standing) -> str:
+    assert standing.gain is not None
+    if not standing.gain.is_shown:
+        return "no difference shown"
+    return "better" if (standing.gain.value > 0) == _is_higher_better(one.metric) else "worse"
+
+
+def _is_higher_better(metric: str) -> bool:
+    return METRICS[metric].higher_is_better if metric in METRICS else True

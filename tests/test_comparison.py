@@ -1,0 +1,77 @@
+"""Runs held against each other on the rows that they share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftc import api
+from ftc.cli.main import main
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.durable import write_text
+from ftc.spec.places import RunFolder
+from ftc.views.comparison import comparison_markdown, comparison_text
+from tests.support import documents
+from tests.support.contests import answered_run
+
+
+def classified(root: Path, run_id: str, right: set[int], rows: int = 60) -> Path:
+    """A run whose model is right on some rows."""
+    folder = answered_run(root, run_id, rows, tuned=lambda row: f"{'answer' if row in right else 'wrong'} {row}")
+    result = {"metrics": {"accuracy": len(right) / rows, "loss": 0.25}, "rows": rows, "seconds": 1.0}
+    write_text(
+        RunFolder(folder).evaluation, documents.evaluation(tuned=result, base=None, gains={}, gates=()).to_text()
+    )
+    return folder
+
+
+def test_a_clear_gain_is_shown_and_an_even_one_is_not(tmp_path: Path) -> None:
+    few, many, even = set(range(20)), set(range(45)), {*range(1, 20), 40}
+    folders = [classified(tmp_path, name, right) for name, right in (("aaa", few), ("bbb", many), ("ccc", even))]
+    found = api.compare(folders)
+    assert (found.rows, [run.id for run in found.runs]) == (60, ["aaa", "bbb", "ccc"])
+    accuracy = found.metrics[0]
+    assert [standing.value for standing in accuracy.standings] == pytest.approx([20 / 60, 45 / 60, 20 / 60])
+    _, better, same = (standing.gain for standing in accuracy.standings)
+    assert better and better.is_shown and better.value == pytest.approx(25 / 60)  # noqa: PT018
+    assert same and not same.is_shown  # noqa: PT018
+    text = comparison_text(found)
+    assert "bbb  demo" in text
+    assert "better" in text
+    assert text.count("no difference shown") == 3, "accuracy of ccc, and two losses that are all alike"
+    assert "| accuracy | `bbb` demo | 0.750 |" in comparison_markdown(found)
+
+
+def test_only_common_rows_count(tmp_path: Path) -> None:
+    one, two = classified(tmp_path, "aaa", {0, 1}, rows=10), classified(tmp_path, "bbb", {0, 1, 2, 3, 4, 5}, rows=6)
+    found = api.compare([one, two])
+    assert found.rows == 6
+    assert [run.rows for run in found.runs] == [10, 6]
+    assert [standing.value for standing in found.metrics[0].standings] == pytest.approx([2 / 6, 1.0])
+
+
+def test_the_command_tells_it_in_every_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".ftc").mkdir()
+    classified(tmp_path, "aaa", {1, 2, 3})
+    classified(tmp_path, "bbb", set(range(50)))
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "aaa", "bbb"]) == 0
+    assert "held against aaa" in capsys.readouterr().out
+    assert main(["compare", "aaa", "bbb", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == "ftc.comparison/1"
+    assert main(["compare", "aaa", "bbb", "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.startswith("On 60 test rows")
+
+
+def test_what_can_not_be_compared_says_so(tmp_path: Path) -> None:
+    one = classified(tmp_path, "aaa", {1})
+    empty = answered_run(tmp_path, "bbb", 0)
+    other = answered_run(tmp_path, "ccc", 5, prompt=lambda row: f"something else {row}")
+    for pair, code in (((one, empty), "FTC683"), ((one, other), "FTC681")):
+        with pytest.raises(Refusal) as refused:
+            api.compare(pair)
+        assert [finding.code for finding in refused.value.diagnostics] == [code]
