@@ -16,14 +16,14 @@ from ftc.runtime.state import find_run, hold, is_over
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.events import EventListener, RunEnded, RunStarted, StopRequested
 from ftc.spec.places import RunFolder
-from ftc.spec.plan import EvaluateStep, ExportStep, Plan, Step, TrainStep, VerifyStep
+from ftc.spec.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.record import RunRecord
 
 if TYPE_CHECKING:
     from ftc.runtime.evaluate import Measurement
     from ftc.runtime.session import Session
 
-__all__ = ["Inputs", "execute"]
+__all__ = ["Inputs", "execute", "expand_segments", "let_threads_sleep"]
 
 
 def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -> RunRecord:
@@ -58,14 +58,14 @@ class _Execution:
 
     def run(self) -> RunRecord:
         """Everything between the first and the last event."""
-        _let_threads_sleep()
-        _expand_segments(self.plan)
+        let_threads_sleep()
+        expand_segments(self.plan)
         from ftc.runtime.accelerator import make_accelerator
         from ftc.runtime.seeding import deterministic
         from ftc.runtime.session import open_session
         from ftc.runtime.signals import stop_on_signals
 
-        with stop_on_signals(self._tell_of_stop) as stop, deterministic(self.plan.settings.device):
+        with stop_on_signals(self._tell_of_stop) as stop, deterministic(self.plan.settings):
             accelerator = make_accelerator(self.plan.settings)
             with hold(self.folder) if accelerator.is_main_process else nullcontext():
                 accelerator.wait_for_everyone()  # the folder is there and held
@@ -91,6 +91,7 @@ class _Execution:
         from ftc.runtime.accelerator import agreed
         from ftc.runtime.evaluate import measure
         from ftc.runtime.export import export, is_exported
+        from ftc.runtime.proof import prove
         from ftc.runtime.train import is_trained, train
         from ftc.runtime.verify import verify
 
@@ -98,6 +99,8 @@ class _Execution:
             case VerifyStep():
                 with session.journal.phase("verify", f"{step.files} files"):
                     verify(self.plan, self.inputs, self.folder.path)
+            case ProveStep():
+                prove(session)
             case TrainStep():
                 if not agreed(session.accelerator, lambda: is_trained(session)):
                     train(session)
@@ -130,7 +133,7 @@ class _Execution:
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
 
 
-def _let_threads_sleep() -> None:
+def let_threads_sleep() -> None:
     """Threads that wait for each other soon give their core away, which must be said before torch is loaded.
 
     A short spin is as fast as a long one on idle cores; a long one holds up a run beside which anything else runs.
@@ -139,7 +142,7 @@ def _let_threads_sleep() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
-def _expand_segments(plan: Plan) -> None:
+def expand_segments(plan: Plan) -> None:
     """Has torch's allocator grow its segments instead of adding new ones, as the plan's estimate assumes on Linux.
 
     It must be said before torch is loaded. What is reserved then follows what is allocated; a user's own choice stands.

@@ -6,12 +6,22 @@ import dataclasses
 import hashlib
 import random
 from array import array
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-__all__ = ["BatchDigest", "chance_digest"]
+from ftc.runtime.accelerator import everywhere
+from ftc.runtime.optimizer import state_tensors
+from ftc.runtime.tensor_files import content_digest, tensor_digests
+from ftc.spec import canonical
+from ftc.spec.events import StepDone
+from ftc.spec.ladder import Rung, StepLine
+
+if TYPE_CHECKING:
+    from ftc.runtime.loop import Job
+
+__all__ = ["BatchDigest", "chance_digest", "rung", "step_line"]
 
 
 class BatchDigest:
@@ -55,3 +65,26 @@ def chance_digest() -> str:
     for state in states:
         sha256.update(state.numpy().data)
     return sha256.hexdigest()
+
+
+def step_line(done: StepDone, job: Job) -> StepLine:
+    """The ladder's line of a step that has just been done; all processes have to ask for it."""
+    fed = everywhere(job.accelerator, done.batch_sha256)
+    return StepLine(
+        step=done.step,
+        batch_sha256=fed[0] if len(fed) == 1 else canonical.digest(fed),
+        learning_rate=done.learning_rate.hex(),
+        loss=done.loss.hex(),
+        grad_norm=done.grad_norm.hex(),
+        chance_sha256=chance_digest(),
+    )
+
+
+def rung(step: int, job: Job) -> Rung:
+    """What stands on the ladder behind a step."""
+    return Rung(
+        step=step,
+        weights_sha256=content_digest(job.parameters),
+        tensors=tensor_digests(job.parameters),
+        optimizer_sha256=content_digest(state_tensors(job.optimizer, job.parameters)),
+    )

@@ -1,4 +1,6 @@
-"""What happens after each step, in this order: count, tell, look at validation, stop early, climb, save."""
+"""What happens after each step, in this order: count, tell, look at validation, stop early, climb, keep to the proof,
+save.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftc.runtime import checkpoint
-from ftc.runtime.accelerator import any_process, everywhere
+from ftc.runtime.accelerator import any_process
 from ftc.runtime.evaluate import validate
-from ftc.runtime.fingerprints import chance_digest
+from ftc.runtime.fingerprints import rung, step_line
 from ftc.runtime.loop import Job
 from ftc.runtime.optimizer import state_tensors
+from ftc.runtime.proof import compare_with_proof
 from ftc.runtime.selection import Progress, reason_to_stop
 from ftc.runtime.session import Session
-from ftc.runtime.tensor_files import content_digest, tensor_digests
-from ftc.spec import canonical
 from ftc.spec.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
-from ftc.spec.ladder import Rung, StepLine, is_rung
+from ftc.spec.ladder import is_rung
 
-__all__ = ["HOOKS", "Hook", "Training", "rung"]
+__all__ = ["HOOKS", "Hook", "Training"]
 
 
 @dataclass(slots=True)
@@ -92,31 +93,18 @@ def heed_signals(training: Training, done: StepDone) -> None:  # noqa: ARG001 - 
 def climb(training: Training, done: StepDone) -> None:
     """Writes the step's line of the ladder, and a rung where one stands."""
     session, job = training.session, training.job
-    fed = everywhere(job.accelerator, done.batch_sha256)
+    line = step_line(done, job)
     if not session.is_first:
         return
-    session.ladder.add(
-        StepLine(
-            step=done.step,
-            batch_sha256=fed[0] if len(fed) == 1 else canonical.digest(fed),
-            learning_rate=done.learning_rate.hex(),
-            loss=done.loss.hex(),
-            grad_norm=done.grad_norm.hex(),
-            chance_sha256=chance_digest(),
-        )
-    )
+    session.ladder.add(line)
     if is_rung(done.step) or _is_saved(training, done):
         session.ladder.add(rung(done.step, job))
 
 
-def rung(step: int, job: Job) -> Rung:
-    """What stands on the ladder behind a step."""
-    return Rung(
-        step=step,
-        weights_sha256=content_digest(job.parameters),
-        tensors=tensor_digests(job.parameters),
-        optimizer_sha256=content_digest(state_tensors(job.optimizer, job.parameters)),
-    )
+def keep_to_proof(training: Training, done: StepDone) -> None:
+    """Compares the first steps with those of the proof, before a checkpoint could keep what differs."""
+    if done.step == training.job.train.determinism.proof_steps and training.session.is_first:
+        compare_with_proof(training.session)
 
 
 def save(training: Training, done: StepDone) -> None:
@@ -153,4 +141,4 @@ def _is_saved(training: Training, done: StepDone) -> bool:
     return training.should_end or _is_due(training, done)
 
 
-HOOKS: tuple[Hook, ...] = (count, tell, look_at_validation, stop_early, heed_signals, climb, save)
+HOOKS: tuple[Hook, ...] = (count, tell, look_at_validation, stop_early, heed_signals, climb, keep_to_proof, save)

@@ -20,7 +20,7 @@ from ftc.spec.durable import sweep, write_file
 from ftc.spec.facts import FileFacts
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
-from ftc.spec.record import Predecessor, RunRecord, Segment, Sighting
+from ftc.spec.record import DeterminismSeen, Predecessor, RunRecord, Segment, Sighting
 
 __all__ = ["RunState", "find_run", "hold", "is_over", "utc_now"]
 
@@ -175,6 +175,7 @@ def _first_record(name: str, plan: Plan, found: Sighting, previous: Predecessor 
         segments=(),
         observed=found,
         previous=previous,
+        determinism=DeterminismSeen(level="D0", proof_steps=0, detail=_unproven(plan)),
         steps_done=0,
         selected_step=None,
         initial_weights_sha256=None,
@@ -186,6 +187,11 @@ def _first_record(name: str, plan: Plan, found: Sighting, previous: Predecessor 
         peak_memory_bytes=None,
         memory_method="",
     )
+
+
+def _unproven(plan: Plan) -> str:
+    asked = plan.settings.train.determinism.asked
+    return "the proof is still to come" if plan.settings.train.determinism.proof_steps else f"`{asked}` proves nothing"
 
 
 def _outputs(folder: Path) -> dict[str, FileFacts]:

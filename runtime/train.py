@@ -7,7 +7,8 @@ from ftc.runtime.accelerator import agreed, wrap
 from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.export import is_exported
-from ftc.runtime.hooks import HOOKS, Training, note_progress, rung
+from ftc.runtime.fingerprints import rung
+from ftc.runtime.hooks import HOOKS, Training, note_progress
 from ftc.runtime.loop import Job, training_steps
 from ftc.runtime.optimizer import load_state, make_optimizer
 from ftc.runtime.selection import Progress
@@ -17,7 +18,7 @@ from ftc.runtime.tensor_files import content_digest
 from ftc.runtime.weights import load_weights
 from ftc.spec.events import Resumed
 
-__all__ = ["is_trained", "train"]
+__all__ = ["is_trained", "make_job", "restored", "train"]
 
 
 def is_trained(session: Session) -> bool:
@@ -37,9 +38,9 @@ def train(session: Session) -> None:
     found = agreed(session.accelerator, lambda: _newest(session))
     work = session.build()
     session.trained = work
-    job = _job(session, work)
+    job = make_job(session, work)
     _note_start(session, job)
-    training = Training(session, job, _restored(session, work, job, found))
+    training = Training(session, job, restored(session, work, job, found))
     _find_foothold(training)
     if not training.progress.is_over:
         with session.journal.phase("train", f"{job.train.num_steps} steps"):
@@ -63,7 +64,8 @@ def _run(training: Training) -> None:
         raise Interrupted
 
 
-def _job(session: Session, work: Workpiece) -> Job:
+def make_job(session: Session, work: Workpiece) -> Job:
+    """All that the loop works with, for a model as it is before the first step."""
     settings = session.plan.settings
     rows = session.stream("train")
     assert rows is not None, "a plan has training rows"
@@ -81,7 +83,7 @@ def _job(session: Session, work: Workpiece) -> Job:
     )
 
 
-def _restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Checkpoint | None) -> Progress:
+def restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Checkpoint | None) -> Progress:
     """Where training stands, with weights and optimiser as they were there."""
     if found is None:
         return Progress()

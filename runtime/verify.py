@@ -13,7 +13,7 @@ from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.plan import Plan
 from ftc.spec.streams import open_stream
 
-__all__ = ["verify"]
+__all__ = ["verify", "verify_inputs"]
 
 
 def verify(plan: Plan, inputs: Inputs, folder: Path) -> None:
@@ -22,14 +22,24 @@ def verify(plan: Plan, inputs: Inputs, folder: Path) -> None:
     Raises:
         Refusal: Something differs; one finding for each thing, with both values.
     """
-    findings = [
-        *_model_files(plan, inputs.model_folder),
-        *_streams(plan, inputs.streams_folder),
-        *_packages(plan, inputs.environment),
-        *_disk(plan, folder),
-    ]
+    findings = [*_inputs(plan, inputs), *_packages(plan, inputs.environment), *_disk(plan, folder)]
     if findings:
         raise Refusal(findings)
+
+
+def verify_inputs(plan: Plan, inputs: Inputs) -> None:
+    """Compares model files and token streams alone with the plan.
+
+    Raises:
+        Refusal: Something differs; one finding for each thing, with both values.
+    """
+    if findings := [*_inputs(plan, inputs)]:
+        raise Refusal(findings)
+
+
+def _inputs(plan: Plan, inputs: Inputs) -> Iterator[Diagnostic]:
+    yield from _model_files(plan, inputs.model_folder)
+    yield from _streams(plan, inputs.streams_folder)
 
 
 def _model_files(plan: Plan, folder: Path) -> Iterator[Diagnostic]:

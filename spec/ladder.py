@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from ftc.spec.base import Document
 
 __all__ = [
+    "Comparison",
     "Difference",
     "Ladder",
     "LadderLine",
@@ -28,6 +29,7 @@ __all__ = [
     "first_difference",
     "is_rung",
     "line_text",
+    "parse_line",
     "read_ladder",
 ]
 
@@ -67,6 +69,7 @@ class Rung(Document):
 
 
 LadderLine = Annotated[StepLine | Rung, Field(discriminator="kind")]
+_READER: TypeAdapter[StepLine | Rung] = TypeAdapter(LadderLine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,18 @@ def is_rung(step: int) -> bool:
     return step & (step - 1) == 0
 
 
-def line_text(line: StepLine | Rung) -> bytes:
-    """One line of the file."""
+def line_text(line: Document) -> bytes:
+    """One line of the file, of which a ladder's line is an example."""
     return json.dumps(line.to_json(), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def parse_line(text: bytes) -> StepLine | Rung:
+    """A line of the file.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return _READER.validate_json(text)
 
 
 def read_ladder(path: Path) -> Ladder:
@@ -127,13 +139,12 @@ def read_ladder(path: Path) -> Ladder:
     Raises:
         OSError: The file can't be read.
     """
-    reader: TypeAdapter[StepLine | Rung] = TypeAdapter(LadderLine)
     steps: dict[int, StepLine] = {}
     rungs: dict[int, Rung] = {}
     for text in path.read_bytes().splitlines():
         try:
-            line = reader.validate_json(text)
-        except ValidationError:
+            line = parse_line(text)
+        except ValueError:
             continue
         if isinstance(line, StepLine):
             steps[line.step] = line
@@ -142,28 +153,51 @@ def read_ladder(path: Path) -> Ladder:
     return Ladder(steps, rungs)
 
 
+class Comparison:
+    """A ladder that is compared with another one while it grows.
+
+    Args:
+        expected: The ladder that is known.
+    """
+
+    def __init__(self, expected: Ladder) -> None:
+        self._expected = expected
+        self._last_equal_rung: int | None = None
+        self.steps = 0
+        """Steps that were compared."""
+        self.rungs: list[int] = []
+        """Steps at which weights were compared and equal."""
+
+    def add(self, line: StepLine | Rung) -> Difference | None:
+        """Compares one more line; where it differs, says in what. A line that the other ladder lacks says nothing."""
+        if isinstance(line, StepLine):
+            mine = self._expected.steps.get(line.step)
+            self.steps += mine is not None
+            return _in_step(mine, line, self._last_equal_rung) if mine else None
+        known = self._expected.rungs.get(line.step)
+        if known is None:
+            return None
+        parted = _in_rung(known, line, self._last_equal_rung)
+        if parted is None:
+            self._last_equal_rung = line.step
+            self.rungs.append(line.step)
+        return parted
+
+
 def first_difference(expected: Ladder, found: Ladder, first_step: int, last_step: int) -> Difference | None:
     """Where two ladders part first between two steps, or None where all that both have is equal.
 
     Steps are compared in order, and in a step what comes first: what went in, what came out, what was left behind.
     """
-    last_equal: int | None = None
-    for step in range(first_step, last_step + 1):
-        if step > first_step and (parted := _in_step(expected, found, step)):
-            return _with_rung(parted, last_equal)
-        mine, other = expected.rungs.get(step), found.rungs.get(step)
-        if mine is None or other is None:
-            continue
-        if parted := _in_rung(mine, other):
-            return _with_rung(parted, last_equal)
-        last_equal = step
+    comparison = Comparison(expected)
+    for line in found.lines(last_step):
+        above = line.step > first_step or (line.step == first_step and isinstance(line, Rung))
+        if above and (parted := comparison.add(line)):
+            return parted
     return None
 
 
-def _in_step(expected: Ladder, found: Ladder, step: int) -> Difference | None:
-    mine, other = expected.steps.get(step), found.steps.get(step)
-    if mine is None or other is None:
-        return None
+def _in_step(mine: StepLine, other: StepLine, last_equal: int | None) -> Difference | None:
     pairs: tuple[tuple[Component, str, str], ...] = (
         ("batch", mine.batch_sha256, other.batch_sha256),
         ("learning rate", mine.learning_rate, other.learning_rate),
@@ -171,21 +205,18 @@ def _in_step(expected: Ladder, found: Ladder, step: int) -> Difference | None:
         ("loss", mine.loss, other.loss),
         ("gradient norm", mine.grad_norm, other.grad_norm),
     )
-    return next((Difference(step, name, ours, theirs) for name, ours, theirs in pairs if ours != theirs), None)
+    differing = ((name, ours, theirs) for name, ours, theirs in pairs if ours != theirs)
+    return next((Difference(mine.step, *one, last_equal_rung=last_equal) for one in differing), None)
 
 
-def _in_rung(mine: Rung, other: Rung) -> Difference | None:
+def _in_rung(mine: Rung, other: Rung, last_equal: int | None) -> Difference | None:
     if mine.weights_sha256 != other.weights_sha256:
         names = sorted(mine.tensors.keys() | other.tensors.keys(), key=_natural)
         tensor = next((name for name in names if mine.tensors.get(name) != other.tensors.get(name)), None)
-        return Difference(mine.step, "weights", mine.weights_sha256, other.weights_sha256, tensor)
+        return Difference(mine.step, "weights", mine.weights_sha256, other.weights_sha256, tensor, last_equal)
     if mine.optimizer_sha256 != other.optimizer_sha256:
-        return Difference(mine.step, "optimiser", mine.optimizer_sha256, other.optimizer_sha256)
+        return Difference(mine.step, "optimiser", mine.optimizer_sha256, other.optimizer_sha256, None, last_equal)
     return None
-
-
-def _with_rung(parted: Difference, last_equal: int | None) -> Difference:
-    return Difference(parted.step, parted.component, parted.expected, parted.found, parted.tensor, last_equal)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

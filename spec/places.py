@@ -55,6 +55,11 @@ class RunFolder:
         return self.path / "ladder.ndjson"
 
     @property
+    def proof(self) -> Path:
+        """The ladder of the first steps as fresh processes climbed it before training."""
+        return self.path / "proof.ndjson"
+
+    @property
     def checkpoints(self) -> Path:
         """One folder a checkpoint, named by step, `step-00000120`."""
         return self.path / "checkpoints"

@@ -27,6 +27,7 @@ __all__ = [
     "ModelSummary",
     "Origin",
     "Plan",
+    "ProveStep",
     "Step",
     "TimeEstimate",
     "TrainStep",
@@ -48,6 +49,13 @@ class VerifyStep(Document):
     kind: Literal["verify"]
     files: int
     """Files whose digests are compared."""
+
+
+class ProveStep(Document):
+    """Run the first steps twice in fresh processes and compare their bits."""
+
+    kind: Literal["prove"]
+    steps: int
 
 
 class TrainStep(Document):
@@ -72,7 +80,7 @@ class EvaluateStep(Document):
     rows: int
 
 
-Step = Annotated[VerifyStep | TrainStep | ExportStep | EvaluateStep, Field(discriminator="kind")]
+Step = Annotated[VerifyStep | ProveStep | TrainStep | ExportStep | EvaluateStep, Field(discriminator="kind")]
 
 
 class ModelSummary(Document):

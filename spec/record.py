@@ -11,6 +11,7 @@ from ftc.spec.facts import EnvironmentFacts, FileFacts
 from ftc.spec.machine import CodeSnapshot, MachineClass
 
 __all__ = [
+    "DeterminismSeen",
     "Evaluation",
     "Gain",
     "GateResult",
@@ -128,6 +129,18 @@ class Evaluation(Document):
     predictions: tuple[Prediction, ...]
 
 
+class DeterminismSeen(Document):
+    """What the run showed about giving the same bits again."""
+
+    level: Literal["D0", "D1"]
+    """`D0`: inputs, settings and code are known, and no more was shown. `D1`: the first steps gave the same bits in two
+    fresh processes on this machine, and in the run itself."""
+    proof_steps: int
+    """Steps that were compared; 0 where nothing was."""
+    detail: str
+    """Why it isn't more, in words."""
+
+
 class Predecessor(Document):
     """The run of the same recipe that was the last one to end when this run began."""
 
@@ -151,6 +164,7 @@ class RunRecord(Document):
     """Links the records of a recipe into a chain: one can't be replaced without those after it."""
     code_changed: bool = False
     """Whether ftc's own files or the project's commit changed while the run went on."""
+    determinism: DeterminismSeen
     steps_done: int
     selected_step: int | None
     """Step whose weights became the result."""

@@ -16,6 +16,7 @@ from ftc.spec.train import EarlyStopping, Optimizer, Precision
 
 __all__ = [
     "AdapterSettings",
+    "DeterminismSettings",
     "DeviceSettings",
     "EvalSettings",
     "FullSettings",
@@ -122,6 +123,17 @@ class Seeds(Document):
     dropout: int
 
 
+class DeterminismSettings(Document):
+    """How alike two runs of the plan have to be."""
+
+    asked: Literal["off", "auto", "best_effort", "bitwise"]
+    kernels: Literal["any", "deterministic", "exact"]
+    """`deterministic`: those that torch says are, where it has them. `exact`: in addition nothing that is not known to
+    give the same bits in another process, and no arithmetic of lower precision than asked."""
+    proof_steps: int
+    """Steps that are run twice in fresh processes before training; 0 for none."""
+
+
 class TrainSettings(Document):
     """Training, step by step."""
 
@@ -140,6 +152,7 @@ class TrainSettings(Document):
     fused: bool
     """Whether the optimiser's fused kernel is used."""
     max_grad_norm: Real | None
+    determinism: DeterminismSettings
     precision: Precision
     activation_checkpointing: bool
     evaluate_every_steps: int

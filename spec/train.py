@@ -88,6 +88,11 @@ class Train(Document):
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Root of every random stream of training: initial weights, order of rows, dropout. Default: 17, a
     fixed number so that two runs are one."""
+    determinism: Literal["off", "auto", "best_effort", "bitwise"] = "auto"
+    """How alike two runs of one plan have to be. `auto`: deterministic kernels, unproven. `bitwise`: only kernels known
+    to be exact, and the first steps are run twice in fresh processes before training; a difference is an error.
+    `best_effort`: the same, but a difference, or a kernel that is not known, is told and recorded, and the run goes on.
+    `off`: the fastest kernels. Default: `auto`, which costs little; a proof costs two starts and a few steps."""
     evaluate_every: Literal["epoch"] | Annotated[int, Field(ge=1)] = "epoch"
     """Steps between looks at the validation split, each of which also writes a checkpoint. Default: once an epoch,
     when every row was seen equally often."""

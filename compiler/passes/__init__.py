@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes.build_steps import build_steps
 from ftc.compiler.passes.check_facts import check_facts
+from ftc.compiler.passes.choose_determinism import choose_determinism
 from ftc.compiler.passes.choose_evaluation import choose_evaluation
 from ftc.compiler.passes.choose_model import choose_model
 from ftc.compiler.passes.choose_strategy import choose_strategy
@@ -26,6 +27,7 @@ PASSES: tuple[Pass, ...] = (
     choose_strategy,
     choose_training,
     choose_evaluation,
+    choose_determinism,
     fit_budget,
     build_steps,
     check_facts,

@@ -6,17 +6,19 @@ from dataclasses import replace
 from typing import Literal
 
 from ftc.compiler.draft import Draft
-from ftc.spec.plan import EvaluateStep, ExportStep, Step, TrainStep, VerifyStep
+from ftc.spec.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 
 __all__ = ["build_steps"]
 
 
 def build_steps(draft: Draft) -> Draft:
-    """The steps: verify, train, export, then measure base and tuned on the test split, once."""
+    """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
     files = len(draft.model.files) + len(draft.splits)
     artifact: Literal["adapter", "model"] = "model" if draft.recipe.strategy.kind == "full" else "adapter"
+    proof_steps = draft.values["train.determinism"].proof_steps
     steps: list[Step] = [
         VerifyStep(kind="verify", files=files),
+        *([ProveStep(kind="prove", steps=proof_steps)] if proof_steps else []),
         TrainStep(kind="train", steps=draft.values["train.num_steps"]),
         ExportStep(kind="export", artifact=artifact),
     ]

@@ -149,6 +149,42 @@ CODES: tuple[Code, ...] = (
         exit_code=1,
     ),
     Code(
+        id="FTC640",
+        title="kernels that aren't known to be exact",
+        cause="`determinism: bitwise` uses only what is known to give the same bits in every process. What the tests "
+        "of ftc or the makers of a library don't vouch for is refused when the plan is made, before any step.",
+        wrong="train: {determinism: bitwise}   # with strategy: {kind: qlora} on a card",
+        right="train: {determinism: best_effort}",
+    ),
+    Code(
+        id="FTC641",
+        title="the environment was not set before Python started",
+        cause="Hash seeds, thread pools and workspaces of the card are read once, at the start. `ftc apply` starts "
+        "itself anew where they are wrong; a program that calls `ftc.apply` has to be started with them.",
+        wrong="python train.py   # a bitwise plan, with ftc.apply",
+        right="ftc apply job.plan.json",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC642",
+        title="the same steps gave other bits",
+        cause="The plan asks for bitwise runs, and its first steps, done twice in fresh processes on this machine, "
+        "differ. No step of the run was kept.",
+        wrong="train: {determinism: bitwise}",
+        right="train: {determinism: best_effort}",
+        exit_code=7,
+    ),
+    Code(
+        id="FTC643",
+        title="less determinism than asked for",
+        cause="With `determinism: best_effort` a kernel that isn't known to be exact, or a proof that failed, doesn't "
+        "stop the run. The record holds what was shown.",
+        wrong="train: {determinism: best_effort}   # with 4-bit weights on a card",
+        right="train: {determinism: auto}",
+        severity=Severity.WARNING,
+        exit_code=1,
+    ),
+    Code(
         id="FTC645",
         title="code changed during the run",
         cause="A digest of ftc's own files and the project's commit are noted before the first step and looked at "

@@ -79,4 +79,50 @@ CODES: tuple[Code, ...] = (
         cause="The run was interrupted or failed; it left no result that could be audited.",
         exit_code=8,
     ),
+    Code(
+        id="FTC530",
+        title="training was not reproduced",
+        cause="The run's steps were done again from the same inputs, and a batch, loss, gradient or weight differs "
+        "from what the run's ladder says.",
+        exit_code=7,
+    ),
+    Code(
+        id="FTC531",
+        title="machine or code of another class",
+        cause="Another processor, card, driver, number of threads or version of a library computes in another order, "
+        "and then other bits prove nothing. Nothing was executed; `--force` executes all the same.",
+        exit_code=8,
+    ),
+    Code(
+        id="FTC532",
+        title="nothing to begin a replay from",
+        cause="A replay begins before the first step, or at a checkpoint that is still whole.",
+        exit_code=8,
+    ),
+    Code(
+        id="FTC533",
+        title="record of the run before is another one",
+        cause="A record holds the digest of the record that ended before it. The run of that name has another one now, "
+        "so one of the two was replaced.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC534",
+        title="ladder contradicts the record",
+        cause="The trace ladder has a line for each step that the record counts, and its rungs hold the weights that "
+        "the record and the checkpoints name.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC535",
+        title="no such steps",
+        cause="A replay goes from a step to a later one, both of which the run has done.",
+        exit_code=64,
+    ),
+    Code(
+        id="FTC536",
+        title="replay broke off",
+        cause="The fresh process that was to do the steps again ended without an answer.",
+        exit_code=8,
+    ),
 )

@@ -79,6 +79,7 @@ _SETTINGS: dict[str, Any] = {
         "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0},
         "fused": True,
         "max_grad_norm": 1.0,
+        "determinism": {"asked": "auto", "kernels": "deterministic", "proof_steps": 0},
         "precision": "bfloat16",
         "activation_checkpointing": False,
         "evaluate_every_steps": 54,
@@ -329,6 +330,7 @@ def record(of: Plan, **changes: Any) -> RunRecord:
             },
         ),
         "previous": None,
+        "determinism": {"level": "D0", "proof_steps": 0, "detail": "`auto` proves nothing"},
         "observed": {
             "platform": "linux-x86_64-cp311",
             "device": "NVIDIA GeForce RTX 4090",

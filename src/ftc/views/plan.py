@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from ftc.spec.plan import Check, EvaluateStep, ExportStep, Plan, Step, TrainStep, VerifyStep
+from ftc.spec.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.record import Evaluation, RunRecord
 from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings, Settings
 from ftc.spec.streams import SplitReport
@@ -204,6 +204,8 @@ def _step_words(
     match step:
         case VerifyStep():
             return None  # every run does it, so it tells nothing
+        case ProveStep(steps=steps):
+            return "prove", f"the first {numbers.plural(steps, 'step')} twice, in fresh processes"
         case TrainStep(steps=steps):
             return "train", _train_words(steps, record, done)
         case ExportStep(artifact=artifact):

@@ -17,6 +17,7 @@ LABEL = 12
 """Columns of the labels at the left of progress lines."""
 _LABELS = {
     "verify": "verifying",
+    "prove": "proving",
     "load": "loading",
     "train": "training",
     "export": "exporting",

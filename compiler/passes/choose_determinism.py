@@ -1,0 +1,83 @@
+"""How alike two runs of the plan will be, and whether its kernels are known to allow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from ftc.compiler.draft import Draft
+from ftc.spec.settings import DeterminismSettings
+
+__all__ = ["EXACT", "choose_determinism"]
+
+EXACT = {
+    "cpu": {
+        "attention": frozenset({"eager", "sdpa"}),
+        "optimizer": frozenset({"adamw"}),
+        "quantization": frozenset({"none", "nf4", "fp4"}),
+    },
+    "cuda": {
+        "attention": frozenset({"eager", "sdpa"}),
+        "optimizer": frozenset({"adamw"}),
+        "quantization": frozenset({"none"}),
+    },
+}
+"""What is known to give the same bits in every process, by kind of device. For `cpu` it is what the tests run in two
+fresh processes. For `cuda` it is what torch documents as deterministic in its deterministic mode, and each run proves
+it anew; 4-bit kernels and flash attention promise nothing there."""
+
+_MOST_PROOF_STEPS = 8
+_PROOF_SHARE = 20
+"""A proof does a twentieth of the run's steps, twice: a tenth of its time, and less for all but the shortest runs."""
+
+
+def choose_determinism(draft: Draft) -> Draft:
+    """Settles `train.determinism`; at `bitwise` everything outside the table is an error."""
+    asked, path = draft.recipe.train.determinism, "train.determinism"
+    if asked in ("off", "auto"):
+        kernels: Literal["any", "deterministic"] = "any" if asked == "off" else "deterministic"
+        return draft.inherit(path, DeterminismSettings(asked=asked, kernels=kernels, proof_steps=0), path)
+    if unknown := list(_unknown(draft)):
+        known = EXACT[draft.device.kind]
+        help = (
+            f"known on a {draft.device.kind}: "
+            + "; ".join(f"{name} {', '.join(sorted(known[name]))}" for name in known),
+            "or ask for less with `determinism: auto`",
+        )
+        code = "FTC640" if asked == "bitwise" else "FTC643"
+        summary = f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to give the same bits twice"
+        notes = "" if asked == "bitwise" else "the run goes on with deterministic kernels and no proof"
+        draft = draft.find(code, summary, path, help=help, notes=notes or ())
+        return draft.inherit(path, DeterminismSettings(asked=asked, kernels="deterministic", proof_steps=0), path)
+    steps = draft.values["train.num_steps"]
+    proof = min(steps, _MOST_PROOF_STEPS, max(2, steps // _PROOF_SHARE))
+    return draft.inherit(path, DeterminismSettings(asked=asked, kernels="exact", proof_steps=proof), path)
+
+
+def _find_unknown(draft: Draft, unknown: list[str]) -> Draft:
+    """An error where the recipe insists on the same bits, else a warning: less is done than asked."""
+    insists = draft.recipe.train.determinism == "bitwise"
+    known = EXACT[draft.device.kind]
+    listed = "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in known.items())
+    return draft.find(
+        "FTC640" if insists else "FTC643",
+        f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to give the same bits twice",
+        "train.determinism",
+        help=(f"known on a {draft.device.kind}: {listed}", "or ask for less with `determinism: auto`"),
+        notes=() if insists else "the run will use deterministic kernels and prove nothing",
+    )
+
+
+def _unknown(draft: Draft) -> Iterator[str]:
+    """What stands in no table, in words."""
+    known = EXACT[draft.device.kind]
+    used = {
+        "attention": draft.values["model.attention"],
+        "optimizer": draft.recipe.train.optimizer.kind,
+        "quantization": draft.values.get("strategy.quantization", "none"),
+    }
+    for name, value in used.items():
+        if value not in known[name]:
+            yield f"{name} `{value}` on a {draft.device.kind}"
+    if (processes := draft.values["train.world_size"]) > 1:
+        yield f"training in {processes} processes"
