@@ -78,6 +78,14 @@ def browser(session: nox.Session) -> None:
     session.run("pytest", "tests/browser", *session.posargs, env=QUIET)
 
 
+@nox.session(venv_backend="none")
+def crash(session: nox.Session) -> None:
+    """Kill runs at every write and at random, and prove every exact kernel in fresh processes. Takes half an hour."""
+    python = train_environment(session)
+    campaigns = session.posargs or ["tests/runtime"]
+    session.run(python, "-m", "pytest", "-n2", *campaigns, external=True, env={**QUIET, "FTC_CRASH": "1"})
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style (ruff) and who may import whom (import-linter). `nox -s lint -- --fix` mends what is safe."""

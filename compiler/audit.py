@@ -18,6 +18,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import ExitCode
 from ftc.spec.facts import EnvironmentFacts, FileFacts
+from ftc.spec.ladder import read_ladder
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
@@ -41,6 +42,7 @@ class AuditInputs:
         streams: Folder of the token streams, or None where the cache no longer has them.
         environment: Packages as installed here.
         pages: What the report and the model card should say, by file name.
+        previous: The record that the run's record follows, or None where it isn't here.
     """
 
     model: Path | None
@@ -48,6 +50,7 @@ class AuditInputs:
     streams: Path | None
     environment: EnvironmentFacts
     pages: Mapping[str, str]
+    previous: RunRecord | None
 
 
 @dataclass(slots=True)
@@ -64,6 +67,8 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
     started, tally = time.monotonic(), _Tally()
     _check_documents(tally, plan, record)
     _check_outputs(tally, run, record)
+    _check_ladder(tally, run, record)
+    _check_chain(tally, record, inputs.previous)
     _check_pages(tally, run, record, inputs.pages)
     _check_model(tally, plan, inputs.model)
     _check_sources(tally, plan, inputs.sources)
@@ -78,6 +83,7 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
         checked=tuple(tally.checked),
         checked_files=tally.files,
         checked_bytes=tally.bytes,
+        num_steps=record.steps_done,
         seconds=time.monotonic() - started,
         not_checked=(*tally.not_checked, *_NEVER_CHECKED),
         exit_code=exit_code,
@@ -116,6 +122,37 @@ def _check_outputs(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
     tally.checked.append(f"{len(record.outputs)} files of the run")
 
 
+def _check_ladder(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
+    """The ladder has no gap, and its rungs hold the weights that the record and the checkpoints name."""
+    if not run.ladder.is_file():
+        return  # told with the other outputs
+    ladder = read_ladder(run.ladder)
+    hint = "restore the file from a copy"
+    if ladder.height < record.steps_done:
+        lines = f"{ladder.height} steps without a gap"
+        tally.findings.append(_finding("FTC534", "ladder.ndjson", f"{record.steps_done} steps", lines, hint))
+    first = ladder.rungs.get(0)
+    if first and first.weights_sha256 != record.initial_weights_sha256:
+        said = str(record.initial_weights_sha256)
+        tally.findings.append(_finding("FTC534", "ladder.ndjson, step 0: weights", said, first.weights_sha256, hint))
+    tally.checked.append(f"{_plural(ladder.height, 'step')} and {_plural(len(ladder.rungs), 'rung')} of the ladder")
+
+
+def _check_chain(tally: _Tally, record: RunRecord, previous: RunRecord | None) -> None:
+    """The record before this one is still the one that this one was written after."""
+    link = record.previous
+    if link is None:
+        return
+    if previous is None:
+        tally.not_checked.append(f"the record of run {link.run_id}, which ended before this one: it isn't here")
+        return
+    if previous.sha256 != link.record_sha256 or previous.expected_sha256() != link.record_sha256:
+        hint = "restore the record from a copy or from git"
+        subject = f"record of run {link.run_id}, which ended before"
+        tally.findings.append(_finding("FTC533", subject, link.record_sha256, previous.expected_sha256(), hint))
+    tally.checked.append("the record before")
+
+
 def _check_pages(tally: _Tally, run: RunFolder, record: RunRecord, expected: Mapping[str, str]) -> None:
     """Pages follow from the documents, so they are made again and compared; another release words them otherwise."""
     if record.ftc_version != VERSION:
@@ -136,7 +173,7 @@ def _check_model(tally: _Tally, plan: Plan, folder: Path | None) -> None:
         tally.findings.append(_finding("FTC522", plan.model.name, "a model folder", "nothing", hint))
         return
     tally.findings += _compare(tally, folder, plan.lock.model.files, plan.model.name)
-    tally.checked.append(f"{len(plan.lock.model.files)} model files")
+    tally.checked.append(_plural(len(plan.lock.model.files), "model file"))
 
 
 def _check_sources(tally: _Tally, plan: Plan, paths: Mapping[str, Path | None]) -> None:
@@ -146,7 +183,7 @@ def _check_sources(tally: _Tally, plan: Plan, paths: Mapping[str, Path | None]) 
             tally.findings.append(_finding("FTC522", name, locked.file.sha256, "nothing", "bring the file back"))
         else:
             tally.findings += _compare_file(tally, path, locked.file, name)
-    tally.checked.append(f"{len(plan.lock.data.sources)} data files")
+    tally.checked.append(_plural(len(plan.lock.data.sources), "data file"))
 
 
 def _check_streams(tally: _Tally, plan: Plan, folder: Path | None) -> None:
@@ -161,7 +198,7 @@ def _check_streams(tally: _Tally, plan: Plan, folder: Path | None) -> None:
         if found != report.stream_digest:
             hint = "delete the folder in the cache; `ftc plan` makes it again"
             tally.findings.append(_finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
-    tally.checked.append(f"{len(plan.data)} token streams")
+    tally.checked.append(_plural(len(plan.data), "token stream"))
 
 
 def _check_packages(tally: _Tally, plan: Plan, record: RunRecord, here: EnvironmentFacts) -> None:
@@ -191,6 +228,10 @@ def _compare_file(tally: _Tally, path: Path, facts: FileFacts, subject: str) -> 
     found = file_digest(path)
     if found != facts.sha256:
         yield _finding("FTC521", subject, facts.sha256, found, "compare it with a copy, or with git's version")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _finding(code: str, subject: str, expected: str, found: str, hint: str) -> Finding:

@@ -15,13 +15,14 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.lock import SourceLock
 from ftc.spec.places import cache_folder, streams_folder
 from ftc.spec.plan import Plan
+from ftc.spec.record import RunRecord
 
 __all__ = ["audit_inputs"]
 
 Found = TypeVar("Found")
 
 
-def audit_inputs(plan: Plan, root: Path, pages: Mapping[str, str]) -> AuditInputs:
+def audit_inputs(plan: Plan, root: Path, pages: Mapping[str, str], previous: RunRecord | None) -> AuditInputs:
     """Looks for the model, the data files and the token streams of a plan that belongs to the project at `root`."""
     folder = (root / plan.recipe_file).parent
     streams = streams_folder(plan.stream_key)
@@ -31,6 +32,7 @@ def audit_inputs(plan: Plan, root: Path, pages: Mapping[str, str]) -> AuditInput
         streams=streams if streams.is_dir() else None,
         environment=resolve_environment(cache_folder()),
         pages=pages,
+        previous=previous,
     )
 
 

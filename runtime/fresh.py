@@ -67,29 +67,31 @@ class Replayed:
 def scratch_folder() -> Iterator[Path]:
     """An empty folder that goes away afterwards."""
     with tempfile.TemporaryDirectory(prefix="ftc-replay-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+        inner = Path(folder) / "run"
+        inner.mkdir()
+        yield inner
 
 
 def replay_in_fresh_process(request: ReplayRequest, go_on: Callable[[Answer], bool]) -> Replayed:
     """Has steps done again, and hears of each.
 
     Args:
-        request: What to do; its scratch folder holds the request and the errors of the process, too.
+        request: What to do; beside its scratch folder, which `scratch_folder` makes, lie the request and the errors.
         go_on: Hears every answer, and says whether the process is to go on.
     """
     scratch, found = Path(request.scratch), Replayed()
-    asked, errors = scratch.with_name(f"{scratch.name}.request"), scratch.with_name(f"{scratch.name}.errors")
-    try:
-        write_file(asked, request.to_text().encode())
-        with errors.open("wb") as err, _started(request, asked, err.fileno()) as child:
+    asked, errors = scratch.parent / "request.json", scratch.parent / "errors.txt"
+    write_file(asked, request.to_text().encode())
+    with errors.open("wb") as err, _started(request, asked, err.fileno()) as child:
+        try:
             is_wanted = _listened(child, found, go_on)
-            if not is_wanted:
-                child.terminate()
-        if is_wanted and not found.is_over and found.problem is None:
-            found.problem = _broken_off(child.returncode, errors.read_text(errors="replace"))
-    finally:
-        asked.unlink(missing_ok=True)
-        errors.unlink(missing_ok=True)
+        except BaseException:
+            child.terminate()
+            raise
+        if not is_wanted:
+            child.terminate()
+    if is_wanted and not found.is_over and found.problem is None:
+        found.problem = _broken_off(child.returncode, errors.read_text(errors="replace"))
     return found
 
 

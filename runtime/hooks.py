@@ -1,6 +1,4 @@
-"""What happens after each step, in this order: count, tell, look at validation, stop early, climb, keep to the proof,
-save.
-"""
+"""What happens after each step, in the order of `HOOKS`: the loop trains, and everything else stands here."""
 
 from __future__ import annotations
 
@@ -62,6 +60,13 @@ def tell(training: Training, done: StepDone) -> None:
     training.session.journal.emit(done)
 
 
+def climb(training: Training, done: StepDone) -> None:
+    """Writes the step's line of the ladder, before anything else draws from the generators whose states are in it."""
+    line = step_line(done, training.job)
+    if training.session.is_first:
+        training.session.ladder.add(line)
+
+
 def look_at_validation(training: Training, done: StepDone) -> None:
     """Measures on validation where the plan says so, and updates the selection."""
     if not _is_due(training, done):
@@ -90,15 +95,10 @@ def heed_signals(training: Training, done: StepDone) -> None:  # noqa: ARG001 - 
     training.interrupted = any_process(training.job.accelerator, training.session.stop.requested)
 
 
-def climb(training: Training, done: StepDone) -> None:
-    """Writes the step's line of the ladder, and a rung where one stands."""
-    session, job = training.session, training.job
-    line = step_line(done, job)
-    if not session.is_first:
-        return
-    session.ladder.add(line)
-    if is_rung(done.step) or _is_saved(training, done):
-        session.ladder.add(rung(done.step, job))
+def stand(training: Training, done: StepDone) -> None:
+    """Writes a rung where one stands: behind steps 1, 2, 4, 8, … and wherever a checkpoint is about to be."""
+    if training.session.is_first and (is_rung(done.step) or _is_saved(training, done)):
+        training.session.ladder.add(rung(done.step, training.job))
 
 
 def keep_to_proof(training: Training, done: StepDone) -> None:
@@ -141,4 +141,14 @@ def _is_saved(training: Training, done: StepDone) -> bool:
     return training.should_end or _is_due(training, done)
 
 
-HOOKS: tuple[Hook, ...] = (count, tell, look_at_validation, stop_early, heed_signals, climb, keep_to_proof, save)
+HOOKS: tuple[Hook, ...] = (
+    count,
+    tell,
+    climb,
+    look_at_validation,
+    stop_early,
+    heed_signals,
+    stand,
+    keep_to_proof,
+    save,
+)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ftc.runtime.execute import let_threads_sleep
+from ftc.runtime.execute import expand_segments, let_threads_sleep
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.ladder import line_text, parse_line
@@ -44,6 +44,7 @@ def main() -> int:
             answers.flush()
 
     request = ReplayRequest.model_validate_json(Path(sys.argv[1]).read_bytes())
+    expand_segments(request.plan)
     try:
         _replay(request, tell)
     except Refusal as refusal:

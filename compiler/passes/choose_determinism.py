@@ -26,6 +26,7 @@ EXACT = {
 fresh processes. For `cuda` it is what torch documents as deterministic in its deterministic mode, and each run proves
 it anew; 4-bit kernels and flash attention promise nothing there."""
 
+_DEVICES = {"cpu": "processor", "cuda": "card"}
 _MOST_PROOF_STEPS = 8
 _PROOF_SHARE = 20
 """A proof does a twentieth of the run's steps, twice: a tenth of its time, and less for all but the shortest runs."""
@@ -57,13 +58,13 @@ def choose_determinism(draft: Draft) -> Draft:
 def _find_unknown(draft: Draft, unknown: list[str]) -> Draft:
     """An error where the recipe insists on the same bits, else a warning: less is done than asked."""
     insists = draft.recipe.train.determinism == "bitwise"
-    known = EXACT[draft.device.kind]
+    known, device = EXACT[draft.device.kind], _DEVICES[draft.device.kind]
     listed = "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in known.items())
     return draft.find(
         "FTC640" if insists else "FTC643",
         f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to give the same bits twice",
         "train.determinism",
-        help=(f"known on a {draft.device.kind}: {listed}", "or ask for less with `determinism: auto`"),
+        help=(f"known on a {device}: {listed}", "or ask for less with `determinism: auto`"),
         notes=() if insists else "the run will use deterministic kernels and prove nothing",
     )
 
@@ -78,6 +79,6 @@ def _unknown(draft: Draft) -> Iterator[str]:
     }
     for name, value in used.items():
         if value not in known[name]:
-            yield f"{name} `{value}` on a {draft.device.kind}"
+            yield f"{name} `{value}` on a {_DEVICES[draft.device.kind]}"
     if (processes := draft.values["train.world_size"]) > 1:
         yield f"training in {processes} processes"

@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftc.planned import Checked, Planned, Sources
-from ftc.run_store import Run, find_run, pages, past_runs, run_of, runs
+from ftc.run_store import Run, find_run, past_runs, run_of, runs
 from ftc.spec.diagnostics import Refusal, diagnostic
 
 if TYPE_CHECKING:
+    from ftc.auditing import StepListener
     from ftc.compiler.layers import Override
     from ftc.compiler.mend import Mended
     from ftc.compiler.pipeline import Compiled
-    from ftc.spec.audit import AuditReport
+    from ftc.spec.audit import AuditReport, Level
     from ftc.spec.comparison import RunComparison
     from ftc.spec.events import EventListener
     from ftc.spec.facts import DeviceFacts
@@ -285,15 +286,40 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
     return replace(now, plan=saved, run=run_of(now.root, saved))
 
 
-def audit(run: Run | Path | str, *, folder: Path | str = ".") -> AuditReport:
-    """Compares everything that a run names with what is on this machine now. Executes nothing."""
-    from ftc.compiler.audit import audit_static
-    from ftc.compiler.locate import audit_inputs
-    from ftc.spec.places import RunFolder
+def audit(
+    run: Run | Path | str,
+    *,
+    level: Level = "static",
+    first: int = 0,
+    last: int | None = None,
+    steps: int = 20,
+    threads: int | None = None,
+    force: bool = False,
+    on_step: StepListener | None = None,
+    folder: Path | str = ".",
+) -> AuditReport:
+    """Judges a past run: compares everything that it names with what is here now, and does steps again if asked to.
+
+    Args:
+        run: The run, its folder, or the beginning of its name.
+        level: `static` executes nothing, `replay` trains some steps again in a fresh process, `full` does all of the
+            plan again.
+        first: Steps that are done when a replay begins: 0, or those of a checkpoint that is still there.
+        last: Step at which a replay ends; None for `steps` further.
+        steps: Steps of a replay whose end isn't given.
+        threads: Threads inside an operation; None for the run's. Another number is another class of machine.
+        force: Execute even where machine or code are of another class than the run's.
+        on_step: Hears of every step that was done again, with the last one.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: There is no such run, or it has not done these steps (FTC535).
+    """
+    from ftc.auditing import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    inputs = audit_inputs(found.plan, found.root, pages(found))
-    return audit_static(RunFolder(found.folder), found.plan, found.record, inputs)
+    asked = Asked(level=level, first=first, last=last, steps=steps, threads=threads, force=force)
+    return audit_run(found, asked, on_step or (lambda step, last: None))
 
 
 def device(name: str) -> DeviceFacts:

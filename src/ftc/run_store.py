@@ -30,6 +30,7 @@ __all__ = [
     "pages",
     "past_runs",
     "predecessor",
+    "record_of",
     "run_of",
     "runs",
 ]
@@ -200,6 +201,12 @@ def predecessor(folder: Path) -> Predecessor | None:
     ended = [run for run in others if run.record.status in FINISHED]
     last = max(ended, key=lambda run: run.record.segments[-1].ended_at or "", default=None)
     return Predecessor(run_id=last.record.id, record_sha256=last.record.sha256) if last else None
+
+
+def record_of(parent: Path, run_id: str) -> RunRecord | None:
+    """The record of a run by its name, or None where it isn't here or can't be read."""
+    found = next(_readable(iter([parent / run_id])), None)
+    return found.record if found else None
 
 
 def past_runs(root: Path) -> tuple[PastRun, ...]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from ftc import api
 from ftc.cli.main import main
+from ftc.cli.restart import Restart
 from ftc.cli.verbs import VERBS
 from ftc.spec.diagnostics import diagnostic
+from ftc.spec.pinned import PINNED
 from tests.cli.conftest import World
 from tests.support import documents
 
@@ -162,11 +165,41 @@ def test_runs(world: World, capsys: Capture) -> None:
 
 
 def test_an_audit_exits_with_its_verdict(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "audit", lambda run: documents.audit_report())
+    monkeypatch.setattr(api, "audit", lambda run, **options: documents.audit_report())
     assert main(["audit", "7f3a"]) == 6
     assert "TAMPERED" in capsys.readouterr().out
     assert main(["audit", "7f3a", "--json"]) == 6
     assert json.loads(capsys.readouterr().out)["verdict"] == "TAMPERED"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--steps", "4"], "--steps goes with --level replay"),
+        (["--level", "full", "--from", "2", "--to", "4"], "--from, --to goes with --level replay"),
+        (["--force"], "static executes nothing"),
+        (["--level", "replay", "--steps", "4", "--to", "9"], "both say where the replay ends"),
+        (["--level", "replay", "--steps", "0"], "at least 1"),
+        (["--level", "everything"], "invalid choice"),
+    ],
+)
+def test_what_an_audit_cannot_do_is_wrong_usage(words: list[str], told: str, capsys: Capture) -> None:
+    assert main(["audit", "7f3a", *words]) == 64
+    assert told in capsys.readouterr().err
+
+
+def test_a_command_that_needs_another_environment_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "recipe.yaml").write_text(
+        "ftc: 1\nname: tiny\ntask: {kind: classification}\ndata: {source: {path: rows.csv}}\nmodel: {base: ./model}\n"
+        "strategy: {kind: lora}\ntrain: {determinism: bitwise}\n"
+    )
+    monkeypatch.setenv("PYTHONHASHSEED", "5")
+    with pytest.raises(Restart) as restart:
+        main(["apply", str(tmp_path / "recipe.yaml")], may_restart=True)
+    assert restart.value.environment["PYTHONHASHSEED"] == "0"
+    for name, value in PINNED.items():
+        monkeypatch.setenv(name, value)
+    assert main(["apply", str(tmp_path / "recipe.yaml")], may_restart=True) != 0, "it goes on, and finds no model"
 
 
 def checked(*codes: str) -> api.Checked:

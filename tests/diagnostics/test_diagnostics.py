@@ -29,6 +29,8 @@ _HUB = "tests/compiler/resolve/test_hub.py"
 _STREAM = "tests/compiler/text/test_findings.py::test_each_warning_is_told_once_with_the_counts_by_split"
 _PLANS = "tests/e2e/test_saved_plans.py"
 _AUDIT = "tests/e2e/test_audit.py"
+_REPLAY = "tests/e2e/test_replay.py"
+_DETERMINISM = "tests/runtime/test_determinism.py"
 _RUN = "tests/runtime/test_execute.py"
 
 ELSEWHERE: dict[str, str] = {
@@ -65,6 +67,13 @@ ELSEWHERE: dict[str, str] = {
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC683": "tests/test_comparison.py::test_what_can_not_be_compared_says_so",
     "FTC682": "tests/rating/test_contest.py::test_a_name_that_is_no_file_name_is_refused",
+    "FTC530": "tests/views/test_run_view.py::test_the_first_difference_is_shown_where_the_eye_ends",
+    "FTC531": f"{_REPLAY}::test_one_thread_more_is_inconclusive_before_anything_is_done",
+    "FTC532": f"{_REPLAY}::test_steps_that_cannot_be_done_again",
+    "FTC533": f"{_REPLAY}::test_a_replaced_record_breaks_the_chain",
+    "FTC534": f"{_REPLAY}::test_what_is_tampered_with_is_not_executed",
+    "FTC535": f"{_REPLAY}::test_steps_that_cannot_be_done_again",
+    "FTC536": f"{_REPLAY}::test_a_process_that_breaks_off_gives_no_verdict",
     "FTC601": "tests/compiler/resolve/test_environment.py::test_without_package_data_it_says_how_to_install",
     "FTC620": f"{_RUN}::test_a_changed_model_file",
     "FTC621": f"{_RUN}::test_a_changed_stream",
@@ -81,6 +90,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC635": "tests/e2e/test_outcomes.py::test_a_model_that_transformers_cannot_load",
     "FTC631": f"{_RUN}::test_too_little_disk",
     "FTC634": f"{_RUN}::test_an_adapter_in_the_base_folder",
+    "FTC641": f"{_DETERMINISM}::test_an_environment_that_was_not_set_is_refused",
+    "FTC642": f"{_DETERMINISM}::test_two_processes_that_differ_end_a_bitwise_run_before_its_first_step",
     "FTC645": f"{_RUN}::test_code_that_changes_while_the_run_goes_on_is_told",
     "FTC650": "tests/e2e/test_outcomes.py::test_a_missing_training_package",
     "FTC651": "tests/e2e/test_newcomer.py::test_from_a_data_file_alone",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftc.spec.audit import AuditReport, Finding
+from ftc.spec.audit import AuditReport, ClassComparison, Finding, Replay
 from ftc.spec.lock import Lock, sealed
 from ftc.spec.memory import MemoryEstimate
+from ftc.spec.machine import MachineClass
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 
@@ -20,6 +21,7 @@ __all__ = [
     "plan",
     "quality_report",
     "record",
+    "replay_report",
 ]
 
 _SEGMENT_CODE = {"machine_sha256": "5e" * 32, "ftc_sha256": "6f" * 32}
@@ -395,6 +397,30 @@ def evaluation(**changes: Any) -> Evaluation:
     return Evaluation.model_validate(document)
 
 
+def replay_report(**changes: Any) -> AuditReport:
+    """An audit that did the first twenty steps again and found them equal. `changes` are of its replay."""
+    machine = MachineClass.model_validate(_MACHINE)
+    replay = {
+        "first_step": 0,
+        "last_step": 20,
+        "reached_step": 20,
+        "steps_compared": 20,
+        "equal_rungs": (0, 1, 2, 4, 8, 16, 20),
+        "first_difference": None,
+        "seconds": 9.8,
+        **changes,
+    }
+    return audit_report(
+        level="replay",
+        verdict="REPRODUCED_PREFIX",
+        findings=(),
+        exit_code=0,
+        machine=ClassComparison(recorded=machine, here=machine, equal=True),
+        replay=Replay.model_validate(replay),
+        not_checked=("steps 21 to 162", "validation, choice of the checkpoint, export and evaluation"),
+    )
+
+
 def audit_report(**changes: Any) -> AuditReport:
     """An audit that found one changed data file."""
     finding = Finding(
@@ -412,6 +438,7 @@ def audit_report(**changes: Any) -> AuditReport:
         "checked": ("12 model files", "1 data file", "3 packages", "the record's own digest"),
         "checked_files": 15,
         "checked_bytes": 91_000_000,
+        "num_steps": 162,
         "seconds": 1.31,
         "not_checked": ("whether training gives these weights again: that needs a replay",),
         "exit_code": 6,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ftc.spec.audit import Finding
 from ftc.spec.codes import CODES
 from ftc.views.audit import audit_text
 from ftc.views.explain import explain_text
@@ -74,6 +75,23 @@ def test_an_audit_that_found_something(golden: Golden) -> None:
 
 def test_an_audit_that_found_nothing(golden: Golden) -> None:
     golden("audit_consistent.txt", audit_text(documents.audit_report(verdict="CONSISTENT", findings=(), exit_code=0)))
+
+
+def test_steps_that_were_done_again(golden: Golden) -> None:
+    golden("audit_replay.txt", audit_text(documents.replay_report()))
+
+
+def test_the_first_difference_is_shown_where_the_eye_ends(golden: Golden) -> None:
+    report = documents.replay_report(reached_step=12, equal_rungs=(0, 1, 2, 4, 8), first_difference="step 12: loss")
+    finding = {
+        "code": "FTC530",
+        "subject": "step 12: loss",
+        "expected": "0x1.2p+0 (1.125)",
+        "found": "0x1.4p+0 (1.25)",
+        "hint": "the same rows gave another loss; weights were last equal at step 8",
+    }
+    parted = {"verdict": "NOT_REPRODUCED", "exit_code": 7, "findings": (Finding.model_validate(finding),)}
+    golden("audit_not_reproduced.txt", audit_text(report.model_copy(update=parted)))
 
 
 def test_every_code_can_be_explained() -> None:

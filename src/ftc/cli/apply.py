@@ -38,6 +38,7 @@ def run(args: Namespace) -> int:
     if args.target.endswith(".json") and args.overrides:
         sys.stderr.write("error: a saved plan is run as it is; `--set` and `--set-file` go with its recipe\n")
         return USAGE_ERROR
+    _pin(args)
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
         done = _run_of_saved(args.target)
         return _up_to_date(done, args) if _is_done(done, args) else _ended(_executed(args.target, args), args)
@@ -47,6 +48,30 @@ def run(args: Namespace) -> int:
         return _up_to_date(planned.run, args)
     code = declined(planned, args)
     return _ended(_executed(planned, args), args) if code is None else code
+
+
+def _pin(args: Namespace) -> None:
+    """Begins anew where every bit counts and the environment isn't what it has to be before Python starts.
+
+    Raises:
+        Restart: It isn't.
+    """
+    import os
+
+    from ftc.cli.restart import Restart
+    from ftc.spec.pinned import unpinned
+
+    if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
+        raise Restart(wrong)
+
+
+def _counts_bits(args: Namespace) -> bool:
+    from ftc import api
+
+    if args.target.endswith(".json"):
+        return api.load_plan(args.target).settings.train.determinism.kernels == "exact"
+    recipe = api.validate(args.target, overrides=args.overrides).recipe
+    return recipe is not None and recipe.train.determinism in ("best_effort", "bitwise")
 
 
 def _command(args: Namespace) -> str:

@@ -15,19 +15,25 @@ from collections.abc import Sequence
 import ftc
 from ftc.cli import faults
 from ftc.cli.arguments import USAGE_ERROR, Parser, add_color
+from ftc.cli.restart import Restart
 from ftc.cli.verbs import GROUPS, VERBS, module_of
 
 __all__ = ["console", "main"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, may_restart: bool = False) -> int:
     """Runs one command and gives its exit code; what can go wrong is told on standard error.
 
     Args:
         argv: Words after the program's name; those of the process where left out.
+        may_restart: Whether the process belongs to the command, so that it may be started anew.
+
+    Raises:
+        Restart: The command has to begin in another environment.
     """
     try:
         args = _parse(sys.argv[1:] if argv is None else argv)
+        args.may_restart = may_restart
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else USAGE_ERROR
     return faults.guarded(module_of(args.verb).run, args)
@@ -39,7 +45,10 @@ def console() -> None:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")  # an old code page shows `?` instead of failing
-    code = main()
+    try:
+        code = main(may_restart=True)
+    except Restart as asked:
+        code = asked.follow()
     gc.freeze()  # the process ends: nothing is gained by searching what it holds for garbage once more
     sys.exit(faults.flushed(code))
 

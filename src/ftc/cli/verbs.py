@@ -34,7 +34,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "rate": "compare answers by hand, without knowing whose they are",
     },
     "prove": {
-        "audit": "check that a run's files are what its record says",
+        "audit": "check that a run is what its record says, or do it again",
     },
 }
 """Every verb with its help by group, in the order in which a newcomer meets them."""

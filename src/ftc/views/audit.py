@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import assert_never
 
-from ftc.spec.audit import AuditReport, Finding
+from ftc.spec.audit import AuditReport, Finding, Replay
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import INDENT, PLAIN, Page, shorten
@@ -19,9 +20,11 @@ def audit_text(report: AuditReport, *, page: Page = PLAIN) -> str:
     """
     looked = f"{numbers.plural(report.checked_files, 'file')} ({numbers.byte_size(report.checked_bytes)})"
     parts = [*map(escaped, report.checked)] or [looked]
-    lines = page.flow(report.level, parts, end=numbers.duration(report.seconds))
+    lines = page.flow("static", parts, end=numbers.duration(report.seconds))
     if report.checked:
         lines += page.flow("", [f"{looked} read and hashed"])
+    if report.replay:
+        lines += ["", *_replay(report, report.replay, page)]
     for finding in report.findings:
         lines += ["", *_finding(finding, page)]
     if report.not_checked:
@@ -29,22 +32,67 @@ def audit_text(report: AuditReport, *, page: Page = PLAIN) -> str:
     return "\n".join([*lines, "", _verdict(report, page)]) + "\n"
 
 
+def _replay(report: AuditReport, replay: Replay, page: Page) -> list[str]:
+    """What was done again, on what, and what of it is equal."""
+    here = report.machine.here if report.machine else None
+    same = "same class" if report.machine and report.machine.equal else page.alert("another class")
+    words = [f"steps {replay.first_step}–{numbers.count(replay.reached_step)}", same]
+    if here:
+        threads = numbers.plural(here.threads, "thread")
+        words += [escaped(here.device), f"{here.kernels} kernels", threads, f"torch {here.torch.partition(' ')[0]}"]
+    lines = page.flow(report.level, words, end=numbers.duration(replay.seconds))
+    equal = [] if replay.first_difference else ["batches, chance, losses and gradient norms equal in every bit"]
+    if replay.equal_rungs:
+        equal.append(f"weights and optimiser equal at {' '.join(map(str, replay.equal_rungs))}")
+    if replay.first_difference:
+        equal.append(page.bad(f"first difference: {replay.first_difference}"))
+    return lines + page.flow("", equal)
+
+
 def _finding(finding: Finding, page: Page) -> Iterator[str]:
     room = page.columns - INDENT - 2
     yield f"{page.bad(finding.code)}  {page.strong(shorten(finding.subject, room))}"
-    yield f"  recorded {shorten(finding.expected, room)}"
-    yield f"  found    {shorten(finding.found, room)}"
+    if finding.expected:
+        yield f"  recorded {shorten(finding.expected, room)}"
+    if finding.found:
+        yield f"  found    {shorten(finding.found, room)}"
     if finding.hint:
         yield from page.flow("  = help:", [shorten(finding.hint, 4 * page.columns)])
 
 
 def _verdict(report: AuditReport, page: Page) -> str:
-    words = {
-        "CONSISTENT": (page.good, "everything compared is as the record says"),
-        "TAMPERED": (page.bad, f"{numbers.plural(len(report.findings), 'difference')} from the record"),
-        "INCONCLUSIVE": (page.alert, "what is left of the run does not allow a verdict"),
-    }
-    paint, meaning = words[report.verdict]
+    paint, meaning = _meaning(report, page)
     text = f"{paint(report.verdict)}: run {escaped(report.run_id)}, {meaning}"
     end = f"exit {report.exit_code}" if report.exit_code else ""
     return "\n".join(page.flow("", [text], indent=0, end=end))
+
+
+def _meaning(report: AuditReport, page: Page) -> tuple[Callable[[str], str], str]:
+    """How a verdict is painted, and what it says."""
+    replay = report.replay
+    match report.verdict:
+        case "CONSISTENT":
+            return page.good, "everything compared is as the record says"
+        case "TAMPERED":
+            return page.bad, f"{numbers.plural(len(report.findings), 'difference')} from the record"
+        case "INCONCLUSIVE":
+            return page.alert, _inconclusive(report)
+        case "REPRODUCED_PREFIX":
+            steps = f"{replay.first_step}–{replay.last_step}" if replay else ""
+            return page.good, f"bitwise, steps {steps} of {numbers.count(report.num_steps)}"
+        case "REPRODUCED_BITWISE":
+            return (
+                page.good,
+                f"all {numbers.count(report.num_steps)} steps, the weights and the measurement, bit for bit",
+            )
+        case "NOT_REPRODUCED":
+            where = f" at {replay.first_difference}" if replay and replay.first_difference else " in its result"
+            return page.bad, f"it differs{where}"
+        case _:
+            assert_never(report.verdict)
+
+
+def _inconclusive(report: AuditReport) -> str:
+    if any(finding.code == "FTC531" for finding in report.findings) and report.replay is None:
+        return "another class of machine or code, nothing was executed"
+    return "what is left of the run does not allow a verdict"

@@ -1,0 +1,52 @@
+"""What `train.determinism` asks of a plan, and when it can't have it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.spec.plan import ProveStep
+from tests.support.drafts import CARD, draft_of
+
+
+def compiled(determinism: str, **changes: Any) -> Draft:
+    draft = draft_of(train={"determinism": determinism, **changes.pop("train", {})}, **changes)
+    return run_passes(PASSES, run_passes(SHAPING, draft))
+
+
+def proofs(draft: Draft) -> list[int]:
+    return [step.steps for step in draft.steps if isinstance(step, ProveStep)]
+
+
+@pytest.mark.parametrize(("asked", "kernels"), [("off", "any"), ("auto", "deterministic")])
+def test_less_than_bitwise_proves_nothing(asked: str, kernels: str) -> None:
+    draft = compiled(asked)
+    assert draft.values["train.determinism"].kernels == kernels
+    assert proofs(draft) == []
+
+
+@pytest.mark.parametrize(("steps", "proven"), [(1, 1), (2, 2), (39, 2), (80, 4), (160, 8), (1000, 8)])
+def test_a_twentieth_of_the_steps_is_proven_and_eight_at_most(steps: int, proven: int) -> None:
+    draft = compiled("bitwise", train={"epochs": 1000, "max_steps": steps})
+    assert draft.values["train.num_steps"] == steps
+    assert draft.values["train.determinism"].kernels == "exact"
+    assert proofs(draft) == [proven]
+    assert not draft.diagnostics
+
+
+def test_four_bits_on_a_card_are_refused_and_with_best_effort_told() -> None:
+    def told(asked: str) -> list[tuple[str, bool]]:
+        draft = compiled(asked, device=CARD, strategy={"kind": "qlora"})
+        assert proofs(draft) == []
+        return [(finding.code, finding.is_error) for finding in draft.diagnostics]
+
+    assert told("bitwise") == [("FTC640", True)]
+    assert told("best_effort") == [("FTC643", False)]
+    assert told("auto") == []
+
+
+def test_on_a_processor_four_bits_are_known() -> None:
+    assert len(proofs(compiled("bitwise", strategy={"kind": "qlora"}))) == 1

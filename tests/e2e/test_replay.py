@@ -1,0 +1,189 @@
+"""`ftc audit --level replay` and `full`: training done again in fresh processes, and what shows when it differs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.spec.canonical import file_digest
+from ftc.spec.facts import FileFacts
+from ftc.spec.ladder import line_text, parse_line
+from ftc.spec.places import RunFolder
+from ftc.spec.record import Predecessor, RunRecord
+from tests.e2e.conftest import Answer, Ftc
+from tests.support.projects import contents, make_project
+
+STEPS = 16
+
+
+@pytest.fixture(scope="module")
+def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one finished run; its tests work on copies."""
+    root = tmp_path_factory.mktemp("replayed") / "project"
+    make_project(root, models, "classification", steps=STEPS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(root.parent / "cache"))
+        from ftc import api
+
+        assert api.apply(root / "recipe.yaml").record.status == "finished"
+    return root
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """The run in a copy of the project and of its cache."""
+    shutil.copytree(finished.parent, tmp_path / "copy")
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "copy" / "cache"))
+    monkeypatch.chdir(tmp_path / "copy" / "project")
+    (record,) = Path("runs").glob("*/*/record.json")
+    return RunFolder(record.parent.absolute())
+
+
+def change_record(run: RunFolder, **changes: Any) -> None:
+    """Forges a record so that nothing static shows it: pages made of it are gone, and digests are right."""
+    record = RunRecord.model_validate_json(run.record.read_bytes())
+    outputs = {
+        name: FileFacts(size=(run.path / name).stat().st_size, sha256=file_digest(run.path / name))
+        for name in record.outputs
+    }
+    forged = record.model_copy(update={"outputs": outputs, **changes}).sealed()
+    run.record.write_text(forged.to_text(), encoding="utf-8")
+    from ftc.run_store import load_run, pages
+
+    for name, text in pages(load_run(run.path)).items():
+        (run.path / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def change_ladder(run: RunFolder, step: int, **changes: str) -> None:
+    lines = [parse_line(line) for line in run.ladder.read_bytes().splitlines()]
+    changed = [line.model_copy(update=changes) if line.kind == "step" and line.step == step else line for line in lines]
+    run.ladder.write_bytes(b"".join(map(line_text, changed)))
+    change_record(run)
+
+
+def report(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer.out)
+    assert found["not_checked"], "silence must not read as success"
+    assert found["exit_code"] == answer.code
+    return found
+
+
+def test_all_of_a_run_comes_out_again_and_nothing_is_written_into_it(run: RunFolder, ftc: Ftc) -> None:
+    before = contents(run.path)
+    audited = ftc("audit", run.path.name, "--level", "full", "--json")
+    assert audited.code == 0, audited.text
+    found = report(audited)
+    assert found["verdict"] == "REPRODUCED_BITWISE"
+    assert found["machine"]["equal"] is True
+    assert found["replay"]["steps_compared"] == STEPS
+    assert found["replay"]["equal_rungs"] == [0, 1, 2, 4, 8, 16]
+    assert contents(run.path) == before
+    (logged,) = run.path.with_name(f"{run.path.name}.audits.ndjson").read_text().splitlines()
+    assert json.loads(logged)["verdict"] == "REPRODUCED_BITWISE"
+
+
+def test_one_thread_more_is_inconclusive_before_anything_is_done(run: RunFolder, ftc: Ftc) -> None:
+    audited = ftc("audit", run.path.name, "--level", "replay", "--threads", "2", "--json")
+    assert audited.code == 8, audited.text
+    found = report(audited)
+    assert (found["verdict"], found["replay"]) == ("INCONCLUSIVE", None)
+    (finding,) = found["findings"]
+    assert [finding[key] for key in ("code", "subject", "expected", "found")] == ["FTC531", "threads", "1", "2"]
+
+
+def test_with_force_the_first_step_that_differs_is_named(run: RunFolder, ftc: Ftc) -> None:
+    """A forged loss at the sixth step, from the checkpoint of the eighth on and from the beginning."""
+    loss = (3.0).hex()
+    change_ladder(run, 6, loss=loss)
+    assert ftc("audit", run.path.name).code == 0, "no digest shows it"
+    audited = ftc("audit", run.path.name, "--level", "replay", "--steps", "8", "--force")
+    assert audited.code == 7, audited.text
+    assert "NOT_REPRODUCED" in audited.out
+    assert "it differs at step 6: loss" in audited.text
+    assert f"recorded {loss} (3)" in audited.text
+    assert "weights were last equal at step 4" in audited.text
+
+
+def test_a_replay_may_begin_at_a_checkpoint(run: RunFolder, ftc: Ftc) -> None:
+    change_ladder(run, 6, loss=(3.0).hex())  # before it, and so not looked at
+    audited = ftc("audit", run.path.name, "--level", "replay", "--from", "8", "--to", "12")
+    assert audited.code == 0, audited.text
+    assert "REPRODUCED_PREFIX" in audited.out
+    assert "steps 8–12" in audited.out
+    assert "unchecked steps 1 to 8 · steps 13 to 16" in audited.text
+
+
+def test_other_code_or_packages_are_told_before_a_process_is_started(
+    run: RunFolder, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ftc.runtime import fresh
+
+    monkeypatch.setattr(fresh, "_started", lambda *request: pytest.fail("nothing is to be started"))
+    record = RunRecord.model_validate_json(run.record.read_bytes())
+    package = record.observed.environment.packages["torch"].model_copy(update={"version": "2.0.0"})
+    packages = {**record.observed.environment.packages, "torch": package}
+    environment = record.observed.environment.model_copy(update={"packages": packages})
+    code = record.observed.code.model_copy(update={"ftc_sha256": "0" * 64})
+    change_record(run, observed=record.observed.model_copy(update={"environment": environment, "code": code}))
+    audited = ftc("audit", run.path.name, "--level", "replay", "--json")
+    assert audited.code == 8, audited.text
+    subjects = [finding["subject"] for finding in report(audited)["findings"]]
+    assert subjects[:2] == ["package torch", "ftc's own code"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--from", "7"), 8, "begin at 0, 8 or 16"),
+        (("--from", "12", "--to", "8"), 64, "no steps from 12 to 8 in a run of 16"),
+        (("--to", "17"), 64, "[FTC535]"),
+    ],
+)
+def test_steps_that_cannot_be_done_again(
+    run: RunFolder, ftc: Ftc, words: tuple[str, ...], code: int, told: str
+) -> None:
+    audited = ftc("audit", run.path.name, "--level", "replay", *words)
+    assert audited.code == code, audited.text
+    assert told in audited.text
+    assert "FTC532" in audited.text or "FTC535" in audited.text
+
+
+def test_what_is_tampered_with_is_not_executed(run: RunFolder, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ftc.runtime import fresh
+
+    monkeypatch.setattr(fresh, "_started", lambda *request: pytest.fail("nothing is to be started"))
+    run.ladder.write_bytes(b"".join(run.ladder.read_bytes().splitlines(keepends=True)[:-3]))
+    audited = ftc("audit", run.path.name, "--level", "replay", "--json")
+    assert audited.code == 6, audited.text
+    assert {finding["code"] for finding in report(audited)["findings"]} == {"FTC521", "FTC534"}
+
+
+def test_a_process_that_breaks_off_gives_no_verdict(run: RunFolder, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    audited = ftc("audit", run.path.name, "--level", "replay")
+    assert audited.code == 8, audited.text
+    assert "FTC536" in audited.text
+
+
+def test_a_replaced_record_breaks_the_chain(run: RunFolder, ftc: Ftc) -> None:
+    record = RunRecord.model_validate_json(run.record.read_bytes())
+    later = run.path.with_name(f"{run.path.name}-2")
+    shutil.copytree(run.path, later)
+    change_record(
+        RunFolder(later), id=later.name, previous=Predecessor(run_id=run.path.name, record_sha256=record.sha256)
+    )
+    assert ftc("audit", later.name).code == 0
+    change_record(run, supervised_tokens=1)
+    assert ftc("audit", run.path.name).code == 0, "it was sealed again"
+    audited = ftc("audit", later.name, "--json")
+    assert audited.code == 6, audited.text
+    assert [finding["code"] for finding in report(audited)["findings"]] == ["FTC533"]
+    shutil.rmtree(run.path)
+    audited = ftc("audit", later.name)
+    assert audited.code == 0, audited.text
+    assert "it isn't here" in audited.text
