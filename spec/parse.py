@@ -37,6 +37,8 @@ _NEVER = {
     ),
 }
 """Keys of other tools that ftc will not have, with a label and what to do."""
+LONGEST_SHOWN = 60
+"""Characters of a value in a message."""
 _BOUNDS = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
 
 
@@ -206,7 +208,7 @@ def _missing_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
         "FTC101",
         f"`{key}` is missing{where}",
         source.key_span(parent) if parent else source.span(()),
-        label=f"needs `{key}`" if parent else "",
+        label=f"needs `{key}`" if parent else f"the recipe needs `{key}`",
         help=help,
         path=_dotted(path),
     )
@@ -270,13 +272,15 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
         f"`{_dotted(path)}` must be {expected}, not {_shown(source, path, value)}",
         source.span(path),
         label=f"expected {expected}",
-        help=_type_help(source, path, value),
+        help=_type_help(source, path, value, kinds),
         path=_dotted(path),
     )
 
 
-def _type_help(source: Source, path: Path, value: object) -> tuple[str, ...]:
+def _type_help(source: Source, path: Path, value: object, kinds: list[str]) -> tuple[str, ...]:
     node = source.node(path)
+    if isinstance(node, Scalar) and "a list" in kinds and value is not None:
+        return (f"write `[{node.text if len(node.text) <= LONGEST_SHOWN else '…'}]` for a list of one",)
     if isinstance(node, Scalar) and node.quoted and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", str(value), re.IGNORECASE):
         return ("take the quotes away",)
     if value in ("yes", "no", "on", "off", "True", "False"):
@@ -289,13 +293,13 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
     kind = error["type"]
     if kind in _BOUNDS:
         (limit,) = [context[name] for name in ("gt", "ge", "lt", "le") if name in context]
-        expected = f"{_BOUNDS[kind]} {limit:g}" if isinstance(limit, int | float) else str(limit)
+        expected = f"must be {_BOUNDS[kind]} {limit:g}" if isinstance(limit, int | float) else f"must be {limit}"
     elif kind == "finite_number":
-        expected = "a finite number"
+        expected = "must be a finite number"
     elif kind in ("too_short", "string_too_short"):
-        expected = f"at least {context['min_length']} {'characters' if kind.startswith('string') else 'entries'}"
+        expected = f"needs at least {context['min_length']} {'characters' if kind.startswith('string') else 'entries'}"
     elif kind in ("too_long", "string_too_long"):
-        expected = f"at most {context['max_length']} {'characters' if kind.startswith('string') else 'entries'}"
+        expected = f"takes at most {context['max_length']} {'characters' if kind.startswith('string') else 'entries'}"
     else:
         expected = str(context.get("error", error["msg"]))
     return diagnostic(
@@ -351,6 +355,6 @@ def _shown(source: Source, path: Path, value: object) -> str:
         case list() | tuple():
             return "a list"
         case str():
-            return f"`{value if len(value) <= 60 else value[:59] + '…'}`"
+            return f"`{value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 1] + '…'}`"
         case _:
             return f"`{value}`"

@@ -150,7 +150,12 @@ class _Reader:
     def _check_value(self, node: Scalar, start: int, end: int, style: str | None) -> None:
         if len(node.text) > LONGEST_SCALAR:
             summary = f"a value of {len(node.text):,} characters; the longest has {LONGEST_SCALAR:,}"
-            self._fault("FTC016", summary, self._point(start), help="move long text into a file of its own")
+            self._fault(
+                "FTC016",
+                summary,
+                self._point(start),
+                help="shorten it; a recipe holds settings, and rows belong in data files",
+            )
             return
         if style == '"' and (character := unseen_in_escapes(node.text)):
             summary = f"an escape for a character that can't be seen: {described(character)}"

@@ -119,6 +119,11 @@ def test_values(section: str, value: object, code: str, words: str) -> None:
     assert found.span is not None
 
 
+def test_a_word_where_a_list_is_meant_is_put_into_brackets() -> None:
+    found = one(recipe_text(strategy={"kind": "lora", "targets": "q_proj"}))
+    assert (found.code, found.help) == ("FTC102", ("write `[q_proj]` for a list of one",))
+
+
 def test_a_wrong_item_of_a_list_is_one_mistake() -> None:
     found = one(recipe_text(strategy={"kind": "lora", "targets": ["q_proj", {"a": 1}]}))
     assert (found.code, found.path) == ("FTC102", "strategy.targets[1]")
