@@ -23,6 +23,7 @@ from ftc.compiler.resolve.environment import resolve_environment
 from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.paths import project_root
+from ftc.compiler.suggest import with_suggestions
 from ftc.compiler.trainable import num_trainable
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.facts import EnvironmentFacts
@@ -171,6 +172,18 @@ def _with_data(draft: Draft, data: CompiledData, past_runs: tuple[PastRun, ...])
 
 
 def _decided(draft: Draft, ask: Ask | None) -> Draft:
+    """What the passes decide; where they refuse for want of memory, with what would fit."""
+
+    def by_trace(one: Draft) -> Draft:
+        return _answered(one, ask)
+
+    def by_form(one: Draft) -> Draft:
+        return run_passes(PASSES, one)
+
+    return with_suggestions(draft, by_trace(draft), by_form, by_trace)
+
+
+def _answered(draft: Draft, ask: Ask | None) -> Draft:
     """Runs the passes, and runs them again with what they want to know, until they have no question left."""
     if draft.device.kind == "cpu":
         return run_passes(PASSES, draft)  # a process on a CPU is more than its tensors, so a trace would tell no more

@@ -1,0 +1,204 @@
+"""What would fit, where a run doesn't: the smallest changes of the recipe, each tried before it is told.
+
+A change is a value of the recipe. It is tried by running the same passes on the changed recipe, so its peak is
+predicted by the method that the plan itself uses, and it is told with the edit of the text that makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations, islice
+from typing import Any
+
+from pydantic import ValidationError
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.recipe_edits import changed_recipe, edit_of, yaml_text
+from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
+
+__all__ = ["Decide", "with_suggestions"]
+
+Decide = Callable[[Draft], Draft]
+"""Runs the passes on a draft of nothing but facts."""
+
+_REFUSALS = ("FTC402", "FTC405")
+_MOST = 4
+"""Changes that are told; more would be no help."""
+_SHORTEST = 64
+_STEP = 64
+"""Tokens by which rows are shortened, since kernels like multiples."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Values at paths of the recipe, in the recipe's own terms."""
+
+    values: tuple[tuple[str, Any], ...]
+
+    def __str__(self) -> str:
+        return " and ".join(f"`{path}: {yaml_text(value)}`" for path, value in self.values)
+
+    @property
+    def paths(self) -> frozenset[str]:
+        return frozenset(path for path, _ in self.values)
+
+    def with_(self, other: _Change) -> _Change:
+        return _Change((*self.values, *other.values))
+
+
+def _change(path: str, value: Any) -> _Change:
+    return _Change(((path, value),))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    change: _Change
+    draft: Draft
+
+
+def with_suggestions(undecided: Draft, decided: Draft, by_form: Decide, by_trace: Decide) -> Draft:
+    """The refused draft, whose finding tells what would fit.
+
+    Args:
+        undecided: Facts alone, as the passes got them.
+        decided: What the passes made of them.
+        by_form: The passes by closed form, for looking around.
+        by_trace: The passes as the plan uses them, for what is told.
+    """
+    refusal = next((found for found in decided.diagnostics if found.code in _REFUSALS), None)
+    if refusal is None:
+        return decided
+    alone = [list(search) for search in _searches(undecided, decided)]
+    together = [[one.with_(other)] for one, other in combinations((search[-1] for search in alone if search), 2)]
+    outcomes: list[_Outcome] = []
+    for kinds in (alone, together):
+        if not outcomes:  # two changes only where none is enough
+            outcomes = _found(undecided, kinds, by_form, by_trace)
+    if not outcomes:
+        return decided
+    told = _told(refusal, decided, outcomes)
+    return replace(decided, diagnostics=tuple(told if found is refusal else found for found in decided.diagnostics))
+
+
+def _found(undecided: Draft, kinds: list[list[_Change]], by_form: Decide, by_trace: Decide) -> list[_Outcome]:
+    """The smallest change of each kind that fits."""
+    found: list[_Outcome] = []
+    for kind in kinds:
+        found += islice((one for change in kind if (one := _tried(undecided, change, by_form, by_trace))), 1)
+        if len(found) == _MOST:
+            break
+    return found
+
+
+def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:
+    """Kinds of change, those that leave results as they are first; each from its smallest to its largest."""
+    yield _smaller_parts(decided, "train.micro_batch", undecided.recipe.train.micro_batch)
+    if undecided.recipe.train.activation_checkpointing is False:
+        yield iter([_change("train.activation_checkpointing", True)])
+    if isinstance(undecided.recipe.eval.batch_size, int):
+        yield _halves("eval.batch_size", undecided.recipe.eval.batch_size)
+    if undecided.recipe.budget.allow_tight is False and decided.memory and decided.memory.verdict == "tight":
+        yield iter([_change("budget.allow_tight", True)])
+    if undecided.recipe.train.precision == "float32" and undecided.device.has_bfloat16:
+        yield iter([_change("train.precision", "bfloat16")])
+    if undecided.recipe.strategy.kind == "lora":
+        yield iter([_change("strategy.kind", "qlora")])
+    if undecided.recipe.strategy.kind == "full":
+        yield iter([_change("strategy", {"kind": "lora"}), _change("strategy", {"kind": "qlora"})])
+    yield _shorter_rows(undecided)
+
+
+def _smaller_parts(decided: Draft, path: str, asked: Any) -> Iterator[_Change]:
+    if isinstance(asked, int):
+        batch = decided.recipe.train.batch_size
+        yield from (_change(path, size) for size in range(asked - 1, 0, -1) if batch % size == 0)
+
+
+def _halves(path: str, asked: int) -> Iterator[_Change]:
+    while asked > 1:
+        asked //= 2
+        yield _change(path, asked)
+
+
+def _shorter_rows(undecided: Draft) -> Iterator[_Change]:
+    longest = max(split.length_max for split in undecided.splits.values())
+    start = (longest - 1) // _STEP * _STEP
+    yield from (_change("data.max_length", length) for length in range(start, _SHORTEST - 1, -_STEP))
+
+
+def _tried(undecided: Draft, change: _Change, by_form: Decide, by_trace: Decide) -> _Outcome | None:
+    """The change with the draft that it makes, where that is accepted; formulas sort out what is hopeless."""
+    variant = _variant(undecided, change)
+    if variant is None or not _is_accepted(by_form(variant)):
+        return None
+    decided = by_trace(variant)
+    return _Outcome(change, decided) if _is_accepted(decided) else None
+
+
+def _is_accepted(draft: Draft) -> bool:
+    return not any(finding.is_error for finding in draft.diagnostics)
+
+
+def _variant(undecided: Draft, change: _Change) -> Draft | None:
+    recipe = undecided.recipe
+    try:
+        for path, value in change.values:
+            recipe = changed_recipe(recipe, path, value)
+    except ValidationError:
+        return None
+    variant = replace(undecided, recipe=recipe)
+    length = dict(change.values).get("data.max_length")
+    if length is None:
+        return variant
+    splits = {name: _cut(report, length) for name, report in undecided.splits.items()}
+    return replace(variant, splits=splits, values={**variant.values, "text.max_length": length})
+
+
+def _cut(report: Any, length: int) -> Any:
+    """A split whose rows were cut at a length; its sums stay, since memory doesn't hang on them."""
+    limits = {name: min(getattr(report, name), length) for name in ("length_p50", "length_p95", "length_max")}
+    return report.model_copy(update={**limits, "supervised_max": min(report.supervised_max, length)})
+
+
+def _told(refusal: Diagnostic, decided: Draft, outcomes: list[_Outcome]) -> Diagnostic:
+    lines = [_line(decided, one) for one in outcomes]
+    fixes = [Fix(f"write {one.change}", edits) for one in outcomes if (edits := _edits(decided, one.change))]
+    return replace(refusal, help=tuple(lines), fixes=(*refusal.fixes, *fixes))
+
+
+def _edits(decided: Draft, change: _Change) -> tuple[TextEdit, ...]:
+    """The edits of the text; none where one of them can't be made there, or where two would meet."""
+    edits = [edit_of(decided.source, path, value) for path, value in change.values]
+    made = tuple(edit for edit in edits if edit is not None)
+    places = {(edit.span.file, edit.span.line, edit.span.column) for edit in made}
+    return made if len(places) == len(edits) else ()
+
+
+def _line(decided: Draft, outcome: _Outcome) -> str:
+    memory = outcome.draft.memory
+    assert memory is not None
+    made = ", ".join(_also(decided, outcome.draft, outcome.change))
+    words = [f"{outcome.change} needs {memory.peak_bytes / 2**30:.2f} GiB"]
+    words += [made] if made else []
+    words += [slower] if (slower := _slowdown(decided, outcome)) else []
+    return ", ".join(words)
+
+
+def _also(before: Draft, after: Draft, change: _Change) -> Iterator[str]:
+    """What the solver then chooses for itself."""
+    for path, word in (("train.micro_batch", "micro-batch"), ("train.activation_checkpointing", "")):
+        if path not in change.paths and before.values.get(path) != after.values[path]:
+            value = after.values[path]
+            yield f"with {word} {value}" if word else f"{'with' if value else 'without'} recomputing"
+
+
+def _slowdown(before: Draft, outcome: _Outcome) -> str:
+    """How much longer it takes, where both times are known, or where only passes through the layers are added."""
+    old, new = before.time, outcome.draft.time
+    if old is not None and new is not None:
+        ratio = (new.low_seconds + new.high_seconds) / (old.low_seconds + old.high_seconds) - 1
+        return "as fast" if abs(ratio) < 0.005 else f"{abs(ratio):.0%} {'slower' if ratio > 0 else 'faster'}"
+    if outcome.change.paths == {"train.activation_checkpointing"}:
+        return f"up to {'a third' if before.recipe.strategy.kind == 'full' else 'half'} slower"
+    return ""
