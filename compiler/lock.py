@@ -70,7 +70,15 @@ def _portable(settings: Settings) -> dict[str, Any]:
     """The settings that hold on every machine: what a device decides stands in the plan, not in the lock."""
     values = settings.to_json()
     del values["device"]
-    for name in ("micro_batch", "activation_checkpointing", "precision", "fused", "world_size"):
+    for name in (
+        "micro_batch",
+        "micro_batch_tokens",
+        "packing",
+        "activation_checkpointing",
+        "precision",
+        "fused",
+        "world_size",
+    ):
         del values["train"][name]
     del values["eval"]["batch_size"]
     return values

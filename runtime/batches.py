@@ -1,18 +1,22 @@
 """Which rows go through the model when: a pure function of the seed and the step.
 
 An epoch is a permutation of the rows, cut into optimiser batches. Inside one of them rows are sorted by length, dealt
-to the devices and cut into micro-batches, so that rows of one micro-batch need little padding. Since the loss is
-normalised by the supervised tokens of the whole optimiser batch, that changes no gradient.
+to the devices and cut into micro-batches, or packed into sequences, so that little or no padding is needed. Since the
+loss is normalised by the supervised tokens of the whole optimiser batch, that changes no gradient.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BatchOrder", "by_length", "cut", "share_of"]
+__all__ = ["BatchOrder", "by_length", "cut", "cut_by_tokens", "first_fit_decreasing", "share_of"]
+
+_POOL_BATCHES = 64
+"""Optimiser batches among whose rows like lengths are looked for; chance still has most of the say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +29,49 @@ class BatchOrder:
     """Rows of one optimiser step; the last step of an epoch takes what is left."""
     steps_per_epoch: int
     seed: int
+    batching: Literal["shuffled", "length_grouped"] = "shuffled"
+    """Whether an optimiser step's rows are of like length."""
+    most_tokens: int | None = None
+    """Tokens of a micro-batch, padding included; one row may have more."""
+    packs: bool = False
+    """Whether a micro-batch is one sequence of several rows, of at most `most_tokens`."""
+    _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self, step: int) -> list[int]:
         """Rows of an optimiser step, counted from 0."""
         epoch, index = divmod(step, self.steps_per_epoch)
-        order = self._permutation(epoch)
+        order = self._order(epoch)
         return [int(row) for row in order[index * self.batch_size : (index + 1) * self.batch_size]]
 
     def micro_batches(self, step: int, micro_batch: int, rank: int, world_size: int) -> list[list[int]]:
         """One device's part of an optimiser step; empty when the step has fewer rows than there are devices."""
-        return cut(share_of(by_length(self.rows(step), self.lengths), rank, world_size), micro_batch)
+        rows = share_of(by_length(self.rows(step), self.lengths), rank, world_size)
+        if self.most_tokens is None:
+            return cut(rows, micro_batch)
+        if self.packs:
+            return first_fit_decreasing(rows, self.lengths, self.most_tokens)
+        return cut_by_tokens(rows, self.lengths, micro_batch, self.most_tokens)
 
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
-        return generator.permutation(len(self.lengths))
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """The epoch's rows in their order; the last epoch asked for is kept."""
+        if epoch not in self._orders:
+            self._orders.clear()
+            generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
+            order = generator.permutation(len(self.lengths))
+            self._orders[epoch] = order if self.batching == "shuffled" else self._grouped(order, generator)
+        return self._orders[epoch]
+
+    def _grouped(self, order: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        """The order with rows of like length in one batch, and batches in an order of their own.
+
+        The batch that isn't whole stays the last, so that every step has its size.
+        """
+        pool = _POOL_BATCHES * self.batch_size
+        pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+        sorted_ = np.concatenate([rows[np.argsort(-self.lengths[rows], kind="stable")] for rows in pools])
+        whole = len(order) // self.batch_size
+        batches = sorted_[: whole * self.batch_size].reshape(whole, self.batch_size)
+        return np.concatenate([batches[generator.permutation(whole)].reshape(-1), sorted_[whole * self.batch_size :]])
 
 
 def by_length(rows: list[int], lengths: NDArray[np.int64]) -> list[int]:
@@ -54,3 +87,47 @@ def share_of(rows: list[int], rank: int, world_size: int) -> list[int]:
 def cut(rows: list[int], size: int) -> list[list[int]]:
     """Pieces of at most `size` rows."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def cut_by_tokens(rows: list[int], lengths: NDArray[np.int64], size: int, most_tokens: int) -> list[list[int]]:
+    """Pieces of at most `size` rows whose padded tokens don't exceed a number; a longer row goes alone.
+
+    Args:
+        rows: From the longest to the shortest, so that the first of a piece tells its width.
+        lengths: Tokens of each row.
+        size: Most rows of a piece.
+        most_tokens: Most tokens of a piece, padding included.
+    """
+    pieces: list[list[int]] = []
+    for row in rows:
+        piece = pieces[-1] if pieces else None
+        if piece and len(piece) < size and (len(piece) + 1) * int(lengths[piece[0]]) <= most_tokens:
+            piece.append(row)
+        else:
+            pieces.append([row])
+    return pieces
+
+
+def first_fit_decreasing(rows: list[int], lengths: NDArray[np.int64], most_tokens: int) -> list[list[int]]:
+    """Packs of at most so many tokens; a longer row goes alone.
+
+    Each row goes into the first pack that has room (Johnson 1973): at most 11/9 of the packs that the best division
+    needs, and one more.
+
+    Args:
+        rows: From the longest to the shortest.
+        lengths: Tokens of each row.
+        most_tokens: Most tokens of a pack.
+    """
+    packs: list[list[int]] = []
+    room: list[int] = []
+    for row in rows:
+        length = int(lengths[row])
+        fit = next((number for number, left in enumerate(room) if left >= length), None)
+        if fit is None:
+            packs.append([row])
+            room.append(most_tokens - length)
+        else:
+            packs[fit].append(row)
+            room[fit] -= length
+    return packs

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ftc.spec.streams import TokenStream
 
-__all__ = ["Batch", "classification_batch", "lm_batch", "prompt_batch"]
+__all__ = ["Batch", "classification_batch", "lm_batch", "packed_batch", "prompt_batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Batch:
     """(N,) row of the batch that each target belongs to."""
     token_types: torch.Tensor | None = None
     """(B, T) zeros for the first text of a pair and ones for the second; None for a language model."""
+    places: torch.Tensor | None = None
+    """(1, T) place of each token in its own row, where several rows make up one sequence; None elsewhere."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -43,6 +45,7 @@ class Batch:
             targets=move(self.targets),
             owners=move(self.owners),
             token_types=None if self.token_types is None else move(self.token_types),
+            places=None if self.places is None else move(self.places),
         )
 
 
@@ -60,6 +63,26 @@ def lm_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
         positions=torch.from_numpy(positions),
         targets=torch.from_numpy(ids.reshape(-1)[positions + 1]),
         owners=torch.from_numpy(positions // ids.shape[1]),
+    )
+
+
+def packed_batch(rows: TokenStream, numbers: list[int]) -> Batch:
+    """Rows for a decoder as one sequence without padding: from their places it knows which tokens may see each other.
+
+    A row's last token predicts nothing, and no row's first token is predicted.
+    """
+    ids = np.concatenate([rows.ids(number) for number in numbers]).astype(np.int64)
+    lengths = [len(rows.ids(number)) for number in numbers]
+    follows = [np.append(rows.mask(number)[1:], False) for number in numbers]
+    positions = np.flatnonzero(np.concatenate(follows))
+    owners = np.repeat(np.arange(len(numbers)), lengths)
+    return Batch(
+        ids=torch.from_numpy(ids)[None],
+        attention=torch.ones(1, len(ids), dtype=torch.int64),
+        positions=torch.from_numpy(positions),
+        targets=torch.from_numpy(ids[positions + 1]),
+        owners=torch.from_numpy(owners[positions]),
+        places=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))[None],
     )
 
 

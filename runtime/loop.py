@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.batches import BatchOrder
+from ftc.runtime.collate import packed_batch
 from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.optimizer import learning_rate_at, set_learning_rate
 from ftc.runtime.seeding import seed_everything, stream_seed
@@ -100,7 +101,7 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
         pieces, weight = [job.order.rows(step)[:1]], 0.0
     total = torch.zeros((), device=accelerator.device)
     for number, rows in enumerate(pieces, start=1):
-        batch = job.scorer.batch(job.rows, rows)
+        batch = packed_batch(job.rows, rows) if job.train.packing else job.scorer.batch(job.rows, rows)
         fed.add([int(job.rows.rows[row]) for row in rows], batch)
         batch = batch.to(accelerator.device)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):

@@ -73,7 +73,9 @@ class LanguageScorer:
         # faster causal kernel.
         attention = batch.attention if self._needs_mask else None
         with self._only_at(batch.positions), self._arithmetic(batch.ids.device):
-            output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False)
+            # Without a mask, places that begin anew tell the model where a packed row ends.
+            places = {} if batch.places is None else {"position_ids": batch.places}
+            output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **places)
         logits: torch.Tensor = output.logits
         assert logits.shape[0] == len(batch.positions), "the output layer saw more than what is scored"
         return logits.float()

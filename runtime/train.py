@@ -11,6 +11,7 @@ from ftc.runtime.fingerprints import rung
 from ftc.runtime.hooks import HOOKS, Training, note_progress
 from ftc.runtime.loop import Job, training_steps
 from ftc.runtime.optimizer import load_state, make_optimizer
+from ftc.runtime.packing import prove_isolation
 from ftc.runtime.selection import Progress
 from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import Interrupted
@@ -43,9 +44,24 @@ def train(session: Session) -> None:
     training = Training(session, job, restored(session, work, job, found))
     _find_foothold(training)
     if not training.progress.is_over:
+        _prove_packing(training)
         with session.journal.phase("train", f"{job.train.num_steps} steps"):
             _run(training)
     _note_end(session, training.progress)
+
+
+def _prove_packing(training: Training) -> None:
+    """Looks whether the first step's fullest pack keeps its rows apart, where rows are packed.
+
+    Raises:
+        Refusal: It doesn't (FTC262).
+    """
+    job = training.job
+    if job.train.packing:
+        device, rank = job.accelerator.device, job.accelerator.process_index
+        packs = job.order.micro_batches(0, job.train.micro_batch, rank, job.accelerator.num_processes)
+        fullest = max(packs, key=len, default=[])
+        prove_isolation(job.model, job.scorer, job.rows, fullest, job.train.precision, device)
 
 
 def _newest(session: Session) -> checkpoint.Checkpoint | None:
@@ -78,7 +94,15 @@ def make_job(session: Session, work: Workpiece) -> Job:
         scorer=work.scorer,
         optimizer=make_optimizer(parameters, settings.train),
         rows=rows,
-        order=BatchOrder(rows.lengths, settings.train.batch_size, settings.train.steps_per_epoch, settings.seeds.order),
+        order=BatchOrder(
+            rows.lengths,
+            settings.train.batch_size,
+            settings.train.steps_per_epoch,
+            settings.seeds.order,
+            batching=settings.train.batching,
+            most_tokens=settings.train.micro_batch_tokens,
+            packs=settings.train.packing,
+        ),
         accelerator=session.accelerator,
     )
 

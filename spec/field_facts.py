@@ -51,6 +51,7 @@ _UNITS = {
     "Train.max_steps": "optimiser steps",
     "Train.batch_size": "rows",
     "Train.micro_batch": "rows",
+    "Train.micro_batch_tokens": "tokens",
     "Train.learning_rate": NUMBER,
     "Train.max_grad_norm": NUMBER,
     "Train.seed": NUMBER,

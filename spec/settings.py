@@ -144,6 +144,12 @@ class TrainSettings(Document):
     """Rows of one optimiser step over all devices."""
     micro_batch: int
     """Rows that go through the model at once on one device."""
+    micro_batch_tokens: int | None = None
+    """Most tokens that go through the model at once, padding included; None where rows alone decide."""
+    packing: bool = False
+    """Whether a micro-batch is one sequence of several rows, each with its own positions."""
+    batching: Literal["shuffled", "length_grouped"] = "shuffled"
+    """Whether an optimiser step's rows are of like length."""
     world_size: int
     """Processes that share each optimiser step's rows."""
     learning_rate: Real

@@ -59,7 +59,11 @@ class Train(Document):
     """How training runs."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
-    EFFECTS: ClassVar[dict[str, Effect]] = {"keep_checkpoints": Effect.RESOURCE}
+    EFFECTS: ClassVar[dict[str, Effect]] = {
+        "micro_batch_tokens": Effect.RESOURCE,
+        "packing": Effect.RESOURCE,
+        "keep_checkpoints": Effect.RESOURCE,
+    }
 
     epochs: Real = Field(default=3, gt=0, le=1000)
     """Passes over the training rows; 0.5 is half a pass. Default: 3, after which small sets begin to be learnt by
@@ -72,6 +76,16 @@ class Train(Document):
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Rows that go through the model at once, on one device. It changes memory and speed but not the gradient, which
     is normalised by supervised tokens. Default `auto`: the largest that fits the budget."""
+    micro_batch_tokens: int | None = Field(default=None, ge=8)
+    """At most this many tokens go through the model at once, padding included; the micro-batch then holds as many rows
+    as fit, at least one, so that short rows go in larger pieces. Default: no limit, so that `micro_batch` decides."""
+    packing: Literal["auto"] | bool = "auto"
+    """Several rows in one sequence without padding, each with its own positions and blind for the others; the gradient
+    is the same but for rounding. Default `auto`: for a decoder that generates, where the longest row has twice the
+    mean's tokens or more."""
+    batching: Literal["shuffled", "length_grouped"] = "shuffled"
+    """`length_grouped` makes each optimiser step of rows of like length, in shuffled order of steps: less padding, and
+    steps that differ in length. Default: shuffled, since chance keeps steps alike."""
     learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
     """Peak learning rate. Default `auto`: 2e-4 for adapters, 2e-5 for full training, the usual middle of each."""
     schedule: Schedule = Schedule.usual()

@@ -66,7 +66,7 @@ def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
 def question(draft: Draft, point: Point) -> TraceJob:
     """The point as a job for the trace."""
     values = {
-        "train.micro_batch": point.micro_batch,
+        "train.micro_batch": _rows_at_once(draft, point),
         "train.activation_checkpointing": point.checkpointing,
         "eval.batch_size": point.eval_batch,
     }
@@ -76,7 +76,7 @@ def question(draft: Draft, point: Point) -> TraceJob:
     return TraceJob(
         config=draft.model.config,
         settings=settings,
-        train=_shape(point.micro_batch, [train.length_max], [train.supervised_max], train.length_p50),
+        train=_shape(_rows_at_once(draft, point), [train.length_max], [train.supervised_max], train.length_p50),
         evaluation=_shape(
             point.eval_batch,
             [report.length_max for report in measured],
@@ -144,8 +144,16 @@ def _estimate(
     )
 
 
+def _rows_at_once(draft: Draft, point: Point) -> int:
+    """Rows of the greatest length in the largest micro-batch, which a number of tokens may limit as well."""
+    most = draft.recipe.train.micro_batch_tokens
+    if most is None:
+        return point.micro_batch
+    return min(point.micro_batch, max(1, -(-most // draft.splits["train"].length_max)))
+
+
 def _form_job(draft: Draft, point: Point) -> closed_form.Job:
-    train = draft.splits["train"]
+    train, rows = draft.splits["train"], _rows_at_once(draft, point)
     full = draft.recipe.strategy.kind == "full"
     precision = draft.values["train.precision"]
     weight_bytes = 4.0 if full else _WEIGHT_BYTES[precision]
@@ -157,8 +165,8 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         rank=0 if full else draft.values["strategy.adapter.rank"],
         num_trainable=num_trainable(draft),
         head_width=len(draft.labels) or draft.model.vocab_size,
-        head_rows=point.micro_batch if draft.labels else point.micro_batch * train.supervised_max,
-        tokens=point.micro_batch * train.length_max,
+        head_rows=rows if draft.labels else rows * train.supervised_max,
+        tokens=rows * train.length_max,
         weight_bytes=weight_bytes,
         activation_bytes=2 if precision == "bfloat16" else 4,
         checkpointing=point.checkpointing,

@@ -10,6 +10,7 @@ from ftc.compiler.passes.check_facts import check_facts
 from ftc.compiler.passes.choose_determinism import choose_determinism
 from ftc.compiler.passes.choose_evaluation import choose_evaluation
 from ftc.compiler.passes.choose_model import choose_model
+from ftc.compiler.passes.choose_packing import choose_packing
 from ftc.compiler.passes.choose_strategy import choose_strategy
 from ftc.compiler.passes.choose_training import choose_training
 from ftc.compiler.passes.fit_budget import fit_budget
@@ -29,6 +30,7 @@ PASSES: tuple[Pass, ...] = (
     choose_evaluation,
     choose_determinism,
     fit_budget,
+    choose_packing,
     build_steps,
     check_facts,
 )

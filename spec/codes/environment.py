@@ -194,4 +194,13 @@ CODES: tuple[Code, ...] = (
         severity=Severity.WARNING,
         exit_code=1,
     ),
+    Code(
+        id="FTC262",
+        title="packed rows see each other",
+        cause="Before the first step the losses of rows in one packed sequence are compared with their losses alone. "
+        "They differ, so the model mixes rows and would learn from text that is not theirs.",
+        wrong="train: {packing: true}",
+        right="train: {packing: false}",
+        exit_code=1,
+    ),
 )

@@ -227,4 +227,11 @@ CODES: tuple[Code, ...] = (
         wrong="data: {quality: {annotations: [ann, bob]}}",
         severity=Severity.WARNING,
     ),
+    Code(
+        id="FTC389",
+        title="no such row to show",
+        cause="The row is in another part of the data, or was left out on its way to tokens.",
+        wrong="ftc tokens recipe.yaml --row 17  # which is a test row",
+        right="ftc tokens recipe.yaml --row 17 --split test",
+    ),
 )

@@ -285,4 +285,12 @@ CODES: tuple[Code, ...] = (
         wrong="data: {split: {time: date, stratify: label}}",
         right="data: {split: {time: date}}",
     ),
+    Code(
+        id="FTC261",
+        title="rows that can't be packed",
+        cause="Packing puts several rows into one sequence. That takes a decoder that learns the next token: a "
+        "classifier and an encoder read each row as a whole, and virtual tokens stand before the first row alone.",
+        wrong="task: {kind: classification}\ntrain: {packing: true}",
+        right="task: {kind: classification}",
+    ),
 )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         runs,
         save_plan,
         schema,
+        tokens,
         validate,
     )
     from ftc.spec.diagnostics import Refusal
@@ -51,6 +52,7 @@ __all__ = [
     "runs",
     "save_plan",
     "schema",
+    "tokens",
     "validate",
 ]
 

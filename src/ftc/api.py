@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ftc.spec.facts import DeviceFacts
     from ftc.spec.imported import Imported
     from ftc.spec.plan import Plan
+    from ftc.spec.streams import Split
+    from ftc.spec.tokenized import TokenizedRows
 
 __all__ = [
     "Checked",
@@ -53,6 +55,7 @@ __all__ = [
     "runs",
     "save_plan",
     "schema",
+    "tokens",
     "validate",
 ]
 
@@ -188,6 +191,26 @@ def plan(
         root=root,
         compiled=compiled,
     )
+
+
+def tokens(
+    target: Planned | Path | str, *, split: Split = "train", rows: Sequence[int] = (), offline: bool = False
+) -> TokenizedRows:
+    """Rows of a recipe as the model is fed them, and what of them is learnt.
+
+    Args:
+        target: A planned recipe, or a recipe's file, whose lock stays as it is.
+        split: The part of the data.
+        rows: Numbers of rows in their source file, from 1; the first three of the part where there are none.
+        offline: Use only what is on this machine.
+
+    Raises:
+        Refusal: The recipe can't be planned, or has no such rows (FTC389).
+    """
+    from ftc.compiler.tokenized import tokenized_rows
+
+    planned = target if isinstance(target, Planned) else plan(target, offline=offline, keep_lock=True)
+    return tokenized_rows(planned.plan, planned.compiled.model_folder, split, rows)
 
 
 def save_plan(planned: Planned, file: Path | str) -> None:

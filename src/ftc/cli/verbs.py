@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "plan and run": {
         "devices": "list the devices that a plan can be made for",
         "plan": "compile a recipe: what would run, and whether it fits",
+        "tokens": "show rows as the model is fed them, and what of them is learnt",
         "apply": "train and evaluate what a recipe or a saved plan says",
     },
     "look and compare": {
@@ -105,6 +106,10 @@ def _running(name: str) -> Verb | None:
             from ftc.cli import plan
 
             return plan
+        case "tokens":
+            from ftc.cli import tokens
+
+            return tokens
         case "apply":
             from ftc.cli import apply
 

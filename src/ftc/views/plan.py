@@ -140,6 +140,12 @@ def _training(settings: Settings, page: Page) -> list[str]:
         f"lr {numbers.rate(train.learning_rate)} {train.schedule.kind}{warmup}",
         f"{'fused ' if train.fused else ''}AdamW in {train.precision}",
     ]
+    if train.packing:
+        parts.append(f"packed, up to {numbers.count(train.micro_batch_tokens or 0)} tokens a sequence")
+    elif train.micro_batch_tokens:
+        parts.append(f"up to {numbers.count(train.micro_batch_tokens)} tokens at once")
+    if train.batching == "length_grouped":
+        parts.append("steps of like lengths")
     if train.activation_checkpointing:
         parts.append("activation checkpointing")
     if train.early_stopping:

@@ -1,0 +1,115 @@
+"""Rows token by token: what the model reads, and which of it is learnt. Brackets say what colours say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter, itemgetter
+
+from ftc.spec.tokenized import Token, TokenizedRow, TokenizedRows
+from ftc.views import numbers
+from ftc.views.cells import escaped, width
+from ftc.views.page import PLAIN, Page, table
+
+__all__ = ["tokens_text"]
+
+_OPEN, _CLOSE = "⟦", "⟧"
+_LINE_END = "⏎"
+
+
+def tokens_text(found: TokenizedRows, *, listed: bool = False, page: Page = PLAIN) -> str:
+    """The rows for people.
+
+    Args:
+        found: What to show.
+        listed: Whether to list each token with its id, a line each, rather than set the text.
+        page: Width and colours.
+    """
+    blocks = [[*_title(row, found, page), *(_list(row, page) if listed else _set(row, page))] for row in found.rows]
+    blocks.append(_legend(found, page))
+    return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
+
+
+def _title(row: TokenizedRow, found: TokenizedRows, page: Page) -> list[str]:
+    parts = [numbers.plural(len(row.tokens), "token")]
+    if row.label is not None:
+        parts.append(f"class {escaped(row.label)}")
+    if row.supervised:
+        parts += [f"{numbers.count(row.supervised)} learnt", _stop(row, found, page)]
+    if row.is_at_limit:
+        parts.append(page.alert(f"as long as rows may be ({numbers.count(found.max_length)})"))
+    return page.flow(page.strong(f"{found.split} row {row.row}"), parts, indent=len(f"{found.split} row {row.row}") + 3)
+
+
+def _stop(row: TokenizedRow, found: TokenizedRows, page: Page) -> str:
+    stops = [token for token in row.tokens if token.supervised and token.id in found.stop_ids]
+    if stops:
+        return f"ends with {escaped(stops[-1].piece.strip() or str(stops[-1].id))}"
+    return page.bad("no stop token is learnt")
+
+
+def _set(row: TokenizedRow, page: Page) -> list[str]:
+    """The text, set in lines, with what is learnt in brackets."""
+    lines: list[list[tuple[str, bool]]] = [[]]
+    columns = 0
+    for piece, is_learnt in _stretches(row.tokens):
+        for part in _parts(f"{_OPEN}{piece}{_CLOSE}" if is_learnt else piece):
+            if columns and columns + width(part) > page.columns - 2:
+                lines.append([])
+                columns, part = 0, part.removeprefix(" ")
+            lines[-1].append((part, is_learnt))
+            columns += width(part)
+            if part.endswith(_LINE_END):
+                lines.append([])
+                columns = 0
+    return [f"  {_painted(line, page)}" for line in lines if line]
+
+
+def _painted(line: list[tuple[str, bool]], page: Page) -> str:
+    painted = ""
+    for is_learnt, group in groupby(line, key=itemgetter(1)):
+        painted += (page.good if is_learnt else page.faint)("".join(part for part, _ in group))
+    return painted
+
+
+def _stretches(tokens: tuple[Token, ...]) -> Iterator[tuple[str, bool]]:
+    """Text of tokens that are learnt, or not, in turn."""
+    for is_learnt, group in groupby(tokens, key=attrgetter("supervised")):
+        yield "".join(token.piece for token in group), is_learnt
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Words with the blanks before them, and line ends as signs; nothing that moves the cursor."""
+    for line in text.splitlines(keepends=True):
+        body = line.rstrip("\r\n")
+        word = ""
+        for character in body:
+            if character == " " and word.strip():
+                yield escaped(word)
+                word = ""
+            word += character
+        yield escaped(word) + (_LINE_END if line != body else "")
+
+
+def _list(row: TokenizedRow, page: Page) -> list[str]:
+    """Each token in a line: place, id, piece, and whether it is learnt."""
+    rows = [
+        (
+            str(place),
+            str(token.id),
+            page.good("learnt") if token.supervised else page.faint("read"),
+            escaped(token.piece.replace("\n", _LINE_END)) if token.piece else page.faint("(part of a character)"),
+        )
+        for place, token in enumerate(row.tokens)
+    ]
+    return table(rows, right=(0, 1), indent=2)
+
+
+def _legend(found: TokenizedRows, page: Page) -> list[str]:
+    learnt = f"{page.good(_OPEN + 'learnt' + _CLOSE)} and {page.faint('read')}"
+    if not any(row.supervised for row in found.rows):
+        learnt = "one class a row is learnt, and no token"
+    parts = [learnt, f"{numbers.count(found.of)} rows in {found.split}"]
+    if found.cut:
+        parts.append(page.alert(f"{numbers.count(found.cut)} of them cut to {numbers.count(found.max_length)} tokens"))
+    return page.flow("", parts, indent=0)

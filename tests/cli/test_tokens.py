@@ -1,0 +1,70 @@
+"""`ftc tokens` on a small project: what is shown is what the stream holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftc import api
+from ftc.cli.main import main
+from ftc.spec.places import streams_folder
+from ftc.spec.streams import open_stream
+from tests.diagnostics.worlds import write_plain_model
+
+RECIPE = """\
+ftc: 1
+name: tiny
+task: {kind: generation, prompt: "{{ question }}"}
+data:
+  source: {path: rows.jsonl}
+  fields: {completion: answer}
+  split: {validation: 0, test: 0.2}
+model: {base: ./model}
+strategy: {kind: lora}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / ".ftc").mkdir()
+    write_plain_model(tmp_path / "model")
+    rows = [{"question": f"cold number {number}", "answer": "warm"} for number in range(20)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return Path("recipe.yaml")
+
+
+def test_three_rows_of_the_training_part(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tokens", str(recipe), "--offline"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("train row ") == 3
+    assert "⟦" in shown
+    assert "16 rows in train" in shown
+    assert not (recipe.parent / "recipe.lock.json").exists(), "looking changes nothing"
+
+
+def test_a_row_as_json_is_the_stream(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = api.plan(recipe, offline=True)
+    stream = open_stream(streams_folder(planned.plan.stream_key) / "test.arrow")
+    number = int(stream.rows[1]) + 1
+    assert main(["tokens", str(recipe), "--split", "test", "--row", str(number), "--json", "--offline"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["row"] == number
+    assert [token["id"] for token in row["tokens"]] == stream.ids(1).tolist()
+    assert [token["supervised"] for token in row["tokens"]] == stream.mask(1).tolist()
+    assert row["prompt_tokens"] == stream.prompt_length(1)
+
+
+def test_a_row_that_is_elsewhere_is_pointed_at(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = api.tokens(recipe, split="test", offline=True)
+    assert main(["tokens", str(recipe), "--row", str(found.rows[0].row), "--row", "99", "--offline"]) == 3
+    error = capsys.readouterr().err
+    assert "FTC389" in error
+    assert "it is in test: add `--split test`" in error
+    assert "train has no row 99" in error
+    assert main(["tokens", str(recipe), "--split", "validation", "--offline"]) == 3
+    assert "the plan has no validation rows" in capsys.readouterr().err
