@@ -12,20 +12,19 @@ pydantic is imported before a verb needs it, and torch only by `apply`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ftc.planned import Checked, Planned, Sources
+from ftc.planned import Checked, Planned
 from ftc.run_store import Run, find_run, past_runs, run_of, runs
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.texts import fix, format, shown_path, validate, with_sources
 
 if TYPE_CHECKING:
     from ftc.auditing import StepListener
     from ftc.compiler.layers import Override
-    from ftc.compiler.mend import Mended
     from ftc.compiler.pipeline import Compiled
     from ftc.spec.audit import AuditReport, Level
     from ftc.spec.comparison import RunComparison
@@ -60,75 +59,6 @@ __all__ = [
 ]
 
 Result = TypeVar("Result")
-
-
-def validate(recipe: Path | str, *, text: bytes | None = None, overrides: Sequence[Override] = ()) -> Checked:
-    """Checks a recipe's text, keys, types and rules. Loads nothing that it names.
-
-    Args:
-        recipe: The recipe file.
-        text: What is checked in place of the file's content, such as a text that is not saved yet.
-        overrides: What lies on top of it, the last one topmost: texts such as `train.epochs=1`, and files as `Path`.
-
-    Raises:
-        OSError: A file can't be read.
-    """
-    from ftc.compiler.check import check_recipe
-
-    path = Path(recipe)
-    data = path.read_bytes() if text is None else text
-    checked = check_recipe(data, _shown(path), path=path, overrides=overrides)
-    return Checked(checked.recipe, checked.diagnostics, checked.sources)
-
-
-def fix(recipe: Path | str, *, overrides: Sequence[Override] = (), write: bool = True) -> Mended:
-    """Makes the safe fixes of a recipe's findings in its file, and tells what is found afterwards.
-
-    Args:
-        recipe: The recipe file. Comments and order stay; files that it extends are left alone.
-        overrides: As for `validate`; they are checked and not mended.
-        write: Whether to write the file.
-
-    Raises:
-        OSError: A file can't be read or written.
-    """
-    from ftc.compiler.mend import mend_recipe
-
-    path = Path(recipe)
-    mended = mend_recipe(path.read_bytes(), _shown(path), path=path, overrides=overrides)
-    if write and mended.after != mended.before:
-        from ftc.spec.durable import rewrite_file
-
-        rewrite_file(path, mended.after)
-    return mended
-
-
-def format(recipe: Path | str, *, text: bytes | None = None, write: bool = True) -> tuple[bytes, bytes]:
-    """Lays out a recipe's file as all recipes are: sections in the order of the language, two spaces a level.
-
-    Args:
-        recipe: The recipe file, or a part of one.
-        text: What is laid out in place of the file's content, and not written.
-        write: Whether to write the file.
-
-    Returns:
-        The file's content before and after.
-
-    Raises:
-        Refusal: It is no text of a recipe, or can't be laid out without changing what it says (FTC026).
-        OSError: The file can't be read or written.
-    """
-    from ftc.spec.layout import laid_out
-    from ftc.spec.source import shown_lines
-
-    path = Path(recipe)
-    before = path.read_bytes() if text is None else text
-    after = _with_sources({_shown(path): shown_lines(before)}, lambda: laid_out(before, _shown(path)))
-    if write and text is None and after != before:
-        from ftc.spec.durable import rewrite_file
-
-        rewrite_file(path, after)
-    return before, after
 
 
 def plan(
@@ -167,17 +97,17 @@ def plan(
     from ftc.spec.places import cache_folder
 
     path = Path(recipe)
-    checked = check_recipe(path.read_bytes(), _shown(path), path=path, overrides=overrides)
+    checked = check_recipe(path.read_bytes(), shown_path(path), path=path, overrides=overrides)
     sources = checked.sources
     root = project_root(path)
     with Tracer(cache_folder() / "traces", tell=on_trace) as tracer:
         ask = tracer.answers if trace else None
-        compiled = _with_sources(
+        compiled = with_sources(
             sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
         )
     state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
     if locked and state != "up to date":
-        _with_sources(sources, lambda: _refuse_stale(compiled))
+        with_sources(sources, lambda: _refuse_stale(compiled))
     if compiled.old_lock != compiled.plan.lock and not keep_lock and not overrides:
         write_text(compiled.lock_file, compiled.plan.lock.to_text())
     return Planned(
@@ -413,22 +343,7 @@ def import_recipe(
 
     path = Path(file)
     given = Given(tool, task, Path(data) if data else None, hub_file, base)
-    return import_file(path, _shown(path), Path(output) if output else None, given)
-
-
-def _shown(path: Path) -> str:
-    """The path as diagnostics show it: relative to the working folder where that is shorter."""
-    relative = os.path.relpath(path)
-    return Path(relative if len(relative) < len(str(path)) else path).as_posix()
-
-
-def _with_sources(sources: Sources, verb: Callable[[], Result]) -> Result:
-    """Runs a verb; a refusal leaves with the lines that its places point into."""
-    try:
-        return verb()
-    except Refusal as refusal:
-        refusal.sources = {**sources, **refusal.sources}
-        raise
+    return import_file(path, shown_path(path), Path(output) if output else None, given)
 
 
 def _refuse_stale(compiled: Compiled) -> None:

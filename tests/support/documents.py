@@ -6,8 +6,8 @@ from typing import Any
 
 from ftc.spec.audit import AuditReport, ClassComparison, Finding, Replay
 from ftc.spec.lock import Lock, sealed
-from ftc.spec.memory import MemoryEstimate
 from ftc.spec.machine import MachineClass
+from ftc.spec.memory import MemoryEstimate
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 
