@@ -40,6 +40,9 @@ class CompiledData:
         key: Name of their folder.
         splits: Report by split.
         labels: Classes in order; empty for tasks without.
+        columns: Column by part of the task.
+        columns_reason: Why these columns.
+        prompt: A prompt made of the columns with the reason for it, where the recipe has none.
         sources: Lock entry by use of each data file.
         quality: What was found in the rows.
         diagnostics: Warnings.
@@ -49,6 +52,9 @@ class CompiledData:
     key: str
     splits: Mapping[str, SplitReport]
     labels: tuple[str, ...]
+    columns: dict[str, str]
+    columns_reason: str
+    prompt: tuple[str, str] | None
     sources: dict[str, SourceLock]
     quality: QualityReport
     diagnostics: tuple[Diagnostic, ...]
@@ -72,6 +78,9 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
         key=key,
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
         labels=manifest.labels,
+        columns=manifest.columns,
+        columns_reason=manifest.columns_reason,
+        prompt=manifest.prompt,
         sources=manifest.sources,
         quality=manifest.quality,
         diagnostics=tuple(finding.placed(source) for finding in manifest.findings),

@@ -12,22 +12,47 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.quality.checks import quality_checks
 from ftc.compiler.quality.lengths import with_lengths
+from ftc.compiler.resolve.canonical_rows import ANSWER_COLUMN, REFERENCES_COLUMN
 from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
 from ftc.compiler.stream_manifest import KeptFinding, Manifest
 from ftc.compiler.text.encoder import TextTokenizer
 from ftc.compiler.text.findings import Limits, stream_findings
-from ftc.compiler.text.forms import ChatForm, ClassifyForm, PromptForm, TextForm
+from ftc.compiler.text.forms import (
+    ChatForm,
+    ClassifyForm,
+    ExtractForm,
+    PreferenceForm,
+    PromptForm,
+    RawForm,
+    TagForm,
+    TextForm,
+)
 from ftc.compiler.text.sandbox import TemplateRenderer
 from ftc.compiler.text.stream import write_stream
-from ftc.compiler.text.tokens import TokenRows, encode_rows
+from ftc.compiler.text.token_rows import TokenRows
+from ftc.compiler.text.tokens import encode_rows
+from ftc.compiler.usual_prompts import usual_prompt
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.durable import write_text
 from ftc.spec.source import Source
+from ftc.spec.task import (
+    Chat,
+    Classification,
+    Generation,
+    Preference,
+    Pretraining,
+    Prompted,
+    QuestionAnswering,
+    Summarization,
+    Task,
+    TokenClassification,
+)
 
 __all__ = ["make_streams"]
 
@@ -38,16 +63,17 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
     Raises:
         Refusal: The rows can't be used.
     """
-    data = resolve_data(draft.recipe.data, draft.recipe.task, files, source.span)
+    data = resolve_data(draft.recipe.data, _task(draft), files, source.span)
+    prompt = _usual_prompt(draft, data)
     try:
-        splits = _encode(draft, data, model_folder)
+        splits = _encode(draft, data, _form(draft, data, prompt[0] if prompt else None), model_folder)
         found = _findings(draft, data, splits)
     except Refusal as refusal:
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in refusal.diagnostics) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
-        manifest = _write_streams(data, splits, found, temporary)
+        manifest = _write_streams(data, prompt, splits, found, temporary)
         write_text(temporary / "manifest.json", manifest.to_text())
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -56,9 +82,8 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
     return manifest
 
 
-def _encode(draft: Draft, data: ResolvedData, model_folder: Path) -> dict[str, TokenRows]:
+def _encode(draft: Draft, data: ResolvedData, form: TextForm, model_folder: Path) -> dict[str, TokenRows]:
     """Tokens by split."""
-    form = _form(draft, data)
     tokenizer = TextTokenizer(model_folder / "tokenizer.json")
     with TemplateRenderer() as renderer:
         return {
@@ -92,12 +117,19 @@ def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows])
 
 
 def _write_streams(
-    data: ResolvedData, splits: Mapping[str, TokenRows], found: Iterable[Diagnostic], folder: Path
+    data: ResolvedData,
+    prompt: tuple[str, str] | None,
+    splits: Mapping[str, TokenRows],
+    found: Iterable[Diagnostic],
+    folder: Path,
 ) -> Manifest:
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
     quality = with_lengths(data.quality, splits, places)
     return Manifest(
         labels=data.labels,
+        columns=dict(data.columns.by_part),
+        columns_reason=data.columns.reason,
+        prompt=prompt,
         splits={split: write_stream(folder / f"{split}.arrow", tokens) for split, tokens in splits.items()},
         sources=data.sources,
         quality=quality,
@@ -106,18 +138,81 @@ def _write_streams(
     )
 
 
-def _form(draft: Draft, data: ResolvedData) -> TextForm:
-    columns = data.columns.by_part
-    match draft.values["text.form"]:
-        case "classify":
+def _task(draft: Draft) -> Task:
+    """The recipe's task with the mode that was chosen for it."""
+    task = draft.recipe.task
+    if not isinstance(task, QuestionAnswering):
+        return task
+    return task.model_copy(update={"mode": "extractive" if draft.values["text.form"] == "extract" else "generative"})
+
+
+def _usual_prompt(draft: Draft, data: ResolvedData) -> tuple[str, str] | None:
+    task = draft.recipe.task
+    if not isinstance(task, Prompted) or "text.prompt" in draft.values:
+        return None
+    return usual_prompt(task, draft.model, data.columns.by_part)
+
+
+def _form(draft: Draft, data: ResolvedData, prompt: str | None) -> TextForm:
+    """How rows are read, from the settled form and the columns."""
+    columns, task = data.columns.by_part, draft.recipe.task
+    match task:
+        case Classification():
             return ClassifyForm(
-                text=columns["text"], text_pair=columns.get("text_pair"), label=columns["label"], labels=data.labels
+                text=columns["text"],
+                text_pair=columns.get("text_pair"),
+                label=columns["label"],
+                labels=data.labels,
+                multi_label=task.multi_label,
+                end_id=draft.model.tokenizer.eos_id if draft.model.family == "encoder_decoder" else None,
             )
-        case "chat":
-            return ChatForm(messages=columns["messages"])
+        case TokenClassification():
+            return _tag_form(task, columns, data.labels)
+        case QuestionAnswering() if draft.values["text.form"] == "extract":
+            return ExtractForm(
+                question=columns["question"],
+                context=columns["context"],
+                answers=columns["answers"],
+                stride=task.stride,
+            )
+        case Chat():
+            return ChatForm(messages=columns["messages"], tools=columns.get("tools"))
+        case Preference():
+            return _preference_form(data)
+        case Pretraining():
+            return RawForm(text=columns["text"])
+        case QuestionAnswering() | Summarization() | Generation():
+            return _prompt_form(draft, columns, prompt or draft.values["text.prompt"])
         case _:
-            return PromptForm(
-                prompt=draft.values["text.prompt"],
-                completion=columns["completion"],
-                system=draft.values["text.system"],
-            )
+            assert_never(task)
+
+
+def _tag_form(task: TokenClassification, columns: Mapping[str, str], labels: tuple[str, ...]) -> TagForm:
+    if "spans" in columns:
+        return TagForm(text=columns["text"], spans=columns["spans"], labels=labels)
+    return TagForm(words=columns["tokens"], tags=columns["tags"], labels=labels, scheme=task.scheme)
+
+
+def _prompt_form(draft: Draft, columns: Mapping[str, str], prompt: str) -> PromptForm:
+    is_question = isinstance(draft.recipe.task, QuestionAnswering)
+    answer = next(columns[part] for part in ("completion", "output", "summary", "answers") if part in columns)
+    return PromptForm(
+        prompt=prompt,
+        completion=ANSWER_COLUMN if is_question else answer,
+        system=draft.values["text.system"],
+        references=REFERENCES_COLUMN if is_question else None,
+        is_split=draft.model.family == "encoder_decoder",
+    )
+
+
+def _preference_form(data: ResolvedData) -> PreferenceForm:
+    columns, rows = data.columns.by_part, data.parts["train"].rows
+    if rows and isinstance(rows[0][columns["chosen"]], list):
+        return PreferenceForm(
+            chosen=ChatForm(messages=columns["chosen"]), rejected=ChatForm(messages=columns["rejected"])
+        )
+    prompt = "{{ " + columns["prompt"] + " }}"
+    return PreferenceForm(
+        chosen=PromptForm(prompt=prompt, completion=columns["chosen"]),
+        rejected=PromptForm(prompt=prompt, completion=columns["rejected"]),
+    )

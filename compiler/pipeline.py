@@ -33,7 +33,7 @@ from ftc.spec.plan import Check, ModelSummary, Plan
 from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
 from ftc.spec.source import Source
-from ftc.spec.task import Classification
+from ftc.spec.task import Classification, TokenClassification
 from ftc.spec.trace import TraceAnswer, TraceJob
 from ftc.spec.version import VERSION
 
@@ -165,8 +165,12 @@ def _stop_on_errors(draft: Draft) -> Draft:
 def _with_data(draft: Draft, data: CompiledData, past_runs: tuple[PastRun, ...]) -> Draft:
     draft = replace(draft, splits=data.splits, labels=data.labels, past_runs=past_runs)
     task = draft.recipe.task
-    if isinstance(task, Classification) and task.labels:
-        return draft.take("text.labels", "task.labels")
+    draft = draft.derive("text.columns", data.columns, data.columns_reason)
+    if data.prompt is not None:
+        draft = draft.derive("text.prompt", *data.prompt)
+    declared = task.labels if isinstance(task, Classification | TokenClassification) else None
+    if declared is not None:
+        return draft.inherit("text.labels", data.labels, "task.labels")
     reason = "the labels of the training rows, sorted" if data.labels else f"a {task.kind} has no classes"
     return draft.derive("text.labels", data.labels, reason)
 

@@ -19,7 +19,7 @@ from ftc.compiler.number_rules import (
     warm_up_leaves_training,
 )
 from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagnostic
-from ftc.spec.evaluation import METRICS, parse_gate
+from ftc.spec.evaluation import METRICS, metrics_for, parse_gate, watched_metrics
 from ftc.spec.nearest import nearest
 from ftc.spec.recipe import Recipe
 from ftc.spec.source import Source
@@ -89,7 +89,7 @@ def early_stopping_has_something_to_watch(recipe: Recipe, source: Source) -> Ite
             help="set `validation: 0.1` in `data.split`, or drop `early_stopping`",
             path="train.early_stopping",
         )
-    watched = ("val_loss", *(f"val_{name}" for name in ("accuracy", "macro_f1") if _is_for(name, recipe)))
+    watched = watched_metrics(recipe.task)
     if stopping.metric not in watched:
         close = nearest(stopping.metric, watched)
         yield diagnostic(
@@ -106,12 +106,12 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     """Every metric is known and is for this task."""
     if recipe.eval.metrics == "auto":
         return
-    usable = [name for name in METRICS if _is_for(name, recipe)]
+    usable = metrics_for(recipe.task)
     for position, name in enumerate(recipe.eval.metrics):
         path = f"eval.metrics[{position}]"
         if name not in usable:
             close = nearest(name, usable)
-            known = f"is for a {' or '.join(METRICS[name].tasks)}" if name in METRICS else "is not known"
+            known = _other_use(name, recipe) if name in METRICS else "is not known"
             yield diagnostic(
                 "FTC206",
                 f"metric `{name}` {known}",
@@ -126,12 +126,12 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     """Every gate is a bound on a metric that is measured, on a test split that exists."""
     for name, text in recipe.eval.gates.items():
         path = f"eval.gates.{name}"
-        if name not in METRICS or not _is_for(name, recipe):
+        if name not in metrics_for(recipe.task):
             yield diagnostic(
                 "FTC207",
                 f"no metric `{name}` for a {recipe.task.kind}",
                 source.key_span(path),
-                help=f"use one of {', '.join(metric for metric in METRICS if _is_for(metric, recipe))}",
+                help=f"use one of {', '.join(metrics_for(recipe.task))}",
                 path=path,
             )
         elif parse_gate(text) is None:
@@ -292,8 +292,9 @@ def check_rules(recipe: Recipe, source: Source) -> tuple[Diagnostic, ...]:
     return tuple(found for rule in RULES for found in rule(recipe, source))
 
 
-def _is_for(metric: str, recipe: Recipe) -> bool:
-    return recipe.task.kind in METRICS[metric].tasks
+def _other_use(metric: str, recipe: Recipe) -> str:
+    tasks = METRICS[metric].tasks
+    return "does not fit these labels" if recipe.task.kind in tasks else f"is for a {' or '.join(tasks)}"
 
 
 def _related(span: Span | None, label: str) -> tuple[Related, ...]:

@@ -8,30 +8,19 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from ftc.compiler.resolve.part_names import likely_column
 from ftc.compiler.resolve.rows import canonical_text
 from ftc.compiler.resolve.table import Row, Table
 from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.nearest import nearest
 from ftc.spec.quoted import quoted
-from ftc.spec.task import Chat, Classification, Generation
+from ftc.spec.task import TASKS, kind_of
 
 __all__ = ["KINDS", "write_starter"]
 
-KINDS = {
-    "classification": Classification.REQUIRED_FIELDS,
-    "generation": ("prompt", *Generation.REQUIRED_FIELDS),
-    "chat": Chat.REQUIRED_FIELDS,
-}
-"""Tasks that a starter can be for, with the parts of a row that each needs."""
-
-_SYNONYMS = {
-    "text": ("text", "sentence", "message", "content", "review", "document", "body", "input"),
-    "label": ("label", "labels", "class", "category", "target", "sentiment", "topic"),
-    "prompt": ("prompt", "instruction", "question", "input", "source", "article", "text"),
-    "completion": ("completion", "response", "answer", "output", "target", "summary", "headline"),
-    "messages": ("messages", "conversation", "dialogue", "chat"),
-}
+KINDS = {kind_of(task): task.ROW_FORMS for task in TASKS}
+"""Tasks that a starter can be for, with the parts of the rows that each can read."""
 
 _ROWS_A_CLASS = 4
 """Fewest rows that a class has on average, for a column to look like labels."""
@@ -51,7 +40,8 @@ def write_starter(file: Path, *, task: str, data: Path | None, base: str | None)
         help = f"did you mean `{close}`?" if close else f"write one of {', '.join(KINDS)}"
         raise Refusal([diagnostic("FTC105", f"no task `{task}`", help=help)])
     table = read_rows(data, str(data)) if data else None
-    text = _recipe(file, task, data, base, _fields_line(task, table) if table else "")
+    options = ", multi_label: true" if table and _has_lists(task, table) else ""
+    text = _recipe(file, f"{task}{options}", data, base, _fields_line(task, table) if table else "")
     try:
         with file.open("x", encoding="utf-8", newline="\n") as new:
             new.write(text)
@@ -66,34 +56,35 @@ def _fields_line(task: str, table: Table) -> str:
 
     Where a part stays open, the line is a comment with the file's columns, to be finished by hand.
     """
-    found = _guesses(task, table)
-    named = {part: _quoted(found[part]) if part in found else "COLUMN" for part in KINDS[task]}
+    parts, found = max(((form, _guesses(form, table)) for form in KINDS[task]), key=lambda pair: len(pair[1]))
+    named = {part: _quoted(found[part]) if part in found else "COLUMN" for part in parts}
     line = f"fields: {{{', '.join(f'{part}: {column}' for part, column in named.items() if part != column)}}}"
     if len(found) < len(named):
         return f"  # {line}   # the file has {', '.join(map(quoted, table.columns[:_MOST_LISTED]))}"
     return f"  {line}" if any(part != column for part, column in named.items()) else ""
 
 
-def _guesses(task: str, table: Table) -> dict[str, str]:
+def _guesses(parts: Sequence[str], table: Table) -> dict[str, str]:
     """The column that most likely plays each part: by its name, else by what it holds."""
     found: dict[str, str] = {}
-    for guess in (_by_name, partial(_by_content, table.rows)):
-        for part in sorted(KINDS[task], key=lambda part: part != "label"):  # a column of labels may look like texts
+    for guess in (likely_column, partial(_by_content, table.rows)):
+        for part in sorted(parts, key=lambda part: part != "label"):  # a column of labels may look like texts
             free = [column for column in table.columns if column not in found.values()]
             if part not in found and (column := guess(part, free)):
                 found[part] = column
     return found
 
 
-def _by_name(part: str, columns: Iterable[str]) -> str | None:
-    by_name = {column.lower(): column for column in columns}
-    return next((by_name[name] for name in _SYNONYMS[part] if name in by_name), None)
+def _has_lists(task: str, table: Table) -> bool:
+    """Whether rows of a classification have any number of labels."""
+    column = _guesses(KINDS[task][0], table).get("label") if task == "classification" else None
+    return column is not None and all(isinstance(row.get(column), list) for row in table.rows)
 
 
 def _by_content(rows: Sequence[Row], part: str, columns: Iterable[str]) -> str | None:
     """For a label the column with the fewest values, for a text the one with the longest; None for other parts.
 
-    A prompt and its completion look alike, so no content tells which is which.
+    A prompt and its completion look alike, so no content tells which is which, and neither do other parts.
     """
     if part == "label":
         values = {column: {canonical_text(row.get(column)) for row in rows} for column in columns}

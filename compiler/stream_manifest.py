@@ -57,6 +57,11 @@ class Manifest(Document):
     """What a folder of the cache holds."""
 
     labels: tuple[str, ...]
+    columns: dict[str, str]
+    """Column by part of the task."""
+    columns_reason: str
+    prompt: tuple[str, str] | None
+    """A prompt made of the columns, and the reason for it; None where the recipe has one, or the task has none."""
     splits: dict[str, SplitReport]
     sources: dict[str, SourceLock]
     quality: QualityReport

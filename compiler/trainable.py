@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ftc.compiler.draft import Draft
+from ftc.compiler.heads import head_outputs
 
 __all__ = ["num_trainable", "targeted"]
 
@@ -15,7 +16,8 @@ def targeted(draft: Draft) -> dict[str, tuple[int, int]]:
 
 def num_trainable(draft: Draft) -> int:
     """Weights that are trained: adapters by their shapes and modules trained whole, or everything."""
-    head = draft.model.hidden_size * len(draft.labels) + len(draft.labels) if draft.labels else 0
+    outputs = head_outputs(draft.values["model.head"], len(draft.labels))
+    head = draft.model.hidden_size * outputs + outputs
     if draft.recipe.strategy.kind == "full":
         return draft.model.num_parameters + head
     rank: int = draft.values["strategy.adapter.rank"]

@@ -16,6 +16,7 @@ from typing import Any, Protocol, assert_never
 import torch
 from torch import nn
 
+from ftc.runtime.heads import auto_class, head_options, peft_task
 from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
 from ftc.runtime.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
@@ -23,7 +24,7 @@ from ftc.spec.settings import AdapterSettings, FullSettings, LoraSettings, QLora
 
 __all__ = ["Base", "FolderBase", "build_model", "trainable_tensors"]
 
-_NOT_ADAPTED = ("pooler", "classifier", "pre_classifier", "score")
+_NOT_ADAPTED = ("pooler", "classifier", "classification_head", "pre_classifier", "qa_outputs", "score")
 """Modules beside the layers; a plan's targets never mean them."""
 
 
@@ -134,22 +135,12 @@ def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings
 
 def _load_base(settings: Settings, base: Base, **options: Any) -> Any:
     """The one call that loads a model."""
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-
     options |= {"attn_implementation": settings.model.attention, "pad_token_id": settings.model.pad_id}
-    kind: Any = AutoModelForCausalLM
-    if settings.model.head == "classification":
-        labels = settings.text.labels
-        kind = AutoModelForSequenceClassification
-        options |= {
-            "num_labels": len(labels),
-            "id2label": dict(enumerate(labels)),
-            "label2id": {label: number for number, label in enumerate(labels)},
-        }
+    options |= head_options(settings)
     seed_everything(settings.seeds.init)  # a new head is drawn while the model is loaded
     try:
         with _quiet_transformers():
-            return base.load(kind, options)
+            return base.load(auto_class(settings), options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise Refusal([_not_loadable(settings, error)]) from error
 
@@ -157,7 +148,7 @@ def _load_base(settings: Settings, base: Base, **options: Any) -> Any:
 def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSettings, base: Base) -> nn.Module:
     targets, others = _targeted(model, adapter)
     config = peft.LoraConfig(
-        task_type="SEQ_CLS" if settings.model.head == "classification" else "CAUSAL_LM",
+        task_type=peft_task(settings),
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftc.runtime.bootstrap import Interval, Statistics, difference, intervals
+from ftc.runtime.bootstrap import Interval, difference, intervals
 from ftc.runtime.evaluate import Measurement
-from ftc.runtime.row_statistics import answer_statistics, class_statistics, loss_statistics
+from ftc.runtime.measures import Measures
 from ftc.spec import record
-from ftc.spec.evaluation import METRICS
 
-__all__ = ["Certainty", "Expected", "certainty"]
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What the rows themselves answer, in their order; one of the two is empty."""
-
-    classes: list[int]
-    texts: list[str]
+__all__ = ["Certainty", "certainty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +21,11 @@ class Certainty:
     gains: dict[str, record.Gain]
 
 
-def certainty(base: Measurement | None, tuned: Measurement, expected: Expected) -> Certainty:
+def certainty(base: Measurement | None, tuned: Measurement, measures: Measures) -> Certainty:
     """Resamples the rows of a measurement, for all metrics and both models together."""
     names = list(tuned.result.metrics)
-    of_tuned = [_statistics(name, tuned, expected) for name in names]
-    of_base = [_statistics(name, base, expected) for name in names] if base else []
+    of_tuned = [measures.statistics(name, tuned.scores, tuned.texts) for name in names]
+    of_base = [measures.statistics(name, base.scores, base.texts) for name in names] if base else []
     of_gains = [difference(*pair) for pair in zip(of_base, of_tuned, strict=True)] if base else []
     found = [_document(one) for one in intervals([*of_tuned, *of_base, *of_gains])]
     by_tuned, by_base, by_gain = (found[start : start + len(names)] for start in (0, len(names), 2 * len(names)))
@@ -47,14 +38,6 @@ def certainty(base: Measurement | None, tuned: Measurement, expected: Expected) 
             if base
         },
     )
-
-
-def _statistics(name: str, measured: Measurement, expected: Expected) -> Statistics:
-    if name in ("loss", "perplexity"):
-        return loss_statistics(name, [(score.loss_sum, score.targets) for score in measured.scores])
-    if METRICS[name].generates:
-        return answer_statistics(name, expected.texts, [measured.texts[row] for row in range(len(expected.texts))])
-    return class_statistics(name, expected.classes, [score.predicted for score in measured.scores])
 
 
 def _document(interval: Interval | None) -> record.Interval | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 
 from ftc.spec.streams import TokenStream
 
-__all__ = ["Batch", "classification_batch", "lm_batch", "packed_batch", "prompt_batch"]
+__all__ = [
+    "Batch",
+    "classification_batch",
+    "lm_batch",
+    "multi_label_batch",
+    "packed_batch",
+    "preference_batch",
+    "prompt_batch",
+    "seq2seq_batch",
+    "span_batch",
+    "words_batch",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +30,26 @@ class Batch:
     """Rows that go through the model at once. B rows, T tokens in the longest, N things to predict."""
 
     ids: torch.Tensor
-    """(B, T) token ids."""
+    """(B, T) token ids; of preferences (2B, T), chosen and rejected in turn."""
     attention: torch.Tensor
     """(B, T) ones where there is text."""
     positions: torch.Tensor
-    """(N,) places, in the flattened (B x T), whose output is scored."""
+    """(N,) places, in the flattened (B x T), whose output is scored; of an encoder-decoder those of the decoder."""
     targets: torch.Tensor
-    """(N,) what should come out there: token ids, or classes."""
+    """(N,) what should come out there: token ids, classes, tags, or places; (B, C) ones for the classes of a row that
+    has several."""
     owners: torch.Tensor
-    """(N,) row of the batch that each target belongs to."""
+    """(N,) row of the batch that each loss belongs to."""
     token_types: torch.Tensor | None = None
-    """(B, T) zeros for the first text of a pair and ones for the second; None for a language model."""
+    """(B, T) zeros for the first text of a pair and ones for the second; None where there are no pairs."""
+    decoder_ids: torch.Tensor | None = None
+    """(B, U) what the decoder of an encoder-decoder reads: its start token, then all target tokens but the last."""
+    sequences: torch.Tensor | None = None
+    """(M,) sequence of each scored token of preferences, whose losses belong to pairs."""
+    references: torch.Tensor | None = None
+    """(B, 2) log-probability of chosen and rejected answer by the untrained model; None where none is known."""
+    offsets: torch.Tensor | None = None
+    """(B, T, 2) begin and end character of each token in the context, -1 elsewhere; stays in the processor's memory."""
     places: torch.Tensor | None = None
     """(1, T) place of each token in its own row, where several rows make up one sequence; None elsewhere."""
 
@@ -37,24 +57,23 @@ class Batch:
         """The batch on a device."""
         if device.type == "cpu":
             return self
-        move = partial(torch.Tensor.to, device=device, non_blocking=True)
-        return Batch(
-            ids=move(self.ids),
-            attention=move(self.attention),
-            positions=move(self.positions),
-            targets=move(self.targets),
-            owners=move(self.owners),
-            token_types=None if self.token_types is None else move(self.token_types),
-            places=None if self.places is None else move(self.places),
-        )
+        moved: dict[str, Any] = {
+            field.name: tensor.to(device, non_blocking=True)
+            for field in fields(self)
+            if field.name != "offsets" and (tensor := getattr(self, field.name)) is not None
+        }
+        return replace(self, **moved)
 
 
 def lm_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
     """Rows for a language model: scored is every place that is followed by a supervised token."""
-    ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
+    return _next_tokens([rows.ids(number) for number in numbers], [rows.mask(number) for number in numbers], pad_id)
+
+
+def _next_tokens(lines: list[NDArray[np.int32]], masks: list[NDArray[np.bool_]], pad_id: int) -> Batch:
+    ids, attention = _padded(lines, pad_id)
     follows = np.zeros(ids.shape, dtype=bool)
-    for line, number in enumerate(numbers):
-        mask = rows.mask(number)
+    for line, mask in enumerate(masks):
         follows[line, : len(mask) - 1] = mask[1:]
     positions = np.flatnonzero(follows)
     return Batch(
@@ -90,24 +109,110 @@ def classification_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> 
     """Rows for a classifier: scored is each row once, at its last token."""
     ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
     lines = torch.arange(len(numbers))
-    lengths = torch.from_numpy(attention).sum(dim=1)
-    first_lengths = torch.tensor([rows.prompt_length(number) for number in numbers])
-    columns = torch.arange(ids.shape[1])
-    seconds = (columns >= first_lengths[:, None]) & (columns < lengths[:, None])
     return Batch(
         ids=torch.from_numpy(ids),
         attention=torch.from_numpy(attention),
-        positions=lines * ids.shape[1] + lengths - 1,
+        positions=lines * ids.shape[1] + torch.from_numpy(attention).sum(dim=1) - 1,
         targets=torch.tensor([int(rows.labels[number]) for number in numbers], dtype=torch.int64),
         owners=lines,
-        token_types=seconds.long(),
+        token_types=_token_types(rows, numbers, attention),
     )
 
 
-def prompt_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompts alone, padded on the left so that every answer begins at the same place: ids and attention, (B, T)."""
+def multi_label_batch(rows: TokenStream, numbers: list[int], pad_id: int, num_labels: int) -> Batch:
+    """The same for rows that have any number of classes."""
+    wanted = torch.zeros(len(numbers), num_labels)
+    for line, number in enumerate(numbers):
+        wanted[line, torch.from_numpy(rows.targets[number].astype(np.int64))] = 1.0
+    return replace(classification_batch(rows, numbers, pad_id), targets=wanted)
+
+
+def words_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
+    """Rows of tagged words: scored is each word, at its first token."""
+    ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
+    begins = np.zeros(ids.shape, dtype=bool)
+    for line, number in enumerate(numbers):
+        mask = rows.mask(number)
+        begins[line, : len(mask)] = mask
+    positions = np.flatnonzero(begins)
+    targets = np.concatenate([rows.targets[number] for number in numbers]).astype(np.int64)
+    return Batch(
+        ids=torch.from_numpy(ids),
+        attention=torch.from_numpy(attention),
+        positions=torch.from_numpy(positions),
+        targets=torch.from_numpy(targets),
+        owners=torch.from_numpy(positions // ids.shape[1]),
+    )
+
+
+def span_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
+    """Windows of a context: scored are all tokens of each, as begin and as end of the answer."""
+    ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
+    offsets = torch.full((*ids.shape, 2), -1, dtype=torch.int64)
+    for line, number in enumerate(numbers):
+        places = torch.from_numpy(rows.offsets[number].astype(np.int64)).view(-1, 2)
+        offsets[line, : len(places)] = places
+    targets = np.stack([rows.targets[number] for number in numbers]).astype(np.int64)
+    lines = torch.arange(len(numbers))
+    return Batch(
+        ids=torch.from_numpy(ids),
+        attention=torch.from_numpy(attention),
+        positions=torch.arange(ids.size),
+        targets=torch.from_numpy(targets).flatten(),
+        owners=lines.repeat_interleave(2),
+        token_types=_token_types(rows, numbers, attention),
+        offsets=offsets,
+    )
+
+
+def seq2seq_batch(rows: TokenStream, numbers: list[int], pad_id: int, start_id: int) -> Batch:
+    """Rows for an encoder-decoder: scored is each token of the decoder, which follows those before it."""
     prompts = [rows.ids(number)[: rows.prompt_length(number)] for number in numbers]
-    ids, attention = _padded(prompts, pad_id, left=True)
+    answers = [rows.ids(number)[rows.prompt_length(number) :] for number in numbers]
+    ids, attention = _padded(prompts, pad_id)
+    wanted, counts = _padded(answers, pad_id)
+    positions = np.flatnonzero(counts)
+    read = np.concatenate([np.full((len(numbers), 1), start_id), wanted[:, :-1]], axis=1)
+    return Batch(
+        ids=torch.from_numpy(ids),
+        attention=torch.from_numpy(attention),
+        positions=torch.from_numpy(positions),
+        targets=torch.from_numpy(wanted.reshape(-1)[positions]),
+        owners=torch.from_numpy(positions // wanted.shape[1]),
+        decoder_ids=torch.from_numpy(read),
+    )
+
+
+def preference_batch(
+    rows: TokenStream, numbers: list[int], pad_id: int, references: torch.Tensor | None = None
+) -> Batch:
+    """Pairs of answers as sequences one below the other: scored are the answers' tokens, a loss belongs to a pair."""
+    lines, masks = [], []
+    for number in numbers:
+        first = int(rows.targets[number][0])
+        lines += [rows.ids(number)[:first], rows.ids(number)[first:]]
+        masks += [rows.mask(number)[:first], rows.mask(number)[first:]]
+    batch = _next_tokens(lines, masks, pad_id)
+    return replace(batch, owners=torch.arange(len(numbers)), sequences=batch.owners, references=references)
+
+
+def _token_types(rows: TokenStream, numbers: list[int], attention: NDArray[np.int64]) -> torch.Tensor:
+    """(B, T) ones where the second text of a pair stands."""
+    first_lengths = np.array([rows.prompt_length(number) for number in numbers])
+    columns = np.arange(attention.shape[1])
+    seconds = (columns >= first_lengths[:, None]) & (attention == 1)
+    return torch.from_numpy(seconds.astype(np.int64))
+
+
+def prompt_batch(
+    rows: TokenStream, numbers: list[int], pad_id: int, *, left: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prompts alone, padded on the left so that every answer begins at the same place: ids and attention, (B, T).
+
+    An encoder reads them padded on the right, as in training.
+    """
+    prompts = [rows.ids(number)[: rows.prompt_length(number)] for number in numbers]
+    ids, attention = _padded(prompts, pad_id, left=left)
     return torch.from_numpy(ids), torch.from_numpy(attention)
 
 

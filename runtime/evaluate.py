@@ -11,7 +11,9 @@ from typing import Literal
 from ftc.runtime.batches import by_length, cut, share_of
 from ftc.runtime.export import load_exported
 from ftc.runtime.generate import TextDecoder, answers
-from ftc.runtime.metrics import answer_metric, class_metric, loss_metrics
+from ftc.runtime.measures import Measures
+from ftc.runtime.metrics import loss_metrics
+from ftc.runtime.references import learn_references
 from ftc.runtime.scoring import RowScore, gathered, score_rows, still
 from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import StopRequest
@@ -77,6 +79,7 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         return None
     work = session.pristine or session.build()
     session.pristine = work
+    learn_references(session, work, "test")
     if subject == "tuned":
         session.pristine = None  # it is pristine no longer
         load_exported(session, work.model)
@@ -106,15 +109,12 @@ def _measured(
             _tell(session, subject, len(scores), rows)
     scores = gathered(scores, session.accelerator)
     metrics = _scored_metrics(session, rows, scores)
-    if settings.model.head == "classification":
-        return _chosen(session, metrics), scores, {one.row: settings.text.labels[one.predicted] for one in scores}
+    measures = Measures(settings, rows, session.inputs.model_folder)
     if settings.eval.max_new_tokens is None:
-        return _chosen(session, metrics), scores, {}
-    decode = TextDecoder(session.inputs.model_folder)
-    texts = _written(session, subject, work, rows, decode)
-    expected = [decode.expected(rows, number) for number in range(len(rows))]
-    got = [texts[number] for number in range(len(rows))]
-    metrics |= {name: answer_metric(name, expected, got) for name in settings.eval.metrics if METRICS[name].generates}
+        return _chosen(session, metrics), scores, measures.said(scores)
+    texts = _written(session, subject, work, rows, measures.decode)
+    written = [name for name in settings.eval.metrics if METRICS[name].generates]
+    metrics |= {name: measures.metric(name, scores, texts) for name in written}
     return _chosen(session, metrics), scores, texts
 
 
@@ -139,14 +139,10 @@ def _written(
 def _scored_metrics(session: Session, rows: TokenStream, scores: list[RowScore]) -> dict[str, float]:
     """Metrics that need no written answer: the loss always, the others where the plan names them."""
     settings = session.plan.settings
-    names = {*settings.eval.metrics, settings.train.select_metric}
-    by_loss = loss_metrics(scores)
-    metrics = {name: value for name, value in by_loss.items() if name == "loss" or name in names}
-    if settings.model.head == "classification":
-        expected, predicted = rows.labels.tolist(), [score.predicted for score in scores]
-        classes = sorted(name for name in names & METRICS.keys() if name not in by_loss)
-        metrics |= {name: class_metric(name, expected, predicted) for name in classes}
-    return metrics
+    names = {*settings.eval.metrics, settings.train.select_metric.removeprefix("val_")}
+    metrics = {name: value for name, value in loss_metrics(scores).items() if name == "loss" or name in names}
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    return metrics | {name: measures.metric(name, scores, {}) for name in measures.scored(sorted(names))}
 
 
 def _chosen(session: Session, metrics: dict[str, float]) -> dict[str, float]:

@@ -52,7 +52,8 @@ def answers(
     try:
         for numbers in order:
             stop.check()
-            ids, attention = prompt_batch(rows, numbers, settings.model.pad_id)
+            left = settings.model.family == "decoder"
+            ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left)
             written = _write(model, ids.to(device), attention.to(device), settings)
             yield {number: decode(line) for number, line in zip(numbers, written, strict=True)}
     finally:
@@ -63,7 +64,9 @@ def _write(model: Any, ids: torch.Tensor, attention: torch.Tensor, settings: Set
     bfloat16 = settings.train.precision == "bfloat16"
     with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=bfloat16):
         output = model.generate(input_ids=ids, attention_mask=attention)
-    return [_until_stop(line, settings.model.stop_ids) for line in output[:, ids.shape[1] :].tolist()]
+    # Before an answer stands its prompt, or, where an encoder has read that, the decoder's start token.
+    begin = ids.shape[1] if settings.model.family == "decoder" else 1
+    return [_until_stop(line, settings.model.stop_ids) for line in output[:, begin:].tolist()]
 
 
 def _until_stop(ids: list[int], stop_ids: tuple[int, ...]) -> list[int]:
@@ -80,5 +83,6 @@ def _greedy(settings: Settings) -> Any:
         max_new_tokens=settings.eval.max_new_tokens,
         eos_token_id=list(settings.model.stop_ids),
         pad_token_id=settings.model.pad_id,
+        decoder_start_token_id=settings.model.decoder_start_id,
         use_cache=True,
     )

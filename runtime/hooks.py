@@ -76,10 +76,15 @@ def look_at_validation(training: Training, done: StepDone) -> None:
         return
     metrics, seconds = measured
     train = training.job.train
-    selection = training.progress.selection.after(done.step, metrics[train.select_metric], train)
+    selection = training.progress.selection.after(done.step, metrics[_name(train.select_metric)], train)
     training.change(selection=selection)
     best = selection.best_step == done.step
     training.session.journal.emit(Evaluated(step=done.step, metrics=metrics, best=best, seconds=seconds))
+
+
+def _name(select_metric: str) -> str:
+    """A metric by the name under which validation gives it: only the loss has the split's name before it."""
+    return select_metric if select_metric == "val_loss" else select_metric.removeprefix("val_")
 
 
 def stop_early(training: Training, done: StepDone) -> None:

@@ -17,7 +17,7 @@ from ftc.runtime.collate import packed_batch
 from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.optimizer import learning_rate_at, set_learning_rate
 from ftc.runtime.seeding import seed_everything, stream_seed
-from ftc.runtime.supervised import Scorer, losses
+from ftc.runtime.tasks.scorer import Scorer
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.events import StepDone
 from ftc.spec.settings import Seeds, TrainSettings
@@ -105,7 +105,7 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
         fed.add([int(job.rows.rows[row]) for row in rows], batch)
         batch = batch.to(accelerator.device)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
-            loss = losses(job.scorer.logits(job.model, batch), batch).sum()
+            loss = job.scorer.losses(job.scorer.logits(job.model, batch), batch).sum()
             accelerator.backward(loss * weight)
         total += loss.detach() * weight
     if world_size > 1:

@@ -11,7 +11,7 @@ from torch import nn
 
 from ftc.runtime.collate import Batch, packed_batch
 from ftc.runtime.scoring import still
-from ftc.runtime.supervised import Scorer, losses
+from ftc.runtime.tasks.scorer import Scorer
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.streams import TokenStream
 
@@ -54,7 +54,7 @@ def prove_isolation(
 def _row_losses(model: nn.Module, scorer: Scorer, batch: Batch, count: int) -> list[float]:
     """Mean loss of each row."""
     sums = torch.zeros(count, dtype=torch.float64, device=batch.ids.device)
-    sums.index_add_(0, batch.owners, losses(scorer.logits(model, batch), batch).double())
+    sums.index_add_(0, batch.owners, scorer.losses(scorer.logits(model, batch), batch).double())
     targets = torch.bincount(batch.owners, minlength=count).clamp(min=1)
     means: list[float] = (sums / targets).tolist()
     return means

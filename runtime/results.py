@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 
-from ftc.runtime.certainty import Certainty, Expected, certainty
+from ftc.runtime.certainty import Certainty, certainty
 from ftc.runtime.evaluate import Measurement
-from ftc.runtime.generate import TextDecoder
+from ftc.runtime.measures import Measures
 from ftc.runtime.session import Session
 from ftc.spec.outcomes import Outcome, Said
 from ftc.spec.record import Evaluation, GateResult, Prediction
-from ftc.spec.streams import TokenStream
 
 __all__ = ["evaluation", "outcomes"]
 
@@ -19,7 +18,7 @@ _SHOWN_CHARACTERS = 600
 
 def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -> Evaluation:
     """The evaluation of a run."""
-    sure = certainty(base, tuned, _expected(session))
+    sure = certainty(base, tuned, _measures(session))
     return Evaluation(
         split="test",
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
@@ -34,40 +33,35 @@ def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> 
     """Every row of the test split with what each model made of it, a JSON line each."""
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
-    texts = _Texts(session, rows)
+    measures = _measures(session)
+    has_class = session.plan.settings.model.head == "classification"
     lines = (
         Outcome(
             row=int(rows.rows[number]),
-            prompt=texts.prompt(number),
-            expected=texts.expected(number) if tuned.texts else None,
-            base=_said(base, number) if base else None,
-            tuned=_said(tuned, number),
+            prompt=measures.given(number),
+            expected=measures.expected(number) if tuned.texts else None,
+            base=_said(base, number, has_class) if base else None,
+            tuned=_said(tuned, number, has_class),
         ).to_json()
-        for number in range(len(rows))
+        for number in sorted(tuned.texts) or range(len(rows))
     )
     return b"".join(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n" for line in lines)
 
 
-def _said(measured: Measurement, number: int) -> Said:
+def _said(measured: Measurement, number: int, has_class: bool) -> Said:
     score = measured.scores[number]
     return Said(
         text=measured.texts.get(number),
         loss_sum=score.loss_sum,
         targets=score.targets,
-        confidence=score.confidence if score.predicted >= 0 else None,
+        confidence=score.predicted[1] if has_class else None,
     )
 
 
-def _expected(session: Session) -> Expected:
-    """What the test rows answer, in the form that the plan's metrics need."""
-    rows, settings = session.stream("test"), session.plan.settings
+def _measures(session: Session) -> Measures:
+    rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
-    if settings.model.head == "classification":
-        return Expected(rows.labels.tolist(), [])
-    if settings.eval.max_new_tokens is None:
-        return Expected([], [])
-    texts = _Texts(session, rows)
-    return Expected([], [texts.expected(number) for number in range(len(rows))])
+    return Measures(session.plan.settings, rows, session.inputs.model_folder)
 
 
 def _gates(session: Session, tuned: Measurement, sure: Certainty) -> tuple[GateResult, ...]:
@@ -88,35 +82,17 @@ def _predictions(session: Session, base: Measurement | None, tuned: Measurement)
     rows = session.stream("test")
     if rows is None or not tuned.texts:
         return ()
-    texts = _Texts(session, rows)
+    measures = _measures(session)
     return tuple(
         Prediction(
             row=int(rows.rows[number]),
-            text=_shortened(texts.prompt(number)),
-            expected=texts.expected(number),
+            text=_shortened(measures.given(number)),
+            expected=measures.expected(number),
             base=base.texts[number] if base else None,
             tuned=tuned.texts[number],
         )
-        for number in range(min(session.plan.settings.eval.samples, len(rows)))
+        for number in sorted(tuned.texts)[: session.plan.settings.eval.samples]
     )
-
-
-class _Texts:
-    """What the models were given of a row, and what the row itself answers."""
-
-    def __init__(self, session: Session, rows: TokenStream) -> None:
-        self._rows = rows
-        self._decode = TextDecoder(session.inputs.model_folder)
-        self._labels = session.plan.settings.text.labels
-        self._is_class = session.plan.settings.model.head == "classification"
-
-    def prompt(self, number: int) -> str:
-        if self._is_class:
-            return self._decode(self._rows.ids(number).tolist())
-        return self._decode.prompt(self._rows, number)
-
-    def expected(self, number: int) -> str:
-        return self._labels[self._rows.labels[number]] if self._is_class else self._decode.expected(self._rows, number)
 
 
 def _shortened(text: str) -> str:

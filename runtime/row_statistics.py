@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from ftc.runtime.bootstrap import Floats, Statistics
 from ftc.runtime.metrics import answer_scores
 
-__all__ = ["answer_statistics", "class_statistics", "loss_statistics"]
+__all__ = [
+    "answer_statistics",
+    "class_statistics",
+    "entity_statistics",
+    "label_statistics",
+    "loss_statistics",
+    "mean_statistics",
+    "word_statistics",
+]
 
 
 def loss_statistics(name: str, sums: Sequence[tuple[float, int]]) -> Statistics:
@@ -45,12 +53,60 @@ def class_statistics(name: str, expected: Sequence[int | str], predicted: Sequen
     return Statistics(rows, values[name])
 
 
+def label_statistics(
+    name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]], width: int
+) -> Statistics:
+    """A metric of rows that have any number of so many classes: one for a row that is right, then three a class."""
+    rows = np.zeros((len(expected), 1 + 3 * width))
+    for line, (wanted, got) in enumerate(zip(expected, predicted, strict=True)):
+        rows[line, 0] = set(wanted) == set(got)
+        rows[line, [1 + number for number in {*wanted} & {*got}]] = 1
+        rows[line, [1 + width + number for number in got]] = 1
+        rows[line, [1 + 2 * width + number for number in wanted]] = 1
+    rows = np.hstack((rows, np.ones((len(expected), 1))))
+    values: dict[str, Callable[[Floats], Floats]] = {
+        "accuracy": lambda sums: sums[..., 0] / sums[..., -1],
+        "micro_f1": lambda sums: _f1(*(part.sum(axis=-1) for part in _thirds(sums[..., :-1]))),
+        "macro_f1": lambda sums: _f1(*_thirds(sums[..., :-1])).mean(axis=-1),
+        "weighted_f1": lambda sums: _weighted_f1(*_thirds(sums[..., :-1])),
+    }
+    return Statistics(rows, values[name])
+
+
+def entity_statistics(name: str, expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Statistics:
+    """A metric of entities: right, predicted and expected ones of each row."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    wanted, got = ([set(get_entities(list(row))) for row in side] for side in (expected, predicted))
+    counts = [(len(a & b), len(b), len(a)) for a, b in zip(wanted, got, strict=True)]
+    rows = np.array(counts, dtype=np.float64)
+    values: dict[str, Callable[[Floats], Floats]] = {
+        "entity_f1": lambda sums: _f1(sums[..., 0], sums[..., 1], sums[..., 2]),
+        "entity_precision": lambda sums: np.asarray(sums[..., 0] / np.maximum(1.0, sums[..., 1])),
+        "entity_recall": lambda sums: np.asarray(sums[..., 0] / np.maximum(1.0, sums[..., 2])),
+    }
+    return Statistics(rows, values[name])
+
+
+def word_statistics(name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]]) -> Statistics:
+    """A metric of words as if each were a row, with the words of a row drawn together."""
+    words = class_statistics(name, [tag for row in expected for tag in row], [tag for row in predicted for tag in row])
+    ends = np.cumsum([0, *map(len, expected)])
+    rows = np.add.reduceat(words.rows, ends[:-1], axis=0)
+    return Statistics(rows, words.value)
+
+
+def mean_statistics(scores: Sequence[float]) -> Statistics:
+    """The mean of one score a row."""
+    values = np.array(scores, dtype=np.float64)
+    return Statistics(np.stack((values, np.ones_like(values)), axis=1), _ratio)
+
+
 def answer_statistics(name: str, expected: Sequence[str], answers: Sequence[str]) -> Statistics:
     """A metric of written answers: a mean of scores, or what sacrebleu counts of n-grams."""
     if name in ("bleu", "chrf"):
         return _sacrebleu_statistics(name, expected, answers)
-    scores = np.array(answer_scores(name, expected, answers), dtype=np.float64)
-    return Statistics(np.stack((scores, np.ones_like(scores)), axis=1), _ratio)
+    return mean_statistics(answer_scores(name, expected, answers))
 
 
 def _ratio(sums: Floats) -> Floats:

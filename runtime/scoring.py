@@ -1,4 +1,4 @@
-"""Scores of rows: the loss of each, and the class where there are classes. No gradient, no chance."""
+"""Scores of rows: the loss of each, and what the head says of it. No gradient, no chance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from ftc.runtime.batches import by_length, cut, share_of
 from ftc.runtime.signals import StopRequest
-from ftc.runtime.supervised import losses
+from ftc.runtime.tasks.scorer import Prediction
 from ftc.spec.streams import TokenStream
 
 if TYPE_CHECKING:
@@ -32,10 +32,8 @@ class RowScore:
     loss_sum: float
     """Cross entropy in nats, summed over the row's targets."""
     targets: int
-    predicted: int
-    """The class that scores highest; -1 for a language model."""
-    confidence: float = 0.0
-    """Probability of that class; 0 for a language model."""
+    predicted: Prediction = ()
+    """What the head says of the row; see the task's scorer."""
 
 
 def score_rows(
@@ -77,10 +75,7 @@ def _score(work: Workpiece, rows: TokenStream, numbers: list[int], device: torch
     batch = work.scorer.batch(rows, numbers).to(device)
     logits = work.scorer.logits(work.model, batch)
     sums = torch.zeros(len(numbers), dtype=torch.float64, device=device)
-    sums.index_add_(0, batch.owners, losses(logits, batch).double())
+    sums.index_add_(0, batch.owners, work.scorer.losses(logits, batch).double())
     counts = torch.bincount(batch.owners, minlength=len(numbers)).tolist()
-    if bool((rows.labels[numbers] >= 0).all()):
-        confidence, predicted = (values.tolist() for values in logits.softmax(dim=-1).max(dim=-1))
-    else:
-        confidence, predicted = [0.0] * len(numbers), [-1] * len(numbers)
-    return [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, confidence, strict=True)]
+    predicted = work.scorer.predictions(logits, batch)
+    return [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, strict=True)]

@@ -17,7 +17,8 @@ from ftc.runtime.ladder import LadderFile
 from ftc.runtime.memory import peak_memory
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.state import RunState, find_run
-from ftc.runtime.supervised import Scorer, make_scorer
+from ftc.runtime.supervised import make_scorer
+from ftc.runtime.tasks.scorer import Scorer
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.events import EventListener, Noticed
 from ftc.spec.machine import CodeSnapshot, snapshot_code
@@ -68,7 +69,7 @@ class Session:
             self.accelerator.free_memory()  # two models at once could be more than the plan's memory
         with self.journal.phase("load", settings.model.base):
             model = build_model(settings, FolderBase(self.inputs.model_folder), self.accelerator.device)
-        return Workpiece(model, make_scorer(model, settings.model, settings.train))
+        return Workpiece(model, make_scorer(model, settings))
 
     def stream(self, split: str) -> TokenStream | None:
         """A split's token stream, mapped into memory; None where the plan has no such rows."""

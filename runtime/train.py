@@ -12,6 +12,7 @@ from ftc.runtime.hooks import HOOKS, Training, note_progress
 from ftc.runtime.loop import Job, training_steps
 from ftc.runtime.optimizer import load_state, make_optimizer
 from ftc.runtime.packing import prove_isolation
+from ftc.runtime.references import learn_references
 from ftc.runtime.selection import Progress
 from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import Interrupted
@@ -40,6 +41,7 @@ def train(session: Session) -> None:
     work = session.build()
     session.trained = work
     job = make_job(session, work)
+    learn_references(session, work, "validation")
     _note_start(session, job)
     training = Training(session, job, restored(session, work, job, found))
     _find_foothold(training)
@@ -85,6 +87,7 @@ def make_job(session: Session, work: Workpiece) -> Job:
     settings = session.plan.settings
     rows = session.stream("train")
     assert rows is not None, "a plan has training rows"
+    learn_references(session, work, "train")
     parameters = trainable_tensors(work.model)
     return Job(
         train=settings.train,

@@ -10,8 +10,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
+from ftc.spec.task import TASKS, Classification, QuestionAnswering, Task, TokenClassification, kind_of
 
-__all__ = ["METRICS", "Eval", "Gate", "MetricKind", "parse_gate"]
+__all__ = ["METRICS", "Eval", "Gate", "MetricKind", "metrics_for", "parse_gate", "watched_metrics"]
 
 _GATE = re.compile(r"\s*(>=|<=|>|<)\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*")
 
@@ -24,7 +25,7 @@ class MetricKind:
     """Kinds of task that it is for."""
     higher_is_better: bool
     generates: bool
-    """Whether the model has to write answers for it, which takes far longer than scoring."""
+    """Whether a language model has to write answers for it, which takes far longer than scoring."""
     title: str
     """Name for people."""
     least: float
@@ -39,20 +40,57 @@ def _kind(
     return MetricKind(tasks=tasks, higher_is_better=higher, generates=generates, title=title, least=least, most=most)
 
 
+_EVERY = tuple(kind_of(task) for task in TASKS)
+
 METRICS: dict[str, MetricKind] = {
-    "accuracy": _kind("accuracy", "classification", most=1),
-    "macro_f1": _kind("macro F1", "classification", most=1),
+    "accuracy": _kind("accuracy", "classification", "token_classification", most=1),
+    "macro_f1": _kind("macro F1", "classification", "token_classification", most=1),
+    "micro_f1": _kind("micro F1", "classification", most=1),
     "weighted_f1": _kind("weighted F1", "classification", most=1),
     "mcc": _kind("Matthews correlation", "classification", least=-1, most=1),
-    "loss": _kind("loss", "classification", "generation", "chat", higher=False),
-    "perplexity": _kind("perplexity", "generation", "chat", higher=False, least=1),
-    "exact_match": _kind("exact match", "generation", generates=True, most=1),
-    "rouge_l": _kind("ROUGE-L", "generation", generates=True, most=1),
-    "bleu": _kind("BLEU", "generation", generates=True, most=100),
-    "chrf": _kind("chrF", "generation", generates=True, most=100),
+    "entity_f1": _kind("entity F1", "token_classification", most=1),
+    "entity_precision": _kind("entity precision", "token_classification", most=1),
+    "entity_recall": _kind("entity recall", "token_classification", most=1),
+    "loss": _kind("loss", *_EVERY, higher=False),
+    "perplexity": _kind("perplexity", "generation", "summarization", "chat", "pretraining", higher=False, least=1),
+    "exact_match": _kind("exact match", "generation", "question_answering", generates=True, most=1),
+    "answer_f1": _kind("answer F1", "question_answering", generates=True, most=1),
+    "rouge_1": _kind("ROUGE-1", "summarization", generates=True, most=1),
+    "rouge_2": _kind("ROUGE-2", "summarization", generates=True, most=1),
+    "rouge_l": _kind("ROUGE-L", "generation", "summarization", generates=True, most=1),
+    "rouge_lsum": _kind("ROUGE-Lsum", "summarization", generates=True, most=1),
+    "bleu": _kind("BLEU", "generation", "summarization", generates=True, most=100),
+    "chrf": _kind("chrF", "generation", "summarization", generates=True, most=100),
     "valid_json": _kind("valid JSON", "generation", generates=True, most=1),
+    "preference_accuracy": _kind("preference accuracy", "preference", most=1),
+    "reward_margin": _kind("reward margin", "preference", least=-math.inf),
 }
 """Every metric by the name that recipes use."""
+
+
+def metrics_for(task: Task) -> tuple[str, ...]:
+    """Names of the metrics that a task can be measured by."""
+    match task:
+        case Classification(multi_label=True):
+            other = {"mcc"}
+        case Classification():
+            other = {"micro_f1"}  # the accuracy, where each row has one class
+        case TokenClassification(scheme="plain"):
+            other = {"entity_f1", "entity_precision", "entity_recall"}
+        case TokenClassification():
+            other = {"macro_f1"}
+        case _:
+            other = set()
+    return tuple(name for name, kind in METRICS.items() if task.kind in kind.tasks and name not in other)
+
+
+def watched_metrics(task: Task) -> tuple[str, ...]:
+    """Names of what validation computes and early stopping can watch, `val_loss` first: no written answers are needed
+    for them, and more is better.
+    """
+    is_cut_out = isinstance(task, QuestionAnswering) and task.mode == "extractive"
+    names = [name for name in metrics_for(task) if METRICS[name].higher_is_better]
+    return ("val_loss", *(f"val_{name}" for name in names if is_cut_out or not METRICS[name].generates))
 
 
 class Gate(Document):
@@ -86,8 +124,10 @@ class Eval(Document):
     EFFECT: ClassVar[Effect] = Effect.EVAL
 
     metrics: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = "auto"
-    """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, exact match and ROUGE-L for a
-    generation, perplexity for a chat."""
+    """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, micro and macro F1 where a row has
+    several labels, entity F1 for words, exact match and answer F1 for questions, ROUGE for summaries, exact match and
+    ROUGE-L for a generation, preference accuracy and reward margin for preferences, perplexity for a chat and for
+    pretraining."""
     baseline: bool = True
     """Whether the untouched base model is measured too, by the same code. Default: yes; without it no gain is known."""
     gates: dict[str, str] = Field(default_factory=dict)

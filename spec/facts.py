@@ -91,6 +91,8 @@ class ModelFacts(Document):
     """Layers of the decoder or encoder; of the encoder where there are both."""
     num_decoder_layers: int | None = None
     """Layers of the decoder of an encoder-decoder; None for the other families."""
+    decoder_start_id: int | None = None
+    """Token that the decoder of an encoder-decoder begins with; None for the other families, or where none is named."""
     num_heads: int
     num_kv_heads: int
     head_dim: int

@@ -10,7 +10,7 @@ from typing import Any
 
 from ftc.spec.base import Bandwidth, Bytes, Document, MoneyText, Power, Seconds, Throughput
 from ftc.spec.evaluation import METRICS
-from ftc.spec.task import Chat, Classification, Generation
+from ftc.spec.task import TASKS
 
 __all__ = ["NUMBER", "QUANTITIES", "choices_of", "examples_of", "forms_of", "unit_of"]
 
@@ -18,11 +18,12 @@ NUMBER = "a pure number"
 """Unit of what has none."""
 
 _METRICS = tuple(METRICS)
-_PARTS = tuple(
-    dict.fromkeys(
-        part for task in (Classification, Generation, Chat) for part in (*task.REQUIRED_FIELDS, *task.OPTIONAL_FIELDS)
-    )
+_WATCHED = tuple(
+    f"val_{name}"
+    for name, kind in METRICS.items()
+    if kind.higher_is_better and (not kind.generates or "question_answering" in kind.tasks)
 )
+_PARTS = tuple(dict.fromkeys(part for task in TASKS for part in (*task.REQUIRED_FIELDS, *task.OPTIONAL_FIELDS)))
 _NOT_ZERO = r"(?!0+(\.0+)?\s?[A-Za-z])"
 
 QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (
@@ -37,6 +38,9 @@ QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (
 
 _UNITS = {
     "Recipe.ftc": NUMBER,
+    "QuestionAnswering.stride": "tokens",
+    "QuestionAnswering.max_answer_length": "tokens",
+    "Preference.beta": NUMBER,
     "Data.max_rows": "rows",
     "Data.max_length": "tokens",
     "Split.validation": "share of the rows",
@@ -82,8 +86,12 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Recipe.extends": ("base.yaml",),
     "Recipe.name": ("sms-spam",),
     "Classification.labels": (("ham", "spam"),),
-    "Generation.prompt": ("Summarise: {{ article }}",),
-    "Generation.system": ("Answer in one sentence.",),
+    "TokenClassification.labels": (("LOC", "ORG", "PER"),),
+    "Prompted.prompt": ("Summarise: {{ article }}",),
+    "Prompted.system": ("Answer in one sentence.",),
+    "QuestionAnswering.stride": (64, 128),
+    "QuestionAnswering.max_answer_length": (15, 30),
+    "Preference.beta": (0.1, 0.3),
     "Data.fields": ({"text": "message", "label": "class"},),
     "Data.max_rows": (1000,),
     "Data.max_length": ("auto", 512),
@@ -143,7 +151,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "Data.fields": _PARTS,
     "Eval.metrics": _METRICS,
     "Eval.gates": _METRICS,
-    "EarlyStopping.metric": ("val_loss", "val_accuracy", "val_macro_f1"),
+    "EarlyStopping.metric": ("val_loss", *_WATCHED),
 }
 _FORMS: dict[str, dict[str, Any]] = {
     "Eval.gates": {

@@ -64,6 +64,10 @@ class RunFolder:
         """One folder a checkpoint, named by step, `step-00000120`."""
         return self.path / "checkpoints"
 
+    def references(self, split: str) -> Path:
+        """What the untrained model gives the answers of a split of preferences."""
+        return self.path / "references" / split
+
     @property
     def adapter(self) -> Path:
         """The adapter in the layout of PEFT."""

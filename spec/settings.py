@@ -22,6 +22,7 @@ __all__ = [
     "FullSettings",
     "LoraSettings",
     "ModelSettings",
+    "PreferenceSettings",
     "QLoraSettings",
     "ScheduleSettings",
     "Seeds",
@@ -35,8 +36,12 @@ __all__ = [
 class TextSettings(Document):
     """How a row becomes tokens."""
 
-    form: Literal["classify", "chat", "prompt"]
-    """`classify`: text to label. `chat`: messages through the chat template. `prompt`: prompt and completion."""
+    form: Literal["classify", "tag", "extract", "chat", "prompt", "preference", "raw"]
+    """`classify`: text to label. `tag`: words to tags. `extract`: question and context to the answer's place. `chat`:
+    messages through the chat template. `prompt`: prompt and completion. `preference`: a prompt and two answers. `raw`:
+    text in blocks."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Column by part of the task."""
     uses_chat_template: bool
     """Whether prompt and completion are wrapped as turns of the model's chat template."""
     max_length: int
@@ -46,7 +51,7 @@ class TextSettings(Document):
     """Jinja template of the prompt over a row's columns."""
     system: str | None
     labels: tuple[str, ...]
-    """Classes in the order of the head's outputs; empty for tasks without classes."""
+    """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
 class ModelSettings(Document):
@@ -58,8 +63,11 @@ class ModelSettings(Document):
     """Commit of a hub snapshot."""
     architecture: str
     family: Family
-    head: Literal["lm", "classification"]
-    """`lm`: the model's own output layer; `classification`: a new linear layer over the labels."""
+    head: Literal["lm", "classification", "multi_label", "token_classification", "span"]
+    """`lm`: the model's own output layer. New layers: `classification` and `multi_label` over the labels of a row,
+    `token_classification` over the tags of a word, `span` over begin and end of an answer."""
+    decoder_start_id: int | None = None
+    """Token that the decoder of an encoder-decoder begins with; None for the other families."""
     attention: Literal["eager", "sdpa", "flash_attention_2"]
     pad_id: int
     """Token that fills short rows. Masks never depend on it."""
@@ -134,6 +142,13 @@ class DeterminismSettings(Document):
     """Steps that are run twice in fresh processes before training; 0 for none."""
 
 
+class PreferenceSettings(Document):
+    """Direct preference optimisation: the loss compares two answers with what the untrained model gives them."""
+
+    beta: Real
+    """How closely the model stays to the untrained one."""
+
+
 class TrainSettings(Document):
     """Training, step by step."""
 
@@ -172,6 +187,8 @@ class TrainSettings(Document):
     """`val_loss`, or the metric that early stopping watches."""
     select_higher: bool
     """Whether a higher value of that metric is better."""
+    preference: PreferenceSettings | None = None
+    """Set where two answers are compared; None where each target has its own loss."""
 
 
 class EvalSettings(Document):
@@ -184,6 +201,8 @@ class EvalSettings(Document):
     max_new_tokens: int | None
     """None where no metric needs answers."""
     samples: int
+    max_answer_tokens: int | None = None
+    """Longest answer that is cut out of a context; None where none is."""
 
 
 class DeviceSettings(Document):

@@ -1,9 +1,21 @@
 """The token stream: the compiled form of a split, written by `plan` and read by the run.
 
-One Arrow IPC file a split, not compressed, so that it is mapped into memory rather than read. Columns: `ids`
-(large_list<int32>), `mask` (large_list<uint8>, 1 where a token is supervised), `prompt_length` (int32: tokens before
-the last supervised stretch; for a classification, tokens of the first text), `label` (int32, -1 where there is none)
-and `row` (int64, number of the row in its source file, from 0).
+One Arrow IPC file a split, not compressed, so that it is mapped into memory rather than read. Columns:
+
+- `ids` (large_list<int32>): the tokens. For an encoder-decoder those of the encoder, then those of the decoder; for a
+  preference prompt and chosen answer, then prompt and rejected answer.
+- `mask` (large_list<uint8>): 1 where a token is supervised. For token classification, where a word begins.
+- `prompt_length` (int32): tokens before the last supervised stretch; of an encoder-decoder those of the encoder, of a
+  pair those of the first text.
+- `label` (int32): the row's class, -1 where it has none.
+- `row` (int64): number of the row in its source file, from 0. Several windows of a row have the same.
+- `targets` (large_list<int32>): what is learnt where it is neither the next token nor one class. Classes of a
+  multi-label row, ascending; the tag of each supervised token; first and last token of an answer, both 0 where the
+  window doesn't hold it; tokens of the first sequence of a preference. Empty else.
+- `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is
+  no part of it; empty where no answer is cut out of a text.
+- `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
+  answers; for a written answer the right ones, where there are several. Empty else.
 """
 
 from __future__ import annotations
@@ -21,12 +33,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SPLITS", "DroppedRow", "SplitReport", "TokenStream", "open_stream", "stream_digest"]
+__all__ = ["COLUMNS", "SPLITS", "DroppedRow", "Lists", "SplitReport", "TokenStream", "open_stream", "stream_digest"]
 
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 """Every part of the data, in the order in which they are named."""
+COLUMNS = ("ids", "mask", "prompt_length", "label", "row", "targets", "offsets", "texts")
+"""Columns of a stream's file, in their order."""
 
 
 class DroppedRow(Document):
@@ -73,6 +87,17 @@ class SplitReport(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class Lists:
+    """A list of numbers for each row, flat: row i is `values[boundaries[i]:boundaries[i + 1]]`."""
+
+    values: NDArray[np.int32]
+    boundaries: NDArray[np.int64]
+
+    def __getitem__(self, i: int) -> NDArray[np.int32]:
+        return self.values[self.boundaries[i] : self.boundaries[i + 1]]
+
+
+@dataclass(frozen=True, slots=True)
 class TokenStream:
     """A split mapped into memory. Arrays are read-only views of the file."""
 
@@ -82,8 +107,10 @@ class TokenStream:
     prompt_lengths: NDArray[np.int32]  # (rows,)
     labels: NDArray[np.int32]  # (rows,)
     rows: NDArray[np.int64]  # (rows,)
+    targets: Lists
+    offsets: Lists
     table: Any
-    """The Arrow table, which keeps the mapping open."""
+    """The Arrow table, which keeps the mapping open and holds the texts; None for rows that were never in a file."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -105,9 +132,19 @@ class TokenStream:
         """Tokens of row i before its last answer: what the model gets when it generates."""
         return int(self.prompt_lengths[i])
 
+    def texts(self, i: int) -> list[str]:
+        """What metrics need of row i beside its tokens."""
+        found: list[str] = self.table.column("texts")[i].as_py() if self.table is not None else []
+        return found
+
     def digest(self) -> str:
         """`stream_digest` of what the file holds."""
-        return stream_digest(self.all_ids, self.all_masks, self.boundaries, self.prompt_lengths, self.labels)
+        texts = self.table.column("texts").chunk(0)
+        return stream_digest(
+            (self.boundaries, self.all_ids, self.all_masks, self.prompt_lengths, self.labels),
+            (self.targets, self.offsets),
+            texts.to_pylist(),
+        )
 
 
 def open_stream(path: Path) -> TokenStream:
@@ -121,36 +158,46 @@ def open_stream(path: Path) -> TokenStream:
 
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all()
-    if table.column_names != ["ids", "mask", "prompt_length", "label", "row"]:
+    if tuple(table.column_names) != COLUMNS:
         raise ValueError(f"{path.name} holds no token stream")
-    columns = [column.chunk(0) for column in table.columns]
-    ids, mask = columns[0], columns[1]
+    columns = {name: table.column(name).chunk(0) for name in COLUMNS}
+    ids = columns["ids"]
     return TokenStream(
         all_ids=ids.values.to_numpy(),
-        all_masks=mask.values.to_numpy().view("bool"),
+        all_masks=columns["mask"].values.to_numpy().view("bool"),
         boundaries=ids.offsets.to_numpy(),
-        prompt_lengths=columns[2].to_numpy(),
-        labels=columns[3].to_numpy(),
-        rows=columns[4].to_numpy(),
+        prompt_lengths=columns["prompt_length"].to_numpy(),
+        labels=columns["label"].to_numpy(),
+        rows=columns["row"].to_numpy(),
+        targets=_lists(columns["targets"]),
+        offsets=_lists(columns["offsets"]),
         table=table,
     )
 
 
-def stream_digest(
-    ids: NDArray[np.int32],
-    mask: NDArray[np.bool_],
-    boundaries: NDArray[np.int64],
-    prompt_lengths: NDArray[np.int32],
-    labels: NDArray[np.int32],
-) -> str:
+def _lists(column: Any) -> Lists:
+    return Lists(column.values.to_numpy(), column.offsets.to_numpy())
+
+
+def stream_digest(arrays: Sequence[NDArray[Any]], lists: Sequence[Lists], texts: Sequence[Sequence[str]]) -> str:
     """sha256 over a split's content, in little-endian order and whatever the file's encoding.
 
     Each array is preceded by its length in bytes, so that no two splits give the same sequence of bytes.
+
+    Args:
+        arrays: Boundaries, ids, mask, prompt lengths and labels.
+        lists: Targets and offsets.
+        texts: Texts of each row.
     """
     state = hashlib.sha256()
-    arrays: Sequence[NDArray[Any]] = (boundaries, ids, mask, prompt_lengths, labels)
-    for values in arrays:
+    parts = [part for one in lists for part in (one.boundaries, one.values)]
+    for values in (*arrays, *parts):
         little = values if sys.byteorder == "little" or values.dtype.itemsize == 1 else values.byteswap()
         state.update(little.nbytes.to_bytes(8, "little"))
         state.update(little.data)
+    for row in texts:
+        state.update(len(row).to_bytes(8, "little"))
+        for text in row:
+            encoded = text.encode()
+            state.update(len(encoded).to_bytes(8, "little") + encoded)
     return state.hexdigest()

@@ -72,6 +72,7 @@ class TraceJob(Document):
                 "accumulates": self.accumulates,
                 "is_shared": self.settings.train.world_size > 1,
                 "optimizer": train["optimizer"]["kind"],
+                "compares": self.settings.train.preference is not None,
                 **{name: train[name] for name in ("activation_checkpointing", "fused", "micro_batch", "precision")},
             },
             "evaluation_batch": settings["eval"]["batch_size"],

@@ -48,7 +48,8 @@ class EarlyStopping(Document):
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
     metric: str = "val_loss"
-    """`val_loss`, or for classes `val_accuracy` or `val_macro_f1`. Default: `val_loss`, which every task has."""
+    """`val_loss`, or a metric of the task that needs no written answers, such as `val_accuracy` for classes or
+    `val_entity_f1` for words. Default: `val_loss`, which every task has."""
     patience: int = Field(default=2, ge=1)
     """Evaluations without a new best before the run stops. Default: 2, since one may be chance."""
     min_delta: Real = Field(default=0.0, ge=0)

@@ -13,6 +13,7 @@ from ftc.compiler.budget import closed_form
 from ftc.compiler.budget.contexts import context_of
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.draft import Draft
+from ftc.compiler.heads import head_outputs
 from ftc.compiler.trainable import num_trainable, targeted
 from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
@@ -152,6 +153,18 @@ def _rows_at_once(draft: Draft, point: Point) -> int:
     return min(point.micro_batch, max(1, -(-most // draft.splits["train"].length_max)))
 
 
+def _scored_per_row(draft: Draft) -> int:
+    """Places of a row at which the head is computed, at most."""
+    train = draft.splits["train"]
+    match draft.values["model.head"]:
+        case "classification" | "multi_label":
+            return 1
+        case "span":
+            return train.length_max
+        case _:
+            return train.supervised_max
+
+
 def _form_job(draft: Draft, point: Point) -> closed_form.Job:
     train, rows = draft.splits["train"], _rows_at_once(draft, point)
     full = draft.recipe.strategy.kind == "full"
@@ -164,8 +177,8 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         trained_linear={} if full else targeted(draft),
         rank=0 if full else draft.values["strategy.adapter.rank"],
         num_trainable=num_trainable(draft),
-        head_width=len(draft.labels) or draft.model.vocab_size,
-        head_rows=rows if draft.labels else rows * train.supervised_max,
+        head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
+        head_rows=rows * _scored_per_row(draft),
         tokens=rows * train.length_max,
         weight_bytes=weight_bytes,
         activation_bytes=2 if precision == "bfloat16" else 4,

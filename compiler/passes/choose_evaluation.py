@@ -6,15 +6,23 @@ import math
 
 from ftc.compiler.draft import Draft
 from ftc.spec.evaluation import METRICS, parse_gate
+from ftc.spec.task import Classification, Task, TokenClassification
 
 __all__ = ["USUAL_METRICS", "choose_evaluation"]
 
 USUAL_METRICS = {
     "classification": ("accuracy", "macro_f1"),
+    "token_classification": ("entity_f1", "entity_precision", "entity_recall"),
+    "question_answering": ("exact_match", "answer_f1"),
+    "summarization": ("rouge_1", "rouge_2", "rouge_l", "rouge_lsum"),
     "generation": ("exact_match", "rouge_l"),
     "chat": ("perplexity",),
+    "preference": ("preference_accuracy", "reward_margin"),
+    "pretraining": ("perplexity",),
 }
 """Metrics of `auto` by task."""
+_OTHER_METRICS = {"multi_label": ("micro_f1", "macro_f1"), "plain": ("accuracy", "macro_f1")}
+"""The same where labels are of another kind."""
 
 LARGEST_BATCH = 32
 """Rows that are evaluated at once at most; beyond it little is gained."""
@@ -23,7 +31,7 @@ LARGEST_BATCH = 32
 def choose_evaluation(draft: Draft) -> Draft:
     """Settles everything under `eval`."""
     draft = draft.take("eval.baseline").take("eval.samples")
-    draft = _choose_answers(_choose_gates(_choose_metrics(draft)))
+    draft = _choose_extraction(_choose_answers(_choose_gates(_choose_metrics(draft))))
     if draft.recipe.eval.batch_size != "auto":
         return draft.take("eval.batch_size")
     return draft.derive("eval.batch_size", LARGEST_BATCH, "beyond it little is gained")
@@ -32,11 +40,23 @@ def choose_evaluation(draft: Draft) -> Draft:
 def _choose_metrics(draft: Draft) -> Draft:
     if draft.recipe.eval.metrics == "auto":
         kind = draft.recipe.task.kind
-        return draft.derive("eval.metrics", _with_gates(draft, USUAL_METRICS[kind]), f"the usual ones of a {kind}")
+        return draft.derive(
+            "eval.metrics", _with_gates(draft, _usual(draft.recipe.task)), f"the usual ones of a {kind}"
+        )
     asked = draft.recipe.eval.metrics
     if (complete := _with_gates(draft, asked)) != asked:
         return draft.derive("eval.metrics", complete, "those of the recipe, and those that its gates need")
     return draft.take("eval.metrics")
+
+
+def _usual(task: Task) -> tuple[str, ...]:
+    match task:
+        case Classification(multi_label=True):
+            return _OTHER_METRICS["multi_label"]
+        case TokenClassification(scheme="plain"):
+            return _OTHER_METRICS["plain"]
+        case _:
+            return USUAL_METRICS[task.kind]
 
 
 def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,7 +69,8 @@ def _choose_gates(draft: Draft) -> Draft:
 
 
 def _choose_answers(draft: Draft) -> Draft:
-    generates = any(METRICS[name].generates for name in draft.values["eval.metrics"])
+    is_written = draft.values["model.head"] == "lm"
+    generates = is_written and any(METRICS[name].generates for name in draft.values["eval.metrics"])
     if not generates:
         return draft.derive("eval.max_new_tokens", None, "no metric needs answers")
     if draft.recipe.eval.max_new_tokens != "auto":
@@ -60,3 +81,9 @@ def _choose_answers(draft: Draft) -> Draft:
         math.ceil(longest * 1.25),
         f"the longest training answer has {longest} tokens, plus a quarter",
     )
+
+
+def _choose_extraction(draft: Draft) -> Draft:
+    if draft.values["model.head"] == "span":
+        return draft.take("eval.max_answer_tokens", "task.max_answer_length")
+    return draft.derive("eval.max_answer_tokens", None, "no answer is cut out of a context")

@@ -1,11 +1,20 @@
-"""How the model is loaded: head, attention kernel, padding and stop tokens."""
+"""How the model is loaded: head, attention kernel, padding, start and stop tokens."""
 
 from __future__ import annotations
 
 from ftc.compiler.draft import Draft
-from ftc.spec.task import Classification
+from ftc.compiler.heads import head_modules
+from ftc.spec.task import Chat, Classification, Preference, Pretraining, TokenClassification
 
 __all__ = ["choose_model"]
+
+_HEAD_WORDS = {
+    "classification": "classifier",
+    "multi_label": "classifier",
+    "token_classification": "head over words",
+    "span": "head over answers",
+}
+_ALTERNATIVES = {"span": ", or `mode: generative`"}
 
 
 def choose_model(draft: Draft) -> Draft:
@@ -32,16 +41,58 @@ def _check_license(draft: Draft) -> Draft:
 
 
 def _choose_head(draft: Draft) -> Draft:
-    if isinstance(draft.recipe.task, Classification):
-        return draft.derive("model.head", "classification", f"a new layer over {len(draft.labels)} labels")
-    draft = draft.derive("model.head", "lm", "the model's own output layer")
-    if draft.model.family == "decoder":
+    match draft.recipe.task:
+        case Classification(multi_label=True):
+            draft = draft.derive(
+                "model.head", "multi_label", f"a new layer over {len(draft.labels)} labels, each alone"
+            )
+        case Classification():
+            draft = draft.derive("model.head", "classification", f"a new layer over {len(draft.labels)} labels")
+        case TokenClassification():
+            draft = draft.derive("model.head", "token_classification", f"a new layer over {len(draft.labels)} tags")
+        case _ if draft.values["text.form"] == "extract":
+            draft = draft.derive("model.head", "span", "a new layer over the begin and the end of an answer")
+        case _:
+            draft = draft.derive("model.head", "lm", "the model's own output layer")
+    return _check_head(_choose_start(draft))
+
+
+def _check_head(draft: Draft) -> Draft:
+    """Whether this kind of model has such a head, and whether it can do the task with its own."""
+    model, head, kind = draft.model, draft.values["model.head"], draft.recipe.task.kind
+    if head_modules(head, model) is None:
+        return draft.find(
+            "FTC250",
+            f"transformers has no {_HEAD_WORDS[head]} for the model type `{model.model_type}`",
+            "model.base",
+            help="choose an encoder such as BERT or ModernBERT" + _ALTERNATIVES.get(head, ""),
+        )
+    needs_decoder = isinstance(draft.recipe.task, Chat | Preference | Pretraining)
+    if head != "lm" or model.family == "decoder" or (model.family == "encoder_decoder" and not needs_decoder):
         return draft
+    article = "an" if model.family[0] in "aeiou" else "a"
     return draft.find(
         "FTC222",
-        f"a {draft.recipe.task.kind} needs a decoder, {draft.model.architecture} is an {draft.model.family}",
+        f"a {kind} needs a decoder, {model.architecture} is {article} {model.family.replace('_', '-')}",
         "model.base",
         help="choose a model whose class ends in `ForCausalLM`, or a task of kind `classification`",
+    )
+
+
+def _choose_start(draft: Draft) -> Draft:
+    """What the decoder of an encoder-decoder begins with."""
+    if draft.model.family != "encoder_decoder":
+        reason = f"only an encoder-decoder has one, this is {'a' if draft.model.family == 'decoder' else 'an'}"
+        return draft.derive("model.decoder_start_id", None, f"{reason} {draft.model.family}")
+    start = draft.model.decoder_start_id
+    draft = draft.derive("model.decoder_start_id", start, "`decoder_start_token_id` in the model's config.json")
+    if start is not None or draft.values["model.head"] != "lm":
+        return draft
+    return draft.find(
+        "FTC251",
+        f"config.json of `{draft.model.name}` names no token that the decoder begins with",
+        "model.base",
+        help="add `decoder_start_token_id`: the id of the padding token for T5 and its kin, of the end token for BART",
     )
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from ftc.compiler.draft import Draft
+from ftc.compiler.heads import head_modules
 from ftc.compiler.trainable import targeted
 from ftc.spec.nearest import nearest
 from ftc.spec.strategy import Full, Lora, QLora
 
-__all__ = ["HEAD_MODULES", "choose_strategy"]
-
-HEAD_MODULES = {"encoder": "classifier", "decoder": "score", "encoder_decoder": "classification_head"}
-"""Name of the new head by family of model, as transformers builds it."""
+__all__ = ["choose_strategy"]
 
 
 def choose_strategy(draft: Draft) -> Draft:
@@ -37,7 +35,7 @@ def _choose_adapter(draft: Draft, strategy: Lora | QLora) -> Draft:
     draft = _choose_targets(draft, strategy)
     count = len(targeted(draft))
     draft = draft.derive("strategy.adapter.num_modules", count, "modules of the base that the targets match")
-    head = _head_modules(draft)
+    head = head_modules(draft.values["model.head"], draft.model) or ()
     reason = "the new head has nothing to start from" if head else "every module beside the adapter stays as it is"
     return draft.derive("strategy.adapter.trained_modules", head, reason)
 
@@ -60,10 +58,6 @@ def _choose_targets(draft: Draft, strategy: Lora | QLora) -> Draft:
                 help=f"{hint}its linear modules are {', '.join(found)}",
             )
     return draft
-
-
-def _head_modules(draft: Draft) -> tuple[str, ...]:
-    return (HEAD_MODULES[draft.model.family],) if draft.values["model.head"] == "classification" else ()
 
 
 def _warn_on_cpu(draft: Draft) -> Draft:

@@ -6,6 +6,7 @@ import hashlib
 import math
 
 from ftc.compiler.draft import Draft
+from ftc.spec.task import Preference
 
 __all__ = ["USUAL_RATE", "choose_training"]
 
@@ -24,7 +25,7 @@ def choose_training(draft: Draft) -> Draft:
     for name in ("batch_size", "optimizer", "max_grad_norm", "keep_checkpoints", "early_stopping"):
         draft = draft.take(f"train.{name}")
     draft = _choose_precision(_choose_rate(draft))
-    draft = _choose_selection(_choose_steps(draft))
+    draft = _choose_objective(_choose_selection(_choose_steps(draft)))
     return _choose_device(_choose_seeds(draft))
 
 
@@ -88,6 +89,12 @@ def _choose_selection(draft: Draft) -> Draft:
     )
     higher = metric != "val_loss"
     return draft.derive("train.select_higher", higher, f"{'more' if higher else 'less'} {metric} is better")
+
+
+def _choose_objective(draft: Draft) -> Draft:
+    if isinstance(draft.recipe.task, Preference):
+        return draft.take("train.preference.beta", "task.beta")
+    return draft.derive("train.preference", None, "each target has a loss of its own")
 
 
 def _choose_seeds(draft: Draft) -> Draft:

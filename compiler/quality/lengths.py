@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from ftc.compiler.text.tokens import TokenRows
+from ftc.compiler.text.token_rows import TokenRows
 from ftc.spec.quality import QualityFinding, QualityReport, Sample
 from ftc.spec.streams import SPLITS, Split
 

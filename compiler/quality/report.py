@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from ftc.compiler.quality.encoding import damage
 from ftc.compiler.quality.likeness import Likeness
 from ftc.compiler.quality.near import MOST_COMPARED
 from ftc.compiler.quality.sensitive import PERSONAL, matching
+from ftc.compiler.resolve.labels import Labelled
 from ftc.compiler.resolve.rows import label_text
 from ftc.compiler.resolve.table import PartRows, Table, shown
 from ftc.spec.data import QualityRules
@@ -81,7 +81,7 @@ class _Match:
 
 
 def quality_report(
-    parts: Mapping[Split, Divided], rules: QualityRules, likeness: Likeness, label: str | None, table: Table
+    parts: Mapping[Split, Divided], rules: QualityRules, likeness: Likeness, labelled: Labelled | None, table: Table
 ) -> QualityReport:
     """Everything that is found in the rows.
 
@@ -89,12 +89,12 @@ def quality_report(
         parts: The parts that there are.
         rules: What is looked for.
         likeness: Which rows were compared.
-        label: Column of the class, in tasks that have one.
+        labelled: Where labels stand, in tasks that have any.
         table: The main file, whose annotation columns are compared.
     """
     ordered = [(name, parts[name]) for name in SPLITS if name in parts]
     matches = [
-        *(match for name, part in ordered for match in _copies(name, part, label)),
+        *(match for name, part in ordered for match in _copies(name, part, labelled.stratum if labelled else None)),
         *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
         *(match for name, part in ordered for match in _in_texts(name, part)),
     ]
@@ -106,7 +106,7 @@ def quality_report(
         similarity=rules.similarity,
         findings=tuple(match.finding() for match in matches),
         rows_by_kind={kind: len(rows) for kind, rows in rows_by_kind.items()},
-        labels={name: _labels(part, label) for name, part in ordered} if label else {},
+        labels={name: _labels(part, labelled) for name, part in ordered} if labelled else {},
         agreement=_agreement(table, rules.annotations),
         not_checked=tuple(_not_checked(rules, likeness)),
     )
@@ -206,8 +206,8 @@ def _in_texts(name: Split, part: Divided) -> Iterator[_Match]:
         yield _Match("personal" if words in _PERSONAL else "secrets", words, name, part, rows, lambda row: "")
 
 
-def _labels(part: Divided, label: str) -> dict[str, int]:
-    return dict(sorted(Counter(str(row[label]) for row in part.rows.rows).items()))
+def _labels(part: Divided, labelled: Labelled) -> dict[str, int]:
+    return dict(sorted(labelled.count(part.rows.rows).items()))
 
 
 def _agreement(table: Table, columns: Sequence[str]) -> Agreement | None:

@@ -9,7 +9,7 @@ from ftc.compiler.resolve.columns import Columns
 
 __all__ = ["row_text"]
 
-_NOT_TEXT = ("label", "labels", "system")
+_NOT_TEXT = ("label", "labels", "tags", "spans", "tools", "answer_start", "system")
 """Parts and roles that say nothing of what a row is about: its class, and what all rows are told."""
 
 

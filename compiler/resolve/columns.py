@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ftc.compiler.resolve.part_names import column_for
 from ftc.compiler.resolve.table import Table
 from ftc.spec.data import Data
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.nearest import nearest
-from ftc.spec.task import Generation, Task
+from ftc.spec.task import Generation, Prompted, Summarization, Task, TokenClassification
 
 __all__ = ["Columns", "SpanOf", "missing_columns", "prompt_columns", "task_columns"]
 
@@ -20,7 +21,6 @@ _MOST_LISTED = 20
 _JINJA_NAMES = frozenset(
     "range dict cycler joiner namespace raise_exception strftime_now loop self caller varargs kwargs".split()
 )
-_CONVERSATIONS = "conversations"  # the column's name in ShareGPT files
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +30,74 @@ class Columns:
     Attributes:
         by_part: Column by part of the task, such as `{"text": "message", "label": "class"}`.
         in_prompt: Columns that the prompt template names, sorted; empty without a template.
+        recognised: Parts whose column bears another usual name and isn't written in the recipe.
     """
 
     by_part: Mapping[str, str]
     in_prompt: tuple[str, ...] = ()
+    recognised: tuple[str, ...] = ()
 
     @property
     def used(self) -> tuple[str, ...]:
         """Every column that the task reads, sorted."""
         return tuple(sorted({*self.by_part.values(), *self.in_prompt}))
 
+    @property
+    def reason(self) -> str:
+        """Why these columns, in words."""
+        if not self.recognised:
+            return "`data.fields`, and columns named like the parts"
+        listed = ", ".join(f"`{self.by_part[part]}` as {part}" for part in self.recognised)
+        return f"recognised by name: {listed}; no other column could be meant"
+
 
 def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) -> Columns:
-    """The columns that the task reads: those of `data.fields`, else the columns named like the parts.
+    """The columns that the task reads: those of `data.fields`, else those named like the parts, else the only ones
+    with another usual name.
 
     A required part is always there, whether or not its column exists; an optional one only if it is mapped, if there
-    is a column of its name, or if the task can't do without. A prompt template takes the place of the part `prompt`.
+    is a column of its name, or if the task can't do without. A prompt template takes the place of what it is made of.
     """
-    has_template = isinstance(task, Generation) and task.prompt is not None
-    by_part = {part: fields.get(part, part) for part in task.REQUIRED_FIELDS}
+    template = task.prompt if isinstance(task, Prompted) else None
+    by_part, recognised = _row_form(task, fields, columns, has_template=template is not None)
     for part in task.OPTIONAL_FIELDS:
-        if part == "prompt" and has_template:
-            continue
-        if part in fields or part in columns or part == "prompt":
+        if part not in by_part and (part in fields or part in columns) and not _is_replaced(task, part, by_part):
             by_part[part] = fields.get(part, part)
-    in_prompt = prompt_columns(task.prompt, columns) if isinstance(task, Generation) and task.prompt else ()
-    return Columns(by_part, in_prompt)
+    return Columns(by_part, prompt_columns(template, columns) if template else (), recognised)
+
+
+def _row_form(
+    task: Task, fields: Mapping[str, str], columns: Sequence[str], *, has_template: bool
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Column by part of the first form of row that the file can be, and the parts whose column was recognised."""
+    forms = [task.ANSWER] if has_template and isinstance(task, Generation | Summarization) else list(task.ROW_FORMS)
+    named = [form for form in forms if all(part in fields or part in columns for part in form)]
+    mapped = [form for form in forms if any(part in fields for part in form)]
+    for form in (*named, *mapped, *forms):
+        found = {part: fields.get(part) or _unused(part, form, fields, columns) for part in form}
+        if all(found.values()):
+            by_part = {part: column for part, column in found.items() if column}
+            guessed = tuple(part for part, column in by_part.items() if part not in fields and part != column)
+            return by_part, guessed
+    form = (*mapped, *forms)[0]
+    return {part: fields.get(part, part) for part in form}, ()
+
+
+def _unused(part: str, form: Sequence[str], fields: Mapping[str, str], columns: Sequence[str]) -> str | None:
+    """The column of a part, among those that no other part is named after or mapped to."""
+    taken = {*fields.values(), *(other for other in form if other != part)}
+    return column_for(part, [column for column in columns if column not in taken])
+
+
+def _is_replaced(task: Task, part: str, by_part: Mapping[str, str]) -> bool:
+    """Whether an optional part belongs to another form of row than the file's, or to what a template is made of."""
+    match task:
+        case Generation():
+            return part != "input" or "instruction" not in by_part
+        case TokenClassification():
+            return True
+        case _:
+            return False
 
 
 def prompt_columns(template: str, columns: Sequence[str]) -> tuple[str, ...]:
@@ -90,8 +132,6 @@ def missing_columns(columns: Columns, data: Data, table: Table, span_of: SpanOf)
 def _missing_part(part: str, column: str, is_written: bool, table: Table, span_of: SpanOf) -> Diagnostic:
     path = f"data.fields.{part}" if is_written else "data.fields"
     guess = nearest(column, table.columns)
-    if _is_sharegpt(part, table):
-        return _sharegpt(table, span_of)
     if is_written:
         help_ = f"did you mean `{guess}`?" if guess else "name one of the columns that the file has"
         summary = f"{table.file} has no column `{column}`"
@@ -111,24 +151,6 @@ def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic
         help=f"did you mean `{{{{ {guess} }}}}`?" if guess else "name columns that the file has",
         notes=[f"columns: {_listed(table.columns)}"],
         path="task.prompt",
-    )
-
-
-def _is_sharegpt(part: str, table: Table) -> bool:
-    turns = table.rows[0].get(_CONVERSATIONS) if part == "messages" else None
-    return (
-        isinstance(turns, list) and bool(turns) and isinstance(turns[0], dict) and {"from", "value"} <= turns[0].keys()
-    )
-
-
-def _sharegpt(table: Table, span_of: SpanOf) -> Diagnostic:
-    return diagnostic(
-        "FTC367",
-        f"{table.file} holds conversations in the ShareGPT form",
-        span_of("data.source"),
-        help='write each turn as `{"role": …, "content": …}` in a column `messages`',
-        notes=["`from: human` becomes `role: user`, `from: gpt` becomes `role: assistant`, `value` becomes `content`"],
-        path="data.source",
     )
 
 

@@ -233,6 +233,7 @@ def _facts(
         intermediate_size=config.intermediate_size,
         num_layers=config.num_layers,
         num_decoder_layers=config.num_decoder_layers,
+        decoder_start_id=config.decoder_start_id,
         num_heads=config.num_heads,
         num_kv_heads=config.num_kv_heads,
         head_dim=config.head_dim,

@@ -89,6 +89,7 @@ class ModelConfig:
     intermediate_size: int
     num_layers: int
     num_decoder_layers: int | None
+    decoder_start_id: int | None
     num_heads: int
     num_kv_heads: int
     head_dim: int
@@ -244,6 +245,7 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
         intermediate_size=sizes.needed(_INTERMEDIATE, 4 * hidden_size if model_type in _FOUR_TIMES_WIDE else None),
         num_layers=sizes.needed(_LAYERS),
         num_decoder_layers=_num_decoder_layers(sizes) if family == "encoder_decoder" else None,
+        decoder_start_id=_decoder_start_id(config) if family == "encoder_decoder" else None,
         num_heads=num_heads,
         num_kv_heads=1 if config.get("multi_query") is True else sizes.needed(_KV_HEADS, num_heads),
         head_dim=sizes.needed(_HEAD_DIM, max(1, hidden_size // num_heads)),
@@ -256,6 +258,12 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
 
 def _num_decoder_layers(sizes: _Sizes) -> int:
     return sizes.optional(_DECODER_LAYERS) or sizes.needed(_LAYERS)
+
+
+def _decoder_start_id(config: Mapping[str, Any]) -> int | None:
+    """`decoder_start_token_id`, if it is an id of the vocabulary."""
+    start, size = config.get("decoder_start_token_id"), config.get("vocab_size")
+    return start if type(start) is int and type(size) is int and 0 <= start < size else None
 
 
 def _max_positions(config: Mapping[str, Any], sizes: _Sizes) -> int | None:

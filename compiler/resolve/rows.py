@@ -11,6 +11,7 @@ from ftc.compiler.resolve.columns import Columns
 from ftc.compiler.resolve.conversations import conversation_fault
 from ftc.compiler.resolve.table import Row, Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.task import Classification, Task
 
 __all__ = ["canonical_text", "check_values", "example_digests", "label_text", "rows_digest", "sorted_labels"]
 
@@ -23,11 +24,12 @@ _HELP = {
     "FTC365": 'write a turn as `{"role": "user", "content": "…"}`; after an optional system turn, user and '
     "assistant take turns",
     "FTC366": "delete the last turn or the whole row",
-    "FTC367": "write `from: human` as `role: user`, `from: gpt` as `role: assistant`, and `value` as `content`",
+    "FTC367": "write `from` as `human`, `gpt`, `system`, `tool` or one of their usual other names",
+    "FTC378": 'write answers as `{"text": ["…"], "answer_start": [0]}`, as a text or as a list of texts',
 }
 
 
-def check_values(columns: Columns, table: Table) -> list[Diagnostic]:
+def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]:
     """Findings for values that the task can't use: one for each column and kind of fault, with the rows that have it.
 
     Columns that the file lacks are passed over; `missing_columns` tells of them.
@@ -36,7 +38,7 @@ def check_values(columns: Columns, table: Table) -> list[Diagnostic]:
         finding
         for part, column in columns.by_part.items()
         if column in table.columns
-        for finding in _column_faults(column, _CHECKS[part], table)
+        for finding in _column_faults(column, _check_of(task, part), table)
     ]
 
 
@@ -63,6 +65,10 @@ def _text_fault(value: Any) -> _Fault | None:
     return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not text"
 
 
+def _optional_text_fault(value: Any) -> _Fault | None:
+    return None if value is None or isinstance(value, str) else ("FTC363", f"is {_kind(value)}, not text")
+
+
 def _label_fault(value: Any) -> _Fault | None:
     if isinstance(value, str):
         return None if value and not value.isspace() else ("FTC364", "is empty")
@@ -85,14 +91,78 @@ def _kind(value: Any) -> str:
             return "an object"
 
 
+def _labels_fault(value: Any) -> _Fault | None:
+    if not isinstance(value, list):
+        return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a list of labels"
+    return next((fault for item in value if (fault := _label_fault(item))), None)
+
+
+def _one_label_fault(value: Any) -> _Fault | None:
+    if isinstance(value, list):
+        return "FTC363", "is a list, not a label (`multi_label: true` takes lists)"
+    return _label_fault(value)
+
+
+def _words_fault(value: Any) -> _Fault | None:
+    if not isinstance(value, list):
+        return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a list of words"
+    if not value:
+        return "FTC364", "holds no word"
+    return next((fault for item in value if (fault := _text_fault(item))), None)
+
+
+def _list_fault(value: Any) -> _Fault | None:
+    if isinstance(value, list):
+        return None
+    return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a list"
+
+
+def _tools_fault(value: Any) -> _Fault | None:
+    is_good = value is None or (isinstance(value, list) and all(isinstance(item, dict) for item in value))
+    return None if is_good else ("FTC363", "is no list of JSON schemas")
+
+
+def _answers_fault(value: Any) -> _Fault | None:
+    match value:
+        case {"text": [*texts], "answer_start": list()}:
+            faults = (fault for text in texts if (fault := _text_fault(text)))
+            return next(faults, None)
+        case _:
+            return "FTC378", "holds no answers"
+
+
+def _answer_fault(value: Any) -> _Fault | None:
+    return conversation_fault(value) if isinstance(value, list) else _text_fault(value)
+
+
 _CHECKS: dict[str, Callable[[Any], _Fault | None]] = {
     "text": _text_fault,
     "text_pair": _text_fault,
-    "label": _label_fault,
+    "label": _one_label_fault,
+    "tokens": _words_fault,
+    "tags": _words_fault,
+    "spans": _list_fault,
+    "question": _text_fault,
+    "context": _text_fault,
+    "answers": _answers_fault,
+    "answer_start": lambda _: None,
+    "document": _text_fault,
+    "summary": _text_fault,
     "prompt": _text_fault,
     "completion": _text_fault,
+    "instruction": _text_fault,
+    "input": _optional_text_fault,
+    "output": _text_fault,
     "messages": conversation_fault,
+    "tools": _tools_fault,
+    "chosen": _answer_fault,
+    "rejected": _answer_fault,
 }
+
+
+def _check_of(task: Task, part: str) -> Callable[[Any], _Fault | None]:
+    is_list = part == "label" and isinstance(task, Classification) and task.multi_label
+    return _labels_fault if is_list else _CHECKS[part]
 
 
 def label_text(value: str | int) -> str:

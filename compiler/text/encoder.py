@@ -23,7 +23,7 @@ from tokenizers import Encoding, Tokenizer
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.quoted import quoted
 
-__all__ = ["CompleteText", "Cut", "MarkedText", "TextTokenizer", "TokenizedText"]
+__all__ = ["AlignedText", "CompleteText", "Cut", "MarkedText", "TextTokenizer", "TokenizedText", "Window"]
 
 
 class Cut(NamedTuple):
@@ -86,6 +86,34 @@ class CompleteText(NamedTuple):
     was_cut: bool
 
 
+class AlignedText(NamedTuple):
+    """A text as the tokenizer hands it to a model, with the characters that each token stands for.
+
+    The tokenizer's own tokens stand for none: those in front end before the text, those behind begin after it.
+    """
+
+    ids: array[int]
+    starts: list[int]
+    ends: list[int]
+    num_behind: int
+    """The tokenizer's own tokens behind the text."""
+
+    def cut_to(self, max_length: int) -> tuple[array[int], int]:
+        """At most so many ids, taken from the text's end, and how many of the first ones stay in their place."""
+        kept = max(0, min(len(self.ids), max_length) - self.num_behind)
+        return self.ids[:kept] + self.ids[len(self.ids) - self.num_behind :], kept
+
+
+class Window(NamedTuple):
+    """A first text and a stretch of a second one, as the tokenizer hands them to a model."""
+
+    ids: array[int]
+    first_length: int
+    """Tokens of the first text, special ones included."""
+    offsets: list[tuple[int, int]]
+    """Begin and end character in the second text; (-1, -1) for tokens that are no part of it."""
+
+
 class TextTokenizer:
     """A tokenizer.json that encodes rows of a template's text.
 
@@ -128,6 +156,28 @@ class TextTokenizer:
             self._complete.enable_truncation(max_length)
         encodings = _encode(self._complete.encode_batch_fast, texts, special=True)
         return [CompleteText(array("i", e.ids), e.type_ids.count(0), bool(e.overflowing)) for e in encodings]
+
+    def encode_aligned(self, texts: Sequence[str]) -> list[AlignedText]:
+        """Whole texts with the tokenizer's own special tokens, and the characters of each token."""
+        self._complete.no_truncation()
+        return [_aligned(encoding) for encoding in _encode(self._complete.encode_batch, texts, special=True)]
+
+    def encode_windows(self, pairs: Sequence[tuple[str, str]], max_length: int, stride: int) -> list[list[Window]]:
+        """Pairs in as many windows as their second texts need; neighbours have `stride` tokens of it in common.
+
+        A first text must leave more than `stride` tokens of a window; `num_tokens` tells how long it is.
+        """
+        self._complete.enable_truncation(max_length, stride=stride, strategy="only_second")
+        encodings = _encode(self._complete.encode_batch, pairs, special=True)
+        return [[_window(one) for one in (encoding, *encoding.overflowing)] for encoding in encodings]
+
+    def num_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without the tokenizer's own."""
+        return [len(encoding.ids) for encoding in _encode(self._bare.encode_batch_fast, texts, special=False)]
+
+    def num_special(self, *, is_pair: bool) -> int:
+        """Tokens that the tokenizer adds by itself."""
+        return int(self._complete.num_special_tokens_to_add(is_pair))
 
     def begins_with(self, token_id: int) -> bool:
         """Whether the tokenizer puts this token before every text by itself."""
@@ -210,6 +260,24 @@ def _unencodable(texts: Sequence[Any]) -> Diagnostic:
         path="task.prompt",
         help="write the character itself in the template, not the half of a pair such as `\\ud83d`",
     )
+
+
+def _aligned(encoding: Encoding) -> AlignedText:
+    own = encoding.special_tokens_mask
+    in_front = own.index(0) if 0 in own else len(own)
+    num_behind = own[::-1].index(0) if 0 in own else 0
+    last = len(own) - num_behind
+    beyond = max((end for _, end in encoding.offsets), default=0) + 1
+    starts = [beyond if n >= last else 0 if n < in_front else start for n, (start, _) in enumerate(encoding.offsets)]
+    ends = [beyond if n >= last else 0 if n < in_front else end for n, (_, end) in enumerate(encoding.offsets)]
+    return AlignedText(array("i", encoding.ids), starts, ends, num_behind)
+
+
+def _window(encoding: Encoding) -> Window:
+    second = [number == 1 for number in encoding.sequence_ids]
+    offsets = [place if inside else (-1, -1) for place, inside in zip(encoding.offsets, second, strict=True)]
+    first_length = second.index(True) if any(second) else len(second)
+    return Window(array("i", encoding.ids), first_length, offsets)
 
 
 def _cuts(encoding: Encoding, marks: Sequence[int]) -> list[Cut]:

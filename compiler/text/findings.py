@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ftc.compiler.text.tokens import RowCounts, TokenRows
+from ftc.compiler.text.token_rows import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 
 __all__ = ["Limits", "Places", "stream_findings"]
@@ -69,6 +69,22 @@ _COUNTED = (
         "{} of the assistant are not learned from",
         "split these conversations into one row an answer, or choose a template that keeps earlier turns",
         "data.source",
+    ),
+    _Counted(
+        "FTC343",
+        lambda counts: counts.words_without_token,
+        "words",
+        "{} have no token of their own, so that their tags are not learnt",
+        "mend these words, or choose a model whose tokenizer knows their characters",
+        "data.source",
+    ),
+    _Counted(
+        "FTC344",
+        lambda counts: counts.answers_cut,
+        "answers",
+        "{} fit into no window whole, so that the model learns that there is none",
+        "raise `data.max_length` or `task.stride`",
+        "data.max_length",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""How a data row becomes text: as something to classify, as a conversation, or as a prompt and its completion."""
+"""How a data row becomes text: what is read of it, and what of that is learnt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from pydantic import Field
 
 from ftc.spec.base import Document
 
-__all__ = ["ChatForm", "ClassifyForm", "PromptForm", "TextForm"]
+__all__ = [
+    "ChatForm",
+    "ClassifyForm",
+    "ExtractForm",
+    "PreferenceForm",
+    "PromptForm",
+    "RawForm",
+    "TagForm",
+    "TextForm",
+]
 
 
 class ClassifyForm(Document):
@@ -23,6 +32,48 @@ class ClassifyForm(Document):
     """Column of the class."""
     labels: tuple[str, ...]
     """Names of the classes; a row's label is its class's index."""
+    multi_label: bool = False
+    """Whether the column holds a list of classes."""
+    end_id: int | None = None
+    """Token that every row must end with, where a head looks for it; most tokenizers write it by themselves."""
+
+
+class TagForm(Document):
+    """Words with a tag each: two columns of lists, or a text with labelled stretches."""
+
+    kind: Literal["tag"] = "tag"
+    words: str = ""
+    """Column of the words, a list."""
+    tags: str = ""
+    """Column of their tags, a list as long."""
+    text: str = ""
+    """Column of the text, where its stretches are labelled."""
+    spans: str | None = None
+    """Column of the stretches, a list of `{start, end, label}` in characters; None where words have tags."""
+    labels: tuple[str, ...]
+    """Tags in the order of the head's outputs."""
+    scheme: Literal["iob2", "iob1", "plain"] = "iob2"
+    """What the tags of words are; stretches have IOB2 tags."""
+
+
+class ExtractForm(Document):
+    """A question and a context that holds the answer, in as many windows as the context needs."""
+
+    kind: Literal["extract"] = "extract"
+    question: str
+    context: str
+    answers: str
+    """Column of the answers, `{text: […], answer_start: […]}`; empty lists where the context holds none."""
+    stride: int
+    """Tokens of the context that neighbouring windows have in common."""
+
+
+class RawForm(Document):
+    """Texts one after the other, cut into blocks; every token is learnt."""
+
+    kind: Literal["raw"] = "raw"
+    text: str
+    """Column of the text."""
 
 
 class ChatForm(Document):
@@ -31,6 +82,8 @@ class ChatForm(Document):
     kind: Literal["chat"] = "chat"
     messages: str = "messages"
     """Column of the conversation: a list of `{role, content}`."""
+    tools: str | None = None
+    """Column of the tools that the assistant may call: a list of JSON schemas."""
 
 
 class PromptForm(Document):
@@ -47,7 +100,22 @@ class PromptForm(Document):
     """Column of the completion."""
     system: str | None = None
     """What the system's turn says; without a chat template, a line before the prompt."""
+    references: str | None = None
+    """Column of further right answers, a list of texts; the completion is the one that is learnt."""
+    is_split: bool = False
+    """Whether an encoder reads the prompt and a decoder writes the completion."""
 
 
-TextForm = Annotated[ClassifyForm | ChatForm | PromptForm, Field(discriminator="kind")]
-"""One of the three forms."""
+class PreferenceForm(Document):
+    """Two answers to a prompt of which one is preferred: as texts, or as the ends of two conversations."""
+
+    kind: Literal["preference"] = "preference"
+    chosen: PromptForm | ChatForm
+    rejected: PromptForm | ChatForm
+
+
+TextForm = Annotated[
+    ClassifyForm | TagForm | ExtractForm | ChatForm | PromptForm | PreferenceForm | RawForm,
+    Field(discriminator="kind"),
+]
+"""Any form, told apart by `kind`."""

@@ -45,6 +45,7 @@ class RenderedRow:
         unsupervised_turns: The assistant's turns whose generation prompt is no prefix of the text.
         stop_missing: Whether a supervised turn ends without a special token.
         prompt: The stretch of the prompt that may be cut when the row is too long.
+        references: Right answers, where a row has others beside the one that is learnt.
     """
 
     text: str
@@ -52,6 +53,7 @@ class RenderedRow:
     unsupervised_turns: int = 0
     stop_missing: bool = False
     prompt: Span | None = None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,17 @@ class ChatTemplate:
         self.is_opaque = by_shape and copies_messages(source)
         self._shapes: dict[tuple[str, ...], _Shape | TemplateProblem] = {}
 
-    def render(self, conversations: Sequence[Sequence[Message]]) -> list[RenderedRow | TemplateProblem]:
-        """The text of each conversation with its supervised stretches."""
-        if not self.is_opaque:
-            return self._render_each(conversations)
+    def render(
+        self, conversations: Sequence[Sequence[Message]], tools: Sequence[Any] | None = None
+    ) -> list[RenderedRow | TemplateProblem]:
+        """The text of each conversation with its supervised stretches.
+
+        Args:
+            conversations: Messages of each row.
+            tools: What the assistant of each row may call, as JSON schemas; None where no row has tools.
+        """
+        if not self.is_opaque or tools is not None:
+            return self._render_each(conversations, tools)
         shapes = [_shape_of(messages) for messages in conversations]
         self._learn({shape for shape in shapes if shape is not None} - self._shapes.keys())
         unshaped = iter(self._render_each([m for m, shape in zip(conversations, shapes, strict=True) if shape is None]))
@@ -147,18 +156,22 @@ class ChatTemplate:
         spans = tuple((skeleton.place(start, marks), skeleton.place(end, marks)) for start, end in row.spans)
         return _Shape(skeleton, spans, row.unsupervised_turns, row.stop_missing)
 
-    def _request(self, messages: Sequence[Message], generation: bool) -> dict[str, Any]:
-        return {**self._variables, "messages": list(messages), "add_generation_prompt": generation}
+    def _request(self, messages: Sequence[Message], generation: bool, tools: Any = None) -> dict[str, Any]:
+        own = {"messages": list(messages), "add_generation_prompt": generation}
+        return {**self._variables, **own, **({"tools": tools} if tools else {})}
 
-    def _render_each(self, conversations: Sequence[Sequence[Message]]) -> list[RenderedRow | TemplateProblem]:
+    def _render_each(
+        self, conversations: Sequence[Sequence[Message]], tools: Sequence[Any] | None = None
+    ) -> list[RenderedRow | TemplateProblem]:
         """Renders each conversation whole, and at the start and the end of each of the assistant's turns."""
         requests: list[dict[str, Any]] = []
-        for messages in conversations:
-            requests.append(self._request(messages, generation=False))
+        for number, messages in enumerate(conversations):
+            known = tools[number] if tools is not None else None
+            requests.append(self._request(messages, False, known))
             for i in _answers(messages):
-                requests.append(self._request(messages[:i], generation=True))
+                requests.append(self._request(messages[:i], True, known))
                 if i + 1 < len(messages):
-                    requests.append(self._request(messages[: i + 1], generation=False))
+                    requests.append(self._request(messages[: i + 1], False, known))
         texts = iter(self._renderer.render(self._source, requests))
         return [self._supervise(messages, lambda: next(texts)) for messages in conversations]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ftc.compiler.text.encoder import TextTokenizer
@@ -20,7 +21,7 @@ from ftc.compiler.text.sandbox import TemplateProblem, TemplateRenderer
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.facts import TokenizerFacts
 
-__all__ = ["ChatSource", "PromptSource", "Row", "text_source"]
+__all__ = ["ChatSource", "PromptSource", "Row", "ends_of", "text_source"]
 
 Row = Mapping[str, Any]
 
@@ -47,13 +48,22 @@ def text_source(
         assert template, "a chat without a template is refused before (FTC220)"
         return ChatSource(form, template)
     prompts = PromptTemplate(form, renderer, by_shape=by_shape)
-    if template:
+    if template and not form.is_split:
         return PromptSource(form, prompts, template, (), ())
+    before, after = ends_of(tokenizer, facts)
+    return PromptSource(form, prompts, None, before, after)
+
+
+def ends_of(tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Token ids before and after a text that no template wraps.
+
+    Raises:
+        Refusal: The tokenizer names no token that ends a text (FTC334).
+    """
     if facts.eos_id is None:
         raise Refusal([_no_end_token()])
     has_bos = facts.bos_id is not None and tokenizer.begins_with(facts.bos_id)
-    before = (facts.bos_id,) if has_bos and facts.bos_id is not None else ()
-    return PromptSource(form, prompts, None, before, (facts.eos_id,))
+    return (facts.bos_id,) if has_bos and facts.bos_id is not None else (), (facts.eos_id,)
 
 
 def _no_end_token() -> Diagnostic:
@@ -75,12 +85,15 @@ class ChatSource:
 
     def __init__(self, form: ChatForm, template: ChatTemplate) -> None:
         self._column = form.messages
+        self._tools = form.tools
         self._template = template
 
     def render(self, rows: Sequence[Row]) -> list[RenderedRow | TemplateProblem]:
         """The text of each row, or why there is none."""
         conversations = [row.get(self._column) for row in rows]
-        good = iter(self._template.render([c for c in conversations if is_conversation(c)]))
+        tools = [row.get(self._tools) if self._tools else None for row in rows]
+        asked = [(c, t) for c, t in zip(conversations, tools, strict=True) if is_conversation(c)]
+        good = iter(self._template.render([c for c, _ in asked], [t for _, t in asked] if self._tools else None))
         problem = TemplateProblem("raised", f"no conversation in `{self._column}`: a list of role and content")
         return [next(good) if is_conversation(c) else problem for c in conversations]
 
@@ -115,13 +128,19 @@ class PromptSource:
         good = [(p, c) for p, c in pairs if isinstance(p, PromptText) and isinstance(c, str)]
         rendered = iter(self._plain(good) if self._template is None else self._turns(self._template, good))
         problem = TemplateProblem("raised", f"no text in `{self._form.completion}`")
-        return [
+        found = [
             prompt if isinstance(prompt, TemplateProblem) else next(rendered) if isinstance(answer, str) else problem
             for prompt, answer in pairs
         ]
+        return [self._with_references(one, row) for one, row in zip(found, rows, strict=True)]
 
     def shorten(self, row: Row) -> None:
         """A prompt is cut by tokens and not by turns."""
+
+    def _with_references(self, found: RenderedRow | TemplateProblem, row: Row) -> RenderedRow | TemplateProblem:
+        if self._form.references is None or isinstance(found, TemplateProblem):
+            return found
+        return replace(found, references=tuple(row[self._form.references]))
 
     def _plain(self, pairs: Sequence[tuple[PromptText, str]]) -> Iterator[RenderedRow]:
         system = "" if self._form.system is None else self._form.system + "\n"

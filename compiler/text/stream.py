@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ftc.compiler.text.tokens import TokenRows
+from ftc.compiler.text.token_rows import TokenRows
 from ftc.spec.durable import replacing
-from ftc.spec.streams import SplitReport, stream_digest
+from ftc.spec.streams import Lists, SplitReport, stream_digest
 
 __all__ = ["report", "write_stream"]
 
@@ -27,11 +27,18 @@ def write_stream(path: Path, tokens: TokenRows) -> SplitReport:
             "prompt_length": pa.array(tokens.prompt_length),
             "label": pa.array(tokens.label),
             "row": pa.array(tokens.row),
+            "targets": _lists(tokens.targets),
+            "offsets": _lists(tokens.offsets),
+            "texts": pa.array(tokens.texts, pa.large_list(pa.large_string())),
         }
     )
     with replacing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
     return report(tokens)
+
+
+def _lists(lists: Lists) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array(lists.boundaries), pa.array(lists.values))
 
 
 def report(tokens: TokenRows) -> SplitReport:
@@ -54,7 +61,11 @@ def report(tokens: TokenRows) -> SplitReport:
         unsupervised_turns=counts.unsupervised_turns,
         rows_without_stop_token=counts.stop_missing,
         rows_with_merged_boundary=counts.merged,
-        stream_digest=stream_digest(tokens.ids, tokens.mask, tokens.boundaries, tokens.prompt_length, tokens.label),
+        stream_digest=stream_digest(
+            (tokens.boundaries, tokens.ids, tokens.mask, tokens.prompt_length, tokens.label),
+            (tokens.targets, tokens.offsets),
+            tokens.texts,
+        ),
     )
 
 

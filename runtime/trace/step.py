@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -24,16 +23,18 @@ from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.loop import Job, training_steps
 from ftc.runtime.optimizer import make_optimizer
 from ftc.runtime.scoring import still
-from ftc.runtime.supervised import Arithmetic, Scorer, losses, make_scorer
+from ftc.runtime.supervised import make_scorer
+from ftc.runtime.tasks.scorer import Arithmetic, Prediction, Scorer
 from ftc.runtime.trace.arithmetic import MixedPrecision
 from ftc.runtime.trace.buffers import card_buffers, log_workspaces
 from ftc.runtime.trace.holdings import register_model, register_state
 from ftc.runtime.trace.log import Log
+from ftc.runtime.trace.rows import stand_in_rows
 from ftc.runtime.trace.sections import Groups, mark
 from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.settings import TrainSettings
 from ftc.spec.streams import TokenStream
-from ftc.spec.trace import BatchShape, TraceJob
+from ftc.spec.trace import TraceJob
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -79,7 +80,7 @@ def run_steps(job: TraceJob, model: nn.Module, groups: Groups, device: torch.dev
     mark(tracker, model, groups)
     register_model(tracker, model, groups, empties_cache=_empties_cache(job))
     with _arithmetic(job, model, device) as arithmetic:
-        scorer = make_scorer(model, settings.model, settings.train, arithmetic)
+        scorer = make_scorer(model, settings, arithmetic)
         loop_job = _loop_job(job, model, scorer, tracker, device)
         with tracker, _fused_on_meta():
             _train(loop_job, tracker)
@@ -116,9 +117,16 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
     batches = [(settings.train.micro_batch, job.train)]
     if job.evaluation is not None:
         batches.append((settings.eval.batch_size, job.evaluation))
-    if settings.model.head == "classification":
-        return [(rows, len(settings.text.labels)) for rows, _ in batches]
-    return [(rows * shape.supervised, int(job.config["vocab_size"])) for rows, shape in batches]
+    labels = len(settings.text.labels)
+    match settings.model.head:
+        case "classification" | "multi_label":
+            return [(rows, labels) for rows, _ in batches]
+        case "token_classification":
+            return [(rows * shape.supervised, labels) for rows, shape in batches]
+        case "span":
+            return [(2 * rows, shape.length) for rows, shape in batches]
+        case "lm":
+            return [(rows * shape.supervised, int(job.config["vocab_size"])) for rows, shape in batches]
 
 
 def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageTracker, device: torch.device) -> Job:
@@ -134,7 +142,7 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
     if job.settings.train.world_size > 1:
         _hold_buckets(tracker, parameters)
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
-    rows = stand_in_rows(job.train, train.batch_size)
+    rows = stand_in_rows(job.settings, job.train, train.batch_size)
     return Job(
         train=train,
         seeds=job.settings.seeds,
@@ -181,6 +189,12 @@ class _Marked:
         self.tracker.section("loss")
         return scores
 
+    def losses(self, logits: torch.Tensor, batch: Any) -> torch.Tensor:
+        return self.scorer.losses(logits, batch)
+
+    def predictions(self, logits: torch.Tensor, batch: Any) -> list[Prediction]:
+        return self.scorer.predictions(logits, batch)
+
 
 def _train(job: Job, tracker: StorageTracker) -> None:
     job.model.train()
@@ -200,26 +214,10 @@ def _train(job: Job, tracker: StorageTracker) -> None:
 
 def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.device) -> None:
     assert job.evaluation is not None
-    rows = stand_in_rows(job.evaluation, job.settings.eval.batch_size)
+    rows = stand_in_rows(job.settings, job.evaluation, job.settings.eval.batch_size)
     with still(model):
         batch = scorer.batch(rows, list(range(len(rows)))).to(device)
-        losses(scorer.logits(model, batch), batch)
-
-
-def stand_in_rows(shape: BatchShape, count: int) -> TokenStream:
-    """Rows of the largest shape; what their tokens are decides about nothing."""
-    size = shape.length * count
-    masks = np.zeros((count, shape.length), dtype=np.bool_)
-    masks[:, shape.length - shape.supervised :] = True
-    return TokenStream(
-        all_ids=np.zeros(size, dtype=np.int32),
-        all_masks=masks.reshape(-1),
-        boundaries=np.arange(0, size + 1, shape.length, dtype=np.int64),
-        prompt_lengths=np.zeros(count, dtype=np.int32),
-        labels=np.zeros(count, dtype=np.int32),
-        rows=np.arange(count, dtype=np.int64),
-        table=None,
-    )
+        scorer.losses(scorer.logits(model, batch), batch)
 
 
 @contextmanager

@@ -119,10 +119,10 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC367",
-        title="conversation in the ShareGPT form",
-        cause="Turns are written with `from` and `value`; ftc reads `role` and `content`.",
-        wrong='{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}',
-        right='{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
+        title="half a conversation in the ShareGPT form",
+        cause="Conversations of `from` and `value` are read as those of `role` and `content`, but no mixture.",
+        wrong='{"conversations": [{"from": "human", "value": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
+        right='{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}',
     ),
     Code(
         id="FTC370",
@@ -169,6 +169,38 @@ CODES: tuple[Code, ...] = (
         wrong='task: {kind: classification, labels: [ham, spam, scam]}  # no row says "scam"',
         right="task: {kind: classification, labels: [ham, spam]}",
         severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC376",
+        title="tags that don't fit their words",
+        cause="Each word has one tag. In IOB2 an entity begins with `B-`, goes on with `I-` of the same type, and all "
+        "other words have `O`; other tags would be learnt as entities that nobody meant.",
+        wrong='{"tokens": ["Ada", "Lovelace", "wrote"], "tags": ["I-PER", "I-PER", "O"]}',
+        right='{"tokens": ["Ada", "Lovelace", "wrote"], "tags": ["B-PER", "I-PER", "O"]}',
+    ),
+    Code(
+        id="FTC377",
+        title="labelled stretch that doesn't fit its text",
+        cause="A stretch names its first character, the one behind its last, and a label; stretches lie inside of the "
+        "text and don't overlap, since a word has one tag.",
+        wrong='{"text": "Ada wrote", "spans": [{"start": 0, "end": 30, "label": "PER"}]}',
+        right='{"text": "Ada wrote", "spans": [{"start": 0, "end": 3, "label": "PER"}]}',
+    ),
+    Code(
+        id="FTC378",
+        title="answer that can't be learnt",
+        cause="An answer that is cut out of its context stands there, at the character that `answer_start` names; one "
+        "that is written needs a text.",
+        wrong='{"question": "Who?", "context": "Ada wrote", "answers": {"text": ["Ada"], "answer_start": [4]}}',
+        right='{"question": "Who?", "context": "Ada wrote", "answers": {"text": ["Ada"], "answer_start": [0]}}',
+    ),
+    Code(
+        id="FTC379",
+        title="answers that can't be compared",
+        cause="A preference is between two different answers to one prompt, both as texts or both as conversations "
+        "that differ in their last turn alone.",
+        wrong='{"prompt": "Hi", "chosen": "Hello", "rejected": "Hello"}',
+        right='{"prompt": "Hi", "chosen": "Hello", "rejected": "What?"}',
     ),
     Code(
         id="FTC380",

@@ -34,8 +34,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC205",
         title="metric that validation does not compute",
-        cause="During training only the loss, and for a classification accuracy and macro F1, are computed on the "
-        "validation split; their names begin with `val_`.",
+        cause="On the validation split only what needs no written answers is computed, such as the loss, or accuracy "
+        "for a classification; the names begin with `val_`. Early stopping watches the loss, or what should be high.",
         wrong="train: {early_stopping: {metric: rouge_l}}",
         right="train: {early_stopping: {metric: val_loss}}",
     ),
@@ -163,7 +163,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC222",
         title="task does not fit the model",
-        cause="Writing text needs a decoder; an encoder only reads.",
+        cause="Writing text needs a decoder; an encoder only reads. A chat, preferences and pretraining need a decoder "
+        "that stands alone, without an encoder.",
         wrong="task: {kind: generation}\nmodel: {base: models/bert}",
         right="task: {kind: classification}\nmodel: {base: models/bert}",
     ),
@@ -284,6 +285,36 @@ CODES: tuple[Code, ...] = (
         "and one by hash keeps no proportions, since each row's part follows from that row alone.",
         wrong="data: {split: {time: date, stratify: label}}",
         right="data: {split: {time: date}}",
+    ),
+    Code(
+        id="FTC250",
+        title="no such head for this kind of model",
+        cause="The task needs a new output layer, and transformers has none of that kind for the model's type.",
+        wrong="task: {kind: question_answering, mode: extractive}\nmodel: {base: models/llama}",
+        right="task: {kind: question_answering, mode: generative}\nmodel: {base: models/llama}",
+    ),
+    Code(
+        id="FTC251",
+        title="decoder without a start token",
+        cause="The decoder of an encoder-decoder begins with a token that the model was trained with; with another "
+        "one, nothing that the model has learnt would be found again.",
+        wrong='{"model_type": "t5"}  # config.json',
+        right='{"model_type": "t5", "decoder_start_token_id": 0}',
+    ),
+    Code(
+        id="FTC252",
+        title="option of the other way to answer",
+        cause="An answer is cut out of its context or written. What belongs to one way does nothing for the other.",
+        wrong="task: {kind: question_answering, mode: extractive, prompt: '{{ question }}'}",
+        right="task: {kind: question_answering, mode: extractive}",
+    ),
+    Code(
+        id="FTC253",
+        title="windows that don't move on",
+        cause="Neighbouring windows of a context share `stride` tokens, and each holds the question too. What is left "
+        "must be enough for the windows to get through the context.",
+        wrong="task: {kind: question_answering, stride: 120}\ndata: {max_length: 128}",
+        right="task: {kind: question_answering, stride: 40}\ndata: {max_length: 128}",
     ),
     Code(
         id="FTC261",

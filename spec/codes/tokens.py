@@ -109,4 +109,20 @@ CODES: tuple[Code, ...] = (
         wrong="data: {max_length: 128, overflow: refuse}   # the longest row has 171 tokens",
         right="data: {max_length: 256, overflow: refuse}",
     ),
+    Code(
+        id="FTC343",
+        title="words without a token of their own",
+        cause="A tag is learnt at the first token of its word. These words have none: their characters are unknown to "
+        "the tokenizer, or a token begins in the word before. Their tags are neither learnt nor measured.",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC344",
+        title="answers that no window holds",
+        cause="A context longer than `max_length` is read in windows, and an answer must stand whole in one of them. "
+        "Where none holds it, the model is taught that there is no answer.",
+        wrong="task: {kind: question_answering, stride: 8}  # answers have up to 20 tokens",
+        right="task: {kind: question_answering, stride: 64}",
+        severity=Severity.WARNING,
+    ),
 )

@@ -11,7 +11,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ftc.compiler.check import check_recipe
+from ftc.compiler.resolve.canonical_rows import write_canonical
 from ftc.compiler.resolve.columns import missing_columns, task_columns
+from ftc.compiler.resolve.joint_checks import check_together
 from ftc.compiler.resolve.rows import check_values
 from ftc.compiler.resolve.tables import read_rows
 from ftc.compiler.text.sandbox import TemplateProblem, TemplateRenderer
@@ -57,6 +59,18 @@ def test_examples_of_recipes(code: str) -> None:
     assert found_in(right) == []
 
 
+TASKS: dict[str, dict[str, Any]] = {
+    "messages": {"kind": "chat"},
+    "conversations": {"kind": "chat"},
+    "completion": {"kind": "generation"},
+    "tokens": {"kind": "token_classification"},
+    "spans": {"kind": "token_classification"},
+    "question": {"kind": "question_answering", "mode": "extractive"},
+    "chosen": {"kind": "preference"},
+}
+"""The task of an example, by a word in it."""
+
+
 def faults(example: str, suffix: str, folder: Path) -> list[str]:
     """Codes for an example that is a data file."""
     file = folder / f"rows{suffix}"
@@ -65,20 +79,19 @@ def faults(example: str, suffix: str, folder: Path) -> list[str]:
         table = read_rows(file, file.name)
     except Refusal as refusal:
         return [found.code for found in refusal.diagnostics]
-    kind = "chat" if "messages" in example or "conversations" in example else "classification"
-    if "completion" in example:
-        kind = "generation"
-    recipe = parsed(task={"kind": kind})
+    recipe = parsed(task=next((task for word, task in TASKS.items() if word in example), {"kind": "classification"}))
     columns = task_columns(recipe.task, {}, table.columns)
+    write_canonical(recipe.task, columns, table)
     found: list[Diagnostic] = [
         *missing_columns(columns, recipe.data, table, lambda path: None),
-        *check_values(columns, table),
+        *check_values(recipe.task, columns, table),
     ]
-    return [one.code for one in found]
+    return [one.code for one in found or check_together(recipe.task, columns, table)]
 
 
 DATA = {
     **dict.fromkeys(("FTC355", "FTC356", "FTC363", "FTC364", "FTC365", "FTC366", "FTC367"), ".jsonl"),
+    **dict.fromkeys(("FTC376", "FTC377", "FTC378", "FTC379"), ".jsonl"),
     **dict.fromkeys(("FTC357", "FTC358", "FTC359"), ".csv"),
 }
 

@@ -84,7 +84,6 @@ def test_a_pass_changes_no_draft_that_it_is_given() -> None:
         ("text.max_length", {"facts": model_facts(max_positions=8192)}, 1024, "derived"),
         ("text.max_length", {"data": {"source": {"path": "a.csv"}, "max_length": 64}}, 64, "written"),
         ("text.prompt", {"task": GENERATION}, "Q: {{ question }}", "written"),
-        ("text.prompt", {"task": {"kind": "generation"}}, "{{ prompt }}", "derived"),
         ("eval.metrics", {}, ("accuracy", "macro_f1"), "derived"),
         ("eval.metrics", {"eval": {"metrics": ["mcc"], "gates": {"accuracy": "> 0"}}}, ("mcc", "accuracy"), "derived"),
         ("eval.max_new_tokens", {"task": GENERATION}, 25, "derived"),

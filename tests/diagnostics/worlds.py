@@ -135,6 +135,8 @@ WORLDS: dict[str, Callable[[Path], None]] = {
     "FTC015": _too_many_values,
     "FTC016": _written(_RECIPE, b"ftc: 1\nname: " + b"x" * 70_000 + b"\n"),
     "FTC222": _config(architectures=["BertModel"], model_type="bert"),
+    **dict.fromkeys(("FTC252", "FTC253", "FTC344"), _config(architectures=["BertModel"], model_type="bert")),
+    "FTC251": _config(architectures=["T5ForConditionalGeneration"], model_type="t5"),
     "FTC220": _tokenizer_config(chat_template=None),
     "FTC300_link": _link_that_leads_out,
     "FTC303": _renamed("model.safetensors", "pytorch_model.bin"),

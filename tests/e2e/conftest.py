@@ -37,9 +37,9 @@ MakeProject = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one encoder and one decoder."""
+    """A folder with one model of each kind."""
     folder = tmp_path_factory.mktemp("models")
-    for kind in ("encoder", "decoder"):
+    for kind in ("encoder", "decoder", "encoder_decoder", "bart"):
         make_model(folder / kind, kind)
     return folder
 

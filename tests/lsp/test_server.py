@@ -163,7 +163,10 @@ def test_keys_are_completed(client: Client, uri: str, text: str, expected: list[
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("task: {kind: |", ["classification", "generation", "chat"]),
+        (
+            "task: {kind: |",
+            ["classification", "token_classification", "question_answering"],
+        ),
         ("strategy:\n  kind: l|\n", ["full", "lora", "qlora"]),
         ("strategy: |", ["{kind: full}", "{kind: lora}", "{kind: qlora}"]),
         ("data: {overflow: |}", ["cut", "drop", "refuse"]),

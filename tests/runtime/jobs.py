@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from ftc.runtime.execute import Inputs, execute
 from ftc.spec.canonical import file_digest
@@ -20,6 +19,7 @@ from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 from ftc.spec.streams import TokenStream, open_stream
 from tests.support import documents
+from tests.support.streams import write_columns
 from tests.support.tiny_models import VOCAB_SIZE, write_tiny_model
 
 __all__ = ["LABELS", "Job", "changed", "make_job", "make_plan", "reopen_job", "write_stream"]
@@ -61,19 +61,7 @@ def write_stream(file: Path, rows: int, seed: int, *, classes: int = 0) -> Token
         masks.append([0] * len(prompt) + [1] * len(answer))
         prompts.append(len(prompt))
         labels.append(prompt[1] % classes if classes else -1)
-    table = pa.table(
-        {
-            "ids": pa.array(ids, pa.large_list(pa.int32())),
-            "mask": pa.array(masks, pa.large_list(pa.uint8())),
-            "prompt_length": pa.array(prompts, pa.int32()),
-            "label": pa.array(labels, pa.int32()),
-            "row": pa.array(range(rows), pa.int64()),
-        }
-    )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return open_stream(file)
+    return write_columns(file, ids, masks, prompts=prompts, labels=labels)
 
 
 def changed(plan: Plan, changes: dict[str, Any]) -> Plan:

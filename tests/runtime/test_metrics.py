@@ -6,13 +6,21 @@ import math
 
 import pytest
 
-from ftc.runtime.metrics import answer_metric, class_metric, loss_metrics
+from ftc.runtime.metrics import (
+    answer_metric,
+    class_metric,
+    found_scores,
+    loss_metrics,
+    multi_label_metric,
+    preference_scores,
+    tag_metric,
+)
 from ftc.runtime.scoring import RowScore
 from ftc.spec.evaluation import METRICS
 
 
 def test_loss_weighs_targets_and_not_rows() -> None:
-    scores = [RowScore(0, 6.0, 3, -1), RowScore(1, 1.0, 1, -1)]
+    scores = [RowScore(0, 6.0, 3), RowScore(1, 1.0, 1)]
     assert loss_metrics(scores) == {"loss": 1.75, "perplexity": pytest.approx(math.exp(1.75))}
 
 
@@ -40,10 +48,19 @@ def test_valid_json_wants_the_keys_of_the_expected_answer(answer: str, share: fl
 
 
 def test_every_metric_of_the_language_can_be_computed() -> None:
+    text = ['{"a": 1}']
     for name, kind in METRICS.items():
-        if kind.generates:
-            assert answer_metric(name, ['{"a": 1}'], ['{"a": 1}']) >= 0
-        elif kind.tasks == ("classification",):
+        if "question_answering" in kind.tasks and kind.generates:
+            assert found_scores(name, [text], text) == [1]
+        elif kind.generates:
+            assert answer_metric(name, text, text) >= 0
+        elif name == "micro_f1":
+            assert multi_label_metric(name, [[0], [0, 1]], [[0], [0, 1]], 2) == 1
+        elif "classification" in kind.tasks and name != "loss":
             assert class_metric(name, [0, 1], [0, 1]) == 1
+        elif kind.tasks == ("token_classification",):
+            assert tag_metric(name, [["B-A", "O"]], [["B-A", "O"]]) == 1
+        elif kind.tasks == ("preference",):
+            assert preference_scores(name, [(-1.0, -2.0, 1.0)]) == [1]
         else:
-            assert name in loss_metrics([RowScore(0, 1.0, 1, -1)])
+            assert name in loss_metrics([RowScore(0, 1.0, 1)])

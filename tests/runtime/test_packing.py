@@ -18,7 +18,7 @@ from ftc.runtime.collate import packed_batch
 from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.loop import Job, _accumulate_gradients
 from ftc.runtime.packing import prove_isolation
-from ftc.runtime.supervised import losses, make_scorer
+from ftc.runtime.supervised import make_scorer
 from ftc.spec.diagnostics import Refusal
 from tests.runtime.jobs import make_job, write_stream
 
@@ -89,14 +89,14 @@ def test_each_row_has_the_loss_that_it_has_alone(tmp_path: Path, kind: str, atte
     job = make_job(tmp_path, kind, "full", model__attention=attention)
     plan, rows = job.plan.settings, write_stream(tmp_path / "rows.arrow", 6, seed=9)
     model: Any = build_model(plan, FolderBase(job.inputs.model_folder), CPU)
-    scorer = make_scorer(model, plan.model, plan.train)
+    scorer = make_scorer(model, plan)
     numbers = [3, 0, 5, 1]
     with torch.no_grad():
         packed = packed_batch(rows, numbers)
-        found = losses(scorer.logits(model, packed), packed)
+        found = scorer.losses(scorer.logits(model, packed), packed)
         for line, number in enumerate(numbers):
             alone = scorer.batch(rows, [number])
-            expected = losses(scorer.logits(model, alone), alone)
+            expected = scorer.losses(scorer.logits(model, alone), alone)
             torch.testing.assert_close(found[packed.owners == line], expected, rtol=1e-5, atol=1e-5)
     prove_isolation(model, scorer, rows, numbers, "float32", CPU)
 
@@ -109,7 +109,7 @@ def test_the_gradient_is_the_same_with_and_without_packing(tmp_path: Path) -> No
     results = []
     for most_tokens, packs in ((None, False), (40, True), (1000, True), (40, False)):
         model: Any = build_model(plan, FolderBase(job.inputs.model_folder), CPU)
-        scorer = make_scorer(model, plan.model, plan.train)
+        scorer = make_scorer(model, plan)
         changes = {"batch_size": 7, "micro_batch": 7, "steps_per_epoch": 1, "packing": packs}
         work = Job(
             train=plan.train.model_copy(update=changes),
@@ -146,7 +146,7 @@ def test_a_model_that_mixes_packed_rows_is_refused(tmp_path: Path) -> None:
     job = make_job(tmp_path, "llama", "full")
     plan, rows = job.plan.settings, write_stream(tmp_path / "rows.arrow", 6, seed=9)
     model: Any = build_model(plan, FolderBase(job.inputs.model_folder), CPU)
-    scorer = make_scorer(model, plan.model, plan.train)
+    scorer = make_scorer(model, plan)
     for parameter in model.parameters():
         parameter.data.mul_(8)  # fresh weights hardly look around
     with pytest.raises(Refusal, match="FTC262: rows of a packed sequence see each other"):

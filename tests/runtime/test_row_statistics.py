@@ -53,7 +53,7 @@ def test_answers(name: str) -> None:
 @pytest.mark.parametrize("name", ["loss", "perplexity"])
 def test_losses(name: str) -> None:
     chance = random.Random(2)
-    scores = [RowScore(row, chance.random() * 20, chance.randrange(1, 30), -1) for row in range(40)]
+    scores = [RowScore(row, chance.random() * 20, chance.randrange(1, 30)) for row in range(40)]
     statistics = loss_statistics(name, [(score.loss_sum, score.targets) for score in scores])
     for rows in draws(40):
         assert drawn(statistics, rows) == pytest.approx(loss_metrics([scores[row] for row in rows])[name], rel=1e-12)

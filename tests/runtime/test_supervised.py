@@ -16,7 +16,7 @@ from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
 from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.loop import Job, _accumulate_gradients
-from ftc.runtime.supervised import losses, make_scorer
+from ftc.runtime.supervised import make_scorer
 from tests.runtime.jobs import make_job, write_stream
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def test_loss_and_gradients_equal_full_logits(tmp_path: Path, kind: str) -> None
     plain = build_model(settings, FolderBase(job.inputs.model_folder), CPU)
     numbers = list(range(6))
     ours = build_model(settings, FolderBase(job.inputs.model_folder), CPU)
-    scorer = make_scorer(ours, settings.model, settings.train)
+    scorer = make_scorer(ours, settings)
     batch = scorer.batch(rows, numbers)
 
     labels = batch.ids.clone().fill_(-100)
@@ -51,7 +51,7 @@ def test_loss_and_gradients_equal_full_logits(tmp_path: Path, kind: str) -> None
 
     logits = scorer.logits(ours, batch)
     assert logits.shape == (int((labels >= 0).sum()), full.shape[-1])
-    loss = losses(logits, batch).sum()
+    loss = scorer.losses(logits, batch).sum()
     loss.backward()
 
     torch.testing.assert_close(loss, expected, rtol=1e-6, atol=1e-6)
@@ -63,7 +63,7 @@ def test_generation_still_sees_every_position(tmp_path: Path) -> None:
     job = make_job(tmp_path, "llama", "full")
     model = build_model(job.plan.settings, FolderBase(job.inputs.model_folder), CPU)
     before = model(input_ids=torch.tensor([[1, 5, 6]])).logits
-    make_scorer(model, job.plan.settings.model, job.plan.settings.train)
+    make_scorer(model, job.plan.settings)
     assert torch.equal(model(input_ids=torch.tensor([[1, 5, 6]])).logits, before)
 
 
@@ -77,7 +77,7 @@ def test_a_decoder_classifies_by_its_last_token_even_where_that_is_the_padding_t
         for row in range(5)
     ]
     expected = torch.stack([model.score(state) for state in hidden])
-    scorer = make_scorer(model, settings.model, settings.train)
+    scorer = make_scorer(model, settings)
     logits = scorer.logits(model, scorer.batch(rows, list(range(5))))
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
 
@@ -92,7 +92,7 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path, classes
     results = []
     for micro_batch in (1, 3, 7):
         model = build_model(settings, FolderBase(job.inputs.model_folder), CPU)
-        scorer = make_scorer(model, settings.model, settings.train)
+        scorer = make_scorer(model, settings)
         train = settings.train.model_copy(update={"micro_batch": micro_batch, "batch_size": 7, "steps_per_epoch": 1})
         work = Job(
             train=train,
@@ -120,7 +120,7 @@ def test_the_second_text_of_a_pair_is_told_from_the_first(tmp_path: Path) -> Non
         write_stream(tmp_path / "rows.arrow", 4, seed=3, classes=3), prompt_lengths=np.array([2, 3, 2, 3], np.int32)
     )
     model = build_model(settings, FolderBase(job.inputs.model_folder), CPU)
-    scorer = make_scorer(model, settings.model, settings.train)
+    scorer = make_scorer(model, settings)
     with torch.no_grad():
         found = scorer.logits(model, scorer.batch(rows, [0, 1, 2, 3]))
         for number in range(4):

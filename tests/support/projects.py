@@ -26,8 +26,24 @@ _TEMPLATE = (
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 _TASKS = {
     "classification": ("rows.csv", "{text: text, label: label}", "encoder"),
+    "multi_label": ("rows.jsonl", "{text: text, label: topics}", "encoder"),
+    "token_classification": ("rows.conll", "{}", "encoder"),
+    "spans": ("rows.jsonl", "{}", "encoder"),
+    "extraction": ("rows.jsonl", "{}", "encoder"),
+    "question_answering": ("rows.jsonl", "{}", "decoder"),
+    "summarization": ("rows.jsonl", "{document: text}", "encoder_decoder"),
     "generation": ("rows.jsonl", "{prompt: question, completion: answer}", "decoder"),
     "chat": ("rows.jsonl", "{messages: messages}", "decoder"),
+    "preference": ("rows.jsonl", "{}", "decoder"),
+    "pretraining": ("rows.jsonl", "{}", "decoder"),
+}
+"""Data file, fields and kind of model by task, and by further ways to put one."""
+_LENGTHS = {"question_answering": 64}
+_KINDS = {
+    "multi_label": "classification, multi_label: true",
+    "spans": "token_classification",
+    "extraction": "question_answering, stride: 8",
+    "question_answering": "question_answering, prompt: '{{ question }} {{ context }}'",
 }
 
 
@@ -49,27 +65,55 @@ def write_rows(file: Path, task: str, count: int = 48) -> Path:
         with file.open("w", encoding="utf-8", newline="") as stream:
             csv.writer(stream, lineterminator="\n").writerows([("text", "label"), *rows])
         return file
-    objects: list[dict[str, Any]]
-    if task == "generation":
-        objects = [{"question": text, "answer": topic} for text, topic in rows]
+    if task == "token_classification":
+        text = "\n\n".join("\n".join(map("\t".join, _tagged(words, topic))) for words, topic in rows)
     else:
-        objects = [{"messages": [_turn("user", text), _turn("assistant", topic)]} for text, topic in rows]
-    file.write_text("".join(json.dumps(row) + "\n" for row in objects), encoding="utf-8", newline="\n")
+        text = "".join(json.dumps(_row(task, words, topic)) + "\n" for words, topic in rows)
+    file.write_text(text, encoding="utf-8", newline="\n")
     return file
+
+
+def _row(task: str, text: str, topic: str) -> dict[str, Any]:
+    match task:
+        case "generation":
+            return {"question": text, "answer": topic}
+        case "chat":
+            return {"messages": [_turn("user", text), _turn("assistant", topic)]}
+        case "multi_label":
+            return {"text": text, "topics": [topic, *(["red"] if "red" in text else [])]}
+        case "spans":
+            return {"text": text, "spans": [{"start": 0, "end": text.index(" "), "label": topic}]}
+        case "extraction" | "question_answering":
+            answer = text.split()[5]
+            answers = {"text": [answer], "answer_start": [text.index(answer)]}
+            return {"question": f"which {topic}", "context": text, "answers": answers}
+        case "summarization":
+            return {"text": text, "summary": topic}
+        case "preference":
+            return {"prompt": text, "chosen": topic, "rejected": f"no {topic}"}
+        case _:
+            return {"text": text}
+
+
+def _tagged(text: str, topic: str) -> list[tuple[str, str]]:
+    """Words of a sentence, of which the first two are an entity of its topic."""
+    first, second, *others = text.split()
+    return [(first, f"B-{topic}"), (second, f"I-{topic}"), *((word, "O") for word in others)]
 
 
 def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def recipe_of(task: str, strategy: str = "lora", *, steps: int = 4, more: str = "") -> str:
-    """A recipe's text; `more` is added as further lines."""
-    file, fields, model = _TASKS[task]
+def recipe_of(task: str, strategy: str = "lora", *, steps: int = 4, more: str = "", model: str = "") -> str:
+    """A recipe's text; `more` is added as further lines. `model` is another kind of model than the task's usual one."""
+    file, fields, usual = _TASKS[task]
+    model = model or usual
     adapter = "" if strategy == "full" else ", rank: 4, dropout: 0.1"
     every = max(1, steps // 2)
     return (
-        f"ftc: 1\nname: tiny\ntask: {{kind: {task}}}\n"
-        f"data:\n  source: {{path: {file}}}\n  fields: {fields}\n  max_length: 32\n"
+        f"ftc: 1\nname: tiny\ntask: {{kind: {_KINDS.get(task, task)}}}\n"
+        f"data:\n  source: {{path: {file}}}\n  fields: {fields}\n  max_length: {_LENGTHS.get(task, 32)}\n"
         f"model: {{base: ./{model}}}\n"
         f"strategy: {{kind: {strategy}{adapter}}}\n"
         f"train: {{epochs: 100, max_steps: {steps}, batch_size: 8, learning_rate: 1e-3, evaluate_every: {every}}}\n"
@@ -79,7 +123,8 @@ def recipe_of(task: str, strategy: str = "lora", *, steps: int = 4, more: str = 
 
 def make_project(root: Path, models: Path, task: str, strategy: str = "lora", **recipe: Any) -> Path:
     """A project with one recipe, `recipe.yaml`; `models` is a folder that `make_model` filled. Returns its root."""
-    file, _, model = _TASKS[task]
+    file, _, usual = _TASKS[task]
+    model = recipe.get("model") or usual
     (root / ".ftc").mkdir(parents=True)
     write_rows(root / file, task)
     shutil.copytree(models / model, root / model)
@@ -88,7 +133,10 @@ def make_project(root: Path, models: Path, task: str, strategy: str = "lora", **
 
 
 def make_model(folder: Path, kind: str) -> Path:
-    """Writes an `encoder` (BERT) or a `decoder` (Llama with a chat template) of two layers and 32 dimensions."""
+    """Writes a model of two layers and 32 dimensions.
+
+    `encoder` is a BERT, `decoder` a Llama with a chat template, `encoder_decoder` a T5 and `bart` a BART.
+    """
     import torch
     import transformers
 
@@ -106,6 +154,12 @@ def make_model(folder: Path, kind: str) -> Path:
     torch.manual_seed(3)
     if kind == "encoder":
         model: Any = transformers.BertModel(transformers.BertConfig(**shape))
+    elif kind == "encoder_decoder":
+        heads: dict[str, Any] = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2}
+        ids: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 0}
+        model = transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=size, **heads, **ids))
+    elif kind == "bart":
+        model = transformers.BartForConditionalGeneration(_bart_config(size))
     else:
         ends: dict[str, Any] = {
             "bos_token_id": 1,
@@ -117,6 +171,15 @@ def make_model(folder: Path, kind: str) -> Path:
     model.save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
     return folder
+
+
+def _bart_config(size: int) -> Any:
+    import transformers
+
+    sizes = {"layers": 2, "attention_heads": 2, "ffn_dim": 48}
+    layers: dict[str, Any] = {f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in sizes.items()}
+    ids: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    return transformers.BartConfig(vocab_size=size, d_model=32, max_position_embeddings=64, **layers, **ids)
 
 
 def _write_tokenizer(folder: Path, *, with_template: bool) -> int:

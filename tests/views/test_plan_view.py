@@ -72,7 +72,9 @@ def test_text_from_files_cannot_steer_the_terminal() -> None:
 
 def test_supervised_tokens_are_told_where_tokens_are_learnt() -> None:
     train = documents.plan().data["train"].model_copy(update={"supervised_tokens": 68_040, "dropped_rows": 2})
-    text = plan_text(documents.plan(data={"train": train}))
+    generation = documents.plan().settings.model_dump()
+    generation["text"]["form"] = "prompt"
+    text = plan_text(documents.plan(data={"train": train}, settings=generation))
     assert "supervised 10.0 % of 680 k tokens" in text
     assert "2 rows dropped" in text
 

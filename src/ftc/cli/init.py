@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser
 from ftc.cli.terminal import write
+from ftc.spec.task import TASKS, kind_of
 
 __all__ = ["add_arguments", "run"]
 
@@ -13,7 +14,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
     parser.add_argument("file", nargs="?", default="recipe.yaml", metavar="FILE", help="default: recipe.yaml")
-    tasks = ("classification", "generation", "chat")
+    tasks = [kind_of(task) for task in TASKS]
     parser.add_argument("--task", choices=tasks, default="classification", help="default: classification")
     parser.add_argument("--data", metavar="FILE", help="the rows; their columns are filled in")
     parser.add_argument("--base", metavar="MODEL", help="the base model: a folder, or an id on the hub")

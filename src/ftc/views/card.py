@@ -21,6 +21,7 @@ from ftc.views.card_front_matter import front_matter
 from ftc.views.headline import metric_title
 from ftc.views.plan import strategy_words
 from ftc.views.run import change_words, comparisons
+from ftc.views.tasks import task_words
 
 __all__ = ["model_card"]
 
@@ -48,12 +49,8 @@ def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> 
 
 def _introduction(plan: Plan) -> str:
     base = _code(_base_name(plan))
-    what = {
-        "classification": "sorts text into classes",
-        "generation": "writes a completion for a prompt",
-        "chat": "answers in a conversation",
-    }[plan.recipe.task.kind]
-    words = f"A model that {what}, tuned from {base} ({numbers.magnitude(plan.model.num_parameters)} parameters)."
+    size = numbers.magnitude(plan.model.num_parameters)
+    words = f"A model that {task_words(plan).does}, tuned from {base} ({size} parameters)."
     labels = plan.settings.text.labels
     if labels and len(labels) <= 20:
         words += f" Classes: {', '.join(map(_code, labels))}."

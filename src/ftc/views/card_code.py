@@ -7,16 +7,32 @@ from pathlib import PurePosixPath
 
 from ftc.spec.plan import Plan
 from ftc.spec.settings import FullSettings, QLoraSettings
+from ftc.views.tasks import task_words
 
 __all__ = ["loading_code"]
 
 
 def loading_code(plan: Plan) -> str:
     """Lines that load tokenizer and model and try them, with the base model's hub id or the name of its folder."""
-    is_class = plan.settings.model.head == "classification"
-    loader = "AutoModelForSequenceClassification" if is_class else "AutoModelForCausalLM"
+    loader = task_words(plan).auto_class
     load = _whole(loader) if isinstance(plan.settings.strategy, FullSettings) else _adapted(plan, loader)
-    return "\n".join((*load, "", *(_classify(plan) if is_class else _generate(plan))))
+    return "\n".join((*load, "", *_trial(plan)))
+
+
+def _trial(plan: Plan) -> list[str]:
+    match plan.settings.model.head:
+        case "classification":
+            return _classify(plan)
+        case "multi_label":
+            return _choose_labels(plan)
+        case "token_classification":
+            return _tag(plan)
+        case "span":
+            return _extract(plan)
+        case "lm" if plan.settings.model.family == "encoder_decoder":
+            return _translate(plan)
+        case "lm":
+            return _generate(plan)
 
 
 def _whole(loader: str) -> list[str]:
@@ -32,7 +48,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     settings = plan.settings
     commit = settings.model.commit
     revision = f", revision={_literal(commit)}" if commit else ""
-    labels = f", num_labels={len(settings.text.labels)}" if settings.model.head == "classification" else ""
+    labels = f", num_labels={len(settings.text.labels)}" if settings.text.labels else ""
     base = settings.model.base if commit else PurePosixPath(settings.model.base.replace("\\", "/")).name
     where = "" if commit else "  # the folder of the base model"
     is_quantized = isinstance(settings.strategy, QLoraSettings)
@@ -76,6 +92,60 @@ def _classify(plan: Plan) -> list[str]:
         f"labels = {_literal(list(text.labels))}",
         f'inputs = tokenizer("A text to sort.", truncation=True, max_length={text.max_length}, return_tensors="pt")',
         "print(labels[model(**inputs).logits.argmax().item()])",
+    ]
+
+
+def _choose_labels(plan: Plan) -> list[str]:
+    text = plan.settings.text
+    return [
+        f"labels = {_literal(list(text.labels))}",
+        f'inputs = tokenizer("A text to sort.", truncation=True, max_length={text.max_length}, return_tensors="pt")',
+        "print([label for label, score in zip(labels, model(**inputs).logits[0].tolist()) if score > 0])",
+    ]
+
+
+def _tag(plan: Plan) -> list[str]:
+    """Tags of words, each at the first token whose characters reach into the word."""
+    text = plan.settings.text
+    return [
+        f"labels = {_literal(list(text.labels))}",
+        'text = "A text of some words"',
+        "inputs = tokenizer(",
+        f'    text, truncation=True, max_length={text.max_length}, return_tensors="pt", return_offsets_mapping=True',
+        ")",
+        'ends = inputs.pop("offset_mapping")[0, :, 1].tolist()',
+        "tags = model(**inputs).logits[0].argmax(dim=-1).tolist()",
+        "begin = 0",
+        "for word in text.split():",
+        "    begin = text.index(word, begin)",
+        "    print(word, labels[next(tag for tag, end in zip(tags, ends) if end > begin)])",
+    ]
+
+
+def _extract(plan: Plan) -> list[str]:
+    text = plan.settings.text
+    return [
+        'question, context = "Who wrote it?", "It was written by Ada."',
+        "inputs = tokenizer(",
+        f'    question, context, truncation="only_second", max_length={text.max_length}, return_tensors="pt",',
+        "    return_offsets_mapping=True,",
+        ")",
+        'places = inputs.pop("offset_mapping")[0].tolist()',
+        "output = model(**inputs)",
+        "first, last = output.start_logits.argmax().item(), output.end_logits.argmax().item()",
+        'print(context[places[first][0] : places[last][1]] if first else "no answer")',
+    ]
+
+
+def _translate(plan: Plan) -> list[str]:
+    settings = plan.settings
+    limit = settings.eval.max_new_tokens or plan.data["train"].supervised_max
+    stops = f", eos_token_id={list(settings.model.stop_ids)!r}" if settings.model.stop_ids else ""
+    start = f", decoder_start_token_id={settings.model.decoder_start_id}"
+    return [
+        f'inputs = tokenizer("A prompt.", truncation=True, max_length={settings.text.max_length}, return_tensors="pt")',
+        f"output = model.generate(**inputs, do_sample=False, max_new_tokens={limit}{start}{stops})",
+        "print(tokenizer.decode(output[0], skip_special_tokens=True))",
     ]
 
 

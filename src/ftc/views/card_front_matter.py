@@ -12,13 +12,21 @@ from ftc.spec.data import HubSource
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation
 from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings
-from ftc.spec.task import Task
 from ftc.views.headline import metric_title
+from ftc.views.tasks import task_words
 
 __all__ = ["front_matter"]
 
 _HUB_METRICS = {
+    "micro_f1": "f1",
     "macro_f1": "f1",
+    "entity_f1": "f1",
+    "entity_precision": "precision",
+    "entity_recall": "recall",
+    "answer_f1": "f1",
+    "rouge_1": "rouge",
+    "rouge_2": "rouge",
+    "rouge_lsum": "rouge",
     "weighted_f1": "f1",
     "mcc": "matthews_correlation",
     "rouge_l": "rouge",
@@ -37,7 +45,7 @@ def front_matter(plan: Plan, evaluation: Evaluation | None) -> str:
         "base_model_relation": ("adapter" if is_adapter else "finetune") if plan.settings.model.commit else None,
         "library_name": "peft" if is_adapter else "transformers",
         "license": plan.lock.model.license,
-        "pipeline_tag": _pipeline(plan.recipe.task),
+        "pipeline_tag": task_words(plan).pipeline,
         "tags": ["ftc", _strategy_tag(plan)],
         "datasets": _hub_datasets(plan),
     }
@@ -46,10 +54,6 @@ def front_matter(plan: Plan, evaluation: Evaluation | None) -> str:
         values["model-index"] = [_index_entry(plan, evaluation)]
     lines = [line for key, value in values.items() if value for line in _lines(key, value, 0)]
     return "\n".join(("---", *lines, "---"))
-
-
-def _pipeline(task: Task) -> str:
-    return "text-classification" if task.kind == "classification" else "text-generation"
 
 
 def _strategy_tag(plan: Plan) -> str:
@@ -82,7 +86,7 @@ def _index_entry(plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
         for name, value in evaluation.tuned.metrics.items()
     ]
     result = {
-        "task": {"type": _pipeline(plan.recipe.task)},
+        "task": {"type": task_words(plan).pipeline},
         "dataset": {"type": data[0] if data else "local", "name": data[0] if data else plan.name, "split": "test"},
         "metrics": metrics,
     }

@@ -15,6 +15,7 @@ from ftc.views.headline import headline
 from ftc.views.memory import memory_lines, verdict_words
 from ftc.views.origins import chosen_lines
 from ftc.views.page import INDENT, PLAIN, Page, shorten
+from ftc.views.tasks import learnt_of_rows
 
 __all__ = ["plan_text", "strategy_words", "up_to_date_text"]
 
@@ -109,11 +110,11 @@ def _data(plan: Plan, page: Page) -> list[str]:
     first, *others = splits or ["none"]
     lines = page.flow("Data", [f"{total} rows → {first}", *others])
     if train := plan.data.get("train"):
-        lines += page.flow("", _lengths(train, page))
+        lines += page.flow("", _lengths(plan.settings.text.form, train, page))
     return lines
 
 
-def _lengths(report: SplitReport, page: Page) -> Iterable[str]:
+def _lengths(form: str, report: SplitReport, page: Page) -> Iterable[str]:
     yield f"tokens p50 {numbers.count(report.length_p50)}"
     yield f"p95 {numbers.count(report.length_p95)}"
     yield f"max {numbers.count(report.length_max)}"
@@ -121,11 +122,11 @@ def _lengths(report: SplitReport, page: Page) -> Iterable[str]:
         yield page.alert(f"{numbers.percent(report.truncated_rows, report.rows)} cut")
     if report.dropped_rows:
         yield page.alert(f"{numbers.plural(report.dropped_rows, 'row')} dropped")
-    if report.supervised_tokens:
-        share = numbers.percent(report.supervised_tokens, report.tokens)
-        yield f"supervised {share} of {numbers.magnitude(report.tokens)} tokens"
+    tokens = numbers.magnitude(report.tokens)
+    if learnt := learnt_of_rows(form, report):
+        yield f"{tokens} tokens, {learnt}"
     else:
-        yield f"{numbers.magnitude(report.tokens)} tokens, one label a row"
+        yield f"supervised {numbers.percent(report.supervised_tokens, report.tokens)} of {tokens} tokens"
 
 
 def _training(settings: Settings, page: Page) -> list[str]:

@@ -18,6 +18,7 @@ LABEL = 12
 _LABELS = {
     "verify": "verifying",
     "prove": "proving",
+    "reference": "reference",
     "load": "loading",
     "train": "training",
     "export": "exporting",

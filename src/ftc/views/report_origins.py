@@ -11,6 +11,7 @@ from ftc.spec.record import RunRecord
 from ftc.spec.streams import SplitReport
 from ftc.views import numbers
 from ftc.views.report_elements import details, facts, section, table, text
+from ftc.views.tasks import learnt_of_rows
 
 __all__ = ["checks_section", "data_section", "provenance_section", "settings_section"]
 
@@ -75,8 +76,8 @@ def _share(part: int, whole: int) -> str:
 
 
 def _supervised(plan: Plan, split: SplitReport) -> str:
-    if plan.settings.text.form == "classify":
-        return "one label a row"
+    if learnt := learnt_of_rows(plan.settings.text.form, split):
+        return text(learnt)
     return f"{numbers.count(split.supervised_tokens)} <small>({numbers.percent(split.supervised_share)})</small>"
 
 

@@ -37,7 +37,8 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     """Rows of the test split with what each model answered, and a word for right and wrong."""
     if evaluation is None or not evaluation.predictions:
         return ""
-    right, wrong = ("right", "wrong") if plan.settings.text.form == "classify" else ("as expected", "differs")
+    has_one_answer = plan.settings.model.head != "lm" or plan.settings.text.form == "preference"
+    right, wrong = ("right", "wrong") if has_one_answer else ("as expected", "differs")
     shown = evaluation.predictions
     has_base = any(one.base is not None for one in shown)
     words = f"A sample of {numbers.plural(len(shown), 'test row')}. "

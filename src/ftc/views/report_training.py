@@ -11,6 +11,7 @@ from ftc.views.report_charts import Bar, Chart, Series, bars, line_chart
 from ftc.views.report_elements import details, facts, section, table, text
 from ftc.views.report_history import History, Point, smoothed, thinned
 from ftc.views.run import wall_seconds
+from ftc.views.tasks import learnt_noun
 
 __all__ = ["resources_section", "training_section"]
 
@@ -233,5 +234,5 @@ def _time(plan: Plan, record: RunRecord, run: History) -> str:
 
 
 def _supervised(plan: Plan, record: RunRecord) -> str:
-    noun = "row labels learnt" if plan.settings.text.form == "classify" else "supervised"
-    return f"{numbers.count(record.supervised_tokens)} {noun}"
+    noun = learnt_noun(plan)
+    return f"{numbers.count(record.supervised_tokens)} {f'{noun} learnt' if noun else 'supervised'}"

@@ -19,6 +19,7 @@ from ftc.spec.task import Chat, Classification, Generation, Task
 
 CLASSIFICATION = Classification(kind="classification")
 CHAT = Chat(kind="chat")
+GENERATION = Generation(kind="generation")
 USER = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello"}
 
@@ -93,12 +94,6 @@ def test_all_absent_columns_are_told() -> None:
     assert "{{ article }}" in found[0].help[0]
 
 
-def test_sharegpt_files_are_known() -> None:
-    (found,) = absent(CHAT, {}, table({"conversations": [{"from": "human", "value": "Hi"}]}))
-    assert found.code == "FTC367"
-    assert "`role: user`" in found.notes[0]
-
-
 @pytest.mark.parametrize(
     ("part", "value", "code", "words"),
     [
@@ -117,7 +112,7 @@ def test_sharegpt_files_are_known() -> None:
 def test_values_of_the_wrong_kind(part: str, value: Any, code: str, words: str) -> None:
     columns = Columns({"text": "text", "label": "label"})
     good = {"text": "a", "label": "b"}
-    (found,) = check_values(columns, table(good, {**good, part: value}, good))
+    (found,) = check_values(CLASSIFICATION, columns, table(good, {**good, part: value}, good))
     assert (found.code, found.span) == (code, Span("data/a.jsonl", 2, 1, 2, 2))
     assert words in found.summary
     assert "in 1 of 3 rows" in found.summary
@@ -126,13 +121,13 @@ def test_values_of_the_wrong_kind(part: str, value: Any, code: str, words: str) 
 
 def test_faults_of_a_kind_are_one_finding_with_count_and_first_rows() -> None:
     rows = [{"prompt": "a", "completion": "b" if number % 2 else " "} for number in range(20)]
-    (found,) = check_values(Columns({"completion": "completion", "prompt": "prompt"}), table(*rows))
+    (found,) = check_values(GENERATION, Columns({"completion": "completion", "prompt": "prompt"}), table(*rows))
     assert "in 10 of 20 rows" in found.summary
     assert found.notes == ("data/a.jsonl, lines 1, 3, 5, 7, 9 and 5 more", 'line 1 holds " "')
 
 
 def test_a_key_that_some_rows_lack_has_no_value_there() -> None:
-    (found,) = check_values(Columns({"text": "text"}), table({"text": "a"}, {"id": 1}))
+    (found,) = check_values(CLASSIFICATION, Columns({"text": "text"}), table({"text": "a"}, {"id": 1}))
     assert (found.code, found.span and found.span.line) == ("FTC363", 2)
 
 
@@ -178,7 +173,7 @@ def test_conversations_that_cant_be_learnt(messages: Any, code: str, words: str)
     assert fault is not None
     assert fault[0] == code
     assert words in fault[1]
-    (found,) = check_values(Columns({"messages": "messages"}), table({"messages": messages, "id": 1}))
+    (found,) = check_values(CHAT, Columns({"messages": "messages"}), table({"messages": messages, "id": 1}))
     assert found.code == code
     assert found.help
 

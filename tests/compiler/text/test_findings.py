@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ftc.compiler.text.findings import Limits, stream_findings
-from ftc.compiler.text.tokens import RowCounts, TokenRows
+from ftc.compiler.text.token_rows import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, Severity
+from tests.support.streams import no_lists
 
 PLACES = {"train": "rows.csv, line {}".format, "test": "test.csv, line {}".format}
 LIMIT, POSITIONS = 16, 64
@@ -21,6 +22,9 @@ def split(counts: RowCounts, *, teaches: bool = True) -> TokenRows:
         prompt_length=np.ones(1, np.int32),
         label=np.full(1, -1, np.int32),
         row=np.zeros(1, np.int64),
+        targets=no_lists(1),
+        offsets=no_lists(1),
+        texts=[()],
         counts=counts,
     )
 

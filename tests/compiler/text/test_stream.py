@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ftc.compiler.text.stream import write_stream
-from ftc.compiler.text.tokens import RowCounts, TokenRows
-from ftc.spec.streams import DroppedRow, SplitReport, open_stream
+from ftc.compiler.text.token_rows import RowCounts, TokenRows
+from ftc.spec.streams import DroppedRow, Lists, SplitReport, open_stream
+from tests.support.streams import no_lists
 
 
 def rows(lengths: list[int], counts: RowCounts | None = None) -> TokenRows:
@@ -21,6 +22,9 @@ def rows(lengths: list[int], counts: RowCounts | None = None) -> TokenRows:
         prompt_length=np.array([n // 2 for n in lengths], dtype=np.int32),
         label=np.full(len(lengths), -1, dtype=np.int32),
         row=np.arange(len(lengths), dtype=np.int64) * 2,
+        targets=Lists(np.arange(len(lengths), dtype=np.int32), np.arange(len(lengths) + 1, dtype=np.int64)),
+        offsets=no_lists(len(lengths)),
+        texts=[("a", "bä") if n else () for n in lengths],
         counts=counts or RowCounts(read=len(lengths)),
     )
 
@@ -37,6 +41,9 @@ def test_a_stream_reads_back(tmp_path: Path) -> None:
     assert stream.rows.tolist() == [0, 2, 4]
     assert stream.labels.tolist() == [-1, -1, -1]
     assert not stream.all_ids.flags.writeable
+    assert stream.targets[2].tolist() == [2]
+    assert stream.offsets[2].tolist() == []
+    assert (stream.texts(1), stream.texts(2)) == ([], ["a", "bä"])
     assert stream.digest() == report.stream_digest
 
 

@@ -13,7 +13,8 @@ from tokenizers import Tokenizer
 from ftc.compiler.text.encoder import MarkedText, TextTokenizer
 from ftc.compiler.text.forms import ChatForm, ClassifyForm, PromptForm
 from ftc.compiler.text.sandbox import TemplateRenderer
-from ftc.compiler.text.tokens import TokenRows, encode_rows
+from ftc.compiler.text.token_rows import TokenRows
+from ftc.compiler.text.tokens import encode_rows
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.facts import TokenizerFacts
 

@@ -1,0 +1,213 @@
+"""How a model is measured on a split: what its rows ask and answer, what the model said, and metrics by head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ftc.runtime.bootstrap import Statistics
+from ftc.runtime.generate import TextDecoder
+from ftc.runtime.metrics import (
+    answer_metric,
+    class_metric,
+    found_scores,
+    multi_label_metric,
+    preference_scores,
+    tag_metric,
+)
+from ftc.runtime.row_statistics import (
+    answer_statistics,
+    class_statistics,
+    entity_statistics,
+    label_statistics,
+    loss_statistics,
+    mean_statistics,
+    word_statistics,
+)
+from ftc.runtime.scoring import RowScore
+from ftc.spec.evaluation import METRICS
+from ftc.spec.settings import Settings
+from ftc.spec.streams import TokenStream
+
+__all__ = ["Measures"]
+
+_NO_ANSWER = "(no answer)"
+_CHOSEN = "the chosen answer"
+_LOSSES = ("loss", "perplexity")
+
+
+class Measures:
+    """A split, and a plan's way to measure on it.
+
+    Args:
+        settings: Head and labels.
+        rows: The split.
+        model_folder: Where the tokenizer lies.
+    """
+
+    def __init__(self, settings: Settings, rows: TokenStream, model_folder: Path) -> None:
+        self._settings, self._rows, self._labels = settings, rows, settings.text.labels
+        self.decode = TextDecoder(model_folder)
+        self._head = settings.model.head
+        self._is_preference = settings.train.preference is not None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether metrics look at answers that the model writes."""
+        return self._settings.eval.max_new_tokens is not None
+
+    def metric(self, name: str, scores: Sequence[RowScore], texts: Mapping[int, str]) -> float:
+        """A metric that isn't a loss.
+
+        Args:
+            name: One of `ftc.spec.evaluation.METRICS`.
+            scores: One for each row, in their order.
+            texts: Written answers by row; empty where none are needed.
+        """
+        match self._head:
+            case "classification":
+                return class_metric(name, self._rows.labels.tolist(), _firsts(scores))
+            case "multi_label":
+                return multi_label_metric(name, self._targets(), _all(scores), len(self._labels))
+            case "token_classification":
+                return tag_metric(name, self._named(self._targets()), self._named(_all(scores)))
+            case "lm" if not self._is_preference and not self._has_references():
+                return answer_metric(name, self._expected(), self._written(texts))
+            case _:
+                return _mean(self._row_scores(name, scores, texts))
+
+    def statistics(self, name: str, scores: Sequence[RowScore], texts: Mapping[int, str]) -> Statistics:
+        """The same, and the losses, taken apart into what each row adds."""
+        if name in _LOSSES:
+            return loss_statistics(name, [(score.loss_sum, score.targets) for score in scores])
+        match self._head:
+            case "classification":
+                return class_statistics(name, self._rows.labels.tolist(), _firsts(scores))
+            case "multi_label":
+                return label_statistics(name, self._targets(), _all(scores), len(self._labels))
+            case "token_classification" if name.startswith("entity"):
+                return entity_statistics(name, self._named(self._targets()), self._named(_all(scores)))
+            case "token_classification":
+                return word_statistics(name, self._targets(), _all(scores))
+            case "lm" if not self._is_preference and not self._has_references():
+                return answer_statistics(name, self._expected(), self._written(texts))
+            case _:
+                return mean_statistics(self._row_scores(name, scores, texts))
+
+    def scored(self, names: Sequence[str]) -> list[str]:
+        """Those of the names that need no written answers and are no losses."""
+        is_lm = self._head == "lm"
+        known = [name for name in names if name in METRICS and name not in _LOSSES]
+        return [name for name in known if not (is_lm and METRICS[name].generates)]
+
+    def _row_scores(self, name: str, scores: Sequence[RowScore], texts: Mapping[int, str]) -> list[float]:
+        """One score a row, or a question, whose mean the metric is."""
+        if self._is_preference:
+            return preference_scores(name, [score.predicted for score in scores])
+        answers = self._answers(scores) if self._head == "span" else texts
+        numbers = sorted(answers)
+        begin = 1 if self._head == "span" else 0  # before the answers stands the context
+        right = [self._rows.texts(number)[begin:] for number in numbers]
+        return found_scores(name, right, [answers[number] for number in numbers])
+
+    def _has_references(self) -> bool:
+        return len(self._rows) > 0 and bool(self._rows.texts(0))
+
+    def _targets(self) -> list[list[int]]:
+        return [self._rows.targets[number].tolist() for number in range(len(self._rows))]
+
+    def _named(self, tags: Sequence[Sequence[int]]) -> list[list[str]]:
+        return [[self._labels[tag] for tag in row] for row in tags]
+
+    def _expected(self) -> list[str]:
+        return [self.decode.expected(self._rows, number) for number in range(len(self._rows))]
+
+    def _written(self, texts: Mapping[int, str]) -> list[str]:
+        return [texts[number] for number in range(len(self._rows))]
+
+    def _answers(self, scores: Sequence[RowScore]) -> dict[int, str]:
+        """The answer to each question, by its first window: the best of all, or none where that scores higher."""
+        windows: dict[int, list[RowScore]] = {}
+        for score in scores:
+            windows.setdefault(int(self._rows.rows[score.row]), []).append(score)
+        return {group[0].row: self._answer(group) for group in windows.values()}
+
+    def _answer(self, windows: Sequence[RowScore]) -> str:
+        nothing = min(score.predicted[0] for score in windows)
+        best, begin, end = max(score.predicted[1:] for score in windows)
+        return self._rows.texts(windows[0].row)[0][int(begin) : int(end)] if best > nothing else ""
+
+    def said(self, scores: Sequence[RowScore]) -> dict[int, str]:
+        """What a model said without writing, by row, a question's first window standing for all; empty for losses."""
+        match self._head:
+            case "classification":
+                return {score.row: self._labels[int(score.predicted[0])] for score in scores}
+            case "multi_label":
+                return {score.row: self._listed(tags) for score, tags in zip(scores, _all(scores), strict=True)}
+            case "token_classification":
+                return {score.row: self._tagged(score.row, t) for score, t in zip(scores, _all(scores), strict=True)}
+            case "span":
+                return {number: answer or _NO_ANSWER for number, answer in self._answers(scores).items()}
+            case "lm" if self._is_preference:
+                return {score.row: _choice(score.predicted) for score in scores}
+            case "lm":
+                return {}
+
+    def given(self, number: int) -> str:
+        """What a model is given of a row."""
+        match self._head:
+            case "lm":
+                return self.decode.prompt(self._rows, number)
+            case "span":
+                return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
+            case _:
+                return self.decode(self._rows.ids(number).tolist())
+
+    def expected(self, number: int) -> str:
+        """What it should say of a row."""
+        match self._head:
+            case "classification":
+                return self._labels[int(self._rows.labels[number])]
+            case "multi_label":
+                return self._listed(self._rows.targets[number].tolist())
+            case "token_classification":
+                return self._tagged(number, self._rows.targets[number].tolist())
+            case "span":
+                return next(iter(self._rows.texts(number)[1:]), _NO_ANSWER)
+            case "lm" if self._is_preference:
+                return _CHOSEN
+            case "lm":
+                return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
+
+    def _listed(self, classes: Sequence[int]) -> str:
+        return ", ".join(self._labels[number] for number in classes) or "(none)"
+
+    def _tagged(self, number: int, tags: Sequence[int]) -> str:
+        """Entities with their words, such as `PER: Ada Lovelace`; tags without a scheme word by word."""
+        from seqeval.metrics.sequence_labeling import get_entities
+
+        ids, begins = self._rows.ids(number), self._rows.mask(number).nonzero()[0].tolist()
+        ends = [*begins[1:], len(ids)]
+        words = [self.decode(ids[a:b].tolist()) for a, b in zip(begins, ends, strict=True)]
+        names = [self._labels[tag] for tag in tags]
+        if "O" not in self._labels:
+            return " ".join(f"{word}/{name}" for word, name in zip(words, names, strict=True))
+        found = [f"{kind}: {' '.join(words[first : last + 1])}" for kind, first, last in get_entities(names)]
+        return "; ".join(found) or "(none)"
+
+
+def _firsts(scores: Sequence[RowScore]) -> list[int]:
+    return [int(score.predicted[0]) for score in scores]
+
+
+def _all(scores: Sequence[RowScore]) -> list[list[int]]:
+    return [[int(value) for value in score.predicted] for score in scores]
+
+
+def _choice(predicted: Sequence[float]) -> str:
+    chosen, rejected, _ = predicted
+    return _CHOSEN if chosen > rejected else "the rejected answer"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,90 @@
+"""Classes of whole rows, by a new output layer: one class a row, or any number of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ftc.runtime.collate import Batch, classification_batch, multi_label_batch
+from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy, states_at
+from ftc.spec.settings import ModelSettings
+from ftc.spec.streams import TokenStream
+
+__all__ = ["ClassifierScorer", "MultiLabelScorer", "has_token_types"]
+
+
+def has_token_types(model: Any) -> bool:
+    """Whether a model tells the two texts of a pair apart by types of tokens.
+
+    Virtual tokens have no type, and peft leaves out the others' beside them.
+    """
+    return getattr(model.config, "type_vocab_size", 0) > 1 and not hasattr(model, "prompt_encoder")
+
+
+class ClassifierScorer:
+    """One class a row.
+
+    transformers' classifiers on decoders look for a row's last token by comparing ids with the padding id, which fails
+    where that id also ends a row; the hook puts the last token's state wherever they look.
+    """
+
+    def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic) -> None:
+        self._pad_id = settings.pad_id
+        self._arithmetic = arithmetic
+        self._positions: torch.Tensor | None = None
+        self._length = 0
+        self._num_labels = int(model.config.num_labels)
+        self._has_token_types = has_token_types(model)
+        if settings.family == "decoder":
+            model.score.register_forward_pre_hook(self._last_token)
+
+    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
+        """The rows as tensors."""
+        return classification_batch(rows, numbers, self._pad_id)
+
+    def num_targets(self, rows: TokenStream, number: int) -> int:  # noqa: ARG002 - a row is decided on as a whole
+        """One: the row."""
+        return 1
+
+    def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """(B, C) scores of the classes."""
+        self._positions, self._length = batch.positions, batch.ids.shape[1]
+        with self._arithmetic(batch.ids.device):
+            types = {"token_type_ids": batch.token_types} if self._has_token_types else {}
+            output = model(input_ids=batch.ids, attention_mask=batch.attention, **types)
+        logits: torch.Tensor = output.logits
+        return logits.float()
+
+    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """(B,) cross entropy of each row's class."""
+        return cross_entropy(logits, batch.targets)
+
+    def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - a line is a row
+        """The class that scores highest, and its probability."""
+        confidence, best = logits.softmax(dim=-1).max(dim=-1)
+        return list(zip(best.tolist(), confidence.tolist(), strict=True))
+
+    def _last_token(self, _layer: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        assert self._positions is not None
+        hidden = inputs[0]  # (B, T, H)
+        last = states_at(hidden, self._positions, self._length)
+        return (last.unsqueeze(1).expand_as(hidden),)
+
+
+class MultiLabelScorer(ClassifierScorer):
+    """Any number of classes a row, each decided by itself."""
+
+    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
+        """The rows as tensors; a row's target is a one for each of its classes."""
+        return multi_label_batch(rows, numbers, self._pad_id, self._num_labels)
+
+    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """(B,) binary cross entropy of each row, the mean over its classes."""
+        return functional.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none").mean(dim=-1)
+
+    def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - a line is a row
+        """The classes that are more likely than not."""
+        return [tuple(row.nonzero().flatten().tolist()) for row in (logits > 0).cpu()]

@@ -1,0 +1,106 @@
+"""Next tokens, by the model's own output layer: of a decoder, or of an encoder-decoder's decoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.collate import Batch, lm_batch, seq2seq_batch
+from ftc.runtime.tasks.scorer import Arithmetic, PickedStates, Prediction, cross_entropy
+from ftc.spec.settings import ModelSettings
+from ftc.spec.streams import TokenStream
+
+__all__ = ["LanguageScorer", "Seq2SeqScorer"]
+
+
+class LanguageScorer:
+    """Next tokens of one sequence.
+
+    Args:
+        model: The model without any wrapper for several devices.
+        settings: Which token pads.
+        arithmetic: What the forward pass runs in.
+    """
+
+    def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic) -> None:
+        self._pad_id = settings.pad_id
+        self._needs_mask = settings.family != "decoder"
+        self._arithmetic = arithmetic
+        self._states = PickedStates(model.get_output_embeddings())
+
+    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
+        """The rows as tensors."""
+        return lm_batch(rows, numbers, self._pad_id)
+
+    def num_targets(self, rows: TokenStream, number: int) -> int:
+        """Supervised tokens of a row; its first token has nothing before it to be predicted from."""
+        return int(rows.mask(number)[1:].sum())
+
+    def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """(N, V) scores of the next token at the places that are scored."""
+        # Padding stands on the right, where a causal model never looks back from: without a mask, attention takes the
+        # faster causal kernel.
+        attention = batch.attention if self._needs_mask else None
+        with self._states.at(batch.positions, batch.ids.shape[1]), self._arithmetic(batch.ids.device):
+            # Without a mask, places that begin anew tell the model where a packed row ends.
+            places = {} if batch.places is None else {"position_ids": batch.places}
+            output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **places)
+        logits: torch.Tensor = output.logits
+        assert logits.shape[0] == len(batch.positions), "the output layer saw more than what is scored"
+        return logits.float()
+
+    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """(N,) cross entropy of each token."""
+        return cross_entropy(logits, batch.targets)
+
+    def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - answers are written
+        """Nothing: what a language model says is written token by token."""
+        return [()] * len(batch.ids)
+
+
+class Seq2SeqScorer:
+    """Next tokens of a decoder that looks at an encoder's output.
+
+    Args:
+        model: The model without any wrapper for several devices.
+        settings: Which token pads, and which one the decoder begins with.
+        arithmetic: What the forward pass runs in.
+    """
+
+    def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic) -> None:
+        assert settings.decoder_start_id is not None, "an encoder-decoder without one is refused before (FTC251)"
+        self._pad_id, self._start_id = settings.pad_id, settings.decoder_start_id
+        self._arithmetic = arithmetic
+        self._states = PickedStates(model.get_output_embeddings())
+
+    def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
+        """The rows as tensors."""
+        return seq2seq_batch(rows, numbers, self._pad_id, self._start_id)
+
+    def num_targets(self, rows: TokenStream, number: int) -> int:
+        """Tokens of the decoder, all of which follow its start token."""
+        return int(rows.mask(number).sum())
+
+    def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """(N, V) scores of the decoder's next token at the places that are scored."""
+        assert batch.decoder_ids is not None
+        with self._states.at(batch.positions, batch.decoder_ids.shape[1]), self._arithmetic(batch.ids.device):
+            output = model(
+                input_ids=batch.ids,
+                attention_mask=batch.attention,
+                decoder_input_ids=batch.decoder_ids,
+                use_cache=False,
+            )
+        logits: torch.Tensor = output.logits
+        assert logits.shape[0] == len(batch.positions), "the output layer saw more than what is scored"
+        return logits.float()
+
+    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """(N,) cross entropy of each token."""
+        return cross_entropy(logits, batch.targets)
+
+    def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - answers are written
+        """Nothing: what a language model says is written token by token."""
+        return [()] * len(batch.ids)

@@ -1,0 +1,61 @@
+"""Rows of a given shape for a plan's head; what their tokens are decides about nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.spec.settings import Settings
+from ftc.spec.streams import Lists, TokenStream
+from ftc.spec.trace import BatchShape
+
+__all__ = ["stand_in_rows"]
+
+
+def stand_in_rows(settings: Settings, shape: BatchShape, count: int) -> TokenStream:
+    """As many rows of the largest shape."""
+    masks = _masks(settings, shape)
+    return TokenStream(
+        all_ids=np.zeros(shape.length * count, dtype=np.int32),
+        all_masks=np.tile(masks, count),
+        boundaries=np.arange(0, shape.length * count + 1, shape.length, dtype=np.int64),
+        prompt_lengths=np.full(count, _prompt_length(settings, shape), dtype=np.int32),
+        labels=np.zeros(count, dtype=np.int32),
+        rows=np.arange(count, dtype=np.int64),
+        targets=_lists(_targets(settings, shape), count),
+        offsets=_lists([-1] * (2 * shape.length if settings.model.head == "span" else 0), count),
+        table=None,
+    )
+
+
+def _masks(settings: Settings, shape: BatchShape) -> NDArray[np.bool_]:
+    """(T,) supervised tokens: the last ones, of each of two halves where a row is a pair of sequences."""
+    mask = np.zeros(shape.length, dtype=np.bool_)
+    if settings.train.preference is None:
+        mask[shape.length - shape.supervised :] = True
+        return mask
+    half, answer = shape.length // 2, min(shape.supervised, shape.length) // 2
+    mask[half - min(half, answer) : half] = mask[shape.length - answer :] = True
+    return mask
+
+
+def _prompt_length(settings: Settings, shape: BatchShape) -> int:
+    is_split = settings.model.head == "lm" and settings.model.family == "encoder_decoder"
+    return shape.length - shape.supervised if is_split else 0
+
+
+def _targets(settings: Settings, shape: BatchShape) -> list[int]:
+    match settings.model.head:
+        case "token_classification":
+            return [0] * shape.supervised
+        case "span":
+            return [0, 0]
+        case "lm" if settings.train.preference is not None:
+            return [shape.length // 2]
+        case _:
+            return []
+
+
+def _lists(values: list[int], count: int) -> Lists:
+    flat = np.array(values * count, dtype=np.int32)
+    return Lists(flat, np.arange(count + 1, dtype=np.int64) * len(values))

@@ -1,0 +1,61 @@
+"""Every task from its rows to its model card, on a tiny model: what a recipe can ask for is carried out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Ftc, MakeProject
+
+USUAL = {
+    "multi_label": {"micro_f1", "macro_f1"},
+    "token_classification": {"entity_f1", "entity_precision", "entity_recall"},
+    "spans": {"entity_f1", "entity_precision", "entity_recall"},
+    "extraction": {"exact_match", "answer_f1"},
+    "question_answering": {"exact_match", "answer_f1"},
+    "summarization": {"rouge_1", "rouge_2", "rouge_l", "rouge_lsum"},
+    "preference": {"preference_accuracy", "reward_margin"},
+    "pretraining": {"perplexity"},
+}
+"""Metrics of `auto` by task."""
+
+
+def measured(root: Path) -> dict[str, dict[str, str]]:
+    (file,) = (root / "runs").glob("*/*/eval.json")
+    result = json.loads(file.read_text())
+    return {subject: result[subject]["metrics"] for subject in ("base", "tuned")}
+
+
+@pytest.mark.parametrize("task", USUAL)
+def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, task: str) -> None:
+    root = project(task, steps=2)
+    applied = ftc("apply", "recipe.yaml", "--yes")
+    assert applied.code == 0, applied.text
+    found = measured(root)
+    assert found["base"].keys() == found["tuned"].keys() == USUAL[task]
+    (card,) = (root / "runs").glob("*/*/README.md")
+    code = card.read_text().partition("```python\n")[2].partition("```")[0]
+    compile(code, "card", "exec")
+    again = ftc("apply", "recipe.yaml", "--yes")
+    assert again.code == 0, again.text
+
+
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [("summarization", "bart"), ("question_answering", "encoder_decoder"), ("classification", "bart")],
+)
+def test_an_encoder_decoder(project: MakeProject, ftc: Ftc, task: str, model: str) -> None:
+    root = project(task, steps=2, model=model)
+    applied = ftc("apply", "recipe.yaml", "--yes")
+    assert applied.code == 0, applied.text
+    assert measured(root)["tuned"]
+
+
+def test_full_training_on_preferences_needs_no_second_model(project: MakeProject, ftc: Ftc) -> None:
+    root = project("preference", "full", steps=2)
+    assert ftc("apply", "recipe.yaml", "--yes").code == 0
+    found = measured(root)
+    assert abs(float(found["base"]["reward_margin"])) < 1e-6, "the base is its own reference"
+    assert abs(float(found["tuned"]["reward_margin"])) > 1e-4
