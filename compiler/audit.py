@@ -105,8 +105,8 @@ def _check_documents(tally: _Tally, plan: Plan, record: RunRecord) -> None:
         "plan.json, as the record names it": (record.plan_sha256, plan.sha256),
     }
     pairs |= {
-        f"plan.json, lock section `{section}`": (plan.lock.seals.get(section, ""), seal)
-        for section, seal in plan.lock.expected_seals().items()
+        f"plan.json, lock section `{name}`": (section.seal, section.expected_seal())
+        for name, section in plan.lock.sections()
     }
     for subject, (said, found) in pairs.items():
         if said != found:

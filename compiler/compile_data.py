@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.data_files import DataFiles
-from ftc.compiler.stream_manifest import read_manifest
+from ftc.compiler.stream_manifest import TextProbe, read_manifest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.lock import SourceLock
@@ -27,7 +27,7 @@ from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 3
+_FORMAT = 5
 """Raised when the same inputs would give other streams."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -45,6 +45,7 @@ class CompiledData:
         prompt: A prompt made of the columns with the reason for it, where the recipe has none.
         sources: Lock entry by use of each data file.
         quality: What was found in the rows.
+        probe: How tokenizer and template behave.
         diagnostics: Warnings.
         checks: What was looked at, for the plan.
     """
@@ -57,6 +58,7 @@ class CompiledData:
     prompt: tuple[str, str] | None
     sources: dict[str, SourceLock]
     quality: QualityReport
+    probe: TextProbe
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
 
@@ -83,6 +85,7 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
         prompt=manifest.prompt,
         sources=manifest.sources,
         quality=manifest.quality,
+        probe=manifest.probe,
         diagnostics=tuple(finding.placed(source) for finding in manifest.findings),
         checks=manifest.checks,
     )

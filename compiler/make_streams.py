@@ -20,7 +20,8 @@ from ftc.compiler.quality.lengths import with_lengths
 from ftc.compiler.resolve.canonical_rows import ANSWER_COLUMN, REFERENCES_COLUMN
 from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
-from ftc.compiler.stream_manifest import KeptFinding, Manifest
+from ftc.compiler.row_index import remember_rows
+from ftc.compiler.stream_manifest import KeptFinding, Manifest, TextProbe
 from ftc.compiler.text.encoder import TextTokenizer
 from ftc.compiler.text.findings import Limits, stream_findings
 from ftc.compiler.text.forms import (
@@ -33,6 +34,7 @@ from ftc.compiler.text.forms import (
     TagForm,
     TextForm,
 )
+from ftc.compiler.text.probe import render_probe, tokenizer_probe
 from ftc.compiler.text.sandbox import TemplateRenderer
 from ftc.compiler.text.stream import write_stream
 from ftc.compiler.text.token_rows import TokenRows
@@ -40,6 +42,8 @@ from ftc.compiler.text.tokens import encode_rows
 from ftc.compiler.usual_prompts import usual_prompt
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.durable import write_text
+from ftc.spec.facts import TokenizerFacts
+from ftc.spec.places import cache_folder
 from ftc.spec.source import Source
 from ftc.spec.task import (
     Chat,
@@ -64,16 +68,18 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
         Refusal: The rows can't be used.
     """
     data = resolve_data(draft.recipe.data, _task(draft), files, source.span)
+    for digests in data.row_digests.values():
+        remember_rows(cache_folder(), digests)
     prompt = _usual_prompt(draft, data)
     try:
-        splits = _encode(draft, data, _form(draft, data, prompt[0] if prompt else None), model_folder)
+        splits, probe = _encode(draft, data, _form(draft, data, prompt[0] if prompt else None), model_folder)
         found = _findings(draft, data, splits)
     except Refusal as refusal:
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in refusal.diagnostics) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
-        manifest = _write_streams(data, prompt, splits, found, temporary)
+        manifest = _write_streams(data, prompt, splits, found, probe, temporary)
         write_text(temporary / "manifest.json", manifest.to_text())
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -82,11 +88,14 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
     return manifest
 
 
-def _encode(draft: Draft, data: ResolvedData, form: TextForm, model_folder: Path) -> dict[str, TokenRows]:
-    """Tokens by split."""
+def _encode(
+    draft: Draft, data: ResolvedData, form: TextForm, model_folder: Path
+) -> tuple[dict[str, TokenRows], TextProbe]:
+    """Tokens by split, and how tokenizer and template behave."""
     tokenizer = TextTokenizer(model_folder / "tokenizer.json")
     with TemplateRenderer() as renderer:
-        return {
+        probe = _probe(draft.model.tokenizer, tokenizer, renderer)
+        splits: dict[str, TokenRows] = {
             split: encode_rows(
                 part.rows,
                 form,
@@ -100,6 +109,16 @@ def _encode(draft: Draft, data: ResolvedData, form: TextForm, model_folder: Path
             )
             for split, part in data.parts.items()
         }
+    return splits, probe
+
+
+def _probe(facts: TokenizerFacts, tokenizer: TextTokenizer, renderer: TemplateRenderer) -> TextProbe:
+    tokens = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
+    template = facts.chat_template
+    return TextProbe(
+        tokenizer_sha256=tokenizer_probe(tokenizer),
+        template_sha256=None if template is None else render_probe(template, tokens, renderer),
+    )
 
 
 def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows]) -> list[Diagnostic]:
@@ -121,6 +140,7 @@ def _write_streams(
     prompt: tuple[str, str] | None,
     splits: Mapping[str, TokenRows],
     found: Iterable[Diagnostic],
+    probe: TextProbe,
     folder: Path,
 ) -> Manifest:
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
@@ -133,6 +153,7 @@ def _write_streams(
         splits={split: write_stream(folder / f"{split}.arrow", tokens) for split, tokens in splits.items()},
         sources=data.sources,
         quality=quality,
+        probe=probe,
         findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
         checks=tuple(quality_checks(quality, len(splits))),
     )

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ftc.compiler.check import Checked
 from ftc.compiler.compile_data import CompiledData, compile_data
 from ftc.compiler.draft import Draft, PastRun
-from ftc.compiler.lock import build_lock, lock_changes, lock_path, read_lock
+from ftc.compiler.lock import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.resolve.data_files import DataFiles, locate_data
 from ftc.compiler.resolve.device import resolve_device
@@ -25,7 +27,8 @@ from ftc.compiler.resolve.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.paths import project_root
 from ftc.compiler.suggest import with_suggestions
 from ftc.compiler.trainable import num_trainable
-from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.codes import CODES
+from ftc.spec.diagnostics import Diagnostic, ExitCode, Refusal
 from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.lock import Lock
 from ftc.spec.places import cache_folder
@@ -34,10 +37,11 @@ from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
 from ftc.spec.source import Source
 from ftc.spec.task import Classification, TokenClassification
+from ftc.spec.tensor_digests import TensorDigest
 from ftc.spec.trace import TraceAnswer, TraceJob
 from ftc.spec.version import VERSION
 
-__all__ = ["Ask", "Compiled", "compile_recipe"]
+__all__ = ["Ask", "Compiled", "Locked", "compile_recipe", "lock_recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,31 @@ Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
 """Answers jobs of the memory trace, by their keys."""
 
 
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A lock as the world calls for it.
+
+    Attributes:
+        lock: The lock, sealed.
+        environment: Packages as installed here.
+        diagnostics: Warnings and notes.
+    """
+
+    lock: Lock
+    environment: EnvironmentFacts
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    draft: Draft
+    data: CompiledData
+    settings: Settings
+    lock: Lock
+    model_folder: Path
+    environment: EnvironmentFacts
+
+
 def compile_recipe(
     checked: Checked,
     path: Path,
@@ -87,34 +116,68 @@ def compile_recipe(
     Raises:
         Refusal: Something that the recipe names can't be used, or the plan does not fit.
     """
-    recipe, source = checked.recipe, checked.source
-    if recipe is None or source is None:
+    if checked.recipe is None:
         raise Refusal(checked.diagnostics)
     lock_file = lock_path(path)
     old_lock = read_lock(lock_file)
-    model, files, environment, draft = _resolve(recipe, source, path, offline, old_lock)
-    draft = _stop_on_errors(run_passes(SHAPING, draft))
-    data = compile_data(draft, files, model.folder, source)
-    draft = _with_data(draft, data, past_runs)
-    draft = _stop_on_errors(_decided(draft, ask))
-    settings = draft.settings()
-    lock = build_lock(draft, settings, data.sources, environment, old_lock)
+    made = _compile(checked, path, offline, past_runs, old_lock, ask)
+    draft = _stop_on_errors(made.draft)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
-    plan = _freeze(draft, settings, lock, data, recipe_file, environment.platform, checked.overrides)
+    plan = _freeze(made, recipe_file, checked.overrides)
     return Compiled(
         plan=plan,
-        diagnostics=_sorted((*checked.diagnostics, *data.diagnostics, *draft.diagnostics)),
+        diagnostics=_sorted((*checked.diagnostics, *made.data.diagnostics, *draft.diagnostics)),
         lock_file=lock_file,
         old_lock=old_lock,
-        lock_changes=lock_changes(old_lock, lock) if old_lock else (),
-        model_folder=model.folder,
-        environment=environment,
+        lock_changes=lock_changes(old_lock, made.lock) if old_lock else (),
+        model_folder=made.model_folder,
+        environment=made.environment,
     )
+
+
+def lock_recipe(checked: Checked, path: Path, pins: Lock | None, *, offline: bool = False) -> Locked:
+    """The lock that a checked recipe calls for, whether or not its job fits this machine.
+
+    Args:
+        checked: The recipe.
+        path: Where it lies.
+        pins: The lock whose commits are kept, and whose blocks of other platforms.
+        offline: Use only what is on this machine.
+
+    Raises:
+        Refusal: Something that the recipe names can't be used.
+    """
+    made = _compile(checked, path, offline, (), pins, None)
+    found = [one for one in made.draft.diagnostics if CODES[one.code].exit_code != ExitCode.OVER_BUDGET]
+    _stop_on_errors(replace(made.draft, diagnostics=tuple(found)))
+    return Locked(made.lock, made.environment, _sorted((*checked.diagnostics, *made.data.diagnostics, *found)))
+
+
+def _compile(
+    checked: Checked,
+    path: Path,
+    offline: bool,
+    past_runs: tuple[PastRun, ...],
+    old_lock: Lock | None,
+    ask: Ask | None,
+) -> _Made:
+    """Everything up to the lock; the draft may hold errors of the last passes."""
+    recipe, source = checked.recipe, checked.source
+    if recipe is None or source is None:
+        raise Refusal(checked.diagnostics)
+    model, files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
+    draft = _stop_on_errors(run_passes(SHAPING, draft))
+    data = compile_data(draft, files, model.folder, source)
+    draft = _decided(_with_data(draft, data, past_runs), ask)
+    settings = _settings(draft)
+    facts = LockFacts(data.sources, data.probe, tensors, environment)
+    lock = build_lock(draft, settings, facts, old_lock)
+    return _Made(draft, data, settings, lock, model.folder, environment)
 
 
 def _resolve(
     recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lock | None
-) -> tuple[ResolvedModel, DataFiles, EnvironmentFacts, Draft]:
+) -> tuple[ResolvedModel, DataFiles, EnvironmentFacts, Draft, dict[str, TensorDigest]]:
     """Looks up the model, the data files, the packages and the device; errors of all of them are told together."""
     root, folder = project_root(path), path.resolve().parent
     hub, digests = Hub(offline=offline), DigestCache(cache_folder() / "digests")
@@ -146,8 +209,11 @@ def _resolve(
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
     if found:
         raise Refusal(found)
+    weights = [name for name in model.facts.files if name.endswith(".safetensors")]
+    tensors = digests.tensors(model.folder / name for name in weights)
     environment = resolve_environment()
-    return model, files, environment, Draft(recipe, source, model.facts, device, platform=environment.platform)
+    draft = Draft(recipe, source, model.facts, device, platform=environment.platform)
+    return model, files, environment, draft, tensors
 
 
 def _locked_commit(recipe: Recipe, lock: Lock | None) -> str | None:
@@ -175,6 +241,14 @@ def _with_data(draft: Draft, data: CompiledData, past_runs: tuple[PastRun, ...])
     return draft.derive("text.labels", data.labels, reason)
 
 
+def _settings(draft: Draft) -> Settings:
+    try:
+        return draft.settings()
+    except ValidationError:
+        _stop_on_errors(draft)  # a pass that found an error may leave values open
+        raise
+
+
 def _decided(draft: Draft, ask: Ask | None) -> Draft:
     """What the passes decide; where they refuse for want of memory, with what would fit."""
 
@@ -199,15 +273,8 @@ def _answered(draft: Draft, ask: Ask | None) -> Draft:
     return decided
 
 
-def _freeze(
-    draft: Draft,
-    settings: Settings,
-    lock: Lock,
-    data: CompiledData,
-    recipe_file: str,
-    platform: str,
-    overrides: tuple[str, ...],
-) -> Plan:
+def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...]) -> Plan:
+    draft, data = made.draft, made.data
     assert draft.memory is not None
     summary = ModelSummary(
         name=draft.model.name,
@@ -223,8 +290,8 @@ def _freeze(
         recipe_file=recipe_file,
         overrides=overrides,
         recipe=draft.recipe,
-        lock=lock,
-        settings=settings,
+        lock=made.lock,
+        settings=made.settings,
         origins=dict(draft.origins),
         steps=draft.steps,
         model=summary,
@@ -232,7 +299,7 @@ def _freeze(
         quality=data.quality,
         stream_key=data.key,
         device=draft.device,
-        platform=platform,
+        platform=made.environment.platform,
         memory=draft.memory,
         time=draft.time,
         disk_bytes=draft.disk_bytes,

@@ -15,7 +15,7 @@ from ftc.spec.quality import QualityReport
 from ftc.spec.source import Source
 from ftc.spec.streams import SplitReport
 
-__all__ = ["KeptFinding", "Manifest", "read_manifest"]
+__all__ = ["KeptFinding", "Manifest", "TextProbe", "read_manifest"]
 
 
 class KeptFinding(Document):
@@ -53,6 +53,13 @@ class KeptFinding(Document):
         )
 
 
+class TextProbe(Document):
+    """How tokenizer and template behave with the libraries at hand; see `ftc.compiler.text.probe`."""
+
+    tokenizer_sha256: str
+    template_sha256: str | None
+
+
 class Manifest(Document):
     """What a folder of the cache holds."""
 
@@ -65,6 +72,7 @@ class Manifest(Document):
     splits: dict[str, SplitReport]
     sources: dict[str, SourceLock]
     quality: QualityReport
+    probe: TextProbe
     findings: tuple[KeptFinding, ...]
     checks: tuple[Check, ...]
 

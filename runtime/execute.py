@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from ftc.runtime.inputs import Inputs
-from ftc.runtime.state import find_run, hold, is_over
+from ftc.runtime.state import find_run, hold, is_over, refuse_held
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.events import EventListener, RunEnded, RunStarted, StopRequested
 from ftc.spec.places import RunFolder
@@ -44,6 +44,8 @@ def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -
     begun, before = find_run(run, plan)
     if before is not None and is_over(before):
         return before
+    if os.environ.get("RANK", "0") == "0":
+        refuse_held(run)  # before anything heavy is loaded, so that the second of two is told at once
     return _Execution(begun, inputs, run, listen).run()
 
 
@@ -98,7 +100,7 @@ class _Execution:
         match step:
             case VerifyStep():
                 with session.journal.phase("verify", f"{step.files} files"):
-                    verify(self.plan, self.inputs, self.folder.path)
+                    verify(self.plan, self.inputs, self.folder.path, session.witness)
             case ProveStep():
                 prove(session)
             case TrainStep():
@@ -119,6 +121,7 @@ class _Execution:
         from ftc.runtime.results import evaluation, outcomes
         from ftc.spec.durable import write_file
 
+        session.witness.confirm()
         passed = True
         if self.tuned is not None:
             result = evaluation(session, self.base, self.tuned)

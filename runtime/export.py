@@ -21,6 +21,7 @@ from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.weights import load_weights
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.durable import building_folder
+from ftc.spec.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings, Settings
 
 __all__ = ["export", "is_exported", "load_exported"]
@@ -114,7 +115,8 @@ def _load_full(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    metadata = {"format": "pt", "job_sha256": session.job_sha256}
+    made_by = header_text(provenance_of(session.plan))
+    metadata = {"format": "pt", "job_sha256": session.job_sha256, METADATA_KEY: made_by}
     write_tensors(folder / _weights_file(session).name, tensors, metadata)
     match session.plan.settings.strategy:
         case FullSettings():

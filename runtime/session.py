@@ -19,6 +19,7 @@ from ftc.runtime.signals import StopRequest
 from ftc.runtime.state import RunState, find_run
 from ftc.runtime.supervised import make_scorer
 from ftc.runtime.tasks.scorer import Scorer
+from ftc.runtime.witness import Witness
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.events import EventListener, Noticed
 from ftc.spec.machine import CodeSnapshot, snapshot_code
@@ -59,6 +60,8 @@ class Session:
     pristine: Workpiece | None = None
     """The model as it is before the first step, or with the exported weights in it."""
     stopped_early: bool = False
+    witness: Witness = field(default_factory=Witness)
+    """Watches the inputs from their verification on."""
     _streams: dict[str, TokenStream] = field(default_factory=dict)
 
     def build(self) -> Workpiece:
@@ -69,6 +72,7 @@ class Session:
             self.accelerator.free_memory()  # two models at once could be more than the plan's memory
         with self.journal.phase("load", settings.model.base):
             model = build_model(settings, FolderBase(self.inputs.model_folder), self.accelerator.device)
+        self.witness.confirm()
         return Workpiece(model, make_scorer(model, settings))
 
     def stream(self, split: str) -> TokenStream | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,15 +14,16 @@ from typing import Any, Literal, TypeVar
 import filelock
 
 from ftc.spec.base import Document
-from ftc.spec.canonical import file_digest, to_text
+from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.durable import sweep, write_file
 from ftc.spec.facts import FileFacts
+from ftc.spec.holder import Holder
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.record import DeterminismSeen, Predecessor, RunRecord, Segment, Sighting
 
-__all__ = ["RunState", "find_run", "hold", "is_over", "utc_now"]
+__all__ = ["RunState", "find_run", "hold", "is_over", "refuse_held", "utc_now"]
 
 _D = TypeVar("_D", bound=Document)
 
@@ -89,12 +90,28 @@ def hold(folder: RunFolder) -> Iterator[None]:
     try:
         for place in (folder.path, folder.checkpoints):
             sweep(place)
-        holder = {"pid": os.getpid(), "host": platform.node(), "since": utc_now()}
-        write_file(folder.holder, to_text(holder).encode())
+        holder = Holder(id=uuid.uuid4().hex[:8], pid=os.getpid(), host=platform.node(), since=utc_now())
+        write_file(folder.holder, holder.to_text().encode())
         yield
     finally:
         folder.holder.unlink(missing_ok=True)
         lock.release()
+
+
+def refuse_held(folder: RunFolder) -> None:
+    """Looks whether another process holds the run's lock, without taking it.
+
+    Raises:
+        Refusal: One does.
+    """
+    if not folder.lock.exists():
+        return
+    lock = filelock.FileLock(folder.lock, blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise Refusal([_held(folder)]) from error
+    lock.release()
 
 
 class RunState:
@@ -205,14 +222,17 @@ def _outputs(folder: Path) -> dict[str, FileFacts]:
 
 def _held(folder: RunFolder) -> Diagnostic:
     try:
-        holder = json.loads(folder.holder.read_text())
-        who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (OSError, ValueError, KeyError):  # it has only just begun, or is about to end
-        who = "another process"
+        holder = Holder.model_validate_json(folder.holder.read_bytes())
+    except (OSError, ValueError):  # it has only just begun, or is about to end
+        who, notes = "another process", []
+    else:
+        who = holder.who
+        notes = [f"lock {holder.id}; `ftc unlock {holder.id}` takes it away from a process that is gone"]
     return diagnostic(
         "FTC627",
         f"run {folder.path.name} is being worked on by {who}",
         help="wait for it, or stop it with Ctrl-C; it saves a checkpoint first",
+        notes=notes,
     )
 
 

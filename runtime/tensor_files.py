@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+
+from ftc.spec import tensor_digests as spec_digests
 
 __all__ = ["content_digest", "read_tensors", "tensor_digests", "write_tensors"]
 
@@ -60,10 +62,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     """sha256 over names, types, shapes and bytes, by sorted name: equal whenever two sets of weights are."""
-    sha256 = hashlib.sha256()
-    for part in _parts(tensors):
-        sha256.update(part)
-    return sha256.hexdigest()
+    return spec_digests.content_digest({name: _digest(tensor) for name, tensor in tensors.items()})
 
 
 def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
@@ -71,11 +70,9 @@ def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     return {name: hashlib.sha256(_raw(tensor)).hexdigest() for name, tensor in tensors.items()}
 
 
-def _parts(tensors: Mapping[str, torch.Tensor]) -> Iterator[bytes | memoryview]:
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        yield f"{name}\0{_DTYPE_NAMES[tensor.dtype]}\0{list(tensor.shape)}\0".encode()
-        yield _raw(tensor)
+def _digest(tensor: torch.Tensor) -> spec_digests.TensorDigest:
+    sha256 = hashlib.sha256(_raw(tensor)).hexdigest()
+    return spec_digests.TensorDigest(_DTYPE_NAMES[tensor.dtype], tuple(tensor.shape), sha256)
 
 
 def _raw(tensor: torch.Tensor) -> memoryview:

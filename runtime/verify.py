@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from ftc.runtime.inputs import Inputs
+from ftc.runtime.witness import Witness
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.facts import EnvironmentFacts
+from ftc.spec.lock import is_weight_file
 from ftc.spec.plan import Plan
 from ftc.spec.streams import open_stream
 
 __all__ = ["verify", "verify_inputs"]
 
 
-def verify(plan: Plan, inputs: Inputs, folder: Path) -> None:
-    """Compares model files, token streams, packages and disk with the plan.
+def verify(plan: Plan, inputs: Inputs, folder: Path, witness: Witness) -> None:
+    """Compares model files, token streams, packages and disk with the plan; the witness watches the files from now on.
 
     Raises:
         Refusal: Something differs; one finding for each thing, with both values.
     """
-    findings = [*_inputs(plan, inputs), *_packages(plan, inputs.environment), *_disk(plan, folder)]
+    findings = [*_inputs(plan, inputs, witness), *_packages(plan, inputs.environment), *_disk(plan, folder)]
     if findings:
         raise Refusal(findings)
 
@@ -33,30 +36,55 @@ def verify_inputs(plan: Plan, inputs: Inputs) -> None:
     Raises:
         Refusal: Something differs; one finding for each thing, with both values.
     """
-    if findings := [*_inputs(plan, inputs)]:
+    if findings := [*_inputs(plan, inputs, Witness())]:
         raise Refusal(findings)
 
 
-def _inputs(plan: Plan, inputs: Inputs) -> Iterator[Diagnostic]:
-    yield from _model_files(plan, inputs.model_folder)
-    yield from _streams(plan, inputs.streams_folder)
+def _inputs(plan: Plan, inputs: Inputs, witness: Witness) -> Iterator[Diagnostic]:
+    yield from _model_files(plan, inputs.model_folder, witness)
+    yield from _streams(plan, inputs.streams_folder, witness)
 
 
-def _model_files(plan: Plan, folder: Path) -> Iterator[Diagnostic]:
+def _model_files(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:
+    """Differences of the model's files; weights may lie in files of other bytes as long as every tensor is the same."""
+    found = dict(_changed_files(plan, folder, witness))
+    if any(map(is_weight_file, found)) and _content(folder, witness) == plan.lock.model.content_sha256:
+        found = {name: why for name, why in found.items() if not is_weight_file(name)}
+    return iter([_model_file(name, why) for name, why in found.items()])
+
+
+def _content(folder: Path, witness: Witness) -> str | None:
+    """Digest of the tensors that loading would read; None where they can't be read."""
+    from safetensors import SafetensorError
+
+    from ftc.runtime.tensor_files import content_digest, read_tensors
+
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    try:
+        names = [whole.name] if whole.exists() else sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        for name in names:
+            witness.digest(folder / name, f"`{name}` of the model", file_digest)
+        return content_digest({key: one for name in names for key, one in read_tensors(folder / name).items()})
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return None
+
+
+def _changed_files(plan: Plan, folder: Path, witness: Witness) -> Iterator[tuple[str, str]]:
     for name, expected in sorted(plan.lock.model.files.items()):
         path = folder / name
         if not path.is_file():
-            yield _model_file(name, "it is missing")
+            yield name, "it is missing"
         elif path.stat().st_size != expected.size:
-            yield _model_file(name, f"it has {path.stat().st_size:,} bytes, the plan says {expected.size:,}")
-        elif (found := file_digest(path)) != expected.sha256:
-            yield _model_file(name, f"its sha256 is {found}, the plan says {expected.sha256}")
+            yield name, f"it has {path.stat().st_size:,} bytes, the plan says {expected.size:,}"
+        elif (found := witness.digest(path, f"`{name}` of the model", file_digest)) != expected.sha256:
+            yield name, f"its sha256 is {found}, the plan says {expected.sha256}"
 
 
-def _streams(plan: Plan, folder: Path) -> Iterator[Diagnostic]:
+def _streams(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:
     for split, expected in sorted(plan.lock.data.splits.items()):
         try:
-            found = open_stream(folder / f"{split}.arrow").digest()
+            file = folder / f"{split}.arrow"
+            found = witness.digest(file, f"the token stream of `{split}`", lambda path: open_stream(path).digest())
         except OSError:
             yield _stream(split, "its file is missing or no Arrow file")
         except ValueError as error:

@@ -74,6 +74,12 @@ class Document(BaseModel):
         assert isinstance(plain, dict)
         return plain
 
+    def said(self) -> dict[str, Any]:
+        """The JSON values that differ from the defaults: what somebody said, and no more when the language grows."""
+        plain = canonical.canonical(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+        assert isinstance(plain, dict)
+        return plain
+
     def to_text(self) -> str:
         """The document as the text of its file."""
         return canonical.to_text(self.to_json())

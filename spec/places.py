@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["RunFolder", "cache_folder", "runs_folder", "streams_folder"]
+__all__ = ["RunFolder", "cache_folder", "ledger_file", "runs_folder", "streams_folder"]
 
 
 def cache_folder() -> Path:
@@ -28,6 +28,11 @@ def runs_folder(root: Path, name: str) -> Path:
     return root / "runs" / name
 
 
+def ledger_file(root: Path) -> Path:
+    """What was run in a project, an entry a line."""
+    return root / ".ftc" / "ledger.ndjson"
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The files of one run, by name."""
@@ -38,6 +43,16 @@ class RunFolder:
     def plan(self) -> Path:
         """The plan that the run executes, as applied."""
         return self.path / "plan.json"
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe's file as it was when the run began."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def recipe_lock(self) -> Path:
+        """The lock that the run's plan holds."""
+        return self.path / "recipe.lock.json"
 
     @property
     def record(self) -> Path:

@@ -28,6 +28,7 @@ __all__ = [
     "Origin",
     "Plan",
     "ProveStep",
+    "StateMark",
     "Step",
     "TimeEstimate",
     "TrainStep",
@@ -113,6 +114,15 @@ class Check(Document):
     result: str
 
 
+class StateMark(Document):
+    """Where a recipe's runs stood, by the project's ledger, when a plan was saved."""
+
+    lineage: str
+    """Of the ledger; empty where there was none."""
+    serial: int
+    """Serial of the last entry about the beginning of such a run; -1 where there was none."""
+
+
 class Plan(Document):
     """Everything that a run needs to know, and nothing that changes by itself."""
 
@@ -148,6 +158,8 @@ class Plan(Document):
     checks: tuple[Check, ...]
     not_checked: tuple[str, ...]
     """What could not be computed or looked at, each with the reason."""
+    state: StateMark | None = None
+    """Of a saved plan: a run of another job of the recipe since then makes it stale."""
     sha256: str = ""
     """Digest of the plan without this field."""
 
@@ -175,7 +187,7 @@ class Plan(Document):
             {
                 "ftc": self.ftc_version,
                 "name": self.name,
-                "model": lock["model"]["files"],
+                "model": self.lock.model.identity(),
                 "tokenizer": lock["text"]["tokenizer_files"],
                 "template": lock["text"]["chat_template_sha256"],
                 "streams": lock["data"]["splits"],

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ftc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ftc")  # how fast a machine is, busy as it may be, decides about no test
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,7 +16,7 @@ from ftc.compiler.resolve.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.division import read_division
 from ftc.compiler.resolve.joint_checks import check_together
 from ftc.compiler.resolve.labels import Labelled, labels_of, sorted_of, unlearnt_labels
-from ftc.compiler.resolve.rows import check_values, example_digests, rows_digest
+from ftc.compiler.resolve.rows import check_values, example_digests, row_digests, rows_digest, unordered_digest
 from ftc.compiler.resolve.splits import MEASURED, Part, divide, first_rows, num_copies
 from ftc.compiler.resolve.table import PartRows, Table
 from ftc.compiler.resolve.tables import read_rows
@@ -40,6 +40,7 @@ class ResolvedData:
         labels: Classes, or tags, in the order of the head's outputs; empty for tasks without.
         sources: Lock entry of each file, by use.
         quality: What was found in the rows.
+        row_digests: sha256 of each row of each file, by use.
         diagnostics: Warnings.
     """
 
@@ -48,6 +49,7 @@ class ResolvedData:
     labels: tuple[str, ...]
     sources: dict[str, SourceLock]
     quality: QualityReport
+    row_digests: Mapping[str, Sequence[bytes]]
     diagnostics: tuple[Diagnostic, ...]
 
 
@@ -58,7 +60,8 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
     """
     tables = _read(files, span_of)
-    sources = {use: _lock_entry(file, tables[use]) for use, file in files.items()}
+    digests = {use: row_digests(tables[use].rows) for use in files}
+    sources = {use: _lock_entry(file, digests[use]) for use, file in files.items()}
     columns = task_columns(task, data.fields, tables["rows"].columns)
     for table in tables.values():
         write_canonical(task, columns, table)
@@ -82,6 +85,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         labels=labelled.outputs(names) if labelled else (),
         sources=sources,
         quality=quality,
+        row_digests=digests,
         diagnostics=tuple(notes + found),
     )
 
@@ -165,11 +169,12 @@ def _copies(table: Table, count: int) -> Diagnostic:
     )
 
 
-def _lock_entry(file: DataFile, table: Table) -> SourceLock:
+def _lock_entry(file: DataFile, digests: Sequence[bytes]) -> SourceLock:
     return SourceLock(
         asked=file.asked,
         commit=file.commit,
         file=file.facts,
-        rows=len(table.rows),
-        rows_sha256=rows_digest(table.rows),
+        rows=len(digests),
+        rows_sha256=rows_digest(digests),
+        rows_unordered_sha256=unordered_digest(digests),
     )

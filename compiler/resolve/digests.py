@@ -1,4 +1,4 @@
-"""sha256 of files, remembered between calls under a rule that a restored time stamp can't fool.
+"""sha256 of files and of the tensors in them, remembered between calls under a rule that a restored time can't fool.
 
 A remembered digest is trusted only if size, modification time, change time, inode and device are all what they were,
 and both times are older than the moment the file was read by a margin. `touch -r` and archive tools restore the
@@ -13,18 +13,26 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
+from typing import Generic, TypeVar
 
+from ftc.compiler.resolve.safetensors_header import TensorRange, read_ranges
 from ftc.spec.facts import FileFacts
+from ftc.spec.stamps import Stamp, is_settled, stamp_of
+from ftc.spec.tensor_digests import TensorDigest
 
 __all__ = ["DigestCache"]
 
-_MARGIN_NS = 2_000_000_000  # FAT keeps times to two seconds; network clocks drift about as much
 _MAX_WORKERS = 8
+_CHUNK_BYTES = 1 << 20
+_MIN_THREADED_BYTES = 1 << 18  # below, handing a tensor to another thread costs more than hashing it
 
-_Stamp = list[int]  # size, mtime_ns, ctime_ns, inode, device
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class DigestCache:
@@ -44,48 +52,115 @@ class DigestCache:
             OSError: The file can't be read.
         """
         path = path.resolve()
-        entry = self._folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
-        return _remembered(entry, _stamp(path.stat())) or self._hash(path, entry)
+        stamp = stamp_of(path.stat())
+        remembered = self._recall(path, "json", stamp)
+        if isinstance(remembered, str):
+            return FileFacts(size=stamp.size, sha256=remembered)
+        read = _read(path, _whole)
+        self._remember(path, "json", read, read.value)
+        return FileFacts(size=read.stamp.size, sha256=read.value)
 
     def files(self, paths: Iterable[Path]) -> dict[Path, FileFacts]:
         """The same for several files at once; hashing releases the interpreter lock, so threads help."""
-        wanted = list(dict.fromkeys(paths))
-        if not wanted:
-            return {}
-        with ThreadPoolExecutor(min(_MAX_WORKERS, len(wanted), os.cpu_count() or 1)) as pool:
-            return dict(zip(wanted, pool.map(self.file, wanted), strict=True))
+        wanted = sorted(dict.fromkeys(paths), key=_size, reverse=True)  # the largest first, so that none is left over
+        return dict(zip(wanted, _in_threads(self.file, wanted), strict=True))
 
-    def _hash(self, path: Path, entry: Path) -> FileFacts:
-        started_ns = time.time_ns()
-        with path.open("rb") as file:
-            before = _stamp(os.fstat(file.fileno()))
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            after = _stamp(os.fstat(file.fileno()))
-        if before == after and max(before[1], before[2]) + _MARGIN_NS < started_ns:
-            self._remember(entry, {"stamp": before, "sha256": sha256})
-        return FileFacts(size=after[0], sha256=sha256)
+    def tensors(self, paths: Iterable[Path]) -> dict[str, TensorDigest]:
+        """Digest of every tensor of safetensors files by its name.
 
-    def _remember(self, entry: Path, value: dict[str, object]) -> None:
+        Raises:
+            BrokenSafetensors: A file is none.
+            OSError: A file can't be read.
+        """
+        found: dict[str, TensorDigest] = {}
+        for path in sorted({path.resolve() for path in paths}):
+            found |= self._tensors(path)
+        return found
+
+    def _tensors(self, path: Path) -> dict[str, TensorDigest]:
+        remembered = self._recall(path, "tensors.json", stamp_of(path.stat()))
+        if isinstance(remembered, dict):
+            return {name: TensorDigest(*entry) for name, entry in remembered.items()}
+        read = _read(path, lambda _: _hash_tensors(path, read_ranges(path)))
+        plain = {name: [one.dtype, list(one.shape), one.sha256] for name, one in read.value.items()}
+        self._remember(path, "tensors.json", read, plain)
+        return read.value
+
+    def _entry(self, path: Path, kind: str) -> Path:
+        return self._folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.{kind}"
+
+    def _recall(self, path: Path, kind: str, stamp: Stamp) -> object:
+        try:
+            kept = json.loads(self._entry(path, kind).read_bytes())
+            return kept["sha256"] if tuple(kept["stamp"]) == stamp else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _remember(self, path: Path, kind: str, read: _Read[Result], value: object) -> None:
         """Writes an entry whole. No fsync: one that a crash tears can't be read, and is hashed again."""
+        if not read.is_settled:
+            return
+        entry = self._entry(path, kind)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".entry-")
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(value, file)
+                json.dump({"stamp": read.stamp, "sha256": value}, file)
             os.replace(temporary, entry)
         except OSError:
             return
 
 
-def _stamp(status: os.stat_result) -> _Stamp:
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
+@dataclass(frozen=True, slots=True)
+class _Read(Generic[Result]):
+    """What was made of a file, its stamp, and whether that stamp can vouch for it."""
+
+    value: Result
+    stamp: Stamp
+    is_settled: bool
 
 
-def _remembered(entry: Path, stamp: _Stamp) -> FileFacts | None:
+def _read(path: Path, use: Callable[[FileIO], Result]) -> _Read[Result]:
+    started_ns = time.time_ns()
+    with path.open("rb", buffering=0) as file:
+        before = stamp_of(os.fstat(file.fileno()))
+        value = use(file)
+        after = stamp_of(os.fstat(file.fileno()))
+    return _Read(value, after, before == after and is_settled(before, started_ns))
+
+
+def _whole(file: FileIO) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_tensors(path: Path, ranges: Mapping[str, TensorRange]) -> dict[str, TensorDigest]:
+    by_size = sorted(ranges, key=lambda name: ranges[name].begin - ranges[name].end)
+    large = [name for name in by_size if ranges[name].end - ranges[name].begin >= _MIN_THREADED_BYTES]
+    digests = dict(zip(large, _in_threads(lambda name: _hash_stretch(path, ranges[name]), large), strict=True))
+    digests |= {name: _hash_stretch(path, ranges[name]) for name in by_size[len(large) :]}
+    return {name: TensorDigest(one.facts.dtype, one.facts.shape, digests[name]) for name, one in ranges.items()}
+
+
+def _hash_stretch(path: Path, stretch: TensorRange) -> str:
+    sha256, left = hashlib.sha256(), stretch.end - stretch.begin
+    with path.open("rb", buffering=0) as file:
+        file.seek(stretch.begin)
+        while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+            sha256.update(chunk)
+            left -= len(chunk)
+    return sha256.hexdigest()
+
+
+def _in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    workers = min(_MAX_WORKERS, len(items), os.cpu_count() or 1)
+    if workers <= 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(work, items))
+
+
+def _size(path: Path) -> int:
     try:
-        value = json.loads(entry.read_bytes())
-        if value["stamp"] != stamp:
-            return None
-        return FileFacts(size=stamp[0], sha256=value["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return path.stat().st_size
+    except OSError:
+        return 0  # reading it tells what is wrong

@@ -13,7 +13,16 @@ from ftc.compiler.resolve.table import Row, Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.task import Classification, Task
 
-__all__ = ["canonical_text", "check_values", "example_digests", "label_text", "rows_digest", "sorted_labels"]
+__all__ = [
+    "canonical_text",
+    "check_values",
+    "example_digests",
+    "label_text",
+    "row_digests",
+    "rows_digest",
+    "sorted_labels",
+    "unordered_digest",
+]
 
 _Fault = tuple[str, str]
 """Code, and words that complete "column `x` …"."""
@@ -184,13 +193,19 @@ canonical_text: Callable[[Any], str] = json.JSONEncoder(
 """A row or value as compact JSON with sorted keys: equal values give equal text."""
 
 
-def rows_digest(rows: Iterable[Row]) -> str:
-    """sha256, in hexadecimal, over the rows in their order: each as compact JSON with sorted keys, length first."""
-    digest = hashlib.sha256()
-    for row in rows:
-        text = canonical_text(row).encode()
-        digest.update(len(text).to_bytes(8, "big") + text)
-    return digest.hexdigest()
+def row_digests(rows: Iterable[Row]) -> list[bytes]:
+    """sha256 of each row as compact JSON with sorted keys. Nothing in a row is normalised."""
+    return [hashlib.sha256(canonical_text(row).encode()).digest() for row in rows]
+
+
+def rows_digest(digests: Iterable[bytes]) -> str:
+    """sha256, in hexadecimal, over rows in their order."""
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def unordered_digest(digests: Iterable[bytes]) -> str:
+    """sha256, in hexadecimal, over the same rows in any order: a shuffled file has the same, a copied row another."""
+    return rows_digest(sorted(digests))
 
 
 def example_digests(rows: Iterable[Row], columns: Sequence[str]) -> list[bytes]:

@@ -7,6 +7,7 @@ checked against the file's size before it is believed. Source: the safetensors f
 from __future__ import annotations
 
 import json
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from ftc.spec.facts import TensorFacts
 
-__all__ = ["BrokenSafetensors", "read_header"]
+__all__ = ["BrokenSafetensors", "TensorRange", "read_header", "read_metadata", "read_ranges"]
 
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 _BITS = {
@@ -43,6 +44,15 @@ class BrokenSafetensors(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class TensorRange:
+    """Where a tensor's bytes lie in its file: from `begin` up to `end`, counted from the file's first byte."""
+
+    facts: TensorFacts
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Stretch:
     begin: int
     end: int
@@ -56,8 +66,18 @@ def read_header(file: Path) -> dict[str, TensorFacts]:
         BrokenSafetensors: The file is cut off, another format, or its header contradicts itself or the file's size.
         OSError: The file can't be read.
     """
+    return {name: tensor.facts for name, tensor in read_ranges(file).items()}
+
+
+def read_ranges(file: Path) -> dict[str, TensorRange]:
+    """The same with the place of each tensor's bytes.
+
+    Raises:
+        BrokenSafetensors: As for `read_header`.
+        OSError: The file can't be read.
+    """
     with file.open("rb") as stream:
-        size = file.stat().st_size
+        size = os.fstat(stream.fileno()).st_size
         start = stream.read(32)
         _refuse_other_formats(start)
         if len(start) < 8:
@@ -69,7 +89,23 @@ def read_header(file: Path) -> dict[str, TensorFacts]:
             raise BrokenSafetensors(f"the header claims {length} bytes, but the file has {size}")
         stream.seek(8)
         header = _parse(stream.read(length))
-    return _tensors(header, size - 8 - length)
+    return _tensors(header, 8 + length, size - 8 - length)
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """What a file says of itself beside its tensors. A claim, to be shown and compared, and never acted upon.
+
+    Raises:
+        BrokenSafetensors: As for `read_header`.
+        OSError: The file can't be read.
+    """
+    read_ranges(file)
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        found = json.loads(stream.read(length)).get("__metadata__") or {}
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise BrokenSafetensors("its metadata is no mapping of texts")
+    return found
 
 
 def _refuse_other_formats(start: bytes) -> None:
@@ -96,14 +132,15 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _tensors(header: dict[str, Any], data_bytes: int) -> dict[str, TensorFacts]:
-    tensors: dict[str, TensorFacts] = {}
+def _tensors(header: dict[str, Any], data_begin: int, data_bytes: int) -> dict[str, TensorRange]:
+    tensors: dict[str, TensorRange] = {}
     stretches: list[_Stretch] = []
     for name, entry in header.items():
         dtype, shape, begin, end = _entry(name, entry)
-        tensors[name] = TensorFacts(dtype=dtype, shape=shape)
+        facts = TensorFacts(dtype=dtype, shape=shape)
+        tensors[name] = TensorRange(facts, data_begin + begin, data_begin + end)
         stretches.append(_Stretch(begin, end, name))
-        needed_bytes = (tensors[name].num_elements * _BITS[dtype] + 7) // 8
+        needed_bytes = (facts.num_elements * _BITS[dtype] + 7) // 8
         if end - begin != needed_bytes:
             raise BrokenSafetensors(f"tensor `{name}` needs {needed_bytes} bytes, its offsets give {end - begin}")
     _check_layout(stretches, data_bytes)

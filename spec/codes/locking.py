@@ -24,6 +24,20 @@ CODES: tuple[Code, ...] = (
         exit_code=2,
     ),
     Code(
+        id="FTC504",
+        title="lock of another format",
+        cause="The lock was written by a release whose format this one does not read. A format changes only in a "
+        "commit of its own, by `ftc lock --migrate`, so that a review sees nothing else in it.",
+        exit_code=2,
+    ),
+    Code(
+        id="FTC505",
+        title="nothing of this name is locked",
+        cause="`--upgrade-package` names a ref of the hub by its use (`model`, `rows`, `validation`, `test`) or an "
+        "installed package. This recipe has no such ref, and no such package is installed.",
+        exit_code=64,
+    ),
+    Code(
         id="FTC510",
         title="saved plan can't be read",
         cause="The file is no plan, or was written by a release that this one does not know.",
@@ -42,6 +56,53 @@ CODES: tuple[Code, ...] = (
         cause="Something that the plan rests on has changed since it was saved: the recipe, the model, the data, the "
         "packages or the device.",
         exit_code=5,
+    ),
+    Code(
+        id="FTC513",
+        title="no such lock",
+        cause="No run of this project is held under this name. `ftc apply` tells the name where it finds a run held.",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC514",
+        title="lock is held by a living process",
+        cause="The process that holds the lock is at work on this machine. Taking the lock away would let two "
+        "processes write to one run.",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC515",
+        title="input changed after it was verified",
+        cause="A file had the plan's digest when the run began, and was written to before or while it was read. What "
+        "the run read since then may be something else, so that its result proves nothing.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC516",
+        title="git doesn't have it",
+        cause="`FILE@REVISION` names a file as a commit, a branch or a tag of the repository has it. There is no such "
+        "revision, it has no such file, or the folder is no repository.",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC517",
+        title="neither a digest nor a file",
+        cause="`who-used` looks for a sha256. A beginning of fewer than 8 digits stands for too many of them.",
+        exit_code=64,
+    ),
+    Code(
+        id="FTC518",
+        title="nothing tells where a file comes from",
+        cause="Weights that ftc exports carry what made them in their own header. This file carries nothing that can "
+        "be read, and no record of this project names its tensors.",
+        exit_code=8,
+    ),
+    Code(
+        id="FTC519",
+        title="file isn't what its header says",
+        cause="The header names a run whose record is here, and that run ended with other weights. Somebody changed "
+        "the file, or copied the header of another.",
+        exit_code=6,
     ),
     Code(
         id="FTC520",

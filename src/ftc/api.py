@@ -17,15 +17,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ftc.diffing import diff
+from ftc.locking import drift, lock, refuse_changed
+from ftc.locks import unlock
+from ftc.plan_store import load_plan, save_plan
 from ftc.planned import Checked, Planned
 from ftc.run_store import Run, find_run, past_runs, run_of, runs
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.texts import fix, format, shown_path, validate, with_sources
+from ftc.tracing import whence, who_used
 
 if TYPE_CHECKING:
     from ftc.auditing import StepListener
     from ftc.compiler.layers import Override
-    from ftc.compiler.pipeline import Compiled
     from ftc.spec.audit import AuditReport, Level
     from ftc.spec.comparison import RunComparison
     from ftc.spec.events import EventListener
@@ -44,18 +48,24 @@ __all__ = [
     "compare",
     "device",
     "devices",
+    "diff",
+    "drift",
     "find_run",
     "fix",
     "format",
     "import_recipe",
     "init",
     "load_plan",
+    "lock",
     "plan",
     "runs",
     "save_plan",
     "schema",
     "tokens",
+    "unlock",
     "validate",
+    "whence",
+    "who_used",
 ]
 
 Result = TypeVar("Result")
@@ -96,30 +106,30 @@ def plan(
     from ftc.spec.durable import write_text
     from ftc.spec.places import cache_folder
 
-    path = Path(recipe)
-    checked = check_recipe(path.read_bytes(), shown_path(path), path=path, overrides=overrides)
-    sources = checked.sources
+    path, text = Path(recipe), Path(recipe).read_bytes()
+    checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
     root = project_root(path)
     with Tracer(cache_folder() / "traces", tell=on_trace) as tracer:
         ask = tracer.answers if trace else None
         compiled = with_sources(
-            sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
+            checked.sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
         )
     state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
     if locked and state != "up to date":
-        with_sources(sources, lambda: _refuse_stale(compiled))
-    if compiled.old_lock != compiled.plan.lock and not keep_lock and not overrides:
+        with_sources(checked.sources, lambda: refuse_changed(compiled))
+    if state != "up to date" and not keep_lock and not overrides:
         write_text(compiled.lock_file, compiled.plan.lock.to_text())
     return Planned(
         plan=compiled.plan,
         diagnostics=compiled.diagnostics,
-        sources=sources,
+        sources=checked.sources,
         lock_file=compiled.lock_file,
         lock_state="left alone" if overrides and state != "up to date" else state,
         lock_changes=compiled.lock_changes,
         run=run_of(root, compiled.plan),
         root=root,
         compiled=compiled,
+        recipe_text=text,
     )
 
 
@@ -141,43 +151,6 @@ def tokens(
 
     planned = target if isinstance(target, Planned) else plan(target, offline=offline, keep_lock=True)
     return tokenized_rows(planned.plan, planned.compiled.model_folder, split, rows)
-
-
-def save_plan(planned: Planned, file: Path | str) -> None:
-    """Writes a plan for a later `apply`.
-
-    Raises:
-        OSError: The file can't be written.
-    """
-    from ftc.spec.durable import write_text
-
-    write_text(Path(file), planned.plan.to_text())
-
-
-def load_plan(file: Path | str) -> Plan:
-    """Reads a saved plan.
-
-    Raises:
-        Refusal: It is no plan (FTC510), or was edited (FTC511).
-        OSError: The file can't be read.
-    """
-    from pydantic import ValidationError
-
-    from ftc.spec.plan import Plan
-    from ftc.spec.problems import reason_of
-
-    path = Path(file)
-    try:
-        found = Plan.model_validate_json(path.read_bytes())
-    except ValidationError as problem:
-        help = "plan the recipe again with `ftc plan -o FILE`"
-        note = reason_of(problem)
-        raise Refusal([diagnostic("FTC510", f"`{path.name}` is no saved plan", help=help, notes=note)]) from None
-    if found.sha256 != found.expected_sha256():
-        note = f"it says {found.sha256[:12]}, its contents give {found.expected_sha256()[:12]}"
-        help = "plan the recipe again with `ftc plan -o FILE`"
-        raise Refusal([diagnostic("FTC511", f"`{path.name}` was edited after it was saved", help=help, notes=note)])
-    return found
 
 
 def apply(
@@ -225,6 +198,7 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
 
     from ftc.compiler.resolve.paths import project_root
     from ftc.compiler.staleness import stale_reasons
+    from ftc.spec.ledger import moved_since
 
     recipe = project_root(near) / saved.recipe_file
     if not recipe.exists():
@@ -232,11 +206,15 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
         raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
     by_trace = saved.memory.method == "trace"  # another method may choose another micro-batch
     now = plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace)
-    if reasons := stale_reasons(saved, now.plan):
+    run = run_of(now.root, saved)
+    reasons = stale_reasons(saved, now.plan)
+    if saved.state and run is None:  # a run that has begun goes on, whatever else was run since
+        reasons += moved_since(now.root, saved.name, saved.state, saved.job_sha256())
+    if reasons:
         flags = "".join(f" --set {shlex.quote(text)}" for text in saved.overrides)
         help = f"plan again with `ftc plan {saved.recipe_file}{flags} -o FILE` and have it reviewed"
         raise Refusal([diagnostic("FTC512", "the plan is stale", help=help, notes=reasons)])
-    return replace(now, plan=saved, run=run_of(now.root, saved))
+    return replace(now, plan=saved, run=run)
 
 
 def audit(
@@ -344,10 +322,3 @@ def import_recipe(
     path = Path(file)
     given = Given(tool, task, Path(data) if data else None, hub_file, base)
     return import_file(path, shown_path(path), Path(output) if output else None, given)
-
-
-def _refuse_stale(compiled: Compiled) -> None:
-    if compiled.old_lock is None:
-        raise Refusal([diagnostic("FTC503", f"there is no lock `{compiled.lock_file.name}`", help="run `ftc plan`")])
-    notes = compiled.lock_changes[:8]
-    raise Refusal([diagnostic("FTC503", f"`{compiled.lock_file.name}` is stale", help="run `ftc plan`", notes=notes)])

@@ -5,14 +5,17 @@ The only module beside the runtime that knows the runtime; `ftc.api` imports it 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ftc.planned import Planned
 from ftc.run_store import FINISHED, Run, load_run, pages, predecessor
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.durable import write_text
-from ftc.spec.events import EventListener
+from ftc.spec.durable import write_file, write_text
+from ftc.spec.events import Event, EventListener, PhaseStarted, RunStarted
+from ftc.spec.ledger import Begun, Ended, append_entry, note_test_look
 from ftc.spec.places import RunFolder, runs_folder, streams_folder
+from ftc.spec.plan import Plan
 
 __all__ = ["execute_planned"]
 
@@ -42,12 +45,65 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
         environment=planned.compiled.environment,
         previous=predecessor(folder),
     )
-    record = execute(plan, inputs, RunFolder(folder), listen)
+    following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text)
+    try:
+        record = execute(plan, inputs, RunFolder(folder), following.hear)
+    finally:
+        following.end()
     run = load_run(folder)
     assert run.record == record, "the record on disk is the one that the runtime returned"
     for name, text in pages(run).items():
         write_text(folder / name, text)
     return run
+
+
+@dataclass(slots=True)
+class _Following:
+    """Writes into the ledger what the run says, before anybody else hears of it. Only a run that is held speaks."""
+
+    root: Path
+    plan: Plan
+    folder: RunFolder
+    listen: EventListener
+    recipe: bytes
+    has_begun: bool = False
+
+    def hear(self, event: Event) -> None:
+        """Notes the beginning and each look at the test split."""
+        match event:
+            case RunStarted():
+                self._begin()
+            case PhaseStarted(phase="evaluate"):
+                self._look(event.detail)
+            case _:
+                pass
+        self.listen(event)
+
+    def end(self) -> None:
+        """Notes how a run that began was left."""
+        if self.has_begun:
+            record = load_run(self.folder.path).record
+            fields = {"status": record.status, "record_sha256": record.sha256}
+            append_entry(self.root, Ended, name=self.plan.name, run_id=self.folder.path.name, **fields)
+
+    def _begin(self) -> None:
+        if not self.folder.recipe.exists():
+            write_file(self.folder.recipe, self.recipe)
+            write_text(self.folder.recipe_lock, self.plan.lock.to_text())
+        digests = {"job_sha256": self.plan.job_sha256(), "plan_sha256": self.plan.sha256}
+        append_entry(self.root, Begun, name=self.plan.name, run_id=self.folder.path.name, **digests)
+        self.has_begun = True
+
+    def _look(self, subject: str) -> None:
+        test = self.plan.data["test"]
+        note_test_look(
+            self.root,
+            name=self.plan.name,
+            run_id=self.folder.path.name,
+            stream_sha256=test.stream_digest,
+            rows=test.rows,
+            purpose=f"evaluate {subject}",
+        )
 
 
 def _new_folder(planned: Planned, again: bool) -> Path:

@@ -50,6 +50,7 @@ class Planned:
         run: The run of exactly this plan, if there is one.
         root: The project that the recipe belongs to.
         compiled: The plan with where its inputs lie on this machine.
+        recipe_text: The recipe's file, as it was compiled.
     """
 
     plan: Plan
@@ -61,6 +62,7 @@ class Planned:
     run: Run | None
     root: Path
     compiled: Compiled
+    recipe_text: bytes
 
     def _repr_html_(self) -> str:
         from ftc.views.html import plan_html

@@ -46,6 +46,7 @@ class World:
             run=self.run(self.run_status) if self.run_status else None,
             root=self.folder,
             compiled=cast("Any", None),
+            recipe_text=b"",
         )
 
     def execute(self, target: object, *, on_event: EventListener, **_again: bool) -> api.Run:
@@ -84,5 +85,5 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(api, "runs", fake.runs)
     monkeypatch.setattr(api, "load_plan", fake.load_plan)
     monkeypatch.setattr(api, "find_run", lambda text: fake.run("finished"))
-    monkeypatch.setattr(api, "save_plan", lambda planned, file: fake.saved.append(Path(file)))
+    monkeypatch.setattr(api, "save_plan", lambda planned, file: fake.saved.append(Path(file)) or planned)
     return fake

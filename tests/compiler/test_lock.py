@@ -56,10 +56,11 @@ def test_what_is_no_lock(tmp_path: Path, content: bytes) -> None:
     assert file.read_bytes() == content
 
 
-@pytest.mark.parametrize("section", ["model", "text", "data", "train", "platforms"])
+@pytest.mark.parametrize("section", ["model", "text", "data", "train", "length", "platforms"])
 def test_an_edited_section_breaks_its_own_seal(tmp_path: Path, section: str) -> None:
     document = json.loads(LOCK.to_text())
-    document["seals"][section] = "0" * 64
+    part = document[section] if section != "platforms" else next(iter(document[section].values()))
+    part["seal"] = "0" * 64
     file = tmp_path / "a.lock.json"
     file.write_text(json.dumps(document))
     assert refused(file) == (["FTC502"], 6)
@@ -68,7 +69,7 @@ def test_an_edited_section_breaks_its_own_seal(tmp_path: Path, section: str) -> 
 def test_sections_merged_from_two_sides_are_one_lock(tmp_path: Path) -> None:
     """Somebody changes the model, somebody else the training; git merges both without a conflict."""
     ours, theirs = changed("model", license="mit"), changed("train", settings={"rank": 8})
-    both = ours.model_copy(update={"train": theirs.train, "seals": {**ours.seals, "train": theirs.seals["train"]}})
+    both = ours.model_copy(update={"train": theirs.train})
     file = tmp_path / "a.lock.json"
     file.write_text(both.to_text())
     assert read_lock(file) == both
@@ -77,7 +78,8 @@ def test_sections_merged_from_two_sides_are_one_lock(tmp_path: Path) -> None:
 def test_changes_are_told_by_place_with_both_values() -> None:
     assert lock_changes(LOCK, LOCK) == ()
     assert lock_changes(LOCK, changed("model", license="mit")) == ("model.license: apache-2.0 → mit",)
-    assert lock_changes(LOCK, changed("text", max_length=64)) == ("text.max_length: 512 → 64",)
+    shorter = changed("text", settings={**LOCK.text.settings, "max_length": 64})
+    assert lock_changes(LOCK, shorter) == ("text.settings.max_length: 512 → 64",)
     digest = {"tokenizer.json": "0a" * 32}
     (line,) = lock_changes(LOCK, changed("text", tokenizer_files=digest))
     assert line == "text.tokenizer_files.tokenizer.json: f6f6…f6f6 → 0a0a…0a0a"

@@ -34,9 +34,9 @@ _DETERMINISM = "tests/runtime/test_determinism.py"
 _RUN = "tests/runtime/test_execute.py"
 
 ELSEWHERE: dict[str, str] = {
+    "FTC027": "tests/spec/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",
     "FTC024": "tests/spec/test_overlay.py::test_a_flag_that_says_nothing",
     "FTC025": "tests/compiler/test_layers.py::test_what_lies_on_top_extends_nothing",
-    "FTC027": "tests/spec/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",
     "FTC026": "tests/spec/test_layout.py::test_what_would_change_is_refused",
     "FTC262": "tests/runtime/test_packing.py::test_a_model_that_mixes_packed_rows_is_refused",
     "FTC314": f"{_HUB}::test_what_is_not_there",
@@ -56,9 +56,17 @@ ELSEWHERE: dict[str, str] = {
     "FTC392": "tests/compiler/importers/test_mappings.py::test_what_can_not_become_a_recipe_gives_reasons",
     "FTC403": "tests/e2e/test_outcomes.py::test_a_budget_of_time_and_cost",
     "FTC404": "tests/e2e/test_outcomes.py::test_a_budget_of_time_and_cost",
+    "FTC505": "tests/e2e/test_lock.py::test_what_the_lock_does_not_pin",
     "FTC510": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
     "FTC511": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
     "FTC512": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
+    "FTC513": "tests/e2e/test_state.py::test_a_lock_that_nobody_holds",
+    "FTC514": "tests/e2e/test_state.py::test_a_living_holder_keeps_its_lock",
+    "FTC515": "tests/runtime/test_witness.py::test_what_changes_after_it_was_verified",
+    "FTC516": "tests/e2e/test_diff.py::test_what_git_does_not_have",
+    "FTC517": "tests/e2e/test_tracing.py::test_what_is_no_digest",
+    "FTC518": "tests/e2e/test_tracing.py::test_where_a_file_comes_from",
+    "FTC519": "tests/e2e/test_tracing.py::test_where_a_file_comes_from",
     "FTC520": f"{_AUDIT}::test_a_run_that_is_not_there",
     "FTC521": f"{_AUDIT}::test_one_flipped_bit",
     "FTC522": f"{_AUDIT}::test_what_is_gone_proves_nothing",

@@ -161,6 +161,7 @@ WORLDS: dict[str, Callable[[Path], None]] = {
     "FTC360": _parquet_of_bytes,
     "FTC502": _edited_lock,
     "FTC503": _older_lock,
-    "FTC501": _written("recipe.lock.json", b'{"schema": "ftc.lock/1", "model": {'),
+    "FTC501": _written("recipe.lock.json", b'{"schema": "ftc.lock/2", "model": {'),
+    "FTC504": _written("recipe.lock.json", b'{"schema": "ftc.lock/1"}'),
 }
 """What is special about a fixture's surroundings."""

@@ -91,3 +91,16 @@ def test_offline_without_a_cache(root: Path, server: HubServer, ftc: Process) ->
     assert "recipe.yaml:8:15" in refused.stderr
     assert server.requests == []
     assert not (root / "recipe.lock.json").exists()
+
+
+def test_a_pinned_ref_moves_when_it_is_named(root: Path, server: HubServer, ftc: Process) -> None:
+    assert ftc("lock", "recipe.yaml").returncode == 0
+    server.repos["org/tiny"].push(NEW, {"README.md": b"---\nlicense: mit\n---\n"})
+    stays = ftc("lock", "recipe.yaml", "--check")
+    assert stays.returncode == 0, stays.stderr
+    assert ftc("lock", "recipe.yaml", "--upgrade-package", "rows").returncode == 0
+    assert locked(root)["commit"] == OLD
+    moved = ftc("lock", "recipe.yaml", "--upgrade-package", "model")
+    assert moved.returncode == 0, moved.stderr
+    assert "model.commit: cccc" in moved.stdout
+    assert locked(root)["commit"] == NEW

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ftc.runtime.execute import Inputs, execute
+from ftc.runtime.tensor_files import content_digest, read_tensors
 from ftc.spec.canonical import file_digest
 from ftc.spec.events import Event
 from ftc.spec.facts import EnvironmentFacts
+from ftc.spec.lock import Lock, sealed
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
@@ -106,12 +108,14 @@ def make_plan(
     lock["model"]["files"] = {
         file.name: {"size": file.stat().st_size, "sha256": file_digest(file)} for file in model.iterdir()
     }
+    lock["model"]["content_sha256"] = content_digest(read_tensors(model / "model.safetensors"))
     lock["text"]["tokenizer_files"] = {"tokenizer.json": file_digest(model / "tokenizer.json")}
     lock["data"]["splits"] = {
         name: {"rows": len(stream), "tokens": len(stream.all_ids), "stream_sha256": stream.digest()}
         for name, stream in splits.items()
     }
     lock["platforms"] = {"test": ENVIRONMENT.model_dump()}
+    whole = sealed(Lock.model_validate(lock))
     data = {
         name: report.model_copy(update={"rows": len(splits[name])}).model_dump()
         for name, report in template.data.items()
@@ -125,7 +129,7 @@ def make_plan(
         {"kind": "evaluate", "subject": "tuned", "rows": 9},
     )
     return documents.plan(
-        platform="test", lock=lock, settings=settings, data=data, steps=steps, disk_bytes=1 << 20
+        platform="test", lock=whole, settings=settings, data=data, steps=steps, disk_bytes=1 << 20
     ).sealed()
 
 

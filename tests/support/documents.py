@@ -166,20 +166,23 @@ def _split(rows: int, **changes: Any) -> dict[str, Any]:
 def _lock() -> Lock:
     file = {"size": 90_900_000, "sha256": "d4" * 32}
     source = {"asked": {}, "commit": None, "file": file, "rows": 2127, "rows_sha256": "e5" * 32}
+    source["rows_unordered_sha256"] = "e6" * 32
     lock = {
         "model": {
             "asked": {"base": "models/minilm"},
             "commit": None,
             "files": dict.fromkeys(("config.json", "model.safetensors", "tokenizer.json"), file),
+            "header_sha256": "d5" * 32,
+            "content_sha256": "d6" * 32,
             "num_parameters": 22_713_216,
             "license": "apache-2.0",
         },
         "text": {
             "asked": {},
             "chat_template_sha256": None,
-            "max_length": 512,
-            "labels": _SETTINGS["text"]["labels"],
             "tokenizer_files": {"tokenizer.json": "f6" * 32},
+            "tokenizer_probe_sha256": "f7" * 32,
+            "settings": {"max_length": 512, "labels": list(_SETTINGS["text"]["labels"])},
         },
         "data": {"asked": {}, "sources": {"rows": source}, "splits": {}},
         "train": {"asked": {}, "settings": {}},

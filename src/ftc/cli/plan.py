@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_CHANGES = 2
+"""`ExitCode.CHANGES`."""
+
 
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
@@ -25,6 +28,12 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--origins", action="store_true", help="list every value and where it came from")
     parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
     parser.add_argument("--no-trace", action="store_true", help="estimate a card's memory by formula, without torch")
+    parser.add_argument(
+        "--detailed-exitcode", action="store_true", help="exit with 2 where something is to be done or moved"
+    )
+    parser.add_argument(
+        "--refresh-only", action="store_true", help="tell what moved under the lock, here and upstream; change nothing"
+    )
     parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
     add_json(parser)
 
@@ -33,6 +42,8 @@ def run(args: Namespace) -> int:
     """Plans, saves the plan where asked to, and shows it."""
     from ftc import api
 
+    if args.refresh_only:
+        return _refresh(args)
     with tracing(args) as tell:
         planned = api.plan(
             args.recipe,
@@ -43,17 +54,34 @@ def run(args: Namespace) -> int:
             on_trace=tell,
         )
     if args.output:
-        api.save_plan(planned, args.output)
+        planned = api.save_plan(planned, args.output)
+    _show(planned, args)
+    return _CHANGES if args.detailed_exitcode and not _is_done(planned) else 0
+
+
+def _show(planned: Planned, args: Namespace) -> None:
     if args.json:
         print_json(_json(planned))
-        return 0
+        return
     saved = f"Saved; `ftc apply {args.output}` runs it." if args.output else "Not saved; -o FILE saves it for apply."
     show_planned(planned, args, hint="" if _is_done(planned) and not args.output else saved, stream=sys.stdout)
     if args.origins:
         from ftc.views.origins import origins_text
 
         write("\n" + origins_text(planned.plan, page=page(sys.stdout, args)))
-    return 0
+
+
+def _refresh(args: Namespace) -> int:
+    from ftc import api
+
+    found = api.drift(args.recipe, offline=args.offline)
+    if args.json:
+        print_json(found.to_json())
+    else:
+        lines = [*(f"  ~ {line}" for line in found.here), *(f"  ^ {line}  upstream" for line in found.upstream)]
+        lines += [f"  not checked: {line}" for line in found.not_checked]
+        write("\n".join([f"{found.lock}  {found.summary}", *lines]) + "\n")
+    return _CHANGES if args.detailed_exitcode and (found.here or found.upstream) else 0
 
 
 def _is_done(planned: Planned) -> bool:

@@ -49,7 +49,24 @@ def show_run(found: Run, args: Namespace) -> None:
         has_report=RunFolder(found.folder).report.exists(),
         page=page(sys.stdout, args),
     )
-    write(text)
+    write(text + _looks_text(_looks(found)))
+
+
+def _looks(found: Run) -> list[str]:
+    """Purposes of all looks at the run's test rows, by whichever run."""
+    from ftc.spec.ledger import looks_at, read_ledger
+
+    test = found.plan.data.get("test")
+    return [look.purpose for look in looks_at(read_ledger(found.root), test.stream_digest)] if test else []
+
+
+def _looks_text(purposes: list[str]) -> str:
+    if not purposes:
+        return ""
+    from ftc.views.numbers import plural
+
+    each = ", ".join(f"{purpose} {purposes.count(purpose)}" for purpose in dict.fromkeys(purposes))
+    return f"looks      the test rows were looked at {plural(len(purposes), 'time')} in all: {each}\n"
 
 
 def run_json(found: Run) -> dict[str, object]:
@@ -59,6 +76,7 @@ def run_json(found: Run) -> dict[str, object]:
         "plan_sha256": found.plan.sha256,
         "record": found.record.to_json(),
         "evaluation": found.evaluation.to_json() if found.evaluation else None,
+        "test_looks": _looks(found),
     }
 
 

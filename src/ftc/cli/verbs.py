@@ -26,16 +26,21 @@ GROUPS: dict[str, dict[str, str]] = {
         "devices": "list the devices that a plan can be made for",
         "plan": "compile a recipe: what would run, and whether it fits",
         "tokens": "show rows as the model is fed them, and what of them is learnt",
+        "lock": "bring a recipe's lock up to date, or check it",
         "apply": "train and evaluate what a recipe or a saved plan says",
     },
     "look and compare": {
         "show": "show a run or a saved plan",
         "runs": "list the runs of this project",
+        "diff": "compare two recipes, locks, plans or runs: what changed, and what that calls for",
         "compare": "hold runs against each other on the same test rows",
         "rate": "compare answers by hand, without knowing whose they are",
+        "unlock": "free a run whose holder is gone",
     },
     "prove": {
         "audit": "check that a run is what its record says, or do it again",
+        "whence": "tell which recipe, data, base and run made a file of weights",
+        "who-used": "list the locks and runs that hold a digest",
     },
 }
 """Every verb with its help by group, in the order in which a newcomer meets them."""
@@ -110,6 +115,10 @@ def _running(name: str) -> Verb | None:
             from ftc.cli import tokens
 
             return tokens
+        case "lock":
+            from ftc.cli import lock
+
+            return lock
         case "apply":
             from ftc.cli import apply
 
@@ -124,6 +133,14 @@ def _looking(name: str) -> Verb | None:
             from ftc.cli import show
 
             return show
+        case "diff":
+            from ftc.cli import diff
+
+            return diff
+        case "unlock":
+            from ftc.cli import unlock
+
+            return unlock
         case "runs":
             from ftc.cli import runs
 
@@ -142,6 +159,14 @@ def _looking(name: str) -> Verb | None:
 
 def _proving(name: str) -> Verb | None:
     match name:
+        case "whence":
+            from ftc.cli import whence
+
+            return whence
+        case "who-used":
+            from ftc.cli import who_used
+
+            return who_used
         case "audit":
             from ftc.cli import audit
 

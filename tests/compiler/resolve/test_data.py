@@ -14,7 +14,7 @@ from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import locate_data
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.hub import Hub
-from ftc.compiler.resolve.rows import rows_digest
+from ftc.compiler.resolve.rows import row_digests, rows_digest
 from ftc.spec import canonical
 from ftc.spec.data import Data, PathSource, Split
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, Span
@@ -79,7 +79,7 @@ def test_the_lock_has_the_file_and_its_rows(resolve: Resolve, tmp_path: Path) ->
     lock = resolve({"a.jsonl": rows}).sources["rows"]
     assert lock.asked == {"path": "a.jsonl"}
     assert lock.file.sha256 == canonical.file_digest(tmp_path / "a.jsonl")
-    assert (lock.rows, lock.rows_sha256, lock.commit) == (20, rows_digest(rows), None)
+    assert (lock.rows, lock.rows_sha256, lock.commit) == (20, rows_digest(row_digests(rows)), None)
 
 
 def test_labels_become_text_in_one_order(resolve: Resolve) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 
 from ftc.compiler.resolve.columns import Columns, missing_columns, prompt_columns, task_columns
 from ftc.compiler.resolve.conversations import conversation_fault
-from ftc.compiler.resolve.rows import check_values, example_digests, label_text, rows_digest, sorted_labels
+from ftc.compiler.resolve.rows import (
+    check_values,
+    example_digests,
+    label_text,
+    row_digests,
+    rows_digest,
+    sorted_labels,
+    unordered_digest,
+)
 from ftc.compiler.resolve.table import Row, Table
 from ftc.spec.data import Data, PathSource
 from ftc.spec.diagnostics import Diagnostic, Span
@@ -189,26 +198,39 @@ def test_whole_numbers_are_sorted_by_value_and_all_else_as_text() -> None:
     assert sorted_labels(["²", "1"]) == ("1", "²")
 
 
-# printf of the length in eight bytes, then {"a":1,"b":"ü"}, through sha256sum.
-DIGEST = "b3812242c7e8b35ac37b60c4e2be15f5b8cf317023da876ca5e809a019891e6a"
+# printf of {"a":1,"b":"ü"} through sha256sum, its 32 bytes through sha256sum once more.
+DIGEST = "033a2fa123fe7fff8b3c10f88fd06f0f2d8d2b1559326906e60d028e038129c5"
+
+
+def digest_of(rows: list[Row]) -> str:
+    return rows_digest(row_digests(rows))
+
+
 ROWS = st.lists(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=5), max_size=3), max_size=5)
 
 
 @given(rows=ROWS)
 def test_the_digest_follows_the_rows_and_not_the_order_of_their_keys(rows: list[Row]) -> None:
     turned = [dict(reversed(row.items())) for row in rows]
-    assert rows_digest(rows) == rows_digest(turned)
-    assert rows_digest(rows) == rows_digest(json.loads(json.dumps(rows)))
+    assert digest_of(rows) == digest_of(turned)
+    assert digest_of(rows) == digest_of(json.loads(json.dumps(rows)))
+
+
+@given(rows=ROWS, order=st.randoms())
+def test_order_free_means_free_of_order_alone(rows: list[Row], order: random.Random) -> None:
+    shuffled = order.sample(rows, len(rows))
+    assert unordered_digest(row_digests(rows)) == unordered_digest(row_digests(shuffled))
+    assert unordered_digest(row_digests(rows)) != unordered_digest(row_digests([*rows, {"one": "more"}]))
 
 
 @given(rows=ROWS, others=ROWS)
 def test_other_rows_have_another_digest(rows: list[Row], others: list[Row]) -> None:
-    assert (rows_digest(rows) == rows_digest(others)) == (rows == others)
+    assert (digest_of(rows) == digest_of(others)) == (rows == others)
 
 
 def test_the_digest_is_the_same_in_every_release() -> None:
-    assert rows_digest([{"b": "ü", "a": 1}]) == DIGEST
-    assert rows_digest([{"a": 1}, {"b": 2}]) != rows_digest([{"b": 2}, {"a": 1}])
+    assert digest_of([{"b": "ü", "a": 1}]) == DIGEST
+    assert digest_of([{"a": 1}, {"b": 2}]) != digest_of([{"b": 2}, {"a": 1}])
 
 
 def test_examples_are_what_the_task_reads() -> None:

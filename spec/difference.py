@@ -1,0 +1,131 @@
+"""What differs between two recipes, locks, plans or runs, why it matters, and what would have to be done."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Effect, Real
+
+__all__ = ["Action", "Change", "ChangedRows", "Difference", "Drift", "Outcome", "Reason", "Side", "action_for"]
+
+Reason = Literal[
+    "asked",
+    "base model",
+    "weights",
+    "model file",
+    "tokenizer",
+    "template",
+    "rows",
+    "data file",
+    "tokens",
+    "setting",
+    "package",
+    "device",
+    "licence",
+    "estimate",
+    "ftc",
+]
+"""What kind of thing changed."""
+
+Action = Literal["retrain", "resume", "evaluate", "nothing"]
+"""What would have to be done: train anew, go on with a run that was left, measure once more, or nothing."""
+
+_ACTIONS: dict[Effect, Action] = {
+    Effect.NUMERICS: "retrain",
+    Effect.DATA: "retrain",
+    Effect.EVAL: "evaluate",
+    Effect.RESOURCE: "nothing",
+    Effect.COSMETIC: "nothing",
+}
+
+
+def action_for(effect: Effect) -> Action:
+    """What a change of an effect calls for."""
+    return _ACTIONS[effect]
+
+
+class Side(Document):
+    """One of the two things that are compared."""
+
+    kind: Literal["recipe", "lock", "plan", "run"]
+    name: str
+    """As it was named on the command line."""
+    sha256: str
+    """sha256 of its canonical form."""
+
+
+class ChangedRows(Document):
+    """How rows of a data file changed."""
+
+    added: int
+    removed: int
+    reordered: bool
+    """Whether the rows that both have stand in another order."""
+    examples: tuple[str, ...] = ()
+    """The first few added rows with their numbers from 1, where the file is at hand; else numbers alone."""
+
+
+class Change(Document):
+    """One thing that differs."""
+
+    path: str
+    """Where, such as `train.learning_rate` or `data.rows`."""
+    old: Any
+    """The value before; None where there was none."""
+    new: Any
+    reason: Reason
+    effect: Effect
+    rows: ChangedRows | None = None
+
+    @property
+    def action(self) -> Action:
+        """What this change alone calls for."""
+        return action_for(self.effect)
+
+
+class Outcome(Document):
+    """A result of two runs beside each other."""
+
+    metric: str
+    old: Real | None
+    new: Real | None
+
+
+class Difference(Document):
+    """The comparison of two things, `ftc diff --json`."""
+
+    schema_: Literal["ftc.diff/1"] = Field(default="ftc.diff/1", alias="schema")
+    old: Side
+    new: Side
+    level: Literal["recipe", "asked", "lock", "plan"]
+    """What both have, and was compared."""
+    changes: tuple[Change, ...]
+    unchanged: int
+    """Values that both have and that are equal."""
+    outcomes: tuple[Outcome, ...]
+    action: Action
+    """What all changes together call for."""
+    not_checked: tuple[str, ...]
+    """What could not be compared, each with the reason."""
+
+
+class Drift(Document):
+    """What moved under a lock, `ftc plan --refresh-only --json`."""
+
+    schema_: Literal["ftc.drift/1"] = Field(default="ftc.drift/1", alias="schema")
+    lock: str
+    """Name of the lock's file."""
+    here: tuple[str, ...]
+    """What this machine has otherwise than the lock says."""
+    upstream: tuple[str, ...]
+    """What the hub has otherwise by now. It makes no lock stale; `ftc lock --upgrade` takes it."""
+    not_checked: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """How much moved, in words."""
+        if not self.here and not self.upstream:
+            return "nothing moved"
+        return f"{len(self.here)} moved here, {len(self.upstream)} upstream"

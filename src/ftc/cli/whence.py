@@ -1,0 +1,51 @@
+"""`ftc whence`: which recipe, data, base and run made a file of weights."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from ftc.cli.arguments import Parser, add_json
+from ftc.cli.terminal import write
+
+if TYPE_CHECKING:
+    from ftc.spec.provenance import Origin
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("file", metavar="FILE", help="a safetensors file, or a folder with one, such as an adapter")
+    add_json(parser)
+
+
+def run(args: Namespace) -> int:
+    """Shows what the file says and what records confirm."""
+    from ftc import api
+
+    found = api.whence(args.file)
+    write(found.to_text() if args.json else _text(found))
+    return 0
+
+
+def _text(found: Origin) -> str:
+    from ftc.views.cells import escaped
+    from ftc.views.numbers import digest
+    from ftc.views.page import table
+
+    rows = [("file", f"{found.file} · tensors {digest(found.content_sha256)}")]
+    if says := found.says:
+        commit = f" at commit {says.base_commit[:12]}" if says.base_commit else ""
+        data = " · ".join(f"{use} {digest(value)}" for use, value in says.rows_sha256.items())
+        rows += [
+            ("run", f"{says.run_id} of {says.name}, by ftc {says.ftc_version}"),
+            ("recipe", f"{says.recipe_file} · {digest(says.recipe_sha256)}"),
+            ("data", data),
+            ("base", f"{says.base}{commit} · tensors {digest(says.base_content_sha256)}"),
+        ]
+    else:
+        rows.append(("header", "says nothing"))
+    where = f", run {' and '.join(found.runs)}" if found.runs else "; what the file says can't be confirmed"
+    rows.append(("records", f"{found.confirmed}{where}"))
+    return "\n".join(table([(label, escaped(text)) for label, text in rows])) + "\n"

@@ -1,0 +1,170 @@
+"""What differs between two things, for a terminal and as Markdown for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ftc.spec.difference import Action, Change, ChangedRows, Difference, Outcome
+from ftc.views import numbers
+from ftc.views.cells import escaped
+from ftc.views.headline import metric_title
+from ftc.views.page import PLAIN, Page, pad, shorten, visible_width
+
+__all__ = ["change_lines", "difference_markdown", "difference_text"]
+
+_MOST_MARKDOWN_CHANGES = 200
+"""A comment on a pull request has room for about 65,000 characters."""
+_VALUE_COLUMNS = 40
+_MARKS: dict[Action, str] = {"retrain": "-/+", "evaluate": "!", "resume": "~", "nothing": "="}
+_WORDS: dict[Action, str] = {
+    "retrain": "forces retrain",
+    "evaluate": "re-evaluate only",
+    "resume": "goes on",
+    "nothing": "nothing to do",
+}
+_VERDICTS: dict[Action, str] = {
+    "retrain": "train again and evaluate",
+    "evaluate": "evaluate again; the weights stay as they are",
+    "resume": "go on with the run that was left",
+    "nothing": "nothing has to be done",
+}
+
+
+def difference_text(found: Difference, *, page: Page = PLAIN) -> str:
+    """The comparison for people: the heaviest changes first, what they call for at the end."""
+    title = f"{page.strong(escaped(found.old.name))} → {page.strong(escaped(found.new.name))}"
+    head = f"{title}   {found.old.kind} and {found.new.kind}, compared as {_level(found)}"
+    blocks = [[head], change_lines(found, page=page), _outcome_lines(found.outcomes, page)]
+    blocks.append(
+        [*page.flow("Unchecked", map(escaped, found.not_checked)) * bool(found.not_checked), _verdict(found, page)]
+    )
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def change_lines(found: Difference, *, page: Page = PLAIN) -> list[str]:
+    """A line for each change, with its effect and what it calls for, and how much is equal."""
+    rows = [(change, change.path, _values(change)) for change in found.changes]
+    paths = max((visible_width(path) for _, path, _ in rows), default=0)
+    values = min(_VALUE_COLUMNS, max((visible_width(text) for _, _, text in rows), default=0))
+    lines: list[str] = []
+    for change, path, text in rows:
+        mark = _painted(page, change.action, pad(_MARKS[change.action], 3))
+        left = f"  {mark} {pad(path, paths)}  {pad(text, values)}"
+        lines.append(
+            f"{left}  {pad(change.effect.value, 8)}  {_painted(page, change.action, '# ' + _WORDS[change.action])}"
+        )
+        lines += [f"        {page.faint(escaped(one))}" for one in (change.rows.examples if change.rows else ())]
+    if found.unchanged:
+        lines.append(page.faint(f"      {numbers.count(found.unchanged)} unchanged"))
+    return lines
+
+
+def difference_markdown(found: Difference) -> str:
+    """The comparison for a pull request: the verdict first, then a table."""
+    lines = [
+        f"**`{_code(found.old.name)}` → `{_code(found.new.name)}`**: {_VERDICTS[found.action]}.",
+        "",
+        *_markdown_changes(found),
+        *_markdown_outcomes(found.outcomes),
+    ]
+    lines += [f"Not checked: {escaped(one)}" for one in found.not_checked]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_changes(found: Difference) -> Iterator[str]:
+    if not found.changes:
+        return
+    yield "| | what | old | new | effect | to do |"
+    yield "|---|---|---|---|---|---|"
+    for change in found.changes[:_MOST_MARKDOWN_CHANGES]:
+        cells = (f"`{_code(change.path)}`", *_cells(change), change.effect.value, _WORDS[change.action])
+        yield f"| `{_MARKS[change.action]}` | " + " | ".join(cells) + " |"
+    if (more := len(found.changes) - _MOST_MARKDOWN_CHANGES) > 0:
+        yield f"| | and {more} more | | | | |"
+    yield ""
+
+
+def _cells(change: Change) -> tuple[str, str]:
+    if change.rows:
+        return f"`{_code(_shown(change.old))}`", f"`{_code(_shown(change.new))}` ({_row_words(change.rows)})"
+    return f"`{_code(_shown(change.old))}`", f"`{_code(_shown(change.new))}`"
+
+
+def _markdown_outcomes(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    if outcomes:
+        yield "| metric | old | new |"
+        yield "|---|---|---|"
+        for one in outcomes:
+            yield f"| {metric_title(one.metric)} | {_metric(one.old)} | {_metric(one.new)} |"
+        yield ""
+
+
+def _code(text: str) -> str:
+    """Text that can't end a code span or a table's cell."""
+    return escaped(text).replace("`", "'").replace("|", "¦")
+
+
+def _outcome_lines(outcomes: Sequence[Outcome], page: Page) -> list[str]:
+    width = max((visible_width(metric_title(one.metric)) for one in outcomes), default=0)
+    return [
+        f"  {pad(metric_title(one.metric), width)}  {_metric(one.old)} → {page.strong(_metric(one.new))}"
+        for one in outcomes
+    ]
+
+
+def _metric(value: float | None) -> str:
+    return "-" if value is None else numbers.metric(value)
+
+
+def _values(change: Change) -> str:
+    if change.rows:
+        return _row_words(change.rows)
+    if change.old is None:
+        return f"+ {_shown(change.new)}"
+    if change.new is None:
+        return f"- {_shown(change.old)}"
+    return f"{_shown(change.old)} → {_shown(change.new)}"
+
+
+def _row_words(rows: ChangedRows) -> str:
+    words = [f"{sign}{number:,} rows" for sign, number in (("+", rows.added), ("-", rows.removed)) if number]
+    if rows.reordered:
+        words.append("others in another order" if words else "the same rows in another order")
+    return ", ".join(words) or "the same rows"
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case str() if len(value) == 64 and set(value) <= set("0123456789abcdef"):
+            return numbers.digest(value)
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return shorten(", ".join(map(str, value)) or "none", _VALUE_COLUMNS // 2)
+        case _:
+            return shorten(str(value), _VALUE_COLUMNS)
+
+
+def _level(found: Difference) -> str:
+    return {"recipe": "recipes", "asked": "what the recipes ask", "lock": "locks", "plan": "plans"}[found.level]
+
+
+def _verdict(found: Difference, page: Page) -> str:
+    if not found.changes:
+        return page.good("No difference.") + f" {_VERDICTS[found.action].capitalize()}."
+    retrain, evaluate = (sum(one.action == action for one in found.changes) for action in ("retrain", "evaluate"))
+    counts = f"{numbers.plural(len(found.changes), 'change')}: {retrain} to retrain, {evaluate} to evaluate"
+    return f"{page.strong(counts)}. To do: {_VERDICTS[found.action]}."
+
+
+def _painted(page: Page, action: Action, text: str) -> str:
+    match action:
+        case "retrain":
+            return page.alert(text)
+        case "evaluate" | "resume":
+            return page.accent(text)
+        case "nothing":
+            return page.faint(text)
