@@ -149,8 +149,9 @@ def pages(run: Run) -> dict[str, str]:
     from ftc.views.report import report_html
 
     place = RunFolder(run.folder)
+    events, outcomes = load_events(run.folder), load_outcomes(run.folder)
     return {
-        place.report.name: report_html(run.plan, run.record, run.evaluation, load_events(run.folder)),
+        place.report.name: report_html(run.plan, run.record, run.evaluation, events, outcomes),
         place.card.name: model_card(run.plan, run.record, run.evaluation),
     }
 

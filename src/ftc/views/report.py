@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from importlib import resources
 
 from ftc.spec.events import Event
+from ftc.spec.outcomes import Outcome
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.plan import strategy_words
+from ftc.views.report_classes import classes_section
 from ftc.views.report_elements import facts, text
 from ftc.views.report_history import history
 from ftc.views.report_origins import checks_section, data_section, provenance_section, settings_section
 from ftc.views.report_quality import quality_section
 from ftc.views.report_result import lead, predictions_section, result_section
+from ftc.views.report_rows import rows_section
 from ftc.views.report_training import resources_section, training_section
 
 __all__ = ["report_html"]
@@ -23,7 +26,9 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """What the browser may load for this page: nothing but its own styles."""
 _PARTS = {
     "result": "Result",
+    "classes": "Classes",
     "predictions": "Predictions",
+    "rows": "Worst and best rows",
     "training": "Training",
     "resources": "Memory and time",
     "data": "Data",
@@ -34,7 +39,13 @@ _PARTS = {
 }
 
 
-def report_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None, events: Sequence[Event]) -> str:
+def report_html(
+    plan: Plan,
+    record: RunRecord,
+    evaluation: Evaluation | None,
+    events: Sequence[Event],
+    outcomes: Sequence[Outcome] = (),
+) -> str:
     """The page.
 
     Args:
@@ -42,11 +53,14 @@ def report_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None, ev
         record: What the run recorded.
         evaluation: The measurement on the test split, if it came to that.
         events: What the run said, in order, over all its stretches.
+        outcomes: What the models made of each test row, if it came to that.
     """
     run = history(events)
     parts = {
         "result": result_section(evaluation),
+        "classes": classes_section(plan, outcomes),
         "predictions": predictions_section(plan, evaluation),
+        "rows": rows_section(plan, outcomes),
         "training": training_section(plan, record, run),
         "resources": resources_section(plan, record, run),
         "data": data_section(plan),

@@ -38,7 +38,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A line chart over training steps.
+    """A line chart over training steps, or over something else that is counted.
 
     Attributes:
         key: Unique in the page, for ids.
@@ -49,6 +49,7 @@ class Chart:
         mark: A step with its label, drawn as a vertical line.
         size: Width and height in units of the picture.
         from_zero: Whether the axis begins at zero.
+        axis: What the horizontal axis counts.
     """
 
     key: str
@@ -59,6 +60,7 @@ class Chart:
     mark: tuple[int, str] | None = None
     size: tuple[int, int] = (340, 178)
     from_zero: bool = False
+    axis: str = "step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,8 @@ def line_chart(chart: Chart) -> str:
     body = [
         *(_value_line(frame, tick, chart.form) for tick in value_ticks),
         *(_step_tick(frame, tick) for tick in step_ticks),
-        f'<text class="axis" x="{(_LEFT + frame.width - _RIGHT) / 2:.0f}" y="{frame.height - 6}">step</text>',
-        *(_series(frame, series, chart.form) for series in chart.series if series.points),
+        _axis_name(frame, chart.axis),
+        *(_series(frame, series, chart) for series in chart.series if series.points),
         _mark(frame, chart.mark) if chart.mark else "",
     ]
     return (
@@ -159,6 +161,11 @@ def _value_line(frame: _Frame, value: float, form: Callable[[float], str]) -> st
     )
 
 
+def _axis_name(frame: _Frame, name: str) -> str:
+    middle = (_LEFT + frame.width - _RIGHT) / 2
+    return f'<text class="axis" x="{middle:.0f}" y="{frame.height - 6}">{text(name)}</text>'
+
+
 def _step_tick(frame: _Frame, step: float) -> str:
     x, y = frame.x(step), frame.height - _BOTTOM
     return (
@@ -167,7 +174,7 @@ def _step_tick(frame: _Frame, step: float) -> str:
     )
 
 
-def _series(frame: _Frame, series: Series, form: Callable[[float], str]) -> str:
+def _series(frame: _Frame, series: Series, chart: Chart) -> str:
     places = [(frame.x(step), frame.y(value)) for step, value in series.points]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     line = f'<path class="{series.style} s{series.color}" d="{path}"/>' if len(places) > 1 else ""
@@ -177,7 +184,7 @@ def _series(frame: _Frame, series: Series, form: Callable[[float], str]) -> str:
         return line
     dots = (
         f'<circle class="{shown} s{series.color}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}">'
-        f"<title>step {round(step):,}: {text(form(value))} ({text(series.label)})</title></circle>"
+        f"<title>{text(chart.axis)} {round(step):,}: {text(chart.form(value))} ({text(series.label)})</title></circle>"
         for (x, y), (step, value) in zip(places, series.points, strict=True)
     )
     return line + "".join(dots)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["details", "facts", "section", "table", "text"]
+__all__ = ["details", "facts", "matrix", "section", "table", "text"]
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What HTML forbids or UTF-8 can't hold."""
@@ -73,4 +74,27 @@ def table(
     return (
         f'<div class="scroll {kind}" tabindex="0" role="region" aria-label="{text(caption)}"><table>'
         f"<caption>{text(caption)}</caption><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def matrix(caption: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """A square table of counts, each shaded by its share of its line and followed by that share in words."""
+    titles = "".join(f'<th scope="col" class="number" dir="auto">{text(label)}</th>' for label in labels)
+    body = "".join(
+        f'<tr><th scope="row" dir="auto">{text(label)}</th>{_matrix_cells(line, place)}</tr>'
+        for place, (label, line) in enumerate(zip(labels, counts, strict=True))
+    )
+    return (
+        f'<div class="scroll matrix" tabindex="0" role="region" aria-label="{text(caption)}"><table>'
+        f"<caption>{text(caption)}</caption><thead><tr><td></td>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _matrix_cells(line: Sequence[int], diagonal: int) -> str:
+    whole = sum(line)
+    shares = [count / whole if whole else 0.0 for count in line]
+    return "".join(
+        f'<td class="number {"right" if place == diagonal else "off"} q{math.ceil(10 * share)}">'
+        f"{count:,}{f' <small>{100 * share:.0f} %</small>' if count else ''}</td>"
+        for place, (count, share) in enumerate(zip(line, shares, strict=True))
     )

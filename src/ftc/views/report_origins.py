@@ -60,7 +60,7 @@ def settings_section(plan: Plan) -> str:
     ]
     kinds = [origin.kind for origin in plan.origins.values()]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("written", "derived", "default") if kind in kinds)
-    grid = table("Settings", ("setting", "value", "origin", "where or why"), rows, kind="settings")
+    grid = table("Every setting", ("setting", "value", "origin", "where or why"), rows, kind="settings")
     return section("settings", "Settings", details(f"{numbers.plural(len(rows), 'value')}: {counts}", grid))
 
 

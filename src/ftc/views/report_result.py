@@ -57,7 +57,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
         for one in shown
     ]
     kind = "labels" if plan.settings.text.form == "classify" else "answers"
-    grid = table("Predictions", header, rows, right=(0,), kind=f"predictions {kind}")
+    grid = table("Sample of predictions", header, rows, right=(0,), kind=f"predictions {kind}")
     return section("predictions", "Predictions", f"<p>{text(words)}</p>", grid)
 
 
@@ -121,14 +121,15 @@ def _metrics_table(evaluation: Evaluation, found: Iterable[Comparison]) -> str:
             text(metric_title(one.name)) + ("" if one.higher_is_better else " <small>(lower is better)</small>"),
             "–" if one.base is None else numbers.metric(one.base),
             numbers.metric(one.tuned),
+            f"{numbers.metric(one.interval.low)} to {numbers.metric(one.interval.high)}" if one.interval else "–",
             change_words(one) or "–",
             f"{text(_bound(one.gate))}: {_verdict(one.gate.passed)}" if one.gate else "–",
             numbers.count(evaluation.tuned.rows),
         )
         for one in found
     ]
-    header = ("metric", "base", "tuned", "gain", "gate", "test rows")
-    return table("Measured once, by the same code", header, rows, right=(1, 2, 3, 5))
+    header = ("metric", "base", "tuned", "95 % interval", "gain", "gate", "test rows")
+    return table("Measured once, by the same code", header, rows, right=(1, 2, 3, 4, 6))
 
 
 def _tally(answers: list[str | None], shown: tuple[Prediction, ...], right: str) -> str:

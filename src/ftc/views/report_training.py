@@ -165,7 +165,7 @@ def _looks(run: History) -> str:
         )
         for look in run.looks
     ]
-    header = ("step", *(name.replace("_", " ") for name in names), "")
+    header = ("step", *(name.replace("_", " ") for name in names), "remark")
     return table("Validation", header, rows, right=range(len(names) + 1))
 
 

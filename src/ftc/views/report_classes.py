@@ -1,0 +1,67 @@
+"""The report's part on classes: how each is recognised, base beside tuned, and what is mistaken for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ftc.spec.outcomes import Outcome, Said
+from ftc.spec.plan import Plan
+from ftc.views import numbers
+from ftc.views.confusion import Confusion, confusion
+from ftc.views.report_elements import details, matrix, section, table, text
+
+__all__ = ["classes_section"]
+
+_MOST_CLASSES = 20
+"""Classes whose matrix still fits on a page; where there are more, the most frequent mistakes are listed."""
+_MOST_MISTAKES = 20
+
+
+def classes_section(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+    """Scores by class, then the confusion matrix; empty for a task without classes, or where nothing was measured."""
+    labels = plan.settings.text.labels
+    if plan.settings.model.head != "classification" or not outcomes:
+        return ""
+    tuned = _counted(labels, outcomes, [one.tuned for one in outcomes])
+    base = _counted(labels, outcomes, [one.base for one in outcomes]) if outcomes[0].base else None
+    return section(
+        "classes",
+        "Classes",
+        _scores(base, tuned),
+        _mistakes("What the tuned model mistakes for what", tuned),
+        details("The same of the base model", _mistakes("What the base model mistakes for what", base)) if base else "",
+    )
+
+
+def _counted(labels: Sequence[str], outcomes: Sequence[Outcome], said: Sequence[Said | None]) -> Confusion:
+    pairs = [(one.expected or "", answer.text or "") for one, answer in zip(outcomes, said, strict=True) if answer]
+    return confusion(labels, pairs)
+
+
+def _scores(base: Confusion | None, tuned: Confusion) -> str:
+    after = tuned.scores()
+    before = base.scores() if base else after
+    names = ("precision", "recall", "f1")
+    sides = ("base", "tuned") if base else ("tuned",)
+    rows = [
+        (
+            text(label),
+            *(numbers.metric(getattr(score, name)) for name in names for score in ((old, new) if base else (new,))),
+            numbers.count(new.support),
+        )
+        for label, old, new in zip(tuned.labels, before, after, strict=True)
+    ]
+    titles = [f"{'F1' if name == 'f1' else name}, {side}" for name in names for side in sides]
+    header = ("class", *titles, "test rows")
+    return table("How each class is recognised", header, rows, right=range(1, len(header)))
+
+
+def _mistakes(caption: str, found: Confusion) -> str:
+    """The whole matrix, or the most frequent mistakes where it would be too large to read."""
+    if len(found.labels) <= _MOST_CLASSES:
+        return matrix(f"{caption}: rows are what is expected, columns what was chosen", found.labels, found.counts)
+    mistakes = found.mistakes()
+    shown = mistakes[:_MOST_MISTAKES]
+    rows = [(text(expected), text(chosen), numbers.count(count)) for count, expected, chosen in shown]
+    left = f", the {len(shown)} most frequent of {numbers.count(len(mistakes))}" if len(mistakes) > len(shown) else ""
+    return table(f"{caption}{left}", ("expected", "chosen", "test rows"), rows, right=(2,))

@@ -1,0 +1,145 @@
+"""The report's part on single rows: what the tuned model is worst and best at, and whether long rows are harder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from ftc.spec.outcomes import Outcome, Said
+from ftc.spec.plan import Plan
+from ftc.views import numbers
+from ftc.views.report_charts import Chart, Series, line_chart
+from ftc.views.report_elements import details, section, table, text
+from ftc.views.report_history import Point
+
+__all__ = ["rows_section"]
+
+_SHOWN_CHARACTERS = 600
+_ROWS_A_GROUP = 20
+"""Rows that a group of like length needs at least, so that a mean says something."""
+_MOST_GROUPS = 10
+
+
+def rows_section(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+    """The rows with the highest and the lowest loss, and quality over length; empty where nothing was measured."""
+    if not outcomes:
+        return ""
+    ranked = sorted(outcomes, key=lambda one: (-_loss(one.tuned), one.row))
+    limit = min(plan.settings.eval.samples, len(ranked) // 2)
+    words = f"Of {numbers.plural(len(ranked), 'test row')}, by the loss of the tuned model."
+    return section(
+        "rows",
+        "Worst and best rows",
+        f"<p>{text(words)}</p>" if limit else "",
+        _ranked("The tuned model is worst at", plan, ranked[:limit]),
+        details("Rows that the tuned model is best at", _ranked("Best at", plan, ranked[::-1][:limit])),
+        _by_length(plan, outcomes),
+    )
+
+
+def _loss(said: Said) -> float:
+    """Nats by target."""
+    return said.loss_sum / max(1, said.targets)
+
+
+def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome]) -> str:
+    is_class = plan.settings.model.head == "classification"
+    has_text = any(one.tuned.text is not None for one in shown)
+    header = (
+        "row",
+        "text",
+        *(("expected", "tuned") if has_text else ()),
+        "loss",
+        *(("confidence",) if is_class else ()),
+    )
+    rows = [
+        (
+            numbers.count(one.row),
+            text(_shortened(one.prompt)),
+            *((text(one.expected or ""), text(_shortened(one.tuned.text or ""))) if has_text else ()),
+            numbers.metric(_loss(one.tuned)),
+            *((numbers.percent(one.tuned.confidence or 0.0),) if is_class else ()),
+        )
+        for one in shown
+    ]
+    kind = "labels" if is_class else "answers" if has_text else "texts"
+    numeric = [header.index(title) for title in ("row", "loss", "confidence") if title in header]
+    return table(caption, header, rows, right=numeric, kind=f"predictions {kind}")
+
+
+def _by_length(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+    """Groups of like many rows, from the shortest to the longest, and how good each model is in each."""
+    count = min(_MOST_GROUPS, len(outcomes) // _ROWS_A_GROUP)
+    ordered = sorted(outcomes, key=lambda one: (len(one.prompt), one.row))
+    if count < 2 or len(ordered[0].prompt) == len(ordered[-1].prompt):
+        return ""
+    edges = [len(ordered) * number // count for number in range(count + 1)]
+    groups = [ordered[start:end] for start, end in pairwise(edges)]
+    title, quality = _quality(plan)
+    tuned = [(_middle(group), quality(group, [one.tuned for one in group])) for group in groups]
+    base = [
+        (_middle(group), quality(group, [one.base for one in group if one.base])) for group in groups if group[0].base
+    ]
+    return _length_chart(title, base, tuned) + _length_table(title, groups, base, tuned)
+
+
+Quality = Callable[[Sequence[Outcome], Sequence[Said]], float]
+
+
+def _quality(plan: Plan) -> tuple[str, Quality]:
+    """What is shown over length: the share of rows that are right where there are classes, else the loss."""
+    if plan.settings.model.head == "classification":
+        return "Share of rows that are right", _share_right
+    return "Loss (lower is better)", _mean_loss
+
+
+def _share_right(rows: Sequence[Outcome], said: Sequence[Said]) -> float:
+    return sum(one.expected == answer.text for one, answer in zip(rows, said, strict=True)) / len(rows)
+
+
+def _mean_loss(_: Sequence[Outcome], said: Sequence[Said]) -> float:
+    return sum(one.loss_sum for one in said) / max(1, sum(one.targets for one in said))
+
+
+def _middle(group: Sequence[Outcome]) -> float:
+    """The median length of a group, in characters."""
+    return float(len(group[len(group) // 2].prompt))
+
+
+def _length_chart(title: str, base: Sequence[Point], tuned: Sequence[Point]) -> str:
+    ends = "from the shortest to the longest rows"
+    words = f"{title}, {ends}: tuned from {numbers.metric(tuned[0][1])} to {numbers.metric(tuned[-1][1])}"
+    if base:
+        words += f", base from {numbers.metric(base[0][1])} to {numbers.metric(base[-1][1])}"
+    chart = Chart(
+        key="length",
+        title=f"{title} by length of the text",
+        description=f"{words}.",
+        series=[Series("base", base, "dots", 7), Series("tuned", tuned, "dots", 0)],
+        form=lambda value: f"{value:.4g}",
+        axis="characters",
+        size=(680, 260),
+        from_zero=True,
+    )
+    return line_chart(chart)
+
+
+def _length_table(
+    title: str, groups: Sequence[Sequence[Outcome]], base: Sequence[Point], tuned: Sequence[Point]
+) -> str:
+    rows = [
+        (
+            f"{numbers.count(len(group[0].prompt))} to {numbers.count(len(group[-1].prompt))}",
+            *((numbers.metric(base[number][1]),) if base else ()),
+            numbers.metric(tuned[number][1]),
+            numbers.count(len(group)),
+        )
+        for number, group in enumerate(groups)
+    ]
+    header = ("characters", *(("base",) if base else ()), "tuned", "test rows")
+    grid = table(f"{title} by length of the text", header, rows, right=range(1, len(header)))
+    return details("Figures behind the chart of lengths", grid)
+
+
+def _shortened(shown: str) -> str:
+    return shown if len(shown) <= _SHOWN_CHARACTERS else shown[: _SHOWN_CHARACTERS - 1] + "…"

@@ -1,0 +1,117 @@
+"""The report in a real browser: no rule of WCAG 2.2 AA is broken, nothing is cut off, the keyboard reaches it all."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from ftc.spec.events import Evaluated, Event, PhaseEnded, StepDone
+from ftc.spec.outcomes import Outcome, Said
+from ftc.views.report import report_html
+from tests.support import documents
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Scheme = Literal["light", "dark"]
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+LABELS = ("business", "entertainment", "politics", "sport", "tech")
+
+
+def outcome(row: int) -> Outcome:
+    expected, other = LABELS[row % 5], LABELS[(row + 1 + row // 5 % 3) % 5]
+    base = Said(text=other, loss_sum=1.6, targets=1, confidence=0.3)
+    tuned = Said(text=other if row % 11 == 3 else expected, loss_sum=0.01 * row, targets=1, confidence=0.9)
+    return Outcome(row=row, prompt=f"Story {row}. " + "word " * row, expected=expected, base=base, tuned=tuned)
+
+
+def events() -> list[Event]:
+    steps: list[Event] = [
+        StepDone(
+            step=number,
+            epoch=number / 54,
+            loss=1.5 * math.exp(-number / 40) + 0.2,
+            learning_rate=2e-4,
+            grad_norm=1.25,
+            tokens=1000 + number,
+            supervised=32,
+            seconds=0.2,
+        )
+        for number in range(1, 163)
+    ]
+    look = Evaluated(step=108, metrics={"val_loss": 0.43, "accuracy": 0.9}, best=True, seconds=0.5)
+    return [*steps, look, PhaseEnded(phase="train", detail="", seconds=29.5)]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    plan = documents.plan()
+    outcomes = [outcome(row) for row in range(213)]
+    made = report_html(plan, documents.record(plan), documents.evaluation(), events(), outcomes)
+    (tmp_path / "report.html").write_text(made, encoding="utf-8")
+    return tmp_path / "report.html"
+
+
+def unfold(page: Page) -> None:
+    """Opens what is folded, by keyboard."""
+    for summary in page.locator("summary").all():
+        summary.press("Enter")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1100, 390])
+def test_no_rule_of_accessibility_is_broken(page: Page, file: Path, scheme: Scheme, width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(file.as_uri())
+    unfold(page)
+    found = axe.run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response
+    broken = [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("width", [1100, 390])
+def test_the_page_itself_never_scrolls_sideways(page: Page, file: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(file.as_uri())
+    unfold(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_headings_are_an_outline(page: Page, file: Path) -> None:
+    page.goto(file.as_uri())
+    levels = [int(one.evaluate("heading => heading.tagName[1]")) for one in page.locator("h1, h2, h3, h4").all()]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_contents_lead_to_every_part_and_tab_reaches_every_wide_table(page: Page, file: Path) -> None:
+    page.goto(file.as_uri())
+    parts = page.locator("main > section").evaluate_all("parts => parts.map(part => part.id)")
+    links = page.locator("nav a").evaluate_all("links => links.map(link => link.getAttribute('href').slice(1))")
+    assert links == parts
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.getAttribute('aria-label')"))
+    tables = page.locator(".scroll:visible").evaluate_all("all => all.map(one => one.getAttribute('aria-label'))")
+    assert set(tables) <= reached
+
+
+def test_the_page_asks_the_network_for_nothing(page: Page, file: Path) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    assert asked == [file.as_uri()]
