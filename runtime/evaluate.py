@@ -88,6 +88,7 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         with still(work.model), _as(subject, work):
             metrics, scores, texts = _measured(session, subject, work, rows)
         result = SubjectResult(metrics=metrics, rows=len(rows), seconds=time.perf_counter() - started)
+    session.note_memory("evaluate")
     return Measurement(result, scores, texts)
 
 

@@ -129,7 +129,7 @@ class _Execution:
             if session.is_first:
                 write_file(self.folder.outcomes, outcomes(session, self.base, self.tuned))
                 write_file(self.folder.evaluation, result.to_text().encode())
-        session.note_peak_memory()
+        session.note_memory("train" if self.tuned is None else "evaluate")
         session.note_code()
         status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate is broken"))

@@ -71,7 +71,9 @@ def look_at_validation(training: Training, done: StepDone) -> None:
     """Measures on validation where the plan says so, and updates the selection."""
     if not _is_due(training, done):
         return
+    training.session.note_memory("train")
     measured = validate(training.session)
+    training.session.note_memory("validate")
     if measured is None:
         return
     metrics, seconds = measured
@@ -135,7 +137,7 @@ def note_progress(session: Session, progress: Progress) -> None:
         tokens=progress.tokens,
         supervised_tokens=progress.supervised_tokens,
     )
-    session.note_peak_memory()
+    session.note_memory("train")
 
 
 def _is_due(training: Training, done: StepDone) -> bool:

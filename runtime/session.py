@@ -14,7 +14,7 @@ from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.journal import Journal
 from ftc.runtime.ladder import LadderFile
-from ftc.runtime.memory import peak_memory
+from ftc.runtime.memory import MemoryPeak, begin_stretch, peak_memory
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.state import RunState, find_run
 from ftc.runtime.supervised import make_scorer
@@ -25,6 +25,7 @@ from ftc.spec.events import EventListener, Noticed
 from ftc.spec.machine import CodeSnapshot, snapshot_code
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
+from ftc.spec.record import PhaseMemory, RunPhase
 from ftc.spec.streams import TokenStream, open_stream
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Session:
         with self.journal.phase("load", settings.model.base):
             model = build_model(settings, FolderBase(self.inputs.model_folder), self.accelerator.device)
         self.witness.confirm()
+        self.note_memory("load")
         return Workpiece(model, make_scorer(model, settings))
 
     def stream(self, split: str) -> TokenStream | None:
@@ -88,11 +90,17 @@ class Session:
         """Tells of something that doesn't stop the run."""
         self.journal.emit(Noticed(code=finding.code, text=finding.summary))
 
-    def note_peak_memory(self) -> None:
-        """Writes the largest use of memory so far into the record, over all segments of the run."""
-        peak, method = peak_memory(self.plan.settings.device.kind)
-        before = self.state.record.peak_memory_bytes or 0
-        self.state.update(peak_memory_bytes=max(peak, before), memory_method=method)
+    def note_memory(self, phase: RunPhase) -> None:
+        """Writes into the record how much memory was used at most since the last call, which belongs to a phase."""
+        kind, record = self.plan.settings.device.kind, self.state.record
+        peak = peak_memory(kind)
+        changes: dict[str, object] = {
+            "peak_memory_bytes": max(peak.size, record.peak_memory_bytes or 0),
+            "memory_method": peak.method,
+        }
+        if begin_stretch(kind):
+            changes["memory_by_phase"] = _with_peak(record.memory_by_phase, phase, peak)
+        self.state.update(**changes)
 
     def note_code(self) -> None:
         """Looks whether the code is still the one that the run began with, and tells where it isn't."""
@@ -105,6 +113,17 @@ class Session:
     def is_first(self) -> bool:
         """Whether this is the process that writes."""
         return bool(self.accelerator.is_main_process)
+
+
+def _with_peak(before: tuple[PhaseMemory, ...], phase: RunPhase, peak: MemoryPeak) -> tuple[PhaseMemory, ...]:
+    known = {one.phase: one for one in before}
+    old = known.get(phase)
+    reserved = peak.reserved
+    if old is not None and old.reserved_bytes is not None:
+        reserved = max(old.reserved_bytes, reserved or 0)
+    size = max(peak.size, old.peak_bytes if old else 0)
+    known[phase] = PhaseMemory(phase=phase, peak_bytes=size, reserved_bytes=reserved)
+    return tuple(known.values())
 
 
 @contextmanager

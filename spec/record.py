@@ -16,8 +16,10 @@ __all__ = [
     "Gain",
     "GateResult",
     "Interval",
+    "PhaseMemory",
     "Predecessor",
     "Prediction",
+    "RunPhase",
     "RunRecord",
     "Segment",
     "Sighting",
@@ -148,6 +150,19 @@ class Predecessor(Document):
     record_sha256: str
 
 
+RunPhase = Literal["load", "train", "validate", "evaluate"]
+
+
+class PhaseMemory(Document):
+    """The most memory that one phase of the run used, over all of its stretches."""
+
+    phase: RunPhase
+    peak_bytes: int
+    """In the sense of the record's `memory_method`."""
+    reserved_bytes: int | None
+    """What torch's allocator held on the card; None on a CPU."""
+
+
 class RunRecord(Document):
     """The run's record, `record.json`."""
 
@@ -183,6 +198,8 @@ class RunRecord(Document):
     peak_memory_bytes: int | None
     memory_method: str
     """What `peak_memory_bytes` measures, such as `resident set of the process`."""
+    memory_by_phase: tuple[PhaseMemory, ...] = ()
+    """In the order in which phases began; empty where the system can't tell them apart."""
     sha256: str = ""
     """Digest of the record without this field."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,9 @@ def test_every_strategy_trains_repeats_and_learns(tmp_path: Path, kind: str, str
     assert [event.step for event in steps] == list(range(1, 13))
     assert sum(event.supervised for event in steps) == first.supervised_tokens
     assert first.peak_memory_bytes
+    if sys.platform == "linux":
+        assert [one.phase for one in first.memory_by_phase] == ["load", "train", "validate", "evaluate"]
+        assert max(one.peak_bytes for one in first.memory_by_phase) == first.peak_memory_bytes
     assert job.folder("a").record.read_text() == first.to_text()
     assert first.sha256 == first.expected_sha256()
     assert {"plan.json", "events.ndjson", "eval.json"} < first.outputs.keys()

@@ -358,6 +358,11 @@ def record(of: Plan, **changes: Any) -> RunRecord:
         "supervised_tokens": 5103,
         "tokens": 2_041_200,
         "peak_memory_bytes": 1_374_389_534,
+        "memory_by_phase": (
+            {"phase": "load", "peak_bytes": 95_000_000, "reserved_bytes": 102_760_448},
+            {"phase": "train", "peak_bytes": 1_374_389_534, "reserved_bytes": 1_462_763_520},
+            {"phase": "validate", "peak_bytes": 400_000_000, "reserved_bytes": 1_462_763_520},
+        ),
         "memory_method": "allocated on the device",
         **changes,
     }

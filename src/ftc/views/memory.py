@@ -6,14 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
+from ftc.spec.plan import Plan
+from ftc.spec.record import RunPhase
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import INDENT, Page, table, visible_width
 
-__all__ = ["COLUMNS", "by_column", "memory_lines", "phase_groups", "verdict_words"]
+__all__ = [
+    "memory_lines",
+    "phase_groups",
+    "planned_by_phase",
+    "planned_components",
+    "planned_peak",
+    "verdict_words",
+]
 
 _BAR_CELLS = 30
-COLUMNS: Mapping[str, tuple[str, ...]] = {
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "weights": ("weights", "quantisation state"),
     "adapter": ("adapter",),
     "gradients": ("gradients",),
@@ -23,6 +32,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 """Columns of the table, each with the components that it sums; what is left is in the last one."""
 _REST = "other"
+_RUN_PHASES: Mapping[str, tuple[RunPhase, ...]] = {"load": ("load",), "evaluation": ("validate", "evaluate")}
+"""Phases of a run in which a group of planned ones happens; all others happen in training."""
 _BELONGS_TO = {"loss": "forward", "clip": "optimiser step"}
 """Short phases that are shown with their neighbour."""
 
@@ -69,17 +80,43 @@ def phase_groups(phases: Sequence[PhasePeak]) -> dict[str, PhasePeak]:
     return found
 
 
-def by_column(components: Mapping[str, int]) -> dict[str, int]:
+def _by_column(components: Mapping[str, int]) -> dict[str, int]:
     """Components summed as the table shows them, the rest under `other`."""
-    named = {name: sum(components.get(part, 0) for part in parts) for name, parts in COLUMNS.items()}
+    named = {name: sum(components.get(part, 0) for part in parts) for name, parts in _COLUMNS.items()}
     return {**named, _REST: sum(components.values()) - sum(named.values())}
+
+
+def planned_by_phase(plan: Plan) -> dict[RunPhase, int]:
+    """What the plan expects of each phase of a run, in the sense in which the run measures it.
+
+    On a card a run measures tensors, on a CPU its process, which has more in it than tensors.
+    """
+    beside = 0 if plan.settings.device.kind == "cuda" else plan.memory.peak_bytes - plan.memory.allocated_bytes
+    found: dict[RunPhase, int] = {}
+    for group, peak in phase_groups(plan.memory.phases).items():
+        for phase in _RUN_PHASES.get(group, ("train",)):
+            found[phase] = max(found.get(phase, 0), peak.peak_bytes + beside)
+    return found
+
+
+def planned_peak(plan: Plan) -> int:
+    """The plan's peak in the sense in which a run measures it."""
+    return plan.memory.allocated_bytes if plan.settings.device.kind == "cuda" else plan.memory.peak_bytes
+
+
+def planned_components(plan: Plan) -> dict[str, int]:
+    """What `planned_peak` is made of."""
+    if plan.settings.device.kind == "cpu":
+        return plan.memory.components
+    tensors = _tensor_parts(plan.memory)
+    return {name: size for name, size in plan.memory.components.items() if name in tensors}
 
 
 def _phase_table(phases: Sequence[PhasePeak], page: Page) -> list[str]:
     """A line for each group of phases; left out where the page is too narrow for it."""
     groups = phase_groups(phases)
-    sums = {name: by_column(peak.components) for name, peak in groups.items()}
-    shown = [name for name in (*COLUMNS, _REST) if any(one[name] for one in sums.values())]
+    sums = {name: _by_column(peak.components) for name, peak in groups.items()}
+    shown = [name for name in (*_COLUMNS, _REST) if any(one[name] for one in sums.values())]
     rows = [["GiB", *shown, "sum"]]
     for name, columns in sums.items():
         figures = [numbers.gibibytes(columns[part]) if columns[part] else "" for part in shown]

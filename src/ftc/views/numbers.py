@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "byte_size",
+    "change_percent",
     "clock",
     "count",
     "digest",
@@ -71,6 +72,12 @@ def percent(part: float, whole: float = 1.0) -> str:
     if value >= 99.95:
         return "100 %" if part == whole else "over 99.9 %"
     return f"{value:.2f} %" if value < 1 else f"{value:.1f} %"
+
+
+def change_percent(measured: float, planned: float) -> str:
+    """`14 % more`, `2 % less`, `as planned`; `planned` is the whole."""
+    off = 100 * (measured - planned) / planned if planned else 0.0
+    return f"{abs(off):.0f} % {'more' if off > 0 else 'less'}" if abs(off) >= 0.5 else "as planned"
 
 
 def rate(value: float) -> str:

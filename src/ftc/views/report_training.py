@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 from ftc.views import numbers
-from ftc.views.report_charts import Bar, Chart, Series, bars, line_chart
+from ftc.views.report_charts import Chart, Series, line_chart
 from ftc.views.report_elements import details, facts, section, table, text
 from ftc.views.report_history import History, Point, smoothed, thinned
+from ftc.views.report_memory import memory_section
 from ftc.views.run import wall_seconds
 from ftc.views.tasks import learnt_noun
 
@@ -30,9 +31,7 @@ def training_section(plan: Plan, record: RunRecord, run: History) -> str:
 def resources_section(plan: Plan, record: RunRecord, run: History) -> str:
     """Memory planned and measured, then time."""
     speed = line_chart(_speed_chart(run))
-    return section(
-        "resources", "Memory and time", _memory(plan, record), _components(plan), _time(plan, record, run), speed
-    )
+    return section("resources", "Memory and time", memory_section(plan, record), _time(plan, record, run), speed)
 
 
 def _summary(plan: Plan, record: RunRecord, run: History) -> str:
@@ -172,44 +171,6 @@ def _looks(run: History) -> str:
 def _notices(run: History) -> str:
     items = "".join(f"<li>{text(notice.text)} <code>{text(notice.code)}</code></li>" for notice in run.notices)
     return f"<h3>Noticed on the way</h3><ul>{items}</ul>" if items else ""
-
-
-def _memory(plan: Plan, record: RunRecord) -> str:
-    planned, measured = plan.memory, record.peak_memory_bytes
-    whole = float(max(planned.peak_bytes, measured or 0))
-    parts = [
-        (f"{name}: {numbers.byte_size(size)}", float(size), index % 8)
-        for index, (name, size) in enumerate(planned.components.items())
-    ]
-    label = f"planned {numbers.byte_size(planned.peak_bytes)} ({planned.method})"
-    rows = [Bar(label, parts, whole)]
-    if measured is not None:
-        label = f"measured {numbers.byte_size(measured)} ({record.memory_method})"
-        rows.append(Bar(label, [(label, float(measured), 8)], whole))
-    limit = f"{numbers.byte_size(planned.limit_bytes)} ({planned.limit_source})"
-    over = planned.peak_bytes - planned.limit_bytes
-    share = numbers.percent(planned.peak_bytes, planned.limit_bytes)
-    beside = f"planned peak: {share} of the limit of {limit}"
-    if over > 0:
-        beside = f"planned peak: {numbers.byte_size(over)} over the limit of {limit}"
-    rows.append(Bar(beside, [(beside, float(min(planned.peak_bytes, planned.limit_bytes)), 0)], planned.limit_bytes))
-    words = f"The plan expected the peak in: {planned.peak_phase}."
-    described = "; ".join(bar.label for bar in rows)
-    picture = bars("memory", "Memory", described, rows)
-    return f'<p>{text(words)}</p><figure class="bars">{picture}<figcaption>{text(described)}</figcaption></figure>'
-
-
-def _components(plan: Plan) -> str:
-    memory = plan.memory
-    rows = [
-        (
-            f'<span class="swatch s{index % 8}" aria-hidden="true"></span>{text(name)}',
-            numbers.byte_size(size),
-            numbers.percent(size, memory.peak_bytes),
-        )
-        for index, (name, size) in enumerate(memory.components.items())
-    ]
-    return table("Planned memory by what it holds", ("component", "size", "share of the peak"), rows, right=(1, 2))
 
 
 def _time(plan: Plan, record: RunRecord, run: History) -> str:

@@ -11,6 +11,7 @@ from ftc.spec.record import Evaluation, Gain, GateResult, Interval, RunRecord
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
+from ftc.views.memory import planned_by_phase, planned_peak
 from ftc.views.page import PLAIN, Page, table, visible_width
 
 __all__ = ["Comparison", "Trend", "change_words", "comparisons", "run_text", "wall_seconds"]
@@ -199,14 +200,23 @@ def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
     lines: list[str] = []
     if record.peak_memory_bytes is not None:
         lines += page.flow("memory", _memory_words(plan, record.peak_memory_bytes, record.memory_method))
+        if record.memory_by_phase:
+            lines += page.flow("", _memory_phases(plan, record))
     return lines + page.flow("time", _time_words(plan, record))
 
 
 def _memory_words(plan: Plan, peak: int, method: str) -> Sequence[str]:
-    planned = plan.memory.peak_bytes
-    off = 100 * (peak - planned) / planned if planned else 0.0
-    beside = f"{abs(off):.0f} % {'more' if off > 0 else 'less'}" if abs(off) >= 0.5 else "as planned"
+    planned = planned_peak(plan)
+    beside = numbers.change_percent(peak, planned)
     return f"{numbers.byte_size(peak)} (planned {numbers.byte_size(planned)}, {beside})", escaped(method)
+
+
+def _memory_phases(plan: Plan, record: RunRecord) -> Iterable[str]:
+    """Each phase as it was measured, beside the plan where that has it."""
+    planned = planned_by_phase(plan)
+    for one in record.memory_by_phase:
+        beside = f" (planned {numbers.byte_size(planned[one.phase])})" if one.phase in planned else ""
+        yield f"{one.phase} {numbers.byte_size(one.peak_bytes)}{beside}"
 
 
 def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
