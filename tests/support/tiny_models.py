@@ -12,7 +12,7 @@ _WORDS = "red green blue one two three four cat dog bird sees likes is and not t
 
 
 def write_tiny_model(folder: Path, kind: str, seed: int = 5) -> str:
-    """Writes a model folder and returns its architecture; `kind` is llama, qwen2, gemma2, gpt2 or bert."""
+    """Writes a model folder and returns its architecture; `kind` is llama, qwen2, gemma2, gpt2, bert, t5 or bart."""
     import torch
     import transformers as t
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -44,6 +44,16 @@ def write_tiny_model(folder: Path, kind: str, seed: int = 5) -> str:
             model = t.GPT2LMHeadModel(gpt2)
         case "bert":
             model = t.BertModel(t.BertConfig(**shape))
+        case "t5":
+            heads: dict[str, Any] = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2}
+            starts: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 0}
+            model = t.T5ForConditionalGeneration(t.T5Config(vocab_size=VOCAB_SIZE, **heads, **starts))
+        case "bart":
+            sizes: dict[str, Any] = {"encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 48}
+            sizes |= {"decoder_ffn_dim": 48, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+            ids: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+            bart = t.BartConfig(vocab_size=VOCAB_SIZE, d_model=32, decoder_start_token_id=2, **sizes, **ids)
+            model = t.BartForConditionalGeneration(bart)
         case _:
             raise ValueError(kind)
     model.save_pretrained(folder)

@@ -1,0 +1,156 @@
+"""Rows as people have them: CoNLL files, ShareGPT, instructions and SQuAD, and the columns that are recognised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.compiler.resolve.canonical_rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, write_canonical
+from ftc.compiler.resolve.columns import task_columns
+from ftc.compiler.resolve.joint_checks import check_together
+from ftc.compiler.resolve.labels import labels_of
+from ftc.compiler.resolve.table import Table
+from ftc.compiler.resolve.tables import read_rows
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.task import Chat, Classification, Generation, QuestionAnswering, Summarization, Task, TokenClassification
+
+WORDS = TokenClassification(kind="token_classification")
+EXTRACT = QuestionAnswering(kind="question_answering", mode="extractive")
+
+
+def read(folder: Path, text: str, name: str = "rows.conll") -> Table:
+    (folder / name).write_text(text, encoding="utf-8", newline="")
+    return read_rows(folder / name, f"data/{name}")
+
+
+def canonical(task: Task, *rows: dict[str, Any], **fields: str) -> list[dict[str, Any]]:
+    table = Table("rows.jsonl", tuple(rows[0]), list(rows))
+    write_canonical(task, task_columns(task, fields, table.columns), table)
+    return table.rows
+
+
+def test_a_conll_file(tmp_path: Path) -> None:
+    found = read(
+        tmp_path, "-DOCSTART- -X- O O\n\n# a comment\nAda NNP I-NP B-PER\nsaw VBD I-VP O\n\n \nParis NNP I-NP B-LOC\n"
+    )
+    assert found.columns == ("tokens", "column_2", "column_3", "tags")
+    assert [row["tokens"] for row in found.rows] == [["Ada", "saw"], ["Paris"]]
+    assert found.rows[0]["tags"] == ["B-PER", "O"]
+    assert list(found.lines or ()) == [4, 8]
+
+
+def test_tabs_keep_words_with_spaces_and_hashes(tmp_path: Path) -> None:
+    found = read(tmp_path, "New York\tB-LOC\r\n#tag\tO\r\n\t\r\n# \tO\r\n")
+    assert [row["tokens"] for row in found.rows] == [["New York", "#tag"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a\tO\nb\n", 2, "without a tag"),
+        ("a\tO\nb\tX\tO\n", 2, "3 columns; the first word has 2"),
+        ("a\tO\n\nb\t\n", 3, "column 2 is empty"),
+    ],
+)
+def test_broken_lines_of_a_conll_file(tmp_path: Path, text: str, line: int, words: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        read(tmp_path, text)
+    (found,) = caught.value.diagnostics
+    assert found.code == "FTC357"
+    assert found.span is not None
+    assert found.span.line == line
+    assert words in found.summary
+
+
+def test_a_broken_tag_is_placed_at_its_own_line(tmp_path: Path) -> None:
+    table = read(tmp_path, "a\tB-X\nb\tI-X\n\nc\tO\nd\tI-X\n")
+    (found,) = check_together(WORDS, task_columns(WORDS, {}, table.columns), table)
+    assert found.code == "FTC376"
+    assert found.span is not None
+    assert (found.span.file, found.span.line) == ("data/rows.conll", 5)
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "expected"),
+    [
+        (Classification(kind="classification"), ("sentence", "class"), {"text": "sentence", "label": "class"}),
+        (Generation(kind="generation"), ("question", "answer"), {"prompt": "question", "completion": "answer"}),
+        (
+            Generation(kind="generation"),
+            ("instruction", "input", "output"),
+            {"instruction": "instruction", "input": "input", "output": "output"},
+        ),
+        (Generation(kind="generation", prompt="{{ a }}"), ("a", "response"), {"completion": "response"}),
+        (
+            Summarization(kind="summarization"),
+            ("article", "highlights"),
+            {"document": "article", "summary": "highlights"},
+        ),
+        (WORDS, ("words", "ner_tags"), {"tokens": "words", "tags": "ner_tags"}),
+        (WORDS, ("text", "entities"), {"text": "text", "spans": "entities"}),
+        (Chat(kind="chat"), ("conversations",), {"messages": "conversations"}),
+    ],
+)
+def test_columns_are_recognised(task: Task, columns: tuple[str, ...], expected: dict[str, str]) -> None:
+    assert task_columns(task, {}, columns).by_part == expected
+
+
+def test_two_candidates_are_none() -> None:
+    found = task_columns(Classification(kind="classification"), {}, ("review", "sentence", "label"))
+    assert found.by_part["text"] == "text"
+    assert not found.recognised
+
+
+def test_the_reason_names_what_was_recognised() -> None:
+    found = task_columns(Summarization(kind="summarization"), {"summary": "short"}, ("article", "short"))
+    assert "`article` as document" in found.reason
+
+
+def test_sharegpt_becomes_messages() -> None:
+    turns = [{"from": "system", "value": "S"}, {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]
+    (row,) = canonical(Chat(kind="chat"), {"conversations": turns})
+    assert [turn["role"] for turn in row["conversations"]] == ["system", "user", "assistant"]
+    assert row["conversations"][2]["content"] == "Hello"
+
+
+def test_an_instruction_with_its_input() -> None:
+    rows = canonical(
+        Generation(kind="generation"),
+        {"instruction": "Add.", "input": "1 and 2", "output": "3"},
+        {"instruction": "Say hi.", "input": "", "output": "hi"},
+    )
+    assert [row[INSTRUCTION_PROMPT] for row in rows] == ["Add.\n\n1 and 2", "Say hi."]
+
+
+@pytest.mark.parametrize(
+    ("value", "texts", "starts"),
+    [
+        ({"text": ["Ada"], "answer_start": [4]}, ["Ada"], [4]),
+        ("Ada", ["Ada"], []),
+        (["Ada", "she"], ["Ada", "she"], []),
+        ([{"text": "Ada", "answer_start": 4}], ["Ada"], [4]),
+        (None, [], []),
+        ({"text": []}, [], []),
+    ],
+)
+def test_answers_in_any_of_the_usual_ways(value: Any, texts: list[str], starts: list[int]) -> None:
+    (row,) = canonical(EXTRACT, {"question": "who", "context": "was Ada", "answers": value})
+    assert row["answers"] == {"text": texts, "answer_start": starts}
+    assert row[ANSWER_COLUMN] == (texts[0] if texts else "")
+
+
+def test_an_answer_that_stands_once_needs_no_place() -> None:
+    rows = canonical(EXTRACT, {"question": "who", "context": "it was Ada", "answers": "Ada"})
+    table = Table("rows.jsonl", tuple(rows[0]), rows)
+    assert check_together(EXTRACT, task_columns(EXTRACT, {}, ("question", "context", "answers")), table) == []
+    assert rows[0]["answers"]["answer_start"] == [7]
+
+
+def test_labels_of_words_are_types_of_entities() -> None:
+    labelled = labels_of(WORDS, task_columns(WORDS, {}, ("tokens", "tags")))
+    assert labelled is not None
+    counts = labelled.count([{"tags": ["B-PER", "I-PER", "O", "B-PER", "B-LOC"]}])
+    assert counts == {"PER": 2, "LOC": 1}
+    assert labelled.outputs(("LOC", "PER")) == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")

@@ -1,0 +1,167 @@
+"""Each head's loss is that of transformers itself, and no row's loss depends on the rows beside it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from ftc.runtime.build_model import FolderBase, build_model
+from ftc.runtime.measures import Measures
+from ftc.runtime.scoring import RowScore
+from ftc.runtime.supervised import make_scorer
+from ftc.spec.settings import Settings
+from ftc.spec.streams import TokenStream
+from tests.runtime.jobs import changed, make_job
+from tests.support.streams import write_columns
+
+CPU = torch.device("cpu")
+IDS = [[1, 5, 6, 7, 8, 9, 2], [1, 9, 8, 7, 2], [1, 5, 5, 5, 5, 2]]
+
+
+def settings_of(root: Path, kind: str, head: str, **changes: Any) -> tuple[Settings, Any]:
+    """Settings for a head on a tiny model, and the model."""
+    job = make_job(root, kind, "full", classes=0 if head == "lm" else 3)
+    plan = changed(job.plan, {"model.head": head, **{path.replace("__", "."): v for path, v in changes.items()}})
+    return plan.settings, build_model(plan.settings, FolderBase(job.inputs.model_folder), CPU)
+
+
+def loss_of(scorer: Any, model: Any, rows: TokenStream, numbers: list[int]) -> torch.Tensor:
+    batch = scorer.batch(rows, numbers)
+    losses: torch.Tensor = scorer.losses(scorer.logits(model, batch), batch)
+    assert len(losses) == len(batch.owners) == sum(scorer.num_targets(rows, number) for number in numbers)
+    return losses
+
+
+def row(rows: TokenStream, number: int) -> torch.Tensor:
+    return torch.from_numpy(rows.ids(number).astype("int64"))[None]
+
+
+def same(found: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama", "gpt2"])
+def test_words(tmp_path: Path, kind: str) -> None:
+    masks = [[0, 1, 0, 1, 1, 0, 0], [0, 1, 1, 0, 0], [0, 1, 0, 0, 1, 0]]
+    tags = [[0, 2, 1], [1, 0], [2, 2]]
+    rows = write_columns(tmp_path / "rows.arrow", IDS, masks, targets=tags)
+    settings, model = settings_of(tmp_path, kind, "token_classification")
+    found = loss_of(make_scorer(model, settings), model, rows, [0, 1, 2])
+    expected = []
+    for number in range(3):
+        labels = torch.full((1, len(IDS[number])), -100)
+        labels[0, torch.tensor(masks[number]).bool()] = torch.tensor(tags[number])
+        expected.append(model(input_ids=row(rows, number), labels=labels).loss * len(tags[number]))
+    same(found.sum(), torch.stack(expected).sum())
+
+
+def test_several_labels(tmp_path: Path) -> None:
+    lengths = [len(ids) for ids in IDS]
+    masks = [[0] * length for length in lengths]
+    rows = write_columns(tmp_path / "rows.arrow", IDS, masks, prompts=lengths, targets=[[0, 2], [], [1]])
+    settings, model = settings_of(tmp_path, "bert", "multi_label")
+    scorer = make_scorer(model, settings)
+    found = loss_of(scorer, model, rows, [0, 1, 2])
+    wanted = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    for number in range(3):
+        same(found[number], model(input_ids=row(rows, number), labels=wanted[number : number + 1]).loss)
+    batch = scorer.batch(rows, [0, 1, 2])
+    logits = torch.tensor([[1.0, -1.0, 2.0], [-1.0, -1.0, -1.0], [0.1, -0.1, -3.0]])
+    assert scorer.predictions(logits, batch) == [(0, 2), (), (0,)]
+
+
+def test_answers_in_a_context(tmp_path: Path) -> None:
+    places = [[3, 4], [0, 0], [2, 4]]
+    offsets = [[-1, -1] * 2 + [n for i in range(len(ids) - 3) for n in (i, i + 1)] + [-1, -1] for ids in IDS]
+    rows = write_columns(
+        tmp_path / "rows.arrow",
+        IDS,
+        [[0] * len(ids) for ids in IDS],
+        prompts=[2, 2, 2],
+        targets=places,
+        offsets=offsets,
+    )
+    settings, model = settings_of(tmp_path, "bert", "span", eval__max_answer_tokens=2)
+    scorer = make_scorer(model, settings)
+    found = loss_of(scorer, model, rows, [0, 1, 2]).view(3, 2).mean(dim=1)
+    for number, (begin, end) in enumerate(places):
+        types = torch.tensor([[0, 0, *[1] * (len(IDS[number]) - 2)]])
+        output = model(
+            input_ids=row(rows, number),
+            token_type_ids=types,
+            start_positions=torch.tensor([begin]),
+            end_positions=torch.tensor([end]),
+        )
+        same(found[number], output.loss)
+
+
+def test_the_best_answer_is_the_best_pair_that_may_be_one(tmp_path: Path) -> None:
+    offsets = [[-1, -1, 0, 1, 2, 3, 4, 5, -1, -1]]
+    rows = write_columns(tmp_path / "r.arrow", [[1, 5, 6, 7, 2]], [[0] * 5], targets=[[1, 1]], offsets=offsets)
+    settings, model = settings_of(tmp_path, "bert", "span", eval__max_answer_tokens=2)
+    scorer = make_scorer(model, settings)
+    begins, ends = [9.0, 1.0, 5.0, 2.0, 8.0], [9.0, 4.0, 1.0, 3.0, 8.0]
+    found = scorer.predictions(torch.tensor([begins, ends]), scorer.batch(rows, [0]))
+    # Ends before begins and stretches of three tokens don't count, nor does what is no part of the context.
+    assert found == [(18.0, 8.0, 2.0, 5.0)]
+
+
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_an_encoder_decoder(tmp_path: Path, kind: str) -> None:
+    masks = [[0, 0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 1]]
+    prompts = [4, 2, 5]
+    rows = write_columns(tmp_path / "rows.arrow", IDS, masks, prompts=prompts)
+    start = 0 if kind == "t5" else 2
+    settings, model = settings_of(tmp_path, kind, "lm", model__family="encoder_decoder", model__decoder_start_id=start)
+    found = loss_of(make_scorer(model, settings), model, rows, [0, 1, 2])
+    expected = []
+    for number in range(3):
+        prompt, answer = row(rows, number)[:, : prompts[number]], row(rows, number)[:, prompts[number] :].contiguous()
+        expected.append(model(input_ids=prompt, labels=answer).loss * answer.numel())
+    same(found.sum(), torch.stack(expected).sum())
+
+
+def test_preferences_by_the_formula_itself(tmp_path: Path) -> None:
+    chosen, rejected = [[1, 5, 6, 2], [1, 9, 2]], [[1, 5, 7, 8, 2], [1, 9, 9, 2]]
+    masks = [[0, 0, 1, 1, 0, 0, 1, 1, 1], [0, 0, 1, 0, 0, 1, 1]]
+    both = [[*a, *b] for a, b in zip(chosen, rejected, strict=True)]
+    rows = write_columns(tmp_path / "rows.arrow", both, masks, prompts=[2, 2], targets=[[4], [3]])
+    settings, model = settings_of(tmp_path, "llama", "lm", train__preference={"beta": 0.3})
+    scorer: Any = make_scorer(model, settings)
+    references = torch.tensor([[-3.0, -4.0], [-2.5, -1.0]])
+    scorer.learn_references(rows, references)
+    found = loss_of(scorer, model, rows, [0, 1])
+
+    def log_prob(ids: list[int], begin: int) -> torch.Tensor:
+        logits = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(dim=-1)
+        return sum((logits[place - 1, ids[place]] for place in range(begin, len(ids))), torch.zeros(()))
+
+    for number in range(2):
+        gained = torch.stack([log_prob(chosen[number], 2), log_prob(rejected[number], 2)]) - references[number]
+        same(found[number], -functional.logsigmoid(0.3 * (gained[0] - gained[1])))
+    batch = scorer.batch(rows, [1])
+    ((first, second, margin),) = scorer.predictions(scorer.logits(model, batch), batch)
+    assert margin == pytest.approx(0.3 * ((first + 2.5) - (second + 1.0)), rel=1e-5)
+
+
+def test_windows_of_a_question_give_one_answer(tmp_path: Path) -> None:
+    texts = [["Ada wrote it", "Ada"], ["Ada wrote it", "Ada"], ["nobody did"]]
+    rows = write_columns(
+        tmp_path / "rows.arrow", IDS, [[0] * len(ids) for ids in IDS], rows=[4, 4, 9], targets=[[0, 0]] * 3, texts=texts
+    )
+    settings, _ = settings_of(tmp_path, "bert", "span", eval__max_answer_tokens=2)
+    measures = Measures(settings, rows, tmp_path / "model-bert")
+    scores = [
+        RowScore(0, 1.0, 2, (5.0, 1.0, 4, 9)),
+        RowScore(1, 1.0, 2, (2.0, 3.0, 0, 3)),
+        RowScore(2, 1.0, 2, (2.0, -math.inf, 0, 0)),
+    ]
+    assert measures.said(scores) == {0: "Ada", 2: "(no answer)"}
+    assert measures.metric("exact_match", scores, {}) == 1
+    assert measures.statistics("answer_f1", scores, {}).observed == 1
+    assert measures.expected(2) == "(no answer)"
