@@ -116,6 +116,9 @@ def verified(
     if state.job_sha256 != job_sha256:
         report(_damaged(folder, f"it belongs to job {state.job_sha256[:12]}"))
         return None
+    if state.progress.step != step:
+        report(_damaged(folder, f"it is of step {state.progress.step}, under another's name"))
+        return None
     return Checkpoint(folder, state.progress)
 
 

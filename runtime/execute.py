@@ -5,9 +5,11 @@ Heavy libraries are loaded only when there is something to do.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from ftc.runtime.session import Session
 
 __all__ = ["Inputs", "execute", "expand_segments", "let_threads_sleep"]
+
+_DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 
 def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -> RunRecord:
@@ -66,12 +70,16 @@ class _Execution:
         from ftc.runtime.seeding import deterministic
         from ftc.runtime.session import open_session
         from ftc.runtime.signals import stop_on_signals
+        from ftc.runtime.watch import watched
 
         with stop_on_signals(self._tell_of_stop) as stop, deterministic(self.plan.settings):
             accelerator = make_accelerator(self.plan.settings)
             with hold(self.folder) if accelerator.is_main_process else nullcontext():
                 accelerator.wait_for_everyone()  # the folder is there and held
-                with open_session(self.plan, self.inputs, self.folder, self.listen, accelerator, stop) as session:
+                with (
+                    watched(accelerator),
+                    open_session(self.plan, self.inputs, self.folder, self.listen, accelerator, stop) as session,
+                ):
                     with _ending(session):
                         self._walk(session)
                     accelerator.wait_for_everyone()
@@ -160,6 +168,7 @@ def _ending(session: Session) -> Iterator[None]:
     import torch
 
     from ftc.runtime.signals import Interrupted
+    from ftc.runtime.watch import lost
 
     try:
         yield
@@ -171,14 +180,44 @@ def _ending(session: Session) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         _leave(session, "failed", "out of memory")
         raise Refusal([_out_of_memory(session)]) from error
+    except OSError as error:
+        _leave(session, "failed", str(error))
+        if error.errno in _DISK_REFUSES:
+            raise Refusal([_disk_refused(session, error)]) from error
+        raise
     except Exception as error:
         _leave(session, "failed", str(error) or type(error).__name__)
+        if session.accelerator.num_processes > 1 and _is_of_others(error):
+            raise Refusal([lost("another process", "the connection to it broke")]) from error
         raise
 
 
 def _leave(session: Session, status: Literal["interrupted", "failed"], detail: str) -> None:
-    session.journal.emit(RunEnded(status=status, detail=detail))
-    session.state.end(status, status)
+    """Says how the work ended, as far as the disk still takes it; the record on disk is whole in any case."""
+    with suppress(OSError):
+        session.journal.emit(RunEnded(status=status, detail=detail))
+        session.state.end(status, status)
+
+
+def _is_of_others(error: Exception) -> bool:
+    """Whether an exchange with another process failed; gloo has no type of its own for that."""
+    import torch
+
+    return isinstance(error, torch.distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def _disk_refused(session: Session, error: OSError) -> Diagnostic:
+    folder = session.folder.path
+    free = shutil.disk_usage(folder).free / 2**20
+    return diagnostic(
+        "FTC647",
+        f"the disk refused to take the run: {error.strerror or error}",
+        notes=(
+            f"{free:,.0f} MiB are free there; the plan counts on {session.plan.disk_bytes / 2**20:,.0f} MiB",
+            "older checkpoints are intact",
+        ),
+        help="make room, or let the disk be written to, and apply the plan again; it goes on from the last checkpoint",
+    )
 
 
 def _out_of_memory(session: Session) -> Diagnostic:

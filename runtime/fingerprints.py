@@ -46,7 +46,7 @@ class BatchDigest:
             value = getattr(batch, field.name)
             if isinstance(value, torch.Tensor):
                 self._sha256.update(f"{field.name} {value.dtype} {tuple(value.shape)}\n".encode())
-                self._sha256.update(value.contiguous().view(-1).view(torch.uint8).numpy().data)
+                self._sha256.update(np.ascontiguousarray(value.numpy()).data)
 
     def hexdigest(self) -> str:
         """The digest of all that was added."""

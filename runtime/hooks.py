@@ -14,6 +14,7 @@ from ftc.runtime.optimizer import state_tensors
 from ftc.runtime.proof import compare_with_proof
 from ftc.runtime.selection import Progress, reason_to_stop
 from ftc.runtime.session import Session
+from ftc.spec.diagnostics import diagnostic
 from ftc.spec.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
 from ftc.spec.ladder import is_rung
 
@@ -56,8 +57,10 @@ def count(training: Training, done: StepDone) -> None:
 
 
 def tell(training: Training, done: StepDone) -> None:
-    """Emits the step's event."""
+    """Emits the step's event, and says so where a step had nothing to learn from."""
     training.session.journal.emit(done)
+    if not done.supervised:
+        training.session.notice(diagnostic("FTC646", f"step {done.step} has no supervised token; it changes nothing"))
 
 
 def climb(training: Training, done: StepDone) -> None:

@@ -68,12 +68,13 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
         # Clipping, after which a broken step must not reach the weights.
         grad_norm = _clip(job)
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            raise Refusal([_not_finite(step, loss, grad_norm, [int(job.rows.rows[row]) for row in rows])])
+            raise Refusal([_not_finite(job, step, loss, grad_norm)])
 
-        # Update.
+        # Update; without a target there is no gradient, and moments alone must not move the weights.
         rate = learning_rate_at(step, job.train)
         set_learning_rate(job.optimizer, rate)
-        job.optimizer.step()
+        if targets:
+            job.optimizer.step()
         job.optimizer.zero_grad(set_to_none=True)
 
         yield StepDone(
@@ -125,15 +126,18 @@ def _count_targets(job: Job, rows: list[int]) -> int:
     return sum(job.scorer.num_targets(job.rows, row) for row in rows)
 
 
-def _not_finite(step: int, loss: float, grad_norm: float, rows: list[int]) -> Diagnostic:
+def _not_finite(job: Job, step: int, loss: float, grad_norm: float) -> Diagnostic:
+    rows = [int(job.rows.rows[row]) for row in job.order.rows(step)]
     shown = ", ".join(map(str, rows[:16])) + (", …" if len(rows) > 16 else "")
+    broken = next((name for name, tensor in job.model.named_parameters() if not tensor.isfinite().all()), None)
     return diagnostic(
         "FTC626",
         f"step {step + 1} gives a loss of {loss} and a gradient norm of {grad_norm}",
         notes=(
             f"rows of that step in the source, from 0: {shown}",
+            *((f"before the step, `{broken}` holds numbers that are not finite already",) if broken else ()),
             "the step was not taken; the last checkpoint is intact",
         ),
-        help="lower `train.learning_rate`, or look at these rows",
-        path="train.learning_rate",
+        help="take another copy of the base model" if broken else "lower `train.learning_rate`, or look at these rows",
+        path="model.base" if broken else "train.learning_rate",
     )

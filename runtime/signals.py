@@ -1,4 +1,4 @@
-"""The first SIGINT or SIGTERM asks the run to stop at the next safe place; the second stops it at once."""
+"""The first SIGINT, SIGTERM or SIGHUP asks the run to stop at the next safe place; the second stops it at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from types import FrameType
 
 __all__ = ["Interrupted", "StopRequest", "stop_on_signals"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""A terminal that is closed asks for the same as Ctrl-C; Windows has no such signal."""
 
 
 class Interrupted(Exception):
@@ -57,7 +58,8 @@ def stop_on_signals(tell: Callable[[], None]) -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request.handle) for number in _SIGNALS}
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # `nohup` means it
+    before = {number: signal.signal(number, request.handle) for number in heeded}
     try:
         yield request
     finally:

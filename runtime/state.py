@@ -79,14 +79,16 @@ def hold(folder: RunFolder) -> Iterator[None]:
     """Holds the run's lock, and clears what a crashed process left half written.
 
     Raises:
-        Refusal: Another process holds it.
+        Refusal: Another process holds it, or nothing can be written there.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder.lock, blocking=False)
     try:
+        folder.path.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout as error:
         raise Refusal([_held(folder)]) from error
+    except OSError as error:
+        raise Refusal([_not_writable(folder, error)]) from error
     try:
         for place in (folder.path, folder.checkpoints):
             sweep(place)
@@ -233,6 +235,14 @@ def _held(folder: RunFolder) -> Diagnostic:
         f"run {folder.path.name} is being worked on by {who}",
         help="wait for it, or stop it with Ctrl-C; it saves a checkpoint first",
         notes=notes,
+    )
+
+
+def _not_writable(folder: RunFolder, error: OSError) -> Diagnostic:
+    return diagnostic(
+        "FTC648",
+        f"nothing can be written to `{folder.path.parent}`: {error.strerror or error}",
+        help="make the folder writable for you, or copy the project to a place that is",
     )
 
 

@@ -185,6 +185,15 @@ CODES: tuple[Code, ...] = (
         exit_code=1,
     ),
     Code(
+        id="FTC644",
+        title="a process of the run is lost",
+        cause="A run of several processes needs all of them for every step. One has died, was stopped, or its machine "
+        "doesn't answer; the others end instead of waiting.",
+        wrong="kill -9 PID   # of one of two processes",
+        right="torchrun --nproc-per-node 2 -m ftc apply job.plan.json --yes   # goes on from the last checkpoint",
+        exit_code=1,
+    ),
+    Code(
         id="FTC645",
         title="code changed during the run",
         cause="A digest of ftc's own files and the project's commit are noted before the first step and looked at "
@@ -201,6 +210,33 @@ CODES: tuple[Code, ...] = (
         "They differ, so the model mixes rows and would learn from text that is not theirs.",
         wrong="train: {packing: true}",
         right="train: {packing: false}",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC646",
+        title="a step has nothing to learn from",
+        cause="Every token of the step's rows is masked, so there is no loss. The step is counted and changes no "
+        "weight. Rows that are cut before their answer begins are the usual cause.",
+        wrong="data: {max_length: 8}",
+        right="data: {max_length: 512}",
+        severity=Severity.WARNING,
+        exit_code=1,
+    ),
+    Code(
+        id="FTC647",
+        title="the disk refused to take the run",
+        cause="A write failed because the disk is full, a quota or a limit on file sizes is reached, or the disk is "
+        "broken. What was written half is gone, and older checkpoints are intact.",
+        wrong="train: {keep_checkpoints: 50}",
+        right="train: {keep_checkpoints: 2}",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC648",
+        title="the run's folder can't be written to",
+        cause="A run writes below `runs/` of its project, which has to be writable before the first step.",
+        wrong="chmod a-w runs && ftc apply recipe.yaml",
+        right="chmod u+w runs && ftc apply recipe.yaml",
         exit_code=1,
     ),
 )

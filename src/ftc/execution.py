@@ -5,6 +5,7 @@ The only module beside the runtime that knows the runtime; `ftc.api` imports it 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ftc.spec.events import Event, EventListener, PhaseStarted, RunStarted
 from ftc.spec.ledger import Begun, Ended, append_entry, note_test_look
 from ftc.spec.places import RunFolder, runs_folder, streams_folder
 from ftc.spec.plan import Plan
+from ftc.spec.ranks import is_follower
 
 __all__ = ["execute_planned"]
 
@@ -51,6 +53,8 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     finally:
         following.end()
     run = load_run(folder)
+    if is_follower(os.environ):  # the first process writes the pages
+        return run
     assert run.record == record, "the record on disk is the one that the runtime returned"
     for name, text in pages(run).items():
         write_text(folder / name, text)

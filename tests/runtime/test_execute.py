@@ -6,16 +6,21 @@ import json
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
+from ftc.runtime.batches import BatchOrder
 from ftc.runtime.tensor_files import content_digest, read_tensors
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.facts import PackageFacts
+from ftc.spec.ladder import read_ladder
 from ftc.spec.machine import CodeSnapshot
 from ftc.spec.outcomes import Outcome
 from ftc.spec.record import Evaluation
+from ftc.spec.streams import open_stream
 from tests.runtime.jobs import Job, changed, make_job, reopen_job
 
 JOBS = [
@@ -184,6 +189,43 @@ def test_a_number_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> No
     assert refusal.value.diagnostics[0].code == "FTC626"
     assert json.loads(job.folder().record.read_text())["status"] == "failed"
     assert not list(job.folder().path.glob("**/.tmp-*"))
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    file = job.inputs.model_folder / "model.safetensors"
+    tensors = read_tensors(file)
+    name = next(name for name in tensors if "down_proj" in name)
+    tensors[name][0, 0] = float("nan")
+    save_file(tensors, file)
+    job = reopen_job(tmp_path)
+    with pytest.raises(Refusal) as refusal:
+        job.run()
+    (found,) = refusal.value.diagnostics
+    assert (found.code, found.path) == ("FTC626", "model.base")
+    assert "down_proj" in " ".join(found.notes)
+    assert not job.folder().checkpoints.exists()
+
+
+def test_a_step_without_a_target_changes_nothing_and_is_told(tmp_path: Path) -> None:
+    """The moments of AdamW alone would go on moving the weights."""
+    job = make_job(tmp_path, train__num_steps=3, train__select="last", strategy__adapter__dropout=0.0)
+    order = BatchOrder(
+        open_stream(job.inputs.streams_folder / "train.arrow").lengths, 4, 6, job.plan.settings.seeds.order
+    )
+    masked = {2: order.rows(1)}
+    stream = job.inputs.streams_folder / "train.arrow"
+    table = pa.ipc.open_file(stream.read_bytes()).read_all()
+    masks = [[0] * len(mask) if row in masked[2] else mask for row, mask in enumerate(table["mask"].to_pylist())]
+    table = table.set_column(1, "mask", pa.array(masks, pa.large_list(pa.uint8())))
+    with pa.OSFile(str(stream), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    job = reopen_job(tmp_path, train__num_steps=3, train__select="last", strategy__adapter__dropout=0.0)
+    assert job.run().status == "finished"
+    assert [step.supervised > 0 for step in job.of_kind("step")] == [True, False, True]
+    assert [event.code for event in job.of_kind("noticed")] == ["FTC646"]
+    rungs = read_ladder(job.folder().ladder).rungs
+    assert rungs[1].weights_sha256 == rungs[2].weights_sha256 != rungs[3].weights_sha256
 
 
 def test_code_that_changes_while_the_run_goes_on_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

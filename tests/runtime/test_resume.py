@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,12 +147,39 @@ def test_a_full_disk_leaves_older_checkpoints_intact(tmp_path: Path, monkeypatch
         return real(*args, **kwargs)
 
     monkeypatch.setattr(checkpoint, "write_tensors", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(Refusal, match="FTC647: the disk refused to take the run: No space left"):
         job.run("run")
     monkeypatch.undo()
     assert [path.name for path in job.folder("run").checkpoints.iterdir()] == ["step-00000003"]
     assert RunRecord.model_validate_json(job.folder("run").record.read_bytes()).status == "failed"
     _assert_same(job, "run", whole)
+
+
+def test_a_limit_on_file_sizes_is_told_and_the_run_goes_on_without_it(tmp_path: Path) -> None:
+    """The kernel itself refuses, in the middle of a checkpoint's largest file."""
+    job = make_job(tmp_path)
+    whole = job.run("whole")
+    limit = max(file.stat().st_size for file in job.folder("whole").path.rglob("optimizer.safetensors")) - 100
+
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            job.run("run")
+        except Refusal as refusal:
+            os._exit(40 if refusal.diagnostics[0].code == "FTC647" else 41)
+
+    assert _in_child(work) == 40
+    assert not list(job.folder("run").path.rglob(".tmp-*"))
+    _assert_same(job, "run", whole)
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    job.root = Path("/proc")  # no right of any user makes a folder there
+    with pytest.raises(Refusal) as refusal:
+        job.run("run")
+    assert refusal.value.diagnostics[0].code == "FTC648"
+    assert job.events == []
 
 
 class TestDamage:
@@ -178,6 +207,28 @@ class TestDamage:
         _assert_same(job, "run", whole)
         assert [event.code for event in job.of_kind("noticed")] == ["FTC629"]
         assert [event.step for event in job.of_kind("resumed")] == [3]
+
+    def test_a_checkpoint_under_the_name_of_another_step_does_not_count(self, tmp_path: Path) -> None:
+        job = make_job(tmp_path)
+        whole = job.run("whole")
+        _run_killed(job, "run", "checkpoint", 2)
+        first, second = (job.folder("run").checkpoints / f"step-{step:08d}" for step in (3, 6))
+        shutil.rmtree(second)
+        shutil.copytree(first, second)
+        _assert_same(job, "run", whole)
+        assert [event.code for event in job.of_kind("noticed")] == ["FTC629"]
+        assert [event.step for event in job.of_kind("resumed")] == [3]
+
+    def test_files_of_two_checkpoints_that_changed_places_do_not_count(self, tmp_path: Path) -> None:
+        job = make_job(tmp_path)
+        whole = job.run("whole")
+        _run_killed(job, "run", "checkpoint", 2)
+        files = [job.folder("run").checkpoints / f"step-{step:08d}" / "optimizer.safetensors" for step in (3, 6)]
+        contents = [file.read_bytes() for file in files]
+        for file, content in zip(files, reversed(contents), strict=True):
+            file.write_bytes(content)
+        _assert_same(job, "run", whole)
+        assert job.of_kind("resumed") == [], "neither is as it was, so it begins anew"
 
     def test_leftovers_are_swept_and_a_torn_line_is_cut_off(self, tmp_path: Path) -> None:
         job = make_job(tmp_path)

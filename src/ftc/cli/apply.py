@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, TypeGuard
@@ -12,6 +13,7 @@ from ftc.cli.consent import declined
 from ftc.cli.following import following, tracing
 from ftc.cli.results import print_result, show_run
 from ftc.cli.terminal import page, write
+from ftc.spec.ranks import is_follower
 
 if TYPE_CHECKING:
     from ftc.api import Planned, Run
@@ -39,6 +41,8 @@ def run(args: Namespace) -> int:
         sys.stderr.write("error: a saved plan is run as it is; `--set` and `--set-file` go with its recipe\n")
         return USAGE_ERROR
     _pin(args)
+    if is_follower(os.environ):
+        return _follow(args)
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
         done = _run_of_saved(args.target)
         return _up_to_date(done, args) if _is_done(done, args) else _ended(_executed(args.target, args), args)
@@ -50,14 +54,21 @@ def run(args: Namespace) -> int:
     return _ended(_executed(planned, args), args) if code is None else code
 
 
+def _follow(args: Namespace) -> int:
+    """Takes part in a run whose first process speaks for all: shows nothing, and leaves the lock to it."""
+    from ftc import api
+
+    saved = args.target.endswith(".json")
+    target = args.target if saved else api.plan(args.target, overrides=args.overrides, keep_lock=True)
+    return _EXIT_CODES[api.apply(target, again=args.again).record.status]
+
+
 def _pin(args: Namespace) -> None:
     """Begins anew where every bit counts and the environment isn't what it has to be before Python starts.
 
     Raises:
         Restart: It isn't.
     """
-    import os
-
     from ftc.cli.restart import Restart
     from ftc.spec.pinned import unpinned
 

@@ -71,9 +71,12 @@ def _missing(name: str) -> Refusal:
 
 def _refused(error: Refusal, args: Namespace) -> int:
     from ftc.cli.terminal import show_diagnostics, write
+    from ftc.spec.ranks import is_follower
     from ftc.views.diagnostics import render_json
 
-    if getattr(args, "json", False):
+    if is_follower(os.environ):  # the first process shows what all of them find; this one's own word is one line
+        sys.stderr.write(f"rank {os.environ['RANK']}: {error}\n")
+    elif getattr(args, "json", False):
         write(render_json(error.diagnostics))
     else:
         show_diagnostics(error.diagnostics, getattr(error, "sources", {}), args)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ftc.cli.terminal import is_interactive, page
 
 if TYPE_CHECKING:
-    from ftc.spec.events import EventListener
+    from ftc.spec.events import Event, EventListener
 
 __all__ = ["following", "tracing"]
 
@@ -31,7 +31,22 @@ def following(args: Namespace) -> Iterator[EventListener]:
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         with _listener(args) as listener:
-            yield listener
+            yield _while_heard(listener)
+
+
+def _while_heard(listener: EventListener) -> EventListener:
+    """Tells until nobody reads any longer, which is no reason to stop a run."""
+    is_heard = True
+
+    def tell(event: Event) -> None:
+        nonlocal is_heard
+        if is_heard:
+            try:
+                listener(event)
+            except BrokenPipeError:
+                is_heard = False
+
+    return tell
 
 
 @contextmanager
