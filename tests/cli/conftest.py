@@ -49,7 +49,7 @@ class World:
             recipe_text=b"",
         )
 
-    def execute(self, target: object, *, on_event: EventListener, **_again: bool) -> api.Run:
+    def execute(self, target: object, *, on_event: EventListener = lambda _: None, **_again: bool) -> api.Run:
         """Stands for `ftc.api.apply`: two steps, then the outcome."""
         self.applied.append(target)
         on_event(RunStarted(run_id=documents.RUN_ID, folder="runs/x", num_steps=2))

@@ -202,6 +202,18 @@ def test_a_command_that_needs_another_environment_begins_anew(tmp_path: Path, mo
     assert main(["apply", str(tmp_path / "recipe.yaml")], may_restart=True) != 0, "it goes on, and finds no model"
 
 
+def test_of_several_processes_only_the_first_one_speaks(
+    world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert main(["apply", "bbc-news.yaml"]) == 0, "nobody is asked"
+    assert main(["apply", "bbc-news.yaml", "--json"]) == 0
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("RANK", "0")
+    assert main(["apply", "bbc-news.yaml", "--yes"]) == 0
+    assert "bbc-news" in capsys.readouterr().out
+
+
 def checked(*codes: str) -> api.Checked:
     return api.Checked(None, tuple(diagnostic(code, "a problem") for code in codes), {})
 

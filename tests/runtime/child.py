@@ -7,6 +7,7 @@ is one line on standard output, so that the parent can act at a known moment.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -20,6 +21,7 @@ def main() -> int:
     """Runs the job; with the exit code 0 when it is over."""
     warnings.simplefilter("error", UserWarning)
     root, name, *changes = sys.argv[1:]
+    Path(root, f"pid-{os.environ.get('RANK', '0')}").write_text(str(os.getpid()))
     job = reopen_job(Path(root), **(json.loads(changes[0]) if changes else {}))
 
     def listen(event: Event) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -40,7 +39,7 @@ class _Kill:
                 os._exit(9)
 
 
-def _in_child(work: Callable[[], object]) -> int:
+def in_child(work: Callable[[], object]) -> int:
     """Does work in a forked process; returns its exit code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # newer pythons warn of forks with threads about
@@ -58,7 +57,7 @@ def _run_killed(job: Job, name: str, kind: str, number: int) -> None:
     from ftc.runtime.execute import execute
 
     listener = _Kill(kind, number)
-    assert _in_child(lambda: execute(job.plan, job.inputs, job.folder(name), listener)) == 9
+    assert in_child(lambda: execute(job.plan, job.inputs, job.folder(name), listener)) == 9
 
 
 def _losses(job: Job, name: str) -> dict[int, str]:
@@ -103,37 +102,6 @@ def test_killed_twice(tmp_path: Path) -> None:
     _assert_same(job, "run", whole)
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace", "rename"])
-def test_killed_inside_of_a_save(tmp_path: Path, call: str) -> None:
-    job = make_job(tmp_path)
-    whole = job.run("whole")
-    generator = random.Random(call)
-    for moment in sorted(generator.sample(range(4, 24 if call == "fsync" else 9), 3)):
-
-        def work(moment: int = moment, name: str = f"{call}-{moment}") -> None:
-            _after(moment, call, lambda: os._exit(9))
-            job.run(name)
-
-        code = _in_child(work)
-        assert code in (0, 9)
-        if code == 0:  # there are fewer such calls
-            continue
-        _assert_same(job, f"{call}-{moment}", whole)
-
-
-def _after(number: int, call: str, action: Callable[[], object]) -> None:
-    """Makes the n-th file operation of a kind do something else; for a child process."""
-    owner = os if call == "fsync" else Path
-    real, calls = getattr(owner, call), iter(range(1, 10**9))
-
-    def fake(*args: Any, **kwargs: Any) -> Any:
-        if next(calls) == number:
-            action()
-        return real(*args, **kwargs)
-
-    setattr(owner, call, fake)
-
-
 def test_a_full_disk_leaves_older_checkpoints_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job(tmp_path)
     whole = job.run("whole")
@@ -168,7 +136,7 @@ def test_a_limit_on_file_sizes_is_told_and_the_run_goes_on_without_it(tmp_path: 
         except Refusal as refusal:
             os._exit(40 if refusal.diagnostics[0].code == "FTC647" else 41)
 
-    assert _in_child(work) == 40
+    assert in_child(work) == 40
     assert not list(job.folder("run").path.rglob(".tmp-*"))
     _assert_same(job, "run", whole)
 

@@ -56,11 +56,16 @@ def run(args: Namespace) -> int:
 
 def _follow(args: Namespace) -> int:
     """Takes part in a run whose first process speaks for all: shows nothing, and leaves the lock to it."""
+    import warnings
+
     from ftc import api
 
     saved = args.target.endswith(".json")
     target = args.target if saved else api.plan(args.target, overrides=args.overrides, keep_lock=True)
-    return _EXIT_CODES[api.apply(target, again=args.again).record.status]
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        return _EXIT_CODES[api.apply(target, again=args.again).record.status]
 
 
 def _pin(args: Namespace) -> None:
