@@ -24,5 +24,10 @@ def stale_reasons(saved: Plan, now: Plan) -> tuple[str, ...]:
     locked = lock_changes(saved.lock, now.lock)
     if settings:  # the lock's own lines about training would say the same in other words
         locked = tuple(line for line in locked if not line.startswith(_TRAIN_LINES))
-    found = (*reasons, *settings, *locked)
+    found = (*reasons, *settings, *locked, *differences("policy", _verdicts(saved), _verdicts(now)))
     return found if found or saved.job_sha256() == now.job_sha256() else ("the plan's steps differ",)
+
+
+def _verdicts(plan: Plan) -> dict[str, str]:
+    """What a plan says to each rule, without figures, which may move between two plans of one job."""
+    return {one.rule: f"{one.level}, {'kept' if one.passed else one.waived or 'broken'}" for one in plan.policy}

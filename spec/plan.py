@@ -14,6 +14,7 @@ from ftc.spec.base import Document, MoneyText, Real
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.lock import Lock
 from ftc.spec.memory import MemoryEstimate
+from ftc.spec.policy import PolicyResult
 from ftc.spec.quality import QualityReport
 from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
@@ -156,6 +157,8 @@ class Plan(Document):
     disk_bytes: int
     """Largest size of the run's folder."""
     checks: tuple[Check, ...]
+    policy: tuple[PolicyResult, ...] = ()
+    """What the plan says to each rule of the project's policy."""
     not_checked: tuple[str, ...]
     """What could not be computed or looked at, each with the reason."""
     state: StateMark | None = None

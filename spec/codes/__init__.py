@@ -17,6 +17,7 @@ from ftc.spec.codes import (
     importing,
     locking,
     overlays,
+    policy,
     rating,
     references,
     rows,
@@ -34,7 +35,7 @@ CODES: dict[str, Code] = {
     code.id: code
     for module in (
         *(text, overlays, schema, rules, references, tokens, rows),
-        *(importing, budget, locking, environment, verbs, rating),
+        *(importing, budget, policy, locking, environment, verbs, rating),
     )
     for code in module.CODES
 }

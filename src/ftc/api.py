@@ -12,16 +12,17 @@ pydantic is imported before a verb needs it, and torch only by `apply`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftc.diffing import diff
-from ftc.locking import drift, lock, refuse_changed
+from ftc.locking import drift, lock, settle_lock
 from ftc.locks import unlock
 from ftc.plan_store import load_plan, save_plan
 from ftc.planned import Checked, Planned
+from ftc.policing import with_policy
 from ftc.run_store import Run, find_run, past_runs, run_of, runs
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.texts import fix, format, shown_path, validate, with_sources
@@ -80,6 +81,7 @@ def plan(
     keep_lock: bool = False,
     trace: bool = True,
     on_trace: Callable[[int], None] = lambda _: None,
+    waive: Mapping[str, str] | None = None,
 ) -> Planned:
     """Compiles a recipe and brings its lock up to date.
 
@@ -94,16 +96,16 @@ def plan(
         trace: Estimate the memory of a card by a trace of the training step, which takes some seconds the first time;
             without it, by closed form.
         on_trace: Hears, before something is traced, how often that was necessary so far.
+        waive: Reasons by the soft rule of the project's policy that they pass over.
 
     Raises:
-        Refusal: The recipe has errors, names something unusable, or does not fit.
+        Refusal: The recipe has errors, names something unusable, does not fit, or breaks the project's policy.
         OSError: A file can't be read or written.
     """
     from ftc.compiler.budget.trace_client import Tracer
     from ftc.compiler.check import check_recipe
     from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.resolve.paths import project_root
-    from ftc.spec.durable import write_text
     from ftc.spec.places import cache_folder
 
     path, text = Path(recipe), Path(recipe).read_bytes()
@@ -114,11 +116,9 @@ def plan(
         compiled = with_sources(
             checked.sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
         )
-    state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
-    if locked and state != "up to date":
-        with_sources(checked.sources, lambda: refuse_changed(compiled))
-    if state != "up to date" and not keep_lock and not overrides:
-        write_text(compiled.lock_file, compiled.plan.lock.to_text())
+        compiled = with_sources(checked.sources, lambda: with_policy(compiled, root, waive or {}))
+    writes = not keep_lock and not overrides
+    state = with_sources(checked.sources, lambda: settle_lock(compiled, locked=locked, writes=writes))
     return Planned(
         plan=compiled.plan,
         diagnostics=compiled.diagnostics,
@@ -205,7 +205,8 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
         note = f"looked for {saved.recipe_file} under the plan's project"
         raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help="plan again")])
     by_trace = saved.memory.method == "trace"  # another method may choose another micro-batch
-    now = plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace)
+    waive = {one.rule: one.waived for one in saved.policy if one.waived is not None}
+    now = plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace, waive=waive)
     run = run_of(now.root, saved)
     reasons = stale_reasons(saved, now.plan)
     if saved.state and run is None:  # a run that has begun goes on, whatever else was run since

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ftc.compiler.relock import Relocked
     from ftc.spec.difference import Drift
 
-__all__ = ["drift", "lock", "refuse_changed", "refuse_stale"]
+__all__ = ["drift", "lock", "refuse_stale", "settle_lock"]
 
 _MOST_LINES = 12
 
@@ -86,13 +86,25 @@ def drift(recipe: Path | str, *, offline: bool = False) -> Drift:
     return Drift(lock=found.file.name, here=found.stale, upstream=upstream, not_checked=tuple(missed))
 
 
-def refuse_changed(compiled: Compiled) -> None:
-    """Refuses a plan whose lock is not the one on disk.
+def settle_lock(compiled: Compiled, *, locked: bool, writes: bool) -> str:
+    """Brings the lock beside a compiled recipe up to date, and tells how it was found.
+
+    Args:
+        compiled: The compiled recipe.
+        locked: Refuse a lock that would change.
+        writes: Whether to write it.
 
     Raises:
         Refusal: FTC503.
     """
-    refuse_stale(compiled.lock_file.name, compiled.lock_changes if compiled.old_lock else None, mend="ftc plan")
+    from ftc.spec.durable import write_text
+
+    state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
+    if locked and state != "up to date":
+        refuse_stale(compiled.lock_file.name, compiled.lock_changes if compiled.old_lock else None, mend="ftc plan")
+    if state != "up to date" and writes:
+        write_text(compiled.lock_file, compiled.plan.lock.to_text())
+    return state
 
 
 def refuse_stale(name: str, changes: Sequence[str] | None, *, mend: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, TypeGuard
 
-from ftc.cli.arguments import USAGE_ERROR, Parser, add_json, add_overrides, override_words
+from ftc.cli.arguments import USAGE_ERROR, Parser, add_json, add_overrides, add_waive, override_words
 from ftc.cli.consent import declined
 from ftc.cli.following import following, tracing
 from ftc.cli.results import print_result, show_run
@@ -27,6 +27,7 @@ def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
     parser.add_argument("target", metavar="RECIPE|PLAN", help="a recipe, or a plan that `ftc plan -o` saved")
     add_overrides(parser)
+    add_waive(parser)
     parser.add_argument("--yes", action="store_true", help="don't ask")
     parser.add_argument("--again", action="store_true", help="run once more, even when this plan has run")
     add_json(parser, "print events and the result as JSON lines")
@@ -35,10 +36,11 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Runs the plan unless it has run; what it showed last tells how it went."""
     from ftc import api
+    from ftc.policing import waivers_of
 
     gc.enable()  # the command starts without; training runs for hours
-    if args.target.endswith(".json") and args.overrides:
-        sys.stderr.write("error: a saved plan is run as it is; `--set` and `--set-file` go with its recipe\n")
+    if args.target.endswith(".json") and (args.overrides or args.waive):
+        sys.stderr.write("error: a saved plan is run as it is; `--set`, `--set-file`, `--waive` go with its recipe\n")
         return USAGE_ERROR
     _pin(args)
     if is_follower(os.environ):
@@ -47,7 +49,7 @@ def run(args: Namespace) -> int:
         done = _run_of_saved(args.target)
         return _up_to_date(done, args) if _is_done(done, args) else _ended(_executed(args.target, args), args)
     with tracing(args) as tell:
-        planned = api.plan(args.target, overrides=args.overrides, on_trace=tell)
+        planned = api.plan(args.target, overrides=args.overrides, on_trace=tell, waive=waivers_of(args.waive))
     if _is_done(planned.run, args):
         return _up_to_date(planned.run, args)
     code = declined(planned, args)

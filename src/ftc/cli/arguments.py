@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["USAGE_ERROR", "Parser", "add_color", "add_json", "add_overrides", "override_words"]
+__all__ = ["USAGE_ERROR", "Parser", "add_color", "add_json", "add_overrides", "add_waive", "override_words"]
 
 USAGE_ERROR = 64
 """`ExitCode.USAGE`, here once more because importing the table costs more than parsing."""
@@ -74,6 +74,17 @@ def add_overrides(parser: Parser) -> None:
         dest="overrides",
         metavar="FILE",
         help="lay a file with part of a recipe on top; repeatable, in one order with --set",
+    )
+
+
+def add_waive(parser: Parser) -> None:
+    """Adds `--waive`."""
+    parser.add_argument(
+        "--waive",
+        action="append",
+        default=[],
+        metavar="RULE=REASON",
+        help="pass over a soft rule of ftc.policy.yaml; the plan keeps the reason; repeatable",
     )
 
 

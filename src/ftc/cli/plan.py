@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import Parser, add_json, add_overrides
+from ftc.cli.arguments import Parser, add_json, add_overrides, add_waive
 from ftc.cli.following import tracing
 from ftc.cli.results import show_planned
 from ftc.cli.terminal import page, print_json, write
@@ -24,6 +24,7 @@ def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
     parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
     add_overrides(parser)
+    add_waive(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="save the plan for `ftc apply FILE`")
     parser.add_argument("--origins", action="store_true", help="list every value and where it came from")
     parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
@@ -41,6 +42,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Plans, saves the plan where asked to, and shows it."""
     from ftc import api
+    from ftc.policing import waivers_of
 
     if args.refresh_only:
         return _refresh(args)
@@ -52,6 +54,7 @@ def run(args: Namespace) -> int:
             offline=args.offline,
             trace=not args.no_trace,
             on_trace=tell,
+            waive=waivers_of(args.waive),
         )
     if args.output:
         planned = api.save_plan(planned, args.output)

@@ -1,0 +1,184 @@
+"""A project's policy: read as strictly as recipes, and held against a plan before anything is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
+from ftc.spec.nearest import nearest
+from ftc.spec.plan import Plan
+from ftc.spec.policy import POLICY_FILE, Policy, PolicyResult, Rule, Rules
+from ftc.spec.source import Source, read_source_bytes, shown_lines
+
+__all__ = ["ReadPolicy", "judged", "read_policy"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_LEVELS = ("off", "auto", "best_effort", "bitwise")
+
+
+class ReadPolicy:
+    """A policy with the places of its rules.
+
+    Attributes:
+        policy: The rules.
+        source: Its text with places.
+        lines: Its lines, for showing places.
+    """
+
+    def __init__(self, policy: Policy, source: Source, lines: tuple[str, ...]) -> None:
+        self.policy, self.source, self.lines = policy, source, lines
+
+
+def read_policy(root: Path) -> ReadPolicy | None:
+    """The policy of a project, or None where it has none.
+
+    Raises:
+        Refusal: The file is no policy (FTC430, or a code of the text).
+        OSError: The file can't be read.
+    """
+    file = root / POLICY_FILE
+    if not file.is_file():
+        return None
+    data = file.read_bytes()
+    source, found = read_source_bytes(data, POLICY_FILE)
+    lines = shown_lines(data)
+    if source is None:
+        raise _refusal(found, lines)
+    try:
+        return ReadPolicy(Policy.model_validate(source.plain()), source, lines)
+    except ValidationError as problem:
+        raise _refusal(tuple(_explained(source, error) for error in problem.errors()), lines) from None
+
+
+def _refusal(found: tuple[Diagnostic, ...], lines: tuple[str, ...]) -> Refusal:
+    refusal = Refusal(found)
+    refusal.sources = {POLICY_FILE: lines}
+    return refusal
+
+
+def _explained(source: Source, error: Any) -> Diagnostic:
+    path = tuple(error["loc"])
+    dotted = ".".join(map(str, path))
+    if error["type"] == "extra_forbidden":
+        known = Rules.model_fields if path[:1] == ("rules",) and len(path) == 2 else ()
+        meant = nearest(str(path[-1]), known)
+        help = f"did you mean `{meant}`?" if meant else f"the rules are {', '.join(Rules.model_fields)}"
+        return diagnostic("FTC430", f"a policy has no `{dotted}`", source.key_span(path), help=help)
+    if error["type"] == "missing":
+        return diagnostic("FTC430", f"`{dotted}` is missing", source.span(path[:-1]), help=f"write `{path[-1]}: …`")
+    help = str(error["msg"]).removeprefix("Value error, ")
+    return diagnostic("FTC430", f"`{dotted}` can't be this", source.span(path), help=help)
+
+
+def judged(
+    read: ReadPolicy, plan: Plan, waivers: Mapping[str, str]
+) -> tuple[tuple[PolicyResult, ...], tuple[Diagnostic, ...]]:
+    """What a plan says to each rule, and the findings that follow.
+
+    Args:
+        read: The policy.
+        plan: The plan.
+        waivers: Reasons by the name of the soft rule that they pass over.
+
+    Raises:
+        Refusal: A waiver names no broken soft rule (FTC434).
+    """
+    results = tuple(_results(read.policy.rules, plan, waivers))
+    waivable = {one.rule for one in results if one.level == "soft" and not one.passed}
+    if unknown := [name for name in waivers if name not in waivable]:
+        known = ", ".join(sorted(waivable)) or "none is"
+        help = f"soft rules that this plan breaks: {known}"
+        raise Refusal([diagnostic("FTC434", f"no soft rule `{name}` is broken", help=help) for name in unknown])
+    return results, tuple(_finding(one, read) for one in results if not one.passed)
+
+
+def _finding(result: PolicyResult, read: ReadPolicy) -> Diagnostic:
+    span = read.source.key_span(("rules", result.rule))
+    summary = f"the policy's rule `{result.rule}` is broken: {result.found}"
+    if result.waived is not None:
+        return diagnostic("FTC433", summary, span, notes=f"passed over: {result.waived}", severity=Severity.WARNING)
+    match result.level:
+        case "hard":
+            return diagnostic("FTC431", summary, span, help="change the recipe, or the policy with those who own it")
+        case "soft":
+            help = f"change the recipe, or give a reason: `--waive {result.rule}=REASON`"
+            return diagnostic("FTC432", summary, span, help=help)
+        case "advisory":
+            return diagnostic("FTC433", summary, span, help="nothing has to be done; the rule only advises")
+
+
+def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str]) -> Iterator[PolicyResult]:
+    for name in Rules.model_fields:
+        rule = getattr(rules, name)
+        if isinstance(rule, Rule):
+            passed, found = _CHECKS[name](rule, plan)
+            waived = waivers.get(name) if rule.level == "soft" and not passed else None
+            yield PolicyResult(rule=name, level=rule.level, passed=passed, found=found, waived=waived)
+
+
+def _licenses(rule: Any, plan: Plan) -> tuple[bool, str]:
+    license = plan.lock.model.license
+    return license in rule.allow, f"the base model's licence is {license or 'not stated'}"
+
+
+def _pinned(_rule: Any, plan: Plan) -> tuple[bool, str]:
+    asked = {"model": plan.recipe.model.revision} if plan.lock.model.commit else {}
+    sources = plan.lock.data.sources.items()
+    asked |= {use: source.asked.get("revision") for use, source in sources if source.commit}
+    loose = [name for name, revision in asked.items() if not _COMMIT.fullmatch(str(revision))]
+    return (
+        not loose,
+        f"{' and '.join(loose)} of the hub is named by no full commit" if loose else "all refs are commits",
+    )
+
+
+def _memory(rule: Any, plan: Plan) -> tuple[bool, str]:
+    return plan.memory.peak_bytes <= rule.at_most, f"the plan needs {plan.memory.peak_bytes / 2**30:.2f} GiB"
+
+
+def _time(rule: Any, plan: Plan) -> tuple[bool, str]:
+    if plan.time is None:
+        return False, "the time can't be predicted"
+    return plan.time.high_seconds <= rule.at_most, f"the plan takes up to {plan.time.high_seconds:.0f} s"
+
+
+def _cost(rule: Any, plan: Plan) -> tuple[bool, str]:
+    cost = plan.time.cost_high if plan.time else None
+    if cost is None or cost.currency != rule.at_most.currency:
+        return False, f"the cost in {rule.at_most.currency} can't be predicted"
+    return cost.amount <= rule.at_most.amount, f"the plan costs up to {cost.amount:.2f} {cost.currency}"
+
+
+def _gates(rule: Any, plan: Plan) -> tuple[bool, str]:
+    lacking = [name for name in rule.require if name not in plan.settings.eval.gates]
+    return not lacking, f"no gate for {', '.join(lacking)}" if lacking else "every required gate is there"
+
+
+def _leakage(_rule: Any, plan: Plan) -> tuple[bool, str]:
+    shared = plan.quality.rows_by_kind.get("overlap", 0)
+    missed = [one for one in plan.quality.not_checked if "overlap" in one]
+    if missed:
+        return False, missed[0]
+    return shared == 0, f"{shared} measured rows are trained on" if shared else "no row is trained on and measured"
+
+
+def _determinism(rule: Any, plan: Plan) -> tuple[bool, str]:
+    asked = plan.settings.train.determinism.asked
+    return _LEVELS.index(asked) >= _LEVELS.index(rule.at_least), f"`train.determinism` is {asked}"
+
+
+_CHECKS: dict[str, Callable[[Any, Plan], tuple[bool, str]]] = {
+    "licenses": _licenses,
+    "pinned_revisions": _pinned,
+    "memory": _memory,
+    "time": _time,
+    "cost": _cost,
+    "gates": _gates,
+    "leakage": _leakage,
+    "determinism": _determinism,
+}

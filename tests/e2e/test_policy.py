@@ -1,0 +1,100 @@
+"""A project's policy: read strictly, held against every plan, and kept with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Ftc, MakeProject
+from tests.support.projects import contents
+
+
+def policy(root: Path, rules: str) -> None:
+    (root / "ftc.policy.yaml").write_text(f"ftc_policy: 1\nrules:\n  {rules}\n")
+
+
+RULES = {
+    "licenses: {allow: [apache-2.0]}": "licenses: {allow: [mit]}",
+    "pinned_revisions: {level: hard}": "",
+    "memory: {at_most: 100GiB}": "memory: {at_most: 1KiB}",
+    "": "time: {at_most: 1h}",
+    " ": "cost: {at_most: 1 USD}",
+    "gates: {require: [accuracy]}": "gates: {require: [macro_f1]}",
+    "leakage: {level: hard}": "",
+    "determinism: {at_least: auto}": "determinism: {at_least: bitwise}",
+}
+
+
+@pytest.mark.parametrize(("kept", "broken"), RULES.items())
+def test_a_rule_that_is_broken_and_one_that_is_kept(project: MakeProject, ftc: Ftc, kept: str, broken: str) -> None:
+    root = project()
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("{samples: 2}", "{samples: 2, gates: {accuracy: '>= 0.0'}}"))
+    if kept.strip():
+        policy(root, kept)
+        planned = ftc("plan", "recipe.yaml")
+        assert planned.code == 0, planned.err
+        assert "1 of 1 rules are kept" in planned.text
+    if broken:
+        policy(root, broken)
+        before = contents(root)
+        refused = ftc("plan", "recipe.yaml")
+        assert (refused.code, "[FTC431]" in refused.err) == (4, True), refused.err
+        assert "ftc.policy.yaml:3:3" in refused.err
+        assert contents(root) == before
+
+
+def test_a_soft_rule_needs_a_reason_that_the_plan_keeps(project: MakeProject, ftc: Ftc) -> None:
+    root = project(steps=1)
+    policy(root, "memory: {at_most: 1KiB, level: soft}")
+    refused = ftc("plan", "recipe.yaml")
+    assert (refused.code, "[FTC432]" in refused.err) == (4, True)
+    waived = ftc("plan", "recipe.yaml", "--waive", "memory=the card is lent", "-o", "job.plan.json")
+    assert (waived.code, "[FTC433]" in waived.err) == (0, True), waived.err
+    (result,) = json.loads((root / "job.plan.json").read_text())["policy"]
+    assert (result["passed"], result["waived"]) == (False, "the card is lent")
+    policy(root, "memory: {at_most: 1KiB, level: advisory}")
+    stale = ftc("apply", "job.plan.json")
+    assert stale.code == 64
+    policy(root, "memory: {at_most: 1KiB, level: soft}")
+    assert ftc("apply", "job.plan.json").code == 0
+
+
+def test_an_advisory_rule_warns(project: MakeProject, ftc: Ftc) -> None:
+    policy(project(), "licenses: {allow: [mit], level: advisory}")
+    planned = ftc("plan", "recipe.yaml")
+    assert (planned.code, "warning[FTC433]" in planned.err) == (0, True), planned.err
+
+
+def test_a_policy_that_changed_makes_a_saved_plan_stale(project: MakeProject, ftc: Ftc) -> None:
+    root = project()
+    assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0
+    policy(root, "licenses: {allow: [apache-2.0]}")
+    stale = ftc("apply", "job.plan.json")
+    assert (stale.code, "policy.licenses: absent → hard, kept" in stale.text) == (5, True), stale.err
+
+
+@pytest.mark.parametrize("words", [("--waive", "memory=because"), ("--waive", "memory"), ("--waive", "memory= ")])
+def test_a_waiver_that_does_nothing(project: MakeProject, ftc: Ftc, words: tuple[str, ...]) -> None:
+    project()
+    refused = ftc("plan", "recipe.yaml", *words)
+    assert (refused.code, "[FTC434]" in refused.err) == (64, True), refused.err
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ("licences: {allow: [mit]}", "did you mean `licenses`?"),
+        ("memory: {at_most: much}", "a number and a unit"),
+        ("memory: {level: hard}", "`rules.memory.at_most` is missing"),
+        ("leakage: {level: strict}", "`rules.leakage.level` can't be this"),
+    ],
+)
+def test_what_is_no_policy(project: MakeProject, ftc: Ftc, rules: str, words: str) -> None:
+    root = project()
+    policy(root, rules)
+    refused = ftc("plan", "recipe.yaml")
+    assert (refused.code, "[FTC430]" in refused.err, words in refused.text) == (3, True, True), refused.err
+    assert "ftc.policy.yaml:3:" in refused.err
