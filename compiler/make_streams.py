@@ -155,7 +155,7 @@ def _write_streams(
         quality=quality,
         probe=probe,
         findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
-        checks=tuple(quality_checks(quality, len(splits))),
+        checks=(*data.checks, *quality_checks(quality, len(splits))),
     )
 
 

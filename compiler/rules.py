@@ -263,11 +263,35 @@ def licenses_are_ids(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
             )
 
 
+def sources_can_be_mixed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Several sources have weights all together or not at all, and one of them is measured."""
+    several = recipe.data.source
+    if not isinstance(several, tuple):
+        return
+    unweighted = [number for number, one in enumerate(several) if one.weight is None]
+    if 0 < len(unweighted) < len(several):
+        path = f"data.source[{unweighted[0]}]"
+        help = "give each source a `weight`, or none"
+        yield diagnostic(
+            "FTC263", "a source without a weight among some with one", source.span(path), help=help, path=path
+        )
+    shares = (recipe.data.split.validation, recipe.data.split.test)
+    if all(one.only_train for one in several) and any(isinstance(share, float) and share > 0 for share in shares):
+        words = "no source gives rows to be measured" if several else "there is no source in the list"
+        help = "drop `only_train` of one source, or give validation and test files of their own"
+        yield diagnostic("FTC263", words, source.span("data.source"), help=help, path="data.source")
+    elif recipe.data.exhausted == "repeat" and len(unweighted) == len(several):
+        help = "give each source a `weight`, or drop `exhausted`"
+        at = source.span("data.exhausted")
+        yield diagnostic("FTC263", "`exhausted` says nothing without weights", at, help=help, path="data.exhausted")
+
+
 RULES: tuple[Rule, ...] = (
     names_stand_once,
     fields_fit_the_task,
     one_prompt,
     shares_leave_training_rows,
+    sources_can_be_mixed,
     columns_have_something_to_divide,
     one_way_to_divide,
     licenses_are_ids,

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from ftc.spec.base import Document, Effect, Real
 
-__all__ = ["Data", "HubSource", "PathSource", "QualityRules", "Source", "Split"]
+__all__ = ["Data", "HubSource", "MixedHub", "MixedPath", "PathSource", "QualityRules", "Source", "Split"]
 
 
 class PathSource(Document):
@@ -43,6 +43,49 @@ Source = Annotated[
     Annotated[PathSource, Tag("from-path")] | Annotated[HubSource, Tag("from-hub")], Discriminator(_kind_of_source)
 ]
 """A file on disk or on the hub, told apart by the key `path` or `hub`."""
+
+
+class _Mixed(Document):
+    """What a source of several says beside its file."""
+
+    EFFECT: ClassVar[Effect] = Effect.DATA
+
+    weight: Annotated[Real, Field(gt=0)] | None = None
+    """This source's share of an epoch's training rows, beside the weights of the others. Default: none, and then none
+    of the sources has one: all rows of all of them are trained on."""
+    fields: dict[str, str] | None = None
+    """Which column plays which part, where this file names them otherwise. Default: as `data.fields` says, since most
+    sources were made alike."""
+    only_train: bool = False
+    """Whether all of its rows are trained on, and none is measured: for general data that keeps a model from
+    forgetting. Default: no, so that each source gives its share to every part."""
+
+
+class MixedPath(PathSource, _Mixed):
+    """A file beside the recipe, one of several sources."""
+
+
+class MixedHub(HubSource, _Mixed):
+    """A file of a data set on the hub, one of several sources."""
+
+
+MixedSource = Annotated[
+    Annotated[MixedPath, Tag("from-path")] | Annotated[MixedHub, Tag("from-hub")], Discriminator(_kind_of_source)
+]
+"""One of several sources."""
+
+
+def _kind_of_sources(value: object) -> str:
+    return "several" if isinstance(value, list | tuple) else _kind_of_source(value)
+
+
+Sources = Annotated[
+    Annotated[PathSource, Tag("from-path")]
+    | Annotated[HubSource, Tag("from-hub")]
+    | Annotated[tuple[MixedSource, ...], Tag("several")],
+    Discriminator(_kind_of_sources),
+]
+"""One file, or a list of several that are mixed."""
 
 
 def _kind_of_share(value: object) -> str:
@@ -116,8 +159,12 @@ class Data(Document):
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 
-    source: Source
-    """Where the rows are."""
+    source: Sources
+    """Where the rows are: a file, or a list of files that are mixed."""
+    exhausted: Literal["stop", "repeat"] = "stop"
+    """What ends an epoch of weighted sources: `stop` when the first of them has no new row left, `repeat` when every
+    row of all of them was seen, the smaller ones more than once. Default: stop, since repeated rows are learnt by
+    heart."""
     fields: dict[str, str] = Field(default_factory=dict)
     """Which column plays which part in the task, such as `{text: message, label: class}`. Default: columns are named
     like the parts themselves."""

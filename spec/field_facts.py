@@ -46,6 +46,7 @@ _UNITS = {
     "Split.validation": "share of the rows",
     "Split.test": "share of the rows",
     "Split.seed": NUMBER,
+    "_Mixed.weight": NUMBER,
     "QualityRules.similarity": "share of the runs of words that either text has",
     "QualityRules.allow_overlap": "share of the part's rows",
     "_LowRank.rank": "dimensions",

@@ -21,17 +21,36 @@ def documents_in(annotation: Any) -> tuple[type[Document], ...]:
     return tuple(found for part in get_args(annotation) for found in documents_in(part))
 
 
+def _documents_of(annotation: Any, *, in_lists: bool) -> tuple[type[Document], ...]:
+    """The document classes of a field that is a mapping, or of the items of one that is a list."""
+    inner = _list_types(annotation)
+    listed = {found for one in inner for found in documents_in(one)}
+    return tuple(found for found in documents_in(annotation) if (found in listed) == in_lists)
+
+
+def _list_types(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is tuple:
+        return (annotation,)
+    return tuple(found for part in get_args(annotation) for found in _list_types(part))
+
+
 def section_at(path: tuple[str | int, ...], plain: Mapping[str, Any]) -> type[Document] | None:
     """The class that reads the mapping at `path` of a recipe's plain values, or None where there is none.
 
     Where several could, the one whose `kind`, or whose keys, fit what is written.
     """
     section: type[Document] = Recipe
+    annotation: Any = Recipe
     value: Any = plain
     for part in path:
-        field = section.model_fields.get(str(part))
-        value = value.get(part) if isinstance(value, Mapping) else None
-        choices = documents_in(field.annotation) if field else ()
+        if isinstance(part, int):  # an item of the list that the field before was
+            value = value[part] if isinstance(value, list | tuple) and part < len(value) else None
+            choices = _documents_of(annotation, in_lists=True)
+        else:
+            field = section.model_fields.get(part)
+            annotation = field.annotation if field else None
+            value = value.get(part) if isinstance(value, Mapping) else None
+            choices = _documents_of(annotation, in_lists=isinstance(value, list | tuple))
         if not choices:
             return None
         section = max(choices, key=lambda choice: _likeness(choice, value))

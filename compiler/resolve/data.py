@@ -16,13 +16,15 @@ from ftc.compiler.resolve.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.division import read_division
 from ftc.compiler.resolve.joint_checks import check_together
 from ftc.compiler.resolve.labels import Labelled, labels_of, sorted_of, unlearnt_labels
+from ftc.compiler.resolve.mixture import divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows import check_values, example_digests, row_digests, rows_digest, unordered_digest
-from ftc.compiler.resolve.splits import MEASURED, Part, divide, first_rows, num_copies
+from ftc.compiler.resolve.splits import MEASURED, Part, first_rows, num_copies
 from ftc.compiler.resolve.table import PartRows, Table
 from ftc.compiler.resolve.tables import read_rows
 from ftc.spec.data import Data
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.lock import SourceLock
+from ftc.spec.plan import Check
 from ftc.spec.quality import QualityReport
 from ftc.spec.streams import SPLITS
 from ftc.spec.task import Task
@@ -42,6 +44,7 @@ class ResolvedData:
         quality: What was found in the rows.
         row_digests: sha256 of each row of each file, by use.
         diagnostics: Warnings.
+        checks: What was looked at beside the rows' quality.
     """
 
     parts: Mapping[Part, PartRows]
@@ -51,6 +54,7 @@ class ResolvedData:
     quality: QualityReport
     row_digests: Mapping[str, Sequence[bytes]]
     diagnostics: tuple[Diagnostic, ...]
+    checks: tuple[Check, ...]
 
 
 def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> ResolvedData:
@@ -59,9 +63,10 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
     """
-    tables = _read(files, span_of)
-    digests = {use: row_digests(tables[use].rows) for use in files}
+    read = _read(files, span_of)
+    digests = {use: row_digests(read[use].rows) for use in files}
     sources = {use: _lock_entry(file, digests[use]) for use, file in files.items()}
+    tables = join_sources(data, task, read, span_of)
     columns = task_columns(task, data.fields, tables["rows"].columns)
     for table in tables.values():
         write_canonical(task, columns, table)
@@ -79,6 +84,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     _refuse(unlearnt)
     found = [*unlearnt, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
     _refuse(found)
+    rows["train"], checks = draw_epoch(data, rows["train"], columns.used)
     return ResolvedData(
         parts=rows,
         columns=columns,
@@ -87,6 +93,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
         quality=quality,
         row_digests=digests,
         diagnostics=tuple(notes + found),
+        checks=checks,
     )
 
 
@@ -137,10 +144,11 @@ def _divide(
     by = read_division(data, tables["rows"], labelled.stratum if labelled else None, span_of)
     alike = likeness.cluster["rows"] if data.split.together == "alike" else None
     numbers: dict[Part, Sequence[int]] = {}
-    divided, found = divide(keys["rows"], data.split, by.strata, groups=by.groups, times=by.times, alike=alike)
+    divided, found = divide_sources(data, tables["rows"], keys["rows"], by, alike)
     numbers.update(divided)
     _refuse([_placed(finding, span_of) for finding in found])
-    if data.max_rows is not None:
+    is_weighted = any(source.weight is not None for source in sources_of(data))
+    if data.max_rows is not None and not is_weighted:
         numbers["train"] = first_rows(numbers["train"], keys["rows"], data.split.seed, data.max_rows)
     numbers |= {part: range(len(tables[part].rows)) for part in MEASURED if part in tables}
 

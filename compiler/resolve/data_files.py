@@ -43,12 +43,17 @@ class DataFile:
 
 
 DataFiles = Mapping[str, DataFile]
-"""Files by use: `rows` for the main source, `validation` and `test` for files of their own."""
+"""Files by use: `rows` for the main source, `rows[0]` and so on for several, `validation` and `test` for files of their
+own."""
 
 
 def source_paths(data: Data) -> dict[str, tuple[str, PathSource | HubSource]]:
     """Each source of a recipe by its use, with its dotted path."""
-    found: dict[str, tuple[str, PathSource | HubSource]] = {"rows": ("data.source", data.source)}
+    found: dict[str, tuple[str, PathSource | HubSource]] = {}
+    if isinstance(data.source, tuple):
+        found = {f"rows[{i}]": (f"data.source[{i}]", source) for i, source in enumerate(data.source)}
+    else:
+        found["rows"] = ("data.source", data.source)
     for part, share in (("validation", data.split.validation), ("test", data.split.test)):
         if isinstance(share, PathSource | HubSource):
             found[part] = (f"data.split.{part}", share)

@@ -10,7 +10,7 @@ from typing import Any
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.text_checks import MOST_FINDINGS, masked
 
-__all__ = ["LARGEST_ROW", "Faults", "PartRows", "Row", "Table", "shown"]
+__all__ = ["LARGEST_ROW", "Faults", "JoinedTable", "PartRows", "Row", "Table", "shown"]
 
 Row = dict[str, Any]
 """Values by column: text, numbers, booleans, None, and lists and dicts of these."""
@@ -54,6 +54,72 @@ class Table:
         numbers = [self.lines[row] if self.lines else row + 1 for row in rows[:most]]
         word = "line" if self.lines else "row"
         listed = f"{word}{'s' if len(rows) > 1 else ''} {', '.join(map(str, numbers))}"
+        return f"{listed} and {len(rows) - most:,} more" if len(rows) > most else listed
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedTable(Table):
+    """Rows that come from several tables, or were made of rows of one.
+
+    Attributes:
+        origins: For each row, the table and the row in it that it stands for.
+        counts: Rows of each source, in their order, as far as they were joined.
+    """
+
+    origins: Sequence[tuple[Table, int]] = ()
+    counts: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, tables: Sequence[tuple[Table, list[Row]]]) -> JoinedTable:
+        """All rows of several tables, each in the form that is given with it."""
+        columns = dict.fromkeys(column for _, rows in tables for row in rows for column in row)
+        return cls(
+            file=", ".join(table.file for table, _ in tables),
+            columns=tuple(columns),
+            rows=[row for _, rows in tables for row in rows],
+            origins=[(table, number) for table, rows in tables for number in range(len(rows))],
+            counts=[len(rows) for _, rows in tables],
+        )
+
+    @classmethod
+    def with_rows(cls, table: Table, rows: Sequence[Row], made_of: Sequence[int]) -> JoinedTable:
+        """A table with further rows behind its own, each made of one of them."""
+        joined = table if isinstance(table, JoinedTable) else cls.of([(table, table.rows)])
+        return cls(
+            file=table.file,
+            columns=table.columns,
+            rows=[*table.rows, *rows],
+            origins=[*joined.origins, *(joined.origins[number] for number in made_of)],
+            counts=joined.counts,
+        )
+
+    @classmethod
+    def with_copies(cls, table: Table, numbers: Sequence[int]) -> JoinedTable:
+        """A table with some of its rows once more."""
+        return cls.with_rows(table, [table.rows[number] for number in numbers], numbers)
+
+    @property
+    def sources(self) -> tuple[Table, ...]:
+        """The tables that were joined, in their order."""
+        return tuple({id(table): table for table, _ in self.origins}.values())
+
+    def span(self, row: int) -> Span | None:
+        """The place of the row that this one stands for."""
+        table, number = self.origins[row]
+        return table.span(number)
+
+    def place(self, row: int) -> str:
+        """The same in words, with the file."""
+        table, number = self.origins[row]
+        return table.where(number)
+
+    def where(self, row: int) -> str:
+        """The same."""
+        return self.place(row)
+
+    def places(self, rows: Sequence[int], most: int = 5) -> str:
+        """The first few of several rows in words."""
+        listed = ", ".join(self.place(row) for row in rows[:most])
         return f"{listed} and {len(rows) - most:,} more" if len(rows) > most else listed
 
 

@@ -324,4 +324,12 @@ CODES: tuple[Code, ...] = (
         wrong="task: {kind: classification}\ntrain: {packing: true}",
         right="task: {kind: classification}",
     ),
+    Code(
+        id="FTC263",
+        title="sources that can't be mixed so",
+        cause="Several sources have weights all together or not at all, since a share without a weight means nothing; "
+        "and at least one of them has to give rows to be measured, where there are any.",
+        wrong="data: {source: [{path: mine.jsonl, weight: 3}, {path: general.jsonl}]}",
+        right="data: {source: [{path: mine.jsonl, weight: 3}, {path: general.jsonl, weight: 1}]}",
+    ),
 )

@@ -138,7 +138,10 @@ def _data(plan: Plan) -> str:
 
 def _source_name(plan: Plan, use: str) -> str:
     """Hub id and file, or the name of a local file without its folders."""
-    asked = plan.recipe.data.source if use == "rows" else getattr(plan.recipe.data.split, use, None)
+    data = plan.recipe.data
+    several = data.source if isinstance(data.source, tuple) else ()
+    named = {"rows": data.source, "validation": data.split.validation, "test": data.split.test}
+    asked = {**named, **{f"rows[{number}]": one for number, one in enumerate(several)}}.get(use)
     if isinstance(asked, HubSource):
         return f"{asked.hub}/{asked.file}"
     path = getattr(asked, "path", use)
@@ -150,7 +153,7 @@ def _limits(plan: Plan, evaluation: Evaluation | None) -> str:
     if evaluation is not None:
         split = plan.data.get("test")
         from_where = f"{numbers.plural(evaluation.tuned.rows, 'row')} of the same data as the training rows"
-        if split is not None and plan.lock.data.sources.keys() == {"rows"}:
+        if split is not None and "test" not in plan.lock.data.sources:
             lines.append(f"The test split is {from_where}; other text was not measured.")
         names = sorted(METRICS.keys() & evaluation.tuned.metrics.keys())
         lines.append(f"Nothing but {', '.join(metric_title(name) for name in names)} was measured.")

@@ -70,7 +70,8 @@ def _strategy_tag(plan: Plan) -> str:
 
 def _hub_datasets(plan: Plan) -> list[str]:
     data = plan.recipe.data
-    sources = (data.source, data.split.validation, data.split.test)
+    rows = data.source if isinstance(data.source, tuple) else (data.source,)
+    sources = (*rows, data.split.validation, data.split.test)
     return sorted({source.hub for source in sources if isinstance(source, HubSource)})
 
 

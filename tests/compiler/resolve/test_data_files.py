@@ -72,7 +72,9 @@ def test_a_file_that_a_data_set_lacks(tmp_path: Path, server: HubServer) -> None
 
 
 def test_a_commit_of_the_lock_that_is_gone_says_so(tmp_path: Path, server: HubServer) -> None:
-    asked = parsed(data={"source": HUB_SOURCE}).data.source.to_json()
+    source = parsed(data={"source": HUB_SOURCE}).data.source
+    assert not isinstance(source, tuple)
+    asked = source.to_json()
     kept = SourceLock.model_construct(asked=asked, commit="d" * 40)
     lock = Lock.model_construct(data=DataLock.model_construct(sources={"rows": kept}))
     with pytest.raises(Refusal) as caught:
