@@ -286,12 +286,34 @@ def sources_can_be_mixed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         yield diagnostic("FTC263", "`exhausted` says nothing without weights", at, help=help, path="data.exhausted")
 
 
+_VARIED_TASKS = ("classification", "generation", "chat")
+"""Tasks whose labels stand at no place of the text."""
+
+
+def variants_can_be_made(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Variants need something that varies, and a task whose labels don't hang on places in the text."""
+    rule, kind = recipe.data.augment, recipe.task.kind
+    if rule is None:
+        return
+    varies = rule.prompts or rule.paraphrases or rule.words or rule.characters
+    summary, help, path = "", "", "data.augment"
+    if kind not in _VARIED_TASKS:
+        summary, help = f"a {kind.replace('_', ' ')} has no variants", "drop `augment`"
+    elif rule.prompts and kind != "generation":
+        summary, help, path = f"a {kind} has no prompt template", "drop `prompts`", "data.augment.prompts"
+    elif not varies:
+        summary, help = "no variant would differ from its row", "add `prompts`, `paraphrases`, `words` or `characters`"
+    if summary:
+        yield diagnostic("FTC264", summary, source.span(path), help=help, path=path)
+
+
 RULES: tuple[Rule, ...] = (
     names_stand_once,
     fields_fit_the_task,
     one_prompt,
     shares_leave_training_rows,
     sources_can_be_mixed,
+    variants_can_be_made,
     columns_have_something_to_divide,
     one_way_to_divide,
     licenses_are_ids,

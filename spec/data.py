@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from ftc.spec.augment import Augment
 from ftc.spec.base import Document, Effect, Real
 
 __all__ = ["Data", "HubSource", "MixedHub", "MixedPath", "PathSource", "QualityRules", "Source", "Split"]
@@ -172,6 +173,8 @@ class Data(Document):
     """How rows are divided."""
     quality: QualityRules = QualityRules.usual()
     """What is looked for in the rows."""
+    augment: Augment | None = None
+    """Variants of training rows. Default: none, since real rows teach more than varied ones."""
     max_rows: int | None = Field(default=None, ge=1)
     """At most this many training rows, drawn by the split's seed; validation and test stay whole. Default: all,
     since more rows seldom make a model worse."""

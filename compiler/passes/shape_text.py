@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ftc.compiler.draft import Draft
+from ftc.spec.augment import with_prompts
 from ftc.spec.task import (
     Chat,
     Classification,
@@ -100,7 +101,13 @@ def _choose_prompt(draft: Draft) -> Draft:
     if isinstance(task, QuestionAnswering):
         draft = _refuse_unused(draft, ("stride", "max_answer_length"), "an answer that is written")
     draft = draft.take("text.system", "task.system")
-    return draft.take("text.prompt", "task.prompt") if task.prompt is not None else draft
+    if task.prompt is not None:
+        draft = draft.take("text.prompt", "task.prompt")
+    further = draft.recipe.data.augment.prompts if draft.recipe.data.augment else ()
+    if not further:
+        return draft
+    prompts = with_prompts(draft.values["text.prompt"], further)
+    return draft.derive("text.prompt", prompts, f"the prompt, and {len(further)} further ones for variants")
 
 
 def _refuse_unused(draft: Draft, names: tuple[str, ...], what: str) -> Draft:

@@ -10,6 +10,7 @@ from ftc.compiler.quality.findings import quality_findings
 from ftc.compiler.quality.likeness import Likeness, find_likeness
 from ftc.compiler.quality.report import Divided, quality_report
 from ftc.compiler.quality.texts import row_text
+from ftc.compiler.resolve.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.canonical_rows import write_canonical
 from ftc.compiler.resolve.columns import Columns, SpanOf, missing_columns, task_columns
 from ftc.compiler.resolve.data_files import DataFile, DataFiles
@@ -66,6 +67,8 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     read = _read(files, span_of)
     digests = {use: row_digests(read[use].rows) for use in files}
     sources = {use: _lock_entry(file, digests[use]) for use, file in files.items()}
+    table_of_phrases = read.pop("paraphrases", None)
+    phrases = {} if table_of_phrases is None else paraphrases_of(table_of_phrases, span_of)
     tables = join_sources(data, task, read, span_of)
     columns = task_columns(task, data.fields, tables["rows"].columns)
     for table in tables.values():
@@ -85,6 +88,9 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     found = [*unlearnt, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
     _refuse(found)
     rows["train"], checks = draw_epoch(data, rows["train"], columns.used)
+    if data.augment is not None:
+        rows["train"], check = augmented(data.augment, rows["train"], columns, phrases)
+        checks = (*checks, check)
     return ResolvedData(
         parts=rows,
         columns=columns,

@@ -13,6 +13,7 @@ from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.hub_faults import of_locked
 from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.compiler.resolve.tables import absent_file
+from ftc.spec.augment import Paraphrases
 from ftc.spec.data import Data, HubSource, PathSource
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import FileFacts
@@ -47,9 +48,9 @@ DataFiles = Mapping[str, DataFile]
 own."""
 
 
-def source_paths(data: Data) -> dict[str, tuple[str, PathSource | HubSource]]:
+def source_paths(data: Data) -> dict[str, tuple[str, PathSource | HubSource | Paraphrases]]:
     """Each source of a recipe by its use, with its dotted path."""
-    found: dict[str, tuple[str, PathSource | HubSource]] = {}
+    found: dict[str, tuple[str, PathSource | HubSource | Paraphrases]] = {}
     if isinstance(data.source, tuple):
         found = {f"rows[{i}]": (f"data.source[{i}]", source) for i, source in enumerate(data.source)}
     else:
@@ -57,6 +58,8 @@ def source_paths(data: Data) -> dict[str, tuple[str, PathSource | HubSource]]:
     for part, share in (("validation", data.split.validation), ("test", data.split.test)):
         if isinstance(share, PathSource | HubSource):
             found[part] = (f"data.split.{part}", share)
+    if data.augment is not None and data.augment.paraphrases is not None:
+        found["paraphrases"] = ("data.augment.paraphrases", data.augment.paraphrases)
     return found
 
 
@@ -72,7 +75,7 @@ def locate_data(
     found: list[Diagnostic] = []
     for use, (recipe_path, source) in source_paths(data).items():
         try:
-            if isinstance(source, PathSource):
+            if not isinstance(source, HubSource):
                 files[use] = _on_disk(source, recipe_path, folder, root, digests, span_of)
             else:
                 files[use] = _on_hub(source, recipe_path, hub, digests, span_of, _locked_commit(lock, use, source))
@@ -84,7 +87,7 @@ def locate_data(
 
 
 def _on_disk(
-    source: PathSource, recipe_path: str, folder: Path, root: Path, digests: DigestCache, span_of: SpanOf
+    source: PathSource | Paraphrases, recipe_path: str, folder: Path, root: Path, digests: DigestCache, span_of: SpanOf
 ) -> DataFile:
     span = span_of(f"{recipe_path}.path")
     try:

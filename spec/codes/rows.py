@@ -266,4 +266,11 @@ CODES: tuple[Code, ...] = (
         wrong="ftc tokens recipe.yaml --row 17  # which is a test row",
         right="ftc tokens recipe.yaml --row 17 --split test",
     ),
+    Code(
+        id="FTC381",
+        title="no table of paraphrases",
+        cause="The file that `data.augment.paraphrases` names has a row without text in its columns `from` and `to`.",
+        wrong="phrase,other\na lot,much",
+        right="from,to\na lot,much",
+    ),
 )

@@ -332,4 +332,12 @@ CODES: tuple[Code, ...] = (
         wrong="data: {source: [{path: mine.jsonl, weight: 3}, {path: general.jsonl}]}",
         right="data: {source: [{path: mine.jsonl, weight: 3}, {path: general.jsonl, weight: 1}]}",
     ),
+    Code(
+        id="FTC264",
+        title="variants that can't be made",
+        cause="Variants change the text that is read. Labels that stand at places of the text would no longer fit, "
+        "further prompts need a generation, and a variant needs something that varies.",
+        wrong="data: {augment: {variants: 2}}",
+        right="data: {augment: {variants: 2, characters: 0.02}}",
+    ),
 )
