@@ -22,6 +22,7 @@ from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
 from ftc.compiler.row_index import remember_rows
 from ftc.compiler.stream_manifest import KeptFinding, Manifest, TextProbe
+from ftc.compiler.text.audit import token_findings
 from ftc.compiler.text.encoder import TextTokenizer
 from ftc.compiler.text.findings import Limits, stream_findings
 from ftc.compiler.text.forms import (
@@ -125,11 +126,14 @@ def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows])
     """Warnings about the splits' tokens.
 
     Raises:
-        Refusal: They can't be trained on (FTC330), or rows are too long that must not be (FTC342).
+        Refusal: They can't be trained on (FTC330, FTC335 to FTC337), or rows are too long that must not be (FTC342).
     """
     refuses_long = draft.values["text.overflow"] == "refuse"
     limits = Limits(draft.values["text.max_length"], draft.model.max_positions, refuses_long)
-    found = stream_findings(splits, {split: part.place for split, part in data.parts.items()}, limits)
+    places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
+    is_chat, most_lost = draft.values["text.form"] == "chat", draft.recipe.data.max_lost_answers
+    audit = token_findings(splits, places, draft.model.tokenizer, is_chat=is_chat, most_lost=most_lost)
+    found = [*stream_findings(splits, places, limits), *audit]
     if any(finding.is_error for finding in found):
         raise Refusal(found)
     return found

@@ -301,6 +301,9 @@ def variants_can_be_made(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         summary, help = f"a {kind.replace('_', ' ')} has no variants", "drop `augment`"
     elif rule.prompts and kind != "generation":
         summary, help, path = f"a {kind} has no prompt template", "drop `prompts`", "data.augment.prompts"
+    elif rule.prompts and isinstance(recipe.task, Generation) and recipe.task.prompt is None:
+        summary, help = "further prompts, and none that the rows themselves have", "add `task.prompt`"
+        path = "data.augment.prompts"
     elif not varies:
         summary, help = "no variant would differ from its row", "add `prompts`, `paraphrases`, `words` or `characters`"
     if summary:

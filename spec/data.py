@@ -181,6 +181,9 @@ class Data(Document):
     max_length: Literal["auto"] | Annotated[int, Field(ge=8)] = "auto"
     """Longest sequence in tokens; longer rows overflow. Default `auto`: the model's own limit, but at most 1,024,
     since memory and time grow with the longest row that there really is."""
+    max_lost_answers: Real = Field(default=0.1, ge=0, le=1)
+    """Share of a part's conversations that may lose their last answers to `max_length`; more is an error. Default: 0.1,
+    since what is cut away isn't learnt, and a few long rows are no reason to train on longer ones."""
     overflow: Literal["cut", "drop", "refuse"] = "cut"
     """What happens to longer rows: `cut` shortens the input and never the answer, `drop` leaves the row out, `refuse`
     stops. Default: cut, which loses no row; the plan counts how many are cut."""

@@ -43,6 +43,7 @@ _UNITS = {
     "Preference.beta": NUMBER,
     "Data.max_rows": "rows",
     "Data.max_length": "tokens",
+    "Data.max_lost_answers": "share of the part's rows",
     "Split.validation": "share of the rows",
     "Split.test": "share of the rows",
     "Split.seed": NUMBER,

@@ -101,12 +101,12 @@ def _choose_prompt(draft: Draft) -> Draft:
     if isinstance(task, QuestionAnswering):
         draft = _refuse_unused(draft, ("stride", "max_answer_length"), "an answer that is written")
     draft = draft.take("text.system", "task.system")
-    if task.prompt is not None:
-        draft = draft.take("text.prompt", "task.prompt")
+    if task.prompt is None:
+        return draft
     further = draft.recipe.data.augment.prompts if draft.recipe.data.augment else ()
     if not further:
-        return draft
-    prompts = with_prompts(draft.values["text.prompt"], further)
+        return draft.take("text.prompt", "task.prompt")
+    prompts = with_prompts(task.prompt, further)
     return draft.derive("text.prompt", prompts, f"the prompt, and {len(further)} further ones for variants")
 
 

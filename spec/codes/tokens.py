@@ -51,6 +51,26 @@ CODES: tuple[Code, ...] = (
         right='{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}',
     ),
     Code(
+        id="FTC335",
+        title="answers cut away",
+        cause=(
+            "Conversations that are too long are shortened by whole answers, the last ones first. So many lose answers"
+            " that much of what was to be learnt isn't."
+        ),
+        wrong="data: {max_length: 128}  # most conversations have 400 tokens",
+        right="data: {max_length: 512}",
+    ),
+    Code(
+        id="FTC336",
+        title="special token stands twice",
+        cause=(
+            "The rows, or the prompt template, write a token that the tokenizer or the chat template writes as well."
+            " The model reads a begin that it never saw, or learns to end twice."
+        ),
+        wrong='{"prompt": "2 + 2 =", "completion": "4</s>"}',
+        right='{"prompt": "2 + 2 =", "completion": "4"}',
+    ),
+    Code(
         id="FTC337",
         title="no stop token after the answer",
         cause=(
@@ -60,7 +80,6 @@ CODES: tuple[Code, ...] = (
         ),
         wrong="{{ 'Assistant: ' + message['content'] + '\\n' }}",
         right="{{ 'Assistant: ' + message['content'] + eos_token + '\\n' }}",
-        severity=Severity.WARNING,
     ),
     Code(
         id="FTC338",
