@@ -37,6 +37,8 @@ class Job:
         weight_bytes: Bytes of one frozen weight: 4, 2 or about 0.56 for 4-bit weights with their scales.
         activation_bytes: Bytes of one activation.
         checkpointing: Whether activations are recomputed.
+        accumulates: Whether gradients of earlier micro-batches are held while others are computed.
+        residual_bytes: Bytes of an element between layers; 4 where 4-bit training keeps norms in float32.
     """
 
     model: ModelFacts
@@ -49,6 +51,8 @@ class Job:
     weight_bytes: float
     activation_bytes: int
     checkpointing: bool
+    accumulates: bool = False
+    residual_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,13 @@ def estimate(job: Job) -> Usage:
         (
             _phase(
                 "backward: loss and head",
-                {**fixed, "saved activations": _activation_bytes(job), "logits": _logit_bytes(job)},
+                {
+                    **fixed,
+                    "gradients": gradients if job.accumulates else 0,
+                    "saved activations": _activation_bytes(job),
+                    "logits": _logit_bytes(job),
+                    "temporaries": _cast_bytes(job),
+                },
             ),
             _phase("optimiser step", {**fixed, "gradients": gradients}),
         )
@@ -91,6 +101,11 @@ def _adapter_bytes(job: Job) -> int:
     return _FP32 * job.num_trainable if job.rank else 0
 
 
+def _cast_bytes(job: Job) -> int:
+    """Mixed precision's casts of trained weights, which live until the pass is over."""
+    return job.activation_bytes * job.num_trainable if job.activation_bytes < _FP32 else 0
+
+
 def _logit_bytes(job: Job) -> int:
     """Logits, their float32 copy where they are narrower, log-probabilities and the gradient of each."""
     copies = job.activation_bytes + (2 if job.activation_bytes == _FP32 else 3) * _FP32
@@ -98,11 +113,11 @@ def _logit_bytes(job: Job) -> int:
 
 
 def _activation_bytes(job: Job) -> int:
-    model, e = job.model, job.activation_bytes
+    model = job.model
     layer = _layer_bytes_per_token(job)
     if not job.checkpointing:
         return round(job.tokens * model.num_layers * layer)
-    return round(job.tokens * (model.num_layers * e * model.hidden_size + layer))
+    return round(job.tokens * (model.num_layers * _residual(job) * model.hidden_size + layer))
 
 
 def _layer_bytes_per_token(job: Job) -> float:
@@ -111,10 +126,15 @@ def _layer_bytes_per_token(job: Job) -> float:
     h, f = model.hidden_size, model.intermediate_size
     queries, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
     attention = e * (2 * queries + 2 * keys)
-    norms = 2 * (_FP32 * h + e * h)
+    residual = _residual(job)
+    norms = 2 * (_FP32 * h + residual * h + (e * h if residual != e else 0))
     gated = model.model_type in _GATED
     feed_forward = e * f * (3 if gated else 2)
     return norms + attention + feed_forward + _adapter_inputs(job, gated)
+
+
+def _residual(job: Job) -> int:
+    return job.residual_bytes or job.activation_bytes
 
 
 def _adapter_inputs(job: Job, gated: bool) -> float:

@@ -23,8 +23,8 @@ __all__ = ["Point", "answer_for", "by_closed_form", "by_trace", "expands_segment
 _WEIGHT_BYTES = {"float32": 4.0, "bfloat16": 2.0}
 _NF4_BYTES = {True: 0.5 + 1 / 64 + 4 / (64 * 256), False: 0.5 + 4 / 64}
 """Bytes of a 4-bit weight with its block's scale, with and without double quantisation."""
-_FORM_ERROR = 0.05
-"""How far the closed form may be from the trace, by the grid of `benchmarks/closed_form.py`."""
+_FORM_LOW, _FORM_HIGH = 0.9, 1.25
+"""What the trace is by the closed form's figure, at the least and at the most: see `benchmarks/closed_form.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,9 @@ def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
     usage = closed_form.estimate(_form_job(draft, point))
     allocated = usage.peak_bytes
     reserved = _reserved(draft, allocated, allocated)
-    error = round(_FORM_ERROR * allocated)
-    reserved = ByteRange(low=reserved.low - error, expected=reserved.expected, high=reserved.high + error)
+    reserved = ByteRange(
+        low=round(_FORM_LOW * reserved.low), expected=reserved.expected, high=round(_FORM_HIGH * reserved.high)
+    )
     return _estimate(draft, "closed form", usage.phases, reserved)
 
 
@@ -171,7 +172,7 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
     precision = draft.values["train.precision"]
     weight_bytes = 4.0 if full else _WEIGHT_BYTES[precision]
     if draft.recipe.strategy.kind == "qlora":
-        weight_bytes = _NF4_BYTES[draft.recipe.strategy.double_quantization]
+        weight_bytes = _mean_nf4_bytes(draft, _NF4_BYTES[draft.recipe.strategy.double_quantization])
     return closed_form.Job(
         model=draft.model,
         trained_linear={} if full else targeted(draft),
@@ -183,4 +184,13 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         weight_bytes=weight_bytes,
         activation_bytes=2 if precision == "bfloat16" else 4,
         checkpointing=point.checkpointing,
+        accumulates=draft.recipe.train.batch_size > point.micro_batch * draft.values["train.world_size"],
+        residual_bytes=4 if draft.recipe.strategy.kind == "qlora" else None,
     )
+
+
+def _mean_nf4_bytes(draft: Draft, packed: float) -> float:
+    """Bytes of a weight on average: linear layers are packed, embeddings, norms and the head are made float32."""
+    linear = sum(inputs * outputs for inputs, outputs in draft.model.linear_modules.values())
+    whole = max(draft.model.num_parameters, 1)
+    return (linear * packed + (whole - linear) * 4) / whole

@@ -53,13 +53,15 @@ def edited(text: str, fix: Fix) -> str:
         ({"train": {"batch_size": 64, "micro_batch": 64, "activation_checkpointing": False}}, ["train.micro_batch"]),
         ({"train": {"micro_batch": 16, "activation_checkpointing": False}}, ["train.activation_checkpointing"]),
         ({"strategy": {"kind": "full"}}, ["strategy"]),
-        ({"train": {"micro_batch": 1, "activation_checkpointing": True}}, ["strategy.kind", "budget.allow_tight"]),
+        ({"train": {"micro_batch": 1, "activation_checkpointing": True}}, ["budget.allow_tight"]),
         ({"train": {"micro_batch": 1, "activation_checkpointing": False}}, ["two"]),
     ],
     ids=["micro-batch", "recomputing", "full", "tight", "two at once"],
 )
 def test_each_change_fits_at_its_peak_once_the_text_says_it(changes: dict[str, Any], paths: list[str]) -> None:
-    vram = {"strategy.kind": "930MiB", "two": "960MiB"}.get(paths[0], "2GiB")
+    vram = {"budget.allow_tight": "930MiB", "train.activation_checkpointing": "3GiB", "two": "960MiB"}.get(
+        paths[0], "2GiB"
+    )
     text = recipe_text(task={"kind": "chat"}, budget={"vram": vram}, **changes)
     finding = refusal(text)
     assert finding.fixes
