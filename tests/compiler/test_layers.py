@@ -189,7 +189,7 @@ def test_a_variation_leaves_the_lock_alone(project: Write) -> None:
 def test_a_saved_plan_is_made_again_with_what_lay_on_top(project: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = project(recipe=MAIN, base=BASE, top="strategy: {kind: lora, rank: 2}\ntrain: {seed: 7}\n")
     planned = api.plan(recipe, overrides=[Path("top.yaml"), "train.epochs=1"], offline=True)
-    api.save_plan(planned, "job.plan.json")
+    planned = api.save_plan(planned, "job.plan.json")
     Path("top.yaml").unlink()
     saved = api.load_plan("job.plan.json")
     assert saved == planned.plan

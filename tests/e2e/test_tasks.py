@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, task: str) -> 
     assert found["base"].keys() == found["tuned"].keys() == USUAL[task]
     (card,) = (root / "runs").glob("*/*/README.md")
     code = card.read_text().partition("```python\n")[2].partition("```")[0]
-    compile(code, "card", "exec")
+    assert ast.parse(code).body
     again = ftc("apply", "recipe.yaml", "--yes")
     assert again.code == 0, again.text
 

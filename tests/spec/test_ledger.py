@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,18 +100,19 @@ def test_another_ledger_is_another_lineage(tmp_path: Path) -> None:
     assert moved_since(tmp_path, "bbc", mark, JOB)[0].startswith(f"state.lineage: {mark.lineage[:8]} → ")
 
 
-def many(root: Path) -> None:
-    for _ in range(3):
-        look(root)
+WRITER = """
+import sys
+from pathlib import Path
+from ftc.spec.ledger import note_test_look
+
+for _ in range(3):
+    note_test_look(Path(sys.argv[1]), name="bbc", run_id="a1", stream_sha256="d4" * 32, rows=9, purpose="measure")
+"""
 
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=many, args=(tmp_path,)) for _ in range(2)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)]) for _ in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
     assert [one.serial for one in read_ledger(tmp_path)] == list(range(7))
     assert broken_links(tmp_path) == ()
     assert all(json.loads(line) for line in ledger_file(tmp_path).read_bytes().splitlines())
