@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ftc.spec.diagnostics import Diagnostic, Related, Severity, diagnostic
-from ftc.spec.evaluation import METRICS, Gate, MetricKind, parse_gate
+from ftc.spec.evaluation import Gate, MetricKind, metric_kind, parse_gate
 from ftc.spec.recipe import Recipe
 from ftc.spec.source import Path, Source
 
@@ -198,14 +198,13 @@ def num_evaluations(length: float, every: float) -> int:
 
 def gates_can_hold_and_break(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """A gate asks for what its metric can reach, can miss, and gets better towards."""
-    for name, text in recipe.eval.gates.items():
-        kind, gate = METRICS.get(name), parse_gate(text)
+    for name, text, path in recipe.eval.bounds():
+        kind, gate = metric_kind(name), parse_gate(text)
         if kind is None or gate is None:
             continue
         found = _out_of_range(name, kind, gate) or _wrong_side(name, kind, gate)
         if found:
             code, summary, help, severity = found
-            path = f"eval.gates.{name}"
             yield diagnostic(code, summary, source.span(path), help=help, severity=severity, path=path)
 
 

@@ -19,7 +19,7 @@ from ftc.compiler.number_rules import (
     warm_up_leaves_training,
 )
 from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagnostic
-from ftc.spec.evaluation import METRICS, metrics_for, parse_gate, watched_metrics
+from ftc.spec.evaluation import METRICS, is_metric_for, metrics_for, parse_gate, watched_metrics
 from ftc.spec.nearest import nearest
 from ftc.spec.recipe import Recipe
 from ftc.spec.source import Source
@@ -109,7 +109,7 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     usable = metrics_for(recipe.task)
     for position, name in enumerate(recipe.eval.metrics):
         path = f"eval.metrics[{position}]"
-        if name not in usable:
+        if not is_metric_for(recipe.task, name):
             close = nearest(name, usable)
             known = _other_use(name, recipe) if name in METRICS else "is not known"
             yield diagnostic(
@@ -124,22 +124,22 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
 
 def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Every gate is a bound on a metric that is measured, on a test split that exists."""
-    for name, text in recipe.eval.gates.items():
-        path = f"eval.gates.{name}"
-        if name not in metrics_for(recipe.task):
+    for name, text, path in recipe.eval.bounds():
+        if parse_gate(text) is None:
+            yield diagnostic(
+                "FTC207",
+                f"`{text or name}` is no bound",
+                source.span(path),
+                help=f"write {'' if text else 'a metric, '}a comparison and a number, such as "
+                f"`{'' if text else 'accuracy '}>= 0.9`",
+                path=path,
+            )
+        elif not is_metric_for(recipe.task, name):
             yield diagnostic(
                 "FTC207",
                 f"no metric `{name}` for a {recipe.task.kind}",
                 source.key_span(path),
                 help=f"use one of {', '.join(metrics_for(recipe.task))}",
-                path=path,
-            )
-        elif parse_gate(text) is None:
-            yield diagnostic(
-                "FTC207",
-                f"`{text}` is no bound",
-                source.span(path),
-                help="write a comparison and a number, such as `>= 0.9`",
                 path=path,
             )
     if recipe.eval.gates and recipe.data.split.test == 0:

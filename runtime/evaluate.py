@@ -18,7 +18,7 @@ from ftc.runtime.scoring import RowScore, gathered, score_rows, still
 from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import StopRequest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.evaluation import METRICS
+from ftc.spec.evaluation import metric_kind
 from ftc.spec.events import TestProgress
 from ftc.spec.record import SubjectResult
 from ftc.spec.streams import TokenStream
@@ -114,7 +114,8 @@ def _measured(
     if settings.eval.max_new_tokens is None:
         return _chosen(session, metrics), scores, measures.said(scores)
     texts = _written(session, subject, work, rows, measures.decode)
-    written = [name for name in settings.eval.metrics if METRICS[name].generates]
+    kinds = [(name, metric_kind(name)) for name in settings.eval.metrics]
+    written = [name for name, kind in kinds if kind and kind.generates]
     metrics |= {name: measures.metric(name, scores, texts) for name in written}
     return _chosen(session, metrics), scores, texts
 

@@ -9,6 +9,7 @@ from ftc.runtime.bootstrap import Statistics
 from ftc.runtime.generate import TextDecoder
 from ftc.runtime.metrics import (
     answer_metric,
+    calibration_error,
     class_metric,
     found_scores,
     multi_label_metric,
@@ -17,6 +18,7 @@ from ftc.runtime.metrics import (
 )
 from ftc.runtime.row_statistics import (
     answer_statistics,
+    calibration_statistics,
     class_statistics,
     entity_statistics,
     label_statistics,
@@ -25,7 +27,7 @@ from ftc.runtime.row_statistics import (
     word_statistics,
 )
 from ftc.runtime.scoring import RowScore
-from ftc.spec.evaluation import METRICS
+from ftc.spec.evaluation import CLASS_METRICS, metric_kind, split_metric
 from ftc.spec.settings import Settings
 from ftc.spec.streams import TokenStream
 
@@ -60,17 +62,21 @@ class Measures:
         """A metric that isn't a loss.
 
         Args:
-            name: One of `ftc.spec.evaluation.METRICS`.
+            name: One of `ftc.spec.evaluation.METRICS`, or that of a class.
             scores: One for each row, in their order.
             texts: Written answers by row; empty where none are needed.
         """
+        part, label = split_metric(name)
         match self._head:
+            case "classification" if name == "calibration_error":
+                return calibration_error(*self._confidence(scores))
             case "classification":
-                return class_metric(name, self._rows.labels.tolist(), _firsts(scores))
+                return class_metric(part, self._rows.labels.tolist(), _firsts(scores), self._number(label))
             case "multi_label":
-                return multi_label_metric(name, self._targets(), _all(scores), len(self._labels))
+                size = len(self._labels)
+                return multi_label_metric(part, self._targets(), _all(scores), size, self._number(label))
             case "token_classification":
-                return tag_metric(name, self._named(self._targets()), self._named(_all(scores)))
+                return tag_metric(self._of_tags(part), self._named(self._targets()), self._named(_all(scores)), label)
             case "lm" if not self._is_preference and not self._has_references():
                 return answer_metric(name, self._expected(), self._written(texts))
             case _:
@@ -80,15 +86,20 @@ class Measures:
         """The same, and the losses, taken apart into what each row adds."""
         if name in _LOSSES:
             return loss_statistics(name, [(score.loss_sum, score.targets) for score in scores])
+        part, label = split_metric(name)
         match self._head:
+            case "classification" if name == "calibration_error":
+                return calibration_statistics(*self._confidence(scores))
             case "classification":
-                return class_statistics(name, self._rows.labels.tolist(), _firsts(scores))
+                return class_statistics(part, self._rows.labels.tolist(), _firsts(scores), self._number(label))
             case "multi_label":
-                return label_statistics(name, self._targets(), _all(scores), len(self._labels))
-            case "token_classification" if name.startswith("entity"):
-                return entity_statistics(name, self._named(self._targets()), self._named(_all(scores)))
+                size = len(self._labels)
+                return label_statistics(part, self._targets(), _all(scores), size, self._number(label))
+            case "token_classification" if self._of_tags(part).startswith("entity"):
+                named = self._named(self._targets()), self._named(_all(scores))
+                return entity_statistics(self._of_tags(part), *named, label)
             case "token_classification":
-                return word_statistics(name, self._targets(), _all(scores))
+                return word_statistics(part, self._targets(), _all(scores), self._number(label))
             case "lm" if not self._is_preference and not self._has_references():
                 return answer_statistics(name, self._expected(), self._written(texts))
             case _:
@@ -97,8 +108,21 @@ class Measures:
     def scored(self, names: Sequence[str]) -> list[str]:
         """Those of the names that need no written answers and are no losses."""
         is_lm = self._head == "lm"
-        known = [name for name in names if name in METRICS and name not in _LOSSES]
-        return [name for name in known if not (is_lm and METRICS[name].generates)]
+        kinds = [(name, metric_kind(name)) for name in names if name not in _LOSSES]
+        return [name for name, kind in kinds if kind is not None and not (is_lm and kind.generates)]
+
+    def _confidence(self, scores: Sequence[RowScore]) -> tuple[list[bool], list[float]]:
+        """Whether each row's class is right, and its probability."""
+        pairs = zip(scores, self._rows.labels.tolist(), strict=True)
+        return [score.predicted[0] == label for score, label in pairs], [score.predicted[1] for score in scores]
+
+    def _number(self, label: str | None) -> int | None:
+        return None if label is None else self._labels.index(label)
+
+    def _of_tags(self, part: str) -> str:
+        """A class of tagged words is a type of entity, or a tag where tags stand for themselves."""
+        is_entity = all(tag == "O" or tag[:2] in ("B-", "I-") for tag in self._labels)
+        return f"entity_{part}" if part in CLASS_METRICS and is_entity else part
 
     def _row_scores(self, name: str, scores: Sequence[RowScore], texts: Mapping[int, str]) -> list[float]:
         """One score a row, or a question, whose mean the metric is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ftc.runtime.squad import answer_f1, is_exact
@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from ftc.runtime.scoring import RowScore
 
 __all__ = [
+    "CALIBRATION_BINS",
+    "CORPUS_METRICS",
     "answer_metric",
     "answer_scores",
+    "calibration_bin",
+    "calibration_error",
     "class_metric",
     "found_scores",
     "loss_metrics",
@@ -26,6 +30,8 @@ __all__ = [
 
 _ROUGE = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL", "rouge_lsum": "rougeLsum"}
 """rouge-score's names."""
+CORPUS_METRICS = ("bleu", "chrf", "ter")
+"""Metrics of a whole corpus, by sacrebleu."""
 
 
 def loss_metrics(scores: Sequence[RowScore]) -> dict[str, float]:
@@ -35,22 +41,19 @@ def loss_metrics(scores: Sequence[RowScore]) -> dict[str, float]:
     return {"loss": loss, "perplexity": math.exp(loss)}
 
 
-def class_metric(name: str, expected: Sequence[Any], predicted: Sequence[Any]) -> float:
-    """A metric of a classification."""
+def class_metric(name: str, expected: Sequence[Any], predicted: Sequence[Any], label: Any = None) -> float:
+    """A metric of a classification; `precision`, `recall` and `f1` are those of one class."""
     from sklearn import metrics
 
-    f1_score: Any = metrics.f1_score
-    computed: dict[str, Callable[[], Any]] = {
-        "accuracy": lambda: metrics.accuracy_score(expected, predicted),
-        "macro_f1": lambda: f1_score(expected, predicted, average="macro", zero_division=0),
-        "weighted_f1": lambda: f1_score(expected, predicted, average="weighted", zero_division=0),
-        "mcc": lambda: metrics.matthews_corrcoef(expected, predicted),
-    }
-    return float(computed[name]())
+    if name == "accuracy":
+        return float(metrics.accuracy_score(expected, predicted))
+    if name == "mcc":
+        return float(metrics.matthews_corrcoef(expected, predicted))
+    return _scored(name, expected, predicted, label)
 
 
 def multi_label_metric(
-    name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]], num_labels: int
+    name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]], num_labels: int, label: Any = None
 ) -> float:
     """A metric of rows that have any number of classes; `accuracy` is the share of rows with exactly the right ones."""
     import numpy as np
@@ -64,18 +67,62 @@ def multi_label_metric(
 
     if name == "accuracy":
         return float(metrics.accuracy_score(matrix(expected), matrix(predicted)))
-    f1_score: Any = metrics.f1_score
-    return float(f1_score(matrix(expected), matrix(predicted), average=name.removesuffix("_f1"), zero_division=0))
+    return _scored(name, matrix(expected), matrix(predicted), label)
 
 
-def tag_metric(name: str, expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-    """A metric of tagged words: of entities, which are right if type, begin and end are, or of words."""
-    if name in ("accuracy", "macro_f1"):
-        return class_metric(name, [tag for row in expected for tag in row], [tag for row in predicted for tag in row])
+def _scored(name: str, expected: Any, predicted: Any, label: Any) -> float:
+    """Precision, recall or F1 of one class, or of all by an average; of nothing it is 0."""
+    from sklearn import metrics
+
+    average, _, part = name.rpartition("_")
+    compute: Any = getattr(metrics, f"{part}_score")
+    if average:
+        return float(compute(expected, predicted, average=average, zero_division=0))
+    return float(compute(expected, predicted, labels=[label], average=None, zero_division=0)[0])
+
+
+def calibration_error(right: Sequence[bool], confidence: Sequence[float]) -> float:
+    """How far confidence lies from accuracy: the expected calibration error of Guo et al. 2017.
+
+    Rows are grouped by the probability of the class that was chosen, in `CALIBRATION_BINS` intervals of equal width,
+    each without its lower end; the distance between mean probability and share of right ones is weighted by rows.
+    """
+    groups: dict[int, list[tuple[bool, float]]] = {}
+    for is_right, share in zip(right, confidence, strict=True):
+        groups.setdefault(calibration_bin(share), []).append((is_right, share))
+    apart = [abs(math.fsum(share - is_right for is_right, share in group)) for group in groups.values()]
+    return math.fsum(apart) / len(right)
+
+
+CALIBRATION_BINS = 15
+"""The number of Guo et al., which most use."""
+
+
+def calibration_bin(confidence: float) -> int:
+    """Number of the interval that a probability lies in, from 0."""
+    return max(0, math.ceil(confidence * CALIBRATION_BINS) - 1)
+
+
+def tag_metric(
+    name: str, expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], label: str | None = None
+) -> float:
+    """A metric of tagged words: of entities, which are right if type, begin and end are, or of words.
+
+    `entity_precision`, `entity_recall` and `entity_f1` of a `label` are those of one type of entity.
+    """
+    if not name.startswith("entity"):
+        wanted, got = ([tag for row in side for tag in row] for side in (expected, predicted))
+        return class_metric(name, wanted, got, label)
     from seqeval import metrics
+    from seqeval.metrics.sequence_labeling import get_entities
 
-    compute: Any = getattr(metrics, name.replace("entity", "").strip("_") + "_score")
-    return float(compute(list(map(list, expected)), list(map(list, predicted)), zero_division=0))
+    compute: Any = getattr(metrics, name.removeprefix("entity_") + "_score")
+    rows = [list(map(list, side)) for side in (expected, predicted)]
+    if label is None:
+        return float(compute(*rows, zero_division=0))
+    types = sorted({kind for side in rows for row in side for kind, _, _ in get_entities(row)})
+    scores = dict(zip(types, compute(*rows, average=None, zero_division=0), strict=True)) if types else {}
+    return float(scores.get(label, 0.0))
 
 
 def found_scores(name: str, right: Sequence[Sequence[str]], answers: Sequence[str]) -> list[float]:
@@ -92,8 +139,8 @@ def preference_scores(name: str, predicted: Sequence[Sequence[float]]) -> list[f
 
 
 def answer_metric(name: str, expected: Sequence[str], answers: Sequence[str]) -> float:
-    """A metric of written answers. BLEU and chrF go from 0 to 100, as their users know them; the others to 1."""
-    if name in ("bleu", "chrf"):
+    """A metric of written answers. BLEU, chrF and TER are in percent, as their users know them; the others go to 1."""
+    if name in CORPUS_METRICS:
         return float(sacrebleu_metric(name).corpus_score(list(answers), [list(expected)]).score)
     return _mean(answer_scores(name, expected, answers))
 
@@ -107,11 +154,12 @@ def answer_scores(name: str, expected: Sequence[str], answers: Sequence[str]) ->
 
 
 def sacrebleu_metric(name: str) -> Any:
-    """BLEU or chrF as sacrebleu computes them by default."""
+    """BLEU, chrF or TER as sacrebleu computes them by default."""
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
+    from sacrebleu.metrics.ter import TER
 
-    return BLEU() if name == "bleu" else CHRF()
+    return {"bleu": BLEU, "chrf": CHRF, "ter": TER}[name]()
 
 
 def _is_same(expected: str, answer: str) -> bool:

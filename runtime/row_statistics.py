@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.bootstrap import Floats, Statistics
-from ftc.runtime.metrics import answer_scores
+from ftc.runtime.metrics import CALIBRATION_BINS, CORPUS_METRICS, answer_scores, calibration_bin
 
 __all__ = [
     "answer_statistics",
+    "calibration_statistics",
     "class_statistics",
     "entity_statistics",
     "label_statistics",
@@ -32,8 +33,14 @@ def loss_statistics(name: str, sums: Sequence[tuple[float, int]]) -> Statistics:
     return Statistics(rows, _ratio if name == "loss" else lambda sums: np.exp(_ratio(sums)))
 
 
-def class_statistics(name: str, expected: Sequence[int | str], predicted: Sequence[int | str]) -> Statistics:
+def class_statistics(
+    name: str, expected: Sequence[int | str], predicted: Sequence[int | str], label: int | str | None = None
+) -> Statistics:
     """A metric of a classification: a column for right answers, then three a class: right, predicted, expected."""
+    if label is not None:
+        return _one_class(
+            name, [(one == label, other == label) for one, other in zip(expected, predicted, strict=True)]
+        )
     classes, places = np.unique(np.array([*expected, *predicted]), return_inverse=True)
     wanted, got = places[: len(expected)], places[len(expected) :]
     count, width = len(expected), len(classes)
@@ -44,19 +51,45 @@ def class_statistics(name: str, expected: Sequence[int | str], predicted: Sequen
     rows[numbers[is_right], 1 + wanted[is_right]] = 1
     rows[numbers, 1 + width + got] = 1
     rows[numbers, 1 + 2 * width + wanted] = 1
-    values: dict[str, Callable[[Floats], Floats]] = {
-        "accuracy": lambda sums: sums[..., 0] / _thirds(sums)[2].sum(axis=-1),
-        "macro_f1": lambda sums: _macro_f1(*_thirds(sums)),
-        "weighted_f1": lambda sums: _weighted_f1(*_thirds(sums)),
-        "mcc": lambda sums: _matthews(sums[..., 0], *_thirds(sums)[1:]),
-    }
-    return Statistics(rows, values[name])
+    match name.split("_"):
+        case ["accuracy"]:
+            return Statistics(rows, lambda sums: sums[..., 0] / _thirds(sums)[2].sum(axis=-1))
+        case ["mcc"]:
+            return Statistics(rows, lambda sums: _matthews(sums[..., 0], *_thirds(sums)[1:]))
+        case ["macro", part]:
+            return Statistics(rows, lambda sums: _mean_of_seen(_PARTS[part], *_thirds(sums)))
+        case [average, part]:
+            return Statistics(rows, lambda sums: _AVERAGES[average](_PARTS[part], *_thirds(sums)))
+    raise KeyError(name)
+
+
+def calibration_statistics(right: Sequence[bool], confidence: Sequence[float]) -> Statistics:
+    """The expected calibration error: by interval of confidence how far it lies above the right ones, then a one."""
+    rows = np.zeros((len(right), CALIBRATION_BINS + 1))
+    for line, (is_right, share) in enumerate(zip(right, confidence, strict=True)):
+        rows[line, calibration_bin(share)] = share - is_right
+    rows[:, -1] = 1
+    return Statistics(rows, lambda sums: np.abs(sums[..., :-1]).sum(axis=-1) / sums[..., -1])
+
+
+def _one_class(name: str, pairs: Sequence[tuple[bool, bool]]) -> Statistics:
+    """A score of one class, from whether each row was expected and predicted to have it."""
+    rows = np.array([(wanted and got, got, wanted) for wanted, got in pairs], dtype=np.float64).reshape(-1, 3)
+    return Statistics(rows, lambda sums: _PARTS[name](sums[..., 0], sums[..., 1], sums[..., 2]))
 
 
 def label_statistics(
-    name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]], width: int
+    name: str,
+    expected: Sequence[Sequence[int]],
+    predicted: Sequence[Sequence[int]],
+    width: int,
+    label: int | None = None,
 ) -> Statistics:
     """A metric of rows that have any number of so many classes: one for a row that is right, then three a class."""
+    if label is not None:
+        return _one_class(
+            name, [(label in one, label in other) for one, other in zip(expected, predicted, strict=True)]
+        )
     rows = np.zeros((len(expected), 1 + 3 * width))
     for line, (wanted, got) in enumerate(zip(expected, predicted, strict=True)):
         rows[line, 0] = set(wanted) == set(got)
@@ -64,33 +97,34 @@ def label_statistics(
         rows[line, [1 + width + number for number in got]] = 1
         rows[line, [1 + 2 * width + number for number in wanted]] = 1
     rows = np.hstack((rows, np.ones((len(expected), 1))))
-    values: dict[str, Callable[[Floats], Floats]] = {
-        "accuracy": lambda sums: sums[..., 0] / sums[..., -1],
-        "micro_f1": lambda sums: _f1(*(part.sum(axis=-1) for part in _thirds(sums[..., :-1]))),
-        "macro_f1": lambda sums: _f1(*_thirds(sums[..., :-1])).mean(axis=-1),
-        "weighted_f1": lambda sums: _weighted_f1(*_thirds(sums[..., :-1])),
-    }
-    return Statistics(rows, values[name])
+    if name == "accuracy":
+        return Statistics(rows, lambda sums: sums[..., 0] / sums[..., -1])
+    average, part = name.split("_")
+    return Statistics(rows, lambda sums: _AVERAGES[average](_PARTS[part], *_thirds(sums[..., :-1])))
 
 
-def entity_statistics(name: str, expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Statistics:
-    """A metric of entities: right, predicted and expected ones of each row."""
+def entity_statistics(
+    name: str, expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], label: str | None = None
+) -> Statistics:
+    """A metric of entities, all or those of one type: right, predicted and expected ones of each row."""
     from seqeval.metrics.sequence_labeling import get_entities
 
-    wanted, got = ([set(get_entities(list(row))) for row in side] for side in (expected, predicted))
+    wanted, got = (
+        [{one for one in get_entities(list(row)) if label is None or one[0] == label} for row in side]
+        for side in (expected, predicted)
+    )
     counts = [(len(a & b), len(b), len(a)) for a, b in zip(wanted, got, strict=True)]
     rows = np.array(counts, dtype=np.float64)
-    values: dict[str, Callable[[Floats], Floats]] = {
-        "entity_f1": lambda sums: _f1(sums[..., 0], sums[..., 1], sums[..., 2]),
-        "entity_precision": lambda sums: np.asarray(sums[..., 0] / np.maximum(1.0, sums[..., 1])),
-        "entity_recall": lambda sums: np.asarray(sums[..., 0] / np.maximum(1.0, sums[..., 2])),
-    }
-    return Statistics(rows, values[name])
+    compute = _PARTS[name.removeprefix("entity_")]
+    return Statistics(rows, lambda sums: compute(sums[..., 0], sums[..., 1], sums[..., 2]))
 
 
-def word_statistics(name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]]) -> Statistics:
+def word_statistics(
+    name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]], label: int | None = None
+) -> Statistics:
     """A metric of words as if each were a row, with the words of a row drawn together."""
-    words = class_statistics(name, [tag for row in expected for tag in row], [tag for row in predicted for tag in row])
+    wanted, got = ([tag for row in side for tag in row] for side in (expected, predicted))
+    words = class_statistics(name, wanted, got, label)
     ends = np.cumsum([0, *map(len, expected)])
     rows = np.add.reduceat(words.rows, ends[:-1], axis=0)
     return Statistics(rows, words.value)
@@ -104,7 +138,7 @@ def mean_statistics(scores: Sequence[float]) -> Statistics:
 
 def answer_statistics(name: str, expected: Sequence[str], answers: Sequence[str]) -> Statistics:
     """A metric of written answers: a mean of scores, or what sacrebleu counts of n-grams."""
-    if name in ("bleu", "chrf"):
+    if name in CORPUS_METRICS:
         return _sacrebleu_statistics(name, expected, answers)
     return mean_statistics(answer_scores(name, expected, answers))
 
@@ -123,14 +157,43 @@ def _f1(right: Floats, predicted: Floats, expected: Floats) -> Floats:
     return 2 * right / np.maximum(1.0, predicted + expected)
 
 
-def _macro_f1(right: Floats, predicted: Floats, expected: Floats) -> Floats:
+def _precision(right: Floats, predicted: Floats, _expected: Floats) -> Floats:
+    return np.asarray(right / np.maximum(1.0, predicted))
+
+
+def _recall(right: Floats, _predicted: Floats, expected: Floats) -> Floats:
+    return np.asarray(right / np.maximum(1.0, expected))
+
+
+Part = Callable[[Floats, Floats, Floats], Floats]
+"""A score from right, predicted and expected ones."""
+_PARTS: dict[str, Part] = {"f1": _f1, "precision": _precision, "recall": _recall}
+
+
+def _macro(part: Part, right: Floats, predicted: Floats, expected: Floats) -> Floats:
+    return np.asarray(part(right, predicted, expected).mean(axis=-1))
+
+
+def _mean_of_seen(part: Part, right: Floats, predicted: Floats, expected: Floats) -> Floats:
     """Over the classes that occur, in the draw, among predictions or expectations."""
     occurs = (predicted + expected) > 0
-    return np.asarray(_f1(right, predicted, expected).sum(axis=-1) / np.maximum(1, occurs.sum(axis=-1)))
+    return np.asarray(part(right, predicted, expected).sum(axis=-1) / np.maximum(1, occurs.sum(axis=-1)))
 
 
-def _weighted_f1(right: Floats, predicted: Floats, expected: Floats) -> Floats:
-    return np.asarray((_f1(right, predicted, expected) * expected).sum(axis=-1) / expected.sum(axis=-1))
+def _micro(part: Part, right: Floats, predicted: Floats, expected: Floats) -> Floats:
+    return part(right.sum(axis=-1), predicted.sum(axis=-1), expected.sum(axis=-1))
+
+
+def _weighted(part: Part, right: Floats, predicted: Floats, expected: Floats) -> Floats:
+    whole = np.maximum(1.0, expected.sum(axis=-1))
+    return np.asarray((part(right, predicted, expected) * expected).sum(axis=-1) / whole)
+
+
+_AVERAGES: dict[str, Callable[[Part, Floats, Floats, Floats], Floats]] = {
+    "macro": _macro,
+    "micro": _micro,
+    "weighted": _weighted,
+}
 
 
 def _matthews(right: Floats, predicted: Floats, expected: Floats) -> Floats:

@@ -5,16 +5,30 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.task import TASKS, Classification, QuestionAnswering, Task, TokenClassification, kind_of
 
-__all__ = ["METRICS", "Eval", "Gate", "MetricKind", "metrics_for", "parse_gate", "watched_metrics"]
+__all__ = [
+    "CLASS_METRICS",
+    "METRICS",
+    "Bound",
+    "Eval",
+    "Gate",
+    "MetricKind",
+    "is_metric_for",
+    "metric_kind",
+    "metrics_for",
+    "parse_gate",
+    "split_metric",
+    "watched_metrics",
+]
 
 _GATE = re.compile(r"\s*(>=|<=|>|<)\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*")
+_BOUND = re.compile(r"\s*(\S[^<>]*?)\s*((?:>=|<=|>|<)[^<>]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +56,25 @@ def _kind(
 
 _EVERY = tuple(kind_of(task) for task in TASKS)
 
+_AVERAGES = {
+    "macro": ("classification", "token_classification"),
+    "micro": ("classification",),
+    "weighted": ("classification",),
+}
+"""How scores of classes become one, and the tasks that know it: mean of classes, of decisions, weighted by support."""
+
+CLASS_METRICS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+"""What is known of a single class, by the word before ` of `, and its title: `f1 of sport`."""
+
 METRICS: dict[str, MetricKind] = {
     "accuracy": _kind("accuracy", "classification", "token_classification", most=1),
-    "macro_f1": _kind("macro F1", "classification", "token_classification", most=1),
-    "micro_f1": _kind("micro F1", "classification", most=1),
-    "weighted_f1": _kind("weighted F1", "classification", most=1),
+    **{
+        f"{average}_{part}": _kind(f"{average} {title}", *tasks, most=1)
+        for part, title in (("f1", "F1"), ("precision", "precision"), ("recall", "recall"))
+        for average, tasks in _AVERAGES.items()
+    },
     "mcc": _kind("Matthews correlation", "classification", least=-1, most=1),
+    "calibration_error": _kind("calibration error", "classification", higher=False, most=1),
     "entity_f1": _kind("entity F1", "token_classification", most=1),
     "entity_precision": _kind("entity precision", "token_classification", most=1),
     "entity_recall": _kind("entity recall", "token_classification", most=1),
@@ -61,6 +88,7 @@ METRICS: dict[str, MetricKind] = {
     "rouge_lsum": _kind("ROUGE-Lsum", "summarization", generates=True, most=1),
     "bleu": _kind("BLEU", "generation", "summarization", generates=True, most=100),
     "chrf": _kind("chrF", "generation", "summarization", generates=True, most=100),
+    "ter": _kind("TER", "generation", "summarization", generates=True, higher=False),
     "valid_json": _kind("valid JSON", "generation", generates=True, most=1),
     "preference_accuracy": _kind("preference accuracy", "preference", most=1),
     "reward_margin": _kind("reward margin", "preference", least=-math.inf),
@@ -72,16 +100,37 @@ def metrics_for(task: Task) -> tuple[str, ...]:
     """Names of the metrics that a task can be measured by."""
     match task:
         case Classification(multi_label=True):
-            other = {"mcc"}
+            other = {"mcc", "calibration_error"}
         case Classification():
-            other = {"micro_f1"}  # the accuracy, where each row has one class
+            other = {"micro_f1", "micro_precision", "micro_recall"}  # the accuracy, where each row has one class
         case TokenClassification(scheme="plain"):
             other = {"entity_f1", "entity_precision", "entity_recall"}
         case TokenClassification():
-            other = {"macro_f1"}
+            other = {"macro_f1", "macro_precision", "macro_recall"}
         case _:
             other = set()
     return tuple(name for name, kind in METRICS.items() if task.kind in kind.tasks and name not in other)
+
+
+def split_metric(name: str) -> tuple[str, str | None]:
+    """A metric's own name and the class that it is told of: `f1 of sport` is `f1` and `sport`."""
+    head, of, label = name.partition(" of ")
+    return (head, label) if of and head in CLASS_METRICS and label else (name, None)
+
+
+def metric_kind(name: str) -> MetricKind | None:
+    """What is known of a metric, that of a single class included; None where there is none of that name."""
+    head, label = split_metric(name)
+    if label is None:
+        return METRICS.get(name)
+    return _kind(f"{CLASS_METRICS[head]} of {label}", "classification", "token_classification", most=1)
+
+
+def is_metric_for(task: Task, name: str) -> bool:
+    """Whether a task can be measured by a metric. Whether the class is one of the data's, only its labels tell."""
+    if split_metric(name)[1] is not None:
+        return task.kind in ("classification", "token_classification")
+    return name in metrics_for(task)
 
 
 def watched_metrics(task: Task) -> tuple[str, ...]:
@@ -112,6 +161,17 @@ class Gate(Document):
                 return value < self.bound
 
 
+class Bound(NamedTuple):
+    """A gate as it is written."""
+
+    name: str
+    """What is measured: a metric, or that of a class."""
+    text: str
+    """Comparison and number; empty where a line has none."""
+    path: str
+    """Where it stands in the recipe."""
+
+
 def parse_gate(text: str) -> Gate | None:
     """The gate in a text such as `>= 0.95`, or None if it is none."""
     match = _GATE.fullmatch(text)
@@ -127,12 +187,13 @@ class Eval(Document):
     """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, micro and macro F1 where a row has
     several labels, entity F1 for words, exact match and answer F1 for questions, ROUGE for summaries, exact match and
     ROUGE-L for a generation, preference accuracy and reward margin for preferences, perplexity for a chat and for
-    pretraining."""
+    pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and `recall of`."""
     baseline: bool = True
     """Whether the untouched base model is measured too, by the same code. Default: yes; without it no gain is known."""
-    gates: dict[str, str] = Field(default_factory=dict)
-    """Bounds by metric, such as `{macro_f1: ">= 0.95"}`; a broken one makes `apply` exit with 7. Default: none,
-    since what is good enough depends on the use."""
+    gates: dict[str, str] | tuple[str, ...] = Field(default_factory=dict)
+    """Bounds by metric, such as `{macro_f1: ">= 0.95"}`, or a list of such as `f1 of sport >= 0.9`, where the names
+    have more than one word; a broken one makes `apply` exit with 7. Default: none, since what is good enough depends on
+    the use."""
     max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Longest answer that is generated, in tokens. Default `auto`: the longest answer of the training rows plus a
     quarter."""
@@ -140,3 +201,14 @@ class Eval(Document):
     """Rows that are evaluated at once. Default `auto`: what fits the budget, up to 32."""
     samples: int = Field(default=8, ge=0, le=1000)
     """Predictions that the report shows. Default: 8, which fit on a screen."""
+
+    def bounds(self) -> tuple[Bound, ...]:
+        """The gates in either form, in their order."""
+        if isinstance(self.gates, dict):
+            return tuple(Bound(name, text, f"eval.gates.{name}") for name, text in self.gates.items())
+        return tuple(_bound_in(line, f"eval.gates[{number}]") for number, line in enumerate(self.gates))
+
+
+def _bound_in(line: str, path: str) -> Bound:
+    match = _BOUND.fullmatch(line)
+    return Bound(match[1], match[2], path) if match else Bound(line.strip(), "", path)

@@ -12,7 +12,7 @@ from ftc.spec.base import Bandwidth, Bytes, Document, MoneyText, Power, Seconds,
 from ftc.spec.evaluation import METRICS
 from ftc.spec.task import TASKS
 
-__all__ = ["NUMBER", "QUANTITIES", "choices_of", "examples_of", "forms_of", "unit_of"]
+__all__ = ["NUMBER", "QUANTITIES", "choices_of", "examples_of", "forms_of", "pattern_of", "unit_of"]
 
 NUMBER = "a pure number"
 """Unit of what has none."""
@@ -135,7 +135,7 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "EarlyStopping.patience": (2,),
     "EarlyStopping.min_delta": (0.001,),
     "Eval.metrics": ("auto", ("accuracy", "macro_f1")),
-    "Eval.gates": ({"macro_f1": ">= 0.95"},),
+    "Eval.gates": ({"macro_f1": ">= 0.95"}, ("f1 of sport >= 0.9",)),
     "Eval.max_new_tokens": ("auto", 128),
     "Eval.batch_size": ("auto", 32),
     "Eval.samples": (8,),
@@ -157,12 +157,22 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
 _CHOICES: dict[str, tuple[str, ...]] = {
     "Data.fields": _PARTS,
     "Eval.metrics": _METRICS,
-    "Eval.gates": _METRICS,
     "EarlyStopping.metric": ("val_loss", *_WATCHED),
 }
+_PATTERNS = {
+    "Eval.metrics": r"^(precision|recall|f1) of \S",
+}
+_GATE = r"(>=|<=|>|<)\s*-?\d{1,9}(\.\d{1,9})?\s*$"
 _FORMS: dict[str, dict[str, Any]] = {
     "Eval.gates": {
-        "additionalProperties": {"type": "string", "pattern": r"^\s*(>=|<=|>|<)\s*-?\d{1,9}(\.\d{1,9})?\s*$"}
+        "anyOf": [
+            {
+                "type": "object",
+                "propertyNames": {"enum": list(_METRICS)},
+                "additionalProperties": {"type": "string", "pattern": rf"^\s*{_GATE}"},
+            },
+            {"type": "array", "items": {"type": "string", "pattern": rf"\S\s*{_GATE}"}},
+        ]
     },
 }
 
@@ -178,8 +188,13 @@ def examples_of(section: type[Document], field: str) -> tuple[Any, ...]:
 
 
 def choices_of(section: type[Document], field: str) -> tuple[str, ...]:
-    """Names that a field's text, list items or keys may be, where they are a closed set that the type leaves open."""
+    """Names that a field's text, list items or keys may be, where the type leaves them open."""
     return next((_CHOICES[name] for name in _names(section, field) if name in _CHOICES), ())
+
+
+def pattern_of(section: type[Document], field: str) -> str | None:
+    """What further names look like, where `choices_of` doesn't know all of them; None where it does."""
+    return next((_PATTERNS[name] for name in _names(section, field) if name in _PATTERNS), None)
 
 
 def forms_of(section: type[Document], field: str) -> dict[str, Any]:

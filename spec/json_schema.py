@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from ftc.spec.base import Document
-from ftc.spec.field_facts import QUANTITIES, choices_of, examples_of, forms_of, unit_of
+from ftc.spec.field_facts import QUANTITIES, choices_of, examples_of, forms_of, pattern_of, unit_of
 from ftc.spec.recipe import Recipe
 from ftc.spec.reference import default_reason, effect_of, field_docs
 from ftc.spec.sections import all_sections, documents_in
@@ -71,7 +71,7 @@ def recipe_schema() -> Schema:
 
 def _described(schema: Schema, section: type[Document], name: str, field: FieldInfo) -> Schema:
     """A field's schema with what people and editors want to know of it."""
-    form = _narrowed(_as_written(_with_bounds(schema), field), choices_of(section, name))
+    form = _narrowed(_as_written(_with_bounds(schema), field), _names(section, name))
     form = {key: value for key, value in form.items() if key not in ("title", "default", "discriminator")}
     known: Schema = {"description": field_docs(section).get(name) or _about(section, form)}
     if not field.is_required():
@@ -129,19 +129,26 @@ def _quantity(annotation: Any) -> Schema | None:
     return next((inner for part in get_args(annotation) if (inner := _quantity(part))), None)
 
 
-def _narrowed(schema: Schema, choices: tuple[str, ...]) -> Schema:
-    """The schema with a closed set of names for its text, its items or its keys."""
-    if not choices:
+def _names(section: type[Document], field: str) -> Schema:
+    """The names that a field takes; empty where it takes any."""
+    choices, pattern = choices_of(section, field), pattern_of(section, field)
+    closed: Schema = {"enum": list(choices)} if choices else {}
+    return {"anyOf": [closed, {"type": "string", "pattern": pattern}]} if pattern else closed
+
+
+def _narrowed(schema: Schema, names: Schema) -> Schema:
+    """The schema with a set of names for its text, its items or its keys."""
+    if not names:
         return schema
     if "anyOf" in schema:
-        return {**schema, "anyOf": [_narrowed(arm, choices) for arm in schema["anyOf"]]}
+        return {**schema, "anyOf": [_narrowed(arm, names) for arm in schema["anyOf"]]}
     match schema.get("type"):
         case "array":
-            return {**schema, "items": {"enum": list(choices)}}
+            return {**schema, "items": names}
         case "object":
-            return {**schema, "propertyNames": {"enum": list(choices)}}
+            return {**schema, "propertyNames": names}
         case "string" if "const" not in schema:
-            return {**schema, "enum": list(choices)}
+            return {**schema, **names}
         case _:
             return schema
 

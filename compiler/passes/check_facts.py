@@ -15,7 +15,8 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.number_rules import num_evaluations
 from ftc.compiler.trainable import targeted
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
-from ftc.spec.evaluation import METRICS, parse_gate
+from ftc.spec.evaluation import metric_kind, parse_gate, split_metric
+from ftc.spec.nearest import nearest
 
 __all__ = ["FACT_RULES", "FactRule", "check_facts"]
 
@@ -171,19 +172,41 @@ def budget_is_on_the_device(draft: Draft) -> Iterator[Diagnostic]:
     )
 
 
+def classes_are_known(draft: Draft) -> Iterator[Diagnostic]:
+    """A metric or gate of one class names one that the labels have."""
+    named = [(path, split_metric(name)[1]) for path, name in _named_metrics(draft)]
+    if not any(label for _, label in named):
+        return
+    labels: tuple[str, ...] = draft.values["text.labels"]
+    if draft.values["text.form"] == "tag" and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in labels):
+        labels = tuple(dict.fromkeys(tag[2:] for tag in labels if tag != "O"))
+    for path, label in named:
+        if label and label not in labels:
+            close = nearest(label, labels)
+            help = f"did you mean `{close}`?" if close else f"the classes are {', '.join(labels[:12])}"
+            yield _found(draft, "FTC240", f"no class `{label}` among the labels", path, help=help)
+
+
+def _named_metrics(draft: Draft) -> Iterator[tuple[str, str]]:
+    """Metrics that the recipe names, with the place of each."""
+    asked = draft.recipe.eval.metrics
+    yield from ((f"eval.metrics[{at}]", name) for at, name in enumerate(() if asked == "auto" else asked))
+    yield from ((bound.path, bound.name) for bound in draft.recipe.eval.bounds())
+
+
 def gates_are_coarser_than_a_row(draft: Draft) -> Iterator[Diagnostic]:
     """The test split has enough rows for the last digit of a gate to mean something."""
     if "test" not in draft.splits:
         return
     rows = draft.splits["test"].rows
-    for name, text in draft.recipe.eval.gates.items():
+    for name, text, path in draft.recipe.eval.bounds():
         gate = parse_gate(text)
         if name in _SHARES and gate and gate.comparison in (">=", ">") and 0 < _allowed(gate.bound) * rows < 1:
             yield _found(
                 draft,
                 "FTC237",
                 f"one wrong answer of {rows} breaks the gate `{name}`",
-                f"eval.gates.{name}",
+                path,
                 help=f"test on more rows, {_rows_for(gate.bound)} for the bound to allow one, or lower the bound",
                 notes=f"one row is {1 / rows:.3f} of the metric",
             )
@@ -197,6 +220,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     batch_fits_the_rows,
     validation_is_looked_at,
     answers_are_written,
+    classes_are_known,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
 )
@@ -218,7 +242,8 @@ def _found(
 
 
 def _metrics(draft: Draft) -> str:
-    return ", ".join(METRICS[name].title for name in draft.values["eval.metrics"])
+    kinds = map(metric_kind, draft.values["eval.metrics"])
+    return ", ".join(kind.title for kind in kinds if kind)
 
 
 def _rows_for(bound: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ftc.compiler.draft import Draft
-from ftc.spec.evaluation import METRICS, parse_gate
+from ftc.spec.evaluation import metric_kind, parse_gate
 from ftc.spec.task import Classification, Task, TokenClassification
 
 __all__ = ["USUAL_METRICS", "choose_evaluation"]
@@ -60,17 +60,19 @@ def _usual(task: Task) -> tuple[str, ...]:
 
 
 def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
-    return (*metrics, *(name for name in draft.recipe.eval.gates if name not in metrics))
+    gated = dict.fromkeys(bound.name for bound in draft.recipe.eval.bounds())
+    return (*metrics, *(name for name in gated if name not in metrics))
 
 
 def _choose_gates(draft: Draft) -> Draft:
-    gates = {name: parse_gate(text) for name, text in draft.recipe.eval.gates.items()}
+    gates = {name: parse_gate(text) for name, text, _ in draft.recipe.eval.bounds()}
     return draft.inherit("eval.gates", gates, "eval.gates")
 
 
 def _choose_answers(draft: Draft) -> Draft:
     is_written = draft.values["model.head"] == "lm"
-    generates = is_written and any(METRICS[name].generates for name in draft.values["eval.metrics"])
+    kinds = map(metric_kind, draft.values["eval.metrics"])
+    generates = is_written and any(kind.generates for kind in kinds if kind)
     if not generates:
         return draft.derive("eval.max_new_tokens", None, "no metric needs answers")
     if draft.recipe.eval.max_new_tokens != "auto":

@@ -279,6 +279,14 @@ CODES: tuple[Code, ...] = (
         severity=Severity.WARNING,
     ),
     Code(
+        id="FTC240",
+        title="no such class",
+        cause="A metric or a gate is about a single class, such as `f1 of sport`, and the labels have none of that "
+        "name.",
+        wrong='eval: {metrics: ["f1 of sprot"]}  # labels: business, sport',
+        right='eval: {metrics: ["f1 of sport"]}',
+    ),
+    Code(
         id="FTC260",
         title="divisions that exclude each other",
         cause="Rows are divided by size, by time or by hash. A division by time keeps no proportions and no groups, "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ftc.run_store import Run, load_outcomes
 from ftc.spec.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.evaluation import METRICS
+from ftc.spec.evaluation import metric_kind, split_metric
 from ftc.spec.record import Gain, Interval
 
 if TYPE_CHECKING:
@@ -85,9 +85,11 @@ def _statistics(name: str, outcomes: Sequence[Outcome]) -> Statistics:
     if name in ("loss", "perplexity"):
         return row_statistics.loss_statistics(name, [(one.loss_sum, one.targets) for one in said])
     expected, answers = [one.expected or "" for one in outcomes], [one.text or "" for one in said]
-    if METRICS[name].generates:
+    kind = metric_kind(name)
+    if kind is not None and kind.generates:
         return row_statistics.answer_statistics(name, expected, answers)
-    return row_statistics.class_statistics(name, expected, answers)
+    part, label = split_metric(name)
+    return row_statistics.class_statistics(part, expected, answers, label)
 
 
 def _document(interval: bootstrap.Interval | None) -> Interval | None:

@@ -8,6 +8,7 @@ import pytest
 
 from ftc.runtime.metrics import (
     answer_metric,
+    calibration_error,
     class_metric,
     found_scores,
     loss_metrics,
@@ -47,6 +48,22 @@ def test_valid_json_wants_the_keys_of_the_expected_answer(answer: str, share: fl
     assert answer_metric("valid_json", ['{"a": 0, "b": 0}'], [answer]) == share
 
 
+def test_calibration_by_hand() -> None:
+    """Two rows at 0.95, one of them right, and two right ones at 0.65: |0.95 - 0.5| and |0.65 - 1|, half each."""
+    right, confidence = [True, False, True, True], [0.95, 0.95, 0.65, 0.65]
+    assert calibration_error(right, confidence) == pytest.approx((0.45 + 0.35) / 2)
+
+
+def test_one_class_or_one_type_of_entity() -> None:
+    assert class_metric("precision", [0, 0, 1, 1], [0, 1, 1, 1], 1) == pytest.approx(2 / 3)
+    assert class_metric("recall", [0, 0, 1, 1], [0, 1, 1, 1], 0) == 0.5
+    assert multi_label_metric("f1", [[0], [0, 1]], [[1], [1]], 2, 1) == pytest.approx(2 / 3)
+    expected, predicted = [["B-A", "O", "B-B"]], [["B-A", "B-A", "B-B"]]
+    assert tag_metric("entity_precision", expected, predicted, "A") == 0.5
+    assert tag_metric("entity_f1", expected, predicted, "B") == 1
+    assert tag_metric("entity_f1", expected, predicted, "C") == 0
+
+
 def test_every_metric_of_the_language_can_be_computed() -> None:
     text = ['{"a": 1}']
     for name, kind in METRICS.items():
@@ -54,8 +71,10 @@ def test_every_metric_of_the_language_can_be_computed() -> None:
             assert found_scores(name, [text], text) == [1]
         elif kind.generates:
             assert answer_metric(name, text, text) >= 0
-        elif name == "micro_f1":
+        elif name.startswith("micro"):
             assert multi_label_metric(name, [[0], [0, 1]], [[0], [0, 1]], 2) == 1
+        elif name == "calibration_error":
+            assert calibration_error([True], [1.0]) == 0
         elif "classification" in kind.tasks and name != "loss":
             assert class_metric(name, [0, 1], [0, 1]) == 1
         elif kind.tasks == ("token_classification",):

@@ -8,8 +8,22 @@ import numpy as np
 import pytest
 
 from ftc.runtime.bootstrap import Statistics
-from ftc.runtime.metrics import answer_metric, class_metric, loss_metrics
-from ftc.runtime.row_statistics import answer_statistics, class_statistics, loss_statistics
+from ftc.runtime.metrics import (
+    answer_metric,
+    calibration_error,
+    class_metric,
+    loss_metrics,
+    multi_label_metric,
+    tag_metric,
+)
+from ftc.runtime.row_statistics import (
+    answer_statistics,
+    calibration_statistics,
+    class_statistics,
+    entity_statistics,
+    label_statistics,
+    loss_statistics,
+)
 from ftc.runtime.scoring import RowScore
 
 WORDS = "the council approved a new plan for trams after long talks on tuesday night".split()
@@ -24,20 +38,57 @@ def draws(count: int) -> list[list[int]]:
     return [list(range(count)), *([chance.randrange(count) for _ in range(count)] for _ in range(20)), [0, 0, 0]]
 
 
-@pytest.mark.parametrize("name", ["accuracy", "macro_f1", "weighted_f1", "mcc"])
+AVERAGED = [f"{average}_{part}" for average in ("macro", "micro", "weighted") for part in ("f1", "precision", "recall")]
+
+
+@pytest.mark.parametrize("name", ["accuracy", "mcc", *AVERAGED, "f1", "precision", "recall"])
 @pytest.mark.parametrize("classes", [2, 7])
 @pytest.mark.filterwarnings("ignore:A single label was found")
 def test_classes(name: str, classes: int) -> None:
     chance = np.random.default_rng(classes)
     expected = chance.integers(classes, size=60).tolist()
     predicted = [label if chance.random() < 0.7 else int(chance.integers(classes)) for label in expected]
-    statistics = class_statistics(name, expected, predicted)
+    label = None if "_" in name or name in ("accuracy", "mcc") else 1
+    statistics = class_statistics(name, expected, predicted, label)
     for rows in draws(60):
-        wanted = class_metric(name, [expected[row] for row in rows], [predicted[row] for row in rows])
+        wanted = class_metric(name, [expected[row] for row in rows], [predicted[row] for row in rows], label)
         assert drawn(statistics, rows) == pytest.approx(wanted, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["exact_match", "valid_json", "rouge_l", "bleu", "chrf"])
+@pytest.mark.parametrize("name", ["accuracy", *AVERAGED, "f1", "precision", "recall"])
+def test_rows_of_several_classes(name: str) -> None:
+    chance = random.Random(3)
+    label = None if "_" in name or name == "accuracy" else 2
+    expected, predicted = ([sorted(chance.sample(range(4), chance.randrange(4))) for _ in range(40)] for _ in range(2))
+    statistics = label_statistics(name, expected, predicted, 4, label)
+    for rows in draws(40):
+        wanted = multi_label_metric(name, [expected[row] for row in rows], [predicted[row] for row in rows], 4, label)
+        assert drawn(statistics, rows) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("label", [None, "PER"])
+@pytest.mark.parametrize("name", ["entity_f1", "entity_precision", "entity_recall"])
+def test_entities(name: str, label: str | None) -> None:
+    chance = random.Random(8)
+    tags = ["O", "O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    expected, predicted = ([chance.choices(tags, k=9) for _ in range(30)] for _ in range(2))
+    statistics = entity_statistics(name, expected, predicted, label)
+    for rows in draws(30):
+        wanted = tag_metric(name, [expected[row] for row in rows], [predicted[row] for row in rows], label)
+        assert drawn(statistics, rows) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_calibration() -> None:
+    chance = random.Random(5)
+    confidence = [0.5 + chance.random() / 2 for _ in range(60)]
+    right = [chance.random() < share for share in confidence]
+    statistics = calibration_statistics(right, confidence)
+    for rows in draws(60):
+        wanted = calibration_error([right[row] for row in rows], [confidence[row] for row in rows])
+        assert drawn(statistics, rows) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["exact_match", "valid_json", "rouge_l", "bleu", "chrf", "ter"])
 def test_answers(name: str) -> None:
     chance = random.Random(9)
     expected = [" ".join(chance.sample(WORDS, 9)) for _ in range(25)]

@@ -163,10 +163,16 @@ def _fields(path: Path, siblings: Mapping[str, str | None]) -> list[Schema]:
 def _named_keys(path: Path) -> tuple[Key, ...]:
     """Keys of a mapping whose keys are a closed set of names, such as `eval.gates`."""
     for field in _fields(path, {}):
-        if names := field.get("propertyNames", {}).get("enum"):
-            schema = {**field["additionalProperties"], "description": field["description"]}
-            return tuple(Key(name, schema, is_required=False) for name in names)
+        for arm in _arms(field):
+            if names := _enumerated(arm.get("propertyNames", {})):
+                schema = {**arm["additionalProperties"], "description": field["description"]}
+                return tuple(Key(name, schema, is_required=False) for name in names)
     return ()
+
+
+def _enumerated(names: Schema) -> list[str]:
+    """Those of some names that can be listed."""
+    return [name for arm in _arms(names) for name in arm.get("enum", ())]
 
 
 def _arms(schema: Schema) -> Iterator[Schema]:
@@ -200,7 +206,7 @@ def _items_in_brackets(schema: Schema) -> Iterator[Choice]:
 
 def _item_names(schema: Schema) -> Iterator[str]:
     for arm in _arms(schema):
-        yield from map(value_in_words, arm.get("items", {}).get("enum", ()))
+        yield from map(value_in_words, _enumerated(arm.get("items", {})))
 
 
 def _examples(schema: Schema) -> Iterator[Choice]:

@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 from typing import assert_never
 
 from ftc.spec.data import HubSource
-from ftc.spec.evaluation import METRICS
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings
@@ -155,7 +154,7 @@ def _limits(plan: Plan, evaluation: Evaluation | None) -> str:
         from_where = f"{numbers.plural(evaluation.tuned.rows, 'row')} of the same data as the training rows"
         if split is not None and "test" not in plan.lock.data.sources:
             lines.append(f"The test split is {from_where}; other text was not measured.")
-        names = sorted(METRICS.keys() & evaluation.tuned.metrics.keys())
+        names = sorted(evaluation.tuned.metrics)
         lines.append(f"Nothing but {', '.join(metric_title(name) for name in names)} was measured.")
     if plan.settings.text.overflow == "cut":
         lines.append(f"Text beyond {numbers.plural(plan.settings.text.max_length, 'token')} was cut.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftc.spec.comparison import ComparedMetric, RunComparison, Standing
-from ftc.spec.evaluation import METRICS
+from ftc.spec.evaluation import metric_kind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
@@ -70,4 +70,5 @@ def _verdict(one: ComparedMetric, standing: Standing) -> str:
 
 
 def _is_higher_better(metric: str) -> bool:
-    return METRICS[metric].higher_is_better if metric in METRICS else True
+    kind = metric_kind(metric)
+    return kind.higher_is_better if kind else True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.spec.evaluation import METRICS
+from ftc.spec.evaluation import metric_kind
 from ftc.spec.record import Evaluation
 from ftc.views import numbers
 from ftc.views.cells import escaped
@@ -28,4 +28,5 @@ def headline(evaluation: Evaluation | None) -> str:
 
 def metric_title(name: str) -> str:
     """What people call a metric."""
-    return METRICS[name].title if name in METRICS else escaped(name)
+    kind = metric_kind(name)
+    return escaped(kind.title if kind else name)

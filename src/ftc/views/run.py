@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from ftc.spec.evaluation import METRICS
+from ftc.spec.evaluation import metric_kind
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, Gain, GateResult, Interval, RunRecord
 from ftc.views import numbers
@@ -39,7 +39,8 @@ class Comparison(NamedTuple):
     @property
     def higher_is_better(self) -> bool:
         """Which way is up."""
-        return METRICS[self.name].higher_is_better if self.name in METRICS else True
+        kind = metric_kind(self.name)
+        return kind.higher_is_better if kind else True
 
     @property
     def trend(self) -> Trend | None:
