@@ -78,6 +78,13 @@ def browser(session: nox.Session) -> None:
     session.run("pytest", "tests/browser", *session.posargs, env=QUIET)
 
 
+@nox.session
+def exports(session: nox.Session) -> None:
+    """Have what `ftc export` and `ftc sign` write judged by the libraries of those formats."""
+    install(session, "-e", ".[sign]", *GROUPS["test"], *GROUPS["exports"])
+    session.run("pytest", "tests/exports", *session.posargs, env=QUIET)
+
+
 @nox.session(venv_backend="none")
 def crash(session: nox.Session) -> None:
     """Kill runs at every write and at random, and prove every exact kernel in fresh processes. Takes half an hour."""

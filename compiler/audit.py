@@ -24,7 +24,7 @@ from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 from ftc.spec.version import VERSION
 
-__all__ = ["AuditInputs", "audit_static"]
+__all__ = ["AuditInputs", "audit_static", "result_faults"]
 
 _NEVER_CHECKED = (
     "that training again gives the same weights: the static level executes nothing",
@@ -88,6 +88,17 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
         not_checked=(*tally.not_checked, *_NEVER_CHECKED),
         exit_code=exit_code,
     )
+
+
+def result_faults(run: RunFolder, plan: Plan, record: RunRecord) -> tuple[Finding, ...]:
+    """What is wrong with a run's own documents and files, whatever became of its inputs.
+
+    Nothing is wrong with a whole, finished one, and of that alone a statement can be true.
+    """
+    tally = _Tally()
+    _check_documents(tally, plan, record)
+    _check_outputs(tally, run, record)
+    return tuple(tally.findings)
 
 
 def _verdict(findings: Iterable[Finding]) -> tuple[Literal["CONSISTENT", "TAMPERED", "INCONCLUSIVE"], int]:

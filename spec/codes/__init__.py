@@ -23,6 +23,7 @@ from ftc.spec.codes import (
     rows,
     rules,
     schema,
+    signing,
     text,
     tokens,
     verbs,
@@ -35,7 +36,7 @@ CODES: dict[str, Code] = {
     code.id: code
     for module in (
         *(text, overlays, schema, rules, references, tokens, rows),
-        *(importing, budget, policy, locking, environment, verbs, rating),
+        *(importing, budget, policy, locking, signing, environment, verbs, rating),
     )
     for code in module.CODES
 }

@@ -7,7 +7,8 @@ CODES: tuple[Code, ...] = (
         id="FTC650",
         title="packages that a verb needs are missing",
         cause="Validating, planning and auditing need a light installation only. `apply` trains, for which torch, "
-        "transformers and others are needed, and `lsp` talks to editors through pygls.",
+        "transformers and others are needed, `lsp` talks to editors through pygls, and `sign` and `verify` use "
+        "model-signing.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
         exit_code=1,

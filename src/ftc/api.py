@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftc.diffing import diff
+from ftc.exporting import Format, export_run, refuse_faults
 from ftc.locking import drift, lock, settle_lock
 from ftc.locks import unlock
 from ftc.plan_store import load_plan, save_plan
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ftc.spec.facts import DeviceFacts
     from ftc.spec.imported import Imported
     from ftc.spec.plan import Plan
+    from ftc.spec.signature import SignedFolder
     from ftc.spec.streams import Split
     from ftc.spec.tokenized import TokenizedRows
 
@@ -51,6 +53,7 @@ __all__ = [
     "devices",
     "diff",
     "drift",
+    "export",
     "find_run",
     "fix",
     "format",
@@ -62,9 +65,11 @@ __all__ = [
     "runs",
     "save_plan",
     "schema",
+    "sign",
     "tokens",
     "unlock",
     "validate",
+    "verify",
     "whence",
     "who_used",
 ]
@@ -283,6 +288,68 @@ def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> Ru
     from ftc.comparison import compare_runs
 
     return compare_runs([run if isinstance(run, Run) else find_run(str(run), folder) for run in runs])
+
+
+def export(run: Run | Path | str, format: Format, *, folder: Path | str = ".") -> str:
+    """A statement about a finished run for other people's tools, as the text of its file.
+
+    Args:
+        run: The run, its folder, or the beginning of its name.
+        format: `slsa`, `cyclonedx` or `croissant`.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: There is no such run, it isn't finished, or its files aren't those of its record.
+    """
+    return export_run(run if isinstance(run, Run) else find_run(str(run), folder), format)
+
+
+def sign(
+    target: Run | Path | str, *, key: Path | str, signature: Path | str | None = None, folder: Path | str = "."
+) -> SignedFolder:
+    """Signs a finished run, or any other folder, with a local key; the form is that of OpenSSF model signing.
+
+    Args:
+        target: The run, its folder, the beginning of its name, or another folder, such as an adapter's.
+        key: File of a private key on an elliptic curve, PEM, without a password.
+        signature: Where it goes; `model.sig` in the folder where left out.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: There is nothing whole to sign, or the key can't be used (FTC540).
+        OSError: A file can't be read or written.
+    """
+    from ftc.signing import sign_folder
+
+    found = _folder_or_run(target, folder)
+    if isinstance(found, Run):
+        refuse_faults(found)
+        found = found.folder
+    return sign_folder(found, Path(key), Path(signature) if signature else None)
+
+
+def verify(
+    target: Run | Path | str, *, key: Path | str, signature: Path | str | None = None, folder: Path | str = "."
+) -> SignedFolder:
+    """Compares a folder with its signature; see `sign` for the arguments, of which the key is the public one.
+
+    Raises:
+        Refusal: There is no signature (FTC541), or it doesn't hold (FTC542).
+        OSError: A file can't be read.
+    """
+    from ftc.signing import verify_folder
+
+    named = target.folder if isinstance(target, Run) else Path(target)
+    found = named if named.is_dir() else find_run(str(target), folder).folder
+    return verify_folder(found, Path(key), Path(signature) if signature else None)
+
+
+def _folder_or_run(target: Run | Path | str, folder: Path | str) -> Run | Path:
+    """A run where there is a record, else the folder as it is."""
+    if isinstance(target, Run):
+        return target
+    path = Path(target)
+    return path if path.is_dir() and not (path / "record.json").exists() else find_run(str(target), folder)
 
 
 def schema() -> dict[str, Any]:

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftc.api import Planned, Run
+    from ftc.spec.signature import SignedFolder
 
-__all__ = ["print_result", "run_json", "show_planned", "show_run"]
+__all__ = ["print_result", "print_signature", "run_json", "show_planned", "show_run"]
 
 
 def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO) -> None:
@@ -92,3 +93,23 @@ def _as_typed(folder: Path) -> str:
     here = folder.cwd()
     whole = folder.absolute()
     return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(folder)
+
+
+def print_signature(done: str, found: SignedFolder, args: Namespace) -> None:
+    """Writes what was signed or verified, and what is not covered by it."""
+    from pathlib import Path
+
+    from ftc.views.cells import escaped
+    from ftc.views.numbers import digest, plural
+    from ftc.views.page import table
+
+    if args.json:
+        write(found.to_text())
+        return
+    rows = [
+        (done, f"{_as_typed(Path(found.folder))} · {plural(found.files, 'file')} · {digest(found.files_sha256)}"),
+        ("key", digest(found.key_sha256)),
+        ("signature", _as_typed(Path(found.signature))),
+        ("not covered", ", ".join(found.not_covered)),
+    ]
+    write("\n".join(table([(label, escaped(text)) for label, text in rows])) + "\n")

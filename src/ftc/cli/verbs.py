@@ -41,6 +41,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "audit": "check that a run is what its record says, or do it again",
         "whence": "tell which recipe, data, base and run made a file of weights",
         "who-used": "list the locks and runs that hold a digest",
+        "export": "tell of a run in the formats of other tools: provenance, bill of materials, data",
+        "sign": "sign a finished run, or any folder, with a key of your own",
+        "verify": "check that a folder is the one that was signed",
     },
 }
 """Every verb with its help by group, in the order in which a newcomer meets them."""
@@ -171,5 +174,17 @@ def _proving(name: str) -> Verb | None:
             from ftc.cli import audit
 
             return audit
+        case "export":
+            from ftc.cli import export
+
+            return export
+        case "sign":
+            from ftc.cli import sign
+
+            return sign
+        case "verify":
+            from ftc.cli import verify
+
+            return verify
         case _:
             return None

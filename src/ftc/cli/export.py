@@ -1,0 +1,35 @@
+"""`ftc export`: a statement about a finished run for other people's tools."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from ftc.cli.arguments import Parser
+from ftc.cli.terminal import write
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declares the arguments."""
+    from ftc.exporting import FORMATS
+
+    parser.add_argument("target", metavar="RUN", help="a run's id, its beginning or its folder")
+    words = "; ".join(f"{name}: {text}" for name, text in FORMATS.items())
+    parser.add_argument("--format", required=True, choices=tuple(FORMATS), help=words)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it to a file, not to the terminal")
+
+
+def run(args: Namespace) -> int:
+    """Prints or writes the statement."""
+    from ftc import api
+    from ftc.spec.durable import write_text
+
+    text = api.export(args.target, args.format)
+    if args.output:
+        write_text(Path(args.output), text)
+        write(f"Wrote {args.output}.\n")
+    else:
+        write(text)
+    return 0

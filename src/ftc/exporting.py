@@ -1,0 +1,66 @@
+"""What leaves a finished run for other people's tools: statements about it in their formats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from ftc.spec.diagnostics import Refusal, diagnostic
+
+if TYPE_CHECKING:
+    from ftc.run_store import Run
+
+__all__ = ["FORMATS", "Format", "export_run", "refuse_faults"]
+
+Format = Literal["slsa", "cyclonedx", "croissant"]
+
+FORMATS: dict[Format, str] = {
+    "slsa": "provenance of the result: in-toto statement, SLSA v1",
+    "cyclonedx": "bill of materials with model card: CycloneDX 1.6",
+    "croissant": "the data: Croissant 1.0",
+}
+"""What there is, with a word on each."""
+
+
+def export_run(run: Run, format: Format) -> str:
+    """The text of a statement about a run.
+
+    Raises:
+        Refusal: The run isn't finished, or its files aren't those of its record (FTC521 to FTC525).
+    """
+    from ftc.views.exports.common import as_text
+
+    refuse_faults(run)
+    return as_text(_document(run, format))
+
+
+def refuse_faults(run: Run) -> None:
+    """Lets pass what a statement can be true of.
+
+    Raises:
+        Refusal: The run isn't finished, or its files aren't those of its record (FTC521 to FTC525).
+    """
+    from ftc.compiler.audit import result_faults
+    from ftc.spec.places import RunFolder
+
+    found = result_faults(RunFolder(run.folder), run.plan, run.record)
+    if found:
+        raise Refusal(
+            diagnostic(one.code, f"{one.subject}: `{one.expected}` is expected, found `{one.found}`", help=one.hint)
+            for one in found
+        )
+
+
+def _document(run: Run, format: Format) -> dict[str, Any]:
+    match format:
+        case "slsa":
+            from ftc.views.exports.slsa import slsa_statement
+
+            return slsa_statement(run.plan, run.record)
+        case "cyclonedx":
+            from ftc.views.exports.cyclonedx import cyclonedx_bom
+
+            return cyclonedx_bom(run.plan, run.record, run.evaluation)
+        case "croissant":
+            from ftc.views.exports.croissant import croissant_dataset
+
+            return croissant_dataset(run.plan)

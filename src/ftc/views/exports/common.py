@@ -1,0 +1,60 @@
+"""What the formats have in common: addresses of what was used, moments, and the text of the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ftc.spec.lock import SourceLock
+from ftc.spec.plan import Plan
+from ftc.spec.record import RunRecord
+
+__all__ = ["as_text", "base_address", "ended_at", "known", "result_files", "source_address", "started_at"]
+
+_RESULTS = ("adapter/", "model/")
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The text of a document's file: the same facts give the same bytes."""
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def known(**values: Any) -> dict[str, Any]:
+    """The values that are there: no None, no empty text, list or mapping."""
+    return {name: value for name, value in values.items() if value not in (None, "", [], {})}
+
+
+def started_at(record: RunRecord) -> str | None:
+    """When the run began, in UTC as RFC 3339."""
+    return _moment(record.segments[0].started_at) if record.segments else None
+
+
+def ended_at(record: RunRecord) -> str | None:
+    """When the run ended, in UTC as RFC 3339; None where a crash kept it from telling."""
+    return _moment(record.segments[-1].ended_at) if record.segments else None
+
+
+def _moment(text: str | None) -> str | None:
+    return text.replace("+00:00", "Z") if text else None
+
+
+def base_address(plan: Plan) -> str:
+    """The base model: `hf://OWNER/NAME@COMMIT` of the hub, or its folder as the plan has it."""
+    base, commit = plan.settings.model.base, plan.lock.model.commit
+    return f"hf://{base}@{commit}" if commit else base
+
+
+def source_address(source: SourceLock) -> str:
+    """A data file: `hf://datasets/OWNER/NAME@COMMIT/FILE` of the hub, or its path as the recipe has it."""
+    asked = source.asked
+    if "hub" in asked:
+        return f"hf://datasets/{asked['hub']}@{source.commit}/{asked['file']}"
+    return str(asked.get("path", ""))
+
+
+def result_files(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Path in the run's folder and sha256 of every file of the tuned model or adapter."""
+    for name, facts in sorted(record.outputs.items()):
+        if name.startswith(_RESULTS):
+            yield name, facts.sha256

@@ -1,0 +1,128 @@
+"""The data of a run in Croissant 1.0: its files with their digests, and the columns that the task read.
+
+Name, licence, publisher and purpose of a data set are nowhere in a recipe, so they aren't here either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from ftc.spec.data import Data, HubSource, PathSource
+from ftc.spec.lock import SourceLock
+from ftc.spec.plan import Plan
+from ftc.views import numbers
+from ftc.views.exports.common import known, source_address
+
+__all__ = ["CONTEXT", "croissant_dataset"]
+
+_OWN_WORDS = (
+    *("citeAs", "column", "extract", "field", "fileProperty", "fileObject", "fileSet", "format", "includes"),
+    *("isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex"),
+    *("repeated", "replace", "samplingRate", "separator", "source", "subField", "transform", "equivalentProperty"),
+)
+
+CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "sc": "https://schema.org/",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    **{word: f"cr:{word}" for word in _OWN_WORDS},
+}
+"""Meaning of the words, as the format lays it down."""
+
+_MEDIA_TYPES = {
+    ".jsonl": "application/jsonlines",
+    ".ndjson": "application/jsonlines",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
+    ".parquet": "application/x-parquet",
+    ".arrow": "application/vnd.apache.arrow.file",
+}
+_WITH_COLUMNS = frozenset({"application/jsonlines", "text/csv", "text/tab-separated-values", "application/x-parquet"})
+"""Types whose columns the format can name."""
+
+_TEXT_PARTS = frozenset(
+    {"completion", "context", "document", "input", "instruction", "label", "output", "prompt", "question", "summary"}
+    | {"text", "text_pair"}
+)
+"""Parts of a task that are one text a row. Others are lists or nested, in forms of several kinds."""
+
+
+def croissant_dataset(plan: Plan) -> dict[str, Any]:
+    """The data set of a run's plan."""
+    files = [_file(use, source) for use, source in sorted(plan.lock.data.sources.items())]
+    sets = [
+        found for use, source in sorted(plan.lock.data.sources.items()) if (found := _record_set(plan, use, source))
+    ]
+    return known(
+        **{"@context": CONTEXT, "@type": "sc:Dataset"},
+        name=plan.name,
+        description=_description(plan),
+        conformsTo="http://mlcommons.org/croissant/1.0",
+        distribution=files,
+        recordSet=sets,
+    )
+
+
+def _description(plan: Plan) -> str:
+    parts = ", ".join(f"{name} {numbers.plural(report.rows, 'row')}" for name, report in plan.splits)
+    return f"What {plan.recipe_file} trains on and is measured on: {parts}."
+
+
+def _file(use: str, source: SourceLock) -> dict[str, Any]:
+    address = source_address(source)
+    return {
+        "@type": "cr:FileObject",
+        "@id": f"file:{use}",
+        "name": PurePosixPath(address.replace("\\", "/")).name,
+        "description": numbers.plural(source.rows, "row"),
+        "contentUrl": address,
+        "contentSize": f"{source.file.size} B",
+        "encodingFormat": _media_type(address),
+        "sha256": source.file.sha256,
+    }
+
+
+def _media_type(address: str) -> str:
+    return _MEDIA_TYPES.get(PurePosixPath(address).suffix.lower(), "text/plain")
+
+
+def _record_set(plan: Plan, use: str, source: SourceLock) -> dict[str, Any] | None:
+    """The columns of one file that the task reads as text; None where the format can't name any."""
+    if _media_type(source_address(source)) not in _WITH_COLUMNS:
+        return None
+    fields = [
+        {
+            "@type": "cr:Field",
+            "@id": f"rows:{use}/{column}",
+            "name": column,
+            "description": f"read as `{part}`",
+            "dataType": "sc:Text",
+            "source": {"fileObject": {"@id": f"file:{use}"}, "extract": {"column": column}},
+        }
+        for part, column in _columns(plan, use)
+        if part in _TEXT_PARTS
+    ]
+    return {"@type": "cr:RecordSet", "@id": f"rows:{use}", "name": use, "field": fields} if fields else None
+
+
+def _columns(plan: Plan, use: str) -> Iterator[tuple[str, str]]:
+    """Column by part in one file: one of several sources may name its columns otherwise."""
+    own = _own_fields(plan.recipe.data, use)
+    yield from {**plan.settings.text.columns, **own}.items()
+
+
+def _own_fields(data: Data, use: str) -> dict[str, str]:
+    if isinstance(data.source, HubSource | PathSource):
+        return {}
+    named = {f"rows[{number}]": one.fields for number, one in enumerate(data.source)}
+    return named.get(use) or {}

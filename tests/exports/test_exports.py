@@ -1,0 +1,135 @@
+"""What leaves a run for other tools: only facts of the run, and each in the eyes of its format's own library."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc import api
+from ftc.cli.main import main
+from ftc.exporting import FORMATS, Format
+from ftc.run_store import Run
+from ftc.views.exports.croissant import croissant_dataset
+from ftc.views.exports.slsa import slsa_statement
+from tests.exports.conftest import ROWS
+from tests.support import documents
+
+
+def document(run: Run, format: Format) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(api.export(run, format))
+    return found
+
+
+def test_slsa_in_the_eyes_of_in_toto(run: Run) -> None:
+    statements = pytest.importorskip("in_toto_attestation.v1.statement")
+    from google.protobuf import json_format
+    from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+    from in_toto_attestation.v1 import statement_pb2
+
+    found = document(run, "slsa")
+    statements.Statement.copy_from_pb(json_format.ParseDict(found, statement_pb2.Statement())).validate()
+    predicate = json_format.ParseDict(found["predicate"], provenance_pb2.Provenance())
+    subjects = {one["name"]: one["digest"]["sha256"] for one in found["subject"]}
+    assert subjects == {name: facts.sha256 for name, facts in run.record.outputs.items() if name.startswith("adapter")}
+    used = {one.name: dict(one.digest) for one in predicate.build_definition.resolved_dependencies}
+    assert used["bbc.jsonl"] == {"sha256": run.plan.lock.data.sources["rows"].file.sha256}
+    assert predicate.run_details.metadata.invocation_id == run.record.id
+    assert predicate.run_details.metadata.started_on.ToJsonString() == "2026-11-24T10:00:00Z"
+
+
+def test_cyclonedx_in_the_eyes_of_its_schema(run: Run) -> None:
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    from cyclonedx.schema import SchemaVersion
+
+    text = api.export(run, "cyclonedx")
+    assert validation.JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    found = json.loads(text)
+    assert len(references(found)) == len(set(references(found)))
+    model = found["metadata"]["component"]
+    (accuracy, *_) = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    assert (accuracy["type"], accuracy["value"]) == ("accuracy", "0.9437")
+    assert {one["ref"] for one in model["modelCard"]["modelParameters"]["datasets"]} <= set(references(found))
+    licenses = {one["name"]: one.get("licenses") for one in found["components"]}
+    assert licenses["models/minilm"] == [{"license": {"id": "Apache-2.0"}}]
+
+
+def references(part: Any) -> list[str]:
+    """Every `bom-ref` below a part of a bill."""
+    match part:
+        case dict():
+            own = [part["bom-ref"]] if "bom-ref" in part else []
+            return own + [found for value in part.values() for found in references(value)]
+        case list():
+            return [found for value in part for found in references(value)]
+        case _:
+            return []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_croissant_in_the_eyes_of_its_library_which_reads_the_rows(run: Run) -> None:
+    croissant = pytest.importorskip("mlcroissant")
+    file = run.root / "data.croissant.json"
+    file.write_text(api.export(run, "croissant"), encoding="utf-8")
+    dataset = croissant.Dataset(file)
+    assert not dataset.metadata.issues.errors
+    read = [
+        {key.partition("/")[2]: value.decode() for key, value in row.items()} for row in dataset.records("rows:rows")
+    ]
+    assert read == ROWS
+    data = run.root / "bbc.jsonl"
+    data.write_bytes(data.read_bytes().replace(b"Goal", b"Gaol", 1))
+    with pytest.raises(croissant.GenerationError, match="Download") as caught:
+        list(croissant.Dataset(file).records("rows:rows"))
+    assert "is not identical" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_statement_is_the_same_anywhere_and_names_no_place_of_the_machine(run: Run, format: Format) -> None:
+    text = api.export(run, format)
+    assert text == api.export(run.folder, format)
+    assert str(run.root) not in text
+
+
+def test_what_comes_from_the_hub_has_an_address(run: Run) -> None:
+    commit = "c0ffee" * 6 + "c0ff"
+    lock = run.plan.lock
+    asked = {"hub": "owner/rows", "file": "all.parquet"}
+    source = lock.data.sources["rows"].model_copy(update={"asked": asked, "commit": commit})
+    lock = lock.model_copy(
+        update={
+            "data": lock.data.model_copy(update={"sources": {"rows": source}}),
+            "model": lock.model.model_copy(update={"commit": commit}),
+        }
+    )
+    plan = run.plan.model_copy(update={"lock": lock})
+    used = slsa_statement(plan, run.record)["predicate"]["buildDefinition"]["resolvedDependencies"]
+    addresses = {one.get("uri") for one in used}
+    assert {f"hf://models/minilm@{commit}/config.json", f"hf://datasets/owner/rows@{commit}/all.parquet"} <= addresses
+    (file,) = croissant_dataset(plan)["distribution"]
+    assert (file["name"], file["encodingFormat"]) == ("all.parquet", "application/x-parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "exit_code"), [("adapter/adapter_config.json", "FTC521", 6), ("", "FTC525", 8)]
+)
+def test_a_run_that_is_not_whole_is_told_of_by_nobody(
+    run: Run, capsys: pytest.CaptureFixture[str], name: str, code: str, exit_code: int
+) -> None:
+    if name:
+        (run.folder / name).write_text("[]", encoding="utf-8")
+    else:
+        record = documents.record(run.plan, status="interrupted", outputs={})
+        (run.folder / "record.json").write_text(record.to_text(), encoding="utf-8")
+    assert main(["export", str(run.folder), "--format", "slsa"]) == exit_code
+    out, err = capsys.readouterr()
+    assert (out, code in err) == ("", True)
+
+
+def test_into_a_file_or_to_the_terminal(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", run.record.id[:6], "--format", "cyclonedx"]) == 0
+    shown = capsys.readouterr().out
+    assert main(["export", run.record.id, "--format", "cyclonedx", "-o", "bom.json"]) == 0
+    assert Path("bom.json").read_text(encoding="utf-8") == shown
