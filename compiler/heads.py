@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from ftc.spec.facts import ModelFacts
+from ftc.spec.settings import Head
 
-__all__ = ["Head", "head_modules", "head_outputs"]
-
-Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
+__all__ = ["head_modules", "head_outputs"]
 
 _NO_CLASSIFIER = frozenset(
     "blenderbot blenderbot-small codegen cohere cohere2 granite led longt5 m2m_100 marian pegasus xglm".split()

@@ -66,7 +66,9 @@ def _driver() -> str | None:
 def _libraries() -> dict[str, str]:
     found: dict[str, Any] = {"cuda": torch.version.cuda}
     if torch.cuda.is_available():
-        found |= {"cudnn": torch.backends.cudnn.version(), "nccl": ".".join(map(str, torch.cuda.nccl.version()))}
+        from torch.cuda import nccl
+
+        found |= {"cudnn": torch.backends.cudnn.version(), "nccl": ".".join(map(str, nccl.version()))}
     return {name: str(version) for name, version in found.items() if version}
 
 

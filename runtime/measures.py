@@ -28,7 +28,7 @@ from ftc.runtime.row_statistics import (
 )
 from ftc.runtime.scoring import RowScore
 from ftc.spec.evaluation import CLASS_METRICS, metric_kind, split_metric
-from ftc.spec.settings import Settings
+from ftc.spec.settings import Head, Settings
 from ftc.spec.streams import TokenStream
 
 __all__ = ["Measures"]
@@ -50,7 +50,7 @@ class Measures:
     def __init__(self, settings: Settings, rows: TokenStream, model_folder: Path) -> None:
         self._settings, self._rows, self._labels = settings, rows, settings.text.labels
         self.decode = TextDecoder(model_folder)
-        self._head = settings.model.head
+        self._head: Head = settings.model.head
         self._is_preference = settings.train.preference is not None
 
     @property
@@ -172,10 +172,8 @@ class Measures:
                 return {score.row: self._tagged(score.row, t) for score, t in zip(scores, _all(scores), strict=True)}
             case "span":
                 return {number: answer or _NO_ANSWER for number, answer in self._answers(scores).items()}
-            case "lm" if self._is_preference:
-                return {score.row: _choice(score.predicted) for score in scores}
             case "lm":
-                return {}
+                return {score.row: _choice(score.predicted) for score in scores} if self._is_preference else {}
 
     def given(self, number: int) -> str:
         """What a model is given of a row."""
@@ -198,10 +196,11 @@ class Measures:
                 return self._tagged(number, self._rows.targets[number].tolist())
             case "span":
                 return next(iter(self._rows.texts(number)[1:]), _NO_ANSWER)
-            case "lm" if self._is_preference:
-                return _CHOSEN
             case "lm":
-                return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
+                return _CHOSEN if self._is_preference else self._answer_of(number)
+
+    def _answer_of(self, number: int) -> str:
+        return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
 
     def _listed(self, classes: Sequence[int]) -> str:
         return ", ".join(self._labels[number] for number in classes) or "(none)"

@@ -205,8 +205,10 @@ def _in_step(mine: StepLine, other: StepLine, last_equal: int | None) -> Differe
         ("loss", mine.loss, other.loss),
         ("gradient norm", mine.grad_norm, other.grad_norm),
     )
-    differing = ((name, ours, theirs) for name, ours, theirs in pairs if ours != theirs)
-    return next((Difference(mine.step, *one, last_equal_rung=last_equal) for one in differing), None)
+    for component, ours, theirs in pairs:
+        if ours != theirs:
+            return Difference(mine.step, component, ours, theirs, last_equal_rung=last_equal)
+    return None
 
 
 def _in_rung(mine: Rung, other: Rung, last_equal: int | None) -> Difference | None:

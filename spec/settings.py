@@ -20,6 +20,7 @@ __all__ = [
     "DeviceSettings",
     "EvalSettings",
     "FullSettings",
+    "Head",
     "LoraSettings",
     "ModelSettings",
     "PreferenceSettings",
@@ -31,6 +32,9 @@ __all__ = [
     "TextSettings",
     "TrainSettings",
 ]
+
+Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
+"""What a model ends in: its own language model head, or one for labels of a row, of each word, or of an answer."""
 
 
 class TextSettings(Document):
@@ -63,7 +67,7 @@ class ModelSettings(Document):
     """Commit of a hub snapshot."""
     architecture: str
     family: Family
-    head: Literal["lm", "classification", "multi_label", "token_classification", "span"]
+    head: Head
     """`lm`: the model's own output layer. New layers: `classification` and `multi_label` over the labels of a row,
     `token_classification` over the tags of a word, `span` over begin and end of an answer."""
     decoder_start_id: int | None = None

@@ -128,7 +128,7 @@ def _outcomes(old: Thing, new: Thing) -> tuple[Outcome, ...]:
 def _action(changes: Iterable[Change], old: Thing, new: Thing) -> Action:
     """What brings the old result to the new one: the heaviest action of any change; a run that was left goes on."""
     asked: list[Action] = [change.action for change in changes]
-    heaviest = min([*asked, _ORDER[-1]], key=_ORDER.index)
+    heaviest: Action = min([*asked, _ORDER[-1]], key=_ORDER.index)
     unfinished = old.record is not None and old.record.status not in ("finished", "gate_failed")
     same_job = old.plan is not None and new.plan is not None and old.plan.job_sha256() == new.plan.job_sha256()
     return "resume" if heaviest == "nothing" and unfinished and same_job else heaviest

@@ -92,12 +92,15 @@ def quality_report(
         labelled: Where labels stand, in tasks that have any.
         table: The main file, whose annotation columns are compared.
     """
-    ordered = [(name, parts[name]) for name in SPLITS if name in parts]
+    ordered: list[tuple[Split, Divided]] = [(name, parts[name]) for name in SPLITS if name in parts]
     matches = [
         *(match for name, part in ordered for match in _copies(name, part, labelled.stratum if labelled else None)),
         *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
         *(match for name, part in ordered for match in _in_texts(name, part)),
     ]
+    labels: dict[Split, dict[str, int]] = {}
+    if labelled:
+        labels = {name: _labels(part, labelled) for name, part in ordered}
     rows_by_kind: dict[str, set[tuple[Split, int]]] = {}
     for match in matches:
         rows_by_kind.setdefault(match.kind, set()).update((match.split, row) for row in match.rows)
@@ -106,7 +109,7 @@ def quality_report(
         similarity=rules.similarity,
         findings=tuple(match.finding() for match in matches),
         rows_by_kind={kind: len(rows) for kind, rows in rows_by_kind.items()},
-        labels={name: _labels(part, labelled) for name, part in ordered} if labelled else {},
+        labels=labels,
         agreement=_agreement(table, rules.annotations),
         not_checked=tuple(_not_checked(rules, likeness)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.lock import SourceLock
 from ftc.spec.plan import Check
 from ftc.spec.quality import QualityReport
-from ftc.spec.streams import SPLITS
+from ftc.spec.streams import SPLITS, Split
 from ftc.spec.task import Task
 
 __all__ = ["ResolvedData", "resolve_data"]
@@ -160,11 +160,13 @@ def _divide(
 
     def part_of(part: Part) -> Divided:
         use = part if part in tables else "rows"
-        compared: tuple[Sequence[Any], ...] = (texts[use], keys[use], likeness.normal[use], likeness.cluster[use])
-        picked = ([values[row] for row in numbers[part]] for values in compared)
+        picked: Iterator[list[Any]] = (
+            [values[row] for row in numbers[part]]
+            for values in (texts[use], keys[use], likeness.normal[use], likeness.cluster[use])
+        )
         return Divided(PartRows(tables[use], numbers[part]), *picked)
 
-    parts = {part: part_of(part) for part in SPLITS if part in numbers}
+    parts: dict[Split, Divided] = {part: part_of(part) for part in SPLITS if part in numbers}
     return parts, [_copies(tables["rows"], count)] if (count := num_copies(keys["rows"])) else []
 
 

@@ -98,7 +98,7 @@ def sorted_of(labelled: Labelled, rows: Iterable[Row]) -> tuple[str, ...]:
 
 def unlearnt_labels(labelled: Labelled, names: Sequence[str], parts: Mapping[Part, PartRows]) -> Iterator[Diagnostic]:
     """Labels that the head can't give, and classes with nothing to learn from."""
-    counts = {part: labelled.count(found.rows) for part, found in parts.items()}
+    counts: dict[Part, dict[str, int]] = {part: labelled.count(found.rows) for part, found in parts.items()}
     for part, found in counts.items():
         unknown = Counter({name: count for name, count in found.items() if name not in names})
         if unknown:

@@ -55,7 +55,7 @@ def divide(
     Returns:
         The parts, and FTC371 for each part that would be empty.
     """
-    shares = {part: getattr(split, part) for part in MEASURED}
+    shares: dict[Part, object] = {part: getattr(split, part) for part in MEASURED}
     asked: dict[Part, float] = {part: share for part, share in shares.items() if isinstance(share, float) and share > 0}
     if split.by == "hash":
         units = [Unit(key, (row,)) for row, key in enumerate(keys)] if groups is None else _of_groups(groups)
@@ -85,6 +85,13 @@ def _of_groups(groups: Sequence[str]) -> list[Unit]:
     return make_units([group.encode("utf-8", "surrogatepass") for group in groups])
 
 
+def _part_at(place: Fraction, borders: Sequence[tuple[Part, Fraction]]) -> Part:
+    for part, border in borders:
+        if place < border:
+            return part
+    return "train"
+
+
 def _by_hash(units: Sequence[Unit], shares: Mapping[Part, float], seed: int) -> _Parts:
     """Each unit by its own digest, read as a fraction of 1: below the share of test it is test, and so on."""
     borders: list[tuple[Part, Fraction]] = []
@@ -93,8 +100,7 @@ def _by_hash(units: Sequence[Unit], shares: Mapping[Part, float], seed: int) -> 
     parts: _Parts = {part: [] for part in (*shares, "train")}
     for unit in units:
         place = Fraction(int.from_bytes(rank(unit.key, seed)[:8]), 2**64)
-        part = next((part for part, border in borders if place < border), "train")
-        parts[part] += unit.rows
+        parts[_part_at(place, borders)] += unit.rows
     return parts
 
 
@@ -208,7 +214,9 @@ def _smallest_share(part: Part, share: float, units: Sequence[Unit], split: Spli
     num_rows = _num_rows(units)
     for rows in range(1, min(num_rows, _MOST_TRIED)):
         ratio = _rounded_up(Fraction(2 * rows - 1, 2 * num_rows))
-        others = {name: size for name in MEASURED if name != part and isinstance(size := getattr(split, name), float)}
+        others: dict[Part, float] = {
+            name: size for name in MEASURED if name != part and isinstance(size := getattr(split, name), float)
+        }
         if ratio <= share or ratio + sum(others.values()) >= 1:
             continue
         if _would_fill(part, ratio, {**others}, units, split):

@@ -88,7 +88,8 @@ def test_win_rate_and_agreement_are_those_computed_by_hand(tmp_path: Path) -> No
     }
     for rater, counts in said.items():
         ballot = open_ballot(tmp_path, rater)
-        for row, choice in enumerate(one for one, count in counts.items() for _ in range(count)):
+        choices: list[Choice] = [one for one, count in counts.items() for _ in range(count)]
+        for row, choice in enumerate(choices):
             ballot.rate(row, choice, "first" if row % 2 else "second")
     found = tally(contest(12), ballots(tmp_path))
     assert (found.rows, found.rated, found.same) == (12, 10, 3)

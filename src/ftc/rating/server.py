@@ -129,7 +129,7 @@ def _choice(side: str | None, left: str) -> Choice | None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: RatingServer
+    server: RatingServer  # pyright: ignore[reportIncompatibleVariableOverride]  # as socketserver asks
     server_version = "ftc"
     sys_version = ""
 
