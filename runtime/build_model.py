@@ -7,6 +7,7 @@ alone: it hands in another `Base`, and everything behind it is the same code.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,13 +117,18 @@ def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings
     from transformers import BitsAndBytesConfig
 
     peft = peft_with_bitsandbytes()
-    quantization = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=strategy.quantization,
-        bnb_4bit_use_double_quant=strategy.double_quantization,
-        bnb_4bit_compute_dtype=_frozen_dtype(settings),
-        llm_int8_skip_modules=list(adapter.trained_modules) or None,  # 4-bit weights can't be trained
-    )
+    skipped = list(adapter.trained_modules) or None  # quantised weights can't be trained
+    if strategy.quantization == "int8":
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a line for every product
+        quantization = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
+    else:
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=strategy.quantization,
+            bnb_4bit_use_double_quant=strategy.double_quantization,
+            bnb_4bit_compute_dtype=_frozen_dtype(settings),
+            llm_int8_skip_modules=skipped,
+        )
     quantised = _load_base(settings, base, dtype=_frozen_dtype(settings), quantization_config=quantization)
     _keep_differentiable(quantised)
     model = peft.prepare_model_for_kbit_training(
@@ -147,6 +153,7 @@ def _load_base(settings: Settings, base: Base, **options: Any) -> Any:
 
 def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSettings, base: Base) -> nn.Module:
     targets, others = _targeted(model, adapter)
+    whole = [*adapter.trained_modules, *_named(model, adapter.also_trained)]
     config = peft.LoraConfig(
         task_type=peft_task(settings),
         r=adapter.rank,
@@ -154,12 +161,20 @@ def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSett
         lora_dropout=adapter.dropout,
         target_modules=list(adapter.targets),
         exclude_modules=others or None,
-        modules_to_save=list(adapter.trained_modules) or None,
+        modules_to_save=whole or None,
         fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in targets.values()),
+        rank_pattern=_longest_first(adapter.ranks),
+        alpha_pattern=_longest_first(adapter.alphas),
+        use_rslora=adapter.rank_stabilized,
+        use_dora=adapter.dora,
+        # Shapes alone have no directions that an adapter could begin with.
+        init_lora_weights=adapter.init if base.is_whole and adapter.init != "default" else True,
     )
     seed_everything(settings.seeds.init)  # the adapter is drawn here
     with _quiet_transformers():
         adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
+    for parameter in trainable_tensors(adapted).values():  # steps are too small for 16 bits
+        parameter.data = parameter.data.float()
     if base.is_whole:
         _require_count(adapted, peft, adapter)
     return adapted
@@ -179,6 +194,16 @@ def _targeted(model: Any, adapter: AdapterSettings) -> tuple[dict[str, nn.Module
         else:
             targets[name] = module
     return targets, sorted(others)
+
+
+def _named(model: Any, ends: tuple[str, ...]) -> list[str]:
+    """Full names of the modules whose names have one of these ends, in whole parts."""
+    return [name for name, _ in model.named_modules() if any(name == end or name.endswith(f".{end}") for end in ends)]
+
+
+def _longest_first(by_end: dict[str, int]) -> dict[str, int]:
+    """In the order in which peft looks for the first that fits."""
+    return dict(sorted(by_end.items(), key=lambda item: (-len(item[0]), item[0])))
 
 
 def _require_count(model: nn.Module, peft: Any, adapter: AdapterSettings) -> None:

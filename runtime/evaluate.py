@@ -21,6 +21,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.evaluation import metric_kind
 from ftc.spec.events import TestProgress
 from ftc.spec.record import SubjectResult
+from ftc.spec.settings import LoraSettings, QLoraSettings
 from ftc.spec.streams import TokenStream
 
 __all__ = ["Measurement", "measure", "validate"]
@@ -85,17 +86,19 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         load_exported(session, work.model)
     with session.journal.phase("evaluate", subject):
         started = time.perf_counter()
-        with still(work.model), _as(subject, work):
+        with still(work.model), as_base(session, work) if subject == "base" else nullcontext():
             metrics, scores, texts = _measured(session, subject, work, rows)
         result = SubjectResult(metrics=metrics, rows=len(rows), seconds=time.perf_counter() - started)
     session.note_memory("evaluate")
     return Measurement(result, scores, texts)
 
 
-def _as(subject: Subject, work: Workpiece) -> AbstractContextManager[None]:
-    """Skips an adapter that adds nothing yet; the result is the same, and comes sooner."""
+def as_base(session: Session, work: Workpiece) -> AbstractContextManager[None]:
+    """Skips an adapter that isn't trained yet, except where it took its first weights out of the base's."""
+    strategy = session.plan.settings.strategy
+    moves_weights = isinstance(strategy, LoraSettings | QLoraSettings) and strategy.adapter.init in ("olora", "pissa")
     disable = getattr(work.model, "disable_adapter", None)
-    return disable() if subject == "base" and disable else nullcontext()
+    return nullcontext() if moves_weights or disable is None else disable()
 
 
 def _measured(

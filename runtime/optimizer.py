@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import assert_never
+from typing import Any, assert_never
 
 import torch
 from torch import nn
@@ -15,19 +15,26 @@ __all__ = ["learning_rate_at", "load_state", "make_optimizer", "set_learning_rat
 
 def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) -> torch.optim.AdamW:
     """AdamW over named parameters; matrices decay, biases and norms don't."""
-    matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
-    others = [parameter for parameter in parameters.values() if parameter.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": train.optimizer.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        _groups(parameters, train),
         lr=train.learning_rate,
         betas=(train.optimizer.beta1, train.optimizer.beta2),
         eps=train.optimizer.epsilon,
         fused=train.fused,
     )
+
+
+def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[dict[str, Any]]:
+    """Parameters by what is done to them; each group keeps its part of the learning rate as `rate_ratio`."""
+    decay = train.optimizer.weight_decay
+    faster = [name for name in parameters if "lora_B" in name] if train.b_rate_ratio != 1 else []
+    usual = [parameter for name, parameter in parameters.items() if name not in faster]
+    groups: list[dict[str, Any]] = [
+        {"params": [one for one in usual if one.ndim >= 2], "weight_decay": decay, "rate_ratio": 1.0},
+        {"params": [one for one in usual if one.ndim < 2], "weight_decay": 0.0, "rate_ratio": 1.0},
+        {"params": [parameters[n] for n in faster], "weight_decay": decay, "rate_ratio": train.b_rate_ratio},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def learning_rate_at(step: int, train: TrainSettings) -> float:
@@ -54,7 +61,7 @@ def learning_rate_at(step: int, train: TrainSettings) -> float:
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Sets the rate of the next step."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate_ratio"]
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate
 from ftc.spec.facts import Family
+from ftc.spec.strategy import LoraInit
 from ftc.spec.train import EarlyStopping, Optimizer, Precision
 
 __all__ = [
@@ -90,7 +91,17 @@ class AdapterSettings(Document):
     num_modules: int
     """Modules that these targets match in the base model; checked when the adapter is made."""
     trained_modules: tuple[str, ...]
-    """Modules beside the adapter that are trained whole, such as a new head."""
+    """Modules of a new head, which are trained whole."""
+    also_trained: tuple[str, ...] = ()
+    """Ends of the names of further modules that are trained whole."""
+    ranks: dict[str, int] = Field(default={})
+    """Ranks of single modules by the end of their names; the longest end counts."""
+    alphas: dict[str, int] = Field(default={})
+    rank_stabilized: bool = False
+    """Whether the update is multiplied by alpha / sqrt(rank) instead of alpha / rank."""
+    dora: bool = False
+    """Whether a length is learnt for each row of the weight."""
+    init: LoraInit = "default"
 
 
 class FullSettings(Document):
@@ -107,11 +118,11 @@ class LoraSettings(Document):
 
 
 class QLoraSettings(Document):
-    """An adapter beside frozen 4-bit weights."""
+    """An adapter beside frozen weights of 4 or 8 bits."""
 
     kind: Literal["qlora"]
     adapter: AdapterSettings
-    quantization: Literal["nf4", "fp4"]
+    quantization: Literal["nf4", "fp4", "int8"]
     double_quantization: bool
 
 
@@ -172,6 +183,8 @@ class TrainSettings(Document):
     world_size: int
     """Processes that share each optimiser step's rows."""
     learning_rate: Real
+    b_rate_ratio: Real = 1.0
+    """Times that rate for the second matrix of low-rank adapters."""
     schedule: ScheduleSettings
     optimizer: Optimizer
     fused: bool

@@ -8,7 +8,12 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
 
-__all__ = ["Full", "Lora", "QLora", "Strategy"]
+__all__ = ["Full", "Lora", "LoraInit", "ModuleName", "QLora", "Strategy"]
+
+LoraInit = Literal["default", "gaussian", "orthogonal", "olora", "pissa"]
+"""What a low-rank adapter begins with."""
+ModuleName = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=200)]
+"""The end of a module's name, of whole parts: `q_proj`, `layers.0.q_proj`."""
 
 
 class Full(Document):
@@ -34,22 +39,48 @@ class _LowRank(Document):
     targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
     """Linear layers that get an adapter: names of modules such as `[q_proj, v_proj]`. Default: all but the output
     layer, which comes closest to full training."""
+    ranks: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(default={})
+    """Ranks of single kinds of modules, such as `{down_proj: 32}`. Default: none, so that all have `rank`."""
+    alphas: dict[str, Annotated[int, Field(ge=1, le=65536)]] = Field(default={})
+    """Alphas of single kinds of modules, such as `{down_proj: 64}`. Default: none, so that all have `alpha`."""
+    rank_stabilized: bool = False
+    """Multiply by alpha / sqrt(rank) instead of alpha / rank (rsLoRA, Kalajdzievski 2023), which keeps large ranks
+    learning. Default: no, since at usual ranks alpha does the same."""
+    dora: bool = False
+    """Learn each weight's length beside its direction (DoRA, Liu et al. 2024). Default: no; it helps most at small
+    ranks, and takes more time and memory."""
+    b_rate_ratio: Real = Field(default=1.0, ge=1, le=100)
+    """Learning rate of the adapter's second matrix, B, by that of its first (LoRA+, Hayou et al. 2024). Default: 1, one
+    rate for both; the paper uses 16."""
+    also_train: tuple[ModuleName, ...] = ()
+    """Modules beside the adapter that are trained whole and saved with it, such as `[embed_tokens, lm_head]` for new
+    words. Default: none; a new head is trained in any case."""
 
 
 class Lora(_LowRank):
     """Low-rank adapters beside frozen weights (Hu et al. 2021)."""
 
     kind: Literal["lora"]
+    init: LoraInit = "default"
+    """What the adapter begins with. `default`: chance and zero, so that it adds nothing yet; `gaussian`: the same with
+    normally distributed numbers; `orthogonal`: two parts that cancel out; `olora` and `pissa`: the weight's own main
+    directions, which leave the frozen weight (Büyükakyüz 2024, Meng et al. 2024). Default: `default`, the only one that
+    costs no time."""
 
 
 class QLora(_LowRank):
-    """Low-rank adapters beside frozen 4-bit weights (Dettmers et al. 2023)."""
+    """Low-rank adapters beside frozen weights of 4 or 8 bits (Dettmers et al. 2022, 2023)."""
 
     kind: Literal["qlora"]
-    quantization: Literal["nf4", "fp4"] = "nf4"
-    """4-bit type of the frozen weights. Default: nf4, which loses least on normally distributed weights."""
-    double_quantization: bool = True
-    """Whether the scales are quantised too. Default: yes, which saves about 0.4 bits a weight."""
+    init: LoraInit = "default"
+    """What the adapter begins with, as for `lora`; those that take directions out of the weight need it whole. Default:
+    `default`, which adds nothing yet and takes no time."""
+    quantization: Literal["nf4", "fp4", "int8"] = "nf4"
+    """Type of the frozen weights. Default: nf4, which loses least of the 4-bit types on normally distributed weights;
+    int8 loses less and takes twice the memory."""
+    double_quantization: Literal["auto"] | bool = "auto"
+    """Whether the scales are quantised too. Default `auto`: yes for 4 bits, which saves about 0.4 bits a weight; 8 bits
+    have one scale a row and no more to save."""
 
 
 Strategy = Annotated[Full | Lora | QLora, Field(discriminator="kind")]

@@ -172,7 +172,7 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
     precision = draft.values["train.precision"]
     weight_bytes = 4.0 if full else _WEIGHT_BYTES[precision]
     if draft.recipe.strategy.kind == "qlora":
-        weight_bytes = _mean_nf4_bytes(draft, _NF4_BYTES[draft.recipe.strategy.double_quantization])
+        weight_bytes = _mean_quantised_bytes(draft)
     return closed_form.Job(
         model=draft.model,
         trained_linear={} if full else targeted(draft),
@@ -189,8 +189,12 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
     )
 
 
-def _mean_nf4_bytes(draft: Draft, packed: float) -> float:
+def _mean_quantised_bytes(draft: Draft) -> float:
     """Bytes of a weight on average: linear layers are packed, embeddings, norms and the head are made float32."""
-    linear = sum(inputs * outputs for inputs, outputs in draft.model.linear_modules.values())
-    whole = max(draft.model.num_parameters, 1)
-    return (linear * packed + (whole - linear) * 4) / whole
+    sizes = draft.model.linear_modules.values()
+    linear, whole = sum(inputs * outputs for inputs, outputs in sizes), max(draft.model.num_parameters, 1)
+    if draft.values["strategy.quantization"] == "int8":
+        packed: float = linear + 4 * sum(outputs for _, outputs in sizes)  # a byte each, and a scale a row
+    else:
+        packed = linear * _NF4_BYTES[draft.values["strategy.double_quantization"]]
+    return (packed + (whole - linear) * 4) / whole

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_modules
-from ftc.compiler.trainable import targeted
+from ftc.compiler.trainable import by_name, num_inside, targeted
 from ftc.spec.nearest import nearest
 from ftc.spec.strategy import Full, Lora, QLora
 
 __all__ = ["choose_strategy"]
+
+_AS_WRITTEN = ("rank", "dropout", "ranks", "alphas", "rank_stabilized", "dora", "init")
 
 
 def choose_strategy(draft: Draft) -> Draft:
@@ -19,25 +21,35 @@ def choose_strategy(draft: Draft) -> Draft:
         case Full():
             return draft
         case QLora():
-            draft = draft.take("strategy.quantization").take("strategy.double_quantization")
-            return _warn_on_cpu(_choose_adapter(draft, strategy))
+            return _warn_on_cpu(_choose_adapter(_choose_quantization(draft, strategy), strategy))
         case Lora():
             return _choose_adapter(draft, strategy)
 
 
+def _choose_quantization(draft: Draft, strategy: QLora) -> Draft:
+    draft = draft.take("strategy.quantization")
+    if strategy.double_quantization != "auto":
+        return draft.take("strategy.double_quantization")
+    if strategy.quantization == "int8":
+        return draft.derive("strategy.double_quantization", False, "8 bits have one scale a row, and no more to save")
+    return draft.derive("strategy.double_quantization", True, "quantised scales save about 0.4 bits a weight")
+
+
 def _choose_adapter(draft: Draft, strategy: Lora | QLora) -> Draft:
-    for name in ("rank", "dropout"):
+    for name in _AS_WRITTEN:
         draft = draft.take(f"strategy.adapter.{name}", f"strategy.{name}")
     if strategy.alpha == "auto":
         draft = draft.derive("strategy.adapter.alpha", 2 * strategy.rank, "twice the rank")
     else:
         draft = draft.take("strategy.adapter.alpha", "strategy.alpha")
     draft = _choose_targets(draft, strategy)
+    draft = _check_patterns(draft, strategy)
     count = len(targeted(draft))
     draft = draft.derive("strategy.adapter.num_modules", count, "modules of the base that the targets match")
     head = head_modules(draft.values["model.head"], draft.model) or ()
     reason = "the new head has nothing to start from" if head else "every module beside the adapter stays as it is"
-    return draft.derive("strategy.adapter.trained_modules", head, reason)
+    draft = draft.derive("strategy.adapter.trained_modules", head, reason)
+    return _check_also_trained(draft.take("strategy.adapter.also_trained", "strategy.also_train"), strategy)
 
 
 def _choose_targets(draft: Draft, strategy: Lora | QLora) -> Draft:
@@ -60,13 +72,54 @@ def _choose_targets(draft: Draft, strategy: Lora | QLora) -> Draft:
     return draft
 
 
+def _check_patterns(draft: Draft, strategy: Lora | QLora) -> Draft:
+    """Ranks and alphas of single modules name modules that have an adapter."""
+    adapted = targeted(draft)
+    known = sorted({name.rsplit(".", 1)[-1] for name in adapted})
+    for key, ends in (("ranks", strategy.ranks), ("alphas", strategy.alphas)):
+        for end in ends:
+            if not any(by_name((end,), name) for name in adapted):
+                close = nearest(end, known)
+                hint = f"did you mean `{close}`? " if close else ""
+                summary = f"no adapter has a name that ends in `{end}`"
+                draft = draft.find("FTC224", summary, f"strategy.{key}", help=f"{hint}adapted are {', '.join(known)}")
+    return draft
+
+
+def _check_also_trained(draft: Draft, strategy: Lora | QLora) -> Draft:
+    """Modules trained whole exist, share no weights with others, and hold no adapter."""
+    for position, end in enumerate(strategy.also_train):
+        inside = [name for name in draft.model.linear_modules if f".{end}." in f".{name}."]
+        if num_inside(draft.model, end) == 0:
+            what = f"`{draft.model.name}` stores no weights of a module `{end}`"
+            help = "name a module as in the model's weight files, such as `embed_tokens` or `norm`"
+        elif draft.model.tied_embeddings and draft.values["model.head"] == "lm" and _is_embedding(draft, end):
+            what = f"`{end}` shares its weights with the output layer"
+            help = "drop it, or choose a model whose embeddings are not tied"
+        elif inside and any(name in targeted(draft) for name in inside):
+            what, help = f"`{end}` has adapters inside", "drop it, or leave these modules out of `targets`"
+        elif inside and isinstance(strategy, QLora):
+            what, help = f"`{end}` is quantised, and such weights can't be trained", "drop it, or write `kind: lora`"
+        else:
+            continue
+        draft = draft.find("FTC271", what, f"strategy.also_train[{position}]", help=help)
+    return draft
+
+
+def _is_embedding(draft: Draft, end: str) -> bool:
+    """Whether the module holds the table of the vocabulary."""
+    shape = (draft.model.vocab_size, draft.model.hidden_size)
+    return any(tensor.shape == shape for name, tensor in draft.model.tensors.items() if f".{end}." in f".{name}")
+
+
 def _warn_on_cpu(draft: Draft) -> Draft:
     if draft.device.kind == "cuda":
         return draft
+    bits = "8" if draft.values["strategy.quantization"] == "int8" else "4"
     return draft.find(
         "FTC225",
-        "4-bit weights bring nothing on a CPU",
+        f"{bits}-bit weights bring nothing on a CPU",
         "strategy.kind",
-        help="write `kind: lora` unless this is a test of the 4-bit path",
+        help="write `kind: lora` unless this is a test of the quantised path",
         notes="the weights are unpacked for every product, so a step is no faster, and quality is lost",
     )

@@ -6,6 +6,7 @@ import hashlib
 import math
 
 from ftc.compiler.draft import Draft
+from ftc.spec.strategy import Lora, QLora
 from ftc.spec.task import Preference
 
 __all__ = ["USUAL_RATE", "choose_training"]
@@ -30,6 +31,10 @@ def choose_training(draft: Draft) -> Draft:
 
 
 def _choose_rate(draft: Draft) -> Draft:
+    if isinstance(draft.recipe.strategy, Lora | QLora):
+        draft = draft.take("train.b_rate_ratio", "strategy.b_rate_ratio")
+    else:
+        draft = draft.derive("train.b_rate_ratio", 1.0, "no adapter of low rank")
     if draft.recipe.train.learning_rate != "auto":
         return draft.take("train.learning_rate")
     kind = draft.recipe.strategy.kind

@@ -85,15 +85,27 @@ def build_on_meta(job: TraceJob, layers: int) -> nn.Module:
 
 
 def quantise(model: Any, quantization: Any) -> None:
-    """Replaces linear layers by 4-bit ones, as transformers does while it loads."""
+    """Replaces linear layers by quantised ones, as transformers does while it loads."""
     from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 
     kept = [name for name, module in model.named_modules() if module is model.get_output_embeddings()]
     replace_with_bnb_linear(model, [*kept, *(quantization.llm_int8_skip_modules or ())], quantization)
     for module in model.modules():
-        if type(module).__name__ == "Linear4bit":
+        if type(module).__name__ == "Linear8bitLt":
+            _pack_in_8_bits(module)
+        elif type(module).__name__ == "Linear4bit":
             _pack(module, nested=quantization.bnb_4bit_use_double_quant, dtype=quantization.bnb_4bit_compute_dtype)
-    model.is_loaded_in_4bit = True
+    model.is_loaded_in_4bit, model.is_loaded_in_8bit = quantization.load_in_4bit, quantization.load_in_8bit
+
+
+def _pack_in_8_bits(module: Any) -> None:
+    """8-bit weights with a scale for each row. Outliers, which only numbers could tell, are left in."""
+    from bitsandbytes.nn.modules import Int8Params
+
+    shape = (module.out_features, module.in_features)
+    packed, scales = torch.empty(shape, dtype=torch.int8), torch.empty(shape[0])
+    module.weight = Int8Params(packed, requires_grad=False, has_fp16_weights=False, CB=packed, SCB=scales)
+    module.state.CB, module.state.SCB, module.state.threshold = packed, scales, 0.0
 
 
 def _pack(module: Any, *, nested: bool, dtype: torch.dtype) -> None:

@@ -24,6 +24,7 @@ from ftc.spec.codes import (
     rules,
     schema,
     signing,
+    strategies,
     text,
     tokens,
     verbs,
@@ -35,7 +36,7 @@ __all__ = ["CODES", "Code", "Severity"]
 CODES: dict[str, Code] = {
     code.id: code
     for module in (
-        *(text, overlays, schema, rules, references, tokens, rows),
+        *(text, overlays, schema, rules, strategies, references, tokens, rows),
         *(importing, budget, policy, locking, signing, environment, verbs, rating),
     )
     for code in module.CODES

@@ -106,10 +106,13 @@ def _turn(role: str, content: str) -> dict[str, str]:
 
 
 def recipe_of(task: str, strategy: str = "lora", *, steps: int = 4, more: str = "", model: str = "") -> str:
-    """A recipe's text; `more` is added as further lines. `model` is another kind of model than the task's usual one."""
+    """A recipe's text; `more` is added as further lines. `model` is another kind of model than the task's usual one.
+
+    `strategy` is a kind, or a kind and what else stands in the section: `lora, dora: true`.
+    """
     file, fields, usual = _TASKS[task]
     model = model or usual
-    adapter = "" if strategy == "full" else ", rank: 4, dropout: 0.1"
+    adapter = ", rank: 4, dropout: 0.1" if strategy.startswith(("lora", "qlora")) else ""
     every = max(1, steps // 2)
     return (
         f"ftc: 1\nname: tiny\ntask: {{kind: {_KINDS.get(task, task)}}}\n"

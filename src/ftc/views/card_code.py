@@ -52,7 +52,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     base = settings.model.base if commit else PurePosixPath(settings.model.base.replace("\\", "/")).name
     where = "" if commit else "  # the folder of the base model"
     is_quantized = isinstance(settings.strategy, QLoraSettings)
-    options = f"{revision}{labels}{', quantization_config=four_bit' if is_quantized else ''}"
+    options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"
     return [
         "from peft import PeftModel",
         f"from transformers import {loader}, AutoTokenizer" + (", BitsAndBytesConfig" if is_quantized else ""),
@@ -66,13 +66,16 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
 
 
 def _quantization(plan: Plan) -> list[str]:
-    """The 4-bit form in which the base model was loaded for training; no lines for other strategies."""
+    """The quantised form in which the base model was loaded for training; no lines for other strategies."""
     strategy = plan.settings.strategy
     if not isinstance(strategy, QLoraSettings):
         return []
     whole = list(strategy.adapter.trained_modules)
+    if strategy.quantization == "int8":
+        skipped = f", llm_int8_skip_modules={_literal(whole)}" if whole else ""
+        return [f"quantization = BitsAndBytesConfig(load_in_8bit=True{skipped})"]
     return [
-        "four_bit = BitsAndBytesConfig(",
+        "quantization = BitsAndBytesConfig(",
         f'    load_in_4bit=True, bnb_4bit_quant_type="{strategy.quantization}",',
         f"    bnb_4bit_use_double_quant={strategy.double_quantization},",
         f'    bnb_4bit_compute_dtype="{plan.settings.train.precision}",',

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from ftc.spec.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.record import Evaluation, RunRecord
-from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings, Settings
+from ftc.spec.settings import AdapterSettings, FullSettings, LoraSettings, QLoraSettings, Settings
 from ftc.spec.streams import SplitReport
 from ftc.views import numbers
 from ftc.views.cells import escaped
@@ -77,11 +77,25 @@ def strategy_words(settings: Settings) -> str:
         case FullSettings():
             return "full training"
         case LoraSettings(adapter=adapter):
-            return f"LoRA r={adapter.rank} on {numbers.plural(adapter.num_modules, 'module')}"
+            return _adapter_words("LoRA", adapter)
         case QLoraSettings(adapter=adapter, quantization=quantization):
-            return f"QLoRA {quantization} r={adapter.rank} on {numbers.plural(adapter.num_modules, 'module')}"
+            return _adapter_words(f"QLoRA {quantization}", adapter)
         case _:
             assert_never(settings.strategy)
+
+
+def _adapter_words(name: str, adapter: AdapterSettings) -> str:
+    """`LoRA r=16 on 24 modules`, with what is unusual about it."""
+    ranks = {adapter.rank, *adapter.ranks.values()}
+    rank = f"r={adapter.rank}" if len(ranks) == 1 else f"r={min(ranks)} to {max(ranks)}"
+    variants = {"DoRA": adapter.dora, "rank-stabilised": adapter.rank_stabilized}
+    traits = [*(word for word, is_on in variants.items() if is_on)]
+    if adapter.init != "default":
+        traits.append(f"{adapter.init} init")
+    if adapter.also_trained:
+        traits.append(f"{', '.join(adapter.also_trained)} whole")
+    more = f" ({', '.join(traits)})" if traits else ""
+    return f"{name} {rank} on {numbers.plural(adapter.num_modules, 'module')}{more}"
 
 
 def _title(plan: Plan, page: Page) -> list[str]:

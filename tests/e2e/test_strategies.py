@@ -1,0 +1,102 @@
+"""Every strategy: the plan counts what the model trains, and the model computes what peft's own does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ftc import api
+from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
+from ftc.spec.plan import Plan
+from tests.e2e.conftest import MakeProject
+
+CPU = torch.device("cpu")
+FAMILIES = {"classification": "encoder", "chat": "decoder", "summarization": "encoder_decoder"}
+STRATEGIES = (
+    "lora",
+    "lora, dora: true, rank_stabilized: true, init: gaussian",
+    "lora, init: pissa, alpha: 4",
+    "lora, init: olora",
+    "lora, init: orthogonal",
+)
+
+
+def planned(project: MakeProject, task: str, strategy: str, **more: Any) -> Plan:
+    project(task, strategy, steps=2, **more)
+    return api.plan(Path("recipe.yaml")).plan
+
+
+def model_of(plan: Plan) -> Any:
+    return build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), CPU)
+
+
+@pytest.mark.parametrize("task", FAMILIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_plan_counts_what_the_model_trains(project: MakeProject, task: str, strategy: str) -> None:
+    plan = planned(project, task, strategy)
+    trained = trainable_tensors(model_of(plan))
+    assert plan.model.num_trainable == sum(tensor.numel() for tensor in trained.values())
+    assert all(tensor.dtype == torch.float32 for tensor in trained.values())
+
+
+@pytest.mark.parametrize(
+    ("task", "strategy"),
+    [
+        ("chat", "lora, ranks: {down_proj: 8, q_proj: 2}, alphas: {v_proj: 3}"),
+        ("chat", "lora, also_train: [norm, input_layernorm]"),
+        ("classification", "lora, also_train: [word_embeddings], targets: [query], dora: true"),
+    ],
+)
+def test_patterns_and_modules_trained_whole_are_counted(project: MakeProject, task: str, strategy: str) -> None:
+    plan = planned(project, task, strategy)
+    assert plan.model.num_trainable == sum(tensor.numel() for tensor in trainable_tensors(model_of(plan)).values())
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_quantised_weights_of_both_widths(project: MakeProject, quantization: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    plan = planned(project, "chat", f"qlora, quantization: {quantization}")
+    model = model_of(plan)
+    assert plan.model.num_trainable == sum(tensor.numel() for tensor in trainable_tensors(model).values())
+    assert getattr(model, f"is_loaded_in_{8 if quantization == 'int8' else 4}bit")
+
+
+def test_every_variant_is_peft_s_own(project: MakeProject) -> None:
+    """One model as the plan has it built, one as somebody would with peft: the same bits from the same weights."""
+    peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
+    words = "lora, rank: 6, dora: true, rank_stabilized: true, ranks: {down_proj: 8}, alphas: {v_proj: 3}"
+    plan = planned(project, "chat", words.replace(", rank: 6", ""))
+    ours = model_of(plan)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for tensor in trainable_tensors(ours).values():
+            tensor.add_(torch.randn_like(tensor), alpha=0.1)
+    config = peft.LoraConfig(
+        r=4,
+        lora_alpha=8,
+        lora_dropout=0.1,
+        target_modules="all-linear",
+        use_dora=True,
+        use_rslora=True,
+        rank_pattern={"down_proj": 8},
+        alpha_pattern={"v_proj": 3},
+        task_type="CAUSAL_LM",
+    )
+    base = transformers.AutoModelForCausalLM.from_pretrained(plan.settings.model.base, dtype=torch.float32)
+    theirs = peft.get_peft_model(base, config).eval()
+    peft.set_peft_model_state_dict(theirs, peft.get_peft_model_state_dict(ours, save_embedding_layers=False))
+    ids = torch.arange(24).reshape(2, 12)
+    with torch.no_grad():
+        assert torch.equal(ours(input_ids=ids).logits, theirs(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize("init", ["pissa", "olora", "orthogonal"])
+def test_a_beginning_within_the_weight_is_the_base_model(project: MakeProject, init: str) -> None:
+    plan = planned(project, "chat", f"lora, init: {init}, dora: {str(init == 'orthogonal').lower()}")
+    ids = torch.arange(24).reshape(2, 12)
+    base = pytest.importorskip("transformers").AutoModelForCausalLM.from_pretrained(plan.settings.model.base)
+    with torch.no_grad():
+        torch.testing.assert_close(model_of(plan)(input_ids=ids).logits, base(input_ids=ids).logits, atol=1e-5, rtol=0)
