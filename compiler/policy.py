@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,10 @@ from ftc.spec.source import Source, read_source_bytes, shown_lines
 __all__ = ["ReadPolicy", "judged", "read_policy"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_EXAMPLE = "licenses: {allow: [mit]}"
+_MAPPING = f"write a mapping, such as `{_EXAMPLE}`"
+_WORDS = {"model_type": _MAPPING, "model_attributes_type": _MAPPING, "too_short": "name at least one"}
+"""Help by pydantic's name of the mistake, where its own words are those of Python."""
 _LEVELS = ("off", "auto", "best_effort", "bitwise")
 
 
@@ -42,10 +47,17 @@ def read_policy(root: Path) -> ReadPolicy | None:
         OSError: The file can't be read.
     """
     file = root / POLICY_FILE
-    if not file.is_file():
+    if not os.path.lexists(file):  # what is there and can't be read stops the plan: a policy never ends in silence
+        _refuse_other_spelling(root)
         return None
     data = file.read_bytes()
     source, found = read_source_bytes(data, POLICY_FILE)
+    if not data.strip():
+        found = (
+            diagnostic(
+                "FTC430", "the policy says nothing", help="write `ftc_policy: 1` and `rules:`, or delete the file"
+            ),
+        )
     lines = shown_lines(data)
     if source is None:
         raise _refusal(found, lines)
@@ -53,6 +65,17 @@ def read_policy(root: Path) -> ReadPolicy | None:
         return ReadPolicy(Policy.model_validate(source.plain()), source, lines)
     except ValidationError as problem:
         raise _refusal(tuple(_explained(source, error) for error in problem.errors()), lines) from None
+
+
+def _refuse_other_spelling(root: Path) -> None:
+    """A file that would be taken for the policy and is none.
+
+    Raises:
+        Refusal: There is one (FTC430).
+    """
+    other = Path(POLICY_FILE).with_suffix(".yml").name
+    if os.path.lexists(root / other):
+        raise Refusal([diagnostic("FTC430", f"`{other}` is not read", help=f"name it `{POLICY_FILE}`")])
 
 
 def _refusal(found: tuple[Diagnostic, ...], lines: tuple[str, ...]) -> Refusal:
@@ -71,7 +94,9 @@ def _explained(source: Source, error: Any) -> Diagnostic:
         return diagnostic("FTC430", f"a policy has no `{dotted}`", source.key_span(path), help=help)
     if error["type"] == "missing":
         return diagnostic("FTC430", f"`{dotted}` is missing", source.span(path[:-1]), help=f"write `{path[-1]}: …`")
-    help = str(error["msg"]).removeprefix("Value error, ")
+    help = _WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "literal_error":
+        help = f"write {error['ctx']['expected']}".replace("'", "`")
     return diagnostic("FTC430", f"`{dotted}` can't be this", source.span(path), help=help)
 
 
@@ -123,7 +148,8 @@ def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str]) -> Iterator[P
 
 def _licenses(rule: Any, plan: Plan) -> tuple[bool, str]:
     license = plan.lock.model.license
-    return license in rule.allow, f"the base model's licence is {license or 'not stated'}"
+    allowed = {one.lower() for one in rule.allow}
+    return (license or "").lower() in allowed, f"the base model's licence is {license or 'not stated'}"
 
 
 def _pinned(_rule: Any, plan: Plan) -> tuple[bool, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ftc.spec.base import Bytes, Document, MoneyText, Seconds
+from ftc.spec.evaluation import METRICS
+from ftc.spec.nearest import nearest
 
 __all__ = ["POLICY_FILE", "Level", "Policy", "PolicyResult", "Rules"]
 
@@ -25,7 +27,7 @@ class Rule(Document):
 
 
 class AllowedLicenses(Rule):
-    """Licences that a base model may have; one that states none breaks the rule."""
+    """Licences that a base model may have, in capitals or not; one that states none breaks the rule."""
 
     allow: tuple[str, ...] = Field(min_length=1)
 
@@ -53,6 +55,16 @@ class RequiredGates(Rule):
 
     require: tuple[str, ...] = Field(min_length=1)
 
+    @field_validator("require")
+    @classmethod
+    def _are_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """A metric that doesn't exist would be asked of every recipe in vain."""
+        for name in names:
+            if name not in METRICS:
+                meant = nearest(name, METRICS)
+                raise ValueError(f"there is no metric `{name}`" + (f"; did you mean `{meant}`?" if meant else ""))
+        return names
+
 
 class LeastDeterminism(Rule):
     """The least level of `train.determinism`."""
@@ -73,6 +85,14 @@ class Rules(Document):
     leakage: Rule | None = None
     """No row is both trained on and measured, and that was looked at."""
     determinism: LeastDeterminism | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_written_out(cls, rule: object) -> object:
+        """`leakage:` with nothing behind it looks like a rule and would be none."""
+        if rule is None:
+            raise ValueError("a rule needs a mapping, at least `{level: hard}`; leave out one that shall not hold")
+        return rule
 
 
 class Policy(Document):

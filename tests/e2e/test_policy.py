@@ -16,7 +16,7 @@ def policy(root: Path, rules: str) -> None:
 
 
 RULES = {
-    "licenses: {allow: [apache-2.0]}": "licenses: {allow: [mit]}",
+    "licenses: {allow: [Apache-2.0]}": "licenses: {allow: [mit]}",
     "pinned_revisions: {level: hard}": "",
     "memory: {at_most: 100GiB}": "memory: {at_most: 1KiB}",
     "": "time: {at_most: 1h}",
@@ -90,6 +90,10 @@ def test_a_waiver_that_does_nothing(project: MakeProject, ftc: Ftc, words: tuple
         ("memory: {at_most: much}", "a number and a unit"),
         ("memory: {level: hard}", "`rules.memory.at_most` is missing"),
         ("leakage: {level: strict}", "`rules.leakage.level` can't be this"),
+        ("leakage:", "a rule needs a mapping"),
+        ("leakage: hard", "write a mapping"),
+        ("licenses: {allow: []}", "name at least one"),
+        ("gates: {require: [acuracy]}", "did you mean `accuracy`?"),
     ],
 )
 def test_what_is_no_policy(project: MakeProject, ftc: Ftc, rules: str, words: str) -> None:
@@ -98,3 +102,18 @@ def test_what_is_no_policy(project: MakeProject, ftc: Ftc, rules: str, words: st
     refused = ftc("plan", "recipe.yaml")
     assert (refused.code, "[FTC430]" in refused.err, words in refused.text) == (3, True, True), refused.err
     assert "ftc.policy.yaml:3:" in refused.err
+
+
+def test_a_policy_that_is_there_and_not_read_is_never_passed_over(project: MakeProject, ftc: Ftc) -> None:
+    root = project()
+    (root / "ftc.policy.yml").write_text("ftc_policy: 1\nrules: {}\n")
+    refused = ftc("plan", "recipe.yaml")
+    assert (refused.code, "name it `ftc.policy.yaml`" in refused.err) == (3, True), refused.err
+    (root / "ftc.policy.yml").rename(root / "ftc.policy.yaml")
+    assert ftc("plan", "recipe.yaml").code == 0
+    for text, words in (("", "the policy says nothing"), ("ftc_policy: 2\nrules: {}\n", "write 1")):
+        (root / "ftc.policy.yaml").write_text(text)
+        assert words in ftc("plan", "recipe.yaml").err
+    (root / "ftc.policy.yaml").unlink()
+    (root / "ftc.policy.yaml").symlink_to(root / "gone.yaml")
+    assert "ftc.policy.yaml: No such file" in ftc("plan", "recipe.yaml").err

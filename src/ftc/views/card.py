@@ -129,7 +129,7 @@ def _data(plan: Plan) -> str:
     ]
     sources = [
         f"- {use}: {_code(_source_name(plan, use))}, {numbers.plural(source.rows, 'row')}, "
-        f"sha256 {_code(source.file.sha256)}"
+        f"sha256 {_code(source.file.sha256)}" + (f", commit {_code(source.commit)}" if source.commit else "")
         for use, source in plan.lock.data.sources.items()
     ]
     return "\n".join(sources) + "\n\n" + "\n".join(rows)
@@ -173,6 +173,7 @@ def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]
     yield "lock, sha256", plan.lock.digest()
     yield "record, sha256", record.sha256
     yield "weights of the result, sha256", record.final_weights_sha256 or ""
+    yield "commit of the project", record.observed.code.project_commit or ""
     yield "commit of the base model", plan.lock.model.commit or ""
     for name, file in sorted(plan.lock.model.files.items()):
         if name.endswith(".safetensors"):
