@@ -20,7 +20,7 @@ from packing import mixed_rows
 from support.processes import machine
 from support.project import MODEL
 
-from ftc.runtime.batches import by_length, first_fit_decreasing
+from ftc.spec.batches import by_length, first_fit_decreasing
 
 NUM_ROWS = 8
 

@@ -22,12 +22,12 @@ from ftc.spec.places import streams_folder
 from ftc.spec.plan import Check
 from ftc.spec.quality import QualityReport
 from ftc.spec.source import Source
-from ftc.spec.streams import SPLITS, SplitReport
+from ftc.spec.streams import SPLITS, RowLengths, SplitReport, open_lengths
 from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 5
+_FORMAT = 6
 """Raised when the same inputs would give other streams."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -39,6 +39,7 @@ class CompiledData:
     Attributes:
         key: Name of their folder.
         splits: Report by split.
+        lengths: Lengths of the rows by split.
         labels: Classes in order; empty for tasks without.
         columns: Column by part of the task.
         columns_reason: Why these columns.
@@ -52,6 +53,7 @@ class CompiledData:
 
     key: str
     splits: Mapping[str, SplitReport]
+    lengths: Mapping[str, RowLengths]
     labels: tuple[str, ...]
     columns: dict[str, str]
     columns_reason: str
@@ -79,6 +81,7 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
     return CompiledData(
         key=key,
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
+        lengths={part: open_lengths(folder / f"{part}.arrow") for part in manifest.splits},
         labels=manifest.labels,
         columns=manifest.columns,
         columns_reason=manifest.columns_reason,

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
+from ftc.spec.calibration import Calibration
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.facts import DeviceFacts, ModelFacts
-from ftc.spec.plan import Check, MemoryEstimate, Origin, Step, TimeEstimate
+from ftc.spec.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.recipe import Recipe
 from ftc.spec.reference import default_reason
 from ftc.spec.sections import section_at
 from ftc.spec.settings import Settings
 from ftc.spec.source import Source
-from ftc.spec.streams import SplitReport
+from ftc.spec.streams import RowLengths, SplitReport
+from ftc.spec.time import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.trace import TraceAnswer, TraceJob
 
 __all__ = ["Draft", "PastRun"]
@@ -23,15 +25,27 @@ __all__ = ["Draft", "PastRun"]
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """What an earlier run on this device tells about speed."""
+    """What an earlier run tells about speed.
+
+    Attributes:
+        run_id: Its name.
+        device: Name of its device, as plans have it.
+        threads: Its CPU threads.
+        model: The base model's name.
+        strategy: Kind of strategy.
+        precision: Of its arithmetic.
+        work: What its plan expected of the device, by phase.
+        seconds: What each phase took.
+    """
 
     run_id: str
     device: str
-    """Catalogue name."""
+    threads: int
     model: str
     strategy: str
-    tokens_per_second: float
-    """Tokens trained on, padding not counted, by the seconds in training steps."""
+    precision: str
+    work: Mapping[Phase, Work]
+    seconds: Mapping[Phase, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +59,10 @@ class Draft:
         device: The device that the plan is for.
         splits: The compiled data; empty while the passes that shape text run.
         labels: Classes in order; empty for tasks without.
+        lengths: Lengths of the rows by split; without them all rows of a split count as long as its mean.
         past_runs: Earlier runs of the project.
+        calibration: What was measured of the device; None where nothing was.
+        free_disk: Bytes that are free where the run's folder will lie; None where the run is for another machine.
         platform: Tag of this machine's platform, such as `linux-x86_64-cp311`.
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
@@ -53,8 +70,9 @@ class Draft:
         origins: Where each value came from, by the same path.
         memory: The estimate, once made.
         questions: Jobs whose traces a pass would decide by; with their answers the passes run again.
+        work: What the device has to do.
         time: The estimate, where one could be made.
-        disk_bytes: Largest size of the run's folder.
+        disk: Largest sizes of what lies in the run's folder.
         steps: What the run will do.
         checks: What the passes looked at, with results.
         not_checked: What could not be computed, with reasons.
@@ -67,7 +85,10 @@ class Draft:
     device: DeviceFacts
     splits: Mapping[str, SplitReport] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    lengths: Mapping[str, RowLengths] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()
+    calibration: Calibration | None = None
+    free_disk: int | None = None
     platform: str = ""
     traces: Mapping[str, TraceAnswer] | None = None
     untraced: str = ""
@@ -75,8 +96,9 @@ class Draft:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     memory: MemoryEstimate | None = None
     questions: tuple[TraceJob, ...] = ()
+    work: WorkEstimate | None = None
     time: TimeEstimate | None = None
-    disk_bytes: int = 0
+    disk: Mapping[str, int] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     checks: tuple[Check, ...] = ()
     not_checked: tuple[str, ...] = ()

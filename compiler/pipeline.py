@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 from pydantic import ValidationError
@@ -212,7 +213,8 @@ def _resolve(
     weights = [name for name in model.facts.files if name.endswith(".safetensors")]
     tensors = digests.tensors(model.folder / name for name in weights)
     environment = resolve_environment()
-    draft = Draft(recipe, source, model.facts, device, platform=environment.platform)
+    free = disk_usage(root).free if device.local else None
+    draft = Draft(recipe, source, model.facts, device, platform=environment.platform, free_disk=free)
     return model, files, environment, draft, tensors
 
 
@@ -229,7 +231,7 @@ def _stop_on_errors(draft: Draft) -> Draft:
 
 
 def _with_data(draft: Draft, data: CompiledData, past_runs: tuple[PastRun, ...]) -> Draft:
-    draft = replace(draft, splits=data.splits, labels=data.labels, past_runs=past_runs)
+    draft = replace(draft, splits=data.splits, lengths=data.lengths, labels=data.labels, past_runs=past_runs)
     task = draft.recipe.task
     draft = draft.derive("text.columns", data.columns, data.columns_reason)
     if data.prompt is not None:
@@ -301,8 +303,10 @@ def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...]) -> Plan:
         device=draft.device,
         platform=made.environment.platform,
         memory=draft.memory,
+        work=draft.work,
         time=draft.time,
-        disk_bytes=draft.disk_bytes,
+        disk_bytes=sum(draft.disk.values()),
+        disk=dict(draft.disk),
         checks=(*data.checks, *draft.checks, *checks),
         not_checked=(*draft.not_checked, *data.quality.not_checked),
     ).sealed()

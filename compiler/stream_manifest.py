@@ -13,7 +13,7 @@ from ftc.spec.lock import SourceLock
 from ftc.spec.plan import Check
 from ftc.spec.quality import QualityReport
 from ftc.spec.source import Source
-from ftc.spec.streams import SplitReport
+from ftc.spec.streams import SplitReport, lengths_file
 
 __all__ = ["KeptFinding", "Manifest", "TextProbe", "read_manifest"]
 
@@ -83,5 +83,6 @@ def read_manifest(folder: Path) -> Manifest | None:
         manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
     except (OSError, ValidationError):
         return None
-    complete = all((folder / f"{split}.arrow").exists() for split in manifest.splits)
+    streams = [folder / f"{split}.arrow" for split in manifest.splits]
+    complete = all(stream.exists() and lengths_file(stream).exists() for stream in streams)
     return manifest if complete else None

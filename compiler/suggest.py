@@ -152,7 +152,8 @@ def _variant(undecided: Draft, change: _Change) -> Draft | None:
     if length is None:
         return variant
     splits = {name: _cut(report, length) for name, report in undecided.splits.items()}
-    return replace(variant, splits=splits, values={**variant.values, "text.max_length": length})
+    lengths = {name: rows.cut(length) for name, rows in undecided.lengths.items()}
+    return replace(variant, splits=splits, lengths=lengths, values={**variant.values, "text.max_length": length})
 
 
 def _cut(report: Any, length: int) -> Any:
@@ -197,7 +198,7 @@ def _slowdown(before: Draft, outcome: _Outcome) -> str:
     """How much longer it takes, where both times are known, or where only passes through the layers are added."""
     old, new = before.time, outcome.draft.time
     if old is not None and new is not None:
-        ratio = (new.low_seconds + new.high_seconds) / (old.low_seconds + old.high_seconds) - 1
+        ratio = new.expected_seconds / old.expected_seconds - 1
         return "as fast" if abs(ratio) < 0.005 else f"{abs(ratio):.0%} {'slower' if ratio > 0 else 'faster'}"
     if outcome.change.paths == {"train.activation_checkpointing"}:
         return f"up to {'a third' if before.recipe.strategy.kind == 'full' else 'half'} slower"

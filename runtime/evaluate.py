@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
-from ftc.runtime.batches import by_length, cut, share_of
 from ftc.runtime.export import load_exported
 from ftc.runtime.generate import TextDecoder, answers
 from ftc.runtime.measures import Measures
@@ -17,6 +16,7 @@ from ftc.runtime.references import learn_references
 from ftc.runtime.scoring import RowScore, gathered, score_rows, still
 from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import StopRequest
+from ftc.spec.batches import by_length, cut, share_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.evaluation import metric_kind
 from ftc.spec.events import TestProgress

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ftc.runtime.batches import BatchOrder
 from ftc.runtime.collate import packed_batch
 from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.optimizer import learning_rate_at, set_learning_rate
 from ftc.runtime.seeding import seed_everything, stream_seed
 from ftc.runtime.tasks.scorer import Scorer
+from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.events import StepDone
 from ftc.spec.settings import Seeds, TrainSettings

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ftc.runtime.batches import by_length, cut, share_of
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.tasks.scorer import Prediction
+from ftc.spec.batches import by_length, cut, share_of
 from ftc.spec.streams import TokenStream
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ftc.runtime import checkpoint
 from ftc.runtime.accelerator import agreed, wrap
-from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.export import is_exported
 from ftc.runtime.fingerprints import rung
@@ -18,6 +17,7 @@ from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import Interrupted
 from ftc.runtime.tensor_files import content_digest
 from ftc.runtime.weights import load_weights
+from ftc.spec.batches import BatchOrder
 from ftc.spec.events import Resumed
 
 __all__ = ["is_trained", "make_job", "restored", "train"]

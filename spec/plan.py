@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ftc.spec import canonical
-from ftc.spec.base import Document, MoneyText, Real
+from ftc.spec.base import Document
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.lock import Lock
 from ftc.spec.memory import MemoryEstimate
@@ -19,6 +19,7 @@ from ftc.spec.quality import QualityReport
 from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
 from ftc.spec.streams import SPLITS, SplitReport
+from ftc.spec.time import TimeEstimate, WorkEstimate
 
 __all__ = [
     "Check",
@@ -95,17 +96,6 @@ class ModelSummary(Document):
     num_trainable: int
 
 
-class TimeEstimate(Document):
-    """Seconds that the run takes."""
-
-    method: str
-    """What it rests on, such as `2 earlier runs on this device`."""
-    low_seconds: Real
-    high_seconds: Real
-    cost_low: MoneyText | None
-    cost_high: MoneyText | None
-
-
 class Check(Document):
     """Something that was looked at, with its result in words."""
 
@@ -153,9 +143,14 @@ class Plan(Document):
     platform: str
     """Which of the lock's platforms this plan is for."""
     memory: MemoryEstimate
+    work: WorkEstimate | None = None
+    """What the device has to do in each phase."""
     time: TimeEstimate | None
+    """None where nothing is known of the device's speed."""
     disk_bytes: int
     """Largest size of the run's folder."""
+    disk: dict[str, int] = Field(default_factory=dict)
+    """The same by what takes it."""
     checks: tuple[Check, ...]
     policy: tuple[PolicyResult, ...] = ()
     """What the plan says to each rule of the project's policy."""

@@ -33,7 +33,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "SPLITS", "DroppedRow", "Lists", "SplitReport", "TokenStream", "open_stream", "stream_digest"]
+__all__ = [
+    "COLUMNS",
+    "SPLITS",
+    "DroppedRow",
+    "Lists",
+    "RowLengths",
+    "SplitReport",
+    "TokenStream",
+    "lengths_file",
+    "open_lengths",
+    "open_stream",
+    "stream_digest",
+]
 
 
 Split = Literal["train", "validation", "test"]
@@ -95,6 +107,45 @@ class Lists:
 
     def __getitem__(self, i: int) -> NDArray[np.int32]:
         return self.values[self.boundaries[i] : self.boundaries[i + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class RowLengths:
+    """How long the rows of a split are: all that batches and time hang on. A small file beside the stream holds it."""
+
+    tokens: NDArray[np.int64]  # (rows,)
+    prompt: NDArray[np.int64]  # (rows,)
+    """Tokens before the last supervised stretch; of an encoder-decoder those of the encoder."""
+    scored: NDArray[np.int64]  # (rows,)
+    """Supervised tokens."""
+    first_target: NDArray[np.int64]  # (rows,)
+    """Of a preference the tokens of its first sequence."""
+
+    def cut(self, most: int) -> RowLengths:
+        """The same rows, none longer than so many tokens."""
+        tokens, prompt, scored = (array.clip(max=most) for array in (self.tokens, self.prompt, self.scored))
+        return RowLengths(tokens, prompt, scored, self.first_target)
+
+
+def lengths_file(stream: Path) -> Path:
+    """The file of the lengths that belongs to a split's stream."""
+    return stream.with_suffix(".lengths.npy")
+
+
+def open_lengths(stream: Path) -> RowLengths:
+    """The lengths of a split's rows.
+
+    Args:
+        stream: File of the split's stream.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: It is another kind of file.
+    """
+    import numpy as np
+
+    tokens, prompt, scored, first_target = np.load(lengths_file(stream), allow_pickle=False).astype(np.int64)
+    return RowLengths(tokens, prompt, scored, first_target)
 
 
 @dataclass(frozen=True, slots=True)

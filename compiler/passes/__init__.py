@@ -13,6 +13,7 @@ from ftc.compiler.passes.choose_model import choose_model
 from ftc.compiler.passes.choose_packing import choose_packing
 from ftc.compiler.passes.choose_strategy import choose_strategy
 from ftc.compiler.passes.choose_training import choose_training
+from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.passes.fit_budget import fit_budget
 from ftc.compiler.passes.shape_text import shape_text
 
@@ -31,6 +32,7 @@ PASSES: tuple[Pass, ...] = (
     choose_determinism,
     fit_budget,
     choose_packing,
+    estimate_cost,
     build_steps,
     check_facts,
 )

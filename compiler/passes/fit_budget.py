@@ -1,4 +1,4 @@
-"""Micro-batch, recomputing and the evaluation's batch, and whether the run fits memory, time and money.
+"""Micro-batch, recomputing and the evaluation's batch, and whether the run fits into memory.
 
 The pass looks at points in the order of their speed and takes the first that fits. What it knows of a point is the
 closed form, or the trace's answer where there is one. It can't ask itself: it names the points that its choice hangs
@@ -12,10 +12,8 @@ from dataclasses import replace
 
 from ftc.compiler.budget.memory import Point, by_closed_form, by_trace, limit_of, question
 from ftc.compiler.draft import Draft
-from ftc.compiler.trainable import num_trainable
-from ftc.spec.base import Money
 from ftc.spec.memory import MemoryEstimate
-from ftc.spec.plan import Check, TimeEstimate
+from ftc.spec.plan import Check
 from ftc.spec.trace import TraceJob
 
 __all__ = ["fit_budget"]
@@ -24,14 +22,11 @@ _DOUBTFUL = 1.15
 """A point whose closed form is at most so far over the limit may still fit by trace."""
 _NOTED_GAP = 0.05
 """A difference between closed form and trace that a reader should know of."""
-_TIME_SPREAD = 0.15
-"""How far either side of the mean earlier runs lie; the range of a time estimate."""
 
 
 def fit_budget(draft: Draft) -> Draft:
-    """Settles micro-batch and checkpointing, estimates memory, time, cost and disk, and refuses what does not fit."""
-    draft = _judge(_choose_point(_without_failed_trace(draft)))
-    return _estimate_disk(_estimate_time(draft))
+    """Settles micro-batch and checkpointing, estimates memory, and refuses what does not fit."""
+    return _judge(_choose_point(_without_failed_trace(draft)))
 
 
 def _without_failed_trace(draft: Draft) -> Draft:
@@ -158,59 +153,3 @@ def _refused(draft: Draft, memory: MemoryEstimate) -> Draft:
 
 def _gib(size: int) -> str:
     return f"{size / 2**30:.2f}"
-
-
-def _estimate_time(draft: Draft) -> Draft:
-    """Time of training from earlier runs of the same model on this device; none, no figure."""
-    job = (draft.device.name, draft.model.name, draft.recipe.strategy.kind)
-    speeds = [run.tokens_per_second for run in draft.past_runs if (run.device, run.model, run.strategy) == job]
-    budget = draft.recipe.budget
-    if not speeds:
-        draft = draft.miss("time: no earlier run of this model on this device")
-        return draft.miss("cost: no time is known") if budget.cost else draft
-    epochs = draft.values["train.num_steps"] / draft.values["train.steps_per_epoch"]
-    tokens = draft.splits["train"].tokens * epochs
-    low = tokens / max(speeds) * (1 - _TIME_SPREAD)
-    high = tokens / min(speeds) * (1 + _TIME_SPREAD)
-    method = (
-        f"{len(speeds)} earlier {'run' if len(speeds) == 1 else 'runs'} of this model on this device, training only"
-    )
-    estimate = TimeEstimate(
-        method=method, low_seconds=low, high_seconds=high, cost_low=_cost(draft, low), cost_high=_cost(draft, high)
-    )
-    return _check_limits(replace(draft, time=estimate))
-
-
-def _cost(draft: Draft, seconds: float) -> Money | None:
-    price = draft.recipe.budget.price_per_hour
-    return Money(amount=seconds / 3600 * price.amount, currency=price.currency) if price else None
-
-
-def _check_limits(draft: Draft) -> Draft:
-    time, budget = draft.time, draft.recipe.budget
-    assert time is not None
-    if budget.time is not None and time.low_seconds > budget.time:
-        draft = draft.find(
-            "FTC403",
-            f"takes at least {time.low_seconds:,.0f} s, the budget is {budget.time:,} s",
-            "budget.time",
-            help="fewer epochs, fewer rows (`data.max_rows`) or a larger budget",
-            notes=f"by {time.method}",
-        )
-    if budget.cost is not None and time.cost_low is not None and time.cost_low.amount > budget.cost.amount:
-        draft = draft.find(
-            "FTC404",
-            f"costs at least {time.cost_low.amount:.2f} {budget.cost.currency}, "
-            f"the budget is {budget.cost.amount:.2f} {budget.cost.currency}",
-            "budget.cost",
-            help="fewer epochs, fewer rows (`data.max_rows`) or a larger budget",
-            notes=f"by {time.method}",
-        )
-    return draft
-
-
-def _estimate_disk(draft: Draft) -> Draft:
-    """Checkpoints hold trained weights and two moments each; the best one, the newest ones and one being written."""
-    trained = 4 * num_trainable(draft)
-    kept = draft.values["train.keep_checkpoints"] + 2
-    return replace(draft, disk_bytes=3 * trained * kept + trained)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ftc.compiler.text.token_rows import TokenRows
 from ftc.spec.durable import replacing
-from ftc.spec.streams import Lists, SplitReport, stream_digest
+from ftc.spec.streams import Lists, SplitReport, lengths_file, stream_digest
 
 __all__ = ["report", "write_stream"]
 
@@ -34,7 +35,20 @@ def write_stream(path: Path, tokens: TokenRows) -> SplitReport:
     )
     with replacing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
+    with replacing(lengths_file(path)) as file:
+        np.save(file, _row_lengths(tokens), allow_pickle=False)
     return report(tokens)
+
+
+def _row_lengths(tokens: TokenRows) -> NDArray[np.int32]:
+    """(4, rows), as `ftc.spec.streams.RowLengths` has them."""
+    supervised = np.concatenate([[0], np.cumsum(tokens.mask)])
+    targets, places = tokens.targets.values, tokens.targets.boundaries
+    firsts = np.zeros(len(places) - 1, dtype=np.int64)
+    has_target = places[1:] > places[:-1]
+    firsts[has_target] = targets[places[:-1][has_target]]
+    columns = (np.diff(tokens.boundaries), tokens.prompt_length, np.diff(supervised[tokens.boundaries]), firsts)
+    return np.stack(columns).astype(np.int32)
 
 
 def _lists(lists: Lists) -> pa.LargeListArray:

@@ -18,7 +18,6 @@ from unittest import mock
 import torch
 from torch import nn
 
-from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.loop import Job, training_steps
 from ftc.runtime.optimizer import make_optimizer
@@ -32,6 +31,7 @@ from ftc.runtime.trace.log import Log
 from ftc.runtime.trace.rows import stand_in_rows
 from ftc.runtime.trace.sections import Groups, mark
 from ftc.runtime.trace.tracker import StorageTracker
+from ftc.spec.batches import BatchOrder
 from ftc.spec.settings import TrainSettings
 from ftc.spec.streams import TokenStream
 from ftc.spec.trace import TraceJob

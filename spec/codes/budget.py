@@ -1,6 +1,6 @@
 """Codes 4xx, memory, time, money and policy."""
 
-from ftc.spec.codes._code import Code
+from ftc.spec.codes._code import Code, Severity
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -22,13 +22,20 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC403",
         title="takes longer than the budget",
-        cause="By earlier runs on this device even the fastest estimate is over `budget.time`.",
+        cause=(
+            "Even the lowest figure of the time estimate is over `budget.time`. The notes say what it rests on and "
+            "which part of the run takes how long."
+        ),
+        wrong="train: {epochs: 30}\nbudget: {time: 1min}",
+        right="train: {epochs: 1}\nbudget: {time: 1h}",
         exit_code=4,
     ),
     Code(
         id="FTC404",
         title="costs more than the budget",
-        cause="By earlier runs and the given price even the lowest estimate is over `budget.cost`.",
+        cause="By the given price even the lowest figure of the time estimate is over `budget.cost`.",
+        wrong="train: {epochs: 30}\nbudget: {cost: 1 USD, price_per_hour: 90 USD}",
+        right="train: {epochs: 1}\nbudget: {cost: 1 USD, price_per_hour: 0.90 USD}",
         exit_code=4,
     ),
     Code(
@@ -40,6 +47,37 @@ CODES: tuple[Code, ...] = (
         ),
         wrong="budget: {vram: 6GiB}",
         right="budget: {vram: 6GiB, allow_tight: true}",
+        exit_code=4,
+    ),
+    Code(
+        id="FTC406",
+        title="may take longer than the budget",
+        cause=(
+            "The highest figure of the time estimate is over `budget.time`, the lowest is not. `ftc calibrate` and "
+            "runs on the device make the range narrower."
+        ),
+        wrong="budget: {time: 1min}",
+        right="budget: {time: 1h}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC407",
+        title="may cost more than the budget",
+        cause="By the given price the highest figure of the time estimate is over `budget.cost`, the lowest is not.",
+        wrong="budget: {cost: 1 USD, price_per_hour: 90 USD}",
+        right="budget: {cost: 5 USD, price_per_hour: 90 USD}",
+        severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC408",
+        title="does not fit on the disk",
+        cause=(
+            "Checkpoints, result and reports can take more than is free where the run's folder lies. A checkpoint "
+            "holds the trained weights and the optimiser's two moments; the newest ones, the best one and the one that "
+            "is being written lie there at the same time."
+        ),
+        wrong="strategy: {kind: full}\ntrain: {keep_checkpoints: 20}",
+        right="strategy: {kind: full}\ntrain: {keep_checkpoints: 1}",
         exit_code=4,
     ),
     Code(

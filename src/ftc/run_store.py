@@ -212,19 +212,27 @@ def record_of(parent: Path, run_id: str) -> RunRecord | None:
 
 def past_runs(root: Path) -> tuple[PastRun, ...]:
     """What the newest finished runs of a project tell about speed."""
+    folders = sorted((root / "runs").glob("*/*"), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+    readable = _readable(iter(folders[:_MOST_PAST_RUNS]))
+    return tuple(_past(run) for run in readable if run.record.status in FINISHED and run.record.train_seconds > 0)
+
+
+def _past(run: Run) -> PastRun:
     from ftc.compiler.draft import PastRun
 
-    folders = sorted((root / "runs").glob("*/*"), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
-    return tuple(
-        PastRun(
-            run_id=run.record.id,
-            device=run.plan.device.name,
-            model=run.plan.model.name,
-            strategy=run.plan.settings.strategy.kind,
-            tokens_per_second=run.record.tokens / run.record.train_seconds,
-        )
-        for run in _readable(iter(folders[:_MOST_PAST_RUNS]))
-        if run.record.status in FINISHED and run.record.train_seconds > 0
+    settings, record = run.plan.settings, run.record
+    work = dict(run.plan.work.phases) if run.plan.work else {}
+    if "train" in work:  # a run that stopped early did less than was planned
+        work["train"] = work["train"].scaled(record.steps_done / settings.train.num_steps)
+    return PastRun(
+        run_id=record.id,
+        device=run.plan.device.name,
+        threads=settings.device.threads,
+        model=run.plan.model.name,
+        strategy=settings.strategy.kind,
+        precision=settings.train.precision,
+        work=work,
+        seconds={"train": record.train_seconds},
     )
 
 

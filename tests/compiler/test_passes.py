@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ftc.compiler.budget.memory import Point, by_closed_form
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.resolve.device import resolve_device
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.memory import PhasePeak
 from ftc.spec.trace import TraceAnswer, TraceJob, TraceResult
@@ -235,34 +236,87 @@ def test_what_fits_by_luck_needs_consent() -> None:
         assert {finding.code for finding in draft.diagnostics} & {"FTC402", "FTC405"} == codes
 
 
-def past(seconds: float) -> PastRun:
-    return PastRun("1", "cpu", "models/tiny", "lora", tokens_per_second=60 * 100 * 3 / seconds)
+def past(draft: Draft, seconds: float, **changes: Any) -> PastRun:
+    """A run of the draft's job that took so long in training."""
+    work = compiled(draft).work
+    assert work is not None
+    run = PastRun("1", "cpu", 4, "models/tiny", "lora", "float32", work=work.phases, seconds={"train": seconds})
+    return replace(run, **changes)
 
 
-def test_time_comes_from_earlier_runs_or_not_at_all() -> None:
+def test_time_comes_from_earlier_runs_where_nothing_else_is_known() -> None:
     draft = draft_of(train={"batch_size": 10})
     assert compiled(draft).time is None
     assert any(reason.startswith("time:") for reason in compiled(draft).not_checked)
-    time = compiled(replace(draft, past_runs=(past(100), past(200)))).time
+    time = compiled(replace(draft, past_runs=(past(draft, 100), past(draft, 200)))).time
     assert time is not None
-    assert 80 < time.low_seconds < 100
-    assert 200 < time.high_seconds < 240
-    other = replace(past(100), model="models/other")
-    assert compiled(replace(draft, past_runs=(other,))).time is None
+    assert (time.source, time.method) == ("earlier runs", "2 earlier runs of this model on this device")
+    train = next(phase.seconds for phase in time.phases if phase.phase == "train")
+    assert train.low == pytest.approx(100 / 1.15)
+    assert train.high == pytest.approx(200 * 1.15)
+    other = compiled(replace(draft, past_runs=(past(draft, 100, model="models/other"),))).time
+    assert other is not None
+    assert "other models" in other.method
+    for foreign in ({"threads": 2}, {"precision": "bfloat16"}, {"device": "t4"}):
+        assert compiled(replace(draft, past_runs=(past(draft, 100, **foreign),))).time is None
 
 
 @pytest.mark.parametrize(
     ("budget", "codes"),
     [
         ({"time": "30s"}, ["FTC403"]),
+        ({"time": "110s"}, ["FTC406"]),
         ({"time": "2h"}, []),
         ({"cost": "1 USD", "price_per_hour": "90 USD"}, ["FTC404"]),
+        ({"cost": "2.75 USD", "price_per_hour": "90 USD"}, ["FTC407"]),
         ({"cost": "9 USD", "price_per_hour": "90 USD"}, []),
     ],
 )
 def test_limits_of_time_and_cost(budget: dict[str, str], codes: list[str]) -> None:
-    draft = replace(draft_of(train={"batch_size": 10}, budget=budget), past_runs=(past(100),))
+    draft = draft_of(train={"batch_size": 10}, budget=budget)
+    draft = replace(draft, past_runs=(past(draft, 100),))
     assert [finding.code for finding in compiled(draft).diagnostics] == codes
+
+
+def test_a_disk_that_is_too_small_is_told_before_the_run() -> None:
+    draft = draft_of()
+    needed = sum(compiled(draft).disk.values())
+    assert [finding.code for finding in compiled(replace(draft, free_disk=needed - 1)).diagnostics] == ["FTC408"]
+    assert not compiled(replace(draft, free_disk=needed)).diagnostics
+
+
+def test_a_card_of_the_catalogue_gives_a_range_with_what_it_rests_on() -> None:
+    draft = draft_of(device=resolve_device("rtx-4090", cards=list), budget={"price_per_hour": "0.40 USD"})
+    time = compiled(draft).time
+    assert time is not None
+    assert time.source == "data sheet"
+    assert 0 < time.low_seconds < time.expected_seconds < time.high_seconds
+    assert time.low_seconds == pytest.approx(sum(phase.seconds.low for phase in time.phases))
+    assert time.cost_high is not None
+    assert time.cost_high.amount == pytest.approx(time.high_seconds / 9000)
+    assert time.energy_high_joules == pytest.approx(450 * time.high_seconds)
+
+
+@given(st.integers(1, 4), st.integers(1, 60), st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_more_work_takes_longer(epochs: int, tokens: int, batch: int) -> None:
+    """Time rises with epochs and tokens; larger batches of the same rows launch less and so never take longer."""
+
+    def seconds(epochs: int, tokens: int, batch: int) -> float:
+        draft = draft_of(
+            device=resolve_device("rtx-4090", cards=list),
+            task={"kind": "chat"},
+            train={"epochs": epochs, "batch_size": batch, "packing": False},
+        )
+        splits = {name: split_report(40, tokens=40 * tokens, length_max=100) for name in draft.splits}
+        time = compiled(replace(draft, splits=splits)).time
+        assert time is not None
+        return next(phase.seconds.expected for phase in time.phases if phase.phase == "train")
+
+    here = seconds(epochs, tokens, batch)
+    assert seconds(epochs + 1, tokens, batch) > here
+    assert seconds(epochs, tokens + 30, batch) >= here
+    assert seconds(epochs, tokens, batch + 4) <= here
 
 
 def test_longer_rows_need_more_memory() -> None:

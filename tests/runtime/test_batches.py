@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ftc.runtime.batches import BatchOrder
+from ftc.spec.batches import BatchOrder
 
 Lengths = NDArray[np.int64]
 _LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=60).map(lambda lengths: np.array(lengths, dtype=np.int64))

@@ -12,8 +12,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ftc.runtime.batches import BatchOrder
 from ftc.runtime.tensor_files import content_digest, read_tensors
+from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.facts import PackageFacts
 from ftc.spec.ladder import read_ladder

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ftc.runtime.batches import BatchOrder, by_length, cut_by_tokens, first_fit_decreasing
 from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
 from ftc.runtime.collate import packed_batch
 from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.loop import Job, _accumulate_gradients
 from ftc.runtime.packing import prove_isolation
 from ftc.runtime.supervised import make_scorer
+from ftc.spec.batches import BatchOrder, by_length, cut_by_tokens, first_fit_decreasing
 from ftc.spec.diagnostics import Refusal
 from tests.runtime.jobs import make_job, write_stream
 

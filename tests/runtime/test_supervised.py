@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ftc.runtime.batches import BatchOrder
 from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
 from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.loop import Job, _accumulate_gradients
 from ftc.runtime.supervised import make_scorer
+from ftc.spec.batches import BatchOrder
 from tests.runtime.jobs import make_job, write_stream
 
 CPU = torch.device("cpu")

@@ -14,6 +14,12 @@ from tests.support import documents
 Golden = Callable[[str, str], None]
 TIME = {
     "method": "2 earlier runs",
+    "source": "earlier runs",
+    "phases": (
+        {"phase": "load", "seconds": {"low": 3.0, "expected": 4.0, "high": 5.0}},
+        {"phase": "train", "seconds": {"low": 35.0, "expected": 40.0, "high": 50.0}},
+    ),
+    "expected_seconds": 44.0,
     "low_seconds": 38.0,
     "high_seconds": 55.0,
     "cost_low": {"amount": 0.0042, "currency": "USD"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "amount_range",
     "byte_size",
     "change_percent",
     "clock",
@@ -141,7 +142,12 @@ def signed(value: float) -> str:
 
 def money_range(low: float, high: float, currency: str) -> str:
     """`0.85–1.20 USD`; what costs next to nothing is `under 0.01 USD`."""
+    return amount_range(low, high, currency)
+
+
+def amount_range(low: float, high: float, unit: str) -> str:
+    """`0.85–1.20 kWh`, two digits behind the point; next to nothing is `under 0.01 kWh`."""
     if high < 0.01:
-        return f"under 0.01 {currency}"
+        return f"under 0.01 {unit}"
     first, second = f"{low:,.2f}", f"{high:,.2f}"
-    return f"{second} {currency}" if first == second else f"{first}–{second} {currency}"
+    return f"{second} {unit}" if first == second else f"{first}–{second} {unit}"

@@ -16,6 +16,7 @@ from ftc.views.memory import memory_lines, verdict_words
 from ftc.views.origins import chosen_lines
 from ftc.views.page import INDENT, PLAIN, Page, shorten
 from ftc.views.tasks import learnt_of_rows
+from ftc.views.times import time_lines
 
 __all__ = ["plan_text", "strategy_words", "up_to_date_text"]
 
@@ -51,7 +52,7 @@ def plan_text(
             *_data(plan, page),
             *_training(plan.settings, page),
             *memory_lines(plan.memory, page),
-            *_time(plan, page),
+            *time_lines(plan, page),
             *_lock(plan, lock_state, lock_changes, page),
             *_checks(plan.checks, page),
             *page.flow("Unchecked", map(escaped, plan.not_checked)) * bool(plan.not_checked),
@@ -166,19 +167,6 @@ def _training(settings: Settings, page: Page) -> list[str]:
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
-
-
-def _time(plan: Plan, page: Page) -> list[str]:
-    parts = []
-    if time := plan.time:
-        parts.append(f"{numbers.duration_range(time.low_seconds, time.high_seconds)} on {escaped(plan.device.label)}")
-        parts.append(f"from {escaped(time.method)}")
-        if time.cost_low and time.cost_high:
-            parts.append(numbers.money_range(time.cost_low.amount, time.cost_high.amount, time.cost_high.currency))
-    else:
-        parts.append(f"unknown on {escaped(plan.device.label)}")
-    parts.append(f"{numbers.byte_size(plan.disk_bytes)} on disk at most")
-    return page.flow("Time", parts)
 
 
 def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> list[str]:

@@ -1,0 +1,80 @@
+"""The speed of a device as `ftc calibrate` measured it: its roofline, held against the steps that were measured."""
+
+from __future__ import annotations
+
+from ftc.compiler.budget.amounts import batch_amounts
+from ftc.compiler.budget.network import Network, network_of
+from ftc.compiler.budget.run_work import step_work
+from ftc.compiler.budget.speed import DeviceSpeed, by_calibration
+from ftc.compiler.draft import Draft
+from ftc.spec.calibration import MeasuredStep
+from ftc.spec.facts import ModelFacts, TokenizerFacts
+from ftc.spec.time import Work
+
+__all__ = ["calibrated_speed", "measured_work"]
+
+
+def calibrated_speed(draft: Draft) -> DeviceSpeed | None:
+    """The speed of the draft's device in its precision; None where nobody measured it with as many threads."""
+    found, precision = draft.calibration, draft.values["train.precision"]
+    if found is None or found.device != draft.device.name:
+        return None
+    if draft.device.kind == "cpu" and found.threads != draft.values["device.threads"]:
+        return None
+    steps = [(measured_work(step), step.seconds) for step in found.steps if step.precision == precision]
+    return by_calibration(found, draft.device, precision, steps)
+
+
+def measured_work(step: MeasuredStep) -> Work:
+    """What a measured step had to do."""
+    amounts = batch_amounts(step.rows, step.length, scored=step.scored)
+    return step_work(_network(step), amounts, 1, 2 if step.precision == "bfloat16" else 4, checkpointing=False)
+
+
+def _network(step: MeasuredStep) -> Network:
+    config = step.config
+    heads = config["num_attention_heads"]
+    facts = ModelFacts(
+        name="calibration",
+        source="local",
+        commit=None,
+        files={},
+        architecture="",
+        model_type=config["model_type"],
+        family="encoder" if config["model_type"] == "bert" else "decoder",
+        hidden_size=config["hidden_size"],
+        intermediate_size=config["intermediate_size"],
+        num_layers=config["num_hidden_layers"],
+        num_heads=heads,
+        num_kv_heads=config.get("num_key_value_heads", heads),
+        head_dim=config["hidden_size"] // heads,
+        vocab_size=config["vocab_size"],
+        max_positions=None,
+        tied_embeddings=True,
+        tensors={},
+        linear_modules=step.linear_modules,
+        license=None,
+        tokenizer=_NO_TOKENIZER,
+    )
+    return network_of(
+        facts,
+        adapted={name: step.linear_modules[name] for name in step.adapted},
+        rank=step.rank,
+        trainable=step.trainable,
+        new_outputs=0,
+        quantised=False,
+        attention="sdpa",
+    )
+
+
+_NO_TOKENIZER = TokenizerFacts(
+    vocab_size=0,
+    bos_token=None,
+    eos_token=None,
+    pad_token=None,
+    bos_id=None,
+    eos_id=None,
+    pad_id=None,
+    model_max_length=None,
+    chat_template=None,
+)

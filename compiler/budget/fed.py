@@ -1,0 +1,158 @@
+"""What a run feeds to its model: amounts of all micro-batches, formed as the run forms them, from the rows' lengths.
+
+The order of rows is the run's own, so padding and packing are what they will be. Of many rows the first steps stand for
+all: chance has mixed them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ftc.compiler.budget.amounts import Amounts, batch_amounts, decode_amounts
+from ftc.spec.batches import BatchOrder, by_length, cut
+from ftc.spec.facts import Family
+from ftc.spec.streams import RowLengths
+
+__all__ = ["Form", "Training", "evaluated", "trained", "written"]
+
+_MOST_ROWS = 20_000
+"""Rows whose batches are formed; more change the mean by less than anybody could see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a row becomes what goes through the model.
+
+    Attributes:
+        head: What is scored of it; see `ftc.spec.settings.ModelSettings`.
+        family: Kind of model.
+        is_pair: Whether a row is two sequences, as preferences are.
+        fused_by_row: Whether attention over packed rows computes each row's pairs alone.
+    """
+
+    head: Literal["lm", "classification", "multi_label", "token_classification", "span"]
+    family: Family
+    is_pair: bool = False
+    fused_by_row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How the rows of a training run are divided.
+
+    Attributes:
+        num_steps: Optimiser steps.
+        steps_per_epoch: Of them, those of an epoch.
+        batch_size: Rows of a step.
+        micro_batch: Rows that go through the model at once.
+        most_tokens: Tokens of a micro-batch at most.
+        packs: Whether a micro-batch is one sequence of several rows.
+        batching: Whether a step's rows are of like length.
+        seed: Of the order.
+        world_size: Processes that share a step.
+    """
+
+    num_steps: int
+    steps_per_epoch: int
+    batch_size: int
+    micro_batch: int
+    most_tokens: int | None
+    packs: bool
+    batching: Literal["shuffled", "length_grouped"]
+    seed: int
+    world_size: int
+
+
+def trained(lengths: RowLengths, form: Form, training: Training) -> Amounts:
+    """Everything that one device is fed in training."""
+    order = BatchOrder(
+        lengths.tokens,
+        training.batch_size,
+        training.steps_per_epoch,
+        training.seed,
+        batching=training.batching,
+        most_tokens=training.most_tokens,
+        packs=training.packs,
+    )
+    steps = min(training.num_steps, training.steps_per_epoch, max(1, _MOST_ROWS // training.batch_size))
+    total = _sum(
+        _packed(lengths, form, numbers) if training.packs else _padded(lengths, form, numbers)
+        for step in range(steps)
+        for numbers in order.micro_batches(step, training.micro_batch, 0, training.world_size)
+    )
+    return total * (training.num_steps / steps)
+
+
+def evaluated(lengths: RowLengths, form: Form, batch_size: int) -> Amounts:
+    """A look at all rows of a split, the longest first."""
+    numbers = by_length(list(range(len(lengths.tokens))), lengths.tokens)
+    return _sum(_padded(lengths, form, some) for some in cut(numbers, batch_size))
+
+
+def written(lengths: RowLengths, form: Form, batch_size: int, new_tokens: int | None, most: int) -> Amounts:
+    """Answers to all rows of a split.
+
+    Args:
+        lengths: Of the split.
+        form: Of its rows.
+        batch_size: Rows that are answered at once; they are done when the last one is.
+        new_tokens: Tokens of each answer; None for as many as the batch's longest right answer has.
+        most: Tokens after which an answer is cut off.
+    """
+    order = by_length(list(range(len(lengths.tokens))), lengths.prompt)
+    has_encoder = form.family == "encoder_decoder"
+    return _sum(
+        decode_amounts(
+            len(some),
+            int(lengths.prompt[some].max()),
+            min(most, new_tokens if new_tokens is not None else int(lengths.scored[some].max())),
+            has_encoder=has_encoder,
+        )
+        for some in cut(order, batch_size)
+    )
+
+
+def _padded(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:
+    tokens, prompt = lengths.tokens[numbers], lengths.prompt[numbers]
+    scored = float(lengths.scored[numbers].sum())
+    if form.is_pair:
+        first = lengths.first_target[numbers]
+        return batch_amounts(2 * len(numbers), int(np.maximum(first, tokens - first).max()), scored=scored)
+    if form.family == "encoder_decoder" and form.head == "lm":
+        target = int((tokens - prompt).max())
+        return batch_amounts(len(numbers), int(prompt.max()), target_length=target, scored=scored)
+    longest = int(tokens.max())
+    target = longest if form.family == "encoder_decoder" else 0
+    return batch_amounts(
+        len(numbers), longest, target_length=target, scored=_scored(form, scored, len(numbers), longest)
+    )
+
+
+def _scored(form: Form, supervised: float, rows: int, length: int) -> float:
+    match form.head:
+        case "classification" | "multi_label":
+            return rows
+        case "span":
+            return rows * length
+        case _:
+            return supervised
+
+
+def _packed(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:
+    tokens = lengths.tokens[numbers]
+    whole = float(tokens.sum())
+    pairs = float((tokens**2).sum()) if form.fused_by_row else whole**2
+    return Amounts(passes=1, rows=1, tokens=whole, pairs=pairs, scored=float(lengths.scored[numbers].sum()))
+
+
+def _sum(amounts: Iterable[Amounts]) -> Amounts:
+    found = list(amounts)
+    if not found:
+        return Amounts()
+    names = Amounts.__dataclass_fields__
+    return Amounts(**{name: math.fsum(getattr(one, name) for one in found) for name in names})

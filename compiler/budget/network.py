@@ -1,0 +1,215 @@
+"""A model as its costs see it: linear layers by their part in a layer, and what is trained of them.
+
+Names decide: what stands in an attention module and is no output projection feeds attention; what stands elsewhere is
+the feed-forward part, whose last layer gives the model's width back. Where gradients have to flow follows from what is
+trained before a place: below the first trained weight nothing is computed on the way back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ftc.spec.facts import Family, ModelFacts
+
+__all__ = ["Linear", "Network", "Part", "network_of"]
+
+Part = Literal["attention in", "attention out", "cross in", "cross out", "feed in", "feed out"]
+
+_ATTENTION = re.compile(r"attn|attention|\.att\.", re.IGNORECASE)
+_CROSS = re.compile(r"EncDecAttention|encoder_attn|crossattention|cross_attn")
+_OUTPUTS = frozenset({"o_proj", "out_proj", "o", "out_lin", "Wo", "c_proj", "dense", "wo"})
+_FEED_OUTPUTS = frozenset({"down_proj", "fc2", "lin2", "fc_out", "dense_4h_to_h", "c_proj", "Wo", "wo", "w2"})
+_ENDS_WITH_PRODUCT = frozenset("cohere gemma granite llama mistral olmo qwen2 qwen3 smollm3".split())
+"""Models whose layers only add the last product to what came in; others drop out or normalise it before."""
+_UNTURNED = frozenset("bloom gpt2 gpt_bigcode gpt_neo mpt openai-gpt opt xglm".split())
+"""Decoders that tell places otherwise than by turning queries and keys."""
+_LAYER_NORMS = _UNTURNED | frozenset(
+    "bart blenderbot blenderbot-small codegen cohere cohere2 falcon gpt_neox gptj led m2m_100 marian mbart olmo "
+    "pegasus persimmon phi stablelm starcoder2".split()
+)
+"""Models whose norms are one kernel."""
+_LAYER = re.compile(r"\.(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """One linear layer.
+
+    Attributes:
+        name: Its full name.
+        layer: Number of its layer.
+        in_decoder: Whether it belongs to the decoder of an encoder-decoder.
+        part: Its part in the layer.
+        inputs: Width of what comes in.
+        outputs: Width of what goes out.
+        adapted: Whether an adapter lies beside it.
+    """
+
+    name: str
+    layer: int
+    in_decoder: bool
+    part: Part
+    inputs: int
+    outputs: int
+    adapted: bool
+
+    @property
+    def reads_encoder(self) -> bool:
+        """Whether it is fed with what the encoder gave, in place of the decoder's own states."""
+        return self.part == "cross in" and self.name.rsplit(".", 1)[-1][0] in "kv"
+
+    def feeds(self, role: str) -> bool:
+        """Whether it gives attention its queries `q`, keys `k` or values `v`; a fused layer gives all."""
+        first = self.name.rsplit(".", 1)[-1]
+        is_single = re.fullmatch(r"[qkv](_proj|_lin)?|query(_proj)?|key(_proj)?|value(_proj)?", first)
+        return not is_single or first[0] == role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What decides about arithmetic and traffic.
+
+    Attributes:
+        family: Decoder, encoder, or both.
+        linears: Linear layers, in the order in which they are used.
+        layers: Layers of the decoder or encoder; of the encoder where there are both.
+        decoder_layers: Layers of the decoder where there are both.
+        repeats: How often each stored layer is used; more than once where layers share weights.
+        hidden: Width of the model.
+        queries: Width of all queries: heads by their width.
+        keys: Width of all keys.
+        heads: Heads of queries.
+        head_width: Outputs of the head: vocabulary or labels.
+        pooled: Width of a layer over whole rows before a new head; 0 where there is none.
+        parameters: Weights of the model.
+        rank: Rank of the adapter; 0 for full training.
+        trainable: Weights that are trained.
+        is_full: Whether all of them are.
+        trains_head: Whether the head is new.
+        quantised: Whether linear layers are held in 4 bits.
+        attention: The plan's attention.
+        ends_with_product: Whether nothing of a layer is saved behind its last product.
+        has_rms_norms: Whether its norms divide by the root mean square, which transformers does piece by piece.
+        rotates: Whether queries and keys are turned by their place.
+    """
+
+    family: Family
+    linears: tuple[Linear, ...]
+    layers: int
+    decoder_layers: int
+    repeats: float
+    hidden: int
+    queries: int
+    keys: int
+    heads: int
+    head_width: int
+    pooled: int
+    parameters: int
+    rank: int
+    trainable: int
+    is_full: bool
+    trains_head: bool
+    quantised: bool
+    attention: str
+    ends_with_product: bool
+    has_rms_norms: bool
+    rotates: bool
+
+    @property
+    def linear_weights(self) -> int:
+        """Weights of all linear layers as they are used, repeats counted."""
+        return round(self.repeats * sum(one.inputs * one.outputs for one in self.linears))
+
+    @property
+    def depth(self) -> int:
+        """Layers of encoder and decoder together."""
+        return self.layers + self.decoder_layers
+
+    @property
+    def adapters(self) -> int:
+        """Linear layers that have an adapter."""
+        return sum(one.adapted for one in self.linears)
+
+
+def network_of(
+    model: ModelFacts,
+    *,
+    adapted: Mapping[str, tuple[int, int]],
+    rank: int,
+    trainable: int,
+    new_outputs: int,
+    quantised: bool,
+    attention: str,
+) -> Network:
+    """A model with what is trained of it.
+
+    Args:
+        model: The base model.
+        adapted: Linear layers that have an adapter, by name.
+        rank: Rank of the adapter; 0 for full training.
+        trainable: Weights that are trained.
+        new_outputs: Outputs of a new head; 0 where the model's own is used.
+        quantised: Whether linear layers are held in 4 bits.
+        attention: The plan's attention.
+    """
+    linears = tuple(sorted(_linears(model, adapted), key=_order))
+    stored = len({(one.in_decoder, one.layer) for one in linears})
+    used = model.num_layers + (model.num_decoder_layers or 0)
+    return Network(
+        family=model.family,
+        linears=linears,
+        layers=model.num_layers,
+        decoder_layers=model.num_decoder_layers or 0,
+        repeats=max(1.0, used / max(1, stored)),
+        hidden=model.hidden_size,
+        queries=model.num_heads * model.head_dim,
+        keys=model.num_kv_heads * model.head_dim,
+        heads=model.num_heads,
+        head_width=new_outputs or model.vocab_size,
+        pooled=model.hidden_size if new_outputs and model.family != "decoder" else 0,
+        parameters=model.num_parameters,
+        rank=rank,
+        trainable=trainable,
+        is_full=not rank,
+        trains_head=bool(new_outputs),
+        quantised=quantised,
+        attention=attention,
+        ends_with_product=model.model_type in _ENDS_WITH_PRODUCT,
+        has_rms_norms=model.model_type not in _LAYER_NORMS and model.family != "encoder",
+        rotates=model.model_type not in _UNTURNED and model.family == "decoder",
+    )
+
+
+_PARTS: tuple[Part, ...] = ("attention in", "attention out", "cross in", "cross out", "feed in", "feed out")
+
+
+def _order(one: Linear) -> tuple[bool, int, int, str]:
+    return one.in_decoder, one.layer, _PARTS.index(one.part), one.name
+
+
+def _linears(model: ModelFacts, adapted: Mapping[str, tuple[int, int]]) -> Iterator[Linear]:
+    for name, (inputs, outputs) in model.linear_modules.items():
+        layer = _LAYER.search(name)
+        yield Linear(
+            name=name,
+            layer=int(layer[1]) if layer else 0,
+            in_decoder=model.family == "encoder_decoder" and re.search(r"\bdecoder\b", name) is not None,
+            part=_part(name, inputs, outputs, model.hidden_size),
+            inputs=inputs,
+            outputs=outputs,
+            adapted=name in adapted,
+        )
+
+
+def _part(name: str, inputs: int, outputs: int, hidden: int) -> Part:
+    module, _, last = name.rpartition(".")
+    is_output = last in _OUTPUTS
+    if _CROSS.search(module):
+        return "cross out" if is_output else "cross in"
+    if _ATTENTION.search(module):
+        return "attention out" if is_output else "attention in"
+    is_last = last in _FEED_OUTPUTS or module.endswith(".output") or (outputs == hidden != inputs)
+    return "feed out" if is_last else "feed in"

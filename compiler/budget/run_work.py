@@ -1,0 +1,176 @@
+"""What a draft's run has to do, phase by phase: arithmetic, traffic and kernels of training and of every look at rows.
+
+Pure but for the order of rows, which is the run's own. Nothing here knows a device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ftc.compiler.budget import fed
+from ftc.compiler.budget.amounts import Amounts, cost
+from ftc.compiler.budget.flops import flop_rates
+from ftc.compiler.budget.network import Network, network_of
+from ftc.compiler.budget.traffic import traffic_rates
+from ftc.compiler.draft import Draft
+from ftc.compiler.heads import head_outputs
+from ftc.compiler.trainable import num_trainable, targeted
+from ftc.spec.streams import RowLengths
+from ftc.spec.task import Preference
+from ftc.spec.time import Phase, Work
+
+__all__ = ["RunWork", "draft_network", "evaluations", "run_work", "step_work"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunWork:
+    """Work by phase.
+
+    Attributes:
+        phases: At the least, as expected, and at the most, where that depends on what a model writes.
+        train_tokens: Tokens that training feeds, padding included.
+    """
+
+    phases: Mapping[Phase, tuple[Work, Work, Work]]
+    train_tokens: int
+
+
+def run_work(draft: Draft) -> RunWork:
+    """What the run of a settled draft has to do."""
+    network, form = draft_network(draft), _form(draft)
+    amounts = fed.trained(_lengths(draft, "train"), form, _training(draft))
+    steps: int = draft.values["train.num_steps"]
+    train = step_work(network, amounts, steps, _activation_bytes(draft), checkpointing=_checkpoints(draft))
+    phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (train, train, train)}
+    if proof := draft.values["train.determinism"].proof_steps:
+        phases["prove"] = _same(train.scaled(2 * proof / steps))
+    if isinstance(draft.recipe.task, Preference):
+        phases["reference"] = _same(_reference(draft, network, form))
+    if "validation" in draft.splits:
+        phases["validate"] = _same(_look(draft, network, form, "validation").scaled(evaluations(draft)))
+    if "test" in draft.splits:
+        phases["evaluate"] = _evaluation(draft, network, form)
+    return RunWork(phases, round(amounts.tokens + amounts.target_tokens))
+
+
+def step_work(network: Network, amounts: Amounts, steps: float, activation_bytes: int, *, checkpointing: bool) -> Work:
+    """Work of training steps on these amounts."""
+    flops = flop_rates(network, checkpointing=checkpointing)
+    traffic = traffic_rates(network, activation_bytes, checkpointing=checkpointing)
+    kernels = traffic.forward_operations + traffic.backward_operations
+    return Work(
+        flops=cost(flops.step, amounts),
+        bytes=cost(traffic.forward + traffic.backward, amounts) + steps * traffic.step_bytes,
+        operations=amounts.passes * kernels + steps * traffic.step_operations,
+    )
+
+
+def draft_network(draft: Draft) -> Network:
+    """The draft's model, with what is trained of it."""
+    full = draft.recipe.strategy.kind == "full"
+    return network_of(
+        draft.model,
+        adapted={} if full else targeted(draft),
+        rank=0 if full else draft.values["strategy.adapter.rank"],
+        trainable=num_trainable(draft),
+        new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
+        quantised=draft.recipe.strategy.kind == "qlora",
+        attention=draft.values["model.attention"],
+    )
+
+
+def evaluations(draft: Draft) -> int:
+    """Looks at validation, each with a checkpoint."""
+    steps: int = draft.values["train.num_steps"]
+    every: int = draft.values["train.evaluate_every_steps"]
+    return math.ceil(steps / every)
+
+
+def _look(draft: Draft, network: Network, form: fed.Form, split: str) -> Work:
+    """One look at all rows of a split."""
+    amounts = fed.evaluated(_lengths(draft, split), form, draft.values["eval.batch_size"])
+    return _forward(draft, network, amounts)
+
+
+def _forward(draft: Draft, network: Network, amounts: Amounts) -> Work:
+    flops = flop_rates(network, checkpointing=False)
+    traffic = traffic_rates(network, _activation_bytes(draft), checkpointing=False)
+    return Work(
+        flops=cost(flops.forward, amounts),
+        bytes=cost(traffic.forward, amounts),
+        operations=amounts.passes * traffic.forward_operations,
+    )
+
+
+def _evaluation(draft: Draft, network: Network, form: fed.Form) -> tuple[Work, Work, Work]:
+    """Base and tuned on the test split; answers end by themselves, or are cut off where a model doesn't stop.
+
+    Expected is a base that never stops and a tuned one that answers as long as the rows do.
+    """
+    subjects = 2 if draft.values["eval.baseline"] else 1
+    look = _look(draft, network, form, "test").scaled(subjects)
+    most: int | None = draft.values["eval.max_new_tokens"]
+    if most is None:
+        return _same(look)
+    rows, batch = _lengths(draft, "test"), draft.values["eval.batch_size"]
+    short = _forward(draft, network, fed.written(rows, form, batch, None, most))
+    long = _forward(draft, network, fed.written(rows, form, batch, most, most))
+    usual = long.plus(short) if subjects == 2 else short
+    return look.plus(short.scaled(subjects)), look.plus(usual), look.plus(long.scaled(subjects))
+
+
+def _reference(draft: Draft, network: Network, form: fed.Form) -> Work:
+    looks = [_look(draft, network, form, split) for split in draft.splits]
+    total = looks[0]
+    for look in looks[1:]:
+        total = total.plus(look)
+    return total
+
+
+def _form(draft: Draft) -> fed.Form:
+    values = draft.values
+    is_flash = values["model.attention"] == "flash_attention_2"
+    is_pair = isinstance(draft.recipe.task, Preference)
+    return fed.Form(values["model.head"], values["model.family"], is_pair=is_pair, fused_by_row=is_flash)
+
+
+def _training(draft: Draft) -> fed.Training:
+    values = draft.values
+    return fed.Training(
+        num_steps=values["train.num_steps"],
+        steps_per_epoch=values["train.steps_per_epoch"],
+        batch_size=values["train.batch_size"],
+        micro_batch=values["train.micro_batch"],
+        most_tokens=values["train.micro_batch_tokens"],
+        packs=values["train.packing"],
+        batching=values["train.batching"],
+        seed=values["seeds.order"],
+        world_size=values["train.world_size"],
+    )
+
+
+def _lengths(draft: Draft, split: str) -> RowLengths:
+    """The rows' lengths; where only the report is at hand, rows of its mean."""
+    if split in draft.lengths:
+        return draft.lengths[split]
+    report = draft.splits[split]
+    rows = max(1, report.rows)
+    tokens = np.full(rows, report.tokens // rows, dtype=np.int64)
+    scored = np.full(rows, report.supervised_tokens // rows, dtype=np.int64)
+    return RowLengths(tokens, tokens - scored, scored, tokens // 2)
+
+
+def _activation_bytes(draft: Draft) -> int:
+    return 2 if draft.values["train.precision"] == "bfloat16" else 4
+
+
+def _checkpoints(draft: Draft) -> bool:
+    return bool(draft.values["train.activation_checkpointing"])
+
+
+def _same(work: Work) -> tuple[Work, Work, Work]:
+    return work, work, work

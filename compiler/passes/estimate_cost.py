@@ -1,0 +1,137 @@
+"""What the run takes of time, money, energy and disk, and whether that is within the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ftc.compiler.budget.run_time import RunTime, run_time
+from ftc.compiler.budget.run_work import run_work
+from ftc.compiler.draft import Draft
+from ftc.compiler.trainable import num_trainable
+from ftc.spec.base import Money
+from ftc.spec.time import PhaseTime, SecondsRange, TimeEstimate, WorkEstimate
+
+__all__ = ["estimate_cost"]
+
+_LEAST_POWER = 0.4
+"""Share of its board's limit that a card in training draws at the least; no measured figure, but few draw less."""
+_MORE = "fewer epochs, fewer rows (`data.max_rows`) or a larger budget"
+_TOLD_PHASES = 3
+_RECORDS = 4 * 2**20
+"""Bytes of events, ladder, report and recipe beside the weights; rows that are shown have their length limited."""
+
+
+def estimate_cost(draft: Draft) -> Draft:
+    """Estimates time, cost, energy and disk, and refuses what is over the budget for certain."""
+    work = run_work(draft)
+    plain = {phase: expected for phase, (_, expected, _) in work.phases.items()}
+    draft = replace(draft, work=WorkEstimate(phases=plain, train_tokens=work.train_tokens), disk=_disk(draft))
+    found = run_time(draft, work)
+    if found is None:
+        known = "`ftc calibrate` measures it in a minute" if draft.device.local else "its rates are unknown"
+        draft = draft.miss(f"time: nothing is known of the speed of {draft.device.label}; {known}")
+        return _checked_disk(draft.miss("cost: no time is known") if draft.recipe.budget.cost else draft)
+    draft = replace(draft, time=_estimate(draft, found))
+    return _checked_disk(_checked_cost(_checked_time(draft)))
+
+
+def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:
+    total = _total(found.phases)
+    low = total.low - _saved_by_stopping(draft, found.phases)
+    watts = draft.device.speed.watts if draft.device.speed else None
+    return TimeEstimate(
+        source=found.speed.source,
+        method=found.speed.method,
+        phases=found.phases,
+        low_seconds=low,
+        expected_seconds=total.expected,
+        high_seconds=total.high,
+        cost_low=_cost(draft, low),
+        cost_high=_cost(draft, total.high),
+        energy_low_joules=None if watts is None else _LEAST_POWER * watts * low,
+        energy_high_joules=None if watts is None else watts * total.high,
+    )
+
+
+def _total(phases: Iterable[PhaseTime]) -> SecondsRange:
+    total = SecondsRange(low=0.0, expected=0.0, high=0.0)
+    for phase in phases:
+        total = total.plus(phase.seconds)
+    return total
+
+
+def _saved_by_stopping(draft: Draft, phases: Iterable[PhaseTime]) -> float:
+    """Seconds of training and validation that early stopping saves at the most."""
+    stopping = draft.recipe.train.early_stopping
+    if stopping is None:
+        return 0.0
+    steps: int = draft.values["train.num_steps"]
+    every: int = draft.values["train.evaluate_every_steps"]
+    least = min(steps, (stopping.patience + 1) * every)
+    spent = sum(phase.seconds.low for phase in phases if phase.phase in ("train", "validate"))
+    return spent * (1 - least / steps)
+
+
+def _cost(draft: Draft, seconds: float) -> Money | None:
+    price = draft.recipe.budget.price_per_hour
+    count = draft.values["train.world_size"]
+    return Money(amount=count * seconds / 3600 * price.amount, currency=price.currency) if price else None
+
+
+def _checked_time(draft: Draft) -> Draft:
+    time, limit = draft.time, draft.recipe.budget.time
+    assert time is not None
+    if limit is None or time.high_seconds <= limit:
+        return draft
+    notes = (f"by {time.method}", _phase_words(time.phases))
+    if time.low_seconds > limit:
+        words = f"takes at least {time.low_seconds:,.0f} s, the budget is {limit:,} s"
+        return draft.find("FTC403", words, "budget.time", help=_MORE, notes=notes)
+    words = f"can take up to {time.high_seconds:,.0f} s, the budget is {limit:,} s"
+    return draft.find("FTC406", words, "budget.time", help=_MORE, notes=notes)
+
+
+def _phase_words(phases: Iterable[PhaseTime]) -> str:
+    """The parts that take the most, the longest first."""
+    longest = sorted(phases, key=lambda one: -one.seconds.high)[:_TOLD_PHASES]
+    return ", ".join(f"{one.phase} {one.seconds.low:,.1f} to {one.seconds.high:,.1f} s" for one in longest)
+
+
+def _checked_cost(draft: Draft) -> Draft:
+    time, limit = draft.time, draft.recipe.budget.cost
+    assert time is not None
+    if limit is None or time.cost_low is None or time.cost_high is None or time.cost_high.amount <= limit.amount:
+        return draft
+    notes = f"by {time.method}"
+    most = f"the budget is {limit.amount:.2f} {limit.currency}"
+    if time.cost_low.amount > limit.amount:
+        words = f"costs at least {time.cost_low.amount:.2f} {limit.currency}, {most}"
+        return draft.find("FTC404", words, "budget.cost", help=_MORE, notes=notes)
+    words = f"can cost up to {time.cost_high.amount:.2f} {limit.currency}, {most}"
+    return draft.find("FTC407", words, "budget.cost", help=_MORE, notes=notes)
+
+
+def _disk(draft: Draft) -> dict[str, int]:
+    """Bytes in the run's folder at the most: trained weights with two moments in each checkpoint, then the result.
+
+    Kept are the newest checkpoints, the best one, and the one that is being written.
+    """
+    trained = 4 * num_trainable(draft)
+    kept = draft.values["train.keep_checkpoints"] + 2
+    result = "model" if draft.recipe.strategy.kind == "full" else "adapter"
+    return {f"{kept} checkpoints": 3 * trained * kept, result: trained, "records": _RECORDS}
+
+
+def _checked_disk(draft: Draft) -> Draft:
+    needed = sum(draft.disk.values())
+    if draft.free_disk is None or needed <= draft.free_disk:
+        return draft
+    parts = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in draft.disk.items())
+    return draft.find(
+        "FTC408",
+        f"the run can take {needed / 2**20:,.0f} MiB of disk, {draft.free_disk / 2**20:,.0f} MiB are free",
+        "train.keep_checkpoints",
+        help="make room, or lower `train.keep_checkpoints`",
+        notes=parts,
+    )

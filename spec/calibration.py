@@ -1,0 +1,66 @@
+"""What `ftc calibrate` measured of a device: the figures of a roofline, and whole steps to hold it against."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Real
+
+__all__ = ["Calibration", "CalibrationJob", "MeasuredStep"]
+
+
+class MeasuredStep(Document):
+    """One training step of a small model, as the run's own loop takes it."""
+
+    config: dict[str, Any]
+    """The model's configuration."""
+    linear_modules: dict[str, tuple[int, int]]
+    """(inputs, outputs) of its linear layers, by their names."""
+    adapted: tuple[str, ...]
+    """Those of them that have an adapter; empty where all is trained."""
+    rank: int
+    """Rank of the adapter; 0 where all is trained."""
+    trainable: int
+    """Weights that are trained."""
+    rows: int
+    length: int
+    scored: int
+    """Places for which the head is computed."""
+    precision: str
+    seconds: Real
+    """Median of several."""
+
+
+class CalibrationJob(Document):
+    """What to measure."""
+
+    kind: Literal["cpu", "cuda"]
+    threads: int
+    precisions: tuple[str, ...]
+
+
+class Calibration(Document):
+    """What was measured of a device."""
+
+    schema_: Literal["ftc.calibration/1"] = Field(default="ftc.calibration/1", alias="schema")
+    device: str
+    """Its name, as plans have it."""
+    label: str
+    threads: int
+    """CPU threads that were used: another number is another speed."""
+    measured_at: str
+    """UTC, ISO 8601."""
+    torch: str
+    flops: dict[str, int]
+    """Operations a second of large matrix products, by precision."""
+    bandwidth: int
+    """Bytes a second that a large sum of two arrays reads and writes."""
+    operation_seconds: Real
+    """What a small operation costs whatever its size."""
+    import_seconds: Real
+    """From nothing to the training stack loaded, files in the system's cache."""
+    context_bytes: int | None
+    """What the driver holds of a card for a process; None on a CPU."""
+    steps: tuple[MeasuredStep, ...]

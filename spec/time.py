@@ -1,0 +1,86 @@
+"""How long a run takes, what it costs and what it draws, before it is launched: ranges with what they rest on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ftc.spec.base import Document, MoneyText, Real
+
+__all__ = ["Phase", "PhaseTime", "SecondsRange", "SpeedSource", "TimeEstimate", "Work", "WorkEstimate"]
+
+Phase = Literal["load", "prove", "reference", "train", "validate", "save", "evaluate"]
+"""Parts of a run whose time is estimated and measured."""
+SpeedSource = Literal["data sheet", "calibration", "earlier runs"]
+
+
+class SecondsRange(Document):
+    """A duration that isn't known exactly."""
+
+    low: Real
+    expected: Real
+    high: Real
+
+    def plus(self, other: SecondsRange) -> SecondsRange:
+        """One after the other."""
+        return SecondsRange(
+            low=self.low + other.low, expected=self.expected + other.expected, high=self.high + other.high
+        )
+
+
+class Work(Document):
+    """What a device has to do."""
+
+    flops: Real
+    """Multiplications and additions of matrix products."""
+    bytes: Real
+    """Bytes between memory and cores."""
+    operations: Real
+    """Kernels that are launched."""
+
+    def scaled(self, factor: float) -> Work:
+        """So many times as much."""
+        return Work(flops=self.flops * factor, bytes=self.bytes * factor, operations=self.operations * factor)
+
+    def plus(self, other: Work) -> Work:
+        """One after the other."""
+        return Work(
+            flops=self.flops + other.flops,
+            bytes=self.bytes + other.bytes,
+            operations=self.operations + other.operations,
+        )
+
+
+class PhaseTime(Document):
+    """The time of one part of the run."""
+
+    phase: Phase
+    seconds: SecondsRange
+
+
+class WorkEstimate(Document):
+    """What the device has to do in the whole run, whatever its speed."""
+
+    phases: dict[Phase, Work]
+    """By phase, as expected."""
+    train_tokens: int
+    """Tokens that training feeds to the model, padding included."""
+
+
+class TimeEstimate(Document):
+    """Seconds that the run takes, and what follows from them."""
+
+    source: SpeedSource
+    """Where the device's speed is from."""
+    method: str
+    """What the figure rests on, in words, such as `2 earlier runs on this device`."""
+    phases: tuple[PhaseTime, ...]
+    """In the order in which they begin."""
+    low_seconds: Real
+    expected_seconds: Real
+    high_seconds: Real
+    cost_low: MoneyText | None = None
+    cost_high: MoneyText | None = None
+    energy_low_joules: Real | None = None
+    """At the least: a device that works draws at least this share of its limit."""
+    energy_high_joules: Real | None = None
+    """At the most: its limit all the time; None where its power is unknown."""

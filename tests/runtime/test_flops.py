@@ -1,0 +1,110 @@
+"""Operations counted from shapes are those that torch counts while a real step is taken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ftc.compiler.budget.amounts import batch_amounts, cost
+from ftc.compiler.budget.flops import flop_rates
+from ftc.compiler.budget.network import network_of
+from ftc.compiler.resolve.linear_modules import linear_modules
+from ftc.compiler.resolve.model_config import read_config
+from ftc.compiler.resolve.safetensors_header import read_header
+from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
+from ftc.runtime.supervised import make_scorer
+from ftc.runtime.trace.rows import stand_in_rows
+from ftc.spec.settings import Settings
+from ftc.spec.trace import BatchShape
+from tests.support.drafts import model_facts
+from tests.support.tiny_models import write_tiny_model
+from tests.support.trace_jobs import trace_job
+
+ROWS, LENGTH, SCORED, RANK = 3, 40, 12, 8
+TARGETS = {
+    "llama": ("q_proj", "v_proj", "up_proj", "down_proj"),
+    "gemma2": ("q_proj", "v_proj"),
+    "bert": ("query", "value"),
+    "gpt2": ("c_attn", "c_fc"),
+    "t5": ("q", "v"),
+    "bart": ("q_proj", "fc1"),
+}
+ENCODER_DECODERS = ("t5", "bart")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    for kind in TARGETS:
+        write_tiny_model(root / kind, kind)
+    return {kind: root / kind for kind in TARGETS}
+
+
+def facts_of(folder: Path) -> Any:
+    config = read_config(json.loads((folder / "config.json").read_text()))
+    tensors = read_header(folder / "model.safetensors")
+    return model_facts().model_copy(
+        update={
+            **{name: getattr(config, name) for name in ("family", "model_type", "hidden_size", "intermediate_size")},
+            **{name: getattr(config, name) for name in ("num_layers", "num_decoder_layers", "num_heads", "vocab_size")},
+            **{name: getattr(config, name) for name in ("num_kv_heads", "head_dim")},
+            "tensors": tensors,
+            "linear_modules": linear_modules(tensors, config.model_type),
+        }
+    )
+
+
+def settings_of(kind: str, strategy: str, num_modules: int, *, checkpointing: bool) -> Settings:
+    base = "bert" if kind == "bert" else "llama"
+    settings = trace_job({"model_type": base}, strategy, rank=RANK, num_modules=num_modules).settings
+    plain = settings.model_dump()
+    if strategy == "lora":
+        plain["strategy"]["adapter"] |= {"targets": TARGETS[kind], "dropout": 0.0}
+    if kind in ENCODER_DECODERS:
+        plain["model"] |= {"family": "encoder_decoder", "decoder_start_id": 0}
+    plain["model"] |= {"attention": "eager"}
+    plain["train"] |= {"activation_checkpointing": checkpointing, "precision": "float32"}
+    return Settings.model_validate(plain)
+
+
+def counted(folder: Path, settings: Settings) -> int:
+    """What torch counts in one forward and backward pass of the run's own model and scorer."""
+    model = build_model(settings, FolderBase(folder), torch.device("cpu")).train()
+    scorer = make_scorer(model, settings)
+    rows = stand_in_rows(settings, BatchShape(length=LENGTH, supervised=SCORED, padded=False), ROWS)
+    batch = scorer.batch(rows, list(range(ROWS)))
+    assert trainable_tensors(model)
+    with FlopCounterMode(display=False) as counter:
+        scorer.losses(scorer.logits(model, batch), batch).sum().backward()
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("strategy", ["full", "lora"])
+@pytest.mark.parametrize("kind", list(TARGETS))
+def test_operations_are_those_that_torch_counts(
+    kind: str, strategy: str, checkpointing: bool, models: dict[str, Path]
+) -> None:
+    facts = facts_of(models[kind])
+    adapted = {name: size for name, size in facts.linear_modules.items() if name.rsplit(".", 1)[-1] in TARGETS[kind]}
+    settings = settings_of(kind, strategy, len(adapted), checkpointing=checkpointing)
+    network = network_of(
+        facts,
+        adapted=adapted if strategy == "lora" else {},
+        rank=RANK if strategy == "lora" else 0,
+        trainable=0,
+        new_outputs=len(settings.text.labels) if kind == "bert" else 0,
+        quantised=False,
+        attention="eager",
+    )
+    if kind in ENCODER_DECODERS:
+        amounts = batch_amounts(ROWS, LENGTH - SCORED, target_length=SCORED, scored=ROWS * SCORED)
+    else:
+        amounts = batch_amounts(ROWS, LENGTH, scored=ROWS if kind == "bert" else ROWS * SCORED)
+    expected = cost(flop_rates(network, checkpointing=checkpointing).step, amounts)
+    assert expected == pytest.approx(counted(models[kind], settings), rel=0.01)
