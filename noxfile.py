@@ -86,6 +86,13 @@ def exports(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def traces(session: nox.Session) -> None:
+    """Hold the memory trace against real steps, for every family, strategy and precision. Takes some minutes."""
+    python = train_environment(session)
+    session.run(python, "-m", "pytest", "-n2", "tests/runtime/trace", external=True, env={**QUIET, "FTC_TRACES": "1"})
+
+
+@nox.session(venv_backend="none")
 def crash(session: nox.Session) -> None:
     """Kill runs at every write and at random, and prove every exact kernel in fresh processes. Takes half an hour."""
     python = train_environment(session)

@@ -75,7 +75,7 @@ def _model(job: ForeignJob, layers: int) -> nn.Module:
 
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(
-            model_config(job.config, layers),
+            model_config(job.config, (layers,)),
             dtype=job.dtype,
             attn_implementation="eager" if job.eager else IMPLEMENTATION,
         )
@@ -99,8 +99,8 @@ def _log(job: ForeignJob, model: nn.Module) -> Log:
     tracker = StorageTracker(buffers=card_buffers(), score_shapes=[(rows, job.config["vocab_size"])])
     groups = Groups(1, TRACED_GROUPS, job.config["num_hidden_layers"])
     log_workspaces(tracker, job.rules.capability)
-    mark(tracker, model, groups)
-    register_model(tracker, model, groups)
+    mark(tracker, model, [groups])
+    register_model(tracker, model, [groups])
     optimizer = _optimizer(job, model)
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
     ids = torch.zeros(job.batch, job.length, dtype=torch.long, device="meta")

@@ -7,7 +7,7 @@ and a trained weight is cast once in each pass. Recomputed layers do the same, s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from unittest import mock
 
 import torch
@@ -39,6 +39,8 @@ class MixedPrecision(TorchFunctionMode):
         on_card: Whether sensitive functions run in float32, as on CUDA; a processor's list is shorter.
     """
 
+    _active: ClassVar[MixedPrecision | None] = None
+
     def __init__(self, *, on_card: bool) -> None:
         super().__init__()
         self._in_full = _IN_FULL_ON_CARD if on_card else frozenset[Any]()
@@ -47,12 +49,22 @@ class MixedPrecision(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         self._forgetting.start()
+        MixedPrecision._active = self
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
+        MixedPrecision._active = None
         self._forgetting.stop()
+
+    @staticmethod
+    def halved(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What autocast makes of the arguments of a product, where it is on; for functions that stand in for one."""
+        mode = MixedPrecision._active
+        if mode is None or not torch.is_autocast_enabled("cpu"):
+            return tensors
+        return mode._cast(tensors, mode._to_half)  # type: ignore[no-any-return]
 
     @staticmethod
     def switch(is_on: bool) -> torch.autocast:

@@ -20,7 +20,7 @@ TRACED_GROUPS = 5
 """First, last, and three that are alike; the middle one has neighbours that are alike on both sides."""
 TEMPLATE = 2
 """The group that is repeated."""
-_INNER = (1, 2, 3)
+_INNER = slice(1, -1)
 
 _Pass = tuple[str, tuple[int, int]]
 """Name and turn of sections: one way through all groups."""
@@ -39,24 +39,30 @@ class _Origin:
     index: int
 
 
-def stretched(log: Log, num_groups: int) -> Log:
+def stretched(log: Log, num_groups: int, first: int = 0) -> Log:
     """The log of a model with `num_groups` groups, from one of `TRACED_GROUPS`.
+
+    Args:
+        log: What happened to few groups.
+        num_groups: Groups of the model.
+        first: Number of the first of them, where the model has groups of another stack before.
 
     Raises:
         IrregularLayers: The middle groups are not alike.
     """
     if num_groups < TRACED_GROUPS:
         raise ValueError(f"a log of {TRACED_GROUPS} groups can't shrink to {num_groups}")
-    origins = _origins(log)
-    _require_alike(log, origins)
-    return _Stretch(log, origins, num_groups - TRACED_GROUPS).run()
+    stack = range(first, first + TRACED_GROUPS)
+    origins = _origins(log, stack)
+    _require_alike(log, origins, stack)
+    return _Stretch(log, origins, stack, num_groups - TRACED_GROUPS).run()
 
 
-def _origins(log: Log) -> dict[int, _Origin]:
+def _origins(log: Log, stack: range) -> dict[int, _Origin]:
     counts: dict[tuple[_Pass, int], int] = defaultdict(int)
     origins: dict[int, _Origin] = {}
     for section, event in log.events():
-        if event < 0 or section.group is None:
+        if event < 0 or section.group is None or section.group not in stack:
             continue
         at = ((section.name, section.turn), section.group)
         origins[event] = _Origin(*at, index=counts[at])
@@ -64,12 +70,12 @@ def _origins(log: Log) -> dict[int, _Origin]:
     return origins
 
 
-def _require_alike(log: Log, origins: dict[int, _Origin]) -> None:
+def _require_alike(log: Log, origins: dict[int, _Origin], stack: range) -> None:
     births: dict[tuple[_Pass, int], list[int]] = defaultdict(list)
     for number, origin in origins.items():
         births[origin.of, origin.group].append(log.storages[number].size)
     for of in {origin.of for origin in origins.values()}:
-        first, *others = (births[of, group] for group in _INNER)
+        first, *others = (births[of, group] for group in stack[_INNER])
         if any(other != first for other in others):
             raise IrregularLayers(f"layers differ in `{of[0]}`")
 
@@ -80,6 +86,7 @@ class _Stretch:
 
     log: Log
     origins: dict[int, _Origin]
+    stack: range
     copies: int
     result: Log = field(default_factory=Log)
     inner: dict[tuple[_Pass, int, int], int] = field(default_factory=dict)
@@ -89,24 +96,28 @@ class _Stretch:
 
     def run(self) -> Log:
         for section in self.log.sections:
-            if section.group is None:
+            if section.group is None or section.group not in self.stack:
                 self._outside(section)
-            elif section.group != TEMPLATE:
+            elif section.group != self._template:
                 self._inside(section, self._position(section.group))
             elif section.is_backward:
-                for position in (*reversed(self._copied), TEMPLATE):
+                for position in (*reversed(self._copied), self._template):
                     self._inside(section, position)
             else:
-                for position in (TEMPLATE, *self._copied):
+                for position in (self._template, *self._copied):
                     self._inside(section, position)
         return self.result
 
     @property
+    def _template(self) -> int:
+        return self.stack[TEMPLATE]
+
+    @property
     def _copied(self) -> range:
-        return range(TEMPLATE + 1, TEMPLATE + 1 + self.copies)
+        return range(self._template + 1, self._template + 1 + self.copies)
 
     def _position(self, group: int) -> int:
-        return group if group <= TEMPLATE else group + self.copies
+        return group if group <= self._template else group + self.copies
 
     def _inside(self, section: Section, position: int) -> None:
         new = self._begin(section, position)
@@ -122,7 +133,7 @@ class _Stretch:
         assert section.group is not None
         origin = self.origins.get(number)
         if origin is None:
-            if section.group in _INNER:
+            if section.group in self.stack[_INNER]:
                 raise IrregularLayers(f"`{section.name}` ends something that isn't of the layers")
             return self.outer.pop((number, -1))
         distance = section.group - origin.group
@@ -137,10 +148,10 @@ class _Stretch:
             raise IrregularLayers(f"layers let go of different things in `{key[0][0]}`") from None
 
     def _outside(self, section: Section) -> None:
-        new = self._begin(section, None)
+        new = self._begin(section, None if section.group is None else self._position(section.group))
         for event in section.events:
             number = event if event >= 0 else ~event
-            is_repeated = self.log.storages[number].owner == TEMPLATE
+            is_repeated = self.log.storages[number].owner == self._template
             for position in (-1, *(self._copied if is_repeated else ())):
                 if event >= 0:
                     new.events.append(self._birth(number, None if position < 0 else position))
@@ -157,7 +168,9 @@ class _Stretch:
 
     def _birth(self, number: int, position: int | None) -> int:
         old = self.log.storages[number]
-        self.result.storages.append(Storage(old.size, old.tag, old.owner if position is None else position))
+        if position is None and old.owner is not None:
+            position = self._position(old.owner)
+        self.result.storages.append(Storage(old.size, old.tag, position))
         return len(self.result.storages) - 1
 
     def _begin(self, section: Section, position: int | None) -> Section:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from ftc.runtime.trace.extrapolate import TEMPLATE
-from ftc.runtime.trace.sections import Groups, layers_of
+from ftc.runtime.trace.sections import Groups, stacks_of
 from ftc.runtime.trace.tracker import StorageTracker
 
 __all__ = ["register_model", "register_state"]
@@ -21,18 +21,20 @@ _Tensors = dict[str, torch.Tensor]
 _Owners = dict[str, int | None]
 
 
-def register_model(tracker: StorageTracker, model: nn.Module, groups: Groups, *, empties_cache: bool = False) -> None:
+def register_model(
+    tracker: StorageTracker, model: nn.Module, groups: Sequence[Groups], *, empties_cache: bool = False
+) -> None:
     """Counts weights, adapter and buffers as loading would allocate them.
 
     Args:
         tracker: Where they are counted.
         model: With its adapter.
-        groups: How its layers repeat.
+        groups: How the layers of each stack repeat.
         empties_cache: Whether unused segments are given back when quantised weights are ready, as newer peft does.
     """
-    path, _ = layers_of(model)
+    prefixes = [f"{path}." for path, _ in stacks_of(model)]
     tensors: _Tensors = dict([*model.named_parameters(), *model.named_buffers()])
-    owners = {name: _owner(name, f"{path}.", groups) for name in tensors}
+    owners = {name: _owner(name, prefixes, groups) for name in tensors}
     base = {name: tensor for name, tensor in tensors.items() if not _is_adapter(name)}
     if any(hasattr(tensor, "quant_state") for tensor in base.values()):
         _load_quantised(tracker, base, owners, groups, empties_cache)
@@ -59,14 +61,15 @@ def _is_adapter(name: str) -> bool:
     return "lora_" in name or "modules_to_save" in name
 
 
-def _owner(name: str, prefix: str, groups: Groups) -> int | None:
-    if not name.startswith(prefix):
-        return None
-    return groups.of(int(name.removeprefix(prefix).partition(".")[0]))
+def _owner(name: str, prefixes: Sequence[str], groups: Sequence[Groups]) -> int | None:
+    for prefix, one in zip(prefixes, groups, strict=True):
+        if name.startswith(prefix):
+            return one.of(int(name.removeprefix(prefix).partition(".")[0]))
+    return None
 
 
 def _load_quantised(
-    tracker: StorageTracker, tensors: _Tensors, owners: _Owners, groups: Groups, empties_cache: bool
+    tracker: StorageTracker, tensors: _Tensors, owners: _Owners, groups: Sequence[Groups], empties_cache: bool
 ) -> None:
     """Loading as transformers does it where it quantises.
 
@@ -96,11 +99,13 @@ def _load_quantised(
         tracker.empty_cache()
 
 
-def _warm_up_bytes(tensors: _Tensors, owners: _Owners, groups: Groups) -> int:
+def _warm_up_bytes(tensors: _Tensors, owners: _Owners, groups: Sequence[Groups]) -> int:
     """Half a byte for each 4-bit weight, two for the others, at the model's real depth."""
     size = 0
+    times_of = {one.first + TEMPLATE: 1 + one.of_model - one.count for one in groups}
     for name, tensor in tensors.items():
-        times = 1 + groups.of_model - groups.count if owners[name] == TEMPLATE else 1
+        owner = owners[name]
+        times = 1 if owner is None else times_of.get(owner, 1)
         is_packed = hasattr(tensor, "quant_state")
         size += times * tensor.numel() * (tensor.element_size() if is_packed else _HALF)
     return size

@@ -12,6 +12,8 @@ from typing import Any, Literal, assert_never
 
 import torch
 
+from ftc.runtime.trace.arithmetic import MixedPrecision
+
 __all__ = ["IMPLEMENTATION", "KernelRules", "choose", "register"]
 
 IMPLEMENTATION = "ftc_traced"
@@ -40,7 +42,14 @@ class KernelRules:
 
 
 def choose(
-    rules: KernelRules, dtype: torch.dtype, *, has_mask: bool, groups: int, head_dim: int, dropout: float = 0.0
+    rules: KernelRules,
+    dtype: torch.dtype,
+    *,
+    has_mask: bool,
+    groups: int,
+    head_dim: int,
+    dropout: float = 0.0,
+    learns_mask: bool = False,
 ) -> Kernel:
     """The kernel that torch takes for scaled dot-product attention.
 
@@ -51,9 +60,10 @@ def choose(
         groups: Query heads that share a head of keys; 1 where they were repeated before.
         head_dim: Size of a head.
         dropout: Share of the scores that is dropped.
+        learns_mask: Whether the mask needs a gradient, as one made of learned distances does.
     """
-    if rules.capability is None:  # the processor's kernel takes masks, groups and every type, but drops nothing
-        return "math" if dropout else "flash"
+    if rules.capability is None:  # the processor's kernel takes masks, groups and every type; it drops and learns none
+        return "math" if dropout or learns_mask else "flash"
     new_enough = rules.capability >= (8, 0) and rules.has_flash
     if new_enough and dtype in _FLASH_DTYPES and not has_mask and head_dim <= _LARGEST_FLASH_HEAD:
         return "flash"
@@ -97,33 +107,61 @@ def _attend(
     groups = query.shape[1] // key.shape[1]
     if groups > 1 and not use_gqa_in_sdpa(mask, key, value):
         key, value, groups = repeat_kv(key, groups), repeat_kv(value, groups), 1
-    if torch.is_autocast_enabled("cpu"):  # mixed precision, see `arithmetic`
-        value, key, query = (tensor.to(torch.bfloat16) for tensor in (value, key, query))
+    is_causal = mask is None and options.get("is_causal", getattr(module, "is_causal", True)) is not False
+    if (bias := options.get("position_bias")) is not None:
+        mask, is_causal = _of_positions(bias, mask, is_causal and query.shape[2] > 1, query, key), False
+    uncast = mask  # the caller's, which outlives the call
+    query, key, value, *masks = MixedPrecision.halved(query, key, value, *(() if mask is None else (mask,)))
+    mask = masks[0] if masks else None
     dropout = options.get("dropout", 0.0)
-    head_dim = query.shape[-1]
-    kernel = choose(rules, query.dtype, has_mask=mask is not None, groups=groups, head_dim=head_dim, dropout=dropout)
+    kernel = choose(
+        rules,
+        query.dtype,
+        has_mask=mask is not None,
+        groups=groups,
+        head_dim=query.shape[-1],
+        dropout=dropout,
+        learns_mask=mask is not None and mask.requires_grad,
+    )
     out: torch.Tensor
     match kernel:
         case "flash":
-            out = _Flash.apply(query, key, value, rules.capability is not None)  # type: ignore[no-untyped-call]
+            on_card = rules.capability is not None
+            out = _Flash.apply(query, key, value, mask, on_card)  # type: ignore[no-untyped-call]
         case "efficient":
             key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-            out = _Efficient.apply(query, key, value, _additive(mask, query.dtype))  # type: ignore[no-untyped-call]
+            mask = _additive(mask, query, key)
+            out = _Efficient.apply(query, key, value, mask)  # type: ignore[no-untyped-call]
         case "math":
-            is_causal = mask is None and options.get("is_causal", getattr(module, "is_causal", True)) is not False
             out = torch.nn.functional.scaled_dot_product_attention(
                 query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=is_causal, enable_gqa=groups > 1
             )
         case _:
             assert_never(kernel)
+    del uncast
     return out.transpose(1, 2).contiguous()
 
 
-def _additive(mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
-    """The kernel's own copy of a mask: numbers instead of truth values, rows aligned to 16."""
-    if mask is None or mask.dtype != torch.bool:
-        return mask
-    return torch.empty(*mask.shape[:-1], _round_up(mask.shape[-1], 16), dtype=dtype, device=mask.device)
+def _of_positions(
+    bias: torch.Tensor, mask: torch.Tensor | None, is_causal: bool, query: torch.Tensor, key: torch.Tensor
+) -> torch.Tensor:
+    """(B or 1, H, S, T) mask that adds learned distances to the scores."""
+    from transformers.integrations.sdpa_attention import create_position_bias_mask
+
+    made: torch.Tensor = create_position_bias_mask(bias, mask, is_causal, query, key)
+    return made
+
+
+def _additive(mask: torch.Tensor | None, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor | None:
+    """The mask as the kernel takes it: numbers instead of truth values, rows aligned to 16, a view for each head."""
+    if mask is None:
+        return None
+    missing = -mask.shape[-1] % 16
+    if mask.dtype == torch.bool:
+        rows = (*mask.shape[:-1], mask.shape[-1] + missing)
+        return torch.empty(rows, dtype=query.dtype, device=mask.device)
+    aligned = torch.nn.functional.pad(mask, (0, missing)) if missing else mask
+    return aligned[..., : key.shape[2]].expand(*query.shape[:3], key.shape[2])
 
 
 def _like_heads_last(tensor: torch.Tensor) -> torch.Tensor:
@@ -136,16 +174,23 @@ class _Flash(torch.autograd.Function):
     """Keeps inputs, output and one number a row; the backward pass sums queries' gradients in float32."""
 
     @staticmethod
-    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, on_card: bool) -> torch.Tensor:
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        on_card: bool,
+    ) -> torch.Tensor:
         out = _like_heads_last(query)
         sums = query.new_empty(query.shape[:3], dtype=torch.float32)
-        ctx.save_for_backward(query, key, value, out, sums)
+        ctx.save_for_backward(query, key, value, out, sums, *(() if mask is None else (mask,)))
         ctx.on_card = on_card
         return out
 
     @staticmethod
     def backward(ctx: Any, *_: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, _, _ = ctx.saved_tensors
+        query, key, value = ctx.saved_tensors[:3]
         batch, heads, length, size = query.shape
         held = []
         if ctx.on_card:
@@ -155,7 +200,7 @@ class _Flash(torch.autograd.Function):
         if heads != key.shape[1]:  # gradients of keys and values for each query head, summed afterwards
             held += [query.new_empty(query.shape), query.new_empty(query.shape)]
         grads = _like_heads_last(query), _like_heads_last(key), _like_heads_last(value)
-        return *grads, None
+        return *grads, None, None
 
 
 class _Efficient(torch.autograd.Function):
@@ -173,14 +218,20 @@ class _Efficient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value = ctx.saved_tensors[:3]
+        query, key, value, _, _, *masks = ctx.saved_tensors
         held = [
             query.new_empty(query.shape, dtype=torch.float32),
             query.new_empty(query.shape[:3], dtype=torch.float32),
         ]
         grads = _like_heads_last(query), _like_heads_last(key), _like_heads_last(value)
+        of_mask = _gradient_of_mask(masks[0]) if ctx.needs_input_grad[3] else None
         del held
-        return *grads, None
+        return *grads, of_mask
+
+
+def _gradient_of_mask(mask: torch.Tensor) -> torch.Tensor:
+    """One number for each head, query and key, in rows that are aligned to 16."""
+    return mask.new_empty(*mask.shape[:-1], _round_up(mask.shape[-1], 16))[..., : mask.shape[-1]]
 
 
 def _round_up(size: int, unit: int) -> int:

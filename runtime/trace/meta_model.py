@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,17 +12,19 @@ from ftc.runtime.build_model import build_model
 from ftc.runtime.trace.kernels import IMPLEMENTATION
 from ftc.spec.trace import TraceJob
 
-__all__ = ["MetaBase", "build_on_meta", "model_config", "num_layers", "period", "quantise"]
+__all__ = ["MetaBase", "build_on_meta", "depths_of", "model_config", "period", "quantise"]
 
 _NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
 """Keys that name code or types; the plan's settings stand."""
 _LOADING = frozenset({"attn_implementation", "dtype", "quantization_config"})
 """Options of loading; all others are values of the model's configuration."""
+_ENCODER_DEPTH = ("encoder_layers", "num_encoder_layers", "num_layers")
+_DECODER_DEPTH = ("decoder_layers", "num_decoder_layers")
 _META = torch.device("meta")
 
 
-def model_config(raw: dict[str, Any], layers: int | None = None) -> Any:
-    """transformers' configuration of a model, with as many layers as asked for, else with all.
+def model_config(raw: dict[str, Any], depths: Sequence[int] | None = None) -> Any:
+    """transformers' configuration of a model, with as many layers in each stack as asked for, else with all.
 
     Raises:
         LookupError: transformers doesn't know this kind of model.
@@ -32,16 +35,33 @@ def model_config(raw: dict[str, Any], layers: int | None = None) -> Any:
         raise LookupError(f"transformers knows no model type `{raw.get('model_type')}`")
     kind = CONFIG_MAPPING[raw["model_type"]]
     plain = {key: value for key, value in raw.items() if not key.startswith("_") and key not in _NOT_SIZES}
-    if layers is not None:
-        plain[kind.attribute_map.get("num_hidden_layers", "num_hidden_layers")] = layers
-        if isinstance(plain.get("layer_types"), list):
-            plain["layer_types"] = plain["layer_types"][:layers]
+    config = kind.from_dict(plain)
+    if depths is None:
+        return config
+    keys = _depth_keys(config)
+    plain.pop("num_hidden_layers", None)  # for some kinds another word for the first of the keys
+    plain |= dict(zip(keys, depths, strict=True))
+    if isinstance(plain.get("layer_types"), list):
+        plain["layer_types"] = plain["layer_types"][: depths[0]]
     return kind.from_dict(plain)
 
 
-def num_layers(config: Any) -> int:
-    """Layers of a model."""
-    return int(config.num_hidden_layers)
+def depths_of(config: Any) -> tuple[int, ...]:
+    """Layers of each stack of a model: of its one stack, or of encoder and decoder.
+
+    Raises:
+        LookupError: The configuration doesn't tell.
+    """
+    return tuple(int(getattr(config, key)) for key in _depth_keys(config))
+
+
+def _depth_keys(config: Any) -> tuple[str, ...]:
+    if not config.is_encoder_decoder:
+        return (config.attribute_map.get("num_hidden_layers", "num_hidden_layers"),)
+    keys = tuple(next((key for key in kind if hasattr(config, key)), "") for kind in (_ENCODER_DEPTH, _DECODER_DEPTH))
+    if not all(keys):
+        raise LookupError(f"the configuration of `{config.model_type}` doesn't tell how deep encoder and decoder are")
+    return keys
 
 
 def period(config: Any) -> int:
@@ -74,22 +94,24 @@ class MetaBase:
         return model
 
 
-def build_on_meta(job: TraceJob, layers: int) -> nn.Module:
-    """The model as `runtime.build_model` makes it, with this many layers and without weights.
+def build_on_meta(job: TraceJob, depths: Sequence[int]) -> nn.Module:
+    """The model as `runtime.build_model` makes it, with this many layers in each stack and without weights.
 
     Raises:
         LookupError: transformers doesn't know this kind of model.
     """
     with _META:
-        return build_model(job.settings, MetaBase(model_config(job.config, layers)), _META)
+        return build_model(job.settings, MetaBase(model_config(job.config, depths)), _META)
 
 
 def quantise(model: Any, quantization: Any) -> None:
     """Replaces linear layers by quantised ones, as transformers does while it loads."""
     from transformers.integrations.bitsandbytes import replace_with_bnb_linear
+    from transformers.quantizers.base import HfQuantizer
 
-    kept = [name for name, module in model.named_modules() if module is model.get_output_embeddings()]
-    replace_with_bnb_linear(model, [*kept, *(quantization.llm_int8_skip_modules or ())], quantization)
+    skipped, in_full = quantization.llm_int8_skip_modules, model._keep_in_fp32_modules
+    kept = HfQuantizer.get_modules_to_not_convert(model, skipped, in_full)
+    replace_with_bnb_linear(model, kept, quantization)
     for module in model.modules():
         if type(module).__name__ == "Linear8bitLt":
             _pack_in_8_bits(module)

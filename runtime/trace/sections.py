@@ -7,6 +7,7 @@ graph, so that watching changes no byte.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,37 +16,40 @@ from torch import nn
 
 from ftc.runtime.trace.tracker import StorageTracker
 
-__all__ = ["Groups", "layers_of", "mark"]
+__all__ = ["Groups", "mark", "stacks_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """How layers form groups that repeat.
+    """How the layers of a stack form groups that repeat.
 
     Attributes:
         period: Layers of a group, after which kinds of layers repeat.
         count: Groups that are traced; the last one also takes the layers that don't fill a group.
         of_model: Groups of the whole model.
+        first: Number of the first group; the groups of a decoder are counted on from those of its encoder.
     """
 
     period: int
     count: int
     of_model: int
+    first: int = 0
 
     def of(self, layer: int) -> int:
         """The group of a layer."""
-        return min(layer // self.period, self.count - 1)
+        return self.first + min(layer // self.period, self.count - 1)
 
     def last_layer(self, group: int, num_layers: int) -> int:
         """The last layer of a group."""
-        return num_layers - 1 if group == self.count - 1 else (group + 1) * self.period - 1
+        place = group - self.first
+        return num_layers - 1 if place == self.count - 1 else (place + 1) * self.period - 1
 
 
-def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The stack of layers, with its name.
+def stacks_of(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:
+    """The stacks of layers with their names: one, or an encoder's and a decoder's in the order in which they run.
 
     Raises:
-        LookupError: The model has no single such stack.
+        LookupError: The model has no such stack, or more of them.
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -54,14 +58,32 @@ def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and module and isinstance(module[0], GradientCheckpointingLayer)
     ]
-    if len(stacks) != 1:
-        raise LookupError(f"{type(model).__name__} has {len(stacks)} stacks of layers instead of one")
-    return stacks[0]
+    if len(stacks) not in (1, 2):
+        raise LookupError(f"{type(model).__name__} has {len(stacks)} stacks of layers, not one or two")
+    return sorted(stacks, key=lambda stack: "encoder" not in stack[0].split("."))
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the parts of a stack are called: before its layers, its layers, and after them."""
+
+    before: str
+    layers: str
+    after: str
+
+
+_ONE = (_Words("embedding", "layers", "head"),)
+_TWO = (
+    _Words("encoder embedding", "encoder layers", "decoder embedding"),
+    _Words("decoder embedding", "decoder layers", "head"),
+)
 
 
 class _Marks:
-    def __init__(self, tracker: StorageTracker, groups: Groups, num_layers: int) -> None:
-        self.tracker, self.groups, self.num_layers = tracker, groups, num_layers
+    """The marks of one stack."""
+
+    def __init__(self, tracker: StorageTracker, groups: Groups, num_layers: int, words: _Words) -> None:
+        self.tracker, self.groups, self.num_layers, self.words = tracker, groups, num_layers, words
 
     @property
     def recomputing(self) -> bool:
@@ -72,23 +94,23 @@ class _Marks:
         return "forward" if torch.is_grad_enabled() else "evaluation"
 
     def enter_model(self, *_: Any) -> None:
-        self.tracker.section(f"{self.prefix}: embedding")
+        self.tracker.section(f"{self.prefix}: {self.words.before}")
 
     def enter_layer(self, layer: int, hidden: Any) -> None:
         if self.recomputing:
             return
         if layer == 0:
-            self._on_gradient(hidden, "backward: embedding", None)
-        self.tracker.section(f"{self.prefix}: layers", self.groups.of(layer))
+            self._on_gradient(hidden, f"backward: {self.words.before}", None)
+        self.tracker.section(f"{self.prefix}: {self.words.layers}", self.groups.of(layer))
 
     def leave_layer(self, layer: int, output: Any) -> None:
         if self.recomputing:
             return
         group = self.groups.of(layer)
         if layer == self.groups.last_layer(group, self.num_layers):
-            self._on_gradient(output, "backward: layers", group)
+            self._on_gradient(output, f"backward: {self.words.layers}", group)
         if layer == self.num_layers - 1:
-            self.tracker.section(f"{self.prefix}: head")
+            self.tracker.section(f"{self.prefix}: {self.words.after}")
 
     def _on_gradient(self, output: Any, name: str, group: int | None) -> None:
         hidden = output[0] if isinstance(output, tuple) else output
@@ -96,16 +118,24 @@ class _Marks:
             hidden.register_hook(lambda _: self.tracker.section(name, group))
 
 
-def mark(tracker: StorageTracker, model: nn.Module, groups: Groups) -> None:
-    """Hooks the marks into a model, for good."""
-    _, layers = layers_of(model)
-    marks = _Marks(tracker, groups, len(layers))
-    model.register_forward_pre_hook(marks.enter_model)
-    for number, layer in enumerate(layers):
-        layer.register_forward_pre_hook(
-            lambda _, args, kwargs, n=number: marks.enter_layer(n, _hidden(args, kwargs)), with_kwargs=True
-        )
-        layer.register_forward_hook(lambda _, args, output, n=number: marks.leave_layer(n, output))
+def mark(tracker: StorageTracker, model: nn.Module, groups: Sequence[Groups]) -> None:
+    """Hooks the marks into a model, for good; `groups` has an entry for each stack."""
+    stacks = stacks_of(model)
+    words = _ONE if len(stacks) == 1 else _TWO
+    marks = [
+        _Marks(tracker, *one) for one in zip(groups, map(len, (layers for _, layers in stacks)), words, strict=True)
+    ]
+    model.register_forward_pre_hook(marks[0].enter_model)
+    for mark_of, (_, layers) in zip(marks, stacks, strict=True):
+        for number, layer in enumerate(layers):
+            _hook(mark_of, number, layer)
+
+
+def _hook(marks: _Marks, number: int, layer: nn.Module) -> None:
+    layer.register_forward_pre_hook(
+        lambda _, args, kwargs: marks.enter_layer(number, _hidden(args, kwargs)), with_kwargs=True
+    )
+    layer.register_forward_hook(lambda _, args, output: marks.leave_layer(number, output))
 
 
 def _hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

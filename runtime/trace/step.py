@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -65,13 +65,13 @@ class _StandIn:
         self.tracker.section("clip")
 
 
-def run_steps(job: TraceJob, model: nn.Module, groups: Groups, device: torch.device | None = None) -> Log:
+def run_steps(job: TraceJob, model: nn.Module, groups: Sequence[Groups], device: torch.device | None = None) -> Log:
     """The log of a run's load, training steps and evaluation.
 
     Args:
         job: Shapes and settings.
         model: As `build_model` made it, on the device.
-        groups: How its layers repeat.
+        groups: How the layers of each stack repeat.
         device: Where the tensors are; tensors without memory unless a test watches real ones.
     """
     device = device or torch.device("meta")

@@ -3,35 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from ftc.runtime.trace.extrapolate import TRACED_GROUPS, IrregularLayers, stretched
 from ftc.runtime.trace.kernels import KernelRules, register
 from ftc.runtime.trace.log import Log
-from ftc.runtime.trace.meta_model import build_on_meta, model_config, num_layers, period
+from ftc.runtime.trace.meta_model import build_on_meta, depths_of, model_config, period
 from ftc.runtime.trace.sections import Groups
 from ftc.runtime.trace.step import run_steps
 from ftc.spec.trace import TraceJob
 
-__all__ = ["log_of", "whole_log"]
+__all__ = ["log_of", "whole_groups", "whole_log"]
 
 
 def whole_log(job: TraceJob) -> tuple[Log, int]:
     """The log at the model's real depth, and how many layers were traced for it.
 
     Raises:
-        LookupError: transformers doesn't know this kind of model, or it has no single stack of layers.
+        LookupError: transformers doesn't know this kind of model, or it has no stack of layers.
     """
     config = model_config(job.config)
-    layers, size = num_layers(config), period(config)
-    groups, rest = divmod(layers, size)
-    if groups > TRACED_GROUPS:
-        traced = TRACED_GROUPS * size + rest
+    depths = depths_of(config)
+    few, groups = _few(depths, period(config))
+    if few != depths:
         with contextlib.suppress(IrregularLayers):
-            return stretched(log_of(job, traced, Groups(size, TRACED_GROUPS, groups)), groups), traced
-    return log_of(job, layers, Groups(1, layers, layers)), layers
+            log = log_of(job, few, groups)
+            for one in reversed(groups):  # the later stack first: it leaves the numbers of earlier groups alone
+                if one.of_model > one.count:
+                    log = stretched(log, one.of_model, one.first)
+            return log, sum(few)
+    return log_of(job, depths, whole_groups(depths)), sum(depths)
 
 
-def log_of(job: TraceJob, layers: int, groups: Groups) -> Log:
-    """The log of a model with this many layers."""
+def _few(depths: tuple[int, ...], size: int) -> tuple[tuple[int, ...], list[Groups]]:
+    """For each stack as many layers as are traced, in groups of `size`, and these groups."""
+    traced: list[int] = []
+    groups: list[Groups] = []
+    for layers in depths:
+        first = groups[-1].first + groups[-1].count if groups else 0
+        whole, rest = divmod(layers, size)
+        if whole > TRACED_GROUPS:
+            traced.append(TRACED_GROUPS * size + rest)
+            groups.append(Groups(size, TRACED_GROUPS, whole, first))
+        else:
+            traced.append(layers)
+            groups.append(Groups(1, layers, layers, first))
+    return tuple(traced), groups
+
+
+def whole_groups(depths: Sequence[int]) -> list[Groups]:
+    """Groups where every layer is traced, each a group of its own."""
+    return [Groups(1, layers, layers, sum(depths[:stack])) for stack, layers in enumerate(depths)]
+
+
+def log_of(job: TraceJob, depths: Sequence[int], groups: Sequence[Groups]) -> Log:
+    """The log of a model with so many layers in each stack."""
     register(KernelRules(capability=job.device.capability))
-    return run_steps(job, build_on_meta(job, layers), groups)
+    return run_steps(job, build_on_meta(job, depths), groups)

@@ -22,7 +22,8 @@ LLAMA = {
 }
 CARD = TraceDevice(kind="cuda", capability=(8, 0), expandable_segments=False)
 PROCESSOR = TraceDevice(kind="cpu", capability=None, expandable_segments=False)
-_TARGETS = {"bert": ("query", "value"), "gpt2": ("c_attn",)}
+_TARGETS = {"bert": ("query", "value"), "gpt2": ("c_attn",), "t5": ("q", "v")}
+_FAMILIES = {"bert": "encoder", "t5": "encoder_decoder", "bart": "encoder_decoder"}
 _LABELS = ("cold", "hot", "mild")
 
 
@@ -54,8 +55,9 @@ def trace_job(
     }
     settings = documents.plan().settings.model_dump()
     settings["strategy"] = strategies[strategy]
-    family, head = ("encoder", "classification") if is_encoder else ("decoder", "lm")
+    family, head = _FAMILIES.get(kind, "decoder"), "classification" if is_encoder else "lm"
     settings["model"] |= {"family": family, "head": head, "attention": "sdpa"}
+    settings["model"]["decoder_start_id"] = 0 if family == "encoder_decoder" else None
     settings["text"] |= {"labels": _LABELS if is_encoder else ()}
     settings["train"] |= {"batch_size": 4, "micro_batch": 2, "precision": "float32", "fused": True}
     settings["train"] |= {"activation_checkpointing": False, "world_size": 1}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
 
 import pytest
 
 from ftc.runtime.trace.allocator import replay
 from ftc.runtime.trace.extrapolate import TRACED_GROUPS, IrregularLayers, stretched
 from ftc.runtime.trace.log import Log, Section, Storage, peaks
-from ftc.runtime.trace.sections import Groups
-from ftc.runtime.trace.whole import log_of, whole_log
+from ftc.runtime.trace.whole import log_of, whole_groups, whole_log
 from ftc.spec.trace import BatchShape
 from tests.support.trace_jobs import CARD, LLAMA, trace_job
 
@@ -33,26 +32,53 @@ BERT = {
     "num_hidden_layers": LAYERS,
     "num_attention_heads": 4,
 }
+TWO_DEPTHS = (7, 6)
+T5 = {
+    "model_type": "t5",
+    "vocab_size": 1024,
+    "d_model": 64,
+    "d_kv": 16,
+    "d_ff": 128,
+    "num_layers": 7,
+    "num_decoder_layers": 6,
+    "num_heads": 4,
+}
+BART = {
+    "model_type": "bart",
+    "vocab_size": 1024,
+    "d_model": 64,
+    "encoder_layers": 7,
+    "decoder_layers": 6,
+    "encoder_ffn_dim": 128,
+    "decoder_ffn_dim": 128,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "num_hidden_layers": 7,
+}
+"""Two stacks of different depth; `num_hidden_layers` is another word for the first, as in published files."""
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
-@pytest.mark.parametrize("strategy", ["full", "lora", "qlora"])
-@pytest.mark.parametrize(("config", "precision"), [(LLAMA, "bfloat16"), (BERT, "float32")], ids=["llama", "bert"])
-def test_stretching_equals_tracing_all(
-    config: dict[str, Any], strategy: str, checkpointing: bool, precision: str
-) -> None:
+CONFIGS = {"llama": LLAMA, "bert": BERT, "t5": T5, "bart": BART}
+CASES = [(kind, strategy, kept) for kind in CONFIGS for strategy in ("full", "lora", "qlora") for kept in (False, True)]
+USUAL = [("llama", "qlora", True), ("bert", "full", False), ("t5", "lora", True), ("bart", "full", True)]
+
+
+@pytest.mark.parametrize(("kind", "strategy", "checkpointing"), CASES if os.environ.get("FTC_TRACES") else USUAL)
+def test_stretching_equals_tracing_all(kind: str, strategy: str, checkpointing: bool) -> None:
+    config = CONFIGS[kind]
     if strategy == "qlora":
         pytest.importorskip("bitsandbytes")
     job = trace_job(
         config,
         strategy,
-        shape=BatchShape(length=48, supervised=20, padded=config is BERT),
+        shape=BatchShape(length=48, supervised=20, padded=kind == "bert"),
         train__activation_checkpointing=checkpointing,
-        train__precision=precision,
+        train__precision="float32" if kind in ("bert", "bart") else "bfloat16",
     )
-    whole = log_of(job, LAYERS, Groups(1, LAYERS, LAYERS))
+    depths = (LAYERS,) if config in (LLAMA, BERT) else TWO_DEPTHS
+    whole = log_of(job, depths, whole_groups(depths))
     few, traced = whole_log(job)
-    assert traced == TRACED_GROUPS
+    assert traced == TRACED_GROUPS * len(depths)
     found, expected = peaks(few), peaks(whole)
     norms = found.pop("clip").size, expected.pop("clip").size  # the list of all norms grows by 4 bytes a tensor
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
@@ -72,7 +98,7 @@ def test_layers_that_alternate_are_stretched_by_their_period() -> None:
     job = job.model_copy(update={"config": config})
     few, traced = whole_log(job)
     assert traced == 11  # five pairs, and the one that is left over
-    assert peaks(few) == peaks(log_of(job, 13, Groups(1, 13, 13)))
+    assert peaks(few) == peaks(log_of(job, (13,), whole_groups((13,))))
 
 
 def test_a_shallow_model_is_traced_whole() -> None:

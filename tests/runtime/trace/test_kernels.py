@@ -34,3 +34,11 @@ def test_the_table(
 def test_a_processor_drops_scores_only_by_the_plain_formula() -> None:
     rules = KernelRules(None)
     assert choose(rules, torch.float32, has_mask=False, groups=1, head_dim=64, dropout=0.1) == "math"
+
+
+def test_a_processor_learns_a_mask_only_by_the_plain_formula() -> None:
+    kernels = [
+        choose(rules, torch.float32, has_mask=True, groups=1, head_dim=64, learns_mask=True)
+        for rules in (KernelRules(None), AMPERE)
+    ]
+    assert kernels == ["math", "efficient"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,13 @@ import torch
 
 from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.trace.log import peaks
-from ftc.runtime.trace.sections import Groups
 from ftc.runtime.trace.step import run_steps
-from ftc.runtime.trace.whole import log_of
+from ftc.runtime.trace.whole import log_of, whole_groups
 from ftc.spec.trace import BatchShape
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
 
-GROUPS = Groups(period=1, count=2, of_model=2)
+KINDS = ("llama", "qwen2", "gemma2", "gpt2", "bert", "t5", "bart")
 OF_THE_HOST = {"load", "clip"}
 """Phases in which a real step on the processor also makes its batches where the tracker sees them."""
 
@@ -26,24 +26,36 @@ OF_THE_HOST = {"load", "clip"}
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of tiny models with real weights, two layers each."""
     root = tmp_path_factory.mktemp("models")
-    kinds = ("llama", "qwen2", "gemma2", "gpt2", "bert")
-    for kind in kinds:
+    for kind in KINDS:
         write_tiny_model(root / kind, kind)
-    return {kind: root / kind for kind in kinds}
+    return {kind: root / kind for kind in KINDS}
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
-@pytest.mark.parametrize("strategy", ["full", "lora", "qlora"])
+CASES = [
+    (kind, strategy, checkpointing, precision)
+    for kind in KINDS
+    for strategy in ("full", "lora", "qlora")
+    for checkpointing in (False, True)
+    for precision in ("float32", "bfloat16")
+]
+USUAL = [
+    *(case for case in CASES if case[0] == "llama"),
+    ("qwen2", "full", True, "float32"),
+    ("qwen2", "lora", False, "bfloat16"),
+    ("bert", "full", False, "bfloat16"),
+    ("bert", "lora", True, "float32"),
+    ("t5", "full", True, "bfloat16"),
+    ("t5", "lora", False, "float32"),
+    ("t5", "qlora", True, "bfloat16"),
+    ("gemma2", "lora", True, "bfloat16"),
+    ("gpt2", "qlora", False, "bfloat16"),
+    ("bart", "full", False, "float32"),
+]
+"""What is looked at each time; `nox -s traces` looks at all."""
+
+
 @pytest.mark.parametrize(
-    "kind",
-    [
-        "llama",
-        "qwen2",
-        "bert",
-        pytest.param("gemma2", marks=pytest.mark.slow),
-        pytest.param("gpt2", marks=pytest.mark.slow),
-    ],
+    ("kind", "strategy", "checkpointing", "precision"), CASES if os.environ.get("FTC_TRACES") else USUAL
 )
 def test_a_step_without_memory_is_a_real_step(
     kind: str, strategy: str, checkpointing: bool, precision: str, models: dict[str, Path]
@@ -56,14 +68,15 @@ def test_a_step_without_memory_is_a_real_step(
             strategy,
             device=PROCESSOR,
             shape=BatchShape(length=20, supervised=7, padded=False),
-            num_modules=2 if kind == "gpt2" else 4,
+            num_modules={"gpt2": 2, "t5": 12, "bart": 12}.get(kind, 4),
             model__attention=attention,
             train__activation_checkpointing=checkpointing,
             train__precision=precision,
         )
-        without = peaks(log_of(job, 2, GROUPS))
+        depths = (2, 2) if kind in ("t5", "bart") else (2,)
+        without = peaks(log_of(job, depths, whole_groups(depths)))
         model = build_model(job.settings, FolderBase(models[kind]), torch.device("cpu"))
-        real = peaks(run_steps(job, model, GROUPS, torch.device("cpu")))
+        real = peaks(run_steps(job, model, whole_groups(depths), torch.device("cpu")))
         assert real.keys() == without.keys()
         apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
         assert set(apart.values()) == {0}, (attention, apart)
