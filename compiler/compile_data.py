@@ -46,6 +46,8 @@ class CompiledData:
         prompt: A prompt made of the columns with the reason for it, where the recipe has none.
         sources: Lock entry by use of each data file.
         quality: What was found in the rows.
+        groups: Test rows by group, by the columns that results are told apart by.
+        groups_sha256: Digest of each test row's groups; None where there are none.
         probe: How tokenizer and template behave.
         diagnostics: Warnings.
         checks: What was looked at, for the plan.
@@ -60,6 +62,8 @@ class CompiledData:
     prompt: tuple[str, str] | None
     sources: dict[str, SourceLock]
     quality: QualityReport
+    groups: dict[str, dict[str, int]]
+    groups_sha256: str | None
     probe: TextProbe
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
@@ -88,6 +92,8 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
         prompt=manifest.prompt,
         sources=manifest.sources,
         quality=manifest.quality,
+        groups=manifest.groups,
+        groups_sha256=manifest.groups_sha256,
         probe=manifest.probe,
         diagnostics=tuple(finding.placed(source) for finding in manifest.findings),
         checks=manifest.checks,
@@ -107,6 +113,7 @@ def _key(draft: Draft, files: DataFiles) -> str:
             "task": recipe["task"],
             "data": recipe["data"],
             "text": text,
+            "slices": recipe["eval"]["slices"],
             "files": {use: file.facts.sha256 for use, file in files.items()},
             "tokenizer": {name: model_files[name].sha256 for name in _TOKENIZER_FILES if name in model_files},
         }

@@ -60,6 +60,7 @@ class Draft:
         splits: The compiled data; empty while the passes that shape text run.
         labels: Classes in order; empty for tasks without.
         lengths: Lengths of the rows by split; without them all rows of a split count as long as its mean.
+        groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
         calibration: What was measured of the device; None where nothing was.
         free_disk: Bytes that are free where the run's folder will lie; None where the run is for another machine.
@@ -86,6 +87,7 @@ class Draft:
     splits: Mapping[str, SplitReport] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     lengths: Mapping[str, RowLengths] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()
     calibration: Calibration | None = None
     free_disk: int | None = None

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
 from ftc.compiler.draft import Draft
+from ftc.compiler.groups import groups_of
 from ftc.compiler.quality.checks import quality_checks
 from ftc.compiler.quality.lengths import with_lengths
 from ftc.compiler.resolve.canonical_rows import ANSWER_COLUMN, REFERENCES_COLUMN
@@ -45,6 +47,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.durable import write_text
 from ftc.spec.facts import TokenizerFacts
 from ftc.spec.places import cache_folder
+from ftc.spec.slices import LABEL, LENGTH, Groups
 from ftc.spec.source import Source
 from ftc.spec.task import (
     Chat,
@@ -80,7 +83,8 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
-        manifest = _write_streams(data, prompt, splits, found, probe, temporary)
+        groups = _groups(draft, data, splits, source)
+        manifest = _write_streams(data, prompt, splits, found, probe, groups, temporary)
         write_text(temporary / "manifest.json", manifest.to_text())
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -145,10 +149,13 @@ def _write_streams(
     splits: Mapping[str, TokenRows],
     found: Iterable[Diagnostic],
     probe: TextProbe,
+    groups: Groups | None,
     folder: Path,
 ) -> Manifest:
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
     quality = with_lengths(data.quality, splits, places)
+    if groups is not None:
+        write_text(folder / "groups.json", groups.to_text())
     return Manifest(
         labels=data.labels,
         columns=dict(data.columns.by_part),
@@ -157,10 +164,29 @@ def _write_streams(
         splits={split: write_stream(folder / f"{split}.arrow", tokens) for split, tokens in splits.items()},
         sources=data.sources,
         quality=quality,
+        groups={name: dict(Counter(values)) for name, values in groups.columns.items()} if groups else {},
+        groups_sha256=groups.digest() if groups else None,
         probe=probe,
         findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
         checks=(*data.checks, *quality_checks(quality, len(splits))),
     )
+
+
+def _groups(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows], source: Source) -> Groups | None:
+    """The test rows' groups by the columns of `eval.slices`; None where no column is among them."""
+    if not draft.recipe.eval.slices or "test" not in splits:
+        return None
+    try:
+        builtin = (LENGTH, LABEL) if draft.values["text.form"] == "classify" and not _has_many(draft) else (LENGTH,)
+        groups = groups_of(draft.recipe.eval.slices, data.parts["test"], splits["test"].row.tolist(), builtin)
+    except Refusal as refusal:
+        raise Refusal(replace(one, span=source.span(one.path or "eval")) for one in refusal.diagnostics) from None
+    return groups if groups.columns else None
+
+
+def _has_many(draft: Draft) -> bool:
+    """Whether a row has any number of classes."""
+    return isinstance(draft.recipe.task, Classification) and draft.recipe.task.multi_label
 
 
 def _task(draft: Draft) -> Task:

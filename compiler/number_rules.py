@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ftc.spec.diagnostics import Diagnostic, Related, Severity, diagnostic
-from ftc.spec.evaluation import Gate, MetricKind, metric_kind, parse_gate
+from ftc.spec.evaluation import Gate, MetricKind, parse_gate
 from ftc.spec.recipe import Recipe
+from ftc.spec.slices import measured_kind
 from ftc.spec.source import Path, Source
 
 __all__ = [
@@ -199,7 +200,7 @@ def num_evaluations(length: float, every: float) -> int:
 def gates_can_hold_and_break(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """A gate asks for what its metric can reach, can miss, and gets better towards."""
     for name, text, path in recipe.eval.bounds():
-        kind, gate = metric_kind(name), parse_gate(text)
+        kind, gate = measured_kind(name), parse_gate(text)
         if kind is None or gate is None:
             continue
         found = _out_of_range(name, kind, gate) or _wrong_side(name, kind, gate)

@@ -232,6 +232,8 @@ def _stop_on_errors(draft: Draft) -> Draft:
 
 def _with_data(draft: Draft, data: CompiledData, past_runs: tuple[PastRun, ...]) -> Draft:
     draft = replace(draft, splits=data.splits, lengths=data.lengths, labels=data.labels, past_runs=past_runs)
+    draft = replace(draft, groups=data.groups)
+    draft = draft.derive("eval.groups_sha256", data.groups_sha256, "what the columns of `slices` hold in the test rows")
     task = draft.recipe.task
     draft = draft.derive("text.columns", data.columns, data.columns_reason)
     if data.prompt is not None:

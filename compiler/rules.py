@@ -23,6 +23,7 @@ from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagn
 from ftc.spec.evaluation import METRICS, is_metric_for, metrics_for, parse_gate, watched_metrics
 from ftc.spec.nearest import nearest
 from ftc.spec.recipe import Recipe
+from ftc.spec.slices import measured
 from ftc.spec.source import Source
 from ftc.spec.task import Generation
 
@@ -123,6 +124,20 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
             )
 
 
+def slices_can_be_formed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Slices are of test rows."""
+    if not recipe.eval.slices:
+        return
+    summary = ""
+    if recipe.task.kind == "pretraining":
+        summary = "raw text is measured in blocks, which belong to no row"
+    elif recipe.data.split.test == 0:
+        summary = "slices are of test rows, and there are none"
+    if summary:
+        span = source.key_span("eval.slices")
+        yield diagnostic("FTC241", summary, span, help="drop `slices`", path="eval.slices")
+
+
 def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Every gate is a bound on a metric that is measured, on a test split that exists."""
     for name, text, path in recipe.eval.bounds():
@@ -135,10 +150,18 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
                 f"`{'' if text else 'accuracy '}>= 0.9`",
                 path=path,
             )
-        elif not is_metric_for(recipe.task, name):
+        elif (about := measured(name)).slice is not None and about.slice not in recipe.eval.slices:
             yield diagnostic(
                 "FTC207",
-                f"no metric `{name}` for a {recipe.task.kind}",
+                f"results are not told apart by `{about.slice}`",
+                source.key_span(path),
+                help=f"add it: `slices: [{', '.join((*recipe.eval.slices, about.slice))}]`",
+                path=path,
+            )
+        elif not is_metric_for(recipe.task, about.metric):
+            yield diagnostic(
+                "FTC207",
+                f"no metric `{about.metric}` for a {recipe.task.kind}",
                 source.key_span(path),
                 help=f"use one of {', '.join(metrics_for(recipe.task))}",
                 path=path,
@@ -228,7 +251,7 @@ def names_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
             yield from _twice("FTC219", noun, names, source, path)
 
 
-_LISTS = {"task.labels": "label", "model.license.allow": "licence", "eval.metrics": "metric"}
+_LISTS = {"task.labels": "label", "model.license.allow": "licence", "eval.metrics": "metric", "eval.slices": "slice"}
 """Lists whose entries are told apart, and what an entry is."""
 
 
@@ -331,6 +354,7 @@ RULES: tuple[Rule, ...] = (
     early_stopping_has_something_to_watch,
     early_stopping_can_stop,
     metrics_fit_the_task,
+    slices_can_be_formed,
     gates_can_be_checked,
     gates_can_hold_and_break,
     cost_has_a_price,

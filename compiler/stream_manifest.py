@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
@@ -72,6 +72,10 @@ class Manifest(Document):
     splits: dict[str, SplitReport]
     sources: dict[str, SourceLock]
     quality: QualityReport
+    groups: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Test rows by group, by the columns that results are told apart by."""
+    groups_sha256: str | None = None
+    """Digest of `groups.json`; None where there is none."""
     probe: TextProbe
     findings: tuple[KeptFinding, ...]
     checks: tuple[Check, ...]
@@ -85,4 +89,5 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     streams = [folder / f"{split}.arrow" for split in manifest.splits]
     complete = all(stream.exists() and lengths_file(stream).exists() for stream in streams)
+    complete = complete and (manifest.groups_sha256 is None or (folder / "groups.json").exists())
     return manifest if complete else None

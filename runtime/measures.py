@@ -105,6 +105,20 @@ class Measures:
             case _:
                 return mean_statistics(self._row_scores(name, scores, texts))
 
+    def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
+        """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""
+        if self._head != "span" or name in _LOSSES:
+            return [score.row for score in scores]
+        first: dict[int, int] = {}
+        for score in scores:
+            first.setdefault(int(self._rows.rows[score.row]), score.row)
+        return sorted(first.values())
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Classes, or tags, in the order of the head's outputs."""
+        return self._labels
+
     def scored(self, names: Sequence[str]) -> list[str]:
         """Those of the names that need no written answers and are no losses."""
         is_lm = self._head == "lm"

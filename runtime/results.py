@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
-from ftc.runtime.certainty import Certainty, certainty
+from ftc.runtime.certainty import certainty
 from ftc.runtime.evaluate import Measurement
+from ftc.runtime.gates import gate_results
 from ftc.runtime.measures import Measures
 from ftc.runtime.session import Session
+from ftc.runtime.slices import slice_results
 from ftc.spec.outcomes import Outcome, Said
-from ftc.spec.record import Evaluation, GateResult, Prediction
+from ftc.spec.record import Evaluation, Prediction
 
 __all__ = ["evaluation", "outcomes"]
 
@@ -18,13 +20,17 @@ _SHOWN_CHARACTERS = 600
 
 def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -> Evaluation:
     """The evaluation of a run."""
-    sure = certainty(base, tuned, _measures(session))
+    measures, rows = _measures(session), session.stream("test")
+    assert rows is not None, "what was measured has rows"
+    sure = certainty(base, tuned, measures)
+    slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, base, tuned)
     return Evaluation(
         split="test",
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
         base=base.result.model_copy(update={"intervals": sure.base}) if base else None,
         gains=sure.gains,
-        gates=_gates(session, tuned, sure),
+        slices=slices,
+        gates=gate_results(session.plan.settings.eval.gates, tuned, sure, slices),
         predictions=_predictions(session, base, tuned),
     )
 
@@ -35,11 +41,13 @@ def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> 
     assert rows is not None, "what was measured has rows"
     measures = _measures(session)
     has_class = session.plan.settings.model.head == "classification"
+    groups = session.groups()
     lines = (
         Outcome(
             row=int(rows.rows[number]),
             prompt=measures.given(number),
             expected=measures.expected(number) if tuned.texts else None,
+            slices={name: values[number] for name, values in groups.items()},
             base=_said(base, number, has_class) if base else None,
             tuned=_said(tuned, number, has_class),
         ).to_json()
@@ -62,19 +70,6 @@ def _measures(session: Session) -> Measures:
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
     return Measures(session.plan.settings, rows, session.inputs.model_folder)
-
-
-def _gates(session: Session, tuned: Measurement, sure: Certainty) -> tuple[GateResult, ...]:
-    return tuple(
-        GateResult(
-            metric=metric,
-            bound=f"{gate.comparison} {gate.bound:g}",
-            value=tuned.result.metrics[metric],
-            interval=sure.tuned.get(metric),
-            passed=gate.holds(tuned.result.metrics[metric]),
-        )
-        for metric, gate in sorted(session.plan.settings.eval.gates.items())
-    )
 
 
 def _predictions(session: Session, base: Measurement | None, tuned: Measurement) -> tuple[Prediction, ...]:

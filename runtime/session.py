@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from ftc.spec.machine import CodeSnapshot, snapshot_code
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.record import PhaseMemory, RunPhase
+from ftc.spec.slices import Groups
 from ftc.spec.streams import TokenStream, open_stream
 
 if TYPE_CHECKING:
@@ -85,6 +86,12 @@ class Session:
         if split not in self._streams:
             self._streams[split] = open_stream(self.inputs.streams_folder / f"{split}.arrow")
         return self._streams[split]
+
+    def groups(self) -> Mapping[str, Sequence[str]]:
+        """Each test row's groups, by column."""
+        if self.plan.settings.eval.groups_sha256 is None:
+            return {}
+        return Groups.model_validate_json((self.inputs.streams_folder / "groups.json").read_bytes()).columns
 
     def notice(self, finding: Diagnostic) -> None:
         """Tells of something that doesn't stop the run."""

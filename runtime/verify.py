@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.witness import Witness
 from ftc.spec.canonical import file_digest
@@ -14,6 +16,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.lock import is_weight_file
 from ftc.spec.plan import Plan
+from ftc.spec.slices import Groups
 from ftc.spec.streams import open_stream
 
 __all__ = ["verify", "verify_inputs"]
@@ -92,6 +95,16 @@ def _streams(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]
         else:
             if found != expected.stream_sha256:
                 yield _stream(split, f"its digest is {found}, the plan says {expected.stream_sha256}")
+    wanted = plan.settings.eval.groups_sha256
+    if wanted is not None and _groups_digest(folder) != wanted:
+        yield _stream("test", "the groups of its rows are missing or not the plan's")
+
+
+def _groups_digest(folder: Path) -> str | None:
+    try:
+        return Groups.model_validate_json((folder / "groups.json").read_bytes()).digest()
+    except (OSError, ValidationError):
+        return None
 
 
 def _packages(plan: Plan, found: EnvironmentFacts) -> Iterator[Diagnostic]:

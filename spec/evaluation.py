@@ -194,6 +194,11 @@ class Eval(Document):
     """Bounds by metric, such as `{macro_f1: ">= 0.95"}`, or a list of such as `f1 of sport >= 0.9`, where the names
     have more than one word; a broken one makes `apply` exit with 7. Default: none, since what is good enough depends on
     the use."""
+    slices: tuple[str, ...] = ()
+    """What results are told apart by: columns of the data, `length` (the shortest third of the rows, the middle and the
+    longest) and `label` (the expected class). Each group gets its own metrics, and the largest gap is told; gates such
+    as `accuracy on region = north >= 0.8` or `accuracy gap on region <= 0.1` hold for them. Default: none, since only
+    the user knows which groups matter."""
     max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Longest answer that is generated, in tokens. Default `auto`: the longest answer of the training rows plus a
     quarter."""

@@ -141,6 +141,7 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "EarlyStopping.min_delta": (0.001,),
     "Eval.metrics": ("auto", ("accuracy", "macro_f1")),
     "Eval.gates": ({"macro_f1": ">= 0.95"}, ("f1 of sport >= 0.9",)),
+    "Eval.slices": (("length", "region"),),
     "Eval.max_new_tokens": ("auto", 128),
     "Eval.batch_size": ("auto", 32),
     "Eval.samples": (8,),

@@ -14,7 +14,9 @@ __all__ = [
     "DeterminismSeen",
     "Evaluation",
     "Gain",
+    "Gap",
     "GateResult",
+    "GroupResult",
     "Interval",
     "PhaseMemory",
     "Predecessor",
@@ -23,6 +25,7 @@ __all__ = [
     "RunRecord",
     "Segment",
     "Sighting",
+    "SliceResult",
     "SubjectResult",
 ]
 
@@ -112,10 +115,48 @@ class GateResult(Document):
 
     metric: str
     bound: str
-    value: Real
+    value: Real | None
+    """None where it can't be measured, which breaks the gate."""
     interval: Interval | None = None
     """None where the rows can't tell."""
     passed: bool
+
+
+class GroupResult(Document):
+    """The test rows of one group."""
+
+    group: str
+    detail: str = ""
+    """What the group is, where its name doesn't say it, such as `up to 21 tokens`."""
+    rows: int
+    tuned: dict[str, Real]
+    """By metric."""
+    base: dict[str, Real] = Field(default_factory=dict)
+    """Empty without a base."""
+    intervals: dict[str, Interval] = Field(default_factory=dict)
+    """Of the tuned model's values; absent where the group's rows are too few or too alike to tell."""
+
+
+class Gap(Document):
+    """How far a metric's best and worst group are apart."""
+
+    value: Real
+    interval: Interval | None
+    """None where the rows can't tell."""
+    base: Real | None = None
+    """The same of the base model."""
+    lowest: str
+    """Group with the lowest value, of the tuned model."""
+    highest: str
+
+
+class SliceResult(Document):
+    """Metrics of groups of the test rows."""
+
+    slice: str
+    groups: tuple[GroupResult, ...]
+    gaps: dict[str, Gap]
+    """By metric; empty where all rows are in one group."""
 
 
 class Evaluation(Document):
@@ -127,6 +168,7 @@ class Evaluation(Document):
     base: SubjectResult | None
     gains: dict[str, Gain] = Field(default_factory=dict)
     """By metric; empty without a base."""
+    slices: tuple[SliceResult, ...] = ()
     gates: tuple[GateResult, ...]
     predictions: tuple[Prediction, ...]
 

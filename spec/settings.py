@@ -218,6 +218,10 @@ class EvalSettings(Document):
     max_new_tokens: int | None
     """None where no metric needs answers."""
     samples: int
+    slices: tuple[str, ...] = ()
+    """Columns, `length` and `label`, that results are told apart by."""
+    groups_sha256: str | None = None
+    """Digest of the columns' values in the test rows; None where no column is among the slices."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
 

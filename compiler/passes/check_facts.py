@@ -17,6 +17,7 @@ from ftc.compiler.trainable import targeted
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.evaluation import metric_kind, parse_gate, split_metric
 from ftc.spec.nearest import nearest
+from ftc.spec.slices import LABEL, LENGTH, LENGTHS, measured
 
 __all__ = ["FACT_RULES", "FactRule", "check_facts"]
 
@@ -191,7 +192,21 @@ def _named_metrics(draft: Draft) -> Iterator[tuple[str, str]]:
     """Metrics that the recipe names, with the place of each."""
     asked = draft.recipe.eval.metrics
     yield from ((f"eval.metrics[{at}]", name) for at, name in enumerate(() if asked == "auto" else asked))
-    yield from ((bound.path, bound.name) for bound in draft.recipe.eval.bounds())
+    yield from ((bound.path, measured(bound.name).metric) for bound in draft.recipe.eval.bounds())
+
+
+def groups_are_known(draft: Draft) -> Iterator[Diagnostic]:
+    """A gate on a group names one that the test rows have."""
+    for name, _, path in draft.recipe.eval.bounds():
+        about = measured(name)
+        if about.slice is None or about.group is None:
+            continue
+        builtin = {LENGTH: LENGTHS, LABEL: draft.labels}
+        groups = tuple(draft.groups.get(about.slice, builtin.get(about.slice, ())))
+        if about.group not in groups:
+            close = nearest(about.group, groups)
+            help = f"did you mean `{close}`?" if close else f"the groups are {', '.join(groups[:12])}"
+            yield _found(draft, "FTC240", f"no test row has `{about.group}` as its {about.slice}", path, help=help)
 
 
 def gates_are_coarser_than_a_row(draft: Draft) -> Iterator[Diagnostic]:
@@ -221,6 +236,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     validation_is_looked_at,
     answers_are_written,
     classes_are_known,
+    groups_are_known,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
 )

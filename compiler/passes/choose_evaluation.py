@@ -6,6 +6,7 @@ import math
 
 from ftc.compiler.draft import Draft
 from ftc.spec.evaluation import metric_kind, parse_gate
+from ftc.spec.slices import measured
 from ftc.spec.task import Classification, Task, TokenClassification
 
 __all__ = ["USUAL_METRICS", "choose_evaluation"]
@@ -30,7 +31,7 @@ LARGEST_BATCH = 32
 
 def choose_evaluation(draft: Draft) -> Draft:
     """Settles everything under `eval`."""
-    draft = draft.take("eval.baseline").take("eval.samples")
+    draft = draft.take("eval.baseline").take("eval.samples").take("eval.slices")
     draft = _choose_extraction(_choose_answers(_choose_gates(_choose_metrics(draft))))
     if draft.recipe.eval.batch_size != "auto":
         return draft.take("eval.batch_size")
@@ -60,7 +61,7 @@ def _usual(task: Task) -> tuple[str, ...]:
 
 
 def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
-    gated = dict.fromkeys(bound.name for bound in draft.recipe.eval.bounds())
+    gated = dict.fromkeys(measured(bound.name).metric for bound in draft.recipe.eval.bounds())
     return (*metrics, *(name for name in gated if name not in metrics))
 
 

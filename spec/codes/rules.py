@@ -287,6 +287,14 @@ CODES: tuple[Code, ...] = (
         right='eval: {metrics: ["f1 of sport"]}',
     ),
     Code(
+        id="FTC241",
+        title="slice that can't be formed",
+        cause="Slices are groups of test rows: by a column with a few values, by `length`, or by `label` where a row "
+        "has one class.",
+        wrong="eval: {slices: [id]}  # another value in each row",
+        right="eval: {slices: [region, length]}",
+    ),
+    Code(
         id="FTC260",
         title="divisions that exclude each other",
         cause="Rows are divided by size, by time or by hash. A division by time keeps no proportions and no groups, "

@@ -18,6 +18,7 @@ from ftc.views.report_origins import checks_section, data_section, provenance_se
 from ftc.views.report_quality import quality_section
 from ftc.views.report_result import lead, predictions_section, result_section
 from ftc.views.report_rows import rows_section
+from ftc.views.report_slices import slices_section
 from ftc.views.report_training import resources_section, training_section
 
 __all__ = ["report_html"]
@@ -26,6 +27,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """What the browser may load for this page: nothing but its own styles."""
 _PARTS = {
     "result": "Result",
+    "slices": "Groups",
     "classes": "Classes",
     "predictions": "Predictions",
     "rows": "Worst and best rows",
@@ -58,6 +60,7 @@ def report_html(
     run = history(events)
     parts = {
         "result": result_section(evaluation),
+        "slices": slices_section(evaluation),
         "classes": classes_section(plan, outcomes),
         "predictions": predictions_section(plan, evaluation),
         "rows": rows_section(plan, outcomes),

@@ -30,7 +30,9 @@ def result_section(evaluation: Evaluation | None) -> str:
     found = comparisons(evaluation)
     tiles = f'<div class="tiles">{"".join(map(_tile, found))}</div>'
     note = "" if evaluation.base else "<p>The base model was not measured, so no gain is known.</p>"
-    return section("result", "Result on the test split", tiles, note, _metrics_table(evaluation, found))
+    return section(
+        "result", "Result on the test split", tiles, note, _metrics_table(evaluation, found), _other_gates(evaluation)
+    )
 
 
 def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
@@ -130,6 +132,21 @@ def _metrics_table(evaluation: Evaluation, found: Iterable[Comparison]) -> str:
     ]
     header = ("metric", "base", "tuned", "95 % interval", "gain", "gate", "test rows")
     return table("Measured once, by the same code", header, rows, right=(1, 2, 3, 4, 6))
+
+
+def _other_gates(evaluation: Evaluation) -> str:
+    """Gates that are about no metric of the table, such as a group's."""
+    rows = [
+        (
+            text(gate.metric),
+            "not measured" if gate.value is None else numbers.metric(gate.value),
+            f"{numbers.metric(gate.interval.low)} to {numbers.metric(gate.interval.high)}" if gate.interval else "–",
+            f"{text(_bound(gate))}: {_verdict(gate.passed)}",
+        )
+        for gate in evaluation.gates
+        if gate.metric not in evaluation.tuned.metrics
+    ]
+    return table("Further gates", ("figure", "tuned", "95 % interval", "gate"), rows, right=(1, 2))
 
 
 def _tally(answers: list[str | None], shown: tuple[Prediction, ...], right: str) -> str:

@@ -13,6 +13,7 @@ from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
 from ftc.views.memory import planned_by_phase, planned_peak
 from ftc.views.page import PLAIN, Page, table, visible_width
+from ftc.views.slices import slice_blocks
 
 __all__ = ["Comparison", "Trend", "change_words", "comparisons", "run_text", "wall_seconds"]
 
@@ -104,6 +105,7 @@ def run_text(
     """
     blocks = (
         _evaluation(evaluation, page) if evaluation else [],
+        *(slice_blocks(evaluation, page) if evaluation else ()),
         [*_state(record, plan, page), *_files(record, folder, has_report, page), *_against_plan(plan, record, page)],
     )
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
@@ -128,7 +130,22 @@ def _evaluation(evaluation: Evaluation, page: Page) -> list[str]:
     if any(visible_width(line) > page.columns for line in lines):
         lines = _metric_table(found, page, with_intervals=False)
     header, *body = lines
-    return [title, page.faint(header), *body]
+    return [title, page.faint(header), *body, *_other_gates(evaluation, page)]
+
+
+def _other_gates(evaluation: Evaluation, page: Page) -> list[str]:
+    """Gates that are about no metric of the table, such as a group's."""
+    others = [gate for gate in evaluation.gates if gate.metric not in evaluation.tuned.metrics]
+    rows = [
+        (
+            escaped(gate.metric),
+            "not measured" if gate.value is None else page.strong(numbers.metric(gate.value)),
+            f"{numbers.metric(gate.interval.low)} to {numbers.metric(gate.interval.high)}" if gate.interval else "",
+            _gate_words(gate, page),
+        )
+        for gate in others
+    ]
+    return table(rows, right=(1, 2), indent=2) if rows else []
 
 
 def _metric_table(found: Sequence[Comparison], page: Page, *, with_intervals: bool) -> list[str]:

@@ -1,0 +1,101 @@
+"""Metrics by group: those of the group's rows alone, and how far groups are apart."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from ftc.runtime.row_statistics import class_statistics
+from ftc.runtime.slices import gap_statistics
+from ftc.spec.record import Evaluation
+from ftc.spec.slices import Groups, Measured, measured, measured_kind
+from tests.runtime.jobs import make_job
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("accuracy", Measured("accuracy")),
+        ("accuracy on region = north", Measured("accuracy", "region", "north")),
+        ("f1 of sport on length=short", Measured("f1 of sport", "length", "short")),
+        ("macro_f1 gap on region", Measured("macro_f1", "region")),
+        ("accuracy on region", Measured("accuracy on region")),
+        ("accuracy gap on region = north", Measured("accuracy gap on region = north")),
+    ],
+)
+def test_what_a_gate_is_about(name: str, meaning: Measured) -> None:
+    assert measured(name) == meaning
+
+
+def test_a_small_gap_is_better() -> None:
+    kind = measured_kind("mcc gap on region")
+    assert kind is not None
+    assert (kind.higher_is_better, kind.least, kind.most) == (False, 0, 2)
+    assert measured_kind("nothing gap on region") is None
+
+
+@pytest.mark.parametrize("name", ["accuracy", "macro_f1"])
+def test_a_gap_is_that_of_the_groups_own_metrics(name: str) -> None:
+    """As fairlearn's `MetricFrame(...).difference()` has it: the highest group less the lowest."""
+    chance = random.Random(7)
+    expected, predicted = ([chance.randrange(3) for _ in range(80)] for _ in range(2))
+    groups = np.array([chance.choice("abc") for _ in range(80)])
+    statistics = gap_statistics(class_statistics(name, expected, predicted), groups[:, None] == ["a", "b", "c"])
+    compute: Callable[..., float] = {
+        "accuracy": accuracy_score,
+        "macro_f1": lambda want, got: f1_score(want, got, average="macro", zero_division=0),
+    }[name]
+    for draw in (range(80), np.flatnonzero(groups != "b"), [*np.flatnonzero(groups == "a"), 3, 3]):
+        rows = list(draw)
+        values = []
+        for group in set(groups[rows]):
+            own = [row for row in rows if groups[row] == group]
+            values.append(compute([expected[row] for row in own], [predicted[row] for row in own]))
+        found = float(statistics.value(statistics.rows[rows].sum(axis=0)))
+        assert found == pytest.approx(max(values) - min(values), abs=1e-12)
+
+
+def test_a_run_tells_groups_apart_and_holds_gates_against_them(tmp_path: Path) -> None:
+    regions = ("north", "south", "north") * 3
+    groups = Groups(columns={"region": regions})
+    bounds = {
+        "accuracy on region = south": {"comparison": ">=", "bound": 0},
+        "accuracy gap on region": {"comparison": "<", "bound": 0},
+        "accuracy on length = none": {"comparison": ">=", "bound": 0},
+    }
+    job = make_job(
+        tmp_path,
+        "bert",
+        classes=3,
+        eval__slices=("region", "length", "label"),
+        eval__groups_sha256=groups.digest(),
+        eval__metrics=("accuracy",),
+        eval__gates=bounds,
+    )
+    (job.inputs.streams_folder / "groups.json").write_text(groups.to_text())
+    record = job.run()
+    assert record.status == "gate_failed"
+    found = Evaluation.model_validate_json(job.folder().evaluation.read_bytes())
+    by_region, by_length, by_label = found.slices
+    assert [(one.group, one.rows) for one in by_region.groups] == [("north", 6), ("south", 3)]
+    assert sum(one.rows for one in by_length.groups) == sum(one.rows for one in by_label.groups) == 9
+    right = sum(one.tuned["accuracy"] * one.rows for one in by_region.groups)
+    assert right == pytest.approx(found.tuned.metrics["accuracy"] * 9)
+    values = [one.tuned["accuracy"] for one in by_region.groups]
+    assert by_region.gaps["accuracy"].value == max(values) - min(values)
+    passed = {gate.metric: gate.passed for gate in found.gates}
+    assert passed == {name: name == "accuracy on region = south" for name in bounds}
+
+
+def test_groups_that_were_changed_stop_the_run(tmp_path: Path) -> None:
+    from ftc.spec.diagnostics import Refusal
+
+    groups = Groups(columns={"region": ("north",) * 9})
+    job = make_job(tmp_path, "bert", classes=3, eval__slices=("region",), eval__groups_sha256=groups.digest())
+    with pytest.raises(Refusal, match="FTC621"):
+        job.run()
