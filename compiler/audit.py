@@ -13,18 +13,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ftc.compiler.audit_contradictions import Witnesses, contradictions, ledger_findings
+from ftc.compiler.audit_parts import base_part, run_part, source_part, tensors_of
 from ftc.spec.audit import AuditReport, Finding
 from ftc.spec.canonical import file_digest
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import ExitCode
 from ftc.spec.facts import EnvironmentFacts, FileFacts
 from ftc.spec.ladder import read_ladder
+from ftc.spec.lock import is_weight_file
+from ftc.spec.model_files import SINGLE_FILE, stray_files
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
+from ftc.spec.tensor_digests import content_digest
 from ftc.spec.version import VERSION
 
 __all__ = ["AuditInputs", "audit_static", "result_faults"]
+
+_SIGNATURE = ".sig"
+"""A signature lies beside what it signs; no program loads it."""
 
 _NEVER_CHECKED = (
     "that training again gives the same weights: the static level executes nothing",
@@ -43,6 +51,8 @@ class AuditInputs:
         environment: Packages as installed here.
         pages: What the report and the model card should say, by file name.
         previous: The record that the run's record follows, or None where it isn't here.
+        witnesses: What speaks about the run beside its record.
+        cache: ftc's cache, which knows rows and tensors one by one.
     """
 
     model: Path | None
@@ -51,11 +61,15 @@ class AuditInputs:
     environment: EnvironmentFacts
     pages: Mapping[str, str]
     previous: RunRecord | None
+    witnesses: Witnesses
+    cache: Path
 
 
 @dataclass(slots=True)
 class _Tally:
     findings: list[Finding] = field(default_factory=list)
+    damaged: dict[str, Path] = field(default_factory=dict)
+    """Files with other bytes, by the subject of their finding."""
     checked: list[str] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
@@ -74,6 +88,8 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
     _check_sources(tally, plan, inputs.sources)
     _check_streams(tally, plan, inputs.streams)
     _check_packages(tally, plan, record, inputs.environment)
+    _name_parts(tally, run, plan, record, inputs)
+    _check_testimony(tally, run, plan, record, inputs.witnesses)
     verdict, exit_code = _verdict(tally.findings)
     return AuditReport(
         run_id=record.id,
@@ -131,6 +147,13 @@ def _check_documents(tally: _Tally, plan: Plan, record: RunRecord) -> None:
 def _check_outputs(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
     tally.findings += _compare(tally, run.path, record.outputs, "the run's folder")
     tally.checked.append(f"{len(record.outputs)} files of the run")
+    if not record.outputs:
+        return
+    known = {run.path / name for name in record.outputs}
+    for folder in (run.adapter, run.model, run.checkpoints):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path not in known and path.suffix != _SIGNATURE:
+                tally.findings.append(_planted(path.relative_to(run.path).as_posix()))
 
 
 def _check_ladder(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
@@ -183,8 +206,21 @@ def _check_model(tally: _Tally, plan: Plan, folder: Path | None) -> None:
         hint = f"bring back `{plan.lock.model.asked['base']}`"
         tally.findings.append(_finding("FTC522", plan.model.name, "a model folder", "nothing", hint))
         return
-    tally.findings += _compare(tally, folder, plan.lock.model.files, plan.model.name)
+    found = list(_compare(tally, folder, plan.lock.model.files, plan.model.name))
+    tally.findings += _of_another_meaning(plan, folder, found)
     tally.checked.append(_plural(len(plan.lock.model.files), "model file"))
+    tally.findings += [_planted(f"{plan.model.name}: {name}") for name in stray_files(folder, plan.lock.model.files)]
+
+
+def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> list[Finding]:
+    """Weights may lie in files of other bytes as long as every tensor is the same; what else differs is a finding."""
+    weights = {finding.subject for finding in findings if is_weight_file(finding.subject)}
+    if not weights:
+        return findings
+    shards = [folder / SINGLE_FILE] if (folder / SINGLE_FILE).is_file() else sorted(folder.glob("*.safetensors"))
+    tensors = {name: one for file in shards for name, one in tensors_of(file).items()}
+    is_same = content_digest(tensors) == plan.lock.model.content_sha256
+    return [finding for finding in findings if not (is_same and finding.subject in weights)]
 
 
 def _check_sources(tally: _Tally, plan: Plan, paths: Mapping[str, Path | None]) -> None:
@@ -238,7 +274,44 @@ def _compare_file(tally: _Tally, path: Path, facts: FileFacts, subject: str) -> 
     tally.bytes += path.stat().st_size
     found = file_digest(path)
     if found != facts.sha256:
+        tally.damaged[subject] = path
         yield _finding("FTC521", subject, facts.sha256, found, "compare it with a copy, or with git's version")
+
+
+def _name_parts(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs) -> None:
+    """Says of every file with other bytes which part of it is another, where something knows its parts."""
+    uses = {path: use for use, path in inputs.sources.items() if path is not None}
+
+    def part(path: Path) -> str:
+        if path in uses:
+            return source_part(path, plan.lock.data.sources[uses[path]], inputs.cache)
+        if path.is_relative_to(run.path):
+            return run_part(path, run, plan, record)
+        return base_part(path, plan.lock.model.content_sha256, inputs.cache)
+
+    for number, finding in enumerate(tally.findings):
+        path = tally.damaged.get(finding.subject)
+        if path is not None and (found := part(path)):
+            tally.findings[number] = finding.model_copy(update={"subject": f"{finding.subject}, {found}"})
+
+
+def _check_testimony(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord, witnesses: Witnesses) -> None:
+    """What events, ladder, checkpoints, result and ledger say of each other; a contradiction names the field."""
+    if record.outputs:
+        known = {run.path / name for name in record.outputs} - set(tally.damaged.values())
+        tally.findings[:0] = contradictions(run, plan, record, witnesses, {path for path in known if path.is_file()})
+        tally.checked.append("events, ladder, checkpoints and result against each other")
+    noted = ledger_findings(plan, record, witnesses)
+    if noted is None:
+        tally.not_checked.append("the project's ledger: it has no entry of this run")
+    else:
+        tally.findings += noted
+        tally.checked.append("the ledger's entries of the run")
+
+
+def _planted(subject: str) -> Finding:
+    hint = "move it elsewhere; a program that loads the folder would take it along"
+    return _finding("FTC539", subject, "nothing", "a file", hint)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ftc.compiler.audit import AuditInputs
+from ftc.compiler.audit_contradictions import Witnesses
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.environment import resolve_environment
 from ftc.compiler.resolve.hub import Hub
@@ -22,7 +23,9 @@ __all__ = ["audit_inputs"]
 Found = TypeVar("Found")
 
 
-def audit_inputs(plan: Plan, root: Path, pages: Mapping[str, str], previous: RunRecord | None) -> AuditInputs:
+def audit_inputs(
+    plan: Plan, root: Path, pages: Mapping[str, str], previous: RunRecord | None, witnesses: Witnesses
+) -> AuditInputs:
     """Looks for the model, the data files and the token streams of a plan that belongs to the project at `root`."""
     folder = (root / plan.recipe_file).parent
     streams = streams_folder(plan.stream_key)
@@ -33,6 +36,8 @@ def audit_inputs(plan: Plan, root: Path, pages: Mapping[str, str], previous: Run
         environment=resolve_environment(cache_folder()),
         pages=pages,
         previous=previous,
+        witnesses=witnesses,
+        cache=cache_folder(),
     )
 
 

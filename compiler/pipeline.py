@@ -27,6 +27,7 @@ from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.paths import project_root
 from ftc.compiler.suggest import with_suggestions
+from ftc.compiler.tensor_index import remember_tensors
 from ftc.compiler.trainable import num_trainable
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Diagnostic, ExitCode, Refusal
@@ -212,6 +213,7 @@ def _resolve(
         raise Refusal(found)
     weights = [name for name in model.facts.files if name.endswith(".safetensors")]
     tensors = digests.tensors(model.folder / name for name in weights)
+    remember_tensors(cache_folder(), tensors)
     environment = resolve_environment()
     free = disk_usage(root).free if device.local else None
     draft = Draft(recipe, source, model.facts, device, platform=environment.platform, free_disk=free)

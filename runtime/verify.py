@@ -15,6 +15,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.lock import is_weight_file
+from ftc.spec.model_files import stray_files
 from ftc.spec.plan import Plan
 from ftc.spec.slices import Groups
 from ftc.spec.streams import open_stream
@@ -53,7 +54,12 @@ def _model_files(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnos
     found = dict(_changed_files(plan, folder, witness))
     if any(map(is_weight_file, found)) and _content(folder, witness) == plan.lock.model.content_sha256:
         found = {name: why for name, why in found.items() if not is_weight_file(name)}
+    found |= dict.fromkeys(_stray(plan, folder), "the plan knows nothing of it, and loading would read it")
     return iter([_model_file(name, why) for name, why in found.items()])
+
+
+def _stray(plan: Plan, folder: Path) -> tuple[str, ...]:
+    return tuple(name for name in stray_files(folder, plan.lock.model.files) if name != "adapter_config.json")
 
 
 def _content(folder: Path, witness: Witness) -> str | None:
@@ -142,7 +148,7 @@ def _model_file(name: str, why: str) -> Diagnostic:
         "FTC620",
         f"model file `{name}` is not the plan's",
         notes=why,
-        help="put the file back, or plan again",
+        help="bring the folder back to what it was, or plan again",
     )
 
 

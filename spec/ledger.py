@@ -183,11 +183,13 @@ def moved_since(root: Path, name: str, mark: StateMark, job_sha256: str) -> tupl
 
 
 def broken_links(root: Path) -> tuple[str, ...]:
-    """What in a ledger is not as it was written, a line each; empty for a whole one."""
+    """What in a ledger is not as it was written, a line each; empty for a whole one.
+
+    A line that can't be read was torn by a crash, and belongs to no chain; one that was made so breaks the next link.
+    """
     found, before = [], b""
     for number, line in enumerate(_lines(root), 1):
         if line.entry is None:
-            found.append(f"line {number} can't be read")
             continue
         if line.entry.previous != _digest(before):
             found.append(f"line {number} doesn't follow the one before it")

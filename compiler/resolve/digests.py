@@ -25,7 +25,7 @@ from ftc.spec.facts import FileFacts
 from ftc.spec.stamps import Stamp, is_settled, stamp_of
 from ftc.spec.tensor_digests import TensorDigest
 
-__all__ = ["DigestCache"]
+__all__ = ["DigestCache", "tensor_digests"]
 
 _MAX_WORKERS = 8
 _CHUNK_BYTES = 1 << 20
@@ -81,7 +81,7 @@ class DigestCache:
         remembered = self._recall(path, "tensors.json", stamp_of(path.stat()))
         if isinstance(remembered, dict):
             return {name: TensorDigest(*entry) for name, entry in remembered.items()}
-        read = _read(path, lambda _: _hash_tensors(path, read_ranges(path)))
+        read = _read(path, lambda _: tensor_digests(path))
         plain = {name: [one.dtype, list(one.shape), one.sha256] for name, one in read.value.items()}
         self._remember(path, "tensors.json", read, plain)
         return read.value
@@ -109,6 +109,16 @@ class DigestCache:
             os.replace(temporary, entry)
         except OSError:
             return
+
+
+def tensor_digests(path: Path) -> dict[str, TensorDigest]:
+    """Digest of every tensor of a safetensors file, hashed now whatever is remembered of it.
+
+    Raises:
+        BrokenSafetensors: The file is none.
+        OSError: It can't be read.
+    """
+    return _hash_tensors(path, read_ranges(path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from typing import Literal
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.hub_faults import fault_of
 from ftc.compiler.resolve.json_files import read_json_object
-from ftc.compiler.resolve.model_files import CARD_FILES, LOADED_FILES
 from ftc.compiler.resolve.paths import UnsafePath, safe_path
-from ftc.compiler.resolve.weights import INDEX_FILE, SINGLE_FILE, shard_names
+from ftc.compiler.resolve.weights import shard_names
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import FileFacts
+from ftc.spec.model_files import CARD_FILES, INDEX_FILE, LOADED_FILES, SINGLE_FILE
 from ftc.spec.nearest import nearest
 from ftc.spec.quoted import quoted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ftc.compiler.resolve.model_files import LICENSE_FILES
+from ftc.spec.model_files import LICENSE_FILES
 
 __all__ = ["read_license"]
 

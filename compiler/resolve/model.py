@@ -16,12 +16,12 @@ from ftc.compiler.resolve.json_files import read_json_object
 from ftc.compiler.resolve.licenses import read_license
 from ftc.compiler.resolve.linear_modules import input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.model_config import ModelConfig, code_keys, read_config
-from ftc.compiler.resolve.model_files import LOADED_FILES
 from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.compiler.resolve.tokenizer import read_tokenizer
-from ftc.compiler.resolve.weights import INDEX_FILE, Weights, read_weights
+from ftc.compiler.resolve.weights import Weights, read_weights
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import FileFacts, ModelFacts, TokenizerFacts
+from ftc.spec.model_files import INDEX_FILE, LOADED_FILES
 from ftc.spec.nearest import nearest
 from ftc.spec.quoted import quoted
 

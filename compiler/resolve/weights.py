@@ -12,12 +12,10 @@ from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.compiler.resolve.safetensors_header import BrokenSafetensors, read_header
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import TensorFacts
+from ftc.spec.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.quoted import quoted
 
-__all__ = ["INDEX_FILE", "SINGLE_FILE", "Weights", "read_weights", "shard_names"]
-
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
+__all__ = ["Weights", "read_weights", "shard_names"]
 
 _OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.pkl")
 _CONVERT = (

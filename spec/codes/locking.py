@@ -186,4 +186,25 @@ CODES: tuple[Code, ...] = (
         cause="The fresh process that was to do the steps again ended without an answer.",
         exit_code=8,
     ),
+    Code(
+        id="FTC537",
+        title="a run's documents contradict each other",
+        cause="A record sums up what events, ladder, checkpoints and exported weights tell one by one. One of the two "
+        "was changed after the run, and sealed again where it has a seal.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC538",
+        title="ledger contradicts the run",
+        cause="The project's ledger keeps the digest of each plan that was begun and of each record as the run left "
+        "it, and every entry the digest of the one before.",
+        exit_code=6,
+    ),
+    Code(
+        id="FTC539",
+        title="file that nobody knows",
+        cause="A folder that programs load as a whole holds a file that neither the run left nor the lock names. "
+        "Loading the folder would take it along.",
+        exit_code=6,
+    ),
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.compiler.audit import AuditInputs, audit_static
+from ftc.compiler.audit_contradictions import Witnesses
 from ftc.compiler.audit_replay import (
     Steps,
     asked_steps,
@@ -27,9 +28,10 @@ from ftc.compiler.audit_replay import (
     result_findings,
 )
 from ftc.compiler.locate import audit_inputs
-from ftc.run_store import Run, load_run, pages, record_of
+from ftc.run_store import Run, load_events, load_outcomes, load_run, pages, record_of
 from ftc.spec.audit import AuditReport, ClassComparison, Finding, Level, Replay
 from ftc.spec.ladder import Comparison, Difference, Rung, StepLine, read_ladder
+from ftc.spec.ledger import broken_links, read_ledger
 from ftc.spec.machine import snapshot_code
 from ftc.spec.places import RunFolder
 
@@ -74,7 +76,8 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         Refusal: The run has not done the steps that are asked for (FTC535).
     """
     link = run.record.previous
-    inputs = audit_inputs(run.plan, run.root, pages(run), record_of(run.folder.parent, link.run_id) if link else None)
+    before = record_of(run.folder.parent, link.run_id) if link else None
+    inputs = audit_inputs(run.plan, run.root, pages(run), before, _witnesses(run))
     static = audit_static(RunFolder(run.folder), run.plan, run.record, inputs)
     if asked.level == "static":
         return static
@@ -91,6 +94,16 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         return judged(static, asked.level, (*other, missing), machine=None, replay=None)
     report = _Reexecution(run, inputs, asked, steps, on_step).report(static, other)
     return _logged(run, report)
+
+
+def _witnesses(run: Run) -> Witnesses:
+    return Witnesses(
+        events=load_events(run.folder),
+        evaluation=run.evaluation,
+        outcomes=load_outcomes(run.folder),
+        ledger=read_ledger(run.root),
+        torn=broken_links(run.root),
+    )
 
 
 def log_file(folder: Path) -> Path:

@@ -44,7 +44,8 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunF
 
 
 def change_record(run: RunFolder, **changes: Any) -> None:
-    """Forges a record so that nothing static shows it: pages made of it are gone, and digests are right."""
+    """Forges a record so that no digest shows it: the pages are made again, and the ledger, which knows, is gone."""
+    Path(".ftc/ledger.ndjson").unlink(missing_ok=True)
     record = RunRecord.model_validate_json(run.record.read_bytes())
     outputs = {
         name: FileFacts(size=(run.path / name).stat().st_size, sha256=file_digest(run.path / name))
@@ -59,6 +60,12 @@ def change_record(run: RunFolder, **changes: Any) -> None:
 
 
 def change_ladder(run: RunFolder, step: int, **changes: str) -> None:
+    """Forges a step in the ladder, and in the events, which would contradict it."""
+    events = [json.loads(line) for line in run.events.read_bytes().splitlines()]
+    for event in events:
+        if event["kind"] == "step" and event["step"] == step:
+            event |= {name: repr(float.fromhex(value)) for name, value in changes.items()}
+    run.events.write_text("".join(json.dumps(event, sort_keys=True) + "\n" for event in events))
     lines = [parse_line(line) for line in run.ladder.read_bytes().splitlines()]
     changed = [line.model_copy(update=changes) if line.kind == "step" and line.step == step else line for line in lines]
     run.ladder.write_bytes(b"".join(map(line_text, changed)))
@@ -114,7 +121,7 @@ def test_a_replay_may_begin_at_a_checkpoint(run: RunFolder, ftc: Ftc) -> None:
     assert audited.code == 0, audited.text
     assert "REPRODUCED_PREFIX" in audited.out
     assert "steps 8–12" in audited.out
-    assert "unchecked steps 1 to 8 · steps 13 to 16" in audited.text
+    assert "steps 1 to 8 · steps 13 to 16" in audited.text
 
 
 def test_other_code_or_packages_are_told_before_a_process_is_started(
@@ -128,7 +135,9 @@ def test_other_code_or_packages_are_told_before_a_process_is_started(
     packages = {**record.observed.environment.packages, "torch": package}
     environment = record.observed.environment.model_copy(update={"packages": packages})
     code = record.observed.code.model_copy(update={"ftc_sha256": "0" * 64})
-    change_record(run, observed=record.observed.model_copy(update={"environment": environment, "code": code}))
+    observed = record.observed.model_copy(update={"environment": environment, "code": code})
+    (segment,) = record.segments
+    change_record(run, observed=observed, segments=(segment.model_copy(update={"ftc_sha256": code.ftc_sha256}),))
     audited = ftc("audit", run.path.name, "--level", "replay", "--json")
     assert audited.code == 8, audited.text
     subjects = [finding["subject"] for finding in report(audited)["findings"]]
@@ -178,7 +187,7 @@ def test_a_replaced_record_breaks_the_chain(run: RunFolder, ftc: Ftc) -> None:
         RunFolder(later), id=later.name, previous=Predecessor(run_id=run.path.name, record_sha256=record.sha256)
     )
     assert ftc("audit", later.name).code == 0
-    change_record(run, supervised_tokens=1)
+    change_record(run, memory_method="guessed")
     assert ftc("audit", run.path.name).code == 0, "it was sealed again"
     audited = ftc("audit", later.name, "--json")
     assert audited.code == 6, audited.text

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["CARD_FILES", "LICENSE_FILES", "LOADED_FILES"]
+from collections.abc import Collection
+from pathlib import Path
+
+__all__ = ["CARD_FILES", "INDEX_FILE", "LICENSE_FILES", "LOADED_FILES", "SINGLE_FILE", "stray_files"]
+
+SINGLE_FILE = "model.safetensors"
+"""All weights in one file."""
+
+INDEX_FILE = "model.safetensors.index.json"
+"""Which of several files holds which tensor; it counts only where there is no single file."""
 
 LOADED_FILES = (
     "config.json",
@@ -26,3 +35,11 @@ LICENSE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 
 CARD_FILES = ("README.md", *LICENSE_FILES)
 """Files that say what may be done with a model, and that loading doesn't read."""
+
+
+def stray_files(folder: Path, known: Collection[str]) -> tuple[str, ...]:
+    """Names of files in a model's folder that loading would read, and that are not among the known ones."""
+    names = {SINGLE_FILE, INDEX_FILE, "adapter_config.json", *LOADED_FILES} - set(known)
+    if SINGLE_FILE in known:
+        names.discard(INDEX_FILE)  # it is read only where there is no single file
+    return tuple(sorted(name for name in names if (folder / name).is_file()))

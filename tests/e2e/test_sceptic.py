@@ -1,0 +1,364 @@
+"""Everything that a sceptic does to a finished run: `ftc audit` tells of it, and its first finding names the place.
+
+What changes nothing raises no alarm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.run_store import load_run, pages
+from ftc.spec.canonical import file_digest
+from ftc.spec.facts import FileFacts
+from ftc.spec.places import RunFolder
+from ftc.spec.record import RunRecord
+from tests.e2e.conftest import Ftc
+from tests.support.projects import make_project
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one finished run that looked at validation twice."""
+    root = tmp_path_factory.mktemp("doubted") / "project"
+    make_project(root, models, "classification", steps=STEPS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(root.parent / "cache"))
+        from ftc import api
+
+        assert api.apply(root / "recipe.yaml").record.status == "finished"
+    return root
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """The run in a copy of the project and of its cache."""
+    shutil.copytree(finished.parent, tmp_path / "copy", symlinks=True)
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "copy" / "cache"))
+    monkeypatch.chdir(tmp_path / "copy" / "project")
+    (record,) = Path("runs").glob("*/*/record.json")
+    return RunFolder(record.parent.absolute())
+
+
+def flip(file: Path, position: int = -1) -> None:
+    data = bytearray(file.read_bytes())
+    data[position] ^= 1
+    file.write_bytes(bytes(data))
+
+
+def edit(file: Path, pattern: str, new: str) -> None:
+    """Replaces the first match of a regular expression, which has to be there."""
+    text, count = re.subn(pattern, new, file.read_text(encoding="utf-8"), count=1)
+    assert count == 1
+    file.write_text(text, encoding="utf-8", newline="\n")
+
+
+def reseal(run: RunFolder, *, with_ledger: bool = True, **changes: Any) -> None:
+    """What a careful forger does: all digests of the record are right again, the pages too, and the ledger is gone."""
+    record = RunRecord.model_validate_json(run.record.read_bytes())
+    outputs = {
+        name: FileFacts(size=(run.path / name).stat().st_size, sha256=file_digest(run.path / name))
+        for name in record.outputs
+    }
+    forged = record.model_copy(update={"outputs": outputs, **changes}).sealed()
+    run.record.write_text(forged.to_text(), encoding="utf-8")
+    for name, text in pages(load_run(run.path)).items():
+        (run.path / name).write_text(text, encoding="utf-8", newline="\n")
+    if with_ledger:
+        Path(".ftc/ledger.ndjson").unlink()
+
+
+def checkpoint(run: RunFolder, step: int = STEPS) -> Path:
+    return run.checkpoints / f"step-{step:08d}"
+
+
+def swap(one: Path, other: Path) -> None:
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(held)
+
+
+def keep_times(file: Path, change: Callable[[], None]) -> None:
+    before = file.stat()
+    change()
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def without_line(file: Path, number: int) -> None:
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:number], *lines[number + 1 :]]))
+
+
+def replace_by_link(file: Path) -> None:
+    other = file.with_name("other")
+    other.write_bytes(file.read_bytes() + b" ")
+    file.unlink()
+    file.symlink_to(other.name)
+
+
+Tamper = Callable[[RunFolder], object]
+
+SEEN: dict[str, tuple[Tamper, str]] = {
+    "a bit of a checkpoint's weights": (
+        lambda run: flip(checkpoint(run) / "trainable.safetensors"),
+        r"trainable\.safetensors, tensor \S+",
+    ),
+    "a bit of a checkpoint's optimizer": (lambda run: flip(checkpoint(run) / "optimizer.safetensors"), "optimizer"),
+    "a bit of the result": (
+        lambda run: flip(run.adapter / "adapter_model.safetensors"),
+        r"adapter_model\.safetensors, tensor \S+",
+    ),
+    "a bit of the base model": (lambda _: flip(Path("encoder/model.safetensors")), r"model\.safetensors, tensor \S+"),
+    "checkpoints that changed places": (
+        lambda run: swap(checkpoint(run, 3) / "trainable.safetensors", checkpoint(run) / "trainable.safetensors"),
+        r"step-00000003/trainable\.safetensors, tensor",
+    ),
+    "a word in a row": (lambda _: edit(Path("rows.csv"), "n7\\b", "n8"), r"rows\.csv, .*the first is row 8"),
+    "a label of a row": (lambda _: edit(Path("rows.csv"), "n3,money", "n3,film"), r"rows\.csv, .*row 4"),
+    "two rows that changed places": (
+        lambda _: edit(Path("rows.csv"), r"(.*n1,.*)\n(.*n2,.*)\n", r"\2\n\1\n"),
+        r"rows\.csv, the same rows in another",
+    ),
+    "a row less": (lambda _: without_line(Path("rows.csv"), 5), r"rows\.csv, -1 rows, the first is row 5"),
+    "a row with its old time": (
+        lambda _: keep_times(Path("rows.csv"), lambda: edit(Path("rows.csv"), "n7\\b", "n8")),
+        r"rows\.csv, .*row 8",
+    ),
+    "a token in the vocabulary": (lambda _: edit(Path("encoder/tokenizer.json"), "green", "grean"), "tokenizer.json"),
+    "a file that became a link": (lambda _: replace_by_link(Path("encoder/config.json")), "config.json"),
+    "a tokenizer beside the model": (
+        lambda _: Path("encoder/added_tokens.json").write_text("{}"),
+        r"encoder: added_tokens\.json",
+    ),
+    "an adapter beside the base model": (
+        lambda _: Path("encoder/adapter_config.json").write_text("{}"),
+        r"encoder: adapter_config\.json",
+    ),
+    "a pickle beside the result": (
+        lambda run: (run.adapter / "adapter_model.bin").write_bytes(b"\x80\x04."),
+        r"adapter/adapter_model\.bin",
+    ),
+    "a checkpoint more": (
+        lambda run: shutil.copytree(checkpoint(run), checkpoint(run, 2)),
+        "checkpoints/step-00000002",
+    ),
+    "a line of the ladder": (
+        lambda run: edit(run.ladder, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4'),
+        "ladder",
+    ),
+    "a line of the ladder that is gone": (lambda run: without_line(run.ladder, 5), r"ladder\.ndjson"),
+    "an event": (lambda run: edit(run.events, '"tokens": [0-9]+', '"tokens": 1'), r"events\.ndjson"),
+    "a prediction": (lambda run: edit(run.outcomes, '"row": [0-9]+', '"row": 900'), r"predictions\.ndjson"),
+    "the recipe that was kept": (lambda run: edit(run.recipe, "rank: 4", "rank: 8"), r"recipe\.yaml"),
+    "the lock that was kept": (
+        lambda run: edit(run.recipe_lock, '"order": [0-9]+', '"order": 18'),
+        r"recipe\.lock\.json, train\.settings\.seeds\.order",
+    ),
+    "the seed in the plan": (
+        lambda run: edit(run.plan, '"seed": 17', '"seed": 18'),
+        r"plan\.json: recipe\.\S*seed",
+    ),
+    "a setting in the plan": (
+        lambda run: edit(run.plan, '"max_grad_norm": "1.0"', '"max_grad_norm": "2.0"'),
+        r"plan\.json: settings\.train\.max_grad_norm",
+    ),
+    "the number of steps": (
+        lambda run: edit(run.record, '"steps_done": 6', '"steps_done": 9'),
+        "record.json: steps_done",
+    ),
+    "the tokens of the record": (
+        lambda run: edit(run.record, '"supervised_tokens": [0-9]+', '"supervised_tokens": 1'),
+        "record.json: supervised_tokens",
+    ),
+    "the version of a package": (
+        lambda run: edit(run.record, r'("torch": \{[^}]*"version": ")[^"]*', r"\g<1>9.9"),
+        r"record\.json",
+    ),
+    "the digest of the record": (
+        lambda run: edit(run.record, r'\n  "sha256": "[0-9a-f]{64}"', f'\n  "sha256": "{"0" * 64}"'),
+        "record.json",
+    ),
+}
+
+
+def first(ftc: Ftc, run: RunFolder, *, code: int) -> dict[str, str]:
+    audited = ftc("audit", run.path.name, "--json")
+    assert audited.code == code, audited.text
+    report = json.loads(audited.out)
+    assert report["not_checked"], "silence must not read as success"
+    found: dict[str, str] = next(iter(report["findings"]), {})
+    return found
+
+
+@pytest.mark.parametrize("what", SEEN)
+def test_what_was_changed_is_named(run: RunFolder, ftc: Ftc, what: str) -> None:
+    tamper, place = SEEN[what]
+    tamper(run)
+    found = first(ftc, run, code=6)
+    assert re.search(place, found["subject"]), found
+
+
+def forge_ladder(run: RunFolder) -> None:
+    edit(run.ladder, r'"loss":"0x1([^"]*)","step":4', r'"loss":"0x2\1","step":4')
+    reseal(run)
+
+
+def forge_checkpoint(run: RunFolder) -> None:
+    flip(checkpoint(run) / "trainable.safetensors")
+    reseal(run)
+
+
+def forge_result(run: RunFolder) -> None:
+    """Other weights with a record that names their digest."""
+    from ftc.compiler.resolve.digests import tensor_digests
+    from ftc.spec.tensor_digests import content_digest
+
+    file = run.adapter / "adapter_model.safetensors"
+    flip(file)
+    reseal(run, final_weights_sha256=content_digest(tensor_digests(file)))
+
+
+def forge_header(run: RunFolder) -> None:
+    """The weights of this run with the name of another recipe in their header."""
+    file = run.adapter / "adapter_model.safetensors"
+    assert b'"name\\":\\"tiny' in file.read_bytes()
+    file.write_bytes(file.read_bytes().replace(b'"name\\":\\"tiny', b'"name\\":\\"best'))
+    reseal(run)
+
+
+def forge_seed(run: RunFolder) -> None:
+    """Another seed in the plan and in the record's reference to it, everything sealed."""
+    plan = load_run(run.path).plan
+    seeds = plan.settings.seeds.model_copy(update={"order": 1})
+    forged = plan.model_copy(update={"settings": plan.settings.model_copy(update={"seeds": seeds})}).sealed()
+    run.plan.write_text(forged.to_text(), encoding="utf-8")
+    reseal(run, plan_sha256=forged.sha256)
+
+
+def forge_level(run: RunFolder) -> None:
+    record = load_run(run.path).record
+    reseal(run, determinism=record.determinism.model_copy(update={"level": "D1", "proof_steps": 2}))
+
+
+def forge_score(run: RunFolder) -> None:
+    edit(run.evaluation, r'("accuracy": )"0.0"(?=[^}]*\}[^}]*\}\s*\}\s*$)', r'\1"1.0"')
+    reseal(run)
+
+
+FORGED: dict[str, tuple[Tamper, str]] = {
+    "a loss": (forge_ladder, "ladder.ndjson, step 4: loss"),
+    "weights of a checkpoint": (forge_checkpoint, "step-00000006, tensor "),
+    "weights of the result": (forge_result, r"adapter_model\.safetensors, tensor"),
+    "a header": (forge_header, "header of adapter/adapter_model.safetensors: name"),
+    "a seed": (forge_seed, "settings.seeds.order"),
+    "a level of determinism": (forge_level, "record.json: determinism"),
+    "a score": (forge_score, "eval.json: accuracy"),
+    "a step": (lambda run: reseal(run, steps_done=5), "record.json: steps_done"),
+    "the choice": (lambda run: reseal(run, selected_step=1), "record.json: selected_step"),
+    "the tokens": (lambda run: reseal(run, tokens=5), "record.json: tokens"),
+    "the time": (lambda run: reseal(run, train_seconds=5.0), "record.json: train_seconds"),
+    "the threads": (
+        lambda run: reseal(
+            run,
+            observed=(seen := load_run(run.path).record.observed).model_copy(
+                update={"machine": seen.machine.model_copy(update={"threads": 8})}
+            ),
+        ),
+        "record.json: observed.machine",
+    ),
+    "the ladder's beginning": (lambda run: (without_line(run.ladder, 0), reseal(run)), "ladder.ndjson"),
+}
+"""What is sealed again everywhere, with the project's ledger out of the way."""
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_what_was_sealed_again_contradicts_the_rest(run: RunFolder, ftc: Ftc, what: str) -> None:
+    forge, place = FORGED[what]
+    forge(run)
+    found = first(ftc, run, code=6)
+    assert re.search(place, found["subject"]), found
+
+
+def test_the_ledger_knows_the_record_that_the_run_left(run: RunFolder, ftc: Ftc) -> None:
+    """Machines and times have no other witness."""
+    reseal(run, with_ledger=False, memory_method="guessed")
+    found = first(ftc, run, code=6)
+    assert (found["code"], found["subject"]) == ("FTC538", "record.json")
+    ledger = Path(".ftc/ledger.ndjson")
+    edit(ledger, found["expected"], found["found"])
+    assert ftc("audit", run.path.name).code == 0, "an entry that nothing follows can be forged"
+    edit(ledger, '"purpose":"evaluate base"', '"purpose":"evaluate tuned"')
+    found = first(ftc, run, code=6)
+    assert (found["code"], found["subject"]) == ("FTC538", "ledger.ndjson")
+    ledger.unlink()
+    assert "the project's ledger: it has no entry of this run" in ftc("audit", run.path.name).text
+
+
+def tear(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b'{"at": "20')
+
+
+def shuffle_header(file: Path) -> None:
+    """The same tensors with other metadata, and the names in the header in another order."""
+    data = file.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    text = json.dumps({"__metadata__": {"b": "1", "a": "2"}} | dict(reversed(header.items()))).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
+
+
+def touch_all(_run: RunFolder) -> None:
+    for file in Path.cwd().parent.rglob("*"):
+        os.utime(file, ns=(10**18, 10**18))
+
+
+def move_project(run: RunFolder) -> None:
+    """The project in another place, named from outside."""
+    shutil.copytree(Path.cwd(), Path.cwd().with_name("elsewhere"))
+    shutil.rmtree(run.path)
+    os.chdir(Path.cwd().with_name("elsewhere"))
+
+
+HARMLESS: dict[str, Tamper] = {
+    "touch": touch_all,
+    "a comment in the recipe": lambda _: edit(Path("recipe.yaml"), "^ftc: 1", "# a word on it\nftc: 1"),
+    "another recipe by now": lambda _: edit(Path("recipe.yaml"), "rank: 4", "rank: 8"),
+    "another place": move_project,
+    "a shuffled header of the base": lambda _: shuffle_header(Path("encoder/model.safetensors")),
+    "files that nothing loads": lambda run: [(folder / ".DS_Store").touch() for folder in (run.path, Path("encoder"))],
+    "a signature": lambda run: (run.adapter / "model.sig").write_text("{}"),
+    "a torn end of the ledger": lambda _: tear(Path(".ftc/ledger.ndjson")),
+    "no cache": lambda _: shutil.rmtree(os.environ["FTC_CACHE"]),
+}
+
+
+@pytest.mark.parametrize("what", HARMLESS)
+def test_what_changes_nothing_raises_no_alarm(
+    run: RunFolder, ftc: Ftc, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(".")  # the folder is this one again afterwards
+    HARMLESS[what](run)
+    audited = ftc("audit", run.path.name)
+    assert audited.code == 0, audited.text
+    assert "CONSISTENT" in audited.out
+
+
+def test_another_locale_hash_seed_and_time_zone_give_the_same_verdict(run: RunFolder) -> None:
+    other = {"LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "77", "TZ": "Pacific/Kiritimati", "COLUMNS": "60"}
+    reports = []
+    for more in ({}, other):
+        command = [sys.executable, "-m", "ftc", "audit", run.path.name, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | more, check=True)
+        reports.append({**json.loads(done.stdout), "seconds": ""})
+    assert reports[0] == reports[1]
