@@ -206,6 +206,7 @@ def test_what_was_changed_is_named(run: RunFolder, ftc: Ftc, what: str) -> None:
     tamper, place = SEEN[what]
     tamper(run)
     found = first(ftc, run, code=6)
+    assert (found["code"] == "FTC539") is ("beside" in what or "more" in what)
     assert re.search(place, found["subject"]), found
 
 
@@ -287,6 +288,7 @@ def test_what_was_sealed_again_contradicts_the_rest(run: RunFolder, ftc: Ftc, wh
     forge, place = FORGED[what]
     forge(run)
     found = first(ftc, run, code=6)
+    assert found["code"] == "FTC537"
     assert re.search(place, found["subject"]), found
 
 
