@@ -57,7 +57,7 @@ def _source(locked: SourceLock, folder: Path, root: Path) -> Path | None:
         found = _or_none(lambda: safe_path(root, str(locked.asked["path"]), folder))
         return found if found is not None and found.is_file() else None
     hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
-    repo, file = str(locked.asked["hub"]), str(locked.asked["file"])
+    repo, file = str(locked.asked["hub"]), locked.file_in_repository
     cached = _or_none(lambda: hub.dataset_file(repo, locked.commit, file, digests, lambda path: None))
     return cached.path if cached else None
 

@@ -28,8 +28,9 @@ class HubSource(Document):
 
     hub: str = Field(min_length=1, pattern=r"^[\w.-]+/[\w.-]+$")
     """Id of the data set, such as `owner/name`."""
-    file: str = Field(min_length=1)
-    """Path of the file inside the data set."""
+    file: str | None = Field(default=None, min_length=1)
+    """Path of the file inside the data set. Default: the only data file that there is, or the only one named for
+    training; the lock keeps which. Several are listed to choose from, since none is more right."""
     revision: str | None = Field(default=None, min_length=1)
     """Branch, tag or commit. Default: the main branch; the lock keeps the commit that it stood at."""
 

@@ -113,12 +113,19 @@ class SourceLock(Document):
     asked: dict[str, Any]
     """The source as the recipe has it."""
     commit: str | None
+    chosen: str | None = None
+    """The file inside the hub's data set, where the recipe names none."""
     file: FileFacts
     rows: int
     rows_sha256: str
     """Digest over the rows in their order, whatever the file format."""
     rows_unordered_sha256: str = ""
     """Digest over the same rows that doesn't depend on their order: equal for a file that was merely shuffled."""
+
+    @property
+    def file_in_repository(self) -> str:
+        """Path of the file inside the hub's data set; empty for a file beside the recipe."""
+        return str(self.asked.get("file") or self.chosen or "")
 
 
 class LockedSplit(Document):

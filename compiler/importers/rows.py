@@ -26,7 +26,6 @@ DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arr
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COLUMN = re.compile(r"[A-Za-z_]\w{0,63}")
 _GIVE = "give the rows with `--data FILE`"
-_HUB_HELP = "name the file inside the data set with `--hub-file FILE`, or give rows of your own with `--data FILE`"
 
 
 def place_rows(
@@ -85,17 +84,13 @@ def _local(t: Translation, keys: list[str | Key], where: str) -> None:
 
 
 def _hub(t: Translation, keys: list[str | Key], where: str, file: str | None, revision_key: str | Key | None) -> None:
-    if not (file or t.options.hub_file):
-        t.block(
-            keys[0], f"`{where[:80]}` is a data set on the hub, and which file holds the rows is not said", _HUB_HELP
-        )
-        return
-    t.carry(keys[0], "data.source.hub", where)
+    is_open = not (file or t.options.hub_file)
+    t.carry(keys[0], "data.source.hub", where, "the plan looks which file holds the rows" if is_open else "")
     if t.options.hub_file:
         t.add("data.source.file", t.options.hub_file, "given by --hub-file")
         for key in keys[1:]:
             t.needless(key, "`--hub-file` names the file")
-    else:
+    elif file:
         t.carry(keys[1], "data.source.file", file)
     if revision_key is not None and (revision := t.text(revision_key)):
         t.carry(revision_key, "data.source.revision", revision)

@@ -128,7 +128,8 @@ def _read(files: DataFiles, span_of: SpanOf) -> dict[str, Table]:
 
 def _place(file: DataFile, span_of: SpanOf) -> Span | None:
     """Where the recipe names a file."""
-    return span_of(f"{file.recipe_path}.{'path' if 'path' in file.asked else 'file'}")
+    key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
+    return span_of(f"{file.recipe_path}.{key}")
 
 
 def _refuse(found: Sequence[Diagnostic]) -> None:
@@ -188,6 +189,7 @@ def _copies(table: Table, count: int) -> Diagnostic:
 def _lock_entry(file: DataFile, digests: Sequence[bytes]) -> SourceLock:
     return SourceLock(
         asked=file.asked,
+        chosen=file.chosen,
         commit=file.commit,
         file=file.facts,
         rows=len(digests),

@@ -17,7 +17,7 @@ from ftc.spec.augment import Paraphrases
 from ftc.spec.data import Data, HubSource, PathSource
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import FileFacts
-from ftc.spec.lock import Lock
+from ftc.spec.lock import Lock, SourceLock
 
 __all__ = ["DataFile", "DataFiles", "locate_data", "source_paths"]
 
@@ -32,6 +32,7 @@ class DataFile:
         recipe_path: Dotted path of the source in the recipe.
         asked: The source as the recipe has it, for the lock.
         commit: Commit of a hub data set.
+        chosen: The file in it, where the recipe names none.
         facts: Size and digest.
     """
 
@@ -40,6 +41,7 @@ class DataFile:
     recipe_path: str
     asked: dict[str, Any]
     commit: str | None
+    chosen: str | None
     facts: FileFacts
 
 
@@ -78,7 +80,7 @@ def locate_data(
             if not isinstance(source, HubSource):
                 files[use] = _on_disk(source, recipe_path, folder, root, digests, span_of)
             else:
-                files[use] = _on_hub(source, recipe_path, hub, digests, span_of, _locked_commit(lock, use, source))
+                files[use] = _on_hub(source, recipe_path, hub, digests, span_of, _locked(lock, use, source))
         except Refusal as refusal:
             found += refusal.diagnostics
     if found:
@@ -100,7 +102,7 @@ def _on_disk(
         facts = digests.file(path)
     except OSError as error:
         raise Refusal([_unreadable(source.path, error, span, f"{recipe_path}.path")]) from error
-    return DataFile(path, source.path, recipe_path, source.to_json(), None, facts)
+    return DataFile(path, source.path, recipe_path, source.to_json(), None, None, facts)
 
 
 def _unreadable(name: str, error: OSError, span: Span | None, recipe_path: str) -> Diagnostic:
@@ -110,18 +112,23 @@ def _unreadable(name: str, error: OSError, span: Span | None, recipe_path: str) 
 
 
 def _on_hub(
-    source: HubSource, recipe_path: str, hub: Hub, digests: DigestCache, span_of: SpanOf, commit: str | None
+    source: HubSource, recipe_path: str, hub: Hub, digests: DigestCache, span_of: SpanOf, locked: SourceLock | None
 ) -> DataFile:
+    commit = locked.commit if locked else None
+    name = source.file or (locked.chosen if locked else None)
+
     def span_here(path: str) -> Any:
         return span_of(path.replace("data.source", recipe_path, 1))
 
     try:
-        file = hub.dataset_file(source.hub, commit or source.revision, source.file, digests, span_here)
+        file = hub.dataset_file(source.hub, commit or source.revision, name, digests, span_here)
     except Refusal as refusal:
         raise Refusal([of_locked(found, commit) for found in refusal.diagnostics]) from None
-    return DataFile(file.path, f"{source.hub}: {source.file}", recipe_path, source.to_json(), file.commit, file.facts)
+    chosen = None if source.file else file.name
+    shown_as = f"{source.hub}: {file.name}"
+    return DataFile(file.path, shown_as, recipe_path, source.to_json(), file.commit, chosen, file.facts)
 
 
-def _locked_commit(lock: Lock | None, use: str, source: HubSource) -> str | None:
+def _locked(lock: Lock | None, use: str, source: HubSource) -> SourceLock | None:
     locked = lock.data.sources.get(use) if lock else None
-    return locked.commit if locked and locked.asked == source.to_json() else None
+    return locked if locked and locked.asked == source.to_json() else None

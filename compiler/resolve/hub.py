@@ -1,4 +1,4 @@
-"""Files from the model hub: a revision becomes a commit, and listed files become verified files in the hub's cache.
+"""Files from the hub: a revision becomes a commit, and listed files become verified files in the hub's cache.
 
 Everything goes through huggingface_hub, which finds the endpoint, the cache and the user's token as its users expect
 (`HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE`, `HF_TOKEN`). ftc never sees the token. What is added here: a closed list
@@ -17,6 +17,7 @@ from typing import Literal
 
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.hub_faults import fault_of
+from ftc.compiler.resolve.hub_rows import only_training_file
 from ftc.compiler.resolve.json_files import read_json_object
 from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.compiler.resolve.weights import shard_names
@@ -52,6 +53,7 @@ class HubFile:
     """One file of a data set in the hub's cache."""
 
     commit: str
+    name: str
     path: Path
     facts: FileFacts
 
@@ -127,27 +129,32 @@ class Hub:
         return Snapshot(listing.commit, folder, self._cache())
 
     def dataset_file(
-        self, repo: str, revision: str | None, file: str, digests: DigestCache, span_of: SpanOf
+        self, repo: str, revision: str | None, file: str | None, digests: DigestCache, span_of: SpanOf
     ) -> HubFile:
         """One file of a data set, from the cache or downloaded into it; arguments as for `model_snapshot`.
 
+        Where `file` is None, it is the only one that holds rows to train on.
+
         Raises:
-            Refusal: FTC300, FTC314 to FTC320, or FTC323.
+            Refusal: FTC300, FTC314 to FTC320, FTC323 or FTC324.
         """
         request = _request(repo, "dataset", revision, span_of, "data.source")
-        _check_own_name(file, "data.source.file", span_of)
+        if file is not None:
+            _check_own_name(file, "data.source.file", span_of)
         listing = self._listing(request)
         if listing is None:
-            commit = self._cached_commit(request, file)
-            path = self._snapshot_folder(request, commit) / file
+            if file is None:
+                raise Refusal([_not_cached("the list of its files", request)])
+            path = self._snapshot_folder(request, commit := self._cached_commit(request, file)) / file
             self._verify(path, file, _identity_in_cache(path), request, digests)
-            return HubFile(commit, path, digests.file(path))
+            return HubFile(commit, file, path, digests.file(path))
         _check_names(listing, request)
+        file = file or only_training_file(listing.files, request.repo, request.span, request.path)
         if file not in listing.files:
             raise Refusal([_no_file(file, listing, request)])
         path = self._download(file, listing, request, digests)
         self._remember_branch(file, listing, request)
-        return HubFile(listing.commit, path, digests.file(path))
+        return HubFile(listing.commit, file, path, digests.file(path))
 
     def _listing(self, request: _Request) -> _Listing | None:
         """The repository's files now, or None where the cache must do: offline, or a commit and no connection."""

@@ -185,4 +185,11 @@ CODES: tuple[Code, ...] = (
         wrong="data: {source: {hub: org/set, file: trian.csv}}",
         right="data: {source: {hub: org/set, file: train.csv}}",
     ),
+    Code(
+        id="FTC324",
+        title="no single data file in a repository",
+        cause="The recipe leaves the file of a data set on the hub open, and none or several could be meant.",
+        wrong="data: {source: {hub: org/set}}  # which holds train-0.parquet and train-1.parquet",
+        right="data: {source: [{hub: org/set, file: train-0.parquet}, {hub: org/set, file: train-1.parquet}]}",
+    ),
 )

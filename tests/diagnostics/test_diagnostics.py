@@ -47,6 +47,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC319": f"{_HUB}::test_hostile_names_stop_before_any_download",
     "FTC320": f"{_HUB}::test_bytes_that_differ_from_the_listing_are_refused",
     "FTC323": "tests/compiler/resolve/test_data_files.py::test_a_file_that_a_data_set_lacks",
+    "FTC324": "tests/compiler/resolve/test_data_files.py::test_a_data_set_where_several_files_may_be_meant",
     "FTC351": "tests/compiler/resolve/test_data_files.py::test_a_file_that_may_not_be_read",
     "FTC340": _STREAM,
     "FTC341": _STREAM,

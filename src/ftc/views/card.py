@@ -142,7 +142,7 @@ def _source_name(plan: Plan, use: str) -> str:
     named = {"rows": data.source, "validation": data.split.validation, "test": data.split.test}
     asked = {**named, **{f"rows[{number}]": one for number, one in enumerate(several)}}.get(use)
     if isinstance(asked, HubSource):
-        return f"{asked.hub}/{asked.file}"
+        return f"{asked.hub}/{plan.lock.data.sources[use].file_in_repository}"
     path = getattr(asked, "path", use)
     return PurePosixPath(path.replace("\\", "/")).name
 

@@ -71,6 +71,53 @@ def test_a_file_that_a_data_set_lacks(tmp_path: Path, server: HubServer) -> None
     assert finding.help == ("did you mean `data/train.csv`?",)
 
 
+OPEN = {"hub": "org/rows"}
+ROWS = b"text,label\na,b\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["data/train.csv", "data/test.csv", "README.md"], "data/train.csv"),
+        (["plain/train-00000-of-00001.parquet", "plain/validation-00000-of-00001.parquet"], "plain/train"),
+        (["rows.jsonl", "dataset_infos.json", ".cache/rows.csv"], "rows.jsonl"),
+        (["constrained.csv", "train1.csv"], "train1.csv"),
+    ],
+)
+def test_a_data_set_whose_file_is_left_open(tmp_path: Path, names: list[str], chosen: str) -> None:
+    with hub_server({"org/rows": HubRepo(dict.fromkeys(names, ROWS))}) as server:
+        found = locate(tmp_path, server.endpoint, source=OPEN)["rows"]
+    assert found.chosen is not None
+    assert found.chosen.startswith(chosen)
+    assert found.shown_as == f"org/rows: {found.chosen}"
+
+
+def test_a_data_set_where_several_files_may_be_meant(tmp_path: Path) -> None:
+    shards = {f"data/train-{number}-of-2.csv": ROWS for number in (0, 1)}
+    with (
+        hub_server({"org/rows": HubRepo({**shards, "data/test.csv": ROWS})}) as server,
+        pytest.raises(Refusal) as caught,
+    ):
+        locate(tmp_path, server.endpoint, source=OPEN)
+    (finding,) = caught.value.diagnostics
+    assert (finding.code, finding.span and finding.path) == ("FTC324", "data.source.hub")
+    assert finding.notes == ("`data/train-0-of-2.csv`, `data/train-1-of-2.csv`",)
+    assert "source: [{hub: org/rows, file: data/train-0-of-2.csv}, ...]" in finding.help[0]
+
+
+def test_a_data_set_without_rows(tmp_path: Path) -> None:
+    with hub_server({"org/rows": HubRepo({"README.md": b"# rows", "rows.zip": b"PK"})}) as server:
+        assert refused(tmp_path, server.endpoint, source=OPEN) == {"data.source.hub": "FTC324"}
+
+
+def test_the_lock_keeps_the_choice_for_a_plan_without_a_network(tmp_path: Path, server: HubServer) -> None:
+    found = locate(tmp_path, server.endpoint, source=OPEN)["rows"]
+    assert refused(tmp_path, source=OPEN) == {"data.source.hub": "FTC318"}
+    kept = SourceLock.model_construct(asked=found.asked, commit=found.commit, chosen=found.chosen)
+    lock = Lock.model_construct(data=DataLock.model_construct(sources={"rows": kept}))
+    assert locate(tmp_path, lock=lock, source=OPEN)["rows"] == found
+
+
 def test_a_commit_of_the_lock_that_is_gone_says_so(tmp_path: Path, server: HubServer) -> None:
     source = parsed(data={"source": HUB_SOURCE}).data.source
     assert not isinstance(source, tuple)

@@ -49,7 +49,7 @@ def source_address(source: SourceLock) -> str:
     """A data file: `hf://datasets/OWNER/NAME@COMMIT/FILE` of the hub, or its path as the recipe has it."""
     asked = source.asked
     if "hub" in asked:
-        return f"hf://datasets/{asked['hub']}@{source.commit}/{asked['file']}"
+        return f"hf://datasets/{asked['hub']}@{source.commit}/{source.file_in_repository}"
     return str(asked.get("path", ""))
 
 
