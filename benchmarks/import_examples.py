@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--from", dest="tool")
-    parser.add_argument("--task", choices=("generation", "chat"))
+    parser.add_argument("--task", choices=("generation", "chat", "preference", "pretraining"))
     parser.add_argument("--data")
     parser.add_argument("--hub-file")
     parser.add_argument("--base")

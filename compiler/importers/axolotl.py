@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from ftc.compiler.importers import rules, training
@@ -11,9 +12,11 @@ from ftc.compiler.importers.rows import (
     as_alpaca,
     as_asked,
     as_chat,
-    as_completion,
     as_instruction,
+    as_preference,
+    as_text,
     columns_fit,
+    mixed,
     place_rows,
     validation_share,
     with_last_break,
@@ -37,6 +40,9 @@ __all__ = ["AXOLOTL"]
 
 _ADAPTER = training.AdapterKeys("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
 _IN_FORMAT = re.compile(r"\{\{|\}\}|\{(system|instruction|input)\}|\{")
+_SHAREGPT = {"role": "from", "content": "value"}
+_BOTH_NAMES = "ftc reads `role` and `content`, and `from` and `value`"
+_SUPERVISED = "choose a configuration for supervised training"
 _READS_NOTHING = "no schema of Axolotl's knows it, and unknown keys are dropped without a word"
 
 
@@ -90,10 +96,14 @@ def _low_rank(t: Translation, word: str, *, four_bit: bool) -> None:
 
 def _rows(t: Translation) -> None:
     sets = t.items("datasets")
+    one = _data_set
+    if t.text("rl") == "dpo":
+        _preferences(t)
+        one = _preferred_rows
     if len(sets) > 1:
-        _several(t, sets)
+        mixed(t, "datasets", [functools.partial(one, t, key) for key in sets])
     elif sets:
-        _data_set(t, sets[0])
+        one(t, sets[0])
     elif t.has("datasets") or not t.has("pretraining_dataset"):
         t.block("datasets", "no data set is named", "give the rows with `--data FILE`")
     has_tests = bool(t.items("test_datasets"))
@@ -104,16 +114,6 @@ def _rows(t: Translation) -> None:
         t.conflict("val_set_size", "`test_datasets` stands in the same file", "keep one of the two")
         t.add("data.split.test", 0, "Axolotl looks at no rows but those for validation")
     training.early_stopping(t, "early_stopping_patience", has_validation=is_validated)
-
-
-def _several(t: Translation, sets: tuple[Key, ...]) -> None:
-    """Several data sets: a recipe reads one file, so that the user has to join them, and then name the task."""
-    if t.options.data:
-        t.needless("datasets", "`--data` gives the rows")
-        t.add("data.source.path", t.options.data, "given by --data")
-        as_asked(t, "datasets", "the shape of the rows is not said")
-        return
-    t.block("datasets", f"{len(sets)} data sets, and a recipe reads one file", "join them, then use `--data FILE`")
 
 
 def _validation_file(t: Translation, key: Key) -> None:
@@ -139,26 +139,63 @@ def _data_set(t: Translation, key: Key) -> None:
         case "chat_template":
             _chat(t, key)
         case "completion":
-            as_completion(t, (*key, "type"), t.text((*key, "field")) or "text")
-            t.needless((*key, "field"), "named as the completion's column")
+            as_text(t, (*key, "type"), t.text((*key, "field")) or "text")
+            t.needless((*key, "field"), "named as the text's column")
         case "sharegpt":
-            help = "rewrite the rows as `messages` of `role` and `content`, then use `--data FILE --task chat`"
-            t.block((*key, "type"), "conversations with `from` and `value` are not read", help)
+            as_chat(t, (*key, "type"), (*key, "conversation"), "conversations")
         case _:
             as_asked(t, (*key, "type"), f"no rows of the type `{str(kind)[:40]}`")
 
 
 def _chat(t: Translation, key: Key) -> None:
     renamed = _renamed(t, key)
-    if renamed and not t.options.data:
+    if renamed and not t.options.data and _names(t, key) != _SHAREGPT:
         help = "rewrite the rows as `messages` of `role` and `content`, then use `--data FILE`"
         t.block(renamed, "messages with other names than `role` and `content`", help)
         return
     for part in ("role", "content"):
-        t.needless((*key, f"message_field_{part}"), "ftc reads `role` and `content`")
-    t.needless((*key, "message_property_mappings"), "ftc reads `role` and `content`")
+        t.needless((*key, f"message_field_{part}"), _BOTH_NAMES)
+    t.needless((*key, "message_property_mappings"), _BOTH_NAMES)
     t.needless((*key, "roles"), "ftc reads `user` and `assistant`")
     as_chat(t, (*key, "type"), (*key, "field_messages"))
+
+
+def _names(t: Translation, key: Key) -> dict[str, str]:
+    """What the parts of a message are called."""
+    mapping = t.value((*key, "message_property_mappings"))
+    given = mapping if isinstance(mapping, dict) else {}
+    return {
+        part: str(given.get(part) or t.text((*key, f"message_field_{part}")) or part) for part in ("role", "content")
+    }
+
+
+def _preferences(t: Translation) -> None:
+    """Direct preference optimisation, with its usual loss."""
+    for part in ("dpo_beta", "rl_beta"):
+        if (beta := t.number(part)) is not None and "task.beta" not in t.values:
+            t.carry(part, "task.beta", beta)
+    for loss in t.names("dpo_loss_type"):
+        if loss != "sigmoid":
+            t.block("dpo_loss_type", f"no preference loss `{loss[:40]}`", "ftc has `sigmoid`, which is DPO")
+    t.needless("dpo_loss_type", "the loss of DPO")
+    t.needless("rl", "direct preference optimisation")
+
+
+def _preferred_rows(t: Translation, key: Key) -> None:
+    """Rows with a better and a worse answer; their type tells the columns, or a mapping names them."""
+    place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
+    kind = t.value((*key, "type"))
+    if isinstance(kind, dict):
+        columns = {part: str(kind.get(f"field_{part}") or part) for part in ("prompt", "chosen", "rejected")}
+        as_preference(t, (*key, "type"), columns)
+        return
+    word = str(kind or "").rpartition(".")[2]
+    prompt = {"intel": "question", "default": t.text((*key, "field_messages")) or "messages"}.get(word, "prompt")
+    columns = {part: t.text((*key, f"field_{part}")) or part for part in ("chosen", "rejected")}
+    reason = f"the columns that `{str(kind)[:40]}` reads; compare them with the rows"
+    as_preference(t, (*key, "type"), {"prompt": prompt, **columns}, reason)
+    for part in ("field_messages", "field_chosen", "field_rejected", "message_property_mappings", "roles"):
+        t.needless((*key, part), "its columns stand in the recipe")
 
 
 def _renamed(t: Translation, key: Key) -> Key | None:
@@ -264,18 +301,18 @@ _RULES: dict[str, Rule] = {
     "save_total_limit": whole("train.keep_checkpoints"),
     "eval_batch_size": whole("eval.batch_size"),
     "default_system_message": text("task.system"),
-    "sample_packing": dropped("rows are not packed, so a step has fewer tokens", "think of a larger `batch_size`"),
-    "eval_sample_packing": dropped("rows are not packed; the losses mean the same"),
-    "multipack_real_batches": needless("rows are not packed"),
-    "rl": blocking("no preference or reinforcement learning", "choose a configuration for supervised training"),
-    "reward_model": blocking("no reward models", "choose a configuration for supervised training"),
-    "process_reward_model": blocking("no reward models", "choose a configuration for supervised training"),
+    "sample_packing": training.packing,
+    "eval_sample_packing": needless("losses mean the same, packed or not"),
+    "multipack_real_batches": needless("how rows are packed changes no gradient"),
+    "rl": blocking("no reinforcement learning, and of preferences DPO alone", _SUPERVISED),
+    "reward_model": blocking("no reward models", _SUPERVISED),
+    "process_reward_model": blocking("no reward models", _SUPERVISED),
     "pretraining_dataset": blocking("no streams of pretraining text", "give rows with `datasets`, or `--data FILE`"),
     "unfrozen_parameters": blocking("no training of chosen layers alone", "choose lora, qlora or full training"),
-    "qat": blocking("no training that is aware of quantisation", "choose a configuration for supervised training"),
+    "qat": blocking("no training that is aware of quantisation", _SUPERVISED),
     "relora": blocking("no ReLoRA", "choose lora, qlora or full training"),
     "relora_steps": blocking("no ReLoRA", "choose lora, qlora or full training"),
-    "diffusion": blocking("no diffusion language models", "choose a configuration for supervised training"),
+    "diffusion": blocking("no diffusion language models", _SUPERVISED),
     "processor_type": blocking("no images or sound", "choose a model and rows of text"),
     "lora_model_dir": dropped("training starts from a new adapter", "merge the old one into the base model first"),
     "chat_template": dropped("the model's own template is used", "use a base model that brings this template", (
@@ -287,7 +324,7 @@ _RULES: dict[str, Rule] = {
     "added_tokens_overrides": dropped("no tokens are added", "add them to the base model first"),
     "eot_tokens": dropped("the end of a turn follows from the template"),
     "train_on_inputs": dropped("prompts are never learnt, only answers"),
-    "group_by_length": dropped("rows are not ordered by length"),
+    "group_by_length": training.length_grouped,
     "lora_modules_to_save": dropped("no modules are trained in full beside an adapter", "use full training if needed"),
     "loss_watchdog_threshold": dropped("no watch over a rising loss; ftc stops where it is no number"),
     "shuffle_merged_datasets": needless("rows are always shuffled, by the seed"),

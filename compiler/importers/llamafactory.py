@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -10,8 +11,10 @@ from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.rows import (
     as_asked,
     as_chat,
-    as_completion,
     as_instruction,
+    as_preference,
+    as_text,
+    mixed,
     place_named_rows,
     validation_share,
 )
@@ -25,6 +28,7 @@ _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "outpu
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
 _SUPERVISED = "choose a configuration with `stage: sft`"
+_RIGHT = "choose a data set of the kind that the stage trains on"
 _OTHER_VERB = "belongs to another of LLaMA-Factory's commands, which stops at it when it trains"
 
 
@@ -76,21 +80,31 @@ def _quantization(t: Translation) -> None:
 
 def _rows(t: Translation) -> None:
     stage = t.text("stage") or "sft"
-    if stage not in ("sft", "pt"):
+    if stage not in ("sft", "pt", "dpo"):
         t.block("stage", f"no training of the kind `{stage[:40]}`", _SUPERVISED)
+    if stage == "dpo":
+        _preferences(t)
     names = t.names("dataset")
     if t.options.data and not (len(names) == 1 and t.options.task is None):
         t.add("data.source.path", t.options.data, "given by --data")
         as_asked(t, "dataset", "the shape of the rows is not said")
     elif len(names) > 1:
-        help = "join their files, then use `--data FILE --task TASK`"
-        t.block("dataset", f"{len(names)} data sets, and a recipe reads one file", help)
+        mixed(t, "dataset", [functools.partial(_data_set, t, name, stage) for name in names])
     elif not names:
         t.block("dataset", "no data set is named", "give the rows with `--data FILE --task TASK`")
     else:
         _data_set(t, names[0], stage)
     has_validation = validation_share(t, "val_size")
     training.early_stopping(t, "early_stopping_steps", has_validation=has_validation)
+
+
+def _preferences(t: Translation) -> None:
+    """Direct preference optimisation; the other losses of that stage are others' methods."""
+    if (loss := t.text("pref_loss")) not in (None, "sigmoid"):
+        t.block("pref_loss", f"no preference loss `{(loss or '')[:40]}`", "ftc has `sigmoid`, which is DPO")
+    t.needless("pref_loss", "direct preference optimisation")
+    if (beta := t.number("pref_beta")) is not None:
+        t.carry("pref_beta", "task.beta", beta)
 
 
 def _data_set(t: Translation, name: str, stage: str) -> None:
@@ -153,12 +167,15 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
     assert isinstance(tags, dict)
     form = entry.get("formatting", "alpaca")
     names = {part: str(columns.get(part, usual)) for part, usual in _ALPACA_COLUMNS.items()}
-    if entry.get("ranking") or any(part in columns for part in ("chosen", "rejected", "kto_tag")):
-        t.block(key, "rows of preferences, which ftc does not train on", "choose another data set")
+    is_ranked = bool(entry.get("ranking")) or any(part in columns for part in ("chosen", "rejected"))
+    if is_ranked != (stage == "dpo") or "kto_tag" in columns:
+        t.block(key, f"rows {'of' if is_ranked else 'without'} preferences, which `{stage}` does not train on", _RIGHT)
+    elif is_ranked:
+        _ranked(t, key, columns, str(form))
     elif any(part in columns for part in ("images", "videos", "audios")):
         t.block(key, "rows with images or sound, which ftc does not train on", "choose another data set")
     elif stage == "pt":
-        as_completion(t, key, names["prompt"])
+        as_text(t, key, names["prompt"])
     elif form in ("sharegpt", "openai"):
         _conversation(t, key, columns, tags, str(form))
     elif "history" in columns:
@@ -170,11 +187,22 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
 
 def _conversation(t: Translation, key: str | Key, columns: dict[str, Any], tags: dict[str, Any], form: str) -> None:
     usual = _OPENAI_TAGS if form == "openai" else _TAGS
-    if any(tags.get(tag, usual[tag]) != wanted for tag, wanted in _OPENAI_TAGS.items()):
+    named = {tag: tags.get(tag, name) for tag, name in usual.items()}
+    if named not in (_OPENAI_TAGS, _TAGS):
         help = "rewrite the rows as `messages` of `role` and `content`, then use `--data FILE --task chat`"
-        t.block(key, "conversations with `from` and `value` are not read", help)
+        t.block(key, f"conversations whose parts are named {', '.join(map(str, named.values()))[:80]}", help)
     else:
         as_chat(t, key, None, str(columns.get("messages", "conversations" if form == "sharegpt" else "messages")))
+
+
+def _ranked(t: Translation, key: str | Key, columns: dict[str, Any], form: str) -> None:
+    """Rows with a better and a worse answer; a second column of the prompt has no place in them."""
+    if form == "alpaca" and "query" in columns:
+        t.block(key, "prompts in two columns", "join them, then use `--data FILE --task preference`")
+        return
+    prompt = columns.get("messages", "conversations") if form != "alpaca" else columns.get("prompt", "instruction")
+    answers = {part: str(columns.get(part, part)) for part in ("chosen", "rejected")}
+    as_preference(t, key, {"prompt": str(prompt), **answers})
 
 
 def _train(t: Translation) -> None:
@@ -213,8 +241,9 @@ _RULES: dict[str, Rule] = {
     "stage": needless("supervised training"),
     "do_train": needless("`ftc apply` trains"),
     "template": dropped("the model's own template is used", "compare the first prompts that `ftc plan` shows"),
-    "packing": dropped("rows are not packed, so a step has fewer tokens", "think of a larger `batch_size`"),
-    "neat_packing": dropped("rows are not packed, so a step has fewer tokens", "think of a larger `batch_size`"),
+    "packing": training.packing,
+    "neat_packing": training.packing,
+    "group_by_length": training.length_grouped,
     "train_on_prompt": dropped("prompts are never learnt, only answers"),
     "mask_history": dropped("every turn of the assistant is learnt"),
     "eval_dataset": dropped("a data set by name", "name its file in `data.split.validation`"),
@@ -245,7 +274,7 @@ _RULES: dict[str, Rule] = {
     **tabled(dropped("belongs to a method that ftc does not have"),
              "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
              "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
-             "oft_block_size oft_target oft_rank pref_beta pref_loss mixture_of_depths freeze_trainable_layers "
+             "oft_block_size oft_target oft_rank mixture_of_depths freeze_trainable_layers "
              "freeze_trainable_modules reward_model ref_model"),
     **tabled(needless(rules.LOGS), "logging_steps logging_first_step plot_loss run_name log_level"),
     **tabled(needless(rules.FOLDERS), "output_dir overwrite_output_dir overwrite_cache logging_dir"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 from ftc.compiler.importers import rules, training
 from ftc.compiler.importers.foreign import Foreign, plain, read_foreign
 from ftc.compiler.importers.llamafactory import columns_of
-from ftc.compiler.importers.rows import as_asked, place_named_rows
+from ftc.compiler.importers.rows import as_asked, mixed, place_named_rows
 from ftc.compiler.importers.rules import Rule, Tool, dropped, needless, number, tabled, whole
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.diagnostics import Refusal
@@ -67,7 +69,7 @@ def _registered(t: Translation, name: str) -> None:
     if not isinstance(entries, dict):
         t.block("train_dataset", f"`{name[:60]}`, which lists the rows, is not here", help)
     elif len(entries) != 1:
-        t.block("train_dataset", f"{len(entries)} data sets, and a recipe reads one file", help)
+        mixed(t, "train_dataset", [functools.partial(_data_set, t, entry) for entry in entries.values()])
     else:
         _data_set(t, next(iter(entries.values())))
 
@@ -111,7 +113,7 @@ _RULES: dict[str, Rule] = {
     "trust_remote_code": dropped(rules.NO_CODE, "the model has to be one that transformers knows"),
     "optim_config": dropped("AdamW stands in the place of this optimiser"),
     "lr_scheduler_config": dropped("a constant rate stands in its place"),
-    "batching_strategy": dropped("rows are not packed, so a step has fewer tokens", off=("normal",)),
+    "batching_strategy": dropped("the plan packs rows where it gains", "set `train.packing`", off=("normal",)),
     "model_class": needless("read from the model itself"),
     "peft_config.export_dir": needless(rules.FOLDERS),
     "quant_config.name": dropped("no such quantisation"),

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 from ftc.compiler.importers import rules, training
 from ftc.compiler.importers.foreign import Foreign
-from ftc.compiler.importers.rows import as_asked, as_chat, as_instruction, place_named_rows, place_rows
+from ftc.compiler.importers.rows import (
+    as_asked,
+    as_chat,
+    as_instruction,
+    as_preference,
+    mixed,
+    place_named_rows,
+    place_rows,
+)
 from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, needless, number, tabled, whole
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.yaml_nodes import Mapping
@@ -32,6 +42,8 @@ def _strategy(t: Translation) -> None:
     kind = t.text("training.trainer_type")
     if not t.has("training"):
         t.block((), "no training: a configuration for inference or evaluation", "give one that trains")
+    elif kind == "TRL_DPO":
+        t.carry("training.trainer_type", "task.kind", "preference")
     elif kind not in (None, "TRL_SFT", "HF", "OUMI"):
         t.block("training.trainer_type", f"no training of the kind `{(kind or '')[:40]}`", _SUPERVISED)
     t.needless("training.trainer_type", "supervised training")
@@ -66,14 +78,13 @@ def _rows(t: Translation) -> None:
     sets = t.items("data.train.datasets")
     if len(sets) == 1:
         _data_set(t, sets[0])
+    elif sets and not t.options.data:
+        mixed(t, "data.train.datasets", [functools.partial(_data_set, t, key) for key in sets])
     elif t.options.data:
         t.add("data.source.path", t.options.data, "given by --data")
         as_asked(t, "data.train.datasets", "the shape of the rows is not said")
         if t.options.task and not t.has("data.train.datasets"):
             as_asked(t, (), "")
-    elif sets:
-        help = "join them, then use `--data FILE --task TASK`"
-        t.block("data.train.datasets", f"{len(sets)} data sets, and a recipe reads one file", help)
     else:
         t.block("data", "no rows to train on are named", "give a configuration that trains, or `--data FILE`")
     t.add("data.split.validation", 0, "Oumi takes validation rows from data sets of their own")
@@ -84,7 +95,10 @@ def _data_set(t: Translation, key: Key) -> None:
     name_key = (*key, "dataset_name")
     name = t.text(name_key) or ""
     path_key = (*key, "dataset_path")
-    if name in _FILES and (t.has(path_key) or t.options.data):
+    if t.text("training.trainer_type") == "TRL_DPO" and ("/" in name or t.options.data):
+        place_named_rows(t, name_key, hub=name)
+        as_preference(t, name_key, {}, "columns `prompt`, `chosen` and `rejected`; compare them with the rows")
+    elif name in _FILES and (t.has(path_key) or t.options.data):
         place_rows(t, path_key)
         as_chat(t, name_key, None)
     elif name in _ALPACA:
@@ -164,7 +178,7 @@ _RULES: dict[str, Rule] = {
     "data.train.datasets.dataset_kwargs": dropped("arguments of a class of Oumi's"),
     "data.train.datasets.dataset_path": needless("the rows are named otherwise"),
     "data.train.datasets.mixture_proportion": needless("a single data set"),
-    "data.train.pack": dropped("rows are not packed, so a step has fewer tokens", "think of a larger `batch_size`"),
+    "data.train.pack": training.packing,
     "data.train.collator_name": dropped("the task tells how rows become batches"),
     "data.train.target_col": needless("the task tells which column is learnt"),
     "data.validation": dropped("validation rows from a class", "give `data.split.validation` a share or a file"),

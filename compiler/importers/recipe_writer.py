@@ -60,6 +60,9 @@ def _value_lines(key: str, value: Value, indent: str) -> Iterator[str]:
         strip = "" if value.value.endswith("\n") else "-"
         yield f"{key} |{strip}  {comment}".rstrip()
         yield from (f"{indent}  {line}".rstrip() for line in value.value.removesuffix("\n").split("\n"))
+    elif isinstance(value.value, tuple) and any(isinstance(item, dict) for item in value.value):
+        yield f"{key:<{_COMMENT_COLUMN}}  {comment}".rstrip()
+        yield from (f"{indent}  - {_inline(item)}" for item in value.value)
     else:
         yield f"{f'{key} {_inline(value.value)}':<{_COMMENT_COLUMN}}  {comment}".rstrip()
 
@@ -81,6 +84,8 @@ def _inline(value: Any) -> str:
             return str(value)
         case float():
             return _float(value)
+        case dict():
+            return f"{{{', '.join(f'{key}: {_inline(one)}' for key, one in value.items())}}}"
         case list() | tuple():
             return f"[{', '.join(map(_inline, value))}]"
         case _:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from ftc.compiler.importers.translation import Key, Translation
+from ftc.compiler.importers.translation import Key, Translation, Value
 
 __all__ = [
     "DATA_SUFFIXES",
     "as_alpaca",
     "as_asked",
     "as_chat",
-    "as_completion",
     "as_instruction",
+    "as_preference",
+    "as_text",
     "columns_fit",
+    "mixed",
     "place_named_rows",
     "place_rows",
     "validation_share",
@@ -112,19 +116,16 @@ def _nowhere(t: Translation, key: str | Key, where: str | None) -> None:
 def as_asked(t: Translation, key: str | Key, unknown: str) -> None:
     """The task that the user named, since the configuration does not tell the shape of the rows."""
     match t.options.task:
-        case "chat":
-            t.add("task.kind", "chat", "given by --task")
-            t.needless(key, "`--task` tells the shape of the rows")
-        case "generation":
-            t.add("task.kind", "generation", "given by --task")
-            t.needless(key, "`--task` tells the shape of the rows")
-        case _:
+        case None:
             help = "say `--task chat` for rows with `messages`, `--task generation` for `prompt` and `completion`"
             t.block(key, unknown, help)
+        case task:
+            t.add("task.kind", task, "given by --task")
+            t.needless(key, "`--task` tells the shape of the rows")
 
 
 def as_chat(t: Translation, key: str | Key, column_key: str | Key | None, column: str | None = None) -> None:
-    """Conversations of `role` and `content`."""
+    """Conversations of `role` and `content`, or of `from` and `value`, which ftc reads as well."""
     if _is_overruled(t, key, "chat"):
         return
     t.carry(key, "task.kind", "chat")
@@ -135,12 +136,64 @@ def as_chat(t: Translation, key: str | Key, column_key: str | Key | None, column
         t.carry(key, "data.fields.messages", column)
 
 
-def as_completion(t: Translation, key: str | Key, column: str) -> None:
+def as_text(t: Translation, key: str | Key, column: str) -> None:
     """Plain text that is continued: all of it is learnt."""
-    if _is_overruled(t, key, "generation"):
+    if _is_overruled(t, key, "pretraining"):
         return
-    t.carry(key, "task.kind", "generation", "plain text, all of it learnt")
-    t.carry(key, "data.fields.completion", column)
+    t.carry(key, "task.kind", "pretraining", "plain text, all of it learnt")
+    if column != "text":
+        t.carry(key, "data.fields.text", column)
+
+
+def as_preference(t: Translation, key: str | Key, columns: Mapping[str, str], reason: str = "") -> None:
+    """A prompt with a chosen and a rejected answer; `columns` are those that are named otherwise than these parts."""
+    if _is_overruled(t, key, "preference"):
+        return
+    t.carry(key, "task.kind", "preference", reason)
+    for part, column in columns.items():
+        if column != part:
+            t.carry(key, f"data.fields.{part}", column)
+
+
+def mixed(t: Translation, key: str | Key, sets: Sequence[Callable[[], None]]) -> None:
+    """Several data sets as one list of sources, where their rows become text in the same way.
+
+    Args:
+        t: The sheet.
+        key: What lists them.
+        sets: Writes one data set each, as if it were the only one.
+    """
+    if t.options.data:
+        t.add("data.source.path", t.options.data, "given by --data")
+        as_asked(t, key, "the shape of the rows is not said")
+        return
+    if not sets:
+        t.block(key, "no data set is named", _GIVE)
+        return
+    before, found = dict(t.values), []
+    for one in sets:
+        t.values = dict(before)
+        one()
+        found.append({path: value for path, value in t.values.items() if before.get(path) != value})
+    t.values = before
+    tasks = [{path: value.value for path, value in one.items() if path.startswith("task.")} for one in found]
+    if any(task != tasks[0] for task in tasks):
+        help = "join them into rows of one shape, then use `--data FILE --task TASK`"
+        t.block(key, f"{len(sets)} data sets whose rows become text in different ways", help)
+        return
+    fields = [_below(one, "data.fields.") for one in found]
+    is_alike = all(one == fields[0] for one in fields)
+    shared = ("task.", "data.fields.") if is_alike else ("task.",)
+    t.values |= {path: value for path, value in found[0].items() if path.startswith(shared)}
+    sources = [
+        {**_below(one, "data.source."), **({} if is_alike else {"fields": own})}
+        for one, own in zip(found, fields, strict=True)
+    ]
+    t.carry(key, "data.source", tuple(sources), "mixed row by row, as many as there are of each")
+
+
+def _below(values: Mapping[str, Value], prefix: str) -> dict[str, Any]:
+    return {path.removeprefix(prefix): value.value for path, value in values.items() if path.startswith(prefix)}
 
 
 def as_alpaca(t: Translation, key: str | Key, instruction: str, query: str, output: str) -> None:

@@ -10,8 +10,9 @@ from ftc.compiler.importers.rows import (
     as_alpaca,
     as_asked,
     as_chat,
-    as_completion,
     as_instruction,
+    as_preference,
+    as_text,
     place_named_rows,
     place_rows,
 )
@@ -52,6 +53,7 @@ _OPTIMIZERS = {
     "bitsandbytes.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
     "torchao.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
 }
+_DPO = "torchtune.rlhf.loss.DPOLoss"
 _LOSSES = frozenset(
     {
         "torch.nn.CrossEntropyLoss",
@@ -168,12 +170,20 @@ def _general(t: Translation, builder: str) -> None:
             as_instruction(t, "dataset._component_", question, None, answer)
         case "text_completion_dataset":
             place_rows(t, "dataset.source", file_key="dataset.data_files")
-            as_completion(t, "dataset._component_", t.text("dataset.column") or "text")
-            t.needless("dataset.column", "named as the completion's column")
-        case "chat_dataset" if t.text("dataset.conversation_style") == "openai":
+            as_text(t, "dataset._component_", t.text("dataset.column") or "text")
+            t.needless("dataset.column", "named as the text's column")
+        case "chat_dataset" if t.text("dataset.conversation_style") in ("openai", "sharegpt"):
             place_rows(t, "dataset.source", file_key="dataset.data_files")
             as_chat(t, "dataset._component_", "dataset.conversation_column")
-            t.needless("dataset.conversation_style", "messages of `role` and `content`")
+            t.needless("dataset.conversation_style", "ftc reads `role` and `content`, and `from` and `value`")
+        case "preference_dataset" if t.text("loss._component_") == _DPO:
+            place_rows(t, "dataset.source", file_key="dataset.data_files")
+            columns = _columns(t, ("chosen", "rejected"))
+            as_preference(t, "dataset._component_", dict(zip(("chosen", "rejected"), columns, strict=True)))
+        case "stack_exchange_paired_dataset" if t.text("loss._component_") == _DPO:
+            _source(t, "lvwerra/stack-exchange-paired")
+            named = {"prompt": "question", "chosen": "response_j", "rejected": "response_k"}
+            as_preference(t, "dataset._component_", named)
         case _ if t.options.data:
             place_named_rows(t, "dataset._component_")
             as_asked(t, "dataset._component_", "the shape of the rows is not said")
@@ -202,6 +212,10 @@ def _train(t: Translation) -> None:
     training.checkpointing(t, "enable_activation_checkpointing")
     if (loss := t.text("loss._component_")) in _LOSSES:
         t.needless("loss._component_", "the usual loss")
+    elif loss == _DPO:
+        t.carry("loss._component_", "task.kind", "preference")
+        if (beta := t.number("loss.beta")) is not None:
+            t.carry("loss.beta", "task.beta", beta)
     elif loss:
         t.block("loss._component_", f"no training with the loss `{loss[:60]}`", _SUPERVISED)
     norm = t.number("clip_grad_norm")
@@ -278,7 +292,7 @@ _RULES: dict[str, Rule] = {
     "seed": whole("train.seed"),
     "tokenizer.max_seq_len": whole("data.max_length"),
     "dataset.new_system_prompt": text("task.system"),
-    "dataset.packed": dropped("rows are not packed, so a step has fewer tokens", "think of a larger `batch_size`"),
+    "dataset.packed": training.packing,
     "dataset.train_on_input": dropped("prompts are never learnt, only answers"),
     "dataset.split": dropped("the file is the split; a part of it is not taken", off=("train", "")),
     "dataset.add_eos": needless("a completion ends with the model's own end token"),
@@ -304,7 +318,7 @@ _RULES: dict[str, Rule] = {
     "device": needless("`budget.device` names another machine's card, if there is one"),
     **tabled(blocking("no distillation from a teacher", _SUPERVISED),
              "teacher_model teacher_checkpointer kd_loss"),
-    **tabled(blocking("no preference or reinforcement learning", _SUPERVISED),
+    **tabled(blocking("no reinforcement learning, and of preferences DPO alone", _SUPERVISED),
              "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions"),
     **tabled(needless(rules.LOGS),
              "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),

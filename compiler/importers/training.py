@@ -16,7 +16,9 @@ __all__ = [
     "checkpointing",
     "early_stopping",
     "evaluation",
+    "length_grouped",
     "optimizer",
+    "packing",
     "precision",
     "schedule",
     "steps",
@@ -172,6 +174,22 @@ def checkpointing(t: Translation, key: str, *, default: bool | None = False) -> 
         t.carry(key, "train.activation_checkpointing", t.flag(key))
     elif default is not None:
         t.add("train.activation_checkpointing", default, f"{t.tool}'s default")
+
+
+def packing(t: Translation, key: str | Key) -> None:
+    """Several rows in one sequence. Elsewhere a step counts the packed sequences, here the rows in them."""
+    if t.flag(key):
+        t.carry(key, "train.packing", True, "a step has as many rows as without; elsewhere as many packs")
+    else:
+        t.carry(key, "train.packing", False)
+
+
+def length_grouped(t: Translation, key: str | Key) -> None:
+    """Rows of like length in one step."""
+    if t.flag(key):
+        t.carry(key, "train.batching", "length_grouped")
+    else:
+        t.needless(key, "off, as in ftc")
 
 
 def attention(t: Translation, key: str) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 from ftc.compiler.importers import rules, training
 from ftc.compiler.importers.foreign import Foreign
-from ftc.compiler.importers.rows import as_asked, as_chat, as_completion, place_rows
+from ftc.compiler.importers.rows import as_asked, as_chat, as_preference, as_text, mixed, place_rows
 from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, needless, number, tabled, whole
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
 
 _ADAPTER = training.AdapterKeys("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", 16, 32, 0.05)
-_PREFERENCES = "no preference or reinforcement learning"
+_PREFERENCES = "no reinforcement learning, and of preferences DPO alone"
+_OF_OTHER_METHODS = ("num_generations", "reward_model_path", "reward_funcs", "desirable_weight", "undesirable_weight")
 _SUPERVISED = "choose a configuration for supervised training"
 
 
@@ -70,34 +73,37 @@ def _rows(t: Translation) -> None:
 
 
 def _mixture(t: Translation, key: str) -> None:
-    """One data set of a mixture can be carried; several can't."""
+    """A list of data sets."""
     sets = t.items(key)
-    if len(sets) != 1:
-        if t.options.data:
-            t.add("data.source.path", t.options.data, "given by --data")
-            as_asked(t, key, "the shape of the rows is not said")
-        else:
-            help = "join them, then use `--data FILE --task TASK`"
-            t.block(key, f"{len(sets)} data sets, and a recipe reads one file", help)
-        return
-    named = "id" if t.has((*sets[0], "id")) else "path"
-    files = (*sets[0], "data_files")
-    place_rows(t, (*sets[0], named), file_key=files if t.has(files) else None)
-    if t.names((*sets[0], "columns")) == ("messages",):
-        as_chat(t, (*sets[0], "columns"), None)
+    if len(sets) == 1:
+        _one(t, sets[0])
     else:
-        _shape(t, (*sets[0], named))
+        mixed(t, key, [functools.partial(_one, t, one) for one in sets])
+
+
+def _one(t: Translation, key: Key) -> None:
+    named = "id" if t.has((*key, "id")) else "path"
+    files = (*key, "data_files")
+    place_rows(t, (*key, named), file_key=files if t.has(files) else None)
+    if t.names((*key, "columns")) == ("messages",):
+        as_chat(t, (*key, "columns"), None)
+    else:
+        _shape(t, (*key, named))
 
 
 def _shape(t: Translation, key: str | Key) -> None:
     """TRL looks at the columns when it trains; some keys tell their shape before."""
     column = t.text("dataset_text_field")
-    if t.flag("assistant_only_loss"):
+    if t.has("beta") and not any(t.has(other) for other in _OF_OTHER_METHODS):
+        as_preference(t, "beta", {}, "the key of `trl dpo`")
+        if (beta := t.number("beta")) is not None:
+            t.carry("beta", "task.beta", beta)
+    elif t.flag("assistant_only_loss"):
         as_chat(t, "assistant_only_loss", None)
     elif t.flag("completion_only_loss"):
         t.carry("completion_only_loss", "task.kind", "generation")
     elif column and t.options.task is None:
-        as_completion(t, "dataset_text_field", column)
+        as_text(t, "dataset_text_field", column)
     else:
         as_asked(t, key, "TRL finds out the shape of the rows when it trains")
 
@@ -131,9 +137,9 @@ _RULES: dict[str, Rule] = {
     "seed": whole("train.seed"),
     "save_total_limit": whole("train.keep_checkpoints"),
     "per_device_eval_batch_size": whole("eval.batch_size"),
-    "packing": dropped("rows are not packed, so a step has fewer tokens", "think of a larger `batch_size`"),
-    "eval_packing": dropped("rows are not packed; the losses mean the same"),
-    "packing_strategy": needless("rows are not packed"),
+    "packing": training.packing,
+    "eval_packing": needless("losses mean the same, packed or not"),
+    "packing_strategy": needless("how rows are packed changes no gradient"),
     "padding_free": needless(rules.FASTER_KERNELS),
     "assistant_only_loss": needless("only the assistant's turns are learnt, always"),
     "completion_only_loss": needless("only the completion is learnt, always"),
@@ -152,10 +158,10 @@ _RULES: dict[str, Rule] = {
     "do_train": needless("`ftc apply` trains"),
     "truncation_mode": dropped("too long rows lose a part of the prompt first", off=("keep_start",)),
     "neftune_noise_alpha": dropped("no noise on embeddings"),
-    "loss_type": dropped("the usual loss stands in the place of this one", off=("nll",)),
+    "loss_type": dropped("the usual loss stands in the place of this one", off=("nll", "sigmoid", ("sigmoid",))),
     "use_liger_kernel": needless(rules.FASTER_KERNELS),
     "tf32": dropped("float32 stays exact"),
-    "group_by_length": dropped("rows are not ordered by length"),
+    "group_by_length": training.length_grouped,
     "resume_from_checkpoint": needless("a run goes on by itself where it stopped"),
     "report_to": dropped("trackers are not spoken to; the run folder has it all", off=("none", (), ("none",))),
     "env": dropped("the environment is no part of a recipe", "set it where the run happens"),

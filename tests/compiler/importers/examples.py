@@ -47,6 +47,16 @@ FILES: dict[str, bytes] = {
 }
 """Files beside the configurations."""
 
+AXOLOTL = "base_model: acme/brook\nmicro_batch_size: 2\ndatasets: [{path: tickets.jsonl, type: alpaca}]\n"
+FACTORY = "model_name_or_path: acme/brook\nstage: sft\ndataset: tickets_registered\n"
+MIXED = (
+    "base_model: acme/brook\nmicro_batch_size: 2\n"
+    "datasets: [{path: acme/tickets, type: alpaca}, {path: c.jsonl, type: alpaca, data_files: c.jsonl}]\n"
+)
+TRL = "model_name_or_path: acme/brook\ndataset_name: tickets.jsonl\n"
+OUMI = "model: {model_name: acme/brook}\ntraining: {use_peft: false}\n"
+TUNE = "model: {_component_: torchtune.models.qwen3.qwen3_4b_instruct}\ncheckpointer: {checkpoint_dir: /tmp/Qwen3-4B}\n"
+
 AROUND = Surroundings(locate=lambda path: path if path in FILES else None, read=FILES.get)
 
 

@@ -9,7 +9,18 @@ import pytest
 from ftc.compiler.check import check_recipe
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.imported import Fate, Imported
-from tests.compiler.importers.examples import NAMES, import_example, import_text, recipe_values
+from tests.compiler.importers.examples import (
+    AXOLOTL,
+    FACTORY,
+    MIXED,
+    NAMES,
+    OUMI,
+    TRL,
+    TUNE,
+    import_example,
+    import_text,
+    recipe_values,
+)
 
 CARRIED, NEEDLESS, DROPPED = Fate.CARRIED, Fate.NOT_NEEDED, Fate.NOT_CARRIED
 IGNORED, CONFLICT = Fate.IGNORED, Fate.CONFLICT
@@ -98,8 +109,8 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "train.schedule.kind": "constant",
     },
     "trl_sft.yaml": {
-        "task.kind": "generation",
-        "data.fields.completion": "body",
+        "task.kind": "pretraining",
+        "data.fields.text": "body",
         "data.max_length": 640,
         "strategy.kind": "qlora",
         "strategy.rank": 20,
@@ -150,7 +161,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 
 FATES: list[tuple[str, str, Fate]] = [
     ("axolotl_qlora.yml", "datasets[0].type", CARRIED),
-    ("axolotl_qlora.yml", "sample_packing", DROPPED),
+    ("axolotl_qlora.yml", "sample_packing", CARRIED),
     ("axolotl_qlora.yml", "evals_per_epoch", DROPPED),
     ("axolotl_qlora.yml", "fsdp_config", DROPPED),
     ("axolotl_qlora.yml", "resume_from_checkpoint", NEEDLESS),
@@ -168,7 +179,7 @@ FATES: list[tuple[str, str, Fate]] = [
     ("llamafactory_lora.yaml", "save_steps", CARRIED),
     ("llamafactory_v1.yaml", "dist_config", DROPPED),
     ("trl_sft.yaml", "report_to", DROPPED),
-    ("trl_sft.yaml", "packing", NEEDLESS),
+    ("trl_sft.yaml", "packing", CARRIED),
     ("trl_sft.json", "fp16", DROPPED),
     ("torchtune_lora.yaml", "dataset.column_map", NEEDLESS),
     ("torchtune_lora.yaml", "gradient_acumulation_steps", IGNORED),
@@ -207,42 +218,34 @@ def fates(imported: Imported) -> dict[str, Fate]:
     return {key.key: key.fate for key in imported.keys}
 
 
-AXOLOTL = "base_model: acme/brook\nmicro_batch_size: 2\ndatasets: [{path: tickets.jsonl, type: alpaca}]\n"
-FACTORY = "model_name_or_path: acme/brook\nstage: sft\ndataset: tickets_registered\n"
-TRL = "model_name_or_path: acme/brook\ndataset_name: tickets.jsonl\n"
-OUMI = "model: {model_name: acme/brook}\ntraining: {use_peft: false}\n"
-TUNE = "model: {_component_: torchtune.models.qwen3.qwen3_4b_instruct}\ncheckpointer: {checkpoint_dir: /tmp/Qwen3-4B}\n"
-
-
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (AXOLOTL + "rl: dpo", "no preference or reinforcement learning"),
+        (AXOLOTL + "rl: kto", "no reinforcement learning, and of preferences DPO alone"),
+        (AXOLOTL + "rl: dpo\ndpo_loss_type: [hinge]", "no preference loss `hinge`"),
         (AXOLOTL + "adapter: llama-adapter", "no strategy like the adapter"),
-        (AXOLOTL.replace("alpaca", "sharegpt"), "`from` and `value`"),
         (AXOLOTL.replace("alpaca", "{format: x, field_instruction: 'a }} b'}"), "can't be named in a prompt"),
         (AXOLOTL.replace("alpaca", "pygmalion"), "no rows of the type"),
-        (AXOLOTL.replace("tickets.jsonl", "acme/tickets"), "which file holds the rows is not said"),
         (AXOLOTL.replace("tickets.jsonl", "https://example.org/rows.jsonl"), "web address"),
         (AXOLOTL.replace("tickets.jsonl", "/data/rows.jsonl"), "outside the project"),
         (AXOLOTL.replace("tickets.jsonl", "./rows.zip"), "names no data file"),
         (AXOLOTL.replace("tickets.jsonl", "squad"), "neither a data file nor an id"),
         (AXOLOTL.replace("acme/brook", "~"), "no base model is named"),
         (AXOLOTL.replace("acme/brook", "/models/brook"), "outside the project"),
-        ("base_model: a/b\nmicro_batch_size: 1\ndatasets: [{path: a.jsonl}, {path: b.jsonl}]", "2 data sets"),
+        (MIXED.replace("c.jsonl, type: alpaca", "c.jsonl, type: chat_template"), "text in different ways"),
         ("base_model: a/b\nmicro_batch_size: 1", "no data set is named"),
-        (FACTORY.replace("sft", "dpo"), "no training of the kind `dpo`"),
+        (FACTORY.replace("sft", "dpo"), "rows without preferences, which `dpo` does not train on"),
+        (FACTORY.replace("sft", "kto"), "no training of the kind `kto`"),
+        (FACTORY.replace("sft", "dpo") + "pref_loss: orpo", "no preference loss `orpo`"),
         (FACTORY + "finetuning_type: oft", "no strategy like `oft`"),
-        (FACTORY.replace("tickets_registered", "one,two"), "2 data sets"),
+        (FACTORY.replace("tickets_registered", "one,two"), "says nothing of `one`"),
         (FACTORY.replace("tickets_registered", "absent"), "says nothing of `absent`"),
         (FACTORY.replace("tickets_registered", "strange"), "says nothing of `strange`"),
-        (FACTORY.replace("tickets_registered", "ranked"), "rows of preferences"),
-        (FACTORY.replace("tickets_registered", "with_turns"), "`from` and `value`"),
-        (FACTORY.replace("tickets_registered", "on_the_hub"), "which file holds the rows"),
+        (FACTORY.replace("tickets_registered", "ranked"), "rows of preferences, which `sft` does not train on"),
         (FACTORY + "dataset_dir: elsewhere", "is a name in `dataset_info.json`, which is not here"),
         (TRL, "finds out the shape of the rows"),
-        (TRL + "beta: 0.1", "no preference or reinforcement learning"),
-        (OUMI.replace("use_peft: false", "trainer_type: TRL_DPO"), "no training of the kind `TRL_DPO`"),
+        (TRL + "beta: 0.1\nnum_generations: 8", "no reinforcement learning, and of preferences DPO alone"),
+        (OUMI.replace("use_peft: false", "trainer_type: TRL_GRPO"), "no training of the kind `TRL_GRPO`"),
         ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "for inference or evaluation"),
         (TUNE + "dataset: {_component_: my_project.rows}", "no data set builder `my_project.rows`"),
         (TUNE + "kd_loss: {_component_: torchtune.modules.loss.ForwardKLLoss}", "no distillation"),
@@ -269,7 +272,7 @@ def test_what_can_not_become_a_recipe_gives_reasons(text: str, reason: str) -> N
         ),
         (AXOLOTL.replace("acme/brook", "/models/brook"), {"base": "acme/other"}, {"model.base": "acme/other"}),
         (FACTORY.replace("tickets_registered", "with_messages"), {}, {"data.fields.messages": "turns"}),
-        (FACTORY.replace("sft", "pt"), {}, {"data.fields.completion": "question"}),
+        (FACTORY.replace("sft", "pt"), {}, {"task.kind": "pretraining", "data.fields.text": "question"}),
         (FACTORY + "dataset_dir: no", {"task": "chat", "data": "x.jsonl"}, {"data.source.path": "x.jsonl"}),
         (
             TUNE + "dataset: {_component_: torchtune.datasets.alpaca_dataset}",

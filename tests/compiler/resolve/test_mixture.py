@@ -23,11 +23,14 @@ def rows_of(word: str, count: int, text: str = "text", label: str = "label") -> 
     return [{text: f"{word} number {number}", label: ("ham", "spam")[number % 2]} for number in range(count)]
 
 
+FACTS = FileFacts(size=1, sha256="0" * 64)
+
+
 def mixed(folder: Path, files: dict[str, list[dict[str, Any]]], data: Data) -> ResolvedData:
     for name, rows in files.items():
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     found = {
-        use: DataFile(folder / source.path, source.path, at, source.to_json(), None, FileFacts(size=1, sha256="0" * 64))
+        use: DataFile(folder / source.path, source.path, at, source.to_json(), None, None, FACTS)
         for use, (at, source) in source_paths(data).items()
         if isinstance(source, PathSource)
     }
