@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = ["reason_of"]
 
@@ -13,4 +18,19 @@ def reason_of(problem: ValidationError | OSError) -> str:
         return problem.strerror or str(problem)
     first = problem.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"at `{where}`: {first['msg']}" if where else first["msg"]
+    return f"`{where}` {_words(first)}" if where else _words(first)
+
+
+def _words(error: ErrorDetails) -> str:
+    """What completes a sentence about a place; pydantic's own words are for those who write the model."""
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "is no key of this document"
+        case "literal_error":
+            return f"is not {error['ctx']['expected']}".replace("'", "`")
+        case "json_invalid":
+            return f"not JSON: {error['ctx']['error']}"
+        case _:
+            return f"can't be this: {error['msg']}" if error["loc"] else error["msg"]

@@ -90,7 +90,7 @@ def _is_lock(data: bytes, path: Path) -> bool:
     """Whether a file says that it is a lock; by its name where it can't be read at all."""
     try:
         plain = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second by brackets that nest too deep
         return path.name.endswith(".lock.json")
     return isinstance(plain, dict) and str(plain.get("schema")).startswith("ftc.lock/")
 

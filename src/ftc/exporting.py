@@ -45,9 +45,16 @@ def refuse_faults(run: Run) -> None:
     found = result_faults(RunFolder(run.folder), run.plan, run.record)
     if found:
         raise Refusal(
-            diagnostic(one.code, f"{one.subject}: `{one.expected}` is expected, found `{one.found}`", help=one.hint)
+            diagnostic(
+                one.code, f"{one.subject}: {_short(one.expected)} is expected, found {_short(one.found)}", help=one.hint
+            )
             for one in found
         )
+
+
+def _short(value: str) -> str:
+    """A digest by its beginning, anything else as it is."""
+    return value[:12] if len(value) == 64 else value
 
 
 def _document(run: Run, format: Format) -> dict[str, Any]:

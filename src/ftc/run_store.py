@@ -33,6 +33,7 @@ __all__ = [
     "record_of",
     "run_of",
     "runs",
+    "unreadable_runs",
 ]
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
@@ -165,6 +166,15 @@ def runs(folder: Path | str = ".") -> tuple[Run, ...]:
     return tuple(sorted(found, key=_started_at, reverse=True))
 
 
+def unreadable_runs(folder: Path | str = ".") -> tuple[str, ...]:
+    """Names of the run folders of a project that have a record and can't be read, sorted."""
+    from ftc.compiler.resolve.paths import project_root
+
+    root = project_root(Path(folder) / "recipe")
+    folders = {file.parent for file in (root / "runs").glob("*/*/record.json")}
+    return tuple(sorted(one.name for one in folders - {run.folder for run in _readable(iter(folders))}))
+
+
 def find_run(text: str, folder: Path | str = ".") -> Run:
     """A run by its folder or by the beginning of its name.
 
@@ -182,7 +192,16 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
         return load_run(matches[0])
     notes = [f"{found.name} of {found.parent.name}" for found in matches[:5]]
     summary = f"several runs begin with `{text}`" if matches else f"no run `{text}` in this project"
-    raise Refusal([diagnostic("FTC520", summary, help="`ftc runs` lists them", notes=notes)])
+    raise Refusal([diagnostic("FTC520", summary, help=_instead(text, bool(folders)), notes=notes)])
+
+
+def _instead(text: str, has_runs: bool) -> str:
+    """What helps somebody who named no run."""
+    if Path(text).suffix in (".yaml", ".yml"):
+        return f"`ftc plan {text}` shows what a recipe stands for; runs are named by id or folder"
+    if text and Path(text).is_dir() and has_runs:
+        return "the folder holds no record; `ftc runs` lists the runs of this project"
+    return "`ftc runs` lists them" if has_runs else "there are no runs here yet; `ftc apply RECIPE` makes one"
 
 
 def run_of(root: Path, plan: Plan) -> Run | None:

@@ -54,10 +54,25 @@ def _told(error: Exception, args: Namespace) -> int:
             return _refused(_missing(name), args)
         case OSError(filename=str(file), strerror=str(reason)):
             return _one_line(f"{file}: {reason}")
+        case FileNotFoundError() if _is_nowhere():
+            return _one_line("the folder that this was started in is gone")
+        case OSError(strerror=str(reason)):
+            return _one_line(reason)
         case OSError():
             return _one_line(str(error) or type(error).__name__)
         case _:
             return _bug(error, args)
+
+
+def _is_nowhere() -> bool:
+    """Whether the folder that the process was started in was deleted since."""
+    from pathlib import Path
+
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _missing(name: str) -> Refusal:

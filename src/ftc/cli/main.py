@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None, *, may_restart: bool = False) -> int
 def console() -> None:
     """The `ftc` command."""
     _start_lightly()
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")  # an old code page shows `?` instead of failing
@@ -51,6 +52,12 @@ def console() -> None:
         code = asked.follow()
     gc.freeze()  # the process ends: nothing is gained by searching what it holds for garbage once more
     sys.exit(faults.flushed(code))
+
+
+def _open_closed_streams() -> None:
+    """Where a shell closed a stream, as with `>&-`, Python has none, and nobody hears what is said."""
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def _start_lightly() -> None:

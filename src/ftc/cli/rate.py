@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import Parser, add_json
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_LAST_PORT = 65_535
+
 
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
@@ -25,7 +27,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("other", metavar="RUN", nargs="?", help="another run: tuned against tuned, on the same rows")
     parser.add_argument("--rater", metavar="NAME", help="who rates; each has a file and an order of rows (yourself)")
     parser.add_argument("--seed", type=int, default=0, help="seed of order and sides (0)")
-    parser.add_argument("--port", type=int, default=0, help="port on this machine (any that is free)")
+    parser.add_argument("--port", type=_port, default=0, help="port on this machine (any that is free)")
     parser.add_argument("--no-browser", action="store_true", help="show the address and open nothing")
     parser.add_argument("--result", action="store_true", help="show what all raters said, and end")
     add_json(parser)
@@ -79,6 +81,17 @@ def _serve(contest: Contest, folder: Path, args: Namespace) -> None:
         except KeyboardInterrupt:
             write("\n")
     _tell(contest, folder, args)
+
+
+def _port(text: str) -> int:
+    """A port's number.
+
+    Raises:
+        ArgumentTypeError: There is no such port.
+    """
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise ArgumentTypeError(f"`{text}` is no port; those are 1 to {_LAST_PORT}, and 0 for any that is free")
+    return int(text)
 
 
 def _own_name() -> str:

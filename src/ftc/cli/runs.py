@@ -10,6 +10,9 @@ from ftc.cli.terminal import page, print_json, write
 
 __all__ = ["add_arguments", "run"]
 
+_NAMED = 5
+"""Folders that are named at most."""
+
 
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
@@ -20,6 +23,8 @@ def run(args: Namespace) -> int:
     """Lists the runs, the newest first."""
     from ftc import api
     from ftc.cli.results import run_json
+    from ftc.run_store import unreadable_runs
+    from ftc.views.cells import escaped
     from ftc.views.runs import runs_text
 
     found = api.runs()
@@ -28,4 +33,7 @@ def run(args: Namespace) -> int:
     else:
         entries = [(one.plan, one.record, one.evaluation) for one in found]
         write(runs_text(entries, page=page(sys.stdout, args)))
+    if hidden := unreadable_runs():
+        named = ", ".join(hidden[:_NAMED]) + (" and others" if len(hidden) > _NAMED else "")
+        sys.stderr.write(f"not listed, since they can't be read: {escaped(named)}; `ftc show NAME` tells why\n")
     return 0
