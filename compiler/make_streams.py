@@ -13,30 +13,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import assert_never
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.groups import groups_of
 from ftc.compiler.quality.checks import quality_checks
 from ftc.compiler.quality.lengths import with_lengths
-from ftc.compiler.resolve.canonical_rows import ANSWER_COLUMN, REFERENCES_COLUMN
 from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
+from ftc.compiler.row_forms import Wording, row_form
 from ftc.compiler.row_index import remember_rows
 from ftc.compiler.stream_manifest import KeptFinding, Manifest, TextProbe
 from ftc.compiler.text.audit import token_findings
 from ftc.compiler.text.encoder import TextTokenizer
 from ftc.compiler.text.findings import Limits, stream_findings
-from ftc.compiler.text.forms import (
-    ChatForm,
-    ClassifyForm,
-    ExtractForm,
-    PreferenceForm,
-    PromptForm,
-    RawForm,
-    TagForm,
-    TextForm,
-)
+from ftc.compiler.text.forms import TextForm
 from ftc.compiler.text.probe import render_probe, tokenizer_probe
 from ftc.compiler.text.sandbox import TemplateRenderer
 from ftc.compiler.text.stream import write_stream
@@ -50,16 +40,10 @@ from ftc.spec.places import cache_folder
 from ftc.spec.slices import LABEL, LENGTH, Groups
 from ftc.spec.source import Source
 from ftc.spec.task import (
-    Chat,
     Classification,
-    Generation,
-    Preference,
-    Pretraining,
     Prompted,
     QuestionAnswering,
-    Summarization,
     Task,
-    TokenClassification,
 )
 
 __all__ = ["make_streams"]
@@ -76,7 +60,10 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
         remember_rows(cache_folder(), digests)
     prompt = _usual_prompt(draft, data)
     try:
-        splits, probe = _encode(draft, data, _form(draft, data, prompt[0] if prompt else None), model_folder)
+        form = row_form(
+            _task(draft), data.columns.by_part, data.labels, _wording(draft, prompt), data.parts["train"].rows
+        )
+        splits, probe = _encode(draft, data, form, model_folder)
         found = _findings(draft, data, splits)
     except Refusal as refusal:
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in refusal.diagnostics) from None
@@ -189,6 +176,13 @@ def _has_many(draft: Draft) -> bool:
     return isinstance(draft.recipe.task, Classification) and draft.recipe.task.multi_label
 
 
+def _wording(draft: Draft, prompt: tuple[str, str] | None) -> Wording:
+    """What the passes settled on how rows are put into words."""
+    tokenizer, values = draft.model.tokenizer, draft.values
+    words = prompt[0] if prompt else values.get("text.prompt")
+    return Wording(values["text.form"], words, values.get("text.system"), draft.model.family, tokenizer.eos_id)
+
+
 def _task(draft: Draft) -> Task:
     """The recipe's task with the mode that was chosen for it."""
     task = draft.recipe.task
@@ -202,68 +196,3 @@ def _usual_prompt(draft: Draft, data: ResolvedData) -> tuple[str, str] | None:
     if not isinstance(task, Prompted) or "text.prompt" in draft.values:
         return None
     return usual_prompt(task, draft.model, data.columns.by_part)
-
-
-def _form(draft: Draft, data: ResolvedData, prompt: str | None) -> TextForm:
-    """How rows are read, from the settled form and the columns."""
-    columns, task = data.columns.by_part, draft.recipe.task
-    match task:
-        case Classification():
-            return ClassifyForm(
-                text=columns["text"],
-                text_pair=columns.get("text_pair"),
-                label=columns["label"],
-                labels=data.labels,
-                multi_label=task.multi_label,
-                end_id=draft.model.tokenizer.eos_id if draft.model.family == "encoder_decoder" else None,
-            )
-        case TokenClassification():
-            return _tag_form(task, columns, data.labels)
-        case QuestionAnswering() if draft.values["text.form"] == "extract":
-            return ExtractForm(
-                question=columns["question"],
-                context=columns["context"],
-                answers=columns["answers"],
-                stride=task.stride,
-            )
-        case Chat():
-            return ChatForm(messages=columns["messages"], tools=columns.get("tools"))
-        case Preference():
-            return _preference_form(data)
-        case Pretraining():
-            return RawForm(text=columns["text"])
-        case QuestionAnswering() | Summarization() | Generation():
-            return _prompt_form(draft, columns, prompt or draft.values["text.prompt"])
-        case _:
-            assert_never(task)
-
-
-def _tag_form(task: TokenClassification, columns: Mapping[str, str], labels: tuple[str, ...]) -> TagForm:
-    if "spans" in columns:
-        return TagForm(text=columns["text"], spans=columns["spans"], labels=labels)
-    return TagForm(words=columns["tokens"], tags=columns["tags"], labels=labels, scheme=task.scheme)
-
-
-def _prompt_form(draft: Draft, columns: Mapping[str, str], prompt: str) -> PromptForm:
-    is_question = isinstance(draft.recipe.task, QuestionAnswering)
-    answer = next(columns[part] for part in ("completion", "output", "summary", "answers") if part in columns)
-    return PromptForm(
-        prompt=prompt,
-        completion=ANSWER_COLUMN if is_question else answer,
-        system=draft.values["text.system"],
-        references=REFERENCES_COLUMN if is_question else None,
-        is_split=draft.model.family == "encoder_decoder",
-    )
-
-
-def _preference_form(data: ResolvedData) -> PreferenceForm:
-    columns, rows = data.columns.by_part, data.parts["train"].rows
-    if rows and isinstance(rows[0][columns["chosen"]], list):
-        return PreferenceForm(
-            chosen=ChatForm(messages=columns["chosen"]), rejected=ChatForm(messages=columns["rejected"])
-        )
-    prompt = "{{ " + columns["prompt"] + " }}"
-    return PreferenceForm(
-        chosen=PromptForm(prompt=prompt, completion=columns["chosen"]),
-        rejected=PromptForm(prompt=prompt, completion=columns["rejected"]),
-    )

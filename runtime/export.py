@@ -82,7 +82,8 @@ def load_exported(session: Session, model: nn.Module) -> None:
 
 def _folder(session: Session) -> Path:
     is_whole = isinstance(session.plan.settings.strategy, FullSettings)
-    return session.folder.model if is_whole else session.folder.adapter
+    run = session.weights or session.folder
+    return run.model if is_whole else run.adapter
 
 
 def _weights_file(session: Session) -> Path:
@@ -156,7 +157,7 @@ def _digest_of(file: Path) -> str | None:
 
 
 def _changed(session: Session, why: str) -> Diagnostic:
-    place = _weights_file(session).relative_to(session.folder.path).as_posix()
+    place = _weights_file(session).relative_to((session.weights or session.folder).path).as_posix()
     return diagnostic(
         "FTC630",
         f"`{place}` doesn't hold the weights of the record",

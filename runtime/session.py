@@ -64,6 +64,8 @@ class Session:
     stopped_early: bool = False
     witness: Witness = field(default_factory=Witness)
     """Watches the inputs from their verification on."""
+    weights: RunFolder | None = None
+    """Folder of the run whose weights are measured, where it isn't this one."""
     _streams: dict[str, TokenStream] = field(default_factory=dict)
 
     def build(self) -> Workpiece:

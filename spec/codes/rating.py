@@ -34,4 +34,11 @@ CODES: tuple[Code, ...] = (
         "test split, has none.",
         exit_code=1,
     ),
+    Code(
+        id="FTC685",
+        title="a run can't be measured once more",
+        cause="`ftc eval` takes the weights that a finished run left, its base model where the recipe says, and its "
+        "test rows as tokens, or a file of other rows.",
+        exit_code=1,
+    ),
 )

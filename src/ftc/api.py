@@ -21,6 +21,7 @@ from ftc.diffing import diff
 from ftc.exporting import Format, export_run, refuse_faults
 from ftc.locking import drift, lock, settle_lock
 from ftc.locks import unlock
+from ftc.measuring import evaluate
 from ftc.plan_store import load_plan, save_plan
 from ftc.planned import Checked, Planned
 from ftc.policing import with_policy
@@ -53,6 +54,7 @@ __all__ = [
     "devices",
     "diff",
     "drift",
+    "evaluate",
     "export",
     "find_run",
     "fix",

@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "tokens": "show rows as the model is fed them, and what of them is learnt",
         "lock": "bring a recipe's lock up to date, or check it",
         "apply": "train and evaluate what a recipe or a saved plan says",
+        "eval": "measure a finished run once more, on its test rows or on a file",
     },
     "look and compare": {
         "show": "show a run or a saved plan",
@@ -49,7 +50,7 @@ GROUPS: dict[str, dict[str, str]] = {
 """Every verb with its help by group, in the order in which a newcomer meets them."""
 
 VERBS: dict[str, str] = {name: text for group in GROUPS.values() for name, text in group.items()}
-"""Every verb with its help. The module of each has its name, with `_` for `-`, and `import_`."""
+"""Every verb with its help. The module of each has its name, with `_` for `-`, and `eval_` and `import_`."""
 
 
 class Verb(Protocol):
@@ -126,6 +127,10 @@ def _running(name: str) -> Verb | None:
             from ftc.cli import apply
 
             return apply
+        case "eval":
+            from ftc.cli import eval_
+
+            return eval_
         case _:
             return None
 

@@ -15,7 +15,7 @@ from ftc.views.memory import planned_by_phase, planned_peak
 from ftc.views.page import PLAIN, Page, table, visible_width
 from ftc.views.slices import slice_blocks
 
-__all__ = ["Comparison", "Trend", "change_words", "comparisons", "run_text", "wall_seconds"]
+__all__ = ["Comparison", "Trend", "change_words", "comparisons", "evaluation_text", "run_text", "wall_seconds"]
 
 
 Trend = Literal["better", "worse", "equal", "no difference shown"]
@@ -103,11 +103,25 @@ def run_text(
         has_report: Whether the folder holds a report.
         page: Width and colours.
     """
+    title = f"evaluated on test, {numbers.plural(evaluation.tuned.rows, 'row')}, once" if evaluation else ""
     blocks = (
-        _evaluation(evaluation, page) if evaluation else [],
+        _evaluation(evaluation, page, title) if evaluation else [],
         *(slice_blocks(evaluation, page) if evaluation else ()),
         [*_state(record, plan, page), *_files(record, folder, has_report, page), *_against_plan(plan, record, page)],
     )
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def evaluation_text(evaluation: Evaluation, title: str, *, page: Page = PLAIN) -> str:
+    """A measurement by itself.
+
+    Args:
+        evaluation: The measurement.
+        title: Which model, and on which rows.
+        page: Width and colours.
+    """
+    title = f"{escaped(title)}, {numbers.plural(evaluation.tuned.rows, 'row')}"
+    blocks = (_evaluation(evaluation, page, title), *slice_blocks(evaluation, page))
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
@@ -123,9 +137,8 @@ def wall_seconds(record: RunRecord) -> float | None:
     return total if record.segments else None
 
 
-def _evaluation(evaluation: Evaluation, page: Page) -> list[str]:
+def _evaluation(evaluation: Evaluation, page: Page, title: str) -> list[str]:
     found = comparisons(evaluation)
-    title = f"evaluated on {evaluation.split}, {numbers.plural(evaluation.tuned.rows, 'row')}, once"
     lines = _metric_table(found, page, with_intervals=any(one.gain and one.gain.interval for one in found))
     if any(visible_width(line) > page.columns for line in lines):
         lines = _metric_table(found, page, with_intervals=False)

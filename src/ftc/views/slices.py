@@ -25,7 +25,7 @@ def slice_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
             metrics.pop()
             lines = _lines(one, metrics, page)
         left = len(evaluation.tuned.metrics) - len(metrics)
-        more = f"; {numbers.plural(left, 'metric')} more in the report" if left else ""
+        more = f"; {numbers.plural(left, 'metric')} more than fit here" if left else ""
         yield [f"tuned, by {escaped(one.slice)}{more}", page.faint(lines[0]), *lines[1:]]
 
 

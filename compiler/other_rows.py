@@ -1,0 +1,125 @@
+"""Rows of another file as a run's plan would have read them: for measuring a finished run on data of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ftc.compiler.groups import groups_of
+from ftc.compiler.resolve.canonical_rows import write_canonical
+from ftc.compiler.resolve.columns import Columns, missing_columns, prompt_columns
+from ftc.compiler.resolve.joint_checks import check_together
+from ftc.compiler.resolve.json_files import read_json_object
+from ftc.compiler.resolve.labels import Labelled, labels_of
+from ftc.compiler.resolve.rows import check_values
+from ftc.compiler.resolve.table import PartRows, Table
+from ftc.compiler.resolve.tables import read_rows
+from ftc.compiler.resolve.tokenizer import read_tokenizer
+from ftc.compiler.row_forms import Wording, row_form
+from ftc.compiler.text.encoder import TextTokenizer
+from ftc.compiler.text.sandbox import TemplateRenderer
+from ftc.compiler.text.stream import write_stream
+from ftc.compiler.text.token_rows import TokenRows
+from ftc.compiler.text.tokens import encode_rows
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.durable import write_text
+from ftc.spec.lock import LockedSplit
+from ftc.spec.plan import Plan
+from ftc.spec.slices import LABEL, LENGTH
+from ftc.spec.streams import SplitReport
+from ftc.spec.task import Prompted, QuestionAnswering, Task
+
+__all__ = ["compile_rows", "measuring"]
+
+
+def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, folder: Path) -> Plan:
+    """Writes a file's rows as the test split of a plan, and gives that plan.
+
+    Args:
+        plan: The run's plan: its columns, labels, prompt and lengths hold.
+        model_folder: Where tokenizer and template lie.
+        file: The rows.
+        shown_as: The file as the user calls it.
+        folder: Where the stream goes.
+
+    Raises:
+        Refusal: The rows can't be used (FTC350 to FTC388), or the columns of the plan's slices aren't there (FTC241).
+    """
+    task, text = _task(plan), plan.settings.text
+    template = task.prompt if isinstance(task, Prompted) else None
+    columns = Columns(text.columns, prompt_columns(template, tuple(text.columns.values())) if template else ())
+    table = read_rows(file, shown_as, None)
+    write_canonical(task, columns, table)
+    _refuse(_faults(plan, task, columns, table))
+    part = PartRows.whole(table)
+    labelled = labels_of(task, columns)
+    if labelled:
+        labelled.write_as_text([table])
+        _refuse(_unknown_labels(labelled, text.labels, part))
+    rows = _encoded(plan, task, model_folder, part)
+    if not len(rows.row):
+        help = "give it rows that fit into the run's length"
+        raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be measured", help=help)])
+    report = write_stream(folder / "test.arrow", rows)
+    builtin = (LENGTH, LABEL) if plan.settings.model.head == "classification" else (LENGTH,)
+    groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
+    write_text(folder / "groups.json", groups.to_text())
+    return measuring(plan, report, groups.digest() if groups.columns else None)
+
+
+def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Plan:
+    """The plan with nothing but a test split: what is verified before it is measured, and what is measured."""
+    locked = LockedSplit(rows=report.rows, tokens=report.tokens, stream_sha256=report.stream_digest)
+    lock = plan.lock.model_copy(update={"data": plan.lock.data.model_copy(update={"splits": {"test": locked}})})
+    evaluate = plan.settings.eval.model_copy(update={"groups_sha256": groups_sha256})
+    settings = plan.settings.model_copy(update={"eval": evaluate})
+    return plan.model_copy(update={"lock": lock, "data": {"test": report}, "settings": settings})
+
+
+def _task(plan: Plan) -> Task:
+    task = plan.recipe.task
+    if not isinstance(task, QuestionAnswering):
+        return task
+    return task.model_copy(update={"mode": "extractive" if plan.settings.text.form == "extract" else "generative"})
+
+
+def _faults(plan: Plan, task: Task, columns: Columns, table: Table) -> list[Diagnostic]:
+    missing = missing_columns(columns, plan.recipe.data, table, lambda path: None)
+    found = [*missing, *check_values(task, columns, table)]
+    return found or list(check_together(task, columns, table))
+
+
+def _unknown_labels(labelled: Labelled, outputs: tuple[str, ...], part: PartRows) -> list[Diagnostic]:
+    """Labels that the run's head can't give."""
+    known = {*outputs, *(tag[2:] for tag in outputs if tag[:2] in ("B-", "I-"))}
+    unknown = [name for name in labelled.count(part.rows) if name not in known]
+    if not unknown:
+        return []
+    listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
+    help = f"the run knows {', '.join(outputs[:12])}"
+    return [diagnostic("FTC372", f"{part.table.file} has labels that the run doesn't know: {listed}", help=help)]
+
+
+def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows) -> TokenRows:
+    text = plan.settings.text
+    tokenizer = TextTokenizer(model_folder / "tokenizer.json")
+    config = read_json_object(model_folder / "config.json", None)
+    facts = read_tokenizer(model_folder, str(config.get("model_type")))
+    wording = Wording(text.form, text.prompt, text.system, plan.settings.model.family, facts.eos_id)
+    form = row_form(task, text.columns, text.labels, wording, part.rows)
+    with TemplateRenderer() as renderer:
+        return encode_rows(
+            part.rows,
+            form,
+            tokenizer,
+            facts,
+            renderer,
+            max_length=text.max_length,
+            cuts=text.overflow == "cut",
+            numbers=part.numbers,
+            place=part.place,
+        )
+
+
+def _refuse(found: list[Diagnostic]) -> None:
+    if any(one.is_error for one in found):
+        raise Refusal(found)

@@ -1,0 +1,65 @@
+"""A finished run measured once more: the weights that it left, on a test split. Nothing is written into its folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from ftc.runtime.execute import expand_segments, let_threads_sleep
+from ftc.runtime.inputs import Inputs
+from ftc.spec.events import EventListener
+from ftc.spec.places import RunFolder
+from ftc.spec.plan import Plan
+from ftc.spec.record import Evaluation, RunRecord
+
+__all__ = ["look_again"]
+
+
+def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> Evaluation:
+    """Measures what a run exported, by the code that measured it at its end.
+
+    Args:
+        plan: The run's plan; its test split is what is measured.
+        inputs: Where model and stream are.
+        run: The run's folder, which holds the weights.
+        record: Its record.
+        listen: Hears of every event.
+
+    Raises:
+        Refusal: The weights are not those of the record, or model or stream not the plan's.
+        Interrupted: Somebody asked to stop.
+    """
+    let_threads_sleep()
+    expand_segments(plan)
+    from ftc.runtime.accelerator import make_accelerator
+    from ftc.runtime.evaluate import measure
+    from ftc.runtime.journal import Journal
+    from ftc.runtime.ladder import LadderFile
+    from ftc.runtime.results import evaluation
+    from ftc.runtime.seeding import deterministic
+    from ftc.runtime.session import Session
+    from ftc.runtime.signals import stop_on_signals
+    from ftc.runtime.state import RunState
+    from ftc.runtime.verify import verify_inputs
+
+    with (
+        stop_on_signals(lambda: None) as stop,
+        deterministic(plan.settings),
+        tempfile.TemporaryDirectory(prefix="ftc-eval-") as scratch,
+    ):
+        accelerator = make_accelerator(plan.settings)
+        folder = RunFolder(Path(scratch))
+        state = RunState(folder, record, writes=False)
+        with (
+            Journal(folder.events, listen, silent=not accelerator.is_main_process) as journal,
+            LadderFile(folder.ladder, silent=True) as ladder,
+        ):
+            session = Session(
+                plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, weights=run
+            )
+            with journal.phase("verify", f"{len(plan.lock.model.files) + 1} files"):
+                verify_inputs(plan, inputs)
+            base = measure(session, "base") if plan.settings.eval.baseline else None
+            tuned = measure(session, "tuned")
+            assert tuned is not None, "the plan has test rows"
+            return evaluation(session, base, tuned)

@@ -1,0 +1,133 @@
+"""A finished run measured once more, on its test split or on a file of one's own; every look is noted in the ledger."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.run_store import FINISHED, Run, find_run
+from ftc.spec.diagnostics import Refusal, diagnostic
+
+if TYPE_CHECKING:
+    from ftc.runtime.inputs import Inputs
+    from ftc.spec.events import Event, EventListener
+    from ftc.spec.facts import EnvironmentFacts
+    from ftc.spec.plan import Plan
+    from ftc.spec.record import Evaluation
+
+__all__ = ["Remeasured", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remeasured:
+    """A run's weights on rows.
+
+    Attributes:
+        run: The run.
+        plan: Its plan with the rows that were measured as test split.
+        data: The rows' file as the user calls it; None for the run's own test split.
+        evaluation: What was measured, gates included.
+    """
+
+    run: Run
+    plan: Plan
+    data: str | None
+    evaluation: Evaluation
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate holds."""
+        return all(gate.passed for gate in self.evaluation.gates)
+
+
+def evaluate(
+    run: Run | Path | str,
+    *,
+    data: Path | str | None = None,
+    on_event: EventListener | None = None,
+    folder: Path | str = ".",
+) -> Remeasured:
+    """Measures the weights that a finished run left, by the run's own plan: metrics, slices and gates.
+
+    Args:
+        run: The run, its folder, or the beginning of its name.
+        data: A file of rows with the columns that the run's data has; None for the run's test split.
+        on_event: Hears of what goes on.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: The run has no result, its model or rows aren't here (FTC685), or the file's rows can't be used.
+    """
+    found = run if isinstance(run, Run) else find_run(str(run), folder)
+    if found.record.status not in FINISHED:
+        raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe; it goes on")
+    model, environment = _model(found)
+    with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
+        if data is None:
+            plan, streams = _own_rows(found)
+        else:
+            from ftc.compiler.other_rows import compile_rows
+
+            streams = Path(scratch)
+            plan = compile_rows(found.plan, model, Path(data), str(data), streams)
+        from ftc.runtime.inputs import Inputs
+
+        inputs = Inputs(model_folder=model, streams_folder=streams, environment=environment)
+        evaluation = _measured(found, plan, inputs, None if data is None else str(data), on_event)
+    return Remeasured(found, plan, None if data is None else str(data), evaluation)
+
+
+def _measured(run: Run, plan: Plan, inputs: Inputs, data: str | None, on_event: EventListener | None) -> Evaluation:
+    from ftc.runtime.look_again import look_again
+    from ftc.spec.places import RunFolder
+
+    listen = _noting(run, plan, data, on_event or (lambda event: None))
+    return look_again(plan, inputs, RunFolder(run.folder), run.record, listen)
+
+
+def _noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:
+    """A listener that notes each look in the ledger before anybody else hears of it."""
+    from ftc.spec.events import PhaseStarted
+    from ftc.spec.ledger import note_test_look
+
+    def hear(event: Event) -> None:
+        if isinstance(event, PhaseStarted) and event.phase == "evaluate":
+            test = plan.data["test"]
+            purpose = f"ftc eval {event.detail}" + (f" on {data}" if data else "")
+            fields = {"stream_sha256": test.stream_digest, "purpose": purpose}
+            note_test_look(run.root, name=run.plan.name, run_id=run.record.id, rows=test.rows, **fields)
+        listen(event)
+
+    return hear
+
+
+def _model(run: Run) -> tuple[Path, EnvironmentFacts]:
+    from ftc.compiler.locate import audit_inputs
+
+    found = audit_inputs(run.plan, run.root, {}, None)
+    if found.model is None:
+        base = run.plan.settings.model.base
+        raise _refused(run, f"its base model `{base}` is not here", "bring it back to where the recipe says")
+    return found.model, found.environment
+
+
+def _own_rows(run: Run) -> tuple[Plan, Path]:
+    """The plan with its test split alone, and where that lies."""
+    from ftc.compiler.other_rows import measuring
+    from ftc.spec.places import streams_folder
+
+    test = run.plan.data.get("test")
+    if test is None or test.rows == 0:
+        raise _refused(run, "it has no test split", "name a file of rows with `--data`")
+    folder = streams_folder(run.plan.stream_key)
+    if not (folder / "test.arrow").exists():
+        help = f"`ftc plan {run.plan.recipe_file}` compiles them anew"
+        raise _refused(run, "its rows as tokens are no longer in the cache", help)
+    return measuring(run.plan, test, run.plan.settings.eval.groups_sha256), folder
+
+
+def _refused(run: Run, why: str, help: str) -> Refusal:
+    return Refusal([diagnostic("FTC685", f"run `{run.record.id}` can't be measured", notes=why, help=help)])

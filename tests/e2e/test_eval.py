@@ -1,0 +1,43 @@
+"""A finished run measured once more: the same figures on its own rows, others on other rows, each look noted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ftc.spec.ledger import Look, read_ledger
+from tests.e2e.conftest import Ftc, MakeProject
+from tests.support.projects import contents
+
+
+def test_a_finished_run_is_measured_again(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
+    root = project(steps=1)
+    recipe = root / "recipe.yaml"
+    gates = "samples: 2, slices: [length, label], gates: [loss < 0.0001, accuracy gap on label < 1]"
+    recipe.write_text(recipe.read_text().replace("samples: 2", gates))
+    assert ftc("eval", "abc").code != 0
+    assert ftc("apply", "recipe.yaml", "--yes").code == 7
+    (folder,) = (one.parent for one in (root / "runs").glob("*/*/record.json"))
+    before = {path: text for path, text in contents(root).items() if "ledger" not in str(path)}
+    again = ftc("eval", folder.name, "--format", "json")
+    assert again.code == 7, again.err
+    found = json.loads(again.out)
+    first = json.loads((folder / "eval.json").read_text())
+    for key in ("gates", "slices", "gains"):
+        assert found["evaluation"][key] == first[key]
+    assert found["evaluation"]["tuned"]["metrics"] == first["tuned"]["metrics"]
+    assert {path: text for path, text in contents(root).items() if "ledger" not in str(path)} == before
+    rows = next(path for path in root.glob("*") if path.suffix in (".csv", ".jsonl"))
+    other = tmp_path / f"other{rows.suffix}"
+    other.write_text("".join(rows.read_text().splitlines(keepends=True)[:9]))
+    elsewhere = ftc("eval", folder.name, "--data", other)
+    assert elsewhere.code == 7, elsewhere.err
+    assert "gate < 0.0001 failed" in elsewhere.text
+    purposes = [entry.purpose for entry in read_ledger(root) if isinstance(entry, Look)]
+    looks = ["ftc eval base", "ftc eval tuned"]
+    assert purposes[2:] == [*looks, *(f"{look} on {other}" for look in looks)]
+    record = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps({**record, "status": "interrupted"}))
+    refused = ftc("eval", folder.name)
+    assert refused.code == 1
+    assert "[FTC685]" in refused.err
