@@ -18,7 +18,7 @@ from ftc.spec.places import cache_folder, streams_folder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 
-__all__ = ["audit_inputs"]
+__all__ = ["audit_inputs", "model_folder"]
 
 Found = TypeVar("Found")
 
@@ -30,7 +30,7 @@ def audit_inputs(
     folder = (root / plan.recipe_file).parent
     streams = streams_folder(plan.stream_key)
     return AuditInputs(
-        model=_model(plan, folder, root),
+        model=model_folder(plan, root),
         sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
         streams=streams if streams.is_dir() else None,
         environment=resolve_environment(cache_folder()),
@@ -41,7 +41,9 @@ def audit_inputs(
     )
 
 
-def _model(plan: Plan, folder: Path, root: Path) -> Path | None:
+def model_folder(plan: Plan, root: Path) -> Path | None:
+    """Where a plan's base model lies; None where it isn't on this machine."""
+    folder = (root / plan.recipe_file).parent
     if plan.lock.model.commit is None:
         found = _or_none(lambda: safe_path(root, plan.recipe.model.base, folder))
         return found if found is not None and found.is_dir() else None

@@ -14,7 +14,6 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 if TYPE_CHECKING:
     from ftc.runtime.inputs import Inputs
     from ftc.spec.events import Event, EventListener
-    from ftc.spec.facts import EnvironmentFacts
     from ftc.spec.plan import Plan
     from ftc.spec.record import Evaluation
 
@@ -64,7 +63,7 @@ def evaluate(
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     if found.record.status not in FINISHED:
         raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe; it goes on")
-    model, environment = _model(found)
+    model = _model(found)
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         if data is None:
             plan, streams = _own_rows(found)
@@ -75,7 +74,7 @@ def evaluate(
             plan = compile_rows(found.plan, model, Path(data), str(data), streams)
         from ftc.runtime.inputs import Inputs
 
-        inputs = Inputs(model_folder=model, streams_folder=streams, environment=environment)
+        inputs = Inputs(model, streams, found.record.observed.environment)
         evaluation = _measured(found, plan, inputs, None if data is None else str(data), on_event)
     return Remeasured(found, plan, None if data is None else str(data), evaluation)
 
@@ -104,14 +103,14 @@ def _noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Ca
     return hear
 
 
-def _model(run: Run) -> tuple[Path, EnvironmentFacts]:
-    from ftc.compiler.locate import audit_inputs
+def _model(run: Run) -> Path:
+    from ftc.compiler.locate import model_folder
 
-    found = audit_inputs(run.plan, run.root, {}, None)
-    if found.model is None:
+    found = model_folder(run.plan, run.root)
+    if found is None:
         base = run.plan.settings.model.base
         raise _refused(run, f"its base model `{base}` is not here", "bring it back to where the recipe says")
-    return found.model, found.environment
+    return found
 
 
 def _own_rows(run: Run) -> tuple[Plan, Path]:
