@@ -19,6 +19,7 @@ from ftc.compiler.compile_data import CompiledData, compile_data
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.lock import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.resolve.calibration import read_calibration
 from ftc.compiler.resolve.data_files import DataFiles, locate_data
 from ftc.compiler.resolve.device import resolve_device
 from ftc.compiler.resolve.digests import DigestCache
@@ -216,7 +217,17 @@ def _resolve(
     remember_tensors(cache_folder(), tensors)
     environment = resolve_environment()
     free = disk_usage(root).free if device.local else None
-    draft = Draft(recipe, source, model.facts, device, platform=environment.platform, free_disk=free)
+    threads = recipe.budget.threads
+    calibration = read_calibration(cache_folder(), device, device.threads if threads == "auto" else threads)
+    draft = Draft(
+        recipe,
+        source,
+        model.facts,
+        device,
+        platform=environment.platform,
+        calibration=calibration,
+        free_disk=free,
+    )
     return model, files, environment, draft, tensors
 
 

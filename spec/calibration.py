@@ -1,4 +1,4 @@
-"""What `ftc calibrate` measured of a device: the figures of a roofline, and whole steps to hold it against."""
+"""What `ftc calibrate` measures of a device: the figures of a roofline, and whole steps to hold it against."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 
-__all__ = ["Calibration", "CalibrationJob", "MeasuredStep"]
+__all__ = ["Calibration", "CalibrationJob", "MeasuredStep", "Measurement"]
+
+
+class CalibrationJob(Document):
+    """What to measure."""
+
+    kind: Literal["cpu", "cuda"]
+    threads: int
+    precisions: tuple[str, ...]
+    tries: int = 4
+    """Steps of each model behind the first one."""
+    most_steps: int = 8
+    """Models at the most."""
+    scale: Real = 1.0
+    """Sizes by the usual ones; less is faster and says less."""
 
 
 class MeasuredStep(Document):
@@ -24,6 +38,8 @@ class MeasuredStep(Document):
     """Rank of the adapter; 0 where all is trained."""
     trainable: int
     """Weights that are trained."""
+    labels: int
+    """Outputs of a new head; 0 where the model's own is used."""
     rows: int
     length: int
     scored: int
@@ -33,26 +49,11 @@ class MeasuredStep(Document):
     """Median of several."""
 
 
-class CalibrationJob(Document):
-    """What to measure."""
+class Measurement(Document):
+    """What the process with torch measured."""
 
-    kind: Literal["cpu", "cuda"]
-    threads: int
-    precisions: tuple[str, ...]
-
-
-class Calibration(Document):
-    """What was measured of a device."""
-
-    schema_: Literal["ftc.calibration/1"] = Field(default="ftc.calibration/1", alias="schema")
-    device: str
-    """Its name, as plans have it."""
-    label: str
-    threads: int
-    """CPU threads that were used: another number is another speed."""
-    measured_at: str
-    """UTC, ISO 8601."""
     torch: str
+    """Its version."""
     flops: dict[str, int]
     """Operations a second of large matrix products, by precision."""
     bandwidth: int
@@ -62,5 +63,20 @@ class Calibration(Document):
     import_seconds: Real
     """From nothing to the training stack loaded, files in the system's cache."""
     context_bytes: int | None
-    """What the driver holds of a card for a process; None on a CPU."""
+    """What the driver holds of a card for a process; None on a CPU, or where others used the card."""
     steps: tuple[MeasuredStep, ...]
+
+
+class Calibration(Document):
+    """What was measured of a device, as it is kept for later plans."""
+
+    schema_: Literal["ftc.calibration/1"] = Field(default="ftc.calibration/1", alias="schema")
+    device: str
+    """Its name, as plans have it."""
+    label: str
+    """Name for people; another machine's device of the same name is another device."""
+    threads: int
+    """CPU threads that were used: another number is another speed."""
+    measured_at: str
+    """UTC, ISO 8601."""
+    measured: Measurement

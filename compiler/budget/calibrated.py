@@ -15,14 +15,12 @@ __all__ = ["calibrated_speed", "measured_work"]
 
 
 def calibrated_speed(draft: Draft) -> DeviceSpeed | None:
-    """The speed of the draft's device in its precision; None where nobody measured it with as many threads."""
+    """The speed of the draft's device in its precision; None where nobody measured it."""
     found, precision = draft.calibration, draft.values["train.precision"]
-    if found is None or found.device != draft.device.name:
+    if found is None:
         return None
-    if draft.device.kind == "cpu" and found.threads != draft.values["device.threads"]:
-        return None
-    steps = [(measured_work(step), step.seconds) for step in found.steps if step.precision == precision]
-    return by_calibration(found, draft.device, precision, steps)
+    steps = [(measured_work(step), step.seconds) for step in found.measured.steps if step.precision == precision]
+    return by_calibration(found, precision, steps, overlaps=draft.device.kind == "cuda")
 
 
 def measured_work(step: MeasuredStep) -> Work:
@@ -58,10 +56,9 @@ def _network(step: MeasuredStep) -> Network:
     )
     return network_of(
         facts,
-        adapted={name: step.linear_modules[name] for name in step.adapted},
-        rank=step.rank,
+        ranks=dict.fromkeys(step.adapted, step.rank) if step.rank else None,
         trainable=step.trainable,
-        new_outputs=0,
+        new_outputs=step.labels,
         quantised=False,
         attention="sdpa",
     )

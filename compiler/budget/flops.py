@@ -81,7 +81,8 @@ class _Flow:
 
 
 def _linear_forward(network: Network, members: tuple[Linear, ...]) -> Rates:
-    return _sum(_per_token(one, 2 * (one.inputs * one.outputs + _adapter(network, one))) for one in members)
+    products = _sum(_per_token(one, 2 * (one.inputs * one.outputs + _adapter(one))) for one in members)
+    return products + _sum(_lengths(network, one) for one in members)
 
 
 def _linear_backward(network: Network, members: tuple[Linear, ...], flow: _Flow) -> Rates:
@@ -93,12 +94,17 @@ def _backward_products(network: Network, one: Linear, flow: _Flow) -> int:
     weights, flows = one.inputs * one.outputs, flow.reaches(one)
     products = weights * (flows + network.is_full)
     if one.adapted:
-        products += network.rank * (2 * one.outputs + one.inputs * (1 + flows))
+        products += one.rank * (2 * one.outputs + one.inputs * (1 + flows))
     return products
 
 
-def _adapter(network: Network, one: Linear) -> int:
-    return network.rank * (one.inputs + one.outputs) if one.adapted else 0
+def _adapter(one: Linear) -> int:
+    return one.rank * (one.inputs + one.outputs)
+
+
+def _lengths(network: Network, one: Linear) -> Rates:
+    """The adapter's update as a whole, once a pass, whose rows' lengths are wanted."""
+    return Rates(passes=2 * one.inputs * one.outputs * one.rank * network.learns_lengths)
 
 
 def _per_token(one: Linear, flops: float) -> Rates:
@@ -134,12 +140,12 @@ def _not_recomputed(network: Network, parts: dict[Part, tuple[Linear, ...]]) -> 
     """The product at the end of a layer: torch stops recomputing where nothing further was saved for the way back."""
     if not network.ends_with_product:
         return Rates()
-    return _sum(_last_product(network, one) for one in parts.get("feed out", ()))
+    return _sum(_last_product(one) for one in parts.get("feed out", ()))
 
 
-def _last_product(network: Network, one: Linear) -> Rates:
+def _last_product(one: Linear) -> Rates:
     """Of a layer with an adapter it is the adapter's second one, since that comes after."""
-    return _per_token(one, 2 * one.outputs * (network.rank if one.adapted else one.inputs))
+    return _per_token(one, 2 * one.outputs * (one.rank or one.inputs))
 
 
 def _head(network: Network, flow: _Flow) -> tuple[Rates, Rates]:

@@ -45,7 +45,7 @@ class Linear:
         part: Its part in the layer.
         inputs: Width of what comes in.
         outputs: Width of what goes out.
-        adapted: Whether an adapter lies beside it.
+        rank: Rank of the adapter beside it; 0 where there is none.
     """
 
     name: str
@@ -54,7 +54,12 @@ class Linear:
     part: Part
     inputs: int
     outputs: int
-    adapted: bool
+    rank: int
+
+    @property
+    def adapted(self) -> bool:
+        """Whether an adapter lies beside it."""
+        return self.rank > 0
 
     @property
     def reads_encoder(self) -> bool:
@@ -85,9 +90,9 @@ class Network:
         head_width: Outputs of the head: vocabulary or labels.
         pooled: Width of a layer over whole rows before a new head; 0 where there is none.
         parameters: Weights of the model.
-        rank: Rank of the adapter; 0 for full training.
         trainable: Weights that are trained.
         is_full: Whether all of them are.
+        learns_lengths: Whether adapters learn the weights' lengths beside their directions.
         trains_head: Whether the head is new.
         quantised: Whether linear layers are held in 4 bits.
         attention: The plan's attention.
@@ -108,9 +113,9 @@ class Network:
     head_width: int
     pooled: int
     parameters: int
-    rank: int
     trainable: int
     is_full: bool
+    learns_lengths: bool
     trains_head: bool
     quantised: bool
     attention: str
@@ -137,25 +142,25 @@ class Network:
 def network_of(
     model: ModelFacts,
     *,
-    adapted: Mapping[str, tuple[int, int]],
-    rank: int,
+    ranks: Mapping[str, int] | None,
     trainable: int,
     new_outputs: int,
     quantised: bool,
+    learns_lengths: bool = False,
     attention: str,
 ) -> Network:
     """A model with what is trained of it.
 
     Args:
         model: The base model.
-        adapted: Linear layers that have an adapter, by name.
-        rank: Rank of the adapter; 0 for full training.
+        ranks: Ranks of the linear layers that have an adapter, by name; None for full training.
         trainable: Weights that are trained.
         new_outputs: Outputs of a new head; 0 where the model's own is used.
-        quantised: Whether linear layers are held in 4 bits.
+        quantised: Whether linear layers are held in fewer bits.
+        learns_lengths: Whether adapters learn the weights' lengths, too.
         attention: The plan's attention.
     """
-    linears = tuple(sorted(_linears(model, adapted), key=_order))
+    linears = tuple(sorted(_linears(model, ranks or {}), key=_order))
     stored = len({(one.in_decoder, one.layer) for one in linears})
     used = model.num_layers + (model.num_decoder_layers or 0)
     return Network(
@@ -171,9 +176,9 @@ def network_of(
         head_width=new_outputs or model.vocab_size,
         pooled=model.hidden_size if new_outputs and model.family != "decoder" else 0,
         parameters=model.num_parameters,
-        rank=rank,
         trainable=trainable,
-        is_full=not rank,
+        is_full=ranks is None,
+        learns_lengths=learns_lengths,
         trains_head=bool(new_outputs),
         quantised=quantised,
         attention=attention,
@@ -190,7 +195,7 @@ def _order(one: Linear) -> tuple[bool, int, int, str]:
     return one.in_decoder, one.layer, _PARTS.index(one.part), one.name
 
 
-def _linears(model: ModelFacts, adapted: Mapping[str, tuple[int, int]]) -> Iterator[Linear]:
+def _linears(model: ModelFacts, ranks: Mapping[str, int]) -> Iterator[Linear]:
     for name, (inputs, outputs) in model.linear_modules.items():
         layer = _LAYER.search(name)
         yield Linear(
@@ -200,7 +205,7 @@ def _linears(model: ModelFacts, adapted: Mapping[str, tuple[int, int]]) -> Itera
             part=_part(name, inputs, outputs, model.hidden_size),
             inputs=inputs,
             outputs=outputs,
-            adapted=name in adapted,
+            rank=ranks.get(name, 0),
         )
 
 

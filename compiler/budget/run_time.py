@@ -109,7 +109,7 @@ def _loading(draft: Draft) -> SecondsRange:
     size = sum(facts.size for name, facts in draft.model.files.items() if name.endswith(".safetensors"))
     processes = 1 + 2 * bool(draft.values["train.determinism"].proof_steps)
     builds = processes + ("test" in draft.splits)
-    calibrated = draft.calibration.import_seconds if draft.calibration else None
+    calibrated = draft.calibration.measured.import_seconds if draft.calibration else None
     libraries = _IMPORT_SECONDS
     if calibrated is not None:
         libraries = SecondsRange(low=0.7 * calibrated, expected=calibrated, high=3 * calibrated)

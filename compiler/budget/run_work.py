@@ -18,7 +18,7 @@ from ftc.compiler.budget.network import Network, network_of
 from ftc.compiler.budget.traffic import traffic_rates
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
-from ftc.compiler.trainable import num_trainable, targeted
+from ftc.compiler.trainable import num_trainable, rank_of, targeted
 from ftc.spec.streams import RowLengths
 from ftc.spec.task import Preference
 from ftc.spec.time import Phase, Work
@@ -71,14 +71,14 @@ def step_work(network: Network, amounts: Amounts, steps: float, activation_bytes
 
 def draft_network(draft: Draft) -> Network:
     """The draft's model, with what is trained of it."""
-    full = draft.recipe.strategy.kind == "full"
+    is_full = draft.recipe.strategy.kind == "full"
     return network_of(
         draft.model,
-        adapted={} if full else targeted(draft),
-        rank=0 if full else draft.values["strategy.adapter.rank"],
+        ranks=None if is_full else {name: rank_of(draft, name) for name in targeted(draft)},
         trainable=num_trainable(draft),
         new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
         quantised=draft.recipe.strategy.kind == "qlora",
+        learns_lengths=not is_full and draft.values["strategy.adapter.dora"],
         attention=draft.values["model.attention"],
     )
 

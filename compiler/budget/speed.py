@@ -81,16 +81,17 @@ def by_data_sheet(device: DeviceFacts, precision: str) -> DeviceSpeed | None:
 
 
 def by_calibration(
-    measured: Calibration, device: DeviceFacts, precision: str, steps: Sequence[tuple[Work, float]]
+    found: Calibration, precision: str, steps: Sequence[tuple[Work, float]], *, overlaps: bool
 ) -> DeviceSpeed | None:
     """The speed of a device as measured; None where this precision was not.
 
     Args:
-        measured: What was measured.
-        device: The device.
+        found: What was measured.
         precision: Of the job.
         steps: Work and seconds of the steps that were measured in this precision.
+        overlaps: Whether kernels are launched while others run.
     """
+    measured = found.measured
     rate = measured.flops.get(precision)
     if rate is None:
         return None
@@ -99,9 +100,9 @@ def by_calibration(
         bandwidth=_Range(measured.bandwidth, measured.bandwidth, measured.bandwidth),
         operation=_Range(measured.operation_seconds, measured.operation_seconds, measured.operation_seconds),
         factor=_Range(0.7, 1.0, 1.5),
-        overlaps=device.kind == "cuda",
+        overlaps=overlaps,
         source="calibration",
-        method=f"calibration of {measured.measured_at[:10]}",
+        method=f"calibration of {found.measured_at[:10]}",
     )
     ratios = [seconds / seconds_for(work, replace(speed, factor=_Range(1, 1, 1))).expected for work, seconds in steps]
     return replace(speed, factor=_spread(ratios, _CALIBRATED)) if ratios else speed

@@ -72,7 +72,7 @@ def traffic_rates(network: Network, activation_bytes: int, *, checkpointing: boo
     backward = layers * (_BACKWARD + passes - 1) + head + Rates(passes=passes * weights + gradients)
     operations = {way: count * network.depth + _ADAPTER_OPERATIONS * network.adapters
                   for way, count in _LAYER_OPERATIONS.items()}  # fmt: skip
-    tensors = 2 * network.adapters if network.rank else 2 * len(network.linears)
+    tensors = 2 * network.adapters if not network.is_full else 2 * len(network.linears)
     return Traffic(
         forward=forward,
         backward=backward,
@@ -85,8 +85,8 @@ def traffic_rates(network: Network, activation_bytes: int, *, checkpointing: boo
 
 def _layers(network: Network, activation_bytes: int) -> Rates:
     """Activations that all layers read and write, a token and a pair."""
-    main = sum((_linear(network, one) for one in network.linears if not one.in_decoder), start=0.0)
-    decoder = sum((_linear(network, one) for one in network.linears if one.in_decoder), start=0.0)
+    main = sum((_linear(one) for one in network.linears if not one.in_decoder), start=0.0)
+    decoder = sum((_linear(one) for one in network.linears if one.in_decoder), start=0.0)
     beside = _beside(network)
     scores = _SCORES * network.heads if network.attention == "eager" else 0
     e = activation_bytes
@@ -99,11 +99,11 @@ def _layers(network: Network, activation_bytes: int) -> Rates:
     )
 
 
-def _linear(network: Network, one: Linear) -> float:
+def _linear(one: Linear) -> float:
     """Elements a token: what comes in and goes out, what an adapter does beside it, and an activation behind it."""
     moved: float = one.inputs + one.outputs
     if one.adapted:
-        moved += 3 * one.inputs + 4 * one.outputs + 2 * network.rank
+        moved += 3 * one.inputs + 4 * one.outputs + 2 * one.rank
     if one.part == "feed in":
         moved += 2.5 * one.outputs
     return moved

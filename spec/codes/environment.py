@@ -21,6 +21,15 @@ CODES: tuple[Code, ...] = (
         exit_code=1,
     ),
     Code(
+        id="FTC602",
+        title="the device could not be measured",
+        cause="`ftc calibrate` takes small training steps in a process of its own, which needs the training packages. "
+        "The notes say how that process ended.",
+        wrong="pip install ftc && ftc calibrate",
+        right="pip install 'ftc[train]' && ftc calibrate",
+        exit_code=1,
+    ),
+    Code(
         id="FTC620",
         title="a model file isn't the plan's",
         cause="Every file that loading reads is hashed before the first step. A file that is missing or has other "

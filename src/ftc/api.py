@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ftc.calibrating import calibrate
 from ftc.diffing import diff
 from ftc.exporting import Format, export_run, refuse_faults
 from ftc.locking import drift, lock, settle_lock
@@ -49,6 +50,7 @@ __all__ = [
     "Run",
     "apply",
     "audit",
+    "calibrate",
     "compare",
     "device",
     "devices",

@@ -98,6 +98,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC542": "tests/exports/test_signing.py::test_every_change_is_named_and_what_a_run_no_longer_needs_may_go",
     "FTC543": "tests/exports/test_signing.py::test_links_and_emptiness_are_not_signed",
     "FTC601": "tests/compiler/resolve/test_environment.py::test_without_package_data_it_says_how_to_install",
+    "FTC602": "tests/e2e/test_calibrate.py::test_what_could_not_be_measured",
     "FTC620": f"{_RUN}::test_a_changed_model_file",
     "FTC621": f"{_RUN}::test_a_changed_stream",
     "FTC622": f"{_RUN}::test_another_version_of_a_package",

@@ -95,8 +95,7 @@ def test_operations_are_those_that_torch_counts(
     settings = settings_of(kind, strategy, len(adapted), checkpointing=checkpointing)
     network = network_of(
         facts,
-        adapted=adapted if strategy == "lora" else {},
-        rank=RANK if strategy == "lora" else 0,
+        ranks=dict.fromkeys(adapted, RANK) if strategy == "lora" else None,
         trainable=0,
         new_outputs=len(settings.text.labels) if kind == "bert" else 0,
         quantised=False,

@@ -24,6 +24,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "plan and run": {
         "devices": "list the devices that a plan can be made for",
+        "calibrate": "measure this machine's device, so that plans can tell their time",
         "plan": "compile a recipe: what would run, and whether it fits",
         "tokens": "show rows as the model is fed them, and what of them is learnt",
         "lock": "bring a recipe's lock up to date, or check it",
@@ -111,6 +112,10 @@ def _running(name: str) -> Verb | None:
             from ftc.cli import devices
 
             return devices
+        case "calibrate":
+            from ftc.cli import calibrate
+
+            return calibrate
         case "plan":
             from ftc.cli import plan
 

@@ -1,0 +1,68 @@
+"""What was measured of a device is what later plans for it rest on."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ftc import api
+from ftc.compiler.budget.calibrated import measured_work
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.resolve.calibration import keep_calibration, read_calibration
+from ftc.runtime.calibrate import measure
+from ftc.spec.calibration import Calibration, CalibrationJob
+from ftc.spec.diagnostics import Refusal
+from ftc.views.calibration import calibration_text
+from tests.support.drafts import CARD, CPU, draft_of
+
+
+@pytest.fixture(scope="module")
+def found() -> Calibration:
+    job = CalibrationJob(kind="cpu", threads=1, precisions=("float32",), tries=2, most_steps=3, scale=0.05)
+    return Calibration(
+        device="cpu", label="A CPU", threads=1, measured_at="2026-11-26T04:00:00Z", measured=measure(job, 2.0)
+    )
+
+
+def test_plans_rest_on_what_was_measured(found: Calibration, tmp_path: Path) -> None:
+    assert keep_calibration(tmp_path, CPU, found).is_relative_to(tmp_path)
+    kept = read_calibration(tmp_path, CPU, 1)
+    assert kept is not None
+    assert kept.to_text() == found.to_text()
+    assert read_calibration(tmp_path, CPU, 2) is None, "another number of threads is another speed"
+    assert read_calibration(tmp_path, CPU.model_copy(update={"label": "Another"}), 1) is None
+    assert read_calibration(tmp_path, CARD, 1) is None, "a card that is not here was never measured"
+    draft = replace(draft_of(budget={"threads": 1}), calibration=found)
+    time = run_passes(PASSES, run_passes(SHAPING, draft)).time
+    assert time is not None
+    assert (time.source, time.method) == ("calibration", "calibration of 2026-11-26")
+    assert 0 < time.low_seconds < time.high_seconds
+
+
+def test_steps_are_measured_as_the_run_takes_them(found: Calibration) -> None:
+    steps = found.measured.steps
+    assert [(step.config["model_type"], step.rank > 0) for step in steps] == [
+        ("bert", True),
+        ("llama", True),
+        ("llama", False),
+    ]
+    for step in steps:
+        assert len(step.adapted) < len(step.linear_modules)
+        assert measured_work(step).flops > 2 * step.rows * step.length * sum(
+            i * o for i, o in step.linear_modules.values()
+        )
+        assert 0 < step.seconds < 60
+    text = calibration_text(found)
+    assert "GFLOP/s" in text
+    assert "llama" in text
+
+
+def test_what_could_not_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(Refusal) as refused:
+        api.calibrate()
+    assert [finding.code for finding in refused.value.diagnostics] == ["FTC602"]
