@@ -49,12 +49,13 @@ class Section(Document):
     """A part of the lock that merges by itself."""
 
     seal: str = ""
-    """sha256 of the section's canonical form without this field."""
+    """sha256 of the canonical form of what differs from the defaults, without this field: so that a lock of an earlier
+    release stays whole when a section gets a field."""
 
     def expected_seal(self) -> str:
         """The seal that the contents call for."""
-        plain = self.to_json()
-        del plain["seal"]
+        plain = self.said()
+        plain.pop("seal", None)
         return canonical.digest(plain)
 
     def sealed(self) -> Self:
