@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.nearest import nearest
 from ftc.spec.plan import Plan
-from ftc.spec.policy import POLICY_FILE, Policy, PolicyResult, Rule, Rules
+from ftc.spec.policy import POLICY_FILE, AtMostLooks, Policy, PolicyResult, Rule, Rules
 from ftc.spec.source import Source, read_source_bytes, shown_lines
 
 __all__ = ["ReadPolicy", "judged", "read_policy"]
@@ -101,7 +101,7 @@ def _explained(source: Source, error: Any) -> Diagnostic:
 
 
 def judged(
-    read: ReadPolicy, plan: Plan, waivers: Mapping[str, str]
+    read: ReadPolicy, plan: Plan, waivers: Mapping[str, str], lookers: frozenset[str] = frozenset()
 ) -> tuple[tuple[PolicyResult, ...], tuple[Diagnostic, ...]]:
     """What a plan says to each rule, and the findings that follow.
 
@@ -109,11 +109,12 @@ def judged(
         read: The policy.
         plan: The plan.
         waivers: Reasons by the name of the soft rule that they pass over.
+        lookers: Runs that looked at the plan's test rows, by their ids.
 
     Raises:
         Refusal: A waiver names no broken soft rule (FTC434).
     """
-    results = tuple(_results(read.policy.rules, plan, waivers))
+    results = tuple(_results(read.policy.rules, plan, waivers, lookers))
     waivable = {one.rule for one in results if one.level == "soft" and not one.passed}
     if unknown := [name for name in waivers if name not in waivable]:
         known = ", ".join(sorted(waivable)) or "none is"
@@ -137,11 +138,15 @@ def _finding(result: PolicyResult, read: ReadPolicy) -> Diagnostic:
             return diagnostic("FTC433", summary, span, help="nothing has to be done; the rule only advises")
 
 
-def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str]) -> Iterator[PolicyResult]:
+def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str], lookers: frozenset[str]) -> Iterator[PolicyResult]:
     for name in Rules.model_fields:
         rule = getattr(rules, name)
         if isinstance(rule, Rule):
-            passed, found = _CHECKS[name](rule, plan)
+            match rule:
+                case AtMostLooks():
+                    passed, found = _test_looks(rule, plan, lookers)
+                case _:
+                    passed, found = _CHECKS[name](rule, plan)
             waived = waivers.get(name) if rule.level == "soft" and not passed else None
             yield PolicyResult(rule=name, level=rule.level, passed=passed, found=found, waived=waived)
 
@@ -196,6 +201,14 @@ def _leakage(_rule: Any, plan: Plan) -> tuple[bool, str]:
 def _determinism(rule: Any, plan: Plan) -> tuple[bool, str]:
     asked = plan.settings.train.determinism.asked
     return _LEVELS.index(asked) >= _LEVELS.index(rule.at_least), f"`train.determinism` is {asked}"
+
+
+def _test_looks(rule: AtMostLooks, plan: Plan, lookers: frozenset[str]) -> tuple[bool, str]:
+    """Runs that looked, with this one, in so far as it will."""
+    if "test" not in plan.data:
+        return True, "there are no test rows"
+    count = len(lookers | {plan.run_id})
+    return count <= rule.at_most, f"with this plan's, {count} runs look at the same test rows"
 
 
 _CHECKS: dict[str, Callable[[Any, Plan], tuple[bool, str]]] = {

@@ -66,6 +66,14 @@ class RequiredGates(Rule):
         return names
 
 
+class AtMostLooks(Rule):
+    """How many runs may look at the same test rows, this plan's included: a test that many results were chosen by
+    measures chance.
+    """
+
+    at_most: int = Field(ge=1, le=1_000_000)
+
+
 class LeastDeterminism(Rule):
     """The least level of `train.determinism`."""
 
@@ -85,6 +93,7 @@ class Rules(Document):
     leakage: Rule | None = None
     """No row is both trained on and measured, and that was looked at."""
     determinism: LeastDeterminism | None = None
+    test_looks: AtMostLooks | None = None
 
     @field_validator("*", mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 
 if TYPE_CHECKING:
     from ftc.compiler.pipeline import Compiled
+    from ftc.spec.plan import Plan
     from ftc.spec.policy import PolicyResult
 
 __all__ = ["waivers_of", "with_policy"]
@@ -37,7 +38,7 @@ def with_policy(compiled: Compiled, root: Path, waivers: Mapping[str, str]) -> C
         if waivers:
             raise Refusal([_needless(name) for name in waivers])
         return compiled
-    results, found = judged(read, compiled.plan, waivers)
+    results, found = judged(read, compiled.plan, waivers, _lookers(compiled.plan, root))
     if any(one.is_error for one in found):
         refusal = Refusal(found)
         refusal.sources = {POLICY_FILE: read.lines}
@@ -45,6 +46,14 @@ def with_policy(compiled: Compiled, root: Path, waivers: Mapping[str, str]) -> C
     checks = (*compiled.plan.checks, Check(name="policy", code=None, result=_words(results)))
     plan = compiled.plan.model_copy(update={"policy": results, "checks": checks}).sealed()
     return replace(compiled, plan=plan, diagnostics=(*compiled.diagnostics, *found))
+
+
+def _lookers(plan: Plan, root: Path) -> frozenset[str]:
+    """Runs of this project that looked at the plan's test rows."""
+    from ftc.spec.ledger import looks_at, read_ledger
+
+    test = plan.data.get("test")
+    return frozenset(look.run_id for look in looks_at(read_ledger(root), test.stream_digest)) if test else frozenset()
 
 
 def waivers_of(texts: Sequence[str]) -> dict[str, str]:

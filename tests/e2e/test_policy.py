@@ -46,6 +46,15 @@ def test_a_rule_that_is_broken_and_one_that_is_kept(project: MakeProject, ftc: F
         assert contents(root) == before
 
 
+def test_a_test_split_that_was_looked_at_often_enough(project: MakeProject, ftc: Ftc) -> None:
+    root = project(steps=1)
+    policy(root, "test_looks: {at_most: 1}")
+    assert ftc("apply", "recipe.yaml", "--yes").code == 0
+    assert ftc("plan", "recipe.yaml").code == 0, "the run that looked may be planned again"
+    other = ftc("plan", "recipe.yaml", "--set", "train.seed=2")
+    assert (other.code, "with this plan's, 2 runs look at the same test rows" in other.text) == (4, True), other.text
+
+
 def test_a_soft_rule_needs_a_reason_that_the_plan_keeps(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=1)
     policy(root, "memory: {at_most: 1KiB, level: soft}")
