@@ -6,6 +6,7 @@ next process that holds the run's lock.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: The disk refused; the old content is intact.
     """
+    if path.is_dir():  # else the rename would fail after all was written, and name the temporary file
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f"{_PREFIX}{os.getpid()}-{path.name}")
     try:
         with temporary.open("wb") as file:

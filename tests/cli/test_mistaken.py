@@ -43,6 +43,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("rate", "none", "--port", "99999"), 64, "`99999` is no port"),
         (("export", "none", "--format", "pdf"), 64, "choose from 'slsa'"),
         (("verify", "none"), 64, "required: --key"),
+        (("plan", "recipe.yaml", "-o", "plan.txt"), 64, "a saved plan is a .json file"),
+        (("plan", "recipe.yaml", "--refresh-only", "--locked"), 64, "leave out --locked"),
+        (("lock", "recipe.yaml", "--check", "--migrate"), 64, "`--check` changes nothing"),
+        (("tokens", "recipe.yaml", "--row", "two"), 64, "argument --row: no whole number: 'two'"),
     ],
 )
 def test_it_is_told_what_would_help(

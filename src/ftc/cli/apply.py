@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -29,6 +30,7 @@ def add_arguments(parser: Parser) -> None:
     add_overrides(parser)
     add_waive(parser)
     parser.add_argument("--yes", action="store_true", help="don't ask")
+    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
     parser.add_argument("--again", action="store_true", help="run once more, even when this plan has run")
     add_json(parser, "print events and the result as JSON lines")
 
@@ -49,7 +51,13 @@ def run(args: Namespace) -> int:
         done = _run_of_saved(args.target)
         return _up_to_date(done, args) if _is_done(done, args) else _ended(_executed(args.target, args), args)
     with tracing(args) as tell:
-        planned = api.plan(args.target, overrides=args.overrides, on_trace=tell, waive=waivers_of(args.waive))
+        planned = api.plan(
+            args.target,
+            overrides=args.overrides,
+            offline=args.offline,
+            on_trace=tell,
+            waive=waivers_of(args.waive),
+        )
     if _is_done(planned.run, args):
         return _up_to_date(planned.run, args)
     code = declined(planned, args)
@@ -63,11 +71,12 @@ def _follow(args: Namespace) -> int:
     from ftc import api
 
     saved = args.target.endswith(".json")
-    target = args.target if saved else api.plan(args.target, overrides=args.overrides, keep_lock=True)
+    plan = functools.partial(api.plan, overrides=args.overrides, offline=args.offline, keep_lock=True)
+    target = args.target if saved else plan(args.target)
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
-        return _EXIT_CODES[api.apply(target, again=args.again).record.status]
+        return _EXIT_CODES[api.apply(target, again=args.again, offline=args.offline).record.status]
 
 
 def _pin(args: Namespace) -> None:
@@ -126,7 +135,7 @@ def _executed(target: Planned | str, args: Namespace) -> Run:
     from ftc import api
 
     with following(args) as listener:
-        return api.apply(target, on_event=listener, again=args.again)
+        return api.apply(target, on_event=listener, again=args.again, offline=args.offline)
 
 
 def _ended(done: Run, args: Namespace) -> int:

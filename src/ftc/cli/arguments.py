@@ -37,6 +37,7 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong and where to find help."""
+        message = message.replace("invalid int value:", "no whole number:")
         sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` tells more.\n")
         raise SystemExit(USAGE_ERROR)
 

@@ -37,8 +37,11 @@ def run(args: Namespace) -> int:
     from ftc import api
 
     moves = bool(args.upgrade) + bool(args.upgrade_package)
-    if moves > 1 or (args.check and (moves or args.migrate)):
-        sys.stderr.write("error: `--check` changes nothing, and `--upgrade` names everything; give one of them\n")
+    if args.check and (moves or args.migrate):
+        sys.stderr.write("error: `--check` changes nothing; leave out `--upgrade`, `--upgrade-package`, `--migrate`\n")
+        return USAGE_ERROR
+    if moves > 1:
+        sys.stderr.write("error: `--upgrade` names everything; leave out `--upgrade-package`\n")
         return USAGE_ERROR
     found = api.lock(
         args.recipe,

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import Parser, add_json, add_overrides, add_waive
+from ftc.cli.arguments import USAGE_ERROR, Parser, add_json, add_overrides, add_waive
 from ftc.cli.following import tracing
 from ftc.cli.results import show_planned
 from ftc.cli.terminal import page, print_json, write
@@ -25,7 +25,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
     add_overrides(parser)
     add_waive(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", help="save the plan for `ftc apply FILE`")
+    parser.add_argument("-o", "--output", metavar="FILE", help="save the plan for `ftc apply FILE`; ends in .json")
     parser.add_argument("--origins", action="store_true", help="list every value and where it came from")
     parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
     parser.add_argument("--no-trace", action="store_true", help="estimate a card's memory by formula, without torch")
@@ -41,6 +41,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: Namespace) -> int:
     """Plans, saves the plan where asked to, and shows it."""
+    if problem := _misuse(args):
+        sys.stderr.write(f"error: {problem}\n")
+        return USAGE_ERROR
     from ftc import api
     from ftc.policing import waivers_of
 
@@ -60,6 +63,23 @@ def run(args: Namespace) -> int:
         planned = api.save_plan(planned, args.output)
     _show(planned, args)
     return _CHANGES if args.detailed_exitcode and not _is_done(planned) else 0
+
+
+def _misuse(args: Namespace) -> str | None:
+    """What can't go together, or would be of no use, in words."""
+    if args.output and not args.output.endswith(".json"):
+        return f"`{args.output}`: a saved plan is a .json file, by which `ftc apply` tells it from a recipe"
+    plans = {
+        "--set or --set-file": args.overrides,
+        "--waive": args.waive,
+        "-o": args.output,
+        "--origins": args.origins,
+        "--locked": args.locked,
+        "--no-trace": args.no_trace,
+    }
+    if args.refresh_only and (given := [flag for flag, value in plans.items() if value]):
+        return f"--refresh-only makes no plan; leave out {', '.join(given)}"
+    return None
 
 
 def _show(planned: Planned, args: Namespace) -> None:
