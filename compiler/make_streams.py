@@ -17,6 +17,7 @@ from pathlib import Path
 from ftc.compiler.draft import Draft
 from ftc.compiler.groups import groups_of
 from ftc.compiler.quality.checks import quality_checks
+from ftc.compiler.quality.contamination import with_contamination
 from ftc.compiler.quality.lengths import with_lengths
 from ftc.compiler.resolve.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.data_files import DataFiles
@@ -140,7 +141,7 @@ def _write_streams(
     folder: Path,
 ) -> Manifest:
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
-    quality = with_lengths(data.quality, splits, places)
+    quality = with_contamination(with_lengths(data.quality, splits, places), splits)
     if groups is not None:
         write_text(folder / "groups.json", groups.to_text())
     return Manifest(

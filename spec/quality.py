@@ -10,7 +10,7 @@ from typing import Literal
 from ftc.spec.base import Document, Real
 from ftc.spec.streams import Split
 
-__all__ = ["Agreement", "Kind", "PairAgreement", "QualityFinding", "QualityReport", "Sample"]
+__all__ = ["Agreement", "Contamination", "Kind", "PairAgreement", "QualityFinding", "QualityReport", "Sample"]
 
 
 class Sample(Document):
@@ -67,6 +67,22 @@ class Agreement(Document):
     """Krippendorff's alpha for nominal data, which takes incomplete rows as well; None where all labels are one."""
 
 
+class Contamination(Document):
+    """What measured rows share with training rows, counted on tokens."""
+
+    split: Split
+    run: int
+    """Tokens in a row that have to be the same."""
+    of: int
+    """Rows that were looked at."""
+    rows: int
+    """Rows with at least one such run."""
+    mostly: int
+    """Rows of which four fifths or more lie in such runs."""
+    share: Real
+    """Share of all tokens that do."""
+
+
 class QualityReport(Document):
     """What was found in the rows."""
 
@@ -80,5 +96,9 @@ class QualityReport(Document):
     labels: dict[Split, dict[str, int]]
     """Rows by class, for each part; empty for tasks without classes."""
     agreement: Agreement | None
+    contamination: tuple[Contamination, ...] = ()
+    """Of validation and test, by training rows."""
+    chosen_by: int = 0
+    """Test rows that are validation rows as well: a checkpoint that is chosen by validation is chosen by them."""
     not_checked: tuple[str, ...]
     """What was not looked at, with the reason."""

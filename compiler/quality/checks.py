@@ -22,6 +22,12 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
     """What was looked for and how much of it was there."""
     if num_parts > 1:
         yield _check("overlap", _overlap(report))
+    for one in report.contamination:
+        if one.rows:
+            words = f"{one.rows:,} of {one.of:,} rows share runs of {one.run} tokens with training rows"
+            yield _check(f"contamination of {one.split}", f"{words}, {one.mostly:,} most of theirs")
+    if report.chosen_by:
+        yield _check("choice", f"{report.chosen_by:,} test rows are validation rows as well")
     for part, counts in report.labels.items():
         words = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:_MOST_LABELS])
         yield _check(f"labels of {part}", words)

@@ -39,7 +39,10 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
 
 def show_run(found: Run, args: Namespace) -> None:
     """Writes a run's result to standard output."""
+    from ftc.run_store import load_events
     from ftc.spec.places import RunFolder
+    from ftc.views.curves import overfitting_words
+    from ftc.views.report_history import history
     from ftc.views.run import run_text
 
     text = run_text(
@@ -48,6 +51,7 @@ def show_run(found: Run, args: Namespace) -> None:
         found.evaluation,
         _as_typed(found.folder),
         has_report=RunFolder(found.folder).report.exists(),
+        curves=overfitting_words(history(load_events(found.folder)), found.record),
         page=page(sys.stdout, args),
     )
     write(text + _looks_text(_looks(found)))

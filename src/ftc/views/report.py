@@ -59,7 +59,7 @@ def report_html(
     """
     run = history(events)
     parts = {
-        "result": result_section(evaluation),
+        "result": result_section(plan, evaluation),
         "slices": slices_section(evaluation),
         "classes": classes_section(plan, outcomes),
         "predictions": predictions_section(plan, evaluation),

@@ -31,6 +31,7 @@ def quality_section(plan: Plan) -> str:
         facts(_facts(report)),
         table("What was found", ("part", "kind", "what", "rows", "of"), list(_rows(report)), right=(3, 4)),
         details("Where it was found", table("Places", ("place", "what", "there"), list(_places(report)))),
+        _contamination(report),
         _balance(report),
         _agreement(report.agreement),
     )
@@ -58,6 +59,23 @@ def _places(report: QualityReport) -> Iterator[tuple[str, ...]]:
 
 def _unshown(one: QualityFinding) -> str:
     return "not shown here" if one.kind in ("personal", "secrets") else ""
+
+
+def _contamination(report: QualityReport) -> str:
+    """How much of the measured rows stands in training rows, token by token."""
+    rows = [
+        (
+            text(one.split),
+            text(numbers.count(one.of)),
+            text(numbers.count(one.rows)),
+            text(numbers.count(one.mostly)),
+            text(numbers.percent(one.share)),
+        )
+        for one in report.contamination
+    ]
+    run = report.contamination[0].run if report.contamination else 0
+    caption = f"Contamination: runs of {run} tokens that training rows have too"
+    return table(caption, ("part", "rows", "with such a run", "four fifths of it", "tokens"), rows, right=range(1, 5))
 
 
 def _balance(report: QualityReport) -> str:

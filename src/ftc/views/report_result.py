@@ -8,6 +8,7 @@ from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, GateResult, Prediction, RunRecord
 from ftc.views import numbers
 from ftc.views.headline import metric_title
+from ftc.views.honesty import reservations
 from ftc.views.report_elements import section, table, text
 from ftc.views.run import Comparison, change_words, comparisons
 
@@ -23,16 +24,16 @@ def lead(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     return f"{_change(main)} on {rows}. {_gate_words(evaluation.gates)}".rstrip()
 
 
-def result_section(evaluation: Evaluation | None) -> str:
+def result_section(plan: Plan, evaluation: Evaluation | None) -> str:
     """Large figures, then the table of all metrics."""
     if evaluation is None or not evaluation.tuned.metrics:
         return ""
     found = comparisons(evaluation)
     tiles = f'<div class="tiles">{"".join(map(_tile, found))}</div>'
     note = "" if evaluation.base else "<p>The base model was not measured, so no gain is known.</p>"
-    return section(
-        "result", "Result on the test split", tiles, note, _metrics_table(evaluation, found), _other_gates(evaluation)
-    )
+    doubts = "".join(f'<p class="reservation">{text(one)}</p>' for one in reservations(plan, evaluation))
+    tables = (_metrics_table(evaluation, found), _other_gates(evaluation))
+    return section("result", "Result on the test split", tiles, note, doubts, *tables)
 
 
 def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:

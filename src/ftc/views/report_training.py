@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 from ftc.views import numbers
+from ftc.views.curves import overfitting_words
 from ftc.views.report_charts import Chart, Series, line_chart
 from ftc.views.report_elements import details, facts, section, table, text
 from ftc.views.report_history import History, Point, smoothed, thinned
@@ -25,7 +26,10 @@ def training_section(plan: Plan, record: RunRecord, run: History) -> str:
     """Loss, learning rate, gradient norm and throughput over the steps."""
     charts = "".join(map(line_chart, _charts(plan, record, run)))
     grid = f'<div class="charts">{charts}</div>' if charts else ""
-    return section("training", "Training", _summary(plan, record, run), grid, _figures(run), _looks(run), _notices(run))
+    curves = overfitting_words(run, record)
+    told = f"<p>{text(curves)}</p>" if curves else ""
+    parts = (_summary(plan, record, run), told, grid, _figures(run), _looks(run), _notices(run))
+    return section("training", "Training", *parts)
 
 
 def resources_section(plan: Plan, record: RunRecord, run: History) -> str:

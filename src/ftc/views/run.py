@@ -11,6 +11,7 @@ from ftc.spec.record import Evaluation, Gain, GateResult, Interval, RunRecord
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
+from ftc.views.honesty import reservations
 from ftc.views.memory import planned_by_phase, planned_peak
 from ftc.views.page import PLAIN, Page, table, visible_width
 from ftc.views.slices import slice_blocks
@@ -91,6 +92,7 @@ def run_text(
     folder: str,
     *,
     has_report: bool = False,
+    curves: str = "",
     page: Page = PLAIN,
 ) -> str:
     """The run for people.
@@ -101,13 +103,20 @@ def run_text(
         evaluation: The measurement on the test split, if it came to that.
         folder: The run's folder as the user would type it.
         has_report: Whether the folder holds a report.
+        curves: What the curves say of overfitting, in words.
         page: Width and colours.
     """
     title = f"evaluated on test, {numbers.plural(evaluation.tuned.rows, 'row')}, once" if evaluation else ""
     blocks = (
         _evaluation(evaluation, page, title) if evaluation else [],
+        _reservations(plan, evaluation, page) if evaluation else [],
         *(slice_blocks(evaluation, page) if evaluation else ()),
-        [*_state(record, plan, page), *_files(record, folder, has_report, page), *_against_plan(plan, record, page)],
+        [
+            *_state(record, plan, page),
+            *_curves(curves, page),
+            *_files(record, folder, has_report, page),
+            *_against_plan(plan, record, page),
+        ],
     )
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
@@ -214,6 +223,14 @@ def _state(record: RunRecord, plan: Plan, page: Page) -> list[str]:
         parts.append("stopped early")
     parts.append(f"plan {numbers.digest(record.plan_sha256)}")
     return page.flow("run", parts)
+
+
+def _reservations(plan: Plan, evaluation: Evaluation, page: Page) -> list[str]:
+    return [page.alert(line) for one in reservations(plan, evaluation) for line in page.wrap(one)]
+
+
+def _curves(words: str, page: Page) -> list[str]:
+    return page.flow("curves", [words]) if words else []
 
 
 def _files(record: RunRecord, folder: str, has_report: bool, page: Page) -> list[str]:

@@ -1,0 +1,115 @@
+"""How much of the rows that are measured stands word for word in the training rows, counted on tokens.
+
+A token counts as seen if it lies in a run of ten tokens that also stands in a training row, as in Touvron et al. 2023
+(Llama 2, appendix A.6), whose shares are used as well: a row is seen from four fifths of its tokens on. Runs that many
+measured rows have in common, such as an instruction or a chat template, tell nothing and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.compiler.text.token_rows import TokenRows
+from ftc.spec.quality import Contamination, QualityReport
+from ftc.spec.streams import Split
+
+__all__ = ["with_contamination"]
+
+_RUN = 10
+_MOSTLY = 0.8
+_COMMON_SHARE, _COMMON_FLOOR = 0.02, 20
+_CHUNK = 4_000_000
+"""Training tokens that are looked at at once."""
+_FACTORS = np.random.Generator(np.random.PCG64(10)).integers(1, 2**63, size=_RUN, dtype=np.uint64) * np.uint64(2) + (
+    np.uint64(1)
+)
+
+Digests = NDArray[np.uint64]
+_MEASURED: tuple[Split, ...] = ("validation", "test")
+
+
+def with_contamination(report: QualityReport, splits: Mapping[str, TokenRows]) -> QualityReport:
+    """The report with what validation and test rows share with training rows, and test rows with validation rows."""
+    return report.model_copy(
+        update={
+            "contamination": tuple(_contaminations(splits)),
+            "chosen_by": _same_rows(splits["test"], splits["validation"]) if {*_MEASURED} <= splits.keys() else 0,
+        }
+    )
+
+
+def _contaminations(splits: Mapping[str, TokenRows]) -> Iterator[Contamination]:
+    for name in _MEASURED:
+        if name in splits:
+            yield _contamination(name, splits[name], splits["train"])
+
+
+def _contamination(name: Split, measured: TokenRows, train: TokenRows) -> Contamination:
+    digests, starts = _runs(measured.ids, measured.boundaries)
+    rows = np.searchsorted(measured.boundaries, starts, side="right") - 1
+    seen = _is_telling(digests, rows, len(measured.row)) & _are_in(digests, train)
+    marks = np.zeros(len(measured.ids) + 1, dtype=np.int64)
+    np.add.at(marks, starts[seen], 1)
+    np.add.at(marks, starts[seen] + _RUN, -1)
+    is_seen = np.concatenate([[0], np.cumsum(np.cumsum(marks)[:-1] > 0)])  # (tokens + 1,) seen ones before each
+    counts = np.diff(is_seen[measured.boundaries])
+    shares = counts / np.maximum(1, np.diff(measured.boundaries))
+    return Contamination(
+        split=name,
+        run=_RUN,
+        of=len(measured.row),
+        rows=int((counts > 0).sum()),
+        mostly=int((shares >= _MOSTLY).sum()),
+        share=float(counts.sum() / max(1, len(measured.ids))),
+    )
+
+
+def _runs(ids: NDArray[np.int32], boundaries: NDArray[np.int64]) -> tuple[Digests, NDArray[np.int64]]:
+    """A digest of each run of tokens within a row, and where each begins."""
+    count = len(ids) - _RUN + 1
+    if count <= 0:
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    wide = ids.astype(np.uint64) + np.uint64(1)
+    digests = np.zeros(count, np.uint64)
+    for place, factor in enumerate(_FACTORS):
+        digests += (wide[place : place + count] * factor) ^ (digests >> np.uint64(29))
+    starts = np.arange(count)
+    ends = boundaries[np.searchsorted(boundaries, starts, side="right")]
+    inside = starts + _RUN <= ends
+    return digests[inside], starts[inside]
+
+
+def _is_telling(digests: Digests, rows: NDArray[np.int64], num_rows: int) -> NDArray[np.bool_]:
+    """Which runs few enough rows have in common."""
+    most = max(1, min(max(_COMMON_FLOOR, int(_COMMON_SHARE * num_rows)), num_rows // 2))
+    known, places = np.unique(digests, return_inverse=True)
+    pairs = np.unique(np.stack([places, rows], axis=1), axis=0)[:, 0]
+    return np.asarray(np.bincount(pairs, minlength=len(known))[places] <= most)
+
+
+def _are_in(digests: Digests, train: TokenRows) -> NDArray[np.bool_]:
+    """Which runs stand in a training row."""
+    known, places = np.unique(digests, return_inverse=True)
+    found = np.zeros(len(known), dtype=bool)
+    first, bounds = 0, train.boundaries
+    while first < len(train.row) and len(known):
+        end = max(first + 1, int(np.searchsorted(bounds, bounds[first] + _CHUNK, side="right")) - 1)
+        part = train.ids[bounds[first] : bounds[end]]
+        runs, _ = _runs(part, bounds[first : end + 1] - bounds[first])
+        found |= np.isin(known, runs)
+        first = end
+    return np.asarray(found[places])
+
+
+def _same_rows(test: TokenRows, validation: TokenRows) -> int:
+    """Test rows that are validation rows as well, token for token and with the same class."""
+    known = set(_wholes(validation))
+    return sum(row in known for row in _wholes(test))
+
+
+def _wholes(rows: TokenRows) -> Iterator[tuple[bytes, int]]:
+    for begin, end, label in zip(rows.boundaries, rows.boundaries[1:], rows.label, strict=False):
+        yield rows.ids[begin:end].tobytes(), int(label)

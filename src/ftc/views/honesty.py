@@ -1,0 +1,28 @@
+"""What makes a measurement less than it seems: few rows, and rows that decided before they were to test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ftc.spec.plan import Plan
+from ftc.spec.record import Evaluation
+from ftc.views import numbers
+
+__all__ = ["MANY_ROWS", "reservations"]
+
+MANY_ROWS = 100
+"""Test rows from which a figure needs no warning: a share's 95 % interval is then at most 0.1 to each side."""
+
+
+def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
+    """Sentences that belong beside the figures."""
+    rows = evaluation.tuned.rows
+    if rows < MANY_ROWS:
+        yield f"Few test rows: {rows:,} of at least {MANY_ROWS}. Go by the intervals rather than by the values."
+    if plan.quality.chosen_by and plan.settings.train.select == "best":
+        shared = numbers.plural(plan.quality.chosen_by, "test row")
+        yield f"{shared} stood in validation as well, by which the checkpoint was chosen: the test is not sealed."
+    for one in plan.quality.contamination:
+        if one.split == "test" and one.mostly:
+            found = f"{one.mostly:,} of {numbers.plural(one.of, 'test row')}"
+            yield f"{found} stand nearly whole in training rows, in runs of {one.run} tokens."

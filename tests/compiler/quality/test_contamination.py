@@ -1,0 +1,50 @@
+"""Measured rows that stand in training rows, token by token."""
+
+from __future__ import annotations
+
+from array import array
+
+from ftc.compiler.quality.contamination import with_contamination
+from ftc.compiler.text.token_rows import RowCounts, RowTokens, TokenRows, flatten
+from ftc.spec.quality import QualityReport
+
+NOTHING = QualityReport(
+    rows=0, similarity=None, findings=(), rows_by_kind={}, labels={}, agreement=None, not_checked=()
+)
+
+
+def tokens(*rows: range | list[int], labels: tuple[int, ...] = ()) -> TokenRows:
+    found = [
+        RowTokens(row=number, ids=array("i", row), supervised=[], prompt_length=0, label=(*labels, *[0] * 99)[number])
+        for number, row in enumerate(rows)
+    ]
+    return flatten(found, RowCounts())
+
+
+def test_a_token_counts_that_lies_in_a_run_of_ten() -> None:
+    train = tokens(range(100, 140), range(500, 530))
+    test = tokens(
+        range(110, 130),  # whole
+        [*range(1, 31), *range(500, 510)],  # a quarter of it
+        [*range(100, 109), *range(900, 930)],  # nine in a row are one too few
+        [*range(135, 140), *range(500, 505), *range(800, 820)],  # two rows of training make no run
+        range(100, 105),  # too short to tell
+    )
+    (found,) = with_contamination(NOTHING, {"train": train, "test": test}).contamination
+    assert (found.split, found.of, found.rows, found.mostly) == ("test", 5, 2, 1)
+    assert found.share == 30 / (20 + 40 + 39 + 30 + 5)
+
+
+def test_what_many_rows_begin_with_tells_nothing() -> None:
+    prompt = list(range(50))
+    train = tokens(*([*prompt, 1000 + number] for number in range(30)))
+    test = tokens(*([*prompt, 2000 + number] for number in range(30)))
+    (found,) = with_contamination(NOTHING, {"train": train, "test": test}).contamination
+    assert (found.rows, found.mostly, found.share) == (0, 0, 0)
+
+
+def test_test_rows_that_choose_the_checkpoint_are_counted() -> None:
+    validation, test = tokens([1, 2, 3], [4, 5], labels=(0, 1)), tokens([4, 5], [1, 2, 3], [9], labels=(1, 1))
+    splits = {"train": tokens([7]), "validation": validation, "test": test}
+    assert with_contamination(NOTHING, splits).chosen_by == 1, "another class is another row"
+    assert with_contamination(NOTHING, {"train": tokens([7]), "test": test}).chosen_by == 0

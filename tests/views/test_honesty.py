@@ -1,0 +1,70 @@
+"""What stands beside figures that are less than they seem, and what curves say of overfitting."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftc.spec.events import Evaluated, StepDone
+from ftc.spec.quality import Contamination
+from ftc.spec.record import SubjectResult
+from ftc.views.curves import overfitting_words
+from ftc.views.honesty import reservations
+from ftc.views.report_history import history
+from ftc.views.run import run_text
+from tests.support import documents
+
+
+def test_reservations() -> None:
+    plan, evaluation = documents.plan(), documents.evaluation()
+    assert list(reservations(plan, evaluation)) == []
+    few = evaluation.model_copy(update={"tuned": SubjectResult(metrics={"loss": 1.0}, rows=40, seconds=1.0)})
+    seen = Contamination(split="test", run=10, of=40, rows=9, mostly=3, share=0.1)
+    quality = plan.quality.model_copy(update={"chosen_by": 1, "contamination": (seen,)})
+    doubtful = plan.model_copy(update={"quality": quality})
+    assert list(reservations(doubtful, few)) == [
+        "Few test rows: 40 of at least 100. Go by the intervals rather than by the values.",
+        "1 test row stood in validation as well, by which the checkpoint was chosen: the test is not sealed.",
+        "3 of 40 test rows stand nearly whole in training rows, in runs of 10 tokens.",
+    ]
+    text = run_text(doubtful, documents.record(plan), few, "runs/x", curves="No overfitting shows.")
+    assert "by which the checkpoint was chosen" in text
+    assert "curves     No overfitting shows." in text
+
+
+def _curves(train: list[float], validation: list[float]) -> str:
+    events: list[StepDone | Evaluated] = [
+        StepDone(
+            step=step,
+            epoch=0.0,
+            loss=loss,
+            learning_rate=1e-3,
+            grad_norm=1.0,
+            tokens=10,
+            supervised=1,
+            seconds=0.1,
+        )
+        for step, loss in enumerate(train, 1)
+    ]
+    every = len(train) // len(validation)
+    for number, loss in enumerate(validation, 1):
+        events.append(Evaluated(step=number * every, metrics={"val_loss": loss}, seconds=0.1, best=False))
+    return overfitting_words(history(events), documents.record(documents.plan()))
+
+
+@pytest.mark.parametrize(
+    ("validation", "begin"),
+    [
+        ([1.0, 0.5, 0.6, 0.9], "Overfitting from step 20 on: validation loss rose from 0.500 to 0.900"),
+        ([1.0, 0.8, 0.6, 0.605], "No overfitting shows: validation loss ends within 2% of its lowest, at step 30"),
+        ([1.0, 0.5], ""),
+    ],
+)
+def test_curves(validation: list[float], begin: str) -> None:
+    words = _curves([2 - step / 25 for step in range(40)], validation)
+    assert words.startswith(begin)
+    assert bool(words) == bool(begin)
+
+
+def test_losses_that_rise_together_are_no_overfitting() -> None:
+    words = _curves([abs(step - 20) / 10 + 1 for step in range(40)], [1.0, 0.5, 0.6, 0.9])
+    assert words.endswith("and training loss with it.")
