@@ -80,7 +80,7 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
     """Compares everything and gives the verdict."""
     started, tally = time.monotonic(), _Tally()
     _check_documents(tally, plan, record)
-    _check_outputs(tally, run, record)
+    _check_outputs(tally, run, record.outputs, (run.adapter, run.model, run.checkpoints))
     _check_ladder(tally, run, record)
     _check_chain(tally, record, inputs.previous)
     _check_pages(tally, run, record, inputs.pages)
@@ -109,11 +109,13 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
 def result_faults(run: RunFolder, plan: Plan, record: RunRecord) -> tuple[Finding, ...]:
     """What is wrong with a run's own documents and files, whatever became of its inputs.
 
-    Nothing is wrong with a whole, finished one, and of that alone a statement can be true.
+    Nothing is wrong with a whole, finished one, and of that alone a statement can be true. Checkpoints are no part of
+    the result: they may be gone by then.
     """
-    tally = _Tally()
+    tally, result = _Tally(), (run.adapter, run.model)
     _check_documents(tally, plan, record)
-    _check_outputs(tally, run, record)
+    left = {name: facts for name, facts in record.outputs.items() if run.checkpoints not in (run.path / name).parents}
+    _check_outputs(tally, run, left, result)
     return tuple(tally.findings)
 
 
@@ -144,13 +146,14 @@ def _check_documents(tally: _Tally, plan: Plan, record: RunRecord) -> None:
         tally.findings.append(_finding("FTC525", "record.json", "finished", record.status, hint))
 
 
-def _check_outputs(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
-    tally.findings += _compare(tally, run.path, record.outputs, "the run's folder")
-    tally.checked.append(f"{len(record.outputs)} files of the run")
-    if not record.outputs:
+def _check_outputs(tally: _Tally, run: RunFolder, outputs: Mapping[str, FileFacts], folders: Iterable[Path]) -> None:
+    """Every file that the run left is as it was, and there is no other in folders that programs load."""
+    tally.findings += _compare(tally, run.path, outputs, "the run's folder")
+    tally.checked.append(f"{len(outputs)} files of the run")
+    if not outputs:
         return
-    known = {run.path / name for name in record.outputs}
-    for folder in (run.adapter, run.model, run.checkpoints):
+    known = {run.path / name for name in outputs}
+    for folder in folders:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and path not in known and path.suffix != _SIGNATURE:
                 tally.findings.append(_planted(path.relative_to(run.path).as_posix()))

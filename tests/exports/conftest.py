@@ -53,6 +53,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-    outputs = {name: facts(folder / name) for name in texts if name.startswith(("adapter", "eval"))}
+    outputs = {name: facts(folder / name) for name in texts if not name.startswith("plan")}
     (folder / "record.json").write_text(documents.record(plan, outputs=outputs).to_text(), encoding="utf-8")
     return load_run(folder)

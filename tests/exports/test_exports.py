@@ -12,6 +12,7 @@ from ftc import api
 from ftc.cli.main import main
 from ftc.exporting import FORMATS, Format
 from ftc.run_store import Run
+from ftc.spec.diagnostics import Refusal
 from ftc.views.exports.croissant import croissant_dataset
 from ftc.views.exports.slsa import slsa_statement
 from tests.exports.conftest import ROWS
@@ -126,6 +127,14 @@ def test_a_run_that_is_not_whole_is_told_of_by_nobody(
     assert main(["export", str(run.folder), "--format", "slsa"]) == exit_code
     out, err = capsys.readouterr()
     assert (out, code in err) == ("", True)
+
+
+def test_a_checkpoint_may_be_gone_and_a_file_beside_the_weights_may_not_be(run: Run) -> None:
+    (run.folder / "checkpoints" / "step-00000162" / "state.json").unlink()
+    assert document(run, "slsa")["subject"]
+    (run.folder / "adapter" / "modeling.py").touch()
+    with pytest.raises(Refusal, match=r"FTC539: adapter/modeling\.py"):
+        api.export(run, "slsa")
 
 
 def test_into_a_file_or_to_the_terminal(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
