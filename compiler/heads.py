@@ -20,6 +20,10 @@ _NEW_LAYERS = {"distilbert": ("pre_classifier", "classifier")}
 """Classifiers whose head has a further new layer beside the one of the labels."""
 
 
+_TWO_LAYERS = frozenset("bart camembert distilbert electra mbart roberta t5 xlm-roberta umt5 mt5".split())
+"""Kinds whose classifier of rows has a square layer before the one of the labels."""
+
+
 def head_modules(head: Head, model: ModelFacts) -> tuple[str, ...] | None:
     """Names of the modules that a head makes anew; none for the model's own, None where there is no such head."""
     kind, family = model.model_type, model.family
@@ -47,3 +51,14 @@ def head_outputs(head: Head, num_labels: int) -> int:
             return 2
         case "classification" | "multi_label" | "token_classification":
             return num_labels
+
+
+def head_size(head: Head, model: ModelFacts, num_labels: int) -> int:
+    """Weights of a new head; 0 for the model's own."""
+    width, outputs = model.hidden_size, head_outputs(head, num_labels)
+    if head not in ("classification", "multi_label"):
+        return width * outputs + outputs
+    if model.family == "decoder":  # classifiers on decoders have no biases
+        return width * outputs
+    between = width * width + width if model.model_type in _TWO_LAYERS else 0
+    return between + width * outputs + outputs

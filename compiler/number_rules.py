@@ -27,7 +27,12 @@ __all__ = [
     "warm_up_leaves_training",
 ]
 
-USUAL_RATES = {"full": (1e-6, 5e-4), "lora": (1e-5, 1e-2), "qlora": (1e-5, 1e-2)}
+USUAL_RATES = {
+    **dict.fromkeys(("full", "partial"), (1e-6, 5e-4)),
+    **dict.fromkeys(("lora", "qlora", "bottleneck", "bitfit"), (1e-5, 1e-2)),
+    **dict.fromkeys(("ln_tuning", "ia3", "p_tuning"), (1e-5, 5e-2)),
+    **dict.fromkeys(("prompt_tuning", "prefix_tuning"), (1e-4, 0.5)),
+}
 """Learning rates between which a strategy is usually trained with AdamW."""
 
 LONGEST_WARM_UP = 0.5

@@ -22,6 +22,10 @@ def strategy_agrees_with_itself(recipe: Recipe, source: Source) -> Iterator[Diag
         for key, summary, help in _low_rank_conflicts(strategy):
             path = f"strategy.{key}"
             yield diagnostic("FTC270", summary, source.span(path), help=help, path=path)
+    if strategy.kind == "prefix_tuning" and recipe.train.activation_checkpointing is True:
+        path, help = "train.activation_checkpointing", "drop it, or choose `prompt_tuning`"
+        summary = "activations of prefix tuning can't be computed anew, since a second pass would lengthen the prefix"
+        yield diagnostic("FTC270", summary, source.span(path), help=help, path=path)
 
 
 def _low_rank_conflicts(strategy: Lora | QLora) -> Iterator[tuple[str, str, str]]:

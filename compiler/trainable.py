@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.heads import head_outputs
-from ftc.spec.facts import ModelFacts
+from ftc.compiler.heads import head_size
+from ftc.compiler.resolve.linear_modules import head_parts
+from ftc.spec.facts import ModelFacts, TensorFacts
+from ftc.spec.module_names import part_of, role_of
 
-__all__ = ["by_name", "num_inside", "num_trainable", "rank_of", "targeted"]
+__all__ = ["adapted", "by_name", "held", "norms", "num_inside", "num_trainable", "rank_of", "stacks", "targeted"]
+
+_POOLED = frozenset("albert bert ernie mobilebert rembert".split())
+"""Encoders whose classifiers of rows read the pooler."""
+_NO_WEIGHTS = frozenset(("final_logits_bias", "inv_freq", "masked_bias", "position_ids"))
+"""Last parts of names of stored tensors that nobody trains."""
 
 
 def by_name(ends: Collection[str], name: str) -> str | None:
@@ -18,8 +25,20 @@ def by_name(ends: Collection[str], name: str) -> str | None:
     return max(fitting, key=len, default=None)
 
 
+def held(draft: Draft) -> dict[str, TensorFacts]:
+    """Stored weights that the task's model holds: a tagger has no pooler, and no classifier an output over words."""
+    head = draft.values["model.head"]
+    weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
+    if head == "lm":
+        return weights
+    kept = {"head"} if draft.model.model_type == "modernbert" else set()
+    if head in ("classification", "multi_label") and draft.model.model_type in _POOLED:
+        kept.add("pooler")
+    return {name: tensor for name, tensor in weights.items() if kept.issuperset(head_parts(name))}
+
+
 def targeted(draft: Draft) -> dict[str, tuple[int, int]]:
-    """The linear layers that get an adapter, by full name: (inputs, outputs)."""
+    """The linear layers that get a low-rank adapter, by full name: (inputs, outputs)."""
     names = draft.values["strategy.adapter.targets"]
     return {name: size for name, size in draft.model.linear_modules.items() if name.rsplit(".", 1)[-1] in names}
 
@@ -32,18 +51,74 @@ def rank_of(draft: Draft, name: str) -> int:
     return rank
 
 
+def adapted(draft: Draft) -> dict[str, tuple[int, int]]:
+    """The linear layers that a strategy changes, whatever it is, by full name: (inputs, outputs)."""
+    linear = draft.model.linear_modules
+    match draft.recipe.strategy.kind:
+        case "lora" | "qlora":
+            return targeted(draft)
+        case "ia3":
+            roles = {"keys_values", "feed_forward_out"}
+        case "bottleneck" if draft.values["strategy.placement"] == "houlsby":
+            roles = {"attention_out", "feed_forward_out"}
+        case "bottleneck":
+            roles = {"feed_forward_out"}
+        case _:
+            return {}
+    return {name: size for name, size in linear.items() if role_of(name) in roles}
+
+
+def norms(draft: Draft) -> dict[str, int]:
+    """Norms by full name, and the weights of each."""
+    weights = held(draft)
+    modules = [name.removesuffix(".weight") for name, one in weights.items() if _is_norm(name, one)]
+    backbone = [module for module in modules if not head_parts(module)]
+    return {module: _num_at(weights, module) for module in backbone}
+
+
+def stacks(model: ModelFacts) -> dict[str, int]:
+    """Layers of each stack, by what its names begin with."""
+    found: dict[str, int] = {}
+    for name in model.tensors:
+        part = part_of(name)
+        if part.kind == "layer":
+            found[part.stack] = max(found.get(part.stack, 0), part.layer + 1)
+    return found
+
+
 def num_inside(model: ModelFacts, end: str) -> int:
     """Weights of all modules whose names have this end; 0 where there is no such module."""
     return sum(tensor.num_elements for name, tensor in model.tensors.items() if _lies_in(name, end))
 
 
 def num_trainable(draft: Draft) -> int:
-    """Weights that are trained: adapters by their shapes and modules trained whole, or everything."""
-    outputs = head_outputs(draft.values["model.head"], len(draft.labels))
-    head = draft.model.hidden_size * outputs + outputs
-    if draft.recipe.strategy.kind == "full":
-        return draft.model.num_parameters + head
-    return head + _num_low_rank(draft)
+    """Weights that are trained, a new head among them."""
+    head = head_size(draft.values["model.head"], draft.model, len(draft.labels))
+    return head + _num_of_base(draft)
+
+
+def _num_of_base(draft: Draft) -> int:
+    match draft.recipe.strategy.kind:
+        case "full":
+            return _size(held(draft))
+        case "partial":
+            return _size(_last_layers(draft))
+        case "bitfit":
+            return _size({name: one for name, one in held(draft).items() if _is_bias(name, one)})
+        case "ln_tuning":
+            return sum(norms(draft).values())
+        case "lora" | "qlora":
+            return _num_low_rank(draft)
+        case "ia3":
+            return sum(
+                inputs if role_of(name) == "feed_forward_out" else outputs
+                for name, (inputs, outputs) in adapted(draft).items()
+            )
+        case "bottleneck":
+            middle = draft.values["strategy.size"]
+            return sum(2 * width * middle + middle + width for _, width in adapted(draft).values())
+        case _:
+            return _num_virtual(draft)
 
 
 def _num_low_rank(draft: Draft) -> int:
@@ -55,6 +130,54 @@ def _num_low_rank(draft: Draft) -> int:
         for name, (inputs, outputs) in targeted(draft).items()
     )
     return adapters + sum(num_inside(draft.model, end) for end in values["strategy.adapter.also_trained"])
+
+
+def _num_virtual(draft: Draft) -> int:
+    """Embeddings of virtual tokens, with the network that makes them, or their keys and values in each layer.
+
+    peft gives encoder and decoder tokens of their own.
+    """
+    model, tokens = draft.model, draft.values["strategy.virtual_tokens"]
+    width = model.hidden_size
+    if draft.recipe.strategy.kind == "prefix_tuning":
+        return int(tokens * draft.values["strategy.num_layers"] * 2 * model.num_kv_heads * model.head_dim)
+    sides = 2 if model.family == "encoder_decoder" and draft.values["model.head"] == "lm" else 1
+    embeddings: int = sides * tokens * width
+    if draft.recipe.strategy.kind == "prompt_tuning":
+        return embeddings
+    middle = draft.values["strategy.encoder_size"]
+    return int(embeddings + (width + 1) * middle + (middle + 1) * middle + (middle + 1) * width)
+
+
+def _last_layers(draft: Draft) -> dict[str, TensorFacts]:
+    """Weights of the last layers and behind them, and embeddings where they are trained."""
+    layers, depths = draft.values["strategy.layers"], stacks(draft.model)
+    found = {}
+    for name, tensor in held(draft).items():
+        part = part_of(name)
+        if part.kind == "layer":
+            is_trained = layers == "all" or part.layer >= depths[part.stack] - layers
+        else:
+            is_trained = part.kind == "output" or draft.values["strategy.embeddings"]
+        if is_trained:
+            found[name] = tensor
+    return found
+
+
+def _size(tensors: Mapping[str, TensorFacts]) -> int:
+    return sum(tensor.num_elements for tensor in tensors.values())
+
+
+def _num_at(tensors: Mapping[str, TensorFacts], module: str) -> int:
+    return sum(tensors[name].num_elements for name in (f"{module}.weight", f"{module}.bias") if name in tensors)
+
+
+def _is_norm(name: str, tensor: TensorFacts) -> bool:
+    return name.endswith(".weight") and len(tensor.shape) == 1
+
+
+def _is_bias(name: str, tensor: TensorFacts) -> bool:
+    return name.rpartition(".")[2] == "bias" and len(tensor.shape) == 1
 
 
 def _lies_in(tensor: str, end: str) -> bool:

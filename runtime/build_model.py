@@ -17,16 +17,32 @@ from typing import Any, Protocol, assert_never
 import torch
 from torch import nn
 
-from ftc.runtime.heads import auto_class, head_options, peft_task
+from ftc.runtime.heads import auto_class, head_options
 from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
 from ftc.runtime.seeding import seed_everything
+from ftc.runtime.strategies.bottleneck import add_bottlenecks, places_of
+from ftc.runtime.strategies.partial import choose_weights
+from ftc.runtime.strategies.with_peft import (
+    BESIDE_LAYERS,
+    PeftSettings,
+    adapter_config,
+    low_rank_config,
+    require,
+    require_count,
+)
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.settings import AdapterSettings, FullSettings, LoraSettings, QLoraSettings, Settings
+from ftc.spec.settings import Settings
+from ftc.spec.strategy_settings import (
+    AdapterSettings,
+    BitFitSettings,
+    BottleneckSettings,
+    FullSettings,
+    LoraSettings,
+    PartialSettings,
+    QLoraSettings,
+)
 
-__all__ = ["Base", "FolderBase", "build_model", "trainable_tensors"]
-
-_NOT_ADAPTED = ("pooler", "classifier", "classification_head", "pre_classifier", "qa_outputs", "score")
-"""Modules beside the layers; a plan's targets never mean them."""
+__all__ = ["Base", "FolderBase", "build_model", "keep_differentiable", "trainable_tensors"]
 
 
 class Base(Protocol):
@@ -80,12 +96,17 @@ def build_model(settings: Settings, base: Base, device: torch.device) -> nn.Modu
     match settings.strategy:
         case FullSettings():
             model = _full(settings, base)
+        case PartialSettings() | BitFitSettings():
+            model = _full(settings, base)
+            choose_weights(model, settings.strategy)
         case LoraSettings(adapter=adapter):
             model = _lora(settings, adapter, base)
         case QLoraSettings(adapter=adapter):
             model = _qlora(settings, settings.strategy, adapter, base)
+        case BottleneckSettings():
+            model = _bottleneck(settings, settings.strategy, base)
         case _:
-            assert_never(settings.strategy)
+            model = _with_peft(settings, settings.strategy, base)
     placed: nn.Module = model.to(device).eval()
     return placed
 
@@ -104,13 +125,38 @@ def _full(settings: Settings, base: Base) -> Any:
     return model
 
 
-def _lora(settings: Settings, adapter: AdapterSettings, base: Base) -> nn.Module:
+def _frozen(settings: Settings, base: Base) -> Any:
     model = _load_base(settings, base, dtype=_frozen_dtype(settings))
     model.requires_grad_(False)
     if settings.train.activation_checkpointing:
         _checkpoint_activations(model)
+    return model
+
+
+def _lora(settings: Settings, adapter: AdapterSettings, base: Base) -> nn.Module:
+    model = _frozen(settings, base)
     with peft_without_bitsandbytes() as peft:
         return _add_adapter(peft, model, settings, adapter, base)
+
+
+def _with_peft(settings: Settings, strategy: PeftSettings, base: Base) -> nn.Module:
+    model = _frozen(settings, base)
+    with peft_without_bitsandbytes() as peft:
+        config = adapter_config(peft, model, settings, strategy, is_whole=base.is_whole)
+        return _adapted(peft, model, settings, config)
+
+
+def _bottleneck(settings: Settings, strategy: BottleneckSettings, base: Base) -> nn.Module:
+    model: nn.Module = _frozen(settings, base)
+    places = places_of(model, strategy.placement, BESIDE_LAYERS)
+    require(len(places), strategy.num_modules, places, is_whole=base.is_whole)
+    seed_everything(settings.seeds.init)
+    add_bottlenecks(model, strategy, places)
+    for name, parameter in model.named_parameters():
+        if set(name.split(".")) & set(strategy.trained_modules):
+            parameter.requires_grad_(True)
+            parameter.data = parameter.data.float()
+    return model
 
 
 def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings, base: Base) -> nn.Module:
@@ -130,7 +176,7 @@ def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings
             llm_int8_skip_modules=skipped,
         )
     quantised = _load_base(settings, base, dtype=_frozen_dtype(settings), quantization_config=quantization)
-    _keep_differentiable(quantised)
+    keep_differentiable(quantised)
     model = peft.prepare_model_for_kbit_training(
         quantised,
         use_gradient_checkpointing=settings.train.activation_checkpointing,
@@ -152,73 +198,21 @@ def _load_base(settings: Settings, base: Base, **options: Any) -> Any:
 
 
 def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSettings, base: Base) -> nn.Module:
-    targets, others = _targeted(model, adapter)
-    whole = [*adapter.trained_modules, *_named(model, adapter.also_trained)]
-    config = peft.LoraConfig(
-        task_type=peft_task(settings),
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        lora_dropout=adapter.dropout,
-        target_modules=list(adapter.targets),
-        exclude_modules=others or None,
-        modules_to_save=whole or None,
-        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in targets.values()),
-        rank_pattern=_longest_first(adapter.ranks),
-        alpha_pattern=_longest_first(adapter.alphas),
-        use_rslora=adapter.rank_stabilized,
-        use_dora=adapter.dora,
-        # Shapes alone have no directions that an adapter could begin with.
-        init_lora_weights=adapter.init if base.is_whole and adapter.init != "default" else True,
-    )
-    seed_everything(settings.seeds.init)  # the adapter is drawn here
-    with _quiet_transformers():
-        adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
-    for parameter in trainable_tensors(adapted).values():  # steps are too small for 16 bits
-        parameter.data = parameter.data.float()
+    config = low_rank_config(peft, model, settings, adapter, is_whole=base.is_whole)
+    adapted = _adapted(peft, model, settings, config)
     if base.is_whole:
-        _require_count(adapted, peft, adapter)
+        require_count(adapted, peft, adapter)
     return adapted
 
 
-def _targeted(model: Any, adapter: AdapterSettings) -> tuple[dict[str, nn.Module], list[str]]:
-    """Modules that get an adapter, and names of those that only bear the same last name."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    targets: dict[str, nn.Module] = {}
-    others: list[str] = []
-    for name, module in model.named_modules():
-        parts = name.split(".")
-        if parts[-1] not in adapter.targets:
-            continue
-        if module is head or any(part in (*_NOT_ADAPTED, *adapter.trained_modules) for part in parts):
-            others.append(name)
-        else:
-            targets[name] = module
-    return targets, sorted(others)
-
-
-def _named(model: Any, ends: tuple[str, ...]) -> list[str]:
-    """Full names of the modules whose names have one of these ends, in whole parts."""
-    return [name for name, _ in model.named_modules() if any(name == end or name.endswith(f".{end}") for end in ends)]
-
-
-def _longest_first(by_end: dict[str, int]) -> dict[str, int]:
-    """In the order in which peft looks for the first that fits."""
-    return dict(sorted(by_end.items(), key=lambda item: (-len(item[0]), item[0])))
-
-
-def _require_count(model: nn.Module, peft: Any, adapter: AdapterSettings) -> None:
-    found = sum(isinstance(module, peft.tuners.lora.LoraLayer) for module in model.modules())
-    if found != adapter.num_modules:
-        raise Refusal(
-            [
-                diagnostic(
-                    "FTC625",
-                    f"the plan adapts {adapter.num_modules} modules, the model has {found} of that name",
-                    notes=f"targets: {', '.join(adapter.targets)}",
-                    help="plan again with the installed version of transformers",
-                )
-            ]
-        )
+def _adapted(peft: Any, model: Any, settings: Settings, config: Any) -> nn.Module:
+    seed_everything(settings.seeds.init)  # the adapter is drawn here
+    with _quiet_transformers():
+        warnings.filterwarnings("ignore", "Unsupported layer type")  # peft asks norms for their inputs and outputs
+        adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
+    for parameter in trainable_tensors(adapted).values():  # steps are too small for 16 bits
+        parameter.data = parameter.data.float()
+    return adapted
 
 
 def _frozen_dtype(settings: Settings) -> torch.dtype:
@@ -231,7 +225,7 @@ def _frozen_dtype(settings: Settings) -> torch.dtype:
             assert_never(settings.train.precision)
 
 
-def _keep_differentiable(model: Any) -> None:
+def keep_differentiable(model: Any) -> None:
     """Forbids a form of 4-bit weights that is for inference alone.
 
     On some processors bitsandbytes repacks weights at the first evaluation, for a kernel that no gradient passes; the

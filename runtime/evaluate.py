@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,7 @@ from ftc.runtime.generate import TextDecoder, answers
 from ftc.runtime.measures import Measures
 from ftc.runtime.metrics import loss_metrics
 from ftc.runtime.references import learn_references
-from ftc.runtime.scoring import RowScore, gathered, score_rows, still
+from ftc.runtime.scoring import RowScore, as_base, gathered, score_rows, still
 from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import StopRequest
 from ftc.spec.batches import by_length, cut, share_of
@@ -21,7 +21,6 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.evaluation import metric_kind
 from ftc.spec.events import TestProgress
 from ftc.spec.record import SubjectResult
-from ftc.spec.settings import LoraSettings, QLoraSettings
 from ftc.spec.streams import TokenStream
 
 __all__ = ["Measurement", "measure", "validate"]
@@ -86,19 +85,11 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         load_exported(session, work.model)
     with session.journal.phase("evaluate", subject):
         started = time.perf_counter()
-        with still(work.model), as_base(session, work) if subject == "base" else nullcontext():
+        with still(work.model), as_base(session.plan.settings, work.model) if subject == "base" else nullcontext():
             metrics, scores, texts = _measured(session, subject, work, rows)
         result = SubjectResult(metrics=metrics, rows=len(rows), seconds=time.perf_counter() - started)
     session.note_memory("evaluate")
     return Measurement(result, scores, texts)
-
-
-def as_base(session: Session, work: Workpiece) -> AbstractContextManager[None]:
-    """Skips an adapter that isn't trained yet, except where it took its first weights out of the base's."""
-    strategy = session.plan.settings.strategy
-    moves_weights = isinstance(strategy, LoraSettings | QLoraSettings) and strategy.adapter.init in ("olora", "pissa")
-    disable = getattr(work.model, "disable_adapter", None)
-    return nullcontext() if moves_weights or disable is None else disable()
 
 
 def _measured(

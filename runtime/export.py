@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, assert_never
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
 
 from ftc.runtime import checkpoint
 from ftc.runtime.accelerator import agreed
+from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
 from ftc.runtime.session import Session
+from ftc.runtime.strategies.bottleneck import saved_config
 from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.weights import load_weights
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.durable import building_folder
 from ftc.spec.provenance import METADATA_KEY, header_text, provenance_of
-from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings, Settings
+from ftc.spec.settings import Settings
+from ftc.spec.strategy import VIRTUAL_TOKENS, WHOLE_MODEL
+from ftc.spec.strategy_settings import BottleneckSettings, QLoraSettings
 
 __all__ = ["export", "is_exported", "load_exported"]
 
@@ -66,43 +73,53 @@ def load_exported(session: Session, model: nn.Module) -> None:
     tensors = read_tensors(_weights_file(session))
     if content_digest(tensors) != session.state.record.final_weights_sha256:
         raise Refusal([_changed(session, "they have another digest")])
-    match session.plan.settings.strategy:
-        case FullSettings():
-            _load_full(model, tensors)
-        case LoraSettings():
-            with peft_without_bitsandbytes() as peft:
-                peft.set_peft_model_state_dict(model, tensors)
-        case QLoraSettings():
-            peft_with_bitsandbytes().set_peft_model_state_dict(model, tensors)
-        case _:
-            assert_never(session.plan.settings.strategy)
+    _load(model, session.plan.settings, tensors)
     if content_digest(_tensors(model, session.plan.settings)) != session.state.record.final_weights_sha256:
         raise Refusal([_changed(session, "the model doesn't take all of them")])
 
 
+def _load(model: Any, settings: Settings, tensors: dict[str, torch.Tensor]) -> None:
+    if settings.strategy.kind in WHOLE_MODEL:
+        _load_full(model, tensors)
+    elif isinstance(settings.strategy, BottleneckSettings):
+        load_weights(model, tensors)
+    else:
+        if settings.strategy.kind in VIRTUAL_TOKENS:  # what made the tokens isn't saved, they are
+            model.peft_config["default"].inference_mode = True
+        with _peft(settings) as peft:
+            peft.set_peft_model_state_dict(model, tensors)
+
+
+@contextmanager
+def _peft(settings: Settings) -> Iterator[ModuleType]:
+    if isinstance(settings.strategy, QLoraSettings):
+        yield peft_with_bitsandbytes()
+    else:
+        with peft_without_bitsandbytes() as peft:
+            yield peft
+
+
+def _is_whole(session: Session) -> bool:
+    return session.plan.settings.strategy.kind in WHOLE_MODEL
+
+
 def _folder(session: Session) -> Path:
-    is_whole = isinstance(session.plan.settings.strategy, FullSettings)
     run = session.weights or session.folder
-    return run.model if is_whole else run.adapter
+    return run.model if _is_whole(session) else run.adapter
 
 
 def _weights_file(session: Session) -> Path:
-    is_whole = isinstance(session.plan.settings.strategy, FullSettings)
-    return _folder(session) / ("model.safetensors" if is_whole else "adapter_model.safetensors")
+    return _folder(session) / ("model.safetensors" if _is_whole(session) else "adapter_model.safetensors")
 
 
 def _tensors(model: nn.Module, settings: Settings) -> dict[str, torch.Tensor]:
     """What is saved: an adapter by peft's names, or all weights with shared ones once."""
-    match settings.strategy:
-        case FullSettings():
-            return _whole(model)
-        case LoraSettings():
-            with peft_without_bitsandbytes() as peft:
-                return dict(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
-        case QLoraSettings():
-            return dict(peft_with_bitsandbytes().get_peft_model_state_dict(model, save_embedding_layers=False))
-        case _:
-            assert_never(settings.strategy)
+    if settings.strategy.kind in WHOLE_MODEL:
+        return _whole(model)
+    if isinstance(settings.strategy, BottleneckSettings):
+        return {name: tensor.detach() for name, tensor in trainable_tensors(model).items()}
+    with _peft(settings) as peft:
+        return dict(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
 def _whole(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -119,18 +136,18 @@ def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folde
     made_by = header_text(provenance_of(session.plan))
     metadata = {"format": "pt", "job_sha256": session.job_sha256, METADATA_KEY: made_by}
     write_tensors(folder / _weights_file(session).name, tensors, metadata)
-    match session.plan.settings.strategy:
-        case FullSettings():
-            _write_model_files(session, model, folder)
-        case LoraSettings() | QLoraSettings():
-            config = _adapter_config(model, session.plan.settings.model.base)
-            text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-            (folder / "adapter_config.json").write_text(text, encoding="utf-8")
-        case _:
-            assert_never(session.plan.settings.strategy)
+    if _is_whole(session):
+        _write_model_files(session, model, folder)
+        return
+    config = _adapter_config(model, session.plan.settings)
+    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    (folder / "adapter_config.json").write_text(text, encoding="utf-8")
 
 
-def _adapter_config(model: Any, base: str) -> dict[str, Any]:
+def _adapter_config(model: Any, settings: Settings) -> dict[str, Any]:
+    base = settings.model.base
+    if isinstance(settings.strategy, BottleneckSettings):
+        return {"base_model_name_or_path": base, **saved_config(model, settings.strategy)}
     config = model.peft_config["default"].to_dict()
     config |= {"base_model_name_or_path": base, "inference_mode": True, "revision": None}
     return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ftc.runtime.scoring import gathered, score_rows, still
+from ftc.runtime.scoring import as_base, gathered, score_rows, still
 from ftc.runtime.tasks.preference import PreferenceScorer
 from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.spec.durable import building_folder
@@ -50,7 +50,7 @@ def learn_references(session: Session, work: Workpiece, split: str) -> None:
 def _computed(session: Session, work: Workpiece, rows: TokenStream) -> torch.Tensor:
     """(rows, 2) log-probability of the chosen and of the rejected answer."""
     size = session.plan.settings.eval.batch_size
-    with still(work.model):
+    with still(work.model), as_base(session.plan.settings, work.model):
         batches = list(score_rows(work, rows, size, session.accelerator, session.stop))
     scores = gathered([score for batch in batches for score in batch], session.accelerator)
     return torch.tensor([score.predicted[:2] for score in scores], dtype=torch.float32)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,6 +13,8 @@ from torch import nn
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.tasks.scorer import Prediction
 from ftc.spec.batches import by_length, cut, share_of
+from ftc.spec.settings import Settings
+from ftc.spec.strategy_settings import LoraSettings, QLoraSettings, virtual_tokens
 from ftc.spec.streams import TokenStream
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from ftc.runtime.session import Workpiece
 
-__all__ = ["RowScore", "gathered", "score_rows", "still"]
+__all__ = ["RowScore", "as_base", "gathered", "score_rows", "still"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,6 +71,31 @@ def still(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
+
+
+def as_base(settings: Settings, model: nn.Module) -> AbstractContextManager[None]:
+    """A block in which a model that isn't trained yet is its base.
+
+    An adapter of virtual tokens changes what the base says from the start, and others cost time. One that took its
+    first weights out of the base's has to stay.
+    """
+    strategy = settings.strategy
+    if isinstance(strategy, LoraSettings | QLoraSettings) and strategy.adapter.init in ("olora", "pissa"):
+        return nullcontext()
+    if virtual_tokens(strategy) and settings.model.head != "lm":
+        return _without_virtual_tokens(model)
+    disable = getattr(model, "disable_adapter", None)
+    return nullcontext() if disable is None else disable()
+
+
+@contextmanager
+def _without_virtual_tokens(model: Any) -> Iterator[None]:
+    """What peft's own `disable_adapter` would be, which takes it for granted that a model writes."""
+    model.forward = model.base_model.forward
+    try:
+        yield
+    finally:
+        del model.forward
 
 
 def _score(work: Workpiece, rows: TokenStream, numbers: list[int], device: torch.device) -> list[RowScore]:

@@ -5,31 +5,26 @@ The runtime reads these documents and nothing else; `ftc.spec.plan.Plan.origins`
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate
 from ftc.spec.facts import Family
-from ftc.spec.strategy import LoraInit
+from ftc.spec.strategy_settings import StrategySettings
 from ftc.spec.train import EarlyStopping, Optimizer, Precision
 
 __all__ = [
-    "AdapterSettings",
     "DeterminismSettings",
     "DeviceSettings",
     "EvalSettings",
-    "FullSettings",
     "Head",
-    "LoraSettings",
     "ModelSettings",
     "PreferenceSettings",
-    "QLoraSettings",
     "ScheduleSettings",
     "Seeds",
     "Settings",
-    "StrategySettings",
     "TextSettings",
     "TrainSettings",
 ]
@@ -78,55 +73,6 @@ class ModelSettings(Document):
     """Token that fills short rows. Masks never depend on it."""
     stop_ids: tuple[int, ...]
     """Tokens that end an answer."""
-
-
-class AdapterSettings(Document):
-    """A low-rank adapter."""
-
-    rank: int
-    alpha: int
-    dropout: Real
-    targets: tuple[str, ...]
-    """Last parts of the names of the adapted modules, sorted."""
-    num_modules: int
-    """Modules that these targets match in the base model; checked when the adapter is made."""
-    trained_modules: tuple[str, ...]
-    """Modules of a new head, which are trained whole."""
-    also_trained: tuple[str, ...] = ()
-    """Ends of the names of further modules that are trained whole."""
-    ranks: dict[str, int] = Field(default={})
-    """Ranks of single modules by the end of their names; the longest end counts."""
-    alphas: dict[str, int] = Field(default={})
-    rank_stabilized: bool = False
-    """Whether the update is multiplied by alpha / sqrt(rank) instead of alpha / rank."""
-    dora: bool = False
-    """Whether a length is learnt for each row of the weight."""
-    init: LoraInit = "default"
-
-
-class FullSettings(Document):
-    """Every weight is trained."""
-
-    kind: Literal["full"]
-
-
-class LoraSettings(Document):
-    """An adapter beside frozen weights."""
-
-    kind: Literal["lora"]
-    adapter: AdapterSettings
-
-
-class QLoraSettings(Document):
-    """An adapter beside frozen weights of 4 or 8 bits."""
-
-    kind: Literal["qlora"]
-    adapter: AdapterSettings
-    quantization: Literal["nf4", "fp4", "int8"]
-    double_quantization: bool
-
-
-StrategySettings = Annotated[FullSettings | LoraSettings | QLoraSettings, Field(discriminator="kind")]
 
 
 class ScheduleSettings(Document):

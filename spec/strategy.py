@@ -8,7 +8,24 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
 
-__all__ = ["Full", "Lora", "LoraInit", "ModuleName", "QLora", "Strategy"]
+__all__ = [
+    "VIRTUAL_TOKENS",
+    "WHOLE_MODEL",
+    "BitFit",
+    "Bottleneck",
+    "Full",
+    "Ia3",
+    "LnTuning",
+    "Lora",
+    "LoraInit",
+    "ModuleName",
+    "PTuning",
+    "Partial",
+    "PrefixTuning",
+    "PromptTuning",
+    "QLora",
+    "Strategy",
+]
 
 LoraInit = Literal["default", "gaussian", "orthogonal", "olora", "pissa"]
 """What a low-rank adapter begins with."""
@@ -83,5 +100,99 @@ class QLora(_LowRank):
     have one scale a row and no more to save."""
 
 
-Strategy = Annotated[Full | Lora | QLora, Field(discriminator="kind")]
+class Partial(Document):
+    """The last layers are trained whole, with everything behind them; those before stay as they are."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    kind: Literal["partial"]
+    layers: Literal["all"] | Annotated[int, Field(ge=0, le=1000)] = 2
+    """Last layers that are trained, in each stack of layers; with 0 only what follows them, such as a new head.
+    Default: 2, where most of what is particular to a task is learnt."""
+    embeddings: bool = False
+    """Whether the embeddings are trained, and with them an output layer that shares their weights. Default: no, since
+    few rows move few words of them."""
+
+
+class BitFit(Document):
+    """Only biases and a new head are trained (Ben Zaken et al. 2021)."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    kind: Literal["bitfit"]
+
+
+class LnTuning(Document):
+    """Only the weights of norms and a new head are trained (Zhao et al. 2023)."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    kind: Literal["ln_tuning"]
+
+
+class Ia3(Document):
+    """Keys, values and what enters the last feed-forward layer are scaled, a number each (IA3, Liu et al. 2022)."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    kind: Literal["ia3"]
+
+
+class Bottleneck(Document):
+    """Small layers with a narrow middle behind others that stay as they are (Houlsby et al. 2019)."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    kind: Literal["bottleneck"]
+    placement: Literal["pfeiffer", "houlsby"] = "pfeiffer"
+    """`houlsby`: behind attention and behind the feed-forward layer; `pfeiffer`: behind the latter alone (Pfeiffer et
+    al. 2020). Default: pfeiffer, which is as good on most tasks with half the weights."""
+    size: int = Field(default=64, ge=1, le=8192)
+    """Width of the middle. Default: 64, the usual one for models of 768 dimensions."""
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    """What stands in the middle. Default: relu, as is usual for these adapters."""
+
+
+class _Virtual(Document):
+    """What methods with virtual tokens have in common."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    virtual_tokens: int = Field(default=20, ge=1, le=2048)
+    """Tokens that stand before every row and are learnt; each takes a place of the model's. Default: 20, as many as the
+    first papers found enough."""
+
+
+class PromptTuning(_Virtual):
+    """Virtual tokens before every row are learnt, and nothing else (Lester et al. 2021)."""
+
+    kind: Literal["prompt_tuning"]
+    init: Literal["vocabulary", "random"] = "vocabulary"
+    """What the tokens begin as: words drawn from the vocabulary, or chance. Default: vocabulary, which learns
+    faster."""
+
+
+class PTuning(_Virtual):
+    """Virtual tokens before every row are learnt through a small network (P-tuning, Liu et al. 2021)."""
+
+    kind: Literal["p_tuning"]
+    encoder_size: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
+    """Width of that network, which is left behind when the tokens are saved. Default `auto`: the model's own width."""
+
+
+class PrefixTuning(_Virtual):
+    """Keys and values of virtual tokens are learnt for every layer (Li & Liang 2021)."""
+
+    kind: Literal["prefix_tuning"]
+
+
+Strategy = Annotated[
+    Full | Partial | BitFit | LnTuning | Lora | QLora | Ia3 | Bottleneck | PromptTuning | PTuning | PrefixTuning,
+    Field(discriminator="kind"),
+]
 """Any strategy, told apart by `kind`."""
+
+WHOLE_MODEL = ("full", "partial", "bitfit")
+"""Strategies whose result is a model; that of the others is an adapter beside it."""
+VIRTUAL_TOKENS = ("prompt_tuning", "p_tuning", "prefix_tuning")
+"""Strategies that put tokens of their own before a row."""

@@ -29,7 +29,8 @@ class Job:
     Attributes:
         model: The base model.
         trained_linear: Linear layers that have an adapter, by name: (inputs, outputs).
-        rank: Rank of the adapter; 0 for full training.
+        rank: Rank of the adapter, or width of its middle; 0 where there is none.
+        is_adapter: Whether what is trained lies beside the base's weights.
         num_trainable: Weights that are trained.
         head_width: Outputs of the last layer: vocabulary or labels.
         head_rows: Rows of logits that are computed for one micro-batch.
@@ -38,12 +39,14 @@ class Job:
         activation_bytes: Bytes of one activation.
         checkpointing: Whether activations are recomputed.
         accumulates: Whether gradients of earlier micro-batches are held while others are computed.
+        layers_kept: Layers whose activations the backward pass needs; None for all.
         residual_bytes: Bytes of an element between layers; 4 where 4-bit training keeps norms in float32.
     """
 
     model: ModelFacts
     trained_linear: dict[str, tuple[int, int]]
     rank: int
+    is_adapter: bool
     num_trainable: int
     head_width: int
     head_rows: int
@@ -53,6 +56,7 @@ class Job:
     checkpointing: bool
     accumulates: bool = False
     residual_bytes: int | None = None
+    layers_kept: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def _phase(name: str, components: dict[str, int]) -> PhasePeak:
 
 
 def _adapter_bytes(job: Job) -> int:
-    return _FP32 * job.num_trainable if job.rank else 0
+    return _FP32 * job.num_trainable if job.is_adapter else 0
 
 
 def _cast_bytes(job: Job) -> int:
@@ -114,10 +118,10 @@ def _logit_bytes(job: Job) -> int:
 
 def _activation_bytes(job: Job) -> int:
     model = job.model
-    layer = _layer_bytes_per_token(job)
+    layer, depth = _layer_bytes_per_token(job), model.num_layers if job.layers_kept is None else job.layers_kept
     if not job.checkpointing:
-        return round(job.tokens * model.num_layers * layer)
-    return round(job.tokens * (model.num_layers * _residual(job) * model.hidden_size + layer))
+        return round(job.tokens * depth * layer)
+    return round(job.tokens * (depth * _residual(job) * model.hidden_size + layer))
 
 
 def _layer_bytes_per_token(job: Job) -> float:
@@ -143,5 +147,5 @@ def _adapter_inputs(job: Job, gated: bool) -> float:
     layers = max(model.num_layers, 1)
     wide = sum(1 for inputs, _ in job.trained_linear.values() if inputs == model.intermediate_size)
     ranks = _FP32 * job.rank * len(job.trained_linear) / layers
-    shared = 2 * e * model.hidden_size if job.trained_linear or not job.rank else 0
+    shared = 2 * e * model.hidden_size if job.trained_linear or not job.is_adapter else 0
     return ranks + shared + (e * model.intermediate_size if gated and wide else 0)

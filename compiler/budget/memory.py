@@ -14,8 +14,9 @@ from ftc.compiler.budget.contexts import context_of
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
-from ftc.compiler.trainable import num_trainable, targeted
+from ftc.compiler.trainable import adapted, num_trainable
 from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
+from ftc.spec.strategy import WHOLE_MODEL
 from ftc.spec.trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
 
 __all__ = ["Point", "answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "question"]
@@ -168,25 +169,33 @@ def _scored_per_row(draft: Draft) -> int:
 
 def _form_job(draft: Draft, point: Point) -> closed_form.Job:
     train, rows = draft.splits["train"], _rows_at_once(draft, point)
-    full = draft.recipe.strategy.kind == "full"
-    precision = draft.values["train.precision"]
-    weight_bytes = 4.0 if full else _WEIGHT_BYTES[precision]
-    if draft.recipe.strategy.kind == "qlora":
+    kind, precision = draft.recipe.strategy.kind, draft.values["train.precision"]
+    weight_bytes = 4.0 if kind in WHOLE_MODEL else _WEIGHT_BYTES[precision]
+    if kind == "qlora":
         weight_bytes = _mean_quantised_bytes(draft)
+    ranks = {"lora": "strategy.adapter.rank", "qlora": "strategy.adapter.rank", "bottleneck": "strategy.size"}
     return closed_form.Job(
         model=draft.model,
-        trained_linear={} if full else targeted(draft),
-        rank=0 if full else draft.values["strategy.adapter.rank"],
+        trained_linear=adapted(draft),
+        rank=draft.values[ranks[kind]] if kind in ranks else 0,
+        is_adapter=kind not in WHOLE_MODEL,
         num_trainable=num_trainable(draft),
         head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
         head_rows=rows * _scored_per_row(draft),
-        tokens=rows * train.length_max,
+        tokens=rows * (train.length_max + draft.values.get("strategy.virtual_tokens", 0)),
         weight_bytes=weight_bytes,
         activation_bytes=2 if precision == "bfloat16" else 4,
         checkpointing=point.checkpointing,
         accumulates=draft.recipe.train.batch_size > point.micro_batch * draft.values["train.world_size"],
-        residual_bytes=4 if draft.recipe.strategy.kind == "qlora" else None,
+        residual_bytes=4 if kind == "qlora" else None,
+        layers_kept=_layers_kept(draft),
     )
+
+
+def _layers_kept(draft: Draft) -> int:
+    """Layers whose activations the backward pass needs: it ends at the first weight that is trained."""
+    depth, last = draft.model.num_layers, draft.values.get("strategy.layers", "all")
+    return depth if last == "all" or draft.values["strategy.embeddings"] else min(depth, last)
 
 
 def _mean_quantised_bytes(draft: Draft) -> float:

@@ -205,7 +205,7 @@ def _killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[
 
 def _needed(job: TraceJob) -> tuple[str, ...]:
     match job.settings.strategy.kind:
-        case "full":
+        case "full" | "partial" | "bitfit" | "bottleneck":
             return _NEEDED
         case "qlora":
             return (*_NEEDED, "peft", "bitsandbytes")

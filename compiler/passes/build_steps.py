@@ -7,6 +7,7 @@ from typing import Literal
 
 from ftc.compiler.draft import Draft
 from ftc.spec.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.strategy import WHOLE_MODEL
 
 __all__ = ["build_steps"]
 
@@ -14,7 +15,7 @@ __all__ = ["build_steps"]
 def build_steps(draft: Draft) -> Draft:
     """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
     files = len(draft.model.files) + len(draft.splits)
-    artifact: Literal["adapter", "model"] = "model" if draft.recipe.strategy.kind == "full" else "adapter"
+    artifact: Literal["adapter", "model"] = "model" if draft.recipe.strategy.kind in WHOLE_MODEL else "adapter"
     proof_steps = draft.values["train.determinism"].proof_steps
     steps: list[Step] = [
         VerifyStep(kind="verify", files=files),

@@ -18,6 +18,7 @@ from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.evaluation import metric_kind, parse_gate, split_metric
 from ftc.spec.nearest import nearest
 from ftc.spec.slices import LABEL, LENGTH, LENGTHS, measured
+from ftc.spec.strategy import VIRTUAL_TOKENS
 
 __all__ = ["FACT_RULES", "FactRule", "check_facts"]
 
@@ -140,6 +141,37 @@ def adapters_are_low_rank(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
+def virtual_tokens_have_room(draft: Draft) -> Iterator[Diagnostic]:
+    """The longest row fits the model together with the virtual tokens before it, and an answer behind it."""
+    own, places = draft.values.get("strategy.virtual_tokens", 0), draft.model.max_positions
+    longest = max(split.length_max for split in draft.splits.values())
+    left = (places or 0) - own
+    if own and places is not None and own + longest > places:
+        yield _found(
+            draft,
+            "FTC273",
+            f"{own} virtual tokens before rows of up to {longest:,} tokens, in a model of {places:,} positions",
+            "strategy.virtual_tokens",
+            help=(f"write `max_length: {left}` in `data`, or " if left >= _SHORTEST else "write ")
+            + "fewer virtual tokens",
+        )
+
+
+def strategies_find_their_place(draft: Draft) -> Iterator[Diagnostic]:
+    """Virtual tokens go where the model takes them: as keys and values of earlier tokens, or before its input."""
+    kind, head = draft.recipe.strategy.kind, draft.values["model.head"]
+    if kind not in VIRTUAL_TOKENS or head == "lm":
+        return
+    task = draft.recipe.task.kind.replace("_", " ")
+    if kind == "prefix_tuning":
+        summary = f"a {task} with a new head takes no keys and values of earlier tokens"
+        help = "choose `prompt_tuning` or `p_tuning`, which put tokens before the row"
+        yield _found(draft, "FTC274", summary, "strategy.kind", help=help)
+    elif draft.model.family == "encoder_decoder":
+        summary = f"a {task} on an encoder-decoder takes tokens of the vocabulary alone"
+        yield _found(draft, "FTC274", summary, "strategy.kind", help="choose `lora`, or an encoder as the model")
+
+
 def flash_attention_is_half_precise(draft: Draft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
     kernel, precision = draft.values["model.attention"], draft.values["train.precision"]
@@ -227,10 +259,15 @@ def gates_are_coarser_than_a_row(draft: Draft) -> Iterator[Diagnostic]:
             )
 
 
+_SHORTEST = 8
+"""Tokens of a row below which nothing is said of a longest one."""
+
 FACT_RULES: tuple[FactRule, ...] = (
     revision_needs_the_hub,
     limits_leave_out_rows,
     adapters_are_low_rank,
+    virtual_tokens_have_room,
+    strategies_find_their_place,
     flash_attention_is_half_precise,
     batch_fits_the_rows,
     validation_is_looked_at,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from ftc.compiler.draft import Draft
+from ftc.spec.strategy import VIRTUAL_TOKENS
 
 __all__ = ["choose_packing"]
 
 _WORTH_IT = 2.0
 """Times the mean row that the longest one has, from which `auto` packs: half of what is padded to it is padding."""
-_VIRTUAL_TOKENS = ("prompt_tuning", "p_tuning", "prefix_tuning")
-"""Strategies that put tokens of their own before a sequence, where only the first row of a pack would see them."""
 
 
 def choose_packing(draft: Draft) -> Draft:
@@ -33,7 +32,7 @@ def _obstacle(draft: Draft) -> str | None:
         return f"a {task.replace('_', ' ')} scores whole rows"
     if draft.values["model.family"] != "decoder":
         return f"an {draft.values['model.family'].replace('_', '-')} reads a row as a whole"
-    if draft.recipe.strategy.kind in _VIRTUAL_TOKENS:
+    if draft.recipe.strategy.kind in VIRTUAL_TOKENS:
         return "its virtual tokens stand before the first row alone"
     return None
 

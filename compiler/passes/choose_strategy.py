@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_modules
-from ftc.compiler.trainable import by_name, num_inside, targeted
+from ftc.compiler.trainable import adapted, by_name, held, norms, num_inside, stacks, targeted
 from ftc.spec.nearest import nearest
-from ftc.spec.strategy import Full, Lora, QLora
+from ftc.spec.strategy import (
+    BitFit,
+    Bottleneck,
+    Full,
+    Ia3,
+    LnTuning,
+    Lora,
+    Partial,
+    PrefixTuning,
+    PromptTuning,
+    PTuning,
+    QLora,
+)
 
 __all__ = ["choose_strategy"]
 
@@ -20,10 +34,71 @@ def choose_strategy(draft: Draft) -> Draft:
     match strategy:
         case Full():
             return draft
+        case Partial():
+            return _check_layers(draft.take("strategy.layers").take("strategy.embeddings"), strategy)
         case QLora():
             return _warn_on_cpu(_choose_adapter(_choose_quantization(draft, strategy), strategy))
         case Lora():
             return _choose_adapter(draft, strategy)
+        case BitFit():
+            return _choose_head(_check_biases(draft), "strategy.trained_modules")
+        case PromptTuning() | PTuning() | PrefixTuning():
+            return _choose_virtual(_choose_head(draft, "strategy.trained_modules"), strategy)
+        case Bottleneck():
+            for name in ("placement", "size", "activation"):
+                draft = draft.take(f"strategy.{name}")
+            return _choose_places(_choose_head(draft, "strategy.trained_modules"), adapted(draft), "strategy.kind")
+        case Ia3():
+            return _choose_places(_choose_head(draft, "strategy.trained_modules"), adapted(draft), "strategy.kind")
+        case LnTuning():
+            return _choose_places(_choose_head(draft, "strategy.trained_modules"), norms(draft), "strategy.kind")
+
+
+def _choose_head(draft: Draft, path: str) -> Draft:
+    head = head_modules(draft.values["model.head"], draft.model) or ()
+    reason = "the new head has nothing to start from" if head else "every module beside the adapter stays as it is"
+    return draft.derive(path, head, reason)
+
+
+def _choose_places(draft: Draft, places: Mapping[str, object], at: str) -> Draft:
+    """How many modules the strategy changes; an error where it finds none."""
+    draft = draft.derive("strategy.num_modules", len(places), "modules of the base that it changes, by their names")
+    if places:
+        return draft
+    kind = draft.recipe.strategy.kind
+    summary = f"`{kind}` finds nothing to change in a `{draft.model.model_type}`"
+    return draft.find("FTC272", summary, at, help="choose `lora`, which takes any linear layer")
+
+
+def _choose_virtual(draft: Draft, strategy: PromptTuning | PTuning | PrefixTuning) -> Draft:
+    draft = draft.take("strategy.virtual_tokens")
+    match strategy:
+        case PromptTuning():
+            return draft.take("strategy.init")
+        case PTuning(encoder_size="auto"):
+            return draft.derive("strategy.encoder_size", draft.model.hidden_size, "the model's own width")
+        case PTuning():
+            return draft.take("strategy.encoder_size")
+        case PrefixTuning():
+            depth = draft.model.num_decoder_layers or draft.model.num_layers
+            return draft.derive("strategy.num_layers", depth, "every layer of the model")
+
+
+def _check_layers(draft: Draft, strategy: Partial) -> Draft:
+    """As many last layers as there are, and something to train."""
+    depths = stacks(draft.model)
+    deepest = max(depths.values(), default=0)
+    if strategy.layers == "all" or strategy.layers <= deepest:
+        return draft
+    summary = f"the last {strategy.layers} layers of a model that has {deepest}"
+    return draft.find("FTC272", summary, "strategy.layers", help=f"write at most {deepest}, or `all`")
+
+
+def _check_biases(draft: Draft) -> Draft:
+    if any(name.endswith(".bias") for name in held(draft)):
+        return draft
+    summary = f"a `{draft.model.model_type}` has no biases"
+    return draft.find("FTC272", summary, "strategy.kind", help="choose `ln_tuning`, or `lora`")
 
 
 def _choose_quantization(draft: Draft, strategy: QLora) -> Draft:
@@ -46,9 +121,7 @@ def _choose_adapter(draft: Draft, strategy: Lora | QLora) -> Draft:
     draft = _check_patterns(draft, strategy)
     count = len(targeted(draft))
     draft = draft.derive("strategy.adapter.num_modules", count, "modules of the base that the targets match")
-    head = head_modules(draft.values["model.head"], draft.model) or ()
-    reason = "the new head has nothing to start from" if head else "every module beside the adapter stays as it is"
-    draft = draft.derive("strategy.adapter.trained_modules", head, reason)
+    draft = _choose_head(draft, "strategy.adapter.trained_modules")
     return _check_also_trained(draft.take("strategy.adapter.also_trained", "strategy.also_train"), strategy)
 
 

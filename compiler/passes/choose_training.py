@@ -11,7 +11,12 @@ from ftc.spec.task import Preference
 
 __all__ = ["USUAL_RATE", "choose_training"]
 
-USUAL_RATE = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
+USUAL_RATE = {
+    **dict.fromkeys(("full", "partial"), 2e-5),
+    **dict.fromkeys(("lora", "qlora"), 2e-4),
+    **{"bitfit": 4e-4, "ln_tuning": 1e-3, "ia3": 3e-3, "bottleneck": 1e-4},
+    **{"prompt_tuning": 3e-2, "p_tuning": 1e-3, "prefix_tuning": 1e-2},
+}
 """Peak learning rate of `auto`, by strategy: the usual middle for AdamW."""
 
 _SEED_STREAMS = {

@@ -41,7 +41,8 @@ def _points(draft: Draft) -> list[Point]:
     sizes = [size for size in range(batch, 0, -1) if batch % size == 0]
     sizes = sizes if train.micro_batch == "auto" else [train.micro_batch]
     recomputing = train.activation_checkpointing
-    modes = [False, True] if recomputing == "auto" else [recomputing]
+    recomputes_never = draft.recipe.strategy.kind == "prefix_tuning"  # a pass done again would lengthen its memory
+    modes = [recomputing] if recomputing != "auto" else [False] if recomputes_never else [False, True]
     return [Point(size, mode, rows) for mode in modes for size in sizes for rows in _eval_batches(draft)]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from ftc.spec.facts import TensorFacts
 
-__all__ = ["input_embedding", "linear_modules", "output_head"]
+__all__ = ["head_parts", "input_embedding", "linear_modules", "output_head"]
 
 # Last part of the name of a module that looks numbers up instead of multiplying.
 _EMBEDDING = re.compile(r"(embed|embedding|embeddings|embed_\w+|\w+_embed|\w+_embeddings?|wte|wpe|shared|\w+_bias)")
@@ -58,6 +58,10 @@ def output_head(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
     return next((tensors[f"{name}.weight"] for name in _OUTPUT_HEADS if f"{name}.weight" in tensors), None)
 
 
+def head_parts(name: str) -> list[str]:
+    """Parts of a name that mark something outside the backbone."""
+    return [part for part in name.split(".") if _HEADS.fullmatch(part)]
+
+
 def _is_backbone_linear(module: str) -> bool:
-    parts = module.split(".")
-    return not _EMBEDDING.fullmatch(parts[-1]) and not any(_HEADS.fullmatch(part) for part in parts)
+    return not _EMBEDDING.fullmatch(module.rpartition(".")[2]) and not head_parts(module)

@@ -17,6 +17,9 @@ __all__ = ["register_model", "register_state"]
 _HALF = 2
 """Bytes of an element of a weight that arrives in 16 bits."""
 
+_OF_ADAPTERS = ("lora_", "modules_to_save", "ia3_", "ln_tuning_layers", "prompt_encoder", ".bottleneck.")
+"""What names of adapters' weights hold."""
+
 _Tensors = dict[str, torch.Tensor]
 _Owners = dict[str, int | None]
 
@@ -58,7 +61,7 @@ def register_state(tracker: StorageTracker, optimizer: torch.optim.Optimizer) ->
 
 
 def _is_adapter(name: str) -> bool:
-    return "lora_" in name or "modules_to_save" in name
+    return any(mark in name for mark in _OF_ADAPTERS)
 
 
 def _owner(name: str, prefixes: Sequence[str], groups: Sequence[Groups]) -> int | None:

@@ -19,4 +19,28 @@ CODES: tuple[Code, ...] = (
         wrong="strategy: {kind: lora, also_train: [embed_tokens]}   # a model with tied embeddings",
         right="strategy: {kind: lora, also_train: [norm]}",
     ),
+    Code(
+        id="FTC272",
+        title="a strategy finds nothing to train",
+        cause="The model has none of the modules that the strategy changes: no biases, no layer that is known by its "
+        "name, or fewer layers than asked for.",
+        wrong="strategy: {kind: bitfit}   # with a Llama, which has no biases",
+        right="strategy: {kind: ln_tuning}",
+    ),
+    Code(
+        id="FTC273",
+        title="no room for virtual tokens",
+        cause="Virtual tokens take places of their own before every row. The longest row together with them has more "
+        "tokens than the model has positions.",
+        wrong="data: {max_length: 512}   # of 512 positions\nstrategy: {kind: prompt_tuning, virtual_tokens: 20}",
+        right="data: {max_length: 492}\nstrategy: {kind: prompt_tuning, virtual_tokens: 20}",
+    ),
+    Code(
+        id="FTC274",
+        title="a strategy that this kind of model doesn't take",
+        cause="The method needs a part that the task's model doesn't have, such as keys and values of earlier tokens, "
+        "which only a model that writes keeps.",
+        wrong="task: {kind: classification}\nstrategy: {kind: prefix_tuning}",
+        right="task: {kind: classification}\nstrategy: {kind: prompt_tuning}",
+    ),
 )

@@ -26,6 +26,7 @@ def jobs(draw: st.DrawFn) -> Job:
         model=model,
         trained_linear=adapted,
         rank=rank,
+        is_adapter=bool(rank),
         num_trainable=trainable,
         head_width=draw(st.sampled_from([2, 1000, 50_000])),
         head_rows=draw(st.integers(1, tokens)),

@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import assert_never
 
 from ftc.spec.data import HubSource
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
-from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings
+from ftc.spec.strategy_settings import LoraSettings, QLoraSettings
 from ftc.views import numbers
 from ftc.views.card_code import loading_code
 from ftc.views.card_front_matter import front_matter
@@ -95,13 +94,9 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "recipe", _code(PurePosixPath(plan.recipe_file).name)
     share = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
     yield "strategy", f"{strategy_words(plan.settings)}, {numbers.count(plan.model.num_trainable)} trainable ({share})"
-    match plan.settings.strategy:
-        case FullSettings():
-            pass
-        case LoraSettings(adapter=adapter) | QLoraSettings(adapter=adapter):
-            yield "adapter", f"alpha {adapter.alpha}, dropout {adapter.dropout:g}, on {_codes(adapter.targets)}"
-        case _:
-            assert_never(plan.settings.strategy)
+    if isinstance(plan.settings.strategy, LoraSettings | QLoraSettings):
+        adapter = plan.settings.strategy.adapter
+        yield "adapter", f"alpha {adapter.alpha}, dropout {adapter.dropout:g}, on {_codes(adapter.targets)}"
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
     selected = "" if record.selected_step is None else f"; weights of step {numbers.count(record.selected_step)}"
     yield (

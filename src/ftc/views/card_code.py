@@ -6,7 +6,8 @@ import json
 from pathlib import PurePosixPath
 
 from ftc.spec.plan import Plan
-from ftc.spec.settings import FullSettings, QLoraSettings
+from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategy_settings import BottleneckSettings, QLoraSettings
 from ftc.views.tasks import task_words
 
 __all__ = ["loading_code"]
@@ -15,7 +16,7 @@ __all__ = ["loading_code"]
 def loading_code(plan: Plan) -> str:
     """Lines that load tokenizer and model and try them, with the base model's hub id or the name of its folder."""
     loader = task_words(plan).auto_class
-    load = _whole(loader) if isinstance(plan.settings.strategy, FullSettings) else _adapted(plan, loader)
+    load = _whole(loader) if plan.settings.strategy.kind in WHOLE_MODEL else _adapted(plan, loader)
     return "\n".join((*load, "", *_trial(plan)))
 
 
@@ -53,15 +54,16 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     where = "" if commit else "  # the folder of the base model"
     is_quantized = isinstance(settings.strategy, QLoraSettings)
     options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"
+    is_ours = isinstance(settings.strategy, BottleneckSettings)
     return [
-        "from peft import PeftModel",
+        "from ftc.runtime.strategies.bottleneck import load_adapter" if is_ours else "from peft import PeftModel",
         f"from transformers import {loader}, AutoTokenizer" + (", BitsAndBytesConfig" if is_quantized else ""),
         "",
         f"base = {_literal(base)}{where}",
         f"tokenizer = AutoTokenizer.from_pretrained(base{revision})",
         *_quantization(plan),
         f"model = {loader}.from_pretrained(base{options})",
-        'model = PeftModel.from_pretrained(model, "adapter").eval()',
+        f'model = {"load_adapter" if is_ours else "PeftModel.from_pretrained"}(model, "adapter").eval()',
     ]
 
 

@@ -6,12 +6,12 @@ Texts are quoted and numbers carry a point, so that readers of YAML 1.1 and 1.2 
 from __future__ import annotations
 
 import json
-from typing import Any, assert_never
+from typing import Any
 
 from ftc.spec.data import HubSource
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation
-from ftc.spec.settings import FullSettings, LoraSettings, QLoraSettings
+from ftc.spec.strategy import WHOLE_MODEL
 from ftc.views.headline import metric_title
 from ftc.views.tasks import task_words
 
@@ -39,11 +39,11 @@ def front_matter(plan: Plan, evaluation: Evaluation | None) -> str:
 
     A base model of a local folder is left out: the hub would take its name for one of its own models.
     """
-    is_adapter = not isinstance(plan.settings.strategy, FullSettings)
+    is_adapter = plan.settings.strategy.kind not in WHOLE_MODEL
     values: dict[str, Any] = {
         "base_model": plan.settings.model.base if plan.settings.model.commit else None,
         "base_model_relation": ("adapter" if is_adapter else "finetune") if plan.settings.model.commit else None,
-        "library_name": "peft" if is_adapter else "transformers",
+        "library_name": _library(plan),
         "license": plan.lock.model.license,
         "pipeline_tag": task_words(plan).pipeline,
         "tags": ["ftc", _strategy_tag(plan)],
@@ -56,16 +56,14 @@ def front_matter(plan: Plan, evaluation: Evaluation | None) -> str:
     return "\n".join(("---", *lines, "---"))
 
 
+def _library(plan: Plan) -> str:
+    kind = plan.settings.strategy.kind
+    return "transformers" if kind in WHOLE_MODEL else "ftc" if kind == "bottleneck" else "peft"
+
+
 def _strategy_tag(plan: Plan) -> str:
-    match plan.settings.strategy:
-        case FullSettings():
-            return "full-fine-tuning"
-        case LoraSettings():
-            return "lora"
-        case QLoraSettings():
-            return "qlora"
-        case _:
-            assert_never(plan.settings.strategy)
+    kind = plan.settings.strategy.kind
+    return "full-fine-tuning" if kind == "full" else kind.replace("_", "-")
 
 
 def _hub_datasets(plan: Plan) -> list[str]:

@@ -7,7 +7,21 @@ from typing import assert_never
 
 from ftc.spec.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.record import Evaluation, RunRecord
-from ftc.spec.settings import AdapterSettings, FullSettings, LoraSettings, QLoraSettings, Settings
+from ftc.spec.settings import Settings
+from ftc.spec.strategy_settings import (
+    AdapterSettings,
+    BitFitSettings,
+    BottleneckSettings,
+    FullSettings,
+    Ia3Settings,
+    LnTuningSettings,
+    LoraSettings,
+    PartialSettings,
+    PrefixTuningSettings,
+    PromptTuningSettings,
+    PTuningSettings,
+    QLoraSettings,
+)
 from ftc.spec.streams import SplitReport
 from ftc.views import numbers
 from ftc.views.cells import escaped
@@ -77,10 +91,24 @@ def strategy_words(settings: Settings) -> str:
     match settings.strategy:
         case FullSettings():
             return "full training"
+        case PartialSettings(layers=layers, embeddings=embeddings):
+            which = "all layers" if layers == "all" else f"the last {numbers.plural(layers, 'layer')}" if layers else ""
+            return " and ".join(part for part in (which, "embeddings" if embeddings else "", "the output") if part)
+        case BitFitSettings():
+            return "biases alone"
+        case LnTuningSettings(num_modules=count):
+            return f"the weights of {numbers.plural(count, 'norm')}"
         case LoraSettings(adapter=adapter):
             return _adapter_words("LoRA", adapter)
         case QLoraSettings(adapter=adapter, quantization=quantization):
             return _adapter_words(f"QLoRA {quantization}", adapter)
+        case Ia3Settings(num_modules=count):
+            return f"IA3 on {numbers.plural(count, 'module')}"
+        case BottleneckSettings(placement=placement, size=size, num_modules=count):
+            return f"{placement} adapters of {size} behind {numbers.plural(count, 'module')}"
+        case PromptTuningSettings() | PTuningSettings() | PrefixTuningSettings() as virtual:
+            name = "p-tuning" if virtual.kind == "p_tuning" else virtual.kind.replace("_", " ")
+            return f"{name}, {numbers.plural(virtual.virtual_tokens, 'virtual token')}"
         case _:
             assert_never(settings.strategy)
 

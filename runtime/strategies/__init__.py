@@ -1,0 +1,1 @@
+"""What each strategy does to a model that is loaded and frozen."""

@@ -1,0 +1,53 @@
+"""What the modules of a transformer are for, told by their names: one table for plans and for runs.
+
+A name's longest known end decides, in whole parts: in BERT, `attention.output.dense` closes attention and
+`output.dense` the feed-forward layer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+__all__ = ["Part", "Role", "part_of", "role_of"]
+
+Role = Literal["keys_values", "attention_out", "feed_forward_out"]
+
+_ENDS: dict[Role, tuple[str, ...]] = {
+    "keys_values": (
+        *("k_proj", "v_proj", "key", "value", "k", "v", "k_lin", "v_lin"),
+        *("query_key_value", "qkv_proj", "c_attn", "Wqkv", "qkv"),
+    ),
+    "attention_out": (
+        *("o_proj", "out_proj", "out_lin", "SelfAttention.o", "EncDecAttention.o", "attention.output.dense"),
+        *("attn.c_proj", "self_attention.dense", "self_attn.dense", "attention.dense", "attn.Wo"),
+    ),
+    "feed_forward_out": ("down_proj", "fc2", "output.dense", "wo", "lin2", "mlp.c_proj", "dense_4h_to_h", "mlp.Wo"),
+}
+_ROLES: dict[str, Role] = {end: role for role, ends in _ENDS.items() for end in ends}
+_LAYER = re.compile(r"(?:^|(.*)\.)(?:layers|layer|h|block|blocks)\.(\d+)\.")
+_EMBEDDING = re.compile(r"embed\w*|\w+_embed|\w*embeddings?|wte|wpe|shared|\w+_embeddings?_\w+|layernorm_embedding")
+
+
+def role_of(module: str) -> Role | None:
+    """What a linear layer does, as far as adapters care; None for all others."""
+    parts = module.split(".")
+    ends = (".".join(parts[start:]) for start in range(len(parts)))
+    return next((_ROLES[end] for end in ends if end in _ROLES), None)
+
+
+class Part(NamedTuple):
+    """Where a weight lies between the model's two ends."""
+
+    kind: Literal["embeddings", "layer", "output"]
+    stack: str = ""
+    """What layers are counted in: an encoder's and a decoder's are two stacks."""
+    layer: int = 0
+
+
+def part_of(tensor: str) -> Part:
+    """Where a weight lies, by its name; `output` is all that follows the layers, such as the last norm and the head."""
+    if found := _LAYER.match(tensor):
+        return Part("layer", found[1] or "", int(found[2]))
+    is_embedding = any(_EMBEDDING.fullmatch(part) for part in tensor.split(".")[:-1])
+    return Part("embeddings" if is_embedding else "output")

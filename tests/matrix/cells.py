@@ -1,0 +1,154 @@
+"""The matrix of tasks, model families and strategies, and what becomes of a cell of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftc import api
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.plan import Plan
+from tests.support.projects import make_project
+
+__all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
+
+TASKS = {
+    "classification": "classification",
+    "multi_label": "classification, several labels",
+    "token_classification": "token classification",
+    "extraction": "question answering, cut out",
+    "question_answering": "question answering, written",
+    "summarization": "summarization",
+    "generation": "generation",
+    "chat": "chat",
+    "preference": "preference",
+    "pretraining": "pretraining",
+}
+"""Tasks and the ways to put them, by what `make_project` calls them."""
+FAMILIES = {"encoder": "encoder", "decoder": "decoder", "encoder_decoder": "encoder-decoder"}
+STRATEGIES = {
+    "full": "full",
+    "partial": "partial, layers: 1",
+    "bitfit": "bitfit",
+    "ln_tuning": "ln_tuning",
+    "lora": "lora",
+    "lora, DoRA": "lora, dora: true, rank_stabilized: true",
+    "lora, PiSSA": "lora, init: pissa",
+    "qlora": "qlora",
+    "qlora, int8": "qlora, quantization: int8",
+    "ia3": "ia3",
+    "bottleneck": "bottleneck, placement: houlsby, size: 8",
+    "prompt_tuning": "prompt_tuning, virtual_tokens: 4",
+    "p_tuning": "p_tuning, virtual_tokens: 4",
+    "prefix_tuning": "prefix_tuning, virtual_tokens: 4",
+}
+"""Strategies by name, and what a recipe says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One job of the matrix."""
+
+    task: str
+    family: str
+    strategy: str
+
+    def __str__(self) -> str:
+        """Its name in the list of results."""
+        return f"{self.task} / {self.family} / {self.strategy}"
+
+
+def cells() -> Iterator[Cell]:
+    """All of them."""
+    yield from (Cell(task, family, strategy) for task in TASKS for family in FAMILIES for strategy in STRATEGIES)
+
+
+def outcome_of(cell: Cell, root: Path, models: Path) -> str:
+    """`works`, or the code of the rule that refuses the job.
+
+    Three steps are trained on a tiny model; the result is saved, loaded by the library that other people would use, and
+    has to say what the trained model says.
+    """
+    _project(cell, root, models)
+    with _inside(root):
+        try:
+            applied = api.apply(Path("recipe.yaml"))
+        except Refusal as refusal:
+            return min(found.code for found in refusal.diagnostics if found.is_error)
+        (run,) = Path("runs").glob("*/*/")
+        assert applied is not None
+        _compare(run)
+    return "works"
+
+
+def _project(cell: Cell, root: Path, models: Path) -> None:
+    make_project(root, models, cell.task, STRATEGIES[cell.strategy], steps=3, model=cell.family)
+    file = root / "recipe.yaml"
+    text = file.read_text(encoding="utf-8").replace("evaluate_every: 1", "evaluate_every: 3")
+    file.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _compare(run: Path) -> None:
+    """The trained model and the loaded one give the same numbers."""
+    import torch
+
+    from ftc.runtime import checkpoint
+    from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
+    from ftc.runtime.weights import load_weights
+
+    plan = Plan.model_validate_json((run / "plan.json").read_text(encoding="utf-8"))
+    trained = build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), torch.device("cpu"))
+    assert plan.model.num_trainable == sum(one.numel() for one in trainable_tensors(trained).values())
+    kept = checkpoint.newest(run / "checkpoints", plan.job_sha256(), lambda _: None)
+    assert kept is not None
+    load_weights(trained, kept.weights())
+    loaded = _as_others_load(plan, run)
+    inputs = _inputs(plan)
+    with torch.inference_mode():
+        ours, theirs = trained(**inputs), loaded(**inputs)
+    for name in ("logits", "start_logits", "end_logits"):
+        if getattr(ours, name, None) is not None:
+            torch.testing.assert_close(ours[name], theirs[name], atol=1e-6, rtol=1e-6)
+
+
+def _as_others_load(plan: Plan, run: Path) -> Any:
+    """What the model card says, done."""
+    from ftc.runtime.build_model import keep_differentiable
+    from ftc.views.card_code import loading_code
+
+    base = json.dumps(str(Path(plan.settings.model.base).resolve()))
+    lines = loading_code(plan).splitlines()
+    end = max(number for number, line in enumerate(lines) if line.startswith("model = "))
+    text = "\n".join(f"base = {base}" if line.startswith("base = ") else line for line in lines[: end + 1])
+    scope: dict[str, Any] = {}
+    with _inside(run):
+        exec(text, scope)  # noqa: S102 - the code of a model card that was made just now
+    model = scope["model"]
+    keep_differentiable(model)  # bitsandbytes repacks weights for a faster kernel, and not those of a tiny width
+    return model
+
+
+def _inputs(plan: Plan) -> dict[str, Any]:
+    import torch
+
+    ids = torch.arange(8, 32).reshape(2, 12)
+    ids[:, -1] = 2  # a classifier on an encoder-decoder reads the end of the row
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if plan.settings.model.family == "encoder_decoder" and plan.settings.model.head == "lm":
+        inputs["decoder_input_ids"] = ids[:, :6]
+    return inputs
