@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,9 @@ from typing import Any
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.plan import Plan
+from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategy_settings import QLoraSettings
+from ftc.views.tasks import task_words
 from tests.support.projects import make_project
 
 __all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
@@ -127,20 +129,40 @@ def _compare(run: Path) -> None:
 
 
 def _as_others_load(plan: Plan, run: Path) -> Any:
-    """What the model card says, done."""
-    from ftc.runtime.build_model import keep_differentiable
-    from ftc.views.card_code import loading_code
+    """The saved model as the libraries load it that a model card names."""
+    import peft
+    import transformers
 
-    base = json.dumps(str(Path(plan.settings.model.base).resolve()))
-    lines = loading_code(plan).splitlines()
-    end = max(number for number, line in enumerate(lines) if line.startswith("model = "))
-    text = "\n".join(f"base = {base}" if line.startswith("base = ") else line for line in lines[: end + 1])
-    scope: dict[str, Any] = {}
-    with _inside(run):
-        exec(text, scope)  # noqa: S102 - the code of a model card that was made just now
-    model = scope["model"]
+    from ftc.runtime.build_model import keep_differentiable
+    from ftc.runtime.strategies.bottleneck import load_adapter
+
+    settings, strategy = plan.settings, plan.settings.strategy
+    loader = getattr(transformers, task_words(plan).auto_class)
+    if strategy.kind in WHOLE_MODEL:
+        return loader.from_pretrained(run / "model").eval()
+    options: dict[str, Any] = {"num_labels": len(settings.text.labels)} if settings.text.labels else {}
+    if isinstance(strategy, QLoraSettings):
+        options["quantization_config"] = _quantization(strategy)
+    base = loader.from_pretrained(settings.model.base, **options)
+    load = load_adapter if strategy.kind == "bottleneck" else peft.PeftModel.from_pretrained
+    model = load(base, run / "adapter").eval()
     keep_differentiable(model)  # bitsandbytes repacks weights for a faster kernel, and not those of a tiny width
     return model
+
+
+def _quantization(strategy: QLoraSettings) -> Any:
+    import transformers
+
+    kept = list(strategy.adapter.trained_modules) or None
+    if strategy.quantization == "int8":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=strategy.quantization,
+        bnb_4bit_use_double_quant=strategy.double_quantization,
+        bnb_4bit_compute_dtype="float32",
+        llm_int8_skip_modules=kept,
+    )
 
 
 def _inputs(plan: Plan) -> dict[str, Any]:
