@@ -25,7 +25,7 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.durable import building_folder
 from ftc.spec.facts import FileFacts
 
-__all__ = ["Checkpoint", "newest", "prune", "save", "verified"]
+__all__ = ["Checkpoint", "newest", "prune", "save", "unfit", "verified"]
 
 _MANIFEST = "MANIFEST.json"
 _WEIGHTS = "trainable.safetensors"
@@ -90,9 +90,18 @@ def prune(checkpoints: Path, progress: Progress, keep: int) -> None:
             shutil.rmtree(_folder(checkpoints, step))
 
 
-def newest(checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None]) -> Checkpoint | None:
-    """The newest checkpoint that is whole, and whose best checkpoint is whole too; damaged ones are reported."""
-    for step in reversed(_steps(checkpoints)):
+def newest(
+    checkpoints: Path, job_sha256: str, report: Callable[[Diagnostic], None], *, below: int | None = None
+) -> Checkpoint | None:
+    """The newest checkpoint that is whole, and whose best checkpoint is whole too; damaged ones are reported.
+
+    Args:
+        checkpoints: The run's folder of checkpoints.
+        job_sha256: The job that they have to belong to.
+        report: Hears of each damaged one.
+        below: A step before which it has to be; None for any.
+    """
+    for step in reversed([one for one in _steps(checkpoints) if below is None or one < below]):
         found = verified(checkpoints, step, job_sha256, report)
         if found is None:
             continue
@@ -153,6 +162,11 @@ def _folder(checkpoints: Path, step: int) -> Path:
 
 def _facts(path: Path) -> FileFacts:
     return FileFacts(size=path.stat().st_size, sha256=file_digest(path))
+
+
+def unfit(found: Checkpoint, problem: str) -> Diagnostic:
+    """What is said of a checkpoint whose files are whole and whose tensors are not the model's."""
+    return _damaged(found.folder, problem)
 
 
 def _damaged(folder: Path, problem: str) -> Diagnostic:

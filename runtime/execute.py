@@ -85,8 +85,8 @@ class _Execution:
                     accelerator.wait_for_everyone()
                     return session.state.record
 
-    def _tell_of_stop(self) -> None:
-        self.listen(StopRequested())
+    def _tell_of_stop(self, number: int) -> None:
+        self.listen(StopRequested(signal=number))
 
     def _walk(self, session: Session) -> None:
         num_steps = self.plan.settings.train.num_steps
@@ -141,6 +141,8 @@ class _Execution:
         session.note_code()
         status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate is broken"))
+        session.journal.sync()  # the record names the digests of both: they must not be younger on disk than it is
+        session.ladder.sync()
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 import torch
@@ -10,7 +11,10 @@ from torch import nn
 
 from ftc.spec.settings import TrainSettings
 
-__all__ = ["learning_rate_at", "load_state", "make_optimizer", "set_learning_rate", "state_tensors"]
+__all__ = ["learning_rate_at", "load_state", "make_optimizer", "set_learning_rate", "state_misfit", "state_tensors"]
+
+_PARTS = ("exp_avg", "exp_avg_sq", "step")
+"""What AdamW remembers of each parameter."""
 
 
 def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) -> torch.optim.AdamW:
@@ -71,6 +75,18 @@ def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Par
         for name, parameter in parameters.items()
         for part, tensor in optimizer.state.get(parameter, {}).items()
     }
+
+
+def state_misfit(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, torch.Tensor]) -> str | None:
+    """Why tensors can't be the memory of these parameters' optimiser, or None where they can."""
+    for full_name, tensor in tensors.items():
+        name, _, part = full_name.rpartition("/")
+        if name not in parameters or part not in _PARTS:
+            return f"the optimiser's `{full_name}` belongs to no parameter"
+        if part != "step" and tensor.shape != parameters[name].shape:
+            return f"the optimiser's `{full_name}` has shape {tuple(tensor.shape)}"
+    wanted = {f"{name.rpartition('/')[0]}/{part}" for name in tensors for part in _PARTS}
+    return f"the optimiser's `{min(wanted - tensors.keys())}` is missing" if wanted - tensors.keys() else None
 
 
 def load_state(

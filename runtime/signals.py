@@ -22,10 +22,10 @@ class StopRequest:
     """Whether somebody asked the run to stop.
 
     Args:
-        tell: Called when they do, in the middle of whatever the process is doing.
+        tell: Called with the signal's number when they do, in the middle of whatever the process is doing.
     """
 
-    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, tell: Callable[[int], None] = lambda number: None) -> None:
         self.requested = False
         self._tell = tell
 
@@ -38,7 +38,7 @@ class StopRequest:
         if self.requested:
             raise Interrupted
 
-    def handle(self, _signal: int, _frame: FrameType | None) -> None:
+    def handle(self, number: int, _frame: FrameType | None) -> None:
         """Notes the first request; a second one breaks off.
 
         Raises:
@@ -48,11 +48,11 @@ class StopRequest:
             raise KeyboardInterrupt
         self.requested = True
         with suppress(RuntimeError):  # the signal came while a line was being written
-            self._tell()
+            self._tell(number)
 
 
 @contextmanager
-def stop_on_signals(tell: Callable[[], None]) -> Iterator[StopRequest]:
+def stop_on_signals(tell: Callable[[int], None]) -> Iterator[StopRequest]:
     """Turns signals into a request while the block runs; only the main thread of a process can hear them."""
     request = StopRequest(tell)
     if threading.current_thread() is not threading.main_thread():

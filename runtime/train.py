@@ -9,14 +9,14 @@ from ftc.runtime.export import is_exported
 from ftc.runtime.fingerprints import rung
 from ftc.runtime.hooks import HOOKS, Training, note_progress
 from ftc.runtime.loop import Job, training_steps
-from ftc.runtime.optimizer import load_state, make_optimizer
+from ftc.runtime.optimizer import load_state, make_optimizer, state_misfit
 from ftc.runtime.packing import prove_isolation
 from ftc.runtime.references import learn_references
 from ftc.runtime.selection import Progress
 from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import Interrupted
 from ftc.runtime.tensor_files import content_digest
-from ftc.runtime.weights import load_weights
+from ftc.runtime.weights import load_weights, misfit
 from ftc.spec.batches import BatchOrder
 from ftc.spec.events import Resumed
 
@@ -43,7 +43,7 @@ def train(session: Session) -> None:
     job = make_job(session, work)
     learn_references(session, work, "validation")
     _note_start(session, job)
-    training = Training(session, job, restored(session, work, job, found))
+    training = Training(session, job, restored(session, work, job, _fitting(session, job, found)))
     _find_foothold(training)
     if not training.progress.is_over:
         _prove_packing(training)
@@ -66,8 +66,20 @@ def _prove_packing(training: Training) -> None:
         prove_isolation(job.model, job.scorer, job.rows, fullest, job.train.precision, device)
 
 
-def _newest(session: Session) -> checkpoint.Checkpoint | None:
-    return checkpoint.newest(session.folder.checkpoints, session.job_sha256, session.notice)
+def _newest(session: Session, below: int | None = None) -> checkpoint.Checkpoint | None:
+    return checkpoint.newest(session.folder.checkpoints, session.job_sha256, session.notice, below=below)
+
+
+def _fitting(session: Session, job: Job, found: checkpoint.Checkpoint | None) -> checkpoint.Checkpoint | None:
+    """The checkpoint, or the next older one that the model can take; files may be whole and hold something else."""
+    while found is not None:
+        problem = misfit(job.parameters, found.weights()) or state_misfit(job.parameters, found.optimizer())
+        if problem is None:
+            break
+        session.notice(checkpoint.unfit(found, problem))
+        step = found.progress.step
+        found = agreed(session.accelerator, lambda step=step: _newest(session, below=step))  # type: ignore[misc]
+    return found
 
 
 def _run(training: Training) -> None:

@@ -8,21 +8,31 @@ import torch
 from torch import nn
 
 from ftc.runtime.build_model import trainable_tensors
+from ftc.spec.diagnostics import Refusal, diagnostic
 
-__all__ = ["load_weights"]
+__all__ = ["load_weights", "misfit"]
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     """Puts trainable weights, by the model's own names, into a model.
 
     Raises:
-        ValueError: Names or shapes are not the model's.
+        Refusal: Names or shapes are not the model's (FTC630).
     """
     parameters = trainable_tensors(model)
-    if parameters.keys() != weights.keys():
-        raise ValueError(f"other weights than the model's: {sorted(parameters.keys() ^ weights.keys())[:3]}")
+    if problem := misfit(parameters, weights):
+        help = "move the run's folder away and apply again"
+        raise Refusal([diagnostic("FTC630", "a checkpoint doesn't hold the model's weights", notes=problem, help=help)])
     with torch.no_grad():
         for name, parameter in parameters.items():
-            if parameter.shape != weights[name].shape:
-                raise ValueError(f"{name}: {tuple(weights[name].shape)} instead of {tuple(parameter.shape)}")
             parameter.copy_(weights[name])
+
+
+def misfit(parameters: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor]) -> str | None:
+    """Why weights are not those of a model's parameters, or None where they can be."""
+    if others := sorted(parameters.keys() ^ weights.keys()):
+        return f"`{others[0]}` is in one of model and checkpoint alone"
+    for name, parameter in parameters.items():
+        if parameter.shape != weights[name].shape:
+            return f"`{name}` has shape {tuple(weights[name].shape)} instead of {tuple(parameter.shape)}"
+    return None

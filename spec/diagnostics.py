@@ -135,6 +135,7 @@ class ExitCode:
     INCONCLUSIVE = 8
     USAGE = 64
     INTERRUPTED = 130
+    """By SIGINT; another signal ends a run with 128 and its number, as SIGTERM with 143 and SIGHUP with 129."""
 
 
 class Refusal(Exception):

@@ -110,6 +110,8 @@ class StopRequested(Document):
     """Somebody asked the run to stop; it will, at the next safe place. Told, but not written to `events.ndjson`."""
 
     kind: Literal["stop_requested"] = "stop_requested"
+    signal: int
+    """Number of the signal that asked for it."""
 
 
 class EarlyStopped(Document):

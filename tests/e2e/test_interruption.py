@@ -104,3 +104,23 @@ def test_the_seed_decides_about_the_first_weights(project: MakeProject, ftc: Ftc
     assert first == same
     assert first != other
     assert records[0]["final_weights_sha256"] == records[1]["final_weights_sha256"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_the_exit_code_names_the_signal(
+    project: MakeProject, ftc: Ftc, number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ftc.runtime import hooks
+    from ftc.runtime.hooks import Training
+    from ftc.spec.events import StepDone
+
+    def strike(_training: Training, done: StepDone) -> None:
+        if done.step == 1:
+            os.kill(os.getpid(), number)
+
+    root = project(steps=2)
+    monkeypatch.setattr("ftc.runtime.train.HOOKS", (strike, *hooks.HOOKS))
+    stopped = ftc("apply", "recipe.yaml", "--yes")
+    assert stopped.code == code, stopped.text
+    assert "goes on from there" in stopped.err
+    assert result(root)[1]["status"] == "interrupted"

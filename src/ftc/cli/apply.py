@@ -18,10 +18,13 @@ from ftc.spec.ranks import is_follower
 
 if TYPE_CHECKING:
     from ftc.api import Planned, Run
+    from ftc.spec.events import Event, EventListener
 
 __all__ = ["add_arguments", "run"]
 
 _EXIT_CODES = {"finished": 0, "gate_failed": 7, "interrupted": 130, "failed": 1, "running": 1}
+_OF_A_SIGNAL = 128
+"""To which a process that a signal ended adds the signal's number, as shells have it; SIGINT makes 130 of it."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -49,7 +52,7 @@ def run(args: Namespace) -> int:
         return _follow(args)
     if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
         done = _run_of_saved(args.target)
-        return _up_to_date(done, args) if _is_done(done, args) else _ended(_executed(args.target, args), args)
+        return _up_to_date(done, args) if _is_done(done, args) else _carried_out(args.target, args)
     with tracing(args) as tell:
         planned = api.plan(
             args.target,
@@ -61,7 +64,7 @@ def run(args: Namespace) -> int:
     if _is_done(planned.run, args):
         return _up_to_date(planned.run, args)
     code = declined(planned, args)
-    return _ended(_executed(planned, args), args) if code is None else code
+    return _carried_out(planned, args) if code is None else code
 
 
 def _follow(args: Namespace) -> int:
@@ -76,7 +79,8 @@ def _follow(args: Namespace) -> int:
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
-        return _EXIT_CODES[api.apply(target, again=args.again, offline=args.offline).record.status]
+        stop = _Stop()
+        return _exit_code(api.apply(target, on_event=stop.hear, again=args.again, offline=args.offline), stop)
 
 
 def _pin(args: Namespace) -> None:
@@ -131,14 +135,44 @@ def _up_to_date(done: Run, args: Namespace) -> int:
     return _EXIT_CODES[done.record.status]
 
 
-def _executed(target: Planned | str, args: Namespace) -> Run:
+def _carried_out(target: Planned | str, args: Namespace) -> int:
+    stop = _Stop()
+    return _ended(_executed(target, stop, args), stop, args)
+
+
+def _executed(target: Planned | str, stop: _Stop, args: Namespace) -> Run:
     from ftc import api
 
     with following(args) as listener:
-        return api.apply(target, on_event=listener, again=args.again, offline=args.offline)
+        return api.apply(target, on_event=stop.heard_by(listener), again=args.again, offline=args.offline)
 
 
-def _ended(done: Run, args: Namespace) -> int:
+class _Stop:
+    """Which signal asked a run to stop, if one did."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def hear(self, event: Event) -> None:
+        if event.kind == "stop_requested":
+            self.signal = event.signal
+
+    def heard_by(self, listener: EventListener) -> EventListener:
+        """A listener that hears before another one does."""
+
+        def tell(event: Event) -> None:
+            self.hear(event)
+            listener(event)
+
+        return tell
+
+
+def _exit_code(done: Run, stop: _Stop) -> int:
+    was_stopped = done.record.status == "interrupted" and stop.signal is not None
+    return _OF_A_SIGNAL + (stop.signal or 0) if was_stopped else _EXIT_CODES[done.record.status]
+
+
+def _ended(done: Run, stop: _Stop, args: Namespace) -> int:
     if args.json:
         print_result(done)
     elif done.record.status == "interrupted":
@@ -146,4 +180,4 @@ def _ended(done: Run, args: Namespace) -> int:
     else:
         write("\n")
         show_run(done, args)
-    return _EXIT_CODES[done.record.status]
+    return _exit_code(done, stop)
