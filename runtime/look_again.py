@@ -43,7 +43,7 @@ def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, li
     from ftc.runtime.verify import verify_inputs
 
     with (
-        stop_on_signals(lambda: None) as stop,
+        stop_on_signals(lambda number: None) as stop,
         deterministic(plan.settings),
         tempfile.TemporaryDirectory(prefix="ftc-eval-") as scratch,
     ):
