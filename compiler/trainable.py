@@ -11,7 +11,18 @@ from ftc.compiler.resolve.linear_modules import head_parts
 from ftc.spec.facts import ModelFacts, TensorFacts
 from ftc.spec.module_names import part_of, role_of
 
-__all__ = ["adapted", "by_name", "held", "norms", "num_inside", "num_trainable", "rank_of", "stacks", "targeted"]
+__all__ = [
+    "adapted",
+    "adapter_ranks",
+    "by_name",
+    "held",
+    "norms",
+    "num_inside",
+    "num_trainable",
+    "rank_of",
+    "stacks",
+    "targeted",
+]
 
 _POOLED = frozenset("albert bert ernie mobilebert rembert".split())
 """Encoders whose classifiers of rows read the pooler."""
@@ -66,6 +77,17 @@ def adapted(draft: Draft) -> dict[str, tuple[int, int]]:
         case _:
             return {}
     return {name: size for name, size in linear.items() if role_of(name) in roles}
+
+
+def adapter_ranks(draft: Draft) -> dict[str, int]:
+    """Width of what stands beside or behind each linear layer, by full name; none where that is no layer itself."""
+    match draft.recipe.strategy.kind:
+        case "lora" | "qlora":
+            return {name: rank_of(draft, name) for name in targeted(draft)}
+        case "bottleneck":
+            return dict.fromkeys(adapted(draft), draft.values["strategy.size"])
+        case _:
+            return {}
 
 
 def norms(draft: Draft) -> dict[str, int]:

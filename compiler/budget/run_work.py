@@ -18,7 +18,7 @@ from ftc.compiler.budget.network import Network, network_of
 from ftc.compiler.budget.traffic import traffic_rates
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
-from ftc.compiler.trainable import num_trainable, rank_of, targeted
+from ftc.compiler.trainable import adapter_ranks, num_trainable
 from ftc.spec.streams import RowLengths
 from ftc.spec.task import Preference
 from ftc.spec.time import Phase, Work
@@ -74,11 +74,11 @@ def draft_network(draft: Draft) -> Network:
     is_full = draft.recipe.strategy.kind == "full"
     return network_of(
         draft.model,
-        ranks=None if is_full else {name: rank_of(draft, name) for name in targeted(draft)},
+        ranks=None if is_full else adapter_ranks(draft),
         trainable=num_trainable(draft),
         new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
         quantised=draft.recipe.strategy.kind == "qlora",
-        learns_lengths=not is_full and draft.values["strategy.adapter.dora"],
+        learns_lengths=draft.values.get("strategy.adapter.dora", False),
         attention=draft.values["model.attention"],
     )
 
