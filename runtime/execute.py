@@ -183,7 +183,7 @@ def _ending(session: Session) -> Iterator[None]:
         _leave(session, "failed", "out of memory")
         raise Refusal([_out_of_memory(session)]) from error
     except OSError as error:
-        _leave(session, "failed", str(error))
+        _leave(session, "failed", error.strerror or str(error))
         if error.errno in _DISK_REFUSES:
             raise Refusal([_disk_refused(session, error)]) from error
         raise

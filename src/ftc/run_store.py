@@ -162,7 +162,7 @@ def runs(folder: Path | str = ".") -> tuple[Run, ...]:
     from ftc.compiler.resolve.paths import project_root
 
     root = project_root(Path(folder) / "recipe")
-    found = list(_readable((root / "runs").glob("*/*")))
+    found = list(_readable(iter(_recorded(root))))
     return tuple(sorted(found, key=_started_at, reverse=True))
 
 
@@ -171,7 +171,7 @@ def unreadable_runs(folder: Path | str = ".") -> tuple[str, ...]:
     from ftc.compiler.resolve.paths import project_root
 
     root = project_root(Path(folder) / "recipe")
-    folders = {file.parent for file in (root / "runs").glob("*/*/record.json")}
+    folders = set(_recorded(root))
     return tuple(sorted(one.name for one in folders - {run.folder for run in _readable(iter(folders))}))
 
 
@@ -185,7 +185,7 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
         return load_run(Path(text))
     from ftc.compiler.resolve.paths import project_root
 
-    folders = [file.parent for file in (project_root(Path(folder) / "recipe") / "runs").glob("*/*/record.json")]
+    folders = _recorded(project_root(Path(folder) / "recipe"))
     matches = [found for found in folders if found.name == text]
     matches = matches or sorted(found for found in folders if text and found.name.startswith(text))
     if len(matches) == 1:
@@ -193,6 +193,19 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
     notes = [f"{found.name} of {found.parent.name}" for found in matches[:5]]
     summary = f"several runs begin with `{text}`" if matches else f"no run `{text}` in this project"
     raise Refusal([diagnostic("FTC520", summary, help=_instead(text, bool(folders)), notes=notes)])
+
+
+def _recorded(root: Path) -> list[Path]:
+    """Folders with a record below a project's runs.
+
+    Raises:
+        OSError: The folder of all runs is there and can't be listed; a pattern alone would find nothing in it.
+    """
+    place = root / "runs"
+    if not place.is_dir():
+        return []
+    next(place.iterdir(), None)
+    return [file.parent for file in place.glob("*/*/record.json")]
 
 
 def _instead(text: str, has_runs: bool) -> str:

@@ -87,7 +87,7 @@ def whence(file: Path | str, *, folder: Path | str = ".") -> Origin:
 def _weights_in(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = sorted(path.glob("*.safetensors"))
+    found = sorted(one for one in path.iterdir() if one.suffix == ".safetensors")
     if len(found) == 1:
         return found[0]
     raise Refusal([_silent(path, f"the folder holds {len(found)} safetensors files; name one")])

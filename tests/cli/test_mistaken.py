@@ -65,6 +65,18 @@ def test_a_run_that_cannot_be_listed_is_named(project: Path, capsys: Capture) ->
     assert "there are no runs here yet" in capsys.readouterr().err
 
 
+def test_a_folder_that_may_not_be_listed_is_not_empty(
+    project: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    for words in (["runs"], ["show", "none"]):
+        assert main(words) == 1
+        assert capsys.readouterr().err == f"error: {project / 'runs'}: Permission denied\n"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
 @pytest.mark.parametrize(
     ("script", "code", "told"),
