@@ -18,7 +18,8 @@ class PathSource(Document):
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     path: str = Field(min_length=1)
-    """JSON lines, CSV, TSV, Parquet or Arrow file, relative to the recipe's folder; the suffix tells which."""
+    """JSON, JSON lines, CSV, TSV, Parquet, Arrow, CoNLL or text file, relative to the recipe's folder; the suffix tells
+    which. Of a text file each line is a row with the column `text`."""
 
 
 class HubSource(Document):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ftc.compiler.resolve.table import Table
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 
-__all__ = ["UnreadableTable", "read_arrow", "read_parquet"]
+__all__ = ["UnreadableTable", "class_names", "read_arrow", "read_parquet"]
+
+_DEEPEST_LIST = 4
 
 
 class UnreadableTable(ValueError):
@@ -62,8 +66,44 @@ def _table(table: Any, file: str) -> tuple[Table, list[Diagnostic]]:
     if findings := [*_twice(names, file), *_without_json_form(table.schema, file)]:
         return Table(file, tuple(names), []), findings
     columns = {name: _as_json(table.column(name)).to_pylist() for name in names}
+    for name, of_class in class_names(table.schema.metadata or {}).items():
+        if name in columns:
+            columns[name] = [_named(value, of_class) for value in columns[name]]
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     return Table(file, tuple(names), rows), []
+
+
+def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Names of the classes that columns hold as numbers, from what `datasets` writes into a file's schema.
+
+    A column's class is told by the class itself or inside a list of any depth.
+    """
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}
+    found = {str(name): _names_in(feature) for name, feature in features.items()} if isinstance(features, dict) else {}
+    return {name: names for name, names in found.items() if names}
+
+
+def _names_in(feature: Any) -> list[str]:
+    for _ in range(_DEEPEST_LIST):
+        if not isinstance(feature, dict):
+            return []
+        if feature.get("_type") == "ClassLabel":
+            names = feature.get("names")
+            return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+        feature = feature.get("feature")
+    return []
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    """Numbers of classes as their names; -1 is the usual mark of a row without a label."""
+    if isinstance(value, list):
+        return [_named(item, names) for item in value]
+    if isinstance(value, int) and -1 <= value < len(names):
+        return names[value] if value >= 0 else None
+    return value
 
 
 def _twice(names: list[str], file: str) -> list[Diagnostic]:

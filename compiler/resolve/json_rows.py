@@ -1,4 +1,4 @@
-"""Reads JSON lines, and JSON files that hold one array of objects.
+"""Reads JSON lines, and JSON files that hold one array of objects, alone or under the key `data`.
 
 JSON is read strictly: no `NaN`, no key twice in an object, no half of a surrogate pair. Each of these reads fine in
 one place and fails, or means something else, in another.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ftc.compiler.resolve.table import LARGEST_ROW, Faults, Row, Table, shown
 
-__all__ = ["read_json_array", "read_json_lines"]
+__all__ = ["not_utf8", "read_json_array", "read_json_lines"]
 
 _BOM = b"\xef\xbb\xbf"
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -71,7 +72,7 @@ def _row(raw: bytes, number: int, offset: int, faults: Faults) -> Row | None:
         value = _DECODER.decode(text)
         _refuse_odd_values(text, value)
     except UnicodeDecodeError as error:
-        _not_utf8(faults, number, offset + error.start, raw[error.start], raw[: error.start].decode())
+        not_utf8(faults, number, offset + error.start, raw[error.start], raw[: error.start].decode())
         return None
     except (ValueError, RecursionError) as error:
         _broken(faults, error, number, raw.decode())
@@ -105,7 +106,8 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
 
 
-def _not_utf8(faults: Faults, line: int, offset: int, byte: int, before: str) -> None:
+def not_utf8(faults: Faults, line: int, offset: int, byte: int, before: str) -> None:
+    """Notes a byte that is no text. `before` is what stands before it in its line; `offset` is that in the file."""
     faults.add(
         "FTC354",
         f"byte 0x{byte:02x} at offset {offset:,} is not UTF-8",
@@ -140,7 +142,9 @@ def _columns(rows: list[Row]) -> tuple[str, ...]:
 
 
 def read_json_array(path: Path, faults: Faults) -> Table:
-    """Rows of a file that is one JSON array of objects.
+    """Rows of a file that is one JSON array of objects, or an object that holds one under `data`.
+
+    SQuAD's own form, whose `data` are articles, gives a row a question.
 
     Raises:
         OSError: The file can't be read.
@@ -152,10 +156,54 @@ def read_json_array(path: Path, faults: Faults) -> Table:
         start = error.start + len(data) - len(data.removeprefix(_BOM))
         before = data[:start].removeprefix(_BOM).decode()
         line = before.count("\n") + 1
-        _not_utf8(faults, line, start, data[start], before.rpartition("\n")[2])
+        not_utf8(faults, line, start, data[start], before.rpartition("\n")[2])
         return Table(faults.file, (), [])
+    if (wrapped := _wrapped(text)) is not None:
+        return Table(faults.file, _columns(wrapped), wrapped)
     rows, lines = _items(text, faults)
     return Table(faults.file, _columns(rows), rows, lines)
+
+
+def _wrapped(text: str) -> list[Row] | None:
+    """Rows under the key `data` of a single object; None for any other text, and for what is wrong."""
+    if text[_skip(text, 0) :][:1] != "{":
+        return None
+    try:
+        value = _DECODER.decode(text)
+        _refuse_odd_values(text, value)
+    except (ValueError, RecursionError):
+        return None
+    rows = value.get("data")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return None
+    return [question for row in rows for question in _questions(row)] if _is_squad(rows) else rows
+
+
+def _is_squad(rows: list[Row]) -> bool:
+    """Whether all of these are articles with paragraphs, each of a context and questions about it."""
+    return (
+        bool(rows)
+        and all(_are_objects(row.get("paragraphs")) for row in rows)
+        and all("context" in part and _are_objects(part.get("qas")) for row in rows for part in row["paragraphs"])
+    )
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _questions(article: Row) -> Iterator[Row]:
+    """A row for each question, its answers in two lists, as data sets on the hub have them."""
+    for paragraph in article["paragraphs"]:
+        for question in paragraph["qas"]:
+            answers = question.get("answers")
+            listed = answers if _are_objects(answers) else []
+            yield {
+                **{key: article[key] for key in ("title",) if key in article},
+                "context": paragraph["context"],
+                **{key: value for key, value in question.items() if key not in ("answers", "plausible_answers")},
+                "answers": {key: [one.get(key) for one in listed] for key in ("text", "answer_start")},
+            }
 
 
 def _items(text: str, faults: Faults) -> tuple[list[Row], list[int]]:

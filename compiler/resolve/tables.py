@@ -10,6 +10,7 @@ from ftc.compiler.resolve.conll_rows import CONLL_SUFFIXES, read_conll
 from ftc.compiler.resolve.csv_rows import read_separated
 from ftc.compiler.resolve.json_rows import read_json_array, read_json_lines
 from ftc.compiler.resolve.table import Faults, Table
+from ftc.compiler.resolve.text_rows import read_text_lines
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.nearest import nearest
 
@@ -32,6 +33,7 @@ _READERS: dict[str, _Reader] = {
     ".json": _with_faults(read_json_array),
     ".csv": _with_faults(lambda path, faults: read_separated(path, ",", faults)),
     ".tsv": _with_faults(lambda path, faults: read_separated(path, "\t", faults)),
+    ".txt": _with_faults(read_text_lines),
     **dict.fromkeys(CONLL_SUFFIXES, _with_faults(read_conll)),
     ".parquet": read_parquet,
     ".arrow": read_arrow,
@@ -40,7 +42,7 @@ _READERS: dict[str, _Reader] = {
 SUFFIXES = tuple(_READERS)
 """Suffixes that are read, in lower case."""
 
-_TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", *CONLL_SUFFIXES)
+_TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", *CONLL_SUFFIXES)
 _UNPACK = "unpack it yourself and name the file inside; ftc never opens archives"
 _WRITE_AGAIN = "write the rows as `.jsonl`, `.csv` or `.parquet`"
 # Where in the file, which bytes, what it is, and what to do.

@@ -20,7 +20,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC352",
         title="data file of unknown kind",
-        cause="The suffix tells how a file is read: JSON lines, CSV, TSV, Parquet or Arrow.",
+        cause="The suffix tells how a file is read: JSON, JSON lines, CSV, TSV, Parquet, Arrow, CoNLL or text.",
         wrong="data: {source: {path: rows.txt}}",
         right="data: {source: {path: rows.csv}}",
     ),
