@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ftc.compiler.audit_parts import tensors_of
+from ftc.compiler.audit_parts import is_as_trained, tensors_of
 from ftc.compiler.diff.values import changed_leaves, leaves
 from ftc.spec.audit import Finding
 from ftc.spec.base import Document
@@ -231,7 +231,7 @@ def _result(case: _Case) -> Iterator[Finding]:
         "record.json: final_weights_sha256", case.record.final_weights_sha256, content_digest(held), where
     )
     rung = case.ladder.rungs.get(case.record.selected_step or 0)
-    if rung is not None and file.parent == case.run.adapter:
+    if rung is not None and file.parent == case.run.adapter and is_as_trained(case.plan):
         for name, one in held.items():
             if one.sha256 not in rung.tensors.values():
                 subject = f"{where}, tensor {name}"

@@ -22,9 +22,10 @@ from ftc.spec.lock import SourceLock
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
+from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.tensor_digests import TensorDigest
 
-__all__ = ["base_part", "run_part", "source_part", "tensors_of"]
+__all__ = ["base_part", "is_as_trained", "run_part", "source_part", "tensors_of"]
 
 
 def tensors_of(file: Path) -> dict[str, TensorDigest]:
@@ -33,6 +34,11 @@ def tensors_of(file: Path) -> dict[str, TensorDigest]:
         return tensor_digests(file)
     except (BrokenSafetensors, OSError):
         return {}
+
+
+def is_as_trained(plan: Plan) -> bool:
+    """Whether an adapter's saved tensors are those that were trained; virtual tokens are saved as what they lead to."""
+    return plan.settings.strategy.kind not in VIRTUAL_TOKENS
 
 
 def source_part(file: Path, locked: SourceLock, cache: Path) -> str:
@@ -68,7 +74,7 @@ def run_part(file: Path, run: RunFolder, plan: Plan, record: RunRecord) -> str:
     held = {name: one.sha256 for name, one in tensors_of(file).items()} if file.suffix == ".safetensors" else {}
     if file.name == "trainable.safetensors" and (rung := ladder.rungs.get(_step_of(file.parent))):
         return _first_tensor(held, rung.tensors)
-    if file.parent == run.adapter and (rung := ladder.rungs.get(record.selected_step or 0)):
+    if file.parent == run.adapter and is_as_trained(plan) and (rung := ladder.rungs.get(record.selected_step or 0)):
         known = set(rung.tensors.values())
         return next((f"tensor {name}" for name, sha256 in held.items() if sha256 not in known), "")
     return ""

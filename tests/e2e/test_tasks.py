@@ -41,6 +41,8 @@ def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, task: str) -> 
     assert ast.parse(code).body
     again = ftc("apply", "recipe.yaml", "--yes")
     assert again.code == 0, again.text
+    audited = ftc("audit", card.parent.name)
+    assert audited.code == 0, audited.text
 
 
 @pytest.mark.parametrize(

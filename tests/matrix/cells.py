@@ -83,7 +83,7 @@ def outcome_of(cell: Cell, root: Path, models: Path) -> str:
         except Refusal as refusal:
             return min(found.code for found in refusal.diagnostics if found.is_error)
         (run,) = Path("runs").glob("*/*/")
-        assert applied is not None
+        assert api.audit(applied.record.id).verdict == "CONSISTENT"
         _compare(run)
     return "works"
 
