@@ -113,6 +113,7 @@ def _key(draft: Draft, files: DataFiles) -> str:
             "task": recipe["task"],
             "data": recipe["data"],
             "text": text,
+            "family": draft.model.family,
             "slices": recipe["eval"]["slices"],
             "files": {use: file.facts.sha256 for use, file in files.items()},
             "tokenizer": {name: model_files[name].sha256 for name in _TOKENIZER_FILES if name in model_files},

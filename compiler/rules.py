@@ -18,7 +18,11 @@ from ftc.compiler.number_rules import (
     value_at,
     warm_up_leaves_training,
 )
-from ftc.compiler.strategy_rules import strategy_agrees_with_itself
+from ftc.compiler.strategy_rules import (
+    optimizer_values_count,
+    plateau_has_something_to_watch,
+    strategy_agrees_with_itself,
+)
 from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagnostic
 from ftc.spec.evaluation import METRICS, is_metric_for, metrics_for, parse_gate, watched_metrics
 from ftc.spec.nearest import nearest
@@ -346,6 +350,8 @@ RULES: tuple[Rule, ...] = (
     licenses_are_ids,
     targets_stand_once,
     strategy_agrees_with_itself,
+    optimizer_values_count,
+    plateau_has_something_to_watch,
     micro_batch_divides_the_batch,
     learning_rate_is_usual,
     numbers_are_usual,

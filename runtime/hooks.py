@@ -83,6 +83,7 @@ def look_at_validation(training: Training, done: StepDone) -> None:
     train = training.job.train
     selection = training.progress.selection.after(done.step, metrics[_name(train.select_metric)], train)
     training.change(selection=selection)
+    training.job.pace.factor = selection.rate_factor
     best = selection.best_step == done.step
     training.session.journal.emit(Evaluated(step=done.step, metrics=metrics, best=best, seconds=seconds))
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import nn
 
 from ftc.runtime.collate import packed_batch
 from ftc.runtime.fingerprints import BatchDigest
-from ftc.runtime.optimizer import learning_rate_at, set_learning_rate
+from ftc.runtime.optimizer import Pace, learning_rate_at, set_learning_rate
 from ftc.runtime.seeding import seed_everything, stream_seed
 from ftc.runtime.tasks.scorer import Scorer
 from ftc.spec.batches import BatchOrder
@@ -44,6 +44,7 @@ class Job:
     rows: TokenStream
     order: BatchOrder
     accelerator: Accelerator
+    pace: Pace = field(default_factory=Pace)
 
 
 def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
@@ -71,7 +72,7 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
             raise Refusal([_not_finite(job, step, loss, grad_norm)])
 
         # Update; without a target there is no gradient, and moments alone must not move the weights.
-        rate = learning_rate_at(step, job.train)
+        rate = learning_rate_at(step, job.train) * job.pace.factor
         set_learning_rate(job.optimizer, rate)
         if targets:
             job.optimizer.step()

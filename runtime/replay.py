@@ -85,7 +85,9 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
     """Training alone, from a rung to a step."""
     from ftc.runtime import checkpoint
     from ftc.runtime.fingerprints import rung, step_line
+    from ftc.runtime.hooks import Training, look_at_validation
     from ftc.runtime.loop import training_steps
+    from ftc.runtime.references import learn_references
     from ftc.runtime.session import open_session
     from ftc.runtime.signals import StopRequest
     from ftc.runtime.train import make_job, restored
@@ -106,11 +108,17 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
                 raise Refusal([_no_foothold(request.first_step, damage)])
         work = session.build()
         job = make_job(session, work)
-        restored(session, work, job, found)
+        training = Training(session, job, restored(session, work, job, found))
+        asks_validation = job.train.schedule.kind == "plateau"
+        if asks_validation:
+            session.trained = work
+            learn_references(session, work, "validation")
         tell(rung(request.first_step, job))
         job.model.train()
         for done in training_steps(job, request.first_step):
             tell(step_line(done, job))
+            if asks_validation:  # the next step's rate hangs on it
+                look_at_validation(training, done)
             if done.step in request.rungs or done.step == request.last_step:
                 tell(rung(done.step, job))
             if done.step == request.last_step:

@@ -128,6 +128,7 @@ def restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Chec
         return Progress()
     load_weights(work.model, found.weights())
     load_state(job.optimizer, job.parameters, found.optimizer())
+    job.pace.factor = found.progress.selection.rate_factor
     session.journal.emit(Resumed(step=found.progress.step))
     return found.progress
 

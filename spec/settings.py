@@ -13,7 +13,7 @@ from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate
 from ftc.spec.facts import Family
 from ftc.spec.strategy_settings import StrategySettings
-from ftc.spec.train import EarlyStopping, Optimizer, Precision
+from ftc.spec.train import EarlyStopping, OptimizerKind, Precision
 
 __all__ = [
     "DeterminismSettings",
@@ -21,6 +21,7 @@ __all__ = [
     "EvalSettings",
     "Head",
     "ModelSettings",
+    "OptimizerSettings",
     "PreferenceSettings",
     "ScheduleSettings",
     "Seeds",
@@ -78,8 +79,25 @@ class ModelSettings(Document):
 class ScheduleSettings(Document):
     """Learning rate over the steps."""
 
-    kind: Literal["constant", "linear", "cosine"]
+    kind: Literal["constant", "linear", "cosine", "warmup_stable_decay", "plateau"]
     warmup_steps: int
+    decay_steps: int = 0
+    """Last steps, over which `warmup_stable_decay` falls."""
+    patience: int = 0
+    """Looks at validation without a new best that `plateau` bears."""
+    factor: Real = 1.0
+    """What `plateau` multiplies the rate by after one more."""
+
+
+class OptimizerSettings(Document):
+    """The optimiser; values that its kind doesn't know have no effect."""
+
+    kind: OptimizerKind
+    beta1: Real
+    beta2: Real
+    epsilon: Real
+    momentum: Real = 0.0
+    weight_decay: Real
 
 
 class Seeds(Document):
@@ -132,7 +150,7 @@ class TrainSettings(Document):
     b_rate_ratio: Real = 1.0
     """Times that rate for the second matrix of low-rank adapters."""
     schedule: ScheduleSettings
-    optimizer: Optimizer
+    optimizer: OptimizerSettings
     fused: bool
     """Whether the optimiser's fused kernel is used."""
     max_grad_norm: Real | None

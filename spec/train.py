@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
 
-__all__ = ["EarlyStopping", "Optimizer", "Precision", "Schedule", "Train"]
+__all__ = ["EarlyStopping", "Optimizer", "OptimizerKind", "Precision", "Schedule", "Train"]
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -18,26 +18,44 @@ class Schedule(Document):
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
-    kind: Literal["constant", "linear", "cosine"] = "linear"
-    """Shape after the warm-up: to zero in a line or a cosine, or none. Default: linear, which has nothing to
-    tune."""
+    kind: Literal["constant", "linear", "cosine", "warmup_stable_decay", "plateau"] = "linear"
+    """Shape after the warm-up: to zero in a line or a cosine; level and then to zero in a line at the end; level, and
+    lower whenever validation no longer gets better; or level throughout. Default: linear, which has nothing to tune."""
     warmup_ratio: Real = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises from zero. Default: 0.05, which calms the first Adam steps."""
+    decay_ratio: Real = Field(default=0.2, gt=0, le=1)
+    """Share of the steps at the end over which `warmup_stable_decay` falls. Default: 0.2, after which longer falls gain
+    little."""
+    patience: int = Field(default=1, ge=0)
+    """Looks at validation without a new best that `plateau` bears before it lowers the rate. Default: 1, since one may
+    be chance."""
+    factor: Real = Field(default=0.5, gt=0, lt=1)
+    """What `plateau` multiplies the rate by. Default: 0.5, which can be done several times in a run."""
+
+
+OptimizerKind = Literal[
+    "adamw", "adamw_8bit", "adamw_paged", "adamw_8bit_paged", "lion", "lion_8bit", "adafactor", "sgd"
+]
+"""Methods. Those of 8 bits keep their memory in 8 bits; paged ones let the driver move it to the processor's memory."""
 
 
 class Optimizer(Document):
-    """The optimiser: AdamW (Loshchilov & Hutter 2019)."""
+    """The optimiser: what becomes of a gradient."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
-    kind: Literal["adamw"] = "adamw"
-    """Method. Default: AdamW, fused where the device has it."""
+    kind: OptimizerKind = "adamw"
+    """AdamW (Loshchilov & Hutter 2019), with a memory of 8 bits (Dettmers et al. 2021), paged, or both; Lion (Chen et
+    al. 2023); Adafactor (Shazeer & Stern 2018) at the rate that is given; SGD with momentum. Default: AdamW, fused
+    where the device has it."""
     beta1: Real = Field(default=0.9, ge=0, lt=1)
-    """Decay of the gradient's mean. Default: 0.9, the paper's."""
-    beta2: Real = Field(default=0.999, ge=0, lt=1)
-    """Decay of the gradient's square. Default: 0.999, the paper's."""
+    """Decay of the gradient's mean, of AdamW and Lion. Default: 0.9, the papers'."""
+    beta2: Literal["auto"] | Annotated[Real, Field(ge=0, lt=1)] = "auto"
+    """Decay of AdamW's mean square, and of Lion's memory. Default `auto`: 0.999 and 0.99, the papers'."""
     epsilon: Real = Field(default=1e-8, gt=0)
-    """Added to the denominator. Default: 1e-8, the paper's."""
+    """Added to AdamW's denominator. Default: 1e-8, the paper's."""
+    momentum: Real = Field(default=0.9, ge=0, lt=1)
+    """Share of the last step that SGD keeps. Default: 0.9, the usual one."""
     weight_decay: Real = Field(default=0.0, ge=0, lt=1)
     """Decay of matrices; biases and norms are never decayed. Default: 0, since adapters are small already."""
 

@@ -32,6 +32,7 @@ class Job:
         rank: Rank of the adapter, or width of its middle; 0 where there is none.
         is_adapter: Whether what is trained lies beside the base's weights.
         num_trainable: Weights that are trained.
+        state_bytes: What the optimiser keeps on the device.
         head_width: Outputs of the last layer: vocabulary or labels.
         head_rows: Rows of logits that are computed for one micro-batch.
         tokens: Tokens in the longest padded micro-batch.
@@ -48,6 +49,7 @@ class Job:
     rank: int
     is_adapter: bool
     num_trainable: int
+    state_bytes: int
     head_width: int
     head_rows: int
     tokens: int
@@ -76,7 +78,7 @@ def estimate(job: Job) -> Usage:
     fixed = {
         "weights": round(job.model.num_parameters * job.weight_bytes),
         "adapter": _adapter_bytes(job),
-        "optimiser state": 2 * _FP32 * job.num_trainable,
+        "optimiser state": job.state_bytes,
     }
     gradients = _FP32 * job.num_trainable
     return Usage(

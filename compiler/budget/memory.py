@@ -24,6 +24,11 @@ __all__ = ["Point", "answer_for", "by_closed_form", "by_trace", "expands_segment
 _WEIGHT_BYTES = {"float32": 4.0, "bfloat16": 2.0}
 _NF4_BYTES = {True: 0.5 + 1 / 64 + 4 / (64 * 256), False: 0.5 + 4 / 64}
 """Bytes of a 4-bit weight with its block's scale, with and without double quantisation."""
+_STATE_BYTES = {
+    **{"adamw": 8.0, "adamw_8bit": 2 + 8 / 256, "adamw_paged": 0.0, "adamw_8bit_paged": 8 / 256},
+    **{"lion": 4.0, "lion_8bit": 1 + 4 / 256},
+}
+"""Bytes that an optimiser keeps on the device for each weight, with the scales of 8-bit blocks."""
 _FORM_LOW, _FORM_HIGH = 0.9, 1.25
 """What the trace is by the closed form's figure, at the least and at the most: see `benchmarks/closed_form.py`."""
 
@@ -180,6 +185,7 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         rank=draft.values[ranks[kind]] if kind in ranks else 0,
         is_adapter=kind not in WHOLE_MODEL,
         num_trainable=num_trainable(draft),
+        state_bytes=_state_bytes(draft),
         head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
         head_rows=rows * _scored_per_row(draft),
         tokens=rows * (train.length_max + draft.values.get("strategy.virtual_tokens", 0)),
@@ -190,6 +196,16 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         residual_bytes=4 if kind == "qlora" else None,
         layers_kept=_layers_kept(draft),
     )
+
+
+def _state_bytes(draft: Draft) -> int:
+    """What the optimiser keeps on the device; pages may lie with the processor, so they count as nothing."""
+    kind, weights = draft.values["train.optimizer.kind"], num_trainable(draft)
+    if kind == "sgd":
+        return 4 * weights if draft.values["train.optimizer.momentum"] else 0
+    if kind == "adafactor":  # a row and a column for each matrix, which is little beside it
+        return round(8 * weights / max(1, draft.model.hidden_size))
+    return round(_STATE_BYTES[kind] * weights)
 
 
 def _layers_kept(draft: Draft) -> int:

@@ -172,6 +172,15 @@ def strategies_find_their_place(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC274", summary, "strategy.kind", help="choose `lora`, or an encoder as the model")
 
 
+def pages_need_a_card(draft: Draft) -> Iterator[Diagnostic]:
+    """Paged optimisers have something to page between."""
+    kind = draft.recipe.train.optimizer.kind
+    if kind.endswith("_paged") and draft.device.kind == "cpu":
+        other = kind.removesuffix("_paged")
+        summary = f"`{kind}` needs a card, and {draft.device.label} is none"
+        yield _found(draft, "FTC275", summary, "train.optimizer.kind", help=f"write `{other}`")
+
+
 def flash_attention_is_half_precise(draft: Draft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
     kernel, precision = draft.values["model.attention"], draft.values["train.precision"]
@@ -268,6 +277,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     adapters_are_low_rank,
     virtual_tokens_have_room,
     strategies_find_their_place,
+    pages_need_a_card,
     flash_attention_is_half_precise,
     batch_fits_the_rows,
     validation_is_looked_at,

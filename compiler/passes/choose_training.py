@@ -28,11 +28,25 @@ _SEED_STREAMS = {
 
 def choose_training(draft: Draft) -> Draft:
     """Settles everything under `train`, `seeds` and `device` but the micro-batch."""
-    for name in ("batch_size", "optimizer", "max_grad_norm", "keep_checkpoints", "early_stopping"):
+    for name in ("batch_size", "max_grad_norm", "keep_checkpoints", "early_stopping"):
         draft = draft.take(f"train.{name}")
-    draft = _choose_precision(_choose_rate(draft))
+    draft = _choose_precision(_choose_rate(_choose_optimizer(draft)))
     draft = _choose_objective(_choose_selection(_choose_steps(draft)))
     return _choose_device(_choose_seeds(draft))
+
+
+def _choose_optimizer(draft: Draft) -> Draft:
+    for name in ("kind", "beta1", "epsilon", "momentum", "weight_decay"):
+        draft = draft.take(f"train.optimizer.{name}")
+    kind = draft.recipe.train.optimizer.kind
+    if draft.recipe.train.optimizer.beta2 == "auto":
+        beta2, paper = (0.99, "Lion") if kind.startswith("lion") else (0.999, "Adam")
+        draft = draft.derive("train.optimizer.beta2", beta2, f"that of {paper}'s paper")
+    else:
+        draft = draft.take("train.optimizer.beta2")
+    is_fused = kind in ("adamw", "sgd")
+    reason = "the fused kernel takes one pass over the weights" if is_fused else f"`{kind}` has one kernel"
+    return draft.derive("train.fused", is_fused, reason)
 
 
 def _choose_rate(draft: Draft) -> Draft:
@@ -42,13 +56,17 @@ def _choose_rate(draft: Draft) -> Draft:
         draft = draft.derive("train.b_rate_ratio", 1.0, "no adapter of low rank")
     if draft.recipe.train.learning_rate != "auto":
         return draft.take("train.learning_rate")
-    kind = draft.recipe.strategy.kind
-    return draft.derive("train.learning_rate", USUAL_RATE[kind], f"the usual middle for {kind} with AdamW")
+    kind, optimizer = draft.recipe.strategy.kind, draft.recipe.train.optimizer.kind
+    usual, reason = USUAL_RATE[kind], f"the usual middle for {kind} with AdamW"
+    if optimizer.startswith("lion"):
+        usual, reason = usual / 5, f"a fifth of {reason}, since Lion's steps are longer"
+    elif optimizer == "sgd":
+        usual, reason = usual * 100, f"a hundred times {reason}, since SGD's steps are as small as its gradients"
+    return draft.derive("train.learning_rate", usual, reason)
 
 
 def _choose_precision(draft: Draft) -> Draft:
     on_card = draft.device.kind == "cuda"
-    draft = draft.derive("train.fused", True, "AdamW's fused kernel takes one pass over the weights")
     if draft.recipe.train.precision != "auto":
         draft = draft.take("train.precision")
         if draft.recipe.train.precision == "bfloat16" and not draft.device.has_bfloat16:
@@ -81,10 +99,23 @@ def _choose_steps(draft: Draft) -> Draft:
         draft = draft.derive("train.evaluate_every_steps", per_epoch, "once an epoch")
     else:
         draft = draft.take("train.evaluate_every_steps", "train.evaluate_every")
-    draft = draft.take("train.schedule.kind")
+    draft = _choose_shape(draft, steps)
     ratio = train.schedule.warmup_ratio
     warmup = math.ceil(ratio * steps)
     return draft.derive("train.schedule.warmup_steps", warmup, f"{ratio:g} of {steps} steps, rounded up")
+
+
+def _choose_shape(draft: Draft, steps: int) -> Draft:
+    """The schedule after the warm-up; what a shape doesn't know is left out."""
+    schedule = draft.recipe.train.schedule
+    draft = draft.take("train.schedule.kind")
+    if schedule.kind == "warmup_stable_decay":
+        ratio = schedule.decay_ratio
+        last = math.ceil(ratio * steps)
+        return draft.derive("train.schedule.decay_steps", last, f"the last {ratio:g} of {steps} steps, rounded up")
+    if schedule.kind == "plateau":
+        return draft.take("train.schedule.patience").take("train.schedule.factor")
+    return draft
 
 
 def _choose_selection(draft: Draft) -> Draft:

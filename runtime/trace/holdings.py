@@ -56,7 +56,7 @@ def register_state(tracker: StorageTracker, optimizer: torch.optim.Optimizer) ->
     """Says which tensors are the optimiser's, and whose; those that the processor holds are left out."""
     for parameter, state in optimizer.state.items():
         for tensor in state.values():
-            if tensor.device == parameter.device:
+            if isinstance(tensor, torch.Tensor) and tensor.device == parameter.device:
                 tracker.register(tensor, "optimiser state", tracker.owner_of(parameter))
 
 

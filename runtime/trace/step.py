@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["run_steps"]
 
 _STEPS = 2
+_SMALLEST_PAGED = 100_000
+"""Weights of a matrix from which bitsandbytes pages what it remembers of it."""
 
 
 @dataclass
@@ -136,6 +138,7 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
     train = _two_steps(job)
     with _fused_on_meta():
         optimizer = make_optimizer(parameters, train)
+        _leave_pages_out(optimizer)
     for group in optimizer.param_groups:
         if job.device.kind == "cuda" and group.get("foreach", True) is None and not group.get("fused"):
             group["foreach"] = True  # torch's choice on a card; without memory it takes one by one
@@ -154,6 +157,22 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
         order=BatchOrder(rows.lengths, train.batch_size, 1, 0),
         accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses
     )
+
+
+def _leave_pages_out(optimizer: Any) -> None:
+    """Memory that the driver may move to the processor takes none of the device's; its shapes stay."""
+    if not getattr(optimizer, "is_paged", False):
+        return
+    optimizer.is_paged = False
+    on_device = optimizer.get_state_buffer
+
+    def buffer(parameter: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        if parameter.numel() < _SMALLEST_PAGED:
+            kept: torch.Tensor = on_device(parameter, dtype)
+            return kept
+        return torch.empty(1, dtype=dtype, device=parameter.device).expand(parameter.shape)
+
+    optimizer.get_state_buffer = buffer
 
 
 def _hold_buckets(tracker: StorageTracker, parameters: dict[str, nn.Parameter]) -> None:

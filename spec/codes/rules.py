@@ -26,8 +26,9 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC204",
-        title="early stopping without validation",
-        cause="Early stopping compares validation results; without a validation split it could never stop.",
+        title="nothing to watch without validation",
+        cause="Early stopping and the schedule `plateau` compare validation results; without a validation split they "
+        "could never act.",
         wrong="data: {split: {validation: 0}}\ntrain: {early_stopping: {patience: 2}}",
         right="data: {split: {validation: 0.1}}\ntrain: {early_stopping: {patience: 2}}",
     ),

@@ -43,4 +43,12 @@ CODES: tuple[Code, ...] = (
         wrong="task: {kind: classification}\nstrategy: {kind: prefix_tuning}",
         right="task: {kind: classification}\nstrategy: {kind: prompt_tuning}",
     ),
+    Code(
+        id="FTC275",
+        title="an optimiser that needs a card",
+        cause="Paged optimisers let CUDA's driver move their memory between card and processor; without a card there "
+        "is nothing to move.",
+        wrong="train: {optimizer: {kind: adamw_8bit_paged}}\nbudget: {device: cpu}",
+        right="train: {optimizer: {kind: adamw_8bit}}\nbudget: {device: cpu}",
+    ),
 )

@@ -28,6 +28,7 @@ def jobs(draw: st.DrawFn) -> Job:
         rank=rank,
         is_adapter=bool(rank),
         num_trainable=trainable,
+        state_bytes=8 * trainable,
         head_width=draw(st.sampled_from([2, 1000, 50_000])),
         head_rows=draw(st.integers(1, tokens)),
         tokens=tokens,
