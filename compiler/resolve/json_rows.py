@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ftc.compiler.resolve.table import LARGEST_ROW, Faults, Row, Table, shown
+from ftc.compiler.resolve.text_rows import BOM, not_utf8, text_lines
 
-__all__ = ["not_utf8", "read_json_array", "read_json_lines"]
+__all__ = ["read_json_array", "read_json_lines"]
 
-_BOM = b"\xef\xbb\xbf"
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_LEVELS = 100  # real rows have fewer than ten; writers and hashers recurse once a level
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -45,37 +45,19 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
     """
     rows: list[Row] = []
     lines: list[int] = []
-    offset = 0
-    with path.open("rb") as file:
-        for number, raw in enumerate(iter(lambda: file.readline(LARGEST_ROW + 1), b""), 1):
-            if len(raw) > LARGEST_ROW or faults.full:
-                _stop(raw, number, faults)
-                break
-            mark = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
-            line = raw[mark:]
-            if line.strip() and (row := _row(line, number, offset + mark, faults)) is not None:
-                rows.append(row)
-                lines.append(number)
-            offset += len(raw)
+    for number, text in text_lines(path, faults, "write one JSON object a line"):
+        if text.strip() and (row := _row(text, number, faults)) is not None:
+            rows.append(row)
+            lines.append(number)
     return Table(faults.file, _columns(rows), rows, lines)
 
 
-def _stop(raw: bytes, number: int, faults: Faults) -> None:
-    if len(raw) > LARGEST_ROW:
-        summary = f"a line of more than {LARGEST_ROW // 2**20} MiB"
-        faults.add("FTC355", summary, number, help="write one JSON object a line", notes=["reading stopped here"])
-
-
-def _row(raw: bytes, number: int, offset: int, faults: Faults) -> Row | None:
+def _row(text: str, number: int, faults: Faults) -> Row | None:
     try:
-        text = raw.decode()
         value = _DECODER.decode(text)
         _refuse_odd_values(text, value)
-    except UnicodeDecodeError as error:
-        not_utf8(faults, number, offset + error.start, raw[error.start], raw[: error.start].decode())
-        return None
     except (ValueError, RecursionError) as error:
-        _broken(faults, error, number, raw.decode())
+        _broken(faults, error, number, text)
         return None
     if not isinstance(value, dict):
         _no_object(faults, value, number)
@@ -104,18 +86,6 @@ def _is_deeper(value: Any, levels: int) -> bool:
         return False
     items = value.values() if isinstance(value, dict) else value
     return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
-
-
-def not_utf8(faults: Faults, line: int, offset: int, byte: int, before: str) -> None:
-    """Notes a byte that is no text. `before` is what stands before it in its line; `offset` is that in the file."""
-    faults.add(
-        "FTC354",
-        f"byte 0x{byte:02x} at offset {offset:,} is not UTF-8",
-        line,
-        len(before) + 1,
-        help="convert the file to UTF-8",
-        notes=[f"text before it: {shown(before[-60:])}"] if before else [],
-    )
 
 
 def _broken(faults: Faults, error: Exception, line: int, text: str) -> None:
@@ -151,10 +121,10 @@ def read_json_array(path: Path, faults: Faults) -> Table:
     """
     data = path.read_bytes()
     try:
-        text = data.removeprefix(_BOM).decode()
+        text = data.removeprefix(BOM).decode()
     except UnicodeDecodeError as error:
-        start = error.start + len(data) - len(data.removeprefix(_BOM))
-        before = data[:start].removeprefix(_BOM).decode()
+        start = error.start + len(data) - len(data.removeprefix(BOM))
+        before = data[:start].removeprefix(BOM).decode()
         line = before.count("\n") + 1
         not_utf8(faults, line, start, data[start], before.rpartition("\n")[2])
         return Table(faults.file, (), [])

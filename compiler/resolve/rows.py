@@ -120,6 +120,12 @@ def _words_fault(value: Any) -> _Fault | None:
     return next((fault for item in value if (fault := _text_fault(item))), None)
 
 
+def _tags_fault(value: Any) -> _Fault | None:
+    if isinstance(value, list) and any(isinstance(item, int) for item in value):
+        return "FTC363", "holds numbers; a tag is a name, such as `B-PER`"
+    return _words_fault(value)
+
+
 def _list_fault(value: Any) -> _Fault | None:
     if isinstance(value, list):
         return None
@@ -149,7 +155,7 @@ _CHECKS: dict[str, Callable[[Any], _Fault | None]] = {
     "text_pair": _text_fault,
     "label": _one_label_fault,
     "tokens": _words_fault,
-    "tags": _words_fault,
+    "tags": _tags_fault,
     "spans": _list_fault,
     "question": _text_fault,
     "context": _text_fault,
