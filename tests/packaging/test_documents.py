@@ -1,0 +1,57 @@
+"""What README and docs tell people to type and to write is right: every recipe validates, every command parses."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftc.cli.arguments import Parser
+from ftc.cli.verbs import VERBS, module_of
+from ftc.compiler.check import check_recipe
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("guide.md", "ci.md", "exports.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(kind: str) -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for found in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            if found[1] == kind:
+                yield page.name, found[2]
+
+
+RECIPES = [(page, text) for page, text in blocks("yaml") if text.startswith("ftc: 1\n")]
+COMMANDS = sorted(
+    {
+        (page, " ".join(shlex.split(line, comments=True)[1:]))
+        for page, text in blocks("sh")
+        for line in text.splitlines()
+        if line.startswith("ftc ")
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "text"), RECIPES)
+def test_a_recipe_that_is_shown_is_one(page: str, text: str) -> None:
+    checked = check_recipe(text.encode(), page)
+    assert checked.diagnostics == ()
+    assert checked.recipe is not None
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS)
+def test_a_command_that_is_shown_is_understood(page: str, words: str) -> None:
+    verb, *arguments = words.replace("[", "").replace("]", "").split()
+    assert verb in VERBS, page
+    parser = Parser(prog=f"ftc {verb}")
+    module_of(verb).add_arguments(parser)
+    parser.parse_args([word for word in arguments if word != "…"])
+
+
+def test_every_verb_is_shown() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [verb for verb in VERBS if f"\nftc {verb}" not in readme] == []
