@@ -49,7 +49,7 @@ _COUNTED = (
     _Counted(
         "FTC337",
         lambda counts: counts.stop_missing,
-        "rows",
+        "row",
         "no stop token follows the answer in {}",
         "let the chat template write the model's end token after each turn of the assistant",
         "model.base",
@@ -57,7 +57,7 @@ _COUNTED = (
     _Counted(
         "FTC340",
         lambda counts: counts.merged,
-        "rows",
+        "row",
         "prompt and answer share a token in {}",
         "end the prompt template without a space or line break",
         "task.prompt",
@@ -65,24 +65,24 @@ _COUNTED = (
     _Counted(
         "FTC341",
         lambda counts: counts.unsupervised_turns,
-        "turns",
-        "{} of the assistant are not learned from",
+        "turn",
+        "nothing is learnt from {} of the assistant",
         "split these conversations into one row an answer, or choose a template that keeps earlier turns",
         "data.source",
     ),
     _Counted(
         "FTC343",
         lambda counts: counts.words_without_token,
-        "words",
-        "{} have no token of their own, so that their tags are not learnt",
+        "word",
+        "no tag is learnt for {}, for which there is no token",
         "mend these words, or choose a model whose tokenizer knows their characters",
         "data.source",
     ),
     _Counted(
         "FTC344",
         lambda counts: counts.answers_cut,
-        "answers",
-        "{} fit into no window whole, so that the model learns that there is none",
+        "answer",
+        "no window holds {} whole, and the model learns that there is none",
         "raise `data.max_length` or `task.stride`",
         "data.max_length",
     ),
@@ -144,7 +144,11 @@ def _counted(counts: Mapping[str, RowCounts]) -> Iterator[Diagnostic]:
     for code, count, unit, summary, help_, path in _COUNTED:
         if total := _total(counts, count):
             notes = _by_split(counts, count, unit)
-            yield diagnostic(code, summary.format(f"{total:,} {unit}"), help=help_, notes=notes, path=path)
+            yield diagnostic(code, summary.format(_words(total, unit)), help=help_, notes=notes, path=path)
+
+
+def _words(number: int, unit: str) -> str:
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
 def _total(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int]) -> int:
@@ -157,11 +161,12 @@ def _reasons(counts: Mapping[str, RowCounts], places: Places) -> list[str]:
     return [f"{places[split](drop.row)}: {drop.reason}" for split, drop in dropped[:_SHOWN_ROWS]]
 
 
-def _by_split(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int], unit: str = "rows") -> str:
+def _by_split(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int], unit: str = "row") -> str:
     """The count of each split that has any, such as `train: 14 of 160 rows, test: 2 of 20 rows`."""
     found = [(split, number, one.read) for split, one in counts.items() if (number := count(one))]
     return ", ".join(
-        f"{split}: {number:,} {f'of {read:,} rows' if unit == 'rows' else unit}" for split, number, read in found
+        f"{split}: {f'{number:,} of {read:,} rows' if unit == 'row' else _words(number, unit)}"
+        for split, number, read in found
     )
 
 
