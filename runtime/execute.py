@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class _Execution:
 
     def run(self) -> RunRecord:
         """Everything between the first and the last event."""
+        started = time.perf_counter()
         let_threads_sleep()
         expand_segments(self.plan)
         from ftc.runtime.accelerator import make_accelerator
@@ -80,6 +82,7 @@ class _Execution:
                     watched(accelerator),
                     open_session(self.plan, self.inputs, self.folder, self.listen, accelerator, stop) as session,
                 ):
+                    session.note_time("load", time.perf_counter() - started)
                     with _ending(session):
                         self._walk(session)
                     accelerator.wait_for_everyone()

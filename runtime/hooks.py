@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -80,6 +81,7 @@ def look_at_validation(training: Training, done: StepDone) -> None:
     if measured is None:
         return
     metrics, seconds = measured
+    training.session.note_time("validate", seconds)
     train = training.job.train
     selection = training.progress.selection.after(done.step, metrics[_name(train.select_metric)], train)
     training.change(selection=selection)
@@ -124,11 +126,13 @@ def save(training: Training, done: StepDone) -> None:
     if not _is_saved(training, done):
         return
     if session.is_first:
+        started = time.perf_counter()
         session.ladder.sync()
         checkpoints = session.folder.checkpoints
         optimizer = state_tensors(job.optimizer, job.parameters)
         checkpoint.save(checkpoints, session.job_sha256, training.progress, job.parameters, optimizer)
         checkpoint.prune(checkpoints, training.progress, job.train.keep_checkpoints)
+        session.note_time("save", time.perf_counter() - started)
         session.journal.emit(CheckpointSaved(step=done.step))
     note_progress(session, training.progress)
 
@@ -141,6 +145,7 @@ def note_progress(session: Session, progress: Progress) -> None:
         tokens=progress.tokens,
         supervised_tokens=progress.supervised_tokens,
     )
+    session.set_time("train", progress.train_seconds)
     session.note_memory("train")
 
 

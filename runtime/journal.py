@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +13,10 @@ from typing import BinaryIO, Literal, Self
 
 from ftc.spec.events import Event, EventListener, PhaseEnded, PhaseStarted
 
-__all__ = ["Journal", "open_at_last_line"]
+__all__ = ["Journal", "Phase", "open_at_last_line"]
 
 Phase = Literal["verify", "prove", "load", "reference", "train", "export", "evaluate", "report"]
+"""A part of a run as its events call it."""
 
 
 class Journal:
@@ -29,6 +30,8 @@ class Journal:
 
     def __init__(self, path: Path, listen: EventListener, *, silent: bool) -> None:
         self._listen = listen
+        self.timed: Callable[[Phase, float], None] = lambda _phase, _seconds: None
+        """Hears how long each part took that ended well."""
         self._file = None if silent else open_at_last_line(path)
 
     def emit(self, event: Event) -> None:
@@ -46,7 +49,9 @@ class Journal:
         self.emit(PhaseStarted(phase=phase, detail=detail))
         yield
         self.sync()
-        self.emit(PhaseEnded(phase=phase, detail=detail, seconds=time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        self.timed(phase, seconds)
+        self.emit(PhaseEnded(phase=phase, detail=detail, seconds=seconds))
 
     def sync(self) -> None:
         """Makes all that was written durable."""

@@ -13,6 +13,7 @@ from ftc.runtime.accelerator import sighting
 from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.journal import Journal
+from ftc.runtime.journal import Phase as Part
 from ftc.runtime.ladder import LadderFile
 from ftc.runtime.memory import MemoryPeak, begin_stretch, peak_memory
 from ftc.runtime.signals import StopRequest
@@ -22,17 +23,29 @@ from ftc.runtime.tasks.scorer import Scorer
 from ftc.runtime.witness import Witness
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.events import EventListener, Noticed
+from ftc.spec.expected import planned_by_phase, planned_seconds
 from ftc.spec.machine import CodeSnapshot, snapshot_code
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
-from ftc.spec.record import PhaseMemory, RunPhase
+from ftc.spec.record import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.slices import Groups
 from ftc.spec.streams import TokenStream, open_stream
+from ftc.spec.time import Phase
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 __all__ = ["Session", "Workpiece", "open_session"]
+
+_PHASE_OF: dict[Part, Phase] = {
+    "verify": "load",
+    "load": "load",
+    "prove": "prove",
+    "reference": "reference",
+    "export": "save",
+    "evaluate": "evaluate",
+}
+"""Phases of a plan's time by the parts of a run whose time counts to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +121,25 @@ class Session:
             "memory_method": peak.method,
         }
         if begin_stretch(kind):
-            changes["memory_by_phase"] = _with_peak(record.memory_by_phase, phase, peak)
+            planned = planned_by_phase(self.plan).get(phase)
+            changes["memory_by_phase"] = _with_peak(record.memory_by_phase, phase, peak, planned)
         self.state.update(**changes)
+
+    def note_time(self, phase: Phase, seconds: float) -> None:
+        """Adds to the time that a phase has taken, in the record."""
+        taken = next((one.seconds for one in self.state.record.time_by_phase if one.phase == phase), 0.0)
+        self.set_time(phase, taken + seconds)
+
+    def set_time(self, phase: Phase, seconds: float) -> None:
+        """Writes into the record how long a phase has taken over all stretches."""
+        known = {one.phase: one for one in self.state.record.time_by_phase}
+        known[phase] = PhaseSeconds(phase=phase, seconds=seconds, planned=planned_seconds(self.plan, phase))
+        self.state.update(time_by_phase=tuple(known.values()))
+
+    def hear_of_time(self, part: Part, seconds: float) -> None:
+        """Notes what a part of the run took, under the phase of a plan that it counts to; training counts its steps."""
+        if phase := _PHASE_OF.get(part):
+            self.note_time(phase, seconds)
 
     def note_code(self) -> None:
         """Looks whether the code is still the one that the run began with, and tells where it isn't."""
@@ -124,14 +154,16 @@ class Session:
         return bool(self.accelerator.is_main_process)
 
 
-def _with_peak(before: tuple[PhaseMemory, ...], phase: RunPhase, peak: MemoryPeak) -> tuple[PhaseMemory, ...]:
+def _with_peak(
+    before: tuple[PhaseMemory, ...], phase: RunPhase, peak: MemoryPeak, planned: int | None
+) -> tuple[PhaseMemory, ...]:
     known = {one.phase: one for one in before}
     old = known.get(phase)
     reserved = peak.reserved
     if old is not None and old.reserved_bytes is not None:
         reserved = max(old.reserved_bytes, reserved or 0)
     size = max(peak.size, old.peak_bytes if old else 0)
-    known[phase] = PhaseMemory(phase=phase, peak_bytes=size, reserved_bytes=reserved)
+    known[phase] = PhaseMemory(phase=phase, peak_bytes=size, reserved_bytes=reserved, planned_bytes=planned)
     return tuple(known.values())
 
 
@@ -149,7 +181,9 @@ def open_session(
         Journal(folder.events, listen, silent=not is_first) as journal,
         LadderFile(folder.ladder, silent=not is_first) as ladder,
     ):
-        yield Session(plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop)
+        session = Session(plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop)
+        journal.timed = session.hear_of_time
+        yield session
 
 
 def _code_changed(before: CodeSnapshot, now: CodeSnapshot) -> Diagnostic:

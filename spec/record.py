@@ -9,6 +9,7 @@ from pydantic import Field
 from ftc.spec.base import Document, Real
 from ftc.spec.facts import EnvironmentFacts, FileFacts
 from ftc.spec.machine import CodeSnapshot, MachineClass
+from ftc.spec.time import Phase, SecondsRange
 
 __all__ = [
     "DeterminismSeen",
@@ -19,6 +20,7 @@ __all__ = [
     "GroupResult",
     "Interval",
     "PhaseMemory",
+    "PhaseSeconds",
     "Predecessor",
     "Prediction",
     "RunPhase",
@@ -203,6 +205,17 @@ class PhaseMemory(Document):
     """In the sense of the record's `memory_method`."""
     reserved_bytes: int | None
     """What torch's allocator held on the card; None on a CPU."""
+    planned_bytes: int | None = None
+    """What the plan expected in the same sense; None where it has no such phase."""
+
+
+class PhaseSeconds(Document):
+    """How long one phase of the run took, over all of its stretches, beside what the plan expected of it."""
+
+    phase: Phase
+    seconds: Real
+    planned: SecondsRange | None
+    """None where nothing was known of the device's speed."""
 
 
 class RunRecord(Document):
@@ -240,6 +253,8 @@ class RunRecord(Document):
     peak_memory_bytes: int | None
     memory_method: str
     """What `peak_memory_bytes` measures, such as `resident set of the process`."""
+    time_by_phase: tuple[PhaseSeconds, ...] = ()
+    """In the order in which phases ended first."""
     memory_by_phase: tuple[PhaseMemory, ...] = ()
     """In the order in which phases began; empty where the system can't tell them apart."""
     sha256: str = ""

@@ -253,9 +253,11 @@ def _past(run: Run) -> PastRun:
     from ftc.compiler.draft import PastRun
 
     settings, record = run.plan.settings, run.record
-    work = dict(run.plan.work.phases) if run.plan.work else {}
-    if "train" in work:  # a run that stopped early did less than was planned
-        work["train"] = work["train"].scaled(record.steps_done / settings.train.num_steps)
+    done = record.steps_done / settings.train.num_steps  # a run that stopped early did less than was planned
+    planned = run.plan.work.phases.items() if run.plan.work else ()
+    work = {phase: work.scaled(done) if phase in ("train", "validate") else work for phase, work in planned}
+    alone = len(record.segments) == 1  # what is done again after a stop is in no plan
+    seconds = {one.phase: one.seconds for one in record.time_by_phase if alone or one.phase == "train"}
     return PastRun(
         run_id=record.id,
         device=run.plan.device.name,
@@ -264,7 +266,7 @@ def _past(run: Run) -> PastRun:
         strategy=settings.strategy.kind,
         precision=settings.train.precision,
         work=work,
-        seconds={"train": record.train_seconds},
+        seconds=seconds,
     )
 
 

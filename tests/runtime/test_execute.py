@@ -57,6 +57,10 @@ def test_every_strategy_trains_repeats_and_learns(tmp_path: Path, kind: str, str
     if sys.platform == "linux":
         assert [one.phase for one in first.memory_by_phase] == ["load", "train", "validate", "evaluate"]
         assert max(one.peak_bytes for one in first.memory_by_phase) == first.peak_memory_bytes
+    taken = {one.phase: one.seconds for one in first.time_by_phase}
+    assert taken.keys() == {"load", "train", "validate", "save", "evaluate"}
+    assert taken["train"] == first.train_seconds
+    assert min(taken.values()) > 0
     assert job.folder("a").record.read_text() == first.to_text()
     assert first.sha256 == first.expected_sha256()
     assert {"plan.json", "events.ndjson", "eval.json"} < first.outputs.keys()

@@ -358,6 +358,10 @@ def record(of: Plan, **changes: Any) -> RunRecord:
         "supervised_tokens": 5103,
         "tokens": 2_041_200,
         "peak_memory_bytes": 1_374_389_534,
+        "time_by_phase": (
+            {"phase": "load", "seconds": 4.2, "planned": None},
+            {"phase": "train", "seconds": 31.5, "planned": {"low": 30.0, "expected": 34.0, "high": 40.0}},
+        ),
         "memory_by_phase": (
             {"phase": "load", "peak_bytes": 95_000_000, "reserved_bytes": 102_760_448},
             {"phase": "train", "peak_bytes": 1_374_389_534, "reserved_bytes": 1_462_763_520},

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
+from ftc.spec.expected import phase_groups
 from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.plan import Plan
-from ftc.spec.record import RunPhase
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import INDENT, Page, table, visible_width
 
 __all__ = [
     "memory_lines",
-    "phase_groups",
-    "planned_by_phase",
     "planned_components",
     "planned_peak",
     "verdict_words",
@@ -32,10 +30,6 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 """Columns of the table, each with the components that it sums; what is left is in the last one."""
 _REST = "other"
-_RUN_PHASES: Mapping[str, tuple[RunPhase, ...]] = {"load": ("load",), "evaluation": ("validate", "evaluate")}
-"""Phases of a run in which a group of planned ones happens; all others happen in training."""
-_BELONGS_TO = {"loss": "forward", "clip": "optimiser step"}
-"""Short phases that are shown with their neighbour."""
 
 
 def memory_lines(memory: MemoryEstimate, page: Page) -> list[str]:
@@ -69,34 +63,10 @@ def verdict_words(memory: MemoryEstimate) -> str:
             assert_never(memory.verdict)
 
 
-def phase_groups(phases: Sequence[PhasePeak]) -> dict[str, PhasePeak]:
-    """The largest peak of each group of phases, in the order in which groups begin."""
-    found: dict[str, PhasePeak] = {}
-    for phase in phases:
-        name = phase.phase.partition(":")[0]
-        group = _BELONGS_TO.get(name, name)
-        if group not in found or phase.peak_bytes > found[group].peak_bytes:
-            found[group] = phase
-    return found
-
-
 def _by_column(components: Mapping[str, int]) -> dict[str, int]:
     """Components summed as the table shows them, the rest under `other`."""
     named = {name: sum(components.get(part, 0) for part in parts) for name, parts in _COLUMNS.items()}
     return {**named, _REST: sum(components.values()) - sum(named.values())}
-
-
-def planned_by_phase(plan: Plan) -> dict[RunPhase, int]:
-    """What the plan expects of each phase of a run, in the sense in which the run measures it.
-
-    On a card a run measures tensors, on a CPU its process, which has more in it than tensors.
-    """
-    beside = 0 if plan.settings.device.kind == "cuda" else plan.memory.peak_bytes - plan.memory.allocated_bytes
-    found: dict[RunPhase, int] = {}
-    for group, peak in phase_groups(plan.memory.phases).items():
-        for phase in _RUN_PHASES.get(group, ("train",)):
-            found[phase] = max(found.get(phase, 0), peak.peak_bytes + beside)
-    return found
 
 
 def planned_peak(plan: Plan) -> int:

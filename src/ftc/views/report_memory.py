@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ftc.spec.expected import phase_groups, planned_by_phase
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 from ftc.views import numbers
-from ftc.views.memory import phase_groups, planned_by_phase, planned_components, planned_peak
+from ftc.views.memory import planned_components, planned_peak
 from ftc.views.report_charts import Bar, bars
 from ftc.views.report_elements import table, text
 

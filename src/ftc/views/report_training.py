@@ -14,6 +14,7 @@ from ftc.views.report_history import History, Point, smoothed, thinned
 from ftc.views.report_memory import memory_section
 from ftc.views.run import wall_seconds
 from ftc.views.tasks import learnt_noun
+from ftc.views.times import phase_word
 
 __all__ = ["resources_section", "training_section"]
 
@@ -195,7 +196,22 @@ def _time(plan: Plan, record: RunRecord, run: History) -> str:
     for phase in run.phases:
         phases[phase.phase] = phases.get(phase.phase, 0.0) + phase.seconds
     rows += [(f"phase: {name}", numbers.duration(seconds)) for name, seconds in phases.items()]
-    return f"<h3>Time</h3>{facts(rows)}"
+    return f"<h3>Time</h3>{facts(rows)}{_time_by_phase(record)}"
+
+
+def _time_by_phase(record: RunRecord) -> str:
+    """Planned and measured side by side."""
+    rows = [
+        (
+            text(phase_word(one.phase)),
+            numbers.duration_range(one.planned.low, one.planned.high) if one.planned else "–",
+            numbers.duration(one.seconds),
+            numbers.change_percent(one.seconds, one.planned.expected) if one.planned else "–",
+        )
+        for one in record.time_by_phase
+    ]
+    header = ("phase", "planned", "measured", "beside the expected figure")
+    return table("Time by phase", header, rows, right=(1, 2, 3)) if rows else ""
 
 
 def _supervised(plan: Plan, record: RunRecord) -> str:

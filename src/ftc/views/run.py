@@ -6,15 +6,17 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from ftc.spec.evaluation import metric_kind
+from ftc.spec.expected import planned_by_phase
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, Gain, GateResult, Interval, RunRecord
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
 from ftc.views.honesty import reservations
-from ftc.views.memory import planned_by_phase, planned_peak
+from ftc.views.memory import planned_peak
 from ftc.views.page import PLAIN, Page, table, visible_width
 from ftc.views.slices import slice_blocks
+from ftc.views.times import phase_seconds_words
 
 __all__ = ["Comparison", "Trend", "change_words", "comparisons", "evaluation_text", "run_text", "wall_seconds"]
 
@@ -250,7 +252,8 @@ def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
         lines += page.flow("memory", _memory_words(plan, record.peak_memory_bytes, record.memory_method))
         if record.memory_by_phase:
             lines += page.flow("", _memory_phases(plan, record))
-    return lines + page.flow("time", _time_words(plan, record))
+    lines += page.flow("time", _time_words(plan, record))
+    return lines + (page.flow("", map(phase_seconds_words, record.time_by_phase)) if record.time_by_phase else [])
 
 
 def _memory_words(plan: Plan, peak: int, method: str) -> Sequence[str]:
@@ -272,8 +275,10 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
     if whole is not None:
         time = plan.time
         planned = f" (planned {numbers.duration_range(time.low_seconds, time.high_seconds)})" if time else ""
+        whole = sum(one.seconds for one in record.time_by_phase) or whole  # with what came before the first file
         yield f"{numbers.duration(whole)}{planned}"
-    yield f"training {numbers.duration(record.train_seconds)}"
+    if not record.time_by_phase:
+        yield f"training {numbers.duration(record.train_seconds)}"
     if record.train_seconds > 0:
         yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
     yield f"{numbers.magnitude(record.supervised_tokens)} supervised tokens"

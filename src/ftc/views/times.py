@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from ftc.spec.plan import Plan
+from ftc.spec.record import PhaseSeconds
 from ftc.spec.time import Phase, TimeEstimate
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import Page
 
-__all__ = ["phase_word", "time_lines"]
+__all__ = ["phase_seconds_words", "phase_word", "time_lines"]
 
 _KILOWATT_HOUR = 3.6e6
 
@@ -50,6 +51,13 @@ def phase_word(phase: Phase) -> str:
             return "test"
         case _:
             assert_never(phase)
+
+
+def phase_seconds_words(one: PhaseSeconds) -> str:
+    """What a part of a run took, beside what was planned: `training 41 s (planned 38–55 s)`."""
+    planned = one.planned
+    beside = f" (planned {numbers.duration_range(planned.low, planned.high)})" if planned else ""
+    return f"{phase_word(one.phase)} {numbers.duration(one.seconds)}{beside}"
 
 
 def _cost(time: TimeEstimate) -> Iterable[str]:
