@@ -48,6 +48,8 @@ class CompiledData:
         quality: What was found in the rows.
         groups: Test rows by group, by the columns that results are told apart by.
         groups_sha256: Digest of each test row's groups; None where there are none.
+        retention_sha256: Digest of the general text as tokens; None where there is none.
+        swaps_sha256: Digest of the test rows with words exchanged; None where there are none.
         probe: How tokenizer and template behave.
         diagnostics: Warnings.
         checks: What was looked at, for the plan.
@@ -64,6 +66,8 @@ class CompiledData:
     quality: QualityReport
     groups: dict[str, dict[str, int]]
     groups_sha256: str | None
+    retention_sha256: str | None
+    swaps_sha256: str | None
     probe: TextProbe
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
@@ -94,6 +98,8 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
         quality=manifest.quality,
         groups=manifest.groups,
         groups_sha256=manifest.groups_sha256,
+        retention_sha256=manifest.retention_sha256,
+        swaps_sha256=manifest.swaps_sha256,
         probe=manifest.probe,
         diagnostics=tuple(finding.placed(source) for finding in manifest.findings),
         checks=manifest.checks,
@@ -114,7 +120,7 @@ def _key(draft: Draft, files: DataFiles) -> str:
             "data": recipe["data"],
             "text": text,
             "family": draft.model.family,
-            "slices": recipe["eval"]["slices"],
+            "eval": {name: recipe["eval"][name] for name in ("slices", "retention", "swaps")},
             "files": {use: file.facts.sha256 for use, file in files.items()},
             "tokenizer": {name: model_files[name].sha256 for name in _TOKENIZER_FILES if name in model_files},
         }

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.groups import groups_of
+from ftc.compiler.probes import PROBES, Probes, make_probes
 from ftc.compiler.quality.checks import quality_checks
 from ftc.compiler.quality.contamination import with_contamination
 from ftc.compiler.quality.lengths import with_lengths
@@ -37,7 +38,9 @@ from ftc.compiler.usual_prompts import usual_prompt
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.durable import write_text
 from ftc.spec.facts import TokenizerFacts
+from ftc.spec.lock import SourceLock
 from ftc.spec.places import cache_folder
+from ftc.spec.probes import swaps_digest
 from ftc.spec.slices import LABEL, LENGTH, Groups
 from ftc.spec.source import Source
 from ftc.spec.task import (
@@ -56,7 +59,8 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
     Raises:
         Refusal: The rows can't be used.
     """
-    data = resolve_data(draft.recipe.data, _task(draft), files, source.span)
+    own = {use: file for use, file in files.items() if use not in PROBES}
+    data = resolve_data(draft.recipe.data, _task(draft), own, source.span)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
     prompt = _usual_prompt(draft, data)
@@ -66,6 +70,8 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
         )
         splits, probe = _encode(draft, data, form, model_folder)
         found = _findings(draft, data, splits)
+        tokenizer = TextTokenizer(model_folder / "tokenizer.json")
+        probes = make_probes(draft, files, data, form, splits.get("test"), tokenizer)
     except Refusal as refusal:
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in refusal.diagnostics) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +79,7 @@ def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Pat
     try:
         groups = _groups(draft, data, splits, source)
         manifest = _write_streams(data, prompt, splits, found, probe, groups, temporary)
+        manifest = manifest.model_copy(update=_write_probes(probes, manifest.sources, temporary))
         write_text(temporary / "manifest.json", manifest.to_text())
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -158,6 +165,18 @@ def _write_streams(
         findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
         checks=(*data.checks, *quality_checks(quality, len(splits))),
     )
+
+
+def _write_probes(probes: Probes, sources: Mapping[str, SourceLock], folder: Path) -> dict[str, object]:
+    """Writes what is measured beside the test split, and tells what the manifest says of it."""
+    changes: dict[str, object] = {"sources": {**sources, **probes.sources}}
+    if probes.retention is not None:
+        changes["retention_sha256"] = write_stream(folder / "retention.arrow", probes.retention).stream_digest
+    if probes.swaps is not None and probes.swapped is not None:
+        write_text(folder / "swaps.json", probes.swapped.to_text())
+        report = write_stream(folder / "swaps.arrow", probes.swaps)
+        changes["swaps_sha256"] = swaps_digest(report.stream_digest, probes.swapped)
+    return changes
 
 
 def _groups(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows], source: Source) -> Groups | None:

@@ -24,7 +24,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.durable import write_text
 from ftc.spec.lock import LockedSplit
 from ftc.spec.plan import Plan
-from ftc.spec.slices import LABEL, LENGTH
+from ftc.spec.slices import FIGURES, LABEL, LENGTH
 from ftc.spec.streams import SplitReport
 from ftc.spec.task import Prompted, QuestionAnswering, Task
 
@@ -63,7 +63,7 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     builtin = (LENGTH, LABEL) if plan.settings.model.head == "classification" else (LENGTH,)
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
     write_text(folder / "groups.json", groups.to_text())
-    return measuring(plan, report, groups.digest() if groups.columns else None)
+    return without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
 
 
 def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Plan:
@@ -73,6 +73,14 @@ def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Pla
     evaluate = plan.settings.eval.model_copy(update={"groups_sha256": groups_sha256})
     settings = plan.settings.model_copy(update={"eval": evaluate})
     return plan.model_copy(update={"lock": lock, "data": {"test": report}, "settings": settings})
+
+
+def without_probes(plan: Plan) -> Plan:
+    """The plan without what belongs to the run's own test rows, or lies beside them."""
+    evaluate = plan.settings.eval.model_copy(update={"retention_sha256": None, "swaps_sha256": None})
+    gates = {name: gate for name, gate in evaluate.gates.items() if name not in FIGURES}
+    evaluate = evaluate.model_copy(update={"gates": gates})
+    return plan.model_copy(update={"settings": plan.settings.model_copy(update={"eval": evaluate})})
 
 
 def _task(plan: Plan) -> Task:

@@ -31,6 +31,7 @@ from ftc.compiler.suggest import with_suggestions
 from ftc.compiler.tensor_index import remember_tensors
 from ftc.compiler.trainable import num_trainable
 from ftc.spec.codes import CODES
+from ftc.spec.data import PathSource
 from ftc.spec.diagnostics import Diagnostic, ExitCode, Refusal
 from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.lock import Lock
@@ -206,7 +207,14 @@ def _resolve(
     )
     files = attempt(
         lambda: locate_data(
-            recipe.data, folder=folder, root=root, hub=hub, digests=digests, span_of=source.span, lock=lock
+            recipe.data,
+            probes=_probes(recipe),
+            folder=folder,
+            root=root,
+            hub=hub,
+            digests=digests,
+            span_of=source.span,
+            lock=lock,
         )
     )
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
@@ -231,6 +239,12 @@ def _resolve(
     return model, files, environment, draft, tensors
 
 
+def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:
+    """Files that a run is measured on beside its test split, by use, with their places in the recipe."""
+    named = {"retention": recipe.eval.retention, "swaps": recipe.eval.swaps}
+    return {use: (f"eval.{use}", PathSource(path=one.path)) for use, one in named.items() if one is not None}
+
+
 def _locked_commit(recipe: Recipe, lock: Lock | None) -> str | None:
     """The commit that the lock keeps for what the recipe asks: a newer one upstream changes nothing by itself."""
     asked = {"base": recipe.model.base, "revision": recipe.model.revision}
@@ -246,6 +260,8 @@ def _stop_on_errors(draft: Draft) -> Draft:
 def _with_data(draft: Draft, data: CompiledData, past_runs: tuple[PastRun, ...]) -> Draft:
     draft = replace(draft, splits=data.splits, lengths=data.lengths, labels=data.labels, past_runs=past_runs)
     draft = replace(draft, groups=data.groups)
+    draft = draft.derive("eval.retention_sha256", data.retention_sha256, "the text of `retention` as tokens")
+    draft = draft.derive("eval.swaps_sha256", data.swaps_sha256, "the test rows with the phrases of `swaps` exchanged")
     draft = draft.derive("eval.groups_sha256", data.groups_sha256, "what the columns of `slices` hold in the test rows")
     task = draft.recipe.task
     draft = draft.derive("text.columns", data.columns, data.columns_reason)

@@ -27,7 +27,7 @@ from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagn
 from ftc.spec.evaluation import METRICS, is_metric_for, metrics_for, parse_gate, watched_metrics
 from ftc.spec.nearest import nearest
 from ftc.spec.recipe import Recipe
-from ftc.spec.slices import measured
+from ftc.spec.slices import FIGURES, measured
 from ftc.spec.source import Source
 from ftc.spec.task import Generation
 
@@ -128,6 +128,39 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
             )
 
 
+def _figure_is_measured(name: str, recipe: Recipe, source: Source, path: str) -> Iterator[Diagnostic]:
+    section = {"forgetting": "retention", "swapped": "swaps"}[name]
+    if getattr(recipe.eval, section) is None:
+        help = f"name a file in `eval.{section}`, or drop the gate"
+        yield diagnostic("FTC207", f"nothing measures `{name}`", source.key_span(path), help=help, path=path)
+
+
+_WRITTEN_TASKS = ("generation", "summarization", "chat", "question_answering", "preference", "pretraining")
+_ADD_TEST = "set `test: 0.1` in `data.split`"
+_SWAPPED_TASKS = ("classification", "generation", "summarization", "question_answering")
+
+
+def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """General text needs a language model and its untouched base; swaps need test rows whose text can be changed."""
+    kind = recipe.task.kind.replace("_", " ")
+    found: list[tuple[str, str, str]] = []
+    if recipe.eval.retention is not None:
+        if recipe.task.kind not in _WRITTEN_TASKS:
+            found.append(("retention", f"a {kind} trains a new head, which knows nothing of general text", "drop it"))
+        elif not recipe.eval.baseline:
+            found.append(("retention", "forgetting is measured against the base", "leave out `baseline: false`"))
+        elif recipe.data.split.test == 0:
+            found.append(("retention", "general text is measured with the test rows", _ADD_TEST))
+    if recipe.eval.swaps is not None:
+        if recipe.task.kind not in _SWAPPED_TASKS:
+            found.append(("swaps", f"words of a {kind} can't be exchanged without changing what is right", "drop it"))
+        elif recipe.data.split.test == 0:
+            found.append(("swaps", "swaps are made in test rows", _ADD_TEST))
+    for name, summary, help in found:
+        path = f"eval.{name}"
+        yield diagnostic("FTC242", summary, source.key_span(path), help=help, path=path)
+
+
 def slices_can_be_formed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Slices are of test rows."""
     if not recipe.eval.slices:
@@ -154,6 +187,8 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
                 f"`{'' if text else 'accuracy '}>= 0.9`",
                 path=path,
             )
+        elif name in FIGURES:
+            yield from _figure_is_measured(name, recipe, source, path)
         elif (about := measured(name)).slice is not None and about.slice not in recipe.eval.slices:
             yield diagnostic(
                 "FTC207",
@@ -361,6 +396,7 @@ RULES: tuple[Rule, ...] = (
     early_stopping_can_stop,
     metrics_fit_the_task,
     slices_can_be_formed,
+    probes_can_be_measured,
     gates_can_be_checked,
     gates_can_hold_and_break,
     cost_has_a_price,

@@ -76,6 +76,10 @@ class Manifest(Document):
     """Test rows by group, by the columns that results are told apart by."""
     groups_sha256: str | None = None
     """Digest of `groups.json`; None where there is none."""
+    retention_sha256: str | None = None
+    """Digest of `retention.arrow`; None where there is none."""
+    swaps_sha256: str | None = None
+    """Digest of `swaps.arrow` with `swaps.json`; None where there are none."""
     probe: TextProbe
     findings: tuple[KeptFinding, ...]
     checks: tuple[Check, ...]
@@ -89,5 +93,11 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     streams = [folder / f"{split}.arrow" for split in manifest.splits]
     complete = all(stream.exists() and lengths_file(stream).exists() for stream in streams)
-    complete = complete and (manifest.groups_sha256 is None or (folder / "groups.json").exists())
+    others = {
+        "groups.json": manifest.groups_sha256,
+        "retention.arrow": manifest.retention_sha256,
+        "swaps.arrow": manifest.swaps_sha256,
+        "swaps.json": manifest.swaps_sha256,
+    }
+    complete = complete and all((folder / name).exists() for name, digest in others.items() if digest is not None)
     return manifest if complete else None

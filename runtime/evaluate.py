@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ftc.runtime.export import load_exported
 from ftc.runtime.generate import TextDecoder, answers
 from ftc.runtime.measures import Measures
 from ftc.runtime.metrics import loss_metrics
+from ftc.runtime.probing import retained
 from ftc.runtime.references import learn_references
 from ftc.runtime.scoring import RowScore, as_base, gathered, score_rows, still
 from ftc.runtime.session import Session, Workpiece
@@ -21,7 +22,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.evaluation import metric_kind
 from ftc.spec.events import TestProgress
 from ftc.spec.record import SubjectResult
-from ftc.spec.streams import TokenStream
+from ftc.spec.streams import TokenStream, open_stream
 
 __all__ = ["Measurement", "measure", "validate"]
 
@@ -37,6 +38,10 @@ class Measurement:
     """In the order of the stream's rows."""
     texts: dict[int, str]
     """What the model said, by row of the stream: classes or written answers; empty for a loss alone."""
+    retained: list[RowScore] = field(default_factory=list)
+    """General text, block by block; empty where none is measured."""
+    swapped: dict[int, str] = field(default_factory=dict)
+    """What the tuned model said of rows with words exchanged, by row of their stream."""
 
 
 def validate(session: Session) -> tuple[dict[str, float], float] | None:
@@ -87,9 +92,24 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         started = time.perf_counter()
         with still(work.model), as_base(session.plan.settings, work.model) if subject == "base" else nullcontext():
             metrics, scores, texts = _measured(session, subject, work, rows)
+            kept = retained(session, work)
+            swapped = _swapped(session, work) if subject == "tuned" else {}
         result = SubjectResult(metrics=metrics, rows=len(rows), seconds=time.perf_counter() - started)
     session.note_memory("evaluate")
-    return Measurement(result, scores, texts)
+    return Measurement(result, scores, texts, kept, swapped)
+
+
+def _swapped(session: Session, work: Workpiece) -> dict[int, str]:
+    """What a model says of the test rows with words exchanged; empty where the plan has none."""
+    settings = session.plan.settings
+    if settings.eval.swaps_sha256 is None:
+        return {}
+    rows = open_stream(session.inputs.streams_folder / "swaps.arrow")
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    if measures.is_written:
+        return _written(session, None, work, rows, measures.decode)
+    batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop)
+    return measures.said(gathered([score for batch in batches for score in batch], session.accelerator))
 
 
 def _measured(
@@ -115,16 +135,17 @@ def _measured(
 
 
 def _written(
-    session: Session, subject: Subject, work: Workpiece, rows: TokenStream, decode: TextDecoder
+    session: Session, subject: Subject | None, work: Workpiece, rows: TokenStream, decode: TextDecoder
 ) -> dict[int, str]:
-    """Every row's answer, from the longest prompt to the shortest."""
+    """Every row's answer, from the longest prompt to the shortest; progress is told of a subject alone."""
     settings, accelerator = session.plan.settings, session.accelerator
     order = by_length(list(range(len(rows))), rows.prompt_lengths.astype("int64"))
     mine = share_of(order, accelerator.process_index, accelerator.num_processes)
     texts: dict[int, str] = {}
     for some in answers(work.model, rows, cut(mine, settings.eval.batch_size), settings, decode, session.stop):
         texts |= some
-        _tell(session, subject, len(texts), rows)
+        if subject is not None:
+            _tell(session, subject, len(texts), rows)
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 

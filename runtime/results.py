@@ -8,6 +8,8 @@ from ftc.runtime.certainty import certainty
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.gates import gate_results
 from ftc.runtime.measures import Measures
+from ftc.runtime.probe_results import retention_result, swaps_result
+from ftc.runtime.probing import read_swapped
 from ftc.runtime.session import Session
 from ftc.runtime.slices import slice_results
 from ftc.spec.outcomes import Outcome, Said
@@ -24,13 +26,17 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     assert rows is not None, "what was measured has rows"
     sure = certainty(base, tuned, measures)
     slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, base, tuned)
+    kept = retention_result(base, tuned)
+    swaps = swaps_result(read_swapped(session), rows, tuned) if tuned.swapped else None
     return Evaluation(
         split="test",
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
         base=base.result.model_copy(update={"intervals": sure.base}) if base else None,
         gains=sure.gains,
         slices=slices,
-        gates=gate_results(session.plan.settings.eval.gates, tuned, sure, slices),
+        retention=kept,
+        swaps=swaps,
+        gates=gate_results(session.plan.settings.eval.gates, tuned, sure, slices, (kept, swaps)),
         predictions=_predictions(session, base, tuned),
     )
 

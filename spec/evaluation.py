@@ -19,6 +19,8 @@ __all__ = [
     "Eval",
     "Gate",
     "MetricKind",
+    "Retention",
+    "Swaps",
     "is_metric_for",
     "metric_kind",
     "metrics_for",
@@ -178,6 +180,27 @@ def parse_gate(text: str) -> Gate | None:
     return Gate.model_construct(comparison=match[1], bound=float(match[2])) if match else None
 
 
+class Retention(Document):
+    """General text that a language model should still know after it was tuned."""
+
+    EFFECT: ClassVar[Effect] = Effect.EVAL
+
+    path: str = Field(min_length=1)
+    """File of rows with text, relative to the recipe's folder."""
+    text: str = Field(default="text", min_length=1)
+    """Column that holds the text. Default: `text`, the usual name."""
+
+
+class Swaps(Document):
+    """Phrases that are exchanged in test rows, to see which predictions hang on them."""
+
+    EFFECT: ClassVar[Effect] = Effect.EVAL
+
+    path: str = Field(min_length=1)
+    """Table with the columns `from` and `to`, relative to the recipe's folder: `he` and `she`, for example. Whole words
+    are looked for as they are written."""
+
+
 class Eval(Document):
     """How the tuned model is measured, on the test split, at the very end."""
 
@@ -199,6 +222,14 @@ class Eval(Document):
     longest) and `label` (the expected class). Each group gets its own metrics, and the largest gap is told; gates such
     as `accuracy on region = north >= 0.8` or `accuracy gap on region <= 0.1` hold for them. Default: none, since only
     the user knows which groups matter."""
+    retention: Retention | None = None
+    """General text that base and tuned model are measured on as well. What a token of it costs more after tuning, in
+    nats, is the forgetting; a gate such as `forgetting <= 0.1` holds for it. Default: none, since no text is general
+    for every use."""
+    swaps: Swaps | None = None
+    """Phrases that are exchanged in test rows. The share of predictions that change is told, overall and by pair; a
+    gate such as `swapped <= 0.05` holds for it. Default: none, since only the user knows what should make no
+    difference."""
     max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Longest answer that is generated, in tokens. Default `auto`: the longest answer of the training rows plus a
     quarter."""

@@ -23,12 +23,16 @@ __all__ = [
     "PhaseSeconds",
     "Predecessor",
     "Prediction",
+    "RetentionResult",
     "RunPhase",
     "RunRecord",
     "Segment",
     "Sighting",
     "SliceResult",
     "SubjectResult",
+    "SwapExample",
+    "SwapPair",
+    "SwapsResult",
 ]
 
 
@@ -161,6 +165,54 @@ class SliceResult(Document):
     """By metric; empty where all rows are in one group."""
 
 
+class RetentionResult(Document):
+    """General text before and after, in nats a token."""
+
+    blocks: int
+    tokens: int
+    """Tokens that are predicted."""
+    base: Real
+    tuned: Real
+    forgetting: Gain
+    """Tuned minus base: what a token costs more after tuning."""
+
+
+class SwapPair(Document):
+    """One phrase and what takes its place."""
+
+    phrase: str
+    other: str
+    rows: int
+    """Test rows in which the phrase stands."""
+    changed: int
+    """Those whose prediction changes."""
+
+
+class SwapExample(Document):
+    """One prediction that changes."""
+
+    row: int
+    """Row number in the source, from 0."""
+    phrase: str
+    other: str
+    before: str
+    after: str
+
+
+class SwapsResult(Document):
+    """Predictions of the tuned model on test rows with phrases exchanged."""
+
+    rows: int
+    """Exchanged rows; a test row counts once for each pair whose phrase it has."""
+    share: Real
+    """Share of the predictions that change."""
+    interval: Interval | None
+    """None where the rows can't tell."""
+    pairs: tuple[SwapPair, ...]
+    examples: tuple[SwapExample, ...]
+    """The first few."""
+
+
 class Evaluation(Document):
     """The measurement on the test split, `eval.json`."""
 
@@ -171,6 +223,10 @@ class Evaluation(Document):
     gains: dict[str, Gain] = Field(default_factory=dict)
     """By metric; empty without a base."""
     slices: tuple[SliceResult, ...] = ()
+    retention: RetentionResult | None = None
+    """None where no general text is measured."""
+    swaps: SwapsResult | None = None
+    """None where no phrases are exchanged."""
     gates: tuple[GateResult, ...]
     predictions: tuple[Prediction, ...]
 

@@ -186,6 +186,10 @@ class EvalSettings(Document):
     """Columns, `length` and `label`, that results are told apart by."""
     groups_sha256: str | None = None
     """Digest of the columns' values in the test rows; None where no column is among the slices."""
+    retention_sha256: str | None = None
+    """Digest of the general text as tokens; None where none is measured."""
+    swaps_sha256: str | None = None
+    """Digest of the test rows with words exchanged, as tokens, and of which they are; None where there are none."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
 from ftc.spec.base import Document
 from ftc.spec.evaluation import MetricKind, metric_kind
 
-__all__ = ["LABEL", "LENGTH", "LENGTHS", "MOST_GROUPS", "NO_VALUE", "Groups", "Measured", "measured", "measured_kind"]
+__all__ = [
+    "FIGURES",
+    "LABEL",
+    "LENGTH",
+    "LENGTHS",
+    "MOST_GROUPS",
+    "NO_VALUE",
+    "Groups",
+    "Measured",
+    "measured",
+    "measured_kind",
+]
 
 LENGTH = "length"
 """Slice by the tokens of a row, unless a column is called so."""
@@ -20,6 +32,13 @@ MOST_GROUPS = 50
 """Values that a column may have in the test rows: a table of more is read by nobody, and each has few rows."""
 NO_VALUE = "(none)"
 """Group of the rows that have no value."""
+
+FIGURES = {
+    "forgetting": MetricKind((), False, False, "forgetting", -math.inf, math.inf),
+    "swapped": MetricKind((), False, False, "predictions changed by swaps", 0.0, 1.0),
+}
+"""What gates may be about beside metrics: what a token of general text costs more after tuning, in nats, and the share
+of predictions that change when phrases are exchanged."""
 
 _ON = re.compile(r"(?P<metric>.+?)(?P<gap>\s+gap)?\s+on\s+(?P<slice>[^=]+?)(?:\s*=\s*(?P<group>.+))?")
 
@@ -56,6 +75,8 @@ def measured(name: str) -> Measured:
 
 def measured_kind(name: str) -> MetricKind | None:
     """What is known of a figure that a gate may be about; None where there is none of that name."""
+    if name in FIGURES:
+        return FIGURES[name]
     about = measured(name)
     kind = metric_kind(about.metric)
     if kind is None or not about.is_gap:

@@ -236,6 +236,30 @@ def _named_metrics(draft: Draft) -> Iterator[tuple[str, str]]:
     yield from ((bound.path, measured(bound.name).metric) for bound in draft.recipe.eval.bounds())
 
 
+def general_text_needs_a_decoder(draft: Draft) -> Iterator[Diagnostic]:
+    """Forgetting is told from next tokens, which an encoder or an encoder-decoder doesn't predict of plain text."""
+    if draft.recipe.eval.retention is not None and draft.model.family != "decoder":
+        family = draft.model.family.replace("_", "-")
+        summary = f"an {family} doesn't predict the next token of plain text"
+        yield _found(draft, "FTC242", summary, "eval.retention", help="drop `retention`, or tune a decoder")
+
+
+def swaps_keep_answers_in_place(draft: Draft) -> Iterator[Diagnostic]:
+    """An answer that is cut out of a context moves with the words before it."""
+    if draft.recipe.eval.swaps is not None and draft.values["text.form"] == "extract":
+        summary = "answers that are cut out of a context move with its words"
+        yield _found(draft, "FTC242", summary, "eval.swaps", help="drop `swaps`, or set `task.mode: generative`")
+
+
+def swaps_need_answers(draft: Draft) -> Iterator[Diagnostic]:
+    """What a language model says changes only where it is asked to say something."""
+    writes = draft.values["model.head"] == "lm"
+    if draft.recipe.eval.swaps is not None and writes and draft.values["eval.max_new_tokens"] is None:
+        help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
+        summary = "no metric has answers written that swaps could change"
+        yield _found(draft, "FTC242", summary, "eval.swaps", help=help)
+
+
 def groups_are_known(draft: Draft) -> Iterator[Diagnostic]:
     """A gate on a group names one that the test rows have."""
     for name, _, path in draft.recipe.eval.bounds():
@@ -284,6 +308,9 @@ FACT_RULES: tuple[FactRule, ...] = (
     answers_are_written,
     classes_are_known,
     groups_are_known,
+    general_text_needs_a_decoder,
+    swaps_keep_answers_in_place,
+    swaps_need_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
 )

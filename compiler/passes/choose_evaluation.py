@@ -6,7 +6,7 @@ import math
 
 from ftc.compiler.draft import Draft
 from ftc.spec.evaluation import metric_kind, parse_gate
-from ftc.spec.slices import measured
+from ftc.spec.slices import FIGURES, measured
 from ftc.spec.task import Classification, Task, TokenClassification
 
 __all__ = ["USUAL_METRICS", "choose_evaluation"]
@@ -62,7 +62,7 @@ def _usual(task: Task) -> tuple[str, ...]:
 
 def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
     gated = dict.fromkeys(measured(bound.name).metric for bound in draft.recipe.eval.bounds())
-    return (*metrics, *(name for name in gated if name not in metrics))
+    return (*metrics, *(name for name in gated if name not in metrics and name not in FIGURES))
 
 
 def _choose_gates(draft: Draft) -> Draft:

@@ -30,7 +30,7 @@ from ftc.spec.quality import QualityReport
 from ftc.spec.streams import SPLITS, Split
 from ftc.spec.task import Task
 
-__all__ = ["ResolvedData", "resolve_data"]
+__all__ = ["ResolvedData", "lock_entry", "resolve_data"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     """
     read = _read(files, span_of)
     digests = {use: row_digests(read[use].rows) for use in files}
-    sources = {use: _lock_entry(file, digests[use]) for use, file in files.items()}
+    sources = {use: lock_entry(file, digests[use]) for use, file in files.items()}
     table_of_phrases = read.pop("paraphrases", None)
     phrases = {} if table_of_phrases is None else paraphrases_of(table_of_phrases, span_of)
     tables = join_sources(data, task, read, span_of)
@@ -186,7 +186,8 @@ def _copies(table: Table, count: int) -> Diagnostic:
     )
 
 
-def _lock_entry(file: DataFile, digests: Sequence[bytes]) -> SourceLock:
+def lock_entry(file: DataFile, digests: Sequence[bytes]) -> SourceLock:
+    """What the lock holds of a file with rows of these digests."""
     return SourceLock(
         asked=file.asked,
         chosen=file.chosen,

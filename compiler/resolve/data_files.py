@@ -66,16 +66,26 @@ def source_paths(data: Data) -> dict[str, tuple[str, PathSource | HubSource | Pa
 
 
 def locate_data(
-    data: Data, *, folder: Path, root: Path, hub: Hub, digests: DigestCache, span_of: SpanOf, lock: Lock | None
+    data: Data,
+    *,
+    probes: Mapping[str, tuple[str, PathSource]] | None = None,
+    folder: Path,
+    root: Path,
+    hub: Hub,
+    digests: DigestCache,
+    span_of: SpanOf,
+    lock: Lock | None,
 ) -> DataFiles:
-    """Finds and digests every data file. A hub source stays at the commit that the lock keeps for it.
+    """Finds and digests every data file, and those of `probes`, by use with their dotted path.
+
+    A hub source stays at the commit that the lock keeps for it.
 
     Raises:
         Refusal: A path is unsafe (FTC300), a file is absent (FTC350) or can't be had from the hub; all are told.
     """
     files: dict[str, DataFile] = {}
     found: list[Diagnostic] = []
-    for use, (recipe_path, source) in source_paths(data).items():
+    for use, (recipe_path, source) in {**source_paths(data), **(probes or {})}.items():
         try:
             if not isinstance(source, HubSource):
                 files[use] = _on_disk(source, recipe_path, folder, root, digests, span_of)

@@ -296,6 +296,14 @@ CODES: tuple[Code, ...] = (
         right="eval: {slices: [region, length]}",
     ),
     Code(
+        id="FTC242",
+        title="retention or swaps that can't be measured",
+        cause="General text is measured with a decoder that writes, tuned and untouched. Swaps need a table with the "
+        "columns `from` and `to`, and phrases that stand in test rows.",
+        wrong="task: {kind: classification}\neval: {retention: {path: general.jsonl}}",
+        right="task: {kind: chat}\neval: {retention: {path: general.jsonl}}",
+    ),
+    Code(
         id="FTC260",
         title="divisions that exclude each other",
         cause="Rows are divided by size, by time or by hash. A division by time keeps no proportions and no groups, "

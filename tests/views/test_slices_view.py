@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from ftc.spec.record import Gap, GateResult, GroupResult, Interval, SliceResult
+from ftc.spec.record import (
+    Gain,
+    Gap,
+    GateResult,
+    GroupResult,
+    Interval,
+    RetentionResult,
+    SliceResult,
+    SwapExample,
+    SwapPair,
+    SwapsResult,
+)
 from ftc.views.page import Page
+from ftc.views.probes import retention_section, swaps_section
 from ftc.views.report_slices import slices_section
 from ftc.views.run import run_text
 from ftc.views.slices import slice_blocks
@@ -51,3 +63,26 @@ def test_in_the_report() -> None:
     assert "<south>" not in html
     assert "0.800 to 0.950" in html
     assert slices_section(documents.evaluation()) == ""
+
+
+def test_forgetting_and_exchanged_phrases() -> None:
+    gain = Gain(value=0.2, interval=Interval(low=0.1, high=0.3))
+    retention = RetentionResult(blocks=3, tokens=1200, base=2.5, tuned=2.7, forgetting=gain)
+    pairs = (
+        SwapPair(phrase="he", other="<she>", rows=4, changed=1),
+        SwapPair(phrase="x", other="y", rows=0, changed=0),
+    )
+    example = SwapExample(row=7, phrase="he", other="<she>", before="tech", after="sports")
+    swaps = SwapsResult(rows=4, share=0.25, interval=None, pairs=pairs, examples=(example,))
+    evaluation = documents.evaluation(retention=retention, swaps=swaps)
+    plan = documents.plan()
+    text = run_text(plan, documents.record(plan), evaluation, "runs/x")
+    assert "2.500 nats a token before tuning, 2.700 after" in text
+    assert "forgetting +0.200 (+0.100 to +0.300)" in text
+    assert "25.0 % of 4 predictions change" in text
+    assert "  he → <she>  1 of 4\n" in text
+    assert "+0.200" in retention_section(evaluation)
+    html = swaps_section(evaluation)
+    assert "&lt;she&gt;" in html
+    assert "<she>" not in html
+    assert retention_section(documents.evaluation()) == swaps_section(None) == ""

@@ -11,6 +11,7 @@ from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.plan import strategy_words
+from ftc.views.probes import retention_section, swaps_section
 from ftc.views.report_classes import classes_section
 from ftc.views.report_elements import facts, text
 from ftc.views.report_history import history
@@ -28,6 +29,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _PARTS = {
     "result": "Result",
     "slices": "Groups",
+    "retention": "Forgetting",
+    "swaps": "Exchanged phrases",
     "classes": "Classes",
     "predictions": "Predictions",
     "rows": "Worst and best rows",
@@ -61,6 +64,8 @@ def report_html(
     parts = {
         "result": result_section(plan, evaluation),
         "slices": slices_section(evaluation),
+        "retention": retention_section(evaluation),
+        "swaps": swaps_section(evaluation),
         "classes": classes_section(plan, outcomes),
         "predictions": predictions_section(plan, evaluation),
         "rows": rows_section(plan, outcomes),

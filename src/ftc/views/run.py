@@ -15,6 +15,7 @@ from ftc.views.headline import metric_title
 from ftc.views.honesty import reservations
 from ftc.views.memory import planned_peak
 from ftc.views.page import PLAIN, Page, table, visible_width
+from ftc.views.probes import probe_blocks
 from ftc.views.slices import slice_blocks
 from ftc.views.times import phase_seconds_words
 
@@ -113,6 +114,7 @@ def run_text(
         _evaluation(evaluation, page, title) if evaluation else [],
         _reservations(plan, evaluation, page) if evaluation else [],
         *(slice_blocks(evaluation, page) if evaluation else ()),
+        *(probe_blocks(evaluation, page) if evaluation else ()),
         [
             *_state(record, plan, page),
             *_curves(curves, page),
@@ -132,7 +134,7 @@ def evaluation_text(evaluation: Evaluation, title: str, *, page: Page = PLAIN) -
         page: Width and colours.
     """
     title = f"{escaped(title)}, {numbers.plural(evaluation.tuned.rows, 'row')}"
-    blocks = (_evaluation(evaluation, page, title), *slice_blocks(evaluation, page))
+    blocks = (_evaluation(evaluation, page, title), *slice_blocks(evaluation, page), *probe_blocks(evaluation, page))
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 

@@ -1,0 +1,116 @@
+"""Measures a test split as ftc does, in batches by length, beside a loop that takes one row at a time.
+
+The demo's two recipes: classes by an encoder, whose rows are scored, and answers by a language model, which are
+written. Same process, same model, same tokens, in turns; and whether both give the same classes or answers.
+
+    python benchmarks/evaluation.py [--only NAME] [--rounds 2] [--rows 41] [--threads 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from support.processes import machine
+from support.project import copy_project
+
+import ftc
+from ftc.runtime.accelerator import make_accelerator
+from ftc.runtime.build_model import FolderBase, build_model
+from ftc.runtime.generate import TextDecoder, answers
+from ftc.runtime.scoring import score_rows, still
+from ftc.runtime.session import Workpiece
+from ftc.runtime.signals import StopRequest
+from ftc.runtime.supervised import make_scorer
+from ftc.spec.batches import by_length, cut
+from ftc.spec.places import streams_folder
+from ftc.spec.streams import TokenStream, open_stream
+
+RECIPES = Path(__file__).parent.parent / "recipes" / "demo"
+
+
+class Measured:
+    """A recipe's untrained model and its test rows."""
+
+    def __init__(self, recipe: Path, most_rows: int) -> None:
+        planned = ftc.plan(recipe, keep_lock=True)
+        self.settings = planned.plan.settings
+        folder = planned.compiled.model_folder
+        self.accelerator = make_accelerator(self.settings)
+        model = build_model(self.settings, FolderBase(folder), self.accelerator.device)
+        self.work = Workpiece(model, make_scorer(model, self.settings))
+        self.rows: TokenStream = open_stream(streams_folder(planned.plan.stream_key) / "test.arrow")
+        self.decode = TextDecoder(folder)
+        self.count = min(most_rows, len(self.rows))
+        self.writes = self.settings.eval.max_new_tokens is not None
+
+    def in_batches(self) -> list[Any]:
+        """As a run measures: classes, or answers."""
+        if not self.writes:
+            size = self.settings.eval.batch_size
+            batches = score_rows(self.work, self.rows, size, self.accelerator, StopRequest())
+            scores = sorted(score for batch in batches for score in batch)
+            return [int(score.predicted[0]) for score in scores]
+        order = by_length(list(range(self.count)), self.rows.prompt_lengths.astype("int64"))
+        return self._written(cut(order, self.settings.eval.batch_size))
+
+    def row_by_row(self) -> list[Any]:
+        """One row at a time, in their order."""
+        if self.writes:
+            return self._written([[number] for number in range(self.count)])
+        scorer, model = self.work.scorer, self.work.model
+        found = []
+        for number in range(len(self.rows)):
+            batch = scorer.batch(self.rows, [number]).to(self.accelerator.device)
+            found.append(int(scorer.predictions(scorer.logits(model, batch), batch)[0][0]))
+        return found
+
+    def _written(self, order: list[list[int]]) -> list[str]:
+        texts: dict[int, str] = {}
+        for some in answers(self.work.model, self.rows, order, self.settings, self.decode, StopRequest()):
+            texts |= some
+        return [texts[number] for number in range(self.count)]
+
+
+def main() -> None:
+    """Parses the command line and measures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("bbc-news", "newsdesk"))
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rows", type=int, default=41, help="most rows that answers are written for")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(machine())
+    for name in ("bbc-news", "newsdesk"):
+        if args.only in (None, name):
+            _compare(name, args.rows, args.rounds)
+
+
+def _compare(name: str, most_rows: int, rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        measured = Measured(copy_project(Path(scratch) / "demo", RECIPES / f"{name}.yaml"), most_rows)
+        seconds: dict[str, list[float]] = {"row by row": [], "in batches": []}
+        found: dict[str, list[Any]] = {}
+        with still(measured.work.model):
+            for _ in range(rounds):
+                for way, measure in (("row by row", measured.row_by_row), ("in batches", measured.in_batches)):
+                    started = time.process_time()
+                    found[way] = measure()
+                    seconds[way].append(time.process_time() - started)
+    rows = len(found["in batches"])
+    medians = {way: statistics.median(some) for way, some in seconds.items()}
+    same = sum(one == other for one, other in zip(found["row by row"], found["in batches"], strict=True))
+    for way, median in medians.items():
+        print(f"{name}, {way}: {rows / median:.2f} rows a CPU second ({rows} rows, median of {rounds})")
+    ratio = medians["row by row"] / medians["in batches"]
+    print(f"{name}: {ratio:.2f} times the rows a CPU second; {same} of {rows} the same")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Forgetting on general text, and predictions that change when phrases are exchanged, for terminal and report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ftc.spec.record import Evaluation, Gain, RetentionResult, SwapsResult
+from ftc.views import numbers
+from ftc.views.cells import escaped
+from ftc.views.page import Page, table
+from ftc.views.report_elements import facts, section, text
+from ftc.views.report_elements import table as html_table
+
+__all__ = ["probe_blocks", "retention_section", "swaps_section"]
+
+_MOST_PAIRS = 8
+
+
+def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
+    """The lines of each, where it was measured."""
+    if evaluation.retention is not None:
+        yield page.flow("general", [*_retention_words(evaluation.retention)])
+    if evaluation.swaps is not None:
+        yield [*page.flow("swaps", [_swaps_words(evaluation.swaps)]), *_pairs(evaluation.swaps)]
+
+
+def _retention_words(found: RetentionResult) -> Iterator[str]:
+    yield f"{numbers.count(found.tokens)} tokens of general text"
+    yield f"{found.base:.3f} nats a token before tuning, {found.tuned:.3f} after"
+    yield f"forgetting {_gain(found.forgetting)}"
+
+
+def _gain(gain: Gain) -> str:
+    if gain.interval is None:
+        return numbers.signed(gain.value)
+    between = f"{numbers.signed(gain.interval.low)} to {numbers.signed(gain.interval.high)}"
+    shown = "" if gain.is_shown else ", no difference shown"
+    return f"{numbers.signed(gain.value)} ({between}{shown})"
+
+
+def _swaps_words(found: SwapsResult) -> str:
+    between = found.interval
+    sure = f" ({numbers.percent(between.low)} to {numbers.percent(between.high)})" if between else ""
+    return f"{numbers.percent(found.share)} of {numbers.plural(found.rows, 'prediction')} change{sure}"
+
+
+def _pairs(found: SwapsResult) -> list[str]:
+    ranked = sorted(found.pairs, key=lambda pair: (-pair.changed, -pair.rows))[:_MOST_PAIRS]
+    rows = [
+        (f"{escaped(one.phrase)} → {escaped(one.other)}", f"{one.changed:,} of {one.rows:,}")
+        for one in ranked
+        if one.rows
+    ]
+    return table(rows, right=(1,), indent=2)
+
+
+def retention_section(evaluation: Evaluation | None) -> str:
+    """General text before and after, with what the figure means."""
+    if evaluation is None or evaluation.retention is None:
+        return ""
+    found = evaluation.retention
+    gain = found.forgetting
+    rows = [
+        ("general text", f"{numbers.count(found.tokens)} tokens in {numbers.plural(found.blocks, 'block')}"),
+        ("before tuning", f"{found.base:.4f} nats a token"),
+        ("after tuning", f"{found.tuned:.4f} nats a token"),
+        ("forgetting", text(_gain(gain))),
+    ]
+    words = "What a token of text costs more that has nothing to do with the task: less is better, none is best."
+    return section("retention", "Forgetting", f"<p>{words}</p>", facts(rows))
+
+
+def swaps_section(evaluation: Evaluation | None) -> str:
+    """Which exchanges change predictions, and examples."""
+    if evaluation is None or evaluation.swaps is None:
+        return ""
+    found = evaluation.swaps
+    pairs = [
+        (
+            text(one.phrase),
+            text(one.other),
+            numbers.count(one.rows),
+            numbers.count(one.changed),
+            _share(one.changed, one.rows),
+        )
+        for one in found.pairs
+    ]
+    examples = [
+        (numbers.count(one.row), text(f"{one.phrase} → {one.other}"), text(one.before), text(one.after))
+        for one in found.examples
+    ]
+    return section(
+        "swaps",
+        "Exchanged phrases",
+        f"<p>{text(_swaps_words(found))} when a phrase of a test row is exchanged.</p>",
+        html_table("By phrase", ("phrase", "exchanged for", "rows", "changed", "share"), pairs, right=(2, 3, 4)),
+        html_table("Predictions that change", ("row", "exchange", "before", "after"), examples, right=(0,)),
+    )
+
+
+def _share(changed: int, rows: int) -> str:
+    return numbers.percent(changed, rows) if rows else "–"
