@@ -1,28 +1,31 @@
-"""Peak memory of a run from shapes alone: pure arithmetic, no framework, microseconds.
+"""Peak memory of a run from shapes alone: pure arithmetic, no framework, a few milliseconds.
 
-Each term says what is held and why. T is the number of tokens in the longest padded micro-batch, h the hidden size,
-f the width of the feed-forward layer, H and K the widths of queries and of keys (heads times head size), e the bytes
-of an activation. Terms follow what autograd keeps for the backward pass of the modules in transformers with fused
-attention, which saves its inputs, its output and no scores.
+Each term says what is held and why. What the layers keep is counted in `layer_form`; here it is put together with
+weights, gradients, the optimiser's state and the way through the head, for each moment at which a step can be largest.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
+from ftc.compiler.budget.layer_form import Numbers, Stack, Trained, stacks_of
 from ftc.spec.facts import ModelFacts
 from ftc.spec.memory import PhasePeak
 
-__all__ = ["Job", "Method", "Usage", "estimate"]
+__all__ = ["Job", "Method", "Usage", "estimate", "quantised_bytes"]
 
 Method = Literal["closed form", "trace"]
 
 _FP32 = 4
-_GATED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "smollm3", "olmo2", "granite")
+_KEPT_IN_FULL = {"t5": ".wo", "mt5": ".wo", "umt5": ".wo", "longt5": ".wo"}
+"""Linear layers that transformers never packs, by kind of model."""
+_WORKSPACES = 2 * int(8.125 * 2**20)
+"""cuBLAS's own, for the forward and the backward thread."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Job:
     """What decides about memory.
 
@@ -36,12 +39,18 @@ class Job:
         head_width: Outputs of the last layer: vocabulary or labels.
         head_rows: Rows of logits that are computed for one micro-batch.
         tokens: Tokens in the longest padded micro-batch.
-        weight_bytes: Bytes of one frozen weight: 4, 2 or about 0.56 for 4-bit weights with their scales.
-        activation_bytes: Bytes of one activation.
+        length: Tokens of its rows.
+        weight_bytes: Bytes of one frozen weight, on average.
+        activation_bytes: Bytes of an operand of a product.
         checkpointing: Whether activations are recomputed.
         accumulates: Whether gradients of earlier micro-batches are held while others are computed.
-        layers_kept: Layers whose activations the backward pass needs; None for all.
-        residual_bytes: Bytes of an element between layers; 4 where 4-bit training keeps norms in float32.
+        quantised: Whether frozen weights are in 4 bits, and all between them in float32.
+        target_length: Tokens of a row that the decoder of an encoder-decoder gets.
+        adapter_dropout: Whether adapters drop some of their input.
+        eager: Whether attention holds its scores.
+        on_card: Whether the run is on a CUDA device.
+        layers_kept: Layers of a stack whose activations the backward pass needs; None for all.
+        trains_products: Whether weights of linear layers are trained, where the base's own are.
     """
 
     model: ModelFacts
@@ -53,12 +62,54 @@ class Job:
     head_width: int
     head_rows: int
     tokens: int
+    length: int
     weight_bytes: float
     activation_bytes: int
     checkpointing: bool
     accumulates: bool = False
-    residual_bytes: int | None = None
+    quantised: bool = False
+    target_length: int = 0
+    adapter_dropout: bool = True
+    eager: bool = False
+    on_card: bool = True
     layers_kept: int | None = None
+    trains_products: bool = True
+
+    @property
+    def is_full(self) -> bool:
+        """Whether weights of the base's own linear layers are trained."""
+        return not self.is_adapter and self.trains_products
+
+    @cached_property
+    def stacks(self) -> list[Stack]:
+        """The model's layers."""
+        return stacks_of(
+            self.model, self.tokens, self.length, self.target_length, eager=self.eager, layers_kept=self.layers_kept
+        )
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """Bytes of elements."""
+        e = self.activation_bytes
+        exact = (
+            not self.is_adapter or self.quantised or self.model.family == "encoder"
+        )  # norms after the sum stay in float32
+        return Numbers(
+            operand=e,
+            linear=_FP32 if self.quantised else e,
+            residual=_FP32 if exact else e,
+            mask=1 if self.on_card else _FP32,
+        )
+
+    @cached_property
+    def trained(self) -> Trained:
+        """What is trained in the layers."""
+        return Trained(self.is_full, self.trained_linear, self.rank, self.adapter_dropout)
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether the head is the model's own output layer."""
+        return self.head_width == self.model.vocab_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +124,58 @@ class Usage:
         return max(phase.peak_bytes for phase in self.phases)
 
 
+def quantised_bytes(model: ModelFacts, packed: float, row: float = 0.0) -> float:
+    """Bytes of a weight on average: linear layers are packed, embeddings, norms and the head are made float32.
+
+    Args:
+        model: The base model.
+        packed: Bytes of a weight of a linear layer.
+        row: Bytes that each of its outputs takes in addition.
+    """
+    linear = sum(i * o for i, o in model.linear_modules.values()) - _never_packed(model)
+    whole = max(model.num_parameters, 1)
+    rows = sum(outputs for _, outputs in model.linear_modules.values())
+    return (linear * packed + rows * row + (whole - linear) * _FP32) / whole
+
+
+def _never_packed(model: ModelFacts) -> int:
+    """Weights of linear layers that transformers keeps out of 4 bits."""
+    end = _KEPT_IN_FULL.get(model.model_type)
+    return sum(i * o for name, (i, o) in model.linear_modules.items() if end and name.endswith(end))
+
+
 def estimate(job: Job) -> Usage:
-    """The two peaks that a training step has: start of the backward pass, and optimiser step."""
+    """The moments at which a step can be largest, each with what it holds."""
     fixed = {
         "weights": round(job.model.num_parameters * job.weight_bytes),
-        "adapter": _adapter_bytes(job),
+        "adapter": 0 if not job.is_adapter else _FP32 * job.num_trainable,
         "optimiser state": job.state_bytes,
+        "workspace": _WORKSPACES if job.on_card else 0,
     }
     gradients = _FP32 * job.num_trainable
-    return Usage(
-        (
-            _phase(
-                "backward: loss and head",
-                {
-                    **fixed,
-                    "gradients": gradients if job.accumulates else 0,
-                    "saved activations": _activation_bytes(job),
-                    "logits": _logit_bytes(job),
-                    "temporaries": _cast_bytes(job),
-                },
-            ),
-            _phase("optimiser step", {**fixed, "gradients": gradients}),
-        )
-    )
+    earlier = gradients if job.accumulates else 0
+    layer = max(round(_kept_bytes(job) / _num_layers(job)), 1)
+    kept = (_boundaries(job) if job.checkpointing else round(_kept_bytes(job))) + _around_layers(job)
+    within = {"saved activations": kept + _cast_head(job), "gradients": earlier}
+    table = _FP32 * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
+    waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
+    moments = {
+        "forward: layers": {
+            "saved activations": kept,
+            "gradients": earlier,
+            "temporaries": _casts(job) + _passing(job),
+        },
+        "forward: head": {**within, "logits": _per_logit(job, job.activation_bytes), "temporaries": _casts(job)},
+        "backward: loss and head": {**within, **_loss(job), "temporaries": _head_gradients(job) + _held_casts(job)},
+        "backward: layers": {
+            "saved activations": kept + (layer if job.checkpointing else 0),
+            "gradients": earlier if job.accumulates else min(gradients, waiting),
+            "temporaries": waiting + _passing(job) + _held_casts(job),
+        },
+        "backward: embedding": {"gradients": gradients, "temporaries": (2 * waiting + table) if job.accumulates else 0},
+        "optimiser step": {"gradients": gradients},
+    }
+    return Usage(tuple(_phase(name, {**fixed, **moment}) for name, moment in moments.items()))
 
 
 def _phase(name: str, components: dict[str, int]) -> PhasePeak:
@@ -103,51 +183,70 @@ def _phase(name: str, components: dict[str, int]) -> PhasePeak:
     return PhasePeak(phase=name, peak_bytes=sum(held.values()), components=held)
 
 
-def _adapter_bytes(job: Job) -> int:
-    return _FP32 * job.num_trainable if job.is_adapter else 0
+def _num_layers(job: Job) -> int:
+    return max(1, sum(stack.layers for stack in job.stacks))
 
 
-def _cast_bytes(job: Job) -> int:
-    """Mixed precision's casts of trained weights, which live until the pass is over."""
-    return job.activation_bytes * job.num_trainable if job.activation_bytes < _FP32 else 0
+def _kept_bytes(job: Job) -> float:
+    """What all layers keep, with the casts of weights that are in float32."""
+    saved = sum(stack.saved_bytes(job.numbers, job.trained) for stack in job.stacks)
+    if not job.is_adapter:
+        return saved + sum(stack.cast_bytes(job.numbers) for stack in job.stacks)
+    if job.quantised and job.numbers.casts:
+        return saved + job.activation_bytes * _never_packed(job.model)
+    return saved
 
 
-def _logit_bytes(job: Job) -> int:
-    """Logits, their float32 copy where they are narrower, log-probabilities and the gradient of each."""
-    copies = job.activation_bytes + (2 if job.activation_bytes == _FP32 else 3) * _FP32
-    return job.head_rows * job.head_width * copies
+def _boundaries(job: Job) -> int:
+    return sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
 
 
-def _activation_bytes(job: Job) -> int:
-    model = job.model
-    layer, depth = _layer_bytes_per_token(job), model.num_layers if job.layers_kept is None else job.layers_kept
-    if not job.checkpointing:
-        return round(job.tokens * depth * layer)
-    return round(job.tokens * (depth * _residual(job) * model.hidden_size + layer))
+def _around_layers(job: Job) -> int:
+    """What is kept before and behind the layers."""
+    return sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks)
 
 
-def _layer_bytes_per_token(job: Job) -> float:
-    """What one layer keeps for each token until its backward pass."""
-    model, e = job.model, job.activation_bytes
-    h, f = model.hidden_size, model.intermediate_size
-    queries, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
-    attention = e * (2 * queries + 2 * keys)
-    residual = _residual(job)
-    norms = 2 * (_FP32 * h + residual * h + (e * h if residual != e else 0))
-    gated = model.model_type in _GATED
-    feed_forward = e * f * (3 if gated else 2)
-    return norms + attention + feed_forward + _adapter_inputs(job, gated)
+def _cast_head(job: Job) -> int:
+    """An output layer in float32, as products read it."""
+    if not (job.has_vocabulary and job.numbers.casts and (job.quantised or not job.is_adapter)):
+        return 0
+    return job.activation_bytes * job.model.vocab_size * job.model.hidden_size
 
 
-def _residual(job: Job) -> int:
-    return job.residual_bytes or job.activation_bytes
+def _per_logit(job: Job, size: int) -> int:
+    return job.head_rows * job.head_width * size
 
 
-def _adapter_inputs(job: Job, gated: bool) -> float:
-    """Inputs that trained linear layers keep beyond what their neighbours keep anyway, and the adapters' own."""
-    model, e = job.model, job.activation_bytes
-    layers = max(model.num_layers, 1)
-    wide = sum(1 for inputs, _ in job.trained_linear.values() if inputs == model.intermediate_size)
-    ranks = _FP32 * job.rank * len(job.trained_linear) / layers
-    shared = 2 * e * model.hidden_size if job.trained_linear or not job.is_adapter else 0
-    return ranks + shared + (e * model.intermediate_size if gated and wide else 0)
+def _casts(job: Job) -> int:
+    """Mixed precision's casts of trained weights, which live until the way forward is over."""
+    if not job.numbers.casts:
+        return 0
+    if not job.is_full:
+        return job.activation_bytes * job.num_trainable if job.is_adapter else 0
+    return sum(stack.cast_bytes(job.numbers) for stack in job.stacks) if job.checkpointing else 0
+
+
+def _held_casts(job: Job) -> int:
+    """Casts of adapters, which the way back needs."""
+    if not job.is_adapter or job.checkpointing or not job.numbers.casts:
+        return 0
+    return job.activation_bytes * job.num_trainable
+
+
+def _loss(job: Job) -> dict[str, int]:
+    """Log-probabilities, their gradient and that of the scores, each in float32; what a bound on scores keeps."""
+    bounded = job.activation_bytes if job.has_vocabulary and job.model.config.get("final_logit_softcapping") else 0
+    return {"logits": _per_logit(job, 3 * _FP32 + bounded)}
+
+
+def _head_gradients(job: Job) -> int:
+    """The gradient of a trained output layer beyond what the scores held: as it is computed, and as it is kept."""
+    if not (job.is_full and job.has_vocabulary):
+        return 0
+    size = job.model.vocab_size * job.model.hidden_size * (_FP32 + (job.activation_bytes if job.numbers.casts else 0))
+    return max(0, size - _per_logit(job, 3 * _FP32 - job.activation_bytes))
+
+
+def _passing(job: Job) -> int:
+    """Gradients on their way through the layers."""
+    return max(stack.passing_bytes(job.numbers) for stack in job.stacks)

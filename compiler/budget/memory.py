@@ -29,7 +29,7 @@ _STATE_BYTES = {
     **{"lion": 4.0, "lion_8bit": 1 + 4 / 256},
 }
 """Bytes that an optimiser keeps on the device for each weight, with the scales of 8-bit blocks."""
-_FORM_LOW, _FORM_HIGH = 0.9, 1.25
+_FORM_LOW, _FORM_HIGH = 0.9, 1.15
 """What the trace is by the closed form's figure, at the least and at the most: see `benchmarks/closed_form.py`."""
 
 
@@ -179,6 +179,7 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
     if kind == "qlora":
         weight_bytes = _mean_quantised_bytes(draft)
     ranks = {"lora": "strategy.adapter.rank", "qlora": "strategy.adapter.rank", "bottleneck": "strategy.size"}
+    length = train.length_max + draft.values.get("strategy.virtual_tokens", 0)
     return closed_form.Job(
         model=draft.model,
         trained_linear=adapted(draft),
@@ -188,13 +189,19 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         state_bytes=_state_bytes(draft),
         head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
         head_rows=rows * _scored_per_row(draft),
-        tokens=rows * (train.length_max + draft.values.get("strategy.virtual_tokens", 0)),
+        tokens=rows * length,
+        length=length,
         weight_bytes=weight_bytes,
         activation_bytes=2 if precision == "bfloat16" else 4,
         checkpointing=point.checkpointing,
         accumulates=draft.recipe.train.batch_size > point.micro_batch * draft.values["train.world_size"],
-        residual_bytes=4 if kind == "qlora" else None,
+        quantised=kind == "qlora",
+        target_length=train.supervised_max if draft.model.family == "encoder_decoder" else 0,
+        adapter_dropout=draft.values.get("strategy.adapter.dropout", 0) > 0,
+        eager=draft.values["model.attention"] == "eager",
+        on_card=draft.device.kind == "cuda",
         layers_kept=_layers_kept(draft),
+        trains_products=kind != "bitfit",
     )
 
 
@@ -208,18 +215,13 @@ def _state_bytes(draft: Draft) -> int:
     return round(_STATE_BYTES[kind] * weights)
 
 
-def _layers_kept(draft: Draft) -> int:
+def _layers_kept(draft: Draft) -> int | None:
     """Layers whose activations the backward pass needs: it ends at the first weight that is trained."""
-    depth, last = draft.model.num_layers, draft.values.get("strategy.layers", "all")
-    return depth if last == "all" or draft.values["strategy.embeddings"] else min(depth, last)
+    last = draft.values.get("strategy.layers", "all")
+    return None if last == "all" or draft.values["strategy.embeddings"] else int(last)
 
 
 def _mean_quantised_bytes(draft: Draft) -> float:
-    """Bytes of a weight on average: linear layers are packed, embeddings, norms and the head are made float32."""
-    sizes = draft.model.linear_modules.values()
-    linear, whole = sum(inputs * outputs for inputs, outputs in sizes), max(draft.model.num_parameters, 1)
     if draft.values["strategy.quantization"] == "int8":
-        packed: float = linear + 4 * sum(outputs for _, outputs in sizes)  # a byte each, and a scale a row
-    else:
-        packed = linear * _NF4_BYTES[draft.values["strategy.double_quantization"]]
-    return (packed + (whole - linear) * 4) / whole
+        return closed_form.quantised_bytes(draft.model, 1.0, row=4.0)  # a byte each, and a scale a row
+    return closed_form.quantised_bytes(draft.model, _NF4_BYTES[draft.values["strategy.double_quantization"]])

@@ -26,6 +26,7 @@ from ftc.runtime.supervised import make_scorer
 from ftc.runtime.tasks.scorer import Arithmetic, Prediction, Scorer
 from ftc.runtime.trace.arithmetic import MixedPrecision
 from ftc.runtime.trace.buffers import card_buffers, log_workspaces
+from ftc.runtime.trace.dropout import CardDropout
 from ftc.runtime.trace.holdings import register_model, register_state
 from ftc.runtime.trace.log import Log
 from ftc.runtime.trace.rows import stand_in_rows
@@ -246,7 +247,8 @@ def _arithmetic(job: TraceJob, model: nn.Module, device: torch.device) -> Iterat
         yield None
         return
     is_mixed = job.settings.train.precision == "bfloat16"
-    with nullcontext() if not is_mixed else MixedPrecision(on_card=job.device.kind == "cuda"):
+    on_card = job.device.kind == "cuda"
+    with CardDropout() if on_card else nullcontext(), MixedPrecision(on_card=on_card) if is_mixed else nullcontext():
         if is_mixed:
             _keep_positions_exact(model)
         yield lambda _device: MixedPrecision.switch(is_mixed)

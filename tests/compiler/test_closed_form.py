@@ -32,6 +32,7 @@ def jobs(draw: st.DrawFn) -> Job:
         head_width=draw(st.sampled_from([2, 1000, 50_000])),
         head_rows=draw(st.integers(1, tokens)),
         tokens=tokens,
+        length=min(tokens, 128),
         weight_bytes=2.0 if narrow and rank else 4.0,
         activation_bytes=2 if narrow else 4,
         checkpointing=draw(st.booleans()),

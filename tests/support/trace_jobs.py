@@ -23,7 +23,7 @@ LLAMA = {
 CARD = TraceDevice(kind="cuda", capability=(8, 0), expandable_segments=False)
 PROCESSOR = TraceDevice(kind="cpu", capability=None, expandable_segments=False)
 _TARGETS = {"bert": ("query", "value"), "gpt2": ("c_attn",), "t5": ("q", "v")}
-_FAMILIES = {"bert": "encoder", "t5": "encoder_decoder", "bart": "encoder_decoder"}
+_FAMILIES = {"t5": "encoder_decoder", "bart": "encoder_decoder"}
 _LABELS = ("cold", "hot", "mild")
 
 
@@ -35,16 +35,17 @@ def trace_job(
     shape: BatchShape | None = None,
     rank: int = 8,
     num_modules: int = 1,
+    targets: tuple[str, ...] = (),
     **changes: Any,
 ) -> TraceJob:
     """A job of two micro-batches of 2 rows; `changes` are settings by dotted path with `__` for the dot."""
     kind = config["model_type"]
-    is_encoder = kind == "bert"
+    is_encoder = kind in ("bert", "roberta", "deberta-v2")
     adapter = {
         "rank": rank,
         "alpha": 16,
         "dropout": 0.1,
-        "targets": _TARGETS.get(kind, ("q_proj", "v_proj")),
+        "targets": targets or _TARGETS.get(kind, ("q_proj", "v_proj")),
         "num_modules": num_modules,
         "trained_modules": ("classifier",) if is_encoder else (),
     }
@@ -55,7 +56,7 @@ def trace_job(
     }
     settings = documents.plan().settings.model_dump()
     settings["strategy"] = strategies[strategy]
-    family, head = _FAMILIES.get(kind, "decoder"), "classification" if is_encoder else "lm"
+    family, head = "encoder" if is_encoder else _FAMILIES.get(kind, "decoder"), "classification" if is_encoder else "lm"
     settings["model"] |= {"family": family, "head": head, "attention": "sdpa"}
     settings["model"]["decoder_start_id"] = 0 if family == "encoder_decoder" else None
     settings["text"] |= {"labels": _LABELS if is_encoder else ()}

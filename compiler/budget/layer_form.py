@@ -1,0 +1,355 @@
+"""What the layers of a model keep for the way back, from the shapes of its tensors: pure arithmetic.
+
+Terms follow what autograd keeps of the modules in transformers. Under mixed precision bytes of an element differ: those
+of a product, of what a linear layer gives, and between layers. What a model is made of is read off its tensors: norms
+with or without a bias, gated or plain feed-forward layers, one projection or three.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from ftc.spec.facts import ModelFacts
+
+__all__ = ["Numbers", "Stack", "Trained", "stacks_of"]
+
+_FP32 = 4
+_IN_LAYER = re.compile(r"\.\d+\.")
+_READS_ATTENTION = re.compile(
+    r"(^|\.)(o_proj|o|out_proj|out_lin|attn\.c_proj|attention\.dense|attention\.output\.dense)$"
+)
+_IS_CROSS = re.compile(r"EncDecAttention|encoder_attn|crossattention")
+_COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
+"""Activations that are written out in several operators, each of which keeps something."""
+_COMPOSED_BY_DEFAULT = ("gpt2", "gpt_neo", "gptj", "codegen")
+_DROPPING = (
+    "bert",
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "electra",
+    "deberta",
+    "deberta-v2",
+    "gpt2",
+    "t5",
+    "mt5",
+    "bart",
+)
+_DROPOUTS = ("hidden_dropout_prob", "hidden_dropout", "resid_pdrop", "dropout_rate", "dropout", "resid_dropout")
+_LIKE_T5 = ("t5", "mt5", "umt5", "longt5")
+_BY_DISTANCE = ("deberta", "deberta-v2")
+_TWICE_NORMED = ("gpt_neox",)
+"""Two norms of one input, side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Bytes of an element, by where it stands.
+
+    Attributes:
+        operand: Of a product's operands.
+        linear: Of what a linear layer gives.
+        residual: Between layers.
+        mask: Of a dropout's mask: a truth value on a card, a number on a processor.
+    """
+
+    operand: int
+    linear: int
+    residual: int
+    mask: int = 1
+
+    @property
+    def casts(self) -> bool:
+        """Whether products run narrower than the rest."""
+        return self.operand < _FP32
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What is trained in the layers.
+
+    Attributes:
+        all_weights: Whether every weight is.
+        adapted: Linear layers with an adapter, by full name: (inputs, outputs).
+        rank: Of the adapters.
+        dropout: Whether the adapters' inputs are dropped at random.
+    """
+
+    all_weights: bool
+    adapted: dict[str, tuple[int, int]]
+    rank: int
+    dropout: bool = True
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack of layers with the tokens that go through it.
+
+    Attributes:
+        model: The model that it is part of.
+        linear: Its linear layers, by full name: (inputs, outputs).
+        norms: Norms of width h in all its layers.
+        layers: How many there are.
+        tokens: Tokens of the micro-batch.
+        length: Tokens of a row.
+        crossed: Tokens of the other stack that it attends to; 0 where there is none.
+        eager: Whether attention holds its scores.
+    """
+
+    model: ModelFacts
+    linear: dict[str, tuple[int, int]]
+    norms: int
+    layers: int
+    tokens: int
+    length: int
+    crossed: int = 0
+    eager: bool = False
+
+    def saved_bytes(self, numbers: Numbers, trained: Trained) -> float:
+        """What all its layers keep, casts of trained weights left out."""
+        return (
+            self._of_norms(numbers, trained)
+            + self._of_attention(numbers, trained)
+            + self._of_feed_forward(numbers)
+            + self._of_dropout(numbers)
+            + self._of_inputs(numbers, trained)
+        )
+
+    def cast_bytes(self, numbers: Numbers) -> int:
+        """Trained weights as products read them."""
+        weights = sum(inputs * outputs for inputs, outputs in self.linear.values())
+        return numbers.operand * weights if numbers.casts else 0
+
+    def boundary_bytes(self, numbers: Numbers) -> int:
+        """What stands between layers, where only that is kept."""
+        return self.layers * self.tokens * numbers.residual * self.model.hidden_size
+
+    def around_bytes(self, numbers: Numbers, trained: Trained) -> int:
+        """What is kept before the first and behind the last layer: embeddings, dropout, a norm, learned distances."""
+        h, inner = self.model.hidden_size, 2 if trained.all_weights and not self._has_bias else 1
+        each = numbers.residual * h + _FP32 * h * inner
+        if self._drops:
+            each += 2 * numbers.mask * h
+        distances = 0
+        if not self.eager and self._learns_distances:
+            distances = numbers.operand * self.model.num_heads * self.length * (self.length + self._crossed_length)
+        return self.tokens * each + distances
+
+    def passing_bytes(self, numbers: Numbers) -> int:
+        """Gradients on their way back through a layer: at its feed-forward part, or at the scores of attention."""
+        wide = (3 if self._is_gated else 2) * numbers.linear * self._inner
+        scores = 2 * _FP32 * self.model.num_heads * self.length if self._holds_scores else 0
+        return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
+
+    @cached_property
+    def _is_gated(self) -> bool:
+        wide = [size for size in self.linear.values() if size[1] in (self.model.intermediate_size, 2 * self._inner)]
+        doubled = any(outputs == 2 * self._inner for _, outputs in wide)
+        return doubled or len(wide) >= 2 * self.layers
+
+    @property
+    def _inner(self) -> int:
+        return self.model.intermediate_size
+
+    @cached_property
+    def _has_bias(self) -> bool:
+        """Whether norms subtract a mean, as those with a bias do; the others learn from what they have normalised."""
+        return any("norm" in name.lower() or "ln_" in name for name in self.model.tensors if name.endswith(".bias"))
+
+    @property
+    def _queries(self) -> int:
+        return self.model.num_heads * self.model.head_dim
+
+    @property
+    def _keys(self) -> int:
+        return self.model.num_kv_heads * self.model.head_dim
+
+    @property
+    def _attentions(self) -> int:
+        return self.layers * (2 if self.crossed else 1)
+
+    def _of_norms(self, numbers: Numbers, trained: Trained) -> float:
+        """Input in float32; of those without a mean also what was normalised, where their weights are trained."""
+        h, inputs = self.model.hidden_size, self.norms
+        if self.model.model_type in _TWICE_NORMED and numbers.residual == _FP32:
+            inputs = self.layers
+        size = _FP32 * h * inputs
+        if trained.all_weights and not self._has_bias:
+            size += _FP32 * h * self.norms
+        if self.model.model_type in _LIKE_T5 and numbers.residual < _FP32:
+            size += numbers.residual * h * self.norms
+        return self.tokens * (size + 8 * self.norms)
+
+    def _of_attention(self, numbers: Numbers, trained: Trained) -> float:
+        """Queries and output for each token, keys and values for each that is attended to."""
+        e, queries, keys = numbers.operand, self._queries, self._keys
+        own = e * 2 * queries + _FP32 * self.model.num_heads
+        size = self.layers * self.tokens * (own + e * 2 * keys)
+        if self.crossed:
+            size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)
+        if self._turns_one_projection and numbers.linear == e:  # values are a view of all three, unturned
+            size += self.layers * self.tokens * e * (queries + keys)
+        if any("q_norm" in name for name in self.model.tensors):
+            learnt = e if trained.all_weights else 0
+            size += self.layers * self.tokens * (_FP32 + learnt) * (queries + keys)
+        return size + self._of_scores(numbers) + self._of_distances(numbers)
+
+    @property
+    def _turns_one_projection(self) -> bool:
+        """Whether one layer gives queries, keys and values, which rotation then makes anew."""
+        joint = any(outputs == self._queries + 2 * self._keys for _, outputs in self.linear.values())
+        return joint and not any(end in name for name in self.model.tensors for end in ("wpe.", "position_embeddings."))
+
+    def _of_scores(self, numbers: Numbers) -> float:
+        """Scores, where they are held: in float32, as operands, and the mask of their dropout."""
+        if not self._holds_scores:
+            return 0
+        e, dropped = numbers.operand, self._drops
+        each = _FP32 + (e if dropped or numbers.casts else 0) + (numbers.mask if dropped else 0)
+        scores = self.model.num_heads * self.length * each
+        if (
+            self.model.model_type in _BY_DISTANCE
+        ):  # scores against distances, twice, their places, and the distances' own keys and queries
+            buckets = 2 * int(self.model.config.get("position_buckets") or 256)
+            scores += 2 * e * self.model.num_heads * buckets + 2 * e * self._queries * buckets // self.length
+            scores += 2 * 8 * self.length * self.length // self.tokens + self.length + e * self._queries
+        return self.layers * self.tokens * scores
+
+    def _of_distances(self, numbers: Numbers) -> float:
+        """Learned distances between positions as a mask that all rows share, made anew in each layer."""
+        if self.eager or not self._learns_distances:
+            return 0
+        size = self.length * self.length
+        if numbers.linear > numbers.operand:  # those between the stacks are zero, and cast in each layer, too
+            size += self.length * self._crossed_length
+        return self.layers * numbers.operand * self.model.num_heads * size
+
+    @property
+    def _learns_distances(self) -> bool:
+        return any("relative_attention_bias" in name for name in self.model.tensors)
+
+    @property
+    def _holds_scores(self) -> bool:
+        return self.eager or self.model.model_type in _BY_DISTANCE
+
+    @property
+    def _crossed_length(self) -> int:
+        """Length of the rows that are attended to in the other stack."""
+        return self.crossed * self.length // self.tokens
+
+    def _of_feed_forward(self, numbers: Numbers) -> float:
+        """Gate, its activation and the other half, or what a plain activation is given."""
+        kept = numbers.linear * (3 if self._is_gated else 1)
+        if self._composes:
+            kept += 3 * _FP32
+        if self.model.model_type in _LIKE_T5:
+            kept += numbers.mask
+        return self.layers * self.tokens * kept * self._inner
+
+    @property
+    def _composes(self) -> bool:
+        config = self.model.config
+        keys = ("hidden_act", "activation_function", "hidden_activation", "feed_forward_proj")
+        named = next((str(config[key]) for key in keys if config.get(key)), None)
+        return named in _COMPOSED_ACTIVATIONS if named else self.model.model_type in _COMPOSED_BY_DEFAULT
+
+    @property
+    def _drops(self) -> bool:
+        config = self.model.config
+        named = next((config[key] for key in _DROPOUTS if isinstance(config.get(key), (int, float))), None)
+        return bool(named) if named is not None else self.model.model_type in _DROPPING
+
+    def _of_dropout(self, numbers: Numbers) -> float:
+        """A mask after each attention and each feed-forward layer."""
+        if not self._drops:
+            return 0
+        return self.tokens * (self._attentions + self.layers) * numbers.mask * self.model.hidden_size
+
+    def _of_inputs(self, numbers: Numbers, trained: Trained) -> float:
+        """Inputs of trained products; attention's output is counted already, unless an adapter reads it."""
+        if not trained.all_weights:
+            return self._of_adapters(numbers, trained)
+        read = {name: size for name, size in self.linear.items() if not _READS_ATTENTION.search(name)}
+        if numbers.casts:  # each product casts its own
+            return sum(self._tokens_of(name) * numbers.operand * inputs for name, (inputs, _) in read.items())
+        return self._of_shared(read)
+
+    def _of_adapters(self, numbers: Numbers, trained: Trained) -> float:
+        adapted = {name: size for name, size in trained.adapted.items() if name in self.linear}
+        size: float = sum(self._tokens_of(name) * numbers.operand * trained.rank for name in adapted)
+        if not (numbers.casts or trained.dropout):
+            return size + self._of_shared(adapted)
+        each = numbers.operand + (numbers.mask if trained.dropout else 0)
+        return size + sum(self._tokens_of(name) * each * inputs for name, (inputs, _) in adapted.items())
+
+    def _of_shared(self, read: dict[str, tuple[int, int]]) -> float:
+        """Inputs in float32 that several layers read, counted once."""
+        places = {(name.rpartition(".")[0], inputs, self._tokens_of(name)) for name, (inputs, _) in read.items()}
+        return sum(_FP32 * inputs * tokens for _, inputs, tokens in places)
+
+    def _tokens_of(self, name: str) -> int:
+        is_of_other = self.crossed and _IS_CROSS.search(name) and name.rpartition(".")[2][:1] in ("k", "v")
+        return self.crossed if is_of_other else self.tokens
+
+
+def stacks_of(
+    model: ModelFacts,
+    tokens: int,
+    length: int,
+    target_length: int = 0,
+    *,
+    eager: bool = False,
+    layers_kept: int | None = None,
+) -> list[Stack]:
+    """The model's stacks of layers.
+
+    Args:
+        model: The base model.
+        tokens: Tokens of the micro-batch, those of its targets included.
+        length: Tokens of a row, in the same way.
+        target_length: Of these the ones that the decoder of an encoder-decoder gets.
+        eager: Whether attention is the plain formula.
+        layers_kept: Last layers of each stack that the backward pass goes through; None for all.
+    """
+    if model.num_decoder_layers is None:
+        stacks = [Stack(model, model.linear_modules, _num_norms(model, ""), model.num_layers, tokens, length, 0, eager)]
+    else:
+        rows = max(1, tokens // max(1, length))
+        source, target = max(1, length - target_length), max(1, target_length)
+        parts = [
+            ("encoder.", model.num_layers, source, 0),
+            ("decoder.", model.num_decoder_layers, target, rows * source),
+        ]
+        stacks = [
+            Stack(model, _linear(model, part), _num_norms(model, part), layers, rows * size, size, crossed, eager)
+            for part, layers, size, crossed in parts
+        ]
+    return stacks if layers_kept is None else [_cut(stack, layers_kept) for stack in stacks]
+
+
+def _cut(stack: Stack, layers: int) -> Stack:
+    """The last layers of a stack, at least one of which the way back begins in."""
+    kept = min(stack.layers, max(layers, 1))
+    of_layer = round(len(stack.linear) * kept / max(stack.layers, 1))
+    linear = dict(list(stack.linear.items())[len(stack.linear) - of_layer :])
+    return replace(stack, layers=kept, linear=linear, norms=round(stack.norms * kept / max(stack.layers, 1)))
+
+
+def _linear(model: ModelFacts, part: str) -> dict[str, tuple[int, int]]:
+    return {name: size for name, size in model.linear_modules.items() if part in f"{name}."}
+
+
+def _num_norms(model: ModelFacts, part: str) -> int:
+    layers = model.num_decoder_layers if part == "decoder." else model.num_layers
+    return sum(1 for _ in _norms(model, part)) or 2 * (layers or 0)
+
+
+def _norms(model: ModelFacts, part: str) -> Iterator[str]:
+    """Vectors of width h that a stack's layers multiply with."""
+    for name, tensor in model.tensors.items():
+        is_vector = tensor.shape == (model.hidden_size,) and name.endswith((".weight", ".gamma"))
+        if is_vector and part in name and _IN_LAYER.search(name):
+            yield name

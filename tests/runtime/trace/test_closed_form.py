@@ -1,0 +1,21 @@
+"""The closed form of memory comes close to the trace on models that people train."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.support.grid import GRID, by_form, by_trace, grid_facts
+
+CASES = [(name, strategy, kept) for name in GRID for strategy in ("lora", "qlora", "full") for kept in (True, False)]
+USUAL = [("Qwen2.5-1.5B", "lora", False), ("GPT-2", "full", True), ("T5-base", "qlora", False)]
+
+
+@pytest.mark.parametrize(("name", "strategy", "checkpointing"), CASES if os.environ.get("FTC_TRACES") else USUAL)
+def test_both_methods_agree_within_a_twentieth(name: str, strategy: str, checkpointing: bool) -> None:
+    if strategy == "qlora":
+        pytest.importorskip("bitsandbytes")
+    facts = grid_facts(GRID[name])
+    form, traced = by_form(facts, strategy, checkpointing), by_trace(facts, strategy, checkpointing)
+    assert form.peak_bytes == pytest.approx(traced.peak_bytes, rel=0.05)

@@ -1,0 +1,215 @@
+"""Public architectures by the sizes in their published `config.json`, as facts that a plan would hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ftc.compiler.budget.closed_form import Job, estimate, quantised_bytes
+from ftc.compiler.resolve.linear_modules import linear_modules
+from ftc.compiler.resolve.model_config import read_config
+from ftc.runtime.trace.child import trace
+from ftc.runtime.trace.meta_model import model_config
+from ftc.spec.facts import ModelFacts, TensorFacts
+from ftc.spec.memory import PhasePeak
+from ftc.spec.trace import BatchShape
+from tests.support.drafts import model_facts
+from tests.support.trace_jobs import trace_job
+
+__all__ = ["GRID", "by_form", "by_trace", "grid_facts"]
+
+_ROWS, _SUPERVISED, _RANK = 2, 256, 16
+_LENGTHS = {"encoder": 512}
+_LENGTH = 1024
+_NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
+_LABELS = ("a", "b", "c")
+
+
+def _decoder(kind: str, hidden: int, inner: int, layers: int, heads: int, keys: int, vocab: int, **more: Any) -> Any:
+    return {
+        "model_type": kind,
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": keys,
+        "vocab_size": vocab,
+        "tie_word_embeddings": False,
+        **more,
+    }
+
+
+def _encoder(kind: str, vocab: int, positions: int, **more: Any) -> Any:
+    return {
+        "model_type": kind,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "vocab_size": vocab,
+        "max_position_embeddings": positions,
+        **more,
+    }
+
+
+GRID: dict[str, dict[str, Any]] = {
+    "Llama-3.1-8B": _decoder("llama", 4096, 14336, 32, 32, 8, 128256),
+    "Mistral-7B-v0.3": _decoder("mistral", 4096, 14336, 32, 32, 8, 32768, sliding_window=None),
+    "Qwen2.5-1.5B": _decoder("qwen2", 1536, 8960, 28, 12, 2, 151936, tie_word_embeddings=True),
+    "Qwen3-1.7B": _decoder("qwen3", 2048, 6144, 28, 16, 8, 151936, tie_word_embeddings=True, head_dim=128),
+    "Gemma-2-2B": _decoder(
+        "gemma2",
+        2304,
+        9216,
+        26,
+        8,
+        4,
+        256000,
+        tie_word_embeddings=True,
+        head_dim=256,
+        query_pre_attn_scalar=256,
+        final_logit_softcapping=30.0,
+        attn_logit_softcapping=50.0,
+    ),
+    "Phi-3-mini": _decoder("phi3", 3072, 8192, 32, 32, 32, 32064, pad_token_id=32000),
+    "SmolLM2-360M": _decoder("llama", 960, 2560, 32, 15, 5, 49152, tie_word_embeddings=True),
+    "GPT-2": {
+        "model_type": "gpt2",
+        "n_embd": 768,
+        "n_layer": 12,
+        "n_head": 12,
+        "n_positions": 1024,
+        "vocab_size": 50257,
+    },
+    "Pythia-1.4B": {
+        "model_type": "gpt_neox",
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "vocab_size": 50304,
+        "max_position_embeddings": 2048,
+        "rotary_pct": 0.25,
+        "tie_word_embeddings": False,
+    },
+    "BERT-base": _encoder("bert", 30522, 512),
+    "RoBERTa-base": _encoder("roberta", 50265, 514, type_vocab_size=1),
+    "DeBERTa-v3-base": _encoder(
+        "deberta-v2",
+        128100,
+        512,
+        type_vocab_size=0,
+        relative_attention=True,
+        position_buckets=256,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        max_relative_positions=-1,
+        position_biased_input=False,
+    ),
+    "T5-base": {
+        "model_type": "t5",
+        "d_model": 768,
+        "d_kv": 64,
+        "d_ff": 3072,
+        "num_layers": 12,
+        "num_decoder_layers": 12,
+        "num_heads": 12,
+        "vocab_size": 32128,
+        "decoder_start_token_id": 0,
+        "is_encoder_decoder": True,
+    },
+}
+_TARGETS = {
+    "gpt2": ("c_attn",),
+    "gpt_neox": ("query_key_value",),
+    "phi3": ("qkv_proj",),
+    "bert": ("query", "value"),
+    "roberta": ("query", "value"),
+    "deberta-v2": ("query_proj", "value_proj"),
+    "t5": ("q", "v"),
+}
+"""Layers of attention that get an adapter; `q_proj` and `v_proj` of the others."""
+
+
+def grid_facts(config: dict[str, Any]) -> ModelFacts:
+    """What a plan would know of a model with this configuration."""
+    import transformers as t
+
+    read = read_config({**config, "architectures": ["GridForCausalLM"]})
+    kinds = {"decoder": t.AutoModelForCausalLM, "encoder": t.AutoModel, "encoder_decoder": t.AutoModelForSeq2SeqLM}
+    with torch.device("meta"):
+        model = kinds[read.family].from_config(model_config(config))
+    tensors = {name: TensorFacts(dtype="F32", shape=tuple(one.shape)) for name, one in model.named_parameters()}
+    return model_facts(
+        config=config,
+        model_type=read.model_type,
+        family=read.family,
+        hidden_size=read.hidden_size,
+        intermediate_size=read.intermediate_size,
+        num_layers=read.num_layers,
+        num_decoder_layers=read.num_decoder_layers,
+        num_heads=read.num_heads,
+        num_kv_heads=read.num_kv_heads,
+        head_dim=read.head_dim,
+        vocab_size=read.vocab_size,
+        tied_embeddings=bool(model.config.tie_word_embeddings),
+        tensors=tensors,
+        linear_modules=linear_modules(tensors, read.model_type),
+    )
+
+
+def by_form(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
+    """The largest moment by the closed form."""
+    targets = {name: size for name, size in facts.linear_modules.items() if name.endswith(_targets(facts))}
+    full, is_encoder = strategy == "full", facts.family == "encoder"
+    length = _LENGTHS.get(facts.family, _LENGTH)
+    head = facts.hidden_size * len(_LABELS) + len(_LABELS) if is_encoder else 0
+    head += (
+        facts.hidden_size * (facts.hidden_size + 1) if facts.model_type == "roberta" else 0
+    )  # its head has two layers
+    trained = facts.num_parameters if full else sum(_RANK * (i + o) for i, o in targets.values())
+    job = Job(
+        model=facts,
+        trained_linear={} if full else targets,
+        rank=0 if full else _RANK,
+        is_adapter=not full,
+        num_trainable=trained + head,
+        state_bytes=8 * (trained + head),
+        head_width=len(_LABELS) if is_encoder else facts.vocab_size,
+        head_rows=_ROWS if is_encoder else _ROWS * _SUPERVISED,
+        tokens=_ROWS * length,
+        length=length,
+        weight_bytes={"full": 4.0, "lora": 2.0, "qlora": quantised_bytes(facts, _NF4)}[strategy],
+        activation_bytes=2,
+        checkpointing=recomputing,
+        accumulates=True,
+        quantised=strategy == "qlora",
+        target_length=_SUPERVISED if facts.family == "encoder_decoder" else 0,
+    )
+    return max(estimate(job).phases, key=lambda phase: phase.peak_bytes)
+
+
+def by_trace(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
+    """The largest moment by the trace."""
+    is_encoder = facts.family == "encoder"
+    changes: dict[str, Any] = {"text__labels": _LABELS} if is_encoder else {}
+    job = trace_job(
+        facts.config,
+        strategy,
+        shape=BatchShape(length=_LENGTHS.get(facts.family, _LENGTH), supervised=_SUPERVISED, padded=False),
+        rank=_RANK,
+        targets=_targets(facts),
+        model__family=facts.family,
+        model__head="classification" if is_encoder else "lm",
+        train__activation_checkpointing=recomputing,
+        train__precision="bfloat16",
+        train__micro_batch=_ROWS,
+        **changes,
+    )
+    return trace(job.model_copy(update={"evaluation": None})).peak
+
+
+def _targets(facts: ModelFacts) -> tuple[str, ...]:
+    return _TARGETS.get(facts.model_type, ("q_proj", "v_proj"))
