@@ -55,20 +55,6 @@ def choose_determinism(draft: Draft) -> Draft:
     return draft.inherit(path, DeterminismSettings(asked=asked, kernels="exact", proof_steps=proof), path)
 
 
-def _find_unknown(draft: Draft, unknown: list[str]) -> Draft:
-    """An error where the recipe insists on the same bits, else a warning: less is done than asked."""
-    insists = draft.recipe.train.determinism == "bitwise"
-    known, device = EXACT[draft.device.kind], _DEVICES[draft.device.kind]
-    listed = "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in known.items())
-    return draft.find(
-        "FTC640" if insists else "FTC643",
-        f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to give the same bits twice",
-        "train.determinism",
-        help=(f"known on a {device}: {listed}", "or ask for less with `determinism: auto`"),
-        notes=() if insists else "the run will use deterministic kernels and prove nothing",
-    )
-
-
 def _unknown(draft: Draft) -> Iterator[str]:
     """What stands in no table, in words."""
     known = EXACT[draft.device.kind]

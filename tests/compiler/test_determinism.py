@@ -48,5 +48,17 @@ def test_four_bits_on_a_card_are_refused_and_with_best_effort_told() -> None:
     assert told("auto") == []
 
 
+def test_attention_whose_backward_pass_varies_is_refused() -> None:
+    draft = compiled(
+        "bitwise",
+        device=CARD,
+        model={"base": "./tiny", "attention": "flash_attention_2"},
+        train={"precision": "bfloat16"},
+    )
+    (found,) = draft.diagnostics
+    assert (found.code, found.is_error) == ("FTC640", True)
+    assert "attention `flash_attention_2` on a card" in found.summary
+
+
 def test_on_a_processor_four_bits_are_known() -> None:
     assert len(proofs(compiled("bitwise", strategy={"kind": "qlora"}))) == 1

@@ -180,6 +180,20 @@ def test_early_stopping(tmp_path: Path) -> None:
     assert [event.step for event in job.of_kind("early_stopped")] == [9]
 
 
+@pytest.mark.parametrize(("kind", "classes"), [("llama", 0), ("bert", 3)])
+def test_scores_do_not_depend_on_the_batch_size(tmp_path: Path, kind: str, classes: int) -> None:
+    """Rows are padded to other lengths in other batches; another size is another job all the same."""
+    metrics, jobs = [], set()
+    for size in (1, 4):
+        job = make_job(tmp_path, kind, classes=classes, train__num_steps=1, eval__batch_size=size)
+        jobs.add(job.plan.job_sha256())
+        job.run(f"by-{size}")
+        measured = json.loads(job.folder(f"by-{size}").evaluation.read_bytes())
+        metrics.append({name: float(value) for name, value in measured["tuned"]["metrics"].items()})
+    assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)
+    assert len(jobs) == 2
+
+
 def test_a_broken_gate_is_recorded(tmp_path: Path) -> None:
     job = make_job(tmp_path, eval__gates={"exact_match": {"comparison": ">", "bound": 1.0}})
     assert job.run().status == "gate_failed"
