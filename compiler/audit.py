@@ -16,7 +16,7 @@ from typing import Literal
 from ftc.compiler.audit_contradictions import Witnesses, contradictions, ledger_findings
 from ftc.compiler.audit_parts import base_part, run_part, source_part, tensors_of
 from ftc.spec.audit import AuditReport, Finding
-from ftc.spec.canonical import file_digest
+from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import ExitCode
 from ftc.spec.facts import EnvironmentFacts, FileFacts
@@ -79,10 +79,10 @@ class _Tally:
 def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs) -> AuditReport:
     """Compares everything and gives the verdict."""
     started, tally = time.monotonic(), _Tally()
-    _check_documents(tally, plan, record)
+    _check_documents(tally, run, plan, record)
     _check_outputs(tally, run, record.outputs, (run.adapter, run.model, run.checkpoints))
     _check_ladder(tally, run, record)
-    _check_chain(tally, record, inputs.previous)
+    _check_chain(tally, run, record, inputs.previous)
     _check_pages(tally, run, record, inputs.pages)
     _check_model(tally, plan, inputs.model)
     _check_sources(tally, plan, inputs.sources)
@@ -113,7 +113,7 @@ def result_faults(run: RunFolder, plan: Plan, record: RunRecord) -> tuple[Findin
     the result: they may be gone by then.
     """
     tally, result = _Tally(), (run.adapter, run.model)
-    _check_documents(tally, plan, record)
+    _check_documents(tally, run, plan, record)
     left = {name: facts for name, facts in record.outputs.items() if run.checkpoints not in (run.path / name).parents}
     _check_outputs(tally, run, left, result)
     return tuple(tally.findings)
@@ -127,10 +127,10 @@ def _verdict(findings: Iterable[Finding]) -> tuple[Literal["CONSISTENT", "TAMPER
     return ("INCONCLUSIVE", ExitCode.INCONCLUSIVE) if codes else ("CONSISTENT", ExitCode.FINE)
 
 
-def _check_documents(tally: _Tally, plan: Plan, record: RunRecord) -> None:
+def _check_documents(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord) -> None:
     pairs = {
-        "record.json": (record.sha256, record.expected_sha256()),
-        "plan.json": (plan.sha256, plan.expected_sha256()),
+        "record.json": (record.sha256, own_digest(run.record)),
+        "plan.json": (plan.sha256, own_digest(run.plan)),
         "plan.json, as the record names it": (record.plan_sha256, plan.sha256),
     }
     pairs |= {
@@ -175,7 +175,7 @@ def _check_ladder(tally: _Tally, run: RunFolder, record: RunRecord) -> None:
     tally.checked.append(f"{_plural(ladder.height, 'step')} and {_plural(len(ladder.rungs), 'rung')} of the ladder")
 
 
-def _check_chain(tally: _Tally, record: RunRecord, previous: RunRecord | None) -> None:
+def _check_chain(tally: _Tally, run: RunFolder, record: RunRecord, previous: RunRecord | None) -> None:
     """The record before this one is still the one that this one was written after."""
     link = record.previous
     if link is None:
@@ -183,10 +183,11 @@ def _check_chain(tally: _Tally, record: RunRecord, previous: RunRecord | None) -
     if previous is None:
         tally.not_checked.append(f"the record of run {link.run_id}, which ended before this one: it isn't here")
         return
-    if previous.sha256 != link.record_sha256 or previous.expected_sha256() != link.record_sha256:
+    found = own_digest(RunFolder(run.path.parent / link.run_id).record)
+    if previous.sha256 != link.record_sha256 or found != link.record_sha256:
         hint = "restore the record from a copy or from git"
         subject = f"record of run {link.run_id}, which ended before"
-        tally.findings.append(_finding("FTC533", subject, link.record_sha256, previous.expected_sha256(), hint))
+        tally.findings.append(_finding("FTC533", subject, link.record_sha256, found, hint))
     tally.checked.append("the record before")
 
 

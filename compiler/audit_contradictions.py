@@ -27,11 +27,14 @@ from ftc.spec.plan import Plan
 from ftc.spec.provenance import provenance_of, read_provenance
 from ftc.spec.record import Evaluation, RunRecord
 from ftc.spec.tensor_digests import content_digest
+from ftc.spec.version import VERSION
 
 __all__ = ["Witnesses", "contradictions", "ledger_findings"]
 
 _NEARLY = 1e-9
 """Sums of seconds may differ by the order in which they were added up."""
+_BY_RELEASE = ("job_sha256", "recipe_sha256")
+"""Digests over whole documents: a release that adds a field counts them otherwise."""
 _ROUNDED = 1e-6
 """A loss may have been added up in another order or precision."""
 _HINT = "restore the run's folder from a copy"
@@ -100,7 +103,8 @@ def contradictions(
 def _plan(case: _Case) -> Iterator[Finding]:
     plan, record = case.plan, case.record
     yield from _plan_and_its_lock(plan)
-    yield from _differ("record.json: id", record.id[: len(plan.run_id)], plan.run_id, "the plan's job")
+    if record.ftc_version == VERSION:
+        yield from _differ("record.json: id", record.id[: len(plan.run_id)], plan.run_id, "the plan's job")
     yield from _differ("record.json: name", record.name, plan.name, "plan.json")
     for split, report in plan.data.items():
         locked = plan.lock.data.splits.get(split)
@@ -237,7 +241,8 @@ def _result(case: _Case) -> Iterator[Finding]:
                 subject = f"{where}, tensor {name}"
                 yield from _differ(subject, one.sha256, "in no tensor", f"the ladder's rung of step {rung.step}")
     says, ought = read_provenance(read_metadata(file)), provenance_of(case.plan)
-    yield from _fields_differ(f"plan.json and the header of {where}", ought, says)
+    passed = () if case.record.ftc_version == VERSION else _BY_RELEASE
+    yield from _fields_differ(f"plan.json and the header of {where}", ought, says, passed)
 
 
 def _weight_files(run: RunFolder) -> tuple[Path, ...]:
@@ -304,10 +309,11 @@ def _ledger_fault(fault: str) -> Finding:
     return Finding(code="FTC538", subject="ledger.ndjson", expected="a chain of entries", found=fault, hint=hint)
 
 
-def _fields_differ(subject: str, ought: Document, says: Document | None) -> Iterator[Finding]:
+def _fields_differ(subject: str, ought: Document, says: Document | None, passed: Collection[str]) -> Iterator[Finding]:
     told = says.to_json() if says else {}
     for name, value in ought.to_json().items():
-        yield from _differ(f"{subject}: {name}", value, told.get(name), "the header")
+        if name not in passed:
+            yield from _differ(f"{subject}: {name}", value, told.get(name), "the header")
 
 
 def _differ(subject: str, said: object, told: object, source: str) -> Iterator[Finding]:

@@ -10,12 +10,20 @@ from ftc.spec.base import Document, Real
 from ftc.spec.machine import MachineClass
 from ftc.spec.version import VERSION
 
-__all__ = ["AuditReport", "ClassComparison", "Finding", "Level", "Replay", "Verdict"]
+__all__ = ["AuditReport", "ClassComparison", "Finding", "Level", "Repetition", "Replay", "Verdict"]
 
 Level = Literal["static", "replay", "full"]
 """`static` looks at files, `replay` does some steps of training again, `full` the whole plan."""
 
-Verdict = Literal["CONSISTENT", "TAMPERED", "INCONCLUSIVE", "REPRODUCED_PREFIX", "REPRODUCED_BITWISE", "NOT_REPRODUCED"]
+Verdict = Literal[
+    "CONSISTENT",
+    "TAMPERED",
+    "INCONCLUSIVE",
+    "REPRODUCED_PREFIX",
+    "REPRODUCED_BITWISE",
+    "REPRODUCED_STATISTICAL",
+    "NOT_REPRODUCED",
+]
 
 
 class Finding(Document):
@@ -56,6 +64,16 @@ class Replay(Document):
     seconds: Real
 
 
+class Repetition(Document):
+    """The whole plan, done once more with other seeds."""
+
+    number: int
+    """From 1; its seeds follow from this number and the plan's own."""
+    metrics: dict[str, Real]
+    """Of the tuned model, on the same test rows."""
+    seconds: Real
+
+
 class AuditReport(Document):
     """What an audit looked at and what it found."""
 
@@ -73,6 +91,8 @@ class AuditReport(Document):
     """None at the static level, which asks no machine."""
     replay: Replay | None = None
     """None where nothing was executed."""
+    repetitions: tuple[Repetition, ...] = ()
+    """Empty where the run was not asked for a result that chance explains (`--seeds`)."""
     num_steps: int
     """Steps that the run did."""
     seconds: Real

@@ -236,6 +236,7 @@ def audit(
     steps: int = 20,
     threads: int | None = None,
     force: bool = False,
+    seeds: int = 0,
     on_step: StepListener | None = None,
     folder: Path | str = ".",
 ) -> AuditReport:
@@ -250,6 +251,8 @@ def audit(
         steps: Steps of a replay whose end isn't given.
         threads: Threads inside an operation; None for the run's. Another number is another class of machine.
         force: Execute even where machine or code are of another class than the run's.
+        seeds: Where bits can't be equal: do the whole plan three to ten times with other seeds, and ask whether the
+            recorded scores are such as come out. Goes with `full`.
         on_step: Hears of every step that was done again, with the last one.
         folder: Any folder of the project in which a name is looked for.
 
@@ -259,7 +262,7 @@ def audit(
     from ftc.auditing import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    asked = Asked(level=level, first=first, last=last, steps=steps, threads=threads, force=force)
+    asked = Asked(level=level, first=first, last=last, steps=steps, threads=threads, force=force, seeds=seeds)
     return audit_run(found, asked, on_step or (lambda step, last: None))
 
 

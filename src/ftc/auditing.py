@@ -27,9 +27,11 @@ from ftc.compiler.audit_replay import (
     problem_finding,
     result_findings,
 )
+from ftc.compiler.audit_seeds import judged_by_seeds, reseeded
 from ftc.compiler.locate import audit_inputs
 from ftc.run_store import Run, load_events, load_outcomes, load_run, pages, record_of
-from ftc.spec.audit import AuditReport, ClassComparison, Finding, Level, Replay
+from ftc.spec.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay
+from ftc.spec.diagnostics import diagnostic
 from ftc.spec.ladder import Comparison, Difference, Rung, StepLine, read_ladder
 from ftc.spec.ledger import broken_links, read_ledger
 from ftc.spec.machine import snapshot_code
@@ -37,7 +39,7 @@ from ftc.spec.places import RunFolder
 
 if TYPE_CHECKING:
     from ftc.runtime.fresh import Replayed
-    from ftc.spec.replay import Answer
+    from ftc.spec.replay import Answer, ReplayRequest
 
 __all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
 
@@ -59,6 +61,7 @@ class Asked:
         steps: Steps of a replay whose end isn't given.
         threads: Threads inside an operation; None for the run's.
         force: Go on, where machine or code are of another class.
+        seeds: Times to do the whole plan with other seeds instead; 0 to ask for the same bits.
     """
 
     level: Level = "static"
@@ -67,6 +70,7 @@ class Asked:
     steps: int = DEFAULT_STEPS
     threads: int | None = None
     force: bool = False
+    seeds: int = 0
 
 
 def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
@@ -85,6 +89,8 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     recorded = run.record.observed.machine
     if blocked(static, asked.level):
         return judged(static, asked.level, (), machine=None, replay=None)
+    if asked.seeds:
+        return _logged(run, _repeated(run, inputs, asked, on_step, static))
     other = tuple(class_findings(run.record, inputs.environment, snapshot_code(project=run.folder)))
     if other and not asked.force:
         unseen = ClassComparison(recorded=recorded, here=None, equal=False)
@@ -127,6 +133,61 @@ def _checkpoint_steps(run: Run) -> tuple[int, ...]:
     return tuple(sorted(int(folder.name.removeprefix("step-")) for folder in folders))
 
 
+def _repeated(run: Run, inputs: AuditInputs, asked: Asked, on_step: StepListener, static: AuditReport) -> AuditReport:
+    """Does the whole plan some times with other seeds, on whatever machine this is, and compares the scores."""
+    found: list[Repetition] = []
+    problems: list[Finding] = []
+    for number in range(1, asked.seeds + 1):
+        again = _repetition(run, inputs, asked, number, on_step)
+        if isinstance(again, Finding):
+            problems.append(again)
+            break
+        found.append(again)
+    return judged_by_seeds(static, run.evaluation, found, problems)
+
+
+def _repetition(
+    run: Run, inputs: AuditInputs, asked: Asked, number: int, on_step: StepListener
+) -> Repetition | Finding:
+    from ftc.runtime.fresh import replay_in_fresh_process, scratch_folder
+
+    steps = run.plan.settings.train.num_steps
+
+    def go_on(answer: Answer) -> bool:
+        if isinstance(answer, StepLine):
+            on_step((number - 1) * steps + answer.step, asked.seeds * steps)
+        return True
+
+    started, whole = time.monotonic(), Steps(0, steps)
+    with scratch_folder() as scratch:
+        request = _request(run, inputs, asked, whole, scratch)
+        replayed = replay_in_fresh_process(request.model_copy(update={"plan": reseeded(run.plan, number)}), go_on)
+        again = load_run(scratch).evaluation if RunFolder(scratch).evaluation.exists() else None
+    if replayed.problem or again is None:
+        return problem_finding(replayed.problem or diagnostic("FTC536", "the repeated run measured nothing"))
+    return Repetition(number=number, metrics=again.tuned.metrics, seconds=time.monotonic() - started)
+
+
+def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch: Path) -> ReplayRequest:
+    """What a fresh process is asked to do, but for the rungs and the machine that are wanted."""
+    from ftc.spec.replay import ReplayRequest
+
+    assert inputs.model is not None, "the static level has found the model"
+    assert inputs.streams is not None, "and the token streams"
+    return ReplayRequest(
+        plan=run.plan,
+        model_folder=str(inputs.model.absolute()),
+        streams_folder=str(inputs.streams.absolute()),
+        environment=run.plan.lock.platforms[run.plan.platform],
+        scratch=str(scratch),
+        whole=asked.level == "full",
+        checkpoints=str(RunFolder(run.folder).checkpoints.absolute()) if steps.first else None,
+        first_step=steps.first,
+        last_step=steps.last,
+        threads=asked.threads,
+    )
+
+
 class _Reexecution:
     """One replay and what it is compared with."""
 
@@ -141,29 +202,15 @@ class _Reexecution:
     def report(self, static: AuditReport, other: tuple[Finding, ...]) -> AuditReport:
         """Does the steps again and judges."""
         from ftc.runtime.fresh import replay_in_fresh_process, scratch_folder
-        from ftc.spec.replay import ReplayRequest
 
-        started, settings = time.monotonic(), self._asked
-        assert self._inputs.model is not None, "the static level has found the model"
-        assert self._inputs.streams is not None, "and the token streams"
+        started = time.monotonic()
+        wanted = {
+            "rungs": tuple(self._ladder.rungs),
+            "expected": None if self._asked.force else self._run.record.observed.machine,
+        }
         with scratch_folder() as scratch:
-            found = replay_in_fresh_process(
-                ReplayRequest(
-                    plan=self._run.plan,
-                    model_folder=str(self._inputs.model.absolute()),
-                    streams_folder=str(self._inputs.streams.absolute()),
-                    environment=self._run.plan.lock.platforms[self._run.plan.platform],
-                    scratch=str(scratch),
-                    whole=settings.level == "full",
-                    checkpoints=str(RunFolder(self._run.folder).checkpoints.absolute()) if self._steps.first else None,
-                    first_step=self._steps.first,
-                    last_step=self._steps.last,
-                    rungs=tuple(self._ladder.rungs),
-                    expected=None if settings.force else self._run.record.observed.machine,
-                    threads=settings.threads,
-                ),
-                self._go_on,
-            )
+            request = _request(self._run, self._inputs, self._asked, self._steps, scratch)
+            found = replay_in_fresh_process(request.model_copy(update=wanted), self._go_on)
             results = self._results(found, scratch)
         return self._judged(static, (*other, *self._findings(found), *results), found, time.monotonic() - started)
 

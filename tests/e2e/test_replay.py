@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,20 @@ def test_a_replaced_record_breaks_the_chain(run: RunFolder, ftc: Ftc) -> None:
     audited = ftc("audit", later.name)
     assert audited.code == 0, audited.text
     assert "it isn't here" in audited.text
+
+
+@pytest.mark.skipif(os.environ.get("FTC_CRASH") != "1", reason="trains three times; `nox -s crash` runs it")
+def test_where_bits_can_not_be_equal_other_seeds_tell_whether_a_score_is_one_of_the_job(
+    run: RunFolder, ftc: Ftc
+) -> None:
+    audited = ftc("audit", run.path.name, "--level", "full", "--seeds", "3", "--threads", "2", "--json")
+    assert audited.code == 0, audited.text
+    found = report(audited)
+    assert found["verdict"] == "REPRODUCED_STATISTICAL"
+    assert [one["number"] for one in found["repetitions"]] == [1, 2, 3]
+
+
+def test_how_many_seeds_are_enough(run: RunFolder, ftc: Ftc) -> None:
+    for words in (("--seeds", "2"), ("--seeds", "3", "--force"), ("--seeds", "11")):
+        assert ftc("audit", run.path.name, "--level", "full", *words).code == 64
+    assert ftc("audit", run.path.name, "--seeds", "3").code == 64

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ftc.run_store import load_run, pages
+from ftc.spec import canonical
 from ftc.spec.canonical import file_digest
 from ftc.spec.facts import FileFacts
 from ftc.spec.places import RunFolder
@@ -354,6 +355,18 @@ def test_what_changes_nothing_raises_no_alarm(
     audited = ftc("audit", run.path.name)
     assert audited.code == 0, audited.text
     assert "CONSISTENT" in audited.out
+
+
+def test_a_record_of_a_release_that_knew_fewer_fields_keeps_its_digest(run: RunFolder, ftc: Ftc) -> None:
+    plain = json.loads(run.record.read_bytes())
+    del plain["code_changed"]
+    plain |= {"ftc_version": "0.0.9", "sha256": ""}
+    run.record.write_text(canonical.to_text({**plain, "sha256": canonical.digest(plain)}), encoding="utf-8")
+    Path(".ftc/ledger.ndjson").unlink()
+    audited = ftc("audit", run.path.name)
+    assert audited.code == 0, audited.text
+    edit(run.record, '"threads": 1', '"threads": 2')
+    assert "record.json" in first(ftc, run, code=6)["subject"]
 
 
 def test_another_locale_hash_seed_and_time_zone_give_the_same_verdict(run: RunFolder) -> None:

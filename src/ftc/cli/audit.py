@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _OF_A_REPLAY = ("steps", "first", "last")
+_FEWEST_SEEDS, _MOST_SEEDS = 3, 10
 
 
 def add_arguments(parser: Parser) -> None:
@@ -31,6 +32,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--to", type=int, dest="last", metavar="STEP", help="end at this step")
     parser.add_argument("--threads", type=int, metavar="N", help="threads inside an operation, instead of the run's")
     parser.add_argument("--force", action="store_true", help="execute even on a machine of another class")
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="with full: do the plan N times with other seeds, and compare the scores"
+    )
     add_json(parser)
 
 
@@ -50,6 +54,7 @@ def run(args: Namespace) -> int:
         **({"steps": args.steps} if args.steps else {}),
         threads=args.threads,
         force=args.force,
+        seeds=args.seeds or 0,
         on_step=_progress(args),
     )
     if args.json:
@@ -67,6 +72,10 @@ def _misuse(args: Namespace) -> str | None:
         return f"{', '.join(used)} goes with --level replay"
     if args.level == "static" and (args.threads is not None or args.force):
         return "--threads and --force go with --level replay or full: static executes nothing"
+    if args.seeds is not None and (
+        args.level != "full" or args.force or not _FEWEST_SEEDS <= args.seeds <= _MOST_SEEDS
+    ):
+        return f"--seeds takes {_FEWEST_SEEDS} to {_MOST_SEEDS}, goes with --level full, and needs no --force"
     if args.steps is not None and args.last is not None:
         return "--steps and --to both say where the replay ends"
     if any(value is not None and value < 1 for value in (args.steps, args.threads)):

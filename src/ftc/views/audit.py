@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import assert_never
 
-from ftc.spec.audit import AuditReport, Finding, Replay
+from ftc.spec.audit import AuditReport, Finding, Repetition, Replay
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import INDENT, PLAIN, Page, shorten
@@ -25,6 +25,8 @@ def audit_text(report: AuditReport, *, page: Page = PLAIN) -> str:
         lines += page.flow("", [f"{looked} read and hashed"])
     if report.replay:
         lines += ["", *_replay(report, report.replay, page)]
+    if report.repetitions:
+        lines += ["", *_repetitions(report.repetitions, page)]
     for finding in report.findings:
         lines += ["", *_finding(finding, page)]
     if report.not_checked:
@@ -47,6 +49,16 @@ def _replay(report: AuditReport, replay: Replay, page: Page) -> list[str]:
     if replay.first_difference:
         equal.append(page.bad(f"first difference: {replay.first_difference}"))
     return lines + page.flow("", equal)
+
+
+def _repetitions(found: Sequence[Repetition], page: Page) -> list[str]:
+    """What came out with other seeds."""
+    end = numbers.duration(sum(one.seconds for one in found))
+    lines = page.flow("full", [f"{numbers.plural(len(found), 'run')} with other seeds"], end=end)
+    for name in found[0].metrics:
+        values = sorted(one.metrics[name] for one in found if name in one.metrics)
+        lines += page.flow("", [f"{escaped(name)} {values[0]:.4g} to {values[-1]:.4g}"])
+    return lines
 
 
 def _finding(finding: Finding, page: Page) -> Iterator[str]:
@@ -85,6 +97,10 @@ def _meaning(report: AuditReport, page: Page) -> tuple[Callable[[str], str], str
                 page.good,
                 f"all {numbers.count(report.num_steps)} steps, the weights and the measurement, bit for bit",
             )
+        case "REPRODUCED_STATISTICAL":
+            return page.good, f"its scores are such as come out of {len(report.repetitions)} runs with other seeds"
+        case "NOT_REPRODUCED" if report.repetitions:
+            return page.bad, "its scores are not such as come out with other seeds"
         case "NOT_REPRODUCED":
             where = f" at {replay.first_difference}" if replay and replay.first_difference else " in its result"
             return page.bad, f"it differs{where}"
