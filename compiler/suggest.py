@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ftc.compiler.budget.pace import train_seconds
 from ftc.compiler.draft import Draft
 from ftc.compiler.recipe_edits import changed_recipe, edit_of, yaml_text
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
@@ -25,6 +26,8 @@ Decide = Callable[[Draft], Draft]
 _REFUSALS = ("FTC402", "FTC405")
 _MOST = 4
 """Changes that are told; more would be no help."""
+_SAMPLED_ROWS = 512
+_SAME_SPEED = 0.005
 _SHORTEST = 64
 _STEP = 64
 """Tokens by which rows are shortened, since kernels like multiples."""
@@ -74,11 +77,16 @@ def with_suggestions(undecided: Draft, decided: Draft, by_form: Decide, by_trace
     outcomes: list[_Outcome] = []
     for kinds in (alone, together):
         if not outcomes:  # two changes only where none is enough
-            outcomes = _found(undecided, kinds, by_form, by_trace)
+            outcomes = _found(undecided, kinds, lambda one: by_form(_sampled(one)), by_trace)
     if not outcomes:
         return decided
     told = _told(refusal, decided, outcomes)
     return replace(decided, diagnostics=tuple(told if found is refusal else found for found in decided.diagnostics))
+
+
+def _sampled(draft: Draft) -> Draft:
+    """A draft with fewer rows: many changes are looked at, and what is told of the chosen ones is counted in full."""
+    return replace(draft, lengths={name: rows.sample(_SAMPLED_ROWS) for name, rows in draft.lengths.items()})
 
 
 def _found(undecided: Draft, kinds: list[list[_Change]], by_form: Decide, by_trace: Decide) -> list[_Outcome]:
@@ -195,11 +203,6 @@ def _also(before: Draft, after: Draft, change: _Change) -> Iterator[str]:
 
 
 def _slowdown(before: Draft, outcome: _Outcome) -> str:
-    """How much longer it takes, where both times are known, or where only passes through the layers are added."""
-    old, new = before.time, outcome.draft.time
-    if old is not None and new is not None:
-        ratio = new.expected_seconds / old.expected_seconds - 1
-        return "as fast" if abs(ratio) < 0.005 else f"{abs(ratio):.0%} {'slower' if ratio > 0 else 'faster'}"
-    if outcome.change.paths == {"train.activation_checkpointing"}:
-        return f"up to {'a third' if before.recipe.strategy.kind == 'full' else 'half'} slower"
-    return ""
+    """How much longer training takes by the roofline; in proportion where nothing is known of the device's speed."""
+    ratio = train_seconds(outcome.draft) / train_seconds(before) - 1
+    return "as fast" if abs(ratio) < _SAME_SPEED else f"{abs(ratio):.0%} {'slower' if ratio > 0 else 'less time'}"

@@ -22,6 +22,7 @@ __all__ = [
     "rank_of",
     "stacks",
     "targeted",
+    "trained_layers",
 ]
 
 _POOLED = frozenset("albert bert ernie mobilebert rembert".split())
@@ -169,6 +170,18 @@ def _num_virtual(draft: Draft) -> int:
         return embeddings
     middle = draft.values["strategy.encoder_size"]
     return int(embeddings + (width + 1) * middle + (middle + 1) * middle + (middle + 1) * width)
+
+
+def trained_layers(draft: Draft) -> frozenset[str]:
+    """Linear layers whose own weights are trained, by full name."""
+    match draft.recipe.strategy.kind:
+        case "full":
+            return frozenset(draft.model.linear_modules)
+        case "partial":
+            names = {name.rpartition(".")[0] for name in _last_layers(draft)}
+            return frozenset(names.intersection(draft.model.linear_modules))
+        case _:
+            return frozenset()
 
 
 def _last_layers(draft: Draft) -> dict[str, TensorFacts]:

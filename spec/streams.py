@@ -126,6 +126,11 @@ class RowLengths:
         tokens, prompt, scored = (array.clip(max=most) for array in (self.tokens, self.prompt, self.scored))
         return RowLengths(tokens, prompt, scored, self.first_target)
 
+    def sample(self, most: int) -> RowLengths:
+        """At most so many rows, evenly spread."""
+        step = max(1, -(-len(self.tokens) // most))
+        return RowLengths(self.tokens[::step], self.prompt[::step], self.scored[::step], self.first_target[::step])
+
 
 def lengths_file(stream: Path) -> Path:
     """The file of the lengths that belongs to a split's stream."""

@@ -94,7 +94,8 @@ class Train(Document):
     gradients and still many steps on a thousand rows."""
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Rows that go through the model at once, on one device. It changes memory and speed but not the gradient, which
-    is normalised by supervised tokens. Default `auto`: the largest that fits the budget."""
+    is normalised by supervised tokens. Default `auto`: the fastest that fits the budget,
+    which is the largest unless padding costs more."""
     micro_batch_tokens: int | None = Field(default=None, ge=8)
     """At most this many tokens go through the model at once, padding included; the micro-batch then holds as many rows
     as fit, at least one, so that short rows go in larger pieces. Default: no limit, so that `micro_batch` decides."""

@@ -56,7 +56,9 @@ def _network(step: MeasuredStep) -> Network:
     )
     return network_of(
         facts,
-        ranks=dict.fromkeys(step.adapted, step.rank) if step.rank else None,
+        ranks=dict.fromkeys(step.adapted, step.rank),
+        trained=() if step.rank else tuple(step.linear_modules),
+        flows_from_start=not step.rank,
         trainable=step.trainable,
         new_outputs=step.labels,
         quantised=False,

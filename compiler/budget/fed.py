@@ -33,12 +33,14 @@ class Form:
         family: Kind of model.
         is_pair: Whether a row is two sequences, as preferences are.
         fused_by_row: Whether attention over packed rows computes each row's pairs alone.
+        virtual: Tokens that are learnt and stand before every row.
     """
 
     head: Literal["lm", "classification", "multi_label", "token_classification", "span"]
     family: Family
     is_pair: bool = False
     fused_by_row: bool = False
+    virtual: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,15 @@ class Training:
     world_size: int
 
 
-def trained(lengths: RowLengths, form: Form, training: Training) -> Amounts:
-    """Everything that one device is fed in training."""
+def trained(lengths: RowLengths, form: Form, training: Training, most_rows: int = _MOST_ROWS) -> Amounts:
+    """Everything that one device is fed in training.
+
+    Args:
+        lengths: Of the training rows.
+        form: Of a row.
+        training: How they are divided.
+        most_rows: Rows whose batches are formed; they stand for the others.
+    """
     order = BatchOrder(
         lengths.tokens,
         training.batch_size,
@@ -79,7 +88,8 @@ def trained(lengths: RowLengths, form: Form, training: Training) -> Amounts:
         most_tokens=training.most_tokens,
         packs=training.packs,
     )
-    steps = min(training.num_steps, training.steps_per_epoch, max(1, _MOST_ROWS // training.batch_size))
+    rows = min(most_rows, len(lengths.tokens))
+    steps = min(training.num_steps, training.steps_per_epoch, max(1, rows // training.batch_size))
     total = _sum(
         _packed(lengths, form, numbers) if training.packs else _padded(lengths, form, numbers)
         for step in range(steps)
@@ -122,14 +132,15 @@ def _padded(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:
     scored = float(lengths.scored[numbers].sum())
     if form.is_pair:
         first = lengths.first_target[numbers]
-        return batch_amounts(2 * len(numbers), int(np.maximum(first, tokens - first).max()), scored=scored)
+        longest = int(np.maximum(first, tokens - first).max()) + form.virtual
+        return batch_amounts(2 * len(numbers), longest, scored=scored)
     if form.family == "encoder_decoder" and form.head == "lm":
         target = int((tokens - prompt).max())
-        return batch_amounts(len(numbers), int(prompt.max()), target_length=target, scored=scored)
+        return batch_amounts(len(numbers), int(prompt.max()) + form.virtual, target_length=target, scored=scored)
     longest = int(tokens.max())
     target = longest if form.family == "encoder_decoder" else 0
     return batch_amounts(
-        len(numbers), longest, target_length=target, scored=_scored(form, scored, len(numbers), longest)
+        len(numbers), longest + form.virtual, target_length=target, scored=_scored(form, scored, len(numbers), longest)
     )
 
 

@@ -49,7 +49,7 @@ def flop_rates(network: Network, *, checkpointing: bool) -> StepFlops:
             way down, since peft has the embedding's output want one.
     """
     forward, backward, last = Rates(), Rates(), Rates()
-    wanted = network.is_full or checkpointing
+    wanted = network.flows_from_start or checkpointing
     flow, in_decoder = _Flow(main=wanted, encoder=wanted), False
     for (decoder, _), layer in groupby(network.linears, key=lambda one: (one.in_decoder, one.layer)):
         if decoder and not in_decoder:
@@ -57,11 +57,11 @@ def flop_rates(network: Network, *, checkpointing: bool) -> StepFlops:
         parts = {part: tuple(members) for part, members in groupby(layer, key=lambda one: one.part)}
         for part, members in parts.items():
             forward += _linear_forward(network, members)
-            backward += _linear_backward(network, members, flow)
+            backward += _linear_backward(members, flow)
             if part in _INPUT_PARTS:
                 forward += _pairs(network, part, decoder, 2)
                 backward += _pairs(network, part, decoder, _attention_backward(network, members, flow))
-            if any(one.adapted for one in members):
+            if any(one.adapted or one.trained for one in members):
                 flow = replace(flow, main=True)
         last += _not_recomputed(network, parts)
     again = (forward + last * -1.0) if checkpointing else Rates()
@@ -85,14 +85,14 @@ def _linear_forward(network: Network, members: tuple[Linear, ...]) -> Rates:
     return products + _sum(_lengths(network, one) for one in members)
 
 
-def _linear_backward(network: Network, members: tuple[Linear, ...], flow: _Flow) -> Rates:
-    return _sum(_per_token(one, 2 * _backward_products(network, one, flow)) for one in members)
+def _linear_backward(members: tuple[Linear, ...], flow: _Flow) -> Rates:
+    return _sum(_per_token(one, 2 * _backward_products(one, flow)) for one in members)
 
 
-def _backward_products(network: Network, one: Linear, flow: _Flow) -> int:
+def _backward_products(one: Linear, flow: _Flow) -> int:
     """Multiplications a token: gradients of the input, of the weights, of the adapter's two matrices."""
     weights, flows = one.inputs * one.outputs, flow.reaches(one)
-    products = weights * (flows + network.is_full)
+    products = weights * (flows + one.trained)
     if one.adapted:
         products += one.rank * (2 * one.outputs + one.inputs * (1 + flows))
     return products
@@ -128,7 +128,7 @@ def _attention_backward(network: Network, members: tuple[Linear, ...], flow: _Fl
     """
 
     def wanted(role: str) -> bool:
-        return any(one.feeds(role) and (one.adapted or network.is_full or flow.reaches(one)) for one in members)
+        return any(one.feeds(role) and (one.adapted or one.trained or flow.reaches(one)) for one in members)
 
     queries, keys, values = wanted("q"), wanted("k"), wanted("v")
     if network.attention != "eager":

@@ -8,7 +8,7 @@ trained before a place: below the first trained weight nothing is computed on th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +46,7 @@ class Linear:
         inputs: Width of what comes in.
         outputs: Width of what goes out.
         rank: Rank of the adapter beside it; 0 where there is none.
+        trained: Whether its own weights are trained.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Linear:
     inputs: int
     outputs: int
     rank: int
+    trained: bool
 
     @property
     def adapted(self) -> bool:
@@ -92,6 +94,8 @@ class Network:
         parameters: Weights of the model.
         trainable: Weights that are trained.
         is_full: Whether all of them are.
+        flows_from_start: Whether the embeddings' output wants a gradient, as where virtual tokens, biases or scales of
+            the first layer are learnt.
         learns_lengths: Whether adapters learn the weights' lengths beside their directions.
         trains_head: Whether the head is new.
         quantised: Whether linear layers are held in 4 bits.
@@ -115,6 +119,7 @@ class Network:
     parameters: int
     trainable: int
     is_full: bool
+    flows_from_start: bool
     learns_lengths: bool
     trains_head: bool
     quantised: bool
@@ -142,7 +147,9 @@ class Network:
 def network_of(
     model: ModelFacts,
     *,
-    ranks: Mapping[str, int] | None,
+    ranks: Mapping[str, int],
+    trained: Container[str],
+    flows_from_start: bool,
     trainable: int,
     new_outputs: int,
     quantised: bool,
@@ -153,14 +160,16 @@ def network_of(
 
     Args:
         model: The base model.
-        ranks: Ranks of the linear layers that have an adapter, by name; None for full training.
+        ranks: Ranks of the linear layers that have an adapter, by name.
+        trained: Names of those that are trained themselves.
+        flows_from_start: Whether gradients go down to the embeddings in any case.
         trainable: Weights that are trained.
         new_outputs: Outputs of a new head; 0 where the model's own is used.
         quantised: Whether linear layers are held in fewer bits.
         learns_lengths: Whether adapters learn the weights' lengths, too.
         attention: The plan's attention.
     """
-    linears = tuple(sorted(_linears(model, ranks or {}), key=_order))
+    linears = tuple(sorted(_linears(model, ranks, trained), key=_order))
     stored = len({(one.in_decoder, one.layer) for one in linears})
     used = model.num_layers + (model.num_decoder_layers or 0)
     return Network(
@@ -177,7 +186,8 @@ def network_of(
         pooled=model.hidden_size if new_outputs and model.family != "decoder" else 0,
         parameters=model.num_parameters,
         trainable=trainable,
-        is_full=ranks is None,
+        is_full=all(one.trained for one in linears),
+        flows_from_start=flows_from_start,
         learns_lengths=learns_lengths,
         trains_head=bool(new_outputs),
         quantised=quantised,
@@ -195,7 +205,7 @@ def _order(one: Linear) -> tuple[bool, int, int, str]:
     return one.in_decoder, one.layer, _PARTS.index(one.part), one.name
 
 
-def _linears(model: ModelFacts, ranks: Mapping[str, int]) -> Iterator[Linear]:
+def _linears(model: ModelFacts, ranks: Mapping[str, int], trained: Container[str]) -> Iterator[Linear]:
     for name, (inputs, outputs) in model.linear_modules.items():
         layer = _LAYER.search(name)
         yield Linear(
@@ -206,6 +216,7 @@ def _linears(model: ModelFacts, ranks: Mapping[str, int]) -> Iterator[Linear]:
             inputs=inputs,
             outputs=outputs,
             rank=ranks.get(name, 0),
+            trained=name in trained,
         )
 
 

@@ -12,7 +12,7 @@ from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.trainable import num_trainable
 from ftc.spec.time import Phase, PhaseTime, SecondsRange
 
-__all__ = ["RunTime", "run_time"]
+__all__ = ["RunTime", "job_speed", "run_time"]
 
 _ALIKE, _OTHER = 0.15, 0.6
 """How far beyond earlier runs the next one may lie: of the same model and strategy, and of any other."""
@@ -41,15 +41,25 @@ class RunTime:
 
 def run_time(draft: Draft, work: RunWork) -> RunTime | None:
     """The time of a draft's run; None where nothing is known of its device's speed."""
-    alike, others = _earlier(draft)
-    base = calibrated_speed(draft) or by_data_sheet(draft.device, draft.values["train.precision"])
-    if base is None and not (alike or others):
+    speed = job_speed(draft)
+    if speed is None:
         return None
-    speed = _speed(base or scale_only(), alike, others)
-    phases = [*_files(draft, alike), *_arithmetic(work, speed, alike, base or scale_only())]
+    alike, _ = _earlier(draft)
+    phases = [*_files(draft, alike), *_arithmetic(work, speed, alike, _base(draft) or scale_only())]
     order: tuple[Phase, ...] = ("load", "prove", "reference", "train", "validate", "save", "evaluate")
     known = {phase.phase: phase for phase in phases}
     return RunTime(tuple(known[name] for name in order if name in known), speed)
+
+
+def job_speed(draft: Draft) -> DeviceSpeed | None:
+    """The speed of a draft's device at jobs of its kind, by the best source there is; None where there is none."""
+    alike, others = _earlier(draft)
+    base = _base(draft)
+    return _speed(base or scale_only(), alike, others) if base or alike or others else None
+
+
+def _base(draft: Draft) -> DeviceSpeed | None:
+    return calibrated_speed(draft) or by_data_sheet(draft.device, draft.values["train.precision"])
 
 
 def _earlier(draft: Draft) -> tuple[list[PastRun], list[PastRun]]:

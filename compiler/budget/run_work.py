@@ -18,12 +18,18 @@ from ftc.compiler.budget.network import Network, network_of
 from ftc.compiler.budget.traffic import traffic_rates
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
-from ftc.compiler.trainable import adapter_ranks, num_trainable
+from ftc.compiler.trainable import adapter_ranks, num_trainable, trained_layers
+from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.streams import RowLengths
 from ftc.spec.task import Preference
 from ftc.spec.time import Phase, Work
 
-__all__ = ["RunWork", "draft_network", "evaluations", "run_work", "step_work"]
+__all__ = ["RunWork", "draft_network", "evaluations", "run_work", "step_work", "train_work"]
+
+_FROM_START = ("full", "bitfit", "ln_tuning", "ia3", *VIRTUAL_TOKENS)
+"""Strategies that learn something at or before the first layer."""
+_SAMPLED_ROWS = 256
+"""Rows whose batches tell one way of dividing them from another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,13 @@ def run_work(draft: Draft) -> RunWork:
     return RunWork(phases, round(amounts.tokens + amounts.target_tokens))
 
 
+def train_work(draft: Draft) -> Work:
+    """What training alone has to do, from a sample of its batches: enough to tell one way of dividing from another."""
+    amounts = fed.trained(_lengths(draft, "train"), _form(draft), _training(draft), _SAMPLED_ROWS)
+    steps: int = draft.values["train.num_steps"]
+    return step_work(draft_network(draft), amounts, steps, _activation_bytes(draft), checkpointing=_checkpoints(draft))
+
+
 def step_work(network: Network, amounts: Amounts, steps: float, activation_bytes: int, *, checkpointing: bool) -> Work:
     """Work of training steps on these amounts."""
     flops = flop_rates(network, checkpointing=checkpointing)
@@ -71,13 +84,15 @@ def step_work(network: Network, amounts: Amounts, steps: float, activation_bytes
 
 def draft_network(draft: Draft) -> Network:
     """The draft's model, with what is trained of it."""
-    is_full = draft.recipe.strategy.kind == "full"
+    kind = draft.recipe.strategy.kind
     return network_of(
         draft.model,
-        ranks=None if is_full else adapter_ranks(draft),
+        ranks=adapter_ranks(draft),
+        trained=trained_layers(draft),
+        flows_from_start=kind in _FROM_START or bool(draft.values.get("strategy.embeddings")),
         trainable=num_trainable(draft),
         new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
-        quantised=draft.recipe.strategy.kind == "qlora",
+        quantised=kind == "qlora",
         learns_lengths=draft.values.get("strategy.adapter.dora", False),
         attention=draft.values["model.attention"],
     )
@@ -135,7 +150,13 @@ def _form(draft: Draft) -> fed.Form:
     values = draft.values
     is_flash = values["model.attention"] == "flash_attention_2"
     is_pair = isinstance(draft.recipe.task, Preference)
-    return fed.Form(values["model.head"], values["model.family"], is_pair=is_pair, fused_by_row=is_flash)
+    return fed.Form(
+        values["model.head"],
+        values["model.family"],
+        is_pair=is_pair,
+        fused_by_row=is_flash,
+        virtual=values.get("strategy.virtual_tokens", 0),
+    )
 
 
 def _training(draft: Draft) -> fed.Training:

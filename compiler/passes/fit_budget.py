@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ftc.compiler.budget.memory import Point, by_closed_form, by_trace, limit_of, question
+from ftc.compiler.budget.pace import by_speed
 from ftc.compiler.draft import Draft
 from ftc.spec.memory import MemoryEstimate
 from ftc.spec.plan import Check
@@ -43,7 +44,9 @@ def _points(draft: Draft) -> list[Point]:
     recomputing = train.activation_checkpointing
     recomputes_never = draft.recipe.strategy.kind == "prefix_tuning"  # a pass done again would lengthen its memory
     modes = [recomputing] if recomputing != "auto" else [False] if recomputes_never else [False, True]
-    return [Point(size, mode, rows) for mode in modes for size in sizes for rows in _eval_batches(draft)]
+    return by_speed(
+        draft, (Point(size, mode, rows) for mode in modes for size in sizes for rows in _eval_batches(draft))
+    )
 
 
 def _eval_batches(draft: Draft) -> Iterator[int]:
@@ -94,7 +97,7 @@ def _take(draft: Draft, point: Point, *, fits: bool) -> Draft:
     if train.micro_batch == "auto":
         batch = train.batch_size
         reason = (
-            "the whole batch fits" if point.micro_batch == batch else f"the largest part of {batch} that fits {source}"
+            "the whole batch fits" if point.micro_batch == batch else f"the fastest part of {batch} that fits {source}"
         )
         draft = draft.derive("train.micro_batch", point.micro_batch, reason if fits else "the smallest there is")
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.resolve.device import resolve_device
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.memory import PhasePeak
+from ftc.spec.streams import RowLengths
 from ftc.spec.trace import TraceAnswer, TraceJob, TraceResult
 from tests.support.drafts import CARD, CPU, draft_of, model_facts, split_report
 
@@ -225,6 +227,20 @@ def test_a_gap_between_the_methods_is_told() -> None:
     assert not [check for check in plain.checks if check.name == "memory"]
     (check,) = (check for check in wide.checks if check.name == "memory")
     assert "33% less" in check.result
+
+
+def test_the_fastest_point_is_taken_and_not_the_largest() -> None:
+    """Rows of one length go in one piece; where padding would cost more than a tenth, smaller pieces are faster."""
+    draft = draft_of(
+        device=CPU, task={"kind": "chat"}, train={"batch_size": 8, "packing": False}, facts=model_facts(hidden=1024)
+    )
+    chosen = []
+    for long in (64, 1024):
+        tokens = np.array([64] * 84 + [long] * 16, dtype=np.int64)
+        lengths = RowLengths(tokens, tokens - 8, np.full(100, 8), tokens)
+        chosen.append(compiled(replace(draft, lengths={**draft.lengths, "train": lengths})).values["train.micro_batch"])
+    assert chosen[0] == 8
+    assert chosen[1] < 8
 
 
 def test_what_fits_by_luck_needs_consent() -> None:

@@ -95,7 +95,9 @@ def test_operations_are_those_that_torch_counts(
     settings = settings_of(kind, strategy, len(adapted), checkpointing=checkpointing)
     network = network_of(
         facts,
-        ranks=dict.fromkeys(adapted, RANK) if strategy == "lora" else None,
+        ranks=dict.fromkeys(adapted, RANK) if strategy == "lora" else {},
+        trained=facts.linear_modules if strategy == "full" else (),
+        flows_from_start=strategy == "full",
         trainable=0,
         new_outputs=len(settings.text.labels) if kind == "bert" else 0,
         quantised=False,
