@@ -215,4 +215,4 @@ def _usual_prompt(draft: Draft, data: ResolvedData) -> tuple[str, str] | None:
     task = draft.recipe.task
     if not isinstance(task, Prompted) or "text.prompt" in draft.values:
         return None
-    return usual_prompt(task, draft.model, data.columns.by_part)
+    return usual_prompt(task, draft.model, data.columns.by_part, data.labels)

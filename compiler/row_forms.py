@@ -61,7 +61,7 @@ def row_form(
         rows: Some rows; the first tells whether the answers of preferences are messages.
     """
     match task:
-        case Classification():
+        case Classification(mode="head"):
             return ClassifyForm(
                 text=columns["text"],
                 text_pair=columns.get("text_pair"),
@@ -85,7 +85,7 @@ def row_form(
             return _preference_form(columns, rows)
         case Pretraining():
             return RawForm(text=columns["text"])
-        case QuestionAnswering() | Summarization() | Generation():
+        case Classification() | QuestionAnswering() | Summarization() | Generation():
             return _prompt_form(task, columns, wording)
         case _:
             assert_never(task)
@@ -99,11 +99,11 @@ def _tag_form(task: TokenClassification, columns: Mapping[str, str], labels: tup
 
 def _prompt_form(task: Task, columns: Mapping[str, str], wording: Wording) -> PromptForm:
     is_question = isinstance(task, QuestionAnswering)
-    answer = next(columns[part] for part in ("completion", "output", "summary", "answers") if part in columns)
+    answers = (columns[part] for part in ("completion", "output", "summary") if part in columns)
     assert wording.prompt is not None, "a task that asks has a prompt"
     return PromptForm(
         prompt=wording.prompt,
-        completion=ANSWER_COLUMN if is_question else answer,
+        completion=next(answers, ANSWER_COLUMN),
         system=wording.system,
         references=REFERENCES_COLUMN if is_question else None,
         is_split=wording.family == "encoder_decoder",

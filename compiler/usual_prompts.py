@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 
 from ftc.compiler.resolve.canonical_rows import INSTRUCTION_PROMPT
 from ftc.spec.facts import ModelFacts
-from ftc.spec.task import Prompted, QuestionAnswering, Summarization
+from ftc.spec.task import Classification, Prompted, QuestionAnswering, Summarization
 
 __all__ = ["usual_prompt"]
 
 
-def usual_prompt(task: Prompted, model: ModelFacts, columns: Mapping[str, str]) -> tuple[str, str]:
+def usual_prompt(
+    task: Prompted, model: ModelFacts, columns: Mapping[str, str], labels: Sequence[str]
+) -> tuple[str, str]:
     """The template and the reason for it.
 
     Args:
         task: A task that asks with a prompt.
         model: Who is asked.
         columns: Column by part.
+        labels: The classes, where the task has any.
     """
 
     def value(part: str) -> str:
         return "{{ " + columns[part] + " }}"
 
     match task:
+        case Classification():
+            second = f"\n\nSecond text: {value('text_pair')}" if "text_pair" in columns else ""
+            # As a literal, since a name may hold what a template would read.
+            question = f"Which of these fits: {{{{ {json.dumps(', '.join(labels), ensure_ascii=False)} }}}}?"
+            return f"Text: {value('text')}{second}\n\n{question}\nAnswer:", "the usual words for a choice"
         case Summarization() if model.family == "encoder_decoder":
             if "t5" in model.model_type:
                 return f"summarize: {value('document')}", "the words that T5 was trained with"

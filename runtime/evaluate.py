@@ -19,7 +19,6 @@ from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import StopRequest
 from ftc.spec.batches import by_length, cut, share_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.evaluation import metric_kind
 from ftc.spec.events import TestProgress
 from ftc.spec.record import SubjectResult
 from ftc.spec.streams import TokenStream, open_stream
@@ -128,9 +127,7 @@ def _measured(
     if settings.eval.max_new_tokens is None:
         return _chosen(session, metrics), scores, measures.said(scores)
     texts = _written(session, subject, work, rows, measures.decode)
-    kinds = [(name, metric_kind(name)) for name in settings.eval.metrics]
-    written = [name for name, kind in kinds if kind and kind.generates]
-    metrics |= {name: measures.metric(name, scores, texts) for name in written}
+    metrics |= {name: measures.metric(name, scores, texts) for name in measures.written(settings.eval.metrics)}
     return _chosen(session, metrics), scores, texts
 
 

@@ -28,6 +28,7 @@ from ftc.runtime.row_statistics import (
 )
 from ftc.runtime.scoring import RowScore
 from ftc.spec.evaluation import CLASS_METRICS, metric_kind, split_metric
+from ftc.spec.outcomes import as_label
 from ftc.spec.settings import Head, Settings
 from ftc.spec.streams import TokenStream
 
@@ -52,6 +53,7 @@ class Measures:
         self.decode = TextDecoder(model_folder)
         self._head: Head = settings.model.head
         self._is_preference = settings.train.preference is not None
+        self._writes_labels = self._head == "lm" and bool(self._labels)
 
     @property
     def is_written(self) -> bool:
@@ -77,6 +79,8 @@ class Measures:
                 return multi_label_metric(part, self._targets(), _all(scores), size, self._number(label))
             case "token_classification":
                 return tag_metric(self._of_tags(part), self._named(self._targets()), self._named(_all(scores)), label)
+            case "lm" if self._writes_labels:
+                return class_metric(part, self._expected(), self._labels_of(texts), label)
             case "lm" if not self._is_preference and not self._has_references():
                 return answer_metric(name, self._expected(), self._written(texts))
             case _:
@@ -100,6 +104,8 @@ class Measures:
                 return entity_statistics(self._of_tags(part), *named, label)
             case "token_classification":
                 return word_statistics(part, self._targets(), _all(scores), self._number(label))
+            case "lm" if self._writes_labels:
+                return class_statistics(part, self._expected(), self._labels_of(texts), label)
             case "lm" if not self._is_preference and not self._has_references():
                 return answer_statistics(name, self._expected(), self._written(texts))
             case _:
@@ -123,7 +129,14 @@ class Measures:
         """Those of the names that need no written answers and are no losses."""
         is_lm = self._head == "lm"
         kinds = [(name, metric_kind(name)) for name in names if name not in _LOSSES]
+        if self._writes_labels:
+            return []
         return [name for name, kind in kinds if kind is not None and not (is_lm and kind.generates)]
+
+    def written(self, names: Sequence[str]) -> list[str]:
+        """Those of the names that need answers which the model writes."""
+        scored = self.scored(names)
+        return [name for name in names if name not in (*_LOSSES, *scored)] if self.is_written else []
 
     def _confidence(self, scores: Sequence[RowScore]) -> tuple[list[bool], list[float]]:
         """Whether each row's class is right, and its probability."""
@@ -162,6 +175,10 @@ class Measures:
 
     def _written(self, texts: Mapping[int, str]) -> list[str]:
         return [texts[number] for number in range(len(self._rows))]
+
+    def _labels_of(self, texts: Mapping[int, str]) -> list[str]:
+        """Written labels; what is none of them is one of its own, which no row has."""
+        return [as_label(text, self._labels) for text in self._written(texts)]
 
     def _answers(self, scores: Sequence[RowScore]) -> dict[int, str]:
         """The answer to each question, by its first window: the best of all, or none where that scores higher."""

@@ -27,6 +27,7 @@ __all__ = [
     "parse_gate",
     "split_metric",
     "watched_metrics",
+    "writes_labels",
 ]
 
 _GATE = re.compile(r"\s*(>=|<=|>|<)\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*")
@@ -105,6 +106,8 @@ def metrics_for(task: Task) -> tuple[str, ...]:
             other = {"mcc", "calibration_error"}
         case Classification():
             other = {"micro_f1", "micro_precision", "micro_recall"}  # the accuracy, where each row has one class
+            if task.mode == "generative":
+                other |= {"calibration_error"}  # what is written has no probability
         case TokenClassification(scheme="plain"):
             other = {"entity_f1", "entity_precision", "entity_recall"}
         case TokenClassification():
@@ -135,10 +138,17 @@ def is_metric_for(task: Task, name: str) -> bool:
     return name in metrics_for(task)
 
 
+def writes_labels(task: Task) -> bool:
+    """Whether classes are written, so that their metrics need written answers as well."""
+    return isinstance(task, Classification) and task.mode == "generative"
+
+
 def watched_metrics(task: Task) -> tuple[str, ...]:
     """Names of what validation computes and early stopping can watch, `val_loss` first: no written answers are needed
     for them, and more is better.
     """
+    if writes_labels(task):
+        return ("val_loss",)
     is_cut_out = isinstance(task, QuestionAnswering) and task.mode == "extractive"
     names = [name for name in metrics_for(task) if METRICS[name].higher_is_better]
     return ("val_loss", *(f"val_{name}" for name in names if is_cut_out or not METRICS[name].generates))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
 
-__all__ = ["Outcome", "Said"]
+__all__ = ["OTHER_LABEL", "Outcome", "Said", "as_label"]
+
+OTHER_LABEL = "(no class)"
+"""What stands for every answer that is none of the classes, where a model writes its label."""
+
+
+def as_label(text: str, labels: Collection[str]) -> str:
+    """The class that an answer names, with or without space around it; else `OTHER_LABEL`."""
+    return next((name for name in (text, text.strip()) if name in labels), OTHER_LABEL)
 
 
 class Said(Document):

@@ -187,7 +187,7 @@ class PrefixTuning(_Virtual):
 
 
 Strategy = Annotated[
-    Full | Partial | BitFit | LnTuning | Lora | QLora | Ia3 | Bottleneck | PromptTuning | PTuning | PrefixTuning,
+    Full | Lora | QLora | Partial | BitFit | LnTuning | Ia3 | Bottleneck | PromptTuning | PTuning | PrefixTuning,
     Field(discriminator="kind"),
 ]
 """Any strategy, told apart by `kind`."""

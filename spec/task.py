@@ -28,10 +28,21 @@ __all__ = [
 ]
 
 
-class Classification(Document):
-    """One label out of several for each text, or any number of them, by a new head on the model's encoding."""
+class Prompted(Document):
+    """What tasks have in common that ask with a prompt."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
+
+    prompt: str | None = Field(default=None, min_length=1, max_length=20_000)
+    """Jinja template of the prompt over the row's columns, such as `Summarise: {{ article }}`. Default: the column
+    that `data.fields.prompt` names as it stands, or, for a task that implies a question, the usual words for it."""
+    system: str | None = Field(default=None, min_length=1, max_length=20_000)
+    """System message for models with a chat template. Default: none, so that the model's own template decides."""
+
+
+class Classification(Prompted):
+    """One label out of several for each text, or any number of them."""
+
     REQUIRED_FIELDS: ClassVar[tuple[str, ...]] = ("text", "label")
     OPTIONAL_FIELDS: ClassVar[tuple[str, ...]] = ("text_pair",)
     ROW_FORMS: ClassVar[tuple[tuple[str, ...], ...]] = (REQUIRED_FIELDS,)
@@ -40,6 +51,9 @@ class Classification(Document):
     labels: tuple[str, ...] | None = Field(default=None, min_length=2, max_length=10_000)
     """The classes in the order of the head's outputs. Default: the labels of the data, sorted, since no order is
     better than another and a sorted one does not depend on the order of the rows."""
+    mode: Literal["head", "generative"] = "head"
+    """`head`: a new output layer gives each class a score. `generative`: the model writes the label behind a prompt,
+    and anything else that it writes is wrong. Default: head, which is faster and can't answer beside the classes."""
     multi_label: bool = False
     """Whether a row has any number of labels, none included: the column holds lists. Each label is then decided by
     itself, at a probability of one half. Default: no, a row has exactly one."""
@@ -61,18 +75,6 @@ class TokenClassification(Document):
     """What the tags of words mean. `iob2`: `B-` begins an entity and `I-` goes on with it. `iob1`: `I-`, and `B-` only
     between two entities of one type; such tags become IOB2. `plain`: a tag stands for itself. Default: iob2, the most
     common."""
-
-
-class Prompted(Document):
-    """What tasks have in common that ask with a prompt."""
-
-    EFFECT: ClassVar[Effect] = Effect.DATA
-
-    prompt: str | None = Field(default=None, min_length=1, max_length=20_000)
-    """Jinja template of the prompt over the row's columns, such as `Summarise: {{ article }}`. Default: the column
-    that `data.fields.prompt` names as it stands, or, for a task that implies a question, the usual words for it."""
-    system: str | None = Field(default=None, min_length=1, max_length=20_000)
-    """System message for models with a chat template. Default: none, so that the model's own template decides."""
 
 
 class Generation(Prompted):

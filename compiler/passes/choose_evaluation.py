@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ftc.compiler.draft import Draft
-from ftc.spec.evaluation import metric_kind, parse_gate
+from ftc.spec.evaluation import metric_kind, parse_gate, writes_labels
 from ftc.spec.slices import FIGURES, measured
 from ftc.spec.task import Classification, Task, TokenClassification
 
@@ -72,8 +72,9 @@ def _choose_gates(draft: Draft) -> Draft:
 
 def _choose_answers(draft: Draft) -> Draft:
     is_written = draft.values["model.head"] == "lm"
-    kinds = map(metric_kind, draft.values["eval.metrics"])
-    generates = is_written and any(kind.generates for kind in kinds if kind)
+    kinds = {name: metric_kind(name) for name in draft.values["eval.metrics"] if name != "loss"}
+    of_labels = writes_labels(draft.recipe.task)
+    generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
     if not generates:
         return draft.derive("eval.max_new_tokens", None, "no metric needs answers")
     if draft.recipe.eval.max_new_tokens != "auto":

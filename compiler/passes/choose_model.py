@@ -46,7 +46,7 @@ def _choose_head(draft: Draft) -> Draft:
             draft = draft.derive(
                 "model.head", "multi_label", f"a new layer over {len(draft.labels)} labels, each alone"
             )
-        case Classification():
+        case Classification(mode="head"):
             draft = draft.derive("model.head", "classification", f"a new layer over {len(draft.labels)} labels")
         case TokenClassification():
             draft = draft.derive("model.head", "token_classification", f"a new layer over {len(draft.labels)} tags")

@@ -35,6 +35,8 @@ def shape_text(draft: Draft) -> Draft:
 def _choose_form(draft: Draft) -> Draft:
     task = draft.recipe.task
     match task:
+        case Classification(mode="generative"):
+            return _check_many(draft.inherit("text.form", "prompt", "task.mode"), task)
         case Classification():
             form, reason = "classify", "the task is a classification"
         case TokenClassification():
@@ -60,6 +62,14 @@ def _choose_mode(draft: Draft, task: QuestionAnswering) -> Draft:
     if draft.model.family == "encoder":
         return draft.derive("text.form", "extract", "an encoder finds answers in a context")
     return draft.derive("text.form", "prompt", f"a model of the family {draft.model.family} writes answers")
+
+
+def _check_many(draft: Draft, task: Classification) -> Draft:
+    """Whether a label can be written: one can, a list of any length can't be told from a wrong one."""
+    if not task.multi_label:
+        return draft
+    summary = "a model that writes its label gives one for each row"
+    return draft.find("FTC252", summary, "task.multi_label", help="leave `mode` out, or `multi_label`")
 
 
 def _choose_template(draft: Draft) -> Draft:
@@ -98,6 +108,10 @@ def _choose_prompt(draft: Draft) -> Draft:
         draft = draft.derive("text.prompt", None, "question and context are read as a pair of texts")
         draft = draft.derive("text.system", None, "an encoder has no system message")
         return _refuse_unused(draft, ("prompt", "system"), "an answer that is cut out of its context")
+    if draft.values["text.form"] == "classify":
+        draft = draft.derive("text.prompt", None, "a classification has no prompt template")
+        draft = draft.derive("text.system", None, "a classification has no system message of its own")
+        return _refuse_unused(draft, ("prompt", "system"), "a label that an output layer chooses")
     if isinstance(task, QuestionAnswering):
         draft = _refuse_unused(draft, ("stride", "max_answer_length"), "an answer that is written")
     draft = draft.take("text.system", "task.system")

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftc.compiler.resolve.columns import Columns
+from ftc.compiler.resolve.rows import label_text
 from ftc.compiler.resolve.table import Row, Table
-from ftc.spec.task import Chat, Generation, Preference, QuestionAnswering, Task, TokenClassification
+from ftc.spec.task import Chat, Classification, Generation, Preference, QuestionAnswering, Task, TokenClassification
 
 __all__ = ["ANSWER_COLUMN", "INSTRUCTION_PROMPT", "REFERENCES_COLUMN", "write_canonical"]
 
@@ -43,6 +44,8 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
                         _rewrite(row, by_part[part], _as_messages)
             case QuestionAnswering():
                 _write_answers(row, by_part)
+            case Classification(mode="generative"):
+                _write_label(row, by_part["label"])
             case TokenClassification() if "tokens" in by_part:
                 for part in ("tokens", "tags"):
                     _rewrite(row, by_part[part], _as_list)
@@ -69,6 +72,12 @@ def _as_messages(value: Any) -> Any:
 def _as_list(value: Any) -> Any:
     """Words that stand in one text with spaces between them, the only way that a CSV file has."""
     return value.split() if isinstance(value, str) else value
+
+
+def _write_label(row: Row, column: str) -> None:
+    """A label as the text that a model learns to write."""
+    if isinstance(label := row.get(column), str | int):
+        row[ANSWER_COLUMN] = label_text(label)
 
 
 def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:

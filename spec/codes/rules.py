@@ -329,7 +329,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC252",
         title="option of the other way to answer",
-        cause="An answer is cut out of its context or written. What belongs to one way does nothing for the other.",
+        cause="An answer is cut out of its context or written, and a class is chosen by a head or written. What "
+        "belongs to one way does nothing for the other.",
         wrong="task: {kind: question_answering, mode: extractive, prompt: '{{ question }}'}",
         right="task: {kind: question_answering, mode: extractive}",
     ),

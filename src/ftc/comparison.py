@@ -37,7 +37,7 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
     return RunComparison(
         runs=tuple(map(_described, runs, map(len, answered))),
         rows=len(common),
-        metrics=tuple(_compared(name, rows) for name in names),
+        metrics=tuple(_compared(name, rows, _labels(runs[0])) for name in names),
         not_compared=tuple(_left_out(runs, names)),
     )
 
@@ -52,6 +52,12 @@ def _outcomes(run: Run) -> dict[Key, Outcome]:
     return found
 
 
+def _labels(run: Run) -> tuple[str, ...]:
+    """The classes, one of which each row has; none for other tasks."""
+    settings = run.plan.settings
+    return settings.text.labels if settings.model.head in ("classification", "lm") else ()
+
+
 def _metrics(run: Run) -> dict[str, float]:
     return run.evaluation.tuned.metrics if run.evaluation else {}
 
@@ -62,10 +68,10 @@ def _described(run: Run, rows: int) -> ComparedRun:
     return ComparedRun(id=record.id, name=record.name, model=plan.model.name, strategy=strategy, rows=rows)
 
 
-def _compared(name: str, rows: Sequence[Sequence[Outcome]]) -> ComparedMetric:
+def _compared(name: str, rows: Sequence[Sequence[Outcome]], labels: Sequence[str]) -> ComparedMetric:
     from ftc.runtime.bootstrap import difference, intervals
 
-    found = [_statistics(name, outcomes) for outcomes in rows]
+    found = [_statistics(name, outcomes, labels) for outcomes in rows]
     gains = [difference(found[0], other) for other in found[1:]]
     bounds = [_document(one) for one in intervals([*found, *gains])]
     first, *others = [
@@ -78,13 +84,17 @@ def _compared(name: str, rows: Sequence[Sequence[Outcome]]) -> ComparedMetric:
     return ComparedMetric(metric=name, standings=(first, *held))
 
 
-def _statistics(name: str, outcomes: Sequence[Outcome]) -> Statistics:
+def _statistics(name: str, outcomes: Sequence[Outcome], labels: Sequence[str]) -> Statistics:
     from ftc.runtime import row_statistics
+    from ftc.spec.outcomes import as_label
 
     said = [one.tuned for one in outcomes]
     if name in ("loss", "perplexity"):
         return row_statistics.loss_statistics(name, [(one.loss_sum, one.targets) for one in said])
     expected, answers = [one.expected or "" for one in outcomes], [one.text or "" for one in said]
+    if labels:  # what is written beside the classes is one of its own
+        known = {*labels, *expected}
+        answers = [as_label(answer, known) for answer in answers]
     kind = metric_kind(name)
     if kind is not None and kind.generates:
         return row_statistics.answer_statistics(name, expected, answers)

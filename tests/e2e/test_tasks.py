@@ -12,6 +12,7 @@ from tests.e2e.conftest import Ftc, MakeProject
 
 USUAL = {
     "multi_label": {"micro_f1", "macro_f1"},
+    "choice": {"accuracy", "macro_f1"},
     "token_classification": {"entity_f1", "entity_precision", "entity_recall"},
     "spans": {"entity_f1", "entity_precision", "entity_recall"},
     "extraction": {"exact_match", "answer_f1"},
@@ -62,3 +63,30 @@ def test_full_training_on_preferences_needs_no_second_model(project: MakeProject
     found = measured(root)
     assert abs(float(found["base"]["reward_margin"])) < 1e-6, "the base is its own reference"
     assert abs(float(found["tuned"]["reward_margin"])) > 1e-4
+
+
+def test_what_is_written_beside_the_classes_is_wrong_and_shown(project: MakeProject, ftc: Ftc) -> None:
+    root = project("choice", steps=1)
+    assert ftc("apply", "recipe.yaml", "--yes").code == 0
+    found = measured(root)["tuned"]
+    (run,) = (root / "runs").glob("*/*/predictions.ndjson")
+    rows = [json.loads(line) for line in run.read_text().splitlines()]
+    right = [row for row in rows if row["tuned"]["text"].strip() == row["expected"]]
+    assert float(found["accuracy"]) == pytest.approx(len(right) / len(rows))
+    assert any(row["tuned"]["text"].strip() not in ("film", "money", "sport") for row in rows), "it has learnt nothing"
+    report = (run.parent / "report.html").read_text()
+    assert "(no class)" in report
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("mode: generative, multi_label: true", "a model that writes its label gives one for each row"),
+        ("prompt: '{{ text }}'", "`prompt` does nothing for a label that an output layer chooses"),
+    ],
+)
+def test_what_belongs_to_the_other_way_to_classify(project: MakeProject, ftc: Ftc, task: str, words: str) -> None:
+    recipe = project("choice") / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("mode: generative, prompt: '{{ text }}'", task))
+    refused = ftc("plan", "recipe.yaml")
+    assert (refused.code, "FTC252" in refused.text, words in refused.text) == (3, True, True), refused.text

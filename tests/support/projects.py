@@ -27,6 +27,7 @@ _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 _TASKS = {
     "classification": ("rows.csv", "{text: text, label: label}", "encoder"),
     "multi_label": ("rows.jsonl", "{text: text, label: topics}", "encoder"),
+    "choice": ("rows.jsonl", "{}", "decoder"),
     "token_classification": ("rows.conll", "{}", "encoder"),
     "spans": ("rows.jsonl", "{}", "encoder"),
     "extraction": ("rows.jsonl", "{}", "encoder"),
@@ -41,6 +42,7 @@ _TASKS = {
 _LENGTHS = {"question_answering": 64}
 _KINDS = {
     "multi_label": "classification, multi_label: true",
+    "choice": "classification, mode: generative, prompt: '{{ text }}'",
     "spans": "token_classification",
     "extraction": "question_answering, stride: 8",
     "question_answering": "question_answering, prompt: '{{ question }} {{ context }}'",
@@ -79,6 +81,8 @@ def _row(task: str, text: str, topic: str) -> dict[str, Any]:
             return {"question": text, "answer": topic}
         case "chat":
             return {"messages": [_turn("user", text), _turn("assistant", topic)]}
+        case "choice":
+            return {"text": text, "label": topic}
         case "multi_label":
             return {"text": text, "topics": [topic, *(["red"] if "red" in text else [])]}
         case "spans":

@@ -49,7 +49,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     settings = plan.settings
     commit = settings.model.commit
     revision = f", revision={_literal(commit)}" if commit else ""
-    labels = f", num_labels={len(settings.text.labels)}" if settings.text.labels else ""
+    labels = f", num_labels={len(settings.text.labels)}" if settings.model.head != "lm" and settings.text.labels else ""
     base = settings.model.base if commit else PurePosixPath(settings.model.base.replace("\\", "/")).name
     where = "" if commit else "  # the folder of the base model"
     is_quantized = isinstance(settings.strategy, QLoraSettings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftc.spec.outcomes import Outcome, Said
+from ftc.spec.outcomes import OTHER_LABEL, Outcome, Said, as_label
 from ftc.spec.plan import Plan
 from ftc.views import numbers
 from ftc.views.confusion import Confusion, confusion
@@ -20,7 +20,8 @@ _MOST_MISTAKES = 20
 def classes_section(plan: Plan, outcomes: Sequence[Outcome]) -> str:
     """Scores by class, then the confusion matrix; empty for a task without classes, or where nothing was measured."""
     labels = plan.settings.text.labels
-    if plan.settings.model.head != "classification" or not outcomes:
+    chooses_one = plan.settings.model.head in ("classification", "lm") and labels
+    if not chooses_one or not outcomes or outcomes[0].expected is None:
         return ""
     tuned = _counted(labels, outcomes, [one.tuned for one in outcomes])
     base = _counted(labels, outcomes, [one.base for one in outcomes]) if outcomes[0].base else None
@@ -34,8 +35,14 @@ def classes_section(plan: Plan, outcomes: Sequence[Outcome]) -> str:
 
 
 def _counted(labels: Sequence[str], outcomes: Sequence[Outcome], said: Sequence[Said | None]) -> Confusion:
-    pairs = [(one.expected or "", answer.text or "") for one, answer in zip(outcomes, said, strict=True) if answer]
-    return confusion(labels, pairs)
+    """Counts by class; what a model wrote beside the classes is one more, which no row has."""
+    pairs = [
+        (one.expected or "", as_label(answer.text or "", labels))
+        for one, answer in zip(outcomes, said, strict=True)
+        if answer
+    ]
+    others = (OTHER_LABEL,) if any(chosen == OTHER_LABEL for _, chosen in pairs) else ()
+    return confusion((*labels, *others), pairs)
 
 
 def _scores(base: Confusion | None, tuned: Confusion) -> str:

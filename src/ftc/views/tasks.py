@@ -29,6 +29,7 @@ class TaskWords:
 _WRITES = "AutoModelForCausalLM"
 _WORDS = {
     "classification": TaskWords("sorts text into classes", "text-classification", "AutoModelForSequenceClassification"),
+    "choice": TaskWords("sorts text into classes by writing their names", "text-generation", _WRITES),
     "token_classification": TaskWords(
         "gives each word of a text a tag", "token-classification", "AutoModelForTokenClassification"
     ),
@@ -46,8 +47,10 @@ _WORDS = {
 
 def task_words(plan: Plan) -> TaskWords:
     """Words for a plan's task."""
-    is_cut_out = plan.settings.text.form == "extract"
-    words = _WORDS["extraction" if is_cut_out else plan.recipe.task.kind]
+    kind = {"extract": "extraction"}.get(plan.settings.text.form, plan.recipe.task.kind)
+    if kind == "classification" and plan.settings.model.head == "lm":
+        kind = "choice"
+    words = _WORDS[kind]
     if plan.settings.model.head != "lm" or plan.settings.model.family != "encoder_decoder":
         return words
     pipeline = "summarization" if plan.recipe.task.kind == "summarization" else "text2text-generation"
