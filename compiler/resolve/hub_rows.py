@@ -52,5 +52,7 @@ def only_training_file(names: Iterable[str], repo: str, span: Span | None, path:
     summary = f"`{repo}` holds {len(files)} files that may be meant, and the recipe names none"
     listed = ", ".join(f"`{name}`" for name in files[:_MOST_NAMED])
     rest = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
-    help = f"name one with `file:`, or list several as `source: [{{hub: {repo}, file: {files[0]}}}, ...]`"
+    items = [f"{{hub: {repo}, file: {name}}}" for name in files[:_MOST_NAMED]]
+    more = ", ..." if len(files) > _MOST_NAMED else ""
+    help = f"name one with `file:`, or take all: `source: [{', '.join(items)}{more}]`"
     raise Refusal([diagnostic("FTC324", summary, span, notes=listed + rest, help=help, path=path)])
