@@ -73,8 +73,13 @@ def _earlier(draft: Draft) -> tuple[list[PastRun], list[PastRun]]:
         if (run.device, run.precision) == (device, precision) and (run.threads == threads or draft.device.kind != "cpu")
     ]
     job = (draft.model.name, draft.recipe.strategy.kind)
-    alike = [run for run in here if (run.model, run.strategy) == job and "train" in run.work]
-    return alike[:_SHOWN_RUNS], [run for run in here if run not in alike and "train" in run.work][:_SHOWN_RUNS]
+    alike = [run for run in here if (run.model, run.strategy) == job and _tells_pace(run)]
+    return alike[:_SHOWN_RUNS], [run for run in here if run not in alike and _tells_pace(run)][:_SHOWN_RUNS]
+
+
+def _tells_pace(run: PastRun) -> bool:
+    """Whether it is known what a run's training did and how long that took; older records don't say."""
+    return "train" in run.work and run.seconds.get("train", 0.0) > 0
 
 
 def _speed(base: DeviceSpeed, alike: Sequence[PastRun], others: Sequence[PastRun]) -> DeviceSpeed:

@@ -275,6 +275,8 @@ def test_time_comes_from_earlier_runs_where_nothing_else_is_known() -> None:
     assert "other models" in other.method
     for foreign in ({"threads": 2}, {"precision": "bfloat16"}, {"device": "t4"}):
         assert compiled(replace(draft, past_runs=(past(draft, 100, **foreign),))).time is None
+    silent = replace(past(draft, 100), seconds={})  # a record of before seconds were kept by phase
+    assert compiled(replace(draft, past_runs=(silent,))).time is None
 
 
 @pytest.mark.parametrize(
