@@ -27,14 +27,13 @@ from ftc.runtime.row_statistics import (
     word_statistics,
 )
 from ftc.runtime.scoring import RowScore
-from ftc.spec.evaluation import CLASS_METRICS, metric_kind, split_metric
-from ftc.spec.outcomes import as_label
+from ftc.spec.evaluation import CLASS_METRICS, has_entities, metric_kind, split_metric
+from ftc.spec.outcomes import NO_ANSWER, as_label
 from ftc.spec.settings import Head, Settings
 from ftc.spec.streams import TokenStream
 
 __all__ = ["Measures"]
 
-_NO_ANSWER = "(no answer)"
 _CHOSEN = "the chosen answer"
 _LOSSES = ("loss", "perplexity")
 
@@ -111,6 +110,21 @@ class Measures:
             case _:
                 return mean_statistics(self._row_scores(name, scores, texts))
 
+    def targets(self, number: int) -> tuple[int, ...]:
+        """Numbers of a row's classes or tags; empty where it has one class, or none."""
+        if self._head not in ("multi_label", "token_classification"):
+            return ()
+        return tuple(self._rows.targets[number].tolist())
+
+    def right(self, number: int) -> tuple[str, ...]:
+        """All right answers of a row, where there may be several."""
+        return tuple(self._rows.texts(number)[1 if self._head == "span" else 0 :])
+
+    @property
+    def keeps_predictions(self) -> bool:
+        """Whether metrics need more of a row than a text: several classes, tags, or figures of a pair."""
+        return self._head in ("multi_label", "token_classification") or self._is_preference
+
     def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
         """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""
         if self._head != "span" or name in _LOSSES:
@@ -148,8 +162,7 @@ class Measures:
 
     def _of_tags(self, part: str) -> str:
         """A class of tagged words is a type of entity, or a tag where tags stand for themselves."""
-        is_entity = all(tag == "O" or tag[:2] in ("B-", "I-") for tag in self._labels)
-        return f"entity_{part}" if part in CLASS_METRICS and is_entity else part
+        return f"entity_{part}" if part in CLASS_METRICS and has_entities(self._labels) else part
 
     def _row_scores(self, name: str, scores: Sequence[RowScore], texts: Mapping[int, str]) -> list[float]:
         """One score a row, or a question, whose mean the metric is."""
@@ -202,7 +215,7 @@ class Measures:
             case "token_classification":
                 return {score.row: self._tagged(score.row, t) for score, t in zip(scores, _all(scores), strict=True)}
             case "span":
-                return {number: answer or _NO_ANSWER for number, answer in self._answers(scores).items()}
+                return {number: answer or NO_ANSWER for number, answer in self._answers(scores).items()}
             case "lm":
                 return {score.row: _choice(score.predicted) for score in scores} if self._is_preference else {}
 
@@ -226,7 +239,7 @@ class Measures:
             case "token_classification":
                 return self._tagged(number, self._rows.targets[number].tolist())
             case "span":
-                return next(iter(self._rows.texts(number)[1:]), _NO_ANSWER)
+                return next(iter(self._rows.texts(number)[1:]), NO_ANSWER)
             case "lm":
                 return _CHOSEN if self._is_preference else self._answer_of(number)
 

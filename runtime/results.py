@@ -53,22 +53,25 @@ def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> 
             row=int(rows.rows[number]),
             prompt=measures.given(number),
             expected=measures.expected(number) if tuned.texts else None,
+            targets=measures.targets(number),
+            right=measures.right(number),
             slices={name: values[number] for name, values in groups.items()},
-            base=_said(base, number, has_class) if base else None,
-            tuned=_said(tuned, number, has_class),
+            base=_said(base, number, measures, has_class=has_class) if base else None,
+            tuned=_said(tuned, number, measures, has_class=has_class),
         ).to_json()
         for number in sorted(tuned.texts) or range(len(rows))
     )
     return b"".join(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n" for line in lines)
 
 
-def _said(measured: Measurement, number: int, has_class: bool) -> Said:
+def _said(measured: Measurement, number: int, measures: Measures, *, has_class: bool) -> Said:
     score = measured.scores[number]
     return Said(
         text=measured.texts.get(number),
         loss_sum=score.loss_sum,
         targets=score.targets,
         confidence=score.predicted[1] if has_class else None,
+        predicted=score.predicted if measures.keeps_predictions else (),
     )
 
 

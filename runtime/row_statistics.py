@@ -23,6 +23,7 @@ __all__ = [
     "label_statistics",
     "loss_statistics",
     "mean_statistics",
+    "tag_statistics",
     "word_statistics",
 ]
 
@@ -119,8 +120,20 @@ def entity_statistics(
     return Statistics(rows, lambda sums: compute(sums[..., 0], sums[..., 1], sums[..., 2]))
 
 
+def tag_statistics(
+    name: str, expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], label: str | None = None
+) -> Statistics:
+    """A metric of words that are tagged with entities: of those, or of the tags as such."""
+    if name.startswith("entity") or label is not None:
+        return entity_statistics(f"entity_{name.removeprefix('entity_')}", expected, predicted, label)
+    return word_statistics(name, expected, predicted)
+
+
 def word_statistics(
-    name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]], label: int | None = None
+    name: str,
+    expected: Sequence[Sequence[int | str]],
+    predicted: Sequence[Sequence[int | str]],
+    label: int | None = None,
 ) -> Statistics:
     """A metric of words as if each were a row, with the words of a row drawn together."""
     wanted, got = ([tag for row in side for tag in row] for side in (expected, predicted))

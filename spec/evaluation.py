@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
@@ -21,6 +22,7 @@ __all__ = [
     "MetricKind",
     "Retention",
     "Swaps",
+    "has_entities",
     "is_metric_for",
     "metric_kind",
     "metrics_for",
@@ -121,6 +123,11 @@ def split_metric(name: str) -> tuple[str, str | None]:
     """A metric's own name and the class that it is told of: `f1 of sport` is `f1` and `sport`."""
     head, of, label = name.partition(" of ")
     return (head, label) if of and head in CLASS_METRICS and label else (name, None)
+
+
+def has_entities(labels: Sequence[str]) -> bool:
+    """Whether the tags of words are those of entities, which begin and go on, or stand for themselves."""
+    return all(tag == "O" or tag[:2] in ("B-", "I-") for tag in labels)
 
 
 def metric_kind(name: str) -> MetricKind | None:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 
-__all__ = ["OTHER_LABEL", "Outcome", "Said", "as_label"]
+__all__ = ["NO_ANSWER", "OTHER_LABEL", "Outcome", "Said", "as_label"]
 
 OTHER_LABEL = "(no class)"
 """What stands for every answer that is none of the classes, where a model writes its label."""
@@ -17,6 +17,10 @@ OTHER_LABEL = "(no class)"
 def as_label(text: str, labels: Collection[str]) -> str:
     """The class that an answer names, with or without space around it; else `OTHER_LABEL`."""
     return next((name for name in (text, text.strip()) if name in labels), OTHER_LABEL)
+
+
+NO_ANSWER = "(no answer)"
+"""What stands for an answer that isn't there."""
 
 
 class Said(Document):
@@ -30,6 +34,8 @@ class Said(Document):
     """What the loss is summed over: supervised tokens, or one for a class."""
     confidence: Real | None = None
     """Probability of the class that it chose; None where no class is chosen."""
+    predicted: tuple[Real, ...] = ()
+    """Numbers of the classes or tags that it chose; of a pair the log-probabilities of both answers, and the margin."""
 
 
 class Outcome(Document):
@@ -41,6 +47,10 @@ class Outcome(Document):
     """What the models were given."""
     expected: str | None
     """The row's own answer or class; None where the task has neither."""
+    targets: tuple[int, ...] = ()
+    """Numbers of the right classes or tags, where a row has several."""
+    right: tuple[str, ...] = ()
+    """All right answers, where a question may have several."""
     slices: dict[str, str] = Field(default_factory=dict)
     """Values of the columns that results are told apart by."""
     base: Said | None

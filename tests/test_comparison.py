@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ftc import api
 from ftc.cli.main import main
+from ftc.comparison import statistics_of
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.durable import write_text
+from ftc.spec.outcomes import Outcome
 from ftc.spec.places import RunFolder
+from ftc.spec.settings import PreferenceSettings
 from ftc.views.comparison import comparison_markdown, comparison_text
 from tests.support import documents
 from tests.support.contests import answered_run
@@ -75,3 +79,38 @@ def test_what_can_not_be_compared_says_so(tmp_path: Path) -> None:
         with pytest.raises(Refusal) as refused:
             api.compare(pair)
         assert [finding.code for finding in refused.value.diagnostics] == [code]
+
+
+@pytest.mark.parametrize(
+    ("head", "metric", "fields", "value"),
+    [
+        ("multi_label", "micro_f1", {"targets": (0, 1), "predicted": (0.0,)}, 2 / 3),
+        ("multi_label", "recall of cold", {"targets": (0, 1), "predicted": (0.0,)}, 1.0),
+        ("token_classification", "entity_f1", {"targets": (1, 2, 0), "predicted": (1.0, 2.0, 1.0)}, 2 / 3),
+        ("token_classification", "precision of A", {"targets": (1, 2, 0), "predicted": (1.0, 2.0, 1.0)}, 0.5),
+        ("token_classification", "accuracy", {"targets": (1, 2, 0), "predicted": (1.0, 2.0, 1.0)}, 2 / 3),
+        ("span", "answer_f1", {"right": ("a cat", "the dog"), "text": "dog"}, 1.0),
+        ("span", "exact_match", {"right": (), "text": "(no answer)"}, 1.0),
+        ("preference", "reward_margin", {"predicted": (-1.0, -2.0, 0.5)}, 0.5),
+        ("classification", "calibration_error", {"text": "cold", "expected": "cold", "confidence": 0.75}, 0.25),
+    ],
+)
+def test_every_head_s_metrics_can_be_compared(head: str, metric: str, fields: dict[str, Any], value: float) -> None:
+    """What is kept of a row is enough for its metric."""
+    said: dict[str, Any] = {"text": None, "loss_sum": 1.0, "targets": 1}
+    tuned = said | {key: fields[key] for key in ("text", "predicted", "confidence") if key in fields}
+    row = {key: fields[key] for key in ("targets", "right", "expected") if key in fields}
+    outcome = Outcome.model_validate({"row": 0, "prompt": "", "expected": None, "base": None, **row, "tuned": tuned})
+    settings = documents.plan().settings
+    labels = {"token_classification": ("O", "B-A", "I-A"), "preference": ()}.get(head, ("cold", "warm"))
+    kind = "lm" if head == "preference" else head
+    settings = settings.model_copy(
+        update={
+            "model": settings.model.model_copy(update={"head": kind}),
+            "text": settings.text.model_copy(update={"labels": labels}),
+            "train": settings.train.model_copy(
+                update={"preference": PreferenceSettings(beta=0.1) if head == "preference" else None}
+            ),
+        }
+    )
+    assert statistics_of(metric, settings, [outcome, outcome]).observed == pytest.approx(value)

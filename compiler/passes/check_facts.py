@@ -15,7 +15,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.number_rules import num_evaluations
 from ftc.compiler.trainable import targeted
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
-from ftc.spec.evaluation import metric_kind, parse_gate, split_metric
+from ftc.spec.evaluation import has_entities, metric_kind, parse_gate, split_metric
 from ftc.spec.nearest import nearest
 from ftc.spec.slices import LABEL, LENGTH, LENGTHS, measured
 from ftc.spec.strategy import VIRTUAL_TOKENS
@@ -220,7 +220,7 @@ def classes_are_known(draft: Draft) -> Iterator[Diagnostic]:
     if not any(label for _, label in named):
         return
     labels: tuple[str, ...] = draft.values["text.labels"]
-    if draft.values["text.form"] == "tag" and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in labels):
+    if draft.values["text.form"] == "tag" and has_entities(labels):
         labels = tuple(dict.fromkeys(tag[2:] for tag in labels if tag != "O"))
     for path, label in named:
         if label and label not in labels:

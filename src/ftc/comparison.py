@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 from ftc.run_store import Run, load_outcomes
 from ftc.spec.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.evaluation import metric_kind, split_metric
+from ftc.spec.evaluation import has_entities, split_metric
+from ftc.spec.outcomes import NO_ANSWER
 from ftc.spec.record import Gain, Interval
 
 if TYPE_CHECKING:
     from ftc.runtime import bootstrap
     from ftc.runtime.bootstrap import Statistics
     from ftc.spec.outcomes import Outcome
+    from ftc.spec.settings import Settings
 
-__all__ = ["compare_runs"]
+__all__ = ["compare_runs", "statistics_of"]
 
 Key = tuple[int, str]
 """A test row: its number in the source, and what the model was given of it."""
@@ -37,7 +39,7 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
     return RunComparison(
         runs=tuple(map(_described, runs, map(len, answered))),
         rows=len(common),
-        metrics=tuple(_compared(name, rows, _labels(runs[0])) for name in names),
+        metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),
         not_compared=tuple(_left_out(runs, names)),
     )
 
@@ -52,12 +54,6 @@ def _outcomes(run: Run) -> dict[Key, Outcome]:
     return found
 
 
-def _labels(run: Run) -> tuple[str, ...]:
-    """The classes, one of which each row has; none for other tasks."""
-    settings = run.plan.settings
-    return settings.text.labels if settings.model.head in ("classification", "lm") else ()
-
-
 def _metrics(run: Run) -> dict[str, float]:
     return run.evaluation.tuned.metrics if run.evaluation else {}
 
@@ -68,10 +64,10 @@ def _described(run: Run, rows: int) -> ComparedRun:
     return ComparedRun(id=record.id, name=record.name, model=plan.model.name, strategy=strategy, rows=rows)
 
 
-def _compared(name: str, rows: Sequence[Sequence[Outcome]], labels: Sequence[str]) -> ComparedMetric:
+def _compared(name: str, settings: Settings, rows: Sequence[Sequence[Outcome]]) -> ComparedMetric:
     from ftc.runtime.bootstrap import difference, intervals
 
-    found = [_statistics(name, outcomes, labels) for outcomes in rows]
+    found = [statistics_of(name, settings, outcomes) for outcomes in rows]
     gains = [difference(found[0], other) for other in found[1:]]
     bounds = [_document(one) for one in intervals([*found, *gains])]
     first, *others = [
@@ -84,22 +80,62 @@ def _compared(name: str, rows: Sequence[Sequence[Outcome]], labels: Sequence[str
     return ComparedMetric(metric=name, standings=(first, *held))
 
 
-def _statistics(name: str, outcomes: Sequence[Outcome], labels: Sequence[str]) -> Statistics:
-    from ftc.runtime import row_statistics
-    from ftc.spec.outcomes import as_label
+def statistics_of(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> Statistics:
+    """A metric of some rows, from what is kept of them."""
+    from ftc.runtime import row_statistics as apart
 
     said = [one.tuned for one in outcomes]
     if name in ("loss", "perplexity"):
-        return row_statistics.loss_statistics(name, [(one.loss_sum, one.targets) for one in said])
-    expected, answers = [one.expected or "" for one in outcomes], [one.text or "" for one in said]
-    if labels:  # what is written beside the classes is one of its own
-        known = {*labels, *expected}
-        answers = [as_label(answer, known) for answer in answers]
-    kind = metric_kind(name)
-    if kind is not None and kind.generates:
-        return row_statistics.answer_statistics(name, expected, answers)
+        return apart.loss_statistics(name, [(one.loss_sum, one.targets) for one in said])
     part, label = split_metric(name)
-    return row_statistics.class_statistics(part, expected, answers, label)
+    labels = settings.text.labels
+    number = labels.index(label) if label in labels else None
+    wanted = [list(one.targets) for one in outcomes]
+    got = [[int(value) for value in one.predicted] for one in said]
+    match settings.model.head:
+        case "classification":
+            return _of_classes(name, outcomes, ())
+        case "lm" if labels:
+            return _of_classes(name, outcomes, labels)
+        case "multi_label":
+            return apart.label_statistics(part, wanted, got, len(labels), number)
+        case "token_classification" if not has_entities(labels):
+            return apart.word_statistics(part, wanted, got, number)
+        case "token_classification":
+            expected, chosen = ([[labels[tag] for tag in row] for row in side] for side in (wanted, got))
+            return apart.tag_statistics(part, expected, chosen, label)
+        case _:
+            return _of_answers(name, settings, outcomes)
+
+
+def _of_classes(name: str, outcomes: Sequence[Outcome], written: Sequence[str]) -> Statistics:
+    """A metric of classes; where they are written, whatever is none of these is a class of its own."""
+    from ftc.runtime import row_statistics as apart
+    from ftc.spec.outcomes import as_label
+
+    expected, chosen = [one.expected or "" for one in outcomes], [one.tuned.text or "" for one in outcomes]
+    if written:
+        known = {*written, *expected}
+        chosen = [as_label(answer, known) for answer in chosen]
+    if name == "calibration_error":
+        right = [one == other for one, other in zip(expected, chosen, strict=True)]
+        return apart.calibration_statistics(right, [one.tuned.confidence or 0.0 for one in outcomes])
+    part, label = split_metric(name)
+    return apart.class_statistics(part, expected, chosen, label)
+
+
+def _of_answers(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> Statistics:
+    from ftc.runtime.metrics import found_scores, preference_scores
+    from ftc.runtime.row_statistics import answer_statistics, mean_statistics
+
+    if settings.train.preference is not None:
+        return mean_statistics(preference_scores(name, [one.tuned.predicted for one in outcomes]))
+    answers = [one.tuned.text or "" for one in outcomes]
+    if settings.model.head == "span":
+        answers = ["" if answer == NO_ANSWER else answer for answer in answers]
+    elif not any(one.right for one in outcomes):
+        return answer_statistics(name, [one.expected or "" for one in outcomes], answers)
+    return mean_statistics(found_scores(name, [list(one.right) for one in outcomes], answers))
 
 
 def _document(interval: bootstrap.Interval | None) -> Interval | None:

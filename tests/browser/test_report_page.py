@@ -13,6 +13,7 @@ from ftc.spec.events import Evaluated, Event, PhaseEnded, StepDone
 from ftc.spec.outcomes import Outcome, Said
 from ftc.views.report import report_html
 from tests.support import documents
+from tests.support.measured import BY_REGION, CONTAMINATION, GATE, RETENTION, SWAPS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -49,9 +50,12 @@ def events() -> list[Event]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    plan = documents.plan()
+    quality = documents.plan().quality.model_copy(update={"contamination": (CONTAMINATION,), "chosen_by": 2})
+    plan = documents.plan(quality=quality)
     outcomes = [outcome(row) for row in range(213)]
-    made = report_html(plan, documents.record(plan), documents.evaluation(), events(), outcomes)
+    evaluation = documents.evaluation(slices=(BY_REGION,), retention=RETENTION, swaps=SWAPS)
+    evaluation = evaluation.model_copy(update={"gates": (*evaluation.gates, GATE)})
+    made = report_html(plan, documents.record(plan), evaluation, events(), outcomes)
     (tmp_path / "report.html").write_text(made, encoding="utf-8")
     return tmp_path / "report.html"
 

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from ftc.spec.record import (
-    Gain,
-    Gap,
-    GateResult,
-    GroupResult,
-    Interval,
-    RetentionResult,
-    SliceResult,
-    SwapExample,
-    SwapPair,
-    SwapsResult,
-)
 from ftc.views.page import Page
 from ftc.views.probes import retention_section, swaps_section
 from ftc.views.report_slices import slices_section
 from ftc.views.run import run_text
 from ftc.views.slices import slice_blocks
 from tests.support import documents
-
-GROUPS = (
-    GroupResult(
-        group="north",
-        rows=60,
-        tuned={"accuracy": 0.9, "macro_f1": 0.88},
-        base={"accuracy": 0.2, "macro_f1": 0.1},
-        intervals={"accuracy": Interval(low=0.8, high=0.95)},
-    ),
-    GroupResult(group="<south>", rows=12, tuned={"accuracy": 0.75, "macro_f1": 0.7}),
-)
-GAP = Gap(value=0.15, interval=Interval(low=0.01, high=0.3), base=None, lowest="<south>", highest="north")
-BY_REGION = SliceResult(slice="region", groups=GROUPS, gaps={"accuracy": GAP, "macro_f1": GAP})
-GATE = GateResult(metric="accuracy gap on region", bound="<= 0.1", value=0.15, interval=GAP.interval, passed=False)
+from tests.support.measured import BY_REGION, GATE, RETENTION, SWAPS
 
 
 def test_in_the_terminal() -> None:
@@ -66,15 +41,7 @@ def test_in_the_report() -> None:
 
 
 def test_forgetting_and_exchanged_phrases() -> None:
-    gain = Gain(value=0.2, interval=Interval(low=0.1, high=0.3))
-    retention = RetentionResult(blocks=3, tokens=1200, base=2.5, tuned=2.7, forgetting=gain)
-    pairs = (
-        SwapPair(phrase="he", other="<she>", rows=4, changed=1),
-        SwapPair(phrase="x", other="y", rows=0, changed=0),
-    )
-    example = SwapExample(row=7, phrase="he", other="<she>", before="tech", after="sports")
-    swaps = SwapsResult(rows=4, share=0.25, interval=None, pairs=pairs, examples=(example,))
-    evaluation = documents.evaluation(retention=retention, swaps=swaps)
+    evaluation = documents.evaluation(retention=RETENTION, swaps=SWAPS)
     plan = documents.plan()
     text = run_text(plan, documents.record(plan), evaluation, "runs/x")
     assert "2.500 nats a token before tuning, 2.700 after" in text
