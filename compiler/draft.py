@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
+from ftc.spec.base import Money
 from ftc.spec.calibration import Calibration
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.facts import DeviceFacts, ModelFacts
@@ -63,6 +64,7 @@ class Draft:
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
         calibration: What was measured of the device; None where nothing was.
+        prices: What an hour of a device costs by the project's policy, by the device's name.
         free_disk: Bytes that are free where the run's folder will lie; None where the run is for another machine.
         platform: Tag of this machine's platform, such as `linux-x86_64-cp311`.
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
@@ -90,6 +92,7 @@ class Draft:
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()
     calibration: Calibration | None = None
+    prices: Mapping[str, Money] = field(default_factory=dict)
     free_disk: int | None = None
     platform: str = ""
     traces: Mapping[str, TraceAnswer] | None = None

@@ -7,7 +7,7 @@ between stages when one of them found errors, so that one mistake does not casca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
@@ -30,6 +30,7 @@ from ftc.compiler.resolve.paths import project_root
 from ftc.compiler.suggest import with_suggestions
 from ftc.compiler.tensor_index import remember_tensors
 from ftc.compiler.trainable import num_trainable
+from ftc.spec.base import Money
 from ftc.spec.codes import CODES
 from ftc.spec.data import PathSource
 from ftc.spec.diagnostics import Diagnostic, ExitCode, Refusal
@@ -91,6 +92,14 @@ class Locked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """What the project knows beside its recipe: earlier runs, and what devices cost by its policy."""
+
+    past_runs: tuple[PastRun, ...] = ()
+    prices: Mapping[str, Money] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class _Made:
     draft: Draft
     data: CompiledData
@@ -106,6 +115,7 @@ def compile_recipe(
     *,
     offline: bool = False,
     past_runs: tuple[PastRun, ...] = (),
+    prices: Mapping[str, Money] | None = None,
     ask: Ask | None = None,
 ) -> Compiled:
     """Compiles a checked recipe that lies at `path`.
@@ -115,6 +125,7 @@ def compile_recipe(
         path: Its file.
         offline: Use only what is on this machine.
         past_runs: Earlier runs of the project.
+        prices: What an hour of a device costs by the project's policy, by the device's name.
         ask: The memory trace; without it memory is estimated by closed form.
 
     Raises:
@@ -124,7 +135,7 @@ def compile_recipe(
         raise Refusal(checked.diagnostics)
     lock_file = lock_path(path)
     old_lock = read_lock(lock_file)
-    made = _compile(checked, path, offline, past_runs, old_lock, ask)
+    made = _compile(checked, path, offline, _Known(past_runs, prices or {}), old_lock, ask)
     draft = _stop_on_errors(made.draft)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
     plan = _freeze(made, recipe_file, checked.overrides)
@@ -151,7 +162,7 @@ def lock_recipe(checked: Checked, path: Path, pins: Lock | None, *, offline: boo
     Raises:
         Refusal: Something that the recipe names can't be used.
     """
-    made = _compile(checked, path, offline, (), pins, None)
+    made = _compile(checked, path, offline, _Known(), pins, None)
     found = [one for one in made.draft.diagnostics if CODES[one.code].exit_code != ExitCode.OVER_BUDGET]
     _stop_on_errors(replace(made.draft, diagnostics=tuple(found)))
     return Locked(made.lock, made.environment, _sorted((*checked.diagnostics, *made.data.diagnostics, *found)))
@@ -161,7 +172,7 @@ def _compile(
     checked: Checked,
     path: Path,
     offline: bool,
-    past_runs: tuple[PastRun, ...],
+    known: _Known,
     old_lock: Lock | None,
     ask: Ask | None,
 ) -> _Made:
@@ -172,7 +183,7 @@ def _compile(
     model, files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
     draft = _stop_on_errors(run_passes(SHAPING, draft))
     data = compile_data(draft, files, model.folder, source)
-    draft = _decided(_with_data(draft, data, past_runs), ask)
+    draft = _decided(_with_data(draft, data, known), ask)
     settings = _settings(draft)
     facts = LockFacts(data.sources, data.probe, tensors, environment)
     lock = build_lock(draft, settings, facts, old_lock)
@@ -257,8 +268,9 @@ def _stop_on_errors(draft: Draft) -> Draft:
     return draft
 
 
-def _with_data(draft: Draft, data: CompiledData, past_runs: tuple[PastRun, ...]) -> Draft:
-    draft = replace(draft, splits=data.splits, lengths=data.lengths, labels=data.labels, past_runs=past_runs)
+def _with_data(draft: Draft, data: CompiledData, known: _Known) -> Draft:
+    draft = replace(draft, splits=data.splits, lengths=data.lengths, labels=data.labels)
+    draft = replace(draft, past_runs=known.past_runs, prices=known.prices)
     draft = replace(draft, groups=data.groups)
     draft = draft.derive("eval.retention_sha256", data.retention_sha256, "the text of `retention` as tokens")
     draft = draft.derive("eval.swaps_sha256", data.swaps_sha256, "the test rows with the phrases of `swaps` exchanged")

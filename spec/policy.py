@@ -10,7 +10,7 @@ from ftc.spec.base import Bytes, Document, MoneyText, Seconds
 from ftc.spec.evaluation import METRICS
 from ftc.spec.nearest import nearest
 
-__all__ = ["POLICY_FILE", "Level", "Policy", "PolicyResult", "Rules"]
+__all__ = ["POLICY_FILE", "DevicePrice", "Level", "Policy", "PolicyResult", "Rules"]
 
 POLICY_FILE = "ftc.policy.yaml"
 """Name of the file; it lies in the project's root."""
@@ -104,12 +104,22 @@ class Rules(Document):
         return rule
 
 
+class DevicePrice(Document):
+    """What an hour of a device costs."""
+
+    device: str
+    """Its name, as `ftc devices` has it."""
+    per_hour: MoneyText
+
+
 class Policy(Document):
     """The policy file."""
 
     ftc_policy: Literal[1]
     """Version of the form."""
     rules: Rules
+    prices: tuple[DevicePrice, ...] = ()
+    """What devices cost, for recipes that give no price themselves."""
 
 
 class PolicyResult(Document):

@@ -10,6 +10,7 @@ from ftc.compiler.budget.run_work import run_work
 from ftc.compiler.draft import Draft
 from ftc.compiler.trainable import num_trainable
 from ftc.spec.base import Money
+from ftc.spec.plan import Check
 from ftc.spec.time import PhaseTime, SecondsRange, TimeEstimate, WorkEstimate
 
 __all__ = ["estimate_cost"]
@@ -32,7 +33,7 @@ def estimate_cost(draft: Draft) -> Draft:
         known = "`ftc calibrate` measures it in a minute" if draft.device.local else "its rates are unknown"
         draft = draft.miss(f"time: nothing is known of the speed of {draft.device.label}; {known}")
         return _checked_disk(draft.miss("cost: no time is known") if draft.recipe.budget.cost else draft)
-    draft = replace(draft, time=_estimate(draft, found))
+    draft = _with_price(replace(draft, time=_estimate(draft, found)))
     return _checked_disk(_checked_cost(_checked_time(draft)))
 
 
@@ -74,9 +75,29 @@ def _saved_by_stopping(draft: Draft, phases: Iterable[PhaseTime]) -> float:
 
 
 def _cost(draft: Draft, seconds: float) -> Money | None:
-    price = draft.recipe.budget.price_per_hour
+    price = _price(draft)
     count = draft.values["train.world_size"]
     return Money(amount=count * seconds / 3600 * price.amount, currency=price.currency) if price else None
+
+
+def _price(draft: Draft) -> Money | None:
+    """What an hour costs: by the recipe, else by the project's policy."""
+    return draft.recipe.budget.price_per_hour or draft.prices.get(draft.device.name)
+
+
+def _with_price(draft: Draft) -> Draft:
+    """Says whose price it is, where the recipe has none."""
+    price = _price(draft)
+    if price is None or draft.recipe.budget.price_per_hour is not None:
+        return draft
+    words = f"{_money(price)} an hour of {draft.device.name}, by the project's policy"
+    return replace(draft, checks=(*draft.checks, Check(name="price", code=None, result=words)))
+
+
+def _money(sum_: Money) -> str:
+    """Two digits behind the point; of less than a hundredth the first two that aren't zero."""
+    digits = ".2g" if 0 < sum_.amount < 0.01 else ".2f"
+    return f"{sum_.amount:{digits}} {sum_.currency}"
 
 
 def _checked_time(draft: Draft) -> Draft:
@@ -104,11 +125,11 @@ def _checked_cost(draft: Draft) -> Draft:
     if limit is None or time.cost_low is None or time.cost_high is None or time.cost_high.amount <= limit.amount:
         return draft
     notes = f"by {time.method}"
-    most = f"the budget is {limit.amount:.2f} {limit.currency}"
+    most = f"the budget is {_money(limit)}"
     if time.cost_low.amount > limit.amount:
-        words = f"costs at least {time.cost_low.amount:.2f} {limit.currency}, {most}"
+        words = f"costs at least {_money(time.cost_low)}, {most}"
         return draft.find("FTC404", words, "budget.cost", help=_MORE, notes=notes)
-    words = f"can cost up to {time.cost_high.amount:.2f} {limit.currency}, {most}"
+    words = f"can cost up to {_money(time.cost_high)}, {most}"
     return draft.find("FTC407", words, "budget.cost", help=_MORE, notes=notes)
 
 

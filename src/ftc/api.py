@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,7 @@ from ftc.locks import unlock
 from ftc.measuring import evaluate
 from ftc.plan_store import load_plan, save_plan
 from ftc.planned import Checked, Planned
-from ftc.policing import with_policy
+from ftc.policing import prices_of, with_policy
 from ftc.run_store import Run, find_run, past_runs, run_of, runs
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.texts import fix, format, shown_path, validate, with_sources
@@ -122,9 +123,8 @@ def plan(
     root = project_root(path)
     with Tracer(cache_folder() / "traces", tell=on_trace) as tracer:
         ask = tracer.answers if trace else None
-        compiled = with_sources(
-            checked.sources, lambda: compile_recipe(checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
-        )
+        made = partial(compile_recipe, checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
+        compiled = with_sources(checked.sources, lambda: made(prices=prices_of(root)))
         compiled = with_sources(checked.sources, lambda: with_policy(compiled, root, waive or {}))
     writes = not keep_lock and not overrides
     state = with_sources(checked.sources, lambda: settle_lock(compiled, locked=locked, writes=writes))

@@ -46,6 +46,20 @@ def test_a_rule_that_is_broken_and_one_that_is_kept(project: MakeProject, ftc: F
         assert contents(root) == before
 
 
+def test_a_price_of_the_policy_stands_where_a_recipe_has_none(project: MakeProject, ftc: Ftc) -> None:
+    root = project()
+    file, prices = root / "ftc.policy.yaml", "ftc_policy: 1\nrules: {}\nprices: [{device: %s, per_hour: %s}]\n"
+    file.write_text(prices % ("rtx-4090", "9000 USD"))
+    planned = ftc("plan", "recipe.yaml", "--no-trace", "--set", "budget.device=rtx-4090")
+    assert planned.code == 0, planned.err
+    assert "price: 9000.00 USD an hour of rtx-4090, by the project's policy" in " ".join(planned.text.split())
+    own = ftc("plan", "recipe.yaml", "--no-trace", "--set", "budget={device: rtx-4090, price_per_hour: 2 EUR}")
+    assert "EUR" in own.text
+    assert "9000" not in own.text
+    file.write_text(prices % ("cpu", "cheap"))
+    assert "[FTC430]" in ftc("plan", "recipe.yaml").err
+
+
 def test_a_test_split_that_was_looked_at_often_enough(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=1)
     policy(root, "test_looks: {at_most: 1}")
