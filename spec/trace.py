@@ -76,6 +76,7 @@ class TraceJob(Document):
                 **{name: train[name] for name in ("activation_checkpointing", "fused", "micro_batch", "precision")},
             },
             "evaluation_batch": settings["eval"]["batch_size"],
+            "new_tokens": settings["eval"]["max_new_tokens"],
             "shapes": [plain["train"], plain["evaluation"]],
             "device": plain["device"],
         }

@@ -16,7 +16,7 @@ from torch import nn
 
 from ftc.runtime.trace.tracker import StorageTracker
 
-__all__ = ["Groups", "mark", "stacks_of"]
+__all__ = ["Groups", "layers_name", "mark", "stacks_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,12 @@ _TWO = (
 )
 
 
+def layers_name(prefix: str, groups: Groups) -> str:
+    """The section of a stack's layers; the last stack's, where there are two."""
+    words = _ONE[0] if not groups.first else _TWO[1]
+    return f"{prefix}: {words.layers}"
+
+
 class _Marks:
     """The marks of one stack."""
 
@@ -91,10 +97,11 @@ class _Marks:
 
     @property
     def prefix(self) -> str:
-        return "forward" if torch.is_grad_enabled() else "evaluation"
+        return "forward" if torch.is_grad_enabled() else self.tracker.purpose
 
-    def enter_model(self, *_: Any) -> None:
-        self.tracker.section(f"{self.prefix}: {self.words.before}")
+    def enter_model(self, _model: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+        is_read = kwargs.get("encoder_outputs") is not None
+        self.tracker.section(f"{self.prefix}: {self.words.after if is_read else self.words.before}")
 
     def enter_layer(self, layer: int, hidden: Any) -> None:
         if self.recomputing:
@@ -125,7 +132,7 @@ def mark(tracker: StorageTracker, model: nn.Module, groups: Sequence[Groups]) ->
     marks = [
         _Marks(tracker, *one) for one in zip(groups, map(len, (layers for _, layers in stacks)), words, strict=True)
     ]
-    model.register_forward_pre_hook(marks[0].enter_model)
+    model.register_forward_pre_hook(marks[0].enter_model, with_kwargs=True)
     for mark_of, (_, layers) in zip(marks, stacks, strict=True):
         for number, layer in enumerate(layers):
             _hook(mark_of, number, layer)

@@ -24,6 +24,7 @@ from ftc.runtime.optimizer import make_optimizer
 from ftc.runtime.scoring import still
 from ftc.runtime.supervised import make_scorer
 from ftc.runtime.tasks.scorer import Arithmetic, Prediction, Scorer
+from ftc.runtime.trace.answers import write_answers, writes_answers
 from ftc.runtime.trace.arithmetic import MixedPrecision
 from ftc.runtime.trace.buffers import card_buffers, log_workspaces
 from ftc.runtime.trace.dropout import CardDropout
@@ -89,6 +90,8 @@ def run_steps(job: TraceJob, model: nn.Module, groups: Sequence[Groups], device:
             _train(loop_job, tracker)
             if job.evaluation is not None:
                 _evaluate(job, model, scorer, device)
+            if writes_answers(job):
+                _generate(job, model, tracker, groups, device)
     return tracker.close()
 
 
@@ -129,7 +132,8 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
         case "span":
             return [(2 * rows, shape.length) for rows, shape in batches]
         case "lm":
-            return [(rows * shape.supervised, int(job.config["vocab_size"])) for rows, shape in batches]
+            vocabulary = int(job.config["vocab_size"])
+            return [(settings.eval.batch_size, vocabulary), *((n * s.supervised, vocabulary) for n, s in batches)]
 
 
 def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageTracker, device: torch.device) -> Job:
@@ -238,6 +242,17 @@ def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.dev
     with still(model):
         batch = scorer.batch(rows, list(range(len(rows)))).to(device)
         scorer.losses(scorer.logits(model, batch), batch)
+
+
+def _generate(
+    job: TraceJob, model: nn.Module, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device
+) -> None:
+    """Answers as the run has them written: without gradients, in one stretch of mixed precision."""
+    model.eval()
+    tracker.turn(_STEPS, 0)
+    half = job.settings.train.precision == "bfloat16"
+    with torch.no_grad(), MixedPrecision.switch(half):
+        write_answers(job, model, tracker, groups, device)
 
 
 @contextmanager

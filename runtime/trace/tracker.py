@@ -47,6 +47,8 @@ class StorageTracker(TorchDispatchMode):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.log = Log()
+        self.purpose = "evaluation"
+        """What passes without gradients are for, the first word of their sections."""
         self._device_type = device_type
         self._buffers = buffers or {}
         self._score_shapes = frozenset(score_shapes)

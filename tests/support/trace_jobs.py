@@ -53,7 +53,21 @@ def trace_job(
         "full": {"kind": "full"},
         "lora": {"kind": "lora", "adapter": adapter},
         "qlora": {"kind": "qlora", "adapter": adapter, "quantization": "nf4", "double_quantization": True},
+        "int8": {"kind": "qlora", "adapter": adapter, "quantization": "int8", "double_quantization": False},
+        "dora": {"kind": "lora", "adapter": {**adapter, "dora": True}},
+        "partial": {"kind": "partial", "layers": 1, "embeddings": False},
+        "bitfit": {"kind": "bitfit"},
     }
+    others: dict[str, dict[str, Any]] = {
+        "ln_tuning": {"num_modules": num_modules},
+        "ia3": {"num_modules": num_modules},
+        "bottleneck": {"num_modules": num_modules, "placement": "houlsby", "size": 8, "activation": "gelu"},
+        "prompt_tuning": {"virtual_tokens": 5, "init": "random"},
+        "p_tuning": {"virtual_tokens": 5, "encoder_size": 16},
+        "prefix_tuning": {"virtual_tokens": 5, "num_layers": 2},
+    }
+    for name, more in others.items():
+        strategies[name] = {"kind": name, "trained_modules": adapter["trained_modules"], **more}
     settings = documents.plan().settings.model_dump()
     settings["strategy"] = strategies[strategy]
     family, head = "encoder" if is_encoder else _FAMILIES.get(kind, "decoder"), "classification" if is_encoder else "lm"

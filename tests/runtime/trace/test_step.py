@@ -80,3 +80,27 @@ def test_a_step_without_memory_is_a_real_step(
         assert real.keys() == without.keys()
         apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
         assert set(apart.values()) == {0}, (attention, apart)
+
+
+OTHERS = ["dora", "partial", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt_tuning", "p_tuning"]
+MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}
+
+
+@pytest.mark.parametrize("strategy", OTHERS)
+def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Path]) -> None:
+    kind = "bert" if strategy == "bitfit" else "llama"  # which has no biases
+    job = trace_job(
+        json.loads((models[kind] / "config.json").read_text()),
+        strategy,
+        device=PROCESSOR,
+        shape=BatchShape(length=20, supervised=7, padded=False),
+        num_modules=MODULES.get(strategy, 4),
+        train__precision="bfloat16",
+    )
+    groups = whole_groups((2,))
+    without = peaks(log_of(job, (2,), groups))
+    model = build_model(job.settings, FolderBase(models[kind]), torch.device("cpu"))
+    real = peaks(run_steps(job, model, groups, torch.device("cpu")))
+    assert {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == dict.fromkeys(
+        real.keys() - OF_THE_HOST, 0
+    )
