@@ -94,6 +94,21 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path, kind: str, strat
         assert len(job.run(name).segments) == 2
 
 
+@pytest.mark.parametrize(("optimizer", "schedule"), [("adafactor", "plateau"), ("lion_8bit", "warmup_stable_decay")])
+def test_every_optimizer_and_schedule_goes_on(tmp_path: Path, optimizer: str, schedule: str) -> None:
+    if optimizer == "lion_8bit":
+        pytest.importorskip("bitsandbytes")
+    rule = {"kind": optimizer, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "momentum": 0.9, "weight_decay": 0.01}
+    shape = {"kind": schedule, "warmup_steps": 2, "decay_steps": 6, "patience": 0, "factor": 0.5}
+    changes = {"optimizer": rule, "schedule": shape, "fused": False, "learning_rate": 5.0}  # validation gets worse
+    job = make_job(tmp_path, **{f"train__{name}": value for name, value in changes.items()})
+    whole = job.run("whole")
+    rates = [event.learning_rate for event in job.of_kind("step")]
+    assert len(set(rates[2:])) > 1
+    _run_killed(job, "killed", "step", 8)
+    _assert_same(job, "killed", whole)
+
+
 def test_killed_twice(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     whole = job.run("whole")
