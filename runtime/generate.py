@@ -48,7 +48,11 @@ def answers(
     """
     greedy = _greedy(settings)
     device = next(model.parameters()).device
-    before, model.generation_config = model.generation_config, greedy  # a model's own defaults may sample or penalise
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    holders = [model] if inner is model else [model, inner]  # some wrappers hand theirs on, and some don't
+    before = [holder.generation_config for holder in holders]
+    for holder in holders:  # a model's own defaults may sample or penalise
+        holder.generation_config = greedy
     try:
         for numbers in order:
             stop.check()
@@ -57,7 +61,8 @@ def answers(
             written = _write(model, ids.to(device), attention.to(device), settings)
             yield {number: decode(line) for number, line in zip(numbers, written, strict=True)}
     finally:
-        model.generation_config = before
+        for holder, kept in zip(holders, before, strict=True):
+            holder.generation_config = kept
 
 
 def _write(model: Any, ids: torch.Tensor, attention: torch.Tensor, settings: Settings) -> list[list[int]]:

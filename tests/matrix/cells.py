@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,7 +146,9 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
         options["quantization_config"] = _quantization(strategy)
     base = loader.from_pretrained(settings.model.base, **options)
     load = load_adapter if strategy.kind == "bottleneck" else peft.PeftModel.from_pretrained
-    model = load(base, run / "adapter").eval()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Unsupported layer type")  # peft asks norms for their inputs and outputs
+        model = load(base, run / "adapter").eval()
     keep_differentiable(model)  # bitsandbytes repacks weights for a faster kernel, and not those of a tiny width
     return model
 

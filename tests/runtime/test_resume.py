@@ -100,7 +100,12 @@ def test_every_optimizer_and_schedule_goes_on(tmp_path: Path, optimizer: str, sc
         pytest.importorskip("bitsandbytes")
     rule = {"kind": optimizer, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "momentum": 0.9, "weight_decay": 0.01}
     shape = {"kind": schedule, "warmup_steps": 2, "decay_steps": 6, "patience": 0, "factor": 0.5}
-    changes = {"optimizer": rule, "schedule": shape, "fused": False, "learning_rate": 5.0}  # validation gets worse
+    changes: dict[str, Any] = {
+        "optimizer": rule,
+        "schedule": shape,
+        "fused": False,
+        "learning_rate": 5.0,
+    }  # validation gets worse
     job = make_job(tmp_path, **{f"train__{name}": value for name, value in changes.items()})
     whole = job.run("whole")
     rates = [event.learning_rate for event in job.of_kind("step")]

@@ -39,6 +39,13 @@ def test_reads_what_the_library_writes(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
+def test_a_length_that_looks_like_a_pickle_is_none(tmp_path: Path, length: int) -> None:
+    text = json.dumps({"a": entry(0, 4)}).encode().ljust(length)
+    (tmp_path / "x").write_bytes(file_of(text, b"\0" * 4))
+    assert list(read_header(tmp_path / "x")) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
