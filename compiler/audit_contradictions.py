@@ -21,6 +21,7 @@ from ftc.spec.events import Evaluated, Event, RunEnded, StepDone
 from ftc.spec.ladder import Ladder, StepLine, first_difference, is_rung, read_ladder
 from ftc.spec.ledger import Begun, Ended, Entry
 from ftc.spec.lock import Lock
+from ftc.spec.machine import code_digest
 from ftc.spec.outcomes import Outcome, Said
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
@@ -29,12 +30,12 @@ from ftc.spec.record import Evaluation, RunRecord
 from ftc.spec.tensor_digests import content_digest
 from ftc.spec.version import VERSION
 
-__all__ = ["Witnesses", "contradictions", "ledger_findings"]
+__all__ = ["Witnesses", "contradictions", "is_ours", "ledger_findings"]
 
 _NEARLY = 1e-9
 """Sums of seconds may differ by the order in which they were added up."""
 _BY_RELEASE = ("job_sha256", "recipe_sha256")
-"""Digests over whole documents: a release that adds a field counts them otherwise."""
+"""Digests over whole documents: code that knows a further field counts them otherwise."""
 _ROUNDED = 1e-6
 """A loss may have been added up in another order or precision."""
 _HINT = "restore the run's folder from a copy"
@@ -69,6 +70,10 @@ class _Case:
     """Files of the run whose bytes are those of the record."""
 
     @cached_property
+    def is_ours(self) -> bool:
+        return is_ours(self.record)
+
+    @cached_property
     def ladder(self) -> Ladder:
         """Empty where its file is not the one that the run left."""
         return read_ladder(self.run.ladder) if self.file(self.run.ladder) else Ladder()
@@ -81,6 +86,11 @@ class _Case:
 
     def file(self, path: Path) -> Path | None:
         return path if path in self.known else None
+
+
+def is_ours(record: RunRecord) -> bool:
+    """Whether the code that wrote a run is the code that looks at it: what it derived can then be derived again."""
+    return record.ftc_version == VERSION and record.observed.code.ftc_sha256 == code_digest()
 
 
 def contradictions(
@@ -102,8 +112,8 @@ def contradictions(
 
 def _plan(case: _Case) -> Iterator[Finding]:
     plan, record = case.plan, case.record
-    yield from _plan_and_its_lock(plan)
-    if record.ftc_version == VERSION:
+    yield from _plan_and_its_lock(plan, with_recipe=case.is_ours)
+    if case.is_ours:
         yield from _differ("record.json: id", record.id[: len(plan.run_id)], plan.run_id, "the plan's job")
     yield from _differ("record.json: name", record.name, plan.name, "plan.json")
     for split, report in plan.data.items():
@@ -116,8 +126,11 @@ def _plan(case: _Case) -> Iterator[Finding]:
         yield from _differ("plan.json: lock", plan.lock.digest(), said.digest(), file.name)
 
 
-def _plan_and_its_lock(plan: Plan) -> Iterator[Finding]:
-    """Recipe and settings stand in the plan, and what they were locked as in its lock."""
+def _plan_and_its_lock(plan: Plan, *, with_recipe: bool) -> Iterator[Finding]:
+    """Recipe and settings stand in the plan, and what they were locked as in its lock.
+
+    What a recipe leaves to defaults is nothing that it says; which they are, another code of ftc may see otherwise.
+    """
     lock, recipe, settings = plan.lock, plan.recipe, canonical(plan.settings.model_dump(mode="json"))
     train = lock.train
     locked = {"settings": {"model": lock.model.settings, "text": lock.text.settings, **train.settings}}
@@ -126,7 +139,7 @@ def _plan_and_its_lock(plan: Plan) -> Iterator[Finding]:
     changed, _ = changed_leaves({"settings": settings, "recipe": said}, {**locked, "recipe": asked})
     known = dict(leaves(locked))
     for path, value, other in changed:
-        if path in known or path.startswith("recipe."):
+        if path in known or (with_recipe and path.startswith("recipe.")):
             yield from _differ(f"plan.json: {path}", value, other, "the plan's own lock")
 
 
@@ -241,7 +254,7 @@ def _result(case: _Case) -> Iterator[Finding]:
                 subject = f"{where}, tensor {name}"
                 yield from _differ(subject, one.sha256, "in no tensor", f"the ladder's rung of step {rung.step}")
     says, ought = read_provenance(read_metadata(file)), provenance_of(case.plan)
-    passed = () if case.record.ftc_version == VERSION else _BY_RELEASE
+    passed = () if case.is_ours else _BY_RELEASE
     yield from _fields_differ(f"plan.json and the header of {where}", ought, says, passed)
 
 

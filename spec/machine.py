@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftc.spec.base import Document
 
-__all__ = ["ARITHMETIC_VARIABLES", "CodeSnapshot", "MachineClass", "snapshot_code"]
+__all__ = ["ARITHMETIC_VARIABLES", "CodeSnapshot", "MachineClass", "code_digest", "snapshot_code"]
 
 ARITHMETIC_VARIABLES = (
     "ATEN_CPU_CAPABILITY",
@@ -96,6 +96,16 @@ class CodeSnapshot(Document):
     own, so that uncommitted changes are seen there."""
 
 
+def code_digest(package: Path = _PACKAGE) -> str:
+    """Digest over the source files of an installed `ftc`."""
+    sha256 = hashlib.sha256()
+    for name, file in sorted(_sources(package)):
+        content = file.read_bytes()
+        sha256.update(f"{name}\0{len(content)}\0".encode())
+        sha256.update(content)
+    return sha256.hexdigest()
+
+
 def snapshot_code(*, project: Path, package: Path = _PACKAGE) -> CodeSnapshot:
     """The code as it lies on disk now.
 
@@ -103,12 +113,7 @@ def snapshot_code(*, project: Path, package: Path = _PACKAGE) -> CodeSnapshot:
         project: A folder in the project's checkout.
         package: Folder of the installed `ftc`.
     """
-    sha256 = hashlib.sha256()
-    for name, file in sorted(_sources(package)):
-        content = file.read_bytes()
-        sha256.update(f"{name}\0{len(content)}\0".encode())
-        sha256.update(content)
-    return CodeSnapshot(ftc_sha256=sha256.hexdigest(), project_commit=_commit(project.absolute()))
+    return CodeSnapshot(ftc_sha256=code_digest(package), project_commit=_commit(project.absolute()))
 
 
 def _sources(folder: Path, prefix: str = "") -> Iterator[tuple[str, Path]]:

@@ -369,6 +369,20 @@ def test_a_record_of_a_release_that_knew_fewer_fields_keeps_its_digest(run: RunF
     assert "record.json" in first(ftc, run, code=6)["subject"]
 
 
+def test_what_other_code_of_ftc_derived_is_not_called_tampering(run: RunFolder, ftc: Ftc) -> None:
+    plain = json.loads(run.record.read_bytes())
+    plain["observed"]["code"]["ftc_sha256"] = plain["segments"][-1]["ftc_sha256"] = "ab" * 32
+    plain["sha256"] = ""
+    run.record.write_text(canonical.to_text({**plain, "sha256": canonical.digest(plain)}), encoding="utf-8")
+    Path(".ftc/ledger.ndjson").unlink()
+    edit(run.path / "README.md", "A model that", "The model which")
+    audited = ftc("audit", run.path.name)
+    assert audited.code == 0, audited.text
+    assert "other code of ftc" in audited.text
+    edit(run.record, '"threads": 1', '"threads": 2')
+    assert "record.json" in first(ftc, run, code=6)["subject"]
+
+
 def test_another_locale_hash_seed_and_time_zone_give_the_same_verdict(run: RunFolder) -> None:
     other = {"LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "77", "TZ": "Pacific/Kiritimati", "COLUMNS": "60"}
     reports = []
