@@ -11,7 +11,11 @@ from ftc.spec.time import Phase, SecondsRange
 
 __all__ = ["phase_groups", "planned_by_phase", "planned_seconds"]
 
-_RUN_PHASES: Mapping[str, tuple[RunPhase, ...]] = {"load": ("load",), "evaluation": ("validate", "evaluate")}
+_RUN_PHASES: Mapping[str, tuple[RunPhase, ...]] = {
+    "load": ("load",),
+    "evaluation": ("validate", "evaluate"),
+    "generation": ("evaluate",),
+}
 """Phases of a run in which a group of planned ones happens; all others happen in training."""
 _BELONGS_TO = {"loss": "forward", "clip": "optimiser step"}
 """Short phases that are shown with their neighbour."""
