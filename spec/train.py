@@ -101,8 +101,8 @@ class Train(Document):
     as fit, at least one, so that short rows go in larger pieces. Default: no limit, so that `micro_batch` decides."""
     packing: Literal["auto"] | bool = "auto"
     """Several rows in one sequence without padding, each with its own positions and blind for the others; the gradient
-    is the same but for rounding. Default `auto`: for a decoder that generates, where the longest row has twice the
-    mean's tokens or more."""
+    is the same but for rounding. Default `auto`: for a decoder that generates, where the roofline finds it faster by a
+    tenth or more."""
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
     """`length_grouped` makes each optimiser step of rows of like length, in shuffled order of steps: less padding, and
     steps that differ in length. Default: shuffled, since chance keeps steps alike."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ftc.compiler.budget.pace import train_seconds
 from ftc.compiler.draft import Draft
 from ftc.spec.strategy import VIRTUAL_TOKENS
 
 __all__ = ["choose_packing"]
 
-_WORTH_IT = 2.0
-"""Times the mean row that the longest one has, from which `auto` packs: half of what is padded to it is padding."""
+_WORTH_IT = 0.9
+"""Part of a padded run's time below which `auto` packs: less than a tenth is more than a roofline can tell."""
 
 
 def choose_packing(draft: Draft) -> Draft:
@@ -17,8 +18,7 @@ def choose_packing(draft: Draft) -> Draft:
     asked = draft.recipe.train.packing
     obstacle = _obstacle(draft)
     if asked == "auto":
-        packs, reason = _is_worth_it(draft) if obstacle is None else (False, obstacle)
-        return _choose_tokens(draft.derive("train.packing", packs, reason))
+        return _packed_or_not(draft) if obstacle is None else _with(draft, obstacle, packs=False)
     draft = draft.take("train.packing")
     if asked and obstacle is not None:
         draft = draft.find("FTC261", f"rows can't be packed: {obstacle}", "train.packing", help="leave `packing` out")
@@ -37,10 +37,15 @@ def _obstacle(draft: Draft) -> str | None:
     return None
 
 
-def _is_worth_it(draft: Draft) -> tuple[bool, str]:
-    train = draft.splits["train"]
-    spread = train.length_max * train.rows / max(1, train.tokens)
-    return spread >= _WORTH_IT, f"the longest row has {spread:.1f} times the mean's tokens"
+def _packed_or_not(draft: Draft) -> Draft:
+    """Whichever is faster by the roofline, for the batches as they will be formed."""
+    part = train_seconds(_with(draft, "", packs=True)) / train_seconds(_with(draft, "", packs=False))
+    reason = f"by the roofline packed rows take {part:.0%} of the time of padded ones"
+    return _with(draft, reason, packs=part < _WORTH_IT)
+
+
+def _with(draft: Draft, reason: str, *, packs: bool) -> Draft:
+    return _choose_tokens(draft.derive("train.packing", packs, reason))
 
 
 def _choose_tokens(draft: Draft) -> Draft:

@@ -243,6 +243,24 @@ def test_the_fastest_point_is_taken_and_not_the_largest() -> None:
     assert chosen[1] < 8
 
 
+@pytest.mark.parametrize(
+    ("lengths", "packs"), [([100] * 40, False), ([30] * 37 + [400] * 3, True)], ids=["even", "few long"]
+)
+def test_rows_are_packed_where_that_is_faster(lengths: list[int], packs: bool) -> None:
+    draft = draft_of(task={"kind": "chat"}, train={"batch_size": 8, "micro_batch": 8}, facts=model_facts(hidden=1024))
+    tokens = np.array(lengths, dtype=np.int64)
+    rows = RowLengths(tokens, tokens - 8, np.full_like(tokens, 8), tokens)
+    decided = compiled(
+        replace(
+            draft,
+            splits={**draft.splits, "train": split_report(40, tokens=int(tokens.sum()), length_max=max(lengths))},
+            lengths={"train": rows},
+        )
+    )
+    assert decided.values["train.packing"] is packs
+    assert "by the roofline" in decided.origins["train.packing"].reason
+
+
 def test_what_fits_by_luck_needs_consent() -> None:
     for allow, codes in ((False, {"FTC405"}), (True, set())):
         budget = {"vram": "400MiB", "allow_tight": allow}

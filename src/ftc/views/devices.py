@@ -69,7 +69,7 @@ def _lines(device: DeviceFacts, page: Page) -> Iterable[str]:
     if device.speed:
         yield from page.flow("Source", [escaped(device.speed.source)])
     elif device.kind == "cpu":
-        yield from page.flow("Speed", ["no data sheet tells it; earlier runs do"])
+        yield from page.flow("Speed", ["no data sheet tells it; `ftc calibrate` and earlier runs do"])
 
 
 def _reporter(device: DeviceFacts) -> str:

@@ -35,6 +35,7 @@ from ftc.views.times import time_lines
 __all__ = ["plan_text", "strategy_words", "up_to_date_text"]
 
 _LONGEST_OVERRIDE = 60
+_LEAST_PADDING = 0.01
 
 
 def plan_text(
@@ -64,7 +65,7 @@ def plan_text(
         [
             *_overrides(plan, page),
             *_data(plan, page),
-            *_training(plan.settings, page),
+            *_training(plan, page),
             *memory_lines(plan.memory, page),
             *time_lines(plan, page),
             *_lock(plan, lock_state, lock_changes, page),
@@ -172,8 +173,8 @@ def _lengths(form: str, report: SplitReport, page: Page) -> Iterable[str]:
         yield f"supervised {numbers.percent(report.supervised_tokens, report.tokens)} of {tokens} tokens"
 
 
-def _training(settings: Settings, page: Page) -> list[str]:
-    train = settings.train
+def _training(plan: Plan, page: Page) -> list[str]:
+    train = plan.settings.train
     epochs = train.num_steps / train.steps_per_epoch
     accumulation = -(-train.batch_size // (train.micro_batch * train.world_size))
     warmup = f", warm-up {numbers.plural(train.schedule.warmup_steps, 'step')}" if train.schedule.warmup_steps else ""
@@ -188,6 +189,8 @@ def _training(settings: Settings, page: Page) -> list[str]:
         parts.append(f"packed, up to {numbers.count(train.micro_batch_tokens or 0)} tokens a sequence")
     elif train.micro_batch_tokens:
         parts.append(f"up to {numbers.count(train.micro_batch_tokens)} tokens at once")
+    if padding := _padding(plan):
+        parts.append(padding)
     if train.batching == "length_grouped":
         parts.append("steps of like lengths")
     if train.activation_checkpointing:
@@ -195,6 +198,16 @@ def _training(settings: Settings, page: Page) -> list[str]:
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
+
+
+def _padding(plan: Plan) -> str:
+    """How much of what training is fed is padding, where that is a hundredth or more."""
+    fed, report = plan.work.train_tokens if plan.work else 0, plan.data.get("train")
+    if not fed or report is None:
+        return ""
+    train = plan.settings.train
+    share = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
+    return f"{numbers.percent(share)} padding" if share >= _LEAST_PADDING else ""
 
 
 def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> list[str]:
