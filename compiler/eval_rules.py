@@ -14,7 +14,13 @@ from ftc.spec.recipe import Recipe
 from ftc.spec.slices import FIGURES, measured
 from ftc.spec.source import Source
 
-__all__ = ["gates_can_be_checked", "metrics_fit_the_task", "probes_can_be_measured", "slices_can_be_formed"]
+__all__ = [
+    "gates_can_be_checked",
+    "judge_can_grade",
+    "metrics_fit_the_task",
+    "probes_can_be_measured",
+    "slices_can_be_formed",
+]
 
 
 def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -38,9 +44,9 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
 
 
 def _figure_is_measured(name: str, recipe: Recipe, source: Source, path: str) -> Iterator[Diagnostic]:
-    section = {"forgetting": "retention", "swapped": "swaps"}[name]
+    section = {"forgetting": "retention", "swapped": "swaps", "judge": "judge"}[name]
     if getattr(recipe.eval, section) is None:
-        help = f"name a file in `eval.{section}`, or drop the gate"
+        help = f"add `eval.{section}`, or drop the gate"
         yield diagnostic("FTC207", f"nothing measures `{name}`", source.key_span(path), help=help, path=path)
 
 
@@ -68,6 +74,26 @@ def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     for name, summary, help in found:
         path = f"eval.{name}"
         yield diagnostic("FTC242", summary, source.key_span(path), help=help, path=path)
+
+
+_JUDGED_TASKS = ("generation", "summarization", "question_answering")
+
+
+def judge_can_grade(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """There are answers to grade, and the key goes nowhere in the clear."""
+    judge = recipe.eval.judge
+    if judge is None:
+        return
+    host = judge.url.split("//", 1)[1].split("/")[0].rsplit(":", 1)[0]
+    summary, help, path = "", "", "eval.judge"
+    if recipe.task.kind not in _JUDGED_TASKS:
+        summary, help = f"a {recipe.task.kind.replace('_', ' ')} writes no answers to grade", "drop `judge`"
+    elif recipe.data.split.test == 0:
+        summary, help = "answers to test rows are graded, and there are none", _ADD_TEST
+    elif judge.key_env and judge.url.startswith("http://") and host not in ("localhost", "127.0.0.1", "[::1]"):
+        summary, help, path = "the key would go over the network in the clear", "use `https://`", "eval.judge.url"
+    if summary:
+        yield diagnostic("FTC243", summary, source.span(path), help=help, path=path)
 
 
 def slices_can_be_formed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from ftc.compiler.eval_rules import (
     gates_can_be_checked,
+    judge_can_grade,
     metrics_fit_the_task,
     probes_can_be_measured,
     slices_can_be_formed,
@@ -294,6 +295,7 @@ RULES: tuple[Rule, ...] = (
     metrics_fit_the_task,
     slices_can_be_formed,
     probes_can_be_measured,
+    judge_can_grade,
     gates_can_be_checked,
     gates_can_hold_and_break,
     cost_has_a_price,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ftc.runtime.certainty import Certainty
 from ftc.runtime.evaluate import Measurement
 from ftc.spec.evaluation import Gate
-from ftc.spec.record import GateResult, Interval, RetentionResult, SliceResult, SwapsResult
+from ftc.spec.record import GateResult, Interval, JudgeResult, RetentionResult, SliceResult, SwapsResult
 from ftc.spec.slices import measured
 
 __all__ = ["gate_results"]
@@ -20,16 +20,18 @@ def gate_results(
     tuned: Measurement,
     sure: Certainty,
     slices: Sequence[SliceResult],
-    probes: tuple[RetentionResult | None, SwapsResult | None],
+    others: tuple[RetentionResult | None, SwapsResult | None, JudgeResult | None],
 ) -> tuple[GateResult, ...]:
     """Every gate, kept or broken; what can't be measured breaks its gate."""
     figures: dict[str, _Figure] = {name: (value, sure.tuned.get(name)) for name, value in tuned.result.metrics.items()}
     figures |= dict(_of_slices(slices))
-    retention, swaps = probes
+    retention, swaps, judge = others
     if retention is not None:
         figures["forgetting"] = (retention.forgetting.value, retention.forgetting.interval)
     if swaps is not None:
         figures["swapped"] = (swaps.share, swaps.interval)
+    if judge is not None and judge.tuned is not None:
+        figures["judge"] = (judge.tuned, judge.interval)
     return tuple(_result(name, gate, figures.get(_plain(name))) for name, gate in sorted(gates.items()))
 
 

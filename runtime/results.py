@@ -7,6 +7,7 @@ import json
 from ftc.runtime.certainty import certainty
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.gates import gate_results
+from ftc.runtime.judge_results import judge_result
 from ftc.runtime.measures import Measures
 from ftc.runtime.probe_results import retention_result, swaps_result
 from ftc.runtime.probing import read_swapped
@@ -28,6 +29,7 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, base, tuned)
     kept = retention_result(base, tuned)
     swaps = swaps_result(read_swapped(session), rows, tuned) if tuned.swapped else None
+    judged = judge_result(session, measures, base, tuned)
     return Evaluation(
         split="test",
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
@@ -36,7 +38,8 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
         slices=slices,
         retention=kept,
         swaps=swaps,
-        gates=gate_results(session.plan.settings.eval.gates, tuned, sure, slices, (kept, swaps)),
+        gates=gate_results(session.plan.settings.eval.gates, tuned, sure, slices, (kept, swaps, judged)),
+        judge=judged,
         predictions=_predictions(session, base, tuned),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,9 +31,21 @@ def verify(plan: Plan, inputs: Inputs, folder: Path, witness: Witness) -> None:
     Raises:
         Refusal: Something differs; one finding for each thing, with both values.
     """
-    findings = [*_inputs(plan, inputs, witness), *_packages(plan, inputs.environment), *_disk(plan, folder)]
+    findings = [
+        *_key(plan),
+        *_inputs(plan, inputs, witness),
+        *_packages(plan, inputs.environment),
+        *_disk(plan, folder),
+    ]
     if findings:
         raise Refusal(findings)
+
+
+def _key(plan: Plan) -> Iterator[Diagnostic]:
+    judge = plan.settings.eval.judge
+    if judge is not None and judge.key_env is not None and not os.environ.get(judge.key_env):
+        help = f"set it where `ftc apply` runs, as `export {judge.key_env}=…`; no file should hold it"
+        yield diagnostic("FTC649", f"the judge's key is not in the environment: `{judge.key_env}`", help=help)
 
 
 def verify_inputs(plan: Plan, inputs: Inputs) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "Bound",
     "Eval",
     "Gate",
+    "Judge",
     "MetricKind",
     "Retention",
     "Swaps",
@@ -218,6 +219,22 @@ class Swaps(Document):
     are looked for as they are written."""
 
 
+class Judge(Document):
+    """A language model behind an endpoint that grades answers from 1 to 10. Test rows and answers are sent to it."""
+
+    EFFECT: ClassVar[Effect] = Effect.EVAL
+
+    url: str = Field(pattern=r"^https?://[^\s@?#]+$", max_length=500)
+    """Where an OpenAI-compatible service lies, up to `/v1`; `/chat/completions` is added."""
+    model: str = Field(min_length=1, max_length=200)
+    """What the service calls the model."""
+    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)
+    """Environment variable that holds the service's key; the key itself belongs in no file. Default: none, as for a
+    service on this machine."""
+    criterion: str = Field(default="Judge how well the answer does what the prompt asks for.", max_length=2_000)
+    """What counts, in a sentence or two that the judge reads. Default: how well the answer does what is asked."""
+
+
 class Eval(Document):
     """How the tuned model is measured, on the test split, at the very end."""
 
@@ -247,6 +264,9 @@ class Eval(Document):
     """Phrases that are exchanged in test rows. The share of predictions that change is told, overall and by pair; a
     gate such as `swapped <= 0.05` holds for it. Default: none, since only the user knows what should make no
     difference."""
+    judge: Judge | None = None
+    """A language model that grades written answers, base and tuned; a gate such as `judge >= 7` holds for the mean.
+    Default: none, since it sends test rows to a service."""
     max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Longest answer that is generated, in tokens. Default `auto`: the longest answer of the training rows plus a
     quarter."""

@@ -19,6 +19,7 @@ __all__ = [
     "GateResult",
     "GroupResult",
     "Interval",
+    "JudgeResult",
     "PhaseMemory",
     "PhaseSeconds",
     "Predecessor",
@@ -213,6 +214,23 @@ class SwapsResult(Document):
     """The first few."""
 
 
+class JudgeResult(Document):
+    """Mean grades from 1 to 10 that a language model gave written answers."""
+
+    model: str
+    """What its service calls it."""
+    rows: int
+    graded: int
+    """Rows of which every answer got a grade; the means are over these."""
+    tuned: Real | None
+    """None where no row was graded."""
+    interval: Interval | None
+    base: Real | None
+    gain: Gain | None
+    failure: str
+    """Why the first answer without a grade has none; empty where all have one."""
+
+
 class Evaluation(Document):
     """The measurement on the test split, `eval.json`."""
 
@@ -227,6 +245,8 @@ class Evaluation(Document):
     """None where no general text is measured."""
     swaps: SwapsResult | None = None
     """None where no phrases are exchanged."""
+    judge: JudgeResult | None = None
+    """None where nobody grades."""
     gates: tuple[GateResult, ...]
     predictions: tuple[Prediction, ...]
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
-from ftc.spec.evaluation import Gate
+from ftc.spec.evaluation import Gate, Judge
 from ftc.spec.facts import Family
 from ftc.spec.strategy_settings import StrategySettings
 from ftc.spec.train import EarlyStopping, OptimizerKind, Precision
@@ -190,6 +190,8 @@ class EvalSettings(Document):
     """Digest of the general text as tokens; None where none is measured."""
     swaps_sha256: str | None = None
     """Digest of the test rows with words exchanged, as tokens, and of which they are; None where there are none."""
+    judge: Judge | None = None
+    """Who grades written answers; None for nobody."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
 

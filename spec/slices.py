@@ -35,10 +35,11 @@ NO_VALUE = "(none)"
 
 FIGURES = {
     "forgetting": MetricKind((), False, False, "forgetting", -math.inf, math.inf),
+    "judge": MetricKind((), True, True, "judge's grade", 1.0, 10.0),
     "swapped": MetricKind((), False, False, "predictions changed by swaps", 0.0, 1.0),
 }
-"""What gates may be about beside metrics: what a token of general text costs more after tuning, in nats, and the share
-of predictions that change when phrases are exchanged."""
+"""What gates may be about beside metrics: what a token of general text costs more after tuning, in nats, the share
+of predictions that change when phrases are exchanged, and the judge's mean grade."""
 
 _ON = re.compile(r"(?P<metric>.+?)(?P<gap>\s+gap)?\s+on\s+(?P<slice>[^=]+?)(?:\s*=\s*(?P<group>.+))?")
 

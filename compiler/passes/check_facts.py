@@ -260,6 +260,13 @@ def swaps_need_answers(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC242", summary, "eval.swaps", help=help)
 
 
+def judge_has_answers(draft: Draft) -> Iterator[Diagnostic]:
+    """A judge grades what is written, and something is only written where a metric needs it."""
+    if draft.recipe.eval.judge is not None and draft.values["eval.max_new_tokens"] is None:
+        help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
+        yield _found(draft, "FTC243", "no metric has answers written that a judge could grade", "eval.judge", help=help)
+
+
 def groups_are_known(draft: Draft) -> Iterator[Diagnostic]:
     """A gate on a group names one that the test rows have."""
     for name, _, path in draft.recipe.eval.bounds():
@@ -311,6 +318,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     general_text_needs_a_decoder,
     swaps_keep_answers_in_place,
     swaps_need_answers,
+    judge_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from ftc.compiler.draft import Draft
 from ftc.spec.evaluation import metric_kind, parse_gate, writes_labels
+from ftc.spec.plan import Check
 from ftc.spec.slices import FIGURES, measured
 from ftc.spec.task import Classification, Task, TokenClassification
 
@@ -31,8 +33,11 @@ LARGEST_BATCH = 32
 
 def choose_evaluation(draft: Draft) -> Draft:
     """Settles everything under `eval`."""
-    draft = draft.take("eval.baseline").take("eval.samples").take("eval.slices")
+    draft = draft.take("eval.baseline").take("eval.samples").take("eval.slices").take("eval.judge")
     draft = _choose_extraction(_choose_answers(_choose_gates(_choose_metrics(draft))))
+    if draft.recipe.eval.judge is not None:
+        words = f"prompts and answers of the test rows go to {draft.recipe.eval.judge.url}"
+        draft = replace(draft, checks=(*draft.checks, Check(name="judge", code=None, result=words)))
     if draft.recipe.eval.batch_size != "auto":
         return draft.take("eval.batch_size")
     return draft.derive("eval.batch_size", LARGEST_BATCH, "beyond it little is gained")

@@ -248,4 +248,13 @@ CODES: tuple[Code, ...] = (
         right="chmod u+w runs && ftc apply recipe.yaml",
         exit_code=1,
     ),
+    Code(
+        id="FTC649",
+        title="the judge's key is not there",
+        cause="`eval.judge.key_env` names the environment variable that holds the key of the judge's service. A run "
+        "whose answers nobody can grade would end without its measurement.",
+        wrong="ftc apply recipe.yaml",
+        right="JUDGE_API_KEY=… ftc apply recipe.yaml",
+        exit_code=1,
+    ),
 )

@@ -304,6 +304,14 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: chat}\neval: {retention: {path: general.jsonl}}",
     ),
     Code(
+        id="FTC243",
+        title="judge that can't grade",
+        cause="A judge grades answers that a model writes to test rows. Its service is reached by `https`, except on "
+        "this machine, so that nobody on the way reads the key.",
+        wrong="task: {kind: classification}\neval: {judge: {url: 'http://localhost:8000/v1', model: m}}",
+        right="task: {kind: generation}\neval: {judge: {url: 'http://localhost:8000/v1', model: m}}",
+    ),
+    Code(
         id="FTC260",
         title="divisions that exclude each other",
         cause="Rows are divided by size, by time or by hash. A division by time keeps no proportions and no groups, "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ftc.spec.record import Gain, Interval, JudgeResult
 from ftc.views.page import Page
-from ftc.views.probes import retention_section, swaps_section
+from ftc.views.probes import judge_section, retention_section, swaps_section
 from ftc.views.report_slices import slices_section
 from ftc.views.run import run_text
 from ftc.views.slices import slice_blocks
@@ -53,3 +54,19 @@ def test_forgetting_and_exchanged_phrases() -> None:
     assert "&lt;she&gt;" in html
     assert "<she>" not in html
     assert retention_section(documents.evaluation()) == swaps_section(None) == ""
+
+
+def test_a_judges_grades() -> None:
+    gain = Gain(value=2.0, interval=Interval(low=1.0, high=3.0))
+    judged = JudgeResult(
+        model="<large>", rows=9, graded=8, tuned=7.5, interval=None, base=5.5, gain=gain, failure="no number"
+    )
+    evaluation = documents.evaluation(judge=judged)
+    plan = documents.plan()
+    text = " ".join(run_text(plan, documents.record(plan), evaluation, "runs/x").split())
+    assert "<large> gives 7.50 of 10 to the tuned model · 5.50 to the base, gain +2.000 (+1.000 to +3.000)" in text
+    assert "1 of 9 rows not graded: no number" in text
+    html = judge_section(evaluation)
+    assert "&lt;large&gt;" in html
+    assert "<large>" not in html
+    assert judge_section(documents.evaluation()) == ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.record import Evaluation, Gain, RetentionResult, SwapsResult
+from ftc.spec.record import Evaluation, Gain, JudgeResult, RetentionResult, SwapsResult
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import Page, table
 from ftc.views.report_elements import facts, section, text
 from ftc.views.report_elements import table as html_table
 
-__all__ = ["probe_blocks", "retention_section", "swaps_section"]
+__all__ = ["judge_section", "probe_blocks", "retention_section", "swaps_section"]
 
 _MOST_PAIRS = 8
 
@@ -20,8 +20,32 @@ def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
     """The lines of each, where it was measured."""
     if evaluation.retention is not None:
         yield page.flow("general", [*_retention_words(evaluation.retention)])
+    if evaluation.judge is not None:
+        yield page.flow("judge", [*_judge_words(evaluation.judge)])
     if evaluation.swaps is not None:
         yield [*page.flow("swaps", [_swaps_words(evaluation.swaps)]), *_pairs(evaluation.swaps)]
+
+
+def _judge_words(found: JudgeResult) -> Iterator[str]:
+    if found.tuned is None:
+        yield f"{escaped(found.model)} graded nothing"
+    else:
+        sure = f" ({found.interval.low:.2f} to {found.interval.high:.2f})" if found.interval else ""
+        yield f"{escaped(found.model)} gives {found.tuned:.2f} of 10 to the tuned model{sure}"
+    if found.base is not None and found.gain is not None:
+        yield f"{found.base:.2f} to the base, gain {_gain(found.gain)}"
+    if found.graded < found.rows:
+        left = f"{found.rows - found.graded:,} of {numbers.plural(found.rows, 'row')}"
+        yield f"{left} not graded: {escaped(found.failure)}"
+
+
+def judge_section(evaluation: Evaluation | None) -> str:
+    """The judge's grades in words."""
+    if evaluation is None or evaluation.judge is None:
+        return ""
+    words = "; ".join(_judge_words(evaluation.judge))
+    note = "A judge is a model too: it prefers long and familiar answers, and may be talked into a grade by one."
+    return section("judge", "Judge", f"<p>{text(words)}.</p>", f"<p>{note}</p>")
 
 
 def _retention_words(found: RetentionResult) -> Iterator[str]:

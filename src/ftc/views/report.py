@@ -11,7 +11,7 @@ from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.plan import strategy_words
-from ftc.views.probes import retention_section, swaps_section
+from ftc.views.probes import judge_section, retention_section, swaps_section
 from ftc.views.report_classes import classes_section
 from ftc.views.report_elements import facts, text
 from ftc.views.report_history import history
@@ -31,6 +31,7 @@ _PARTS = {
     "slices": "Groups",
     "retention": "Forgetting",
     "swaps": "Exchanged phrases",
+    "judge": "Judge",
     "classes": "Classes",
     "predictions": "Predictions",
     "rows": "Worst and best rows",
@@ -66,6 +67,7 @@ def report_html(
         "slices": slices_section(evaluation),
         "retention": retention_section(evaluation),
         "swaps": swaps_section(evaluation),
+        "judge": judge_section(evaluation),
         "classes": classes_section(plan, outcomes),
         "predictions": predictions_section(plan, evaluation),
         "rows": rows_section(plan, outcomes),

@@ -1,0 +1,68 @@
+"""What a judge says of base and tuned model, made into a document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ftc.runtime import bootstrap
+from ftc.runtime.bootstrap import difference, intervals
+from ftc.runtime.evaluate import Measurement
+from ftc.runtime.judge import Question, grades
+from ftc.runtime.measures import Measures
+from ftc.runtime.row_statistics import mean_statistics
+from ftc.spec.evaluation import Judge
+from ftc.spec.record import Gain, Interval, JudgeResult
+
+if TYPE_CHECKING:
+    from ftc.runtime.session import Session
+
+__all__ = ["judge_result"]
+
+
+def judge_result(
+    session: Session, measures: Measures, base: Measurement | None, tuned: Measurement
+) -> JudgeResult | None:
+    """Means over the rows of which every answer was graded; None where the plan has no judge."""
+    from ftc.runtime.accelerator import agreed
+
+    judge = session.plan.settings.eval.judge
+    if judge is None or not tuned.texts:
+        return None
+    return agreed(session.accelerator, lambda: _judged(judge, measures, base, tuned))
+
+
+def _judged(judge: Judge, measures: Measures, base: Measurement | None, tuned: Measurement) -> JudgeResult:
+    subjects = [tuned, *([base] if base else [])]
+    numbers = sorted(tuned.texts)
+    questions = [
+        Question(measures.given(number), measures.expected(number), one.texts[number])
+        for one in subjects
+        for number in numbers
+    ]
+    found = grades(judge, questions)
+    columns = [found.grades[start : start + len(numbers)] for start in range(0, len(questions), len(numbers))]
+    rows = [row for row in zip(*columns, strict=True) if None not in row]
+    graded = [[float(grade or 0) for grade in column] for column in zip(*rows, strict=True)]
+    return _document(judge, graded, len(numbers), found.failure)
+
+
+def _document(judge: Judge, graded: Sequence[Sequence[float]], rows: int, failure: str) -> JudgeResult:
+    """`graded` holds the tuned model's grades, then the base's; nothing where no row was graded."""
+    apart = [mean_statistics(column) for column in graded]
+    gain = [difference(apart[1], apart[0])] if len(apart) > 1 else []
+    sure = [_interval(one) for one in intervals([*apart, *gain])]
+    return JudgeResult(
+        model=judge.model,
+        rows=rows,
+        graded=len(graded[0]) if graded else 0,
+        tuned=apart[0].observed if apart else None,
+        interval=sure[0] if sure else None,
+        base=apart[1].observed if gain else None,
+        gain=Gain(value=gain[0].observed, interval=sure[-1]) if gain else None,
+        failure=failure,
+    )
+
+
+def _interval(found: bootstrap.Interval | None) -> Interval | None:
+    return Interval(low=found.low, high=found.high) if found else None

@@ -1,0 +1,139 @@
+"""A judge behind an endpoint on this machine: what goes out, what is made of what comes back, and what fails."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.runtime import judge as judging
+from ftc.runtime.judge import Question, grades
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.evaluation import Judge
+from ftc.spec.record import Evaluation
+from tests.runtime.jobs import make_job
+
+Reply = tuple[int, bytes]
+
+
+def chat(text: str) -> Reply:
+    return 200, json.dumps({"choices": [{"message": {"content": text}}]}).encode()
+
+
+class Service:
+    """An endpoint that answers as a test says, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        self.reply: Callable[[int, dict[str, Any]], Reply] = lambda number, given: chat("7")
+        lock, service = threading.Lock(), self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with lock:
+                    number = len(service.asked)
+                    service.asked.append((self.path, dict(self.headers), body))
+                status, content = service.reply(number, json.loads(body["messages"][1]["content"]))
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_args: object) -> None:
+                """Says nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.judge = Judge(url=f"http://127.0.0.1:{self.server.server_port}/v1", model="large", key_env="KEY")
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setattr(judging, "_PAUSE_SECONDS", 0.0)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    found = Service()
+    thread = threading.Thread(target=found.server.serve_forever, daemon=True)
+    thread.start()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+    thread.join()
+
+
+def questions(*answers: str) -> list[Question]:
+    return [Question("say it", "it", answer) for answer in answers]
+
+
+def test_each_answer_is_graded_by_itself_with_the_key_in_the_header(service: Service) -> None:
+    service.reply = lambda number, given: chat(f"Grade: {len(given['answer'])}.")
+    found = grades(service.judge, questions("abc", "a", "abcdefghij"), {"KEY": "k-93-not-for-files"})
+    assert (found.grades, found.failure) == ([3, 1, 10], "")
+    path, headers, body = service.asked[0]
+    assert path == "/v1/chat/completions"
+    assert headers["Authorization"] == "Bearer k-93-not-for-files"
+    assert (body["model"], body["temperature"]) == ("large", 0)
+    assert "k-93-not-for-files" not in json.dumps(body)
+    assert "how well the answer" in body["messages"][0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "asked", "failure"),
+    [
+        (chat("I can't say"), 1, "the judge gave no number from 1 to 10"),
+        (chat("7.5"), 1, "the judge gave no number from 1 to 10"),
+        (chat("0"), 1, "the judge gave no number from 1 to 10"),
+        ((200, b"hello"), 1, "the endpoint's answer is no JSON"),
+        ((200, b"[]"), 1, "the endpoint's answer is not that of a chat"),
+        ((401, b""), 1, "the endpoint answers 401"),
+        ((302, b""), 1, "the endpoint answers 302"),
+        ((503, b""), 3, "the endpoint answers 503"),
+    ],
+)
+def test_what_gives_no_grade_is_told(service: Service, reply: Reply, asked: int, failure: str) -> None:
+    service.reply = lambda number, given: reply
+    found = grades(service.judge, questions("a"), {})
+    assert (found.grades, found.failure) == ([None], failure)
+    assert [path for path, _, _ in service.asked] == ["/v1/chat/completions"] * asked, "no redirect is followed"
+
+
+def test_a_service_that_stumbles_is_asked_again(service: Service) -> None:
+    service.reply = lambda number, given: (500, b"") if number == 0 else chat("4")
+    assert grades(service.judge, questions("a"), {}).grades == [4]
+
+
+def test_a_run_is_graded_and_gated(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "k-93-not-for-files")
+    service.reply = lambda number, given: chat("no idea") if number == 0 else chat("6")
+    job = make_job(
+        tmp_path,
+        eval__metrics=("exact_match",),
+        eval__max_new_tokens=2,
+        eval__judge=service.judge.model_dump(),
+        eval__gates={"judge": {"comparison": ">=", "bound": 7}},
+    )
+    assert job.run().status == "gate_failed"
+    found = Evaluation.model_validate_json(job.folder().evaluation.read_bytes())
+    assert found.judge is not None
+    assert (found.judge.rows, found.judge.graded) == (9, 8), "a row counts where both models have a grade"
+    assert (found.judge.tuned, found.judge.base) == (6, 6)
+    assert found.judge.failure == "the judge gave no number from 1 to 10"
+    assert [(gate.metric, gate.value) for gate in found.gates] == [("judge", 6)]
+    assert not any(
+        b"k-93-not-for-files" in path.read_bytes() for path in job.folder().path.rglob("*") if path.is_file()
+    )
+
+
+def test_a_key_that_is_not_there_stops_the_run_before_it_begins(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEY", raising=False)
+    with pytest.raises(Refusal, match="FTC649"):
+        make_job(tmp_path, eval__judge=service.judge.model_dump()).run()
