@@ -10,7 +10,7 @@ from ftc.compiler.diff.effects import effect_in_recipe, effect_of_setting
 from ftc.compiler.diff.locks import asked_changes, asked_of, lock_differences
 from ftc.compiler.diff.rows import rows_lookup
 from ftc.compiler.diff.sides import Thing
-from ftc.compiler.diff.values import changed_leaves
+from ftc.compiler.diff.values import changed_leaves, leaves
 from ftc.spec.base import Effect
 from ftc.spec.difference import Action, Change, Difference, Outcome
 from ftc.spec.plan import Plan
@@ -59,9 +59,12 @@ def _weight(change: Change) -> tuple[int, str]:
 def _recipes(old: Recipe, new: Recipe) -> tuple[list[Change], int]:
     before, after = old.to_json(), new.to_json()
     changed, equal = changed_leaves(before, after)
+    said = {path for recipe in (old, new) for path, _ in leaves(recipe.said())}
+    other_kinds = {path.removesuffix("kind") for path, _, _ in changed if path.endswith(".kind")}
     return [
         Change(path=path, old=was, new=now, reason="asked", effect=effect_in_recipe(path, after))
         for path, was, now in changed
+        if path in said or not path.startswith(tuple(other_kinds))  # of another kind, defaults are no news
     ], equal
 
 

@@ -55,6 +55,15 @@ def test_recipes(root: Path, ftc: Ftc) -> None:
     assert ftc("diff", "old.yaml", "old.yaml", "--exit-code").code == 0
 
 
+def test_another_kind_is_one_change_and_what_was_said_of_it(root: Path, ftc: Ftc) -> None:
+    edit(root / "recipe.yaml", "kind: lora, rank: 4, dropout: 0.1", "kind: qlora, rank: 4, quantization: fp4")
+    assert changes(found(ftc, "old.yaml", "recipe.yaml")) == {
+        "strategy.kind": ("lora", "qlora", "numerics"),
+        "strategy.dropout": ("0.1", "0.0", "numerics"),
+        "strategy.quantization": (None, "fp4", "numerics"),
+    }
+
+
 def test_rows_are_named(root: Path, ftc: Ftc) -> None:
     edit(root / "rows.csv", "n3,", "n4,")
     assert ftc("lock", "recipe.yaml").code == 0
