@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
-from ftc.spec.evaluation import METRICS, is_metric_for, metrics_for, parse_gate
+from ftc.spec.evaluation import METRICS, is_metric_for, metrics_for, parse_gate, writes_labels
 from ftc.spec.nearest import nearest
 from ftc.spec.recipe import Recipe
 from ftc.spec.slices import FIGURES, measured
@@ -21,6 +21,12 @@ __all__ = [
     "probes_can_be_measured",
     "slices_can_be_formed",
 ]
+
+
+_NOT_OFFERED = {
+    "meteor": "METEOR needs the WordNet database, which no package that ftc installs carries",
+}
+"""Metrics that people ask for, and why there are none of them."""
 
 
 def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -39,6 +45,7 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
                 source.span(path),
                 label=f"did you mean `{close}`?" if close else "",
                 help=f"a {recipe.task.kind} can use {', '.join(usable)}",
+                notes=_NOT_OFFERED.get(name.lower(), ()),
                 path=path,
             )
 
@@ -60,7 +67,7 @@ def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     kind = recipe.task.kind.replace("_", " ")
     found: list[tuple[str, str, str]] = []
     if recipe.eval.retention is not None:
-        if recipe.task.kind not in _WRITTEN_TASKS:
+        if recipe.task.kind not in _WRITTEN_TASKS and not writes_labels(recipe.task):
             found.append(("retention", f"a {kind} trains a new head, which knows nothing of general text", "drop it"))
         elif not recipe.eval.baseline:
             found.append(("retention", "forgetting is measured against the base", "leave out `baseline: false`"))

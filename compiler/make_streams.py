@@ -184,16 +184,16 @@ def _groups(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows], s
     if not draft.recipe.eval.slices or "test" not in splits:
         return None
     try:
-        builtin = (LENGTH, LABEL) if draft.values["text.form"] == "classify" and not _has_many(draft) else (LENGTH,)
+        builtin = (LENGTH, LABEL) if _has_one_class(draft) else (LENGTH,)
         groups = groups_of(draft.recipe.eval.slices, data.parts["test"], splits["test"].row.tolist(), builtin)
     except Refusal as refusal:
         raise Refusal(replace(one, span=source.span(one.path or "eval")) for one in refusal.diagnostics) from None
     return groups if groups.columns else None
 
 
-def _has_many(draft: Draft) -> bool:
-    """Whether a row has any number of classes."""
-    return isinstance(draft.recipe.task, Classification) and draft.recipe.task.multi_label
+def _has_one_class(draft: Draft) -> bool:
+    """Whether each row has a class that is expected."""
+    return isinstance(draft.recipe.task, Classification) and not draft.recipe.task.multi_label
 
 
 def _wording(draft: Draft, prompt: tuple[str, str] | None) -> Wording:

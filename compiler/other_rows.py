@@ -26,7 +26,7 @@ from ftc.spec.lock import LockedSplit
 from ftc.spec.plan import Plan
 from ftc.spec.slices import FIGURES, LABEL, LENGTH
 from ftc.spec.streams import SplitReport
-from ftc.spec.task import Prompted, QuestionAnswering, Task
+from ftc.spec.task import Classification, Prompted, QuestionAnswering, Task
 
 __all__ = ["compile_rows", "measuring"]
 
@@ -60,7 +60,8 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
         help = "give it rows that fit into the run's length"
         raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be measured", help=help)])
     report = write_stream(folder / "test.arrow", rows)
-    builtin = (LENGTH, LABEL) if plan.settings.model.head == "classification" else (LENGTH,)
+    has_class = isinstance(task, Classification) and not task.multi_label
+    builtin = (LENGTH, LABEL) if has_class else (LENGTH,)
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
     write_text(folder / "groups.json", groups.to_text())
     return without_probes(measuring(plan, report, groups.digest() if groups.columns else None))

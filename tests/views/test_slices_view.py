@@ -64,7 +64,8 @@ def test_a_judges_grades() -> None:
     evaluation = documents.evaluation(judge=judged)
     plan = documents.plan()
     text = " ".join(run_text(plan, documents.record(plan), evaluation, "runs/x").split())
-    assert "<large> gives 7.50 of 10 to the tuned model · 5.50 to the base, gain +2.000 (+1.000 to +3.000)" in text
+    assert "<large> gives 7.50 of 10 to the tuned model" in text
+    assert "5.50 to the base, gain +2.000 (+1.000 to +3.000)" in text
     assert "1 of 9 rows not graded: no number" in text
     html = judge_section(evaluation)
     assert "&lt;large&gt;" in html
