@@ -93,7 +93,8 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
             metrics, scores, texts = _measured(session, subject, work, rows)
             kept = retained(session, work)
             swapped = _swapped(session, work) if subject == "tuned" else {}
-        result = SubjectResult(metrics=metrics, rows=len(rows), seconds=time.perf_counter() - started)
+        measured = session.plan.data["test"].measured(session.plan.settings.text.form)
+        result = SubjectResult(metrics=metrics, rows=measured, seconds=time.perf_counter() - started)
     session.note_memory("evaluate")
     return Measurement(result, scores, texts, kept, swapped)
 

@@ -69,7 +69,7 @@ class SplitReport(Document):
 
     rows_read: int
     rows: int
-    """Rows in the stream."""
+    """Rows in the stream: windows and blocks count as such."""
     tokens: int
     length_p50: int
     """Median row length in tokens: the length that half of the rows don't exceed."""
@@ -91,6 +91,10 @@ class SplitReport(Document):
     """Rows in which one token holds the end of the prompt and the begin of the answer; it is supervised."""
     stream_digest: str
     """sha256 over the rows' tokens; see the function of this name."""
+
+    def measured(self, form: str) -> int:
+        """Rows that people would count: questions rather than their windows, by the form of the text."""
+        return self.rows_read - self.dropped_rows if form == "extract" else self.rows
 
     @property
     def supervised_share(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def test_an_encoder_decoder(project: MakeProject, ftc: Ftc, task: str, model: st
     applied = ftc("apply", "recipe.yaml", "--yes")
     assert applied.code == 0, applied.text
     assert measured(root)["tuned"]
+
+
+def test_questions_are_counted_and_not_their_windows(project: MakeProject, ftc: Ftc) -> None:
+    root = project("extraction", steps=1)
+    recipe = root / "recipe.yaml"
+    text = recipe.read_text()
+    recipe.write_text(re.sub(r"max_length: \d+", "max_length: 14", text).replace("stride: 8", "stride: 2"))
+    planned = json.loads(ftc("plan", "recipe.yaml", "--json").out)["plan"]["data"]["test"]
+    assert planned["rows"] > planned["rows_read"], "a context needs several windows"
+    applied = ftc("apply", "recipe.yaml", "--yes")
+    assert f"evaluated on test, {planned['rows_read']} rows, once" in applied.text, applied.text
 
 
 def test_full_training_on_preferences_needs_no_second_model(project: MakeProject, ftc: Ftc) -> None:

@@ -147,14 +147,15 @@ def _overrides(plan: Plan, page: Page) -> list[str]:
 
 def _data(plan: Plan, page: Page) -> list[str]:
     """Rows and tokens: the sizes of the splits, then what the training rows look like."""
-    total = numbers.count(sum(report.rows for report in plan.data.values()))
+    form = plan.settings.text.form
+    total = numbers.count(sum(report.measured(form) for report in plan.data.values()))
     sealed = {"test": " (sealed)"}
     present = [name for name, _ in plan.splits]
-    splits = [f"{name} {numbers.count(plan.data[name].rows)}{sealed.get(name, '')}" for name in present]
+    splits = [f"{name} {numbers.count(plan.data[name].measured(form))}{sealed.get(name, '')}" for name in present]
     first, *others = splits or ["none"]
     lines = page.flow("Data", [f"{total} rows → {first}", *others])
     if train := plan.data.get("train"):
-        lines += page.flow("", _lengths(plan.settings.text.form, train, page))
+        lines += page.flow("", _lengths(form, train, page))
     return lines
 
 

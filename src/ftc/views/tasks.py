@@ -71,7 +71,7 @@ def learnt_of_rows(form: str, report: SplitReport) -> str:
         case "tag":
             return f"{numbers.magnitude(report.supervised_tokens)} tagged words"
         case "extract":
-            return "one answer a window"
+            return f"in {numbers.plural(report.rows, 'window')} of one answer each"
         case "preference":
             return "two answers a row"
         case _:
