@@ -13,11 +13,11 @@ from ftc.runtime.trace.child import trace
 from ftc.runtime.trace.meta_model import model_config
 from ftc.spec.facts import ModelFacts, TensorFacts
 from ftc.spec.memory import PhasePeak
-from ftc.spec.trace import BatchShape
+from ftc.spec.trace import BatchShape, TraceJob
 from tests.support.drafts import model_facts
 from tests.support.trace_jobs import trace_job
 
-__all__ = ["GRID", "by_form", "by_trace", "grid_facts"]
+__all__ = ["GRID", "by_form", "by_trace", "grid_facts", "grid_job"]
 
 _ROWS, _SUPERVISED, _RANK = 2, 256, 16
 _LENGTHS = {"encoder": 512}
@@ -193,14 +193,21 @@ def by_form(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
 
 def by_trace(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
     """The largest moment by the trace."""
+    job = grid_job(facts, strategy, recomputing)
+    return trace(job.model_copy(update={"evaluation": None})).peak
+
+
+def grid_job(facts: ModelFacts, strategy: str, recomputing: bool) -> TraceJob:
+    """The step as a job for the trace."""
     is_encoder = facts.family == "encoder"
     changes: dict[str, Any] = {"text__labels": _LABELS} if is_encoder else {}
-    job = trace_job(
+    return trace_job(
         facts.config,
         strategy,
         shape=BatchShape(length=_LENGTHS.get(facts.family, _LENGTH), supervised=_SUPERVISED, padded=False),
         rank=_RANK,
         targets=_targets(facts),
+        num_modules=sum(name.endswith(_targets(facts)) for name in facts.linear_modules),
         model__family=facts.family,
         model__head="classification" if is_encoder else "lm",
         train__activation_checkpointing=recomputing,
@@ -208,7 +215,6 @@ def by_trace(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
         train__micro_batch=_ROWS,
         **changes,
     )
-    return trace(job.model_copy(update={"evaluation": None})).peak
 
 
 def _targets(facts: ModelFacts) -> tuple[str, ...]:
