@@ -54,7 +54,10 @@ def flop_rates(network: Network, *, checkpointing: bool) -> StepFlops:
     for (decoder, _), layer in groupby(network.linears, key=lambda one: (one.in_decoder, one.layer)):
         if decoder and not in_decoder:
             in_decoder, flow = True, _Flow(main=wanted, encoder=flow.main)
-        parts = {part: tuple(members) for part, members in groupby(layer, key=lambda one: one.part)}
+        members_of_layer = tuple(layer)
+        if network.family != "encoder" and any(one.trained for one in members_of_layer):
+            flow = replace(flow, main=True)  # the norm before it is trained, too
+        parts = {part: tuple(members) for part, members in groupby(members_of_layer, key=lambda one: one.part)}
         for part, members in parts.items():
             forward += _linear_forward(network, members)
             backward += _linear_backward(members, flow)

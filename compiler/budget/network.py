@@ -45,7 +45,8 @@ class Linear:
         part: Its part in the layer.
         inputs: Width of what comes in.
         outputs: Width of what goes out.
-        rank: Rank of the adapter beside it; 0 where there is none.
+        adapted: Whether something beside or behind it is learnt.
+        rank: Rank of the adapter; 0 where there is none, or where it only scales.
         trained: Whether its own weights are trained.
     """
 
@@ -55,13 +56,9 @@ class Linear:
     part: Part
     inputs: int
     outputs: int
+    adapted: bool
     rank: int
     trained: bool
-
-    @property
-    def adapted(self) -> bool:
-        """Whether an adapter lies beside it."""
-        return self.rank > 0
 
     @property
     def reads_encoder(self) -> bool:
@@ -160,7 +157,7 @@ def network_of(
 
     Args:
         model: The base model.
-        ranks: Ranks of the linear layers that have an adapter, by name.
+        ranks: Ranks of the linear layers that have an adapter, by name; 0 for one that only scales.
         trained: Names of those that are trained themselves.
         flows_from_start: Whether gradients go down to the embeddings in any case.
         trainable: Weights that are trained.
@@ -215,6 +212,7 @@ def _linears(model: ModelFacts, ranks: Mapping[str, int], trained: Container[str
             part=_part(name, inputs, outputs, model.hidden_size),
             inputs=inputs,
             outputs=outputs,
+            adapted=name in ranks,
             rank=ranks.get(name, 0),
             trained=name in trained,
         )

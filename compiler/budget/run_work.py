@@ -18,7 +18,7 @@ from ftc.compiler.budget.network import Network, network_of
 from ftc.compiler.budget.traffic import traffic_rates
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
-from ftc.compiler.trainable import adapter_ranks, num_trainable, trained_layers
+from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable, trained_layers
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.streams import RowLengths
 from ftc.spec.task import Preference
@@ -26,7 +26,7 @@ from ftc.spec.time import Phase, Work
 
 __all__ = ["RunWork", "draft_network", "evaluations", "run_work", "step_work", "train_work"]
 
-_FROM_START = ("full", "bitfit", "ln_tuning", "ia3", *VIRTUAL_TOKENS)
+_FROM_START = ("full", "bitfit", "ln_tuning", *VIRTUAL_TOKENS)
 """Strategies that learn something at or before the first layer."""
 _SAMPLED_ROWS = 256
 """Rows whose batches tell one way of dividing them from another."""
@@ -87,7 +87,7 @@ def draft_network(draft: Draft) -> Network:
     kind = draft.recipe.strategy.kind
     return network_of(
         draft.model,
-        ranks=adapter_ranks(draft),
+        ranks={**dict.fromkeys(adapted(draft), 0), **adapter_ranks(draft)},
         trained=trained_layers(draft),
         flows_from_start=kind in _FROM_START or bool(draft.values.get("strategy.embeddings")),
         trainable=num_trainable(draft),

@@ -35,6 +35,7 @@ TARGETS = {
     "bart": ("q_proj", "fc1"),
 }
 ENCODER_DECODERS = ("t5", "bart")
+SLOW = ("gemma2", "bart")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,9 @@ def counted(folder: Path, settings: Settings) -> int:
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("strategy", ["full", "lora"])
-@pytest.mark.parametrize("kind", list(TARGETS))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in TARGETS]
+)
 def test_operations_are_those_that_torch_counts(
     kind: str, strategy: str, checkpointing: bool, models: dict[str, Path]
 ) -> None:
@@ -109,3 +112,37 @@ def test_operations_are_those_that_torch_counts(
         amounts = batch_amounts(ROWS, LENGTH, scored=ROWS if kind == "bert" else ROWS * SCORED)
     expected = cost(flop_rates(network, checkpointing=checkpointing).step, amounts)
     assert expected == pytest.approx(counted(models[kind], settings), rel=0.01)
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "partial": {"kind": "partial", "layers": 1, "embeddings": False},
+    "ln_tuning": {"kind": "ln_tuning", "num_modules": 5},
+    "ia3": {"kind": "ia3", "num_modules": 6},
+    "bottleneck": {
+        "kind": "bottleneck", "num_modules": 2, "placement": "pfeiffer", "size": RANK, "activation": "relu",
+    },
+    "prompt_tuning": {"kind": "prompt_tuning", "virtual_tokens": 4, "init": "random"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", list(OTHERS))
+def test_operations_of_other_strategies(strategy: str, models: dict[str, Path]) -> None:
+    facts = facts_of(models["llama"])
+    plain = settings_of("llama", "full", 0, checkpointing=False).model_dump()
+    settings = Settings.model_validate({**plain, "strategy": OTHERS[strategy]})
+    outputs = [name for name in facts.linear_modules if name.endswith("down_proj")]
+    scaled = [name for name in facts.linear_modules if name.endswith(("k_proj", "v_proj", "down_proj"))]
+    ranks = {"bottleneck": dict.fromkeys(outputs, RANK), "ia3": dict.fromkeys(scaled, 0)}
+    network = network_of(
+        facts,
+        ranks=ranks.get(strategy, {}),
+        trained=[name for name in facts.linear_modules if ".layers.1." in name] if strategy == "partial" else (),
+        flows_from_start=strategy in ("ln_tuning", "prompt_tuning"),
+        trainable=0,
+        new_outputs=0,
+        quantised=False,
+        attention="eager",
+    )
+    length = LENGTH + OTHERS[strategy].get("virtual_tokens", 0)
+    expected = cost(flop_rates(network, checkpointing=False).step, batch_amounts(ROWS, length, scored=ROWS * SCORED))
+    assert expected == pytest.approx(counted(models["llama"], settings), rel=0.01)
