@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from ftc.compiler.resolve.part_names import likely_column
+from ftc.compiler.resolve.part_names import NAMES, likely_column
 from ftc.compiler.resolve.rows import canonical_text
 from ftc.compiler.resolve.table import Row, Table
 from ftc.compiler.resolve.tables import read_rows
@@ -17,7 +17,7 @@ from ftc.spec.nearest import nearest
 from ftc.spec.quoted import quoted
 from ftc.spec.task import TASKS, kind_of
 
-__all__ = ["KINDS", "write_starter"]
+__all__ = ["KINDS", "likely_task", "write_starter"]
 
 KINDS = {kind_of(task): task.ROW_FORMS for task in TASKS}
 """Tasks that a starter can be for, with the parts of the rows that each can read."""
@@ -29,17 +29,18 @@ _NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf"
 """Words that some reader of YAML takes for something else than text."""
 
 
-def write_starter(file: Path, *, task: str, data: Path | None, base: str | None) -> Path:
-    """Writes the recipe; an existing file is never touched.
+def write_starter(file: Path, *, task: str | None, data: Path | None, base: str | None) -> Path:
+    """Writes the recipe; an existing file is never touched. Without a task, the columns tell it.
 
     Raises:
         Refusal: The file is there already (FTC651), the task is unknown (FTC105), or the data can't be read.
     """
-    if task not in KINDS:
+    if task is not None and task not in KINDS:
         close = nearest(task, KINDS)
         help = f"did you mean `{close}`?" if close else f"write one of {', '.join(KINDS)}"
         raise Refusal([diagnostic("FTC105", f"no task `{task}`", help=help)])
     table = read_rows(data, str(data)) if data else None
+    task = task or (likely_task(table) if table else "classification")
     options = ", multi_label: true" if table and _has_lists(task, table) else ""
     text = _recipe(file, f"{task}{options}", data, base, _fields_line(task, table) if table else "")
     try:
@@ -51,12 +52,40 @@ def write_starter(file: Path, *, task: str, data: Path | None, base: str | None)
     return file
 
 
+def likely_task(table: Table) -> str:
+    """The task that rows are most likely for, by the names of columns that tell, and by whether they hold lists."""
+    columns, first = set(map(str.lower, table.columns)), table.rows[0]
+
+    def has(*parts: str) -> bool:
+        return all(columns & set(NAMES[part]) for part in parts)
+
+    def holds_list(part: str) -> bool:
+        column = likely_column(part, table.columns)
+        return column is not None and isinstance(first.get(column), list)
+
+    if holds_list("messages"):
+        return "chat"
+    if has("chosen", "rejected"):
+        return "preference"
+    if (holds_list("tokens") and has("tags")) or holds_list("spans"):
+        return "token_classification"
+    if has("question", "answers"):
+        return "question_answering"
+    if columns & {"summary", "highlights", "abstract"} and has("document"):
+        return "summarization"
+    if has("instruction", "output") or (columns & {"prompt", "instruction"} and has("completion")):
+        return "generation"
+    has_label = "label" in _guesses(("text", "label"), table)
+    return "classification" if has_label or "text" not in columns else "pretraining"
+
+
 def _fields_line(task: str, table: Table) -> str:
     """The line of the recipe that names columns, or nothing where they are called like the parts.
 
     Where a part stays open, the line is a comment with the file's columns, to be finished by hand.
     """
-    parts, found = max(((form, _guesses(form, table)) for form in KINDS[task]), key=lambda pair: len(pair[1]))
+    guesses = ((form, _guesses(form, table)) for form in KINDS[task])
+    parts, found = max(guesses, key=lambda pair: (len(pair[1]) / len(pair[0]), sum(k == v for k, v in pair[1].items())))
     named = {part: _quoted(found[part]) if part in found else "COLUMN" for part in parts}
     line = f"fields: {{{', '.join(f'{part}: {column}' for part, column in named.items() if part != column)}}}"
     if len(found) < len(named):

@@ -366,8 +366,8 @@ def schema() -> dict[str, Any]:
     return editor_schema()
 
 
-def init(file: Path | str, *, task: str = "classification", data: Path | None = None, base: str | None = None) -> Path:
-    """Writes a starter recipe with what can be read off the data.
+def init(file: Path | str, *, task: str | None = None, data: Path | None = None, base: str | None = None) -> Path:
+    """Writes a starter recipe with what can be read off the data, the task included where it isn't given.
 
     Raises:
         Refusal: The file exists, or the data can't be read.

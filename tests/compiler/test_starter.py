@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.starter import write_starter
+from ftc.compiler.resolve.table import Table
+from ftc.compiler.starter import likely_task, write_starter
 from ftc.spec.parse import parse_recipe
 from ftc.spec.source import read_source
 
@@ -66,3 +67,26 @@ def test_what_stays_open_is_a_comment_with_the_columns(tmp_path: Path) -> None:
 def test_a_prompt_is_not_guessed_from_its_content(tmp_path: Path) -> None:
     pairs = [{"left": f"a long question number {n}", "answer": "no"} for n in range(12)]
     assert "# fields: {prompt: COLUMN, completion: answer}" in starter(tmp_path, pairs, "generation")
+
+
+@pytest.mark.parametrize(
+    ("row", "task"),
+    [
+        ({"messages": [{"role": "user", "content": "a"}]}, "chat"),
+        ({"conversations": [{"from": "human", "value": "a"}], "id": "1"}, "chat"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "preference"),
+        ({"tokens": ["a"], "ner_tags": ["O"], "id": "1"}, "token_classification"),
+        ({"text": "a", "entities": [{"start": 0, "end": 1, "label": "X"}]}, "token_classification"),
+        ({"context": "a", "question": "b", "answers": {"text": ["a"]}}, "question_answering"),
+        ({"question": "b", "answer": "a"}, "question_answering"),
+        ({"article": "a", "highlights": "b", "id": "1"}, "summarization"),
+        ({"instruction": "a", "input": "", "output": "b"}, "generation"),
+        ({"prompt": "a", "response": "b"}, "generation"),
+        ({"text": "a", "label": 1}, "classification"),
+        ({"sentence": "a", "labels": ["x"]}, "classification"),
+        ({"text": "a long text"}, "pretraining"),
+        ({"a": "1", "b": "2"}, "classification"),
+    ],
+)
+def test_columns_tell_the_task(row: dict[str, Any], task: str) -> None:
+    assert likely_task(Table("rows.jsonl", tuple(row), [row])) == task

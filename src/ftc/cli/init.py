@@ -15,7 +15,7 @@ def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
     parser.add_argument("file", nargs="?", default="recipe.yaml", metavar="FILE", help="default: recipe.yaml")
     tasks = [kind_of(task) for task in TASKS]
-    parser.add_argument("--task", choices=tasks, default="classification", help="default: classification")
+    parser.add_argument("--task", choices=tasks, help="default: what the columns of `--data` tell, or classification")
     parser.add_argument("--data", metavar="FILE", help="the rows; their columns are filled in")
     parser.add_argument("--base", metavar="MODEL", help="the base model: a folder, or an id on the hub")
 
