@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.heads import auto_class, head_options
+from ftc.runtime.noise import add_noise
 from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
 from ftc.runtime.seeding import seed_everything
 from ftc.runtime.strategies.bottleneck import add_bottlenecks, places_of
@@ -107,6 +108,8 @@ def build_model(settings: Settings, base: Base, device: torch.device) -> nn.Modu
             model = _bottleneck(settings, settings.strategy, base)
         case _:
             model = _with_peft(settings, settings.strategy, base)
+    if settings.train.neftune_alpha is not None:
+        add_noise(model, settings.train.neftune_alpha)
     placed: nn.Module = model.to(device).eval()
     return placed
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from tokenizers import Tokenizer
 from ftc.runtime.collate import prompt_batch
 from ftc.runtime.signals import StopRequest
 from ftc.spec.settings import Settings
+from ftc.spec.strategy_settings import virtual_tokens
 from ftc.spec.streams import TokenStream
 
 __all__ = ["TextDecoder", "answers"]
@@ -54,7 +57,9 @@ def answers(
     for holder in holders:  # a model's own defaults may sample or penalise
         holder.generation_config = greedy
     try:
-        for numbers in order:
+        # peft numbers places itself where virtual tokens stand before a row, and takes padding for a part of it.
+        is_even = virtual_tokens(settings.strategy) > 0
+        for numbers in _of_one_length(order, rows) if is_even else order:
             stop.check()
             left = settings.model.family == "decoder"
             ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left)
@@ -65,9 +70,17 @@ def answers(
             holder.generation_config = kept
 
 
+def _of_one_length(order: list[list[int]], rows: TokenStream) -> Iterator[list[int]]:
+    """The batches, cut where the prompts' lengths change, so that none has padding."""
+    for numbers in order:
+        for _, alike in itertools.groupby(sorted(numbers, key=rows.prompt_length), key=rows.prompt_length):
+            yield list(alike)
+
+
 def _write(model: Any, ids: torch.Tensor, attention: torch.Tensor, settings: Settings) -> list[list[int]]:
     bfloat16 = settings.train.precision == "bfloat16"
-    with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+    with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=bfloat16), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Position ids are not supported")
         output = model.generate(input_ids=ids, attention_mask=attention)
     # Before an answer stands its prompt, or, where an encoder has read that, the decoder's start token.
     begin = ids.shape[1] if settings.model.family == "decoder" else 1

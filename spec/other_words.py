@@ -36,6 +36,8 @@ KEYS: dict[str, str] = {
     **dict.fromkeys(("gradient_checkpointing", "enable_activation_checkpointing"), "train.activation_checkpointing"),
     **dict.fromkeys(("gradient_clipping", "grad_clip", "clip_grad_norm"), "train.max_grad_norm"),
     **dict.fromkeys(("dtype", "torch_dtype", "mixed_precision"), "train.precision"),
+    **dict.fromkeys(("label_smoothing_factor",), "train.label_smoothing"),
+    **dict.fromkeys(("neftune_noise_alpha",), "train.neftune_alpha"),
     **dict.fromkeys(("optim", "optimizer_type"), "train.optimizer.kind"),
     **dict.fromkeys(("adam_beta1",), "train.optimizer.beta1"),
     **dict.fromkeys(("adam_beta2",), "train.optimizer.beta2"),

@@ -153,6 +153,10 @@ class TrainSettings(Document):
     optimizer: OptimizerSettings
     fused: bool
     """Whether the optimiser's fused kernel is used."""
+    label_smoothing: Real = 0.0
+    """Share of each target that is spread over all choices in training."""
+    neftune_alpha: Real | None = None
+    """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
     determinism: DeterminismSettings
     precision: Precision

@@ -72,6 +72,8 @@ class TraceJob(Document):
                 "accumulates": self.accumulates,
                 "is_shared": self.settings.train.world_size > 1,
                 "optimizer": train["optimizer"]["kind"],
+                "smooths": self.settings.train.label_smoothing > 0,
+                "is_noisy": self.settings.train.neftune_alpha is not None,
                 "compares": self.settings.train.preference is not None,
                 **{name: train[name] for name in ("activation_checkpointing", "fused", "micro_batch", "precision")},
             },

@@ -112,6 +112,12 @@ class Train(Document):
     """How the learning rate moves."""
     optimizer: Optimizer = Optimizer.usual()
     """The optimiser."""
+    label_smoothing: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of each target that is spread over all choices in training, so that none is learnt as certain; losses that
+    are measured stay as they are. Default: 0, since most tasks gain nothing."""
+    neftune_alpha: Real | None = Field(default=None, gt=0, le=100)
+    """Noise on the embeddings in training, uniform up to alpha / sqrt(tokens * width) (NEFTune, Jain et al. 2023).
+    Default: none; 5 is usual for instructions."""
     max_grad_norm: Real | None = Field(default=1.0, gt=0)
     """Gradients longer than this are scaled down; `null` for never. Default: 1, the usual guard against spikes."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -172,6 +172,15 @@ def strategies_find_their_place(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC274", summary, "strategy.kind", help="choose `lora`, or an encoder as the model")
 
 
+def smoothing_has_choices(draft: Draft) -> Iterator[Diagnostic]:
+    """Label smoothing spreads a target over choices of a fixed number, of which one is right."""
+    head, kind = draft.values["model.head"], draft.recipe.task.kind
+    if draft.recipe.train.label_smoothing and (kind == "preference" or head in ("multi_label", "span")):
+        what = {"multi_label": "several labels a row", "span": "places in a context"}.get(head, "two answers")
+        summary = f"`label_smoothing` with {what}, where no one choice among a fixed number is right"
+        yield _found(draft, "FTC276", summary, "train.label_smoothing", help="drop it")
+
+
 def pages_need_a_card(draft: Draft) -> Iterator[Diagnostic]:
     """Paged optimisers have something to page between."""
     kind = draft.recipe.train.optimizer.kind
@@ -309,6 +318,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     virtual_tokens_have_room,
     strategies_find_their_place,
     pages_need_a_card,
+    smoothing_has_choices,
     flash_attention_is_half_precise,
     batch_fits_the_rows,
     validation_is_looked_at,

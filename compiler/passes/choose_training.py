@@ -19,6 +19,10 @@ USUAL_RATE = {
 }
 """Peak learning rate of `auto`, by strategy: the usual middle for AdamW."""
 
+_AS_WRITTEN = (
+    *("batch_size", "label_smoothing", "neftune_alpha", "max_grad_norm"),
+    *("keep_checkpoints", "early_stopping"),
+)
 _SEED_STREAMS = {
     "init": "weights that are new",
     "order": "order of rows",
@@ -28,7 +32,14 @@ _SEED_STREAMS = {
 
 def choose_training(draft: Draft) -> Draft:
     """Settles everything under `train`, `seeds` and `device` but the micro-batch."""
-    for name in ("batch_size", "max_grad_norm", "keep_checkpoints", "early_stopping"):
+    for name in (
+        "batch_size",
+        "label_smoothing",
+        "neftune_alpha",
+        "max_grad_norm",
+        "keep_checkpoints",
+        "early_stopping",
+    ):
         draft = draft.take(f"train.{name}")
     draft = _choose_precision(_choose_rate(_choose_optimizer(draft)))
     draft = _choose_objective(_choose_selection(_choose_steps(draft)))

@@ -58,9 +58,9 @@ class ClassifierScorer:
         logits: torch.Tensor = output.logits
         return logits.float()
 
-    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
         """(B,) cross entropy of each row's class."""
-        return cross_entropy(logits, batch.targets)
+        return cross_entropy(logits, batch.targets, smoothing)
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - a line is a row
         """The class that scores highest, and its probability."""
@@ -81,7 +81,7 @@ class MultiLabelScorer(ClassifierScorer):
         """The rows as tensors; a row's target is a one for each of its classes."""
         return multi_label_batch(rows, numbers, self._pad_id, self._num_labels)
 
-    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
         """(B,) binary cross entropy of each row, the mean over its classes."""
         return functional.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none").mean(dim=-1)
 

@@ -51,9 +51,9 @@ class LanguageScorer:
         assert logits.shape[0] == len(batch.positions), "the output layer saw more than what is scored"
         return logits.float()
 
-    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
         """(N,) cross entropy of each token."""
-        return cross_entropy(logits, batch.targets)
+        return cross_entropy(logits, batch.targets, smoothing)
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - answers are written
         """Nothing: what a language model says is written token by token."""
@@ -97,9 +97,9 @@ class Seq2SeqScorer:
         assert logits.shape[0] == len(batch.positions), "the output layer saw more than what is scored"
         return logits.float()
 
-    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
         """(N,) cross entropy of each token."""
-        return cross_entropy(logits, batch.targets)
+        return cross_entropy(logits, batch.targets, smoothing)
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - answers are written
         """Nothing: what a language model says is written token by token."""

@@ -59,7 +59,7 @@ class PreferenceScorer:
         sums = sums.index_add(0, batch.sequences, -cross_entropy(scores, batch.targets))
         return sums.view(-1, 2)
 
-    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
         """(B,) loss of each pair."""
         return -functional.logsigmoid(self._beta * self._margins(logits, batch))
 

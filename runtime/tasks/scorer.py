@@ -43,8 +43,11 @@ class Scorer(Protocol):
         """(N, C) scores in float32, one line for each target."""
         ...
 
-    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """(N,) loss of each target in nats, float32."""
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
+        """(N,) loss of each target in nats, float32; in training, a share of the target may be spread over all choices.
+
+        Plans smooth only what has one right choice among a fixed number (FTC276).
+        """
         ...
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:
@@ -93,9 +96,9 @@ def states_at(hidden: torch.Tensor, positions: torch.Tensor, length: int) -> tor
     return hidden.flatten(0, 1).index_select(0, positions)
 
 
-def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """(N,) cross entropy of each target in nats, float32."""
-    return functional.cross_entropy(logits, targets, reduction="none")
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    """(N,) cross entropy of each target in nats, float32, of which a share is spread over all choices."""
+    return functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
 
 
 def mixed_precision(precision: str, device: torch.device) -> torch.autocast:

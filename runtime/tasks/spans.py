@@ -56,7 +56,7 @@ class SpanScorer:
         both = torch.stack((output.start_logits[:, -length:], output.end_logits[:, -length:]), dim=1).float()
         return both.masked_fill(batch.attention[:, None] == 0, -math.inf).flatten(0, 1)
 
-    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
         """(2B,) cross entropy of each begin and end."""
         return cross_entropy(logits, batch.targets)
 

@@ -48,9 +48,9 @@ class WordScorer:
         logits: torch.Tensor = output.logits
         return logits.float()
 
-    def losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
         """(N,) cross entropy of each word's tag."""
-        return cross_entropy(logits, batch.targets)
+        return cross_entropy(logits, batch.targets, smoothing)
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:
         """The tag that scores highest for each word, row by row."""

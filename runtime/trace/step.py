@@ -213,8 +213,8 @@ class _Marked:
         self.tracker.section("loss")
         return scores
 
-    def losses(self, logits: torch.Tensor, batch: Any) -> torch.Tensor:
-        return self.scorer.losses(logits, batch)
+    def losses(self, logits: torch.Tensor, batch: Any, smoothing: float = 0.0) -> torch.Tensor:
+        return self.scorer.losses(logits, batch, smoothing)
 
     def predictions(self, logits: torch.Tensor, batch: Any) -> list[Prediction]:
         return self.scorer.predictions(logits, batch)

@@ -51,4 +51,12 @@ CODES: tuple[Code, ...] = (
         wrong="train: {optimizer: {kind: adamw_8bit_paged}}\nbudget: {device: cpu}",
         right="train: {optimizer: {kind: adamw_8bit}}\nbudget: {device: cpu}",
     ),
+    Code(
+        id="FTC276",
+        title="label smoothing without a choice",
+        cause="Label smoothing spreads a share of the right choice over all of them. Several labels at once, places in "
+        "a context and two answers beside each other have no such choice.",
+        wrong="task: {kind: preference}\ntrain: {label_smoothing: 0.1}",
+        right="task: {kind: preference}\ntrain: {label_smoothing: 0}",
+    ),
 )
