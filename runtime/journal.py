@@ -6,14 +6,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
 
 from ftc.spec.events import Event, EventListener, PhaseEnded, PhaseStarted
 
-__all__ = ["Journal", "Phase", "open_at_last_line"]
+__all__ = ["Journal", "Phase", "close_lines", "open_at_last_line"]
 
 Phase = Literal["verify", "prove", "load", "reference", "train", "export", "evaluate", "report"]
 """A part of a run as its events call it."""
@@ -65,8 +65,26 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self.sync()
-            self._file.close()
+            close_lines(self._file, is_failing=error is not None)
+
+
+def close_lines(file: BinaryIO, *, is_failing: bool) -> None:
+    """Makes lines durable and closes their file.
+
+    A disk that is full refuses here a second time. Where work is failing already, that would hide the reason.
+
+    Raises:
+        OSError: The disk refused, and nothing else had gone wrong before.
+    """
+    try:
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError:
+        if not is_failing:
+            raise
+    finally:
+        with suppress(OSError):  # it flushes what is left once more
+            file.close()
 
 
 def open_at_last_line(path: Path) -> BinaryIO:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ftc.runtime.journal import open_at_last_line
+from ftc.runtime.journal import close_lines, open_at_last_line
 from ftc.spec.durable import write_file
 from ftc.spec.ladder import Ladder, Rung, StepLine, line_text, read_ladder
 
@@ -76,7 +76,4 @@ class LadderFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            try:
-                self.sync()
-            finally:
-                self._file.close()
+            close_lines(self._file, is_failing=error is not None)

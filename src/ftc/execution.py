@@ -6,6 +6,7 @@ The only module beside the runtime that knows the runtime; `ftc.api` imports it 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +51,11 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
     following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text)
     try:
         record = execute(plan, inputs, RunFolder(folder), following.hear)
-    finally:
-        following.end()
+    except BaseException:
+        with suppress(OSError):  # a disk that is full must not hide why the run failed
+            following.end()
+        raise
+    following.end()
     run = load_run(folder)
     if is_follower(os.environ):  # the first process writes the pages
         return run

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from typing import Any, Self
 import pytest
 
 from ftc.runtime import checkpoint
+from ftc.runtime.state import refuse_held
 from ftc.spec.ladder import first_difference, read_ladder
 from ftc.spec.record import RunRecord
 from tests.runtime.jobs import Job, make_job
@@ -224,3 +226,14 @@ class TestTwoProcesses:
             child.communicate()
         assert "process 1 of this run is lost: silent for 6 s" in found
         assert child.returncode != 0
+
+    @campaign
+    def test_without_their_launcher_both_end_and_leave_the_run_free(self, tmp_path: Path) -> None:
+        with self._start(tmp_path, FTC_SILENT_SECONDS="6") as child:
+            self._second_at_step(child, tmp_path, 3)
+            workers = [os.pidfd_open(int((tmp_path / f"pid-{rank}").read_text())) for rank in (0, 1)]
+            child.kill()
+            for worker in workers:
+                assert select.select([worker], [], [], 120)[0], "it outlived its launcher"
+                os.close(worker)
+        refuse_held(make_job(tmp_path).folder("two"))

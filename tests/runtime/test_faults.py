@@ -6,6 +6,7 @@ Each fault strikes at a chosen moment. Kills are in `test_crash.py`, damaged che
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ftc.runtime import checkpoint, evaluate, hooks, loop
+from ftc.runtime import checkpoint, evaluate, hooks, journal, loop
 from ftc.runtime.execute import execute
 from ftc.runtime.journal import Journal
 from ftc.runtime.ladder import LadderFile
@@ -157,6 +158,31 @@ def test_a_disk_that_refuses_is_told_and_never_asked_twice(
         return real(*words)
 
     monkeypatch.setattr(owner, function, refuses)
+    with pytest.raises(Refusal, match="FTC647"):
+        job.run(name)
+    monkeypatch.undo()
+    assert_goes_on(job, name)
+
+
+@pytest.mark.parametrize("module", ["journal", "ladder"])
+def test_a_disk_that_stays_full_hides_no_reason(
+    job: Job, name: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every write and every flush is refused from then on, those of closing the file too."""
+    real, left = journal.open_at_last_line, [9]
+
+    class Full(io.FileIO):
+        def write(self, data: Any, /) -> int:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data) or 0
+
+    def opened(path: Path) -> Any:
+        real(path).close()
+        return io.BufferedWriter(Full(path, "a"))
+
+    monkeypatch.setattr(f"ftc.runtime.{module}.open_at_last_line", opened)
     with pytest.raises(Refusal, match="FTC647"):
         job.run(name)
     monkeypatch.undo()
