@@ -18,6 +18,7 @@ from ftc.spec.audit import Finding
 from ftc.spec.base import Document
 from ftc.spec.canonical import canonical
 from ftc.spec.events import Evaluated, Event, RunEnded, StepDone
+from ftc.spec.figures import figures, plain_name
 from ftc.spec.ladder import Ladder, StepLine, first_difference, is_rung, read_ladder
 from ftc.spec.ledger import Begun, Ended, Entry
 from ftc.spec.lock import Lock
@@ -270,9 +271,10 @@ def _gates(case: _Case) -> Iterator[Finding]:
     passed = all(gate.passed for gate in measured.gates)
     status = "finished" if passed else "gate_failed"
     yield from _differ("record.json: status", case.record.status, status, "eval.json")
+    known = figures(measured)
     for gate in measured.gates:
-        value = measured.tuned.metrics.get(gate.metric)
-        yield from _differ(f"eval.json: gate {gate.metric}", gate.value, value, "its metrics")
+        value, _ = known.get(plain_name(gate.metric), (None, None))
+        yield from _differ(f"eval.json: gate {gate.metric}", gate.value, value, "what is measured")
 
 
 def _scores(case: _Case) -> Iterator[Finding]:

@@ -221,6 +221,8 @@ _GateFault = tuple[str, str, str, Severity]
 def _out_of_range(name: str, kind: MetricKind, gate: Gate) -> _GateFault | None:
     """A gate that no result keeps, or that every result keeps."""
     ends = [end for end in (kind.least, kind.most) if math.isfinite(end)]
+    if not ends:  # any value can come out
+        return None
     holds = [gate.holds(end) for end in ends]
     if len(ends) == 1:  # results go up without an end
         holds.append(gate.holds(math.inf))

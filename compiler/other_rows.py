@@ -81,7 +81,10 @@ def without_probes(plan: Plan) -> Plan:
     evaluate = plan.settings.eval.model_copy(update={"retention_sha256": None, "swaps_sha256": None})
     gates = {name: gate for name, gate in evaluate.gates.items() if name not in FIGURES}
     evaluate = evaluate.model_copy(update={"gates": gates})
-    return plan.model_copy(update={"settings": plan.settings.model_copy(update={"eval": evaluate})})
+    settings = plan.settings.model_copy(update={"eval": evaluate})
+    # What is known of the run's own test rows says nothing of these.
+    quality = plan.quality.model_copy(update={"contamination": (), "chosen_by": 0})
+    return plan.model_copy(update={"settings": settings, "quality": quality})
 
 
 def _task(plan: Plan) -> Task:

@@ -6,7 +6,7 @@ import json
 
 from ftc.runtime.certainty import certainty
 from ftc.runtime.evaluate import Measurement
-from ftc.runtime.gates import gate_results
+from ftc.runtime.gates import with_gates
 from ftc.runtime.judge_results import judge_result
 from ftc.runtime.measures import Measures
 from ftc.runtime.probe_results import retention_result, swaps_result
@@ -30,7 +30,7 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     kept = retention_result(base, tuned)
     swaps = swaps_result(read_swapped(session), rows, tuned) if tuned.swapped else None
     judged = judge_result(session, measures, base, tuned)
-    return Evaluation(
+    found = Evaluation(
         split="test",
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
         base=base.result.model_copy(update={"intervals": sure.base}) if base else None,
@@ -38,10 +38,11 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
         slices=slices,
         retention=kept,
         swaps=swaps,
-        gates=gate_results(session.plan.settings.eval.gates, tuned, sure, slices, (kept, swaps, judged)),
+        gates=(),
         judge=judged,
         predictions=_predictions(session, base, tuned),
     )
+    return with_gates(found, session.plan.settings.eval.gates)
 
 
 def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> bytes:

@@ -83,6 +83,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("FTC217", {"eval": {"gates": {"accuracy": ">= 95"}}}, {"eval": {"gates": {"accuracy": ">= 1"}}}),
     ("FTC217", {"eval": {"gates": {"accuracy": "> 1"}}}, {"eval": {"gates": {"mcc": "> 0"}}}),
+    ("FTC217", {"eval": {"gates": ("accuracy < 0",)}}, {"eval": {"gates": ("accuracy > 0.5",)}}),
     ("FTC217", {"eval": {"gates": {"mcc": ">= -1"}}}, {"eval": {"gates": {"mcc": "> -1"}}}),
     ("FTC217", {"eval": {"gates": {"loss": "< 0"}}}, {"eval": {"gates": {"loss": "<= 7"}}}),
     ("FTC218", {"eval": {"gates": {"loss": "> 7"}}}, {"eval": {"gates": {"loss": "< 7"}}}),

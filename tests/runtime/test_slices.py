@@ -99,3 +99,14 @@ def test_groups_that_were_changed_stop_the_run(tmp_path: Path) -> None:
     job = make_job(tmp_path, "bert", classes=3, eval__slices=("region",), eval__groups_sha256=groups.digest())
     with pytest.raises(Refusal, match="FTC621"):
         job.run()
+
+
+def test_a_gates_figure_is_found_whatever_the_spaces_in_its_name() -> None:
+    from ftc.spec.figures import figures, plain_name
+    from tests.support import documents
+    from tests.support.measured import BY_REGION, RETENTION, SWAPS
+
+    known = figures(documents.evaluation(slices=(BY_REGION,), retention=RETENTION, swaps=SWAPS))
+    assert known[plain_name("accuracy  on region=north")][0] == 0.9
+    assert known[plain_name("macro_f1 gap  on region")][0] == 0.15
+    assert (known["forgetting"][0], known["swapped"][0]) == (0.2, 0.25)

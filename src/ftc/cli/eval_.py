@@ -40,7 +40,7 @@ def run(args: Namespace) -> int:
         from ftc.views.run import evaluation_text
 
         title = f"run {found.run.record.id} on {found.data or 'its test split'}"
-        write(evaluation_text(found.evaluation, title, page=page(sys.stdout, args)))
+        write(evaluation_text(found.plan, found.evaluation, title, page=page(sys.stdout, args)))
     return 0 if found.passed else _GATE_FAILED
 
 

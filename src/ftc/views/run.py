@@ -125,16 +125,23 @@ def run_text(
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
-def evaluation_text(evaluation: Evaluation, title: str, *, page: Page = PLAIN) -> str:
+def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Page = PLAIN) -> str:
     """A measurement by itself.
 
     Args:
+        plan: The run's plan.
         evaluation: The measurement.
         title: Which model, and on which rows.
         page: Width and colours.
     """
     title = f"{escaped(title)}, {numbers.plural(evaluation.tuned.rows, 'row')}"
-    blocks = (_evaluation(evaluation, page, title), *slice_blocks(evaluation, page), *probe_blocks(evaluation, page))
+    doubts = _reservations(plan, evaluation, page)
+    blocks = (
+        _evaluation(evaluation, page, title),
+        doubts,
+        *slice_blocks(evaluation, page),
+        *probe_blocks(evaluation, page),
+    )
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
