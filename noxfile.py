@@ -100,6 +100,14 @@ def crash(session: nox.Session) -> None:
     session.run(python, "-m", "pytest", "-n2", *campaigns, external=True, env={**QUIET, "FTC_CRASH": "1"})
 
 
+@nox.session(venv_backend="none")
+def matrix(session: nox.Session) -> None:
+    """Train every task on every family with every strategy. `-- --update-golden` writes docs/matrix.json anew."""
+    python = train_environment(session)
+    environment = {**QUIET, "FTC_MATRIX": "1"}
+    session.run(python, "-m", "pytest", "-n0", "tests/matrix", *session.posargs, external=True, env=environment)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style (ruff) and who may import whom (import-linter). `nox -s lint -- --fix` mends what is safe."""

@@ -16,7 +16,7 @@ from ftc.spec.codes import CODES, Code, Severity
 from ftc.spec.json_schema import Schema, editor_schema, recipe_schema
 from ftc.spec.schema_words import definition_of, type_in_words, value_in_words
 
-__all__ = ["errors_page", "main", "schema_page"]
+__all__ = ["errors_page", "main", "matrix_page", "schema_page"]
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Made by docs/generate.py; change the code instead. -->"
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
     pages = {
         "errors.md": errors_page(CODES.values()),
         "recipe.md": schema_page(recipe_schema()),
+        "matrix.md": matrix_page(json.loads((FOLDER / "matrix.json").read_text(encoding="utf-8"))),
         "recipe.schema.json": json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n",
     }
     stale = [name for name, text in pages.items() if _read(FOLDER / name) != text]
@@ -47,6 +48,31 @@ def main(arguments: list[str]) -> int:
         (FOLDER / name).write_text(pages[name], encoding="utf-8", newline="\n")
         print(f"wrote docs/{name}")
     return 0
+
+
+def matrix_page(results: dict[str, str]) -> str:
+    """What became of each task with each family of models and each strategy, as the matrix test found it."""
+    table: dict[tuple[str, str], dict[str, str]] = {}
+    for name, result in results.items():
+        task, family, strategy = name.split(" / ")
+        table.setdefault((task, family), {})[strategy] = result
+    strategies = list(dict.fromkeys(strategy for row in table.values() for strategy in row))
+    codes = sorted({result for result in results.values() if result != "works"})
+    works = sum(result == "works" for result in results.values())
+    lines = [
+        *("# Tasks, models and strategies", "", NOTICE, ""),
+        f"{works} of {len(results)} combinations work: three steps are trained on a tiny model, and the result, loaded",
+        "by the library that a model card names, says what the trained model says. The others are refused before",
+        "anything is loaded, each by a rule with a name. `nox -s matrix` finds this anew.",
+        "",
+        f"| task | model | {' | '.join(strategies)} |",
+        f"| --- | --- | {' | '.join('---' for _ in strategies)} |",
+    ]
+    for (task, family), row in table.items():
+        shown = ("yes" if row[strategy] == "works" else f"[{row[strategy]}]" for strategy in strategies)
+        lines.append(f"| {task} | {family.replace('_', '-')} | {' | '.join(shown)} |")
+    lines += ["", *(f"[{code}]: errors.md#{_anchor(f'{code}: {CODES[code].title}')}" for code in codes)]
+    return "\n".join(lines) + "\n"
 
 
 def errors_page(codes: Iterable[Code]) -> str:
