@@ -57,7 +57,9 @@ def flop_rates(network: Network, *, checkpointing: bool) -> StepFlops:
         members_of_layer = tuple(layer)
         if network.family != "encoder" and any(one.trained for one in members_of_layer):
             flow = replace(flow, main=True)  # the norm before it is trained, too
-        parts = {part: tuple(members) for part, members in groupby(members_of_layer, key=lambda one: one.part)}
+        parts: dict[Part, tuple[Linear, ...]] = {
+            part: tuple(members) for part, members in groupby(members_of_layer, key=lambda one: one.part)
+        }
         for part, members in parts.items():
             forward += _linear_forward(network, members)
             backward += _linear_backward(members, flow)

@@ -11,7 +11,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.trainable import num_trainable
 from ftc.spec.base import Money
 from ftc.spec.plan import Check
-from ftc.spec.time import PhaseTime, SecondsRange, TimeEstimate, WorkEstimate
+from ftc.spec.time import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 
 __all__ = ["estimate_cost"]
 
@@ -26,7 +26,7 @@ _RECORDS = 4 * 2**20
 def estimate_cost(draft: Draft) -> Draft:
     """Estimates time, cost, energy and disk, and refuses what is over the budget for certain."""
     work = run_work(draft)
-    plain = {phase: expected for phase, (_, expected, _) in work.phases.items()}
+    plain: dict[Phase, Work] = {phase: expected for phase, (_, expected, _) in work.phases.items()}
     draft = replace(draft, work=WorkEstimate(phases=plain, train_tokens=work.train_tokens), disk=_disk(draft))
     found = run_time(draft, work)
     if found is None:

@@ -69,6 +69,7 @@ def test_a_budget_of_time_and_cost(project: MakeProject, ftc: Ftc) -> None:
     assert refused.code == 4, refused.text
     assert "[FTC403]" in refused.err
     assert "[FTC404]" in refused.err
+    assert "by 1 earlier run of this model on this device" in refused.err
     assert "USD" in refused.text
 
 
