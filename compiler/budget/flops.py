@@ -8,7 +8,7 @@ and the optimiser are left out: they take memory traffic and not arithmetic, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
@@ -57,9 +57,7 @@ def flop_rates(network: Network, *, checkpointing: bool) -> StepFlops:
         members_of_layer = tuple(layer)
         if network.family != "encoder" and any(one.trained for one in members_of_layer):
             flow = replace(flow, main=True)  # the norm before it is trained, too
-        parts: dict[Part, tuple[Linear, ...]] = {
-            part: tuple(members) for part, members in groupby(members_of_layer, key=lambda one: one.part)
-        }
+        parts = _by_part(members_of_layer)
         for part, members in parts.items():
             forward += _linear_forward(network, members)
             backward += _linear_backward(members, flow)
@@ -72,6 +70,13 @@ def flop_rates(network: Network, *, checkpointing: bool) -> StepFlops:
     again = (forward + last * -1.0) if checkpointing else Rates()
     head_forward, head_backward = _head(network, flow)
     return StepFlops(forward * network.repeats + head_forward, (backward + again) * network.repeats + head_backward)
+
+
+def _by_part(layer: Iterable[Linear]) -> dict[Part, tuple[Linear, ...]]:
+    found: dict[Part, tuple[Linear, ...]] = {}
+    for one in layer:
+        found[one.part] = (*found.get(one.part, ()), one)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

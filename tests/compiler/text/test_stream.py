@@ -51,7 +51,8 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_stream(tmp_path / name, rows([3, 5]))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b"]
+    assert (tmp_path / "a.lengths.npy").read_bytes() == (tmp_path / "b.lengths.npy").read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "a.lengths.npy", "b", "b.lengths.npy"]
 
 
 def test_the_digest_tells_boundaries_masks_and_ids_apart(tmp_path: Path) -> None:
