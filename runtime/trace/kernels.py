@@ -127,6 +127,7 @@ def _attend(
     match kernel:
         case "flash":
             on_card = rules.capability is not None
+            mask = mask if on_card or mask is None else _as_numbers(mask, query)
             out = _Flash.apply(query, key, value, mask, on_card)  # type: ignore[no-untyped-call]
         case "efficient":
             key, value = repeat_kv(key, groups), repeat_kv(value, groups)
@@ -150,6 +151,14 @@ def _of_positions(
 
     made: torch.Tensor = create_position_bias_mask(bias, mask, is_causal, query, key)
     return made
+
+
+def _as_numbers(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    """The processor's kernel adds masks to the scores, so truth values become numbers of the queries' type."""
+    if mask.dtype != torch.bool:
+        return mask
+    kept, dropped = (torch.scalar_tensor(one, dtype=query.dtype, device=query.device) for one in (0.0, -torch.inf))
+    return torch.where(mask, kept, dropped)
 
 
 def _additive(mask: torch.Tensor | None, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor | None:

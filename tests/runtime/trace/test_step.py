@@ -82,10 +82,11 @@ def test_a_step_without_memory_is_a_real_step(
         assert set(apart.values()) == {0}, (attention, apart)
 
 
-OTHERS = ["dora", "partial", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt_tuning", "p_tuning"]
+OTHERS = ["dora", "partial", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt_tuning", "p_tuning", "prefix_tuning"]
 MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}
 
 
+@pytest.mark.filterwarnings("ignore:`past_key_values`:FutureWarning")  # peft still calls it so
 @pytest.mark.parametrize("strategy", OTHERS)
 def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Path]) -> None:
     kind = "bert" if strategy == "bitfit" else "llama"  # which has no biases
