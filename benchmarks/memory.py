@@ -1,6 +1,9 @@
 """How well memory is predicted: the trace against runs that other people measured and published.
 
-    python benchmarks/memory.py POINTS.json
+    python benchmarks/memory.py POINTS.json [--peers PYTHON]
+
+`--peers` names a Python in which fitcheck-llm, canifinetune and fitscout are installed; what they say of the same runs
+is then scored beside, against the process's memory.
 
 `POINTS.json` holds `points`, each with `model`, `method` (lora or qlora), `precision`, `attn`, `lora_rank`,
 `batch_size`, `seq_len`, `grad_checkpoint`, `optimizer`, `double_quant` or `quantization`, `gpu`, `torch` and
@@ -10,9 +13,10 @@ is fitted to them. Points that leave out what decides about memory are counted a
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
-import sys
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +29,7 @@ from ftc.compiler.budget.ranges import reserved_range
 from ftc.runtime.trace.allocator import replay
 from ftc.runtime.trace.kernels import KernelRules
 from ftc.runtime.trace.log import peaks
+from ftc.runtime.trace.meta_model import model_config
 
 GIB = 2**30
 MIB = 2**20
@@ -92,13 +97,19 @@ class Score:
 
 def main() -> None:
     """Prints a line for each point, and medians."""
-    points = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["points"]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("points", type=Path, metavar="POINTS.json")
+    parser.add_argument("--peers", metavar="PYTHON", help="a Python that has the other estimators")
+    arguments = parser.parse_args()
+    points = json.loads(arguments.points.read_text(encoding="utf-8"))["points"]
     scores, skipped, started = [], 0, time.process_time()
+    known: list[tuple[dict[str, Any], ForeignJob]] = []
     for point in points:
         job = _job(point)
         if job is None:
             skipped += 1
             continue
+        known.append((point, job))
         scores.append(_score(point, job))
         _print_row(scores[-1])
     print(f"\n{len(scores)} points in {time.process_time() - started:.0f} CPU s; {skipped} without enough detail")
@@ -110,6 +121,42 @@ def main() -> None:
     margins = [score.high_error for score in scores if score.high_error is not None]
     exceeded = sum(margin < 0 for margin in margins)
     print(f"high bound exceeded in {exceeded} of {len(margins)}; least margin {min(margins):+.2f} %")
+    if arguments.peers:
+        _print_peers(arguments.peers, [one for one in known if one[0]["measured_gib"].get("process")])
+
+
+def _print_peers(python: str, known: list[tuple[dict[str, Any], ForeignJob]]) -> None:
+    """Errors of other estimators on the process's memory of the same runs."""
+    runs = [_run_for_peers(point, job) for point, job in known]
+    script = Path(__file__).parent / "support" / "memory_peers.py"
+    done = subprocess.run([python, str(script)], input=json.dumps(runs), check=True, capture_output=True, text=True)
+    for name, said in json.loads(done.stdout).items():
+        pairs = zip(said, known, strict=True)
+        errors = [100 * (size / (point["measured_gib"]["process"] * GIB) - 1) for size, (point, _) in pairs if size]
+        if not errors:
+            print(f"{name:40} gave no answer: {done.stderr.strip().splitlines()[-1:]}")
+            continue
+        sizes = sorted(map(abs, errors))
+        print(
+            f"{name:40} process_error    n={len(errors):3}  median {statistics.median(sizes):5.2f} %  "
+            f"max {sizes[-1]:5.2f} %  range {min(errors):+6.2f} … {max(errors):+6.2f} %"
+        )
+
+
+def _run_for_peers(point: dict[str, Any], job: ForeignJob) -> dict[str, Any]:
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(model_config(job.config))
+    names = ("config", "quantised", "double_quantised", "rank", "batch", "length", "checkpointing", "eager")
+    return {
+        **{name: getattr(job, name) for name in names},
+        "model": point["model"],
+        "weights": sum(parameter.numel() for parameter in model.parameters()),
+        "precision": point["precision"],
+        "states_in_8_bits": job.states_in_8_bits,
+        "is_t4": "T4" in point["gpu"],
+    }
 
 
 def _job(point: dict[str, Any]) -> ForeignJob | None:
