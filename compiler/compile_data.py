@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.data_files import DataFiles
-from ftc.compiler.stream_manifest import TextProbe, read_manifest
+from ftc.compiler.stream_manifest import Manifest, TextProbe, read_manifest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.lock import SourceLock
@@ -82,14 +82,16 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
     key = _key(draft, files)
     folder = streams_folder(key)
     manifest = read_manifest(folder)
-    if manifest is None:
+    lengths = _lengths(folder, manifest) if manifest else None
+    if manifest is None or lengths is None:
         from ftc.compiler.make_streams import make_streams
 
         manifest = make_streams(draft, files, model_folder, folder, source)
+        lengths = _lengths(folder, manifest)
     return CompiledData(
         key=key,
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
-        lengths={part: open_lengths(folder / f"{part}.arrow") for part in manifest.splits},
+        lengths=lengths or {},
         labels=manifest.labels,
         columns=manifest.columns,
         columns_reason=manifest.columns_reason,
@@ -104,6 +106,14 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
         diagnostics=tuple(finding.placed(source) for finding in manifest.findings),
         checks=manifest.checks,
     )
+
+
+def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
+    """Lengths of the rows by split; None where a file of them is damaged."""
+    try:
+        return {part: open_lengths(folder / f"{part}.arrow") for part in manifest.splits}
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def _key(draft: Draft, files: DataFiles) -> str:

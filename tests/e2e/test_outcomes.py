@@ -73,6 +73,17 @@ def test_a_budget_of_time_and_cost(project: MakeProject, ftc: Ftc) -> None:
     assert "USD" in refused.text
 
 
+def test_damaged_lengths_are_made_again(project: MakeProject, ftc: Ftc) -> None:
+    root = project(steps=2)
+    assert ftc("plan", "recipe.yaml").code == 0
+    (file,) = (root.parent / "cache").glob("streams/*/train.lengths.npy")
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:-4], b"rows"):
+        file.write_bytes(damaged)
+        assert ftc("plan", "recipe.yaml").code == 0
+        assert file.read_bytes() == whole
+
+
 def test_a_folder_with_something_else_is_left_alone(project: MakeProject, ftc: Ftc) -> None:
     root = project(steps=1)
     assert ftc("plan", "recipe.yaml", "-o", "job.plan.json").code == 0
