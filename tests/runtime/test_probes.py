@@ -12,7 +12,7 @@ from ftc.spec.outcomes import Outcome
 from ftc.spec.probes import Swapped, swaps_digest
 from ftc.spec.record import Evaluation
 from ftc.spec.streams import open_stream
-from tests.runtime.jobs import Job, make_job, write_stream
+from tests.runtime.jobs import Job, make_job, reopen_job, write_stream
 from tests.support.streams import write_columns
 
 
@@ -56,9 +56,7 @@ def test_predictions_of_exchanged_rows_are_held_against_those_of_their_rows(tmp_
     swapped = Swapped(pairs=(("he", "she"), ("a", "b")), rows=(3, 0, 1), pair=(1, 0, 0))
     (folder / "swaps.json").write_text(swapped.to_text())
     digest = swaps_digest(swaps.digest(), swapped)
-    job = make_job(tmp_path / "job", "bert", classes=3, eval__swaps_sha256=digest)
-    for name in ("swaps.arrow", "swaps.json"):
-        (job.inputs.streams_folder / name).write_bytes((folder / name).read_bytes())
+    job = reopen_job(tmp_path, "bert", classes=3, eval__swaps_sha256=digest)
     job.run()
     lines = (job.folder().outcomes).read_bytes().splitlines()
     said = [Outcome.model_validate_json(line).tuned.text for line in lines]
