@@ -27,6 +27,8 @@ __all__ = [
     "meant_as",
     "needless",
     "number",
+    "of_adapter",
+    "switched",
     "tabled",
     "text",
     "whole",
@@ -101,6 +103,35 @@ def text(path: str) -> Rule:
             t.carry(key, path, value)
         else:
             t.needless(key, "empty")
+
+    return rule
+
+
+def of_adapter(path: str) -> Rule:
+    """A flag or a number of low-rank adapters that means the same there and here, where the job has one."""
+
+    def rule(t: Translation, key: Key) -> None:
+        value, kind = t.value(key), t.values.get("strategy.kind")
+        if _is_off(value, _OFF):
+            t.needless(key, "off, as in ftc")
+        elif kind is None or kind.value not in ("lora", "qlora"):
+            t.needless(key, "belongs to a feature that is off")
+        elif isinstance(value, bool) or t.number(key) is None:
+            t.carry(key, path, t.flag(key))
+        else:
+            t.carry(key, path, t.number(key))
+
+    return rule
+
+
+def switched(path: str) -> Rule:
+    """A number that means the same there and here, unless it is off."""
+
+    def rule(t: Translation, key: Key) -> None:
+        if _is_off(t.value(key), _OFF):
+            t.needless(key, "off, as in ftc")
+        elif (value := t.number(key)) is not None:
+            t.carry(key, path, value)
 
     return rule
 

@@ -297,7 +297,7 @@ _RULES: dict[str, Rule] = {
     "dataset.split": dropped("the file is the split; a part of it is not taken", off=("train", "")),
     "dataset.add_eos": needless("a completion ends with the model's own end token"),
     "dataset.filter_fn": dropped("rows are not filtered by code", "filter the file"),
-    "model.use_dora": dropped("no DoRA, so plain LoRA stands in its place"),
+    "model.use_dora": rules.of_adapter("strategy.dora"),
     "model.num_classes": blocking("no classification heads of torchtune's", "write the recipe by hand"),
     "model.quantize_base": needless("off"),
     "model.apply_lora_to_mlp": needless("off"),

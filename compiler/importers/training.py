@@ -25,8 +25,13 @@ __all__ = [
     "warmup",
 ]
 
-_ADAMW = frozenset({"adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused", "paged_adamw_32bit"})
-_ADAMW_8BIT = frozenset({"adamw_8bit", "adamw_bnb_8bit", "adamw_torch_8bit", "paged_adamw", "paged_adamw_8bit"})
+_OPTIMIZERS = {
+    **dict.fromkeys(("adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused"), "adamw"),
+    **dict.fromkeys(("adamw_8bit", "adamw_bnb_8bit", "adamw_torch_8bit"), "adamw_8bit"),
+    **dict.fromkeys(("paged_adamw", "paged_adamw_32bit"), "adamw_paged"),
+    **{"paged_adamw_8bit": "adamw_8bit_paged", "lion_32bit": "lion", "lion": "lion", "lion_8bit": "lion_8bit"},
+    **{"adafactor": "adafactor", "sgd": "sgd"},
+}
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 _AFTER_PLAN = "`ftc plan` says how many steps there are; then set it by hand"
@@ -138,12 +143,12 @@ def _warmup_steps(t: Translation, key: str, count: float) -> None:
 
 
 def optimizer(t: Translation, key: str) -> None:
-    """AdamW in any of its spellings."""
+    """The optimiser in any of its spellings."""
     word = (t.text(key) or "").lower().removeprefix("optimizernames.")
-    if word in _ADAMW:
-        t.carry(key, "train.optimizer.kind", "adamw")
-    elif word in _ADAMW_8BIT:
-        t.carry(key, "train.optimizer.kind", "adamw", "its states are kept in 32 bits, which needs more memory")
+    if word in _OPTIMIZERS:
+        t.carry(key, "train.optimizer.kind", _OPTIMIZERS[word])
+        if word == "sgd":
+            t.add("train.optimizer.momentum", 0, "the other tools' SGD has none")
     elif word:
         t.drop(key, f"no optimiser `{word[:40]}`", "AdamW stands in its place; its learning rate may have to change")
 
