@@ -31,6 +31,7 @@ __all__ = [
     "switched",
     "tabled",
     "text",
+    "variants",
     "whole",
 ]
 
@@ -134,6 +135,16 @@ def switched(path: str) -> Rule:
             t.carry(key, path, value)
 
     return rule
+
+
+def variants(dora: str, rank_stabilized: str) -> dict[str, Rule]:
+    """Rules of the usual variants of LoRA, and of noise on embeddings, by the tool's keys for two of them."""
+    return {
+        dora: of_adapter("strategy.dora"),
+        rank_stabilized: of_adapter("strategy.rank_stabilized"),
+        "loraplus_lr_ratio": of_adapter("strategy.b_rate_ratio"),
+        "neftune_noise_alpha": switched("train.neftune_alpha"),
+    }
 
 
 def needless(reason: str) -> Rule:
