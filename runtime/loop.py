@@ -107,8 +107,9 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
         fed.add([int(job.rows.rows[row]) for row in rows], batch)
         batch = batch.to(accelerator.device)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
-            scores = job.scorer.logits(job.model, batch)
-            loss = job.scorer.losses(scores, batch, job.train.label_smoothing).sum()
+            # Scores have no name here: one would keep them through the backward pass, four bytes for each.
+            smoothing = job.train.label_smoothing
+            loss = job.scorer.losses(job.scorer.logits(job.model, batch), batch, smoothing).sum()
             accelerator.backward(loss * weight)
         total += loss.detach() * weight
     if world_size > 1:

@@ -24,7 +24,7 @@ _READS_ATTENTION = re.compile(
 _IS_CROSS = re.compile(r"EncDecAttention|encoder_attn|crossattention")
 _COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
 """Activations that are written out in several operators, each of which keeps something."""
-_COMPOSED_BY_DEFAULT = ("gpt2", "gpt_neo", "gptj", "codegen")
+_COMPOSED_BY_DEFAULT = ("gpt2", "gpt_neo", "gptj", "codegen", "phi")
 _DROPPING = (
     "bert",
     "roberta",

@@ -53,6 +53,13 @@ def test_full_training_holds_gradients_and_two_moments_of_all_weights() -> None:
     assert 2 * step["gradients"] <= step["optimiser state"] <= 2.01 * step["gradients"] + 512 * 200
 
 
+def test_the_way_back_holds_scores_three_times_and_no_more() -> None:
+    """Log-probabilities, their gradient and that of the scores; the scores themselves are let go of before."""
+    job = trace_job(train__precision="bfloat16")  # 2 rows of 20 targets, 1,024 words
+    head = next(phase for phase in trace(job).phases if phase.phase == "backward: loss and head")
+    assert head.components["logits"] == 3 * 4 * 2 * 20 * 1024
+
+
 def test_a_processor_reserves_what_it_allocates() -> None:
     result = trace(trace_job(device=PROCESSOR))
     assert result.reserved_bytes == result.allocated_bytes
