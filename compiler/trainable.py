@@ -86,7 +86,8 @@ def adapter_ranks(draft: Draft) -> dict[str, int]:
         case "lora" | "qlora":
             return {name: rank_of(draft, name) for name in targeted(draft)}
         case "bottleneck":
-            return dict.fromkeys(adapted(draft), draft.values["strategy.size"])
+            size: int = draft.values["strategy.size"]
+            return dict.fromkeys(adapted(draft), size)
         case _:
             return {}
 

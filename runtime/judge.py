@@ -59,7 +59,7 @@ class Graded:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: object) -> None:
+    def redirect_request(self, *_args: Any, **_named: Any) -> None:
         return None
 
 

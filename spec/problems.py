@@ -23,14 +23,15 @@ def reason_of(problem: ValidationError | OSError) -> str:
 
 def _words(error: ErrorDetails) -> str:
     """What completes a sentence about a place; pydantic's own words are for those who write the model."""
+    more = error.get("ctx", {})
     match error["type"]:
         case "missing":
             return "is missing"
         case "extra_forbidden":
             return "is no key of this document"
         case "literal_error":
-            return f"is not {error['ctx']['expected']}".replace("'", "`")
+            return f"is not {more['expected']}".replace("'", "`")
         case "json_invalid":
-            return f"not JSON: {error['ctx']['error']}"
+            return f"not JSON: {more['error']}"
         case _:
             return f"can't be this: {error['msg']}" if error["loc"] else error["msg"]

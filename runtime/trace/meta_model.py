@@ -122,11 +122,13 @@ def quantise(model: Any, quantization: Any) -> None:
 
 def _pack_in_8_bits(module: Any) -> None:
     """8-bit weights with a scale for each row. Outliers, which only numbers could tell, are left in."""
-    from bitsandbytes.nn.modules import Int8Params
+    from bitsandbytes.nn import modules
+
+    make: Any = modules.Int8Params  # its `__new__` takes what its `__init__` doesn't know
 
     shape = (module.out_features, module.in_features)
     packed, scales = torch.empty(shape, dtype=torch.int8), torch.empty(shape[0])
-    module.weight = Int8Params(packed, requires_grad=False, has_fp16_weights=False, CB=packed, SCB=scales)
+    module.weight = make(packed, requires_grad=False, has_fp16_weights=False, CB=packed, SCB=scales)
     module.state.CB, module.state.SCB, module.state.threshold = packed, scales, 0.0
 
 

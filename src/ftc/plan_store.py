@@ -42,6 +42,7 @@ def load_plan(file: Path | str) -> Plan:
     """
     from pydantic import ValidationError
 
+    from ftc.spec.canonical import own_digest
     from ftc.spec.plan import Plan
     from ftc.spec.problems import reason_of
 
@@ -52,8 +53,8 @@ def load_plan(file: Path | str) -> Plan:
         help = "plan the recipe again with `ftc plan -o FILE`"
         note = reason_of(problem)
         raise Refusal([diagnostic("FTC510", f"`{path.name}` is no saved plan", help=help, notes=note)]) from None
-    if found.sha256 != found.expected_sha256():
-        note = f"it says {found.sha256[:12]}, its contents give {found.expected_sha256()[:12]}"
+    if found.sha256 != (contents := own_digest(path)):
+        note = f"it says {found.sha256[:12]}, its contents give {contents[:12]}"
         help = "plan the recipe again with `ftc plan -o FILE`"
         raise Refusal([diagnostic("FTC511", f"`{path.name}` was edited after it was saved", help=help, notes=note)])
     return found

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ftc.spec.outcomes import Outcome
     from ftc.spec.plan import Plan
     from ftc.spec.record import Evaluation, Predecessor, RunRecord
+    from ftc.spec.time import Phase, Work
 
 __all__ = [
     "FINISHED",
@@ -255,9 +256,13 @@ def _past(run: Run) -> PastRun:
     settings, record = run.plan.settings, run.record
     done = record.steps_done / settings.train.num_steps  # a run that stopped early did less than was planned
     planned = run.plan.work.phases.items() if run.plan.work else ()
-    work = {phase: work.scaled(done) if phase in ("train", "validate") else work for phase, work in planned}
+    work: dict[Phase, Work] = {
+        phase: work.scaled(done) if phase in ("train", "validate") else work for phase, work in planned
+    }
     alone = len(record.segments) == 1  # what is done again after a stop is in no plan
-    seconds = {one.phase: one.seconds for one in record.time_by_phase if alone or one.phase == "train"}
+    seconds: dict[Phase, float] = {
+        one.phase: one.seconds for one in record.time_by_phase if alone or one.phase == "train"
+    }
     return PastRun(
         run_id=record.id,
         device=run.plan.device.name,

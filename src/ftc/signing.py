@@ -146,7 +146,7 @@ def _statement(path: Path) -> dict[str, Any]:
     try:
         said = json.loads(base64.b64decode(json.loads(data)["dsseEnvelope"]["payload"], validate=True))
         for one in said["predicate"]["resources"]:
-            str(one["name"]), str(one["digest"])
+            _ = str(one["name"]) + str(one["digest"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _refused(path, "it isn't in the form of OpenSSF model signing") from None
     return dict(said)

@@ -47,7 +47,7 @@ class Service:
                 self.end_headers()
                 self.wfile.write(content)
 
-            def log_message(self, *_args: object) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
                 """Says nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -19,6 +19,8 @@ from ftc.runtime.metrics import (
 
 TEXT = "The council, an old one, approved a new plan for trams: after long talks on Tuesday night! It won't wait."
 WORDS = TEXT.split()
+OF_NOTHING: dict[str, Any] = {"zero_division": 0}
+"""A ratio of nothing is 0."""
 PARTS = ("f1", "precision", "recall")
 
 
@@ -35,12 +37,12 @@ def test_averages_are_those_of_sklearn(average: str) -> None:
 
     chance = random.Random(1)
     expected, predicted = ([chance.randrange(6) for _ in range(200)] for _ in range(2))
-    precision, recall, f1, _ = precision_recall_fscore_support(expected, predicted, average=average, zero_division=0)
+    precision, recall, f1, _ = precision_recall_fscore_support(expected, predicted, average=average, **OF_NOTHING)
     found = [class_metric(f"{average}_{part}", expected, predicted) for part in PARTS]
     assert found == [f1, precision, recall]
     chosen = [[0], [1, 2], [], [2]], [[0, 1], [2], [1], [2]]
     grids = [np.array([[number in row for number in range(3)] for row in side]) for side in chosen]
-    precision, recall, f1, _ = precision_recall_fscore_support(*grids, average=average, zero_division=0)
+    precision, recall, f1, _ = precision_recall_fscore_support(*grids, average=average, **OF_NOTHING)
     assert [multi_label_metric(f"{average}_{part}", *chosen, 3) for part in PARTS] == [f1, precision, recall]
 
 
@@ -50,7 +52,7 @@ def test_a_class_is_a_line_of_sklearns_report() -> None:
     chance = random.Random(2)
     names = ("sport", "business", "tech")
     expected, predicted = (chance.choices(names, k=90) for _ in range(2))
-    lines: Any = classification_report(expected, predicted, output_dict=True, zero_division=0)
+    lines: Any = classification_report(expected, predicted, output_dict=True, **OF_NOTHING)
     for name in names:
         found = [class_metric(part, expected, predicted, name) for part in PARTS]
         assert found == [lines[name]["f1-score"], lines[name]["precision"], lines[name]["recall"]]
@@ -62,7 +64,7 @@ def test_an_entitys_type_is_a_line_of_seqevals_report() -> None:
     chance = random.Random(3)
     tags = ["O", "O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     expected, predicted = ([chance.choices(tags, k=12) for _ in range(60)] for _ in range(2))
-    lines: Any = classification_report(expected, predicted, output_dict=True, zero_division=0)
+    lines: Any = classification_report(expected, predicted, output_dict=True, **OF_NOTHING)
     for name in ("PER", "LOC"):
         found = [tag_metric(f"entity_{part}", expected, predicted, name) for part in PARTS]
         assert found == [lines[name]["f1-score"], lines[name]["precision"], lines[name]["recall"]]
