@@ -108,7 +108,6 @@ def test_every_section_without_default_is_asked_for(key: str) -> None:
         ("budget", {"vram": 24}, "FTC103", "unit"),
         ("name", "Not A Name", "FTC103", "can't be `Not A Name`"),
         ("data", {"source": {"path": "a", "split": 1}}, "FTC104", "unknown key `split`"),
-        ("data", {"source": {"hub": "a/b"}}, "FTC101", "`file` is missing"),
         ("eval", {"metrics": []}, "FTC103", "can't be a list"),
     ],
 )
