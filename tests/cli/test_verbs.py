@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftc import api
+from ftc import api, texts
 from ftc.cli.main import main
 from ftc.cli.restart import Restart
 from ftc.cli.verbs import VERBS
@@ -219,10 +219,10 @@ def checked(*codes: str) -> api.Checked:
 
 
 def test_validate(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "validate", lambda recipe, **_: checked())
+    monkeypatch.setattr(texts, "validate", lambda recipe, **_: checked())
     assert main(["validate", "a.yaml", "b.yaml"]) == 0
     assert capsys.readouterr() == ("a.yaml is valid.\nb.yaml is valid.\n", "")
-    monkeypatch.setattr(api, "validate", lambda recipe, **_: checked("FTC001", "FTC002"))
+    monkeypatch.setattr(texts, "validate", lambda recipe, **_: checked("FTC001", "FTC002"))
     assert main(["validate", "a.yaml"]) == 3
     out, err = capsys.readouterr()
     assert out == ""
@@ -242,14 +242,14 @@ def test_validate(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 def test_validate_for_programs(
     world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str], begin: str
 ) -> None:
-    monkeypatch.setattr(api, "validate", lambda recipe, **_: checked("FTC001"))
+    monkeypatch.setattr(texts, "validate", lambda recipe, **_: checked("FTC001"))
     assert main(["validate", "a.yaml", *arguments]) == 3
     assert capsys.readouterr().out.startswith(begin)
 
 
 def test_validate_speaks_github_in_a_workflow(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setattr(api, "validate", lambda recipe, **_: checked("FTC001"))
+    monkeypatch.setattr(texts, "validate", lambda recipe, **_: checked("FTC001"))
     assert main(["validate", "a.yaml"]) == 3
     assert capsys.readouterr().out.startswith("::error title=FTC001")
 

@@ -48,15 +48,15 @@ def _is_trial(args: Namespace) -> bool:
 
 def _is_changed(file: str, args: Namespace) -> bool:
     """Lays out one file, or only looks, and tells whether that makes a difference."""
-    from ftc import api
+    from ftc import texts  # beside it, `ftc.api` would load every other verb
 
     if file == STDIN:
-        before, after = api.format("<stdin>", text=stdin_text())
+        before, after = texts.format("<stdin>", text=stdin_text())
         if not _is_trial(args):
             write(after.decode("utf-8"))
             return False
     else:
-        before, after = api.format(file, write=not _is_trial(args))
+        before, after = texts.format(file, write=not _is_trial(args))
     if before == after:
         return False
     if args.diff:
