@@ -25,6 +25,7 @@ from ftc.spec.lock import is_weight_file
 from ftc.spec.model_files import SINGLE_FILE, stray_files
 from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
+from ftc.spec.probes import planned_probes
 from ftc.spec.record import RunRecord
 from ftc.spec.tensor_digests import content_digest
 from ftc.spec.version import VERSION
@@ -250,7 +251,14 @@ def _check_streams(tally: _Tally, plan: Plan, folder: Path | None) -> None:
         if found != report.stream_digest:
             hint = "delete the folder in the cache; `ftc plan` makes it again"
             tally.findings.append(_finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
-    tally.checked.append(_plural(len(plan.data), "token stream"))
+    probes = list(planned_probes(plan.settings.eval, folder))
+    for probe in probes:
+        if probe.found != probe.wanted:
+            found = probe.found or "nothing that can be read"
+            hint = "delete the folder in the cache; `ftc plan` makes it again"
+            tally.findings.append(_finding("FTC521", f"`{probe.name}` beside the streams", probe.wanted, found, hint))
+    beside = f" and {_plural(len(probes), 'set')} beside them" if probes else ""
+    tally.checked.append(_plural(len(plan.data), "token stream") + beside)
 
 
 def _check_packages(tally: _Tally, plan: Plan, record: RunRecord, here: EnvironmentFacts) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.witness import Witness
@@ -18,8 +16,7 @@ from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.lock import is_weight_file
 from ftc.spec.model_files import stray_files
 from ftc.spec.plan import Plan
-from ftc.spec.probes import Swapped, swaps_digest
-from ftc.spec.slices import Groups
+from ftc.spec.probes import planned_probes
 from ftc.spec.streams import open_stream
 
 __all__ = ["verify", "verify_inputs"]
@@ -115,34 +112,9 @@ def _streams(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]
         else:
             if found != expected.stream_sha256:
                 yield _stream(split, f"its digest is {found}, the plan says {expected.stream_sha256}")
-    wanted = plan.settings.eval.groups_sha256
-    if wanted is not None and _groups_digest(folder) != wanted:
-        yield _stream("test", "the groups of its rows are missing or not the plan's")
-    wanted = plan.settings.eval.retention_sha256
-    if wanted is not None and _digest_or_none(lambda: open_stream(folder / "retention.arrow").digest()) != wanted:
-        yield _stream("retention", "its file is missing or not the plan's")
-    wanted = plan.settings.eval.swaps_sha256
-    if wanted is not None and _digest_or_none(lambda: _swaps_digest(folder)) != wanted:
-        yield _stream("swaps", "its files are missing or not the plan's")
-
-
-def _swaps_digest(folder: Path) -> str:
-    swapped = Swapped.model_validate_json((folder / "swaps.json").read_bytes())
-    return swaps_digest(open_stream(folder / "swaps.arrow").digest(), swapped)
-
-
-def _digest_or_none(digest: Callable[[], str]) -> str | None:
-    try:
-        return digest()
-    except (OSError, ValueError):
-        return None
-
-
-def _groups_digest(folder: Path) -> str | None:
-    try:
-        return Groups.model_validate_json((folder / "groups.json").read_bytes()).digest()
-    except (OSError, ValidationError):
-        return None
+    for probe in planned_probes(plan.settings.eval, folder):
+        if probe.found != probe.wanted:
+            yield _stream(probe.name, "its files are missing or not the plan's")
 
 
 def _packages(plan: Plan, found: EnvironmentFacts) -> Iterator[Diagnostic]:

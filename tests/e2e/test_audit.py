@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Ftc
+from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import make_project
 
 ADAPTER = "adapter/adapter_model.safetensors"
@@ -196,3 +196,16 @@ def test_a_repeated_run_has_a_name_of_its_own(root: Path, ftc: Ftc) -> None:
     assert f"several runs begin with `{folder.name[:5]}`" in several.text
     first, second = (json.loads((folder.with_name(name) / "record.json").read_text()) for name in names)
     assert first["final_weights_sha256"] == second["final_weights_sha256"]
+
+
+def test_what_lies_beside_the_token_streams_is_compared(project: MakeProject, ftc: Ftc) -> None:
+    recipe = project(steps=1) / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("{samples: 2", "{slices: [label], samples: 2"))
+    assert ftc("apply", "recipe.yaml", "--yes").code == 0
+    (run,) = Path("runs").glob("*/*/record.json")
+    audited = ftc("audit", run.parent.name)
+    assert (audited.code, "3 token streams and 1 set beside them" in audited.text) == (0, True), audited.text
+    (groups,) = Path(os.environ["FTC_CACHE"]).glob("**/groups.json")
+    groups.write_text(groups.read_text().replace("money", "film", 1))
+    audited = ftc("audit", run.parent.name)
+    assert (audited.code, "`groups` beside the streams" in audited.text) == (6, True), audited.text
