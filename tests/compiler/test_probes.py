@@ -28,6 +28,7 @@ eval:
 
 
 def test_rows_and_text_beside_the_test_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="the model's folder is made with it")
     monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
     root = tmp_path / "project"
     (root / ".ftc").mkdir(parents=True)
