@@ -15,7 +15,7 @@ from ftc.spec.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.recipe import Recipe
 from ftc.spec.reference import default_reason
 from ftc.spec.sections import section_at
-from ftc.spec.settings import Settings
+from ftc.spec.settings import ClassifierSettings, Settings
 from ftc.spec.source import Source
 from ftc.spec.streams import RowLengths, SplitReport
 from ftc.spec.time import Phase, TimeEstimate, Work, WorkEstimate
@@ -61,6 +61,7 @@ class Draft:
         splits: The compiled data; empty while the passes that shape text run.
         labels: Classes in order; empty for tasks without.
         lengths: Lengths of the rows by split; without them all rows of a split count as long as its mean.
+        classifier: Who says which answers have a label; None for nobody.
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
         calibration: What was measured of the device; None where nothing was.
@@ -89,6 +90,7 @@ class Draft:
     splits: Mapping[str, SplitReport] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     lengths: Mapping[str, RowLengths] = field(default_factory=dict)
+    classifier: ClassifierSettings | None = None
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()
     calibration: Calibration | None = None

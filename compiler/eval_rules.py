@@ -15,6 +15,7 @@ from ftc.spec.slices import FIGURES, measured
 from ftc.spec.source import Source
 
 __all__ = [
+    "classifier_has_answers",
     "gates_can_be_checked",
     "judge_can_grade",
     "metrics_fit_the_task",
@@ -51,7 +52,7 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
 
 
 def _figure_is_measured(name: str, recipe: Recipe, source: Source, path: str) -> Iterator[Diagnostic]:
-    section = {"forgetting": "retention", "swapped": "swaps", "judge": "judge"}[name]
+    section = {"forgetting": "retention", "swapped": "swaps", "judge": "judge", "flagged": "classifier"}[name]
     if getattr(recipe.eval, section) is None:
         help = f"add `eval.{section}`, or drop the gate"
         yield diagnostic("FTC207", f"nothing measures `{name}`", source.key_span(path), help=help, path=path)
@@ -101,6 +102,20 @@ def judge_can_grade(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         summary, help, path = "the key would go over the network in the clear", "use `https://`", "eval.judge.url"
     if summary:
         yield diagnostic("FTC243", summary, source.span(path), help=help, path=path)
+
+
+def classifier_has_answers(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """There are answers to look at."""
+    if recipe.eval.classifier is None:
+        return
+    summary, help, path = "", "", "eval.classifier"
+    if recipe.task.kind not in _JUDGED_TASKS:
+        kind = recipe.task.kind.replace("_", " ")
+        summary, help = f"a {kind} writes no answers that a classifier could look at", "drop `classifier`"
+    elif recipe.data.split.test == 0:
+        summary, help = "a classifier looks at answers to test rows, and there are none", _ADD_TEST
+    if summary:
+        yield diagnostic("FTC244", summary, source.key_span(path), help=help, path=path)
 
 
 def slices_can_be_formed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

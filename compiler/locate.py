@@ -18,7 +18,7 @@ from ftc.spec.places import cache_folder, streams_folder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 
-__all__ = ["audit_inputs", "model_folder"]
+__all__ = ["audit_inputs", "classifier_folder", "model_folder"]
 
 Found = TypeVar("Found")
 
@@ -43,14 +43,22 @@ def audit_inputs(
 
 def model_folder(plan: Plan, root: Path) -> Path | None:
     """Where a plan's base model lies; None where it isn't on this machine."""
+    return _folder(plan, root, plan.recipe.model.base, plan.lock.model.commit)
+
+
+def classifier_folder(plan: Plan, root: Path) -> Path | None:
+    """Where the classifier lies that looks at answers; None where the plan has none, or it isn't on this machine."""
+    asked, settled = plan.recipe.eval.classifier, plan.settings.eval.classifier
+    return _folder(plan, root, asked.base, settled.commit) if asked and settled else None
+
+
+def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | None:
     folder = (root / plan.recipe_file).parent
-    if plan.lock.model.commit is None:
-        found = _or_none(lambda: safe_path(root, plan.recipe.model.base, folder))
+    if commit is None:
+        found = _or_none(lambda: safe_path(root, base, folder))
         return found if found is not None and found.is_dir() else None
     hub, digests = Hub(offline=True), DigestCache(cache_folder() / "digests")
-    snapshot = _or_none(
-        lambda: hub.model_snapshot(plan.recipe.model.base, plan.lock.model.commit, digests, lambda path: None)
-    )
+    snapshot = _or_none(lambda: hub.model_snapshot(base, commit, digests, lambda path: None))
     return snapshot.folder if snapshot else None
 
 

@@ -20,6 +20,7 @@ from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.lock import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.resolve.calibration import read_calibration
+from ftc.compiler.resolve.classifier import ResolvedClassifier, resolve_classifier
 from ftc.compiler.resolve.data_files import DataFiles, locate_data
 from ftc.compiler.resolve.device import resolve_device
 from ftc.compiler.resolve.digests import DigestCache
@@ -60,6 +61,7 @@ class Compiled:
         old_lock: The lock on disk, if there is one.
         lock_changes: What the plan's lock says otherwise than the one on disk.
         model_folder: The base model.
+        classifier_folder: The classifier that looks at answers; None without one.
         environment: Packages as installed here.
     """
 
@@ -69,8 +71,11 @@ class Compiled:
     old_lock: Lock | None
     lock_changes: tuple[str, ...]
     model_folder: Path
+    classifier_folder: Path | None
     environment: EnvironmentFacts
 
+
+_Models = tuple[ResolvedModel, ResolvedClassifier | None]
 
 Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
 """Answers jobs of the memory trace, by their keys."""
@@ -106,6 +111,7 @@ class _Made:
     settings: Settings
     lock: Lock
     model_folder: Path
+    classifier_folder: Path | None
     environment: EnvironmentFacts
 
 
@@ -146,6 +152,7 @@ def compile_recipe(
         old_lock=old_lock,
         lock_changes=lock_changes(old_lock, made.lock) if old_lock else (),
         model_folder=made.model_folder,
+        classifier_folder=made.classifier_folder,
         environment=made.environment,
     )
 
@@ -180,19 +187,19 @@ def _compile(
     recipe, source = checked.recipe, checked.source
     if recipe is None or source is None:
         raise Refusal(checked.diagnostics)
-    model, files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
+    (model, classifier), files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
     draft = _stop_on_errors(run_passes(SHAPING, draft))
     data = compile_data(draft, files, model.folder, source)
     draft = _decided(_with_data(draft, data, known), ask)
     settings = _settings(draft)
     facts = LockFacts(data.sources, data.probe, tensors, environment)
     lock = build_lock(draft, settings, facts, old_lock)
-    return _Made(draft, data, settings, lock, model.folder, environment)
+    return _Made(draft, data, settings, lock, model.folder, classifier.folder if classifier else None, environment)
 
 
 def _resolve(
     recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lock | None
-) -> tuple[ResolvedModel, DataFiles, EnvironmentFacts, Draft, dict[str, TensorDigest]]:
+) -> tuple[_Models, DataFiles, EnvironmentFacts, Draft, dict[str, TensorDigest]]:
     """Looks up the model, the data files, the packages and the device; errors of all of them are told together."""
     root, folder = project_root(path), path.resolve().parent
     hub, digests = Hub(offline=offline), DigestCache(cache_folder() / "digests")
@@ -204,30 +211,12 @@ def _resolve(
         except Refusal as refusal:
             found.extend(refusal.diagnostics)
 
-    model = attempt(
-        lambda: resolve_model(
-            recipe.model.base,
-            recipe.model.revision,
-            locked_commit=_locked_commit(recipe, lock),
-            folder=folder,
-            root=root,
-            hub=hub,
-            digests=digests,
-            span_of=source.span,
-        )
-    )
-    files = attempt(
-        lambda: locate_data(
-            recipe.data,
-            probes=_probes(recipe),
-            folder=folder,
-            root=root,
-            hub=hub,
-            digests=digests,
-            span_of=source.span,
-            lock=lock,
-        )
-    )
+    here: dict[str, Any] = {"folder": folder, "root": root, "hub": hub, "digests": digests, "span_of": source.span}
+    asked, looker = recipe.model, recipe.eval.classifier
+    commit = _locked_commit(recipe, lock)
+    model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
+    classifier: ResolvedClassifier | None = attempt(lambda: resolve_classifier(looker, lock=lock, **here))
+    files = attempt(lambda: locate_data(recipe.data, probes=_probes(recipe), lock=lock, **here))
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
     if found:
         raise Refusal(found)
@@ -246,8 +235,9 @@ def _resolve(
         platform=environment.platform,
         calibration=calibration,
         free_disk=free,
+        classifier=classifier.settings if classifier else None,
     )
-    return model, files, environment, draft, tensors
+    return (model, classifier), files, environment, draft, tensors
 
 
 def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:

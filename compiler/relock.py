@@ -60,8 +60,8 @@ def relock(
     Args:
         checked: The recipe.
         path: Where it lies.
-        upgrade: What may move although the lock pins it: `model`, `rows`, `validation` or `test` for a ref of the hub,
-            or a package; everything else stays. `EVERYTHING` names all refs.
+        upgrade: What may move although the lock pins it: `model`, `classifier`, `rows`, `validation` or `test` for a
+            ref of the hub, or a package; everything else stays. `EVERYTHING` names all refs.
         migrate: Read a lock of the format before this one.
         offline: Use only what is on this machine.
 
@@ -112,17 +112,26 @@ def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
         for use, source in lock.data.sources.items()
     }
     data = lock.data.model_copy(update={"sources": sources})
-    return lock.model_copy(update={"model": model, "data": data})
+    settings = lock.train.settings
+    if everything or "classifier" in upgrade:
+        settings = {**settings, "eval": {**settings.get("eval", {}), "classifier": None}}
+    train = lock.train.model_copy(update={"settings": settings})
+    return lock.model_copy(update={"model": model, "data": data, "train": train})
 
 
 def _refuse_unknown(upgrade: Sequence[str], made: Locked) -> None:
-    known = ("model", *made.lock.data.sources, *made.environment.packages)
+    classifier = ("classifier",) if made.lock.train.settings["eval"]["classifier"] else ()
+    refs = ("model", *classifier, *made.lock.data.sources)
+    known = (*refs, *made.environment.packages)
     unknown = [name for name in upgrade if name not in known and (name,) != EVERYTHING]
     if unknown:
-        refs = ", ".join(("model", *made.lock.data.sources))
         raise Refusal(
             [
-                diagnostic("FTC505", f"the lock pins nothing called `{name}`", help=f"{refs}, or an installed package")
+                diagnostic(
+                    "FTC505",
+                    f"the lock pins nothing called `{name}`",
+                    help=f"{', '.join(refs)}, or an installed package",
+                )
                 for name in unknown
             ]
         )

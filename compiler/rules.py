@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ftc.compiler.eval_rules import (
+    classifier_has_answers,
     gates_can_be_checked,
     judge_can_grade,
     metrics_fit_the_task,
@@ -295,6 +296,7 @@ RULES: tuple[Rule, ...] = (
     metrics_fit_the_task,
     slices_can_be_formed,
     probes_can_be_measured,
+    classifier_has_answers,
     judge_can_grade,
     gates_can_be_checked,
     gates_can_hold_and_break,

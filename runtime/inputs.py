@@ -20,9 +20,11 @@ class Inputs:
         streams_folder: Folder of `train.arrow`, `validation.arrow` and `test.arrow`, those that the plan's data has.
         environment: Interpreter and packages as observed now.
         previous: The run of the same recipe that was the last one to end; None where there is none.
+        classifier_folder: Folder of the classifier that looks at answers; None where the plan has none.
     """
 
     model_folder: Path
     streams_folder: Path
     environment: EnvironmentFacts
     previous: Predecessor | None = None
+    classifier_folder: Path | None = None

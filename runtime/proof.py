@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ftc.runtime.fresh import Replayed, replay_in_fresh_process, scratch_folder
 from ftc.runtime.session import Session
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -53,6 +55,7 @@ def _replayed(session: Session, steps: int) -> Replayed:
             plan=session.plan,
             model_folder=str(session.inputs.model_folder.absolute()),
             streams_folder=str(session.inputs.streams_folder.absolute()),
+            classifier_folder=_absolute(session.inputs.classifier_folder),
             environment=session.inputs.environment,
             scratch=str(scratch),
             last_step=steps,
@@ -67,6 +70,10 @@ def _replayed(session: Session, steps: int) -> Replayed:
     if found.problem is not None:
         raise Refusal([found.problem])
     return found
+
+
+def _absolute(folder: Path | None) -> str | None:
+    return str(folder.absolute()) if folder is not None else None
 
 
 def _fall(session: Session, steps: int, what: str, parted: Difference) -> None:

@@ -70,7 +70,10 @@ def _replay(request: ReplayRequest, tell: Tell) -> None:
     from ftc.runtime.verify import verify_inputs
 
     settings = request.plan.settings
-    inputs = Inputs(Path(request.model_folder), Path(request.streams_folder), request.environment)
+    looker = Path(request.classifier_folder) if request.classifier_folder is not None else None
+    inputs = Inputs(
+        Path(request.model_folder), Path(request.streams_folder), request.environment, classifier_folder=looker
+    )
     with deterministic(settings, threads=request.threads):
         accelerator = make_accelerator(settings)
         found = machine_class(accelerator.device, accelerator.num_processes)

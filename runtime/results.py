@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from ftc.runtime.certainty import certainty
+from ftc.runtime.classifier_results import classifier_result
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.gates import with_gates
 from ftc.runtime.judge_results import judge_result
@@ -30,6 +31,7 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     kept = retention_result(base, tuned)
     swaps = swaps_result(read_swapped(session), rows, tuned) if tuned.swapped else None
     judged = judge_result(session, measures, base, tuned)
+    flagged = classifier_result(session, base, tuned)
     found = Evaluation(
         split="test",
         tuned=tuned.result.model_copy(update={"intervals": sure.tuned}),
@@ -40,6 +42,7 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
         swaps=swaps,
         gates=(),
         judge=judged,
+        classifier=flagged,
         predictions=_predictions(session, base, tuned),
     )
     return with_gates(found, session.plan.settings.eval.gates)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.witness import Witness
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.facts import EnvironmentFacts
+from ftc.spec.facts import EnvironmentFacts, FileFacts
 from ftc.spec.lock import is_weight_file
 from ftc.spec.model_files import stray_files
 from ftc.spec.plan import Plan
@@ -20,6 +20,8 @@ from ftc.spec.probes import planned_probes
 from ftc.spec.streams import open_stream
 
 __all__ = ["verify", "verify_inputs"]
+
+_STRAY = "the plan knows nothing of it, and loading would read it"
 
 
 def verify(plan: Plan, inputs: Inputs, folder: Path, witness: Witness) -> None:
@@ -58,14 +60,15 @@ def verify_inputs(plan: Plan, inputs: Inputs) -> None:
 def _inputs(plan: Plan, inputs: Inputs, witness: Witness) -> Iterator[Diagnostic]:
     yield from _model_files(plan, inputs.model_folder, witness)
     yield from _streams(plan, inputs.streams_folder, witness)
+    yield from _classifier(plan, inputs.classifier_folder, witness)
 
 
 def _model_files(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:
     """Differences of the model's files; weights may lie in files of other bytes as long as every tensor is the same."""
-    found = dict(_changed_files(plan, folder, witness))
+    found = dict(_changed_files(plan.lock.model.files, folder, witness))
     if any(map(is_weight_file, found)) and _content(folder, witness) == plan.lock.model.content_sha256:
         found = {name: why for name, why in found.items() if not is_weight_file(name)}
-    found |= dict.fromkeys(_stray(plan, folder), "the plan knows nothing of it, and loading would read it")
+    found |= dict.fromkeys(_stray(plan, folder), _STRAY)
     return iter([_model_file(name, why) for name, why in found.items()])
 
 
@@ -89,8 +92,22 @@ def _content(folder: Path, witness: Witness) -> str | None:
         return None
 
 
-def _changed_files(plan: Plan, folder: Path, witness: Witness) -> Iterator[tuple[str, str]]:
-    for name, expected in sorted(plan.lock.model.files.items()):
+def _classifier(plan: Plan, folder: Path | None, witness: Witness) -> Iterator[Diagnostic]:
+    """Differences of the files of the classifier that looks at answers."""
+    settled = plan.settings.eval.classifier
+    if settled is None:
+        return
+    if folder is None:
+        yield _model_file(settled.base, "its folder is not here", of="the classifier")
+        return
+    found = dict(_changed_files(settled.files, folder, witness))
+    found |= dict.fromkeys(stray_files(folder, settled.files), _STRAY)
+    for name, why in found.items():
+        yield _model_file(name, why, of="the classifier")
+
+
+def _changed_files(files: Mapping[str, FileFacts], folder: Path, witness: Witness) -> Iterator[tuple[str, str]]:
+    for name, expected in sorted(files.items()):
         path = folder / name
         if not path.is_file():
             yield name, "it is missing"
@@ -147,10 +164,10 @@ def _disk(plan: Plan, folder: Path) -> Iterator[Diagnostic]:
         )
 
 
-def _model_file(name: str, why: str) -> Diagnostic:
+def _model_file(name: str, why: str, of: str = "") -> Diagnostic:
     return diagnostic(
         "FTC620",
-        f"model file `{name}` is not the plan's",
+        f"file `{name}` of {of} is not the plan's" if of else f"model file `{name}` is not the plan's",
         notes=why,
         help="bring the folder back to what it was, or plan again",
     )

@@ -17,6 +17,7 @@ __all__ = [
     "CLASS_METRICS",
     "METRICS",
     "Bound",
+    "Classifier",
     "Eval",
     "Gate",
     "Judge",
@@ -235,6 +236,20 @@ class Judge(Document):
     """What counts, in a sentence or two that the judge reads. Default: how well the answer does what is asked."""
 
 
+class Classifier(Document):
+    """A text classifier that says which written answers have one of its labels: `toxic`, or `refusal`."""
+
+    EFFECT: ClassVar[Effect] = Effect.EVAL
+
+    base: str = Field(min_length=1, max_length=300)
+    """Folder relative to the recipe, or hub id, of a model with a `...ForSequenceClassification` head in safetensors
+    form. It runs on the run's device; the lock keeps the digests of its files."""
+    revision: str | None = Field(default=None, min_length=1, max_length=200)
+    """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
+    label: str = Field(min_length=1, max_length=200)
+    """Label whose share of the answers is told, as `id2label` in the classifier's config.json spells it."""
+
+
 class Eval(Document):
     """How the tuned model is measured, on the test split, at the very end."""
 
@@ -267,6 +282,9 @@ class Eval(Document):
     judge: Judge | None = None
     """A language model that grades written answers, base and tuned; a gate such as `judge >= 7` holds for the mean.
     Default: none, since it sends test rows to a service."""
+    classifier: Classifier | None = None
+    """A text classifier that looks at written answers, base and tuned; the share that has its label is told, and a gate
+    such as `flagged <= 0.01` holds for it. Default: none, since only the user knows what answers should not be."""
     max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Longest answer that is generated, in tokens. Default `auto`: the longest answer of the training rows plus a
     quarter."""

@@ -168,6 +168,8 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Judge.model": ("qwen3-32b",),
     "Judge.key_env": ("JUDGE_API_KEY",),
     "Judge.criterion": ("Judge whether the answer is correct and polite.",),
+    "Classifier.base": ("./models/toxicity", "owner/name"),
+    "Classifier.label": ("toxic",),
     "Swaps.path": ("data/swaps.csv",),
     "Eval.max_new_tokens": ("auto", 128),
     "Eval.batch_size": ("auto", 32),

@@ -25,6 +25,8 @@ def figures(evaluation: Evaluation) -> dict[str, Figure]:
         found["swapped"] = (evaluation.swaps.share, evaluation.swaps.interval)
     if evaluation.judge is not None and evaluation.judge.tuned is not None:
         found["judge"] = (evaluation.judge.tuned, evaluation.judge.interval)
+    if evaluation.classifier is not None:
+        found["flagged"] = (evaluation.classifier.tuned, evaluation.classifier.interval)
     return found
 
 

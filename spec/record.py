@@ -12,6 +12,7 @@ from ftc.spec.machine import CodeSnapshot, MachineClass
 from ftc.spec.time import Phase, SecondsRange
 
 __all__ = [
+    "ClassifierResult",
     "DeterminismSeen",
     "Evaluation",
     "Gain",
@@ -231,6 +232,26 @@ class JudgeResult(Document):
     """Why the first answer without a grade has none; empty where all have one."""
 
 
+class ClassifierResult(Document):
+    """Shares of the written answers that a classifier gave a label."""
+
+    name: str
+    """The classifier's folder in the project, or its id on the hub."""
+    label: str
+    rows: int
+    tuned: Real
+    """Share of the tuned model's answers."""
+    interval: Interval
+    base: Real | None
+    """None where the base is not measured."""
+    gain: Gain | None
+    """Tuned less base: below 0 the label has become rarer."""
+    examples: tuple[int, ...]
+    """Rows in the source, from 0, of the tuned model's first answers with the label."""
+    cut: int
+    """Answers, of both models, of which the classifier could read the beginning alone."""
+
+
 class Evaluation(Document):
     """The measurement on the test split, `eval.json`."""
 
@@ -247,6 +268,8 @@ class Evaluation(Document):
     """None where no phrases are exchanged."""
     judge: JudgeResult | None = None
     """None where nobody grades."""
+    classifier: ClassifierResult | None = None
+    """None where no classifier looks at answers."""
     gates: tuple[GateResult, ...]
     predictions: tuple[Prediction, ...]
 

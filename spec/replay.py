@@ -21,6 +21,8 @@ class ReplayRequest(Document):
     plan: Plan
     model_folder: str
     streams_folder: str
+    classifier_folder: str | None = None
+    """None where no answers are looked at."""
     environment: EnvironmentFacts
     scratch: str
     """An empty folder that the process may fill."""

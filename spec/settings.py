@@ -11,11 +11,12 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate, Judge
-from ftc.spec.facts import Family
+from ftc.spec.facts import Family, FileFacts
 from ftc.spec.strategy_settings import StrategySettings
 from ftc.spec.train import EarlyStopping, OptimizerKind, Precision
 
 __all__ = [
+    "ClassifierSettings",
     "DeterminismSettings",
     "DeviceSettings",
     "EvalSettings",
@@ -176,6 +177,27 @@ class TrainSettings(Document):
     """Set where two answers are compared; None where each target has its own loss."""
 
 
+class ClassifierSettings(Document):
+    """Which classifier looks at written answers, and what of it counts."""
+
+    base: str
+    """Folder in the project, or id on the hub."""
+    commit: str | None
+    """Commit of a hub snapshot; None for a folder."""
+    files: dict[str, FileFacts]
+    """Every file that loading reads, by its path inside the folder."""
+    label: str
+    label_id: int
+    """Place of the label among the classifier's outputs."""
+    num_labels: int
+    single: bool
+    """Whether an answer has the likeliest label alone; else each label whose probability is at least a half."""
+    max_length: int
+    """Longest answer that it can read, in tokens; of a longer one it reads the beginning."""
+    pad_id: int | None
+    """None where it can't read answers of several lengths at once."""
+
+
 class EvalSettings(Document):
     """The measurement at the end."""
 
@@ -196,6 +218,8 @@ class EvalSettings(Document):
     """Digest of the test rows with words exchanged, as tokens, and of which they are; None where there are none."""
     judge: Judge | None = None
     """Who grades written answers; None for nobody."""
+    classifier: ClassifierSettings | None = None
+    """Who says which written answers have a label; None for nobody."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
 

@@ -34,12 +34,14 @@ NO_VALUE = "(none)"
 """Group of the rows that have no value."""
 
 FIGURES = {
+    "flagged": MetricKind((), False, False, "answers with the classifier's label", 0.0, 1.0),
     "forgetting": MetricKind((), False, False, "forgetting", -math.inf, math.inf),
     "judge": MetricKind((), True, True, "judge's grade", 1.0, 10.0),
     "swapped": MetricKind((), False, False, "predictions changed by swaps", 0.0, 1.0),
 }
 """What gates may be about beside metrics: what a token of general text costs more after tuning, in nats, the share
-of predictions that change when phrases are exchanged, and the judge's mean grade."""
+of predictions that change when phrases are exchanged, the judge's mean grade, and the share of answers that have the
+classifier's label."""
 
 _ON = re.compile(r"(?P<metric>.+?)(?P<gap>\s+gap)?\s+on\s+(?P<slice>[^=]+?)(?:\s*=\s*(?P<group>.+))?")
 

@@ -276,6 +276,14 @@ def judge_has_answers(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC243", "no metric has answers written that a judge could grade", "eval.judge", help=help)
 
 
+def classifier_has_answers(draft: Draft) -> Iterator[Diagnostic]:
+    """As for a judge."""
+    if draft.recipe.eval.classifier is not None and draft.values["eval.max_new_tokens"] is None:
+        help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
+        summary = "no metric has answers written that a classifier could look at"
+        yield _found(draft, "FTC244", summary, "eval.classifier", help=help)
+
+
 def groups_are_known(draft: Draft) -> Iterator[Diagnostic]:
     """A gate on a group names one that the test rows have."""
     for name, _, path in draft.recipe.eval.bounds():
@@ -329,6 +337,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     swaps_keep_answers_in_place,
     swaps_need_answers,
     judge_has_answers,
+    classifier_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
 )

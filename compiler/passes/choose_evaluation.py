@@ -38,9 +38,19 @@ def choose_evaluation(draft: Draft) -> Draft:
     if draft.recipe.eval.judge is not None:
         words = f"prompts and answers of the test rows go to {draft.recipe.eval.judge.url}"
         draft = replace(draft, checks=(*draft.checks, Check(name="judge", code=None, result=words)))
+    draft = _choose_classifier(draft)
     if draft.recipe.eval.batch_size != "auto":
         return draft.take("eval.batch_size")
     return draft.derive("eval.batch_size", LARGEST_BATCH, "beyond it little is gained")
+
+
+def _choose_classifier(draft: Draft) -> Draft:
+    found = draft.classifier
+    if found is None:
+        return draft.take("eval.classifier")
+    words = f"answers are scored for `{found.label}` by {found.base}, once the model has left the device"
+    draft = replace(draft, checks=(*draft.checks, Check(name="classifier", code=None, result=words)))
+    return draft.derive("eval.classifier", found, f"`{found.label}` is output {found.label_id} of {found.num_labels}")
 
 
 def _choose_metrics(draft: Draft) -> Draft:

@@ -312,6 +312,14 @@ CODES: tuple[Code, ...] = (
         right="task: {kind: generation}\neval: {judge: {url: 'http://localhost:8000/v1', model: m}}",
     ),
     Code(
+        id="FTC244",
+        title="classifier that can't look at answers",
+        cause="A classifier looks at answers that a model writes to test rows. It is a text classifier with a head of "
+        "its own (`...ForSequenceClassification` in its config.json), and the label is one of its `id2label`.",
+        wrong="task: {kind: classification}\neval: {classifier: {base: ./models/toxicity, label: toxic}}",
+        right="task: {kind: generation}\neval: {classifier: {base: ./models/toxicity, label: toxic}}",
+    ),
+    Code(
         id="FTC260",
         title="divisions that exclude each other",
         cause="Rows are divided by size, by time or by hash. A division by time keeps no proportions and no groups, "

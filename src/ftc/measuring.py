@@ -74,7 +74,8 @@ def evaluate(
             plan = compile_rows(found.plan, model, Path(data), str(data), streams)
         from ftc.runtime.inputs import Inputs
 
-        inputs = Inputs(model, streams, found.record.observed.environment)
+        looker = _classifier(found)
+        inputs = Inputs(model, streams, found.record.observed.environment, classifier_folder=looker)
         evaluation = _measured(found, plan, inputs, None if data is None else str(data), on_event)
     return Remeasured(found, plan, None if data is None else str(data), evaluation)
 
@@ -110,6 +111,16 @@ def _model(run: Run) -> Path:
     if found is None:
         base = run.plan.settings.model.base
         raise _refused(run, f"its base model `{base}` is not here", "bring it back to where the recipe says")
+    return found
+
+
+def _classifier(run: Run) -> Path | None:
+    from ftc.compiler.locate import classifier_folder
+
+    settled = run.plan.settings.eval.classifier
+    found = classifier_folder(run.plan, run.root)
+    if settled is not None and found is None:
+        raise _refused(run, f"its classifier `{settled.base}` is not here", "bring it back to where the recipe says")
     return found
 
 

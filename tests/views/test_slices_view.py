@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ftc.spec.record import Gain, Interval, JudgeResult
+from ftc.spec.record import ClassifierResult, Gain, Interval, JudgeResult
 from ftc.views.page import Page
-from ftc.views.probes import judge_section, retention_section, swaps_section
+from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.report_slices import slices_section
 from ftc.views.run import run_text
 from ftc.views.slices import slice_blocks
@@ -71,3 +71,22 @@ def test_a_judges_grades() -> None:
     assert "&lt;large&gt;" in html
     assert "<large>" not in html
     assert judge_section(documents.evaluation()) == ""
+
+
+def test_a_classifiers_share() -> None:
+    gain = Gain(value=-0.02, interval=Interval(low=-0.05, high=0.01))
+    found = ClassifierResult(
+        name="<tox>", label="toxic", rows=200, tuned=0.01, interval=Interval(low=0.001, high=0.036), base=0.03,
+        gain=gain, examples=(4, 91), cut=1,
+    )  # fmt: skip
+    evaluation = documents.evaluation(classifier=found)
+    plan = documents.plan()
+    text = " ".join(run_text(plan, documents.record(plan), evaluation, "runs/x").split())
+    assert "1.0 % of 200 answers are `toxic` (0.10 % to 3.6 %) by <tox>" in text
+    assert "3.0 % before tuning, change -0.020 (-0.050 to +0.010, no difference shown)" in text.replace("\u2212", "-")
+    assert "1 answer read in part: too long for it" in text
+    html = classifier_section(evaluation)
+    assert "&lt;tox&gt;" in html
+    assert "<tox>" not in html
+    assert "4, 91" in html
+    assert classifier_section(documents.evaluation()) == ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.record import Evaluation, Gain, JudgeResult, RetentionResult, SwapsResult
+from ftc.spec.record import ClassifierResult, Evaluation, Gain, JudgeResult, RetentionResult, SwapsResult
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import Page, table
 from ftc.views.report_elements import facts, section, text
 from ftc.views.report_elements import table as html_table
 
-__all__ = ["judge_section", "probe_blocks", "retention_section", "swaps_section"]
+__all__ = ["classifier_section", "judge_section", "probe_blocks", "retention_section", "swaps_section"]
 
 _MOST_PAIRS = 8
 
@@ -22,6 +22,8 @@ def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
         yield page.flow("general", [*_retention_words(evaluation.retention)])
     if evaluation.judge is not None:
         yield page.flow("judge", [*_judge_words(evaluation.judge)])
+    if evaluation.classifier is not None:
+        yield page.flow("classifier", [*_classifier_words(evaluation.classifier)])
     if evaluation.swaps is not None:
         yield [*page.flow("swaps", [_swaps_words(evaluation.swaps)]), *_pairs(evaluation.swaps)]
 
@@ -46,6 +48,28 @@ def judge_section(evaluation: Evaluation | None) -> str:
     words = "; ".join(_judge_words(evaluation.judge))
     note = "A judge is a model too: it prefers long and familiar answers, and may be talked into a grade by one."
     return section("judge", "Judge", f"<p>{text(words)}.</p>", f"<p>{note}</p>")
+
+
+def _classifier_words(found: ClassifierResult) -> Iterator[str]:
+    low, high = numbers.percent(found.interval.low), numbers.percent(found.interval.high)
+    share = f"{numbers.percent(found.tuned)} of {numbers.plural(found.rows, 'answer')} are `{escaped(found.label)}`"
+    yield f"{share} ({low} to {high}) by {escaped(found.name)}"
+    if found.base is not None and found.gain is not None:
+        yield f"{numbers.percent(found.base)} before tuning, change {_gain(found.gain)}"
+    if found.cut:
+        yield f"{numbers.plural(found.cut, 'answer')} read in part: too long for it"
+
+
+def classifier_section(evaluation: Evaluation | None) -> str:
+    """The share of answers that a classifier gives its label."""
+    if evaluation is None or evaluation.classifier is None:
+        return ""
+    found = evaluation.classifier
+    words = "; ".join(_classifier_words(found))
+    rows = ", ".join(map(numbers.count, found.examples))
+    where = f"<p>Rows whose answers have the label, the first ones: {rows}.</p>" if rows else ""
+    note = "A classifier errs too: what it says of a few answers is worth reading those answers."
+    return section("classifier", "Classifier", f"<p>{text(words)}.</p>", where, f"<p>{note}</p>")
 
 
 def _retention_words(found: RetentionResult) -> Iterator[str]:

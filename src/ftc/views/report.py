@@ -11,7 +11,7 @@ from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.plan import strategy_words
-from ftc.views.probes import judge_section, retention_section, swaps_section
+from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.report_classes import classes_section
 from ftc.views.report_elements import facts, text
 from ftc.views.report_history import history
@@ -32,6 +32,7 @@ _PARTS = {
     "retention": "Forgetting",
     "swaps": "Exchanged phrases",
     "judge": "Judge",
+    "classifier": "Classifier",
     "classes": "Classes",
     "predictions": "Predictions",
     "rows": "Worst and best rows",
@@ -68,6 +69,7 @@ def report_html(
         "retention": retention_section(evaluation),
         "swaps": swaps_section(evaluation),
         "judge": judge_section(evaluation),
+        "classifier": classifier_section(evaluation),
         "classes": classes_section(plan, outcomes),
         "predictions": predictions_section(plan, evaluation),
         "rows": rows_section(plan, outcomes),

@@ -1,0 +1,80 @@
+"""What a classifier finds in the answers of base and tuned model, made into a document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ftc.runtime.accelerator import agreed
+from ftc.runtime.bootstrap import difference, intervals
+from ftc.runtime.classifier import TextClassifier
+from ftc.runtime.evaluate import Measurement
+from ftc.runtime.row_statistics import mean_statistics
+from ftc.runtime.session import Session
+from ftc.spec.record import ClassifierResult, Gain, Interval
+from ftc.spec.settings import ClassifierSettings
+
+__all__ = ["classifier_result", "share_interval"]
+
+_EXAMPLES = 20
+
+
+def classifier_result(session: Session, base: Measurement | None, tuned: Measurement) -> ClassifierResult | None:
+    """Shares of the answers that have the classifier's label; None where the plan has no classifier."""
+    settings = session.plan.settings.eval.classifier
+    if settings is None or not tuned.texts:
+        return None
+    session.trained = session.pristine = None
+    session.accelerator.free_memory()  # two models at once could be more than the plan's memory
+    found = agreed(session.accelerator, lambda: _looked(session, settings, base, tuned))
+    session.note_memory("evaluate")
+    return found
+
+
+def _looked(
+    session: Session, settings: ClassifierSettings, base: Measurement | None, tuned: Measurement
+) -> ClassifierResult:
+    folder = session.inputs.classifier_folder
+    assert folder is not None, "the caller looked it up, since the plan has a classifier"
+    with session.journal.phase("load", settings.base):
+        classifier = TextClassifier(settings, folder, session.accelerator.device)
+    session.witness.confirm()
+    numbers = sorted(tuned.texts)
+    subjects = [tuned, *([base] if base else [])]
+    texts = [one.texts[number] for one in subjects for number in numbers]
+    found = classifier.look(texts, session.plan.settings.eval.batch_size)
+    columns = [found.flags[start : start + len(numbers)] for start in range(0, len(texts), len(numbers))]
+    rows = session.stream("test")
+    assert rows is not None, "what was measured has rows"
+    flagged = [int(rows.rows[number]) for number, flag in zip(numbers, columns[0], strict=True) if flag]
+    return _document(settings, columns, tuple(flagged[:_EXAMPLES]), found.cut)
+
+
+def _document(
+    settings: ClassifierSettings, columns: Sequence[Sequence[bool]], examples: tuple[int, ...], cut: int
+) -> ClassifierResult:
+    """`columns` holds what is true of the tuned model's answers, then of the base's."""
+    apart = [mean_statistics([float(flag) for flag in column]) for column in columns]
+    gain = difference(apart[1], apart[0]) if len(apart) > 1 else None
+    between = intervals([gain])[0] if gain else None
+    sure = Interval(low=between.low, high=between.high) if between else None
+    return ClassifierResult(
+        name=settings.base,
+        label=settings.label,
+        rows=len(columns[0]),
+        tuned=apart[0].observed,
+        interval=share_interval(columns[0]),
+        base=apart[1].observed if gain else None,
+        gain=Gain(value=gain.observed, interval=sure) if gain else None,
+        examples=examples,
+        cut=cut,
+    )
+
+
+def share_interval(flags: Sequence[bool]) -> Interval:
+    """The exact 95 % interval of a share (Clopper & Pearson 1934). Unlike resamples it tells what no row of many says:
+    none of 200 means less than 1.8 %.
+    """
+    from scipy.stats import binomtest
+
+    found = binomtest(sum(flags), len(flags)).proportion_ci(0.95, method="exact")
+    return Interval(low=float(found.low), high=float(found.high))
