@@ -97,12 +97,12 @@ def misread(written: Any, read: Any, place: str) -> list[str]:
             pairs = zip(written, read, strict=False)
             faults = [fault for number, pair in enumerate(pairs) for fault in misread(*pair, f"{place}[{number}]")]
             return faults if len(written) == len(read) else [place]
+        case int() | float() | bool(), str():
+            return []  # a scalar without quotes in a place for text is its own text
         case bool(), _:
             return [] if written is read else [place]
         case int() | float(), int() | float() if not isinstance(read, bool):
             return [] if written == read and math.isfinite(written) else [place]
-        case int() | float() | bool(), str():
-            return []  # a scalar without quotes in a place for text is its own text
         case _:
             return [] if type(written) is type(read) and written == read else [place]
 
