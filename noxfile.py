@@ -85,6 +85,13 @@ def exports(session: nox.Session) -> None:
     session.run("pytest", "tests/exports", *session.posargs, env=QUIET)
 
 
+@nox.session
+def harness(session: nox.Session) -> None:
+    """Have a run measured by the lm-evaluation-harness, and its figures held against the library's own."""
+    install(session, "-e", ".[train,harness]", *GROUPS["test"])
+    session.run("pytest", "-n0", "tests/e2e/test_harness.py", *session.posargs, env=QUIET)
+
+
 @nox.session(venv_backend="none")
 def traces(session: nox.Session) -> None:
     """Hold the memory trace against real steps, for every family, strategy and precision. Takes some minutes."""

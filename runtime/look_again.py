@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ftc.runtime.execute import expand_segments, let_threads_sleep
 from ftc.runtime.inputs import Inputs
@@ -12,7 +15,10 @@ from ftc.spec.places import RunFolder
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 
-__all__ = ["look_again"]
+if TYPE_CHECKING:
+    from ftc.runtime.session import Session
+
+__all__ = ["look_again", "reopened"]
 
 
 def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> Evaluation:
@@ -29,18 +35,35 @@ def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, li
         Refusal: The weights are not those of the record, or model or stream not the plan's.
         Interrupted: Somebody asked to stop.
     """
+    from ftc.runtime.evaluate import measure
+    from ftc.runtime.results import evaluation
+    from ftc.runtime.verify import verify_inputs
+
+    with reopened(plan, inputs, run, record, listen) as session:
+        with session.journal.phase("verify", f"{len(plan.lock.model.files) + 1} files"):
+            verify_inputs(plan, inputs)
+        base = measure(session, "base") if plan.settings.eval.baseline else None
+        tuned = measure(session, "tuned")
+        assert tuned is not None, "the plan has test rows"
+        return evaluation(session, base, tuned)
+
+
+@contextmanager
+def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> Iterator[Session]:
+    """A session on a finished run's weights, whose own files go to a scratch folder; arguments as for `look_again`.
+
+    Raises:
+        Interrupted: Somebody asked to stop.
+    """
     let_threads_sleep()
     expand_segments(plan)
     from ftc.runtime.accelerator import make_accelerator
-    from ftc.runtime.evaluate import measure
     from ftc.runtime.journal import Journal
     from ftc.runtime.ladder import LadderFile
-    from ftc.runtime.results import evaluation
     from ftc.runtime.seeding import deterministic
     from ftc.runtime.session import Session
     from ftc.runtime.signals import stop_on_signals
     from ftc.runtime.state import RunState
-    from ftc.runtime.verify import verify_inputs
 
     with (
         stop_on_signals(lambda number: None) as stop,
@@ -54,12 +77,6 @@ def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, li
             Journal(folder.events, listen, silent=not accelerator.is_main_process) as journal,
             LadderFile(folder.ladder, silent=True) as ladder,
         ):
-            session = Session(
+            yield Session(
                 plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, weights=run
             )
-            with journal.phase("verify", f"{len(plan.lock.model.files) + 1} files"):
-                verify_inputs(plan, inputs)
-            base = measure(session, "base") if plan.settings.eval.baseline else None
-            tuned = measure(session, "tuned")
-            assert tuned is not None, "the plan has test rows"
-            return evaluation(session, base, tuned)

@@ -19,7 +19,7 @@ from ftc.spec.plan import Plan
 from ftc.spec.probes import planned_probes
 from ftc.spec.streams import open_stream
 
-__all__ = ["verify", "verify_inputs"]
+__all__ = ["verify", "verify_inputs", "verify_model"]
 
 _STRAY = "the plan knows nothing of it, and loading would read it"
 
@@ -54,6 +54,16 @@ def verify_inputs(plan: Plan, inputs: Inputs) -> None:
         Refusal: Something differs; one finding for each thing, with both values.
     """
     if findings := [*_inputs(plan, inputs, Witness())]:
+        raise Refusal(findings)
+
+
+def verify_model(plan: Plan, inputs: Inputs) -> None:
+    """Compares model files alone with the plan.
+
+    Raises:
+        Refusal: Something differs; one finding for each thing, with both values.
+    """
+    if findings := [*_model_files(plan, inputs.model_folder, Witness())]:
         raise Refusal(findings)
 
 

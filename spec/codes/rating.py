@@ -41,4 +41,13 @@ CODES: tuple[Code, ...] = (
         "test rows as tokens, or a file of other rows.",
         exit_code=1,
     ),
+    Code(
+        id="FTC686",
+        title="task that the harness doesn't know",
+        cause="`ftc eval --harness` takes names of tasks of the lm-evaluation-harness, its own or those of a folder of "
+        "YAML files that `--tasks` names.",
+        wrong="ftc eval RUN --harness helaswag",
+        right="ftc eval RUN --harness hellaswag",
+        exit_code=1,
+    ),
 )

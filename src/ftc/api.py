@@ -23,7 +23,7 @@ from ftc.diffing import diff
 from ftc.exporting import Format, export_run, refuse_faults
 from ftc.locking import drift, lock, settle_lock
 from ftc.locks import unlock
-from ftc.measuring import evaluate
+from ftc.measuring import evaluate, evaluate_on_harness
 from ftc.plan_store import load_plan, save_plan
 from ftc.planned import Checked, Planned
 from ftc.policing import prices_of, with_policy
@@ -58,6 +58,7 @@ __all__ = [
     "diff",
     "drift",
     "evaluate",
+    "evaluate_on_harness",
     "export",
     "find_run",
     "fix",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,11 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 if TYPE_CHECKING:
     from ftc.runtime.inputs import Inputs
     from ftc.spec.events import Event, EventListener
+    from ftc.spec.harness import HarnessReport
     from ftc.spec.plan import Plan
     from ftc.spec.record import Evaluation
 
-__all__ = ["Remeasured", "evaluate"]
+__all__ = ["Remeasured", "evaluate", "evaluate_on_harness"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,7 @@ def evaluate(
     Raises:
         Refusal: The run has no result, its model or rows aren't here (FTC685), or the file's rows can't be used.
     """
-    found = run if isinstance(run, Run) else find_run(str(run), folder)
-    if found.record.status not in FINISHED:
-        raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe; it goes on")
+    found = _finished(run, folder)
     model = _model(found)
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         if data is None:
@@ -78,6 +78,63 @@ def evaluate(
         inputs = Inputs(model, streams, found.record.observed.environment, classifier_folder=looker)
         evaluation = _measured(found, plan, inputs, None if data is None else str(data), on_event)
     return Remeasured(found, plan, None if data is None else str(data), evaluation)
+
+
+def evaluate_on_harness(
+    run: Run | Path | str,
+    tasks: Sequence[str],
+    *,
+    task_folder: Path | str | None = None,
+    limit: int | None = None,
+    on_event: EventListener | None = None,
+    folder: Path | str = ".",
+) -> HarnessReport:
+    """Measures the weights that a finished run left, and its base, on tasks of the lm-evaluation-harness.
+
+    No test split is looked at, so that the ledger has nothing to note.
+
+    Args:
+        run: The run, its folder, or the beginning of its name.
+        tasks: Names of tasks or of groups of them.
+        task_folder: Further tasks as YAML files. The harness runs Python functions that they name.
+        limit: Rows of a task at most; None for all.
+        on_event: Hears of what goes on.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: The library isn't installed (FTC650), the run can't be measured (FTC685), or there is no such task
+            (FTC686).
+    """
+    found = _finished(run, folder)
+    if find_spec("lm_eval") is None:
+        help, note = "`pip install 'ftc[harness]'` brings what `--harness` needs", "`lm_eval` is not installed"
+        raise Refusal([diagnostic("FTC650", "`eval` needs more packages", help=help, notes=note)])
+    if found.plan.settings.model.head != "lm":
+        why = f"a {found.plan.recipe.task.kind.replace('_', ' ')} has a head that the harness's tasks can't ask"
+        raise _refused(found, why, "measure it on rows with `--data`")
+    model = _model(found)
+    from ftc.runtime.harness import on_harness
+    from ftc.runtime.inputs import Inputs
+    from ftc.spec.places import RunFolder, streams_folder
+
+    inputs = Inputs(model, streams_folder(found.plan.stream_key), found.record.observed.environment)
+    return on_harness(
+        found.plan,
+        inputs,
+        RunFolder(found.folder),
+        found.record,
+        on_event or (lambda event: None),
+        tasks=tasks,
+        folder=Path(task_folder) if task_folder is not None else None,
+        limit=limit,
+    )
+
+
+def _finished(run: Run | Path | str, folder: Path | str) -> Run:
+    found = run if isinstance(run, Run) else find_run(str(run), folder)
+    if found.record.status not in FINISHED:
+        raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe; it goes on")
+    return found
 
 
 def _measured(run: Run, plan: Plan, inputs: Inputs, data: str | None, on_event: EventListener | None) -> Evaluation:

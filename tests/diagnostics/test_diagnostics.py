@@ -82,6 +82,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC649": "tests/runtime/test_judge.py::test_a_key_that_is_not_there_stops_the_run_before_it_begins",
     "FTC685": "tests/e2e/test_eval.py::test_a_finished_run_is_measured_again",
+    "FTC686": "tests/e2e/test_harness.py::test_base_and_tuned_model_by_the_harness",
     "FTC683": "tests/test_comparison.py::test_what_can_not_be_compared_says_so",
     "FTC682": "tests/rating/test_contest.py::test_a_name_that_is_no_file_name_is_refused",
     "FTC530": "tests/views/test_run_view.py::test_the_first_difference_is_shown_where_the_eye_ends",

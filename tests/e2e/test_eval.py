@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 from ftc.spec.ledger import Look, read_ledger
@@ -36,6 +37,11 @@ def test_a_finished_run_is_measured_again(project: MakeProject, ftc: Ftc, tmp_pa
     purposes = [entry.purpose for entry in read_ledger(root) if isinstance(entry, Look)]
     looks = ["ftc eval base", "ftc eval tuned"]
     assert purposes[2:] == [*looks, *(f"{look} on {other}" for look in looks)]
+    harness = ftc("eval", folder.name, "--harness", "arc_easy")
+    assert harness.code == 1
+    assert ("[FTC650]" if find_spec("lm_eval") is None else "[FTC685]") in harness.err
+    for words in (("--tasks", "x"), ("--limit", "3"), ("--harness", "a", "--data", "b"), ("--harness", ",")):
+        assert ftc("eval", folder.name, *words).code == 64
     record = json.loads((folder / "record.json").read_text())
     (folder / "record.json").write_text(json.dumps({**record, "status": "interrupted"}))
     refused = ftc("eval", folder.name)
