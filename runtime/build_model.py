@@ -43,7 +43,7 @@ from ftc.spec.strategy_settings import (
     QLoraSettings,
 )
 
-__all__ = ["Base", "FolderBase", "build_model", "keep_differentiable", "trainable_tensors"]
+__all__ = ["Base", "FolderBase", "build_model", "keep_differentiable", "quiet_transformers", "trainable_tensors"]
 
 
 class Base(Protocol):
@@ -194,7 +194,7 @@ def _load_base(settings: Settings, base: Base, **options: Any) -> Any:
     options |= head_options(settings)
     seed_everything(settings.seeds.init)  # a new head is drawn while the model is loaded
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             return base.load(auto_class(settings), options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise Refusal([_not_loadable(settings, error)]) from error
@@ -210,7 +210,7 @@ def _add_adapter(peft: Any, model: Any, settings: Settings, adapter: AdapterSett
 
 def _adapted(peft: Any, model: Any, settings: Settings, config: Any) -> nn.Module:
     seed_everything(settings.seeds.init)  # the adapter is drawn here
-    with _quiet_transformers():
+    with quiet_transformers():
         warnings.filterwarnings("ignore", "Unsupported layer type")  # peft asks norms for their inputs and outputs
         adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
     for parameter in trainable_tensors(adapted).values():  # steps are too small for 16 bits
@@ -244,7 +244,7 @@ def _checkpoint_activations(model: Any) -> None:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Leaves progress bars and the news of a new head to ftc's own events, and old names to those who use them."""
     from transformers.utils import logging
 

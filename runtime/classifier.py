@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from ftc.runtime.build_model import quiet_transformers
 from ftc.spec.batches import by_length, cut
 from ftc.spec.settings import ClassifierSettings
 
@@ -43,9 +44,10 @@ class TextClassifier:
         from transformers import AutoModelForSequenceClassification
 
         self._settings = settings
-        model: Any = AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        with quiet_transformers():
+            model: Any = AutoModelForSequenceClassification.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
         self._model = model.to(device).eval()
         self._device = device
         self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
