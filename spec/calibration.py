@@ -79,4 +79,7 @@ class Calibration(Document):
     """CPU threads that were used: another number is another speed."""
     measured_at: str
     """UTC, ISO 8601."""
+    busy: Real = 0.0
+    """Processes that ran beside it on each core when it began, by the system's mean of the last minute; what was
+    measured is what they left of the machine."""
     measured: Measurement

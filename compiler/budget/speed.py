@@ -36,6 +36,8 @@ _TRANSFERS = _Range(0.92, 0.78, 0.6)
 """Shares of the memory bandwidth that elementwise kernels reach."""
 _LAUNCH = _Range(4e-6, 9e-6, 20e-6)
 """Seconds from one kernel to the next where Python launches them one by one."""
+_BUSY = 0.5
+"""Processes on each core from which a machine counts as busy."""
 _CALIBRATED = 0.1
 """How far beyond the steps that were measured others may lie."""
 
@@ -102,10 +104,18 @@ def by_calibration(
         factor=_Range(0.7, 1.0, 1.5),
         overlaps=overlaps,
         source="calibration",
-        method=f"calibration of {found.measured_at[:10]}",
+        method=f"calibration of {found.measured_at[:10]}" + (", on a busy machine" if _is_busy(found) else ""),
     )
     ratios = [seconds / seconds_for(work, replace(speed, factor=_Range(1, 1, 1))).expected for work, seconds in steps]
-    return replace(speed, factor=_spread(ratios, _CALIBRATED)) if ratios else speed
+    factor = _spread(ratios, _CALIBRATED) if ratios else speed.factor
+    if _is_busy(found):  # with the others gone, all of the machine is there
+        factor = replace(factor, fastest=factor.fastest / (1 + found.busy))
+    return replace(speed, factor=factor)
+
+
+def _is_busy(found: Calibration) -> bool:
+    """Whether so much ran beside a calibration that an idle machine is another one."""
+    return found.busy >= _BUSY
 
 
 def narrowed(speed: DeviceSpeed, ratios: Sequence[float], spread: float, method: str) -> DeviceSpeed:

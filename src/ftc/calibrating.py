@@ -44,10 +44,19 @@ def calibrate(threads: int | None = None, *, job: CalibrationJob | None = None) 
         label=device.label,
         threads=job.threads,
         measured_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        busy=_busy() if device.kind == "cpu" else 0.0,
         measured=_measured(job),
     )
     keep_calibration(cache_folder(), device, found)
     return found
+
+
+def _busy() -> float:
+    """Running processes for each core; 0 where the system doesn't tell."""
+    try:
+        return round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
+    except (AttributeError, OSError):
+        return 0.0
 
 
 def _usual_job(device: DeviceFacts, threads: int) -> CalibrationJob:

@@ -41,6 +41,12 @@ def test_plans_rest_on_what_was_measured(found: Calibration, tmp_path: Path) -> 
     assert time is not None
     assert (time.source, time.method) == ("calibration", "calibration of 2026-11-26")
     assert 0 < time.low_seconds < time.high_seconds
+    busy = replace(draft, calibration=found.model_copy(update={"busy": 6.5}))
+    loaded = run_passes(PASSES, run_passes(SHAPING, busy)).time
+    assert loaded is not None
+    assert loaded.method == "calibration of 2026-11-26, on a busy machine"
+    assert loaded.low_seconds < time.low_seconds
+    assert loaded.high_seconds == time.high_seconds
 
 
 def test_steps_are_measured_as_the_run_takes_them(found: Calibration) -> None:

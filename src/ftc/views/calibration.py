@@ -11,6 +11,9 @@ from ftc.views.page import PLAIN, Page
 
 __all__ = ["calibration_text"]
 
+_BUSY = 0.5
+"""Other processes on each core that are worth a word."""
+
 
 def calibration_text(found: Calibration, *, page: Page = PLAIN) -> str:
     """The measurement on one screen."""
@@ -33,6 +36,9 @@ def _lines(found: Calibration, page: Page) -> Iterable[str]:
     yield from page.flow("Steps", map(_step, measured.steps))
     yield ""
     yield from page.wrap("Later plans for this device tell their time by it.")
+    if found.busy >= _BUSY:
+        told = f"{found.busy:.1f} other processes ran on each core: measure again when the machine is idle"
+        yield from page.wrap(f"The machine was busy: {told}.")
 
 
 def _step(step: MeasuredStep) -> str:
