@@ -24,8 +24,8 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
         yield _check("overlap", _overlap(report))
     for one in report.contamination:
         if one.rows:
-            words = f"{one.rows:,} of {one.of:,} rows share runs of {one.run} tokens with training rows"
-            yield _check(f"contamination of {one.split}", f"{words}, {one.mostly:,} most of theirs")
+            words = f"{one.rows:,} of {one.of:,} rows share runs of {one.run} tokens with train"
+            yield _check(f"contamination of {one.split}", f"{words}, {one.mostly:,} nearly all")
     if report.chosen_by:
         yield _check("choice", f"{report.chosen_by:,} test rows are validation rows as well")
     for part, counts in report.labels.items():
