@@ -12,14 +12,16 @@ from ftc.views.harness import harness_text
 def test_base_beside_tuned() -> None:
     sure, unsure = Interval(low=0.1, high=0.3), Interval(low=-0.1, high=0.3)
     plain: dict[str, Any] = {"rows": 1000, "filter": "none", "base_error": None, "tuned_error": None}
+    exact: dict[str, Any] = {**plain, "base_error": 0.01, "tuned_error": 0.02}
+    strict: dict[str, Any] = {**plain, "filter": "strict"}
     metrics = (
         HarnessMetric(
             task="arc", metric="acc", higher_is_better=True, base=0.5, tuned=0.7,
-            gain=Gain(value=0.2, interval=sure), **(plain | {"base_error": 0.01, "tuned_error": 0.02}),
+            gain=Gain(value=0.2, interval=sure), **exact,
         ),
         HarnessMetric(
             task="arc", metric="acc", higher_is_better=True, base=0.5, tuned=0.6,
-            gain=Gain(value=0.1, interval=unsure), **(plain | {"filter": "strict"}),
+            gain=Gain(value=0.1, interval=unsure), **strict,
         ),
         HarnessMetric(
             task="<x>", metric="ppl", higher_is_better=False, base=9, tuned=8,
