@@ -62,25 +62,26 @@ def _model(t: Translation) -> None:
 def _strategy(t: Translation) -> None:
     word = t.text("adapter")
     four_bit = t.flag("load_in_4bit")
-    if t.flag("load_in_8bit"):
-        if four_bit:
-            t.conflict("load_in_8bit", "`load_in_4bit` stands in the same file", "keep one of the two")
-        t.drop("load_in_8bit", "no training on 8-bit weights", "they stay in 16 bits; use qlora if that is too much")
+    eight_bit = t.flag("load_in_8bit") and not four_bit
+    if t.flag("load_in_8bit") and four_bit:
+        t.conflict("load_in_8bit", "`load_in_4bit` stands in the same file", "keep one of the two")
     match word:
         case None:
             t.add("strategy.kind", "full", "no adapter is named")
-            if four_bit:
-                t.drop("load_in_4bit", "4-bit weights without an adapter can't be trained")
+            for bits in [bits for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]:
+                t.drop(f"load_in_{bits}bit", f"{bits}-bit weights without an adapter can't be trained")
             for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_linear"):
                 t.ignore(key, "without `adapter` Axolotl trains all weights", "name the adapter if one was meant")
         case "qlora" | "lora":
-            _low_rank(t, word, four_bit=four_bit)
+            _low_rank(t, word, four_bit=four_bit, eight_bit=eight_bit)
         case _:
             t.block("adapter", f"no strategy like the adapter `{word[:40]}`", "choose lora or qlora")
 
 
-def _low_rank(t: Translation, word: str, *, four_bit: bool) -> None:
-    if word == "qlora" and not four_bit:
+def _low_rank(t: Translation, word: str, *, four_bit: bool, eight_bit: bool) -> None:
+    if word == "lora" and eight_bit:
+        training.in_8_bits(t, ["adapter"], "load_in_8bit")
+    elif word == "qlora" and not four_bit:
         t.conflict("adapter", "qlora needs `load_in_4bit: true`, without which Axolotl stops", "the recipe is a qlora")
         t.add("strategy.kind", "qlora", "from adapter")
     elif four_bit:

@@ -46,8 +46,10 @@ def _strategy(t: Translation) -> None:
     bits = t.whole("quantization_bit")
     method = t.text("quantization_method") or "bnb"
     is_four_bit = bits == 4 and method in ("bnb", "bitsandbytes")
-    if bits and not is_four_bit:
-        t.drop("quantization_bit", f"no training on {bits}-bit weights by {method[:20]}", "only 4 bits by bitsandbytes")
+    is_eight_bit = bits == 8 and method in ("bnb", "bitsandbytes")
+    if bits and not (is_four_bit or is_eight_bit):
+        help = "only 4 and 8 bits by bitsandbytes"
+        t.drop("quantization_bit", f"no training on {bits}-bit weights by {method[:20]}", help)
     word = t.text("finetuning_type")
     match word or "lora":
         case "full":
@@ -55,11 +57,11 @@ def _strategy(t: Translation) -> None:
             t.drop("quantization_bit", "quantised weights can't be trained in full")
         case "lora":
             known: list[str | Key] = ["finetuning_type"] if word else []
-            t.carry(
-                [*known, "quantization_bit"] if is_four_bit else known,
-                "strategy.kind",
-                "qlora" if is_four_bit else "lora",
-            )
+            if is_eight_bit:
+                training.in_8_bits(t, known, "quantization_bit")
+            else:
+                keys = [*known, "quantization_bit"] if is_four_bit else known
+                t.carry(keys, "strategy.kind", "qlora" if is_four_bit else "lora")
             if is_four_bit:
                 _quantization(t)
             training.adapter(t, _ADAPTER)

@@ -16,6 +16,7 @@ __all__ = [
     "checkpointing",
     "early_stopping",
     "evaluation",
+    "in_8_bits",
     "length_grouped",
     "optimizer",
     "packing",
@@ -179,6 +180,12 @@ def checkpointing(t: Translation, key: str, *, default: bool | None = False) -> 
         t.carry(key, "train.activation_checkpointing", t.flag(key))
     elif default is not None:
         t.add("train.activation_checkpointing", default, f"{t.tool}'s default")
+
+
+def in_8_bits(t: Translation, adapter_keys: list[str | Key], bits_key: str | Key) -> None:
+    """A low-rank adapter beside frozen 8-bit weights, which is a qlora here."""
+    t.carry([*adapter_keys, bits_key], "strategy.kind", "qlora", "LoRA beside 8-bit weights")
+    t.carry(bits_key, "strategy.quantization", "int8")
 
 
 def packing(t: Translation, key: str | Key) -> None:

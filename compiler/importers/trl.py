@@ -32,16 +32,21 @@ def _model(t: Translation) -> None:
 
 def _strategy(t: Translation) -> None:
     four_bit = t.flag("load_in_4bit")
-    if t.flag("load_in_8bit"):
-        t.drop("load_in_8bit", "no training on 8-bit weights", "they stay in 16 bits; use qlora if that is too much")
+    eight_bit = t.flag("load_in_8bit") and not four_bit
     if not t.flag("use_peft"):
         t.carry("use_peft", "strategy.kind", "full")
         if four_bit:
             t.drop("load_in_4bit", "quantised weights can't be trained in full")
+        if eight_bit:
+            t.drop("load_in_8bit", "quantised weights can't be trained in full")
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):
             t.ignore(key, "without `use_peft: true` TRL makes no adapter", "set it if an adapter was meant")
         return
-    t.carry(["use_peft", "load_in_4bit"] if four_bit else "use_peft", "strategy.kind", "qlora" if four_bit else "lora")
+    if eight_bit:
+        training.in_8_bits(t, ["use_peft"], "load_in_8bit")
+    else:
+        keys: list[str | Key] = ["use_peft", "load_in_4bit"] if four_bit else ["use_peft"]
+        t.carry(keys, "strategy.kind", "qlora" if four_bit else "lora")
     if four_bit:
         _quantization(t)
     training.adapter(t, _ADAPTER)
