@@ -208,9 +208,10 @@ def lock_changes(old: Lock, new: Lock) -> tuple[str, ...]:
     """What the new lock says otherwise, one line each, in the order of the sections.
 
     Platforms that only one of them has are no change of the others, and neither are weights whose tensors are the same
-    in files of other bytes.
+    in files of other bytes, or a setting that is off and that the release of the old lock did not know.
     """
     before, after = _meaning(old, new), _meaning(new, old)
+    _forget_what_is_off(before["train"]["settings"], after["train"]["settings"])
     lines: list[str] = []
     for section in SECTIONS:
         lines += differences(section, before[section], after[section])
@@ -231,6 +232,16 @@ def _meaning(lock: Lock, other: Lock) -> dict[str, Any]:
         files = plain["model"]["files"]
         plain["model"]["files"] = {name: facts for name, facts in files.items() if not is_weight_file(name)}
     return plain
+
+
+def _forget_what_is_off(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Takes out of the new settings what the old ones lack and what is off, at every level."""
+    for key in set(new) - set(old):
+        if new[key] is None or new[key] is False or new[key] == []:
+            del new[key]
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            _forget_what_is_off(old[key], value)
 
 
 def differences(path: str, old: Any, new: Any) -> list[str]:

@@ -104,3 +104,12 @@ json_values = st.recursive(
 def test_differences_are_none_exactly_when_values_are_equal(old: Any, new: Any) -> None:
     assert differences("x", old, old) == []
     assert bool(differences("x", {"k": old}, {"k": new})) == (old != new)
+
+
+def test_a_setting_that_the_old_lock_did_not_know_is_news_where_it_does_something() -> None:
+    settings = LOCK.train.settings
+    known = {**settings, "later": None, "flag": False, "names": []}
+    assert lock_changes(LOCK, changed("train", settings=known)) == ()
+    assert lock_changes(changed("train", settings=known), LOCK), "what is gone was known"
+    asked = {**settings, "later": "something"}
+    assert lock_changes(LOCK, changed("train", settings=asked)) == ("train.settings.later: absent → something",)
