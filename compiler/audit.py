@@ -79,18 +79,18 @@ class _Tally:
 
 def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs) -> AuditReport:
     """Compares everything and gives the verdict."""
-    started, tally = time.monotonic(), _Tally()
+    started, tally, ours = time.monotonic(), _Tally(), is_ours(record)
     _check_documents(tally, run, plan, record)
     _check_outputs(tally, run, record.outputs, (run.adapter, run.model, run.checkpoints))
     _check_ladder(tally, run, record)
     _check_chain(tally, run, record, inputs.previous)
-    _check_pages(tally, run, record, inputs.pages)
+    _check_pages(tally, run, record, inputs.pages, ours=ours)
     _check_model(tally, plan, inputs.model)
     _check_sources(tally, plan, inputs.sources)
     _check_streams(tally, plan, inputs.streams)
     _check_packages(tally, plan, record, inputs.environment)
     _name_parts(tally, run, plan, record, inputs)
-    _check_testimony(tally, run, plan, record, inputs.witnesses)
+    _check_testimony(tally, run, plan, record, inputs.witnesses, ours=ours)
     verdict, exit_code = _verdict(tally.findings)
     return AuditReport(
         run_id=record.id,
@@ -192,9 +192,9 @@ def _check_chain(tally: _Tally, run: RunFolder, record: RunRecord, previous: Run
     tally.checked.append("the record before")
 
 
-def _check_pages(tally: _Tally, run: RunFolder, record: RunRecord, expected: Mapping[str, str]) -> None:
+def _check_pages(tally: _Tally, run: RunFolder, record: RunRecord, expected: Mapping[str, str], *, ours: bool) -> None:
     """Pages follow from the documents, so they are made again and compared; other code of ftc words them otherwise."""
-    if not is_ours(record):
+    if not ours:
         theirs = f"ftc {record.ftc_version}" if record.ftc_version != VERSION else f"other code of ftc {VERSION}"
         tally.not_checked.append(f"{' and '.join(expected)}, and what ftc makes of the recipe: {theirs} wrote them")
         return
@@ -308,11 +308,14 @@ def _name_parts(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord, in
             tally.findings[number] = finding.model_copy(update={"subject": f"{finding.subject}, {found}"})
 
 
-def _check_testimony(tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord, witnesses: Witnesses) -> None:
+def _check_testimony(
+    tally: _Tally, run: RunFolder, plan: Plan, record: RunRecord, witnesses: Witnesses, *, ours: bool
+) -> None:
     """What events, ladder, checkpoints, result and ledger say of each other; a contradiction names the field."""
     if record.outputs:
         known = {run.path / name for name in record.outputs} - set(tally.damaged.values())
-        tally.findings[:0] = contradictions(run, plan, record, witnesses, {path for path in known if path.is_file()})
+        whole = {path for path in known if path.is_file()}
+        tally.findings[:0] = contradictions(run, plan, record, witnesses, whole, ours=ours)
         tally.checked.append("events, ladder, checkpoints and result against each other")
     noted = ledger_findings(plan, record, witnesses)
     if noted is None:

@@ -69,10 +69,8 @@ class _Case:
     witnesses: Witnesses
     known: Collection[Path]
     """Files of the run whose bytes are those of the record."""
-
-    @cached_property
-    def is_ours(self) -> bool:
-        return is_ours(self.record)
+    ours: bool
+    """Whether the code that wrote the run is the code that looks."""
 
     @cached_property
     def ladder(self) -> Ladder:
@@ -95,7 +93,7 @@ def is_ours(record: RunRecord) -> bool:
 
 
 def contradictions(
-    run: RunFolder, plan: Plan, record: RunRecord, witnesses: Witnesses, known: Collection[Path]
+    run: RunFolder, plan: Plan, record: RunRecord, witnesses: Witnesses, known: Collection[Path], *, ours: bool
 ) -> Iterator[Finding]:
     """Everything in which a finished run's documents don't agree; the first one names the field, step or tensor.
 
@@ -105,16 +103,17 @@ def contradictions(
         record: The record in it.
         witnesses: What else speaks about the run.
         known: Files in the folder whose bytes are those that the record names; no other is looked into.
+        ours: Whether the code that wrote the run is the code that looks at it.
     """
-    case = _Case(run, plan, record, witnesses, known)
+    case = _Case(run, plan, record, witnesses, known, ours)
     for look in (_plan, _segments, _events, _ladder, _proof, _checkpoints, _result, _gates, _scores):
         yield from look(case)
 
 
 def _plan(case: _Case) -> Iterator[Finding]:
     plan, record = case.plan, case.record
-    yield from _plan_and_its_lock(plan, with_recipe=case.is_ours)
-    if case.is_ours:
+    yield from _plan_and_its_lock(plan, with_recipe=case.ours)
+    if case.ours:
         yield from _differ("record.json: id", record.id[: len(plan.run_id)], plan.run_id, "the plan's job")
     yield from _differ("record.json: name", record.name, plan.name, "plan.json")
     for split, report in plan.data.items():
@@ -255,7 +254,7 @@ def _result(case: _Case) -> Iterator[Finding]:
                 subject = f"{where}, tensor {name}"
                 yield from _differ(subject, one.sha256, "in no tensor", f"the ladder's rung of step {rung.step}")
     says, ought = read_provenance(read_metadata(file)), provenance_of(case.plan)
-    passed = () if case.is_ours else _BY_RELEASE
+    passed = () if case.ours else _BY_RELEASE
     yield from _fields_differ(f"plan.json and the header of {where}", ought, says, passed)
 
 

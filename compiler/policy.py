@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.nearest import nearest
 from ftc.spec.plan import Plan
-from ftc.spec.policy import POLICY_FILE, AtMostLooks, Policy, PolicyResult, Rule, Rules
+from ftc.spec.policy import POLICY_FILE, Policy, PolicyResult, Rule, Rules
 from ftc.spec.source import Source, read_source_bytes, shown_lines
 
 __all__ = ["ReadPolicy", "judged", "read_policy"]
@@ -23,6 +24,8 @@ _EXAMPLE = "licenses: {allow: [mit]}"
 _MAPPING = f"write a mapping, such as `{_EXAMPLE}`"
 _WORDS = {"model_type": _MAPPING, "model_attributes_type": _MAPPING, "too_short": "name at least one"}
 """Help by pydantic's name of the mistake, where its own words are those of Python."""
+_Check = Callable[[Any, Plan], tuple[bool, str]]
+"""Whether a plan keeps a rule, and what it has, in words."""
 _LEVELS = ("off", "auto", "best_effort", "bitwise")
 
 
@@ -139,14 +142,11 @@ def _finding(result: PolicyResult, read: ReadPolicy) -> Diagnostic:
 
 
 def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str], lookers: frozenset[str]) -> Iterator[PolicyResult]:
+    checks: Mapping[str, _Check] = {**_CHECKS, "test_looks": partial(_test_looks, lookers=lookers)}
     for name in Rules.model_fields:
         rule = getattr(rules, name)
         if isinstance(rule, Rule):
-            match rule:
-                case AtMostLooks():
-                    passed, found = _test_looks(rule, plan, lookers)
-                case _:
-                    passed, found = _CHECKS[name](rule, plan)
+            passed, found = checks[name](rule, plan)
             waived = waivers.get(name) if rule.level == "soft" and not passed else None
             yield PolicyResult(rule=name, level=rule.level, passed=passed, found=found, waived=waived)
 
@@ -203,7 +203,7 @@ def _determinism(rule: Any, plan: Plan) -> tuple[bool, str]:
     return _LEVELS.index(asked) >= _LEVELS.index(rule.at_least), f"`train.determinism` is {asked}"
 
 
-def _test_looks(rule: AtMostLooks, plan: Plan, lookers: frozenset[str]) -> tuple[bool, str]:
+def _test_looks(rule: Any, plan: Plan, lookers: frozenset[str]) -> tuple[bool, str]:
     """Runs that looked, with this one, in so far as it will."""
     if "test" not in plan.data:
         return True, "there are no test rows"
@@ -211,7 +211,7 @@ def _test_looks(rule: AtMostLooks, plan: Plan, lookers: frozenset[str]) -> tuple
     return count <= rule.at_most, f"with this plan's, {count} runs look at the same test rows"
 
 
-_CHECKS: dict[str, Callable[[Any, Plan], tuple[bool, str]]] = {
+_CHECKS: dict[str, _Check] = {
     "licenses": _licenses,
     "pinned_revisions": _pinned,
     "memory": _memory,

@@ -11,6 +11,10 @@ from ftc.spec.base import Document, Real
 __all__ = ["Calibration", "CalibrationJob", "MeasuredStep", "Measurement"]
 
 
+_BUSY = 0.5
+"""Processes on each core from which a machine counts as busy."""
+
+
 class CalibrationJob(Document):
     """What to measure."""
 
@@ -83,3 +87,8 @@ class Calibration(Document):
     """Processes that ran beside it on each core when it began, by the system's mean of the last minute; what was
     measured is what they left of the machine."""
     measured: Measurement
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether so much ran beside it that an idle machine is another one."""
+        return self.busy >= _BUSY

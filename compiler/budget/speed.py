@@ -36,8 +36,6 @@ _TRANSFERS = _Range(0.92, 0.78, 0.6)
 """Shares of the memory bandwidth that elementwise kernels reach."""
 _LAUNCH = _Range(4e-6, 9e-6, 20e-6)
 """Seconds from one kernel to the next where Python launches them one by one."""
-_BUSY = 0.5
-"""Processes on each core from which a machine counts as busy."""
 _CALIBRATED = 0.1
 """How far beyond the steps that were measured others may lie."""
 
@@ -104,18 +102,13 @@ def by_calibration(
         factor=_Range(0.7, 1.0, 1.5),
         overlaps=overlaps,
         source="calibration",
-        method=f"calibration of {found.measured_at[:10]}" + (", on a busy machine" if _is_busy(found) else ""),
+        method=f"calibration of {found.measured_at[:10]}" + (", on a busy machine" if found.is_busy else ""),
     )
     ratios = [seconds / seconds_for(work, replace(speed, factor=_Range(1, 1, 1))).expected for work, seconds in steps]
     factor = _spread(ratios, _CALIBRATED) if ratios else speed.factor
-    if _is_busy(found):  # with the others gone, all of the machine is there
+    if found.is_busy:  # with the others gone, all of the machine is there
         factor = replace(factor, fastest=factor.fastest / (1 + found.busy))
     return replace(speed, factor=factor)
-
-
-def _is_busy(found: Calibration) -> bool:
-    """Whether so much ran beside a calibration that an idle machine is another one."""
-    return found.busy >= _BUSY
 
 
 def narrowed(speed: DeviceSpeed, ratios: Sequence[float], spread: float, method: str) -> DeviceSpeed:

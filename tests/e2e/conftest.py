@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,26 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ("encoder", "decoder", "encoder_decoder", "bart"):
         make_model(folder / kind, kind)
     return folder
+
+
+def finished_project(folder: Path, models: Path, steps: int) -> Path:
+    """A project in `folder` with one finished run and a cache beside it; its tests work on copies."""
+    root = folder / "project"
+    make_project(root, models, "classification", steps=steps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(folder / "cache"))
+        from ftc import api
+
+        assert api.apply(root / "recipe.yaml").record.status == "finished"
+    return root
+
+
+def in_a_copy(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Goes into a copy of such a project, with a copy of its cache."""
+    shutil.copytree(finished.parent, tmp_path / "copy", symlinks=True)
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "copy" / "cache"))
+    monkeypatch.chdir(tmp_path / "copy" / "project")
+    return tmp_path / "copy" / "project"
 
 
 @pytest.fixture(autouse=True)

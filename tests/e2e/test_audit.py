@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Ftc, MakeProject
-from tests.support.projects import make_project
+from tests.e2e.conftest import Ftc, MakeProject, finished_project, in_a_copy
 
 ADAPTER = "adapter/adapter_model.safetensors"
 
@@ -18,23 +17,13 @@ ADAPTER = "adapter/adapter_model.safetensors"
 @pytest.fixture(scope="module")
 def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with one finished run; its tests work on copies."""
-    root = tmp_path_factory.mktemp("audited") / "project"
-    make_project(root, models, "classification", steps=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FTC_CACHE", str(root.parent / "cache"))
-        from ftc import api
-
-        assert api.apply(root / "recipe.yaml").record.status == "finished"
-    return root
+    return finished_project(tmp_path_factory.mktemp("audited"), models, 2)
 
 
 @pytest.fixture
 def root(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the project and of the cache that belongs to it."""
-    shutil.copytree(finished.parent, tmp_path / "copy")
-    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "copy" / "cache"))
-    monkeypatch.chdir(tmp_path / "copy" / "project")
-    return tmp_path / "copy" / "project"
+    return in_a_copy(finished, tmp_path, monkeypatch)
 
 
 def run_folder(root: Path) -> Path:

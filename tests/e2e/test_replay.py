@@ -15,8 +15,8 @@ from ftc.spec.facts import FileFacts
 from ftc.spec.ladder import line_text, parse_line
 from ftc.spec.places import RunFolder
 from ftc.spec.record import Predecessor, RunRecord
-from tests.e2e.conftest import Answer, Ftc
-from tests.support.projects import contents, make_project
+from tests.e2e.conftest import Answer, Ftc, finished_project, in_a_copy
+from tests.support.projects import contents
 
 STEPS = 16
 
@@ -24,22 +24,13 @@ STEPS = 16
 @pytest.fixture(scope="module")
 def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with one finished run; its tests work on copies."""
-    root = tmp_path_factory.mktemp("replayed") / "project"
-    make_project(root, models, "classification", steps=STEPS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FTC_CACHE", str(root.parent / "cache"))
-        from ftc import api
-
-        assert api.apply(root / "recipe.yaml").record.status == "finished"
-    return root
+    return finished_project(tmp_path_factory.mktemp("replayed"), models, STEPS)
 
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """The run in a copy of the project and of its cache."""
-    shutil.copytree(finished.parent, tmp_path / "copy")
-    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "copy" / "cache"))
-    monkeypatch.chdir(tmp_path / "copy" / "project")
+    in_a_copy(finished, tmp_path, monkeypatch)
     (record,) = Path("runs").glob("*/*/record.json")
     return RunFolder(record.parent.absolute())
 

@@ -23,8 +23,7 @@ from ftc.spec.canonical import file_digest
 from ftc.spec.facts import FileFacts
 from ftc.spec.places import RunFolder
 from ftc.spec.record import RunRecord
-from tests.e2e.conftest import Ftc
-from tests.support.projects import make_project
+from tests.e2e.conftest import Ftc, finished_project, in_a_copy
 
 STEPS = 6
 
@@ -32,22 +31,13 @@ STEPS = 6
 @pytest.fixture(scope="module")
 def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with one finished run that looked at validation twice."""
-    root = tmp_path_factory.mktemp("doubted") / "project"
-    make_project(root, models, "classification", steps=STEPS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FTC_CACHE", str(root.parent / "cache"))
-        from ftc import api
-
-        assert api.apply(root / "recipe.yaml").record.status == "finished"
-    return root
+    return finished_project(tmp_path_factory.mktemp("doubted"), models, STEPS)
 
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """The run in a copy of the project and of its cache."""
-    shutil.copytree(finished.parent, tmp_path / "copy", symlinks=True)
-    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "copy" / "cache"))
-    monkeypatch.chdir(tmp_path / "copy" / "project")
+    in_a_copy(finished, tmp_path, monkeypatch)
     (record,) = Path("runs").glob("*/*/record.json")
     return RunFolder(record.parent.absolute())
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "recipes" / "demo" / "fetch.py"
+from tests.support.scripts import fetch_script
 
 
 @pytest.fixture
 def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module that works in a folder of its own."""
-    spec = importlib.util.spec_from_file_location("demo_fetch", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = fetch_script("demo")
     monkeypatch.setattr(module, "HERE", tmp_path)
     return module
 

@@ -11,9 +11,6 @@ from ftc.views.page import PLAIN, Page
 
 __all__ = ["calibration_text"]
 
-_BUSY = 0.5
-"""Other processes on each core that are worth a word."""
-
 
 def calibration_text(found: Calibration, *, page: Page = PLAIN) -> str:
     """The measurement on one screen."""
@@ -36,7 +33,7 @@ def _lines(found: Calibration, page: Page) -> Iterable[str]:
     yield from page.flow("Steps", map(_step, measured.steps))
     yield ""
     yield from page.wrap("Later plans for this device tell their time by it.")
-    if found.busy >= _BUSY:
+    if found.is_busy:
         told = f"{found.busy:.1f} other processes ran on each core: measure again when the machine is idle"
         yield from page.wrap(f"The machine was busy: {told}.")
 

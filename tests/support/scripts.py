@@ -1,0 +1,21 @@
+"""Scripts that lie beside recipes, as modules."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["fetch_script"]
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def fetch_script(folder: str) -> ModuleType:
+    """`recipes/<folder>/fetch.py`, loaded anew for each who asks."""
+    spec = importlib.util.spec_from_file_location(f"{folder}_fetch", RECIPES / folder / "fetch.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
