@@ -47,6 +47,7 @@ class AuditInputs:
 
     Attributes:
         model: Folder of the base model, or None where it is not here.
+        classifier: Folder of the classifier that looks at answers; None where there is none, or it is not here.
         sources: Data files by their use in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
         environment: Packages as installed here.
@@ -57,6 +58,7 @@ class AuditInputs:
     """
 
     model: Path | None
+    classifier: Path | None
     sources: Mapping[str, Path | None]
     streams: Path | None
     environment: EnvironmentFacts
@@ -86,6 +88,7 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
     _check_chain(tally, run, record, inputs.previous)
     _check_pages(tally, run, record, inputs.pages, ours=ours)
     _check_model(tally, plan, inputs.model)
+    _check_classifier(tally, plan, inputs.classifier)
     _check_sources(tally, plan, inputs.sources)
     _check_streams(tally, plan, inputs.streams)
     _check_packages(tally, plan, record, inputs.environment)
@@ -216,6 +219,17 @@ def _check_model(tally: _Tally, plan: Plan, folder: Path | None) -> None:
     tally.findings += _of_another_meaning(plan, folder, found)
     tally.checked.append(_plural(len(plan.lock.model.files), "model file"))
     tally.findings += [_planted(f"{plan.model.name}: {name}") for name in stray_files(folder, plan.lock.model.files)]
+
+
+def _check_classifier(tally: _Tally, plan: Plan, folder: Path | None) -> None:
+    asked, settled = plan.recipe.eval.classifier, plan.settings.eval.classifier
+    if asked is None or settled is None:
+        return
+    if folder is None:
+        tally.not_checked.append(f"the classifier `{asked.base}`: it is not on this machine")
+        return
+    tally.findings += _compare(tally, folder, settled.files, asked.base)
+    tally.checked.append(_plural(len(settled.files), "file") + " of the classifier")
 
 
 def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> list[Finding]:

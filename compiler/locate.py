@@ -31,6 +31,7 @@ def audit_inputs(
     streams = streams_folder(plan.stream_key)
     return AuditInputs(
         model=model_folder(plan, root),
+        classifier=classifier_folder(plan, root),
         sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
         streams=streams if streams.is_dir() else None,
         environment=resolve_environment(cache_folder()),

@@ -161,6 +161,9 @@ def _pinned(_rule: Any, plan: Plan) -> tuple[bool, str]:
     asked = {"model": plan.recipe.model.revision} if plan.lock.model.commit else {}
     sources = plan.lock.data.sources.items()
     asked |= {use: source.asked.get("revision") for use, source in sources if source.commit}
+    classifier, seen = plan.recipe.eval.classifier, plan.settings.eval.classifier
+    if classifier is not None and seen is not None and seen.commit:
+        asked["eval.classifier"] = classifier.revision
     loose = [name for name, revision in asked.items() if not _COMMIT.fullmatch(str(revision))]
     return (
         not loose,

@@ -74,10 +74,7 @@ class MachineClass(Document):
                     if mine.get(key) != theirs.get(key):
                         yield f"{name}.{key}", str(mine.get(key, "unset")), str(theirs.get(key, "unset"))
             elif isinstance(mine, tuple):
-                only = [
-                    " ".join(sorted({*these} - {*those})) or "none" for these, those in ((mine, theirs), (theirs, mine))
-                ]
-                yield name, only[0], only[1]
+                yield name, _only_in(mine, theirs), _only_in(theirs, mine)
             else:
                 yield name, str(mine), str(theirs)
 

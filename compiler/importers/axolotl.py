@@ -62,9 +62,9 @@ def _model(t: Translation) -> None:
 def _strategy(t: Translation) -> None:
     word = t.text("adapter")
     four_bit = t.flag("load_in_4bit")
-    eight_bit = t.flag("load_in_8bit") and not four_bit
-    if t.flag("load_in_8bit") and four_bit:
-        t.conflict("load_in_8bit", "`load_in_4bit` stands in the same file", "keep one of the two")
+    eight_bit = t.flag("load_in_8bit") and not (four_bit or word == "qlora")
+    if t.flag("load_in_8bit") and not eight_bit:
+        t.conflict("load_in_8bit", "4 bits are asked for in the same file", "keep one of the two")
     match word:
         case None:
             t.add("strategy.kind", "full", "no adapter is named")

@@ -79,7 +79,11 @@ def _rows(t: Translation) -> None:
     if len(sets) == 1:
         _data_set(t, sets[0])
     elif sets and not t.options.data:
-        mixed(t, "data.train.datasets", [functools.partial(_data_set, t, key) for key in sets])
+        shares = [(*key, "mixture_proportion") for key in sets]
+        one = [functools.partial(_data_set, t, key) for key in sets]
+        is_weighted = mixed(t, "data.train.datasets", one, shares)
+        if is_weighted and t.text("data.train.mixture_strategy") == "all_exhausted":
+            t.carry("data.train.mixture_strategy", "data.exhausted", "repeat")
     elif t.options.data:
         t.add("data.source.path", t.options.data, "given by --data")
         as_asked(t, "data.train.datasets", "the shape of the rows is not said")
@@ -95,7 +99,11 @@ def _data_set(t: Translation, key: Key) -> None:
     name_key = (*key, "dataset_name")
     name = t.text(name_key) or ""
     path_key = (*key, "dataset_path")
-    if t.text("training.trainer_type") == "TRL_DPO" and ("/" in name or t.options.data):
+    is_dpo = t.text("training.trainer_type") == "TRL_DPO"
+    if is_dpo and not ("/" in name or t.options.data):
+        help = "use `--data FILE --task preference`"
+        t.block(name_key, f"`{name[:60]}` is no set of preferences in ftc's table", help)
+    elif is_dpo:
         place_named_rows(t, name_key, hub=name)
         as_preference(t, name_key, {}, "columns `prompt`, `chosen` and `rejected`; compare them with the rows")
     elif name in _FILES and (t.has(path_key) or t.options.data):

@@ -1,4 +1,4 @@
-"""Rows: where they are, and what task their shape implies. A recipe names one file; other tools name a data set."""
+"""Rows: where they are, and what task their shape implies. A recipe names files; other tools name data sets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ftc.compiler.importers.translation import Key, Translation, Value
+from ftc.compiler.resolve.tables import SUFFIXES
 
 __all__ = [
-    "DATA_SUFFIXES",
     "as_alpaca",
     "as_asked",
     "as_chat",
@@ -23,9 +23,6 @@ __all__ = [
     "validation_share",
     "with_last_break",
 ]
-
-DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
-"""Kinds of files that a recipe can name."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COLUMN = re.compile(r"[A-Za-z_]\w{0,63}")
@@ -47,7 +44,7 @@ def place_rows(
     if where in ("json", "csv", "parquet", "text", "arrow") and file:
         _local(t, [key, *keys[1:]], file)
         t.needless(key, "the suffix of the file tells its kind")
-    elif where and (where.endswith(DATA_SUFFIXES) or where.startswith((".", "/", "~"))) and not _is_web(where):
+    elif where and (where.endswith(SUFFIXES) or where.startswith((".", "/", "~"))) and not _is_web(where):
         _local(t, [key], where)
     elif where and _HUB_ID.fullmatch(where):
         _hub(t, keys, where, file, revision_key)
@@ -79,8 +76,8 @@ def _single(t: Translation, key: str | Key | None) -> str | None:
 
 def _local(t: Translation, keys: list[str | Key], where: str) -> None:
     found = t.around.locate(where)
-    if not where.lower().endswith(DATA_SUFFIXES):
-        t.block(keys[-1], f"`{where[:80]}` names no data file that ftc reads", f"one of {', '.join(DATA_SUFFIXES)}")
+    if not where.lower().endswith(SUFFIXES):
+        t.block(keys[-1], f"`{where[:80]}` names no data file that ftc reads", f"one of {', '.join(SUFFIXES)}")
     elif found is None and where.startswith(("/", "~")):
         t.block(keys[-1], f"`{where[:80]}` lies outside the project", f"copy it beside the recipe, and {_GIVE}")
     else:
@@ -155,21 +152,25 @@ def as_preference(t: Translation, key: str | Key, columns: Mapping[str, str], re
             t.carry(key, f"data.fields.{part}", column)
 
 
-def mixed(t: Translation, key: str | Key, sets: Sequence[Callable[[], None]]) -> None:
+def mixed(t: Translation, key: str | Key, sets: Sequence[Callable[[], None]], weights: Sequence[Key] = ()) -> bool:
     """Several data sets as one list of sources, where their rows become text in the same way.
 
     Args:
         t: The sheet.
         key: What lists them.
         sets: Writes one data set each, as if it were the only one.
+        weights: Keys of their shares, in the same order, where the tool has such.
+
+    Returns:
+        Whether the sources have weights.
     """
     if t.options.data:
         t.add("data.source.path", t.options.data, "given by --data")
         as_asked(t, key, "the shape of the rows is not said")
-        return
+        return False
     if not sets:
         t.block(key, "no data set is named", _GIVE)
-        return
+        return False
     before, found = dict(t.values), []
     for one in sets:
         t.values = dict(before)
@@ -180,7 +181,7 @@ def mixed(t: Translation, key: str | Key, sets: Sequence[Callable[[], None]]) ->
     if any(task != tasks[0] for task in tasks):
         help = "join them into rows of one shape, then use `--data FILE --task TASK`"
         t.block(key, f"{len(sets)} data sets whose rows become text in different ways", help)
-        return
+        return False
     fields = [_below(one, "data.fields.") for one in found]
     is_alike = all(one == fields[0] for one in fields)
     shared = ("task.", "data.fields.") if is_alike else ("task.",)
@@ -189,7 +190,20 @@ def mixed(t: Translation, key: str | Key, sets: Sequence[Callable[[], None]]) ->
         {**_below(one, "data.source."), **({} if is_alike else {"fields": own})}
         for one, own in zip(found, fields, strict=True)
     ]
-    t.carry(key, "data.source", tuple(sources), "mixed row by row, as many as there are of each")
+    carried = [value for values in found for path, value in values.items() if path.startswith("data.source.")]
+    keys: list[str | Key] = list(dict.fromkeys(key for value in carried for key in value.keys))
+    shares = [t.number(weight) or 0.0 for weight in weights]
+    is_weighted = bool(shares) and min(shares) > 0
+    if is_weighted:
+        keys += weights
+        sources = [{**source, "weight": share} for source, share in zip(sources, shares, strict=True)]
+    for weight in weights:
+        if not is_weighted and t.has(weight):
+            t.drop(weight, "not all of the data sets have one", "give each source a `weight`")
+    reason = "mixed by their weights" if is_weighted else "mixed row by row, as many as there are of each"
+    t.move(keys, "data.source")
+    t.carry(keys or key, "data.source", tuple(sources), reason)
+    return is_weighted
 
 
 def _below(values: Mapping[str, Value], prefix: str) -> dict[str, Any]:

@@ -53,6 +53,7 @@ _OPTIMIZERS = {
     "bitsandbytes.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
     "torchao.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
 }
+_PAIRS = "choose a data set of preferences, or use `--data FILE --task preference`"
 _DPO = "torchtune.rlhf.loss.DPOLoss"
 _LOSSES = frozenset(
     {
@@ -212,6 +213,8 @@ def _train(t: Translation) -> None:
     training.checkpointing(t, "enable_activation_checkpointing")
     if (loss := t.text("loss._component_")) in _LOSSES:
         t.needless("loss._component_", "the usual loss")
+    elif loss == _DPO and "task.kind" in t.values and t.values["task.kind"].value != "preference":
+        t.block("dataset._component_", "rows without preferences, which DPO does not learn from", _PAIRS)
     elif loss == _DPO:
         t.carry("loss._component_", "task.kind", "preference")
         if (beta := t.number("loss.beta")) is not None:

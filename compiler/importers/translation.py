@@ -217,6 +217,12 @@ class Translation:
             self._set(key, fate, before.reason if rest else reason, paths=rest)
         return bool(gone)
 
+    def move(self, keys: list[str | Key], path: str) -> None:
+        """Lets keys that are carried lead to the section that their values were moved into."""
+        for key in map(key_of, keys):
+            if (before := self.fates.get(key)) and before.fate is Fate.CARRIED:
+                self._set(key, Fate.CARRIED, before.reason, paths=(path,))
+
     def is_settled(self, key: Key) -> bool:
         """Whether the key itself has a fate."""
         return key in self.fates

@@ -33,6 +33,8 @@ def _model(t: Translation) -> None:
 def _strategy(t: Translation) -> None:
     four_bit = t.flag("load_in_4bit")
     eight_bit = t.flag("load_in_8bit") and not four_bit
+    if t.flag("load_in_8bit") and four_bit:
+        t.conflict("load_in_8bit", "`load_in_4bit` stands in the same file", "keep one of the two")
     if not t.flag("use_peft"):
         t.carry("use_peft", "strategy.kind", "full")
         if four_bit:
@@ -83,7 +85,8 @@ def _mixture(t: Translation, key: str) -> None:
     if len(sets) == 1:
         _one(t, sets[0])
     else:
-        mixed(t, key, [functools.partial(_one, t, one) for one in sets])
+        shares = [(*one, "weight") for one in sets]
+        mixed(t, key, [functools.partial(_one, t, one) for one in sets], shares)
 
 
 def _one(t: Translation, key: Key) -> None:
@@ -179,11 +182,12 @@ _RULES: dict[str, Rule] = {
     "dataset_mixture.test_split_size": dropped("rows for a test", "give `data.split.validation` a share"),
     "datasets.split": needless("the file is the split"),
     "datasets.fraction": dropped("a share of the rows is not taken", "set `data.max_rows`"),
+    "max_prompt_length": dropped("prompts have no limit of their own; `data.max_length` holds for a whole row"),
     "max_seq_length": needless("`max_length` says it"),
     "use_dora": rules.of_adapter("strategy.dora"),
     "use_rslora": rules.of_adapter("strategy.rank_stabilized"),
     **tabled(blocking(_PREFERENCES, _SUPERVISED, off=()),
-             "rpo_alpha num_generations reward_model_path reward_funcs max_completion_length max_prompt_length "
+             "rpo_alpha num_generations reward_model_path reward_funcs max_completion_length "
              "desirable_weight undesirable_weight center_rewards_coefficient"),
     **tabled(needless("belongs to a feature that is off"),
              "load_in_4bit load_in_8bit bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage lora_task_type "

@@ -25,7 +25,7 @@ def export_run(run: Run, format: Format) -> str:
     """The text of a statement about a run.
 
     Raises:
-        Refusal: The run isn't finished, or its files aren't those of its record (FTC521 to FTC525).
+        Refusal: The run isn't finished, or its files aren't those of its record (FTC521 to FTC525, FTC539).
     """
     from ftc.views.exports.common import as_text
 
@@ -37,7 +37,7 @@ def refuse_faults(run: Run) -> None:
     """Lets pass what a statement can be true of.
 
     Raises:
-        Refusal: The run isn't finished, or its files aren't those of its record (FTC521 to FTC525).
+        Refusal: The run isn't finished, or its files aren't those of its record (FTC521 to FTC525, FTC539).
     """
     from ftc.compiler.audit import result_faults
     from ftc.spec.places import RunFolder

@@ -72,9 +72,16 @@ def _follow(args: Namespace) -> int:
     import warnings
 
     from ftc import api
+    from ftc.policing import waivers_of
 
     saved = args.target.endswith(".json")
-    plan = functools.partial(api.plan, overrides=args.overrides, offline=args.offline, keep_lock=True)
+    plan = functools.partial(
+        api.plan,
+        overrides=args.overrides,
+        offline=args.offline,
+        keep_lock=True,
+        waive=waivers_of(args.waive),
+    )
     target = args.target if saved else plan(args.target)
     with warnings.catch_warnings():
         if not sys.warnoptions:

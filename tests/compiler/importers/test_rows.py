@@ -7,8 +7,23 @@ from typing import Any
 import pytest
 
 from ftc.compiler.check import check_recipe
+from ftc.spec.imported import Fate
 from tests.compiler.importers.examples import AXOLOTL, FACTORY, MIXED, OUMI, TRL, TUNE, import_text
 
+WEIGHED = """model_name_or_path: acme/brook
+dataset_mixture:
+  datasets:
+    - {id: acme/a, weight: 0.9, columns: [messages]}
+    - {id: acme/b, weight: 0.1, columns: [messages]}
+"""
+PROPORTIONS = """model: {model_name: acme/brook}
+training: {trainer_type: TRL_DPO}
+data:
+  train:
+    mixture_strategy: all_exhausted
+    datasets: [{dataset_name: a/b, mixture_proportion: 0.7}, {dataset_name: c/d, mixture_proportion: 0.3}]
+"""
+REST = {"hub": "c/d", "weight": "0.3"}
 PAIRS = """base_model: acme/brook
 rl: dpo
 rl_beta: 0.3
@@ -48,6 +63,10 @@ datasets:
             {"task": {"kind": "preference", "beta": "0.2"}, "data.fields": {"prompt": "instruction"}},
         ),
         (FACTORY.replace("tickets_registered", "with_turns,with_messages"), {"task.kind": "chat", "data.fields": None}),
+        (WEIGHED, {"data.source": [{"hub": "acme/a", "weight": "0.9"}, {"hub": "acme/b", "weight": "0.1"}]}),
+        (PROPORTIONS, {"data.exhausted": "repeat", "data.source": [{"hub": "a/b", "weight": "0.7"}, REST]}),
+        (TRL + "beta: 0.1\nmax_prompt_length: 512", {"task.kind": "preference"}),
+        (AXOLOTL.replace("tickets.jsonl", "a.txt").replace("alpaca", "completion"), {"data.source": {"path": "a.txt"}}),
         (TRL + "beta: 0.05\npacking: false", {"task": {"kind": "preference", "beta": "0.05"}, "train.packing": False}),
         (
             OUMI.replace("use_peft: false", "trainer_type: TRL_DPO")
@@ -73,3 +92,39 @@ def test_tasks_rows_and_packing_of_other_tools(text: str, values: dict[str, Any]
         for step in path.split("."):
             found = found.get(step) if isinstance(found, dict) else None
         assert found == value, path
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            OUMI.replace("use_peft: false", "trainer_type: TRL_DPO")
+            + "data: {train: {datasets: [{dataset_name: text_sft, dataset_path: a.jsonl}]}}",
+            "`text_sft` is no set of preferences",
+        ),
+        (
+            TUNE + "loss: {_component_: torchtune.rlhf.loss.DPOLoss}\n"
+            "dataset: {_component_: torchtune.datasets.alpaca_dataset}",
+            "rows without preferences",
+        ),
+    ],
+)
+def test_a_method_for_pairs_does_not_become_another_one(text: str, reason: str) -> None:
+    imported = import_text(text)
+    assert imported.recipe is None
+    assert any(reason in found.summary for found in imported.reasons), imported.reasons
+
+
+def test_a_mixture_is_told_key_by_key() -> None:
+    imported = import_text(MIXED)
+    lines = {key.key: (key.line, key.paths) for key in imported.keys}
+    assert lines["datasets[0].path"] == (3, ("data.source",))
+    assert "data.source" not in {added.path for added in imported.added}
+
+
+@pytest.mark.parametrize("more", ["load_in_4bit: true\nadapter: lora", "adapter: qlora"])
+def test_eight_bits_beside_four_are_a_conflict(more: str) -> None:
+    (fate,) = [
+        key.fate for key in import_text(AXOLOTL + more + "\nload_in_8bit: true").keys if key.key == "load_in_8bit"
+    ]
+    assert fate is Fate.CONFLICT
