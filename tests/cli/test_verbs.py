@@ -209,6 +209,11 @@ def test_of_several_processes_only_the_first_one_speaks(
     assert main(["apply", "bbc-news.yaml"]) == 0, "nobody is asked"
     assert main(["apply", "bbc-news.yaml", "--json"]) == 0
     assert capsys.readouterr() == ("", "")
+    waived: list[object] = []
+    plan = api.plan
+    monkeypatch.setattr(api, "plan", lambda recipe, **asked: waived.append(asked["waive"]) or plan(recipe, **asked))
+    assert main(["apply", "bbc-news.yaml", "--waive", "memory=it is lent"]) == 0
+    assert waived == [{"memory": "it is lent"}], "a rule that is passed over is so in every process"
     monkeypatch.setenv("RANK", "0")
     assert main(["apply", "bbc-news.yaml", "--yes"]) == 0
     assert "bbc-news" in capsys.readouterr().out

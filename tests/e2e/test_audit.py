@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Ftc, MakeProject, finished_project, in_a_copy
+from tests.support.classifiers import make_classifier
 
 ADAPTER = "adapter/adapter_model.safetensors"
 
@@ -185,6 +186,24 @@ def test_a_repeated_run_has_a_name_of_its_own(root: Path, ftc: Ftc) -> None:
     assert f"several runs begin with `{folder.name[:5]}`" in several.text
     first, second = (json.loads((folder.with_name(name) / "record.json").read_text()) for name in names)
     assert first["final_weights_sha256"] == second["final_weights_sha256"]
+
+
+def test_a_classifier_of_other_bytes_is_found(project: MakeProject, ftc: Ftc) -> None:
+    generation = project("generation", steps=1)
+    make_classifier(generation / "toxicity", generation / "decoder")
+    recipe = generation / "recipe.yaml"
+    named = "{classifier: {base: ./toxicity, label: toxic}, samples: 2"
+    recipe.write_text(recipe.read_text().replace("{samples: 2", named))
+    applied = ftc("apply", "recipe.yaml", "--yes")
+    assert applied.code == 0, applied.text
+    name = run_folder(generation).name
+    whole = ftc("audit", name)
+    assert (whole.code, "of the classifier" in whole.text) == (0, True), whole.text
+    flip(generation / "toxicity" / "model.safetensors")
+    found = ftc("audit", name)
+    assert (found.code, "toxicity" in found.text) == (6, True), found.text
+    shutil.rmtree(generation / "toxicity")
+    assert "the classifier `./toxicity`: it is not on this machine" in ftc("audit", name).text
 
 
 def test_what_lies_beside_the_token_streams_is_compared(project: MakeProject, ftc: Ftc) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ftc.compiler.policy import ReadPolicy, judged
+from ftc.spec.evaluation import Classifier
+from ftc.spec.policy import Policy
+from ftc.spec.settings import ClassifierSettings
+from ftc.spec.source import read_source
 from tests.e2e.conftest import Ftc, MakeProject
+from tests.support import documents
 from tests.support.projects import contents
 
 
@@ -15,6 +21,9 @@ def policy(root: Path, rules: str) -> None:
     (root / "ftc.policy.yaml").write_text(f"ftc_policy: 1\nrules:\n  {rules}\n")
 
 
+_SOURCE, _ = read_source("ftc_policy: 1\nrules:\n  pinned_revisions: {level: advisory}\n", "ftc.policy.yaml")
+assert _SOURCE is not None
+PINNED = ReadPolicy(Policy.model_validate(_SOURCE.plain()), _SOURCE, ())
 RULES = {
     "licenses: {allow: [Apache-2.0]}": "licenses: {allow: [mit]}",
     "pinned_revisions: {level: hard}": "",
@@ -64,9 +73,28 @@ def test_a_test_split_that_was_looked_at_often_enough(project: MakeProject, ftc:
     root = project(steps=1)
     policy(root, "test_looks: {at_most: 1}")
     assert ftc("apply", "recipe.yaml", "--yes").code == 0
+    assert ftc("apply", "recipe.yaml", "--yes", "--again").code == 0, "the same job looks as itself"
     assert ftc("plan", "recipe.yaml").code == 0, "the run that looked may be planned again"
     other = ftc("plan", "recipe.yaml", "--set", "train.seed=2")
     assert (other.code, "with this plan's, 2 runs look at the same test rows" in other.text) == (4, True), other.text
+
+
+def test_a_classifier_of_the_hub_has_to_be_pinned_too() -> None:
+    plan = documents.plan()
+    asked = Classifier(base="org/toxicity", label="toxic", revision="main")
+    settled = ClassifierSettings.model_construct(commit="c" * 40)
+    for revision, passed in (("main", False), ("c" * 40, True)):
+        recipe = plan.recipe.eval.model_copy(update={"classifier": asked.model_copy(update={"revision": revision})})
+        changed = plan.model_copy(
+            update={
+                "recipe": plan.recipe.model_copy(update={"eval": recipe}),
+                "settings": plan.settings.model_copy(
+                    update={"eval": plan.settings.eval.model_copy(update={"classifier": settled})}
+                ),
+            }
+        )
+        (result,), _ = judged(PINNED, changed, {})
+        assert (result.passed, "eval.classifier" in result.found) == (passed, not passed)
 
 
 def test_a_soft_rule_needs_a_reason_that_the_plan_keeps(project: MakeProject, ftc: Ftc) -> None:
