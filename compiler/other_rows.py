@@ -24,11 +24,14 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.durable import write_text
 from ftc.spec.lock import LockedSplit
 from ftc.spec.plan import Plan
-from ftc.spec.slices import FIGURES, LABEL, LENGTH
+from ftc.spec.slices import LABEL, LENGTH
 from ftc.spec.streams import SplitReport
 from ftc.spec.task import Classification, Prompted, QuestionAnswering, Task
 
-__all__ = ["compile_rows", "measuring"]
+__all__ = ["compile_rows", "measuring", "without_probes"]
+
+_OF_PROBES = ("forgetting", "swapped")
+"""Figures that come from rows beside the test split; judge and classifier look at any rows' answers."""
 
 
 def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, folder: Path) -> Plan:
@@ -79,7 +82,7 @@ def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Pla
 def without_probes(plan: Plan) -> Plan:
     """The plan without what belongs to the run's own test rows, or lies beside them."""
     evaluate = plan.settings.eval.model_copy(update={"retention_sha256": None, "swaps_sha256": None})
-    gates = {name: gate for name, gate in evaluate.gates.items() if name not in FIGURES}
+    gates = {name: gate for name, gate in evaluate.gates.items() if name not in _OF_PROBES}
     evaluate = evaluate.model_copy(update={"gates": gates})
     settings = plan.settings.model_copy(update={"eval": evaluate})
     # What is known of the run's own test rows says nothing of these.

@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from ftc.runtime.build_model import quiet_transformers
+from ftc.runtime.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.settings import ClassifierSettings
 
@@ -54,13 +55,18 @@ class TextClassifier:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(settings.max_length)
 
-    def look(self, texts: Sequence[str], batch_size: int) -> Flagged:
-        """Looks at some texts. One of no tokens has no label."""
+    def look(self, texts: Sequence[str], batch_size: int, stop: StopRequest) -> Flagged:
+        """Looks at some texts. One of no tokens has no label.
+
+        Raises:
+            Interrupted: Somebody asked to stop.
+        """
         encoded = self._tokenizer.encode_batch(list(texts))
         flags = [False] * len(texts)
         lengths = np.array([len(one.ids) for one in encoded], dtype=np.int64)
         order = by_length([at for at, length in enumerate(lengths) if length], lengths)
         for batch in cut(order, batch_size if self._settings.pad_id is not None else 1):
+            stop.check()
             for at, flag in zip(batch, self._flags([encoded[at].ids for at in batch]), strict=True):
                 flags[at] = flag
         return Flagged(flags, sum(bool(one.overflowing) for one in encoded))

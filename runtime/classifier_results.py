@@ -41,7 +41,7 @@ def _looked(
     numbers = sorted(tuned.texts)
     subjects = [tuned, *([base] if base else [])]
     texts = [one.texts[number] for one in subjects for number in numbers]
-    found = classifier.look(texts, session.plan.settings.eval.batch_size)
+    found = classifier.look(texts, session.plan.settings.eval.batch_size, session.stop)
     columns = [found.flags[start : start + len(numbers)] for start in range(0, len(texts), len(numbers))]
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"

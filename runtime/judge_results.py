@@ -11,6 +11,7 @@ from ftc.runtime.evaluate import Measurement
 from ftc.runtime.judge import Question, grades
 from ftc.runtime.measures import Measures
 from ftc.runtime.row_statistics import mean_statistics
+from ftc.runtime.signals import StopRequest
 from ftc.spec.evaluation import Judge
 from ftc.spec.record import Gain, Interval, JudgeResult
 
@@ -23,16 +24,22 @@ __all__ = ["judge_result"]
 def judge_result(
     session: Session, measures: Measures, base: Measurement | None, tuned: Measurement
 ) -> JudgeResult | None:
-    """Means over the rows of which every answer was graded; None where the plan has no judge."""
+    """Means over the rows of which every answer was graded; None where the plan has no judge.
+
+    Raises:
+        Interrupted: Somebody asked to stop.
+    """
     from ftc.runtime.accelerator import agreed
 
     judge = session.plan.settings.eval.judge
     if judge is None or not tuned.texts:
         return None
-    return agreed(session.accelerator, lambda: _judged(judge, measures, base, tuned))
+    return agreed(session.accelerator, lambda: _judged(judge, measures, base, tuned, session.stop))
 
 
-def _judged(judge: Judge, measures: Measures, base: Measurement | None, tuned: Measurement) -> JudgeResult:
+def _judged(
+    judge: Judge, measures: Measures, base: Measurement | None, tuned: Measurement, stop: StopRequest
+) -> JudgeResult:
     subjects = [tuned, *([base] if base else [])]
     numbers = sorted(tuned.texts)
     questions = [
@@ -40,7 +47,7 @@ def _judged(judge: Judge, measures: Measures, base: Measurement | None, tuned: M
         for one in subjects
         for number in numbers
     ]
-    found = grades(judge, questions)
+    found = grades(judge, questions, stop)
     columns = [found.grades[start : start + len(numbers)] for start in range(0, len(questions), len(numbers))]
     rows = [row for row in zip(*columns, strict=True) if None not in row]
     graded = [[float(grade or 0) for grade in column] for column in zip(*rows, strict=True)]

@@ -32,13 +32,15 @@ def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, li
         listen: Hears of every event.
 
     Raises:
-        Refusal: The weights are not those of the record, or model or stream not the plan's.
+        Refusal: The weights are not those of the record, model or stream not the plan's, or the judge's key is not
+            there (FTC649).
         Interrupted: Somebody asked to stop.
     """
     from ftc.runtime.evaluate import measure
     from ftc.runtime.results import evaluation
-    from ftc.runtime.verify import verify_inputs
+    from ftc.runtime.verify import verify_inputs, verify_key
 
+    verify_key(plan)
     with reopened(plan, inputs, run, record, listen) as session:
         with session.journal.phase("verify", f"{len(plan.lock.model.files) + 1} files"):
             verify_inputs(plan, inputs)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ftc.runtime.bootstrap import Statistics
 from ftc.runtime.generate import TextDecoder
 from ftc.runtime.metrics import (
@@ -133,6 +136,16 @@ class Measures:
         for score in scores:
             first.setdefault(int(self._rows.rows[score.row]), score.row)
         return sorted(first.values())
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) tokens of each row; every window of a question counts as its longest, so that they stay together."""
+        if self._head != "span":
+            return self._rows.lengths
+        _, question = np.unique(self._rows.rows, return_inverse=True)
+        longest = np.zeros(question.max(initial=-1) + 1, np.int64)
+        np.maximum.at(longest, question, self._rows.lengths)
+        return np.asarray(longest[question], np.int64)
 
     @property
     def labels(self) -> tuple[str, ...]:

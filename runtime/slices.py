@@ -53,12 +53,11 @@ def _grouped(
     if name == LABEL:
         labels = [measures.expected(number) for number in range(len(rows))]
         return labels, [label for label in measures.labels if label in set(labels)], {}
-    return _lengths(rows)
+    return _lengths(measures.lengths)
 
 
-def _lengths(rows: TokenStream) -> tuple[list[str], list[str], _Details]:
+def _lengths(lengths: NDArray[np.int64]) -> tuple[list[str], list[str], _Details]:
     """A third of the rows each, as far as rows of one length stay together."""
-    lengths = rows.lengths
     first, second = (int(np.quantile(lengths, share, method="inverted_cdf")) for share in (1 / 3, 2 / 3))
     found = [LENGTHS[int(size > first) + int(size > second)] for size in lengths.tolist()]
     ranges = (f"up to {first} tokens", f"{first + 1} to {second} tokens", f"more than {second} tokens")

@@ -19,7 +19,7 @@ from ftc.spec.plan import Plan
 from ftc.spec.probes import planned_probes
 from ftc.spec.streams import open_stream
 
-__all__ = ["verify", "verify_inputs", "verify_model"]
+__all__ = ["verify", "verify_inputs", "verify_key", "verify_model"]
 
 _STRAY = "the plan knows nothing of it, and loading would read it"
 
@@ -40,10 +40,20 @@ def verify(plan: Plan, inputs: Inputs, folder: Path, witness: Witness) -> None:
         raise Refusal(findings)
 
 
+def verify_key(plan: Plan) -> None:
+    """Looks whether the judge's key is there, where the plan's judge needs one.
+
+    Raises:
+        Refusal: It isn't (FTC649).
+    """
+    if findings := [*_key(plan)]:
+        raise Refusal(findings)
+
+
 def _key(plan: Plan) -> Iterator[Diagnostic]:
     judge = plan.settings.eval.judge
     if judge is not None and judge.key_env is not None and not os.environ.get(judge.key_env):
-        help = f"set it where `ftc apply` runs, as `export {judge.key_env}=…`; no file should hold it"
+        help = f"set it where `ftc` runs, as `export {judge.key_env}=…`; no file should hold it"
         yield diagnostic("FTC649", f"the judge's key is not in the environment: `{judge.key_env}`", help=help)
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from ftc import api
+from ftc.compiler.other_rows import without_probes
 from ftc.spec.places import streams_folder
 from ftc.spec.probes import Swapped
+from ftc.spec.settings import Settings
 from ftc.spec.streams import open_stream
+from tests.support import documents
 from tests.support.projects import make_model
 
 RECIPE = """
@@ -47,3 +50,12 @@ def test_rows_and_text_beside_the_test_split(tmp_path: Path, monkeypatch: pytest
     assert len(open_stream(folder / "swaps.arrow")) == 3
     assert plan.settings.eval.retention_sha256 == open_stream(folder / "retention.arrow").digest()
     assert {"retention", "swaps"} <= plan.lock.data.sources.keys()
+
+
+def test_other_rows_have_every_gate_but_those_on_rows_beside_the_test_split() -> None:
+    plan = documents.plan()
+    settings = plan.settings.model_dump()
+    names = ("accuracy", "flagged", "forgetting", "judge", "swapped")
+    settings["eval"]["gates"] = {name: {"comparison": ">=", "bound": 1} for name in names}
+    plan = plan.model_copy(update={"settings": Settings.model_validate(settings)})
+    assert set(without_probes(plan).settings.eval.gates) == {"accuracy", "flagged", "judge"}

@@ -10,6 +10,7 @@ import torch
 
 from ftc.runtime.classifier import TextClassifier
 from ftc.runtime.classifier_results import share_interval
+from ftc.runtime.signals import Interrupted, StopRequest
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.facts import FileFacts
@@ -37,7 +38,9 @@ def test_batches_say_what_each_text_by_itself_says(tmp_path: Path, single: bool)
 
     write_tiny_model(tmp_path / "model", "llama")
     folder = make_classifier(tmp_path / "toxicity", tmp_path / "model")
-    found = TextClassifier(settings_of(folder, single=single), folder, torch.device("cpu")).look(TEXTS, 3)
+    found = TextClassifier(settings_of(folder, single=single), folder, torch.device("cpu")).look(
+        TEXTS, 3, StopRequest()
+    )
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     expected = []
@@ -48,6 +51,15 @@ def test_batches_say_what_each_text_by_itself_says(tmp_path: Path, single: bool)
     assert found.flags == expected
     assert len(set(expected)) == 2, "the classifier tells texts apart"
     assert found.cut == 1
+
+
+def test_a_request_to_stop_is_heeded(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model", "llama")
+    folder = make_classifier(tmp_path / "toxicity", tmp_path / "model")
+    stop = StopRequest()
+    stop.requested = True
+    with pytest.raises(Interrupted):
+        TextClassifier(settings_of(folder), folder, torch.device("cpu")).look(TEXTS, 3, stop)
 
 
 def test_a_run_tells_and_gates_the_share_and_refuses_another_classifier(tmp_path: Path) -> None:
@@ -70,7 +82,9 @@ def test_a_run_tells_and_gates_the_share_and_refuses_another_classifier(tmp_path
     assert found is not None
     lines = [json.loads(line) for line in job.folder().outcomes.read_text().splitlines()]
     classifier = TextClassifier(settings_of(folder, label=0), folder, torch.device("cpu"))
-    said = {who: classifier.look([line[who]["text"] for line in lines], 1).flags for who in ("base", "tuned")}
+    said = {
+        who: classifier.look([line[who]["text"] for line in lines], 1, StopRequest()).flags for who in ("base", "tuned")
+    }
     assert found.rows == len(lines) == 9
     assert found.tuned == pytest.approx(sum(said["tuned"]) / 9)
     assert found.base == pytest.approx(sum(said["base"]) / 9)

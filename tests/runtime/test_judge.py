@@ -13,8 +13,11 @@ import pytest
 
 from ftc.runtime import judge as judging
 from ftc.runtime.judge import Question, grades
+from ftc.runtime.look_again import look_again
+from ftc.runtime.signals import Interrupted, StopRequest
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.evaluation import Judge
+from ftc.spec.events import Event
 from ftc.spec.record import Evaluation
 from tests.runtime.jobs import make_job
 
@@ -74,7 +77,7 @@ def questions(*answers: str) -> list[Question]:
 
 def test_each_answer_is_graded_by_itself_with_the_key_in_the_header(service: Service) -> None:
     service.reply = lambda number, given: chat(f"Grade: {len(given['answer'])}.")
-    found = grades(service.judge, questions("abc", "a", "abcdefghij"), {"KEY": "k-93-not-for-files"})
+    found = grades(service.judge, questions("abc", "a", "abcdefghij"), StopRequest(), {"KEY": "k-93-not-for-files"})
     assert (found.grades, found.failure) == ([3, 1, 10], "")
     path, headers, body = service.asked[0]
     assert path == "/v1/chat/completions"
@@ -89,7 +92,12 @@ def test_each_answer_is_graded_by_itself_with_the_key_in_the_header(service: Ser
     [
         (chat("I can't say"), 1, "the judge gave no number from 1 to 10"),
         (chat("7.5"), 1, "the judge gave no number from 1 to 10"),
+        (chat("7.5/10"), 1, "the judge gave no number from 1 to 10"),
+        (chat("7,5"), 1, "the judge gave no number from 1 to 10"),
         (chat("0"), 1, "the judge gave no number from 1 to 10"),
+        (chat("0 out of 10"), 1, "the judge gave no number from 1 to 10"),
+        (chat("-3"), 1, "the judge gave no number from 1 to 10"),
+        (chat("11 of 10"), 1, "the judge gave no number from 1 to 10"),
         ((200, b"hello"), 1, "the endpoint's answer is no JSON"),
         ((200, b"[]"), 1, "the endpoint's answer is not that of a chat"),
         ((401, b""), 1, "the endpoint answers 401"),
@@ -99,14 +107,54 @@ def test_each_answer_is_graded_by_itself_with_the_key_in_the_header(service: Ser
 )
 def test_what_gives_no_grade_is_told(service: Service, reply: Reply, asked: int, failure: str) -> None:
     service.reply = lambda number, given: reply
-    found = grades(service.judge, questions("a"), {})
+    found = grades(service.judge, questions("a"), StopRequest(), {})
     assert (found.grades, found.failure) == ([None], failure)
     assert [path for path, _, _ in service.asked] == ["/v1/chat/completions"] * asked, "no redirect is followed"
 
 
+@pytest.mark.parametrize(("text", "grade"), [("10/10", 10), ("8 out of 10", 8), ("Grade: 9.0.", 9), ("**7**", 7)])
+def test_the_first_number_is_the_grade(service: Service, text: str, grade: int) -> None:
+    service.reply = lambda number, given: chat(text)
+    assert grades(service.judge, questions("a"), StopRequest(), {}).grades == [grade]
+
+
+def test_an_endpoint_that_gives_no_answer_is_not_asked_for_ever(service: Service) -> None:
+    service.reply = lambda number, given: chat("7") if number == 0 else (401, b"")
+    found = grades(service.judge, questions(*["a"] * 60), StopRequest(), {})
+    assert [one for one in found.grades if one] == [7]
+    assert len(found.grades) == 60
+    assert found.failure == (
+        "the endpoint answers 401; after 8 questions in a row without an answer no more were asked"
+    )
+    assert len(service.asked) < 30
+
+
+def test_a_judge_that_gives_no_grades_is_still_asked(service: Service) -> None:
+    service.reply = lambda number, given: chat("5" if given["answer"] == "b" else "no idea")
+    found = grades(service.judge, questions(*["a"] * 30, "b"), StopRequest(), {})
+    assert found.grades == [None] * 30 + [5]
+
+
+def test_a_request_to_stop_is_heeded_while_the_endpoint_is_silent(service: Service) -> None:
+    stop, let_go = StopRequest(), threading.Event()
+
+    def hang(number: int, given: dict[str, Any]) -> Reply:
+        stop.requested = True
+        let_go.wait()
+        return chat("7")
+
+    service.reply = hang
+    try:
+        with pytest.raises(Interrupted):
+            grades(service.judge, questions(*["a"] * 9), stop, {})
+        assert len(service.asked) <= 4
+    finally:
+        let_go.set()
+
+
 def test_a_service_that_stumbles_is_asked_again(service: Service) -> None:
     service.reply = lambda number, given: (500, b"") if number == 0 else chat("4")
-    assert grades(service.judge, questions("a"), {}).grades == [4]
+    assert grades(service.judge, questions("a"), StopRequest(), {}).grades == [4]
 
 
 def test_a_run_is_graded_and_gated(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +167,8 @@ def test_a_run_is_graded_and_gated(service: Service, tmp_path: Path, monkeypatch
         eval__judge=service.judge.model_dump(),
         eval__gates={"judge": {"comparison": ">=", "bound": 7}},
     )
-    assert job.run().status == "gate_failed"
+    record = job.run()
+    assert record.status == "gate_failed"
     found = Evaluation.model_validate_json(job.folder().evaluation.read_bytes())
     assert found.judge is not None
     assert (found.judge.rows, found.judge.graded) == (9, 8), "a row counts where both models have a grade"
@@ -129,6 +178,11 @@ def test_a_run_is_graded_and_gated(service: Service, tmp_path: Path, monkeypatch
     assert not any(
         b"k-93-not-for-files" in path.read_bytes() for path in job.folder().path.rglob("*") if path.is_file()
     )
+    monkeypatch.delenv("KEY")
+    heard: list[Event] = []
+    with pytest.raises(Refusal, match="FTC649"):
+        look_again(job.plan, job.inputs, job.folder(), record, heard.append)
+    assert not heard, "rows are not looked at where nobody can grade"
 
 
 def test_a_key_that_is_not_there_stops_the_run_before_it_begins(

@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from ftc.runtime.evaluate import Measurement
+from ftc.runtime.measures import Measures
 from ftc.runtime.row_statistics import class_statistics
-from ftc.runtime.slices import gap_statistics
+from ftc.runtime.scoring import RowScore
+from ftc.runtime.slices import gap_statistics, slice_results
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.figures import figures, plain_name
-from ftc.spec.record import Evaluation
+from ftc.spec.record import Evaluation, SubjectResult
 from ftc.spec.slices import Groups, Measured, measured, measured_kind
 from tests.runtime.jobs import make_job
 from tests.support import documents
 from tests.support.measured import BY_REGION, RETENTION, SWAPS
+from tests.support.streams import write_columns
+from tests.support.tiny_models import write_tiny_model
 
 OF_NOTHING: dict[str, Any] = {"zero_division": 0}
 
@@ -100,6 +105,27 @@ def test_a_run_tells_groups_apart_and_holds_gates_against_them(tmp_path: Path) -
     (job.inputs.streams_folder / "groups.json").write_text(Groups(columns={"region": ("north",) * 9}).to_text())
     with pytest.raises(Refusal, match="FTC621"):
         job.run("again")
+
+
+def test_windows_of_a_question_are_of_one_length(tmp_path: Path) -> None:
+    """Else a group could hold later windows alone, which no question is counted by: here the shortest, row 1."""
+    write_tiny_model(tmp_path / "model-bert", "bert")
+    ids = [[1, *[5] * size, 2] for size in (20, 1, 10, 11, 20, 2)]
+    rows = write_columns(
+        tmp_path / "r.arrow", ids, [[0] * len(row) for row in ids], rows=[4, 4, 5, 6, 7, 7], targets=[[0, 0]] * 6,
+        texts=[["Ada wrote it", "Ada"]] * 6,
+    )  # fmt: skip
+    settings = documents.plan().settings
+    settings = settings.model_copy(update={"model": settings.model.model_copy(update={"head": "span"})})
+    scores = [RowScore(number, 1.0, 2, (0.0, 1.0, 0, 3)) for number in range(len(ids))]
+    subject = SubjectResult(metrics={"exact_match": 1.0}, rows=4, seconds=1)
+    tuned = Measurement(subject, scores, dict.fromkeys((0, 2, 3, 4), "Ada"))
+    measures = Measures(settings, rows, tmp_path / "model-bert")
+    (found,) = slice_results(("length",), {}, rows, measures, None, tuned)
+    assert [(one.group, one.rows, one.tuned["exact_match"]) for one in found.groups] == [
+        ("short", 2, 1),
+        ("medium", 2, 1),
+    ]
 
 
 def test_a_gates_figure_is_found_whatever_the_spaces_in_its_name() -> None:
