@@ -29,7 +29,6 @@ class PastRun:
     """What an earlier run tells about speed.
 
     Attributes:
-        run_id: Its name.
         device: Name of its device, as plans have it.
         threads: Its CPU threads.
         model: The base model's name.
@@ -39,7 +38,6 @@ class PastRun:
         seconds: What each phase took.
     """
 
-    run_id: str
     device: str
     threads: int
     model: str

@@ -211,12 +211,10 @@ class _ByChance:
 
     def load(self, kind: Any, options: dict[str, Any]) -> Any:
         """The model that the configuration describes."""
-        from ftc.runtime.trace.meta_model import model_config
+        from ftc.runtime.trace.meta_model import configure, model_config
 
         config = model_config(self._config)
-        for key, value in options.items():
-            if key not in ("dtype", "attn_implementation"):
-                setattr(config, key, value)
+        configure(config, options)
         return kind.from_config(config, dtype=options["dtype"], attn_implementation=options["attn_implementation"])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_modules
-from ftc.compiler.trainable import adapted, by_name, held, norms, num_inside, stacks, targeted
+from ftc.compiler.trainable import adapted, by_name, held, lies_in, norms, num_inside, stacks, targeted
 from ftc.spec.nearest import nearest
 from ftc.spec.strategy import (
     BitFit,
@@ -182,7 +182,7 @@ def _check_also_trained(draft: Draft, strategy: Lora | QLora) -> Draft:
 def _is_embedding(draft: Draft, end: str) -> bool:
     """Whether the module holds the table of the vocabulary."""
     shape = (draft.model.vocab_size, draft.model.hidden_size)
-    return any(tensor.shape == shape for name, tensor in draft.model.tensors.items() if f".{end}." in f".{name}")
+    return any(tensor.shape == shape for name, tensor in draft.model.tensors.items() if lies_in(name, end))
 
 
 def _warn_on_cpu(draft: Draft) -> Draft:

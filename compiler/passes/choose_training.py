@@ -32,14 +32,7 @@ _SEED_STREAMS = {
 
 def choose_training(draft: Draft) -> Draft:
     """Settles everything under `train`, `seeds` and `device` but the micro-batch."""
-    for name in (
-        "batch_size",
-        "label_smoothing",
-        "neftune_alpha",
-        "max_grad_norm",
-        "keep_checkpoints",
-        "early_stopping",
-    ):
+    for name in _AS_WRITTEN:
         draft = draft.take(f"train.{name}")
     draft = _choose_precision(_choose_rate(_choose_optimizer(draft)))
     draft = _choose_objective(_choose_selection(_choose_steps(draft)))

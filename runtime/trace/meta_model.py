@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from ftc.runtime.build_model import build_model
 from ftc.runtime.trace.kernels import IMPLEMENTATION
 from ftc.spec.trace import TraceJob
 
-__all__ = ["MetaBase", "build_on_meta", "depths_of", "model_config", "period", "quantise"]
+__all__ = ["MetaBase", "build_on_meta", "configure", "depths_of", "model_config", "period", "quantise"]
 
 _NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
 """Keys that name code or types; the plan's settings stand."""
@@ -84,14 +84,19 @@ class MetaBase:
     def load(self, kind: Any, options: dict[str, Any]) -> Any:
         """The model without weights; its options mean what they mean where weights are loaded."""
         attention, quantization = options["attn_implementation"], options.get("quantization_config")
-        for key, value in options.items():
-            if key not in _LOADING:
-                setattr(self._config, key, value)
+        configure(self._config, options)
         implementation = "eager" if attention == "eager" else IMPLEMENTATION
         model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=implementation)
         if quantization:
             quantise(model, quantization)
         return model
+
+
+def configure(config: Any, options: Mapping[str, Any]) -> None:
+    """Takes over what options of loading say about the configuration's values, as transformers does."""
+    for key, value in options.items():
+        if key not in _LOADING:
+            setattr(config, key, value)
 
 
 def build_on_meta(job: TraceJob, depths: Sequence[int]) -> nn.Module:

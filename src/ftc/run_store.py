@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -167,13 +167,12 @@ def runs(folder: Path | str = ".") -> tuple[Run, ...]:
     return tuple(sorted(found, key=_started_at, reverse=True))
 
 
-def unreadable_runs(folder: Path | str = ".") -> tuple[str, ...]:
-    """Names of the run folders of a project that have a record and can't be read, sorted."""
+def unreadable_runs(readable: Iterable[Run], folder: Path | str = ".") -> tuple[str, ...]:
+    """Names of the run folders of a project that have a record and are not among those that could be read, sorted."""
     from ftc.compiler.resolve.paths import project_root
 
     root = project_root(Path(folder) / "recipe")
-    folders = set(_recorded(root))
-    return tuple(sorted(one.name for one in folders - {run.folder for run in _readable(iter(folders))}))
+    return tuple(sorted(one.name for one in set(_recorded(root)) - {run.folder for run in readable}))
 
 
 def find_run(text: str, folder: Path | str = ".") -> Run:
@@ -245,7 +244,7 @@ def record_of(parent: Path, run_id: str) -> RunRecord | None:
 
 def past_runs(root: Path) -> tuple[PastRun, ...]:
     """What the newest finished runs of a project tell about speed."""
-    folders = sorted((root / "runs").glob("*/*"), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+    folders = sorted(_recorded(root), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
     readable = _readable(iter(folders[:_MOST_PAST_RUNS]))
     return tuple(_past(run) for run in readable if run.record.status in FINISHED and run.record.train_seconds > 0)
 
@@ -264,7 +263,6 @@ def _past(run: Run) -> PastRun:
         one.phase: one.seconds for one in record.time_by_phase if alone or one.phase == "train"
     }
     return PastRun(
-        run_id=record.id,
         device=run.plan.device.name,
         threads=settings.device.threads,
         model=run.plan.model.name,

@@ -274,7 +274,7 @@ def past(draft: Draft, seconds: float, **changes: Any) -> PastRun:
     """A run of the draft's job that took so long in training."""
     work = compiled(draft).work
     assert work is not None
-    run = PastRun("1", "cpu", 4, "models/tiny", "lora", "float32", work=work.phases, seconds={"train": seconds})
+    run = PastRun("cpu", 4, "models/tiny", "lora", "float32", work=work.phases, seconds={"train": seconds})
     return replace(run, **changes)
 
 

@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
     else:
         entries = [(one.plan, one.record, one.evaluation) for one in found]
         write(runs_text(entries, page=page(sys.stdout, args)))
-    if hidden := unreadable_runs():
+    if hidden := unreadable_runs(found):
         named = ", ".join(hidden[:_NAMED]) + (" and others" if len(hidden) > _NAMED else "")
         sys.stderr.write(f"not listed, since they can't be read: {escaped(named)}; `ftc show NAME` tells why\n")
     return 0
