@@ -10,16 +10,19 @@ from ftc.compiler.heads import head_size
 from ftc.compiler.resolve.linear_modules import head_parts
 from ftc.spec.facts import ModelFacts, TensorFacts
 from ftc.spec.module_names import part_of, role_of
+from ftc.spec.strategy import WHOLE_MODEL
 
 __all__ = [
     "adapted",
     "adapter_ranks",
     "by_name",
     "held",
+    "lies_in",
     "norms",
     "num_inside",
     "num_trainable",
     "rank_of",
+    "result_bytes",
     "stacks",
     "targeted",
     "trained_layers",
@@ -110,15 +113,31 @@ def stacks(model: ModelFacts) -> dict[str, int]:
     return found
 
 
+def lies_in(tensor: str, end: str) -> bool:
+    """Whether a tensor is a module's own, or of one inside it; the module by the end of its name."""
+    return f".{end}." in f".{tensor}"
+
+
 def num_inside(model: ModelFacts, end: str) -> int:
     """Weights of all modules whose names have this end; 0 where there is no such module."""
-    return sum(tensor.num_elements for name, tensor in model.tensors.items() if _lies_in(name, end))
+    return sum(tensor.num_elements for name, tensor in model.tensors.items() if lies_in(name, end))
 
 
 def num_trainable(draft: Draft) -> int:
     """Weights that are trained, a new head among them."""
-    head = head_size(draft.values["model.head"], draft.model, len(draft.labels))
-    return head + _num_of_base(draft)
+    return _num_of_head(draft) + _num_of_base(draft)
+
+
+def result_bytes(draft: Draft) -> int:
+    """Bytes of the weights that a run leaves behind, in float32: all, or those learnt beside a base."""
+    if draft.recipe.strategy.kind in WHOLE_MODEL:
+        return 4 * (_num_of_head(draft) + _size(held(draft)))
+    return 4 * num_trainable(draft)
+
+
+def _num_of_head(draft: Draft) -> int:
+    """Weights of a new head; none where the model's own is used."""
+    return head_size(draft.values["model.head"], draft.model, len(draft.labels))
 
 
 def _num_of_base(draft: Draft) -> int:
@@ -214,8 +233,3 @@ def _is_norm(name: str, tensor: TensorFacts) -> bool:
 
 def _is_bias(name: str, tensor: TensorFacts) -> bool:
     return name.rpartition(".")[2] == "bias" and len(tensor.shape) == 1
-
-
-def _lies_in(tensor: str, end: str) -> bool:
-    """Whether a tensor is a module's own, or of one inside it."""
-    return f".{end}." in f".{tensor}"

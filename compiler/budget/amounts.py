@@ -6,7 +6,7 @@ the weights so much a pass. So a whole run costs what the sum of its micro-batch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 __all__ = ["Amounts", "Rates", "batch_amounts", "cost", "decode_amounts"]
 
@@ -41,10 +41,6 @@ class Amounts:
     def __mul__(self, factor: float) -> Amounts:
         return Amounts(*(getattr(self, one.name) * factor for one in fields(self)))
 
-    def without_head(self) -> Amounts:
-        """The same, of layers alone."""
-        return replace(self, scored=0, rows=0)
-
 
 Rates = Amounts
 """What one unit of each quantity costs."""
@@ -74,21 +70,26 @@ def batch_amounts(rows: int, length: int, *, target_length: int = 0, scored: flo
 def decode_amounts(rows: int, length: int, new_tokens: int, *, has_encoder: bool) -> Amounts:
     """Writing so many tokens behind prompts of a length: the prompt at once, then token by token.
 
-    Each token is a pass of its own that looks at everything before it.
+    Each token is a pass of its own that looks at everything before it. A decoder's first one comes from the prompt's
+    pass; an encoder gives none.
     """
-    before = rows * (new_tokens * length * (not has_encoder) + new_tokens * (new_tokens + 1) // 2)
-    written = rows * new_tokens
     if has_encoder:
-        prompt = batch_amounts(rows, length)
-        return prompt + Amounts(
+        return batch_amounts(rows, length) + Amounts(
             passes=new_tokens,
-            target_tokens=written,
-            target_pairs=before,
-            cross_pairs=written * length,
-            scored=written,
+            target_tokens=rows * new_tokens,
+            target_pairs=rows * _before(new_tokens),
+            cross_pairs=rows * new_tokens * length,
+            scored=rows * new_tokens,
         )
-    prompt = batch_amounts(rows, length, scored=rows)
-    return prompt + Amounts(passes=new_tokens, rows=0, tokens=written, pairs=before, scored=written)
+    more = max(0, new_tokens - 1)
+    return batch_amounts(rows, length, scored=rows) + Amounts(
+        passes=more, tokens=rows * more, pairs=rows * (more * length + _before(more)), scored=rows * more
+    )
+
+
+def _before(tokens: int) -> int:
+    """Pairs of so many tokens with themselves and those before them."""
+    return tokens * (tokens + 1) // 2
 
 
 def cost(rates: Rates, amounts: Amounts) -> float:

@@ -61,7 +61,6 @@ def _network(step: MeasuredStep) -> Network:
         flows_from_start=not step.rank,
         trainable=step.trainable,
         new_outputs=step.labels,
-        quantised=False,
         attention="sdpa",
     )
 

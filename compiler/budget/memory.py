@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ftc.compiler.budget import closed_form
 from ftc.compiler.budget.contexts import context_of
+from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
@@ -22,8 +23,6 @@ from ftc.spec.trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
 __all__ = ["Point", "answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "question"]
 
 _WEIGHT_BYTES = {"float32": 4.0, "bfloat16": 2.0}
-_NF4_BYTES = {True: 0.5 + 1 / 64 + 4 / (64 * 256), False: 0.5 + 4 / 64}
-"""Bytes of a 4-bit weight with its block's scale, with and without double quantisation."""
 _STATE_BYTES = {
     **{"adamw": 8.0, "adamw_8bit": 2 + 8 / 256, "adamw_paged": 0.0, "adamw_8bit_paged": 8 / 256},
     **{"lion": 4.0, "lion_8bit": 1 + 4 / 256},
@@ -222,6 +221,5 @@ def _layers_kept(draft: Draft) -> int | None:
 
 
 def _mean_quantised_bytes(draft: Draft) -> float:
-    if draft.values["strategy.quantization"] == "int8":
-        return closed_form.quantised_bytes(draft.model, 1.0, row=4.0)  # a byte each, and a scale a row
-    return closed_form.quantised_bytes(draft.model, _NF4_BYTES[draft.values["strategy.double_quantization"]])
+    row = 4.0 if draft.values["strategy.quantization"] == "int8" else 0.0  # a scale for each
+    return closed_form.quantised_bytes(draft.model, packed_bytes(draft), row=row)

@@ -88,14 +88,13 @@ class Network:
         heads: Heads of queries.
         head_width: Outputs of the head: vocabulary or labels.
         pooled: Width of a layer over whole rows before a new head; 0 where there is none.
-        parameters: Weights of the model.
         trainable: Weights that are trained.
         is_full: Whether all of them are.
         flows_from_start: Whether the embeddings' output wants a gradient, as where virtual tokens, biases or scales of
             the first layer are learnt.
         learns_lengths: Whether adapters learn the weights' lengths beside their directions.
         trains_head: Whether the head is new.
-        quantised: Whether linear layers are held in 4 bits.
+        packed_bytes: Bytes of a weight of a linear layer that is held packed; 0 where none is.
         attention: The plan's attention.
         ends_with_product: Whether nothing of a layer is saved behind its last product.
         has_rms_norms: Whether its norms divide by the root mean square, which transformers does piece by piece.
@@ -113,13 +112,12 @@ class Network:
     heads: int
     head_width: int
     pooled: int
-    parameters: int
     trainable: int
     is_full: bool
     flows_from_start: bool
     learns_lengths: bool
     trains_head: bool
-    quantised: bool
+    packed_bytes: float
     attention: str
     ends_with_product: bool
     has_rms_norms: bool
@@ -149,9 +147,9 @@ def network_of(
     flows_from_start: bool,
     trainable: int,
     new_outputs: int,
-    quantised: bool,
-    learns_lengths: bool = False,
     attention: str,
+    packed_bytes: float = 0.0,
+    learns_lengths: bool = False,
 ) -> Network:
     """A model with what is trained of it.
 
@@ -162,9 +160,9 @@ def network_of(
         flows_from_start: Whether gradients go down to the embeddings in any case.
         trainable: Weights that are trained.
         new_outputs: Outputs of a new head; 0 where the model's own is used.
-        quantised: Whether linear layers are held in fewer bits.
-        learns_lengths: Whether adapters learn the weights' lengths, too.
         attention: The plan's attention.
+        packed_bytes: Bytes of a weight of a linear layer that is held in fewer bits; 0 where none is.
+        learns_lengths: Whether adapters learn the weights' lengths, too.
     """
     linears = tuple(sorted(_linears(model, ranks, trained), key=_order))
     stored = len({(one.in_decoder, one.layer) for one in linears})
@@ -181,13 +179,12 @@ def network_of(
         heads=model.num_heads,
         head_width=new_outputs or model.vocab_size,
         pooled=model.hidden_size if new_outputs and model.family != "decoder" else 0,
-        parameters=model.num_parameters,
         trainable=trainable,
         is_full=all(one.trained for one in linears),
         flows_from_start=flows_from_start,
         learns_lengths=learns_lengths,
         trains_head=bool(new_outputs),
-        quantised=quantised,
+        packed_bytes=packed_bytes,
         attention=attention,
         ends_with_product=model.model_type in _ENDS_WITH_PRODUCT,
         has_rms_norms=model.model_type not in _LAYER_NORMS and model.family != "encoder",

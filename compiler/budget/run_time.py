@@ -9,7 +9,7 @@ from ftc.compiler.budget.calibrated import calibrated_speed
 from ftc.compiler.budget.run_work import RunWork, evaluations
 from ftc.compiler.budget.speed import DeviceSpeed, by_data_sheet, narrowed, scale_only, seconds_for
 from ftc.compiler.draft import Draft, PastRun
-from ftc.compiler.trainable import num_trainable
+from ftc.compiler.trainable import num_trainable, result_bytes
 from ftc.spec.time import Phase, PhaseTime, SecondsRange
 
 __all__ = ["RunTime", "job_speed", "run_time"]
@@ -140,7 +140,7 @@ def _saving(draft: Draft) -> SecondsRange:
     """Checkpoints of trained weights with two moments each, and the result."""
     trained = 4 * num_trainable(draft)
     saves = evaluations(draft)
-    size = 3 * trained * saves + trained
+    size = 3 * trained * saves + result_bytes(draft)
     low, expected, high = (
         size / rate + (saves + 1) * each for rate, each in zip(_WRITE_RATE, _SAVE_SECONDS, strict=True)
     )

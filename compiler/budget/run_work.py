@@ -5,7 +5,6 @@ Pure but for the order of rows, which is the run's own. Nothing here knows a dev
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,9 +14,11 @@ from ftc.compiler.budget import fed
 from ftc.compiler.budget.amounts import Amounts, cost
 from ftc.compiler.budget.flops import flop_rates
 from ftc.compiler.budget.network import Network, network_of
+from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.traffic import traffic_rates
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
+from ftc.compiler.number_rules import num_evaluations
 from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable, trained_layers
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.streams import RowLengths
@@ -92,7 +93,7 @@ def draft_network(draft: Draft) -> Network:
         flows_from_start=kind in _FROM_START or bool(draft.values.get("strategy.embeddings")),
         trainable=num_trainable(draft),
         new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
-        quantised=kind == "qlora",
+        packed_bytes=packed_bytes(draft),
         learns_lengths=draft.values.get("strategy.adapter.dora", False),
         attention=draft.values["model.attention"],
     )
@@ -100,9 +101,7 @@ def draft_network(draft: Draft) -> Network:
 
 def evaluations(draft: Draft) -> int:
     """Looks at validation, each with a checkpoint."""
-    steps: int = draft.values["train.num_steps"]
-    every: int = draft.values["train.evaluate_every_steps"]
-    return math.ceil(steps / every)
+    return num_evaluations(draft.values["train.num_steps"], draft.values["train.evaluate_every_steps"])
 
 
 def _look(draft: Draft, network: Network, form: fed.Form, split: str) -> Work:

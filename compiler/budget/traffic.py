@@ -119,7 +119,7 @@ def _beside(network: Network) -> float:
 def _weight_bytes(network: Network, activation_bytes: int) -> float:
     """Weights that a pass reads: as they are held, or packed and then unpacked; of trained ones also a cast."""
     linear = network.linear_weights
-    if network.quantised:
-        return linear * (0.53 + 2 * activation_bytes)
+    if network.packed_bytes:
+        return linear * (network.packed_bytes + 2 * activation_bytes)
     cast = _FP32 + activation_bytes if network.is_full and activation_bytes < _FP32 else 0
     return linear * (activation_bytes + cast)

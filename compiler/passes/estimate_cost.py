@@ -8,9 +8,10 @@ from dataclasses import replace
 from ftc.compiler.budget.run_time import RunTime, run_time
 from ftc.compiler.budget.run_work import run_work
 from ftc.compiler.draft import Draft
-from ftc.compiler.trainable import num_trainable
+from ftc.compiler.trainable import num_trainable, result_bytes
 from ftc.spec.base import Money
 from ftc.spec.plan import Check
+from ftc.spec.strategy import WHOLE_MODEL
 from ftc.spec.time import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 
 __all__ = ["estimate_cost"]
@@ -40,7 +41,7 @@ def estimate_cost(draft: Draft) -> Draft:
 def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:
     total = _total(found.phases)
     low = total.low - _saved_by_stopping(draft, found.phases)
-    watts = draft.device.speed.watts if draft.device.speed else None
+    watts = _watts(draft)
     return TimeEstimate(
         source=found.speed.source,
         method=found.speed.method,
@@ -53,6 +54,12 @@ def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:
         energy_low_joules=None if watts is None else _LEAST_POWER * watts * low,
         energy_high_joules=None if watts is None else watts * total.high,
     )
+
+
+def _watts(draft: Draft) -> float | None:
+    """What all cards of the run draw at the most; None where that isn't known of one."""
+    speed = draft.device.speed
+    return None if speed is None or speed.watts is None else draft.values["train.world_size"] * speed.watts
 
 
 def _total(phases: Iterable[PhaseTime]) -> SecondsRange:
@@ -140,8 +147,8 @@ def _disk(draft: Draft) -> dict[str, int]:
     """
     trained = 4 * num_trainable(draft)
     kept = draft.values["train.keep_checkpoints"] + 2
-    result = "model" if draft.recipe.strategy.kind == "full" else "adapter"
-    return {f"{kept} checkpoints": 3 * trained * kept, result: trained, "records": _RECORDS}
+    result = "model" if draft.recipe.strategy.kind in WHOLE_MODEL else "adapter"
+    return {f"{kept} checkpoints": 3 * trained * kept, result: result_bytes(draft), "records": _RECORDS}
 
 
 def _checked_disk(draft: Draft) -> Draft:

@@ -103,7 +103,6 @@ def test_operations_are_those_that_torch_counts(
         flows_from_start=strategy == "full",
         trainable=0,
         new_outputs=len(settings.text.labels) if kind == "bert" else 0,
-        quantised=False,
         attention="eager",
     )
     if kind in ENCODER_DECODERS:
@@ -140,7 +139,6 @@ def test_operations_of_other_strategies(strategy: str, models: dict[str, Path]) 
         flows_from_start=strategy in ("ln_tuning", "prompt_tuning"),
         trainable=0,
         new_outputs=0,
-        quantised=False,
         attention="eager",
     )
     length = LENGTH + OTHERS[strategy].get("virtual_tokens", 0)
