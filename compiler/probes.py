@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.data import ResolvedData, lock_entry
 from ftc.compiler.resolve.data_files import DataFile, DataFiles
@@ -16,7 +19,7 @@ from ftc.compiler.resolve.tables import read_rows
 from ftc.compiler.text.encoder import TextTokenizer
 from ftc.compiler.text.forms import ClassifyForm, PromptForm, RawForm, TextForm
 from ftc.compiler.text.sandbox import TemplateRenderer
-from ftc.compiler.text.token_rows import TokenRows
+from ftc.compiler.text.token_rows import TokenRows, taken
 from ftc.compiler.text.tokens import encode_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.lock import SourceLock
@@ -67,7 +70,7 @@ def make_probes(
         swaps, swapped = None, None
         if "swaps" in tables and test is not None:
             rows, swapped = _exchanged(tables["swaps"], data, form, test)
-            swaps = encode(rows, form)
+            swaps = _reaching(encode(rows, form), form, test, swapped.rows)
             kept = swaps.row.tolist()
             swapped = swapped.model_copy(
                 update={
@@ -108,11 +111,30 @@ def _exchanged(table: Table, data: ResolvedData, form: TextForm, test: TokenRows
                 places.append(place)
                 which.append(index)
     if not rows:
-        help = "write phrases as they stand in the test rows; case matters, and whole words are looked for"
-        raise Refusal(
-            [diagnostic("FTC242", "no phrase of the swaps stands in a test row", help=help, path="eval.swaps")]
-        )
+        raise Refusal([_no_phrase()])
     return rows, Swapped(pairs=tuple(pairs), rows=tuple(places), pair=tuple(which))
+
+
+def _reaching(swaps: TokenRows, form: TextForm, test: TokenRows, places: Sequence[int]) -> TokenRows:
+    """Those of the exchanged rows whose model is given something else than of the row that they come from.
+
+    A phrase may stand in a column that the prompt never shows, or beyond the length; such a row says nothing.
+    """
+    origins = [places[number] for number in swaps.row.tolist()]
+    reached = [
+        number
+        for number, place in enumerate(origins)
+        if not np.array_equal(_given(swaps, form, number), _given(test, form, place))
+    ]
+    if not reached:
+        raise Refusal([_no_phrase()])
+    return taken(swaps, reached)
+
+
+def _given(rows: TokenRows, form: TextForm, number: int) -> NDArray[np.int32]:
+    """Tokens that a model is given of a row: of a prompt without what follows it."""
+    begin, end = rows.boundaries[number : number + 2].tolist()
+    return rows.ids[begin : begin + int(rows.prompt_length[number]) if isinstance(form, PromptForm) else end]
 
 
 def _pair(table: Table, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
@@ -141,6 +163,12 @@ def _is_given(column: str, form: TextForm) -> bool:
             return column not in (form.completion, form.references)
         case _:
             return False
+
+
+def _no_phrase() -> Diagnostic:
+    help = "write phrases as they stand in the test rows; case matters, and whole words are looked for"
+    summary = "no phrase of the swaps stands in what the model is given of a test row"
+    return diagnostic("FTC242", summary, help=help, path="eval.swaps")
 
 
 def _unusable(span_of: SpanOf, use: str, summary: str) -> Diagnostic:

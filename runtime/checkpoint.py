@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 
 from ftc.runtime.selection import Progress
-from ftc.runtime.tensor_files import read_tensors, write_tensors
+from ftc.runtime.tensor_files import read_shapes, read_tensors, write_tensors
 from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
@@ -57,6 +57,10 @@ class Checkpoint:
     def optimizer(self) -> dict[str, torch.Tensor]:
         """The optimiser's memory, as `optimizer.state_tensors` names it."""
         return read_tensors(self.folder / _OPTIMIZER)
+
+    def shapes(self) -> tuple[dict[str, torch.Size], dict[str, torch.Size]]:
+        """Shapes of both by name, without reading them."""
+        return read_shapes(self.folder / _WEIGHTS), read_shapes(self.folder / _OPTIMIZER)
 
 
 def save(

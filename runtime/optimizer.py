@@ -132,15 +132,15 @@ def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Par
     }
 
 
-def state_misfit(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, torch.Tensor]) -> str | None:
-    """Why tensors can't be the memory of these parameters' optimiser, or None where they can."""
+def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, torch.Size]) -> str | None:
+    """Why tensors of such shapes can't be the memory of these parameters' optimiser, or None where they can."""
     found: dict[str, set[str]] = {}
-    for full_name, tensor in tensors.items():
+    for full_name, shape in shapes.items():
         name, _, part = full_name.rpartition("/")
         if name not in parameters or not any(part in memory for memory in _MEMORIES):
             return f"the optimiser's `{full_name}` belongs to no parameter"
-        if part in _LIKE_THE_PARAMETER and tensor.shape != parameters[name].shape:
-            return f"the optimiser's `{full_name}` has shape {tuple(tensor.shape)}"
+        if part in _LIKE_THE_PARAMETER and shape != parameters[name].shape:
+            return f"the optimiser's `{full_name}` has shape {tuple(shape)}"
         found.setdefault(name, set()).add(part)
     for name, parts in found.items():
         wanted = min((memory for memory in _MEMORIES if memory >= parts), key=len, default=frozenset[str]())

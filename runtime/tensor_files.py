@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ftc.spec import tensor_digests as spec_digests
 
-__all__ = ["content_digest", "read_tensors", "tensor_digests", "write_tensors"]
+__all__ = ["content_digest", "read_shapes", "read_tensors", "tensor_digests", "write_tensors"]
 
 _DTYPE_NAMES = {
     torch.float64: "F64",
@@ -58,6 +59,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a file, in the processor's memory."""
     tensors: dict[str, torch.Tensor] = load_file(path)
     return tensors
+
+
+def read_shapes(path: Path) -> dict[str, torch.Size]:
+    """Shapes of a file's tensors by name, from its header alone."""
+    with safe_open(path, framework="pt") as file:
+        return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
 def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -73,7 +73,8 @@ def _newest(session: Session, below: int | None = None) -> checkpoint.Checkpoint
 def _fitting(session: Session, job: Job, found: checkpoint.Checkpoint | None) -> checkpoint.Checkpoint | None:
     """The checkpoint, or the next older one that the model can take; files may be whole and hold something else."""
     while found is not None:
-        problem = misfit(job.parameters, found.weights()) or state_misfit(job.parameters, found.optimizer())
+        weights, memory = found.shapes()
+        problem = misfit(job.parameters, weights) or state_misfit(job.parameters, memory)
         if problem is None:
             break
         session.notice(checkpoint.unfit(found, problem))

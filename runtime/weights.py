@@ -20,7 +20,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
         Refusal: Names or shapes are not the model's (FTC630).
     """
     parameters = trainable_tensors(model)
-    if problem := misfit(parameters, weights):
+    if problem := misfit(parameters, {name: one.shape for name, one in weights.items()}):
         help = "move the run's folder away and apply again"
         raise Refusal([diagnostic("FTC630", "a checkpoint doesn't hold the model's weights", notes=problem, help=help)])
     with torch.no_grad():
@@ -28,11 +28,11 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
             parameter.copy_(weights[name])
 
 
-def misfit(parameters: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor]) -> str | None:
-    """Why weights are not those of a model's parameters, or None where they can be."""
-    if others := sorted(parameters.keys() ^ weights.keys()):
+def misfit(parameters: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]) -> str | None:
+    """Why weights of such shapes are not those of a model's parameters, or None where they can be."""
+    if others := sorted(parameters.keys() ^ shapes.keys()):
         return f"`{others[0]}` is in one of model and checkpoint alone"
     for name, parameter in parameters.items():
-        if parameter.shape != weights[name].shape:
-            return f"`{name}` has shape {tuple(weights[name].shape)} instead of {tuple(parameter.shape)}"
+        if parameter.shape != shapes[name]:
+            return f"`{name}` has shape {tuple(shapes[name])} instead of {tuple(parameter.shape)}"
     return None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ftc.spec.streams import DroppedRow, Lists
 
-__all__ = ["NO_LABEL", "Limit", "LongRow", "RowCounts", "RowTokens", "TokenRows", "flatten", "joined"]
+__all__ = ["NO_LABEL", "Limit", "LongRow", "RowCounts", "RowTokens", "TokenRows", "flatten", "joined", "taken"]
 
 _SHOWN_DROPS = 5
 NO_LABEL = -1
@@ -124,6 +124,25 @@ def joined(chunks: Sequence[TokenRows]) -> TokenRows:
         offsets=_joined_lists([chunk.offsets for chunk in chunks]),
         texts=[texts for chunk in chunks for texts in chunk.texts],
         counts=chunks[0].counts,
+    )
+
+
+def taken(rows: TokenRows, numbers: Sequence[int]) -> TokenRows:
+    """Some of the rows, in the order of the numbers; the counts stay those of all."""
+    starts, ends = rows.boundaries[:-1][numbers], rows.boundaries[1:][numbers]
+    places = [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]
+    tokens = np.concatenate([np.zeros(0, np.int64), *places])
+    return TokenRows(
+        ids=rows.ids[tokens],
+        mask=rows.mask[tokens],
+        boundaries=np.cumsum([0, *(ends - starts)], dtype=np.int64),
+        prompt_length=rows.prompt_length[numbers],
+        label=rows.label[numbers],
+        row=rows.row[numbers],
+        targets=_lists([rows.targets[number].tolist() for number in numbers]),
+        offsets=_lists([rows.offsets[number].tolist() for number in numbers]),
+        texts=[rows.texts[number] for number in numbers],
+        counts=rows.counts,
     )
 
 

@@ -37,7 +37,10 @@ def test_rows_and_text_beside_the_test_split(tmp_path: Path, monkeypatch: pytest
     (root / ".ftc").mkdir(parents=True)
     make_model(root / "model", "decoder")
     train = [{"prompt": f"tell {number} of him", "completion": "he said"} for number in range(40)]
-    test = [{"prompt": text, "completion": "he"} for text in ("the man he saw", "then", "he and he", "He")]
+    test = [
+        {"prompt": text, "completion": "he", "seen by": "the man"}
+        for text in ("the man he saw", "then", "he and he", "He")
+    ]
     for name, rows in (("rows", train), ("test", test), ("general", [{"words": "some text of no task " * 9}])):
         (root / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (root / "swaps.csv").write_text("from,to\nhe,she\nman,woman\nnobody,you\n")

@@ -69,7 +69,7 @@ def test_memory_round_trip(kind: str, fused: bool) -> None:
     saved = {name: tensor.clone() for name, tensor in state_tensors(optimizer, whole).items()}
     resumed = {name: torch.nn.Parameter(parameter.detach().clone()) for name, parameter in whole.items()}
     again = make_optimizer(resumed, train)
-    assert state_misfit(resumed, saved) is None
+    assert state_misfit(resumed, {name: tensor.shape for name, tensor in saved.items()}) is None
     load_state(again, resumed, saved)
     steps(optimizer, whole, 2)
     steps(again, resumed, 2)

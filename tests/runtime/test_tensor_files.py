@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
+from ftc.runtime.tensor_files import content_digest, read_shapes, read_tensors, write_tensors
 
 
 def _tensors() -> dict[str, torch.Tensor]:
@@ -26,6 +26,7 @@ def test_the_library_reads_what_we_write(tmp_path: Path) -> None:
     write_tensors(file, _tensors(), {"z": "1", "format": "pt"})
     read = read_tensors(file)
     assert read.keys() == _tensors().keys()
+    assert read_shapes(file) == {name: tensor.shape for name, tensor in _tensors().items()}
     for name, tensor in _tensors().items():
         assert read[name].dtype == tensor.dtype
         assert torch.equal(read[name], tensor)
