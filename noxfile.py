@@ -66,7 +66,7 @@ def tests_light(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Check ten thousand damaged recipes: no traceback, no hang, no wrong acceptance. Takes a minute."""
+    """Check ten thousand damaged recipes: no traceback, no hang, no wrong acceptance. Takes half a minute."""
     install(session, "-e", ".", *GROUPS["test"])
     session.run("pytest", "tests/fuzz", *session.posargs, env={**QUIET, "FTC_FUZZ": "1"})
 
@@ -103,7 +103,7 @@ def traces(session: nox.Session) -> None:
 def crash(session: nox.Session) -> None:
     """Kill runs at every write and at random, and prove every exact kernel in fresh processes. Takes half an hour."""
     python = train_environment(session)
-    campaigns = session.posargs or ["tests/runtime"]
+    campaigns = session.posargs or ["tests/runtime", "tests/e2e/test_replay.py"]
     session.run(python, "-m", "pytest", "-n2", *campaigns, external=True, env={**QUIET, "FTC_CRASH": "1"})
 
 

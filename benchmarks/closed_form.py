@@ -9,6 +9,7 @@ difference at the end, by strategy too.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 from pathlib import Path
@@ -22,7 +23,11 @@ _STRATEGIES = ("lora", "qlora", "full")
 
 def main() -> None:
     """Prints the table."""
-    names = sys.argv[1:] or list(GRID)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(GRID)}; all where none is given")
+    names = parser.parse_args().names or list(GRID)
+    if unknown := [name for name in names if name not in GRID]:
+        parser.error(f"no architecture of the grid: {', '.join(unknown)}")
     gaps: dict[str, list[float]] = {strategy: [] for strategy in _STRATEGIES}
     for name in names:
         facts = grid_facts(GRID[name])

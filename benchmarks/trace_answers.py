@@ -8,6 +8,7 @@ import transformers' and peft's model classes. CPU seconds of whole process tree
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -61,7 +62,9 @@ print(json.dumps({"seconds": seconds, "torch": "torch" in sys.modules}))
 
 def main() -> None:
     """Prints both figures."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rounds", nargs="?", type=int, default=3, metavar="ROUNDS", help="default: 3")
+    rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         file, kept = Path(folder) / "job.json", Path(folder) / "kept"
         file.write_text(_job().model_dump_json(by_alias=True), encoding="utf-8")

@@ -92,13 +92,12 @@ def judge_can_grade(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     judge = recipe.eval.judge
     if judge is None:
         return
-    host = judge.url.split("//", 1)[1].split("/")[0].rsplit(":", 1)[0]
     summary, help, path = "", "", "eval.judge"
     if recipe.task.kind not in _JUDGED_TASKS:
         summary, help = f"a {recipe.task.kind.replace('_', ' ')} writes no answers to grade", "drop `judge`"
     elif recipe.data.split.test == 0:
         summary, help = "answers to test rows are graded, and there are none", _ADD_TEST
-    elif judge.key_env and judge.url.startswith("http://") and host not in ("localhost", "127.0.0.1", "[::1]"):
+    elif judge.key_env and judge.url.startswith("http://") and judge.host not in ("localhost", "127.0.0.1", "[::1]"):
         summary, help, path = "the key would go over the network in the clear", "use `https://`", "eval.judge.url"
     if summary:
         yield diagnostic("FTC243", summary, source.span(path), help=help, path=path)

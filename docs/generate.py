@@ -65,6 +65,10 @@ def matrix_page(results: dict[str, str]) -> str:
         "by the library that a model card names, says what the trained model says. The others are refused before",
         "anything is loaded, each by a rule with a name. `nox -s matrix` finds this anew.",
         "",
+        "Two tasks have rows for the ways to put them: a classification gives a row one label, or several",
+        "(`multi_label`), and an answer to a question is cut out of a context (`extraction`) or written. A",
+        "classification whose labels the model writes (`mode: generative`) isn't in the table.",
+        "",
         f"| task | model | {' | '.join(strategies)} |",
         f"| --- | --- | {' | '.join('---' for _ in strategies)} |",
     ]

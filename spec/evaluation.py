@@ -235,6 +235,12 @@ class Judge(Document):
     criterion: str = Field(default="Judge how well the answer does what the prompt asks for.", max_length=2_000)
     """What counts, in a sentence or two that the judge reads. Default: how well the answer does what is asked."""
 
+    @property
+    def host(self) -> str:
+        """Machine that is asked, without port; an IPv6 address keeps its brackets."""
+        place = self.url.split("//", 1)[1].split("/")[0]
+        return place[: place.index("]") + 1] if place.startswith("[") and "]" in place else place.split(":")[0]
+
 
 class Classifier(Document):
     """A text classifier that says which written answers have one of its labels: `toxic`, or `refusal`."""

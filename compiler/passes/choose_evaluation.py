@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from ftc.compiler.draft import Draft
-from ftc.spec.evaluation import metric_kind, parse_gate, writes_labels
+from ftc.spec.evaluation import Judge, metric_kind, parse_gate, writes_labels
 from ftc.spec.plan import Check
 from ftc.spec.slices import FIGURES, measured
 from ftc.spec.task import Classification, Task, TokenClassification
@@ -36,12 +36,20 @@ def choose_evaluation(draft: Draft) -> Draft:
     draft = draft.take("eval.baseline").take("eval.samples").take("eval.slices").take("eval.judge")
     draft = _choose_extraction(_choose_answers(_choose_gates(_choose_metrics(draft))))
     if draft.recipe.eval.judge is not None:
-        words = f"prompts and answers of the test rows go to {draft.recipe.eval.judge.url}"
-        draft = replace(draft, checks=(*draft.checks, Check(name="judge", code=None, result=words)))
+        check = Check(name="judge", code=None, result=_sent(draft.recipe.eval.judge))
+        draft = replace(draft, checks=(*draft.checks, check))
     draft = _choose_classifier(draft)
     if draft.recipe.eval.batch_size != "auto":
         return draft.take("eval.batch_size")
     return draft.derive("eval.batch_size", LARGEST_BATCH, "beyond it little is gained")
+
+
+def _sent(judge: Judge) -> str:
+    """What leaves this machine, and for where; a stranger's recipe may name any variable and any host."""
+    words = f"prompts and answers of the test rows go to {judge.url}"
+    if judge.key_env is None:
+        return words
+    return f"{words}; with them {judge.host} is sent the value of the environment variable {judge.key_env}"
 
 
 def _choose_classifier(draft: Draft) -> Draft:

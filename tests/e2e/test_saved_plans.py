@@ -141,3 +141,19 @@ def test_one_lock_serves_two_platforms(project: MakeProject, ftc: Ftc) -> None:
     replace("recipe.yaml", "rank: 4", "rank: 8")(root)
     assert ftc("plan", "recipe.yaml").code == 0
     assert set(json.loads(file.read_text())["platforms"]) == {here.platform, "plan9-mips-cp311"}
+
+
+def test_what_a_judge_is_sent_stands_in_the_plan_that_apply_shows(
+    project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote the recipe chose variable and host, so the reader has to see both before saying yes."""
+    root = project("generation")
+    judge = 'judge: {url: "https://[2001:db8::1]:8443/v1", model: large, key_env: CLOUD_SECRET}'
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("samples: 2", f"samples: 2, {judge}"))
+    monkeypatch.setenv("CLOUD_SECRET", "do-not-tell")
+    shown = ftc("apply", "recipe.yaml")
+    words = "go to https://[2001:db8::1]:8443/v1; with them [2001:db8::1] is sent the value of the environment variable"
+    assert f"{words} CLOUD_SECRET" in shown.text
+    assert "do-not-tell" not in shown.text
+    assert not (root / "runs").exists(), "nobody said yes"

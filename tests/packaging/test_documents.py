@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,7 +15,14 @@ from ftc.cli.verbs import VERBS, module_of
 from ftc.compiler.check import check_recipe
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("guide.md", "ci.md", "exports.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("guide.md", "ci.md", "exports.md")),
+    *(ROOT / "recipes" / name / "README.md" for name in ("demo", "tasks")),
+]
+NOTES = [page for folder in (".", "docs", "recipes/*", "benchmarks") for page in ROOT.glob(f"{folder}/*.md")]
+"""Every page that people read."""
+SESSIONS = re.compile(r"nox -s((?: [a-z_]+)+)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -22,7 +30,7 @@ def blocks(kind: str) -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for found in BLOCK.finditer(page.read_text(encoding="utf-8")):
             if found[1] == kind:
-                yield page.name, found[2]
+                yield page.relative_to(ROOT).as_posix(), found[2]
 
 
 RECIPES = [(page, text) for page, text in blocks("yaml") if text.startswith("ftc: 1\n")]
@@ -50,6 +58,16 @@ def test_a_command_that_is_shown_is_understood(page: str, words: str) -> None:
     parser = Parser(prog=f"ftc {verb}")
     module_of(verb).add_arguments(parser)
     parser.parse_args([word for word in arguments if word != "…"])
+
+
+def test_a_session_that_is_named_is_one() -> None:
+    module = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    functions = [one for one in module.body if isinstance(one, ast.FunctionDef)]
+    sessions = {one.name for one in functions if any("nox.session" in ast.unparse(by) for by in one.decorator_list)}
+    texts = {page.name: page.read_text(encoding="utf-8") for page in (*NOTES, ROOT / ".ci" / "run")}
+    named = {(page, name) for page, text in texts.items() for run in SESSIONS.findall(text) for name in run.split()}
+    assert {page for page, _ in named} > {"README.md", "CONTRIBUTING.md", "run"}
+    assert [one for one in sorted(named) if one[1] not in sessions] == []
 
 
 def test_every_verb_is_shown() -> None:

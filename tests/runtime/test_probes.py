@@ -6,7 +6,11 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
+from ftc.runtime.collate import Batch
+from ftc.runtime.tasks.classification import ClassifierScorer
+from ftc.runtime.tasks.scorer import Prediction
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.outcomes import Outcome
 from ftc.spec.probes import Swapped, swaps_digest
@@ -40,8 +44,11 @@ def test_forgetting_is_what_a_token_of_the_same_text_costs_more(tmp_path: Path) 
         job.run("again")
 
 
-def test_predictions_of_exchanged_rows_are_held_against_those_of_their_rows(tmp_path: Path) -> None:
-    """Row 3 comes back as it is, and rows 0 and 1 as each other: what changes is what differs between them."""
+def test_predictions_of_exchanged_rows_are_held_against_those_of_their_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 3 comes back as it is, and rows 0 and 1 as each other, whose classes differ. Classes follow from the ids."""
+    monkeypatch.setattr(ClassifierScorer, "predictions", _by_second_token)
     job = make_job(tmp_path, "bert", classes=3)
     folder = job.inputs.streams_folder
     test = open_stream(folder / "test.arrow")
@@ -62,7 +69,12 @@ def test_predictions_of_exchanged_rows_are_held_against_those_of_their_rows(tmp_
     said = [Outcome.model_validate_json(line).tuned.text for line in lines]
     found = evaluation(job).swaps
     assert found is not None
-    differ = said[0] != said[1]
-    assert [(one.rows, one.changed) for one in found.pairs] == [(2, 2 * differ), (1, 0)]
-    assert math.isclose(found.share, 2 * differ / 3)
-    assert len(found.examples) == 2 * differ
+    assert (said[0], said[1]) == ("cold", "mild")
+    assert [(one.rows, one.changed) for one in found.pairs] == [(2, 2), (1, 0)]
+    assert math.isclose(found.share, 2 / 3)
+    assert len(found.examples) == 2
+
+
+def _by_second_token(_scorer: ClassifierScorer, _logits: torch.Tensor, batch: Batch) -> list[Prediction]:
+    """The class that `write_stream` gave the row."""
+    return [(int(token) % 3, 0.5) for token in batch.ids[:, 1]]

@@ -9,7 +9,8 @@ import torch
 
 from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.tasks.scorer import cross_entropy
-from tests.runtime.jobs import changed, make_job
+from ftc.spec.record import Evaluation
+from tests.runtime.jobs import Job, changed, make_job
 
 CPU = torch.device("cpu")
 
@@ -42,11 +43,20 @@ def test_noise_is_for_training_alone(tmp_path: Path) -> None:
     assert torch.equal(ours, plain(ids))
 
 
+def base_loss(job: Job, name: str) -> float:
+    """What a run measured of the model before training."""
+    found = Evaluation.model_validate_json(job.folder(name).evaluation.read_bytes())
+    assert found.base is not None
+    return found.base.metrics["loss"]
+
+
 def test_a_run_with_both_measures_plain_losses(tmp_path: Path) -> None:
-    job = make_job(tmp_path, train__label_smoothing=0.2, train__neftune_alpha=5.0, train__num_steps=3)
+    usual: dict[str, Any] = {"train__num_steps": 3, "eval__metrics": ("loss",)}
+    job = make_job(tmp_path, train__label_smoothing=0.2, train__neftune_alpha=5.0, **usual)
     assert job.run("one").status == "finished"
     (first,) = [event for event in job.of_kind("step") if event.step == 1]
-    plain = make_job(tmp_path, train__num_steps=3)
+    plain = make_job(tmp_path, **usual)
     plain.run("two")
     (same,) = [event for event in plain.of_kind("step") if event.step == 1]
     assert first.loss != same.loss
+    assert base_loss(job, "one") == base_loss(plain, "two")

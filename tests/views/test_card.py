@@ -98,14 +98,14 @@ def test_code_is_python_for_generation(has_template: bool) -> None:
     strategy = {"kind": "qlora", "adapter": adapter, "quantization": "nf4", "double_quantization": True}
     plan = documents.plan(settings=plain | {"model": model, "text": text_settings, "strategy": strategy})
     source = code(card(plan))
-    ast.parse(source)
+    assert ast.parse(source).body
     assert "BitsAndBytesConfig" in source
     assert ("apply_chat_template" in source) is has_template
 
 
 def test_code_is_python_for_a_classification() -> None:
-    ast.parse(code(card(documents.plan())))
-    ast.parse(code(card(hub_plan())))
+    assert ast.parse(code(card(documents.plan()))).body
+    assert ast.parse(code(card(hub_plan()))).body
 
 
 def test_nothing_measured_is_said() -> None:

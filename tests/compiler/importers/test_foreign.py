@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from contextlib import suppress
 from typing import Any
@@ -119,3 +120,5 @@ def test_what_is_not_read_is_refused_with_a_place(data: bytes, words: str) -> No
 def test_any_text_is_read_or_refused(text: str | bytes) -> None:
     with suppress(Refusal):
         read_foreign(text if isinstance(text, bytes) else text.encode(), "job.yaml")
+    if isinstance(text, str):
+        assert read_plain(json.dumps({"key": text})) == {"key": text}, "as a string of JSON anything is read"
