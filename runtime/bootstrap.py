@@ -17,7 +17,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Interval", "Statistics", "Values", "difference", "intervals"]
+from ftc.spec.record import Interval
+
+__all__ = ["Statistics", "Values", "difference", "intervals"]
 
 Floats = NDArray[np.float64]
 Values = Callable[[Floats], Floats]
@@ -43,14 +45,6 @@ class Statistics:
     def observed(self) -> float:
         """The metric of all rows."""
         return float(self.value(self.rows.sum(axis=0)))
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Where a value would lie, at the level asked, had other rows of the same kind been drawn."""
-
-    low: float
-    high: float
 
 
 def difference(base: Statistics, tuned: Statistics) -> Statistics:
@@ -103,7 +97,7 @@ def _interval(metric: Statistics, drawn: Floats, level: float) -> Interval | Non
     skew = _acceleration(metric.value(metric.rows.sum(axis=0) - metric.rows))
     reach = _reach(level, len(metric.rows) - 1)
     low, high = (float(np.quantile(drawn, _adjusted(point, bias, skew))) for point in (-reach, reach))
-    return Interval(low, high)
+    return Interval(low=low, high=high)
 
 
 def _bias(drawn: Floats, observed: float) -> float:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftc.runtime.accelerator import agreed
-from ftc.runtime.bootstrap import difference, intervals
+from ftc.runtime.certainty import means
 from ftc.runtime.classifier import TextClassifier
 from ftc.runtime.evaluate import Measurement
-from ftc.runtime.row_statistics import mean_statistics
 from ftc.runtime.session import Session
-from ftc.spec.record import ClassifierResult, Gain, Interval
+from ftc.spec.record import ClassifierResult, Interval
 from ftc.spec.settings import ClassifierSettings
 
 __all__ = ["classifier_result", "share_interval"]
@@ -41,7 +40,8 @@ def _looked(
     numbers = sorted(tuned.texts)
     subjects = [tuned, *([base] if base else [])]
     texts = [one.texts[number] for one in subjects for number in numbers]
-    found = classifier.look(texts, session.plan.settings.eval.batch_size, session.stop)
+    with session.journal.phase("grade", f"{len(texts)} answers by {settings.base}"):
+        found = classifier.look(texts, session.plan.settings.eval.batch_size, session.stop)
     columns = [found.flags[start : start + len(numbers)] for start in range(0, len(texts), len(numbers))]
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
@@ -53,18 +53,15 @@ def _document(
     settings: ClassifierSettings, columns: Sequence[Sequence[bool]], examples: tuple[int, ...], cut: int
 ) -> ClassifierResult:
     """`columns` holds what is true of the tuned model's answers, then of the base's."""
-    apart = [mean_statistics([float(flag) for flag in column]) for column in columns]
-    gain = difference(apart[1], apart[0]) if len(apart) > 1 else None
-    between = intervals([gain])[0] if gain else None
-    sure = Interval(low=between.low, high=between.high) if between else None
+    found = means([[float(flag) for flag in column] for column in columns])
     return ClassifierResult(
         name=settings.base,
         label=settings.label,
         rows=len(columns[0]),
-        tuned=apart[0].observed,
+        tuned=found.tuned,
         interval=share_interval(columns[0]),
-        base=apart[1].observed if gain else None,
-        gain=Gain(value=gain.observed, interval=sure) if gain else None,
+        base=found.base,
+        gain=found.gain,
         examples=examples,
         cut=cut,
     )

@@ -139,8 +139,7 @@ def _paired(base: Mapping[str, Any], tuned: Mapping[str, Any], task: str, name: 
         apart.append(one)
     if len(apart[0].rows) != len(apart[1].rows):
         return None
-    between = intervals([difference(apart[0], apart[1])])[0]
-    return Interval(low=between.low, high=between.high) if between else None
+    return intervals([difference(apart[0], apart[1])])[0]
 
 
 def _is_number(value: object) -> bool:

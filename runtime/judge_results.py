@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ftc.runtime import bootstrap
-from ftc.runtime.bootstrap import difference, intervals
+from ftc.runtime.certainty import means
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.judge import Question, grades
 from ftc.runtime.measures import Measures
-from ftc.runtime.row_statistics import mean_statistics
 from ftc.runtime.signals import StopRequest
 from ftc.spec.evaluation import Judge
-from ftc.spec.record import Gain, Interval, JudgeResult
+from ftc.spec.record import JudgeResult
 
 if TYPE_CHECKING:
     from ftc.runtime.session import Session
@@ -34,14 +32,14 @@ def judge_result(
     judge = session.plan.settings.eval.judge
     if judge is None or not tuned.texts:
         return None
-    return agreed(session.accelerator, lambda: _judged(judge, measures, base, tuned, session.stop))
-
-
-def _judged(
-    judge: Judge, measures: Measures, base: Measurement | None, tuned: Measurement, stop: StopRequest
-) -> JudgeResult:
     subjects = [tuned, *([base] if base else [])]
-    numbers = sorted(tuned.texts)
+    with session.journal.phase("grade", f"{len(tuned.texts) * len(subjects)} answers by {judge.model}"):
+        return agreed(session.accelerator, lambda: _judged(judge, measures, subjects, session.stop))
+
+
+def _judged(judge: Judge, measures: Measures, subjects: Sequence[Measurement], stop: StopRequest) -> JudgeResult:
+    """`subjects` are the tuned model, then the base where it was measured."""
+    numbers = sorted(subjects[0].texts)
     questions = [
         Question(measures.given(number), measures.expected(number), one.texts[number])
         for one in subjects
@@ -56,20 +54,14 @@ def _judged(
 
 def _document(judge: Judge, graded: Sequence[Sequence[float]], rows: int, failure: str) -> JudgeResult:
     """`graded` holds the tuned model's grades, then the base's; nothing where no row was graded."""
-    apart = [mean_statistics(column) for column in graded]
-    gain = [difference(apart[1], apart[0])] if len(apart) > 1 else []
-    sure = [_interval(one) for one in intervals([*apart, *gain])]
+    found = means(graded) if graded else None
     return JudgeResult(
         model=judge.model,
         rows=rows,
         graded=len(graded[0]) if graded else 0,
-        tuned=apart[0].observed if apart else None,
-        interval=sure[0] if sure else None,
-        base=apart[1].observed if gain else None,
-        gain=Gain(value=gain[0].observed, interval=sure[-1]) if gain else None,
+        tuned=found.tuned if found else None,
+        interval=found.interval if found else None,
+        base=found.base if found else None,
+        gain=found.gain if found else None,
         failure=failure,
     )
-
-
-def _interval(found: bootstrap.Interval | None) -> Interval | None:
-    return Interval(low=found.low, high=found.high) if found else None

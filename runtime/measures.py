@@ -23,11 +23,10 @@ from ftc.runtime.row_statistics import (
     answer_statistics,
     calibration_statistics,
     class_statistics,
-    entity_statistics,
     label_statistics,
     loss_statistics,
     mean_statistics,
-    word_statistics,
+    tag_statistics,
 )
 from ftc.runtime.scoring import RowScore
 from ftc.spec.evaluation import CLASS_METRICS, has_entities, metric_kind, split_metric
@@ -99,13 +98,9 @@ class Measures:
             case "classification":
                 return class_statistics(part, self._rows.labels.tolist(), _firsts(scores), self._number(label))
             case "multi_label":
-                size = len(self._labels)
-                return label_statistics(part, self._targets(), _all(scores), size, self._number(label))
-            case "token_classification" if self._of_tags(part).startswith("entity"):
-                named = self._named(self._targets()), self._named(_all(scores))
-                return entity_statistics(self._of_tags(part), *named, label)
+                return label_statistics(name, self._targets(), _all(scores), self._labels)
             case "token_classification":
-                return word_statistics(part, self._targets(), _all(scores), self._number(label))
+                return tag_statistics(name, self._targets(), _all(scores), self._labels)
             case "lm" if self._writes_labels:
                 return class_statistics(part, self._expected(), self._labels_of(texts), label)
             case "lm" if not self._is_preference and not self._has_references():

@@ -6,13 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from ftc.runtime import bootstrap
 from ftc.runtime.bootstrap import difference, intervals
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.row_statistics import loss_statistics, mean_statistics
 from ftc.runtime.scoring import RowScore
 from ftc.spec.probes import Swapped
-from ftc.spec.record import Gain, Interval, RetentionResult, SwapExample, SwapPair, SwapsResult
+from ftc.spec.record import Gain, RetentionResult, SwapExample, SwapPair, SwapsResult
 from ftc.spec.streams import TokenStream
 
 __all__ = ["retention_result", "swaps_result"]
@@ -33,7 +32,7 @@ def retention_result(base: Measurement | None, tuned: Measurement) -> RetentionR
         tokens=sum(score.targets for score in tuned.retained),
         base=values[0],
         tuned=values[1],
-        forgetting=Gain(value=values[1] - values[0], interval=_document(sure)),
+        forgetting=Gain(value=values[1] - values[0], interval=sure),
     )
 
 
@@ -61,7 +60,7 @@ def swaps_result(swapped: Swapped, rows: TokenStream, tuned: Measurement) -> Swa
     return SwapsResult(
         rows=len(changes),
         share=sum(changes) / len(changes),
-        interval=_document(sure),
+        interval=sure,
         pairs=tuple(
             SwapPair(phrase=phrase, other=other, rows=counts[index], changed=changed[index])
             for index, (phrase, other) in enumerate(swapped.pairs)
@@ -80,7 +79,3 @@ def _example(swapped: Swapped, number: int, rows: TokenStream, tuned: Measuremen
         before=tuned.texts[place][:_SHOWN_CHARACTERS],
         after=tuned.swapped[number][:_SHOWN_CHARACTERS],
     )
-
-
-def _document(interval: bootstrap.Interval | None) -> Interval | None:
-    return Interval(low=interval.low, high=interval.high) if interval else None

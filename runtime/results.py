@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ftc.runtime.certainty import certainty
+from ftc.runtime.certainty import certainty, taken_apart
 from ftc.runtime.classifier_results import classifier_result
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.gates import with_gates
@@ -26,8 +26,9 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     """The evaluation of a run."""
     measures, rows = _measures(session), session.stream("test")
     assert rows is not None, "what was measured has rows"
-    sure = certainty(base, tuned, measures)
-    slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, base, tuned)
+    before, after = taken_apart(base, measures) if base else None, taken_apart(tuned, measures)
+    sure = certainty(before, after)
+    slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, before, after)
     kept = retention_result(base, tuned)
     swaps = swaps_result(read_swapped(session), rows, tuned) if tuned.swapped else None
     judged = judge_result(session, measures, base, tuned)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ftc.runtime.bootstrap import Floats, Statistics
 from ftc.runtime.metrics import CALIBRATION_BINS, CORPUS_METRICS, answer_scores, calibration_bin
+from ftc.spec.evaluation import has_entities, split_metric
 
 __all__ = [
     "answer_statistics",
@@ -83,14 +84,15 @@ def label_statistics(
     name: str,
     expected: Sequence[Sequence[int]],
     predicted: Sequence[Sequence[int]],
-    width: int,
-    label: int | None = None,
+    labels: Sequence[str],
 ) -> Statistics:
-    """A metric of rows that have any number of so many classes: one for a row that is right, then three a class."""
+    """A metric of rows that have any number of the labels: one for a row that is right, then three a label."""
+    part, label = split_metric(name)
     if label is not None:
-        return _one_class(
-            name, [(label in one, label in other) for one, other in zip(expected, predicted, strict=True)]
-        )
+        number = labels.index(label)
+        pairs = [(number in one, number in other) for one, other in zip(expected, predicted, strict=True)]
+        return _one_class(part, pairs)
+    width = len(labels)
     rows = np.zeros((len(expected), 1 + 3 * width))
     for line, (wanted, got) in enumerate(zip(expected, predicted, strict=True)):
         rows[line, 0] = set(wanted) == set(got)
@@ -121,12 +123,14 @@ def entity_statistics(
 
 
 def tag_statistics(
-    name: str, expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], label: str | None = None
+    name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]], labels: Sequence[str]
 ) -> Statistics:
-    """A metric of words that are tagged with entities: of those, or of the tags as such."""
-    if name.startswith("entity") or label is not None:
-        return entity_statistics(f"entity_{name.removeprefix('entity_')}", expected, predicted, label)
-    return word_statistics(name, expected, predicted)
+    """A metric of words that are tagged, by numbers of tags: of entities, where tags are those, or of tags as such."""
+    part, label = split_metric(name)
+    if part.startswith("entity") or (label is not None and has_entities(labels)):
+        wanted, got = ([[labels[tag] for tag in row] for row in side] for side in (expected, predicted))
+        return entity_statistics(f"entity_{part.removeprefix('entity_')}", wanted, got, label)
+    return word_statistics(part, expected, predicted, None if label is None else labels.index(label))
 
 
 def word_statistics(

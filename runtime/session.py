@@ -44,6 +44,7 @@ _PHASE_OF: dict[Part, Phase] = {
     "reference": "reference",
     "export": "save",
     "evaluate": "evaluate",
+    "grade": "grade",
 }
 """Phases of a plan's time by the parts of a run whose time counts to them."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.bootstrap import Floats, Statistics, intervals
-from ftc.runtime.evaluate import Measurement
+from ftc.runtime.certainty import Apart
 from ftc.runtime.measures import Measures
 from ftc.spec.record import Gap, GroupResult, Interval, SliceResult
 from ftc.spec.slices import LABEL, LENGTHS
@@ -21,6 +21,8 @@ from ftc.spec.streams import TokenStream
 __all__ = ["gap_statistics", "slice_results"]
 
 _Details = Mapping[str, str]
+_Grouped = Mapping[str, tuple[Statistics, NDArray[np.bool_]]]
+"""By metric what each row adds, and (rows, groups) which group it is in."""
 
 
 def slice_results(
@@ -28,8 +30,8 @@ def slice_results(
     columns: Mapping[str, Sequence[str]],
     rows: TokenStream,
     measures: Measures,
-    base: Measurement | None,
-    tuned: Measurement,
+    base: Apart | None,
+    tuned: Apart,
 ) -> tuple[SliceResult, ...]:
     """Results of every slice, for the metrics that were measured.
 
@@ -38,7 +40,7 @@ def slice_results(
         columns: Each row's group, by column.
         rows: The split.
         measures: How it is measured.
-        base: The untouched model on it, where it was measured.
+        base: The untouched model on it, where it was measured, taken apart into rows.
         tuned: The tuned one.
     """
     return tuple(_result(name, *_grouped(name, columns, rows, measures), measures, base, tuned) for name in slices)
@@ -70,33 +72,39 @@ def _result(
     groups: Sequence[str],
     details: _Details,
     measures: Measures,
-    base: Measurement | None,
-    tuned: Measurement,
+    base: Apart | None,
+    tuned: Apart,
 ) -> SliceResult:
-    metrics = list(tuned.result.metrics)
     members = np.array([[group == one for one in groups] for group in of_rows], dtype=bool)  # (N, G)
 
-    def taken_apart(subject: Measurement) -> dict[str, tuple[Statistics, NDArray[np.bool_]]]:
-        apart = {metric: measures.statistics(metric, subject.scores, subject.texts) for metric in metrics}
-        return {metric: (one, members[measures.places(metric, subject.scores)]) for metric, one in apart.items()}
+    def grouped(subject: Apart) -> _Grouped:
+        return {
+            metric: (one, members[measures.places(metric, subject.measured.scores)])
+            for metric, one in subject.statistics.items()
+        }
 
-    of_tuned, of_base = taken_apart(tuned), taken_apart(base) if base else {}
+    of_tuned, of_base = grouped(tuned), grouped(base) if base else {}
     found = tuple(
-        GroupResult(
-            group=group,
-            detail=details.get(group, ""),
-            rows=int(members[measures.places(metrics[0], tuned.scores)][:, place].sum()),
-            tuned={metric: _part(*pair, place).observed for metric, pair in of_tuned.items()},
-            base={metric: _part(*pair, place).observed for metric, pair in of_base.items()},
-            intervals=_intervals({metric: _part(*pair, place) for metric, pair in of_tuned.items()}),
-        )
+        _group(group, details.get(group, ""), _parts(of_base, place), _parts(of_tuned, place))
         for place, group in enumerate(groups)
     )
     return SliceResult(slice=name, groups=found, gaps=_gaps(found, of_tuned) if len(groups) > 1 else {})
 
 
-def _part(statistics: Statistics, members: NDArray[np.bool_], place: int) -> Statistics:
-    return Statistics(statistics.rows[members[:, place]], statistics.value)
+def _group(name: str, detail: str, base: Mapping[str, Statistics], tuned: Mapping[str, Statistics]) -> GroupResult:
+    return GroupResult(
+        group=name,
+        detail=detail,
+        rows=len(next(iter(tuned.values())).rows),
+        tuned={metric: one.observed for metric, one in tuned.items()},
+        base={metric: one.observed for metric, one in base.items()},
+        intervals=_intervals(tuned),
+    )
+
+
+def _parts(grouped: _Grouped, place: int) -> dict[str, Statistics]:
+    """Metrics of the rows of one group alone."""
+    return {metric: Statistics(one.rows[members[:, place]], one.value) for metric, (one, members) in grouped.items()}
 
 
 def _intervals(apart: Mapping[str, Statistics]) -> dict[str, Interval]:
@@ -104,15 +112,12 @@ def _intervals(apart: Mapping[str, Statistics]) -> dict[str, Interval]:
     found: dict[str, Interval] = {}
     for size in {len(one.rows) for one in apart.values()}:
         names = [name for name, one in apart.items() if len(one.rows) == size]
-        for name, one in zip(names, intervals([apart[name] for name in names]), strict=True):
-            if one is not None:
-                found[name] = Interval(low=one.low, high=one.high)
+        known = zip(names, intervals([apart[name] for name in names]), strict=True)
+        found |= {name: one for name, one in known if one is not None}
     return {name: found[name] for name in apart if name in found}
 
 
-def _gaps(
-    groups: Sequence[GroupResult], of_tuned: Mapping[str, tuple[Statistics, NDArray[np.bool_]]]
-) -> dict[str, Gap]:
+def _gaps(groups: Sequence[GroupResult], of_tuned: _Grouped) -> dict[str, Gap]:
     found: dict[str, Gap] = {}
     for metric, pair in of_tuned.items():
         ranked = sorted(groups, key=lambda one: one.tuned[metric])

@@ -8,8 +8,8 @@ from ftc.spec.base import Document, MoneyText, Real
 
 __all__ = ["Phase", "PhaseTime", "SecondsRange", "SpeedSource", "TimeEstimate", "Work", "WorkEstimate"]
 
-Phase = Literal["load", "prove", "reference", "train", "validate", "save", "evaluate"]
-"""Parts of a run whose time is estimated and measured."""
+Phase = Literal["load", "prove", "reference", "train", "validate", "save", "evaluate", "grade"]
+"""Parts of a run whose time is measured, and estimated but for that of a judge or classifier."""
 SpeedSource = Literal["data sheet", "calibration", "earlier runs"]
 
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from ftc.run_store import Run, load_outcomes
 from ftc.spec.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.evaluation import has_entities, split_metric
+from ftc.spec.evaluation import split_metric
 from ftc.spec.outcomes import NO_ANSWER
-from ftc.spec.record import Gain, Interval
+from ftc.spec.record import Gain
 
 if TYPE_CHECKING:
-    from ftc.runtime import bootstrap
     from ftc.runtime.bootstrap import Statistics
     from ftc.spec.outcomes import Outcome
     from ftc.spec.settings import Settings
@@ -69,7 +68,7 @@ def _compared(name: str, settings: Settings, rows: Sequence[Sequence[Outcome]]) 
 
     found = [statistics_of(name, settings, outcomes) for outcomes in rows]
     gains = [difference(found[0], other) for other in found[1:]]
-    bounds = [_document(one) for one in intervals([*found, *gains])]
+    bounds = intervals([*found, *gains])
     first, *others = [
         Standing(value=one.observed, interval=interval, gain=None) for one, interval in zip(found, bounds, strict=False)
     ]
@@ -87,9 +86,7 @@ def statistics_of(name: str, settings: Settings, outcomes: Sequence[Outcome]) ->
     said = [one.tuned for one in outcomes]
     if name in ("loss", "perplexity"):
         return apart.loss_statistics(name, [(one.loss_sum, one.targets) for one in said])
-    part, label = split_metric(name)
     labels = settings.text.labels
-    number = labels.index(label) if label in labels else None
     wanted = [list(one.targets) for one in outcomes]
     got = [[int(value) for value in one.predicted] for one in said]
     match settings.model.head:
@@ -98,12 +95,9 @@ def statistics_of(name: str, settings: Settings, outcomes: Sequence[Outcome]) ->
         case "lm" if labels:
             return _of_classes(name, outcomes, labels)
         case "multi_label":
-            return apart.label_statistics(part, wanted, got, len(labels), number)
-        case "token_classification" if not has_entities(labels):
-            return apart.word_statistics(part, wanted, got, number)
+            return apart.label_statistics(name, wanted, got, labels)
         case "token_classification":
-            expected, chosen = ([[labels[tag] for tag in row] for row in side] for side in (wanted, got))
-            return apart.tag_statistics(part, expected, chosen, label)
+            return apart.tag_statistics(name, wanted, got, labels)
         case _:
             return _of_answers(name, settings, outcomes)
 
@@ -136,10 +130,6 @@ def _of_answers(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> S
     elif not any(one.right for one in outcomes):
         return answer_statistics(name, [one.expected or "" for one in outcomes], answers)
     return mean_statistics(found_scores(name, [list(one.right) for one in outcomes], answers))
-
-
-def _document(interval: bootstrap.Interval | None) -> Interval | None:
-    return Interval(low=interval.low, high=interval.high) if interval else None
 
 
 def _left_out(runs: Sequence[Run], compared: Sequence[str]) -> list[str]:

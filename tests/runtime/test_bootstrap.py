@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ftc.runtime.bootstrap import Interval, Statistics, difference, intervals
+from ftc.runtime.bootstrap import Statistics, difference, intervals
+from ftc.spec.record import Interval
 
 Floats = NDArray[np.float64]
 Pair = tuple[Floats, Floats]

@@ -77,6 +77,7 @@ def test_a_run_tells_and_gates_the_share_and_refuses_another_classifier(tmp_path
         job.inputs.model_folder, job.inputs.streams_folder, job.inputs.environment, classifier_folder=folder
     )
     assert job.run().status == "gate_failed"
+    assert [event.phase for event in job.of_kind("phase_ended")][-1] == "grade"
     evaluation = Evaluation.model_validate_json(job.folder().evaluation.read_bytes())
     found = evaluation.classifier
     assert found is not None

@@ -169,6 +169,9 @@ def test_a_run_is_graded_and_gated(service: Service, tmp_path: Path, monkeypatch
     )
     record = job.run()
     assert record.status == "gate_failed"
+    phases = [event.phase for event in job.of_kind("phase_started")]
+    assert (phases.count("grade"), phases.count("evaluate")) == (1, 2), "grading is no look at the rows"
+    assert "grade" in {one.phase for one in record.time_by_phase}
     found = Evaluation.model_validate_json(job.folder().evaluation.read_bytes())
     assert found.judge is not None
     assert (found.judge.rows, found.judge.graded) == (9, 8), "a row counts where both models have a grade"

@@ -60,7 +60,7 @@ def test_rows_of_several_classes(name: str) -> None:
     chance = random.Random(3)
     label = None if "_" in name or name == "accuracy" else 2
     expected, predicted = ([sorted(chance.sample(range(4), chance.randrange(4))) for _ in range(40)] for _ in range(2))
-    statistics = label_statistics(name, expected, predicted, 4, label)
+    statistics = label_statistics(name if label is None else f"{name} of c", expected, predicted, "abcd")
     for rows in draws(40):
         wanted = multi_label_metric(name, [expected[row] for row in rows], [predicted[row] for row in rows], 4, label)
         assert drawn(statistics, rows) == pytest.approx(wanted, abs=1e-12)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from ftc.runtime.certainty import taken_apart
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.measures import Measures
 from ftc.runtime.row_statistics import class_statistics
@@ -121,7 +122,7 @@ def test_windows_of_a_question_are_of_one_length(tmp_path: Path) -> None:
     subject = SubjectResult(metrics={"exact_match": 1.0}, rows=4, seconds=1)
     tuned = Measurement(subject, scores, dict.fromkeys((0, 2, 3, 4), "Ada"))
     measures = Measures(settings, rows, tmp_path / "model-bert")
-    (found,) = slice_results(("length",), {}, rows, measures, None, tuned)
+    (found,) = slice_results(("length",), {}, rows, measures, None, taken_apart(tuned, measures))
     assert [(one.group, one.rows, one.tuned["exact_match"]) for one in found.groups] == [
         ("short", 2, 1),
         ("medium", 2, 1),

@@ -23,7 +23,7 @@ _LABELS = {
     "train": "training",
     "export": "exporting",
     "evaluate": "evaluating",
-    "report": "reporting",
+    "grade": "grading",
 }
 _WINDOW_STEPS = 20
 """Steps over which speed is averaged: short enough to follow a change, long enough to stand still."""

@@ -49,6 +49,8 @@ def phase_word(phase: Phase) -> str:
             return "saving"
         case "evaluate":
             return "test"
+        case "grade":
+            return "grading"
         case _:
             assert_never(phase)
 
