@@ -32,7 +32,7 @@ class Job:
     Attributes:
         model: The base model.
         trained_linear: Linear layers that have an adapter, by name: (inputs, outputs).
-        rank: Rank of the adapter, or width of its middle; 0 where there is none.
+        ranks: Rank of each adapter, or width of its middle, by the same name; none for those that only scale.
         is_adapter: Whether what is trained lies beside the base's weights.
         num_trainable: Weights that are trained.
         state_bytes: What the optimiser keeps on the device.
@@ -55,7 +55,7 @@ class Job:
 
     model: ModelFacts
     trained_linear: dict[str, tuple[int, int]]
-    rank: int
+    ranks: dict[str, int]
     is_adapter: bool
     num_trainable: int
     state_bytes: int
@@ -104,7 +104,7 @@ class Job:
     @cached_property
     def trained(self) -> Trained:
         """What is trained in the layers."""
-        return Trained(self.is_full, self.trained_linear, self.rank, self.adapter_dropout)
+        return Trained(self.is_full, self.trained_linear, self.ranks, self.adapter_dropout)
 
     @property
     def has_vocabulary(self) -> bool:

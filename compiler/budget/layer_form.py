@@ -12,16 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from ftc.compiler.budget.network import composes_norms, reads_encoder, rotates
 from ftc.spec.facts import ModelFacts
+from ftc.spec.module_names import role_of
 
 __all__ = ["Numbers", "Stack", "Trained", "stacks_of"]
 
 _FP32 = 4
 _IN_LAYER = re.compile(r"\.\d+\.")
-_READS_ATTENTION = re.compile(
-    r"(^|\.)(o_proj|o|out_proj|out_lin|attn\.c_proj|attention\.dense|attention\.output\.dense)$"
-)
-_IS_CROSS = re.compile(r"EncDecAttention|encoder_attn|crossattention")
 _COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
 """Activations that are written out in several operators, each of which keeps something."""
 _COMPOSED_BY_DEFAULT = ("gpt2", "gpt_neo", "gptj", "codegen", "phi")
@@ -74,13 +72,13 @@ class Trained:
     Attributes:
         all_weights: Whether every weight is.
         adapted: Linear layers with an adapter, by full name: (inputs, outputs).
-        rank: Of the adapters.
+        ranks: Of the adapters, by the same name; none for those that only scale.
         dropout: Whether the adapters' inputs are dropped at random.
     """
 
     all_weights: bool
     adapted: dict[str, tuple[int, int]]
-    rank: int
+    ranks: dict[str, int]
     dropout: bool = True
 
 
@@ -129,7 +127,7 @@ class Stack:
 
     def around_bytes(self, numbers: Numbers, trained: Trained) -> int:
         """What is kept before the first and behind the last layer: embeddings, dropout, a norm, learned distances."""
-        h, inner = self.model.hidden_size, 2 if trained.all_weights and not self._has_bias else 1
+        h, inner = self.model.hidden_size, 2 if trained.all_weights and composes_norms(self.model) else 1
         each = numbers.residual * h + _FP32 * h * inner
         if self._drops:
             each += 2 * numbers.mask * h
@@ -154,11 +152,6 @@ class Stack:
     def _inner(self) -> int:
         return self.model.intermediate_size
 
-    @cached_property
-    def _has_bias(self) -> bool:
-        """Whether norms subtract a mean, as those with a bias do; the others learn from what they have normalised."""
-        return any("norm" in name.lower() or "ln_" in name for name in self.model.tensors if name.endswith(".bias"))
-
     @property
     def _queries(self) -> int:
         return self.model.num_heads * self.model.head_dim
@@ -172,12 +165,12 @@ class Stack:
         return self.layers * (2 if self.crossed else 1)
 
     def _of_norms(self, numbers: Numbers, trained: Trained) -> float:
-        """Input in float32; of those without a mean also what was normalised, where their weights are trained."""
+        """Input in float32; of composed ones also what was normalised, where their weights are trained."""
         h, inputs = self.model.hidden_size, self.norms
         if self.model.model_type in _TWICE_NORMED and numbers.residual == _FP32:
             inputs = self.layers
         size = _FP32 * h * inputs
-        if trained.all_weights and not self._has_bias:
+        if trained.all_weights and composes_norms(self.model):
             size += _FP32 * h * self.norms
         if self.model.model_type in _LIKE_T5 and numbers.residual < _FP32:
             size += numbers.residual * h * self.norms
@@ -201,7 +194,7 @@ class Stack:
     def _turns_one_projection(self) -> bool:
         """Whether one layer gives queries, keys and values, which rotation then makes anew."""
         joint = any(outputs == self._queries + 2 * self._keys for _, outputs in self.linear.values())
-        return joint and not any(end in name for name in self.model.tensors for end in ("wpe.", "position_embeddings."))
+        return joint and rotates(self.model)
 
     def _of_scores(self, numbers: Numbers) -> float:
         """Scores, where they are held: in float32, as operands, and the mask of their dropout."""
@@ -272,14 +265,14 @@ class Stack:
         """Inputs of trained products; attention's output is counted already, unless an adapter reads it."""
         if not trained.all_weights:
             return self._of_adapters(numbers, trained)
-        read = {name: size for name, size in self.linear.items() if not _READS_ATTENTION.search(name)}
+        read = {name: size for name, size in self.linear.items() if role_of(name) != "attention_out"}
         if numbers.casts:  # each product casts its own
             return sum(self._tokens_of(name) * numbers.operand * inputs for name, (inputs, _) in read.items())
         return self._of_shared(read)
 
     def _of_adapters(self, numbers: Numbers, trained: Trained) -> float:
         adapted = {name: size for name, size in trained.adapted.items() if name in self.linear}
-        size: float = sum(self._tokens_of(name) * numbers.operand * trained.rank for name in adapted)
+        size: float = sum(self._tokens_of(name) * numbers.operand * trained.ranks.get(name, 0) for name in adapted)
         if not (numbers.casts or trained.dropout):
             return size + self._of_shared(adapted)
         each = numbers.operand + (numbers.mask if trained.dropout else 0)
@@ -291,8 +284,7 @@ class Stack:
         return sum(_FP32 * inputs * tokens for _, inputs, tokens in places)
 
     def _tokens_of(self, name: str) -> int:
-        is_of_other = self.crossed and _IS_CROSS.search(name) and name.rpartition(".")[2][:1] in ("k", "v")
-        return self.crossed if is_of_other else self.tokens
+        return self.crossed if self.crossed and reads_encoder(name) else self.tokens
 
 
 def stacks_of(

@@ -15,7 +15,7 @@ from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
-from ftc.compiler.trainable import adapted, num_trainable
+from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable
 from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.strategy import WHOLE_MODEL
 from ftc.spec.trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
@@ -177,12 +177,11 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
     weight_bytes = 4.0 if kind in WHOLE_MODEL else _WEIGHT_BYTES[precision]
     if kind == "qlora":
         weight_bytes = _mean_quantised_bytes(draft)
-    ranks = {"lora": "strategy.adapter.rank", "qlora": "strategy.adapter.rank", "bottleneck": "strategy.size"}
     length = train.length_max + draft.values.get("strategy.virtual_tokens", 0)
     return closed_form.Job(
         model=draft.model,
         trained_linear=adapted(draft),
-        rank=draft.values[ranks[kind]] if kind in ranks else 0,
+        ranks=adapter_ranks(draft),
         is_adapter=kind not in WHOLE_MODEL,
         num_trainable=num_trainable(draft),
         state_bytes=_state_bytes(draft),

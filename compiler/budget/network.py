@@ -1,8 +1,8 @@
 """A model as its costs see it: linear layers by their part in a layer, and what is trained of them.
 
 Names decide: what stands in an attention module and is no output projection feeds attention; what stands elsewhere is
-the feed-forward part, whose last layer gives the model's width back. Where gradients have to flow follows from what is
-trained before a place: below the first trained weight nothing is computed on the way back.
+the feed-forward part, whose last layer gives the model's width back, whatever it is called. Where gradients have to
+flow follows from what is trained before a place: below the first trained weight nothing is computed on the way back.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ftc.spec.facts import Family, ModelFacts
+from ftc.spec.module_names import role_of
 
-__all__ = ["Linear", "Network", "Part", "network_of"]
+__all__ = ["Linear", "Network", "Part", "composes_norms", "network_of", "reads_encoder", "rotates"]
 
 Part = Literal["attention in", "attention out", "cross in", "cross out", "feed in", "feed out"]
 
 _ATTENTION = re.compile(r"attn|attention|\.att\.", re.IGNORECASE)
 _CROSS = re.compile(r"EncDecAttention|encoder_attn|crossattention|cross_attn")
-_OUTPUTS = frozenset({"o_proj", "out_proj", "o", "out_lin", "Wo", "c_proj", "dense", "wo"})
-_FEED_OUTPUTS = frozenset({"down_proj", "fc2", "lin2", "fc_out", "dense_4h_to_h", "c_proj", "Wo", "wo", "w2"})
 _ENDS_WITH_PRODUCT = frozenset("cohere gemma granite llama mistral olmo qwen2 qwen3 smollm3".split())
 """Models whose layers only add the last product to what came in; others drop out or normalise it before."""
 _UNTURNED = frozenset("bloom gpt2 gpt_bigcode gpt_neo mpt openai-gpt opt xglm".split())
 """Decoders that tell places otherwise than by turning queries and keys."""
-_LAYER_NORMS = _UNTURNED | frozenset(
-    "bart blenderbot blenderbot-small codegen cohere cohere2 falcon gpt_neox gptj led m2m_100 marian mbart olmo "
-    "pegasus persimmon phi stablelm starcoder2".split()
-)
-"""Models whose norms are one kernel."""
+_TURNED_ENCODERS = frozenset("eurobert modernbert neobert nomic_bert".split())
+"""Encoders that turn them."""
+_LEARNED_PLACES = re.compile(r"\bwpe\.|position_embeddings\.")
+_BARE_LAYER_NORMS = frozenset("mpt olmo".split())
+"""Decoders whose norms are torch's own though they have no bias."""
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
@@ -63,7 +62,7 @@ class Linear:
     @property
     def reads_encoder(self) -> bool:
         """Whether it is fed with what the encoder gave, in place of the decoder's own states."""
-        return self.part == "cross in" and self.name.rsplit(".", 1)[-1][0] in "kv"
+        return reads_encoder(self.name)
 
     def feeds(self, role: str) -> bool:
         """Whether it gives attention its queries `q`, keys `k` or values `v`; a fused layer gives all."""
@@ -97,7 +96,7 @@ class Network:
         packed_bytes: Bytes of a weight of a linear layer that is held packed; 0 where none is.
         attention: The plan's attention.
         ends_with_product: Whether nothing of a layer is saved behind its last product.
-        has_rms_norms: Whether its norms divide by the root mean square, which transformers does piece by piece.
+        composes_norms: Whether its norms are computed piece by piece.
         rotates: Whether queries and keys are turned by their place.
     """
 
@@ -120,7 +119,7 @@ class Network:
     packed_bytes: float
     attention: str
     ends_with_product: bool
-    has_rms_norms: bool
+    composes_norms: bool
     rotates: bool
 
     @property
@@ -187,9 +186,32 @@ def network_of(
         packed_bytes=packed_bytes,
         attention=attention,
         ends_with_product=model.model_type in _ENDS_WITH_PRODUCT,
-        has_rms_norms=model.model_type not in _LAYER_NORMS and model.family != "encoder",
-        rotates=model.model_type not in _UNTURNED and model.family == "decoder",
+        composes_norms=composes_norms(model),
+        rotates=rotates(model),
     )
+
+
+def composes_norms(model: ModelFacts) -> bool:
+    """Whether norms are written out in pieces, as those by the root mean square are, and not one kernel of torch's.
+
+    A norm with a bias is torch's; one without is written out, but in encoders and a few decoders.
+    """
+    if model.family == "encoder" or model.model_type in _BARE_LAYER_NORMS:
+        return False
+    return not any("norm" in name.lower() or "ln_" in name for name in model.tensors if name.endswith(".bias"))
+
+
+def rotates(model: ModelFacts) -> bool:
+    """Whether queries and keys are turned by their place."""
+    if model.family != "decoder":
+        return model.model_type in _TURNED_ENCODERS
+    return model.model_type not in _UNTURNED and not any(map(_LEARNED_PLACES.search, model.tensors))
+
+
+def reads_encoder(module: str) -> bool:
+    """Whether a linear layer of a decoder gives keys or values of what the encoder gave, by its name."""
+    place, _, last = module.rpartition(".")
+    return _CROSS.search(place) is not None and last[:1] in ("k", "v")
 
 
 _PARTS: tuple[Part, ...] = ("attention in", "attention out", "cross in", "cross out", "feed in", "feed out")
@@ -216,11 +238,10 @@ def _linears(model: ModelFacts, ranks: Mapping[str, int], trained: Container[str
 
 
 def _part(name: str, inputs: int, outputs: int, hidden: int) -> Part:
-    module, _, last = name.rpartition(".")
-    is_output = last in _OUTPUTS
+    module, role = name.rpartition(".")[0], role_of(name)
+    is_output = role in ("attention_out", "feed_forward_out")
     if _CROSS.search(module):
         return "cross out" if is_output else "cross in"
     if _ATTENTION.search(module):
         return "attention out" if is_output else "attention in"
-    is_last = last in _FEED_OUTPUTS or module.endswith(".output") or (outputs == hidden != inputs)
-    return "feed out" if is_last else "feed in"
+    return "feed out" if is_output or outputs == hidden != inputs else "feed in"

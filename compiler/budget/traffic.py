@@ -18,7 +18,7 @@ __all__ = ["Traffic", "traffic_rates"]
 
 _FP32 = 4
 _NORMS = {True: 24, False: 8}
-"""Reads and writes of a layer's two norms, in widths of the model: root-mean-square in pieces, or one kernel each."""
+"""Reads and writes of a layer's two norms, in widths of the model: in pieces, or one kernel each."""
 _RESIDUALS = 6
 _ROTATIONS = 10
 _SCORES = 8
@@ -113,7 +113,7 @@ def _beside(network: Network) -> float:
     """Elements a token and layer that norms, residuals, rotations and attention move."""
     rotations = _ROTATIONS * (network.queries + network.keys) if network.rotates else 0
     attention = 6 * network.queries + 2 * network.keys
-    return (_NORMS[network.has_rms_norms] + _RESIDUALS) * network.hidden + rotations + attention
+    return (_NORMS[network.composes_norms] + _RESIDUALS) * network.hidden + rotations + attention
 
 
 def _weight_bytes(network: Network, activation_bytes: int) -> float:

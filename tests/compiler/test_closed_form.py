@@ -25,7 +25,7 @@ def jobs(draw: st.DrawFn) -> Job:
     return Job(
         model=model,
         trained_linear=adapted,
-        rank=rank,
+        ranks=dict.fromkeys(adapted, rank),
         is_adapter=bool(rank),
         num_trainable=trainable,
         state_bytes=8 * trainable,
@@ -66,8 +66,12 @@ def test_more_tokens_never_need_less(job: Job, factor: int) -> None:
 @given(jobs(), GROWTH)
 @laws
 def test_more_rank_never_needs_less(job: Job, factor: int) -> None:
-    if job.rank:
-        larger = replace(job, rank=job.rank * factor, num_trainable=job.num_trainable * factor)
+    if job.ranks:
+        larger = replace(
+            job,
+            ranks={name: rank * factor for name, rank in job.ranks.items()},
+            num_trainable=job.num_trainable * factor,
+        )
         assert peak(larger) > peak(job)
 
 
@@ -76,7 +80,7 @@ def test_more_rank_never_needs_less(job: Job, factor: int) -> None:
 def test_more_layers_never_need_less(job: Job, factor: int) -> None:
     layers = job.model.num_layers * factor
     model = model_facts(layers=layers, hidden=job.model.hidden_size)
-    adapted = model.linear_modules if job.rank else {}
+    adapted = model.linear_modules if job.ranks else {}
     trainable = job.num_trainable * factor
     assert peak(replace(job, model=model, trained_linear=adapted, num_trainable=trainable)) > peak(job)
 

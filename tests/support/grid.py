@@ -173,7 +173,7 @@ def by_form(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
     job = Job(
         model=facts,
         trained_linear={} if full else targets,
-        rank=0 if full else _RANK,
+        ranks={} if full else dict.fromkeys(targets, _RANK),
         is_adapter=not full,
         num_trainable=trained + head,
         state_bytes=8 * (trained + head),
