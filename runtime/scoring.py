@@ -13,7 +13,7 @@ from torch import nn
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.scorer import Prediction
-from ftc.spec.batches import by_length, cut, cut_by_tokens, share_of
+from ftc.spec.batches import by_length, scored_at_once, share_of
 from ftc.spec.settings import Settings
 from ftc.spec.strategy_settings import LoraSettings, QLoraSettings, virtual_tokens
 from ftc.spec.streams import TokenStream
@@ -49,25 +49,10 @@ def score_rows(
     """
     order = by_length(list(range(len(rows))), rows.lengths)
     mine = share_of(order, accelerator.process_index, accelerator.num_processes)
-    for numbers in _batches(work, rows, mine, batch_size):
+    whole_rows = isinstance(work.scorer, ClassifierScorer)
+    for numbers in scored_at_once(mine, rows.lengths, batch_size, whole_rows=whole_rows):
         stop.check()
         yield _score(work, rows, numbers, accelerator.device)
-
-
-_MOST_TIMES = 8
-"""How many times the planned rows of a batch short ones may be."""
-
-
-def _batches(work: Workpiece, rows: TokenStream, order: list[int], batch_size: int) -> list[list[int]]:
-    """Rows from the longest to the shortest, in batches.
-
-    Where each row is decided on as a whole, memory goes by tokens, so that short rows go in larger batches of no more
-    tokens than the first. Where tokens are predicted it goes by those, which shorter rows may have as many of.
-    """
-    if not order or not isinstance(work.scorer, ClassifierScorer):
-        return cut(order, batch_size)
-    most = batch_size * int(rows.lengths[order[0]])
-    return cut_by_tokens(order, rows.lengths, _MOST_TIMES * batch_size, most)
 
 
 def gathered(scores: list[RowScore], accelerator: Accelerator) -> list[RowScore]:

@@ -13,10 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BatchOrder", "by_length", "cut", "cut_by_tokens", "first_fit_decreasing", "share_of"]
+__all__ = ["BatchOrder", "by_length", "cut", "cut_by_tokens", "first_fit_decreasing", "scored_at_once", "share_of"]
 
 _POOL_BATCHES = 64
 """Optimiser batches among whose rows like lengths are looked for; chance still has most of the say."""
+_MOST_TIMES = 8
+"""How many times the planned rows of a batch short ones may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,23 @@ def cut_by_tokens(rows: list[int], lengths: NDArray[np.int64], size: int, most_t
         else:
             pieces.append([row])
     return pieces
+
+
+def scored_at_once(rows: list[int], lengths: NDArray[np.int64], size: int, *, whole_rows: bool) -> list[list[int]]:
+    """Rows that are scored without a gradient, in batches.
+
+    Where each row is decided on as a whole, memory goes by tokens, so that short rows go in larger batches of no more
+    tokens than the first. Where tokens are predicted it goes by those, which shorter rows may have as many of.
+
+    Args:
+        rows: From the longest to the shortest.
+        lengths: Tokens of each row.
+        size: Rows of a batch of the longest.
+        whole_rows: Whether each row gets one decision.
+    """
+    if not rows or not whole_rows:
+        return cut(rows, size)
+    return cut_by_tokens(rows, lengths, _MOST_TIMES * size, size * int(lengths[rows[0]]))
 
 
 def first_fit_decreasing(rows: list[int], lengths: NDArray[np.int64], most_tokens: int) -> list[list[int]]:

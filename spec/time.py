@@ -63,7 +63,7 @@ class WorkEstimate(Document):
     phases: dict[Phase, Work]
     """By phase, as expected."""
     train_tokens: int
-    """Tokens that training feeds to the model, padding included."""
+    """Tokens of rows that training feeds to the model, padding included and virtual tokens not."""
 
 
 class TimeEstimate(Document):

@@ -1,7 +1,7 @@
 """What a run feeds to its model: amounts of all micro-batches, formed as the run forms them, from the rows' lengths.
 
-The order of rows is the run's own, so padding and packing are what they will be. Of many rows the first steps stand for
-all: chance has mixed them.
+The order of rows is the run's own, so padding and packing are what they will be. Of many rows some stand for all: in
+training those of the first steps, which chance has mixed, elsewhere every so many-th.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from ftc.compiler.budget.amounts import Amounts, batch_amounts, decode_amounts
-from ftc.spec.batches import BatchOrder, by_length, cut
+from ftc.spec.batches import BatchOrder, by_length, cut, scored_at_once, share_of
 from ftc.spec.facts import Family
 from ftc.spec.streams import RowLengths
 
@@ -89,7 +89,7 @@ def trained(lengths: RowLengths, form: Form, training: Training, most_rows: int 
         packs=training.packs,
     )
     rows = min(most_rows, len(lengths.tokens))
-    steps = min(training.num_steps, training.steps_per_epoch, max(1, rows // training.batch_size))
+    steps = min(training.num_steps, training.steps_per_epoch, max(1, -(-rows // training.batch_size)))
     total = _sum(
         _packed(lengths, form, numbers) if training.packs else _padded(lengths, form, numbers)
         for step in range(steps)
@@ -98,14 +98,25 @@ def trained(lengths: RowLengths, form: Form, training: Training, most_rows: int 
     return total * (training.num_steps / steps)
 
 
-def evaluated(lengths: RowLengths, form: Form, batch_size: int) -> Amounts:
-    """A look at all rows of a split, the longest first."""
-    numbers = by_length(list(range(len(lengths.tokens))), lengths.tokens)
-    return _sum(_padded(lengths, form, some) for some in cut(numbers, batch_size))
+def evaluated(lengths: RowLengths, form: Form, batch_size: int, world_size: int = 1) -> Amounts:
+    """What one device is fed in a look at all rows of a split, the longest first.
+
+    Args:
+        lengths: Of the split.
+        form: Of its rows.
+        batch_size: Rows of a batch of the longest.
+        world_size: Processes that share the rows.
+    """
+    some, mine, factor = _share(lengths, "tokens", world_size)
+    whole_rows = form.head in ("classification", "multi_label")
+    batches = scored_at_once(mine, some.tokens, batch_size, whole_rows=whole_rows)
+    return _sum(_padded(some, form, numbers) for numbers in batches) * factor
 
 
-def written(lengths: RowLengths, form: Form, batch_size: int, new_tokens: int | None, most: int) -> Amounts:
-    """Answers to all rows of a split.
+def written(
+    lengths: RowLengths, form: Form, batch_size: int, new_tokens: int | None, most: int, world_size: int = 1
+) -> Amounts:
+    """One device's part of the answers to all rows of a split.
 
     Args:
         lengths: Of the split.
@@ -113,18 +124,29 @@ def written(lengths: RowLengths, form: Form, batch_size: int, new_tokens: int | 
         batch_size: Rows that are answered at once; they are done when the last one is.
         new_tokens: Tokens of each answer; None for as many as the batch's longest right answer has.
         most: Tokens after which an answer is cut off.
+        world_size: Processes that share the rows.
     """
-    order = by_length(list(range(len(lengths.tokens))), lengths.prompt)
+    some, mine, factor = _share(lengths, "prompt", world_size)
     has_encoder = form.family == "encoder_decoder"
-    return _sum(
+    parts = (
         decode_amounts(
-            len(some),
-            int(lengths.prompt[some].max()),
-            min(most, new_tokens if new_tokens is not None else int(lengths.scored[some].max())),
+            len(numbers),
+            int(some.prompt[numbers].max()),
+            min(most, new_tokens if new_tokens is not None else int(some.scored[numbers].max())),
             has_encoder=has_encoder,
         )
-        for some in cut(order, batch_size)
+        for numbers in cut(mine, batch_size)
     )
+    return _sum(parts) * factor
+
+
+def _share(
+    lengths: RowLengths, by: Literal["tokens", "prompt"], world_size: int
+) -> tuple[RowLengths, list[int], float]:
+    """Rows that stand for all, the first device's numbers of them from the longest on, and how many each stands for."""
+    some = lengths.sample(_MOST_ROWS)
+    order = by_length(list(range(len(some.tokens))), getattr(some, by))
+    return some, share_of(order, 0, world_size), len(lengths.tokens) / max(1, len(some.tokens))
 
 
 def _padded(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:

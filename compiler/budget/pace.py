@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from ftc.compiler.budget.memory import Point
 from ftc.compiler.budget.run_time import job_speed
-from ftc.compiler.budget.run_work import train_work
+from ftc.compiler.budget.run_work import draft_network, train_work
 from ftc.compiler.budget.speed import scale_only, seconds_for
 from ftc.compiler.draft import Draft
 
-__all__ = ["by_speed", "train_seconds"]
+__all__ = ["by_speed", "pace_of", "train_seconds"]
 
 _TOLD_APART = 1.1
 
@@ -25,7 +25,8 @@ def by_speed(draft: Draft, points: Iterable[Point]) -> list[Point]:
     """The points, the fastest first."""
     found = list(points)
     modes = {(point.micro_batch, point.checkpointing) for point in found}
-    pace = {mode: train_seconds(_at(draft, *mode)) for mode in modes}
+    seconds = pace_of(draft)
+    pace = {mode: seconds(_at(draft, *mode)) for mode in modes}
     return sorted(found, key=_order(pace))
 
 
@@ -35,7 +36,13 @@ def train_seconds(draft: Draft) -> float:
     Args:
         draft: With micro-batch, checkpointing and packing settled.
     """
-    return seconds_for(train_work(draft), job_speed(draft) or scale_only()).expected
+    return pace_of(draft)(draft)
+
+
+def pace_of(draft: Draft) -> Callable[[Draft], float]:
+    """`train_seconds` of drafts that differ from this one by how rows are divided, and by nothing else."""
+    network, speed = draft_network(draft), job_speed(draft) or scale_only()
+    return lambda one: seconds_for(train_work(one, network), speed).expected
 
 
 def _at(draft: Draft, micro_batch: int, checkpointing: bool) -> Draft:

@@ -41,11 +41,11 @@ class RunTime:
 
 def run_time(draft: Draft, work: RunWork) -> RunTime | None:
     """The time of a draft's run; None where nothing is known of its device's speed."""
-    speed = job_speed(draft)
+    base, (alike, others) = _base(draft), _earlier(draft)
+    speed = _known_speed(base, alike, others)
     if speed is None:
         return None
-    alike, _ = _earlier(draft)
-    phases = [*_files(draft, alike), *_arithmetic(work, speed, alike, _base(draft) or scale_only())]
+    phases = [*_files(draft, alike), *_arithmetic(work, speed, alike, base or scale_only())]
     order: tuple[Phase, ...] = ("load", "prove", "reference", "train", "validate", "save", "evaluate")
     known = {phase.phase: phase for phase in phases}
     return RunTime(tuple(known[name] for name in order if name in known), speed)
@@ -53,8 +53,10 @@ def run_time(draft: Draft, work: RunWork) -> RunTime | None:
 
 def job_speed(draft: Draft) -> DeviceSpeed | None:
     """The speed of a draft's device at jobs of its kind, by the best source there is; None where there is none."""
-    alike, others = _earlier(draft)
-    base = _base(draft)
+    return _known_speed(_base(draft), *_earlier(draft))
+
+
+def _known_speed(base: DeviceSpeed | None, alike: Sequence[PastRun], others: Sequence[PastRun]) -> DeviceSpeed | None:
     return _speed(base or scale_only(), alike, others) if base or alike or others else None
 
 

@@ -39,7 +39,7 @@ class RunWork:
 
     Attributes:
         phases: At the least, as expected, and at the most, where that depends on what a model writes.
-        train_tokens: Tokens that training feeds, padding included.
+        train_tokens: Tokens of rows that training feeds, padding included and virtual ones not.
     """
 
     phases: Mapping[Phase, tuple[Work, Work, Work]]
@@ -61,14 +61,24 @@ def run_work(draft: Draft) -> RunWork:
         phases["validate"] = _same(_look(draft, network, form, "validation").scaled(evaluations(draft)))
     if "test" in draft.splits:
         phases["evaluate"] = _evaluation(draft, network, form)
-    return RunWork(phases, round(amounts.tokens + amounts.target_tokens))
+    return RunWork(phases, round(_of_rows(amounts, form)))
 
 
-def train_work(draft: Draft) -> Work:
-    """What training alone has to do, from a sample of its batches: enough to tell one way of dividing from another."""
+def _of_rows(amounts: Amounts, form: fed.Form) -> float:
+    """Tokens of rows with their padding: no virtual ones, and those that a classifier's decoder reads again once."""
+    return amounts.tokens - form.virtual * amounts.rows + (amounts.target_tokens if form.head == "lm" else 0)
+
+
+def train_work(draft: Draft, network: Network) -> Work:
+    """What training alone has to do, from a sample of its batches: enough to tell one way of dividing from another.
+
+    Args:
+        draft: With micro-batch, checkpointing and packing settled.
+        network: See `draft_network`, which doesn't hang on these.
+    """
     amounts = fed.trained(_lengths(draft, "train"), _form(draft), _training(draft), _SAMPLED_ROWS)
     steps: int = draft.values["train.num_steps"]
-    return step_work(draft_network(draft), amounts, steps, _activation_bytes(draft), checkpointing=_checkpoints(draft))
+    return step_work(network, amounts, steps, _activation_bytes(draft), checkpointing=_checkpoints(draft))
 
 
 def step_work(network: Network, amounts: Amounts, steps: float, activation_bytes: int, *, checkpointing: bool) -> Work:
@@ -106,7 +116,9 @@ def evaluations(draft: Draft) -> int:
 
 def _look(draft: Draft, network: Network, form: fed.Form, split: str) -> Work:
     """One look at all rows of a split."""
-    amounts = fed.evaluated(_lengths(draft, split), form, draft.values["eval.batch_size"])
+    amounts = fed.evaluated(
+        _lengths(draft, split), form, draft.values["eval.batch_size"], draft.values["train.world_size"]
+    )
     return _forward(draft, network, amounts)
 
 
@@ -130,9 +142,9 @@ def _evaluation(draft: Draft, network: Network, form: fed.Form) -> tuple[Work, W
     most: int | None = draft.values["eval.max_new_tokens"]
     if most is None:
         return _same(look)
-    rows, batch = _lengths(draft, "test"), draft.values["eval.batch_size"]
-    short = _forward(draft, network, fed.written(rows, form, batch, None, most))
-    long = _forward(draft, network, fed.written(rows, form, batch, most, most))
+    rows, batch, ranks = _lengths(draft, "test"), draft.values["eval.batch_size"], draft.values["train.world_size"]
+    short = _forward(draft, network, fed.written(rows, form, batch, None, most, ranks))
+    long = _forward(draft, network, fed.written(rows, form, batch, most, most, ranks))
     usual = long.plus(short) if subjects == 2 else short
     return look.plus(short.scaled(subjects)), look.plus(usual), look.plus(long.scaled(subjects))
 

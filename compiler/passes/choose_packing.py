@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.compiler.budget.pace import train_seconds
+from ftc.compiler.budget.pace import pace_of
 from ftc.compiler.draft import Draft
 from ftc.spec.strategy import VIRTUAL_TOKENS
 
@@ -39,7 +39,8 @@ def _obstacle(draft: Draft) -> str | None:
 
 def _packed_or_not(draft: Draft) -> Draft:
     """Whichever is faster by the roofline, for the batches as they will be formed."""
-    part = train_seconds(_with(draft, "", packs=True)) / train_seconds(_with(draft, "", packs=False))
+    seconds = pace_of(draft)
+    part = seconds(_with(draft, "", packs=True)) / seconds(_with(draft, "", packs=False))
     reason = f"by the roofline packed rows take {part:.0%} of the time of padded ones"
     return _with(draft, reason, packs=part < _WORTH_IT)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ftc.compiler.budget.amounts import decode_amounts
-from ftc.compiler.budget.run_work import draft_network
+from ftc.compiler.budget.fed import Form, evaluated, written
+from ftc.compiler.budget.run_work import draft_network, run_work
 from ftc.compiler.budget.traffic import traffic_rates
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.resolve.device import resolve_device
-from tests.support.drafts import draft_of
+from ftc.spec.streams import RowLengths
+from tests.support.drafts import draft_of, model_facts
 
 CARD = resolve_device("rtx-4090", cards=list)
 
@@ -55,3 +58,36 @@ def test_weights_are_read_in_as_many_bytes_as_they_are_packed_in() -> None:
     eight = read({"kind": "qlora", "quantization": "int8"})
     four = read({"kind": "qlora", "quantization": "nf4", "double_quantization": False})
     assert eight - four == pytest.approx(1 - (0.5 + 4 / 64))
+
+
+def lengths_of(tokens: list[int]) -> RowLengths:
+    """Rows of these lengths, half of each a prompt."""
+    whole = np.array(tokens, dtype=np.int64)
+    return RowLengths(whole, whole // 2, whole - whole // 2, whole // 2)
+
+
+def test_rows_are_shared_and_cut_as_the_run_does() -> None:
+    rows = lengths_of([40, 40, *[10] * 14])
+    tagger, classifier = Form("token_classification", "encoder"), Form("classification", "encoder")
+    assert evaluated(rows, tagger, 2).passes == 8
+    assert evaluated(rows, classifier, 2).passes == 3  # two long ones, then eight short ones at once, then six
+    shared = evaluated(rows, tagger, 2, world_size=2)
+    assert (shared.rows, shared.tokens) == (8, 2 * 40 + 6 * 10)
+    assert written(rows, Form("lm", "decoder"), 2, 3, 3, world_size=2).scored == 8 * 3
+
+
+def test_of_very_many_rows_some_stand_for_all() -> None:
+    form = Form("token_classification", "encoder")
+    many = evaluated(lengths_of([10, 20] * 30_000), form, 8)
+    assert many.rows == 60_000
+    assert many.passes == pytest.approx(7_500)
+
+
+def test_no_padding_is_counted_where_there_is_none() -> None:
+    encoder_decoder = model_facts().model_copy(update={"family": "encoder_decoder", "num_decoder_layers": 2})
+    whole = lengths_of([60] * 100)
+    for changes in ({"facts": encoder_decoder}, {"strategy": {"kind": "prompt_tuning"}}):
+        draft = compiled(**changes)
+        draft = replace(draft, lengths=dict.fromkeys(draft.splits, whole))
+        epochs = draft.values["train.num_steps"] / draft.values["train.steps_per_epoch"]
+        assert run_work(draft).train_tokens == epochs * 6000
