@@ -1,7 +1,7 @@
 """Bytes that a training step moves between memory and cores, and operations that it launches, counted from shapes.
 
 Counted is what each operation of transformers' modules reads and writes, without any fusion but attention's: linear
-layers, norms (in float32, piece by piece, where they are root-mean-square ones), rotations, residuals, activations,
+layers, norms (in float32, piece by piece, where they are written out), rotations, residuals, activations,
 adapters with their dropout and scaling, logits and their loss; weights once a pass; gradients and the optimiser's
 moments once a step. Small layers stay in a processor's cache, so for them the figure is a bound from above.
 """
