@@ -23,6 +23,7 @@ from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandby
 from ftc.runtime.seeding import seed_everything
 from ftc.runtime.strategies.bottleneck import add_bottlenecks, places_of
 from ftc.runtime.strategies.partial import choose_weights
+from ftc.runtime.strategies.virtual_tokens import agree_on_cache
 from ftc.runtime.strategies.with_peft import (
     BESIDE_LAYERS,
     PeftSettings,
@@ -41,6 +42,7 @@ from ftc.spec.strategy_settings import (
     LoraSettings,
     PartialSettings,
     QLoraSettings,
+    virtual_tokens,
 )
 
 __all__ = ["Base", "FolderBase", "build_model", "keep_differentiable", "quiet_transformers", "trainable_tensors"]
@@ -213,6 +215,8 @@ def _adapted(peft: Any, model: Any, settings: Settings, config: Any) -> nn.Modul
     with quiet_transformers():
         warnings.filterwarnings("ignore", "Unsupported layer type")  # peft asks norms for their inputs and outputs
         adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
+    if virtual_tokens(settings.strategy):
+        agree_on_cache(adapted)
     for parameter in trainable_tensors(adapted).values():  # steps are too small for 16 bits
         parameter.data = parameter.data.float()
     return adapted

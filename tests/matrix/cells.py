@@ -23,6 +23,7 @@ __all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
 TASKS = {
     "classification": "classification",
     "multi_label": "classification, several labels",
+    "choice": "classification, written by the model",
     "token_classification": "token classification",
     "extraction": "question answering, cut out",
     "question_answering": "question answering, written",
@@ -124,7 +125,8 @@ def _compare(run: Path) -> None:
     load_weights(trained, kept.weights())
     loaded = _as_others_load(plan, run)
     inputs = _inputs(plan)
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`past_key_values` is deprecated")  # which peft doesn't know yet
         ours, theirs = trained(**inputs), loaded(**inputs)
     names = [name for name in ("logits", "start_logits", "end_logits") if getattr(ours, name, None) is not None]
     assert names in (["logits"], ["start_logits", "end_logits"]), "there is something to compare"

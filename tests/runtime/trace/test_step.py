@@ -86,7 +86,6 @@ OTHERS = ["dora", "partial", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt
 MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}
 
 
-@pytest.mark.filterwarnings("ignore:`past_key_values`:FutureWarning")  # peft still calls it so
 @pytest.mark.parametrize("strategy", OTHERS)
 def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Path]) -> None:
     kind = "bert" if strategy == "bitfit" else "llama"  # which has no biases

@@ -1,0 +1,43 @@
+"""Virtual tokens while answers are written: peft and transformers have to mean the same by the cache.
+
+peft puts a prefix, or embeddings before the row, where `past_key_values` is missing or empty. Newer transformers call
+that `cache`, so that peft would put embeddings there again at every token, and a prefix where nobody looks.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+__all__ = ["agree_on_cache"]
+
+_OLD, _NEW = "past_key_values", "cache"
+
+
+def agree_on_cache(model: Any) -> None:
+    """Hands the cache to peft under the name that it knows, and on to the base under its own. For good."""
+    base = model.get_base_model()
+    if not hasattr(model, "base_model_prepare_inputs_for_generation") or not _takes_new_name(base):
+        return
+    prepare = model.base_model_prepare_inputs_for_generation
+
+    def prepared(*words: Any, **options: Any) -> dict[str, Any]:
+        return _renamed(prepare(*words, **options), _NEW, _OLD)
+
+    model.base_model_prepare_inputs_for_generation = prepared
+    base.register_forward_pre_hook(_with_new_name, with_kwargs=True)
+
+
+def _takes_new_name(base: nn.Module) -> bool:
+    return _NEW in inspect.signature(base.forward).parameters
+
+
+def _with_new_name(_base: nn.Module, words: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return words, _renamed(options, _OLD, _NEW)
+
+
+def _renamed(options: dict[str, Any], name: str, other: str) -> dict[str, Any]:
+    """The options with one of them called otherwise."""
+    return {other if key == name else key: value for key, value in options.items()}
