@@ -108,6 +108,20 @@ def test_code_is_python_for_a_classification() -> None:
     assert ast.parse(code(card(hub_plan()))).body
 
 
+@pytest.mark.parametrize(("head", "form", "said"), [("lm", "prompt", True), ("classification", "classify", False)])
+def test_what_writes_behind_virtual_tokens_is_told_of_the_cache(head: str, form: str, said: bool) -> None:
+    plain = documents.plan().settings.model_dump(mode="python")
+    strategy = {"kind": "prompt_tuning", "virtual_tokens": 4, "init": "random", "trained_modules": ()}
+    model, text = plain["model"] | {"head": head}, plain["text"] | {"form": form}
+    source = code(card(documents.plan(settings=plain | {"model": model, "text": text, "strategy": strategy})))
+    names = {
+        one.func.id
+        for one in ast.walk(ast.parse(source))
+        if isinstance(one, ast.Call) and isinstance(one.func, ast.Name)
+    }
+    assert ("agree_on_cache" in names) is said
+
+
 def test_nothing_measured_is_said() -> None:
     plan = documents.plan()
     text = model_card(plan, documents.record(plan), None)

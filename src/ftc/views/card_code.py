@@ -6,7 +6,7 @@ import json
 from pathlib import PurePosixPath
 
 from ftc.spec.plan import Plan
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategy import VIRTUAL_TOKENS, WHOLE_MODEL
 from ftc.spec.strategy_settings import BottleneckSettings, QLoraSettings
 from ftc.views.tasks import task_words
 
@@ -55,7 +55,10 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     is_quantized = isinstance(settings.strategy, QLoraSettings)
     options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"
     is_ours = isinstance(settings.strategy, BottleneckSettings)
+    # What writes behind virtual tokens needs peft and transformers to mean the same by the cache.
+    writes_behind = settings.strategy.kind in VIRTUAL_TOKENS and settings.model.head == "lm"
     return [
+        *(["from ftc.runtime.strategies.virtual_tokens import agree_on_cache"] if writes_behind else []),
         "from ftc.runtime.strategies.bottleneck import load_adapter" if is_ours else "from peft import PeftModel",
         f"from transformers import {loader}, AutoTokenizer" + (", BitsAndBytesConfig" if is_quantized else ""),
         "",
@@ -64,6 +67,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
         *_quantization(plan),
         f"model = {loader}.from_pretrained(base{options})",
         f'model = {"load_adapter" if is_ours else "PeftModel.from_pretrained"}(model, "adapter").eval()',
+        *(["agree_on_cache(model)"] if writes_behind else []),
     ]
 
 
