@@ -247,11 +247,10 @@ def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.dev
 def _generate(
     job: TraceJob, model: nn.Module, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device
 ) -> None:
-    """Answers as the run has them written: without gradients, in one stretch of mixed precision."""
-    model.eval()
+    """Answers as the run has them written: in one stretch of mixed precision, which keeps no casts of weights there."""
     tracker.turn(_STEPS, 0)
     half = job.settings.train.precision == "bfloat16"
-    with torch.no_grad(), MixedPrecision.switch(half):
+    with still(model), MixedPrecision.switch(half):
         write_answers(job, model, tracker, groups, device)
 
 
