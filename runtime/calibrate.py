@@ -50,15 +50,15 @@ def measure(job: CalibrationJob, import_seconds: float) -> Measurement:
 
     torch.set_num_threads(job.threads)
     device = torch.device(job.kind)
-    context = _context_bytes(device)
+    before = _used_bytes(device)
     return Measurement(
         torch=torch.__version__,
         flops={name: _product_rate(device, name, job) for name in job.precisions},
         bandwidth=_bandwidth(device, job),
         operation_seconds=_operation_seconds(device),
         import_seconds=import_seconds,
-        context_bytes=context,
         steps=tuple(_steps(job, device)),
+        context_bytes=_context_bytes(device, before),  # at last, since kernels are loaded when they are first used
     )
 
 
@@ -116,16 +116,25 @@ def _dtype(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
-def _context_bytes(device: torch.device) -> int | None:
-    """What the driver holds of a card once it is in use, where nobody else is on it."""
+def _context_bytes(device: torch.device, before: int | None) -> int | None:
+    """What the driver holds of a card for this process beside torch's own memory, where nobody else came or went."""
+    import torch
+
+    if before is None or (after := _used_bytes(device)) is None:
+        return None
+    return max(0, after - before - torch.cuda.memory_reserved()) or None
+
+
+def _used_bytes(device: torch.device) -> int | None:
+    """Memory of the card in use by all processes, by the driver's library, which takes none itself; CUDA would."""
     import torch
 
     if device.type != "cuda":
         return None
-    before, _ = torch.cuda.mem_get_info()
-    torch.ones(1, device=device)
-    after, _ = torch.cuda.mem_get_info()
-    return max(0, before - after) or None
+    try:
+        return int(torch.cuda.device_memory_used(0))
+    except Exception:  # noqa: BLE001 - without the library, or where it knows no such figure, nothing is told
+        return None
 
 
 def _steps(job: CalibrationJob, device: torch.device) -> list[MeasuredStep]:

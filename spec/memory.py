@@ -44,6 +44,8 @@ class MemoryEstimate(Document):
     """What torch's allocator takes from the device for them; on a CPU the tensors themselves."""
     process: ByteRange
     """What the process takes in all: reserved memory and the context beside it."""
+    context_source: str = ""
+    """Where the size of the context was measured, in words; empty where a usual one stands in."""
     components: dict[str, int]
     """Bytes of the expected process at its peak, by what they hold; they sum to `peak_bytes`."""
     limit_bytes: int

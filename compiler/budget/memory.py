@@ -6,13 +6,13 @@ methods end in the same document, so that they can stand beside each other; whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ftc.compiler.budget import closed_form
 from ftc.compiler.budget.contexts import context_of
 from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
+from ftc.compiler.budget.shapes import evaluation_shape, rows_at_once, scored_per_row, train_shape
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
 from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable
@@ -73,25 +73,16 @@ def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
 def question(draft: Draft, point: Point) -> TraceJob:
     """The point as a job for the trace."""
     values = {
-        "train.micro_batch": _rows_at_once(draft, point),
+        "train.micro_batch": rows_at_once(draft, point.micro_batch),
         "train.activation_checkpointing": point.checkpointing,
         "eval.batch_size": point.eval_batch,
     }
     settings = replace(draft, values={**draft.values, **values}).settings()
-    measured = [draft.splits[name] for name in ("validation", "test") if name in draft.splits]
-    train = draft.splits["train"]
     return TraceJob(
         config=draft.model.config,
         settings=settings,
-        train=_shape(_rows_at_once(draft, point), [train.length_max], [train.supervised_max], train.length_p50),
-        evaluation=_shape(
-            point.eval_batch,
-            [report.length_max for report in measured],
-            [report.supervised_max for report in measured],
-            min(report.length_p50 for report in measured),
-        )
-        if measured
-        else None,
+        train=train_shape(draft, point.micro_batch),
+        evaluation=evaluation_shape(draft, point.eval_batch),
         device=TraceDevice(
             kind=draft.device.kind, capability=draft.device.capability, expandable_segments=expands_segments(draft)
         ),
@@ -112,11 +103,6 @@ def by_trace(draft: Draft, point: Point) -> MemoryEstimate | None:
     return _estimate(draft, "trace", found.phases, _reserved(draft, found.allocated_bytes, found.reserved_bytes))
 
 
-def _shape(rows: int, lengths: Iterable[int], supervised: Iterable[int], usual: int) -> BatchShape:
-    longest = max(lengths)
-    return BatchShape(length=longest, supervised=max(supervised), padded=rows > 1 and usual < longest)
-
-
 def _reserved(draft: Draft, allocated: int, expected: int) -> ByteRange:
     return reserved_range(
         allocated,
@@ -131,7 +117,7 @@ def _estimate(
     draft: Draft, method: closed_form.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
 ) -> MemoryEstimate:
     peak = max(phases, key=lambda phase: phase.peak_bytes)
-    context = context_of(draft.device)
+    context = context_of(draft.device, draft.calibration)
     process = process_range(reserved, context)
     limit, source = limit_of(draft)
     components = {context.name: context.size.expected, **peak.components}
@@ -144,6 +130,7 @@ def _estimate(
         allocated_bytes=peak.peak_bytes,
         reserved=reserved,
         process=process,
+        context_source=context.source,
         components=components,
         limit_bytes=limit,
         limit_source=source,
@@ -151,33 +138,13 @@ def _estimate(
     )
 
 
-def _rows_at_once(draft: Draft, point: Point) -> int:
-    """Rows of the greatest length in the largest micro-batch, which a number of tokens may limit as well."""
-    most = draft.recipe.train.micro_batch_tokens
-    if most is None:
-        return point.micro_batch
-    return min(point.micro_batch, max(1, -(-most // draft.splits["train"].length_max)))
-
-
-def _scored_per_row(draft: Draft) -> int:
-    """Places of a row at which the head is computed, at most."""
-    train = draft.splits["train"]
-    match draft.values["model.head"]:
-        case "classification" | "multi_label":
-            return 1
-        case "span":
-            return train.length_max
-        case _:
-            return train.supervised_max
-
-
 def _form_job(draft: Draft, point: Point) -> closed_form.Job:
-    train, rows = draft.splits["train"], _rows_at_once(draft, point)
+    shape, rows = train_shape(draft, point.micro_batch), rows_at_once(draft, point.micro_batch)
     kind, precision = draft.recipe.strategy.kind, draft.values["train.precision"]
     weight_bytes = 4.0 if kind in WHOLE_MODEL else _WEIGHT_BYTES[precision]
     if kind == "qlora":
         weight_bytes = _mean_quantised_bytes(draft)
-    length = train.length_max + draft.values.get("strategy.virtual_tokens", 0)
+    length, target = _in_stacks(draft, shape)
     return closed_form.Job(
         model=draft.model,
         trained_linear=adapted(draft),
@@ -186,7 +153,7 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         num_trainable=num_trainable(draft),
         state_bytes=_state_bytes(draft),
         head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
-        head_rows=rows * _scored_per_row(draft),
+        head_rows=rows * scored_per_row(draft, shape),
         tokens=rows * length,
         length=length,
         weight_bytes=weight_bytes,
@@ -194,13 +161,24 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         checkpointing=point.checkpointing,
         accumulates=draft.recipe.train.batch_size > point.micro_batch * draft.values["train.world_size"],
         quantised=kind == "qlora",
-        target_length=train.supervised_max if draft.model.family == "encoder_decoder" else 0,
+        target_length=target,
         adapter_dropout=draft.values.get("strategy.adapter.dropout", 0) > 0,
         eager=draft.values["model.attention"] == "eager",
         on_card=draft.device.kind == "cuda",
         layers_kept=_layers_kept(draft),
         trains_products=kind != "bitfit",
     )
+
+
+def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
+    """Tokens of a row that go through all stacks, and of them those of an encoder-decoder's decoder.
+
+    Where the row as a whole is decided on, both of its stacks read it.
+    """
+    length = shape.length + draft.values.get("strategy.virtual_tokens", 0)
+    if draft.model.family != "encoder_decoder":
+        return length, 0
+    return (length, shape.supervised) if draft.values["model.head"] == "lm" else (2 * length, length)
 
 
 def _state_bytes(draft: Draft) -> int:

@@ -25,10 +25,12 @@ class Context:
     Attributes:
         name: What it is, in a word.
         size: Bytes, as a range.
+        source: Where it was measured, in words; empty where a usual size stands in.
     """
 
     name: str
     size: ByteRange
+    source: str = ""
 
 
 def reserved_range(allocated: int, expected: int, attention: str, *, on_card: bool, expandable: bool) -> ByteRange:

@@ -15,8 +15,9 @@ import torch
 
 from ftc.runtime.trace.sections import Groups, layers_name
 from ftc.runtime.trace.tracker import StorageTracker
+from ftc.spec.facts import Family
 from ftc.spec.strategy import VIRTUAL_TOKENS
-from ftc.spec.trace import TraceJob
+from ftc.spec.trace import BatchShape, TraceJob
 
 __all__ = ["write_answers", "writes_answers"]
 
@@ -33,9 +34,9 @@ def writes_answers(job: TraceJob) -> bool:
 def write_answers(
     job: TraceJob, model: Any, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device
 ) -> None:
-    """Logs the passes over one batch; prompts are taken to be as long as the longest row."""
+    """Logs the passes over one batch of the longest prompts."""
     assert job.evaluation is not None
-    rows, length = job.settings.eval.batch_size, job.evaluation.length
+    rows, length = job.settings.eval.batch_size, _prompt_length(job.evaluation, job.settings.model.family)
     more = job.settings.eval.max_new_tokens or 1
     tracker.purpose = "generation"
     ids = torch.zeros(rows, length, dtype=torch.long, device=device)
@@ -56,6 +57,11 @@ def write_answers(
     _lengthen(tracker, groups[-1], cache, more - 2)
     token, longer = ids[:, :1].clone(), torch.ones(rows, length + more - 1, dtype=torch.long, device=device)
     model(input_ids=token, attention_mask=longer, **{memory: cache}, **options)
+
+
+def _prompt_length(shape: BatchShape, family: Family) -> int:
+    """Tokens of the longest prompt: of an encoder-decoder what the encoder reads, else at most the whole row."""
+    return max(1, shape.length - shape.supervised) if family == "encoder_decoder" else shape.length
 
 
 def _parameters(model: Any) -> frozenset[str]:

@@ -104,8 +104,15 @@ def _in_all(memory: MemoryEstimate) -> list[str]:
     held = sum(phase.peak_bytes for phase in memory.phases if phase.phase == memory.peak_phase)
     beside = {name: size for name, size in memory.components.items() if name not in _tensor_parts(memory)}
     parts = [f"tensors {numbers.gibibytes(held)}"]
-    parts += [f"{escaped(name)} {numbers.gibibytes(size)}" for name, size in beside.items() if size]
+    parts += [
+        f"{escaped(name)} {numbers.gibibytes(size)}{_source(memory, name)}" for name, size in beside.items() if size
+    ]
     return [*parts, f"process {_range(memory.process)}"]
+
+
+def _source(memory: MemoryEstimate, name: str) -> str:
+    """Where the context's size is from, where it was measured here."""
+    return f" {escaped(memory.context_source)}" if name == "context" and memory.context_source else ""
 
 
 def _tensor_parts(memory: MemoryEstimate) -> set[str]:

@@ -1,0 +1,97 @@
+"""The longest micro-batches that the rows really give: what memory is planned for, never the longest that may be.
+
+Bounds hold for every order of the rows, since each epoch mixes them anew. Where a batch holds two kinds of sequences,
+an encoder's source and a decoder's target or the two answers of a preference, the longest of each can meet in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ftc.compiler.draft import Draft
+from ftc.spec.streams import RowLengths, SplitReport
+from ftc.spec.task import Preference
+from ftc.spec.trace import BatchShape
+
+__all__ = ["evaluation_shape", "rows_at_once", "scored_per_row", "train_shape"]
+
+
+def rows_at_once(draft: Draft, micro_batch: int) -> int:
+    """Rows of the greatest length in the largest micro-batch, which a number of tokens may limit as well."""
+    most = draft.recipe.train.micro_batch_tokens
+    return micro_batch if most is None else min(micro_batch, max(1, -(-most // _length(draft, ["train"]))))
+
+
+def train_shape(draft: Draft, micro_batch: int) -> BatchShape:
+    """The largest micro-batch of training.
+
+    Args:
+        draft: With model and text settled.
+        micro_batch: Rows that may go through the model at once.
+    """
+    return _shape(draft, ["train"], rows_at_once(draft, micro_batch))
+
+
+def evaluation_shape(draft: Draft, rows: int) -> BatchShape | None:
+    """The largest batch of the splits that are measured; None where none is."""
+    measured = [name for name in ("validation", "test") if name in draft.splits]
+    return _shape(draft, measured, rows) if measured else None
+
+
+def scored_per_row(draft: Draft, shape: BatchShape) -> int:
+    """Places of a row at which the head is computed, at most."""
+    match draft.values["model.head"]:
+        case "classification" | "multi_label":
+            return 1
+        case "span":
+            return shape.length
+        case _:
+            return shape.supervised
+
+
+def _shape(draft: Draft, splits: Sequence[str], rows: int) -> BatchShape:
+    reports = [draft.splits[name] for name in splits]
+    length = _length(draft, splits)
+    supervised = max(_target(draft, name) if _is_translated(draft) else draft.splits[name].supervised_max
+                     for name in splits)  # fmt: skip
+    usual = min(report.length_p50 for report in reports)
+    return BatchShape(length=length, supervised=supervised, padded=rows > 1 and usual < length)
+
+
+def _length(draft: Draft, splits: Sequence[str]) -> int:
+    """Tokens of the longest row, with what others of its batch make it as long as."""
+    return max(_row_length(draft, name, draft.splits[name]) for name in splits)
+
+
+def _row_length(draft: Draft, split: str, report: SplitReport) -> int:
+    lengths = _known(draft, split)
+    if _is_translated(draft):
+        source = report.length_max - 1 if lengths is None else int(lengths.prompt.max())
+        return source + _target(draft, split)
+    if isinstance(draft.recipe.task, Preference):
+        return 2 * _longest_answer(report, lengths)
+    return report.length_max
+
+
+def _target(draft: Draft, split: str) -> int:
+    """Tokens of the longest target of an encoder-decoder."""
+    lengths = _known(draft, split)
+    return draft.splits[split].supervised_max if lengths is None else int((lengths.tokens - lengths.prompt).max())
+
+
+def _longest_answer(report: SplitReport, lengths: RowLengths | None) -> int:
+    """Tokens of the longer sequence of a pair, prompt included."""
+    if lengths is None:
+        return report.length_max - 1
+    first = lengths.first_target
+    return int(max(first.max(), (lengths.tokens - first).max()))
+
+
+def _is_translated(draft: Draft) -> bool:
+    """Whether an encoder reads one part of a row and a decoder learns the other."""
+    return draft.model.family == "encoder_decoder" and draft.values["model.head"] == "lm"
+
+
+def _known(draft: Draft, split: str) -> RowLengths | None:
+    lengths = draft.lengths.get(split)
+    return lengths if lengths is not None and len(lengths.tokens) else None

@@ -1,0 +1,68 @@
+"""The longest micro-batch: no batch that the rows can give is larger, whichever of them meet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from ftc.compiler.budget.contexts import context_of
+from ftc.compiler.budget.shapes import train_shape
+from ftc.compiler.draft import Draft
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.spec.calibration import Calibration, Measurement
+from ftc.spec.streams import RowLengths
+from tests.support.drafts import CARD, CPU, draft_of, model_facts, split_report
+
+TRANSLATOR = model_facts(family="encoder_decoder", num_decoder_layers=2, decoder_start_id=0, model_type="t5")
+
+
+def with_rows(draft: Draft, prompt: list[int], scored: list[int], first: list[int] | None = None) -> Draft:
+    """The draft with training rows of these lengths."""
+    tokens = np.array(prompt) + np.array(scored)
+    rows = RowLengths(tokens, np.array(prompt), np.array(scored), np.array(first or prompt))
+    report = split_report(len(tokens), length_max=int(tokens.max()), supervised_max=max(scored))
+    return replace(draft, splits={**draft.splits, "train": report}, lengths={"train": rows})
+
+
+def test_the_longest_source_and_the_longest_target_can_meet() -> None:
+    draft = with_rows(draft_of(facts=TRANSLATOR, task={"kind": "summarization"}), [300, 20, 50], [5, 120, 60])
+    draft = draft.derive("model.head", "lm", "test")
+    shape = train_shape(draft, 2)
+    assert (shape.length - shape.supervised, shape.supervised) == (300, 120)
+
+
+def test_both_answers_of_a_preference_are_as_long_as_the_longer() -> None:
+    draft = with_rows(draft_of(task={"kind": "preference"}), [40, 90], [60, 20], first=[80, 30])
+    draft = draft.derive("model.head", "lm", "test")
+    padded = [max(2 * max(f, t - f) for f, t in pair) for pair in combinations([(80, 100), (30, 110)], 2)]
+    assert train_shape(draft, 2).length == max(padded) == 160
+
+
+@pytest.mark.parametrize("measured", [None, 333 * 2**20])
+def test_a_measured_context_takes_the_place_of_the_usual_one(measured: int | None) -> None:
+    found = Calibration(
+        device="rtx-4090",
+        label="a card",
+        threads=1,
+        measured_at="2026-05-04T03:02:01Z",
+        measured=Measurement(
+            torch="2",
+            flops={},
+            bandwidth=1,
+            operation_seconds=1.0,
+            import_seconds=1.0,
+            context_bytes=measured,
+            steps=(),
+        ),
+    )
+    usual = run_passes(PASSES, run_passes(SHAPING, draft_of(device=CARD))).memory
+    memory = run_passes(PASSES, run_passes(SHAPING, replace(draft_of(device=CARD), calibration=found))).memory
+    assert usual is not None
+    assert memory is not None
+    assert memory.components["context"] == (measured or context_of(CARD).size.expected)
+    assert memory.peak_bytes - usual.peak_bytes == (measured - usual.components["context"] if measured else 0)
+    assert memory.context_source == ("by calibration of 2026-05-04" if measured else "")
+    assert context_of(CPU, found).source == ""
