@@ -86,6 +86,13 @@ def exports(session: nox.Session) -> None:
 
 
 @nox.session
+def pii(session: nox.Session) -> None:
+    """Have presidio look for personal data, and hold that it fetches nothing."""
+    install(session, "-e", ".[pii]", *GROUPS["test"])
+    session.run("pytest", "-n0", "tests/compiler/quality/test_presidio.py", *session.posargs, env=QUIET)
+
+
+@nox.session
 def harness(session: nox.Session) -> None:
     """Have a run measured by the lm-evaluation-harness, and its figures held against the library's own."""
     install(session, "-e", ".[train,harness]", *GROUPS["test"])

@@ -1,8 +1,8 @@
 """Rows to token streams, once: what the streams depend on is their key, and a second plan finds them in the cache.
 
 The key covers every byte that can reach a token: data files, recipe sections, template, tokenizer, the form settled by
-the passes, and the releases of ftc, tokenizers and datasketch. A folder of the cache is complete when its manifest is
-there, which is written last.
+the passes, and the releases of ftc, tokenizers, datasketch and presidio. A folder of the cache is complete when its
+manifest is there, which is written last.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 7
+_FORMAT = 8
 """Raised when the same inputs would give other streams."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -126,6 +126,7 @@ def _key(draft: Draft, files: DataFiles) -> str:
             "ftc": VERSION,
             "tokenizers": importlib.metadata.version("tokenizers"),
             "datasketch": importlib.metadata.version("datasketch"),
+            "presidio": importlib.metadata.version("presidio-analyzer") if draft.recipe.data.quality.presidio else None,
             "task": recipe["task"],
             "data": recipe["data"],
             "text": text,

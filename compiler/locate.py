@@ -9,7 +9,7 @@ from typing import TypeVar
 from ftc.compiler.audit import AuditInputs
 from ftc.compiler.audit_contradictions import Witnesses
 from ftc.compiler.resolve.digests import DigestCache
-from ftc.compiler.resolve.environment import resolve_environment
+from ftc.compiler.resolve.environment import asked_extras, resolve_environment
 from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.spec.diagnostics import Refusal
@@ -34,7 +34,7 @@ def audit_inputs(
         classifier=classifier_folder(plan, root),
         sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
         streams=streams if streams.is_dir() else None,
-        environment=resolve_environment(cache_folder()),
+        environment=resolve_environment(cache_folder(), asked_extras(plan.recipe)),
         pages=pages,
         previous=previous,
         witnesses=witnesses,

@@ -19,12 +19,13 @@ from ftc.compiler.compile_data import CompiledData, compile_data
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.lock import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.quality.presidio import missing_presidio
 from ftc.compiler.resolve.calibration import read_calibration
 from ftc.compiler.resolve.classifier import ResolvedClassifier, resolve_classifier
 from ftc.compiler.resolve.data_files import DataFiles, locate_data
 from ftc.compiler.resolve.device import resolve_device
 from ftc.compiler.resolve.digests import DigestCache
-from ftc.compiler.resolve.environment import resolve_environment
+from ftc.compiler.resolve.environment import asked_extras, resolve_environment
 from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.paths import project_root
@@ -218,12 +219,13 @@ def _resolve(
     classifier: ResolvedClassifier | None = attempt(lambda: resolve_classifier(looker, lock=lock, **here))
     files = attempt(lambda: locate_data(recipe.data, probes=_probes(recipe), lock=lock, **here))
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
+    found += [replace(one, span=source.span(one.path or "")) for one in missing_presidio(recipe.data.quality.presidio)]
     if found:
         raise Refusal(found)
     weights = [name for name in model.facts.files if name.endswith(".safetensors")]
     tensors = digests.tensors(model.folder / name for name in weights)
     remember_tensors(cache_folder(), tensors)
-    environment = resolve_environment()
+    environment = resolve_environment(also=asked_extras(recipe))
     free = disk_usage(root).free if device.local else None
     threads = recipe.budget.threads
     calibration = read_calibration(cache_folder(), device, device.threads if threads == "auto" else threads)

@@ -10,7 +10,16 @@ from typing import Literal
 from ftc.spec.base import Document, Real
 from ftc.spec.streams import Split
 
-__all__ = ["Agreement", "Contamination", "Kind", "PairAgreement", "QualityFinding", "QualityReport", "Sample"]
+__all__ = [
+    "Agreement",
+    "Contamination",
+    "Kind",
+    "PairAgreement",
+    "PresidioUse",
+    "QualityFinding",
+    "QualityReport",
+    "Sample",
+]
 
 
 class Sample(Document):
@@ -83,6 +92,15 @@ class Contamination(Document):
     """Share of all tokens that do."""
 
 
+class PresidioUse(Document):
+    """What presidio looked for."""
+
+    version: str
+    """Release of presidio-analyzer."""
+    kinds: tuple[str, ...]
+    """What its recognisers find, by presidio's names, sorted."""
+
+
 class QualityReport(Document):
     """What was found in the rows."""
 
@@ -100,5 +118,7 @@ class QualityReport(Document):
     """Of validation and test, by training rows."""
     chosen_by: int = 0
     """Test rows that are validation rows as well: a checkpoint that is chosen by validation is chosen by them."""
+    presidio: PresidioUse | None = None
+    """What presidio looked for; None where nobody asked for it."""
     not_checked: tuple[str, ...]
     """What was not looked at, with the reason."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from ftc.spec.plan import Check
@@ -33,6 +34,9 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
         yield _check(f"labels of {part}", words)
     yield _check("copies", ", ".join(_by_rule(report, "copies")) or "none")
     yield _check("rows", ", ".join(_rows(report)))
+    if report.presidio is not None:
+        used = report.presidio
+        yield _check("presidio", f"release {used.version} looked for {len(used.kinds)} kinds of personal data")
     if report.agreement is not None:
         yield _check("agreement", _agreement(report.agreement))
 
@@ -51,11 +55,15 @@ def _by_rule(report: QualityReport, kind: str) -> list[str]:
 
 
 def _rows(report: QualityReport) -> Iterator[str]:
-    """Each kind with its count of rows, and what it was where there is any."""
+    """Each kind with its count of rows, and what it was where there is any: by rule, if there are several."""
     for kind, name in _NAMES:
         rows = report.rows_by_kind.get(kind, 0)
-        rules = dict.fromkeys(one.rule for one in report.findings if one.kind == kind)
-        yield f"{name} {rows:,}" + (f" ({' and '.join(rules)})" if rules else "")
+        counts = Counter[str]()
+        for one in report.findings:
+            if one.kind == kind:
+                counts[one.rule] += one.rows
+        rules = list(counts) if len(counts) == 1 else [f"{rule} {count:,}" for rule, count in counts.items()]
+        yield f"{name} {rows:,}" + (f" ({', '.join(rules)})" if rules else "")
 
 
 def _agreement(found: Agreement) -> str:

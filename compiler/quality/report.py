@@ -10,7 +10,8 @@ from ftc.compiler.quality.agreement import agreement
 from ftc.compiler.quality.encoding import damage
 from ftc.compiler.quality.likeness import Likeness
 from ftc.compiler.quality.near import MOST_COMPARED
-from ftc.compiler.quality.sensitive import PERSONAL, matching
+from ftc.compiler.quality.presidio import Presidio
+from ftc.compiler.quality.sensitive import SECRETS, matching
 from ftc.compiler.resolve.labels import Labelled
 from ftc.compiler.resolve.rows import label_text
 from ftc.compiler.resolve.table import PartRows, Table, shown
@@ -24,7 +25,7 @@ PAIRS: tuple[tuple[Split, Split], ...] = (("test", "train"), ("validation", "tra
 """Parts that may not share rows: the measured one, and the one that knew them before."""
 
 _SHOWN = 3
-_PERSONAL = frozenset(rule.words for rule in PERSONAL)
+_SECRETS = frozenset(rule.words for rule in SECRETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,12 @@ class _Match:
 
 
 def quality_report(
-    parts: Mapping[Split, Divided], rules: QualityRules, likeness: Likeness, labelled: Labelled | None, table: Table
+    parts: Mapping[Split, Divided],
+    rules: QualityRules,
+    likeness: Likeness,
+    labelled: Labelled | None,
+    table: Table,
+    presidio: Presidio | None = None,
 ) -> QualityReport:
     """Everything that is found in the rows.
 
@@ -91,12 +97,13 @@ def quality_report(
         likeness: Which rows were compared.
         labelled: Where labels stand, in tasks that have any.
         table: The main file, whose annotation columns are compared.
+        presidio: Its recognisers, where the recipe asks for them.
     """
     ordered: list[tuple[Split, Divided]] = [(name, parts[name]) for name in SPLITS if name in parts]
     matches = [
         *(match for name, part in ordered for match in _copies(name, part, labelled.stratum if labelled else None)),
         *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
-        *(match for name, part in ordered for match in _in_texts(name, part)),
+        *(match for name, part in ordered for match in _in_texts(name, part, presidio)),
     ]
     labels: dict[Split, dict[str, int]] = {}
     if labelled:
@@ -111,7 +118,8 @@ def quality_report(
         rows_by_kind={kind: len(rows) for kind, rows in rows_by_kind.items()},
         labels=labels,
         agreement=_agreement(table, rules.annotations),
-        not_checked=tuple(_not_checked(rules, likeness)),
+        presidio=presidio.use() if presidio else None,
+        not_checked=(*_not_checked(rules, likeness), *(presidio.not_checked() if presidio else ())),
     )
 
 
@@ -194,19 +202,19 @@ def _contradictions(name: Split, part: Divided, label: str) -> Iterator[_Match]:
         yield _Match("labels", "same text, another class", name, part, rows, show)
 
 
-def _in_texts(name: Split, part: Divided) -> Iterator[_Match]:
+def _in_texts(name: Split, part: Divided, presidio: Presidio | None) -> Iterator[_Match]:
     """What each text is looked through for, in one pass."""
     damaged: dict[str, dict[int, str]] = {}
     sensitive: dict[str, list[int]] = {}
     for row, text in enumerate(part.texts):
         for words, around in damage(text):
             damaged.setdefault(words, {})[row] = shown(around)
-        for words in matching(text):
+        for words in (*matching(text), *(presidio.matching(text) if presidio else ())):
             sensitive.setdefault(words, []).append(row)
     for words, places in sorted(damaged.items()):
         yield _Match("encoding", words, name, part, list(places), places.__getitem__)
     for words, rows in sorted(sensitive.items()):
-        yield _Match("personal" if words in _PERSONAL else "secrets", words, name, part, rows, lambda row: "")
+        yield _Match("secrets" if words in _SECRETS else "personal", words, name, part, rows, lambda row: "")
 
 
 def _labels(part: Divided, labelled: Labelled) -> dict[str, int]:

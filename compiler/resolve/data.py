@@ -8,6 +8,7 @@ from typing import Any
 
 from ftc.compiler.quality.findings import quality_findings
 from ftc.compiler.quality.likeness import Likeness, find_likeness
+from ftc.compiler.quality.presidio import Presidio, load_presidio
 from ftc.compiler.quality.report import Divided, quality_report
 from ftc.compiler.quality.texts import row_text
 from ftc.compiler.resolve.augment import augmented, paraphrases_of
@@ -82,7 +83,8 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     parts, notes = _divide(data, tables, columns, labelled, texts, likeness, span_of)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     names = sorted_of(labelled, rows["train"].rows) if labelled else ()
-    quality = quality_report(parts, data.quality, likeness, labelled, tables["rows"])
+    presidio = _presidio(data, span_of)
+    quality = quality_report(parts, data.quality, likeness, labelled, tables["rows"], presidio)
     unlearnt = [_placed(finding, span_of) for finding in unlearnt_labels(labelled, names, rows)] if labelled else []
     _refuse(unlearnt)
     found = [*unlearnt, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
@@ -130,6 +132,13 @@ def _place(file: DataFile, span_of: SpanOf) -> Span | None:
     """Where the recipe names a file."""
     key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
     return span_of(f"{file.recipe_path}.{key}")
+
+
+def _presidio(data: Data, span_of: SpanOf) -> Presidio | None:
+    try:
+        return load_presidio(data.quality.presidio) if data.quality.presidio else None
+    except Refusal as refusal:
+        raise Refusal([_placed(finding, span_of) for finding in refusal.diagnostics]) from None
 
 
 def _refuse(found: Sequence[Diagnostic]) -> None:

@@ -24,10 +24,11 @@ from ftc.spec import canonical
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.facts import EnvironmentFacts, PackageFacts
 from ftc.spec.places import cache_folder
+from ftc.spec.recipe import Recipe
 
-__all__ = ["platform_tag", "record_digest", "resolve_environment"]
+__all__ = ["asked_extras", "platform_tag", "record_digest", "resolve_environment"]
 
-_EXTRAS = ("train", "quant")
+_EXTRAS = frozenset(("train", "quant"))
 _REQUIRED_EXTRA = "train"
 _INSTALLERS_OWN = frozenset(
     {
@@ -44,8 +45,13 @@ _INSTALLERS_OWN = frozenset(
 _FORMAT = 1  # of the remembered document; a new number forgets the old ones
 
 
-def resolve_environment(folder: Path | None = None) -> EnvironmentFacts:
-    """Facts of the running interpreter's environment.
+def asked_extras(recipe: Recipe) -> frozenset[str]:
+    """Extras whose packages can change what this recipe compiles to, beside those of every run."""
+    return frozenset(("pii",)) if recipe.data.quality.presidio else frozenset()
+
+
+def resolve_environment(folder: Path | None = None, also: frozenset[str] = frozenset()) -> EnvironmentFacts:
+    """Facts of the running interpreter's environment, with the packages of further extras where a recipe asks for them.
 
     The answer is remembered in `folder`, by default ftc's cache, and holds as long as no installed package's metadata
     changes, so a warm call costs a listing and two stats a package.
@@ -53,11 +59,12 @@ def resolve_environment(folder: Path | None = None) -> EnvironmentFacts:
     Raises:
         Refusal: FTC601, ftc isn't installed as a package.
     """
-    key = canonical.digest([_FORMAT, sys.version, platform_tag(), *_installed_stamps(sys.path)])
+    extras = _EXTRAS | also
+    key = canonical.digest([_FORMAT, sys.version, platform_tag(), sorted(extras), *_installed_stamps(sys.path)])
     file = (folder or cache_folder()) / f"environment-{key[:32]}.json"
     if (remembered := _read(file)) is not None:
         return remembered
-    facts = _facts()
+    facts = _facts(extras)
     _write(file, facts)
     return facts
 
@@ -116,8 +123,8 @@ def _stamp(file: Path) -> tuple[int, ...]:
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def _facts() -> EnvironmentFacts:
-    found, missing = _closure()
+def _facts(extras: frozenset[str]) -> EnvironmentFacts:
+    found, missing = _closure(extras)
     packages, unverified = {}, []
     for name in sorted(found):
         record = None if _is_editable(found[name]) else found[name].read_text("RECORD")
@@ -133,25 +140,25 @@ def _facts() -> EnvironmentFacts:
     )
 
 
-def _closure() -> tuple[dict[str, importlib.metadata.Distribution], set[str]]:
-    """Installed distributions that ftc with all of a run's extras needs, and names of the `train` extra not installed.
+def _closure(extras: frozenset[str]) -> tuple[dict[str, importlib.metadata.Distribution], set[str]]:
+    """Installed distributions that ftc with these extras needs, and names of the `train` extra not installed.
 
     ftc itself is left out: the plan holds its version and the digest of its code.
     """
     found: dict[str, importlib.metadata.Distribution] = {}
-    pending = list(_requirements(_own_requirements(), frozenset(_EXTRAS)))
+    pending = list(_requirements(_own_requirements(), extras))
     missing = {name for name, _ in _requirements(_own_requirements(), frozenset({_REQUIRED_EXTRA}))}
     seen: set[tuple[str, frozenset[str]]] = set()
     while pending:
-        name, extras = pending.pop()
-        if (name, extras) in seen or name == "ftc":
+        name, its_extras = pending.pop()
+        if (name, its_extras) in seen or name == "ftc":
             continue
-        seen.add((name, extras))
+        seen.add((name, its_extras))
         try:
             found[name] = found.get(name) or importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-        pending.extend(_requirements(found[name].requires or (), extras))
+        pending.extend(_requirements(found[name].requires or (), its_extras))
     return found, missing - found.keys()
 
 

@@ -210,6 +210,13 @@ CODES: tuple[Code, ...] = (
         right='data: {split: {time: date}}  # "2024-05-31"',
     ),
     Code(
+        id="FTC382",
+        title="no patterns of a country",
+        cause="`data.quality.presidio.countries` names a country of whose numbers the installed presidio knows none.",
+        wrong="data: {quality: {presidio: {countries: [gb]}}}",
+        right="data: {quality: {presidio: {countries: [uk]}}}",
+    ),
+    Code(
         id="FTC383",
         title="one text, two classes",
         cause="Rows of the same text have different labels. The model can't learn both, and neither can be measured.",
@@ -238,8 +245,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC386",
         title="personal data in the rows",
-        cause="Rows hold e-mail addresses, or telephone, card or account numbers, and `data.quality.personal` asks for "
-        "a warning or a refusal.",
+        cause="Rows hold e-mail addresses, telephone, card or account numbers, or what presidio was asked for, and "
+        "`data.quality.personal` asks for a warning or a refusal.",
         wrong="data: {quality: {personal: refuse}}  # a row holds an address",
         right="data: {quality: {personal: refuse}}  # the address was taken out",
         severity=Severity.WARNING,

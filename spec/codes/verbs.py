@@ -8,7 +8,8 @@ CODES: tuple[Code, ...] = (
         title="packages that a verb needs are missing",
         cause="Validating, planning and auditing need a light installation only. `apply` trains, for which torch, "
         "transformers and others are needed, `lsp` talks to editors through pygls, and `sign` and `verify` use "
-        "model-signing, and `eval --harness` lm-eval.",
+        "model-signing, and `eval --harness` lm-eval. A recipe that asks for presidio needs `presidio-analyzer` to be "
+        "planned.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
         exit_code=1,

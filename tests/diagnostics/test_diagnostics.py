@@ -27,6 +27,7 @@ FIXTURES = sorted(path.name for path in HERE.glob("FTC*"))
 
 _HUB = "tests/compiler/resolve/test_hub.py"
 _STREAM = "tests/compiler/text/test_findings.py::test_each_warning_is_told_once_with_the_counts_by_split"
+_PRESIDIO = "tests/compiler/quality/test_presidio.py"
 _PLANS = "tests/e2e/test_saved_plans.py"
 _AUDIT = "tests/e2e/test_audit.py"
 _REPLAY = "tests/e2e/test_replay.py"
@@ -51,6 +52,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC351": "tests/compiler/resolve/test_data_files.py::test_a_file_that_may_not_be_read",
     "FTC340": _STREAM,
     "FTC341": _STREAM,
+    "FTC382": f"{_PRESIDIO}::test_its_finds_are_refused_and_an_unknown_country_is_pointed_at",
     "FTC389": "tests/cli/test_tokens.py::test_a_row_that_is_elsewhere_is_pointed_at",
     "FTC390": "tests/compiler/importers/test_foreign.py::test_what_is_not_read_is_refused_with_a_place",
     "FTC391": "tests/compiler/importers/test_mappings.py::test_the_tool_can_be_told",

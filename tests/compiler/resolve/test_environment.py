@@ -61,7 +61,7 @@ def test_a_changed_package_or_a_damaged_answer_is_worked_out_again(
     made: list[int] = []
     empty = EnvironmentFacts(python="3.11.0", platform="x", packages={})
 
-    def make() -> EnvironmentFacts:
+    def make(_: frozenset[str]) -> EnvironmentFacts:
         made.append(1)
         return empty
 
@@ -92,18 +92,27 @@ def _install(site: Path, name: str, requires: tuple[str, ...] = (), record: str 
 
 def test_the_closure_follows_extras_and_markers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site"
-    own = ("alpha[fast]", "Gone; extra == 'train'", "Beta.Two; extra == 'train'", "tests; extra == 'test'")
+    own = (
+        "alpha[fast]",
+        "Gone; extra == 'train'",
+        "Beta.Two; extra == 'train'",
+        "tests; extra == 'test'",
+        "eyes; extra == 'pii'",
+    )
     _install(site, "ftc", own)
     _install(site, "alpha", ("quick; extra == 'fast'", "never; python_version < '3'", "slow; extra == 'slow'"))
     _install(site, "beta-two", ("alpha", "ftc"), url='{"dir_info": {"editable": true}}')
     _install(site, "quick", record=None)
-    for name in ("tests", "never", "slow"):
+    for name in ("tests", "never", "slow", "eyes"):
         _install(site, name)
     monkeypatch.setattr(sys, "path", [str(site)])
-    facts = environment._facts()
+    facts = resolve_environment(tmp_path / "cache")
     assert set(facts.packages) == {"alpha", "beta-two", "quick"}
     assert facts.missing == ("gone",)
     assert facts.unverified == ("beta-two", "quick")
+    more = resolve_environment(tmp_path / "cache", frozenset(("pii",)))
+    assert set(more.packages) == {*facts.packages, "eyes"}, "a recipe that asks for an extra rests on its packages"
+    assert more.missing == facts.missing
 
 
 def test_without_package_data_it_says_how_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,150 @@
+"""Personal data as presidio's recognisers of patterns see it, beside ftc's own rules.
+
+Only recognisers that need no language model are taken, so nothing is downloaded and names aren't looked for. Presidio
+would fetch a list of domain suffixes for e-mail addresses; the list that its own dependency ships is used instead.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from ftc.spec.data import PresidioRules
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.nearest import nearest
+from ftc.spec.quality import PresidioUse
+
+__all__ = ["Presidio", "load_presidio", "missing_presidio"]
+
+_NAME_NOBODY = frozenset(("DATE_TIME", "URL", "UUID"))
+"""Kinds that presidio knows and that are no personal data by themselves."""
+_PREFIX = "presidio's "
+
+
+class _TimedOut(logging.Filter):
+    """Notes that presidio gave up a pattern on a row, which it tells by a log line alone."""
+
+    happened = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.happened = self.happened or "timed out" in record.msg
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Presidio:
+    """Recognisers that are ready.
+
+    Attributes:
+        version: Presidio's release.
+        recognizers: One of each class; each has one kind of thing that it finds.
+        least_score: What is surer than this counts.
+        timed_out: Whether a pattern was given up on some row.
+    """
+
+    version: str
+    recognizers: tuple[Any, ...]
+    least_score: float
+    timed_out: _TimedOut
+
+    def matching(self, text: str) -> Iterator[str]:
+        """Words of each rule that a text matches."""
+        for recognizer in self.recognizers:
+            kinds = recognizer.supported_entities
+            found = recognizer.analyze(text=text, entities=kinds, nlp_artifacts=None) or ()
+            if any(one.score >= self.least_score for one in found):
+                yield f"{_PREFIX}{kinds[0]}"
+
+    def use(self) -> PresidioUse:
+        """What was looked for, for the report."""
+        return PresidioUse(
+            version=self.version, kinds=tuple(sorted(one.supported_entities[0] for one in self.recognizers))
+        )
+
+    def not_checked(self) -> Iterator[str]:
+        """What presidio would do with a language model, and what it gave up."""
+        yield "names and addresses of persons: presidio's patterns need no language model, and none was loaded"
+        if self.timed_out.happened:
+            yield "personal data: presidio gave up a pattern on a row, since it took longer than its limit"
+
+
+def missing_presidio(rules: PresidioRules | None) -> Iterator[Diagnostic]:
+    """A finding where a recipe asks for presidio and it isn't installed."""
+    if rules is not None and find_spec("presidio_analyzer") is None:
+        help, note = "`pip install 'ftc[pii]'` brings what `presidio` needs", "`presidio-analyzer` is not installed"
+        summary = "`data.quality.presidio` needs more packages"
+        yield diagnostic("FTC650", summary, help=help, notes=note, path="data.quality.presidio")
+
+
+def load_presidio(rules: PresidioRules) -> Presidio:
+    """The recognisers that a recipe asks for. Takes a second or two, most of it imports.
+
+    Raises:
+        Refusal: FTC382, presidio knows nothing of a country.
+    """
+    by_country = _classes()
+    known = sorted(country for country in by_country if country is not None)
+    if unknown := [country for country in rules.countries if country not in by_country]:
+        raise Refusal([_unknown(country, rules.countries.index(country), known) for country in unknown])
+    classes = [one for country in (None, *rules.countries) for one in by_country[country]]
+    made = [_made(one) for one in classes]
+    given_up = _TimedOut()
+    logging.getLogger("presidio-analyzer").addFilter(given_up)
+    return Presidio(
+        version=importlib.metadata.version("presidio-analyzer"),
+        recognizers=(*made, _phones(rules.countries)),
+        least_score=rules.least_score,
+        timed_out=given_up,
+    )
+
+
+def _classes() -> dict[str | None, list[type[Any]]]:
+    """Presidio's classes of patterns by country; None for what every country has."""
+    from presidio_analyzer import PatternRecognizer, predefined_recognizers
+
+    found: dict[str | None, list[type[Any]]] = {}
+    for name in sorted(predefined_recognizers.__all__):
+        one = getattr(predefined_recognizers, name)
+        if inspect.isclass(one) and issubclass(one, PatternRecognizer):
+            found.setdefault(getattr(one, "COUNTRY_CODE", None), []).append(one)
+    kept = [one for one in found[None] if not _NAME_NOBODY & set(one().supported_entities)]
+    return {**found, None: kept}
+
+
+def _made(kind: type[Any]) -> Any:
+    """A recogniser; that of e-mail addresses looks domains up in the list at hand."""
+    if kind.__name__ != "EmailRecognizer":
+        return kind()
+    from tldextract import TLDExtract
+
+    parts_of = TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+    class Email(kind):  # type: ignore[misc]
+        def validate_result(self, pattern_text: str) -> bool:
+            return bool(parts_of(pattern_text).fqdn)
+
+    return Email()
+
+
+def _phones(countries: Sequence[str]) -> Any:
+    """The recogniser of telephone numbers, as they are written in these countries, or in presidio's usual ones."""
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+
+    regions = ["GB" if country == "uk" else country.upper() for country in countries]
+    return PhoneRecognizer(supported_regions=regions) if regions else PhoneRecognizer()
+
+
+def _unknown(country: str, position: int, known: Sequence[str]) -> Diagnostic:
+    close = nearest(country, known)
+    hint = f"did you mean `{close}`? " if close else ""
+    return diagnostic(
+        "FTC382",
+        f"presidio has no patterns of a country `{country}`",
+        help=f"{hint}it has those of {', '.join(known)}",
+        path=f"data.quality.presidio.countries[{position}]",
+    )
