@@ -74,7 +74,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def browser(session: nox.Session) -> None:
     """Use the pages in a real browser, as a person would. Needs Chromium on this machine."""
-    install(session, "-e", ".", *GROUPS["test"], *GROUPS["browser"])
+    install(session, "-e", ".[report]", *GROUPS["test"], *GROUPS["browser"])
     session.run("pytest", "tests/browser", *session.posargs, env=QUIET)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from ftc.views.report_charts import Drawer, drawer
 
 settings.register_profile("ftc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ftc")  # how fast a machine is, busy as it may be, decides about no test
@@ -32,6 +34,21 @@ def _no_traces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         from ftc.spec.trace import TraceAnswer
 
         monkeypatch.setattr(Tracer, "_ask", lambda *_: TraceAnswer(None, "no traces in tests"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_charts() -> Iterator[None]:
+    """Draws no charts, which takes half a second a report; tests marked `charts` do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ftc.views.report.drawer", Drawer)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _charts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("charts"):
+        pytest.importorskip("matplotlib")
+        monkeypatch.setattr("ftc.views.report.drawer", drawer)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tests.support.measured import BY_REGION, CONTAMINATION, GATE, RETENTION, SW
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.charts
 Scheme = Literal["light", "dark"]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LABELS = ("business", "entertainment", "politics", "sport", "tech")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ftc.run_store import load_run, pages
 from tests.e2e.conftest import Ftc, MakeProject, finished_project, in_a_copy
 from tests.support.classifiers import make_classifier
 
@@ -62,6 +63,23 @@ def test_a_copied_run_is_found_by_its_folder(root: Path, ftc: Ftc, monkeypatch: 
     monkeypatch.chdir(root.parent)
     audited = ftc("audit", folder.relative_to(root.parent))
     assert audited.code == 0, audited.text
+
+
+@pytest.mark.charts
+def test_charts_are_held_against_the_same_version_of_what_drew_them(root: Path, ftc: Ftc) -> None:
+    run, report = run_folder(root), run_folder(root) / "report.html"
+    audited = ftc("audit", run.name)  # of a report that was written where nothing draws
+    assert audited.code == 0, audited.text
+    assert "the charts in report.html: there are none" in audited.text
+    drawn = pages(load_run(run))["report.html"]
+    report.write_bytes(drawn.encode())
+    assert "the charts in report.html" not in ftc("audit", run.name).text
+    report.write_bytes(drawn.replace("matplotlib ", "matplotlib 0").encode())
+    audited = ftc("audit", run.name)
+    assert audited.code == 0, audited.text
+    assert "matplotlib 0" in audited.text
+    report.write_bytes(drawn.replace("</svg>", "<circle r='9'></circle></svg>", 1).encode())
+    assert codes(ftc, root) == {"FTC521"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 
+from ftc.spec.drawings import marked, signature
 from ftc.spec.events import Event
 from ftc.spec.outcomes import Outcome
 from ftc.spec.plan import Plan
@@ -12,6 +13,7 @@ from ftc.spec.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.plan import strategy_words
 from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
+from ftc.views.report_charts import Drawer, drawer
 from ftc.views.report_classes import classes_section
 from ftc.views.report_elements import facts, text
 from ftc.views.report_history import history
@@ -52,6 +54,7 @@ def report_html(
     evaluation: Evaluation | None,
     events: Sequence[Event],
     outcomes: Sequence[Outcome] = (),
+    drawn: Drawer | None = None,
 ) -> str:
     """The page.
 
@@ -61,8 +64,9 @@ def report_html(
         evaluation: The measurement on the test split, if it came to that.
         events: What the run said, in order, over all its stretches.
         outcomes: What the models made of each test row, if it came to that.
+        drawn: Who draws the charts; by default the library of the `report` extra, where it is installed.
     """
-    run = history(events)
+    run, drawn = history(events), drawn or drawer()
     parts = {
         "result": result_section(plan, evaluation),
         "slices": slices_section(evaluation),
@@ -72,9 +76,9 @@ def report_html(
         "classifier": classifier_section(evaluation),
         "classes": classes_section(plan, outcomes),
         "predictions": predictions_section(plan, evaluation),
-        "rows": rows_section(plan, outcomes),
-        "training": training_section(plan, record, run),
-        "resources": resources_section(plan, record, run),
+        "rows": rows_section(plan, outcomes, drawn),
+        "training": training_section(plan, record, run, drawn),
+        "resources": resources_section(plan, record, run, drawn),
         "data": data_section(plan),
         "quality": quality_section(plan),
         "checks": checks_section(plan),
@@ -89,11 +93,12 @@ def report_html(
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
+        f"{signature(drawn.name)}"
         f"<title>{text(record.name)}: run {text(record.id)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#content">Skip to the content</a>\n'
         f"{_header(plan, record, evaluation)}\n{_contents(present)}\n"
         f'<main id="content">\n{body}\n</main>\n'
-        f"{_footer(record)}\n</body>\n</html>\n"
+        f"{_footer(record, drawn)}\n</body>\n</html>\n"
     )
 
 
@@ -122,8 +127,12 @@ def _contents(present: dict[str, str]) -> str:
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
-def _footer(record: RunRecord) -> str:
+def _footer(record: RunRecord, drawn: Drawer) -> str:
     audit = f"ftc audit {record.id}"
+    charts = f" Charts drawn by {text(drawn.name)}."
+    if drawn.name is None:
+        charts = " No charts: <code>pip install 'ftc[report]'</code> brings what draws them."
     return (
-        f"<footer><p>Made by ftc {text(record.ftc_version)}. <code>{text(audit)}</code> checks it again.</p></footer>"
+        f"<footer><p>Made by ftc {text(record.ftc_version)}.{marked(charts)} <code>{text(audit)}</code> checks it "
+        "again.</p></footer>"
     )

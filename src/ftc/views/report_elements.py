@@ -7,15 +7,20 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["details", "facts", "matrix", "section", "table", "text"]
+__all__ = ["details", "facts", "matrix", "printable", "section", "table", "text"]
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What HTML forbids or UTF-8 can't hold."""
 
 
+def printable(value: object) -> str:
+    """Text less the characters that HTML forbids, not escaped."""
+    return _UNPRINTABLE.sub("\ufffd", str(value))
+
+
 def text(value: object) -> str:
     """Text that stands for itself in HTML, between tags and in attributes."""
-    return escape(_UNPRINTABLE.sub("\ufffd", str(value)))
+    return escape(printable(value))
 
 
 def section(key: str, title: str, *parts: str) -> str:

@@ -2,80 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from ftc.spec.expected import phase_groups, planned_by_phase
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 from ftc.views import numbers
 from ftc.views.memory import planned_components, planned_peak
-from ftc.views.report_charts import Bar, bars
+from ftc.views.report_charts import Axis, Bar, Bars, Drawer, Part, figure
 from ftc.views.report_elements import table, text
 
 __all__ = ["memory_section"]
 
-_MEASURED = 8
-"""Colour of what was measured."""
+_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+_WHOLE = -1
+"""Name of a part that is told by its bar's label."""
+_FARTHEST = 2.5
+"""A limit beyond this many times what is drawn would leave the bars too short to read."""
 
 
-def memory_section(plan: Plan, record: RunRecord) -> str:
+def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
     """The part of the report."""
-    return f"{_memory(plan, record)}{_timeline(plan)}{_phases(plan, record)}{_components(plan)}"
+    charts = figure(_peaks(plan, record), drawn) + figure(_timeline(plan), drawn)
+    return f"<p>{text(_words(plan))}</p>{charts}{_phases(plan, record)}{_components(plan)}"
 
 
-def _memory(plan: Plan, record: RunRecord) -> str:
-    planned, measured = plan.memory, record.peak_memory_bytes
-    peak = planned_peak(plan)
-    whole = float(max(peak, measured or 0))
-    parts = [
-        (f"{name}: {numbers.byte_size(size)}", float(size), index % 8)
-        for index, (name, size) in enumerate(planned_components(plan).items())
-    ]
-    label = f"planned {numbers.byte_size(peak)} ({planned.method})"
-    rows = [Bar(label, parts, whole)]
-    if measured is not None:
-        label = f"measured {numbers.byte_size(measured)} ({record.memory_method})"
-        rows.append(Bar(label, [(label, float(measured), _MEASURED)], whole))
+def _words(plan: Plan) -> str:
+    planned = plan.memory
     limit = f"{numbers.byte_size(planned.limit_bytes)} ({planned.limit_source})"
     over = planned.peak_bytes - planned.limit_bytes
-    share = numbers.percent(planned.peak_bytes, planned.limit_bytes)
-    beside = f"planned peak: {share} of the limit of {limit}"
+    beside = f"{numbers.percent(planned.peak_bytes, planned.limit_bytes)} of the limit of {limit}"
     if over > 0:
-        beside = f"planned peak: {numbers.byte_size(over)} over the limit of {limit}"
-    rows.append(Bar(beside, [(beside, float(min(planned.peak_bytes, planned.limit_bytes)), 0)], planned.limit_bytes))
-    words = f"The plan expected the peak in: {planned.peak_phase}."
-    described = "; ".join(bar.label for bar in rows)
-    picture = bars("memory", "Memory", described, rows)
-    return f'<p>{text(words)}</p><figure class="bars">{picture}<figcaption>{text(described)}</figcaption></figure>'
+        beside = f"{numbers.byte_size(over)} over the limit of {limit}"
+    return f"The plan expected the peak in {planned.peak_phase}, {beside}."
 
 
-def _timeline(plan: Plan) -> str:
+def _peaks(plan: Plan, record: RunRecord) -> Bars:
+    """The planned peak by what it holds, and under it the measured one."""
+    planned, measured, peak = plan.memory, record.peak_memory_bytes, planned_peak(plan)
+    parts = planned_components(plan)
+    bars = [Bar(f"planned {numbers.byte_size(peak)} ({planned.method})", _parts(parts, list(parts)))]
+    if measured is not None:
+        label = f"measured {numbers.byte_size(measured)} ({record.memory_method})"
+        bars.append(Bar(label, [Part(_WHOLE, label, float(measured))]))
+    highest = max(peak, measured or 0)
+    limit = planned.limit_bytes
+    return Bars(
+        key="memory",
+        title="Planned and measured peak",
+        description="; ".join(bar.label for bar in bars),
+        bars=bars,
+        names=list(parts),
+        axis=_bytes_axis(highest),
+        mark=(float(limit), f"limit {numbers.byte_size(limit)}") if limit <= _FARTHEST * highest else None,
+    )
+
+
+def _timeline(plan: Plan) -> Bars:
     """Tensors at the peak of each phase, in the order of a step, by what they hold."""
     groups = phase_groups(plan.memory.phases)
     if len(groups) < 2:
-        return ""
-    whole = float(max(peak.peak_bytes for peak in groups.values()))
+        groups = {}
     names = list(dict.fromkeys(name for peak in groups.values() for name in peak.components))
-    rows = [
-        Bar(
-            f"{group}: {numbers.byte_size(peak.peak_bytes)}",
-            [
-                (f"{name}: {numbers.byte_size(peak.components[name])}", float(peak.components[name]), index % 8)
-                for index, name in enumerate(names)
-                if name in peak.components
-            ],
-            whole,
-        )
+    bars = [
+        Bar(f"{group}: {numbers.byte_size(peak.peak_bytes)}", _parts(peak.components, names))
         for group, peak in groups.items()
     ]
-    described = "Planned tensors along a run: " + "; ".join(bar.label for bar in rows)
-    legend = "".join(
-        f'<li><span class="swatch s{index % 8}" aria-hidden="true"></span>{text(name)}</li>'
-        for index, name in enumerate(names)
+    return Bars(
+        key="phases",
+        title="Planned tensors along the run",
+        description="; ".join(bar.label for bar in bars),
+        bars=bars,
+        names=names,
+        axis=_bytes_axis(max((peak.peak_bytes for peak in groups.values()), default=0)),
     )
-    picture = bars("memory-phases", "Planned tensors by phase", described, rows)
-    return (
-        f'<h3>Along the run</h3><figure class="bars"><ul class="legend">{legend}</ul>{picture}'
-        f"<figcaption>{text(described)}</figcaption></figure>"
-    )
+
+
+def _parts(sizes: Mapping[str, int], names: Sequence[str]) -> list[Part]:
+    """One part for each component, numbered as in the legend."""
+    return [
+        Part(number, f"{name}: {numbers.byte_size(sizes[name])}", float(sizes[name]))
+        for number, name in enumerate(names)
+        if sizes.get(name)
+    ]
+
+
+def _bytes_axis(highest: int) -> Axis:
+    """An axis in the unit that suits its far end."""
+    unit, size = next((one for one in _UNITS if highest >= one[1]), _UNITS[-1])
+    return Axis(unit, lambda value: f"{value / size:.3g}", unit=float(size))
 
 
 def _phases(plan: Plan, record: RunRecord) -> str:
@@ -99,10 +114,10 @@ def _components(plan: Plan) -> str:
     memory = plan.memory
     rows = [
         (
-            f'<span class="swatch s{index % 8}" aria-hidden="true"></span>{text(name)}',
+            text(name),
             numbers.byte_size(size),
             numbers.percent(size, memory.peak_bytes),
         )
-        for index, (name, size) in enumerate(memory.components.items())
+        for name, size in memory.components.items()
     ]
     return table("Planned memory by what it holds", ("component", "size", "share of the peak"), rows, right=(1, 2))

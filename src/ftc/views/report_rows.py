@@ -8,7 +8,7 @@ from itertools import pairwise
 from ftc.spec.outcomes import Outcome, Said
 from ftc.spec.plan import Plan
 from ftc.views import numbers
-from ftc.views.report_charts import Chart, Series, line_chart
+from ftc.views.report_charts import Axis, Drawer, Lines, Series, figure
 from ftc.views.report_elements import details, section, table, text
 from ftc.views.report_history import Point
 
@@ -20,7 +20,7 @@ _ROWS_A_GROUP = 20
 _MOST_GROUPS = 10
 
 
-def rows_section(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+def rows_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     """The rows with the highest and the lowest loss, and quality over length; empty where nothing was measured."""
     if not outcomes:
         return ""
@@ -33,7 +33,7 @@ def rows_section(plan: Plan, outcomes: Sequence[Outcome]) -> str:
         f"<p>{text(words)}</p>" if limit else "",
         _ranked("The tuned model is worst at", plan, ranked[:limit]),
         details("Rows that the tuned model is best at", _ranked("Best at", plan, ranked[::-1][:limit])),
-        _by_length(plan, outcomes),
+        _by_length(plan, outcomes, drawn),
     )
 
 
@@ -67,7 +67,7 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome]) -> str:
     return table(caption, header, rows, right=numeric, kind=f"predictions {kind}")
 
 
-def _by_length(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     """Groups of like many rows, from the shortest to the longest, and how good each model is in each."""
     count = min(_MOST_GROUPS, len(outcomes) // _ROWS_A_GROUP)
     ordered = sorted(outcomes, key=lambda one: (len(one.prompt), one.row))
@@ -80,7 +80,7 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome]) -> str:
     base = [
         (_middle(group), quality(group, [one.base for one in group if one.base])) for group in groups if group[0].base
     ]
-    return _length_chart(title, base, tuned) + _length_table(title, groups, base, tuned)
+    return figure(_length_chart(title, base, tuned), drawn) + _length_table(title, groups, base, tuned)
 
 
 Quality = Callable[[Sequence[Outcome], Sequence[Said]], float]
@@ -106,22 +106,20 @@ def _middle(group: Sequence[Outcome]) -> float:
     return float(len(group[len(group) // 2].prompt))
 
 
-def _length_chart(title: str, base: Sequence[Point], tuned: Sequence[Point]) -> str:
+def _length_chart(title: str, base: Sequence[Point], tuned: Sequence[Point]) -> Lines:
     ends = "from the shortest to the longest rows"
     words = f"{title}, {ends}: tuned from {numbers.metric(tuned[0][1])} to {numbers.metric(tuned[-1][1])}"
     if base:
         words += f", base from {numbers.metric(base[0][1])} to {numbers.metric(base[-1][1])}"
-    chart = Chart(
+    return Lines(
         key="length",
         title=f"{title} by length of the text",
         description=f"{words}.",
-        series=[Series("base", base, "dots", 7), Series("tuned", tuned, "dots", 0)],
-        form=lambda value: f"{value:.4g}",
-        axis="characters",
-        size=(680, 260),
-        from_zero=True,
+        series=[Series("base", base, "squares", 7), Series("tuned", tuned, "dots", 0)],
+        x=Axis("characters", "{:,.0f}".format, whole=True),
+        y=Axis("share" if title.startswith("Share") else "nats a target", from_zero=True),
+        is_wide=True,
     )
-    return line_chart(chart)
 
 
 def _length_table(

@@ -8,7 +8,8 @@ from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 from ftc.views import numbers
 from ftc.views.curves import overfitting_words
-from ftc.views.report_charts import Chart, Series, line_chart
+from ftc.views.headline import metric_title
+from ftc.views.report_charts import COLORS, Axis, Drawer, Lines, Series, figure
 from ftc.views.report_elements import details, facts, section, table, text
 from ftc.views.report_history import History, Point, smoothed, thinned
 from ftc.views.report_memory import memory_section
@@ -20,12 +21,13 @@ __all__ = ["resources_section", "training_section"]
 
 _ROWS_SHOWN = 60
 _SHORTEST_SMOOTHED = 12
-_MEANS_DRAWN = 200
+_MEANS_DRAWN = 120
+_STEPS = Axis("step", "{:,.0f}".format, whole=True)
 
 
-def training_section(plan: Plan, record: RunRecord, run: History) -> str:
-    """Loss, learning rate, gradient norm and throughput over the steps."""
-    charts = "".join(map(line_chart, _charts(plan, record, run)))
+def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer) -> str:
+    """Loss, learning rate, gradient norm and what validation measured, over the steps."""
+    charts = "".join(figure(chart, drawn) for chart in _charts(plan, record, run))
     grid = f'<div class="charts">{charts}</div>' if charts else ""
     curves = overfitting_words(run, record)
     told = f"<p>{text(curves)}</p>" if curves else ""
@@ -33,10 +35,10 @@ def training_section(plan: Plan, record: RunRecord, run: History) -> str:
     return section("training", "Training", *parts)
 
 
-def resources_section(plan: Plan, record: RunRecord, run: History) -> str:
+def resources_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer) -> str:
     """Memory planned and measured, then time."""
-    speed = line_chart(_speed_chart(run))
-    return section("resources", "Memory and time", memory_section(plan, record), _time(plan, record, run), speed)
+    speed = figure(_speed_chart(run), drawn)
+    return section("resources", "Memory and time", memory_section(plan, record, drawn), _time(plan, record, run), speed)
 
 
 def _summary(plan: Plan, record: RunRecord, run: History) -> str:
@@ -52,51 +54,80 @@ def _summary(plan: Plan, record: RunRecord, run: History) -> str:
     return f"<p>{text('; '.join(words))}.</p>"
 
 
-def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Chart]:
+def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
     yield _loss_chart(record, run)
     rates, norms = run.points("learning_rate"), run.points("grad_norm")
-    yield Chart(
+    yield Lines(
         key="rate",
         title="Learning rate",
         description=f"Schedule {plan.settings.train.schedule.kind}. {_range(rates, 'learning rate')}",
         series=[Series("each step", thinned(rates), "line")],
-        form=numbers.rate,
-        from_zero=True,
+        x=_STEPS,
+        y=Axis("learning rate", numbers.rate, from_zero=True),
     )
-    yield Chart(
+    yield Lines(
         key="norm",
         title="Gradient norm, before clipping",
         description=_range(norms, "gradient norm"),
         series=_raw_and_smoothed("", norms, 0),
-        form=_short,
-        from_zero=True,
+        x=_STEPS,
+        y=Axis("norm of all gradients", _short, from_zero=True),
     )
+    yield _looks_chart(run)
 
 
-def _speed_chart(run: History) -> Chart:
-    speeds = run.throughput()
-    return Chart(
-        key="speed",
-        title="Throughput, tokens per second",
-        description=_range(speeds, "throughput"),
-        series=_raw_and_smoothed("", speeds, 0),
-        form=_short,
-        size=(680, 230),
-        from_zero=True,
-    )
-
-
-def _loss_chart(record: RunRecord, run: History) -> Chart:
+def _loss_chart(record: RunRecord, run: History) -> Lines:
     losses, looks = run.points("loss"), run.validation("val_loss")
-    selected = record.selected_step
-    return Chart(
+    mark = None
+    words = [_range(losses, "training loss")] + ([_range(looks, "validation loss")] if looks else [])
+    if record.selected_step is not None:
+        mark = (record.selected_step, f"selected: step {numbers.count(record.selected_step)}")
+        words.append(f"The weights are those of step {numbers.count(record.selected_step)}.")
+    return Lines(
         key="loss",
         title="Loss",
-        description=_range(losses, "training loss") + (f" {_range(looks, 'validation loss')}" if looks else ""),
+        description=" ".join(words),
         series=[*_raw_and_smoothed("training, ", losses, 0), Series("validation", looks, "dots", 1)],
-        form=_short,
-        mark=None if selected is None else (selected, f"selected: step {numbers.count(selected)}"),
-        size=(680, 440),
+        x=_STEPS,
+        y=Axis("nats", _short),
+        mark=mark,
+        is_wide=True,
+        height=490,
+    )
+
+
+def _looks_chart(run: History) -> Lines:
+    """Metrics of validation that are shares; nothing where there are fewer than two looks."""
+    names = sorted({name for look in run.looks for name in look.metrics} - {"val_loss"})
+    lines = {name: run.validation(name) for name in names}
+    shares = {
+        name: points
+        for name, points in lines.items()
+        if len(points) > 1 and all(0 <= value <= 1 for _, value in points)
+    }
+    return Lines(
+        key="looks",
+        title="Metrics on validation",
+        description=" ".join(_range(points, metric_title(name)) for name, points in shares.items()),
+        series=[
+            Series(metric_title(name), points, "dots" if number % 2 else "squares", number % COLORS)
+            for number, (name, points) in enumerate(shares.items())
+        ],
+        x=_STEPS,
+        y=Axis("0 to 1"),
+    )
+
+
+def _speed_chart(run: History) -> Lines:
+    speeds = run.throughput()
+    return Lines(
+        key="speed",
+        title="Throughput",
+        description=_range(speeds, "throughput"),
+        series=_raw_and_smoothed("", speeds, 0),
+        x=_STEPS,
+        y=Axis("tokens per second", _short, from_zero=True),
+        is_wide=True,
     )
 
 
