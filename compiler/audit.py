@@ -49,6 +49,7 @@ class AuditInputs:
     Attributes:
         model: Folder of the base model, or None where it is not here.
         classifier: Folder of the classifier that looks at answers; None where there is none, or it is not here.
+        teacher: Folder of the model that was learnt from; None where there is none, or it is not here.
         sources: Data files by their use in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
         environment: Packages as installed here.
@@ -60,6 +61,7 @@ class AuditInputs:
 
     model: Path | None
     classifier: Path | None
+    teacher: Path | None
     sources: Mapping[str, Path | None]
     streams: Path | None
     environment: EnvironmentFacts
@@ -90,6 +92,7 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
     _check_pages(tally, run, record, inputs.pages, ours=ours)
     _check_model(tally, plan, inputs.model)
     _check_classifier(tally, plan, inputs.classifier)
+    _check_teacher(tally, plan, inputs.teacher)
     _check_sources(tally, plan, inputs.sources)
     _check_streams(tally, plan, inputs.streams)
     _check_packages(tally, plan, record, inputs.environment)
@@ -249,6 +252,21 @@ def _check_classifier(tally: _Tally, plan: Plan, folder: Path | None) -> None:
         return
     tally.findings += _compare(tally, folder, settled.files, asked.base)
     tally.checked.append(_plural(len(settled.files), "file") + " of the classifier")
+
+
+def _check_teacher(tally: _Tally, plan: Plan, folder: Path | None) -> None:
+    """Weights hang on every byte of the teacher, so that one that is gone leaves the question open."""
+    asked, lesson = plan.recipe.train.distillation, plan.settings.train.distillation
+    if asked is None or lesson is None:
+        return
+    if folder is None:
+        hint = f"bring back `{asked.teacher}`"
+        tally.findings.append(_finding("FTC522", lesson.teacher.base, "a teacher's folder", "nothing", hint))
+        return
+    known = lesson.teacher.files
+    tally.findings += _compare(tally, folder, known, lesson.teacher.base)
+    tally.findings += [_planted(f"{lesson.teacher.base}: {name}") for name in stray_files(folder, known)]
+    tally.checked.append(_plural(len(known), "file") + " of the teacher")
 
 
 def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> list[Finding]:

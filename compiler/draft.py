@@ -10,7 +10,7 @@ from typing import Any
 from ftc.spec.base import Money
 from ftc.spec.calibration import Calibration
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.facts import DeviceFacts, ModelFacts
+from ftc.spec.facts import DeviceFacts, ModelFacts, TeacherFacts
 from ftc.spec.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.recipe import Recipe
 from ftc.spec.reference import default_reason
@@ -60,6 +60,7 @@ class Draft:
         labels: Classes in order; empty for tasks without.
         lengths: Lengths of the rows by split; without them all rows of a split count as long as its mean.
         classifier: Who says which answers have a label; None for nobody.
+        teacher: The model that is learnt from; None where rows alone teach.
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
         calibration: What was measured of the device; None where nothing was.
@@ -89,6 +90,7 @@ class Draft:
     labels: tuple[str, ...] = ()
     lengths: Mapping[str, RowLengths] = field(default_factory=dict)
     classifier: ClassifierSettings | None = None
+    teacher: TeacherFacts | None = None
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()
     calibration: Calibration | None = None

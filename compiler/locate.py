@@ -18,7 +18,7 @@ from ftc.spec.places import cache_folder, streams_folder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 
-__all__ = ["audit_inputs", "classifier_folder", "model_folder"]
+__all__ = ["audit_inputs", "classifier_folder", "model_folder", "teacher_folder"]
 
 Found = TypeVar("Found")
 
@@ -32,6 +32,7 @@ def audit_inputs(
     return AuditInputs(
         model=model_folder(plan, root),
         classifier=classifier_folder(plan, root),
+        teacher=teacher_folder(plan, root),
         sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
         streams=streams if streams.is_dir() else None,
         environment=resolve_environment(cache_folder(), asked_extras(plan.recipe)),
@@ -51,6 +52,12 @@ def classifier_folder(plan: Plan, root: Path) -> Path | None:
     """Where the classifier lies that looks at answers; None where the plan has none, or it isn't on this machine."""
     asked, settled = plan.recipe.eval.classifier, plan.settings.eval.classifier
     return _folder(plan, root, asked.base, settled.commit) if asked and settled else None
+
+
+def teacher_folder(plan: Plan, root: Path) -> Path | None:
+    """Where the teacher lies; None where the plan has none, or it isn't on this machine."""
+    asked, settled = plan.recipe.train.distillation, plan.settings.train.distillation
+    return _folder(plan, root, asked.teacher, settled.teacher.commit) if asked and settled else None
 
 
 def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | None:

@@ -142,6 +142,8 @@ def _portable(settings: Settings) -> dict[str, Any]:
     train = values["train"]
     for name in _DECIDED_BY_DEVICE:
         train.pop(name, None)
+    if (lesson := train.get("distillation")) is not None:
+        del lesson["precision"]
     values["length"] = {name: train.pop(name) for name in _LENGTHS}
     values["length"]["warmup_steps"] = train["schedule"].pop("warmup_steps")
     return values

@@ -75,7 +75,8 @@ def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Pla
     locked = LockedSplit(rows=report.rows, tokens=report.tokens, stream_sha256=report.stream_digest)
     lock = plan.lock.model_copy(update={"data": plan.lock.data.model_copy(update={"splits": {"test": locked}})})
     evaluate = plan.settings.eval.model_copy(update={"groups_sha256": groups_sha256})
-    settings = plan.settings.model_copy(update={"eval": evaluate})
+    train = plan.settings.train.model_copy(update={"distillation": None})  # who taught is asked for nothing more
+    settings = plan.settings.model_copy(update={"eval": evaluate, "train": train})
     return plan.model_copy(update={"lock": lock, "data": {"test": report}, "settings": settings})
 
 
@@ -84,7 +85,8 @@ def without_probes(plan: Plan) -> Plan:
     evaluate = plan.settings.eval.model_copy(update={"retention_sha256": None, "swaps_sha256": None})
     gates = {name: gate for name, gate in evaluate.gates.items() if name not in _OF_PROBES}
     evaluate = evaluate.model_copy(update={"gates": gates})
-    settings = plan.settings.model_copy(update={"eval": evaluate})
+    train = plan.settings.train.model_copy(update={"distillation": None})  # who taught is asked for nothing more
+    settings = plan.settings.model_copy(update={"eval": evaluate, "train": train})
     # What is known of the run's own test rows says nothing of these.
     quality = plan.quality.model_copy(update={"contamination": (), "chosen_by": 0})
     return plan.model_copy(update={"settings": settings, "quality": quality})

@@ -20,6 +20,7 @@ from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.lock import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.quality.presidio import missing_presidio
+from ftc.compiler.resolve.beside import World
 from ftc.compiler.resolve.calibration import read_calibration
 from ftc.compiler.resolve.classifier import ResolvedClassifier, resolve_classifier
 from ftc.compiler.resolve.data_files import DataFiles, locate_data
@@ -29,6 +30,7 @@ from ftc.compiler.resolve.environment import asked_extras, resolve_environment
 from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.paths import project_root
+from ftc.compiler.resolve.teacher import ResolvedTeacher, resolve_teacher
 from ftc.compiler.suggest import with_suggestions
 from ftc.compiler.tensor_index import remember_tensors
 from ftc.compiler.trainable import num_trainable
@@ -63,6 +65,7 @@ class Compiled:
         lock_changes: What the plan's lock says otherwise than the one on disk.
         model_folder: The base model.
         classifier_folder: The classifier that looks at answers; None without one.
+        teacher_folder: The model that is learnt from; None without one.
         environment: Packages as installed here.
     """
 
@@ -73,10 +76,16 @@ class Compiled:
     lock_changes: tuple[str, ...]
     model_folder: Path
     classifier_folder: Path | None
+    teacher_folder: Path | None
     environment: EnvironmentFacts
 
 
-_Models = tuple[ResolvedModel, ResolvedClassifier | None]
+@dataclass(frozen=True, slots=True)
+class _Models:
+    base: ResolvedModel
+    classifier: ResolvedClassifier | None
+    teacher: ResolvedTeacher | None
+
 
 Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
 """Answers jobs of the memory trace, by their keys."""
@@ -111,8 +120,7 @@ class _Made:
     data: CompiledData
     settings: Settings
     lock: Lock
-    model_folder: Path
-    classifier_folder: Path | None
+    models: _Models
     environment: EnvironmentFacts
 
 
@@ -152,8 +160,9 @@ def compile_recipe(
         lock_file=lock_file,
         old_lock=old_lock,
         lock_changes=lock_changes(old_lock, made.lock) if old_lock else (),
-        model_folder=made.model_folder,
-        classifier_folder=made.classifier_folder,
+        model_folder=made.models.base.folder,
+        classifier_folder=made.models.classifier.folder if made.models.classifier else None,
+        teacher_folder=made.models.teacher.folder if made.models.teacher else None,
         environment=made.environment,
     )
 
@@ -188,14 +197,14 @@ def _compile(
     recipe, source = checked.recipe, checked.source
     if recipe is None or source is None:
         raise Refusal(checked.diagnostics)
-    (model, classifier), files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
+    models, files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
     draft = _stop_on_errors(run_passes(SHAPING, draft))
-    data = compile_data(draft, files, model.folder, source)
+    data = compile_data(draft, files, models.base.folder, source)
     draft = _decided(_with_data(draft, data, known), ask)
     settings = _settings(draft)
     facts = LockFacts(data.sources, data.probe, tensors, environment)
     lock = build_lock(draft, settings, facts, old_lock)
-    return _Made(draft, data, settings, lock, model.folder, classifier.folder if classifier else None, environment)
+    return _Made(draft, data, settings, lock, models, environment)
 
 
 def _resolve(
@@ -212,11 +221,13 @@ def _resolve(
         except Refusal as refusal:
             found.extend(refusal.diagnostics)
 
+    world = World(folder, root, hub, digests, source.span)
     here: dict[str, Any] = {"folder": folder, "root": root, "hub": hub, "digests": digests, "span_of": source.span}
-    asked, looker = recipe.model, recipe.eval.classifier
+    asked, looker, lesson = recipe.model, recipe.eval.classifier, recipe.train.distillation
     commit = _locked_commit(recipe, lock)
     model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
-    classifier: ResolvedClassifier | None = attempt(lambda: resolve_classifier(looker, lock=lock, **here))
+    classifier: ResolvedClassifier | None = attempt(lambda: resolve_classifier(looker, lock, world))
+    teacher: ResolvedTeacher | None = attempt(lambda: resolve_teacher(lesson, lock, model, world))
     files = attempt(lambda: locate_data(recipe.data, probes=_probes(recipe), lock=lock, **here))
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
     found += [replace(one, span=source.span(one.path or "")) for one in missing_presidio(recipe.data.quality.presidio)]
@@ -238,8 +249,9 @@ def _resolve(
         calibration=calibration,
         free_disk=free,
         classifier=classifier.settings if classifier else None,
+        teacher=teacher.facts if teacher else None,
     )
-    return (model, classifier), files, environment, draft, tensors
+    return _Models(model, classifier, teacher), files, environment, draft, tensors
 
 
 def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:

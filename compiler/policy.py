@@ -152,9 +152,12 @@ def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str], lookers: froz
 
 
 def _licenses(rule: Any, plan: Plan) -> tuple[bool, str]:
-    license = plan.lock.model.license
+    lesson = plan.settings.train.distillation
+    licenses = {"base model": plan.lock.model.license} | ({"teacher": lesson.teacher.license} if lesson else {})
     allowed = {one.lower() for one in rule.allow}
-    return (license or "").lower() in allowed, f"the base model's licence is {license or 'not stated'}"
+    broken = {whose: license for whose, license in licenses.items() if (license or "").lower() not in allowed}
+    told = [f"the {whose}'s licence is {license or 'not stated'}" for whose, license in (broken or licenses).items()]
+    return not broken, ", ".join(told)
 
 
 def _pinned(_rule: Any, plan: Plan) -> tuple[bool, str]:
@@ -164,6 +167,9 @@ def _pinned(_rule: Any, plan: Plan) -> tuple[bool, str]:
     classifier, seen = plan.recipe.eval.classifier, plan.settings.eval.classifier
     if classifier is not None and seen is not None and seen.commit:
         asked["eval.classifier"] = classifier.revision
+    lesson, teacher = plan.recipe.train.distillation, plan.settings.train.distillation
+    if lesson is not None and teacher is not None and teacher.teacher.commit:
+        asked["train.distillation"] = lesson.revision
     loose = [name for name, revision in asked.items() if not _COMMIT.fullmatch(str(revision))]
     return (
         not loose,

@@ -60,8 +60,8 @@ def relock(
     Args:
         checked: The recipe.
         path: Where it lies.
-        upgrade: What may move although the lock pins it: `model`, `classifier`, `rows`, `validation` or `test` for a
-            ref of the hub, or a package; everything else stays. `EVERYTHING` names all refs.
+        upgrade: What may move although the lock pins it: `model`, `classifier`, `teacher`, `rows`, `validation` or
+            `test` for a ref of the hub, or a package; everything else stays. `EVERYTHING` names all refs.
         migrate: Read a lock of the format before this one.
         offline: Use only what is on this machine.
 
@@ -115,13 +115,16 @@ def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
     settings = lock.train.settings
     if everything or "classifier" in upgrade:
         settings = {**settings, "eval": {**settings.get("eval", {}), "classifier": None}}
+    if everything or "teacher" in upgrade:
+        settings = {**settings, "train": {**settings.get("train", {}), "distillation": None}}
     train = lock.train.model_copy(update={"settings": settings})
     return lock.model_copy(update={"model": model, "data": data, "train": train})
 
 
 def _refuse_unknown(upgrade: Sequence[str], made: Locked) -> None:
     classifier = ("classifier",) if made.lock.train.settings["eval"]["classifier"] else ()
-    refs = ("model", *classifier, *made.lock.data.sources)
+    teacher = ("teacher",) if made.lock.train.settings["train"]["distillation"] else ()
+    refs = ("model", *classifier, *teacher, *made.lock.data.sources)
     known = (*refs, *made.environment.packages)
     unknown = [name for name in upgrade if name not in known and (name,) != EVERYTHING]
     if unknown:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ftc.compiler.distillation_rules import teacher_can_teach
 from ftc.compiler.eval_rules import (
     classifier_has_answers,
     gates_can_be_checked,
@@ -293,6 +294,7 @@ RULES: tuple[Rule, ...] = (
     evaluations_happen,
     early_stopping_has_something_to_watch,
     early_stopping_can_stop,
+    teacher_can_teach,
     metrics_fit_the_task,
     slices_can_be_formed,
     probes_can_be_measured,

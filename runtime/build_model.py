@@ -17,7 +17,7 @@ from typing import Any, Protocol, assert_never
 import torch
 from torch import nn
 
-from ftc.runtime.heads import auto_class, head_options
+from ftc.runtime.heads import auto_class, head_options, num_outputs
 from ftc.runtime.noise import add_noise
 from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
 from ftc.runtime.seeding import seed_everything
@@ -45,7 +45,15 @@ from ftc.spec.strategy_settings import (
     virtual_tokens,
 )
 
-__all__ = ["Base", "FolderBase", "build_model", "keep_differentiable", "quiet_transformers", "trainable_tensors"]
+__all__ = [
+    "Base",
+    "FolderBase",
+    "build_model",
+    "keep_differentiable",
+    "load_base",
+    "quiet_transformers",
+    "trainable_tensors",
+]
 
 
 class Base(Protocol):
@@ -123,7 +131,7 @@ def trainable_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def _full(settings: Settings, base: Base) -> Any:
     # Master weights stay in float32; the arithmetic follows the plan's precision.
-    model = _load_base(settings, base, dtype=torch.float32)
+    model = load_base(settings, base, dtype=torch.float32)
     if settings.train.activation_checkpointing:
         _checkpoint_activations(model)
     model.requires_grad_(True)
@@ -131,7 +139,7 @@ def _full(settings: Settings, base: Base) -> Any:
 
 
 def _frozen(settings: Settings, base: Base) -> Any:
-    model = _load_base(settings, base, dtype=_frozen_dtype(settings))
+    model = load_base(settings, base, dtype=_frozen_dtype(settings))
     model.requires_grad_(False)
     if settings.train.activation_checkpointing:
         _checkpoint_activations(model)
@@ -180,7 +188,7 @@ def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings
             bnb_4bit_compute_dtype=_frozen_dtype(settings),
             llm_int8_skip_modules=skipped,
         )
-    quantised = _load_base(settings, base, dtype=_frozen_dtype(settings), quantization_config=quantization)
+    quantised = load_base(settings, base, dtype=_frozen_dtype(settings), quantization_config=quantization)
     keep_differentiable(quantised)
     model = peft.prepare_model_for_kbit_training(
         quantised,
@@ -190,10 +198,20 @@ def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings
     return _add_adapter(peft, model, settings, adapter, base)
 
 
-def _load_base(settings: Settings, base: Base, **options: Any) -> Any:
-    """The one call that loads a model."""
+def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options: Any) -> Any:
+    """The one call that loads a model.
+
+    Args:
+        settings: Which head it has, and how it computes attention.
+        base: Where it comes from.
+        is_new: Whether its head is made anew, with names for its outputs.
+        options: How its weights are held.
+
+    Raises:
+        Refusal: It can't be loaded (FTC635).
+    """
     options |= {"attn_implementation": settings.model.attention, "pad_token_id": settings.model.pad_id}
-    options |= head_options(settings)
+    options |= head_options(settings) if is_new else num_outputs(settings)
     seed_everything(settings.seeds.init)  # a new head is drawn while the model is loaded
     try:
         with quiet_transformers():

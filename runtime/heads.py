@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 from ftc.spec.settings import Settings
 
-__all__ = ["auto_class", "head_options", "peft_task"]
+__all__ = ["auto_class", "head_options", "num_outputs", "peft_task"]
 
 _LABELLED = ("classification", "multi_label", "token_classification")
 
@@ -44,6 +44,11 @@ def head_options(settings: Settings) -> dict[str, Any]:
     if settings.model.head in kinds:
         options["problem_type"] = kinds[settings.model.head]
     return options
+
+
+def num_outputs(settings: Settings) -> dict[str, Any]:
+    """What the configuration has to say of a head that is there already."""
+    return {"num_labels": len(settings.text.labels)} if settings.model.head in _LABELLED else {}
 
 
 def peft_task(settings: Settings) -> str:

@@ -21,6 +21,7 @@ class Inputs:
         environment: Interpreter and packages as observed now.
         previous: The run of the same recipe that was the last one to end; None where there is none.
         classifier_folder: Folder of the classifier that looks at answers; None where the plan has none.
+        teacher_folder: Folder of the model that is learnt from; None where the plan has none.
     """
 
     model_folder: Path
@@ -28,3 +29,4 @@ class Inputs:
     environment: EnvironmentFacts
     previous: Predecessor | None = None
     classifier_folder: Path | None = None
+    teacher_folder: Path | None = None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ftc.runtime.collate import packed_batch
+from ftc.runtime.collate import Batch, packed_batch
+from ftc.runtime.distillation import Teacher
 from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.optimizer import Pace, learning_rate_at, set_learning_rate
 from ftc.runtime.seeding import seed_everything, stream_seed
@@ -44,6 +45,8 @@ class Job:
     rows: TokenStream
     order: BatchOrder
     accelerator: Accelerator
+    teacher: Teacher | None = None
+    """Who is learnt from beside the rows; None for nobody."""
     pace: Pace = field(default_factory=Pace)
 
 
@@ -107,9 +110,7 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
         fed.add([int(job.rows.rows[row]) for row in rows], batch)
         batch = batch.to(accelerator.device)
         with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
-            # Scores have no name here: one would keep them through the backward pass, four bytes for each.
-            smoothing = job.train.label_smoothing
-            loss = job.scorer.losses(job.scorer.logits(job.model, batch), batch, smoothing).sum()
+            loss = _loss(job, batch)
             accelerator.backward(loss * weight)
         total += loss.detach() * weight
     if world_size > 1:
@@ -117,6 +118,16 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
         total = summed
     mean: float = total.item() / world_size
     return mean
+
+
+def _loss(job: Job, batch: Batch) -> torch.Tensor:
+    """Sum of the losses of a batch's targets. Scores end here: a name would keep them through the backward pass."""
+    wanted = job.teacher.scores(batch) if job.teacher else None  # first, while the model keeps nothing for its way back
+    scores = job.scorer.logits(job.model, batch)
+    losses = job.scorer.losses(scores, batch, job.train.label_smoothing)
+    if job.teacher is not None and wanted is not None:
+        losses = job.teacher.blended(losses, scores, wanted)
+    return losses.sum()
 
 
 def _clip(job: Job) -> float:

@@ -56,6 +56,7 @@ def _replayed(session: Session, steps: int) -> Replayed:
             model_folder=str(session.inputs.model_folder.absolute()),
             streams_folder=str(session.inputs.streams_folder.absolute()),
             classifier_folder=_absolute(session.inputs.classifier_folder),
+            teacher_folder=_absolute(session.inputs.teacher_folder),
             environment=session.inputs.environment,
             scratch=str(scratch),
             last_step=steps,

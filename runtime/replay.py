@@ -71,8 +71,13 @@ def _replay(request: ReplayRequest, tell: Tell) -> None:
 
     settings = request.plan.settings
     looker = Path(request.classifier_folder) if request.classifier_folder is not None else None
+    teacher = Path(request.teacher_folder) if request.teacher_folder is not None else None
     inputs = Inputs(
-        Path(request.model_folder), Path(request.streams_folder), request.environment, classifier_folder=looker
+        Path(request.model_folder),
+        Path(request.streams_folder),
+        request.environment,
+        classifier_folder=looker,
+        teacher_folder=teacher,
     )
     with deterministic(settings, threads=request.threads):
         accelerator = make_accelerator(settings)

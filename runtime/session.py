@@ -11,6 +11,7 @@ from torch import nn
 
 from ftc.runtime.accelerator import sighting
 from ftc.runtime.build_model import FolderBase, build_model
+from ftc.runtime.distillation import Teacher
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.journal import Journal
 from ftc.runtime.journal import Phase as Part
@@ -20,6 +21,7 @@ from ftc.runtime.signals import StopRequest
 from ftc.runtime.state import RunState, find_run
 from ftc.runtime.supervised import make_scorer
 from ftc.runtime.tasks.scorer import Scorer
+from ftc.runtime.teacher import build_teacher, make_teacher
 from ftc.runtime.witness import Witness
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.events import EventListener, Noticed
@@ -93,6 +95,19 @@ class Session:
         self.witness.confirm()
         self.note_memory("load")
         return Workpiece(model, make_scorer(model, settings))
+
+    def build_teacher(self) -> Teacher | None:
+        """The model that is learnt from; None where the plan has none."""
+        settings = self.plan.settings
+        if settings.train.distillation is None:
+            return None
+        folder = self.inputs.teacher_folder
+        assert folder is not None, "what is verified is there"
+        with self.journal.phase("load", settings.train.distillation.teacher.base):
+            model = build_teacher(settings, FolderBase(folder), self.accelerator.device)
+        self.witness.confirm()
+        self.note_memory("load")
+        return make_teacher(settings, model)
 
     def stream(self, split: str) -> TokenStream | None:
         """A split's token stream, mapped into memory; None where the plan has no such rows."""

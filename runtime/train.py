@@ -64,6 +64,8 @@ def _prove_packing(training: Training) -> None:
         packs = job.order.micro_batches(0, job.train.micro_batch, rank, job.accelerator.num_processes)
         fullest = max(packs, key=len, default=[])
         prove_isolation(job.model, job.scorer, job.rows, fullest, job.train.precision, device)
+        if (teacher := job.teacher) is not None:
+            prove_isolation(teacher.model, teacher.scorer, job.rows, fullest, job.train.precision, device)
 
 
 def _newest(session: Session, below: int | None = None) -> checkpoint.Checkpoint | None:
@@ -120,6 +122,7 @@ def make_job(session: Session, work: Workpiece) -> Job:
             packs=settings.train.packing,
         ),
         accelerator=session.accelerator,
+        teacher=session.build_teacher(),
     )
 
 

@@ -80,7 +80,11 @@ def verify_model(plan: Plan, inputs: Inputs) -> None:
 def _inputs(plan: Plan, inputs: Inputs, witness: Witness) -> Iterator[Diagnostic]:
     yield from _model_files(plan, inputs.model_folder, witness)
     yield from _streams(plan, inputs.streams_folder, witness)
-    yield from _classifier(plan, inputs.classifier_folder, witness)
+    looker, lesson = plan.settings.eval.classifier, plan.settings.train.distillation
+    if looker is not None:
+        yield from _beside("the classifier", looker.base, looker.files, inputs.classifier_folder, witness)
+    if lesson is not None:
+        yield from _beside("the teacher", lesson.teacher.base, lesson.teacher.files, inputs.teacher_folder, witness)
 
 
 def _model_files(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:
@@ -112,18 +116,17 @@ def _content(folder: Path, witness: Witness) -> str | None:
         return None
 
 
-def _classifier(plan: Plan, folder: Path | None, witness: Witness) -> Iterator[Diagnostic]:
-    """Differences of the files of the classifier that looks at answers."""
-    settled = plan.settings.eval.classifier
-    if settled is None:
-        return
+def _beside(
+    what: str, base: str, files: Mapping[str, FileFacts], folder: Path | None, witness: Witness
+) -> Iterator[Diagnostic]:
+    """Differences of the files of a model beside the base model."""
     if folder is None:
-        yield _model_file(settled.base, "its folder is not here", of="the classifier")
+        yield _model_file(base, "its folder is not here", of=what)
         return
-    found = dict(_changed_files(settled.files, folder, witness))
-    found |= dict.fromkeys(stray_files(folder, settled.files), _STRAY)
+    found = dict(_changed_files(files, folder, witness))
+    found |= dict.fromkeys(stray_files(folder, files), _STRAY)
     for name, why in found.items():
-        yield _model_file(name, why, of="the classifier")
+        yield _model_file(name, why, of=what)
 
 
 def _changed_files(files: Mapping[str, FileFacts], folder: Path, witness: Witness) -> Iterator[tuple[str, str]]:

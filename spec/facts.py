@@ -18,6 +18,7 @@ __all__ = [
     "FileFacts",
     "ModelFacts",
     "PackageFacts",
+    "TeacherFacts",
     "TensorFacts",
     "TokenizerFacts",
 ]
@@ -118,6 +119,18 @@ class ModelFacts(Document):
     def num_parameters(self) -> int:
         """Stored parameters, a shared tensor counted once."""
         return sum(tensor.num_elements for tensor in self.tensors.values())
+
+
+class TeacherFacts(Document):
+    """A model to learn from."""
+
+    model: ModelFacts
+    labels: tuple[str, ...]
+    """What its outputs are called, by their number; empty where config.json doesn't say."""
+    problem: str | None
+    """`problem_type` in config.json, such as `multi_label_classification`."""
+    other_tokens: str | None
+    """In what its tokenizer differs from the base model's; None where both give every text the same ids."""
 
 
 class DeviceFacts(Document):

@@ -12,7 +12,7 @@ __all__ = ["License", "Model"]
 
 
 class License(Document):
-    """What the base model's licence may be."""
+    """What the licence of the base model may be, and that of a teacher."""
 
     EFFECT: ClassVar[Effect] = Effect.COSMETIC
 
@@ -30,6 +30,7 @@ class Model(Document):
     revision: str | None = Field(default=None, min_length=1, max_length=200)
     """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
     license: License | None = None
-    """Accepted licences. Default: any, since which licence suits depends on the use; the plan shows it."""
+    """Accepted licences, a teacher's too. Default: any, since which licence suits depends on the use; the plan shows
+    it."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """Attention kernel. Default `auto`: sdpa, which every device has and which needs no further package."""

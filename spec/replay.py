@@ -23,6 +23,8 @@ class ReplayRequest(Document):
     streams_folder: str
     classifier_folder: str | None = None
     """None where no answers are looked at."""
+    teacher_folder: str | None = None
+    """None where rows alone are learnt from."""
     environment: EnvironmentFacts
     scratch: str
     """An empty folder that the process may fill."""

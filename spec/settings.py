@@ -13,12 +13,13 @@ from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate, Judge
 from ftc.spec.facts import Family, FileFacts
 from ftc.spec.strategy_settings import StrategySettings
-from ftc.spec.train import EarlyStopping, OptimizerKind, Precision
+from ftc.spec.train import Divergence, EarlyStopping, OptimizerKind, Precision, TeacherQuantization
 
 __all__ = [
     "ClassifierSettings",
     "DeterminismSettings",
     "DeviceSettings",
+    "DistillationSettings",
     "EvalSettings",
     "Head",
     "ModelSettings",
@@ -27,6 +28,7 @@ __all__ = [
     "ScheduleSettings",
     "Seeds",
     "Settings",
+    "TeacherSettings",
     "TextSettings",
     "TrainSettings",
 ]
@@ -129,6 +131,37 @@ class PreferenceSettings(Document):
     """How closely the model stays to the untrained one."""
 
 
+class TeacherSettings(Document):
+    """The teacher as it is loaded."""
+
+    base: str
+    """Folder in the project, or id on the hub."""
+    commit: str | None
+    """Commit of a hub snapshot; None for a folder."""
+    files: dict[str, FileFacts]
+    """Every file that loading reads, by its path inside the folder."""
+    architecture: str
+    family: Family
+    num_parameters: int
+    license: str | None
+    outputs: tuple[int, ...]
+    """Which of its outputs stands for each of the run's labels, in their order; empty where there are no labels."""
+
+
+class DistillationSettings(Document):
+    """What is learnt from a teacher, and how much it counts."""
+
+    teacher: TeacherSettings
+    loss: Divergence
+    temperature: Real
+    weight: Real
+    """Share of the teacher in the loss of a target."""
+    precision: Precision
+    """What the teacher's weights are held in."""
+    quantization: TeacherQuantization | None
+    """What its linear layers are packed into; None for nothing."""
+
+
 class TrainSettings(Document):
     """Training, step by step."""
 
@@ -175,6 +208,8 @@ class TrainSettings(Document):
     """Whether a higher value of that metric is better."""
     preference: PreferenceSettings | None = None
     """Set where two answers are compared; None where each target has its own loss."""
+    distillation: DistillationSettings | None = None
+    """Set where a teacher is learnt from; None where rows alone teach."""
 
 
 class ClassifierSettings(Document):

@@ -8,7 +8,17 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
 
-__all__ = ["EarlyStopping", "Optimizer", "OptimizerKind", "Precision", "Schedule", "Train"]
+__all__ = [
+    "Distillation",
+    "Divergence",
+    "EarlyStopping",
+    "Optimizer",
+    "OptimizerKind",
+    "Precision",
+    "Schedule",
+    "TeacherQuantization",
+    "Train",
+]
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -74,6 +84,43 @@ class EarlyStopping(Document):
     """Smallest change that counts as better, in the metric's own unit. Default: 0, so that any gain counts."""
 
 
+Divergence = Literal["forward_kl", "reverse_kl", "jsd"]
+"""How far the model's choice is from the teacher's: from the teacher's side, which wants all covered that the teacher
+finds likely; from the model's own, which wants nothing that the teacher finds unlikely; or from both, by halves."""
+TeacherQuantization = Literal["nf4", "int8"]
+"""Forms of bitsandbytes in which a teacher's linear layers may be held."""
+
+
+class Distillation(Document):
+    """A teacher: a model that knows the task already, whose probabilities are learnt beside the rows' own answers.
+
+    The loss of each target is `(1 - weight) * cross entropy + weight * temperature^2 * divergence` (Hinton et al.
+    2015). The teacher is never changed, and it is asked again in every step.
+    """
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    teacher: str = Field(min_length=1, max_length=300)
+    """Folder relative to the recipe, or hub id: a model with the task's own head, the base model's tokenizer and the
+    task's labels. The whole model that a run of ftc leaves is one."""
+    revision: str | None = Field(default=None, min_length=1, max_length=200)
+    """Branch, tag or commit of the teacher on the hub. Default: the main branch; the lock keeps its commit."""
+    loss: Divergence = "forward_kl"
+    """Which distance between the two is made small. `forward_kl`: from the teacher to the model. `reverse_kl`: from the
+    model to the teacher, which suits a model much smaller than the teacher (MiniLLM, Gu et al. 2024). `jsd`: half of
+    each to their mean. Default: forward_kl, that of the paper."""
+    temperature: Real = Field(default=2.0, gt=0, le=100)
+    """What scores are divided by before they become probabilities, on both sides; more shows more of what the teacher
+    finds second best. Default: 2, as in DistilBERT."""
+    weight: Real = Field(default=0.5, gt=0, le=1)
+    """Share of the teacher in the loss; the rows' own answers have the rest. Default: 0.5, both alike."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the teacher's weights are held in. Default `auto`: the precision of the run."""
+    quantization: TeacherQuantization | None = None
+    """Holds the teacher's linear layers in 4 or 8 bits: less memory, and probabilities that are a little coarser.
+    Default: none, since the teacher is what is learnt from."""
+
+
 class Train(Document):
     """How training runs."""
 
@@ -118,6 +165,9 @@ class Train(Document):
     neftune_alpha: Real | None = Field(default=None, gt=0, le=100)
     """Noise on the embeddings in training, uniform up to alpha / sqrt(tokens * width) (NEFTune, Jain et al. 2023).
     Default: none; 5 is usual for instructions."""
+    distillation: Distillation | None = None
+    """A teacher to learn from. Default: none, so that the rows alone teach; a teacher costs its forward pass in every
+    step, and its weights in memory."""
     max_grad_norm: Real | None = Field(default=1.0, gt=0)
     """Gradients longer than this are scaled down; `null` for never. Default: 1, the usual guard against spikes."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

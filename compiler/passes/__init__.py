@@ -8,6 +8,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.passes.build_steps import build_steps
 from ftc.compiler.passes.check_facts import check_facts
 from ftc.compiler.passes.choose_determinism import choose_determinism
+from ftc.compiler.passes.choose_distillation import choose_distillation
 from ftc.compiler.passes.choose_evaluation import choose_evaluation
 from ftc.compiler.passes.choose_model import choose_model
 from ftc.compiler.passes.choose_packing import choose_packing
@@ -28,6 +29,7 @@ PASSES: tuple[Pass, ...] = (
     choose_model,
     choose_strategy,
     choose_training,
+    choose_distillation,
     choose_evaluation,
     choose_determinism,
     fit_budget,

@@ -14,7 +14,8 @@ __all__ = ["build_steps"]
 
 def build_steps(draft: Draft) -> Draft:
     """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
-    files = len(draft.model.files) + len(draft.splits)
+    teacher = len(draft.teacher.model.files) if draft.teacher else 0
+    files = len(draft.model.files) + teacher + len(draft.splits)
     artifact: Literal["adapter", "model"] = "model" if draft.recipe.strategy.kind in WHOLE_MODEL else "adapter"
     proof_steps = draft.values["train.determinism"].proof_steps
     steps: list[Step] = [

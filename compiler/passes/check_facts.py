@@ -11,6 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
+from ftc.compiler.distillation_rules import (
+    teacher_knows_the_task,
+    teacher_reads_the_rows,
+    teacher_speaks_the_same,
+)
 from ftc.compiler.draft import Draft
 from ftc.compiler.number_rules import num_evaluations
 from ftc.compiler.trainable import targeted
@@ -330,6 +335,9 @@ FACT_RULES: tuple[FactRule, ...] = (
     flash_attention_is_half_precise,
     batch_fits_the_rows,
     validation_is_looked_at,
+    teacher_speaks_the_same,
+    teacher_knows_the_task,
+    teacher_reads_the_rows,
     answers_are_written,
     classes_are_known,
     groups_are_known,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftc.compiler.resolve.digests import DigestCache
-from ftc.compiler.resolve.hub import Hub
+from ftc.compiler.resolve.beside import Beside, World, locked_commit, numbered_labels, resolve_beside
 from ftc.compiler.resolve.json_files import read_json_object
-from ftc.compiler.resolve.model import ResolvedModel, resolve_model
+from ftc.compiler.resolve.model import ResolvedModel
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.evaluation import Classifier
 from ftc.spec.facts import ModelFacts
@@ -23,11 +22,11 @@ from ftc.spec.settings import ClassifierSettings
 __all__ = ["ResolvedClassifier", "resolve_classifier"]
 
 _BASE = "eval.classifier.base"
+_PLACE = Beside(_BASE, "eval.classifier.revision")
 _HEAD = re.compile(r"(classifier|score|classification_head)(\.out_proj)?\.weight")
 """The last layer of the heads for sequences that transformers has."""
 _USUAL_LENGTH = 512
 """Tokens that are read at once of an answer where the model itself has no limit."""
-_MOST_LABELS = 1000
 SpanOf = Callable[[str], Span | None]
 
 
@@ -39,70 +38,29 @@ class ResolvedClassifier:
     folder: Path
 
 
-def resolve_classifier(
-    asked: Classifier | None,
-    *,
-    lock: Lock | None,
-    folder: Path,
-    root: Path,
-    hub: Hub,
-    digests: DigestCache,
-    span_of: SpanOf,
-) -> ResolvedClassifier | None:
+def resolve_classifier(asked: Classifier | None, lock: Lock | None, world: World) -> ResolvedClassifier | None:
     """Facts of the classifier that a recipe names; None where it names none.
 
     Args:
         asked: `eval.classifier` of the recipe.
         lock: The lock on disk; a commit of the hub that it keeps for the same classifier stays.
-        folder: The recipe's folder.
-        root: The project's root, which no path leaves.
-        hub: Where ids are looked up.
-        digests: Remembers digests of files.
-        span_of: The place of a recipe value by its dotted path.
+        world: Where it is looked up.
 
     Raises:
         Refusal: The model can't be used, by the codes of a base model, or it is no such classifier (FTC244).
     """
     if asked is None:
         return None
-    try:
-        model = resolve_model(
-            asked.base,
-            asked.revision,
-            locked_commit=_locked_commit(asked, lock),
-            folder=folder,
-            root=root,
-            hub=hub,
-            digests=digests,
-            span_of=lambda path: span_of(_here(path)),
-        )
-    except Refusal as refusal:
-        raise Refusal([_placed(one) for one in refusal.diagnostics]) from None
-    return ResolvedClassifier(_settings(asked, model, span_of), model.folder)
-
-
-def _here(path: str) -> str:
-    """Where a classifier has what a base model has under `model`."""
-    return path.replace("model.", "eval.classifier.", 1) if path.startswith("model.") else path
-
-
-def _placed(found: Diagnostic) -> Diagnostic:
-    return replace(found, path=_here(found.path)) if found.path else found
-
-
-def _locked_commit(asked: Classifier, lock: Lock | None) -> str | None:
-    if lock is None:
-        return None
-    before = lock.train.asked.get("eval", {}).get("classifier") or {}
-    kept = lock.train.settings.get("eval", {}).get("classifier") or {}
-    is_same = (before.get("base"), before.get("revision")) == (asked.base, asked.revision)
-    return kept.get("commit") if is_same else None
+    named = {"base": asked.base, "revision": asked.revision}
+    commit = locked_commit(lock, "eval.classifier", asked=named, keeps="eval.classifier")
+    model = resolve_beside(_PLACE, asked.base, asked.revision, commit, world)
+    return ResolvedClassifier(_settings(asked, model, world.span_of), model.folder)
 
 
 def _settings(asked: Classifier, model: ResolvedModel, span_of: SpanOf) -> ClassifierSettings:
     facts = model.facts
     config = read_json_object(model.folder / "config.json", span_of(_BASE), _BASE)
-    labels = _labels(config)
+    labels = numbered_labels(config)
     if fault := _no_classifier(facts, config, labels):
         help = "give a model that was trained to classify texts, in the form of transformers"
         summary = f"`{facts.name}` is no text classifier: {fault}"
@@ -120,16 +78,6 @@ def _settings(asked: Classifier, model: ResolvedModel, span_of: SpanOf) -> Class
         max_length=facts.max_positions or _USUAL_LENGTH,
         pad_id=_pad_id(config, facts),
     )
-
-
-def _labels(config: Mapping[str, Any]) -> list[str]:
-    """Labels by their number; empty where `id2label` isn't a numbered list of different short texts."""
-    named = config.get("id2label")
-    if not isinstance(named, Mapping) or not 0 < len(named) <= _MOST_LABELS:
-        return []
-    labels = [named.get(str(number)) for number in range(len(named))]
-    texts = [label for label in labels if isinstance(label, str) and 0 < len(label) <= 200]
-    return texts if len(set(texts)) == len(named) else []
 
 
 def _no_classifier(facts: ModelFacts, config: Mapping[str, Any], labels: list[str]) -> str:

@@ -1,4 +1,7 @@
-"""Which licence a model folder states: its card's front matter first, else a licence file known by its words."""
+"""Which licence a model folder states: its card's front matter first, else a licence file known by its words.
+
+A run of ftc keeps the card of its model beside the model's folder, and its record there too.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,11 @@ _BY_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def read_license(folder: Path) -> str | None:
     """SPDX-like id in lower case, or None where none is stated or the text isn't recognised."""
-    return _from_card(_text(folder / "README.md")) or next(
-        (found for name in LICENSE_FILES if (found := _from_text(_text(folder / name)))), None
+    run = folder.parent if (folder.parent / "record.json").is_file() else folder
+    return (
+        _from_card(_text(folder / "README.md"))
+        or next((found for name in LICENSE_FILES if (found := _from_text(_text(folder / name)))), None)
+        or _from_card(_text(run / "README.md"))
     )
 
 

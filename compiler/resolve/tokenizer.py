@@ -11,7 +11,7 @@ from ftc.compiler.resolve.model_config import code_keys
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import TokenizerFacts
 
-__all__ = ["read_tokenizer"]
+__all__ = ["read_tokenizer", "token_ids"]
 
 _SLOW_ONLY = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json", "vocab.bpe")
 _NO_LIMIT = 10**9  # tokenizers without a limit write 1e30
@@ -41,7 +41,7 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
     """
     if not (folder / "tokenizer.json").is_file():
         raise Refusal([_missing(folder, span)])
-    ids = _ids(read_json_object(folder / "tokenizer.json", span), span)
+    ids = token_ids(read_json_object(folder / "tokenizer.json", span), span)
     config = _optional_object(folder / "tokenizer_config.json", span)
     if found := code_keys(config, "tokenizer_config.json", span):
         raise Refusal(found)
@@ -61,8 +61,16 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
     )
 
 
-def _ids(tokenizer: Mapping[str, Any], span: Span | None) -> dict[str, int]:
-    """Id by token: the model's vocabulary, then the added tokens, which win."""
+def token_ids(tokenizer: Mapping[str, Any], span: Span | None) -> dict[str, int]:
+    """Id by token: the model's vocabulary, then the added tokens, which win.
+
+    Args:
+        tokenizer: What `tokenizer.json` holds.
+        span: The place in the recipe that names the model.
+
+    Raises:
+        Refusal: It holds no vocabulary (FTC311).
+    """
     model = tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, Mapping) else None
     added = tokenizer.get("added_tokens") or []

@@ -13,6 +13,7 @@
 
 from ftc.spec.codes import (
     budget,
+    distillation,
     environment,
     importing,
     locking,
@@ -36,7 +37,7 @@ __all__ = ["CODES", "Code", "Severity"]
 CODES: dict[str, Code] = {
     code.id: code
     for module in (
-        *(text, overlays, schema, rules, strategies, references, tokens, rows),
+        *(text, overlays, schema, rules, strategies, distillation, references, tokens, rows),
         *(importing, budget, policy, locking, signing, environment, verbs, rating),
     )
     for code in module.CODES

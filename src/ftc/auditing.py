@@ -28,7 +28,7 @@ from ftc.compiler.audit_replay import (
     result_findings,
 )
 from ftc.compiler.audit_seeds import judged_by_seeds, reseeded
-from ftc.compiler.locate import audit_inputs, classifier_folder
+from ftc.compiler.locate import audit_inputs, classifier_folder, teacher_folder
 from ftc.run_store import Run, load_events, load_outcomes, load_run, pages, record_of
 from ftc.spec.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay
 from ftc.spec.diagnostics import diagnostic
@@ -174,12 +174,13 @@ def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch:
 
     assert inputs.model is not None, "the static level has found the model"
     assert inputs.streams is not None, "and the token streams"
-    looker = classifier_folder(run.plan, run.root)
+    looker, teacher = classifier_folder(run.plan, run.root), teacher_folder(run.plan, run.root)
     return ReplayRequest(
         plan=run.plan,
         model_folder=str(inputs.model.absolute()),
         streams_folder=str(inputs.streams.absolute()),
         classifier_folder=str(looker.absolute()) if looker else None,
+        teacher_folder=str(teacher.absolute()) if teacher else None,
         environment=run.plan.lock.platforms[run.plan.platform],
         scratch=str(scratch),
         whole=asked.level == "full",

@@ -48,6 +48,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
         environment=planned.compiled.environment,
         previous=predecessor(folder),
         classifier_folder=planned.compiled.classifier_folder,
+        teacher_folder=planned.compiled.teacher_folder,
     )
     following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text)
     try:

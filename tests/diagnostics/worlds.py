@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ftc import api
-from tests.support.model_folder import write_model
+from tests.support.model_folder import SHAPES, safetensors_bytes, write_model
 
 __all__ = ["WORLDS", "prepare"]
 
@@ -29,6 +29,9 @@ def prepare(folder: Path, name: str) -> None:
     text = recipe.read_text(encoding="utf-8") if recipe.exists() else ""
     if "./model" in text and not (folder / "model").exists():
         write_plain_model(folder / "model")
+    if "./teacher" in text:
+        write_plain_model(folder / "teacher")
+        (folder / "teacher" / "model.safetensors").write_bytes(safetensors_bytes(SHAPES, {"of": "a teacher"}))
     if "rows.csv" in text and not (folder / "rows.csv").exists():
         write_plain_rows(folder / "rows.csv")
     if name in WORLDS:
@@ -129,6 +132,27 @@ def _parquet_of_bytes(folder: Path) -> None:
     pq.write_table(table, folder / "rows.parquet")
 
 
+def _other_vocabulary(folder: Path) -> None:
+    tokens = {"a": 0, "c": 1, "b": 2, "<s>": 3}
+    edit_json(folder / "teacher" / "tokenizer.json", model={"type": "WordLevel", "vocab": tokens, "unk_token": "a"})
+
+
+def _other_cuts(folder: Path) -> None:
+    edit_json(folder / "teacher" / "tokenizer.json", pre_tokenizer={"type": "WhitespaceSplit"})
+
+
+def _classifying_teacher(folder: Path) -> None:
+    """One that has a head of two labels, which nobody has named."""
+    teacher = folder / "teacher"
+    edit_json(teacher / "config.json", architectures=["LlamaForSequenceClassification"])
+    edit_json(teacher / "config.json", id2label={"0": "LABEL_0", "1": "LABEL_1"})
+    (teacher / "model.safetensors").write_bytes(safetensors_bytes({**SHAPES, "score.weight": (2, 8)}))
+
+
+def _short_teacher(folder: Path) -> None:
+    edit_json(folder / "teacher" / "config.json", max_position_embeddings=8)
+
+
 WORLDS: dict[str, Callable[[Path], None]] = {
     "FTC012": _written(_RECIPE, "ftc: 1\nname: café\n".encode("latin-1")),
     "FTC013": _written(_RECIPE, b"# " + b"x" * 300 * 1024 + b"\nftc: 1\n"),
@@ -139,6 +163,10 @@ WORLDS: dict[str, Callable[[Path], None]] = {
     "FTC251": _config(architectures=["T5ForConditionalGeneration"], model_type="t5"),
     "FTC220": _tokenizer_config(chat_template=None),
     "FTC300_link": _link_that_leads_out,
+    "FTC281": _other_vocabulary,
+    "FTC281_cuts": _other_cuts,
+    "FTC282_labels": _classifying_teacher,
+    "FTC284": _short_teacher,
     "FTC303": _renamed("model.safetensors", "pytorch_model.bin"),
     "FTC304": _cut_off_weights,
     "FTC305": _missing_shard,

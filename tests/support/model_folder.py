@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CONFIG", "TOKENIZER", "TOKENIZER_CONFIG", "model_files", "safetensors_bytes", "write_model"]
+__all__ = ["CONFIG", "SHAPES", "TOKENIZER", "TOKENIZER_CONFIG", "model_files", "safetensors_bytes", "write_model"]
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -33,7 +33,7 @@ TOKENIZER_CONFIG: dict[str, Any] = {
     "model_max_length": 10**30,
     "chat_template": "{{ messages[0].content }}",
 }
-_SHAPES: dict[str, tuple[int, ...]] = {
+SHAPES: dict[str, tuple[int, ...]] = {
     "model.embed_tokens.weight": (6, 8),
     "model.layers.0.self_attn.q_proj.weight": (8, 8),
     "model.layers.0.self_attn.k_proj.weight": (4, 8),
@@ -62,7 +62,7 @@ def model_files() -> dict[str, bytes]:
     return {
         "config.json": json.dumps(CONFIG).encode(),
         "generation_config.json": b"{}",
-        "model.safetensors": safetensors_bytes(_SHAPES),
+        "model.safetensors": safetensors_bytes(SHAPES),
         "tokenizer.json": json.dumps(TOKENIZER).encode(),
         "tokenizer_config.json": json.dumps(TOKENIZER_CONFIG).encode(),
         "README.md": b"---\nlanguage: en\nlicense: apache-2.0\n---\n# Tiny\n",

@@ -1,0 +1,125 @@
+"""A run learns from a model that another run left: planned, locked, verified, audited, replayed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftc import api
+from ftc.spec.diagnostics import Refusal
+from tests.e2e.conftest import Ftc, in_a_copy
+from tests.support.projects import make_project, recipe_of
+
+TEACHER = "teacher/model"
+
+
+def student_recipe() -> str:
+    """The recipe of a run that learns from the teacher."""
+    text = recipe_of("classification", "lora", steps=2).replace("name: tiny", "name: student")
+    return text.replace("evaluate_every: 1}", f"evaluate_every: 1, distillation: {{teacher: {TEACHER}}}}}")
+
+
+@pytest.fixture(scope="module")
+def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a finished run and one that learnt from it; its tests work on copies."""
+    root = tmp_path_factory.mktemp("taught") / "project"
+    make_project(root, models, "classification", "full", steps=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTC_CACHE", str(root.parent / "cache"))
+        taught = api.apply(root / "recipe.yaml")
+        taught.folder.rename(root / "teacher")
+        (root / "student.yaml").write_text(student_recipe())
+        assert api.apply(root / "student.yaml").record.status == "finished"
+    return root
+
+
+@pytest.fixture
+def root(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return in_a_copy(finished, tmp_path, monkeypatch)
+
+
+def run_of(root: Path, name: str = "student") -> Path:
+    (record,) = root.glob(f"runs/{name}/*/record.json")
+    return record.parent
+
+
+def test_the_teacher_is_part_of_plan_and_lock(root: Path, ftc: Ftc) -> None:
+    plan = api.plan(root / "student.yaml", offline=True).plan
+    lesson = plan.settings.train.distillation
+    assert lesson is not None
+    assert (lesson.teacher.base, lesson.teacher.license, lesson.precision) == (TEACHER, "apache-2.0", "float32")
+    assert lesson.teacher.outputs == tuple(range(len(plan.settings.text.labels)))
+    assert "model.safetensors" in lesson.teacher.files
+    assert "precision" not in plan.lock.train.settings["train"]["distillation"]
+    assert ftc("lock", "--check", "student.yaml").code == 0
+    config = root / TEACHER / "config.json"
+    config.write_text(config.read_text() + "\n")
+    stale = ftc("lock", "--check", "student.yaml")
+    assert stale.code == 2
+    assert "distillation.teacher.files.config.json" in stale.text
+
+
+def test_outputs_follow_the_names_of_labels(root: Path) -> None:
+    config = root / TEACHER / "config.json"
+    values = json.loads(config.read_text())
+    labels = list(values["id2label"].values())
+    values["id2label"] = {str(place): label for place, label in enumerate(reversed(labels))}
+    config.write_text(json.dumps(values))
+    lesson = api.plan(root / "student.yaml", offline=True).plan.settings.train.distillation
+    assert lesson is not None
+    assert lesson.teacher.outputs == tuple(reversed(range(len(labels))))
+
+
+def test_an_untouched_run_is_consistent_and_reproduced(root: Path, ftc: Ftc) -> None:
+    audited = ftc("audit", run_of(root).name, "--level", "replay", "--steps", "1")
+    assert audited.code == 0, audited.text
+
+
+def test_a_changed_teacher_is_found(root: Path, ftc: Ftc) -> None:
+    weights = root / TEACHER / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    audited = ftc("audit", run_of(root).name, "--json")
+    assert {finding["code"] for finding in json.loads(audited.out)["findings"]} == {"FTC521"}
+    weights.unlink()
+    for file in (root / TEACHER).iterdir():
+        file.unlink()
+    (root / TEACHER).rmdir()
+    assert {one["code"] for one in json.loads(ftc("audit", run_of(root).name, "--json").out)["findings"]} == {"FTC522"}
+    measured = ftc("eval", run_of(root).name)
+    assert measured.code == 0, measured.text  # a finished model needs its teacher no more
+
+
+@pytest.mark.parametrize(
+    ("policy", "more", "code"),
+    [
+        ("licenses: {allow: [apache-2.0]}", "", "FTC431"),
+        ("licenses: {allow: [apache-2.0, mit]}", "", None),
+        ("", "model: {base: ./encoder, license: {allow: [apache-2.0]}}", "FTC401"),
+    ],
+)
+def test_its_licence_counts(root: Path, policy: str, more: str, code: str | None) -> None:
+    (root / TEACHER / "README.md").write_text("---\nlicense: mit\n---\n")
+    if policy:
+        (root / "ftc.policy.yaml").write_text(f"ftc_policy: 1\nrules:\n  {policy}\n")
+    recipe = root / "student.yaml"
+    if more:
+        recipe.write_text(recipe.read_text().replace("model: {base: ./encoder}", more))
+    try:
+        api.plan(recipe, offline=True)
+        found = None
+    except Refusal as refusal:
+        (found,) = (one.code for one in refusal.diagnostics if one.is_error)
+    assert found == code
+
+
+def test_an_adapter_is_no_teacher(root: Path) -> None:
+    (root / TEACHER / "adapter_config.json").write_text("{}")
+    with pytest.raises(Refusal) as refused:
+        api.plan(root / "student.yaml", offline=True)
+    (found,) = refused.value.diagnostics
+    assert (found.code, found.path) == ("FTC312", "train.distillation.teacher")
+    assert "merge" in found.help[0]
