@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from ftc.compiler.budget.evaluation_form import Measuring, measuring_moments
 from ftc.compiler.budget.layer_form import Numbers, Stack, Trained, stacks_of
 from ftc.spec.facts import ModelFacts
 from ftc.spec.memory import PhasePeak
@@ -51,6 +52,7 @@ class Job:
         on_card: Whether the run is on a CUDA device.
         layers_kept: Layers of a stack whose activations the backward pass needs; None for all.
         trains_products: Whether weights of linear layers are trained, where the base's own are.
+        measuring: How rows are measured; None where none are.
     """
 
     model: ModelFacts
@@ -74,6 +76,7 @@ class Job:
     on_card: bool = True
     layers_kept: int | None = None
     trains_products: bool = True
+    measuring: Measuring | None = None
 
     @property
     def is_full(self) -> bool:
@@ -145,7 +148,7 @@ def _never_packed(model: ModelFacts) -> int:
 
 
 def estimate(job: Job) -> Usage:
-    """The moments at which a step can be largest, each with what it holds."""
+    """The moments at which a step or a measurement can be largest, each with what it holds."""
     fixed = {
         "weights": round(job.model.num_parameters * job.weight_bytes),
         "adapter": 0 if not job.is_adapter else _FP32 * job.num_trainable,
@@ -175,6 +178,9 @@ def estimate(job: Job) -> Usage:
         "backward: embedding": {"gradients": gradients, "temporaries": (2 * waiting + table) if job.accumulates else 0},
         "optimiser step": {"gradients": gradients},
     }
+    if job.measuring is not None:
+        eager = job.eager
+        moments |= measuring_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained, eager=eager)
     return Usage(tuple(_phase(name, {**fixed, **moment}) for name, moment in moments.items()))
 
 

@@ -142,11 +142,26 @@ class Stack:
         scores = 2 * _FP32 * self.model.num_heads * self.length if self._holds_scores else 0
         return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
 
+    def going_through_bytes(self, numbers: Numbers) -> int:
+        """What is there at once in a layer of which nothing is kept: at its feed-forward part, or at the scores."""
+        wide = (4 if self._joins_halves else 3 if self._is_gated else 2) * numbers.linear
+        if self._composes:
+            wide += 2 * _FP32
+        each = _FP32 + numbers.operand
+        if self.model.model_type in _BY_DISTANCE:  # two products with distances, what is picked of them, and their sums
+            each += 6 * numbers.operand
+        scores = each * self.model.num_heads * self.length if self._holds_scores else 0
+        return self.tokens * (max(wide * self._inner, scores) + 4 * numbers.residual * self.model.hidden_size)
+
     @cached_property
     def _is_gated(self) -> bool:
-        wide = [size for size in self.linear.values() if size[1] in (self.model.intermediate_size, 2 * self._inner)]
-        doubled = any(outputs == 2 * self._inner for _, outputs in wide)
-        return doubled or len(wide) >= 2 * self.layers
+        wide = [size for size in self.linear.values() if size[1] == self._inner]
+        return self._joins_halves or len(wide) >= 2 * self.layers
+
+    @cached_property
+    def _joins_halves(self) -> bool:
+        """Whether one layer gives both halves of a gated feed-forward part, of which views are taken."""
+        return any(outputs == 2 * self._inner for _, outputs in self.linear.values())
 
     @property
     def _inner(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from ftc.compiler.budget import closed_form
 from ftc.compiler.budget.contexts import context_of
+from ftc.compiler.budget.evaluation_form import Measuring
 from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.budget.shapes import evaluation_shape, rows_at_once, scored_per_row, train_shape
@@ -167,7 +168,18 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         on_card=draft.device.kind == "cuda",
         layers_kept=_layers_kept(draft),
         trains_products=kind != "bitfit",
+        measuring=_measuring(draft, point.eval_batch),
     )
+
+
+def _measuring(draft: Draft, rows: int) -> Measuring | None:
+    """How rows are measured, in the terms of the closed form; None where no split is."""
+    shape = evaluation_shape(draft, rows)
+    if shape is None:
+        return None
+    length, target = _in_stacks(draft, shape)
+    scored = scored_per_row(draft, shape)
+    return Measuring(rows, length, target, scored, new_tokens=draft.values["eval.max_new_tokens"] or 0)
 
 
 def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:

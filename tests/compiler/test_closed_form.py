@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftc.compiler.budget.closed_form import Job, estimate
+from ftc.compiler.budget.evaluation_form import Measuring
 from tests.support.drafts import model_facts
 
 GROWTH = st.integers(2, 4)
+COUNT, LENGTH = st.integers(1, 64), st.integers(1, 4096)
 
 
 @st.composite
@@ -36,6 +38,7 @@ def jobs(draw: st.DrawFn) -> Job:
         weight_bytes=2.0 if narrow and rank else 4.0,
         activation_bytes=2 if narrow else 4,
         checkpointing=draw(st.booleans()),
+        measuring=draw(st.none() | st.builds(Measuring, COUNT, LENGTH, st.just(0), LENGTH, st.integers(0, 500))),
     )
 
 
@@ -97,3 +100,11 @@ def test_checkpointing_never_needs_more(job: Job) -> None:
 @laws
 def test_narrower_weights_need_less(job: Job) -> None:
     assert peak(replace(job, weight_bytes=0.5)) < peak(replace(job, weight_bytes=4.0))
+
+
+@given(jobs(), GROWTH, st.sampled_from(["rows", "length", "scored", "new_tokens"]))
+@laws
+def test_measuring_more_never_needs_less(job: Job, factor: int, what: str) -> None:
+    if job.measuring is not None:
+        more = replace(job.measuring, **{what: factor * getattr(job.measuring, what)})
+        assert peak(replace(job, measuring=more)) >= peak(job)

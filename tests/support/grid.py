@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ftc.compiler.budget.closed_form import Job, estimate, quantised_bytes
+from ftc.compiler.budget.evaluation_form import Measuring
 from ftc.compiler.resolve.linear_modules import linear_modules
 from ftc.compiler.resolve.model_config import read_config
 from ftc.runtime.trace.child import trace
 from ftc.runtime.trace.meta_model import model_config
+from ftc.spec.expected import phase_groups
 from ftc.spec.facts import ModelFacts, TensorFacts
 from ftc.spec.memory import PhasePeak
 from ftc.spec.trace import BatchShape, TraceJob
 from tests.support.drafts import model_facts
 from tests.support.trace_jobs import trace_job
 
-__all__ = ["GRID", "by_form", "by_trace", "grid_facts", "grid_job"]
+__all__ = ["GRID", "by_form", "by_trace", "grid_facts", "grid_job", "measuring_by_form", "measuring_by_trace"]
 
-_ROWS, _SUPERVISED, _RANK = 2, 256, 16
+_ROWS, _SUPERVISED, _RANK, _MEASURED = 2, 256, 16, 16
 _LENGTHS = {"encoder": 512}
 _LENGTH = 1024
 _NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
@@ -161,7 +165,38 @@ def grid_facts(config: dict[str, Any]) -> ModelFacts:
 
 
 def by_form(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
-    """The largest moment by the closed form."""
+    """The largest moment of training by the closed form."""
+    return max(estimate(_form_job(facts, strategy, recomputing)).phases, key=lambda phase: phase.peak_bytes)
+
+
+def measuring_by_form(facts: ModelFacts, strategy: str) -> dict[str, int]:
+    """Peaks while rows are scored, and while answers are written where the model can, by the closed form."""
+    is_encoder = facts.family == "encoder"
+    measuring = Measuring(
+        rows=_MEASURED,
+        length=_LENGTHS.get(facts.family, _LENGTH),
+        target_length=_SUPERVISED if facts.family == "encoder_decoder" else 0,
+        scored=1 if is_encoder else _SUPERVISED,
+        new_tokens=0 if is_encoder else _SUPERVISED,
+    )
+    return _measuring(estimate(replace(_form_job(facts, strategy, True), measuring=measuring)).phases)
+
+
+def measuring_by_trace(facts: ModelFacts, strategy: str) -> dict[str, int]:
+    """The same by the trace."""
+    is_encoder, job = facts.family == "encoder", grid_job(facts, strategy, True)
+    changes = {"batch_size": _MEASURED, "max_new_tokens": None if is_encoder else _SUPERVISED}
+    settings = job.settings.model_copy(update={"eval": job.settings.eval.model_copy(update=changes)})
+    shape = BatchShape(length=_LENGTHS.get(facts.family, _LENGTH), supervised=_SUPERVISED, padded=True)
+    return _measuring(trace(job.model_copy(update={"evaluation": shape, "settings": settings})).phases)
+
+
+def _measuring(phases: Sequence[PhasePeak]) -> dict[str, int]:
+    groups = phase_groups(phases)
+    return {name: groups[name].peak_bytes for name in ("evaluation", "generation") if name in groups}
+
+
+def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> Job:
     targets = {name: size for name, size in facts.linear_modules.items() if name.endswith(_targets(facts))}
     full, is_encoder = strategy == "full", facts.family == "encoder"
     length = _LENGTHS.get(facts.family, _LENGTH)
@@ -170,7 +205,7 @@ def by_form(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
         facts.hidden_size * (facts.hidden_size + 1) if facts.model_type == "roberta" else 0
     )  # its head has two layers
     trained = facts.num_parameters if full else sum(_RANK * (i + o) for i, o in targets.values())
-    job = Job(
+    return Job(
         model=facts,
         trained_linear={} if full else targets,
         ranks={} if full else dict.fromkeys(targets, _RANK),
@@ -188,11 +223,10 @@ def by_form(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
         quantised=strategy == "qlora",
         target_length=_SUPERVISED if facts.family == "encoder_decoder" else 0,
     )
-    return max(estimate(job).phases, key=lambda phase: phase.peak_bytes)
 
 
 def by_trace(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
-    """The largest moment by the trace."""
+    """The largest moment of training by the trace."""
     job = grid_job(facts, strategy, recomputing)
     return trace(job.model_copy(update={"evaluation": None})).peak
 
