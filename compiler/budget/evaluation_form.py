@@ -1,4 +1,4 @@
-"""What measuring takes at its largest moments, from shapes alone: scores of rows, and keys and values while answers grow.
+"""What measuring takes at its largest moments, from shapes alone: scores of rows, keys and values while answers grow.
 
 Nothing is kept for a way back, so what counts is one layer's width, the scores of all supervised places, and what
 writing remembers. It happens beside the model in training, whose optimiser's state stays.
