@@ -9,28 +9,33 @@ best one never. No state of a random generator is kept, since none is needed: se
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from pydantic import Field
 
+from ftc.runtime.optimizer import load_state, state_tensors
 from ftc.runtime.selection import Progress
 from ftc.runtime.tensor_files import read_shapes, read_tensors, write_tensors
+from ftc.runtime.weights import load_weights
 from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.durable import building_folder
 from ftc.spec.facts import FileFacts
 
-__all__ = ["Checkpoint", "newest", "prune", "save", "unfit", "verified"]
+__all__ = ["Checkpoint", "Contents", "Kept", "contents", "newest", "prune", "put_back", "save", "unfit", "verified"]
 
 _MANIFEST = "MANIFEST.json"
 _WEIGHTS = "trainable.safetensors"
 _OPTIMIZER = "optimizer.safetensors"
 _STATE = "state.json"
+
+Contents = Mapping[str, Mapping[str, torch.Tensor]]
+"""The tensors of each file of a checkpoint, by name."""
 
 
 class _Manifest(Document):
@@ -41,6 +46,18 @@ class _Manifest(Document):
 class _State(Document):
     job_sha256: str
     progress: Progress
+
+
+class Kept(Protocol):
+    """What can be put back: a checkpoint, or what stands for one in the memory trace."""
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The trainable weights by the names of the model's parameters."""
+        ...
+
+    def optimizer(self) -> dict[str, torch.Tensor]:
+        """The optimiser's memory, as `optimizer.state_tensors` names it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +80,27 @@ class Checkpoint:
         return read_shapes(self.folder / _WEIGHTS), read_shapes(self.folder / _OPTIMIZER)
 
 
-def save(
-    checkpoints: Path,
-    job_sha256: str,
-    progress: Progress,
-    weights: dict[str, torch.nn.Parameter],
-    optimizer: dict[str, torch.Tensor],
+def contents(parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Contents:
+    """What training is kept by: the tensors themselves, of which nothing is copied."""
+    return {_WEIGHTS: parameters, _OPTIMIZER: state_tensors(optimizer, parameters)}
+
+
+def put_back(
+    model: torch.nn.Module,
+    parameters: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    found: Kept,
 ) -> None:
+    """Makes weights and optimiser what they were; what was read of one is gone before the other is read.
+
+    Raises:
+        Refusal: Names or shapes are not the model's (FTC630).
+    """
+    load_weights(model, found.weights())
+    load_state(optimizer, parameters, found.optimizer())
+
+
+def save(checkpoints: Path, job_sha256: str, progress: Progress, tensors: Contents) -> None:
     """Writes the checkpoint of a step, all or nothing.
 
     Raises:
@@ -77,9 +108,8 @@ def save(
     """
     checkpoints.mkdir(exist_ok=True)
     with building_folder(_folder(checkpoints, progress.step)) as folder:
-        metadata = {"job_sha256": job_sha256}
-        write_tensors(folder / _WEIGHTS, weights, metadata)
-        write_tensors(folder / _OPTIMIZER, optimizer, metadata)
+        for name, held in tensors.items():
+            write_tensors(folder / name, held, {"job_sha256": job_sha256})
         (folder / _STATE).write_text(_State(job_sha256=job_sha256, progress=progress).to_text(), encoding="utf-8")
         files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
         (folder / _MANIFEST).write_text(_Manifest(schema="ftc.checkpoint/1", files=files).to_text(), encoding="utf-8")

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -18,18 +15,16 @@ from torch import nn
 
 from ftc.runtime import checkpoint
 from ftc.runtime.accelerator import agreed
-from ftc.runtime.build_model import trainable_tensors
-from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
+from ftc.runtime.artifact import artifact_tensors, chosen_tensors, load_artifact
 from ftc.runtime.session import Session
 from ftc.runtime.strategies.bottleneck import saved_config
 from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
-from ftc.runtime.weights import load_weights
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.durable import building_folder
 from ftc.spec.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.spec.settings import Settings
-from ftc.spec.strategy import VIRTUAL_TOKENS, WHOLE_MODEL
-from ftc.spec.strategy_settings import BottleneckSettings, QLoraSettings
+from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategy_settings import BottleneckSettings
 
 __all__ = ["export", "is_exported", "load_exported"]
 
@@ -48,13 +43,13 @@ def export(session: Session) -> None:
         raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])
     work = session.trained or session.build()
     session.trained = work
-    load_weights(work.model, chosen.weights())
-    tensors = _tensors(work.model, session.plan.settings)
+    tensors = chosen_tensors(work.model, session.plan.settings, chosen)
     if session.is_first:
         folder = _folder(session)
         with building_folder(folder) as temporary:
             _write(session, work.model, tensors, temporary)
     session.state.update(final_weights_sha256=content_digest(tensors))
+    session.note_memory("export")
     session.accelerator.wait_for_everyone()
 
 
@@ -73,30 +68,9 @@ def load_exported(session: Session, model: nn.Module) -> None:
     tensors = read_tensors(_weights_file(session))
     if content_digest(tensors) != session.state.record.final_weights_sha256:
         raise Refusal([_changed(session, "they have another digest")])
-    _load(model, session.plan.settings, tensors)
-    if content_digest(_tensors(model, session.plan.settings)) != session.state.record.final_weights_sha256:
+    load_artifact(model, session.plan.settings, tensors)
+    if content_digest(artifact_tensors(model, session.plan.settings)) != session.state.record.final_weights_sha256:
         raise Refusal([_changed(session, "the model doesn't take all of them")])
-
-
-def _load(model: Any, settings: Settings, tensors: dict[str, torch.Tensor]) -> None:
-    if settings.strategy.kind in WHOLE_MODEL:
-        _load_full(model, tensors)
-    elif isinstance(settings.strategy, BottleneckSettings):
-        load_weights(model, tensors)
-    else:
-        if settings.strategy.kind in VIRTUAL_TOKENS:  # what made the tokens isn't saved, they are
-            model.peft_config["default"].inference_mode = True
-        with _peft(settings) as peft:
-            peft.set_peft_model_state_dict(model, tensors)
-
-
-@contextmanager
-def _peft(settings: Settings) -> Iterator[ModuleType]:
-    if isinstance(settings.strategy, QLoraSettings):
-        yield peft_with_bitsandbytes()
-    else:
-        with peft_without_bitsandbytes() as peft:
-            yield peft
 
 
 def _is_whole(session: Session) -> bool:
@@ -110,26 +84,6 @@ def _folder(session: Session) -> Path:
 
 def _weights_file(session: Session) -> Path:
     return _folder(session) / ("model.safetensors" if _is_whole(session) else "adapter_model.safetensors")
-
-
-def _tensors(model: nn.Module, settings: Settings) -> dict[str, torch.Tensor]:
-    """What is saved: an adapter by peft's names, or all weights with shared ones once."""
-    if settings.strategy.kind in WHOLE_MODEL:
-        return _whole(model)
-    if isinstance(settings.strategy, BottleneckSettings):
-        return {name: tensor.detach() for name, tensor in trainable_tensors(model).items()}
-    with _peft(settings) as peft:
-        return dict(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
-
-
-def _whole(model: nn.Module) -> dict[str, torch.Tensor]:
-    saved = model.state_dict()
-    shared = saved.keys() - dict(model.named_parameters()).keys() - dict(model.named_buffers()).keys()
-    return {name: tensor for name, tensor in saved.items() if name not in shared}
-
-
-def _load_full(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    model.load_state_dict(tensors, strict=False)  # shared names are absent; the digest afterwards proves the rest
 
 
 def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folder: Path) -> None:

@@ -11,7 +11,6 @@ from ftc.runtime.accelerator import any_process
 from ftc.runtime.evaluate import validate
 from ftc.runtime.fingerprints import rung, step_line
 from ftc.runtime.loop import Job
-from ftc.runtime.optimizer import state_tensors
 from ftc.runtime.proof import compare_with_proof
 from ftc.runtime.selection import Progress, reason_to_stop
 from ftc.runtime.session import Session
@@ -125,15 +124,17 @@ def save(training: Training, done: StepDone) -> None:
     session, job = training.session, training.job
     if not _is_saved(training, done):
         return
+    session.note_memory("train")
     if session.is_first:
         started = time.perf_counter()
         session.ladder.sync()
         checkpoints = session.folder.checkpoints
-        optimizer = state_tensors(job.optimizer, job.parameters)
-        checkpoint.save(checkpoints, session.job_sha256, training.progress, job.parameters, optimizer)
+        kept = checkpoint.contents(job.parameters, job.optimizer)
+        checkpoint.save(checkpoints, session.job_sha256, training.progress, kept)
         checkpoint.prune(checkpoints, training.progress, job.train.keep_checkpoints)
         session.note_time("save", time.perf_counter() - started)
         session.journal.emit(CheckpointSaved(step=done.step))
+    session.note_memory("save")
     note_progress(session, training.progress)
 
 

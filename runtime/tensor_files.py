@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from ftc.spec import tensor_digests as spec_digests
 
-__all__ = ["content_digest", "read_shapes", "read_tensors", "tensor_digests", "write_tensors"]
+__all__ = ["content_digest", "flattened", "read_shapes", "read_tensors", "tensor_digests", "write_tensors"]
 
 _DTYPE_NAMES = {
     torch.float64: "F64",
@@ -51,8 +51,15 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
-        for name in names:
-            file.write(_raw(tensors[name]))
+        for flat in flattened(tensors[name] for name in names):
+            file.write(_bytes(flat))
+            del flat  # before the next is copied
+
+
+def flattened(tensors: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Each tensor as one row of numbers in the processor's memory, one at a time: what is made for it goes again."""
+    for tensor in tensors:
+        yield tensor.detach().to("cpu").contiguous().reshape(-1)
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -83,5 +90,8 @@ def _digest(tensor: torch.Tensor) -> spec_digests.TensorDigest:
 
 
 def _raw(tensor: torch.Tensor) -> memoryview:
-    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+    return _bytes(next(flattened([tensor])))
+
+
+def _bytes(flat: torch.Tensor) -> memoryview:
     return memoryview(flat.view(torch.uint8).numpy().data)

@@ -9,14 +9,14 @@ from ftc.runtime.export import is_exported
 from ftc.runtime.fingerprints import rung
 from ftc.runtime.hooks import HOOKS, Training, note_progress
 from ftc.runtime.loop import Job, training_steps
-from ftc.runtime.optimizer import load_state, make_optimizer, state_misfit
+from ftc.runtime.optimizer import make_optimizer, state_misfit
 from ftc.runtime.packing import prove_isolation
 from ftc.runtime.references import learn_references
 from ftc.runtime.selection import Progress
 from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.signals import Interrupted
 from ftc.runtime.tensor_files import content_digest
-from ftc.runtime.weights import load_weights, misfit
+from ftc.runtime.weights import misfit
 from ftc.spec.batches import BatchOrder
 from ftc.spec.events import Resumed
 
@@ -130,8 +130,9 @@ def restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Chec
     """Where training stands, with weights and optimiser as they were there."""
     if found is None:
         return Progress()
-    load_weights(work.model, found.weights())
-    load_state(job.optimizer, job.parameters, found.optimizer())
+    session.note_memory("load")
+    checkpoint.put_back(work.model, job.parameters, job.optimizer, found)
+    session.note_memory("resume")
     job.pace.factor = found.progress.selection.rate_factor
     session.journal.emit(Resumed(step=found.progress.step))
     return found.progress

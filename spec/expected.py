@@ -15,6 +15,9 @@ _RUN_PHASES: Mapping[str, tuple[RunPhase, ...]] = {
     "load": ("load",),
     "evaluation": ("validate", "evaluate"),
     "generation": ("evaluate",),
+    "save": ("save",),
+    "resume": ("resume",),
+    "export": ("export",),
 }
 """Phases of a run in which a group of planned ones happens; all others happen in training."""
 _BELONGS_TO = {"loss": "forward", "clip": "optimiser step"}

@@ -293,7 +293,7 @@ class Predecessor(Document):
     record_sha256: str
 
 
-RunPhase = Literal["load", "train", "validate", "evaluate"]
+RunPhase = Literal["load", "resume", "train", "validate", "save", "export", "evaluate"]
 
 
 class PhaseMemory(Document):

@@ -181,7 +181,15 @@ def estimate(job: Job) -> Usage:
     if job.measuring is not None:
         eager = job.eager
         moments |= measuring_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained, eager=eager)
+    moments |= _keeping(job)
     return Usage(tuple(_phase(name, {**fixed, **moment}) for name, moment in moments.items()))
+
+
+def _keeping(job: Job) -> dict[str, dict[str, int]]:
+    """Saving takes nothing; what is read lies with the processor, which is the device itself where there is no card."""
+    read = 0 if job.on_card else _FP32 * job.num_trainable
+    alone = {"optimiser state": 0, "temporaries": read}
+    return {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
 
 
 def _phase(name: str, components: dict[str, int]) -> PhasePeak:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -47,7 +47,7 @@ class Section:
     """Events between two marks.
 
     Attributes:
-        name: Phase and part, such as `backward: layers`.
+        name: Phase and part, such as `backward: layers`; empty for what no run does there.
         group: The group of layers that runs; None outside the layers.
         turn: Optimiser step and micro-batch that it belongs to.
         events: Storage numbers: `n` for the birth of storage n, `~n` for its end.
@@ -101,7 +101,9 @@ def peaks(log: Log, block_sizes: Sequence[int] | None = None) -> dict[str, Peak]
         block_sizes: What the allocator gave each storage, where it gives more than was asked for.
     """
     sizes = block_sizes or [storage.size for storage in log.storages]
-    wanted = {moment: name for name, moment in _peak_moments(log, sizes).items()}
+    wanted: dict[int, list[str]] = defaultdict(list)
+    for name, moment in _peak_moments(log, sizes).items():
+        wanted[moment].append(name)
     live: Counter[Tag] = Counter()
     found: dict[str, Peak] = {}
     for moment, (_, event) in enumerate(log.events()):
@@ -109,18 +111,26 @@ def peaks(log: Log, block_sizes: Sequence[int] | None = None) -> dict[str, Peak]
         storage = log.storages[number]
         live[storage.tag] += sign * storage.size
         live["block remainders"] += sign * (sizes[number] - storage.size)
-        if name := wanted.get(moment):
+        for name in wanted.get(moment, ()):
             found[name] = Peak(live.total(), {tag: size for tag, size in live.items() if size})
     return {section.name: found[section.name] for section in log.sections if section.name in found}
 
 
 def _peak_moments(log: Log, sizes: Sequence[int]) -> dict[str, int]:
-    """For each phase the event after which most was live."""
+    """For each phase the event after which most was live; where nothing happens in it, the last one before."""
     most: dict[str, int] = {}
     moments: dict[str, int] = {}
-    live = 0
-    for moment, (section, event) in enumerate(log.events()):
-        live += sizes[event] if event >= 0 else -sizes[~event]
-        if live > most.get(section.name, -1):
-            most[section.name], moments[section.name] = live, moment
+    live, moment = 0, -1
+
+    def look(name: str) -> None:
+        if name and live > most.get(name, -1):
+            most[name], moments[name] = live, moment
+
+    for section in log.sections:
+        for event in section.events:
+            live += sizes[event] if event >= 0 else -sizes[~event]
+            moment += 1
+            look(section.name)
+        if not section.events:
+            look(section.name)
     return moments

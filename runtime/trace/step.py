@@ -29,6 +29,8 @@ from ftc.runtime.trace.arithmetic import MixedPrecision
 from ftc.runtime.trace.buffers import card_buffers, log_workspaces
 from ftc.runtime.trace.dropout import CardDropout
 from ftc.runtime.trace.holdings import register_model, register_state
+from ftc.runtime.trace.host import Host
+from ftc.runtime.trace.keeping import Shapes, Shelf, keep
 from ftc.runtime.trace.log import Log
 from ftc.runtime.trace.rows import stand_in_rows
 from ftc.runtime.trace.sections import Groups, mark
@@ -69,14 +71,21 @@ class _StandIn:
         self.tracker.section("clip")
 
 
-def run_steps(job: TraceJob, model: nn.Module, groups: Sequence[Groups], device: torch.device | None = None) -> Log:
-    """The log of a run's load, training steps and evaluation.
+def run_steps(
+    job: TraceJob,
+    model: nn.Module,
+    groups: Sequence[Groups],
+    device: torch.device | None = None,
+    shelf: Shelf | None = None,
+) -> Log:
+    """The log of a run: load, training steps, evaluation, a checkpoint there and back, the result, answers.
 
     Args:
         job: Shapes and settings.
         model: As `build_model` made it, on the device.
         groups: How the layers of each stack repeat.
         device: Where the tensors are; tensors without memory unless a test watches real ones.
+        shelf: Where real ones are written to; without it they are not.
     """
     device = device or torch.device("meta")
     settings = job.settings
@@ -90,6 +99,11 @@ def run_steps(job: TraceJob, model: nn.Module, groups: Sequence[Groups], device:
             _train(loop_job, tracker)
             if job.evaluation is not None:
                 _evaluate(job, model, scorer, device)
+            if shelf is not None:
+                keep(loop_job, job.settings, tracker, shelf)
+            elif device.type == "meta":
+                with Host(is_device=job.device.kind == "cpu") as host:
+                    keep(loop_job, job.settings, tracker, Shapes(tracker, host))
             if writes_answers(job):
                 _generate(job, model, tracker, groups, device)
     return tracker.close()

@@ -55,7 +55,14 @@ def test_every_strategy_trains_repeats_and_learns(tmp_path: Path, kind: str, str
     assert sum(event.supervised for event in steps) == first.supervised_tokens
     assert first.peak_memory_bytes
     if sys.platform == "linux":
-        assert [one.phase for one in first.memory_by_phase] == ["load", "train", "validate", "evaluate"]
+        assert [one.phase for one in first.memory_by_phase] == [
+            "load",
+            "train",
+            "validate",
+            "save",
+            "export",
+            "evaluate",
+        ]
         assert max(one.peak_bytes for one in first.memory_by_phase) == first.peak_memory_bytes
     taken = {one.phase: one.seconds for one in first.time_by_phase}
     assert taken.keys() == {"load", "train", "validate", "save", "evaluate"}

@@ -120,6 +120,10 @@ def test_killed_twice(tmp_path: Path) -> None:
     _run_killed(job, "run", "step", 7)
     _run_killed(job, "run", "checkpoint", 1)
     _assert_same(job, "run", whole)
+    if sys.platform == "linux":
+        seen = {one.phase: one.peak_bytes for one in job.run("run").memory_by_phase}
+        assert seen.keys() - {one.phase for one in whole.memory_by_phase} == {"resume"}
+        assert min(seen.values()) > 0
 
 
 def test_a_full_disk_leaves_older_checkpoints_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

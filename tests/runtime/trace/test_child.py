@@ -43,6 +43,10 @@ def test_phases_come_in_the_order_of_a_run() -> None:
         "evaluation: embedding",
         "evaluation: layers",
         "evaluation: head",
+        "save",
+        "resume",
+        "export",
+        "evaluation: result",
     ]
 
 

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 
 from ftc.runtime.build_model import FolderBase, build_model
+from ftc.runtime.checkpoint import Contents, Kept, save, verified
+from ftc.runtime.selection import Progress
+from ftc.runtime.tensor_files import read_tensors, write_tensors
+from ftc.runtime.trace.keeping import Read
 from ftc.runtime.trace.log import peaks
 from ftc.runtime.trace.step import run_steps
 from ftc.runtime.trace.whole import log_of, whole_groups
 from ftc.spec.trace import BatchShape
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
+
+
+class Folder:
+    """A shelf of real files, as a run writes them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def checkpoint(self, tensors: Contents) -> Kept:
+        save(self.path, "job", Progress(step=2), tensors)
+        found = verified(self.path, 2, "job", lambda _: None)
+        assert found is not None
+        return found
+
+    def result(self, tensors: Mapping[str, torch.Tensor]) -> Read:
+        file = self.path / "result.safetensors"
+        write_tensors(file, tensors, {})
+        return lambda: read_tensors(file)
+
 
 KINDS = ("llama", "qwen2", "gemma2", "gpt2", "bert", "t5", "bart")
 OF_THE_HOST = {"load", "clip"}
@@ -58,7 +82,7 @@ USUAL = [
     ("kind", "strategy", "checkpointing", "precision"), CASES if os.environ.get("FTC_TRACES") else USUAL
 )
 def test_a_step_without_memory_is_a_real_step(
-    kind: str, strategy: str, checkpointing: bool, precision: str, models: dict[str, Path]
+    kind: str, strategy: str, checkpointing: bool, precision: str, models: dict[str, Path], tmp_path: Path
 ) -> None:
     if strategy == "qlora":
         pytest.importorskip("bitsandbytes")
@@ -76,7 +100,7 @@ def test_a_step_without_memory_is_a_real_step(
         depths = (2, 2) if kind in ("t5", "bart") else (2,)
         without = peaks(log_of(job, depths, whole_groups(depths)))
         model = build_model(job.settings, FolderBase(models[kind]), torch.device("cpu"))
-        real = peaks(run_steps(job, model, whole_groups(depths), torch.device("cpu")))
+        real = peaks(run_steps(job, model, whole_groups(depths), torch.device("cpu"), Folder(tmp_path / attention)))
         assert real.keys() == without.keys()
         apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
         assert set(apart.values()) == {0}, (attention, apart)
@@ -87,7 +111,7 @@ MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}
 
 
 @pytest.mark.parametrize("strategy", OTHERS)
-def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Path]) -> None:
+def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Path], tmp_path: Path) -> None:
     kind = "bert" if strategy == "bitfit" else "llama"  # which has no biases
     job = trace_job(
         json.loads((models[kind] / "config.json").read_text()),
@@ -100,7 +124,7 @@ def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Pa
     groups = whole_groups((2,))
     without = peaks(log_of(job, (2,), groups))
     model = build_model(job.settings, FolderBase(models[kind]), torch.device("cpu"))
-    real = peaks(run_steps(job, model, groups, torch.device("cpu")))
+    real = peaks(run_steps(job, model, groups, torch.device("cpu"), Folder(tmp_path / "run")))
     assert {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == dict.fromkeys(
         real.keys() - OF_THE_HOST, 0
     )
