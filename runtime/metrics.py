@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ftc.runtime.squad import answer_f1, is_exact
+from ftc.spec.outcomes import confidence_bin
 
 if TYPE_CHECKING:
     from ftc.runtime.scoring import RowScore
 
 __all__ = [
-    "CALIBRATION_BINS",
     "CORPUS_METRICS",
     "answer_metric",
     "answer_scores",
-    "calibration_bin",
     "calibration_error",
     "class_metric",
     "found_scores",
@@ -84,23 +83,14 @@ def _scored(name: str, expected: Any, predicted: Any, label: Any) -> float:
 def calibration_error(right: Sequence[bool], confidence: Sequence[float]) -> float:
     """How far confidence lies from accuracy: the expected calibration error of Guo et al. 2017.
 
-    Rows are grouped by the probability of the class that was chosen, in `CALIBRATION_BINS` intervals of equal width,
+    Rows are grouped by the probability of the class that was chosen, in `CONFIDENCE_BINS` intervals of equal width,
     each without its lower end; the distance between mean probability and share of right ones is weighted by rows.
     """
     groups: dict[int, list[tuple[bool, float]]] = {}
     for is_right, share in zip(right, confidence, strict=True):
-        groups.setdefault(calibration_bin(share), []).append((is_right, share))
+        groups.setdefault(confidence_bin(share), []).append((is_right, share))
     apart = [abs(math.fsum(share - is_right for is_right, share in group)) for group in groups.values()]
     return math.fsum(apart) / len(right)
-
-
-CALIBRATION_BINS = 15
-"""The number of Guo et al., which most use."""
-
-
-def calibration_bin(confidence: float) -> int:
-    """Number of the interval that a probability lies in, from 0."""
-    return max(0, math.ceil(confidence * CALIBRATION_BINS) - 1)
 
 
 def tag_metric(

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.bootstrap import Floats, Statistics
-from ftc.runtime.metrics import CALIBRATION_BINS, CORPUS_METRICS, answer_scores, calibration_bin
+from ftc.runtime.metrics import CORPUS_METRICS, answer_scores
 from ftc.spec.evaluation import has_entities, split_metric
+from ftc.spec.outcomes import CONFIDENCE_BINS, confidence_bin
 
 __all__ = [
     "answer_statistics",
@@ -67,9 +68,9 @@ def class_statistics(
 
 def calibration_statistics(right: Sequence[bool], confidence: Sequence[float]) -> Statistics:
     """The expected calibration error: by interval of confidence how far it lies above the right ones, then a one."""
-    rows = np.zeros((len(right), CALIBRATION_BINS + 1))
+    rows = np.zeros((len(right), CONFIDENCE_BINS + 1))
     for line, (is_right, share) in enumerate(zip(right, confidence, strict=True)):
-        rows[line, calibration_bin(share)] = share - is_right
+        rows[line, confidence_bin(share)] = share - is_right
     rows[:, -1] = 1
     return Statistics(rows, lambda sums: np.abs(sums[..., :-1]).sum(axis=-1) / sums[..., -1])
 

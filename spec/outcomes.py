@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
 
-__all__ = ["NO_ANSWER", "OTHER_LABEL", "Outcome", "Said", "as_label"]
+__all__ = ["CONFIDENCE_BINS", "NO_ANSWER", "OTHER_LABEL", "Outcome", "Said", "as_label", "confidence_bin"]
 
 OTHER_LABEL = "(no class)"
 """What stands for every answer that is none of the classes, where a model writes its label."""
@@ -21,6 +22,13 @@ def as_label(text: str, labels: Collection[str]) -> str:
 
 NO_ANSWER = "(no answer)"
 """What stands for an answer that isn't there."""
+CONFIDENCE_BINS = 15
+"""Intervals in which confidence is held against the share of rows that are right: the number of Guo et al. 2017."""
+
+
+def confidence_bin(confidence: float) -> int:
+    """Number of the interval that a probability lies in, from 0; each is without its lower end."""
+    return max(0, math.ceil(confidence * CONFIDENCE_BINS) - 1)
 
 
 class Said(Document):

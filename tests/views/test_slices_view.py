@@ -5,6 +5,7 @@ from __future__ import annotations
 from ftc.spec.record import ClassifierResult, Gain, Interval, JudgeResult
 from ftc.views.page import Page
 from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
+from ftc.views.report_charts import Drawer
 from ftc.views.report_slices import slices_section
 from ftc.views.run import run_text
 from ftc.views.slices import slice_blocks
@@ -34,11 +35,11 @@ def test_a_gate_on_a_group_stands_under_the_metrics() -> None:
 
 
 def test_in_the_report() -> None:
-    html = slices_section(documents.evaluation(slices=(BY_REGION,)))
+    html = slices_section(documents.evaluation(slices=(BY_REGION,)), Drawer())
     assert "&lt;south&gt; <small>(few rows)</small>" in html
     assert "<south>" not in html
     assert "0.800 to 0.950" in html
-    assert slices_section(documents.evaluation()) == ""
+    assert slices_section(documents.evaluation(), Drawer()) == ""
 
 
 def test_forgetting_and_exchanged_phrases() -> None:

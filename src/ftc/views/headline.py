@@ -7,7 +7,7 @@ from ftc.spec.record import Evaluation
 from ftc.views import numbers
 from ftc.views.cells import escaped
 
-__all__ = ["headline", "metric_title"]
+__all__ = ["headline", "main_metric", "metric_title"]
 
 _FIRST = ("macro_f1", "exact_match", "rouge_l", "perplexity")
 """Metrics that tell most about a task, in the order in which one is looked for."""
@@ -17,13 +17,18 @@ def headline(evaluation: Evaluation | None) -> str:
     """Such as `macro F1 0.941, gate passed`; empty where nothing was measured."""
     if evaluation is None or not evaluation.tuned.metrics:
         return ""
-    metrics = evaluation.tuned.metrics
-    gated = [gate.metric for gate in evaluation.gates]
-    name = next(name for name in (*gated, *_FIRST, *metrics) if name in metrics)
+    metrics, name = evaluation.tuned.metrics, main_metric(evaluation)
     failed = sum(not gate.passed for gate in evaluation.gates)
     words = {0: "gate passed"} if len(evaluation.gates) == 1 else {0: "gates passed"}
     verdict = words.get(failed, f"{numbers.plural(failed, 'gate')} failed") if evaluation.gates else ""
     return ", ".join(filter(None, (f"{metric_title(name)} {numbers.metric(metrics[name])}", verdict)))
+
+
+def main_metric(evaluation: Evaluation) -> str:
+    """The metric that a gate asks for, else the one that tells most about the task. There has to be one."""
+    metrics = evaluation.tuned.metrics
+    gated = [gate.metric for gate in evaluation.gates]
+    return next(name for name in (*gated, *_FIRST, *metrics) if name in metrics)
 
 
 def metric_title(name: str) -> str:

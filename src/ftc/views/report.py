@@ -15,14 +15,16 @@ from ftc.views.plan import strategy_words
 from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.report_charts import Drawer, drawer
 from ftc.views.report_classes import classes_section
+from ftc.views.report_confidence import confidence_section
 from ftc.views.report_elements import facts, text
 from ftc.views.report_history import history
 from ftc.views.report_origins import checks_section, data_section, provenance_section, settings_section
 from ftc.views.report_quality import quality_section
+from ftc.views.report_resources import resources_section
 from ftc.views.report_result import lead, predictions_section, result_section
 from ftc.views.report_rows import rows_section
 from ftc.views.report_slices import slices_section
-from ftc.views.report_training import resources_section, training_section
+from ftc.views.report_training import training_section
 
 __all__ = ["report_html"]
 
@@ -36,10 +38,11 @@ _PARTS = {
     "judge": "Judge",
     "classifier": "Classifier",
     "classes": "Classes",
+    "confidence": "Confidence",
     "predictions": "Predictions",
     "rows": "Worst and best rows",
     "training": "Training",
-    "resources": "Memory and time",
+    "resources": "Planned and happened",
     "data": "Data",
     "quality": "Quality of the rows",
     "checks": "Checks",
@@ -69,12 +72,13 @@ def report_html(
     run, drawn = history(events), drawn or drawer()
     parts = {
         "result": result_section(plan, evaluation),
-        "slices": slices_section(evaluation),
+        "slices": slices_section(evaluation, drawn),
         "retention": retention_section(evaluation),
         "swaps": swaps_section(evaluation),
         "judge": judge_section(evaluation),
         "classifier": classifier_section(evaluation),
-        "classes": classes_section(plan, outcomes),
+        "classes": classes_section(plan, outcomes, drawn),
+        "confidence": confidence_section(plan, outcomes, drawn),
         "predictions": predictions_section(plan, evaluation),
         "rows": rows_section(plan, outcomes, drawn),
         "training": training_section(plan, record, run, drawn),

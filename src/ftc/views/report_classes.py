@@ -8,6 +8,7 @@ from ftc.spec.outcomes import OTHER_LABEL, Outcome, Said, as_label
 from ftc.spec.plan import Plan
 from ftc.views import numbers
 from ftc.views.confusion import Confusion, confusion
+from ftc.views.report_charts import Axis, Drawer, Range, Ranges, figure
 from ftc.views.report_elements import details, matrix, section, table, text
 
 __all__ = ["classes_section"]
@@ -17,7 +18,7 @@ _MOST_CLASSES = 20
 _MOST_MISTAKES = 20
 
 
-def classes_section(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+def classes_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     """Scores by class, then the confusion matrix; empty for a task without classes, or where nothing was measured."""
     labels = plan.settings.text.labels
     chooses_one = plan.settings.model.head in ("classification", "lm") and labels
@@ -28,6 +29,7 @@ def classes_section(plan: Plan, outcomes: Sequence[Outcome]) -> str:
     return section(
         "classes",
         "Classes",
+        figure(_chart(base, tuned), drawn),
         _scores(base, tuned),
         _mistakes("What the tuned model mistakes for what", tuned),
         details("The same of the base model", _mistakes("What the base model mistakes for what", base)) if base else "",
@@ -61,6 +63,33 @@ def _scores(base: Confusion | None, tuned: Confusion) -> str:
     titles = [f"{'F1' if name == 'f1' else name}, {side}" for name in names for side in sides]
     header = ("class", *titles, "test rows")
     return table("How each class is recognised", header, rows, right=range(1, len(header)))
+
+
+def _chart(base: Confusion | None, tuned: Confusion) -> Ranges:
+    """F1 of each class; nothing where there are too many for a picture."""
+    sides = [found.scores() for found in (base, tuned) if found] if len(tuned.labels) <= _MOST_CLASSES else []
+    names = ("base", "tuned") if base else ("", "tuned")
+    rows = [
+        (
+            label,
+            [
+                Range(side + (not base), score.f1, None, f"{label}, {name}: {numbers.metric(score.f1)}")
+                for side, (name, score) in enumerate(zip(names[-len(sides) :], scores, strict=True))
+            ],
+        )
+        for label, *scores in zip(tuned.labels, *sides, strict=True)
+        if sides
+    ]
+    ranked = sorted(zip(tuned.labels, sides[-1], strict=True), key=lambda one: one[1].f1) if sides else []
+    words = "; ".join(f"{label} {numbers.metric(score.f1)}" for label, score in ranked)
+    return Ranges(
+        key="class-scores",
+        title="F1 of each class",
+        description=f"F1 of the tuned model, from the lowest: {words}.",
+        rows=rows,
+        names=names,
+        axis=Axis("F1", limits=(0.0, 1.0)),
+    )
 
 
 def _mistakes(caption: str, found: Confusion) -> str:

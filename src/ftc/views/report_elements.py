@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["details", "facts", "matrix", "printable", "section", "table", "text"]
+__all__ = ["details", "facts", "long_text", "matrix", "printable", "section", "table", "text"]
 
+_UNFOLDED, _LONGEST = 240, 1200
+"""Characters of a long text that are shown, and that can be unfolded."""
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What HTML forbids or UTF-8 can't hold."""
 
@@ -36,6 +38,17 @@ def section(key: str, title: str, *parts: str) -> str:
 def details(summary: str, body: str) -> str:
     """Something folded that a click or a key opens; empty where there is nothing in it."""
     return f"<details><summary>{text(summary)}</summary>{body}</details>" if body else ""
+
+
+def long_text(value: str) -> str:
+    """Text of which the end is folded where it is long, and left out where it is very long."""
+    if len(value) <= _UNFOLDED:
+        return text(value)
+    end = value[_UNFOLDED:_LONGEST] + ("…" if len(value) > _LONGEST else "")
+    return (
+        f'<details class="long"><summary>{text(value[:_UNFOLDED])}<span class="more">… more</span></summary>'
+        f"{text(end)}</details>"
+    )
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:

@@ -34,7 +34,26 @@ def data_section(plan: Plan) -> str:
         for name, split in plan.splits
     ]
     grid = table("Splits, with lengths of rows in tokens", header, rows, right=range(1, 9))
-    return section("data", "Data", _sources(plan), grid, _odd_rows(plan))
+    audit = f"<h3>Token audit</h3><p>{text(_token_audit(plan))}</p>"
+    return section("data", "Data", _sources(plan), audit, grid, _odd_rows(plan), _dropped(plan))
+
+
+def _token_audit(plan: Plan) -> str:
+    """How many rows the model doesn't see as they were written, in a sentence."""
+    splits = [split for _, split in plan.splits]
+    rows, cut = sum(split.rows for split in splits), sum(split.truncated_rows for split in splits)
+    read, dropped = sum(split.rows_read for split in splits), sum(split.dropped_rows for split in splits)
+    limit = numbers.plural(plan.settings.text.max_length, "token")
+    words = [
+        f"{numbers.count(cut)} of {numbers.plural(rows, 'row')} are cut at {limit}" if cut else "",
+        f"{numbers.count(dropped)} of {numbers.count(read)} that were read are dropped" if dropped else "",
+    ]
+    found = "; ".join(filter(None, words))
+    return f"{found}." if found else f"No row is cut or dropped: the longest of {limit} allowed has {_longest(splits)}."
+
+
+def _longest(splits: Sequence[SplitReport]) -> str:
+    return numbers.count(max((split.length_max for split in splits), default=0))
 
 
 def checks_section(plan: Plan) -> str:
@@ -92,7 +111,7 @@ def _sources(plan: Plan) -> str:
 
 
 def _odd_rows(plan: Plan) -> str:
-    """Counts that are zero in clean data, and the first rows that were dropped."""
+    """Counts that are zero in clean data."""
     notes = []
     for name, split in plan.splits:
         counts = (
@@ -101,8 +120,19 @@ def _odd_rows(plan: Plan) -> str:
             (split.rows_with_merged_boundary, "rows have a token that spans prompt and answer"),
         )
         notes += [f"{name}: {numbers.count(number)} {words}" for number, words in counts if number]
-        notes += [f"{name}: row {numbers.count(row.row)} was dropped: {row.reason}" for row in split.first_dropped]
     return f"<ul>{''.join(f'<li>{text(note)}</li>' for note in notes)}</ul>" if notes else ""
+
+
+def _dropped(plan: Plan) -> str:
+    """The first rows that were dropped, folded."""
+    rows = [
+        (text(name), numbers.count(row.row), text(row.reason))
+        for name, split in plan.splits
+        for row in split.first_dropped
+    ]
+    return details(
+        "Rows that were dropped", table("The first of each split", ("split", "row", "why"), rows, right=(1,))
+    )
 
 
 def _at(values: Any, path: str) -> Any:

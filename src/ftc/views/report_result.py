@@ -9,7 +9,7 @@ from ftc.spec.record import Evaluation, GateResult, Prediction, RunRecord
 from ftc.views import numbers
 from ftc.views.headline import metric_title
 from ftc.views.honesty import reservations
-from ftc.views.report_elements import section, table, text
+from ftc.views.report_elements import long_text, section, table, text
 from ftc.views.run import Comparison, change_words, comparisons
 
 __all__ = ["lead", "predictions_section", "result_section"]
@@ -52,8 +52,8 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     rows = [
         (
             numbers.count(one.row),
-            text(one.text),
-            text(one.expected),
+            long_text(one.text),
+            long_text(one.expected),
             *((_answer(one.base, one.expected, right, wrong),) if has_base else ()),
             _answer(one.tuned, one.expected, right, wrong),
         )
@@ -163,5 +163,5 @@ def _answer(answer: str | None, expected: str, right: str, wrong: str) -> str:
     if answer is None:
         return "–"
     is_same = _same(answer, expected)
-    shown = text(answer) if answer.strip() else "<em>nothing</em>"
+    shown = long_text(answer) if answer.strip() else "<em>nothing</em>"
     return f'{shown} <span class="verdict {"better" if is_same else wrong}">{right if is_same else wrong}</span>'

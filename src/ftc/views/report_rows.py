@@ -9,15 +9,16 @@ from ftc.spec.outcomes import Outcome, Said
 from ftc.spec.plan import Plan
 from ftc.views import numbers
 from ftc.views.report_charts import Axis, Drawer, Lines, Series, figure
-from ftc.views.report_elements import details, section, table, text
+from ftc.views.report_elements import details, long_text, section, table, text
 from ftc.views.report_history import Point
 
 __all__ = ["rows_section"]
 
-_SHOWN_CHARACTERS = 600
 _ROWS_A_GROUP = 20
 """Rows that a group of like length needs at least, so that a mean says something."""
 _MOST_GROUPS = 10
+_MOST_ROWS = 300
+"""Single rows that are drawn."""
 
 
 def rows_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
@@ -55,8 +56,8 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome]) -> str:
     rows = [
         (
             numbers.count(one.row),
-            text(_shortened(one.prompt)),
-            *((text(one.expected or ""), text(_shortened(one.tuned.text or ""))) if has_text else ()),
+            long_text(one.prompt),
+            *((long_text(one.expected or ""), long_text(one.tuned.text or "")) if has_text else ()),
             numbers.metric(_loss(one.tuned)),
             *((numbers.percent(one.tuned.confidence or 0.0),) if is_class else ()),
         )
@@ -75,30 +76,58 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
         return ""
     edges = [len(ordered) * number // count for number in range(count + 1)]
     groups = [ordered[start:end] for start, end in pairwise(edges)]
-    title, quality = _quality(plan)
+    axis, quality = _quality(plan)
     tuned = [(_middle(group), quality(group, [one.tuned for one in group])) for group in groups]
     base = [
         (_middle(group), quality(group, [one.base for one in group if one.base])) for group in groups if group[0].base
     ]
-    return figure(_length_chart(title, base, tuned), drawn) + _length_table(title, groups, base, tuned)
+    rows = _each(ordered) if axis is _LOSS else []
+    return figure(_length_chart(axis, rows, base, tuned), drawn) + _length_table(axis, groups, base, tuned)
 
 
 Quality = Callable[[Sequence[Outcome], Sequence[Said]], float]
+_LOSS = Axis("loss, nats a target", from_zero=True)
 
 
-def _quality(plan: Plan) -> tuple[str, Quality]:
-    """What is shown over length: the share of rows that are right where there are classes, else the loss."""
-    if plan.settings.model.head == "classification":
-        return "Share of rows that are right", _share_right
-    return "Loss (lower is better)", _mean_loss
+def _quality(plan: Plan) -> tuple[Axis, Quality]:
+    """What is shown over length: the share of rows or tags that are right where there are such, else the loss."""
+    settings = plan.settings
+    right = Axis("share of rows that are right", limits=(0.0, 1.0))
+    if settings.model.head in ("classification", "multi_label") or settings.text.form == "preference":
+        return right, _share_right
+    if settings.model.head == "token_classification":
+        return Axis("share of tags that are right", limits=(0.0, 1.0)), _share_of_tags
+    if settings.text.form == "extract":
+        return right, _share_right
+    return _LOSS, _mean_loss
 
 
 def _share_right(rows: Sequence[Outcome], said: Sequence[Said]) -> float:
-    return sum(one.expected == answer.text for one, answer in zip(rows, said, strict=True)) / len(rows)
+    return sum(_is_right(one, answer) for one, answer in zip(rows, said, strict=True)) / len(rows)
+
+
+def _is_right(row: Outcome, said: Said) -> bool:
+    answer = (said.text or "").strip()
+    return answer in {one.strip() for one in row.right} if row.right else answer == (row.expected or "").strip()
+
+
+def _share_of_tags(rows: Sequence[Outcome], said: Sequence[Said]) -> float:
+    pairs = [
+        pair
+        for one, answer in zip(rows, said, strict=True)
+        for pair in zip(one.targets, answer.predicted, strict=False)
+    ]
+    return sum(target == found for target, found in pairs) / max(1, len(pairs))
 
 
 def _mean_loss(_: Sequence[Outcome], said: Sequence[Said]) -> float:
     return sum(one.loss_sum for one in said) / max(1, sum(one.targets for one in said))
+
+
+def _each(ordered: Sequence[Outcome]) -> list[Point]:
+    """Length and loss of single rows, at most about `_MOST_ROWS`, spread evenly from the shortest to the longest."""
+    stride = -(-len(ordered) // _MOST_ROWS)
+    return [(float(len(one.prompt)), _loss(one.tuned)) for one in ordered[::stride]]
 
 
 def _middle(group: Sequence[Outcome]) -> float:
@@ -106,8 +135,8 @@ def _middle(group: Sequence[Outcome]) -> float:
     return float(len(group[len(group) // 2].prompt))
 
 
-def _length_chart(title: str, base: Sequence[Point], tuned: Sequence[Point]) -> Lines:
-    ends = "from the shortest to the longest rows"
+def _length_chart(axis: Axis, rows: Sequence[Point], base: Sequence[Point], tuned: Sequence[Point]) -> Lines:
+    title, ends = _titled(axis), "from the shortest to the longest rows"
     words = f"{title}, {ends}: tuned from {numbers.metric(tuned[0][1])} to {numbers.metric(tuned[-1][1])}"
     if base:
         words += f", base from {numbers.metric(base[0][1])} to {numbers.metric(base[-1][1])}"
@@ -115,15 +144,24 @@ def _length_chart(title: str, base: Sequence[Point], tuned: Sequence[Point]) -> 
         key="length",
         title=f"{title} by length of the text",
         description=f"{words}.",
-        series=[Series("base", base, "squares", 7), Series("tuned", tuned, "dots", 0)],
+        series=[
+            Series("tuned, single rows", rows, "cloud", 0),
+            Series("base", base, "squares", 7),
+            Series("tuned", tuned, "dots", 0),
+        ],
         x=Axis("characters", "{:,.0f}".format, whole=True),
-        y=Axis("share" if title.startswith("Share") else "nats a target", from_zero=True),
+        y=axis,
         is_wide=True,
     )
 
 
+def _titled(axis: Axis) -> str:
+    """Such as `Loss (lower is better)`."""
+    return "Loss (lower is better)" if axis is _LOSS else f"{axis.title[:1].upper()}{axis.title[1:]}"
+
+
 def _length_table(
-    title: str, groups: Sequence[Sequence[Outcome]], base: Sequence[Point], tuned: Sequence[Point]
+    axis: Axis, groups: Sequence[Sequence[Outcome]], base: Sequence[Point], tuned: Sequence[Point]
 ) -> str:
     rows = [
         (
@@ -135,9 +173,5 @@ def _length_table(
         for number, group in enumerate(groups)
     ]
     header = ("characters", *(("base",) if base else ()), "tuned", "test rows")
-    grid = table(f"{title} by length of the text", header, rows, right=range(1, len(header)))
+    grid = table(f"{_titled(axis)} by length of the text", header, rows, right=range(1, len(header)))
     return details("Figures behind the chart of lengths", grid)
-
-
-def _shortened(shown: str) -> str:
-    return shown if len(shown) <= _SHOWN_CHARACTERS else shown[: _SHOWN_CHARACTERS - 1] + "…"

@@ -4,21 +4,60 @@ from __future__ import annotations
 
 from ftc.spec.record import Evaluation, GroupResult, SliceResult
 from ftc.views import numbers
-from ftc.views.headline import metric_title
+from ftc.views.headline import main_metric, metric_title
+from ftc.views.report_charts import Axis, Drawer, Range, Ranges, figure
 from ftc.views.report_elements import section, table, text
 from ftc.views.slices import FEW_ROWS
 
 __all__ = ["slices_section"]
 
 
-def slices_section(evaluation: Evaluation | None) -> str:
-    """A table for each slice; empty where results are not told apart."""
+_MOST_DRAWN = 30
+"""Groups that still fit in a picture."""
+
+
+def slices_section(evaluation: Evaluation | None, drawn: Drawer) -> str:
+    """A chart and tables for each slice; empty where results are not told apart."""
     if evaluation is None or not evaluation.slices:
         return ""
     few = any(group.rows < FEW_ROWS for one in evaluation.slices for group in one.groups)
     note = f"<p>Groups of fewer than {FEW_ROWS} rows are marked: their figures say little.</p>" if few else ""
-    parts = (part for one in evaluation.slices for part in (_groups(one), _gaps(one)))
+    main = main_metric(evaluation)
+    parts = (
+        part
+        for number, one in enumerate(evaluation.slices)
+        for part in (figure(_chart(one, number, main), drawn), _groups(one), _gaps(one))
+    )
     return section("slices", "Groups of test rows", note, *parts)
+
+
+def _chart(one: SliceResult, number: int, metric: str) -> Ranges:
+    """The groups in the metric that stands for all, with the interval of each."""
+    groups = [group for group in one.groups if metric in group.tuned]
+    title = metric_title(metric)
+    rows = [(group.group, _ranges(group, metric)) for group in groups] if len(groups) <= _MOST_DRAWN else []
+    words = "; ".join(f"{group.group} {numbers.metric(group.tuned[metric])}" for group in groups)
+    return Ranges(
+        key=f"slice-{number}",
+        title=f"{title[:1].upper()}{title[1:]} by {one.slice}",
+        description=f"{title} of the tuned model: {words}.",
+        rows=rows,
+        names=("base", "tuned, with its 95 % interval"),
+        axis=Axis(title, limits=(0.0, 1.0) if _is_share(groups, metric) else None),
+    )
+
+
+def _ranges(group: GroupResult, metric: str) -> list[Range]:
+    sure = group.intervals.get(metric)
+    interval = (sure.low, sure.high) if sure else None
+    tuned = Range(1, group.tuned[metric], interval, f"{group.group}, tuned: {numbers.metric(group.tuned[metric])}")
+    base = group.base.get(metric)
+    return [tuned] if base is None else [Range(0, base, None, f"{group.group}, base: {numbers.metric(base)}"), tuned]
+
+
+def _is_share(groups: list[GroupResult], metric: str) -> bool:
+    values = [value for group in groups for value in (group.tuned[metric], group.base.get(metric, 0.0))]
+    return all(0 <= value <= 1 for value in values)
 
 
 def _groups(one: SliceResult) -> str:

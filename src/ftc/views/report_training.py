@@ -1,8 +1,8 @@
-"""How training went, as charts with the figures behind them, and memory and time against the plan."""
+"""How training went, as charts with the figures behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
@@ -10,19 +10,13 @@ from ftc.views import numbers
 from ftc.views.curves import overfitting_words
 from ftc.views.headline import metric_title
 from ftc.views.report_charts import COLORS, Axis, Drawer, Lines, Series, figure
-from ftc.views.report_elements import details, facts, section, table, text
-from ftc.views.report_history import History, Point, smoothed, thinned
-from ftc.views.report_memory import memory_section
-from ftc.views.run import wall_seconds
-from ftc.views.tasks import learnt_noun
-from ftc.views.times import phase_word
+from ftc.views.report_elements import details, section, table, text
+from ftc.views.report_history import History, thinned
+from ftc.views.report_steps import STEPS, range_words, raw_and_smoothed, short
 
-__all__ = ["resources_section", "training_section"]
+__all__ = ["training_section"]
 
 _ROWS_SHOWN = 60
-_SHORTEST_SMOOTHED = 12
-_MEANS_DRAWN = 120
-_STEPS = Axis("step", "{:,.0f}".format, whole=True)
 
 
 def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer) -> str:
@@ -33,12 +27,6 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
     told = f"<p>{text(curves)}</p>" if curves else ""
     parts = (_summary(plan, record, run), told, grid, _figures(run), _looks(run), _notices(run))
     return section("training", "Training", *parts)
-
-
-def resources_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer) -> str:
-    """Memory planned and measured, then time."""
-    speed = figure(_speed_chart(run), drawn)
-    return section("resources", "Memory and time", memory_section(plan, record, drawn), _time(plan, record, run), speed)
 
 
 def _summary(plan: Plan, record: RunRecord, run: History) -> str:
@@ -60,18 +48,18 @@ def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
     yield Lines(
         key="rate",
         title="Learning rate",
-        description=f"Schedule {plan.settings.train.schedule.kind}. {_range(rates, 'learning rate')}",
+        description=f"Schedule {plan.settings.train.schedule.kind}. {range_words(rates, 'learning rate')}",
         series=[Series("each step", thinned(rates), "line")],
-        x=_STEPS,
+        x=STEPS,
         y=Axis("learning rate", numbers.rate, from_zero=True),
     )
     yield Lines(
         key="norm",
         title="Gradient norm, before clipping",
-        description=_range(norms, "gradient norm"),
-        series=_raw_and_smoothed("", norms, 0),
-        x=_STEPS,
-        y=Axis("norm of all gradients", _short, from_zero=True),
+        description=range_words(norms, "gradient norm"),
+        series=raw_and_smoothed("", norms, 0),
+        x=STEPS,
+        y=Axis("norm of all gradients", short, from_zero=True),
     )
     yield _looks_chart(run)
 
@@ -79,7 +67,7 @@ def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
 def _loss_chart(record: RunRecord, run: History) -> Lines:
     losses, looks = run.points("loss"), run.validation("val_loss")
     mark = None
-    words = [_range(losses, "training loss")] + ([_range(looks, "validation loss")] if looks else [])
+    words = [range_words(losses, "training loss")] + ([range_words(looks, "validation loss")] if looks else [])
     if record.selected_step is not None:
         mark = (record.selected_step, f"selected: step {numbers.count(record.selected_step)}")
         words.append(f"The weights are those of step {numbers.count(record.selected_step)}.")
@@ -87,9 +75,9 @@ def _loss_chart(record: RunRecord, run: History) -> Lines:
         key="loss",
         title="Loss",
         description=" ".join(words),
-        series=[*_raw_and_smoothed("training, ", losses, 0), Series("validation", looks, "dots", 1)],
-        x=_STEPS,
-        y=Axis("nats", _short),
+        series=[*raw_and_smoothed("training, ", losses, 0), Series("validation", looks, "dots", 1)],
+        x=STEPS,
+        y=Axis("nats", short),
         mark=mark,
         is_wide=True,
         height=490,
@@ -108,57 +96,15 @@ def _looks_chart(run: History) -> Lines:
     return Lines(
         key="looks",
         title="Metrics on validation",
-        description=" ".join(_range(points, metric_title(name)) for name, points in shares.items()),
+        description=" ".join(range_words(points, metric_title(name)) for name, points in shares.items()),
         series=[
             Series(metric_title(name), points, "dots" if number % 2 else "squares", number % COLORS)
             for number, (name, points) in enumerate(shares.items())
         ],
-        x=_STEPS,
-        y=Axis("0 to 1"),
-    )
-
-
-def _speed_chart(run: History) -> Lines:
-    speeds = run.throughput()
-    return Lines(
-        key="speed",
-        title="Throughput",
-        description=_range(speeds, "throughput"),
-        series=_raw_and_smoothed("", speeds, 0),
-        x=_STEPS,
-        y=Axis("tokens per second", _short, from_zero=True),
+        x=STEPS,
+        y=Axis("value", limits=(0.0, 1.0)),
         is_wide=True,
     )
-
-
-def _raw_and_smoothed(prefix: str, points: Sequence[Point], color: int) -> list[Series]:
-    """A faint line of every step and a main line of means; one line alone where steps are few."""
-    if len(points) < _SHORTEST_SMOOTHED:
-        return [Series(f"{prefix}each step", points, "line", color)]
-    span = max(5, len(points) // 12) // 2 * 2 + 1
-    stride = -(-len(points) // _MEANS_DRAWN)
-    return [
-        Series(f"{prefix}each step", thinned(points), "raw", color),
-        Series(f"{prefix}mean of {span} steps", smoothed(points, span)[::stride], "line", color),
-    ]
-
-
-def _range(points: Sequence[Point], name: str) -> str:
-    if not points:
-        return f"No {name}."
-    values = [value for _, value in points]
-    (first, start), (last, end) = points[0], points[-1]
-    return (
-        f"The {name} is {_short(start)} at step {round(first):,} and {_short(end)} at step {round(last):,}, "
-        f"between {_short(min(values))} and {_short(max(values))}."
-    )
-
-
-def _short(value: float) -> str:
-    """A value of an axis: `0.25`, `1.5`, `12,000`, `2e-4`."""
-    if value and abs(value) < 0.001:
-        return numbers.rate(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _figures(run: History) -> str:
@@ -207,44 +153,3 @@ def _looks(run: History) -> str:
 def _notices(run: History) -> str:
     items = "".join(f"<li>{text(notice.text)} <code>{text(notice.code)}</code></li>" for notice in run.notices)
     return f"<h3>Noticed on the way</h3><ul>{items}</ul>" if items else ""
-
-
-def _time(plan: Plan, record: RunRecord, run: History) -> str:
-    whole = wall_seconds(record)
-    rows = []
-    if plan.time is not None:
-        planned = numbers.duration_range(plan.time.low_seconds, plan.time.high_seconds)
-        rows.append(("planned", f"{planned} ({text(plan.time.method)})"))
-    if whole is not None:
-        several = f", over {len(record.segments)} stretches" if len(record.segments) > 1 else ""
-        rows.append(("measured", f"{numbers.duration(whole)} from start to end{several}"))
-    rows.append(("training steps", numbers.duration(record.train_seconds)))
-    if record.train_seconds > 0:
-        speed = f"{numbers.count(round(record.tokens / record.train_seconds))} tokens/s"
-        rows.append(("mean throughput", f"{speed}, padding not counted"))
-    rows.append(("tokens", f"{numbers.count(record.tokens)}; {_supervised(plan, record)}"))
-    phases: dict[str, float] = {}
-    for phase in run.phases:
-        phases[phase.phase] = phases.get(phase.phase, 0.0) + phase.seconds
-    rows += [(f"phase: {name}", numbers.duration(seconds)) for name, seconds in phases.items()]
-    return f"<h3>Time</h3>{facts(rows)}{_time_by_phase(record)}"
-
-
-def _time_by_phase(record: RunRecord) -> str:
-    """Planned and measured side by side."""
-    rows = [
-        (
-            text(phase_word(one.phase)),
-            numbers.duration_range(one.planned.low, one.planned.high) if one.planned else "–",
-            numbers.duration(one.seconds),
-            numbers.change_percent(one.seconds, one.planned.expected) if one.planned else "–",
-        )
-        for one in record.time_by_phase
-    ]
-    header = ("phase", "planned", "measured", "beside the expected figure")
-    return table("Time by phase", header, rows, right=(1, 2, 3)) if rows else ""
-
-
-def _supervised(plan: Plan, record: RunRecord) -> str:
-    noun = learnt_noun(plan)
-    return f"{numbers.count(record.supervised_tokens)} {f'{noun} learnt' if noun else 'supervised'}"
