@@ -58,6 +58,7 @@ def strategy_agrees_with_itself(recipe: Recipe, source: Source) -> Iterator[Diag
         for key, summary, help in _low_rank_conflicts(strategy):
             path = f"strategy.{key}"
             yield diagnostic("FTC270", summary, source.span(path), help=help, path=path)
+        yield from _idle_patterns(strategy, source)
     if strategy.kind == "prefix_tuning" and recipe.train.activation_checkpointing is True:
         path, help = "train.activation_checkpointing", "drop it, or choose `prompt_tuning`"
         summary = "activations of prefix tuning can't be computed anew, since a second pass would lengthen the prefix"
@@ -72,3 +73,16 @@ def _low_rank_conflicts(strategy: Lora | QLora) -> Iterator[tuple[str, str, str]
         if strategy.quantization == "int8" and strategy.double_quantization is True:
             help = "drop `double_quantization`"
             yield "double_quantization", "8-bit weights have no scales that could be quantised", help
+
+
+def _idle_patterns(strategy: Lora | QLora, source: Source) -> Iterator[Diagnostic]:
+    """Each pattern tells something, and of some modules alone."""
+    for position, pattern in enumerate(strategy.patterns):
+        path = f"strategy.patterns[{position}]"
+        if pattern.rank is None and pattern.alpha is None:
+            summary, help = "a pattern without rank or alpha has no effect", "say its `rank`, its `alpha`, or both"
+        elif pattern.modules == "all" and pattern.layers == "all":
+            summary, help = "a pattern of all modules in all layers", "write `rank` and `alpha` in `strategy` instead"
+        else:
+            continue
+        yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)

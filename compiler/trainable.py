@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_size
+from ftc.compiler.low_rank import by_name
 from ftc.compiler.resolve.linear_modules import head_parts
 from ftc.spec.facts import ModelFacts, TensorFacts
 from ftc.spec.module_names import part_of, role_of
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategy import VIRTUAL_TOKENS, WHOLE_MODEL
 
 __all__ = [
     "adapted",
     "adapter_ranks",
-    "by_name",
     "held",
     "lies_in",
     "norms",
@@ -32,12 +32,6 @@ _POOLED = frozenset("albert bert ernie mobilebert rembert".split())
 """Encoders whose classifiers of rows read the pooler."""
 _NO_WEIGHTS = frozenset(("final_logits_bias", "inv_freq", "masked_bias", "position_ids"))
 """Last parts of names of stored tensors that nobody trains."""
-
-
-def by_name(ends: Collection[str], name: str) -> str | None:
-    """The longest of these ends of names that a module's name has, in whole parts; None where it has none."""
-    fitting = [end for end in ends if name == end or name.endswith(f".{end}")]
-    return max(fitting, key=len, default=None)
 
 
 def held(draft: Draft) -> dict[str, TensorFacts]:
@@ -132,6 +126,8 @@ def result_bytes(draft: Draft) -> int:
     """Bytes of the weights that a run leaves behind, in float32: all, or those learnt beside a base."""
     if draft.recipe.strategy.kind in WHOLE_MODEL:
         return 4 * (_num_of_head(draft) + _size(held(draft)))
+    if draft.recipe.strategy.kind in VIRTUAL_TOKENS:
+        return 4 * (_num_of_head(draft) + _num_kept_virtual(draft))
     return 4 * num_trainable(draft)
 
 
@@ -176,20 +172,35 @@ def _num_low_rank(draft: Draft) -> int:
 
 
 def _num_virtual(draft: Draft) -> int:
-    """Embeddings of virtual tokens, with the network that makes them, or their keys and values in each layer.
+    """Embeddings of virtual tokens, or their keys and values in each layer, with the network that makes either."""
+    values: dict[str, Any] = dict(draft.values)
+    kept = _num_kept_virtual(draft)
+    match draft.recipe.strategy.kind:
+        case "p_tuning":
+            return kept + _num_of_encoder(draft.model.hidden_size, values["strategy.encoder_size"], values)
+        case "prefix_tuning" if middle := values["strategy.projection_size"]:
+            tokens, outputs = values["strategy.virtual_tokens"], kept // values["strategy.virtual_tokens"]
+            width = outputs // (2 * values["strategy.num_layers"])
+            return int(tokens * width + (width + 1) * middle + (middle + 1) * outputs)
+        case _:
+            return kept
 
-    peft gives encoder and decoder tokens of their own.
-    """
+
+def _num_kept_virtual(draft: Draft) -> int:
+    """What virtual tokens come to once they are learnt. peft gives encoder and decoder tokens of their own."""
     model, tokens = draft.model, draft.values["strategy.virtual_tokens"]
-    width = model.hidden_size
     if draft.recipe.strategy.kind == "prefix_tuning":
         return int(tokens * draft.values["strategy.num_layers"] * 2 * model.num_kv_heads * model.head_dim)
     sides = 2 if model.family == "encoder_decoder" and draft.values["model.head"] == "lm" else 1
-    embeddings: int = sides * tokens * width
-    if draft.recipe.strategy.kind == "prompt_tuning":
-        return embeddings
-    middle = draft.values["strategy.encoder_size"]
-    return int(embeddings + (width + 1) * middle + (middle + 1) * middle + (middle + 1) * width)
+    return int(sides * tokens * model.hidden_size)
+
+
+def _num_of_encoder(width: int, middle: int, values: Mapping[str, Any]) -> int:
+    """Weights of p-tuning's network between embeddings of a width."""
+    if values["strategy.encoder"] == "mlp":
+        return (width + 1) * middle + (middle + 1) * middle + (middle + 1) * width
+    gates = sum(2 * 4 * middle * (inputs + middle + 2) for inputs in (width, 2 * middle))  # both ways, two biases
+    return gates + (2 * middle + 1) * 2 * middle + (2 * middle + 1) * width
 
 
 def trained_layers(draft: Draft) -> frozenset[str]:

@@ -70,8 +70,15 @@ def load_artifact(model: Any, settings: Settings, tensors: dict[str, torch.Tenso
     else:
         if settings.strategy.kind in VIRTUAL_TOKENS:  # what made the tokens isn't saved, they are
             model.peft_config["default"].inference_mode = True
+            _make_room(model.prompt_encoder["default"], tensors["prompt_embeddings"])
         with _peft(settings) as peft:
             peft.set_peft_model_state_dict(model, tensors)
+
+
+def _make_room(encoder: Any, saved: torch.Tensor) -> None:
+    """Lets keys and values stand where the vectors stood that a network made them out of, which are narrower."""
+    if encoder.embedding.weight.shape != saved.shape:
+        encoder.embedding = nn.Embedding(*saved.shape, device=encoder.embedding.weight.device)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-__all__ = ["Part", "Role", "part_of", "role_of"]
+__all__ = ["Part", "Role", "layer_name", "part_of", "role_of"]
 
 Role = Literal["keys_values", "attention_out", "feed_forward_out"]
 
@@ -25,7 +25,7 @@ _ENDS: dict[Role, tuple[str, ...]] = {
     "feed_forward_out": ("down_proj", "fc2", "output.dense", "wo", "lin2", "mlp.c_proj", "dense_4h_to_h", "mlp.Wo"),
 }
 _ROLES: dict[str, Role] = {end: role for role, ends in _ENDS.items() for end in ends}
-_LAYER = re.compile(r"(?:^|(.*)\.)(?:layers|layer|h|block|blocks)\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|(.*?)\.)((?:layers|layer|h|block|blocks)\.(\d+)\..*)")
 _EMBEDDING = re.compile(r"embed\w*|\w+_embed|\w*embeddings?|wte|wpe|shared|\w+_embeddings?_\w+|layernorm_embedding")
 
 
@@ -48,6 +48,12 @@ class Part(NamedTuple):
 def part_of(tensor: str) -> Part:
     """Where a weight lies, by its name; `output` is all that follows the layers, such as the last norm and the head."""
     if found := _LAYER.match(tensor):
-        return Part("layer", found[1] or "", int(found[2]))
+        return Part("layer", found[1] or "", int(found[3]))
     is_embedding = any(_EMBEDDING.fullmatch(part) for part in tensor.split(".")[:-1])
     return Part("embeddings" if is_embedding else "output")
+
+
+def layer_name(module: str) -> str:
+    """A module's name from the word for its layer on, such as `layers.0.mlp.up_proj`; all of it outside of layers."""
+    found = _LAYER.match(module)
+    return found[2] if found else module

@@ -18,6 +18,7 @@ __all__ = [
     "LnTuning",
     "Lora",
     "LoraInit",
+    "LowRankPattern",
     "ModuleName",
     "PTuning",
     "Partial",
@@ -41,6 +42,24 @@ class Full(Document):
     kind: Literal["full"]
 
 
+class LowRankPattern(Document):
+    """Another rank or alpha for some of the adapted modules."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    modules: Literal["all"] | Annotated[tuple[ModuleName, ...], Field(min_length=1)] = "all"
+    """Ends of the names of adapted modules, of whole parts: `[q_proj]`, `[layers.0.mlp.down_proj]`. Default: all, so
+    that `layers` alone decides."""
+    layers: Literal["all"] | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = "all"
+    """Layers that are meant, counted from 0; those of encoder and decoder, where there are both. Default: all, so that
+    `modules` alone decides."""
+    rank: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Their rank. Default: none, so that they keep the one that they have without this pattern."""
+    alpha: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Their alpha. Default: none, so that they keep the one that they have without this pattern, which doesn't follow
+    their rank."""
+
+
 class _LowRank(Document):
     """What LoRA and QLoRA have in common."""
 
@@ -60,6 +79,10 @@ class _LowRank(Document):
     """Ranks of single kinds of modules, such as `{down_proj: 32}`. Default: none, so that all have `rank`."""
     alphas: dict[str, Annotated[int, Field(ge=1, le=65536)]] = Field(default={})
     """Alphas of single kinds of modules, such as `{down_proj: 64}`. Default: none, so that all have `alpha`."""
+    patterns: tuple[LowRankPattern, ...] = Field(default=(), max_length=200)
+    """Ranks and alphas by layer, or by longer names, such as `[{layers: [0, 1], rank: 4}]`. The first pattern that fits
+    a module and tells its rank decides it, before `ranks`; of alpha likewise. Default: none, so that layers are
+    alike."""
     rank_stabilized: bool = False
     """Multiply by alpha / sqrt(rank) instead of alpha / rank (rsLoRA, Kalajdzievski 2023), which keeps large ranks
     learning. Default: no, since at usual ranks alpha does the same."""
@@ -176,6 +199,9 @@ class PTuning(_Virtual):
     """Virtual tokens before every row are learnt through a small network (P-tuning, Liu et al. 2021)."""
 
     kind: Literal["p_tuning"]
+    encoder: Literal["mlp", "lstm"] = "mlp"
+    """What that network is: `mlp`, two layers in the middle for each token by itself, or `lstm`, two layers that read
+    all tokens both ways, and one behind them. Default: mlp, which the authors' own code came to."""
     encoder_size: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
     """Width of that network, which is left behind when the tokens are saved. Default `auto`: the model's own width."""
 
@@ -184,6 +210,11 @@ class PrefixTuning(_Virtual):
     """Keys and values of virtual tokens are learnt for every layer (Li & Liang 2021)."""
 
     kind: Literal["prefix_tuning"]
+    projection_size: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Width of a network of two layers that makes the keys and values out of one vector a token, and that is left
+    behind when they are saved; `auto` is the model's own width. Default: none, so that they are learnt as they are: the
+    authors found the network steadier at small learning rates, and it has as many weights as all keys and values times
+    its width."""
 
 
 Strategy = Annotated[

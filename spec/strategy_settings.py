@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
+from ftc.spec.module_names import part_of
 from ftc.spec.strategy import LoraInit
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "PromptTuningSettings",
     "QLoraSettings",
     "StrategySettings",
+    "differs_by_layer",
     "virtual_tokens",
 ]
 
@@ -42,7 +44,7 @@ class AdapterSettings(Document):
     also_trained: tuple[str, ...] = ()
     """Ends of the names of further modules that are trained whole."""
     ranks: dict[str, int] = Field(default={})
-    """Ranks of single modules by the end of their names; the longest end counts."""
+    """Ranks of single modules by the end of their names; the longest end counts. An end may name a layer."""
     alphas: dict[str, int] = Field(default={})
     rank_stabilized: bool = False
     """Whether the update is multiplied by alpha / sqrt(rank) instead of alpha / rank."""
@@ -139,6 +141,7 @@ class PTuningSettings(_VirtualSettings):
     """Their embeddings are learnt through a network."""
 
     kind: Literal["p_tuning"]
+    encoder: Literal["mlp", "lstm"] = "mlp"
     encoder_size: int
 
 
@@ -148,6 +151,8 @@ class PrefixTuningSettings(_VirtualSettings):
     kind: Literal["prefix_tuning"]
     num_layers: int
     """Layers that have some."""
+    projection_size: int | None = None
+    """Width of the network that makes them; None where they are learnt as they are."""
 
 
 StrategySettings = Annotated[
@@ -169,3 +174,9 @@ StrategySettings = Annotated[
 def virtual_tokens(strategy: StrategySettings) -> int:
     """Tokens that stand before every row; 0 for most strategies."""
     return strategy.virtual_tokens if isinstance(strategy, _VirtualSettings) else 0
+
+
+def differs_by_layer(strategy: StrategySettings) -> bool:
+    """Whether adapters of like modules have other ranks in other layers, so that no layer stands for the others."""
+    ranks = strategy.adapter.ranks if isinstance(strategy, LoraSettings | QLoraSettings) else ()
+    return any(part_of(f"{end}.weight").kind == "layer" for end in ranks)

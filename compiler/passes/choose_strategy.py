@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_modules
-from ftc.compiler.trainable import adapted, by_name, held, lies_in, norms, num_inside, stacks, targeted
+from ftc.compiler.low_rank import by_kind_or_pattern, misnamed
+from ftc.compiler.trainable import adapted, held, lies_in, norms, num_inside, stacks, targeted
 from ftc.spec.nearest import nearest
 from ftc.spec.strategy import (
     BitFit,
@@ -24,7 +25,7 @@ from ftc.spec.strategy import (
 
 __all__ = ["choose_strategy"]
 
-_AS_WRITTEN = ("rank", "dropout", "ranks", "alphas", "rank_stabilized", "dora", "init")
+_AS_WRITTEN = ("rank", "dropout", "rank_stabilized", "dora", "init")
 
 
 def choose_strategy(draft: Draft) -> Draft:
@@ -75,13 +76,21 @@ def _choose_virtual(draft: Draft, strategy: PromptTuning | PTuning | PrefixTunin
     match strategy:
         case PromptTuning():
             return draft.take("strategy.init")
-        case PTuning(encoder_size="auto"):
-            return draft.derive("strategy.encoder_size", draft.model.hidden_size, "the model's own width")
         case PTuning():
-            return draft.take("strategy.encoder_size")
+            if strategy.encoder == "lstm":
+                draft = draft.miss("memory: the kernels of an LSTM keep a workspace that is not in the estimate")
+            return _choose_width(draft.take("strategy.encoder"), "encoder_size", strategy.encoder_size)
         case PrefixTuning():
             depth = draft.model.num_decoder_layers or draft.model.num_layers
-            return draft.derive("strategy.num_layers", depth, "every layer of the model")
+            draft = draft.derive("strategy.num_layers", depth, "every layer of the model")
+            return _choose_width(draft, "projection_size", strategy.projection_size)
+
+
+def _choose_width(draft: Draft, key: str, written: str | int | None) -> Draft:
+    """Width of the network behind virtual tokens."""
+    if written == "auto":
+        return draft.derive(f"strategy.{key}", draft.model.hidden_size, "the model's own width")
+    return draft.take(f"strategy.{key}")
 
 
 def _check_layers(draft: Draft, strategy: Partial) -> Draft:
@@ -117,8 +126,7 @@ def _choose_adapter(draft: Draft, strategy: Lora | QLora) -> Draft:
         draft = draft.derive("strategy.adapter.alpha", 2 * strategy.rank, "twice the rank")
     else:
         draft = draft.take("strategy.adapter.alpha", "strategy.alpha")
-    draft = _choose_targets(draft, strategy)
-    draft = _check_patterns(draft, strategy)
+    draft = _choose_ranks(_choose_targets(draft, strategy), strategy)
     count = len(targeted(draft))
     draft = draft.derive("strategy.adapter.num_modules", count, "modules of the base that the targets match")
     draft = _choose_head(draft, "strategy.adapter.trained_modules")
@@ -145,17 +153,19 @@ def _choose_targets(draft: Draft, strategy: Lora | QLora) -> Draft:
     return draft
 
 
-def _check_patterns(draft: Draft, strategy: Lora | QLora) -> Draft:
-    """Ranks and alphas of single modules name modules that have an adapter."""
+def _choose_ranks(draft: Draft, strategy: Lora | QLora) -> Draft:
+    """Ranks and alphas of single modules, which all name modules that have an adapter."""
     adapted = targeted(draft)
-    known = sorted({name.rsplit(".", 1)[-1] for name in adapted})
-    for key, ends in (("ranks", strategy.ranks), ("alphas", strategy.alphas)):
-        for end in ends:
-            if not any(by_name((end,), name) for name in adapted):
-                close = nearest(end, known)
-                hint = f"did you mean `{close}`? " if close else ""
-                summary = f"no adapter has a name that ends in `{end}`"
-                draft = draft.find("FTC224", summary, f"strategy.{key}", help=f"{hint}adapted are {', '.join(known)}")
+    for one in misnamed(strategy, adapted):
+        draft = draft.find("FTC224", one.summary, one.path, help=one.help)
+    for key, by_kind in (("ranks", strategy.ranks), ("alphas", strategy.alphas)):
+        if not strategy.patterns:
+            draft = draft.take(f"strategy.adapter.{key}", f"strategy.{key}")
+            continue
+        own = by_kind_or_pattern("rank" if key == "ranks" else "alpha", strategy, by_kind, adapted)
+        draft = draft.derive(
+            f"strategy.adapter.{key}", own, f"`patterns` before `{key}`, by the ends of modules' names"
+        )
     return draft
 
 

@@ -62,6 +62,8 @@ def _choose_rate(draft: Draft) -> Draft:
         return draft.take("train.learning_rate")
     kind, optimizer = draft.recipe.strategy.kind, draft.recipe.train.optimizer.kind
     usual, reason = USUAL_RATE[kind], f"the usual middle for {kind} with AdamW"
+    if kind == "prefix_tuning" and draft.values["strategy.projection_size"]:
+        usual, reason = USUAL_RATE["p_tuning"], "the usual middle for virtual tokens out of a network with AdamW"
     if optimizer.startswith("lion"):
         usual, reason = usual / 5, f"a fifth of {reason}, since Lion's steps are longer"
     elif optimizer == "sgd":

@@ -64,12 +64,19 @@ def adapter_config(peft: Any, model: Any, settings: Settings, strategy: PeftSett
             )
         case PTuningSettings():
             return peft.PromptEncoderConfig(
-                num_virtual_tokens=strategy.virtual_tokens, encoder_hidden_size=strategy.encoder_size, **common
+                num_virtual_tokens=strategy.virtual_tokens,
+                encoder_reparameterization_type=strategy.encoder.upper(),
+                encoder_hidden_size=strategy.encoder_size,
+                **common,
             )
         case PrefixTuningSettings():
             # Of a model of fewer layers, as traces have, the prefix still has all of them.
             return peft.PrefixTuningConfig(
-                num_virtual_tokens=strategy.virtual_tokens, num_layers=strategy.num_layers, **common
+                num_virtual_tokens=strategy.virtual_tokens,
+                num_layers=strategy.num_layers,
+                prefix_projection=strategy.projection_size is not None,
+                encoder_hidden_size=strategy.projection_size,
+                **common,
             )
         case _:
             assert_never(strategy)

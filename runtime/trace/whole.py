@@ -1,4 +1,4 @@
-"""The log of the whole model: from a few layers where they repeat, else from all."""
+"""The log of the whole model: from a few layers where they repeat, else from all, as where adapters differ by layer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ftc.runtime.trace.log import Log
 from ftc.runtime.trace.meta_model import build_on_meta, depths_of, model_config, period
 from ftc.runtime.trace.sections import Groups
 from ftc.runtime.trace.step import run_steps
+from ftc.spec.strategy_settings import differs_by_layer
 from ftc.spec.trace import TraceJob
 
 __all__ = ["log_of", "whole_groups", "whole_log"]
@@ -25,7 +26,7 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
     config = model_config(job.config)
     depths = depths_of(config)
     few, groups = _few(depths, period(config))
-    if few != depths:
+    if few != depths and not differs_by_layer(job.settings.strategy):
         with contextlib.suppress(IrregularLayers):
             log = log_of(job, few, groups)
             for one in reversed(groups):  # the later stack first: it leaves the numbers of earlier groups alone

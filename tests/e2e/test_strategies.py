@@ -20,13 +20,18 @@ JOBS = (
     ("chat", "ln_tuning"),
     ("summarization", "lora, dora: true, rank_stabilized: true, init: gaussian"),
     ("chat", "lora, ranks: {down_proj: 8, q_proj: 2}, alphas: {v_proj: 3}"),
+    ("chat", "lora, patterns: [{layers: [1], rank: 8}, {modules: [q_proj], rank: 2, alpha: 3}]"),
+    ("summarization", "lora, patterns: [{modules: [decoder.block.0.layer.0.SelfAttention.q], rank: 9}]"),
+    ("summarization", "partial, layers: 1"),
     ("chat", "lora, also_train: [norm, input_layernorm]"),
     ("classification", "lora, also_train: [word_embeddings], targets: [query], dora: true"),
     ("chat", "ia3"),
     ("summarization", "bottleneck, placement: houlsby"),
     ("summarization", "prompt_tuning"),
     ("classification", "p_tuning"),
+    ("chat", "p_tuning, encoder: lstm, encoder_size: 12"),
     ("summarization", "prefix_tuning"),
+    ("chat", "prefix_tuning, projection_size: 24"),
 )
 """A task and a strategy, so that each strategy and each family of models is among them."""
 
@@ -57,11 +62,21 @@ def test_quantised_weights_of_both_widths(project: MakeProject, quantization: st
     assert getattr(model, f"is_loaded_in_{8 if quantization == 'int8' else 4}bit")
 
 
-def test_every_variant_is_peft_s_own(project: MakeProject) -> None:
+LAYER_WISE = "patterns: [{modules: [layers.0.self_attn.q_proj], rank: 2}, {layers: [1], rank: 8, alpha: 5}]"
+PATTERNS = [
+    ("ranks: {down_proj: 8}, alphas: {v_proj: 3}", {"down_proj": 8}, {"v_proj": 3}),
+    (LAYER_WISE, {"layers.0.self_attn.q_proj": 2, r"layers\.1\..*": 8}, {r"layers\.1\..*": 5}),
+]
+"""Words of the recipe, and what peft calls a rank pattern and an alpha pattern."""
+
+
+@pytest.mark.parametrize(("words", "ranks", "alphas"), PATTERNS)
+def test_every_variant_is_peft_s_own(
+    words: str, ranks: dict[str, int], alphas: dict[str, int], project: MakeProject
+) -> None:
     """One model as the plan has it built, one as somebody would with peft: the same bits from the same weights."""
     peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
-    words = "lora, rank: 6, dora: true, rank_stabilized: true, ranks: {down_proj: 8}, alphas: {v_proj: 3}"
-    plan = planned(project, "chat", words.replace(", rank: 6", ""))
+    plan = planned(project, "chat", f"lora, dora: true, rank_stabilized: true, {words}")
     ours = model_of(plan)
     torch.manual_seed(1)
     with torch.no_grad():
@@ -74,8 +89,8 @@ def test_every_variant_is_peft_s_own(project: MakeProject) -> None:
         target_modules="all-linear",
         use_dora=True,
         use_rslora=True,
-        rank_pattern={"down_proj": 8},
-        alpha_pattern={"v_proj": 3},
+        rank_pattern=ranks,
+        alpha_pattern=alphas,
         task_type="CAUSAL_LM",
     )
     base = transformers.AutoModelForCausalLM.from_pretrained(plan.settings.model.base, dtype=torch.float32)
@@ -84,6 +99,12 @@ def test_every_variant_is_peft_s_own(project: MakeProject) -> None:
     ids = torch.arange(24).reshape(2, 12)
     with torch.no_grad():
         assert torch.equal(ours(input_ids=ids).logits, theirs(input_ids=ids).logits)
+
+
+def test_the_last_layer_of_a_t5_is_the_last_of_each_of_its_stacks(project: MakeProject) -> None:
+    trained = trainable_tensors(model_of(planned(project, "summarization", "partial, layers: 1")))
+    blocks = {name.partition(".layer.")[0] for name in trained if ".layer." in name}
+    assert blocks == {"encoder.block.1", "decoder.block.1"}, "a layer has sublayers, which are none themselves"
 
 
 @pytest.mark.parametrize("init", ["pissa", "olora", "orthogonal"])

@@ -66,6 +66,8 @@ def trace_job(
         "p_tuning": {"virtual_tokens": 5, "encoder_size": 16},
         "prefix_tuning": {"virtual_tokens": 5, "num_layers": 2},
     }
+    others["lstm"] = {"kind": "p_tuning", **others["p_tuning"], "encoder": "lstm"}
+    others["projected"] = {"kind": "prefix_tuning", **others["prefix_tuning"], "projection_size": 12}
     for name, more in others.items():
         strategies[name] = {"kind": name, "trained_modules": adapter["trained_modules"], **more}
     settings = documents.plan().settings.model_dump()

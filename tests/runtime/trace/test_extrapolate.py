@@ -106,6 +106,18 @@ def test_a_shallow_model_is_traced_whole() -> None:
     assert whole_log(job)[1] == 3
 
 
+def test_layers_with_ranks_of_their_own_are_all_traced() -> None:
+    job = trace_job()
+    adapter = job.settings.strategy.adapter.model_copy(update={"ranks": {"layers.11.self_attn.q_proj": 64}})  # type: ignore[union-attr]
+    strategy = job.settings.strategy.model_copy(update={"adapter": adapter})
+    settings = job.settings.model_copy(update={"strategy": strategy})
+    log, traced = whole_log(job.model_copy(update={"settings": settings}))
+    assert traced == LAYERS
+    wider = 4 * (64 - 8) * (256 + 256)  # bytes of two matrices of 56 ranks more, in float32
+    alike, _ = whole_log(job)
+    assert peaks(log)["load"].components["adapter"] - peaks(alike)["load"].components["adapter"] == wider
+
+
 def hand_made(inner_sizes: tuple[int, int, int]) -> Log:
     """Five groups that each keep one storage from forward to backward."""
     sizes = [512, *inner_sizes, 512]

@@ -107,6 +107,7 @@ def test_a_step_without_memory_is_a_real_step(
 
 
 OTHERS = ["dora", "partial", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt_tuning", "p_tuning", "prefix_tuning"]
+OTHERS += ["projected"]
 MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}
 
 
@@ -128,3 +129,13 @@ def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Pa
     assert {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == dict.fromkeys(
         real.keys() - OF_THE_HOST, 0
     )
+
+
+def test_the_workspace_of_an_lstm_is_all_that_a_trace_does_not_see(models: dict[str, Path]) -> None:
+    job = trace_job(json.loads((models["llama"] / "config.json").read_text()), "lstm", device=PROCESSOR)
+    without = peaks(log_of(job, (2,), whole_groups((2,))))
+    model = build_model(job.settings, FolderBase(models["llama"]), torch.device("cpu"))
+    real = peaks(run_steps(job, model, whole_groups((2,)), torch.device("cpu")))
+    workspace = {real[name].size - without[name].size for name in real.keys() - OF_THE_HOST}
+    assert min(workspace) == 0, "phases without it are the same to the byte"
+    assert max(workspace) < 2**18
