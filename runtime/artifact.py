@@ -78,7 +78,8 @@ def load_artifact(model: Any, settings: Settings, tensors: dict[str, torch.Tenso
 def _make_room(encoder: Any, saved: torch.Tensor) -> None:
     """Lets keys and values stand where the vectors stood that a network made them out of, which are narrower."""
     if encoder.embedding.weight.shape != saved.shape:
-        encoder.embedding = nn.Embedding(*saved.shape, device=encoder.embedding.weight.device)
+        tokens, width = saved.shape
+        encoder.embedding = nn.Embedding(tokens, width, device=encoder.embedding.weight.device)
 
 
 @contextmanager
