@@ -122,7 +122,9 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
 
 def _loss(job: Job, batch: Batch) -> torch.Tensor:
     """Sum of the losses of a batch's targets. Scores end here: a name would keep them through the backward pass."""
-    wanted = job.teacher.scores(batch) if job.teacher else None  # first, while the model keeps nothing for its way back
+    wanted = (
+        job.teacher.log_probs(batch) if job.teacher else None
+    )  # first, while the model keeps nothing for its way back
     scores = job.scorer.logits(job.model, batch)
     losses = job.scorer.losses(scores, batch, job.train.label_smoothing)
     if job.teacher is not None and wanted is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.build_model import Base, load_base
+from ftc.runtime.build_model import Base, keep_differentiable, load_base
 from ftc.runtime.distillation import Teacher
 from ftc.runtime.supervised import make_scorer
 from ftc.runtime.tasks.scorer import Arithmetic
@@ -42,6 +42,7 @@ def build_teacher(settings: Settings, base: Base, device: torch.device) -> nn.Mo
     dtype = _DTYPES[lesson.precision]
     options: dict[str, Any] = {"dtype": dtype, **_packing(lesson, dtype)}
     model = load_base(seen_by_teacher(settings), base, is_new=False, **options)
+    keep_differentiable(model)  # no gradient is wanted, but the same kernel whatever the processor
     placed: nn.Module = model.requires_grad_(False).to(device).eval()
     return placed
 

@@ -42,6 +42,8 @@ class TraceJob(Document):
     schema_: Literal["ftc.trace-job/1"] = Field(default="ftc.trace-job/1", alias="schema")
     config: dict[str, Any]
     """The model's `config.json`, checked before."""
+    teacher: dict[str, Any] | None = None
+    """That of the teacher; None where there is none."""
     settings: Settings
     train: BatchShape
     evaluation: BatchShape | None
@@ -67,6 +69,7 @@ class TraceJob(Document):
             "config": plain["config"],
             "model": {name: settings["model"][name] for name in ("attention", "family", "head")},
             "labels": len(settings["text"]["labels"]),
+            "teacher": self._teacher(),
             "strategy": settings["strategy"],
             "train": {
                 "accumulates": self.accumulates,
@@ -82,6 +85,14 @@ class TraceJob(Document):
             "shapes": [plain["train"], plain["evaluation"]],
             "device": plain["device"],
         }
+
+    def _teacher(self) -> dict[str, Any] | None:
+        lesson = self.settings.train.distillation
+        if lesson is None:
+            return None
+        plain = lesson.to_json()
+        kept = {name: plain[name] for name in ("loss", "precision", "quantization")}
+        return {**kept, "config": self.teacher, "outputs": plain["teacher"]["outputs"]}
 
 
 class TraceResult(Document):

@@ -81,6 +81,7 @@ def question(draft: Draft, point: Point) -> TraceJob:
     settings = replace(draft, values={**draft.values, **values}).settings()
     return TraceJob(
         config=draft.model.config,
+        teacher=draft.teacher.model.config if draft.teacher else None,
         settings=settings,
         train=train_shape(draft, point.micro_batch),
         evaluation=evaluation_shape(draft, point.eval_batch),

@@ -12,7 +12,7 @@ from ftc.runtime.trace.extrapolate import TEMPLATE
 from ftc.runtime.trace.sections import Groups, stacks_of
 from ftc.runtime.trace.tracker import StorageTracker
 
-__all__ = ["register_model", "register_state"]
+__all__ = ["register_model", "register_state", "register_teacher"]
 
 _HALF = 2
 """Bytes of an element of a weight that arrives in 16 bits."""
@@ -50,6 +50,22 @@ def register_model(
             tracker.section("load", owners[name])
             tracker.register(tensor, "adapter", owners[name])
     tracker.section("load")
+
+
+def register_teacher(tracker: StorageTracker, model: nn.Module) -> None:
+    """Counts a teacher's weights and buffers as loading would allocate them."""
+    from transformers.core_model_loading import dot_natural_key
+
+    tensors: _Tensors = dict([*model.named_parameters(), *model.named_buffers()])
+    tracker.section("load")
+    if any(hasattr(tensor, "quant_state") for tensor in tensors.values()):
+        tracker.release(tracker.hold(_warm_up_bytes(tensors, dict.fromkeys(tensors), ()), "temporaries"))
+    for _, tensor in sorted(tensors.items(), key=lambda one: dot_natural_key(one[0])):
+        if hasattr(tensor, "quant_state"):
+            _pack(tracker, tensor, None)
+            for part in _parts(tensor.quant_state):
+                tracker.register(part, "teacher")
+        tracker.register(tensor, "teacher")
 
 
 def register_state(tracker: StorageTracker, optimizer: torch.optim.Optimizer) -> None:

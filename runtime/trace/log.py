@@ -16,6 +16,7 @@ Tag = Literal[
     "weights",
     "quantisation state",
     "adapter",
+    "teacher",
     "gradients",
     "optimiser state",
     "saved activations",

@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
@@ -28,12 +28,13 @@ from ftc.runtime.trace.answers import write_answers, writes_answers
 from ftc.runtime.trace.arithmetic import MixedPrecision
 from ftc.runtime.trace.buffers import card_buffers, log_workspaces
 from ftc.runtime.trace.dropout import CardDropout
-from ftc.runtime.trace.holdings import register_model, register_state
+from ftc.runtime.trace.holdings import register_model, register_state, register_teacher
 from ftc.runtime.trace.host import Host
 from ftc.runtime.trace.keeping import Shapes, Shelf, keep
 from ftc.runtime.trace.log import Log
 from ftc.runtime.trace.rows import stand_in_rows
 from ftc.runtime.trace.sections import Groups, mark
+from ftc.runtime.trace.teacher import watched_teacher
 from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.batches import BatchOrder
 from ftc.spec.settings import TrainSettings
@@ -77,6 +78,7 @@ def run_steps(
     groups: Sequence[Groups],
     device: torch.device | None = None,
     shelf: Shelf | None = None,
+    teacher: nn.Module | None = None,
 ) -> Log:
     """The log of a run: load, training steps, evaluation, a checkpoint there and back, the result, answers.
 
@@ -86,15 +88,19 @@ def run_steps(
         groups: How the layers of each stack repeat.
         device: Where the tensors are; tensors without memory unless a test watches real ones.
         shelf: Where real ones are written to; without it they are not.
+        teacher: As `build_teacher` made it, where the job has one.
     """
     device = device or torch.device("meta")
     settings = job.settings
     tracker = _tracker(job, device)
     mark(tracker, model, groups)
     register_model(tracker, model, groups, empties_cache=_empties_cache(job))
-    with _arithmetic(job, model, device) as arithmetic:
+    if teacher is not None:
+        register_teacher(tracker, teacher)
+    with _arithmetic(job, [model, *([teacher] if teacher else [])], device) as arithmetic:
         scorer = make_scorer(model, settings, arithmetic)
         loop_job = _loop_job(job, model, scorer, tracker, device)
+        loop_job = replace(loop_job, teacher=watched_teacher(job, teacher, arithmetic, tracker))
         with tracker, _fused_on_meta():
             _train(loop_job, tracker)
             if job.evaluation is not None:
@@ -147,7 +153,9 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
             return [(2 * rows, shape.length) for rows, shape in batches]
         case "lm":
             vocabulary = int(job.config["vocab_size"])
-            return [(settings.eval.batch_size, vocabulary), *((n * s.supervised, vocabulary) for n, s in batches)]
+            theirs = [] if job.teacher is None else [int(job.teacher["vocab_size"])]
+            scored = [(n * s.supervised, width) for n, s in batches for width in (vocabulary, *theirs)]
+            return [(settings.eval.batch_size, vocabulary), *scored]
 
 
 def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageTracker, device: torch.device) -> Job:
@@ -269,7 +277,7 @@ def _generate(
 
 
 @contextmanager
-def _arithmetic(job: TraceJob, model: nn.Module, device: torch.device) -> Iterator[Arithmetic | None]:
+def _arithmetic(job: TraceJob, models: Sequence[nn.Module], device: torch.device) -> Iterator[Arithmetic | None]:
     """What stands in for torch's mixed precision, which does nothing without memory."""
     if device.type != "meta":
         yield None
@@ -278,7 +286,8 @@ def _arithmetic(job: TraceJob, model: nn.Module, device: torch.device) -> Iterat
     on_card = job.device.kind == "cuda"
     with CardDropout() if on_card else nullcontext(), MixedPrecision(on_card=on_card) if is_mixed else nullcontext():
         if is_mixed:
-            _keep_positions_exact(model)
+            for model in models:
+                _keep_positions_exact(model)
         yield lambda _device: MixedPrecision.switch(is_mixed)
 
 

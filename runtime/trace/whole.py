@@ -11,6 +11,7 @@ from ftc.runtime.trace.log import Log
 from ftc.runtime.trace.meta_model import build_on_meta, depths_of, model_config, period
 from ftc.runtime.trace.sections import Groups
 from ftc.runtime.trace.step import run_steps
+from ftc.runtime.trace.teacher import teacher_on_meta
 from ftc.spec.strategy_settings import differs_by_layer
 from ftc.spec.trace import TraceJob
 
@@ -60,4 +61,4 @@ def whole_groups(depths: Sequence[int]) -> list[Groups]:
 def log_of(job: TraceJob, depths: Sequence[int], groups: Sequence[Groups]) -> Log:
     """The log of a model with so many layers in each stack."""
     register(KernelRules(capability=job.device.capability))
-    return run_steps(job, build_on_meta(job, depths), groups)
+    return run_steps(job, build_on_meta(job, depths), groups, teacher=teacher_on_meta(job))

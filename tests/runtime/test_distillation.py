@@ -11,6 +11,7 @@ import torch
 import transformers
 from torch.nn import functional
 
+from ftc.runtime import distillation
 from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
 from ftc.runtime.distillation import divergence
 from ftc.runtime.execute import execute
@@ -20,36 +21,18 @@ from ftc.runtime.loop import _accumulate_gradients, _loss
 from ftc.runtime.supervised import make_scorer
 from ftc.runtime.teacher import build_teacher, make_teacher
 from ftc.spec.batches import BatchOrder
-from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.events import Event, StepDone
 from ftc.spec.settings import Settings
 from ftc.spec.streams import TokenStream
 from tests.runtime.jobs import LABELS, Job, changed, make_job
+from tests.support.lessons import lesson
 from tests.support.streams import write_columns
 from tests.support.tiny_models import write_tiny_model
 
 CPU = torch.device("cpu")
 KINDS = ("forward_kl", "reverse_kl", "jsd")
 IDS = [[1, 5, 6, 7, 8, 9, 2], [1, 9, 8, 7, 2], [1, 5, 5, 5, 5, 2]]
-
-
-def lesson(folder: Path, family: str = "decoder", **changes: Any) -> dict[str, Any]:
-    """Settings of a teacher that lies in a folder."""
-    files = {one.name: {"size": one.stat().st_size, "sha256": file_digest(one)} for one in folder.iterdir()}
-    config = transformers.AutoConfig.from_pretrained(folder)
-    teacher = {
-        "base": "models/teacher",
-        "commit": None,
-        "files": files,
-        "architecture": config.architectures[0],
-        "family": family,
-        "num_parameters": 1,
-        "license": None,
-        "outputs": (),
-    }
-    usual = {"loss": "forward_kl", "temperature": 2.0, "weight": 0.5, "precision": "float32", "quantization": None}
-    return {"teacher": {**teacher, **changes.pop("teacher", {})}, **usual, **changes}
 
 
 def plain_divergence(scores: torch.Tensor, wanted: torch.Tensor, kind: str) -> torch.Tensor:
@@ -69,12 +52,14 @@ def plain_divergence(scores: torch.Tensor, wanted: torch.Tensor, kind: str) -> t
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_divergences_and_their_gradients(kind: Any) -> None:
+def test_divergences_and_their_gradients(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distillation, "_AT_ONCE", 14)  # two rows at once
     torch.manual_seed(0)
     ours = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
     theirs, wanted = ours.detach().clone().requires_grad_(), 3 * torch.randn(5, 7, dtype=torch.float64)
     weights = torch.rand(5, dtype=torch.float64)
-    found, expected = divergence(ours, wanted, kind), plain_divergence(theirs, wanted, kind)
+    found = divergence(ours, (wanted / 3).log_softmax(-1), kind, 3.0)
+    expected = plain_divergence(theirs / 3, wanted / 3, kind)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     (found * weights).sum().backward(), (expected * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-12)
@@ -83,8 +68,9 @@ def test_divergences_and_their_gradients(kind: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_can_never_be_chosen_costs_nothing(kind: Any) -> None:
     scores = torch.tensor([[1.0, 2.0, -1e30]], requires_grad=True)
-    found = divergence(scores, torch.tensor([[0.5, 0.1, -1e30]]), kind)
-    torch.testing.assert_close(found, divergence(scores[:, :2], torch.tensor([[0.5, 0.1]]), kind))
+    wanted = torch.tensor([[0.5, 0.1, -1e30]]).log_softmax(-1)
+    found = divergence(scores, wanted, kind)
+    torch.testing.assert_close(found, divergence(scores[:, :2], wanted[:, :2], kind))
     found.sum().backward()
     assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
@@ -256,11 +242,12 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path: Path) -> None
 def test_a_vocabulary_that_one_of_them_has_padded(tmp_path: Path) -> None:
     settings, rows, model, folder = with_teacher(tmp_path, "lm")
     teacher = make_teacher(settings, build_teacher(settings, FolderBase(folder), CPU))
-    batch = make_scorer(model, settings).batch(rows, [0])
+    assert len(teacher.log_probs(make_scorer(model, settings).batch(rows, [0]))) == 5
     scores, wanted, losses = torch.randn(5, 128), torch.randn(5, 136), torch.zeros(5)
-    assert len(teacher.scores(batch)) == 5
-    same = teacher.blended(losses, scores, wanted[:, :128])
-    torch.testing.assert_close(teacher.blended(losses, scores, wanted), same)
+    same = teacher.blended(losses, scores, wanted[:, :128].log_softmax(-1))
+    torch.testing.assert_close(teacher.blended(losses, scores, wanted.log_softmax(-1)), same)
+    narrow = teacher.blended(losses, scores, wanted[:, :120].log_softmax(-1))
+    torch.testing.assert_close(narrow, teacher.blended(losses, scores[:, :120], wanted[:, :120].log_softmax(-1)))
 
 
 def job_with_teacher(root: Path, **changes: Any) -> Job:

@@ -23,6 +23,7 @@ _BAR_CELLS = 30
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "weights": ("weights", "quantisation state"),
     "adapter": ("adapter",),
+    "teacher": ("teacher",),
     "gradients": ("gradients",),
     "optimiser": ("optimiser state",),
     "activations": ("saved activations",),

@@ -13,12 +13,14 @@ import torch
 from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.checkpoint import Contents, Kept, save, verified
 from ftc.runtime.selection import Progress
+from ftc.runtime.teacher import build_teacher
 from ftc.runtime.tensor_files import read_tensors, write_tensors
 from ftc.runtime.trace.keeping import Read
 from ftc.runtime.trace.log import peaks
 from ftc.runtime.trace.step import run_steps
 from ftc.runtime.trace.whole import log_of, whole_groups
 from ftc.spec.trace import BatchShape
+from tests.support.lessons import lesson
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
 
@@ -104,6 +106,49 @@ def test_a_step_without_memory_is_a_real_step(
         assert real.keys() == without.keys()
         apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
         assert set(apart.values()) == {0}, (attention, apart)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("kind", "teacher", "loss", "quantization"),
+    [
+        ("llama", "gpt2", "forward_kl", None),
+        ("qwen2", "llama", "jsd", "nf4"),
+        ("bert", "bert", "reverse_kl", "int8"),
+        ("t5", "t5", "forward_kl", None),
+    ],
+)
+def test_a_teacher_is_asked_without_memory_as_it_really_is(
+    kind: str,
+    teacher: str,
+    loss: str,
+    quantization: str | None,
+    precision: str,
+    models: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    configs = {one: json.loads((models[one] / "config.json").read_text()) for one in (kind, teacher)}
+    families = {"bert": "encoder", "t5": "encoder_decoder"}
+    outputs = (2, 0, 1) if kind == "bert" else ()
+    asked = lesson(models[teacher], families.get(teacher, "decoder"), teacher={"outputs": outputs})
+    job = trace_job(
+        configs[kind],
+        "lora",
+        device=PROCESSOR,
+        shape=BatchShape(length=20, supervised=7, padded=False),
+        num_modules={"t5": 12}.get(kind, 4),
+        train__precision=precision,
+        train__distillation={**asked, "loss": loss, "precision": precision, "quantization": quantization},
+    ).model_copy(update={"teacher": configs[teacher]})
+    depths = (2, 2) if kind == "t5" else (2,)
+    without = peaks(log_of(job, depths, whole_groups(depths)))
+    cpu = torch.device("cpu")
+    taught = build_teacher(job.settings, FolderBase(models[teacher]), cpu)
+    model = build_model(job.settings, FolderBase(models[kind]), cpu)
+    real = peaks(run_steps(job, model, whole_groups(depths), cpu, Folder(tmp_path / "kept"), taught))
+    assert real["teacher"].components["teacher"] > 0
+    apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
+    assert set(apart.values()) == {0}, apart
 
 
 OTHERS = ["dora", "partial", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt_tuning", "p_tuning", "prefix_tuning"]
