@@ -98,6 +98,7 @@ def keep(job: Job, settings: Settings, tracker: StorageTracker, shelf: Shelf) ->
     put_back(job.model, job.parameters, job.optimizer, kept)
     register_state(tracker, job.optimizer)
     _forget(job, tracker)  # it ends with training
+    tracker.let_go("teacher")
 
     tracker.section("export")
     read = shelf.result(chosen_tensors(job.model, settings, kept))

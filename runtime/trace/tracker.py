@@ -99,6 +99,11 @@ class StorageTracker(TorchDispatchMode):
         """Logs the end of what `hold` gave."""
         self.log.sections[-1].events.append(~number)
 
+    def let_go(self, tag: Tag) -> None:
+        """Logs the end of all that holds this and is live, whoever still has it."""
+        for key in [key for key, number in self._numbers.items() if self.log.storages[number].tag == tag]:
+            self._end(key)
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs an operator and logs what it allocates."""
         if func is _aten._local_scalar_dense.default and args[0].device.type == "meta":
