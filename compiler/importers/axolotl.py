@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import rules, training
+from ftc.compiler.importers import low_rank, rules, training
 from ftc.compiler.importers.axolotl_keys import KNOWN_KEYS
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.rows import (
@@ -327,7 +327,7 @@ _RULES: dict[str, Rule] = {
     "train_on_inputs": dropped("prompts are never learnt, only answers"),
     "group_by_length": training.length_grouped,
     **rules.variants("peft_use_dora", "peft_use_rslora"),
-    "lora_modules_to_save": dropped("no modules are trained in full beside an adapter", "use full training if needed"),
+    **low_rank.of_peft("lora_modules_to_save", "lora_rank_pattern", "lora_alpha_pattern", "peft_init_lora_weights"),
     "loss_watchdog_threshold": dropped("no watch over a rising loss; ftc stops where it is no number"),
     "shuffle_merged_datasets": needless("rows are always shuffled, by the seed"),
     "skip_prepare_dataset": needless(rules.OWN_LOADER),

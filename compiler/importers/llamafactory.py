@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rules, training
+from ftc.compiler.importers import low_rank, rules, training
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.rows import (
     as_asked,
@@ -252,7 +252,7 @@ _RULES: dict[str, Rule] = {
     "trust_remote_code": dropped(rules.NO_CODE, "the model has to be one that transformers knows"),
     "adapter_name_or_path": dropped("training starts from a new adapter", "merge the old one into the base first"),
     "pure_bf16": dropped("trained weights stay in float32", "the plan takes bfloat16 where the device is fast at it"),
-    "additional_target": dropped("no modules are trained in full beside an adapter"),
+    "additional_target": low_rank.modules_to_save,
     "freeze_vision_tower": needless("only text is trained on"),
     "freeze_multi_modal_projector": needless("only text is trained on"),
     "freeze_language_model": blocking("nothing is left to train", "leave it out"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rules, training
+from ftc.compiler.importers import low_rank, rules, training
 from ftc.compiler.importers.foreign import Foreign, plain, read_foreign
 from ftc.compiler.importers.llamafactory import columns_of
 from ftc.compiler.importers.rows import as_asked, mixed, place_named_rows
@@ -115,6 +115,14 @@ _RULES: dict[str, Rule] = {
     "lr_scheduler_config": dropped("a constant rate stands in its place"),
     "batching_strategy": dropped("the plan packs rows where it gains", "set `train.packing`", off=("normal",)),
     "model_class": needless("read from the model itself"),
+    "peft_config.use_dora": rules.of_adapter("strategy.dora"),
+    "peft_config.use_rslora": rules.of_adapter("strategy.rank_stabilized"),
+    **low_rank.of_peft(
+        "peft_config.modules_to_save",
+        "peft_config.rank_pattern",
+        "peft_config.alpha_pattern",
+        "peft_config.init_lora_weights",
+    ),
     "peft_config.export_dir": needless(rules.FOLDERS),
     "quant_config.name": dropped("no such quantisation"),
     "sample_backend": needless(rules.ELSEWHERE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rules, training
+from ftc.compiler.importers import low_rank, rules, training
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.rows import (
     as_asked,
@@ -212,8 +212,8 @@ _RULES: dict[str, Rule] = {
     "training.data_seed": dropped("the order of rows follows from `train.seed`"),
     "training.use_deterministic": needless("always"),
     "training.full_determinism": needless("always"),
-    "peft.lora_modules_to_save": dropped("no modules are trained in full beside an adapter"),
-    "peft.lora_init_weights": dropped("adapters start in the usual way", off=("default", "DEFAULT", True)),
+    "peft.lora_modules_to_save": low_rank.modules_to_save,
+    "peft.lora_init_weights": low_rank.beginning,
     "peft.lora_bias": dropped("biases are not trained", off=("none",)),
     "peft.peft_save_mode": needless("`ftc` saves the adapter; merging is a step of its own"),
     **tabled(needless("belongs to a feature that is off"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rules, training
+from ftc.compiler.importers import low_rank, rules, training
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.rows import as_asked, as_chat, as_preference, as_text, mixed, place_rows
 from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, needless, number, tabled, whole
@@ -157,7 +157,7 @@ _RULES: dict[str, Rule] = {
     "trust_remote_code": dropped(rules.NO_CODE, "the model has to be one that transformers knows"),
     "torch_dtype": needless("the plan chooses how weights are kept"),
     "dtype": needless("the plan chooses how weights are kept"),
-    "lora_modules_to_save": dropped("no modules are trained in full beside an adapter"),
+    "lora_modules_to_save": low_rank.modules_to_save,
     "dataset_config": dropped("a subset of a data set is a file of its own", "name it with `--hub-file FILE`"),
     "dataset_train_split": needless("the file is the split"),
     "dataset_test_split": dropped("another split of the hub", "name its file in `data.split.validation`"),

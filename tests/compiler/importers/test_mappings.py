@@ -192,6 +192,12 @@ FATES: list[tuple[str, str, Fate]] = [
 ]
 
 
+PATTERNED = (
+    "adapter: lora\nlora_rank_pattern: {q_proj: 8, 'layers\\.0\\.mlp\\.up_proj': 4}\nlora_alpha_pattern: {q_proj: 4}\n"
+    "lora_modules_to_save: norm\npeft_init_lora_weights: pissa\n"
+)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_values_are_carried(name: str) -> None:
     values = recipe_values(import_example(name))
@@ -276,6 +282,30 @@ def test_what_can_not_become_a_recipe_gives_reasons(text: str, reason: str) -> N
         (AXOLOTL.replace("acme/brook", "/models/brook"), {"base": "acme/other"}, {"model.base": "acme/other"}),
         (FACTORY.replace("tickets_registered", "with_messages"), {}, {"data.fields.messages": "turns"}),
         (FACTORY.replace("sft", "pt"), {}, {"task.kind": "pretraining", "data.fields.text": "question"}),
+        (
+            AXOLOTL + PATTERNED,
+            {},
+            {
+                "strategy.patterns": (
+                    {"modules": ("q_proj",), "rank": 8},
+                    {"modules": ("layers.0.mlp.up_proj",), "rank": 4},
+                    {"modules": ("q_proj",), "alpha": 4},
+                ),
+                "strategy.also_train": ("norm",),
+                "strategy.init": "pissa",
+            },
+        ),
+        (
+            TRL + "use_peft: true\nlora_modules_to_save: [norm]",
+            {"task": "chat"},
+            {"strategy.also_train": ("norm",)},
+        ),
+        (FACTORY + "finetuning_type: lora\nadditional_target: norm", {}, {"strategy.also_train": ("norm",)}),
+        (
+            OUMI.replace("false}", "true}") + "peft: {lora_modules_to_save: [norm], lora_init_weights: olora}",
+            {"task": "chat", "data": "x.jsonl"},
+            {"strategy.also_train": ("norm",), "strategy.init": "olora"},
+        ),
         (FACTORY + "dataset_dir: no", {"task": "chat", "data": "x.jsonl"}, {"data.source.path": "x.jsonl"}),
         (
             TUNE + "dataset: {_component_: torchtune.datasets.alpaca_dataset}",
@@ -298,6 +328,12 @@ def test_what_the_user_adds_counts(text: str, options: dict[str, str], values: d
         ("load_in_4bit: true\nload_in_8bit: true\nadapter: lora", "load_in_8bit", CONFLICT),
         ("early_stopping_patience: 2", "early_stopping_patience", CONFLICT),
         ("adapter: lora\nlora_target_modules: 'model.*proj$'", "lora_target_modules", DROPPED),
+        ("adapter: lora\nlora_rank_pattern: {'layers.[01].*': 4}", "lora_rank_pattern", DROPPED),
+        ("adapter: lora\nlora_rank_pattern: {q_proj: 1.5}", "lora_rank_pattern", DROPPED),
+        ("adapter: lora\nlora_rank_pattern: {}", "lora_rank_pattern", NEEDLESS),
+        ("lora_alpha_pattern: {q_proj: 4}", "lora_alpha_pattern", NEEDLESS),
+        ("adapter: lora\npeft_init_lora_weights: loftq", "peft_init_lora_weights", DROPPED),
+        ("adapter: lora\npeft_init_lora_weights: true", "peft_init_lora_weights", NEEDLESS),
         ("learning_rate: fast", "learning_rate", DROPPED),
         ("learning_rate: -1", "learning_rate", DROPPED),
         ("learning_rate: .nan", "learning_rate", DROPPED),
