@@ -107,6 +107,14 @@ def traces(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def sharding(session: nox.Session) -> None:
+    """Train in two real processes in every way that a model can be divided, and hold it against one. Takes minutes."""
+    python = train_environment(session)
+    tests = ["tests/runtime/test_distributed.py", *session.posargs]
+    session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
+
+
+@nox.session(venv_backend="none")
 def crash(session: nox.Session) -> None:
     """Kill runs at every write and at random, and prove every exact kernel in fresh processes. Takes half an hour."""
     python = train_environment(session)

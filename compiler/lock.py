@@ -43,7 +43,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_m
 _FORMAT = re.compile(rb'"schema": ?"(ftc\.lock/(\d{1,4}))"')
 _DECIDED_BY_DEVICE = (
     *("micro_batch", "micro_batch_tokens", "packing", "activation_checkpointing"),
-    *("precision", "fused", "world_size"),
+    *("precision", "fused", "world_size", "sharding", "offload"),
 )
 _LENGTHS = ("num_steps", "steps_per_epoch", "evaluate_every_steps")
 

@@ -27,6 +27,7 @@ from ftc.compiler.number_rules import (
     value_at,
     warm_up_leaves_training,
 )
+from ftc.compiler.sharding_rules import devices_have_rows, sharding_can_be_done, sharding_has_devices
 from ftc.compiler.strategy_rules import (
     optimizer_values_count,
     plateau_has_something_to_watch,
@@ -288,6 +289,9 @@ RULES: tuple[Rule, ...] = (
     optimizer_values_count,
     plateau_has_something_to_watch,
     micro_batch_divides_the_batch,
+    devices_have_rows,
+    sharding_has_devices,
+    sharding_can_be_done,
     learning_rate_is_usual,
     numbers_are_usual,
     warm_up_leaves_training,

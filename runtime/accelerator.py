@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import nn
 
 from ftc.runtime.machine import device_name, machine_class
+from ftc.runtime.sharding import is_sharded, shard
+from ftc.runtime.signals import StopRequest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.machine import CodeSnapshot
@@ -18,7 +20,18 @@ from ftc.spec.settings import Settings
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["agreed", "any_process", "everywhere", "make_accelerator", "sighting", "wrap"]
+__all__ = [
+    "StopTogether",
+    "agreed",
+    "any_process",
+    "divide",
+    "everywhere",
+    "make_accelerator",
+    "place_of_weights",
+    "sighting",
+    "wrap",
+    "wrapper_of",
+]
 
 _T = TypeVar("_T")
 
@@ -31,20 +44,57 @@ def make_accelerator(settings: Settings) -> Accelerator:
     """
     from accelerate import Accelerator
 
-    accelerator = Accelerator(cpu=settings.device.kind == "cpu")
+    if findings := list(_too_few_cards(settings)):
+        raise Refusal(findings)
+    accelerator = Accelerator(cpu=settings.device.kind == "cpu", kwargs_handlers=_handlers(settings))
     findings = [*_processes(accelerator, settings), *_device(accelerator, settings)]
     if findings:
         raise Refusal(findings)
     return accelerator
 
 
+def _handlers(settings: Settings) -> list[Any]:
+    """What processes exchange in the host's memory, where parts lie there, takes a way of its own beside the cards'."""
+    from accelerate.utils import InitProcessGroupKwargs
+
+    both = settings.train.offload == "cpu" and settings.device.kind == "cuda"
+    return [InitProcessGroupKwargs(backend="cuda:nccl,cpu:gloo")] if both else []
+
+
+def place_of_weights(accelerator: Accelerator, settings: Settings) -> torch.device:
+    """Where a model is built: on the device, or in the host's memory where it is then divided."""
+    return torch.device("cpu") if settings.train.sharding == "fsdp" else accelerator.device
+
+
+def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn.Module:
+    """The model with each weight in parts, where the plan says so, else as it is.
+
+    Raises:
+        Refusal: Something of it is still whole.
+    """
+    if settings.train.sharding != "fsdp":
+        return model
+    from torch.distributed.tensor import DTensor
+
+    divided = shard(model, settings.train, accelerator.device)
+    kept = [name for name, one in divided.named_parameters() if not isinstance(one, DTensor)]
+    if kept:
+        raise Refusal([_wrong("FTC624", "wrapper", "FSDP2 around every weight", f"`{kept[0]}` is whole")])
+    return divided
+
+
+def wrapper_of(model: nn.Module) -> str:
+    """What stands around a model in training, or its own class where nothing does."""
+    return "FSDP2" if is_sharded(model) else type(model).__name__
+
+
 def wrap(accelerator: Accelerator, model: nn.Module) -> nn.Module:
-    """The model as it is called in training: wrapped for several processes, bare for one.
+    """The model as it is called in training: wrapped where several processes hold it whole, else as it is.
 
     Raises:
         Refusal: accelerate wrapped it in something else.
     """
-    if accelerator.num_processes == 1:
+    if accelerator.num_processes == 1 or is_sharded(model):
         return model
     wrapped: nn.Module = accelerator.prepare_model(model)
     if not isinstance(wrapped, nn.parallel.DistributedDataParallel):
@@ -82,6 +132,28 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
     return bool(total.item())
 
 
+class StopTogether(StopRequest):
+    """A request to stop that all processes heed at the same place, since they compute each layer together.
+
+    Args:
+        accelerator: Knows the others.
+        own: What this process was asked.
+    """
+
+    def __init__(self, accelerator: Accelerator, own: StopRequest) -> None:
+        super().__init__()
+        self._accelerator, self._own = accelerator, own
+
+    def check(self) -> None:
+        """Leaves work where any process was asked to; all of them have to look.
+
+        Raises:
+            Interrupted: Somebody asked for it.
+        """
+        self.requested = any_process(self._accelerator, self._own.requested)
+        super().check()
+
+
 def sighting(accelerator: Accelerator, environment: EnvironmentFacts, code: CodeSnapshot) -> Sighting:
     """What the run finds on its machine, before a model is built."""
     return Sighting(
@@ -99,6 +171,12 @@ def sighting(accelerator: Accelerator, environment: EnvironmentFacts, code: Code
 def _processes(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]:
     planned, found = settings.train.world_size, accelerator.num_processes
     return [] if found == planned else [_wrong("FTC624", "number of processes", str(planned), str(found))]
+
+
+def _too_few_cards(settings: Settings) -> Iterator[Diagnostic]:
+    planned, found = settings.device.count, torch.cuda.device_count()
+    if settings.device.kind == "cuda" and 0 < found < planned:
+        yield _wrong("FTC623", "number of cards", str(planned), str(found))
 
 
 def _device(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]:

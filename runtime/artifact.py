@@ -16,6 +16,7 @@ from torch import nn
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.checkpoint import Kept
 from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
+from ftc.runtime.sharding import is_sharded, split_like
 from ftc.runtime.weights import load_weights
 from ftc.spec.settings import Settings
 from ftc.spec.strategy import VIRTUAL_TOKENS, WHOLE_MODEL
@@ -58,7 +59,16 @@ def _whole(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _load_full(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    model.load_state_dict(tensors, strict=False)  # shared names are absent; the digest afterwards proves the rest
+    # Shared names are absent; the digest afterwards proves the rest.
+    model.load_state_dict(_in_parts(model, tensors), strict=False)
+
+
+def _in_parts(model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors as a divided model takes them; buffers, which it has whole, as they are."""
+    if not is_sharded(model):
+        return tensors
+    buffers, pattern = dict(model.named_buffers()), next(iter(model.parameters()))
+    return {name: one if name in buffers else split_like(one, pattern) for name, one in tensors.items()}
 
 
 def load_artifact(model: Any, settings: Settings, tensors: dict[str, torch.Tensor]) -> None:
@@ -72,7 +82,7 @@ def load_artifact(model: Any, settings: Settings, tensors: dict[str, torch.Tenso
             model.peft_config["default"].inference_mode = True
             _make_room(model.prompt_encoder["default"], tensors["prompt_embeddings"])
         with _peft(settings) as peft:
-            peft.set_peft_model_state_dict(model, tensors)
+            peft.set_peft_model_state_dict(model, _in_parts(model, tensors))
 
 
 def _make_room(encoder: Any, saved: torch.Tensor) -> None:

@@ -8,16 +8,18 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ftc.runtime.accelerator import StopTogether
 from ftc.runtime.export import load_exported
 from ftc.runtime.generate import TextDecoder, answers
 from ftc.runtime.measures import Measures
 from ftc.runtime.metrics import loss_metrics
 from ftc.runtime.probing import retained
 from ftc.runtime.references import learn_references
-from ftc.runtime.scoring import RowScore, as_base, gathered, score_rows, still
+from ftc.runtime.scoring import RowScore, as_base, gathered, score_rows, shared_batches, still
 from ftc.runtime.session import Session, Workpiece
+from ftc.runtime.sharding import is_sharded
 from ftc.runtime.signals import StopRequest
-from ftc.spec.batches import by_length, cut, share_of
+from ftc.spec.batches import by_length, cut
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.events import TestProgress
 from ftc.spec.record import SubjectResult
@@ -138,10 +140,16 @@ def _written(
     """Every row's answer, from the longest prompt to the shortest; progress is told of a subject alone."""
     settings, accelerator = session.plan.settings, session.accelerator
     order = by_length(list(range(len(rows))), rows.prompt_lengths.astype("int64"))
-    mine = share_of(order, accelerator.process_index, accelerator.num_processes)
+    batches = list(
+        shared_batches(work.model, order, lambda mine: cut(mine, settings.eval.batch_size), session.accelerator)
+    )
+    stop = StopTogether(accelerator, session.stop) if is_sharded(work.model) else session.stop
+    mine = {row for numbers, counts in batches if counts for row in numbers}
     texts: dict[int, str] = {}
-    for some in answers(work.model, rows, cut(mine, settings.eval.batch_size), settings, decode, session.stop):
-        texts |= some
+    for some in answers(
+        work.model, rows, [numbers for numbers, _ in batches], settings, decode, stop, accelerator.device
+    ):
+        texts |= {row: text for row, text in some.items() if row in mine and row not in texts}
         if subject is not None:
             _tell(session, subject, len(texts), rows)
     if accelerator.num_processes > 1:

@@ -17,6 +17,7 @@ from ftc.runtime import checkpoint
 from ftc.runtime.accelerator import agreed
 from ftc.runtime.artifact import artifact_tensors, chosen_tensors, load_artifact
 from ftc.runtime.session import Session
+from ftc.runtime.sharding import is_sharded, plain_class_name, whole_tensors
 from ftc.runtime.strategies.bottleneck import saved_config
 from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -43,12 +44,13 @@ def export(session: Session) -> None:
         raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])
     work = session.trained or session.build()
     session.trained = work
-    tensors = chosen_tensors(work.model, session.plan.settings, chosen)
+    tensors = _whole(session, work.model, chosen_tensors(work.model, session.plan.settings, chosen))
     if session.is_first:
         folder = _folder(session)
         with building_folder(folder) as temporary:
             _write(session, work.model, tensors, temporary)
-    session.state.update(final_weights_sha256=content_digest(tensors))
+    digest = agreed(session.accelerator, lambda: content_digest(tensors))
+    session.state.update(final_weights_sha256=digest)
     session.note_memory("export")
     session.accelerator.wait_for_everyone()
 
@@ -69,8 +71,14 @@ def load_exported(session: Session, model: nn.Module) -> None:
     if content_digest(tensors) != session.state.record.final_weights_sha256:
         raise Refusal([_changed(session, "they have another digest")])
     load_artifact(model, session.plan.settings, tensors)
-    if content_digest(artifact_tensors(model, session.plan.settings)) != session.state.record.final_weights_sha256:
+    taken = _whole(session, model, artifact_tensors(model, session.plan.settings))
+    if agreed(session.accelerator, lambda: content_digest(taken)) != session.state.record.final_weights_sha256:
         raise Refusal([_changed(session, "the model doesn't take all of them")])
+
+
+def _whole(session: Session, model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors in each process that has them whole anyway, and in the first put together from all parts."""
+    return whole_tensors(tensors, keep=session.is_first or not is_sharded(model))
 
 
 def _is_whole(session: Session) -> bool:
@@ -110,7 +118,7 @@ def _adapter_config(model: Any, settings: Settings) -> dict[str, Any]:
 def _write_model_files(session: Session, model: Any, folder: Path) -> None:
     """The configuration, and the base model's tokenizer, which training leaves as it is."""
     config = model.config
-    config.architectures = [type(model).__name__]
+    config.architectures = [plain_class_name(model)]
     config.save_pretrained(folder)
     if session.plan.settings.model.head == "lm":
         model.generation_config.save_pretrained(folder)

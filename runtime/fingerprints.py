@@ -13,6 +13,7 @@ import torch
 
 from ftc.runtime.accelerator import everywhere
 from ftc.runtime.optimizer import state_tensors
+from ftc.runtime.sharding import whole_tensors
 from ftc.runtime.tensor_files import content_digest, tensor_digests
 from ftc.spec import canonical
 from ftc.spec.events import StepDone
@@ -81,10 +82,13 @@ def step_line(done: StepDone, job: Job) -> StepLine:
 
 
 def rung(step: int, job: Job) -> Rung:
-    """What stands on the ladder behind a step."""
+    """What stands on the ladder behind a step: for the first process; where weights are divided all have to ask."""
+    keep = job.accelerator.is_main_process
+    weights = whole_tensors(job.parameters, keep=keep)
+    memory = whole_tensors(state_tensors(job.optimizer, job.parameters), keep=keep)
     return Rung(
         step=step,
-        weights_sha256=content_digest(job.parameters),
-        tensors=tensor_digests(job.parameters),
-        optimizer_sha256=content_digest(state_tensors(job.optimizer, job.parameters)),
+        weights_sha256=content_digest(weights),
+        tensors=tensor_digests(weights),
+        optimizer_sha256=content_digest(memory),
     )

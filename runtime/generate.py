@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from ftc.runtime.collate import prompt_batch
+from ftc.runtime.sharding import is_sharded
 from ftc.runtime.signals import StopRequest
 from ftc.spec.settings import Settings
 from ftc.spec.strategy_settings import virtual_tokens
@@ -42,7 +43,13 @@ class TextDecoder:
 
 
 def answers(
-    model: Any, rows: TokenStream, order: list[list[int]], settings: Settings, decode: TextDecoder, stop: StopRequest
+    model: Any,
+    rows: TokenStream,
+    order: list[list[int]],
+    settings: Settings,
+    decode: TextDecoder,
+    stop: StopRequest,
+    device: torch.device,
 ) -> Iterator[dict[int, str]]:
     """Answers to batches of rows, by the row's number.
 
@@ -50,7 +57,6 @@ def answers(
         Interrupted: Somebody asked to stop.
     """
     greedy = _greedy(settings)
-    device = next(model.parameters()).device
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     holders = [model] if inner is model else [model, inner]  # some wrappers hand theirs on, and some don't
     before = [holder.generation_config for holder in holders]
@@ -81,7 +87,7 @@ def _write(model: Any, ids: torch.Tensor, attention: torch.Tensor, settings: Set
     bfloat16 = settings.train.precision == "bfloat16"
     with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=bfloat16), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")
-        output = model.generate(input_ids=ids, attention_mask=attention)
+        output = model.generate(input_ids=ids, attention_mask=attention, synced_gpus=is_sharded(model))
     # Before an answer stands its prompt, or, where an encoder has read that, the decoder's start token.
     begin = ids.shape[1] if settings.model.family == "decoder" else 1
     return [_until_stop(line, settings.model.stop_ids) for line in output[:, begin:].tolist()]

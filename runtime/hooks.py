@@ -14,6 +14,7 @@ from ftc.runtime.loop import Job
 from ftc.runtime.proof import compare_with_proof
 from ftc.runtime.selection import Progress, reason_to_stop
 from ftc.runtime.session import Session
+from ftc.runtime.sharding import is_sharded, whole_tensors
 from ftc.spec.diagnostics import diagnostic
 from ftc.spec.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
 from ftc.spec.ladder import is_rung
@@ -109,7 +110,7 @@ def heed_signals(training: Training, done: StepDone) -> None:  # noqa: ARG001 - 
 
 def stand(training: Training, done: StepDone) -> None:
     """Writes a rung where one stands: behind steps 1, 2, 4, 8, … and wherever a checkpoint is about to be."""
-    if training.session.is_first and (is_rung(done.step) or _is_saved(training, done)):
+    if _takes_part(training) and (is_rung(done.step) or _is_saved(training, done)):
         training.session.ladder.add(rung(done.step, training.job))
 
 
@@ -121,21 +122,28 @@ def keep_to_proof(training: Training, done: StepDone) -> None:
 
 def save(training: Training, done: StepDone) -> None:
     """Writes a checkpoint where the plan says so and where training ends, then deletes older ones."""
-    session, job = training.session, training.job
     if not _is_saved(training, done):
         return
-    session.note_memory("train")
-    if session.is_first:
-        started = time.perf_counter()
-        session.ladder.sync()
-        checkpoints = session.folder.checkpoints
-        kept = checkpoint.contents(job.parameters, job.optimizer)
-        checkpoint.save(checkpoints, session.job_sha256, training.progress, kept)
-        checkpoint.prune(checkpoints, training.progress, job.train.keep_checkpoints)
-        session.note_time("save", time.perf_counter() - started)
-        session.journal.emit(CheckpointSaved(step=done.step))
-    session.note_memory("save")
-    note_progress(session, training.progress)
+    training.session.note_memory("train")
+    if _takes_part(training):
+        _write_checkpoint(training, done.step)
+    training.session.note_memory("save")
+    note_progress(training.session, training.progress)
+
+
+def _write_checkpoint(training: Training, step: int) -> None:
+    """One process writes; others give it their parts."""
+    session, job, started = training.session, training.job, time.perf_counter()
+    held = checkpoint.contents(job.parameters, job.optimizer)
+    kept = {file: whole_tensors(tensors, keep=session.is_first) for file, tensors in held.items()}
+    if not session.is_first:
+        return
+    session.ladder.sync()
+    checkpoints = session.folder.checkpoints
+    checkpoint.save(checkpoints, session.job_sha256, training.progress, kept)
+    checkpoint.prune(checkpoints, training.progress, job.train.keep_checkpoints)
+    session.note_time("save", time.perf_counter() - started)
+    session.journal.emit(CheckpointSaved(step=step))
 
 
 def note_progress(session: Session, progress: Progress) -> None:
@@ -148,6 +156,11 @@ def note_progress(session: Session, progress: Progress) -> None:
     )
     session.set_time("train", progress.train_seconds)
     session.note_memory("train")
+
+
+def _takes_part(training: Training) -> bool:
+    """Whether this process writes, or holds parts of what the first one writes."""
+    return training.session.is_first or is_sharded(training.job.model)
 
 
 def _is_due(training: Training, done: StepDone) -> bool:

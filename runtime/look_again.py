@@ -59,6 +59,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     """
     let_threads_sleep()
     expand_segments(plan)
+    alone = _in_one_process(plan)
     from ftc.runtime.accelerator import make_accelerator
     from ftc.runtime.journal import Journal
     from ftc.runtime.ladder import LadderFile
@@ -72,7 +73,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
         deterministic(plan.settings),
         tempfile.TemporaryDirectory(prefix="ftc-eval-") as scratch,
     ):
-        accelerator = make_accelerator(plan.settings)
+        accelerator = make_accelerator(alone.settings)
         folder = RunFolder(Path(scratch))
         state = RunState(folder, record, writes=False)
         with (
@@ -80,5 +81,13 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
             LadderFile(folder.ladder, silent=True) as ladder,
         ):
             yield Session(
-                plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, weights=run
+                alone, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, weights=run
             )
+
+
+def _in_one_process(plan: Plan) -> Plan:
+    """The plan for one process that holds the model whole, however many have trained it: measuring needs no more."""
+    settings = plan.settings
+    train = settings.train.model_copy(update={"world_size": 1, "sharding": "none", "offload": "none"})
+    device = settings.device.model_copy(update={"count": 1})
+    return plan.model_copy(update={"settings": settings.model_copy(update={"train": train, "device": device})})

@@ -17,6 +17,7 @@ from ftc.runtime.distillation import Teacher
 from ftc.runtime.fingerprints import BatchDigest
 from ftc.runtime.optimizer import Pace, learning_rate_at, set_learning_rate
 from ftc.runtime.seeding import seed_everything, stream_seed
+from ftc.runtime.sharding import in_step, whole
 from ftc.runtime.tasks.scorer import Scorer
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -100,12 +101,11 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
     Every loss is divided by the targets of the whole step, so the gradient doesn't depend on how rows are divided.
     """
     accelerator, world_size = job.accelerator, job.accelerator.num_processes
-    pieces = job.order.micro_batches(step, job.train.micro_batch, accelerator.process_index, world_size)
-    weight = world_size / max(1, targets)  # wrappers average over devices; we need the sum
-    if not pieces:  # more devices than rows: join the others' reduction with a gradient of zero
-        pieces, weight = [job.order.rows(step)[:1]], 0.0
+    pieces = _pieces(job, step)
+    share = world_size / max(1, targets)  # wrappers average over devices; we need the sum
     total = torch.zeros((), device=accelerator.device)
-    for number, rows in enumerate(pieces, start=1):
+    for number, (rows, counts) in enumerate(pieces, start=1):
+        weight = share if counts else 0.0
         batch = packed_batch(job.rows, rows) if job.train.packing else job.scorer.batch(job.rows, rows)
         fed.add([int(job.rows.rows[row]) for row in rows], batch)
         batch = batch.to(accelerator.device)
@@ -116,8 +116,22 @@ def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -
     if world_size > 1:
         summed: Any = accelerator.reduce(total, reduction="sum")
         total = summed
-    mean: float = total.item() / world_size
-    return mean
+    mean_loss: float = total.item() / world_size
+    return mean_loss
+
+
+def _pieces(job: Job, step: int) -> list[tuple[list[int], bool]]:
+    """This device's micro-batches of a step, each with whether it counts.
+
+    Devices join the others' exchange with a gradient of zero: with one where there are more devices than rows, and as
+    often as the busiest where each holds the model in parts.
+    """
+    rank, world_size = job.accelerator.process_index, job.accelerator.num_processes
+    is_divided = job.train.sharding == "fsdp"
+    ranks = range(world_size) if is_divided else (rank,)
+    pieces = [job.order.micro_batches(step, job.train.micro_batch, one, world_size) for one in ranks]
+    stand_in = job.order.rows(step)[:1]
+    return list(in_step(pieces, rank if is_divided else 0, stand_in)) or [(stand_in, False)]
 
 
 def _loss(job: Job, batch: Batch) -> torch.Tensor:
@@ -135,7 +149,7 @@ def _loss(job: Job, batch: Batch) -> torch.Tensor:
 def _clip(job: Job) -> float:
     """Shortens gradients to the plan's norm; returns what their norm was."""
     longest = math.inf if job.train.max_grad_norm is None else job.train.max_grad_norm
-    return float(nn.utils.clip_grad_norm_(job.parameters.values(), longest))
+    return float(whole(nn.utils.clip_grad_norm_(job.parameters.values(), longest)))
 
 
 def _count_targets(job: Job, rows: list[int]) -> int:
@@ -145,7 +159,8 @@ def _count_targets(job: Job, rows: list[int]) -> int:
 def _not_finite(job: Job, step: int, loss: float, grad_norm: float) -> Diagnostic:
     rows = [int(job.rows.rows[row]) for row in job.order.rows(step)]
     shown = ", ".join(map(str, rows[:16])) + (", …" if len(rows) > 16 else "")
-    broken = next((name for name, tensor in job.model.named_parameters() if not tensor.isfinite().all()), None)
+    weights = job.model.named_parameters()
+    broken = next((name for name, one in weights if not whole(one.detach()).isfinite().all()), None)
     return diagnostic(
         "FTC626",
         f"step {step + 1} gives a loss of {loss} and a gradient norm of {grad_norm}",

@@ -10,6 +10,7 @@ from typing import Any, assert_never
 import torch
 from torch import nn
 
+from ftc.runtime.sharding import split_like
 from ftc.spec.settings import TrainSettings
 
 __all__ = [
@@ -161,11 +162,13 @@ def load_state(
         if part == "step" and not isinstance(optimizer, torch.optim.AdamW):
             state[part] = int(tensor)
         elif isinstance(there := state.get(part), torch.Tensor):  # pages stay where the driver can move them
-            there.copy_(tensor)
+            there.copy_(split_like(tensor, there))
         else:
             # Counts stay where torch made them: on the card for fused kernels, else in the processor's memory.
             keeps_place = part == "step" and not optimizer.param_groups[0]["fused"]
-            state[part] = tensor if keeps_place else tensor.to(parameters[name].device)
+            parts = part in _LIKE_THE_PARAMETER
+            place = parameters[name]
+            state[part] = tensor if keeps_place else split_like(tensor, place) if parts else tensor.to(place.device)
 
 
 def _make_room(optimizer: Any, parameters: set[nn.Parameter]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ftc.runtime.accelerator import StopTogether
+from ftc.runtime.sharding import in_step, is_sharded, reshard
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.scorer import Prediction
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from ftc.runtime.session import Workpiece
 
-__all__ = ["RowScore", "as_base", "gathered", "score_rows", "still"]
+__all__ = ["RowScore", "as_base", "gathered", "score_rows", "shared_batches", "still"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,11 +50,35 @@ def score_rows(
         Interrupted: Somebody asked to stop.
     """
     order = by_length(list(range(len(rows))), rows.lengths)
-    mine = share_of(order, accelerator.process_index, accelerator.num_processes)
     whole_rows = isinstance(work.scorer, ClassifierScorer)
-    for numbers in scored_at_once(mine, rows.lengths, batch_size, whole_rows=whole_rows):
+
+    def batches(mine: list[int]) -> list[list[int]]:
+        return scored_at_once(mine, rows.lengths, batch_size, whole_rows=whole_rows)
+
+    stop = StopTogether(accelerator, stop) if is_sharded(work.model) else stop
+    for numbers, counts in shared_batches(work.model, order, batches, accelerator):
         stop.check()
-        yield _score(work, rows, numbers, accelerator.device)
+        scores = _score(work, rows, numbers, accelerator.device)
+        if counts:
+            yield scores
+
+
+def shared_batches(
+    model: nn.Module, order: list[int], batches: Callable[[list[int]], list[list[int]]], accelerator: Accelerator
+) -> Iterator[tuple[list[int], bool]]:
+    """This process's batches of rows, each with whether it counts: a divided model is called equally often everywhere.
+
+    Args:
+        model: Whole or divided.
+        order: All rows.
+        batches: Makes batches of a process's share.
+        accelerator: Knows which process this is, and of how many.
+    """
+    rank, world_size = accelerator.process_index, accelerator.num_processes
+    if is_sharded(model):
+        shares = [batches(share_of(order, other, world_size)) for other in range(world_size)]
+        return in_step(shares, rank, order[:1])
+    return in_step([batches(share_of(order, rank, world_size))], 0, [])
 
 
 def gathered(scores: list[RowScore], accelerator: Accelerator) -> list[RowScore]:
@@ -70,10 +96,12 @@ def still(model: nn.Module) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        # What was put together for inference alone could not be trained with.
+        with torch.no_grad() if is_sharded(model) else torch.inference_mode():
             yield
     finally:
         model.train(was_training)
+        reshard(model)
 
 
 def as_base(settings: Settings, model: nn.Module) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ftc.runtime.accelerator import sighting
+from ftc.runtime.accelerator import divide, place_of_weights, sighting
 from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.distillation import Teacher
 from ftc.runtime.inputs import Inputs
@@ -91,10 +91,13 @@ class Session:
             self.trained = self.pristine = None
             self.accelerator.free_memory()  # two models at once could be more than the plan's memory
         with self.journal.phase("load", settings.model.base):
-            model = build_model(settings, FolderBase(self.inputs.model_folder), self.accelerator.device)
+            place = place_of_weights(self.accelerator, settings)
+            model = build_model(settings, FolderBase(self.inputs.model_folder), place)
+            scorer = make_scorer(model, settings)
+            model = divide(self.accelerator, model, settings)
         self.witness.confirm()
         self.note_memory("load")
-        return Workpiece(model, make_scorer(model, settings))
+        return Workpiece(model, scorer)
 
     def build_teacher(self) -> Teacher | None:
         """The model that is learnt from; None where the plan has none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftc.runtime import checkpoint
-from ftc.runtime.accelerator import agreed, wrap
+from ftc.runtime.accelerator import agreed, wrap, wrapper_of
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.export import is_exported
 from ftc.runtime.fingerprints import rung
@@ -14,6 +14,7 @@ from ftc.runtime.packing import prove_isolation
 from ftc.runtime.references import learn_references
 from ftc.runtime.selection import Progress
 from ftc.runtime.session import Session, Workpiece
+from ftc.runtime.sharding import is_sharded, whole_tensors
 from ftc.runtime.signals import Interrupted
 from ftc.runtime.tensor_files import content_digest
 from ftc.runtime.weights import misfit
@@ -60,7 +61,8 @@ def _prove_packing(training: Training) -> None:
     """
     job = training.job
     if job.train.packing:
-        device, rank = job.accelerator.device, job.accelerator.process_index
+        device = job.accelerator.device
+        rank = 0 if is_sharded(job.model) else job.accelerator.process_index  # parts take the same way together
         packs = job.order.micro_batches(0, job.train.micro_batch, rank, job.accelerator.num_processes)
         fullest = max(packs, key=len, default=[])
         prove_isolation(job.model, job.scorer, job.rows, fullest, job.train.precision, device)
@@ -139,8 +141,9 @@ def restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Chec
 
 
 def _note_start(session: Session, job: Job) -> None:
-    observed = session.state.record.observed.model_copy(update={"wrapper": type(job.model).__name__})
-    session.state.update(observed=observed, initial_weights_sha256=content_digest(job.parameters))
+    observed = session.state.record.observed.model_copy(update={"wrapper": wrapper_of(job.model)})
+    weights = whole_tensors(job.parameters, keep=session.is_first)
+    session.state.update(observed=observed, initial_weights_sha256=content_digest(weights))
 
 
 def _find_foothold(training: Training) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.build_model import trainable_tensors
+from ftc.runtime.sharding import split_like
 from ftc.spec.diagnostics import Refusal, diagnostic
 
 __all__ = ["load_weights", "misfit"]
@@ -25,7 +26,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
         raise Refusal([diagnostic("FTC630", "a checkpoint doesn't hold the model's weights", notes=problem, help=help)])
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+            parameter.copy_(split_like(weights[name], parameter))
 
 
 def misfit(parameters: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]) -> str | None:

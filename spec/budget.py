@@ -28,20 +28,28 @@ class Budget(Document):
     """What the run may cost, and on what it runs."""
 
     EFFECT: ClassVar[Effect] = Effect.RESOURCE
-    EFFECTS: ClassVar[dict[str, Effect]] = {"device": Effect.NUMERICS, "threads": Effect.NUMERICS}
+    EFFECTS: ClassVar[dict[str, Effect]] = {
+        "device": Effect.NUMERICS,
+        "devices": Effect.NUMERICS,
+        "threads": Effect.NUMERICS,
+    }
 
     device: Device = "auto"
     """`cpu`, or a card by its name such as `rtx-4090` (`ftc devices` lists them), whether it is in this machine or not;
     a card that the catalogue lacks is described by its figures. Default `auto`: this machine's card, else its CPU."""
+    devices: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
+    """Devices of that kind in one machine, with one process each, which share the rows of every step; `train.sharding`
+    says what each of them holds. More of them draw other dropout, and add in another order. Default `auto`: one
+    device, which needs no exchange."""
     vram: Annotated[Bytes, Field(gt=0)] | None = None
-    """Memory that the run may use, such as `24GiB`. Default: what the device has."""
+    """Memory that the run may use on each device, such as `24GiB`. Default: what the device has."""
     allow_tight: bool = False
     """Run even where the highest figure of the memory estimate is over the limit and only the lowest is not: it may run
     out of memory at its peak. Default: no, since that can be after hours."""
     time: Annotated[Seconds, Field(gt=0)] | None = None
     """Longest run, such as `2h`. Default: no limit, since `train.epochs` bounds the work."""
     price_per_hour: MoneyText | None = None
-    """What the device costs an hour, such as `0.40 USD`. Default: unknown, and no cost is shown."""
+    """What one device costs an hour, such as `0.40 USD`. Default: unknown, and no cost is shown."""
     cost: MoneyText | None = None
     """Most that the run may cost, such as `5 USD`; needs `price_per_hour`. Default: no limit, since without a
     price there is no cost."""

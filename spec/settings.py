@@ -13,7 +13,7 @@ from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate, Judge
 from ftc.spec.facts import Family, FileFacts
 from ftc.spec.strategy_settings import StrategySettings
-from ftc.spec.train import Divergence, EarlyStopping, OptimizerKind, Precision, TeacherQuantization
+from ftc.spec.train import Divergence, EarlyStopping, Offload, OptimizerKind, Precision, Sharding, TeacherQuantization
 
 __all__ = [
     "ClassifierSettings",
@@ -180,6 +180,10 @@ class TrainSettings(Document):
     """Whether an optimiser step's rows are of like length."""
     world_size: int
     """Processes that share each optimiser step's rows."""
+    sharding: Sharding = "none"
+    """What each of them holds; `none` for one process."""
+    offload: Offload = "none"
+    """Where parts lie between their uses."""
     learning_rate: Real
     b_rate_ratio: Real = 1.0
     """Times that rate for the second matrix of low-rank adapters."""

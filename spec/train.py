@@ -12,15 +12,21 @@ __all__ = [
     "Distillation",
     "Divergence",
     "EarlyStopping",
+    "Offload",
     "Optimizer",
     "OptimizerKind",
     "Precision",
     "Schedule",
+    "Sharding",
     "TeacherQuantization",
     "Train",
 ]
 
 Precision = Literal["float32", "bfloat16"]
+Sharding = Literal["none", "ddp", "fsdp"]
+"""What each of several devices holds: `ddp` a whole model, `fsdp` a part of every weight, gradient and moment."""
+Offload = Literal["none", "cpu"]
+"""Where parts of weights, gradients and moments lie between their uses: on the device, or in the host's memory."""
 
 
 class Schedule(Document):
@@ -128,6 +134,8 @@ class Train(Document):
     EFFECTS: ClassVar[dict[str, Effect]] = {
         "micro_batch_tokens": Effect.RESOURCE,
         "packing": Effect.RESOURCE,
+        "sharding": Effect.RESOURCE,
+        "offload": Effect.RESOURCE,
         "keep_checkpoints": Effect.RESOURCE,
     }
 
@@ -175,6 +183,13 @@ class Train(Document):
     activation_checkpointing: Literal["auto"] | bool = "auto"
     """Recompute activations instead of keeping them: far less memory, about a third more time. Default `auto`: only
     when the job does not fit otherwise."""
+    sharding: Literal["auto", "ddp", "fsdp"] = "auto"
+    """What each of several devices holds (`budget.devices`): with `ddp` the whole model, with `fsdp` its part of every
+    weight, gradient and moment, and one layer at a time as a whole (torch's `fully_shard`). The gradient is the same
+    but for rounding. Default `auto`: `ddp`, which exchanges least."""
+    offload: Literal["auto", "none", "cpu"] = "auto"
+    """With `cpu`, each device's part under `fsdp` lies in the host's memory, and the optimiser's step is done there:
+    least memory on the device, and slow. Default `auto`: `none`, since the device's own memory is faster."""
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Root of every random stream of training: initial weights, order of rows, dropout. Default: 17, a
     fixed number so that two runs are one."""

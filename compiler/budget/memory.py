@@ -49,10 +49,12 @@ class Point:
 
 
 def limit_of(draft: Draft) -> tuple[int, str]:
-    """Bytes that the run may take, and who says so."""
+    """Bytes that each process of the run may take, and who says so; processes on a CPU share its memory."""
     if draft.recipe.budget.vram is not None:
         return draft.recipe.budget.vram, "the recipe's budget"
-    return draft.device.memory_bytes, f"memory of {draft.device.label}"
+    processes = draft.values["train.world_size"] if draft.device.kind == "cpu" else 1
+    share = f"one of {processes} parts of the " if processes > 1 else ""
+    return draft.device.memory_bytes // processes, f"{share}memory of {draft.device.label}"
 
 
 def expands_segments(draft: Draft) -> bool:

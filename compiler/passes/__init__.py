@@ -12,6 +12,7 @@ from ftc.compiler.passes.choose_distillation import choose_distillation
 from ftc.compiler.passes.choose_evaluation import choose_evaluation
 from ftc.compiler.passes.choose_model import choose_model
 from ftc.compiler.passes.choose_packing import choose_packing
+from ftc.compiler.passes.choose_sharding import choose_sharding
 from ftc.compiler.passes.choose_strategy import choose_strategy
 from ftc.compiler.passes.choose_training import choose_training
 from ftc.compiler.passes.estimate_cost import estimate_cost
@@ -29,6 +30,7 @@ PASSES: tuple[Pass, ...] = (
     choose_model,
     choose_strategy,
     choose_training,
+    choose_sharding,
     choose_distillation,
     choose_evaluation,
     choose_determinism,

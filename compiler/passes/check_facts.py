@@ -195,6 +195,15 @@ def pages_need_a_card(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC275", summary, "train.optimizer.kind", help=f"write `{other}`")
 
 
+def devices_are_here(draft: Draft) -> Iterator[Diagnostic]:
+    """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
+    asked, device = draft.values["device.count"], draft.device
+    if device.local and device.kind == "cuda" and asked > device.count:
+        has = "one" if device.count == 1 else str(device.count)
+        help = f"write `devices: {device.count}`, or apply the plan where there are {asked}"
+        yield _found(draft, "FTC293", f"{asked} of {device.label}, and {has} here", "budget.devices", help=help)
+
+
 def flash_attention_is_half_precise(draft: Draft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
     kernel, precision = draft.values["model.attention"], draft.values["train.precision"]
@@ -331,6 +340,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     virtual_tokens_have_room,
     strategies_find_their_place,
     pages_need_a_card,
+    devices_are_here,
     smoothing_has_choices,
     flash_attention_is_half_precise,
     batch_fits_the_rows,

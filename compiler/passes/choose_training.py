@@ -31,7 +31,7 @@ _SEED_STREAMS = {
 
 
 def choose_training(draft: Draft) -> Draft:
-    """Settles everything under `train`, `seeds` and `device` but the micro-batch."""
+    """Settles what is under `train`, `seeds` and `device`, but for the micro-batch and what several devices share."""
     for name in _AS_WRITTEN:
         draft = draft.take(f"train.{name}")
     draft = _choose_precision(_choose_rate(_choose_optimizer(draft)))
@@ -156,7 +156,6 @@ def _choose_device(draft: Draft) -> Draft:
     device = draft.device
     reason = f"{device.label}" if device.local else f"{device.label}, from the catalogue"
     draft = draft.derive("device.name", device.name, reason).derive("device.kind", device.kind, reason)
-    draft = draft.derive("device.count", 1, "one device").derive("train.world_size", 1, "one process on one device")
     if draft.recipe.budget.threads == "auto":
         return draft.derive("device.threads", device.threads, "physical cores that this process may use")
     return draft.take("device.threads", "budget.threads")

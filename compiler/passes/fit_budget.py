@@ -39,7 +39,8 @@ def _without_failed_trace(draft: Draft) -> Draft:
 def _points(draft: Draft) -> list[Point]:
     """All points that the recipe allows, the fastest first."""
     train, batch = draft.recipe.train, draft.recipe.train.batch_size
-    sizes = [size for size in range(batch, 0, -1) if batch % size == 0]
+    share = -(-batch // draft.values["train.world_size"])
+    sizes = [size for size in range(share, 0, -1) if share % size == 0]
     sizes = sizes if train.micro_batch == "auto" else [train.micro_batch]
     recomputing = train.activation_checkpointing
     recomputes_never = draft.recipe.strategy.kind == "prefix_tuning"  # a pass done again would lengthen its memory
@@ -95,10 +96,9 @@ def _questions(
 def _take(draft: Draft, point: Point, *, fits: bool) -> Draft:
     train, (_, source) = draft.recipe.train, limit_of(draft)
     if train.micro_batch == "auto":
-        batch = train.batch_size
-        reason = (
-            "the whole batch fits" if point.micro_batch == batch else f"the fastest part of {batch} that fits {source}"
-        )
+        share, count = -(-train.batch_size // draft.values["train.world_size"]), draft.values["train.world_size"]
+        whole = "the whole batch fits" if count == 1 else "a device's whole share of the batch fits"
+        reason = whole if point.micro_batch == share else f"the fastest part of {share} that fits {source}"
         draft = draft.derive("train.micro_batch", point.micro_batch, reason if fits else "the smallest there is")
     else:
         draft = draft.take("train.micro_batch")

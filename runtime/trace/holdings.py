@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftc.runtime.stacks import stacks_of
 from ftc.runtime.trace.extrapolate import TEMPLATE
-from ftc.runtime.trace.sections import Groups, stacks_of
+from ftc.runtime.trace.sections import Groups
 from ftc.runtime.trace.tracker import StorageTracker
 
 __all__ = ["register_model", "register_state", "register_teacher"]

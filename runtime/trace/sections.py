@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftc.runtime.stacks import stacks_of
 from ftc.runtime.trace.tracker import StorageTracker
 
-__all__ = ["Groups", "layers_name", "mark", "stacks_of"]
+__all__ = ["Groups", "layers_name", "mark"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +44,6 @@ class Groups:
         """The last layer of a group."""
         place = group - self.first
         return num_layers - 1 if place == self.count - 1 else (place + 1) * self.period - 1
-
-
-def stacks_of(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:
-    """The stacks of layers with their names: one, or an encoder's and a decoder's in the order in which they run.
-
-    Raises:
-        LookupError: The model has no such stack, or more of them.
-    """
-    from transformers.modeling_layers import GradientCheckpointingLayer
-
-    stacks = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and module and isinstance(module[0], GradientCheckpointingLayer)
-    ]
-    if len(stacks) not in (1, 2):
-        raise LookupError(f"{type(model).__name__} has {len(stacks)} stacks of layers, not one or two")
-    return sorted(stacks, key=lambda stack: "encoder" not in stack[0].split("."))
 
 
 @dataclass(frozen=True, slots=True)

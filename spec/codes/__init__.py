@@ -24,6 +24,7 @@ from ftc.spec.codes import (
     rows,
     rules,
     schema,
+    sharding,
     signing,
     strategies,
     text,
@@ -37,7 +38,7 @@ __all__ = ["CODES", "Code", "Severity"]
 CODES: dict[str, Code] = {
     code.id: code
     for module in (
-        *(text, overlays, schema, rules, strategies, distillation, references, tokens, rows),
+        *(text, overlays, schema, rules, strategies, distillation, sharding, references, tokens, rows),
         *(importing, budget, policy, locking, signing, environment, verbs, rating),
     )
     for code in module.CODES

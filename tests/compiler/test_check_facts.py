@@ -70,6 +70,13 @@ def test_a_budget_beyond_the_device_is_an_error_where_the_run_needs_it() -> None
     assert found(budget={"vram": "80GiB"}, device=CARD) == [("FTC236", Severity.WARNING)]
 
 
+def test_more_cards_than_there_are() -> None:
+    here = CARD.model_copy(update={"local": True, "count": 2})
+    assert ("FTC293", Severity.WARNING) in found(budget={"devices": 4}, device=here)
+    assert found(budget={"devices": 2}, device=here) == []
+    assert found(budget={"devices": 4}, device=CARD) == [], "nobody knows how many another machine has"
+
+
 def test_a_default_rank_is_nobodys_slip() -> None:
     assert found(facts=model_facts(hidden=16)) == []
 

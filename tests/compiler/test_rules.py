@@ -27,6 +27,22 @@ GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FTC201", {"data": data(fields={"txt": "a"})}, {"data": data(fields={"text": "a"})}),
+    ("FTC290", {"train": {"sharding": "ddp"}}, {"train": {"sharding": "ddp"}, "budget": {"devices": 2}}),
+    (
+        "FTC290",
+        {"train": {"offload": "cpu"}, "budget": {"devices": 2}},
+        {"train": {"offload": "cpu", "sharding": "fsdp"}, "budget": {"devices": 2}},
+    ),
+    (
+        "FTC291",
+        {"train": {"sharding": "fsdp", "optimizer": {"kind": "lion"}}, "budget": {"devices": 2}},
+        {"train": {"sharding": "fsdp"}, "budget": {"devices": 2}},
+    ),
+    (
+        "FTC292",
+        {"train": {"micro_batch": 16}, "budget": {"devices": 2}},
+        {"train": {"micro_batch": 8}, "budget": {"devices": 2}},
+    ),
     ("FTC202", {"task": GENERATION, "data": data(fields={"prompt": "question"})}, {"task": GENERATION}),
     (
         "FTC203",

@@ -1,46 +1,98 @@
-"""Two processes under torchrun do the work of one."""
+"""Two processes under torchrun do the work of one, whether each holds the model whole or in parts."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ftc.runtime.tensor_files import read_tensors
-from tests.runtime.jobs import make_job
+from tests.runtime.children import together
+from tests.runtime.jobs import Job, make_job
 
-_CHANGES: dict[str, Any] = {"strategy__adapter__dropout": 0.0, "train__batch_size": 4, "train__micro_batch": 1}
+_ALONE: dict[str, Any] = {"train__batch_size": 4, "train__micro_batch": 1}
+_SHARED = {**_ALONE, "train__world_size": 2, "device__count": 2}
+_DDP, _FSDP = {**_SHARED, "train__sharding": "ddp"}, {**_SHARED, "train__sharding": "fsdp"}
+_STILL: dict[str, Any] = {"strategy__adapter__dropout": 0.0}
+_SESSION = pytest.mark.skipif("FTC_SHARDING" not in os.environ, reason="has its own session: nox -s sharding")
+_PARTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fsdp-checkpointing": ("full", {"train__activation_checkpointing": True, "train__micro_batch": 2}),
+    "fsdp-offload": ("full", {"train__offload": "cpu"}),
+    "fsdp-lora-half": ("lora", {**_STILL, "train__precision": "bfloat16"}),
+    "fsdp-tokens": ("lora", {**_STILL, "train__micro_batch_tokens": 8}),
+    "fsdp-odd": ("lora", {**_STILL, "train__batch_size": 3}),
+    "fsdp-short": ("lora", {**_STILL, "train__batch_size": 1}),
+}
+
+
+def _job(name: str, strategy: str, changes: dict[str, Any], stop_at: int | None = None) -> dict[str, Any]:
+    plain = {"kind": "llama", "classes": 0, "stop_at": stop_at}
+    return {"name": name, "strategy": strategy, "changes": changes, **plain}
+
+
+def _losses(job: Job, name: str) -> list[float]:
+    events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
+    return [float(event["loss"]) for event in events if event["kind"] == "step"]
+
+
+def _record(job: Job, name: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(job.folder(name).record.read_text())
+    return record
+
+
+def _agree(job: Job, name: str, *, far: float = 1e-4) -> None:
+    """The run of that name and `one` did the same, but for the order of sums."""
+    ours, theirs = _record(job, "one"), _record(job, name)
+    assert theirs["observed"]["world_size"] == 2
+    assert theirs["initial_weights_sha256"] == ours["initial_weights_sha256"]
+    assert theirs["supervised_tokens"] == ours["supervised_tokens"]
+    assert _losses(job, name) == pytest.approx(_losses(job, "one"), rel=far)
+    is_whole = (job.folder("one").path / "model").is_dir()
+    saved = "model/model.safetensors" if is_whole else "adapter/adapter_model.safetensors"
+    one, two = (read_tensors(job.folder(which).path / saved) for which in ("one", name))
+    assert one.keys() == two.keys()
+    assert max(float((one[tensor] - two[tensor]).abs().max()) for tensor in one) < far
+    ours, theirs = (json.loads(job.folder(which).evaluation.read_text()) for which in ("one", name))
+    assert float(theirs["tuned"]["metrics"]["loss"]) == pytest.approx(float(ours["tuned"]["metrics"]["loss"]), rel=far)
 
 
 def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
-    job = make_job(tmp_path, **_CHANGES)
-    one = job.run("one")
-    losses = [event.loss for event in job.of_kind("step")]
-    changes = json.dumps({**_CHANGES, "train__world_size": 2})
-    launched = subprocess.run(
+    lora = make_job(tmp_path, **_ALONE, **_STILL)
+    lora.run("one")
+    together(
+        tmp_path,
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-            *("--master-addr", "127.0.0.1", "--master-port", "0", "--rdzv-backend", "c10d"),
-            *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
-            *("-m", "tests.runtime.child", str(tmp_path), "two", changes),
+            _job("ddp", "lora", {**_DDP, **_STILL}),
+            _job("fsdp", "lora", {**_FSDP, **_STILL}),
+            _job("stopped", "lora", {**_FSDP, **_STILL}, stop_at=8),
         ],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
     )
-    assert launched.returncode == 0, launched.stderr[-3000:]
-    two = json.loads(job.folder("two").record.read_text())
-    assert two["observed"]["world_size"] == 2
-    assert two["observed"]["wrapper"] == "DistributedDataParallel"
-    assert two["initial_weights_sha256"] == one.initial_weights_sha256
-    assert two["supervised_tokens"] == one.supervised_tokens
-    events = [json.loads(line) for line in job.folder("two").events.read_text().splitlines()]
-    assert [float(event["loss"]) for event in events if event["kind"] == "step"] == pytest.approx(losses, rel=1e-4)
-    ours, theirs = (read_tensors(job.folder(name).adapter / "adapter_model.safetensors") for name in ("one", "two"))
-    for name, tensor in ours.items():
-        assert (tensor - theirs[name]).abs().max() < 1e-4, name
+    for name, wrapper in {"ddp": "DistributedDataParallel", "fsdp": "FSDP2"}.items():
+        assert _record(lora, name)["observed"]["wrapper"] == wrapper
+        _agree(lora, name)
+    kept = "final_weights_sha256"
+    assert _record(lora, "stopped")[kept] == _record(lora, "fsdp")[kept], "a resumed run gives the same bits"
+
+
+@_SESSION
+def test_everything_that_is_divided_can_be_whole_again(tmp_path: Path) -> None:
+    full = make_job(tmp_path, "llama", "full", **_ALONE)
+    full.run("one")
+    together(tmp_path, [_job("fsdp", "full", _FSDP), _job("stopped", "full", _FSDP, stop_at=8)])
+    _agree(full, "fsdp")
+    kept = "final_weights_sha256"
+    assert _record(full, "stopped")[kept] == _record(full, "fsdp")[kept]
+
+
+@_SESSION
+@pytest.mark.parametrize("name", _PARTS)
+def test_ways_of_training_in_parts(tmp_path: Path, name: str) -> None:
+    strategy, changes = _PARTS[name]
+    alone = {key: value for key, value in changes.items() if key != "train__offload"}
+    job = make_job(tmp_path, "llama", strategy, **{**_ALONE, **alone})
+    job.run("one")
+    together(tmp_path, [_job(name, strategy, {**_FSDP, **changes})])
+    _agree(job, name, far=1e-2 if "half" in name else 1e-4)

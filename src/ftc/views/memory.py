@@ -33,13 +33,13 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 _REST = "other"
 
 
-def memory_lines(memory: MemoryEstimate, page: Page) -> list[str]:
-    """The block of a plan's page, in GiB."""
+def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> list[str]:
+    """The block of a plan's page, in GiB; of several devices for each."""
     cells = _filled(memory.peak_bytes, memory.limit_bytes)
     bar = _paint(memory, page, "█" * cells) + page.faint("░" * (_BAR_CELLS - cells))
     figures = f"{numbers.gibibytes(memory.peak_bytes)} of {numbers.gibibytes(memory.limit_bytes)} GiB"
     how = [
-        f"by {memory.method}",
+        f"by {memory.method}{f', on each of {devices} devices' if devices > 1 else ''}",
         f"peak in {escaped(memory.peak_phase)}",
         f"limit: {escaped(memory.limit_source)}",
     ]

@@ -66,7 +66,7 @@ def plan_text(
             *_overrides(plan, page),
             *_data(plan, page),
             *_training(plan, page),
-            *memory_lines(plan.memory, page),
+            *memory_lines(plan.memory, page, devices=plan.settings.device.count),
             *time_lines(plan, page),
             *_lock(plan, lock_state, lock_changes, page),
             *_checks(plan.checks, page),
@@ -186,6 +186,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         f"lr {numbers.rate(train.learning_rate)} {train.schedule.kind}{warmup}",
         f"{'fused ' if train.fused else ''}AdamW in {train.precision}",
     ]
+    if train.world_size > 1:
+        parts.append(_sharing(plan))
     if train.packing:
         parts.append(f"packed, up to {numbers.count(train.micro_batch_tokens or 0)} tokens a sequence")
     elif train.micro_batch_tokens:
@@ -199,6 +201,13 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)
+
+
+def _sharing(plan: Plan) -> str:
+    """How several devices share the work."""
+    train = plan.settings.train
+    held = " with its parts in the host's memory" if train.offload == "cpu" else ""
+    return f"{train.sharding.upper()}{held} on {train.world_size} devices"
 
 
 def _padding(plan: Plan) -> str:

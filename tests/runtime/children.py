@@ -1,0 +1,66 @@
+"""Jobs one after the other in each of several processes: `python -m tests.runtime.children ROOT JOBS`.
+
+`JOBS` is a list in JSON, an entry a job: its name, kind of model, strategy, number of classes and changes; with
+`stop_at` it is asked to stop behind that step, and goes on at once. Loading the libraries takes most of such a test, so
+that several jobs share one start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ftc.runtime.execute import execute
+from ftc.spec.events import Event, StepDone
+from tests.runtime.jobs import reopen_job
+
+__all__ = ["together"]
+
+
+def main() -> int:
+    """Runs the jobs; with the exit code 0 when all of them are over."""
+    warnings.simplefilter("error", UserWarning)
+    root, jobs = sys.argv[1:]
+    return 0 if all(_run(Path(root), **job) == "finished" for job in json.loads(jobs)) else 3
+
+
+def _run(
+    root: Path, name: str, kind: str, strategy: str, classes: int, changes: dict[str, Any], stop_at: int | None
+) -> str:
+    job = reopen_job(root, kind, strategy, classes=classes, **changes)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    if stop_at is not None:
+        assert execute(job.plan, job.inputs, job.folder(name), stop).status == "interrupted"
+    return execute(job.plan, job.inputs, job.folder(name), lambda event: None).status
+
+
+def together(root: Path, jobs: list[dict[str, Any]]) -> None:
+    """Runs jobs in two processes that are connected over the loopback."""
+    import subprocess
+
+    launched = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *("--master-addr", "127.0.0.1", "--master-port", "0", "--rdzv-backend", "c10d"),
+            *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
+            *("-m", "tests.runtime.children", str(root), json.dumps(jobs)),
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert launched.returncode == 0, launched.stderr[-3000:]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
