@@ -29,6 +29,7 @@ from ftc.spec.recipe import Recipe
 __all__ = ["asked_extras", "platform_tag", "record_digest", "resolve_environment"]
 
 _EXTRAS = frozenset(("train", "quant"))
+_OURSELVES = "ftc"
 _REQUIRED_EXTRA = "train"
 _INSTALLERS_OWN = frozenset(
     {
@@ -143,7 +144,8 @@ def _facts(extras: frozenset[str]) -> EnvironmentFacts:
 def _closure(extras: frozenset[str]) -> tuple[dict[str, importlib.metadata.Distribution], set[str]]:
     """Installed distributions that ftc with these extras needs, and names of the `train` extra not installed.
 
-    ftc itself is left out: the plan holds its version and the digest of its code.
+    ftc itself is left out: the plan holds its version and the digest of its code. So is what an extra asks for by
+    way of another one, whose packages have no say in what a run computes.
     """
     found: dict[str, importlib.metadata.Distribution] = {}
     pending = list(_requirements(_own_requirements(), extras))
@@ -151,7 +153,7 @@ def _closure(extras: frozenset[str]) -> tuple[dict[str, importlib.metadata.Distr
     seen: set[tuple[str, frozenset[str]]] = set()
     while pending:
         name, its_extras = pending.pop()
-        if (name, its_extras) in seen or name == "ftc":
+        if (name, its_extras) in seen or name == _OURSELVES:
             continue
         seen.add((name, its_extras))
         try:
@@ -159,12 +161,12 @@ def _closure(extras: frozenset[str]) -> tuple[dict[str, importlib.metadata.Distr
         except importlib.metadata.PackageNotFoundError:
             continue
         pending.extend(_requirements(found[name].requires or (), its_extras))
-    return found, missing - found.keys()
+    return found, missing - found.keys() - {_OURSELVES}
 
 
 def _own_requirements() -> list[str]:
     try:
-        return importlib.metadata.requires("ftc") or []
+        return importlib.metadata.requires(_OURSELVES) or []
     except importlib.metadata.PackageNotFoundError:
         help = "install it with `pip install ftc`, or `pip install -e .` in a checkout"
         raise Refusal([diagnostic("FTC601", "ftc isn't installed as a package", help=help)]) from None

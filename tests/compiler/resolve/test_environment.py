@@ -44,6 +44,12 @@ def test_facts_of_this_environment(tmp_path: Path) -> None:
     assert facts.platform.count("-") == 2
 
 
+def test_an_extra_that_brings_another_one_isnt_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["ftc[report]; extra == 'train'", "no-such-package; extra == 'train'", "unneeded; extra == 'report'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: asked)
+    assert resolve_environment(tmp_path).missing == ("no-such-package",)
+
+
 def test_a_second_call_reads_the_remembered_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = resolve_environment(tmp_path)
     monkeypatch.setattr(environment, "_facts", lambda: pytest.fail("worked out again"))
