@@ -69,6 +69,11 @@ def test_the_command_tells_it_in_every_form(
     assert json.loads(capsys.readouterr().out)["schema"] == "ftc.comparison/1"
     assert main(["compare", "aaa", "bbb", "--format", "markdown"]) == 0
     assert capsys.readouterr().out.startswith("On 60 test rows")
+    assert main(["compare", "aaa", "bbb", "--format", "html"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert page.startswith("<!doctype html>")
+    assert "Accuracy of aaa is 0.050; bbb 0.833 (better). On 60 test rows that all runs were given." in page
+    assert "Of 60 common rows both are as expected on 3, bbb alone on 47, aaa alone on 0." in page
 
 
 def test_what_can_not_be_compared_says_so(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.run_store import Run, load_outcomes
+from ftc.run_store import Run, find_run, load_events, load_outcomes
 from ftc.spec.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.evaluation import split_metric
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ftc.spec.outcomes import Outcome
     from ftc.spec.settings import Settings
 
-__all__ = ["compare_runs", "statistics_of"]
+__all__ = ["compare_runs", "comparison_page", "statistics_of"]
 
 Key = tuple[int, str]
 """A test row: its number in the source, and what the model was given of it."""
@@ -41,6 +42,23 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
         metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),
         not_compared=tuple(_left_out(runs, names)),
     )
+
+
+def comparison_page(names: Sequence[str], folder: Path | str = ".") -> str:
+    """The same as one page that opens from disk, with curves, settings and the rows that tell the runs apart.
+
+    Args:
+        names: Beginnings of the runs' names, or their folders.
+        folder: Any folder of the project in which names are looked for.
+
+    Raises:
+        Refusal: As `compare_runs`, or there is no such run.
+    """
+    from ftc.views.report_comparison import Side, comparison_html
+
+    runs = [find_run(name, folder) for name in names]
+    sides = [Side(run.plan, run.record, load_events(run.folder), load_outcomes(run.folder)) for run in runs]
+    return comparison_html(compare_runs(runs), sides)
 
 
 def _outcomes(run: Run) -> dict[Key, Outcome]:

@@ -16,15 +16,19 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("first", metavar="RUN", help="the run that the others are held against")
     parser.add_argument("others", metavar="RUN", nargs="+", help="another run")
     parser.add_argument(
-        "--format", choices=("text", "json", "markdown"), default="text", help="form of the answer (text)"
+        "--format", choices=("text", "json", "markdown", "html"), default="text", help="form of the answer (text)"
     )
 
 
 def run(args: Namespace) -> int:
     """Compares them."""
     from ftc import api
+    from ftc.comparison import comparison_page
     from ftc.views.comparison import comparison_markdown, comparison_text
 
+    if args.format == "html":
+        write(comparison_page([args.first, *args.others]))
+        return 0
     found = api.compare([args.first, *args.others])
     if args.format == "json":
         print_json(found.to_json())

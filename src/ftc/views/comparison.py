@@ -9,7 +9,7 @@ from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
 from ftc.views.page import PLAIN, Page, table
 
-__all__ = ["comparison_markdown", "comparison_text"]
+__all__ = ["comparison_markdown", "comparison_text", "standing_words", "verdict"]
 
 
 def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
@@ -38,20 +38,21 @@ def comparison_markdown(found: RunComparison) -> str:
     ]
     for one in found.metrics:
         for run, standing in zip(found.runs, one.standings, strict=True):
-            cells = (metric_title(one.metric), f"`{run.id}` {run.name}", *_columns(one, standing))
+            cells = (metric_title(one.metric), f"`{run.id}` {run.name}", *standing_words(one, standing))
             lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
     return "\n".join([*lines, *(f"\nLeft out: {reason}." for reason in found.not_compared)]) + "\n"
 
 
 def _cells(one: ComparedMetric, standing: Standing, page: Page) -> tuple[str, ...]:
-    value, interval, change, change_interval, verdict = _columns(one, standing)
-    paint = {"better": page.good, "worse": page.bad, "no difference shown": page.alert}.get(verdict, str)
+    value, interval, change, change_interval, word = standing_words(one, standing)
+    paint = {"better": page.good, "worse": page.bad, "no difference shown": page.alert}.get(word, str)
     around = f"({interval})" if interval else ""
     gained = f"{change} ({change_interval})" if change_interval else change
-    return page.strong(value), around, gained, paint(verdict)
+    return page.strong(value), around, gained, paint(word)
 
 
-def _columns(one: ComparedMetric, standing: Standing) -> tuple[str, str, str, str, str]:
+def standing_words(one: ComparedMetric, standing: Standing) -> tuple[str, str, str, str, str]:
+    """Value, its interval, the change against the first run, its interval, verdict; each empty where there is none."""
     value = numbers.metric(standing.value)
     own = standing.interval
     interval = f"{numbers.metric(own.low)} to {numbers.metric(own.high)}" if own else ""
@@ -59,11 +60,13 @@ def _columns(one: ComparedMetric, standing: Standing) -> tuple[str, str, str, st
         return value, interval, "", "", ""
     gained = standing.gain.interval
     change_interval = f"{numbers.signed(gained.low)} to {numbers.signed(gained.high)}" if gained else ""
-    return value, interval, numbers.signed(standing.gain.value), change_interval, _verdict(one, standing)
+    return value, interval, numbers.signed(standing.gain.value), change_interval, verdict(one, standing)
 
 
-def _verdict(one: ComparedMetric, standing: Standing) -> str:
-    assert standing.gain is not None
+def verdict(one: ComparedMetric, standing: Standing) -> str:
+    """Whether a run is better or worse than the first, as far as the rows can show it; empty for the first itself."""
+    if standing.gain is None:
+        return ""
     if not standing.gain.is_shown:
         return "no difference shown"
     return "better" if (standing.gain.value > 0) == _is_higher_better(one.metric) else "worse"

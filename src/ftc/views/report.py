@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 
-from ftc.spec.drawings import marked, signature
 from ftc.spec.events import Event
 from ftc.spec.outcomes import Outcome
 from ftc.spec.plan import Plan
@@ -17,6 +15,7 @@ from ftc.views.report_charts import Drawer, drawer
 from ftc.views.report_classes import classes_section
 from ftc.views.report_confidence import confidence_section
 from ftc.views.report_elements import facts, text
+from ftc.views.report_frame import framed
 from ftc.views.report_history import history
 from ftc.views.report_origins import checks_section, data_section, provenance_section, settings_section
 from ftc.views.report_quality import quality_section
@@ -28,8 +27,6 @@ from ftc.views.report_training import training_section
 
 __all__ = ["report_html"]
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""What the browser may load for this page: nothing but its own styles."""
 _PARTS = {
     "result": "Result",
     "slices": "Groups",
@@ -89,20 +86,12 @@ def report_html(
         "settings": settings_section(plan),
         "provenance": provenance_section(plan, record),
     }
-    present = {key: part for key, part in parts.items() if part}
-    style = resources.files("ftc.views").joinpath("report.css").read_text(encoding="utf-8")
-    body = "\n".join(present.values())
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"{signature(drawn.name)}"
-        f"<title>{text(record.name)}: run {text(record.id)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        '<a class="skip" href="#content">Skip to the content</a>\n'
-        f"{_header(plan, record, evaluation)}\n{_contents(present)}\n"
-        f'<main id="content">\n{body}\n</main>\n'
-        f"{_footer(record, drawn)}\n</body>\n</html>\n"
+    return framed(
+        f"{record.name}: run {record.id}",
+        _header(plan, record, evaluation),
+        [(key, _PARTS[key], part) for key, part in parts.items()],
+        f"Made by ftc {text(record.ftc_version)}. <code>{text(f'ftc audit {record.id}')}</code> checks it again.",
+        drawn,
     )
 
 
@@ -123,20 +112,4 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str
         f'<header><p class="kind">Run <code>{text(record.id)}</code> '
         f'<span class="status {text(record.status)}">{text(status)}</span></p>'
         f'<h1>{text(record.name)}</h1><p class="lead">{text(lead(plan, record, evaluation))}</p>{about}</header>'
-    )
-
-
-def _contents(present: dict[str, str]) -> str:
-    links = "".join(f'<li><a href="#{key}">{_PARTS[key]}</a></li>' for key in present)
-    return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
-
-
-def _footer(record: RunRecord, drawn: Drawer) -> str:
-    audit = f"ftc audit {record.id}"
-    charts = f" Charts drawn by {text(drawn.name)}."
-    if drawn.name is None:
-        charts = " No charts: <code>pip install 'ftc[report]'</code> brings what draws them."
-    return (
-        f"<footer><p>Made by ftc {text(record.ftc_version)}.{marked(charts)} <code>{text(audit)}</code> checks it "
-        "again.</p></footer>"
     )

@@ -52,12 +52,14 @@ class Series:
             `squares` a dotted one with squares, `cloud` faint points that nothing joins, `ideal` a broken line that
             nobody measured.
         color: Number of the colour in the style sheet.
+        tag: What stands at its last point.
     """
 
     label: str
     points: Sequence[Point]
     style: Literal["raw", "line", "dots", "squares", "cloud", "ideal"]
     color: int = 0
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ LIBRARY = f"matplotlib {matplotlib.__version__}"
 _BROAD, _NARROW = 680, 340
 """Widths in pixels: of the page's column, and of a phone."""
 _TEXT = 12.0
-_CHARACTER = 6.7
+_CHARACTER = 7.3
 """Pixels that a character of that size takes, about; labels end at a fixed place, so little depends on it."""
 _BAR_ROW, _BAR = 46, 20
 _RANGE_ROW = 26
@@ -142,7 +142,7 @@ def _lines(chart: Lines, width: int, titles: Titles) -> Figure:
     labels = [chart.y.form(tick) for tick in ticks]
     left = max(map(len, labels)) * _CHARACTER + 12
     sheet = _sheet(width, chart.height if is_broad else 220)
-    axes = _axes(sheet, left, 30, 14, 44)
+    axes = _axes(sheet, left, 30, 24 if any(series.tag for series in chart.series) else 14, 44)
     axes.set_ylim(ticks[0], ticks[-1])
     axes.set_yticks(ticks, labels)
     axes.grid(visible=True, axis="y")
@@ -185,6 +185,11 @@ def _series(axes: Axes, chart: Lines, series: Series, number: int, titles: Title
     steps, values = zip(*series.points, strict=True)
     color = _STAND_INS[f"c{series.color}"]
     drawn: dict[str, Any] = {"color": color, "clip_on": False, "zorder": 3 + number / 10}
+    if series.tag:
+        place = (steps[-1], values[-1])
+        axes.annotate(
+            series.tag, place, (7, 0), textcoords="offset pixels", va="center", color=color, fontweight="bold"
+        )
     has_marks = series.style in ("dots", "squares") or len(series.points) == 1
     if series.style != "cloud":
         axes.plot(steps, values, **_STROKES[series.style], **drawn)

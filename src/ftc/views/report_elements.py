@@ -45,10 +45,8 @@ def long_text(value: str) -> str:
     if len(value) <= _UNFOLDED:
         return text(value)
     end = value[_UNFOLDED:_LONGEST] + ("…" if len(value) > _LONGEST else "")
-    return (
-        f'<details class="long"><summary>{text(value[:_UNFOLDED])}<span class="more">… more</span></summary>'
-        f"{text(end)}</details>"
-    )
+    cut = '<span class="cut">…<span class="more"> more</span></span>'
+    return f'<details class="long"><summary>{text(value[:_UNFOLDED])}{cut}</summary>{text(end)}</details>'
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:

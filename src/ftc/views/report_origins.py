@@ -13,7 +13,7 @@ from ftc.views import numbers
 from ftc.views.report_elements import details, facts, section, table, text
 from ftc.views.tasks import learnt_of_rows
 
-__all__ = ["checks_section", "data_section", "provenance_section", "settings_section"]
+__all__ = ["checks_section", "data_section", "provenance_section", "setting_words", "settings_section"]
 
 
 def data_section(plan: Plan) -> str:
@@ -88,6 +88,11 @@ def provenance_section(plan: Plan, record: RunRecord) -> str:
     main = facts((term, _code(value)) for term, value in _digests(plan, record) if value)
     machine = facts(_machine(plan, record))
     return section("provenance", "Provenance", main, "<h3>Machine</h3>", machine, _folded(plan, record))
+
+
+def setting_words(plan: Plan, path: str) -> str:
+    """The value of a setting by its dotted path, as plan.json has it."""
+    return _words(_at(plan.settings.to_json(), path))
 
 
 def _share(part: int, whole: int) -> str:

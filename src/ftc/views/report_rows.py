@@ -12,7 +12,7 @@ from ftc.views.report_charts import Axis, Drawer, Lines, Series, figure
 from ftc.views.report_elements import details, long_text, section, table, text
 from ftc.views.report_history import Point
 
-__all__ = ["rows_section"]
+__all__ = ["is_right", "rows_section"]
 
 _ROWS_A_GROUP = 20
 """Rows that a group of like length needs at least, so that a mean says something."""
@@ -103,10 +103,11 @@ def _quality(plan: Plan) -> tuple[Axis, Quality]:
 
 
 def _share_right(rows: Sequence[Outcome], said: Sequence[Said]) -> float:
-    return sum(_is_right(one, answer) for one, answer in zip(rows, said, strict=True)) / len(rows)
+    return sum(is_right(one, answer) for one, answer in zip(rows, said, strict=True)) / len(rows)
 
 
-def _is_right(row: Outcome, said: Said) -> bool:
+def is_right(row: Outcome, said: Said) -> bool:
+    """Whether an answer is the expected one, or one of several right ones, white space around it aside."""
     answer = (said.text or "").strip()
     return answer in {one.strip() for one in row.right} if row.right else answer == (row.expected or "").strip()
 
