@@ -98,7 +98,7 @@ def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     """A learning rate far from what the strategy is usually trained with is most often a slip."""
     rate, kind = recipe.train.learning_rate, recipe.strategy.kind
     low, high = USUAL_RATES[kind]
-    if recipe.train.optimizer.kind.startswith("adamw") and rate != "auto" and not low <= rate <= high:
+    if recipe.train.optimizer.kind.startswith(("adamw", "auto")) and rate != "auto" and not low <= rate <= high:
         yield diagnostic(
             "FTC211",
             f"a learning rate of {rate:g} is unusual for the strategy `{kind}`",

@@ -246,6 +246,7 @@ def _resolve(
         model.facts,
         device,
         platform=environment.platform,
+        packages=frozenset(environment.packages),
         calibration=calibration,
         free_disk=free,
         classifier=classifier.settings if classifier else None,

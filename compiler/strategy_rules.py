@@ -17,7 +17,7 @@ _MOVES_WEIGHTS = ("olora", "pissa")
 
 _OF_ADAM = ("beta1", "beta2", "epsilon")
 _OPTIMIZERS = {
-    **dict.fromkeys(("adamw", "adamw_8bit", "adamw_paged", "adamw_8bit_paged"), _OF_ADAM),
+    **dict.fromkeys(("auto", "adamw", "adamw_8bit", "adamw_paged", "adamw_8bit_paged"), _OF_ADAM),
     **dict.fromkeys(("lion", "lion_8bit"), ("beta1", "beta2")),
     "adafactor": (),
     "sgd": ("momentum",),

@@ -51,6 +51,8 @@ def deterministic(settings: Settings, *, threads: int | None = None) -> Iterator
     if kernels == "exact" and (wrong := unpinned(os.environ)):
         raise Refusal([_unpinned(wrong)])
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; matrix products need it
+    if kernels != "any":
+        os.environ.setdefault("FLASH_ATTENTION_DETERMINISTIC", "1")  # torch's own switch doesn't reach that package
     before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     torch.use_deterministic_algorithms(kernels != "any")
     # Determinism also fills every new tensor, for code that reads it unset; no code here does, and it costs time.

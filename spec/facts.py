@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document
 from ftc.spec.device import Speed
+from ftc.spec.model import AttentionKernel
 
 __all__ = [
     "DeviceFacts",
@@ -111,6 +112,8 @@ class ModelFacts(Document):
     Names are those of the file. A task model may load its backbone under another prefix: a stored name and a loaded
     one mean the same module when they are equal, or when one ends with a dot and the other.
     """
+    attention: tuple[AttentionKernel, ...] | None = None
+    """Attention kernels that the model's class in the installed transformers has; None where that isn't known."""
     license: str | None
     """SPDX-like id in lower case from the model card or a licence file; None when none is stated."""
     tokenizer: TokenizerFacts
@@ -153,6 +156,8 @@ class DeviceFacts(Document):
     """Whether this is the machine at hand, as opposed to one of the catalogue."""
     capability: tuple[int, int] | None = None
     """CUDA's (major, minor); None for a CPU and where unknown."""
+    host_bytes: int | None = None
+    """The processor's memory beside a card that is in this machine; None for a CPU, and where it isn't known."""
     speed: Speed | None = None
     """What it reaches at best by its data sheet; None for a CPU, which has none, and for cards nobody described."""
 

@@ -46,6 +46,10 @@ class MemoryEstimate(Document):
     """What the process takes in all: reserved memory and the context beside it."""
     context_source: str = ""
     """Where the size of the context was measured, in words; empty where a usual one stands in."""
+    ways: int = 1
+    """Ways to run the job that were looked at, by the closed form at the least."""
+    traces: int = 0
+    """How many of them were traced, now or for an earlier plan."""
     components: dict[str, int]
     """Bytes of the expected process at its peak, by what they hold; they sum to `peak_bytes`."""
     limit_bytes: int

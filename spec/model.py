@@ -8,7 +8,10 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Effect
 
-__all__ = ["License", "Model"]
+__all__ = ["AttentionKernel", "License", "Model"]
+
+AttentionKernel = Literal["eager", "sdpa", "flash_attention_2"]
+"""The plain formula, torch's fused kernels, or those of the package flash-attn."""
 
 
 class License(Document):
@@ -32,5 +35,7 @@ class Model(Document):
     license: License | None = None
     """Accepted licences, a teacher's too. Default: any, since which licence suits depends on the use; the plan shows
     it."""
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
-    """Attention kernel. Default `auto`: sdpa, which every device has and which needs no further package."""
+    attention: Literal["auto"] | AttentionKernel = "auto"
+    """Attention kernel. Default `auto`: sdpa, which every device has and which needs no further package; the plain
+    formula for models whose class in transformers has nothing else; flash attention where its package is installed and
+    the run then fits or is faster."""

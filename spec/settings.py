@@ -12,6 +12,7 @@ from pydantic import Field
 from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate, Judge
 from ftc.spec.facts import Family, FileFacts
+from ftc.spec.model import AttentionKernel
 from ftc.spec.strategy_settings import StrategySettings
 from ftc.spec.train import Divergence, EarlyStopping, Offload, OptimizerKind, Precision, Sharding, TeacherQuantization
 
@@ -72,7 +73,7 @@ class ModelSettings(Document):
     `token_classification` over the tags of a word, `span` over begin and end of an answer."""
     decoder_start_id: int | None = None
     """Token that the decoder of an encoder-decoder begins with; None for the other families."""
-    attention: Literal["eager", "sdpa", "flash_attention_2"]
+    attention: AttentionKernel
     pad_id: int
     """Token that fills short rows. Masks never depend on it."""
     stop_ids: tuple[int, ...]

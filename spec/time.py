@@ -36,10 +36,17 @@ class Work(Document):
     """Bytes between memory and cores."""
     operations: Real
     """Kernels that are launched."""
+    host_bytes: Real = 0.0
+    """Bytes between the device and the processor's memory."""
 
     def scaled(self, factor: float) -> Work:
         """So many times as much."""
-        return Work(flops=self.flops * factor, bytes=self.bytes * factor, operations=self.operations * factor)
+        return Work(
+            flops=self.flops * factor,
+            bytes=self.bytes * factor,
+            operations=self.operations * factor,
+            host_bytes=self.host_bytes * factor,
+        )
 
     def plus(self, other: Work) -> Work:
         """One after the other."""
@@ -47,6 +54,7 @@ class Work(Document):
             flops=self.flops + other.flops,
             bytes=self.bytes + other.bytes,
             operations=self.operations + other.operations,
+            host_bytes=self.host_bytes + other.host_bytes,
         )
 
 

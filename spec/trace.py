@@ -23,7 +23,7 @@ class BatchShape(Document):
     supervised: int
     """Supervised tokens of each row at most; not used for classification."""
     padded: bool
-    """Whether rows of one micro-batch differ in length."""
+    """Whether rows of one micro-batch differ in length, or share a sequence."""
 
 
 class TraceDevice(Document):
@@ -78,6 +78,7 @@ class TraceJob(Document):
                 "smooths": self.settings.train.label_smoothing > 0,
                 "is_noisy": self.settings.train.neftune_alpha is not None,
                 "compares": self.settings.train.preference is not None,
+                "packs": self.settings.train.packing,
                 **{name: train[name] for name in ("activation_checkpointing", "fused", "micro_batch", "precision")},
             },
             "evaluation_batch": settings["eval"]["batch_size"],

@@ -60,10 +60,11 @@ class Optimizer(Document):
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
-    kind: OptimizerKind = "adamw"
+    kind: Literal["auto"] | OptimizerKind = "adamw"
     """AdamW (Loshchilov & Hutter 2019), with a memory of 8 bits (Dettmers et al. 2021), paged, or both; Lion (Chen et
-    al. 2023); Adafactor (Shazeer & Stern 2018) at the rate that is given; SGD with momentum. Default: AdamW, fused
-    where the device has it."""
+    al. 2023); Adafactor (Shazeer & Stern 2018) at the rate that is given; SGD with momentum. `auto`: AdamW in
+    float32, paged where it fits only so, and in 8 bits where nothing else fits. Default: AdamW, fused where the device
+    has it, since another memory gives other results."""
     beta1: Real = Field(default=0.9, ge=0, lt=1)
     """Decay of the gradient's mean, of AdamW and Lion. Default: 0.9, the papers'."""
     beta2: Literal["auto"] | Annotated[Real, Field(ge=0, lt=1)] = "auto"

@@ -20,7 +20,7 @@ def calibrated_speed(draft: Draft) -> DeviceSpeed | None:
     if found is None:
         return None
     steps = [(measured_work(step), step.seconds) for step in found.measured.steps if step.precision == precision]
-    return by_calibration(found, precision, steps, overlaps=draft.device.kind == "cuda")
+    return by_calibration(found, precision, steps, draft.device)
 
 
 def measured_work(step: MeasuredStep) -> Work:

@@ -49,6 +49,7 @@ class Job:
         target_length: Tokens of a row that the decoder of an encoder-decoder gets.
         adapter_dropout: Whether adapters drop some of their input.
         eager: Whether attention holds its scores.
+        masked: Whether each layer's fused attention keeps a mask of all pairs, as where rows share a sequence.
         on_card: Whether the run is on a CUDA device.
         layers_kept: Layers of a stack whose activations the backward pass needs; None for all.
         trains_products: Whether weights of linear layers are trained, where the base's own are.
@@ -73,6 +74,7 @@ class Job:
     target_length: int = 0
     adapter_dropout: bool = True
     eager: bool = False
+    masked: bool = False
     on_card: bool = True
     layers_kept: int | None = None
     trains_products: bool = True
@@ -87,7 +89,13 @@ class Job:
     def stacks(self) -> list[Stack]:
         """The model's layers."""
         return stacks_of(
-            self.model, self.tokens, self.length, self.target_length, eager=self.eager, layers_kept=self.layers_kept
+            self.model,
+            self.tokens,
+            self.length,
+            self.target_length,
+            eager=self.eager,
+            masked=self.masked,
+            layers_kept=self.layers_kept,
         )
 
     @cached_property

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 from ftc.spec.device import Speed
 
-__all__ = ["ALIASES", "CARDS", "Card", "card_named", "context_bytes", "has_bfloat16", "kernels"]
+__all__ = ["ALIASES", "CARDS", "Card", "card_named", "context_bytes", "has_bfloat16", "host_link", "kernels"]
 
 _GIB = 2**30
 _MIB = 2**20
 _TERA = 10**12
 _GIGA = 10**9
+_LANES = {3: 15_750_000_000, 4: 31_500_000_000, 5: 63_000_000_000}
+"""Bytes a second of 16 lanes by generation, one way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,12 @@ def kernels(capability: tuple[int, int]) -> dict[str, bool]:
         "flash attention": capability >= (8, 0),
         "float8": capability >= (8, 9),
     }
+
+
+def host_link(capability: tuple[int, int]) -> int:
+    """Bytes a second of 16 lanes of the PCI Express generation that cards of a compute capability have, one way."""
+    generation = 3 if capability < (8, 0) else 4 if capability < (9, 0) else 5
+    return _LANES[generation]
 
 
 def context_bytes(capability: tuple[int, int]) -> tuple[int, int]:

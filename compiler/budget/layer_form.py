@@ -95,6 +95,7 @@ class Stack:
         length: Tokens of a row.
         crossed: Tokens of the other stack that it attends to; 0 where there is none.
         eager: Whether attention holds its scores.
+        masked: Whether each layer keeps a mask of all pairs.
     """
 
     model: ModelFacts
@@ -105,6 +106,7 @@ class Stack:
     length: int
     crossed: int = 0
     eager: bool = False
+    masked: bool = False
 
     def saved_bytes(self, numbers: Numbers, trained: Trained) -> float:
         """What all its layers keep, casts of trained weights left out."""
@@ -203,6 +205,8 @@ class Stack:
         if any("q_norm" in name for name in self.model.tensors):
             learnt = e if trained.all_weights else 0
             size += self.layers * self.tokens * (_FP32 + learnt) * (queries + keys)
+        if self.masked:  # numbers that are added to the scores, in rows that are aligned to 16
+            size += self.layers * self.tokens * e * -(-self.length // 16) * 16
         return size + self._of_scores(numbers) + self._of_distances(numbers)
 
     @property
@@ -309,6 +313,7 @@ def stacks_of(
     target_length: int = 0,
     *,
     eager: bool = False,
+    masked: bool = False,
     layers_kept: int | None = None,
 ) -> list[Stack]:
     """The model's stacks of layers.
@@ -319,10 +324,12 @@ def stacks_of(
         length: Tokens of a row, in the same way.
         target_length: Of these the ones that the decoder of an encoder-decoder gets.
         eager: Whether attention is the plain formula.
+        masked: Whether each layer keeps a mask of all pairs.
         layers_kept: Last layers of each stack that the backward pass goes through; None for all.
     """
     if model.num_decoder_layers is None:
-        stacks = [Stack(model, model.linear_modules, _num_norms(model, ""), model.num_layers, tokens, length, 0, eager)]
+        norms = _num_norms(model, "")
+        stacks = [Stack(model, model.linear_modules, norms, model.num_layers, tokens, length, 0, eager, masked)]
     else:
         rows = max(1, tokens // max(1, length))
         source, target = max(1, length - target_length), max(1, target_length)

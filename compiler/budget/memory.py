@@ -1,19 +1,19 @@
 """Peak memory of a draft at one of the points that the solver looks at, by closed form or by the trace's answer.
 
-A point is what may be `auto` about memory: rows of a micro-batch, recomputed activations, rows of an evaluation. Both
-methods end in the same document, so that they can stand beside each other; which one a plan rests on is its `method`.
+Both methods end in the same document, so that they can stand beside each other; which one a plan rests on is its
+`method`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from ftc.compiler.budget import closed_form
 from ftc.compiler.budget.contexts import context_of
 from ftc.compiler.budget.evaluation_form import Measuring
+from ftc.compiler.budget.optimizers import device_bytes
 from ftc.compiler.budget.packed import packed_bytes
+from ftc.compiler.budget.points import Point, at
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
-from ftc.compiler.budget.shapes import evaluation_shape, rows_at_once, scored_per_row, train_shape
+from ftc.compiler.budget.shapes import accumulates, evaluation_shape, rows_at_once, scored_per_row, train_shape
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
 from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable
@@ -21,31 +21,11 @@ from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.strategy import WHOLE_MODEL
 from ftc.spec.trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
 
-__all__ = ["Point", "answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "question"]
+__all__ = ["answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "may_run", "question"]
 
 _WEIGHT_BYTES = {"float32": 4.0, "bfloat16": 2.0}
-_STATE_BYTES = {
-    **{"adamw": 8.0, "adamw_8bit": 2 + 8 / 256, "adamw_paged": 0.0, "adamw_8bit_paged": 8 / 256},
-    **{"lion": 4.0, "lion_8bit": 1 + 4 / 256},
-}
-"""Bytes that an optimiser keeps on the device for each weight, with the scales of 8-bit blocks."""
 _FORM_LOW, _FORM_HIGH = 0.9, 1.15
 """What the trace is by the closed form's figure, at the least and at the most: see `benchmarks/closed_form.py`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """What the solver may choose.
-
-    Attributes:
-        micro_batch: Rows that go through the model at once on one device.
-        checkpointing: Whether activations are recomputed.
-        eval_batch: Rows that are evaluated at once.
-    """
-
-    micro_batch: int
-    checkpointing: bool
-    eval_batch: int
 
 
 def limit_of(draft: Draft) -> tuple[int, str]:
@@ -57,6 +37,11 @@ def limit_of(draft: Draft) -> tuple[int, str]:
     return draft.device.memory_bytes // processes, f"{share}memory of {draft.device.label}"
 
 
+def may_run(draft: Draft, memory: MemoryEstimate) -> bool:
+    """Whether a run of that size is accepted: it fits, or it is tight and the recipe consents."""
+    return memory.verdict == "fits" or (memory.verdict == "tight" and draft.recipe.budget.allow_tight)
+
+
 def expands_segments(draft: Draft) -> bool:
     """Whether the run is launched with torch's expandable segments: on a card, where its platform has them."""
     return draft.device.kind == "cuda" and draft.platform.startswith("linux")
@@ -64,7 +49,8 @@ def expands_segments(draft: Draft) -> bool:
 
 def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
     """The estimate from shapes alone."""
-    usage = closed_form.estimate(_form_job(draft, point))
+    draft = at(draft, point)
+    usage = closed_form.estimate(_form_job(draft))
     allocated = usage.peak_bytes
     reserved = _reserved(draft, allocated, allocated)
     reserved = ByteRange(
@@ -75,18 +61,17 @@ def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
 
 def question(draft: Draft, point: Point) -> TraceJob:
     """The point as a job for the trace."""
-    values = {
-        "train.micro_batch": rows_at_once(draft, point.micro_batch),
-        "train.activation_checkpointing": point.checkpointing,
-        "eval.batch_size": point.eval_batch,
-    }
-    settings = replace(draft, values={**draft.values, **values}).settings()
+    draft = at(draft, point)
+    settings, rows = draft.settings(), rows_at_once(draft)
+    # What matters about the step's rows is whether there is another micro-batch before the last one.
+    batch = rows * settings.train.world_size * (2 if accumulates(draft) else 1)
+    train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
     return TraceJob(
         config=draft.model.config,
         teacher=draft.teacher.model.config if draft.teacher else None,
-        settings=settings,
-        train=train_shape(draft, point.micro_batch),
-        evaluation=evaluation_shape(draft, point.eval_batch),
+        settings=settings.model_copy(update={"train": train}),
+        train=train_shape(draft),
+        evaluation=evaluation_shape(draft),
         device=TraceDevice(
             kind=draft.device.kind, capability=draft.device.capability, expandable_segments=expands_segments(draft)
         ),
@@ -103,7 +88,7 @@ def by_trace(draft: Draft, point: Point) -> MemoryEstimate | None:
     answer = answer_for(draft, point)
     if answer is None or answer.result is None:
         return None
-    found = answer.result
+    found, draft = answer.result, at(draft, point)
     return _estimate(draft, "trace", found.phases, _reserved(draft, found.allocated_bytes, found.reserved_bytes))
 
 
@@ -142,8 +127,9 @@ def _estimate(
     )
 
 
-def _form_job(draft: Draft, point: Point) -> closed_form.Job:
-    shape, rows = train_shape(draft, point.micro_batch), rows_at_once(draft, point.micro_batch)
+def _form_job(draft: Draft) -> closed_form.Job:
+    """The formula's job for a draft that stands at a point."""
+    shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.values["model.attention"]
     kind, precision = draft.recipe.strategy.kind, draft.values["train.precision"]
     weight_bytes = 4.0 if kind in WHOLE_MODEL else _WEIGHT_BYTES[precision]
     if kind == "qlora":
@@ -155,29 +141,30 @@ def _form_job(draft: Draft, point: Point) -> closed_form.Job:
         ranks=adapter_ranks(draft),
         is_adapter=kind not in WHOLE_MODEL,
         num_trainable=num_trainable(draft),
-        state_bytes=_state_bytes(draft),
+        state_bytes=device_bytes(draft),
         head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
         head_rows=rows * scored_per_row(draft, shape),
         tokens=rows * length,
         length=length,
         weight_bytes=weight_bytes,
         activation_bytes=2 if precision == "bfloat16" else 4,
-        checkpointing=point.checkpointing,
-        accumulates=draft.recipe.train.batch_size > point.micro_batch * draft.values["train.world_size"],
+        checkpointing=draft.values["train.activation_checkpointing"],
+        accumulates=accumulates(draft),
         quantised=kind == "qlora",
         target_length=target,
         adapter_dropout=draft.values.get("strategy.adapter.dropout", 0) > 0,
-        eager=draft.values["model.attention"] == "eager",
+        eager=kernel == "eager",
+        masked=draft.values["train.packing"] and kernel == "sdpa",
         on_card=draft.device.kind == "cuda",
         layers_kept=_layers_kept(draft),
         trains_products=kind != "bitfit",
-        measuring=_measuring(draft, point.eval_batch),
+        measuring=_measuring(draft),
     )
 
 
-def _measuring(draft: Draft, rows: int) -> Measuring | None:
+def _measuring(draft: Draft) -> Measuring | None:
     """How rows are measured, in the terms of the closed form; None where no split is."""
-    shape = evaluation_shape(draft, rows)
+    shape, rows = evaluation_shape(draft), draft.values["eval.batch_size"]
     if shape is None:
         return None
     length, target = _in_stacks(draft, shape)
@@ -194,16 +181,6 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
     if draft.model.family != "encoder_decoder":
         return length, 0
     return (length, shape.supervised) if draft.values["model.head"] == "lm" else (2 * length, length)
-
-
-def _state_bytes(draft: Draft) -> int:
-    """What the optimiser keeps on the device; pages may lie with the processor, so they count as nothing."""
-    kind, weights = draft.values["train.optimizer.kind"], num_trainable(draft)
-    if kind == "sgd":
-        return 4 * weights if draft.values["train.optimizer.momentum"] else 0
-    if kind == "adafactor":  # a row and a column for each matrix, which is little beside it
-        return round(8 * weights / max(1, draft.model.hidden_size))
-    return round(_STATE_BYTES[kind] * weights)
 
 
 def _layers_kept(draft: Draft) -> int | None:

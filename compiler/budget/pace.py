@@ -1,71 +1,99 @@
 """How fast training goes at each point that the solver looks at, so that it can take the fastest that fits.
 
-A roofline tells points apart that differ by more than a tenth; among others the larger micro-batch goes first, since
-larger matrices never compute slower.
+A roofline tells points apart that differ by more than a tenth; among others the kernel comes first that needs nothing
+further, then the larger micro-batch, since larger matrices never compute slower. Speed counts after exactness: an
+optimiser that rounds what it remembers stands behind all points of those that don't.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
-from ftc.compiler.budget.memory import Point
+from ftc.compiler.budget.amounts import Amounts
+from ftc.compiler.budget.attention import kernels_for_auto
+from ftc.compiler.budget.network import Network
+from ftc.compiler.budget.optimizers import is_rounded, kinds_for_auto
+from ftc.compiler.budget.points import Point, at, eval_batches, packings, training_points
 from ftc.compiler.budget.run_time import job_speed
-from ftc.compiler.budget.run_work import draft_network, train_work
+from ftc.compiler.budget.run_work import draft_network, train_amounts, train_work
 from ftc.compiler.budget.speed import scale_only, seconds_for
 from ftc.compiler.draft import Draft
 
-__all__ = ["by_speed", "pace_of", "train_seconds"]
+__all__ = ["WORTH_PACKING", "by_speed", "pace_of", "train_seconds"]
 
 _TOLD_APART = 1.1
+WORTH_PACKING = 0.9
+"""Part of a padded run's time below which `auto` packs: less than a tenth is more than a roofline can tell."""
+
+Pace = Callable[[Draft], float]
+"""Seconds that training of a draft is expected to take."""
 
 
-def by_speed(draft: Draft, points: Iterable[Point]) -> list[Point]:
-    """The points, the fastest first."""
-    found = list(points)
-    modes = {(point.micro_batch, point.checkpointing) for point in found}
+def by_speed(draft: Draft) -> list[Point]:
+    """All points that the recipe allows, the fastest first."""
     seconds = pace_of(draft)
-    pace = {mode: seconds(_at(draft, *mode)) for mode in modes}
-    return sorted(found, key=_order(pace))
+    pace = dict(_paced(draft, seconds))
+    ranked = sorted(pace, key=_order(draft, pace))
+    return [replace(point, eval_batch=rows) for point in ranked for rows in eval_batches(draft)]
 
 
 def train_seconds(draft: Draft) -> float:
     """What training is expected to take, by the best source there is; without one, in proportion.
 
     Args:
-        draft: With micro-batch, checkpointing and packing settled.
+        draft: With all that a point settles.
     """
     return pace_of(draft)(draft)
 
 
-def pace_of(draft: Draft) -> Callable[[Draft], float]:
-    """`train_seconds` of drafts that differ from this one by how rows are divided, and by nothing else."""
-    network, speed = draft_network(draft), job_speed(draft) or scale_only()
-    return lambda one: seconds_for(train_work(one, network), speed).expected
+def pace_of(draft: Draft) -> Pace:
+    """`train_seconds` of drafts that differ from this one by what a point settles, and by nothing else."""
+    speed = job_speed(draft) or scale_only()
+    networks: dict[Any, Network] = {}
+    fed: dict[Any, Amounts] = {}
+
+    def seconds(one: Draft) -> float:
+        values, kernel = one.values, one.values["model.attention"]
+        if kernel not in networks:
+            networks[kernel] = draft_network(one)
+        divided = tuple(values[f"train.{name}"] for name in ("micro_batch", "packing", "micro_batch_tokens"))
+        key = (divided, kernel == "flash_attention_2")
+        if key not in fed:
+            fed[key] = train_amounts(one)
+        return seconds_for(train_work(one, networks[kernel], fed[key]), speed).expected
+
+    return seconds
 
 
-def _at(draft: Draft, micro_batch: int, checkpointing: bool) -> Draft:
-    """The draft at a point; whether rows are packed is settled later, and hardly hangs on it."""
-    recipe = draft.recipe.train
-    packs = recipe.packing is True
-    longest = draft.splits["train"].length_max
-    values = {
-        "train.micro_batch": micro_batch,
-        "train.activation_checkpointing": checkpointing,
-        "train.batching": recipe.batching,
-        "train.packing": packs,
-        "train.micro_batch_tokens": recipe.micro_batch_tokens or (micro_batch * longest if packs else None),
+def _paced(draft: Draft, seconds: Pace) -> Iterator[tuple[Point, float]]:
+    """Points with their pace; where the recipe leaves it open, rows share sequences only where that is worth it."""
+    asked = draft.recipe.train.packing
+    for point in training_points(draft):
+        packed = [(one, seconds(at(draft, one))) for one in packings(draft, point)]
+        if asked is True and packed:
+            yield from packed
+            continue
+        padded = seconds(at(draft, point))
+        yield point, padded
+        yield from ((one, pace) for one, pace in packed if pace < WORTH_PACKING * padded)
+
+
+def _order(draft: Draft, pace: dict[Point, float]) -> Callable[[Point], tuple[Any, ...]]:
+    kernels, kinds = kernels_for_auto(draft), kinds_for_auto(draft)
+    fastest = {
+        rounded: min((pace[one] for one in pace if is_rounded(one.optimizer) is rounded), default=0.0)
+        for rounded in (False, True)
     }
-    return replace(draft, values={**draft.values, **values})
 
-
-def _order(pace: dict[tuple[int, bool], float]) -> Callable[[Point], tuple[int, bool, int, int]]:
-    fastest = min(pace.values())
-
-    def key(point: Point) -> tuple[int, bool, int, int]:
-        seconds = pace[point.micro_batch, point.checkpointing]
-        rung = math.floor(math.log(seconds / fastest) / math.log(_TOLD_APART)) if fastest > 0 else 0
-        return rung, point.checkpointing, -point.micro_batch, -point.eval_batch
+    def key(point: Point) -> tuple[Any, ...]:
+        rounded = is_rounded(point.optimizer)
+        least, seconds = fastest[rounded], pace[point]
+        rung = math.floor(math.log(seconds / least) / math.log(_TOLD_APART)) if least > 0 else 0
+        kernel = kernels.index(point.attention) if point.attention in kernels else 0
+        kind = kinds.index(point.optimizer) if point.optimizer in kinds else 0
+        return rounded, rung, kernel, kind, point.checkpointing, -point.micro_batch, seconds
 
     return key

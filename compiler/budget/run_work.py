@@ -14,6 +14,7 @@ from ftc.compiler.budget import fed
 from ftc.compiler.budget.amounts import Amounts, cost
 from ftc.compiler.budget.flops import flop_rates
 from ftc.compiler.budget.network import Network, network_of
+from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
 from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.traffic import traffic_rates
 from ftc.compiler.draft import Draft
@@ -25,7 +26,7 @@ from ftc.spec.streams import RowLengths
 from ftc.spec.task import Preference
 from ftc.spec.time import Phase, Work
 
-__all__ = ["RunWork", "draft_network", "evaluations", "run_work", "step_work", "train_work"]
+__all__ = ["RunWork", "draft_network", "evaluations", "run_work", "step_work", "train_amounts", "train_work"]
 
 _FROM_START = ("full", "bitfit", "ln_tuning", *VIRTUAL_TOKENS)
 """Strategies that learn something at or before the first layer."""
@@ -51,7 +52,7 @@ def run_work(draft: Draft) -> RunWork:
     network, form = draft_network(draft), _form(draft)
     amounts = fed.trained(_lengths(draft, "train"), form, _training(draft))
     steps: int = draft.values["train.num_steps"]
-    train = step_work(network, amounts, steps, _activation_bytes(draft), checkpointing=_checkpoints(draft))
+    train = _trained(draft, network, amounts, steps)
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (train, train, train)}
     if proof := draft.values["train.determinism"].proof_steps:
         phases["prove"] = _same(train.scaled(2 * proof / steps))
@@ -69,22 +70,49 @@ def _of_rows(amounts: Amounts, form: fed.Form) -> float:
     return amounts.tokens - form.virtual * amounts.rows + (amounts.target_tokens if form.head == "lm" else 0)
 
 
-def train_work(draft: Draft, network: Network) -> Work:
-    """What training alone has to do, from a sample of its batches: enough to tell one way of dividing from another.
+def train_amounts(draft: Draft) -> Amounts:
+    """What training alone is fed, from a sample of its batches: enough to tell one way of dividing from another.
 
     Args:
-        draft: With micro-batch, checkpointing and packing settled.
-        network: See `draft_network`, which doesn't hang on these.
+        draft: With micro-batch and packing settled.
     """
-    amounts = fed.trained(_lengths(draft, "train"), _form(draft), _training(draft), _SAMPLED_ROWS)
-    steps: int = draft.values["train.num_steps"]
-    return step_work(network, amounts, steps, _activation_bytes(draft), checkpointing=_checkpoints(draft))
+    return fed.trained(_lengths(draft, "train"), _form(draft), _training(draft), _SAMPLED_ROWS)
 
 
-def step_work(network: Network, amounts: Amounts, steps: float, activation_bytes: int, *, checkpointing: bool) -> Work:
-    """Work of training steps on these amounts."""
+def train_work(draft: Draft, network: Network, amounts: Amounts) -> Work:
+    """What training alone has to do.
+
+    Args:
+        draft: With all that decides about a step settled.
+        network: See `draft_network`.
+        amounts: What it is fed.
+    """
+    return _trained(draft, network, amounts, draft.values["train.num_steps"])
+
+
+def _trained(draft: Draft, network: Network, amounts: Amounts, steps: int) -> Work:
+    """Work of the draft's training steps; all that an optimiser can page counts as moved there and back each step."""
+    kept = bytes_per_weight(draft)
+    work = step_work(
+        network, amounts, steps, _activation_bytes(draft), checkpointing=_checkpoints(draft), state_bytes=kept
+    )
+    if not is_paged(draft.values["train.optimizer.kind"]):
+        return work
+    return work.plus(Work(flops=0.0, bytes=0.0, operations=0.0, host_bytes=2 * steps * kept * network.trainable))
+
+
+def step_work(
+    network: Network,
+    amounts: Amounts,
+    steps: float,
+    activation_bytes: int,
+    *,
+    checkpointing: bool,
+    state_bytes: float = 8.0,
+) -> Work:
+    """Work of training steps on these amounts; for the arguments see `traffic_rates`."""
     flops = flop_rates(network, checkpointing=checkpointing)
-    traffic = traffic_rates(network, activation_bytes, checkpointing=checkpointing)
+    traffic = traffic_rates(network, activation_bytes, checkpointing=checkpointing, state_bytes=state_bytes)
     kernels = traffic.forward_operations + traffic.backward_operations
     return Work(
         flops=cost(flops.step, amounts),

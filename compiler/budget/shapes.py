@@ -8,32 +8,76 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.compiler.budget.points import share_of_batch
 from ftc.compiler.draft import Draft
 from ftc.spec.streams import RowLengths, SplitReport
 from ftc.spec.task import Preference
 from ftc.spec.trace import BatchShape
 
-__all__ = ["evaluation_shape", "rows_at_once", "scored_per_row", "train_shape"]
+__all__ = ["accumulates", "evaluation_shape", "rows_at_once", "scored_per_row", "train_shape"]
 
 
-def rows_at_once(draft: Draft, micro_batch: int) -> int:
-    """Rows of the greatest length in the largest micro-batch, which a number of tokens may limit as well."""
-    most = draft.recipe.train.micro_batch_tokens
+def rows_at_once(draft: Draft) -> int:
+    """Sequences in the largest micro-batch: one of several rows, or as many rows as the greatest length allows."""
+    if draft.values["train.packing"]:
+        return 1
+    micro_batch: int = draft.values["train.micro_batch"]
+    most: int | None = draft.values["train.micro_batch_tokens"]
     return micro_batch if most is None else min(micro_batch, max(1, -(-most // _length(draft, ["train"]))))
 
 
-def train_shape(draft: Draft, micro_batch: int) -> BatchShape:
-    """The largest micro-batch of training.
-
-    Args:
-        draft: With model and text settled.
-        micro_batch: Rows that may go through the model at once.
-    """
-    return _shape(draft, ["train"], rows_at_once(draft, micro_batch))
+def accumulates(draft: Draft) -> bool:
+    """Whether a device can have more than one micro-batch in an optimiser step."""
+    mine = share_of_batch(draft)
+    if draft.values["train.packing"]:
+        return bool(_largest(_tokens(draft), mine) > draft.values["train.micro_batch_tokens"])
+    return mine > rows_at_once(draft)
 
 
-def evaluation_shape(draft: Draft, rows: int) -> BatchShape | None:
+def train_shape(draft: Draft) -> BatchShape:
+    """The largest micro-batch of training, of a draft that stands at a point."""
+    if draft.values["train.packing"]:
+        return _packed_shape(draft)
+    return _shape(draft, ["train"], rows_at_once(draft))
+
+
+def _packed_shape(draft: Draft) -> BatchShape:
+    """The longest sequence that rows of one optimiser step can make up, and the most of it that can be supervised."""
+    batch, longest = share_of_batch(draft), _length(draft, ["train"])
+    tokens, lengths = _tokens(draft), _known(draft, "train")
+    length = max(longest, min(draft.values["train.micro_batch_tokens"], _largest(tokens, batch)))
+    if lengths is None:
+        most = batch * draft.splits["train"].supervised_max
+    else:
+        most = min(_largest(lengths.scored, batch), _most_scored(lengths, length))
+    return BatchShape(length=length, supervised=max(1, min(length, most)), padded=True)
+
+
+def _tokens(draft: Draft) -> NDArray[np.int64]:
+    """Tokens of each training row; where only the report is at hand, of the longest for all."""
+    lengths, report = _known(draft, "train"), draft.splits["train"]
+    return np.full(max(1, report.rows), report.length_max) if lengths is None else lengths.tokens
+
+
+def _largest(sizes: NDArray[np.int64], count: int) -> int:
+    """Sum of the largest sizes."""
+    kept = min(count, len(sizes))
+    return int(np.partition(sizes, len(sizes) - kept)[len(sizes) - kept :].sum())
+
+
+def _most_scored(lengths: RowLengths, most_tokens: int) -> int:
+    """A bound on the supervised tokens of rows that have so many tokens together: the densest rows, and one more."""
+    order = np.argsort(-lengths.scored / np.maximum(lengths.tokens, 1), kind="stable")
+    fits = int(np.searchsorted(np.cumsum(lengths.tokens[order]), most_tokens, side="right"))
+    return int(lengths.scored[order][: fits + 1].sum())
+
+
+def evaluation_shape(draft: Draft) -> BatchShape | None:
     """The largest batch of the splits that are measured; None where none is."""
+    rows: int = draft.values["eval.batch_size"]
     measured = [name for name in ("validation", "test") if name in draft.splits]
     return _shape(draft, measured, rows) if measured else None
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ftc.compiler.budget.devices import host_link
 from ftc.spec.calibration import Calibration
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.time import SecondsRange, SpeedSource, Work
@@ -34,6 +35,10 @@ RTX 4090 (torchtune's README); large square products alone reach 70 to 90 %. All
 that a step does."""
 _TRANSFERS = _Range(0.92, 0.78, 0.6)
 """Shares of the memory bandwidth that elementwise kernels reach."""
+_PAGES = _Range(0.7, 0.35, 0.15)
+"""Shares of PCI Express that memory moved by the driver page by page reaches: NVIDIA's own example of a stream reached
+a third of it by faults and two thirds at best (`Maximizing Unified Memory Performance in CUDA`, 2017)."""
+_OLDEST = (7, 0)
 _LAUNCH = _Range(4e-6, 9e-6, 20e-6)
 """Seconds from one kernel to the next where Python launches them one by one."""
 _CALIBRATED = 0.1
@@ -48,6 +53,7 @@ class DeviceSpeed:
         flops: Operations of matrix products.
         bandwidth: Bytes.
         operation: Seconds for each kernel.
+        host: Bytes between the device and the processor's memory, moved by the driver.
         factor: What real steps take by this roofline.
         overlaps: Whether kernels are launched while others run.
         source: Where it is from.
@@ -57,6 +63,7 @@ class DeviceSpeed:
     flops: _Range
     bandwidth: _Range
     operation: _Range
+    host: _Range
     factor: _Range
     overlaps: bool
     source: SpeedSource
@@ -73,6 +80,7 @@ def by_data_sheet(device: DeviceFacts, precision: str) -> DeviceSpeed | None:
         flops=_scaled(_PRODUCTS, rate),
         bandwidth=_scaled(_TRANSFERS, sheet.bandwidth),
         operation=_LAUNCH,
+        host=_host(device),
         factor=_Range(1, 1, 1),
         overlaps=device.kind == "cuda",
         source="data sheet",
@@ -81,7 +89,7 @@ def by_data_sheet(device: DeviceFacts, precision: str) -> DeviceSpeed | None:
 
 
 def by_calibration(
-    found: Calibration, precision: str, steps: Sequence[tuple[Work, float]], *, overlaps: bool
+    found: Calibration, precision: str, steps: Sequence[tuple[Work, float]], device: DeviceFacts
 ) -> DeviceSpeed | None:
     """The speed of a device as measured; None where this precision was not.
 
@@ -89,7 +97,7 @@ def by_calibration(
         found: What was measured.
         precision: Of the job.
         steps: Work and seconds of the steps that were measured in this precision.
-        overlaps: Whether kernels are launched while others run.
+        device: That it was measured of.
     """
     measured = found.measured
     rate = measured.flops.get(precision)
@@ -99,8 +107,9 @@ def by_calibration(
         flops=_Range(rate, rate, rate),
         bandwidth=_Range(measured.bandwidth, measured.bandwidth, measured.bandwidth),
         operation=_Range(measured.operation_seconds, measured.operation_seconds, measured.operation_seconds),
+        host=_host(device),
         factor=_Range(0.7, 1.0, 1.5),
-        overlaps=overlaps,
+        overlaps=device.kind == "cuda",
         source="calibration",
         method=f"calibration of {found.measured_at[:10]}" + (", on a busy machine" if found.is_busy else ""),
     )
@@ -125,6 +134,7 @@ def narrowed(speed: DeviceSpeed, ratios: Sequence[float], spread: float, method:
         flops=_fixed(speed.flops),
         bandwidth=_fixed(speed.bandwidth),
         operation=_fixed(speed.operation),
+        host=_fixed(speed.host),
     )
     found = _spread(ratios, spread)
     factor = _Range(*(speed.factor.expected * one for one in (found.fastest, found.expected, found.slowest)))
@@ -135,14 +145,19 @@ def seconds_for(work: Work, speed: DeviceSpeed) -> SecondsRange:
     """How long the work takes."""
 
     def at(name: str) -> float:
-        flops, bandwidth, operation, factor = (
-            getattr(one, name) for one in (speed.flops, speed.bandwidth, speed.operation, speed.factor)
+        flops, bandwidth, operation, host, factor = (
+            getattr(one, name) for one in (speed.flops, speed.bandwidth, speed.operation, speed.host, speed.factor)
         )
         computing = work.flops / flops + work.bytes / bandwidth
         launching = work.operations * operation
-        return float(factor * (max(computing, launching) if speed.overlaps else computing + launching))
+        working = max(computing, launching) if speed.overlaps else computing + launching
+        return float(factor * (working + work.host_bytes / host))
 
     return SecondsRange(low=at("fastest"), expected=at("expected"), high=at("slowest"))
+
+
+def _host(device: DeviceFacts) -> _Range:
+    return _scaled(_PAGES, host_link(device.capability or _OLDEST))
 
 
 def _scaled(shares: _Range, rate: float) -> _Range:
@@ -161,13 +176,15 @@ def _spread(ratios: Sequence[float], beyond: float) -> _Range:
 def scale_only() -> DeviceSpeed:
     """A roofline that knows nothing but proportions, for devices that only earlier runs tell of.
 
-    One byte counts as ten operations, and a kernel as a hundred thousand of them, which is about what processors do.
+    One byte counts as ten operations, and a kernel as a hundred thousand of them, which is about what processors do; a
+    byte of another memory counts as ten.
     """
     one = _Range(1.0, 1.0, 1.0)
     return DeviceSpeed(
         flops=_Range(1e11, 1e11, 1e11),
         bandwidth=_Range(1e10, 1e10, 1e10),
         operation=_Range(1e-6, 1e-6, 1e-6),
+        host=_Range(1e9, 1e9, 1e9),
         factor=one,
         overlaps=False,
         source="earlier runs",

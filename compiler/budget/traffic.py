@@ -28,9 +28,11 @@ _BACKWARD = 1.5
 whole), counted at the dispatcher of torch 2.13 on small models."""
 _LOGITS = 24
 """Bytes that each logit costs beyond its own: a copy in float32, its logarithms, and their gradients."""
-_OPTIMIZER = 44
-"""Bytes for each trained weight a step: weight, gradient and two moments read, all but the gradient written, and the
-gradient read twice and written once to be shortened and let go of."""
+_OPTIMIZER = 28
+"""Bytes for each trained weight a step: weight and gradient read, the weight written, and the gradient read twice and
+written twice to be shortened and let go of. What the optimiser remembers is read and written beside it."""
+_OF_ADAMW = 8.0
+"""Bytes that AdamW remembers of a weight."""
 _LAYER_OPERATIONS = {"forward": 42, "backward": 62}
 """Kernels that a layer launches, counted the same way: 40 to 48 there, 45 to 78 back."""
 _ADAPTER_OPERATIONS = 4
@@ -61,8 +63,17 @@ class Traffic:
 
 
 @lru_cache(maxsize=32)
-def traffic_rates(network: Network, activation_bytes: int, *, checkpointing: bool) -> Traffic:
-    """What a micro-batch moves and launches, and a step beside it."""
+def traffic_rates(
+    network: Network, activation_bytes: int, *, checkpointing: bool, state_bytes: float = _OF_ADAMW
+) -> Traffic:
+    """What a micro-batch moves and launches, and a step beside it.
+
+    Args:
+        network: The model.
+        activation_bytes: Of a number between layers.
+        checkpointing: Whether layers are computed again on the way back.
+        state_bytes: What the optimiser remembers of each trained weight.
+    """
     layers = _layers(network, activation_bytes)
     weights = _weight_bytes(network, activation_bytes)
     head = Rates(scored=network.head_width * (activation_bytes + _LOGITS / 2))
@@ -76,7 +87,7 @@ def traffic_rates(network: Network, activation_bytes: int, *, checkpointing: boo
     return Traffic(
         forward=forward,
         backward=backward,
-        step_bytes=_OPTIMIZER * network.trainable,
+        step_bytes=(_OPTIMIZER + 2 * state_bytes) * network.trainable,
         forward_operations=operations["forward"],
         backward_operations=operations["backward"] + (passes - 1) * operations["forward"],
         step_operations=_STEP_OPERATIONS + _FUSED_MOMENTS * tensors,

@@ -60,7 +60,7 @@ def _unknown(draft: Draft) -> Iterator[str]:
     known = EXACT[draft.device.kind]
     used = {
         "attention": draft.values["model.attention"],
-        "optimizer": draft.recipe.train.optimizer.kind,
+        "optimizer": draft.values["train.optimizer.kind"],
         "quantization": draft.values.get("strategy.quantization", "none"),
     }
     for name, value in used.items():

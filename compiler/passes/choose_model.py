@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftc.compiler.budget.attention import flash_obstacle, model_obstacle
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_modules
 from ftc.spec.task import Chat, Classification, Preference, Pretraining, TokenClassification
@@ -97,17 +98,15 @@ def _choose_start(draft: Draft) -> Draft:
 
 
 def _choose_attention(draft: Draft) -> Draft:
-    if draft.recipe.model.attention == "auto":
-        return draft.derive("model.attention", "sdpa", "every device has it and it needs no further package")
+    """The kernel; which one `auto` takes is settled once it is known what fits."""
+    asked = draft.recipe.model.attention
+    if asked == "auto":
+        if (obstacle := model_obstacle(draft, "sdpa")) is None:
+            return draft.derive("model.attention", "sdpa", "every device has it and it needs no further package")
+        return draft.derive("model.attention", "eager", obstacle)
     draft = draft.take("model.attention")
-    if draft.recipe.model.attention == "flash_attention_2" and draft.device.kind != "cuda":
-        return draft.find(
-            "FTC223",
-            f"flash attention needs a CUDA card, the device is {draft.device.label}",
-            "model.attention",
-            help="leave `attention` out",
-        )
-    return draft
+    obstacle = model_obstacle(draft, asked) or (flash_obstacle(draft) if asked == "flash_attention_2" else None)
+    return draft.find("FTC223", obstacle, "model.attention", help="leave `attention` out") if obstacle else draft
 
 
 def _choose_tokens(draft: Draft) -> Draft:

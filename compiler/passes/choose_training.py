@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 
+from ftc.compiler.budget.points import FUSED
 from ftc.compiler.draft import Draft
 from ftc.spec.strategy import Lora, QLora
 from ftc.spec.task import Preference
+from ftc.spec.train import OptimizerKind
 
-__all__ = ["USUAL_RATE", "choose_training"]
+__all__ = ["USUAL_RATE", "choose_training", "with_kernel"]
 
 USUAL_RATE = {
     **dict.fromkeys(("full", "partial"), 2e-5),
@@ -40,15 +42,27 @@ def choose_training(draft: Draft) -> Draft:
 
 
 def _choose_optimizer(draft: Draft) -> Draft:
-    for name in ("kind", "beta1", "epsilon", "momentum", "weight_decay"):
+    for name in ("beta1", "epsilon", "momentum", "weight_decay"):
         draft = draft.take(f"train.optimizer.{name}")
-    kind = draft.recipe.train.optimizer.kind
+    asked = draft.recipe.train.optimizer.kind
+    if asked == "auto":  # until it is known what fits
+        draft = draft.derive("train.optimizer.kind", "adamw", "AdamW in float32 comes first")
+    else:
+        draft = draft.take("train.optimizer.kind")
+    return with_kernel(_choose_beta2(draft, draft.values["train.optimizer.kind"]))
+
+
+def _choose_beta2(draft: Draft, kind: OptimizerKind) -> Draft:
     if draft.recipe.train.optimizer.beta2 == "auto":
         beta2, paper = (0.99, "Lion") if kind.startswith("lion") else (0.999, "Adam")
-        draft = draft.derive("train.optimizer.beta2", beta2, f"that of {paper}'s paper")
-    else:
-        draft = draft.take("train.optimizer.beta2")
-    is_fused = kind in ("adamw", "sgd")
+        return draft.derive("train.optimizer.beta2", beta2, f"that of {paper}'s paper")
+    return draft.take("train.optimizer.beta2")
+
+
+def with_kernel(draft: Draft) -> Draft:
+    """Settles which kernel of the draft's optimiser is used."""
+    kind = draft.values["train.optimizer.kind"]
+    is_fused = kind in FUSED
     reason = "the fused kernel takes one pass over the weights" if is_fused else f"`{kind}` has one kernel"
     return draft.derive("train.fused", is_fused, reason)
 
@@ -60,7 +74,7 @@ def _choose_rate(draft: Draft) -> Draft:
         draft = draft.derive("train.b_rate_ratio", 1.0, "no adapter of low rank")
     if draft.recipe.train.learning_rate != "auto":
         return draft.take("train.learning_rate")
-    kind, optimizer = draft.recipe.strategy.kind, draft.recipe.train.optimizer.kind
+    kind, optimizer = draft.recipe.strategy.kind, draft.values["train.optimizer.kind"]
     usual, reason = USUAL_RATE[kind], f"the usual middle for {kind} with AdamW"
     if kind == "prefix_tuning" and draft.values["strategy.projection_size"]:
         usual, reason = USUAL_RATE["p_tuning"], "the usual middle for virtual tokens out of a network with AdamW"

@@ -1,32 +1,32 @@
-"""Micro-batch, recomputing and the evaluation's batch, and whether the run fits into memory.
+"""How the job is run where the recipe leaves that open, and whether it fits into memory.
 
-The pass looks at points in the order of their speed and takes the first that fits. What it knows of a point is the
-closed form, or the trace's answer where there is one. It can't ask itself: it names the points that its choice hangs
-on, and runs again with their answers, until the point that it takes was traced and every faster one is out of question.
+The pass takes the fastest point that fits. It can't ask the trace itself: it names the points that its choice hangs on,
+and runs again with their answers, until the point that it takes was traced and every faster one is out of question.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ftc.compiler.budget.memory import Point, by_closed_form, by_trace, limit_of, question
-from ftc.compiler.budget.pace import by_speed
+from ftc.compiler.budget.attention import model_obstacle
+from ftc.compiler.budget.memory import by_closed_form, limit_of, may_run
+from ftc.compiler.budget.optimizers import is_rounded
+from ftc.compiler.budget.pace import by_speed, pace_of
+from ftc.compiler.budget.points import Point, at, packing_obstacle, packings, point_of, share_of_batch
+from ftc.compiler.budget.search import fastest_that_fits
 from ftc.compiler.draft import Draft
+from ftc.compiler.passes.choose_training import with_kernel
 from ftc.spec.memory import MemoryEstimate
 from ftc.spec.plan import Check
-from ftc.spec.trace import TraceJob
 
 __all__ = ["fit_budget"]
 
-_DOUBTFUL = 1.15
-"""A point whose closed form is at most so far over the limit may still fit by trace."""
 _NOTED_GAP = 0.05
 """A difference between closed form and trace that a reader should know of."""
 
 
 def fit_budget(draft: Draft) -> Draft:
-    """Settles micro-batch and checkpointing, estimates memory, and refuses what does not fit."""
+    """Settles what a point settles, estimates memory, and refuses what does not fit."""
     return _judge(_choose_point(_without_failed_trace(draft)))
 
 
@@ -36,67 +36,19 @@ def _without_failed_trace(draft: Draft) -> Draft:
     return replace(draft, traces=None, untraced=reasons[0] or "no reason was given") if reasons else draft
 
 
-def _points(draft: Draft) -> list[Point]:
-    """All points that the recipe allows, the fastest first."""
-    train, batch = draft.recipe.train, draft.recipe.train.batch_size
-    share = -(-batch // draft.values["train.world_size"])
-    sizes = [size for size in range(share, 0, -1) if share % size == 0]
-    sizes = sizes if train.micro_batch == "auto" else [train.micro_batch]
-    recomputing = train.activation_checkpointing
-    recomputes_never = draft.recipe.strategy.kind == "prefix_tuning"  # a pass done again would lengthen its memory
-    modes = [recomputing] if recomputing != "auto" else [False] if recomputes_never else [False, True]
-    return by_speed(
-        draft, (Point(size, mode, rows) for mode in modes for size in sizes for rows in _eval_batches(draft))
-    )
-
-
-def _eval_batches(draft: Draft) -> Iterator[int]:
-    rows: int = draft.values["eval.batch_size"]
-    yield rows
-    while draft.recipe.eval.batch_size == "auto" and rows > 1:
-        rows //= 2
-        yield rows
-
-
-def _known(draft: Draft, point: Point) -> MemoryEstimate:
-    return by_trace(draft, point) or by_closed_form(draft, point)
-
-
-def _is_allowed(draft: Draft, memory: MemoryEstimate) -> bool:
-    return memory.verdict == "fits" or (memory.verdict == "tight" and draft.recipe.budget.allow_tight)
-
-
 def _choose_point(draft: Draft) -> Draft:
-    points = _points(draft)
-    seen: list[MemoryEstimate] = []
-    for point in points:
-        seen.append(_known(draft, point))
-        if _is_allowed(draft, seen[-1]):
-            break
-    place = len(seen) - 1
-    fits = _is_allowed(draft, seen[place])
-    if not fits:  # the one that comes nearest
-        place = min(range(len(points)), key=lambda n: (seen[n].process.low, n))
-    draft = replace(draft, memory=seen[place], questions=_questions(draft, points, seen, place))
-    return _take(draft, points[place], fits=fits)
+    found = fastest_that_fits(draft, by_speed(draft))
+    memory = found.memory.model_copy(update={"ways": found.looked_at, "traces": len(draft.traces or {})})
+    draft = _take_rows(draft, found.point, fits=found.fits)
+    draft = _take_optimizer(_take_attention(draft, found.point), found.point)
+    draft = _take_packing(draft, found.point)
+    return replace(draft, memory=memory, questions=found.questions)
 
 
-def _questions(
-    draft: Draft, points: Sequence[Point], seen: Sequence[MemoryEstimate], place: int
-) -> tuple[TraceJob, ...]:
-    """The point taken, and the last faster one that the closed form isn't sure to exclude, where they aren't traced."""
-    if draft.traces is None:
-        return ()
-    limit, _ = limit_of(draft)
-    untraced = [n for n in range(place) if seen[n].method != "trace" and seen[n].process.low <= _DOUBTFUL * limit]
-    wanted = [*untraced[-1:], *([place] if seen[place].method != "trace" else [])]
-    return tuple(question(draft, points[n]) for n in wanted)
-
-
-def _take(draft: Draft, point: Point, *, fits: bool) -> Draft:
+def _take_rows(draft: Draft, point: Point, *, fits: bool) -> Draft:
     train, (_, source) = draft.recipe.train, limit_of(draft)
     if train.micro_batch == "auto":
-        share, count = -(-train.batch_size // draft.values["train.world_size"]), draft.values["train.world_size"]
+        share, count = share_of_batch(draft), draft.values["train.world_size"]
         whole = "the whole batch fits" if count == 1 else "a device's whole share of the batch fits"
         reason = whole if point.micro_batch == share else f"the fastest part of {share} that fits {source}"
         draft = draft.derive("train.micro_batch", point.micro_batch, reason if fits else "the smallest there is")
@@ -112,6 +64,51 @@ def _take(draft: Draft, point: Point, *, fits: bool) -> Draft:
     return draft
 
 
+def _take_attention(draft: Draft, point: Point) -> Draft:
+    """The kernel, where another one than the usual is taken."""
+    if point.attention == draft.values["model.attention"]:
+        return draft
+    reason = "flash-attn is installed, and the job fits or is faster with it"
+    if (obstacle := model_obstacle(draft, "sdpa")) is not None:
+        reason = f"flash-attn is installed; {obstacle}"
+    return draft.derive("model.attention", point.attention, reason)
+
+
+def _take_optimizer(draft: Draft, point: Point) -> Draft:
+    if draft.recipe.train.optimizer.kind != "auto":
+        return draft
+    reason = "AdamW in float32, which rounds nothing, and fits"
+    if is_rounded(point.optimizer):
+        reason = "nothing fits with what AdamW remembers in float32: 8 bits of it round each step"
+    elif point.optimizer != "adamw":
+        reason = "AdamW in float32, whose memory the driver may move to the processor's: the fastest such way that fits"
+    return with_kernel(draft.derive("train.optimizer.kind", point.optimizer, reason))
+
+
+def _take_packing(draft: Draft, point: Point) -> Draft:
+    """Whether rows share sequences, and how many tokens go through the model at once."""
+    if draft.recipe.train.packing == "auto" and packing_obstacle(draft) is None:
+        draft = draft.derive("train.packing", point.packs, _packing_reason(draft, point))
+    if point.tokens == draft.recipe.train.micro_batch_tokens:
+        return draft
+    whole = point.tokens == point.micro_batch * draft.splits["train"].length_max
+    reason = (
+        "a micro-batch of the longest rows, in one sequence"
+        if whole
+        else "attention over longer sequences costs more than padding"
+    )
+    return draft.derive("train.micro_batch_tokens", point.tokens, reason)
+
+
+def _packing_reason(draft: Draft, point: Point) -> str:
+    """The packed way by the padded one, for the same micro-batch."""
+    seconds = pace_of(draft)
+    padded = replace(point, packs=False, tokens=draft.recipe.train.micro_batch_tokens)
+    packed = [point] if point.packs else list(packings(draft, padded))
+    part = min(seconds(at(draft, one)) for one in packed) / seconds(at(draft, padded))
+    return f"by the roofline packed rows take {part:.0%} of the time of padded ones"
+
+
 def _judge(draft: Draft) -> Draft:
     """What there is to say about the estimate: its method where it is the lesser one, a gap, a refusal."""
     memory = draft.memory
@@ -122,14 +119,12 @@ def _judge(draft: Draft) -> Draft:
         draft = _cross_checked(draft, memory)
     elif draft.untraced:
         draft = draft.miss(f"memory by trace: {draft.untraced}")
-    return draft if _is_allowed(draft, memory) else _refused(draft, memory)
+    return draft if may_run(draft, memory) else _refused(draft, memory)
 
 
 def _cross_checked(draft: Draft, memory: MemoryEstimate) -> Draft:
     """Notes where the closed form, which knows nothing of the trace, says something else."""
-    values = draft.values
-    point = Point(values["train.micro_batch"], values["train.activation_checkpointing"], values["eval.batch_size"])
-    form = by_closed_form(draft, point).allocated_bytes
+    form = by_closed_form(draft, point_of(draft)).allocated_bytes
     gap = form / memory.allocated_bytes - 1
     if abs(gap) <= _NOTED_GAP:
         return draft
@@ -140,19 +135,19 @@ def _cross_checked(draft: Draft, memory: MemoryEstimate) -> Draft:
 
 
 def _refused(draft: Draft, memory: MemoryEstimate) -> Draft:
-    at = "budget.vram" if draft.recipe.budget.vram is not None else "model.base"
+    at_ = "budget.vram" if draft.recipe.budget.vram is not None else "model.base"
     limit = f"{memory.limit_source} is {_gib(memory.limit_bytes)} GiB"
     notes = f"peak at {memory.peak_phase}, by {memory.method}"
     if memory.verdict == "tight":
         return draft.find(
             "FTC405",
             f"the run needs {_gib(memory.process.low)} to {_gib(memory.process.high)} GiB, {limit}",
-            at,
+            at_,
             help="`budget: {allow_tight: true}` runs it all the same",
             notes=notes,
         )
     help = "choose a smaller base, shorter rows (`data.max_length`) or a larger budget"
-    return draft.find("FTC402", f"the run needs {_gib(memory.peak_bytes)} GiB, {limit}", at, help=help, notes=notes)
+    return draft.find("FTC402", f"the run needs {_gib(memory.peak_bytes)} GiB, {limit}", at_, help=help, notes=notes)
 
 
 def _gib(size: int) -> str:

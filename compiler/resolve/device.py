@@ -105,6 +105,7 @@ def _local(card: LocalCard) -> DeviceFacts:
         threads=usable_threads(),
         local=True,
         capability=card.capability,
+        host_bytes=usable_memory_bytes(),
         speed=CARDS[name].speed if name in CARDS else None,
     )
 

@@ -43,7 +43,9 @@ _INSTALLERS_OWN = frozenset(
         "uv_build.json",
     }
 )
-_FORMAT = 1  # of the remembered document; a new number forgets the old ones
+_OPTIONAL = ("flash-attn",)
+"""Packages that a run uses where they are installed, and that no extra asks for, since few machines can build them."""
+_FORMAT = 2  # of the remembered document; a new number forgets the old ones
 
 
 def asked_extras(recipe: Recipe) -> frozenset[str]:
@@ -142,13 +144,13 @@ def _facts(extras: frozenset[str]) -> EnvironmentFacts:
 
 
 def _closure(extras: frozenset[str]) -> tuple[dict[str, importlib.metadata.Distribution], set[str]]:
-    """Installed distributions that ftc with these extras needs, and names of the `train` extra not installed.
+    """Installed distributions that ftc with these extras can use, and names of the `train` extra not installed.
 
     ftc itself is left out: the plan holds its version and the digest of its code. So is what an extra asks for by
     way of another one, whose packages have no say in what a run computes.
     """
     found: dict[str, importlib.metadata.Distribution] = {}
-    pending = list(_requirements(_own_requirements(), extras))
+    pending = list(_requirements((*_own_requirements(), *_OPTIONAL), extras))
     missing = {name for name, _ in _requirements(_own_requirements(), frozenset({_REQUIRED_EXTRA}))}
     seen: set[tuple[str, frozenset[str]]] = set()
     while pending:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from ftc.compiler.resolve.attention import attention_kernels
 from ftc.compiler.resolve.digests import DigestCache
 from ftc.compiler.resolve.hub import Hub, Snapshot
 from ftc.compiler.resolve.hub_faults import of_locked
@@ -242,6 +243,7 @@ def _facts(
         tied_embeddings=tied,
         tensors=dict(sorted(weights.tensors.items())),
         linear_modules=linear_modules(weights.tensors, config.model_type),
+        attention=attention_kernels(config.model_type),
         license=read_license(place.folder),
         tokenizer=tokenizer,
     )

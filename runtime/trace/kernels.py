@@ -14,10 +14,12 @@ import torch
 
 from ftc.runtime.trace.arithmetic import MixedPrecision
 
-__all__ = ["IMPLEMENTATION", "KernelRules", "choose", "register"]
+__all__ = ["IMPLEMENTATION", "UNPADDED", "KernelRules", "choose", "register"]
 
 IMPLEMENTATION = "ftc_traced"
 """Name under which the chosen kernel is registered with transformers."""
+UNPADDED = "ftc_traced_unpadded"
+"""Name of what stands for the package flash-attn: it takes no masks, since rows reach it without their padding."""
 
 Kernel = Literal["flash", "efficient", "math"]
 
@@ -74,7 +76,11 @@ def choose(
 
 
 def register(rules: KernelRules) -> None:
-    """Makes `IMPLEMENTATION` mean scaled dot-product attention by these rules, until the next call."""
+    """Makes `IMPLEMENTATION` mean scaled dot-product attention by these rules, until the next call.
+
+    `UNPADDED` is flash attention whatever the rules; that rows are taken out of their padding and put back isn't seen,
+    and takes no more than the padding would.
+    """
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -88,6 +94,18 @@ def register(rules: KernelRules) -> None:
     ) -> tuple[torch.Tensor, None]:
         return _attend(rules, module, query, key, value, attention_mask, options), None
 
+    def unpadded(
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        _mask: torch.Tensor | None,
+        **options: Any,
+    ) -> tuple[torch.Tensor, None]:
+        return _attend(rules, module, query, key, value, None, options, "flash"), None
+
+    ALL_ATTENTION_FUNCTIONS.register(UNPADDED, unpadded)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(UNPADDED, lambda *_, **__: None)
     ALL_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, sdpa_mask)
 
@@ -100,6 +118,7 @@ def _attend(
     value: torch.Tensor,
     mask: torch.Tensor | None,
     options: dict[str, Any],
+    fixed: Kernel | None = None,
 ) -> torch.Tensor:
     """(B, H, S, D) queries, (B, K, S, D) keys and values to (B, S, H, D); as transformers calls torch."""
     from transformers.integrations.sdpa_attention import repeat_kv, use_gqa_in_sdpa
@@ -114,7 +133,7 @@ def _attend(
     query, key, value, *masks = MixedPrecision.halved(query, key, value, *(() if mask is None else (mask,)))
     mask = masks[0] if masks else None
     dropout = options.get("dropout", 0.0)
-    kernel = choose(
+    kernel = fixed or choose(
         rules,
         query.dtype,
         has_mask=mask is not None,

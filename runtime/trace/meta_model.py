@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.build_model import build_model
-from ftc.runtime.trace.kernels import IMPLEMENTATION
+from ftc.runtime.trace.kernels import IMPLEMENTATION, UNPADDED
 from ftc.spec.trace import TraceJob
 
 __all__ = ["MetaBase", "build_on_meta", "configure", "depths_of", "model_config", "period", "quantise"]
@@ -85,7 +85,7 @@ class MetaBase:
         """The model without weights; its options mean what they mean where weights are loaded."""
         attention, quantization = options["attn_implementation"], options.get("quantization_config")
         configure(self._config, options)
-        implementation = "eager" if attention == "eager" else IMPLEMENTATION
+        implementation = {"eager": "eager", "flash_attention_2": UNPADDED}.get(attention, IMPLEMENTATION)
         model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=implementation)
         if quantization:
             quantise(model, quantization)

@@ -171,8 +171,11 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC223",
-        title="attention kernel does not fit the device",
-        cause="The kernel exists only for CUDA cards.",
+        title="attention kernel is not to be had",
+        cause=(
+            "Flash attention exists for CUDA cards from compute capability 8.0 and for heads of up to 256 numbers, and "
+            "a model's class in transformers doesn't have every kernel."
+        ),
         wrong="model: {attention: flash_attention_2}\nbudget: {device: cpu}",
         right="model: {attention: sdpa}\nbudget: {device: cpu}",
     ),

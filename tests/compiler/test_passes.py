@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.budget.memory import Point, by_closed_form
+from ftc.compiler.budget.memory import by_closed_form
+from ftc.compiler.budget.points import Point
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.resolve.device import resolve_device
@@ -179,6 +180,20 @@ def askable(draft: Draft) -> Draft:
     return replace(run_passes(SHAPING, draft).derive("text.labels", draft.labels, "the rows'"), traces={})
 
 
+def point_in(job: TraceJob) -> Point:
+    """The point that a job for the trace stands for."""
+    model, train = job.settings.model, job.settings.train
+    return Point(
+        micro_batch=train.micro_batch,
+        checkpointing=train.activation_checkpointing,
+        eval_batch=job.settings.eval.batch_size,
+        attention=model.attention,
+        optimizer=train.optimizer.kind,
+        packs=train.packing,
+        tokens=train.micro_batch_tokens,
+    )
+
+
 def answered(draft: Draft, *, factor: float, asked: list[TraceJob]) -> Draft:
     """The passes with a trace that finds `factor` times what the closed form says."""
     draft = askable(draft)
@@ -186,9 +201,7 @@ def answered(draft: Draft, *, factor: float, asked: list[TraceJob]) -> Draft:
         answers = dict(draft.traces or {})
         for job in decided.questions:
             asked.append(job)
-            train = job.settings.train
-            point = Point(train.micro_batch, train.activation_checkpointing, job.settings.eval.batch_size)
-            form = by_closed_form(decided, point)
+            form = by_closed_form(decided, point_in(job))
             size = round(factor * form.allocated_bytes)
             phases = (PhasePeak(phase="backward: layers", peak_bytes=size, components={"weights": size}),)
             result = TraceResult(phases=phases, allocated_bytes=size, reserved_bytes=size, traced_layers=1, versions={})

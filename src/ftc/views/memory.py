@@ -51,6 +51,14 @@ def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> lis
     ]
 
 
+def _method(memory: MemoryEstimate) -> str:
+    """How it was computed, and how many ways to run the job were compared."""
+    if memory.ways == 1:
+        return f"by {memory.method}"
+    traced = f"{memory.traces} of " if memory.method == "trace" else ""
+    return f"by {memory.method} ({traced}{memory.ways} ways to run it looked at)"
+
+
 def verdict_words(memory: MemoryEstimate) -> str:
     """The verdict as a sentence."""
     match memory.verdict:

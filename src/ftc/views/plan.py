@@ -23,6 +23,7 @@ from ftc.spec.strategy_settings import (
     QLoraSettings,
 )
 from ftc.spec.streams import SplitReport
+from ftc.spec.train import OptimizerKind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline
@@ -32,7 +33,7 @@ from ftc.views.page import INDENT, PLAIN, Page, shorten
 from ftc.views.tasks import learnt_of_rows
 from ftc.views.times import time_lines
 
-__all__ = ["plan_text", "strategy_words", "up_to_date_text"]
+__all__ = ["optimizer_words", "plan_text", "strategy_words", "up_to_date_text"]
 
 _LONGEST_OVERRIDE = 60
 _LEAST_PADDING = 0.01
@@ -184,7 +185,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
         f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} = {numbers.plural(train.num_steps, 'step')}",
         f"batch {train.batch_size} ({split})",
         f"lr {numbers.rate(train.learning_rate)} {train.schedule.kind}{warmup}",
-        f"{'fused ' if train.fused else ''}AdamW in {train.precision}",
+        f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
     ]
     if train.world_size > 1:
         parts.append(_sharing(plan))
@@ -208,6 +209,14 @@ def _sharing(plan: Plan) -> str:
     train = plan.settings.train
     held = " with its parts in the host's memory" if train.offload == "cpu" else ""
     return f"{train.sharding.upper()}{held} on {train.world_size} devices"
+
+
+def optimizer_words(kind: OptimizerKind, *, fused: bool) -> str:
+    """An optimiser in a few words: `fused AdamW`, `paged AdamW of 8 bits`."""
+    name, *traits = kind.split("_")
+    words = {"adamw": "AdamW", "lion": "Lion", "sgd": "SGD", "adafactor": "Adafactor"}[name]
+    first = "paged " if "paged" in traits else "fused " if fused else ""
+    return f"{first}{words}{' of 8 bits' if '8bit' in traits else ''}"
 
 
 def _padding(plan: Plan) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ftc.compiler.budget.memory import Point, by_closed_form
+from ftc.compiler.budget.memory import by_closed_form
 from ftc.compiler.budget.network import composes_norms, network_of, rotates
+from ftc.compiler.budget.points import point_of
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.facts import ModelFacts, TensorFacts
 from tests.support.drafts import draft_of, model_facts
-
-POINT = Point(micro_batch=2, checkpointing=False, eval_batch=2)
 
 
 def renamed(attention: str, mlp: str, **changes: Any) -> ModelFacts:
@@ -32,7 +32,8 @@ def renamed(attention: str, mlp: str, **changes: Any) -> ModelFacts:
 def kept(facts: ModelFacts, **strategy: Any) -> int:
     """Bytes of activations that are kept at the peak."""
     drafted: Draft = run_passes(SHAPING + PASSES, draft_of(facts=facts, strategy=strategy))
-    return by_closed_form(drafted, POINT).components["saved activations"]
+    point = replace(point_of(drafted), micro_batch=2, checkpointing=False, packs=False, tokens=None)
+    return by_closed_form(drafted, point).components["saved activations"]
 
 
 @pytest.mark.parametrize(

@@ -27,18 +27,24 @@ def with_rows(draft: Draft, prompt: list[int], scored: list[int], first: list[in
     return replace(draft, splits={**draft.splits, "train": report}, lengths={"train": rows})
 
 
+def settled(draft: Draft) -> Draft:
+    """The draft with rows of their own sequences, two at once."""
+    values = {"model.head": "lm", "train.packing": False, "train.micro_batch": 2, "train.micro_batch_tokens": None}
+    return replace(draft, values={**draft.values, **values})
+
+
 def test_the_longest_source_and_the_longest_target_can_meet() -> None:
     draft = with_rows(draft_of(facts=TRANSLATOR, task={"kind": "summarization"}), [300, 20, 50], [5, 120, 60])
-    draft = draft.derive("model.head", "lm", "test")
-    shape = train_shape(draft, 2)
+    draft = settled(draft)
+    shape = train_shape(draft)
     assert (shape.length - shape.supervised, shape.supervised) == (300, 120)
 
 
 def test_both_answers_of_a_preference_are_as_long_as_the_longer() -> None:
     draft = with_rows(draft_of(task={"kind": "preference"}), [40, 90], [60, 20], first=[80, 30])
-    draft = draft.derive("model.head", "lm", "test")
+    draft = settled(draft)
     padded = [max(2 * max(f, t - f) for f, t in pair) for pair in combinations([(80, 100), (30, 110)], 2)]
-    assert train_shape(draft, 2).length == max(padded) == 160
+    assert train_shape(draft).length == max(padded) == 160
 
 
 @pytest.mark.parametrize("measured", [None, 333 * 2**20])

@@ -1,0 +1,147 @@
+"""The points that the solver looks at: all ways to run the job that the recipe leaves open.
+
+Open is what stands as `auto`: how many rows go through the model at once, whether they share sequences of how many
+tokens, which kernel attends, whether activations are recomputed, and what the optimiser remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ftc.compiler.budget.attention import kernels_for_auto
+from ftc.compiler.budget.optimizers import kinds_for_auto
+from ftc.compiler.draft import Draft
+from ftc.spec.model import AttentionKernel
+from ftc.spec.strategy import VIRTUAL_TOKENS
+from ftc.spec.train import OptimizerKind
+
+__all__ = ["FUSED", "Point", "at", "eval_batches", "packing_obstacle", "packings", "point_of", "share_of_batch", "training_points"]
+
+FUSED = frozenset(("adamw", "sgd"))
+"""Optimisers of which torch has a fused kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One way to run the job.
+
+    Attributes:
+        micro_batch: Rows that go through the model at once on one device.
+        checkpointing: Whether activations are recomputed.
+        eval_batch: Rows that are evaluated at once.
+        attention: Kernel of attention.
+        optimizer: Kind of optimiser.
+        packs: Whether rows share sequences.
+        tokens: Most tokens that go through the model at once; None where rows alone decide.
+    """
+
+    micro_batch: int
+    checkpointing: bool
+    eval_batch: int
+    attention: AttentionKernel
+    optimizer: OptimizerKind
+    packs: bool
+    tokens: int | None
+
+
+def at(draft: Draft, point: Point) -> Draft:
+    """The draft as it is at a point; origins stay as they are."""
+    values = {
+        "train.micro_batch": point.micro_batch,
+        "train.activation_checkpointing": point.checkpointing,
+        "eval.batch_size": point.eval_batch,
+        "model.attention": point.attention,
+        "train.optimizer.kind": point.optimizer,
+        "train.fused": point.optimizer in FUSED,
+        "train.packing": point.packs,
+        "train.micro_batch_tokens": point.tokens,
+    }
+    return replace(draft, values={**draft.values, **values})
+
+
+def point_of(draft: Draft) -> Point:
+    """The point that a settled draft stands at."""
+    values = draft.values
+    return Point(
+        micro_batch=values["train.micro_batch"],
+        checkpointing=values["train.activation_checkpointing"],
+        eval_batch=values["eval.batch_size"],
+        attention=values["model.attention"],
+        optimizer=values["train.optimizer.kind"],
+        packs=values["train.packing"],
+        tokens=values["train.micro_batch_tokens"],
+    )
+
+
+def training_points(draft: Draft) -> Iterator[Point]:
+    """All ways to train that the recipe allows, with a sequence for each row; see `packings` for the others."""
+    train, attention, rows = draft.recipe.train, draft.recipe.model.attention, draft.values["eval.batch_size"]
+    for optimizer in kinds_for_auto(draft) if train.optimizer.kind == "auto" else (train.optimizer.kind,):
+        for kernel in kernels_for_auto(draft) if attention == "auto" else (attention,):
+            for checkpointing in _modes(draft):
+                for size in _micro_batches(draft):
+                    yield Point(size, checkpointing, rows, kernel, optimizer, False, train.micro_batch_tokens)
+
+
+def _micro_batches(draft: Draft) -> list[int]:
+    asked, share = draft.recipe.train.micro_batch, share_of_batch(draft)
+    return [size for size in range(share, 0, -1) if share % size == 0] if asked == "auto" else [asked]
+
+
+def share_of_batch(draft: Draft) -> int:
+    """Rows of an optimiser step that one device gets at most."""
+    return -(-draft.recipe.train.batch_size // int(draft.values["train.world_size"]))
+
+
+def _modes(draft: Draft) -> list[bool]:
+    asked = draft.recipe.train.activation_checkpointing
+    if asked != "auto":
+        return [asked]
+    # A pass of prefix tuning that is done again would lengthen its memory.
+    return [False] if draft.recipe.strategy.kind == "prefix_tuning" else [False, True]
+
+
+def eval_batches(draft: Draft) -> Iterator[int]:
+    """Rows that may be evaluated at once, the most first."""
+    rows: int = draft.values["eval.batch_size"]
+    yield rows
+    while draft.recipe.eval.batch_size == "auto" and rows > 1:
+        rows //= 2
+        yield rows
+
+
+def packing_obstacle(draft: Draft) -> str | None:
+    """Why rows of this job can't share a sequence."""
+    task: str = draft.recipe.task.kind
+    if draft.values["model.head"] != "lm" or task == "preference":
+        return f"a {task.replace('_', ' ')} scores whole rows"
+    if draft.values["model.family"] != "decoder":
+        return f"an {draft.values['model.family'].replace('_', '-')} reads a row as a whole"
+    if draft.recipe.strategy.kind in VIRTUAL_TOKENS:
+        return "its virtual tokens stand before the first row alone"
+    return None
+
+
+def packings(draft: Draft, point: Point) -> Iterator[Point]:
+    """The same way to train with rows that share sequences; none where they can't, or where the recipe says no.
+
+    A sequence has as many tokens as a micro-batch of the longest rows. Where attention computes all pairs of it and
+    masks most of them, one as long as the model is wide keeps that under a fifth of the arithmetic. On a processor,
+    where memory hardly limits, only that is looked at.
+    """
+    asked = draft.recipe.train.packing
+    if asked is False or packing_obstacle(draft) is not None:
+        return
+    longest = draft.splits["train"].length_max
+    most = point.micro_batch * longest
+    narrow = max(longest, min(most, draft.model.hidden_size))
+    if (tokens := draft.recipe.train.micro_batch_tokens) is not None:
+        lengths = [tokens]
+    elif point.attention == "flash_attention_2":
+        lengths = [most]
+    elif draft.device.kind == "cpu":
+        lengths = [narrow]
+    else:
+        lengths = sorted({narrow, most})
+    yield from (replace(point, packs=True, tokens=length) for length in lengths)

@@ -1,0 +1,134 @@
+"""The search for the fastest point that fits: formulas first, then the trace for those that they leave open.
+
+Points are looked at in the order of their speed. The formula knows within a tenth or so what the trace would say, so it
+sorts out most of them. The trace is asked of the point that would be taken, and of faster ones that the formula isn't
+sure to exclude, the slowest first; what a trace says of one point excludes all that need at least as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ftc.compiler.budget.memory import by_closed_form, by_trace, limit_of, may_run, question
+from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
+from ftc.compiler.budget.points import Point, at
+from ftc.compiler.draft import Draft
+from ftc.spec.memory import MemoryEstimate
+from ftc.spec.trace import TraceJob
+
+__all__ = ["Found", "fastest_that_fits"]
+
+_DOUBTFUL = 1.15
+"""A point whose closed form is at most so far over the limit may still fit by trace."""
+_MEASURING = ("evaluation", "generation")
+"""Phases of looks at rows, which hang on the rows of a look and not on those of a training step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the search found.
+
+    Attributes:
+        point: The fastest that fits, or the smallest where none does.
+        memory: What it needs.
+        fits: Whether it does.
+        looked_at: Points that the recipe allows.
+        questions: What the trace is to be asked before this holds.
+    """
+
+    point: Point
+    memory: MemoryEstimate
+    fits: bool
+    looked_at: int
+    questions: tuple[TraceJob, ...]
+
+
+def fastest_that_fits(draft: Draft, points: Sequence[Point]) -> Found:
+    """Looks at points, the fastest of which is the first."""
+    search = _Search(draft)
+    for place, point in enumerate(points):
+        memory = search.estimate(point)
+        if memory is not None and may_run(draft, memory):
+            return Found(point, memory, True, len(points), search.questions(points[:place], point))
+    nearest = min(range(len(points)), key=lambda n: (search.by_form(points[n]).process.low, n))
+    point = points[nearest]
+    memory = search.traced(point) or search.by_form(point)
+    return Found(point, memory, may_run(draft, memory), len(points), search.questions(points, point))
+
+
+class _Search:
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._most = _DOUBTFUL * limit_of(draft)[0]
+        self._forms: dict[Point, MemoryEstimate] = {}
+        self._too_large: dict[Point, MemoryEstimate] = {}
+        """Points of no rows of a look whose training is out of question by the formula."""
+        self._traced: dict[Point, MemoryEstimate] = {}
+        self._excluded: list[tuple[Point, bool]] = []
+        """Points that don't fit by trace, and whether that is because of the rows of a look."""
+
+    def by_form(self, point: Point) -> MemoryEstimate:
+        """The closed form; what is too much to train is so with every number of rows of a look."""
+        training = replace(point, eval_batch=0)
+        if (found := self._too_large.get(training) or self._forms.get(point)) is not None:
+            return found
+        self._forms[point] = found = by_closed_form(self._draft, point)
+        if found.process.low > self._most and not _measures(found):
+            self._too_large[training] = found
+        return found
+
+    def traced(self, point: Point) -> MemoryEstimate | None:
+        """The trace's answer, where it was asked; one that is too much excludes others."""
+        if point in self._traced:
+            return self._traced[point]
+        if (found := by_trace(self._draft, point)) is not None:
+            self._traced[point] = found
+            if not may_run(self._draft, found) and _for_its_tensors(found):
+                self._excluded.append((point, _measures(found)))
+        return found
+
+    def estimate(self, point: Point) -> MemoryEstimate | None:
+        """What a point needs; None where the formula or another point excludes it."""
+        if self.by_form(point).process.low > self._most or self._is_excluded(point):
+            return None
+        return self.traced(point) or self.by_form(point)
+
+    def questions(self, faster: Sequence[Point], taken: Point) -> tuple[TraceJob, ...]:
+        """The point taken, and the last faster one that may fit, where they aren't traced."""
+        if self._draft.traces is None:
+            return ()
+        open_ = [one for one in faster if one != taken and self._may_fit(one)]
+        wanted = [*open_[-1:], *([taken] if taken not in self._traced else [])]
+        return tuple(question(self._draft, one) for one in wanted)
+
+    def _may_fit(self, point: Point) -> bool:
+        if point in self._traced or self._is_excluded(point):
+            return False
+        return self.by_form(point).process.low <= self._most
+
+    def _is_excluded(self, point: Point) -> bool:
+        return any(self._needs_more(point, *one) for one in self._excluded)
+
+    def _needs_more(self, point: Point, other: Point, measures: bool) -> bool:
+        """Whether a point needs at least what another one does, in the phases that were too large there."""
+        if (point.checkpointing, point.attention, point.packs) != (other.checkpointing, other.attention, other.packs):
+            return False
+        if self._kept(point) < self._kept(other):
+            return False
+        if measures:
+            return point.eval_batch >= other.eval_batch
+        return point.micro_batch >= other.micro_batch and (point.tokens or 0) >= (other.tokens or 0)
+
+    def _kept(self, point: Point) -> float:
+        """Bytes on the device that the optimiser remembers of a weight."""
+        return 0.0 if is_paged(point.optimizer) else bytes_per_weight(at(self._draft, point))
+
+
+def _measures(memory: MemoryEstimate) -> bool:
+    return memory.peak_phase.startswith(_MEASURING)
+
+
+def _for_its_tensors(memory: MemoryEstimate) -> bool:
+    """Whether a point is too large for what is allocated at its peak, and not for what an allocator makes of others."""
+    return memory.verdict == "does not fit" or memory.reserved.high > memory.reserved.expected

@@ -1,0 +1,47 @@
+"""Which attention kernels a model's class has, read off the text of the installed transformers; nothing is imported.
+
+Each kind of model has a class whose name ends in `PreTrainedModel`, from which its others inherit, and which says so in
+two plain assignments. Where transformers isn't installed, or says it in another way, nothing is known.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from ftc.spec.model import AttentionKernel
+
+__all__ = ["attention_kernels", "kernels_in"]
+
+_CLASS = re.compile(r"^class (?P<name>\w+)\((?P<bases>[^)]*)\):", re.MULTILINE)
+_SAYS = re.compile(r"^    _supports_(?P<kernel>sdpa|flash_attn)\b(?:: bool)? = (?P<value>True|False)\b", re.MULTILINE)
+_KERNELS: dict[str, AttentionKernel] = {"sdpa": "sdpa", "flash_attn": "flash_attention_2"}
+_BASE = "PreTrainedModel"
+
+
+@lru_cache(maxsize=64)
+def attention_kernels(model_type: str) -> tuple[AttentionKernel, ...] | None:
+    """What the class of a kind of model has in the installed transformers; None where that can't be told."""
+    found = importlib.util.find_spec("transformers")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        for name in (model_type.replace("-", "_"), model_type.removesuffix("_text").replace("-", "_")):
+            file = Path(folder) / "models" / name / f"modeling_{name}.py"
+            try:
+                return kernels_in(file.read_text(encoding="utf-8"))
+            except OSError:
+                continue
+    return None
+
+
+def kernels_in(text: str) -> tuple[AttentionKernel, ...] | None:
+    """What the text of a model's module says; None where its first class of all inherits from another kind's."""
+    classes = list(_CLASS.finditer(text))
+    first = next((number for number, one in enumerate(classes) if one["name"].endswith(_BASE)), None)
+    if first is None or _BASE not in [base.strip() for base in classes[first]["bases"].split(",")]:
+        return None
+    end = classes[first + 1].start() if first + 1 < len(classes) else len(text)
+    body = text[classes[first].end() : end]
+    has = [_KERNELS[said["kernel"]] for said in _SAYS.finditer(body) if said["value"] == "True"]
+    return ("eager", *sorted(has, reverse=True))
