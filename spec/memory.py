@@ -47,7 +47,7 @@ class MemoryEstimate(Document):
     context_source: str = ""
     """Where the size of the context was measured, in words; empty where a usual one stands in."""
     ways: int = 1
-    """Ways to run the job that were looked at, by the closed form at the least."""
+    """Ways to run the job that the recipe leaves open, among which this one was chosen."""
     traces: int = 0
     """How many of them were traced, now or for an earlier plan."""
     components: dict[str, int]

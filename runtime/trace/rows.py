@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from ftc.spec.settings import Settings
 from ftc.spec.streams import Lists, TokenStream
 from ftc.spec.trace import BatchShape
 
-__all__ = ["stand_in_rows"]
+__all__ = ["packed_halves", "stand_in_rows"]
 
 
 def stand_in_rows(settings: Settings, shape: BatchShape, count: int) -> TokenStream:
@@ -25,6 +27,22 @@ def stand_in_rows(settings: Settings, shape: BatchShape, count: int) -> TokenStr
         targets=_lists(_targets(settings, shape), count),
         offsets=_lists([-1] * (2 * shape.length if settings.model.head == "span" else 0), count),
         table=None,
+    )
+
+
+def packed_halves(settings: Settings, shape: BatchShape, count: int) -> TokenStream:
+    """Two rows for each of so many sequences, each pair as long as the shape and with as many supervised tokens."""
+    whole = stand_in_rows(settings, shape, count)
+    ends = np.arange(1, count + 1, dtype=np.int64) * shape.length
+    boundaries = np.stack([ends - shape.length // 2, ends], axis=1).reshape(-1)
+    return replace(
+        whole,
+        boundaries=np.concatenate([[0], boundaries]),
+        prompt_lengths=np.repeat(whole.prompt_lengths, 2),
+        labels=np.repeat(whole.labels, 2),
+        rows=np.arange(2 * count, dtype=np.int64),
+        targets=_lists([], 2 * count),
+        offsets=_lists([], 2 * count),
     )
 
 

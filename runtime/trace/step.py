@@ -32,14 +32,15 @@ from ftc.runtime.trace.holdings import register_model, register_state, register_
 from ftc.runtime.trace.host import Host
 from ftc.runtime.trace.keeping import Shapes, Shelf, keep
 from ftc.runtime.trace.log import Log
-from ftc.runtime.trace.rows import stand_in_rows
+from ftc.runtime.trace.rows import packed_halves, stand_in_rows
 from ftc.runtime.trace.sections import Groups, mark
 from ftc.runtime.trace.teacher import watched_teacher
 from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.batches import BatchOrder
 from ftc.spec.settings import TrainSettings
+from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.streams import TokenStream
-from ftc.spec.trace import TraceJob
+from ftc.spec.trace import BatchShape, TraceJob
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -104,6 +105,7 @@ def run_steps(
         with tracker, _fused_on_meta():
             _train(loop_job, tracker)
             if job.evaluation is not None:
+                tracker.answer = _all_is_seen(job, job.evaluation)
                 _evaluate(job, model, scorer, device)
             if shelf is not None:
                 keep(loop_job, job.settings, tracker, shelf)
@@ -130,11 +132,18 @@ def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
         device.type,
         buffers=card_buffers() if on_meta and capability else None,
         score_shapes=_score_shapes(job),
-        answer=not job.train.padded,
+        answer=_all_is_seen(job, job.train) and not job.settings.train.packing,
     )
     if on_meta and capability:
         log_workspaces(tracker, capability)
     return tracker
+
+
+def _all_is_seen(job: TraceJob, shape: BatchShape) -> bool:
+    """Whether no mask hides padding: there is none, or it stands where a decoder never looks back from."""
+    model, kind = job.settings.model, job.settings.strategy.kind
+    needs_mask = model.head != "lm" or model.family != "decoder" or kind in VIRTUAL_TOKENS
+    return not (shape.padded and needs_mask)
 
 
 def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
@@ -172,7 +181,9 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
     if job.settings.train.world_size > 1:
         _hold_buckets(tracker, parameters)
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
-    rows = stand_in_rows(job.settings, job.train, train.batch_size)
+    packs = train.packing
+    rows = (packed_halves if packs else stand_in_rows)(job.settings, job.train, train.batch_size)
+    order = BatchOrder(rows.lengths, len(rows), 1, 0, most_tokens=job.train.length if packs else None, packs=packs)
     return Job(
         train=train,
         seeds=job.settings.seeds,
@@ -181,7 +192,7 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
         scorer=_Marked(scorer, tracker),
         optimizer=optimizer,
         rows=rows,
-        order=BatchOrder(rows.lengths, train.batch_size, 1, 0),
+        order=order,
         accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses
     )
 
@@ -271,6 +282,7 @@ def _generate(
 ) -> None:
     """Answers as the run has them written: in one stretch of mixed precision, which keeps no casts of weights there."""
     tracker.turn(_STEPS, 0)
+    tracker.answer = job.evaluation is None or not job.evaluation.padded  # prompts are padded on the left
     half = job.settings.train.precision == "bfloat16"
     with still(model), MixedPrecision.switch(half):
         write_answers(job, model, tracker, groups, device)

@@ -34,7 +34,7 @@ class StorageTracker(TorchDispatchMode):
         device_type: `meta`, or `cpu` to watch a real step the same way.
         buffers: What kernels hold beside what they return.
         score_shapes: (N, V) of the scores; tensors of that many rows and that width count as logits.
-        answer: What tensors without memory say when Python branches on one of them.
+        answer: What tensors without memory say when Python branches on one of them; it may change between passes.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class StorageTracker(TorchDispatchMode):
         self._device_type = device_type
         self._buffers = buffers or {}
         self._score_shapes = frozenset(score_shapes)
-        self._answer = answer
+        self.answer = answer
         self._turn = (0, 0)
         self._numbers: dict[int, int] = {}
         self._watchers: dict[int, weakref.ref[Any]] = {}
@@ -107,7 +107,7 @@ class StorageTracker(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs an operator and logs what it allocates."""
         if func is _aten._local_scalar_dense.default and args[0].device.type == "meta":
-            return self._answer if args[0].dtype == torch.bool else 1
+            return self.answer if args[0].dtype == torch.bool else 1
         if self._device_type == "meta" and func.name().startswith(_UPDATES_IN_PLACE) and not func._schema.returns:
             return None
         if torch.is_inference_mode_enabled():  # where composite operators arrive whole

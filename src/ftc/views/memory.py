@@ -42,6 +42,7 @@ def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> lis
         f"by {memory.method}{f', on each of {devices} devices' if devices > 1 else ''}",
         f"peak in {escaped(memory.peak_phase)}",
         f"limit: {escaped(memory.limit_source)}",
+        *_choice(memory),
     ]
     return [
         *page.flow("Memory", [f"{bar}   {figures}   {_paint(memory, page, memory.verdict)}"]),
@@ -51,12 +52,13 @@ def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> lis
     ]
 
 
-def _method(memory: MemoryEstimate) -> str:
-    """How it was computed, and how many ways to run the job were compared."""
+def _choice(memory: MemoryEstimate) -> list[str]:
+    """Among how many ways to run the job this one was chosen, and how many of them were traced."""
     if memory.ways == 1:
-        return f"by {memory.method}"
-    traced = f"{memory.traces} of " if memory.method == "trace" else ""
-    return f"by {memory.method} ({traced}{memory.ways} ways to run it looked at)"
+        return []
+    traced = f", {memory.traces} traced" if memory.method == "trace" else ""
+    fits = "fastest that fits" if memory.verdict != "does not fit" else "smallest"
+    return [f"{fits} of {memory.ways:,} ways{traced}"]
 
 
 def verdict_words(memory: MemoryEstimate) -> str:

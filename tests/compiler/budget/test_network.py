@@ -32,7 +32,7 @@ def renamed(attention: str, mlp: str, **changes: Any) -> ModelFacts:
 def kept(facts: ModelFacts, **strategy: Any) -> int:
     """Bytes of activations that are kept at the peak."""
     drafted: Draft = run_passes(SHAPING + PASSES, draft_of(facts=facts, strategy=strategy))
-    point = replace(point_of(drafted), micro_batch=2, checkpointing=False, packs=False, tokens=None)
+    point = replace(point_of(drafted), micro_batch=2, checkpointing=False, eval_batch=2, packs=False, tokens=None)
     return by_closed_form(drafted, point).components["saved activations"]
 
 

@@ -108,6 +108,27 @@ def test_a_step_without_memory_is_a_real_step(
         assert set(apart.values()) == {0}, (attention, apart)
 
 
+@pytest.mark.parametrize("packs", [True, False])
+def test_rows_that_share_a_sequence_are_told_apart_by_a_mask(
+    packs: bool, models: dict[str, Path], tmp_path: Path
+) -> None:
+    """Padding behind rows of their own needs none, since a decoder never looks back from it."""
+    job = trace_job(
+        json.loads((models["llama"] / "config.json").read_text()),
+        "lora",
+        device=PROCESSOR,
+        shape=BatchShape(length=21, supervised=7, padded=True),
+        num_modules=4,
+        train__packing=packs,
+        train__micro_batch=1,
+        train__batch_size=2,
+    )
+    without = peaks(log_of(job, (2,), whole_groups((2,))))
+    model = build_model(job.settings, FolderBase(models["llama"]), torch.device("cpu"))
+    real = peaks(run_steps(job, model, whole_groups((2,)), torch.device("cpu"), Folder(tmp_path)))
+    assert {without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == {0}
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("kind", "teacher", "loss", "quantization"),
