@@ -16,7 +16,17 @@ from ftc.spec.model import AttentionKernel
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.train import OptimizerKind
 
-__all__ = ["FUSED", "Point", "at", "eval_batches", "packing_obstacle", "packings", "point_of", "share_of_batch", "training_points"]
+__all__ = [
+    "FUSED",
+    "Point",
+    "at",
+    "eval_batches",
+    "packing_obstacle",
+    "packings",
+    "point_of",
+    "share_of_batch",
+    "training_points",
+]
 
 FUSED = frozenset(("adamw", "sgd"))
 """Optimisers of which torch has a fused kernel."""
