@@ -6,8 +6,19 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.trainable import num_trainable
 from ftc.spec.train import OptimizerKind
 
-__all__ = ["EXACT_KINDS", "bytes_per_weight", "device_bytes", "is_paged", "is_rounded", "kinds_for_auto"]
+__all__ = [
+    "EXACT_KINDS",
+    "FUSED",
+    "bytes_per_weight",
+    "device_bytes",
+    "is_paged",
+    "is_rounded",
+    "kinds_for_auto",
+    "with_kernel",
+]
 
+FUSED = frozenset(("adamw", "sgd"))
+"""Optimisers of which torch has a fused kernel."""
 _SCALES = 4 / 256
 """Bytes of a block's scale for each of its weights, in memories of 8 bits."""
 _BYTES = {"adamw": 8.0, "adamw_8bit": 2 + 2 * _SCALES, "lion": 4.0, "lion_8bit": 1 + _SCALES}
@@ -67,3 +78,11 @@ def kinds_for_auto(draft: Draft) -> tuple[OptimizerKind, ...]:
 def _has_room(draft: Draft, kind: str) -> bool:
     host = draft.device.host_bytes
     return host is None or _bytes_of(draft, kind) * num_trainable(draft) <= _HOST_SHARE * host
+
+
+def with_kernel(draft: Draft) -> Draft:
+    """Settles which kernel of the draft's optimiser is used."""
+    kind = draft.values["train.optimizer.kind"]
+    is_fused = kind in FUSED
+    reason = "the fused kernel takes one pass over the weights" if is_fused else f"`{kind}` has one kernel"
+    return draft.derive("train.fused", is_fused, reason)

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ftc.compiler.budget.attention import kernels_for_auto
-from ftc.compiler.budget.optimizers import kinds_for_auto
+from ftc.compiler.budget.optimizers import FUSED, kinds_for_auto
 from ftc.compiler.draft import Draft
 from ftc.spec.model import AttentionKernel
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.train import OptimizerKind
 
 __all__ = [
-    "FUSED",
     "Point",
     "at",
     "eval_batches",
@@ -27,9 +26,6 @@ __all__ = [
     "share_of_batch",
     "training_points",
 ]
-
-FUSED = frozenset(("adamw", "sgd"))
-"""Optimisers of which torch has a fused kernel."""
 
 
 @dataclass(frozen=True, slots=True)

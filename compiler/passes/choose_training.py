@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 
-from ftc.compiler.budget.points import FUSED
+from ftc.compiler.budget.optimizers import with_kernel
 from ftc.compiler.draft import Draft
 from ftc.spec.strategy import Lora, QLora
 from ftc.spec.task import Preference
 from ftc.spec.train import OptimizerKind
 
-__all__ = ["USUAL_RATE", "choose_training", "with_kernel"]
+__all__ = ["USUAL_RATE", "choose_training"]
 
 USUAL_RATE = {
     **dict.fromkeys(("full", "partial"), 2e-5),
@@ -57,14 +57,6 @@ def _choose_beta2(draft: Draft, kind: OptimizerKind) -> Draft:
         beta2, paper = (0.99, "Lion") if kind.startswith("lion") else (0.999, "Adam")
         return draft.derive("train.optimizer.beta2", beta2, f"that of {paper}'s paper")
     return draft.take("train.optimizer.beta2")
-
-
-def with_kernel(draft: Draft) -> Draft:
-    """Settles which kernel of the draft's optimiser is used."""
-    kind = draft.values["train.optimizer.kind"]
-    is_fused = kind in FUSED
-    reason = "the fused kernel takes one pass over the weights" if is_fused else f"`{kind}` has one kernel"
-    return draft.derive("train.fused", is_fused, reason)
 
 
 def _choose_rate(draft: Draft) -> Draft:

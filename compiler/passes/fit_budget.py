@@ -10,12 +10,11 @@ from dataclasses import replace
 
 from ftc.compiler.budget.attention import model_obstacle
 from ftc.compiler.budget.memory import by_closed_form, limit_of, may_run
-from ftc.compiler.budget.optimizers import is_rounded
+from ftc.compiler.budget.optimizers import is_rounded, with_kernel
 from ftc.compiler.budget.pace import by_speed, pace_of
 from ftc.compiler.budget.points import Point, at, packing_obstacle, packings, point_of, share_of_batch
 from ftc.compiler.budget.search import fastest_that_fits
 from ftc.compiler.draft import Draft
-from ftc.compiler.passes.choose_training import with_kernel
 from ftc.spec.memory import MemoryEstimate
 from ftc.spec.plan import Check
 
