@@ -11,6 +11,7 @@ from typing import Literal
 from ftc.runtime.accelerator import StopTogether
 from ftc.runtime.export import load_exported
 from ftc.runtime.generate import TextDecoder, answers
+from ftc.runtime.kernels import faster_linears
 from ftc.runtime.measures import Measures
 from ftc.runtime.metrics import loss_metrics
 from ftc.runtime.probing import retained
@@ -59,7 +60,7 @@ def validate(session: Session) -> tuple[dict[str, float], float] | None:
     assert work is not None, "validation measures the model in training"
     started = time.perf_counter()
     settings = session.plan.settings
-    with still(work.model):
+    with still(work.model), faster_linears(work.model):
         # A signal is heeded after the look, so that a checkpoint never lacks the validation that the plan asks for.
         batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, StopRequest())
         scores = gathered([score for batch in batches for score in batch], session.accelerator)
@@ -91,7 +92,8 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         load_exported(session, work.model)
     with session.journal.phase("evaluate", subject):
         started = time.perf_counter()
-        with still(work.model), as_base(session.plan.settings, work.model) if subject == "base" else nullcontext():
+        as_subject = as_base(session.plan.settings, work.model) if subject == "base" else nullcontext()
+        with still(work.model), faster_linears(work.model), as_subject:
             metrics, scores, texts = _measured(session, subject, work, rows)
             kept = retained(session, work)
             swapped = _swapped(session, work) if subject == "tuned" else {}

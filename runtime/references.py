@@ -6,10 +6,12 @@ figures lie in the run's folder under the job's digest; a run that goes on reads
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
+from ftc.runtime.kernels import faster_linears
 from ftc.runtime.scoring import as_base, gathered, score_rows, still
 from ftc.runtime.tasks.preference import PreferenceScorer
 from ftc.runtime.tensor_files import content_digest, read_tensors, write_tensors
@@ -41,16 +43,17 @@ def learn_references(session: Session, work: Workpiece, split: str) -> None:
     known = _kept(session, split, rows)
     if known is None:
         with session.journal.phase("reference", split):
-            known = _computed(session, work, rows)
+            known = _computed(session, work, rows, is_trained_on=split == "train")
         if session.is_first:
             _keep(session, split, known)
     work.scorer.learn_references(rows, known)
 
 
-def _computed(session: Session, work: Workpiece, rows: TokenStream) -> torch.Tensor:
-    """(rows, 2) log-probability of the chosen and of the rejected answer."""
+def _computed(session: Session, work: Workpiece, rows: TokenStream, *, is_trained_on: bool) -> torch.Tensor:
+    """(rows, 2) log-probability of the chosen and of the rejected answer, by the arithmetic that it stands beside."""
     size = session.plan.settings.eval.batch_size
-    with still(work.model), as_base(session.plan.settings, work.model):
+    alike = nullcontext() if is_trained_on else faster_linears(work.model)
+    with still(work.model), alike, as_base(session.plan.settings, work.model):
         batches = list(score_rows(work, rows, size, session.accelerator, session.stop))
     scores = gathered([score for batch in batches for score in batch], session.accelerator)
     return torch.tensor([score.predicted[:2] for score in scores], dtype=torch.float32)
