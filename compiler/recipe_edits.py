@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ftc.spec.diagnostics import Span, TextEdit
@@ -37,13 +38,21 @@ def edit_of(source: Source, path: str, value: Any) -> TextEdit | None:
     node = source.node(path)
     if node is not None:
         return None if node.span.file == FLAGS else TextEdit(node.span, text)
-    *outer, name = path.split(".")
-    section = source.node(tuple(outer)) if outer else source.root
-    if isinstance(section, Mapping) and section.span.file == source.file:
-        return _into(source, section, f"{name}: {text}")
-    if isinstance(section, Mapping):
-        return None
-    return _at_end(source, f"{outer[0]}: {{{name}: {text}}}") if len(outer) == 1 else None
+    names = path.split(".")
+    for depth in range(len(names) - 1, 0, -1):  # the innermost section that is there
+        section = source.node(tuple(names[:depth]))
+        if isinstance(section, Mapping):
+            is_here = section.span.file == source.file
+            return _into(source, section, _nested(names[depth:], text)) if is_here else None
+        if section is not None:
+            return None
+    return _at_end(source, _nested(names, text)) if len(names) > 1 else _into(source, source.root, f"{path}: {text}")
+
+
+def _nested(names: Sequence[str], text: str) -> str:
+    """A value inside sections that are written on one line."""
+    first, *inner = names
+    return f"{first}: {{{_nested(inner, text)}}}" if inner else f"{first}: {text}"
 
 
 def _into(source: Source, section: Mapping, entry: str) -> TextEdit:

@@ -13,6 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ftc.compiler.budget.attention import kernels_for_auto
+from ftc.compiler.budget.optimizers import is_rounded, kinds_for_auto
 from ftc.compiler.budget.pace import train_seconds
 from ftc.compiler.draft import Draft
 from ftc.compiler.recipe_edits import changed_recipe, edit_of, yaml_text
@@ -24,13 +26,26 @@ Decide = Callable[[Draft], Draft]
 """Runs the passes on a draft of nothing but facts."""
 
 _REFUSALS = ("FTC402", "FTC405")
-_MOST = 4
+_MOST = 6
 """Changes that are told; more would be no help."""
 _SAMPLED_ROWS = 512
 _SAME_SPEED = 0.005
 _SHORTEST = 64
+_OPTIMIZER = "train.optimizer.kind"
+_KERNELS = ("eager", "sdpa", "flash_attention_2")
+"""Kernels of attention, the one that holds most first."""
 _STEP = 64
 """Tokens by which rows are shortened, since kernels like multiples."""
+
+
+_CHOSEN = {
+    "train.micro_batch": "micro-batch",
+    "train.activation_checkpointing": "recomputing",
+    "train.packing": "packing",
+    "model.attention": "attention",
+    _OPTIMIZER: "optimiser",
+}
+"""What the solver may choose otherwise behind a change, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +117,22 @@ def _found(undecided: Draft, kinds: list[list[_Change]], by_form: Decide, by_tra
 def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:
     """Kinds of change, those that leave results as they are first; each from its smallest to its largest."""
     yield _smaller_parts(decided, "train.micro_batch", undecided.recipe.train.micro_batch)
+    yield _shorter_sequences(undecided)
     if undecided.recipe.train.activation_checkpointing is False:
         yield iter([_change("train.activation_checkpointing", True)])
     if isinstance(undecided.recipe.eval.batch_size, int):
         yield _halves("eval.batch_size", undecided.recipe.eval.batch_size)
+    yield _other_kernels(undecided, decided)
+    yield _paged(undecided, decided)
     if undecided.recipe.budget.allow_tight is False and decided.memory and decided.memory.verdict == "tight":
         yield iter([_change("budget.allow_tight", True)])
     if undecided.recipe.train.precision == "float32" and undecided.device.has_bfloat16:
         yield iter([_change("train.precision", "bfloat16")])
+    yield _fewer_bits(undecided, decided)
     if undecided.recipe.strategy.kind == "lora":
         yield iter([_change("strategy.kind", "qlora")])
     if undecided.recipe.strategy.kind == "full":
+        yield _fewer_layers(undecided)
         yield iter([_change("strategy", {"kind": "lora"}), _change("strategy", {"kind": "qlora"})])
     yield _shorter_rows(undecided)
 
@@ -121,6 +141,45 @@ def _smaller_parts(decided: Draft, path: str, asked: Any) -> Iterator[_Change]:
     if isinstance(asked, int):
         batch = decided.recipe.train.batch_size
         yield from (_change(path, size) for size in range(asked - 1, 0, -1) if batch % size == 0)
+
+
+def _shorter_sequences(undecided: Draft) -> Iterator[_Change]:
+    """Shorter sequences that rows share, or fewer padded tokens at once, down to those of the longest row."""
+    asked, longest = undecided.recipe.train.micro_batch_tokens, undecided.splits["train"].length_max
+    while asked is not None and asked > longest:
+        asked = max(longest, asked // 2)
+        yield _change("train.micro_batch_tokens", asked)
+
+
+def _other_kernels(undecided: Draft, decided: Draft) -> Iterator[_Change]:
+    """Kernels of attention that hold less than the one that was asked for."""
+    asked, known = undecided.recipe.model.attention, kernels_for_auto(decided)
+    if asked in ("eager", "sdpa"):
+        smaller = _KERNELS[_KERNELS.index(asked) + 1 :]
+        yield from (_change("model.attention", kernel) for kernel in smaller if kernel in known)
+
+
+def _paged(undecided: Draft, decided: Draft) -> Iterator[_Change]:
+    """AdamW's memory in pages, which rounds nothing."""
+    if undecided.recipe.train.optimizer.kind == "adamw" and "adamw_paged" in kinds_for_auto(decided):
+        yield _change(_OPTIMIZER, "adamw_paged")
+
+
+def _fewer_bits(undecided: Draft, decided: Draft) -> Iterator[_Change]:
+    """The same optimiser with a memory of 8 bits."""
+    asked, kinds = undecided.recipe.train.optimizer.kind, kinds_for_auto(decided)
+    if asked in ("adamw", "adamw_paged"):
+        yield from (_change(_OPTIMIZER, kind) for kind in kinds if is_rounded(kind))
+    elif asked == "lion" and len(kinds) > 1:
+        yield _change(_OPTIMIZER, "lion_8bit")
+
+
+def _fewer_layers(undecided: Draft) -> Iterator[_Change]:
+    """The last layers alone, ever fewer of them."""
+    layers = undecided.model.num_layers // 2
+    while layers >= 1:
+        yield _change("strategy", {"kind": "partial", "layers": layers})
+        layers //= 2
 
 
 def _halves(path: str, asked: int) -> Iterator[_Change]:
@@ -196,10 +255,10 @@ def _line(decided: Draft, outcome: _Outcome) -> str:
 
 def _also(before: Draft, after: Draft, change: _Change) -> Iterator[str]:
     """What the solver then chooses for itself."""
-    for path, word in (("train.micro_batch", "micro-batch"), ("train.activation_checkpointing", "")):
-        if path not in change.paths and before.values.get(path) != after.values[path]:
-            value = after.values[path]
-            yield f"with {word} {value}" if word else f"{'with' if value else 'without'} recomputing"
+    for path, word in _CHOSEN.items():
+        value = after.values[path]
+        if path not in change.paths and before.values.get(path) != value:
+            yield f"{'with' if value else 'without'} {word}" if isinstance(value, bool) else f"with {word} {value}"
 
 
 def _slowdown(before: Draft, outcome: _Outcome) -> str:

@@ -18,7 +18,8 @@ from tests.support.drafts import CARD, draft_of, model_facts, split_report
 from tests.support.recipes import read, recipe_text
 
 FILE = "recipe.yaml"
-FACTS = model_facts(hidden=1024, layers=16, vocab_size=1000)
+FACTS = model_facts(hidden=1024, layers=16, vocab_size=1000, attention=("eager", "sdpa", "flash_attention_2"))
+LOCAL = CARD.model_copy(update={"capability": (8, 9), "host_bytes": 64 * 2**30})
 
 
 def decide(draft: Draft) -> Draft:
@@ -29,10 +30,10 @@ def undecided(text: str) -> Draft:
     source = read(text)
     recipe, findings = parse_recipe(source)
     assert recipe is not None, findings
-    draft = replace(draft_of(facts=FACTS, device=CARD), recipe=recipe, source=source)
+    draft = replace(draft_of(facts=FACTS, device=LOCAL), recipe=recipe, source=source)
     longest = recipe.data.max_length if isinstance(recipe.data.max_length, int) else 400
     cut = {name: split_report(one.rows, length_max=min(400, longest)) for name, one in draft.splits.items()}
-    draft = replace(draft, labels=(), splits=cut)
+    draft = replace(draft, labels=(), splits=cut, packages=frozenset(("bitsandbytes", "flash-attn")))
     return run_passes(SHAPING, draft).derive("text.labels", (), "none")
 
 
@@ -55,13 +56,30 @@ def edited(text: str, fix: Fix) -> str:
         ({"strategy": {"kind": "full"}}, ["strategy"]),
         ({"train": {"micro_batch": 1, "activation_checkpointing": True}}, ["budget.allow_tight"]),
         ({"strategy": {"kind": "full"}, "train": {"micro_batch": 16, "activation_checkpointing": False}}, ["two"]),
+        (
+            {"strategy": {"kind": "full"}, "train": {"micro_batch": 1, "activation_checkpointing": True}},
+            ["train.optimizer.kind", "strategy"],
+        ),
+        (
+            {
+                "model": {"attention": "eager"},
+                "train": {"micro_batch": 2, "packing": False, "activation_checkpointing": False},
+            },
+            ["model.attention"],
+        ),
+        (
+            {"train": {"packing": True, "micro_batch_tokens": 6400, "activation_checkpointing": False}},
+            ["train.micro_batch_tokens"],
+        ),
     ],
-    ids=["micro-batch", "recomputing", "full", "tight", "two at once"],
+    ids=["micro-batch", "recomputing", "full", "tight", "two at once", "optimiser", "attention", "packing length"],
 )
 def test_each_change_fits_at_its_peak_once_the_text_says_it(changes: dict[str, Any], paths: list[str]) -> None:
-    vram = {"budget.allow_tight": "930MiB", "train.activation_checkpointing": "3GiB", "two": "1700MiB"}.get(
-        paths[0], "2GiB"
-    )
+    vram = {
+        **{"budget.allow_tight": "930MiB", "train.activation_checkpointing": "3GiB", "two": "1700MiB"},
+        **{"train.optimizer.kind": "3300MiB", "model.attention": "2200MiB"},
+    }.get(paths[0], "2GiB")
+    changes = {**changes, "model": {"base": "models/tiny", **changes.get("model", {})}}
     text = recipe_text(task={"kind": "chat"}, budget={"vram": vram}, **changes)
     finding = refusal(text)
     assert finding.fixes
@@ -95,6 +113,21 @@ def test_an_edit_keeps_the_style_of_the_text(text: str, after: str) -> None:
     edit = edit_of(read(text), "train.micro_batch", 2)
     assert isinstance(edit, TextEdit)
     assert edited(text, Fix("", (edit,))) == after
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("a: 1\n", "a: 1\ntrain: {optimizer: {kind: sgd}}\n"),
+        ("train: {epochs: 2}\n", "train: {optimizer: {kind: sgd}, epochs: 2}\n"),
+        ("train:\n  optimizer:\n    beta1: 0.8\n", "train:\n  optimizer:\n    kind: sgd\n    beta1: 0.8\n"),
+        ("train:\n  optimizer: {kind: adamw}\n", "train:\n  optimizer: {kind: sgd}\n"),
+    ],
+)
+def test_an_edit_finds_the_innermost_section_that_is_there(text: str, after: str) -> None:
+    edit = edit_of(read(text), "train.optimizer.kind", "sgd")
+    assert isinstance(edit, TextEdit)
+    assert edited(text, Fix("", (edit,))).rstrip() == after.rstrip()
 
 
 def test_a_changed_recipe_is_a_checked_one() -> None:
