@@ -17,6 +17,7 @@ from ftc.spec.outcomes import Outcome
 from ftc.spec.places import RunFolder
 from ftc.spec.settings import PreferenceSettings
 from ftc.views.comparison import comparison_markdown, comparison_text
+from ftc.views.page import Page
 from tests.support import documents
 from tests.support.contests import answered_run
 
@@ -46,6 +47,9 @@ def test_a_clear_gain_is_shown_and_an_even_one_is_not(tmp_path: Path) -> None:
     assert "better" in text
     assert text.count("no difference shown") == 3, "accuracy of ccc, and two losses that are all alike"
     assert "| accuracy | `bbb` demo | 0.750 |" in comparison_markdown(found)
+    narrow = comparison_text(found, page=Page(columns=60)).splitlines()
+    assert max(map(len, narrow)) <= 80
+    assert any(line.startswith("      +0.417 (") and line.endswith("better") for line in narrow)
 
 
 def test_only_common_rows_count(tmp_path: Path) -> None:

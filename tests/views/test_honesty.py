@@ -55,7 +55,7 @@ def _curves(train: list[float], validation: list[float]) -> str:
     ("validation", "begin"),
     [
         ([1.0, 0.5, 0.6, 0.9], "Overfitting from step 20 on: validation loss rose from 0.500 to 0.900"),
-        ([1.0, 0.8, 0.6, 0.605], "No overfitting shows: validation loss ends within 2% of its lowest, at step 30"),
+        ([1.0, 0.8, 0.6, 0.605], "No overfitting shows: validation loss ends within 2 % of its lowest, at step 30"),
         ([1.0, 0.5], ""),
     ],
 )

@@ -87,6 +87,9 @@ def test_supervised_tokens_are_told_where_tokens_are_learnt() -> None:
 
 def test_origins(golden: Golden) -> None:
     golden("origins.txt", origins_text(documents.plan()))
+    narrow = origins_text(documents.plan(), page=Page(columns=60)).splitlines()
+    assert max(map(len, narrow)) <= 60
+    assert "    every device has sdpa" in narrow
 
 
 def test_up_to_date() -> None:

@@ -52,9 +52,10 @@ def show_run(found: Run, args: Namespace) -> None:
         _as_typed(found.folder),
         has_report=RunFolder(found.folder).report.exists(),
         curves=overfitting_words(history(load_events(found.folder)), found.record),
+        looks=_looks(found),
         page=page(sys.stdout, args),
     )
-    write(text + _looks_text(_looks(found)))
+    write(text)
 
 
 def _looks(found: Run) -> list[str]:
@@ -63,15 +64,6 @@ def _looks(found: Run) -> list[str]:
 
     test = found.plan.data.get("test")
     return [look.purpose for look in looks_at(read_ledger(found.root), test.stream_digest)] if test else []
-
-
-def _looks_text(purposes: list[str]) -> str:
-    if not purposes:
-        return ""
-    from ftc.views.numbers import plural
-
-    each = ", ".join(f"{purpose} {purposes.count(purpose)}" for purpose in dict.fromkeys(purposes))
-    return f"looks      the test rows were looked at {plural(len(purposes), 'time')} in all: {each}\n"
 
 
 def run_json(found: Run) -> dict[str, object]:

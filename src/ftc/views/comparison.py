@@ -7,7 +7,7 @@ from ftc.spec.evaluation import metric_kind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
-from ftc.views.page import PLAIN, Page, table
+from ftc.views.page import PLAIN, Page, table, visible_width
 
 __all__ = ["comparison_markdown", "comparison_text", "standing_words", "verdict"]
 
@@ -20,12 +20,25 @@ def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
     for one in found.metrics:
         rows = [(name, *_cells(one, standing, page)) for name, standing in zip(names, one.standings, strict=True)]
         title = metric_title(one.metric) + ("" if _is_higher_better(one.metric) else " (lower is better)")
-        lines += ["", page.strong(title), *table(rows, right=(1,), indent=2)]
+        lines += ["", page.strong(title), *_standings(rows, page)]
     for reason in found.not_compared:
         lines += ["", *page.flow("left out", [escaped(reason)])]
     if len(found.runs) > 2:
         lines += ["", page.faint("each interval holds for its own pair; of twenty such, one may miss by chance")]
     return "\n".join(lines) + "\n"
+
+
+def _standings(rows: list[tuple[str, ...]], page: Page) -> list[str]:
+    """A line for each run; on a narrow page a second one for its change."""
+    lines = table(rows, right=(1,), indent=2)
+    if all(visible_width(line) <= page.columns for line in lines):
+        return lines
+    heads = table([row[:3] for row in rows], right=(1,), indent=2)
+    return [
+        line
+        for head, row in zip(heads, rows, strict=True)
+        for line in (head, *(["      " + "  ".join(filter(None, row[3:]))] if any(row[3:]) else []))
+    ]
 
 
 def comparison_markdown(found: RunComparison) -> str:

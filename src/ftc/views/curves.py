@@ -25,7 +25,8 @@ def overfitting_words(run: History, record: RunRecord) -> str:
     turn, lowest = min(looks, key=lambda look: (look[1], look[0]))
     last, end = looks[-1]
     if end <= lowest * (1 + _RISE):
-        return f"No overfitting shows: validation loss ends within {_RISE:.0%} of its lowest, at step {_step(turn)}."
+        near = f"within {100 * _RISE:.0f} % of its lowest, at step {_step(turn)}"
+        return f"No overfitting shows: validation loss ends {near}."
     means = smoothed(losses, max(5, len(losses) // 12))
     at_turn, at_end = (min(means, key=lambda point: abs(point[0] - step))[1] for step in (turn, last))
     if at_end >= at_turn:

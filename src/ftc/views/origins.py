@@ -30,6 +30,8 @@ _MORE = "--origins tells all"
 _LONGEST_REASON = 46
 _SHOWN = 3
 _KIND_CELLS = 7
+_NARROWEST_REASON = 36
+_SHORTEST_VALUE = 16
 
 
 def chosen_lines(plan: Plan, page: Page = PLAIN) -> list[str]:
@@ -48,17 +50,24 @@ def chosen_lines(plan: Plan, page: Page = PLAIN) -> list[str]:
 
 
 def origins_text(plan: Plan, *, page: Page = PLAIN) -> str:
-    """Every value of the settings with its origin, in the order of their paths; nothing is left out."""
+    """Every value of the settings with its origin, in the order of their paths; nothing is left out.
+
+    Reasons stand beside their values where the page is wide enough to read them there, else below.
+    """
     values = plan.settings.model_dump(mode="python")
     rows = [(path, _value_words(_value(values, path)), plan.origins[path]) for path in sorted(plan.origins)]
     first = min(page.columns * 2 // 5, max((len(path) for path, _, _ in rows), default=0))
-    second = min(page.columns // 4, max((visible_width(value) for _, value, _ in rows), default=0))
-    widths = (first, second, _KIND_CELLS, max(8, page.columns - first - second - _KIND_CELLS - 6))
-    lines = [
-        line
-        for path, value, origin in rows
-        for line in _cells((path, value, origin.kind, " ".join(escaped(origin.reason).split())), widths)
-    ]
+    sizes = sorted(visible_width(value) for _, value, _ in rows)
+    second = min(page.columns // 4, max(_SHORTEST_VALUE, sizes[len(sizes) * 9 // 10] if sizes else 0))
+    room = page.columns - first - second - _KIND_CELLS - 6
+    lines: list[str] = []
+    for path, value, origin in rows:
+        reason = " ".join(escaped(origin.reason).split())
+        if room >= _NARROWEST_REASON:
+            lines += _cells((path, value, origin.kind, reason), (first, second, _KIND_CELLS, room))
+        else:
+            lines += _cells((path, value, origin.kind), (first, page.columns - first - _KIND_CELLS - 4, _KIND_CELLS))
+            lines += page.wrap(f"    {reason}")
     return "\n".join(lines) + "\n"
 
 

@@ -17,6 +17,7 @@ from ftc.views.memory import planned_peak
 from ftc.views.page import PLAIN, Page, table, visible_width
 from ftc.views.probes import probe_blocks
 from ftc.views.slices import slice_blocks
+from ftc.views.tasks import learnt_noun
 from ftc.views.times import phase_seconds_words
 
 __all__ = ["Comparison", "Trend", "change_words", "comparisons", "evaluation_text", "run_text", "wall_seconds"]
@@ -96,6 +97,7 @@ def run_text(
     *,
     has_report: bool = False,
     curves: str = "",
+    looks: Sequence[str] = (),
     page: Page = PLAIN,
 ) -> str:
     """The run for people.
@@ -107,6 +109,7 @@ def run_text(
         folder: The run's folder as the user would type it.
         has_report: Whether the folder holds a report.
         curves: What the curves say of overfitting, in words.
+        looks: Purpose of each look at the test rows, by whichever run.
         page: Width and colours.
     """
     title = f"evaluated on test, {numbers.plural(evaluation.tuned.rows, 'row')}, once" if evaluation else ""
@@ -120,6 +123,7 @@ def run_text(
             *_curves(curves, page),
             *_files(record, folder, has_report, page),
             *_against_plan(plan, record, page),
+            *_looks(looks, page),
         ],
     )
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
@@ -182,34 +186,27 @@ def _other_gates(evaluation: Evaluation, page: Page) -> list[str]:
 
 
 def _metric_table(found: Sequence[Comparison], page: Page, *, with_intervals: bool) -> list[str]:
-    titles = ("", "base", "tuned", "change (95 % interval)" if with_intervals else "change", "")
-    rows = [_metric_row(one, page, with_interval=with_intervals) for one in found]
-    return table([titles, *rows], right=(1, 2, 3), indent=2)
+    """Base, tuned, change and gate of each metric; a verdict stands behind the change where one is called for."""
+    titles = ("", "base", "tuned", "change (95 % interval)" if with_intervals else "change", "", "")
+    rows = [titles, *(_metric_row(one, page, with_interval=with_intervals) for one in found)]
+    if not any(row[4] for row in rows):
+        rows = [(*row[:4], row[5]) for row in rows]
+    return table(rows, right=(1, 2, 3), indent=2)
 
 
 def _metric_row(one: Comparison, page: Page, *, with_interval: bool) -> tuple[str, ...]:
+    paint = {"better": page.good, "worse": page.bad, "no difference shown": page.alert}.get(one.trend or "", str)
+    change = "" if one.change is None else numbers.signed(one.change)
+    if change and with_interval:
+        change += _interval_words(one, " ({} to {})")
     return (
         metric_title(one.name) + ("" if one.higher_is_better else " (lower is better)"),
         "-" if one.base is None else numbers.metric(one.base),
         page.strong(numbers.metric(one.tuned)),
-        _colored_change(one, page, with_interval=with_interval),
+        paint(change),
+        paint(one.trend) if one.trend in ("worse", "no difference shown") else "",
         _gate_words(one.gate, page) if one.gate else "",
     )
-
-
-def _colored_change(one: Comparison, page: Page, *, with_interval: bool) -> str:
-    if one.change is None:
-        return ""
-    text = numbers.signed(one.change) + (_interval_words(one, " ({} to {})") if with_interval else "")
-    match one.trend:
-        case "better":
-            return page.good(text)
-        case "worse":
-            return page.bad(f"worse {text}")
-        case "no difference shown":
-            return page.alert(f"no difference shown {text}")
-        case _:
-            return text
 
 
 def _gate_words(gate: GateResult, page: Page) -> str:
@@ -265,6 +262,14 @@ def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
     return lines + (page.flow("", map(phase_seconds_words, record.time_by_phase)) if record.time_by_phase else [])
 
 
+def _looks(purposes: Sequence[str], page: Page) -> list[str]:
+    if not purposes:
+        return []
+    each = [f"{escaped(purpose)} {purposes.count(purpose)}" for purpose in dict.fromkeys(purposes)]
+    whole = f"the test rows were looked at {numbers.plural(len(purposes), 'time')} in all"
+    return page.flow("looks", [f"{whole}: {', '.join(each)}"])
+
+
 def _memory_words(plan: Plan, peak: int, method: str) -> Sequence[str]:
     planned = planned_peak(plan)
     beside = numbers.change_percent(peak, planned)
@@ -290,4 +295,5 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
         yield f"training {numbers.duration(record.train_seconds)}"
     if record.train_seconds > 0:
         yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
-    yield f"{numbers.magnitude(record.supervised_tokens)} supervised tokens"
+    noun = learnt_noun(plan)
+    yield f"{numbers.magnitude(record.supervised_tokens)} {f'{noun} learnt' if noun else 'supervised tokens'}"
