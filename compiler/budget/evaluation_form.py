@@ -1,7 +1,7 @@
 """What measuring takes at its largest moments, from shapes alone: scores of rows, keys and values while answers grow.
 
 Nothing is kept for a way back, so what counts is one layer's width, the scores of all supervised places, and what
-writing remembers. It happens beside the model in training, whose optimiser's state stays.
+writing remembers. Rows of validation are scored beside the optimiser's state.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def _writing(
     model: ModelFacts, measuring: Measuring, stacks: list[Stack], numbers: Numbers, trained: Trained
 ) -> Iterator[tuple[str, dict[str, int]]]:
     """The pass over all prompts, and the last token, before which keys and values are most."""
+    written = {"optimiser state": 0}  # once training is over
     each = _remembered_bytes(model, numbers, trained)
     rows, more = measuring.rows, max(measuring.new_tokens - 1, 0)
     writer = stacks[-1]
@@ -73,11 +74,12 @@ def _writing(
     if model.num_decoder_layers is None:
         reading = writer.going_through_bytes(numbers)
     else:
+        yield "generation: encoder", {**written, "temporaries": stacks[0].going_through_bytes(numbers)}
         reading = prompts * numbers.residual * model.hidden_size
     grown = begun + rows * more * writer.layers * each
     longer = grown // max(writer.layers, 1)  # a layer's keys and values are copied to a place for one more token
-    yield "generation: prompts", {"temporaries": begun + reading}
-    yield "generation: last token", {"temporaries": grown + longer}
+    yield "generation: prompts", {**written, "temporaries": begun + reading}
+    yield "generation: last token", {**written, "temporaries": grown + longer}
 
 
 def _remembered_bytes(model: ModelFacts, numbers: Numbers, trained: Trained) -> int:

@@ -153,6 +153,12 @@ class Stack:
         if self.model.model_type in _BY_DISTANCE:  # two products with distances, what is picked of them, and their sums
             each += 6 * numbers.operand
         scores = each * self.model.num_heads * self.length if self._holds_scores else 0
+        if (
+            self._learns_distances and not self.eager
+        ):  # with each row's padding, as computed and as the product reads it
+            heads = self.model.num_heads
+            scores = (numbers.residual * (heads + 1) + numbers.operand * heads) * self.length
+            return self.tokens * (scores + wide * self._inner + 4 * numbers.residual * self.model.hidden_size)
         return self.tokens * (max(wide * self._inner, scores) + 4 * numbers.residual * self.model.hidden_size)
 
     @cached_property
