@@ -39,7 +39,7 @@ class CompiledData:
     Attributes:
         key: Name of their folder.
         splits: Report by split.
-        lengths: Lengths of the rows by split.
+        lengths: Lengths of the rows by split, and of what is measured beside them.
         labels: Classes in order; empty for tasks without.
         columns: Column by part of the task.
         columns_reason: Why these columns.
@@ -109,9 +109,11 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
 
 
 def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
-    """Lengths of the rows by split; None where a file of them is damaged."""
+    """Lengths of the rows by split, and of what is measured beside them; None where a file of them is damaged."""
+    beside = {"retention": manifest.retention_sha256, "swaps": manifest.swaps_sha256}
+    named = [*manifest.splits, *(name for name, digest in beside.items() if digest is not None)]
     try:
-        return {part: open_lengths(folder / f"{part}.arrow") for part in manifest.splits}
+        return {name: open_lengths(folder / f"{name}.arrow") for name in named}
     except (OSError, ValueError, EOFError):
         return None
 

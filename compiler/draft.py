@@ -58,8 +58,10 @@ class Draft:
         device: The device that the plan is for.
         splits: The compiled data; empty while the passes that shape text run.
         labels: Classes in order; empty for tasks without.
-        lengths: Lengths of the rows by split; without them all rows of a split count as long as its mean.
+        lengths: Lengths of the rows by split, and of `retention` and `swaps` where those are measured; without them all
+            rows of a split count as long as its mean.
         classifier: Who says which answers have a label; None for nobody.
+        grader: The model of the classifier.
         teacher: The model that is learnt from; None where rows alone teach.
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
@@ -91,6 +93,7 @@ class Draft:
     labels: tuple[str, ...] = ()
     lengths: Mapping[str, RowLengths] = field(default_factory=dict)
     classifier: ClassifierSettings | None = None
+    grader: ModelFacts | None = None
     teacher: TeacherFacts | None = None
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()

@@ -250,6 +250,7 @@ def _resolve(
         calibration=calibration,
         free_disk=free,
         classifier=classifier.settings if classifier else None,
+        grader=classifier.facts if classifier else None,
         teacher=teacher.facts if teacher else None,
     )
     return _Models(model, classifier, teacher), files, environment, draft, tensors

@@ -15,6 +15,7 @@ _RUN_PHASES: Mapping[str, tuple[RunPhase, ...]] = {
     "load": ("load",),
     "evaluation": ("validate", "evaluate"),
     "generation": ("evaluate",),
+    "grade": ("evaluate",),
     "save": ("save",),
     "resume": ("resume",),
     "export": ("export",),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ftc.compiler.budget import closed_form
 from ftc.compiler.budget.contexts import context_of
 from ftc.compiler.budget.evaluation_form import Measuring
+from ftc.compiler.budget.grading import grading_peak
 from ftc.compiler.budget.optimizers import device_bytes
 from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.points import Point, at
@@ -50,13 +51,13 @@ def expands_segments(draft: Draft) -> bool:
 def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
     """The estimate from shapes alone."""
     draft = at(draft, point)
-    usage = closed_form.estimate(_form_job(draft))
-    allocated = usage.peak_bytes
+    phases = _with_grading(draft, closed_form.estimate(_form_job(draft)).phases)
+    allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, allocated)
     reserved = ByteRange(
         low=round(_FORM_LOW * reserved.low), expected=reserved.expected, high=round(_FORM_HIGH * reserved.high)
     )
-    return _estimate(draft, "closed form", usage.phases, reserved)
+    return _estimate(draft, "closed form", phases, reserved)
 
 
 def question(draft: Draft, point: Point) -> TraceJob:
@@ -89,7 +90,15 @@ def by_trace(draft: Draft, point: Point) -> MemoryEstimate | None:
     if answer is None or answer.result is None:
         return None
     found, draft = answer.result, at(draft, point)
-    return _estimate(draft, "trace", found.phases, _reserved(draft, found.allocated_bytes, found.reserved_bytes))
+    phases = _with_grading(draft, found.phases)
+    allocated = max(phase.peak_bytes for phase in phases)
+    return _estimate(draft, "trace", phases, _reserved(draft, allocated, max(allocated, found.reserved_bytes)))
+
+
+def _with_grading(draft: Draft, phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
+    """A run's phases, and at their end the classifier's, which no trace follows."""
+    grading = grading_peak(draft)
+    return phases if grading is None else (*phases, grading)
 
 
 def _reserved(draft: Draft, allocated: int, expected: int) -> ByteRange:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ftc.compiler.budget.calibrated import calibrated_speed
 from ftc.compiler.budget.run_work import RunWork, evaluations
@@ -45,8 +45,10 @@ def run_time(draft: Draft, work: RunWork) -> RunTime | None:
     speed = _known_speed(base, alike, others)
     if speed is None:
         return None
-    phases = [*_files(draft, alike), *_arithmetic(work, speed, alike, base or scale_only())]
-    order: tuple[Phase, ...] = ("load", "prove", "reference", "train", "validate", "save", "evaluate")
+    exact = job_speed(replace(draft, values={**draft.values, "train.precision": "float32"})) or speed
+    speeds = {phase: exact if phase == "grade" else speed for phase in work.phases}  # a classifier is in float32
+    phases = [*_files(draft, alike), *_arithmetic(work, speeds, alike, base or scale_only())]
+    order: tuple[Phase, ...] = ("load", "prove", "reference", "train", "validate", "save", "evaluate", "grade")
     known = {phase.phase: phase for phase in phases}
     return RunTime(tuple(known[name] for name in order if name in known), speed)
 
@@ -102,10 +104,12 @@ def _runs(runs: Sequence[PastRun]) -> str:
     return f"{len(runs)} earlier {'run' if len(runs) == 1 else 'runs'}"
 
 
-def _arithmetic(work: RunWork, speed: DeviceSpeed, alike: Sequence[PastRun], base: DeviceSpeed) -> Iterator[PhaseTime]:
+def _arithmetic(
+    work: RunWork, speeds: Mapping[Phase, DeviceSpeed], alike: Sequence[PastRun], base: DeviceSpeed
+) -> Iterator[PhaseTime]:
     for phase, amounts in work.phases.items():
         ratios = _ratios(base, alike, phase)
-        its_own = narrowed(base, ratios, _ALIKE, speed.method) if ratios else speed
+        its_own = narrowed(base, ratios, _ALIKE, speeds[phase].method) if ratios else speeds[phase]
         low, expected, high = (seconds_for(amount, its_own) for amount in amounts)
         yield PhaseTime(phase=phase, seconds=SecondsRange(low=low.low, expected=expected.expected, high=high.high))
 

@@ -6,17 +6,18 @@ Pure but for the order of rows, which is the run's own. Nothing here knows a dev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ftc.compiler.budget import fed
 from ftc.compiler.budget.amounts import Amounts, cost
-from ftc.compiler.budget.flops import flop_rates
+from ftc.compiler.budget.flops import StepFlops, flop_rates
+from ftc.compiler.budget.grading import grader_amounts, grader_network
 from ftc.compiler.budget.network import Network, network_of
 from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
 from ftc.compiler.budget.packed import packed_bytes
-from ftc.compiler.budget.traffic import traffic_rates
+from ftc.compiler.budget.traffic import Traffic, traffic_rates
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
 from ftc.compiler.number_rules import num_evaluations
@@ -30,6 +31,7 @@ __all__ = ["RunWork", "draft_network", "evaluations", "run_work", "step_work", "
 
 _FROM_START = ("full", "bitfit", "ln_tuning", *VIRTUAL_TOKENS)
 """Strategies that learn something at or before the first layer."""
+_FP32 = 4
 _SAMPLED_ROWS = 256
 """Rows whose batches tell one way of dividing them from another."""
 
@@ -62,6 +64,8 @@ def run_work(draft: Draft) -> RunWork:
         phases["validate"] = _same(_look(draft, network, form, "validation").scaled(evaluations(draft)))
     if "test" in draft.splits:
         phases["evaluate"] = _evaluation(draft, network, form)
+    if "test" in draft.splits and draft.grader is not None and draft.values["eval.max_new_tokens"] is not None:
+        phases["grade"] = _grading(draft)
     return RunWork(phases, round(_of_rows(amounts, form)))
 
 
@@ -152,7 +156,11 @@ def _look(draft: Draft, network: Network, form: fed.Form, split: str) -> Work:
 
 def _forward(draft: Draft, network: Network, amounts: Amounts) -> Work:
     flops = flop_rates(network, checkpointing=False)
-    traffic = traffic_rates(network, _activation_bytes(draft), checkpointing=False)
+    return _passed(flops, traffic_rates(network, _activation_bytes(draft), checkpointing=False), amounts)
+
+
+def _passed(flops: StepFlops, traffic: Traffic, amounts: Amounts) -> Work:
+    """Work of forward passes alone."""
     return Work(
         flops=cost(flops.forward, amounts),
         bytes=cost(traffic.forward, amounts),
@@ -167,14 +175,49 @@ def _evaluation(draft: Draft, network: Network, form: fed.Form) -> tuple[Work, W
     """
     subjects = 2 if draft.values["eval.baseline"] else 1
     look = _look(draft, network, form, "test").scaled(subjects)
-    most: int | None = draft.values["eval.max_new_tokens"]
-    if most is None:
-        return _same(look)
-    rows, batch, ranks = _lengths(draft, "test"), draft.values["eval.batch_size"], draft.values["train.world_size"]
-    short = _forward(draft, network, fed.written(rows, form, batch, None, most, ranks))
-    long = _forward(draft, network, fed.written(rows, form, batch, most, most, ranks))
-    usual = long.plus(short) if subjects == 2 else short
-    return look.plus(short.scaled(subjects)), look.plus(usual), look.plus(long.scaled(subjects))
+    if "retention" in draft.lengths:  # general text, token by token, whatever the task
+        plain = replace(form, head="lm", is_pair=False)
+        look = look.plus(_look(draft, network, plain, "retention").scaled(subjects))
+    if draft.values["eval.max_new_tokens"] is None:
+        return _same(look.plus(_look(draft, network, form, "swaps")) if "swaps" in draft.lengths else look)
+    tests = _answers(draft, network, form, "test")
+    found = [tests.low.scaled(subjects), tests.expected(subjects), tests.high.scaled(subjects)]
+    if "swaps" in draft.lengths:  # exchanged rows are answered by the tuned model alone
+        swaps = _answers(draft, network, form, "swaps")
+        found = [one.plus(more) for one, more in zip(found, (swaps.low, swaps.low, swaps.high), strict=True)]
+    low, usual, high = (look.plus(one) for one in found)
+    return low, usual, high
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Work for one model's answers: as long as the right ones, and all cut off."""
+
+    low: Work
+    high: Work
+
+    def expected(self, subjects: int) -> Work:
+        """A base that never stops, where there is one, and a tuned model that answers as the rows do."""
+        return self.high.plus(self.low) if subjects == 2 else self.low
+
+
+def _answers(draft: Draft, network: Network, form: fed.Form, rows: str) -> _Answers:
+    lengths, most = _lengths(draft, rows), draft.values["eval.max_new_tokens"]
+    batch, ranks = draft.values["eval.batch_size"], draft.values["train.world_size"]
+    amounts = (fed.written(lengths, form, batch, tokens, most, ranks) for tokens in (None, most))
+    return _Answers(*(_forward(draft, network, one) for one in amounts))
+
+
+def _grading(draft: Draft) -> tuple[Work, Work, Work]:
+    """The classifier's looks at all answers, in float32."""
+    subjects, network = 2 if draft.values["eval.baseline"] else 1, grader_network(draft)
+    rates = flop_rates(network, checkpointing=False), traffic_rates(network, _FP32, checkpointing=False)
+    found = []
+    for tokens in (None, draft.values["eval.max_new_tokens"]):
+        amounts = grader_amounts(draft, _lengths(draft, "test"), tokens)
+        found.append(_passed(*rates, amounts))
+    answers = _Answers(*found)
+    return answers.low.scaled(subjects), answers.expected(subjects), answers.high.scaled(subjects)
 
 
 def _reference(draft: Draft, network: Network, form: fed.Form) -> Work:

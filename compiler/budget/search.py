@@ -21,7 +21,7 @@ __all__ = ["Found", "fastest_that_fits"]
 
 _DOUBTFUL = 1.15
 """A point whose closed form is at most so far over the limit may still fit by trace."""
-_MEASURING = ("evaluation", "generation")
+_MEASURING = ("evaluation", "generation", "grade")
 """Phases of looks at rows, which hang on the rows of a look and not on those of a training step."""
 
 

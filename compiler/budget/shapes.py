@@ -20,6 +20,10 @@ from ftc.spec.trace import BatchShape
 __all__ = ["accumulates", "evaluation_shape", "rows_at_once", "scored_per_row", "train_shape"]
 
 
+_BESIDE = ("retention", "swaps")
+"""What is measured beside the splits, by the name of its rows."""
+
+
 def rows_at_once(draft: Draft) -> int:
     """Sequences in the largest micro-batch: one of several rows, or as many rows as the greatest length allows."""
     if draft.values["train.packing"]:
@@ -76,10 +80,33 @@ def _most_scored(lengths: RowLengths, most_tokens: int) -> int:
 
 
 def evaluation_shape(draft: Draft) -> BatchShape | None:
-    """The largest batch of the splits that are measured; None where none is."""
+    """The largest batch of what is measured: splits, general text, rows with words exchanged; None where nothing is."""
     rows: int = draft.values["eval.batch_size"]
     measured = [name for name in ("validation", "test") if name in draft.splits]
-    return _shape(draft, measured, rows) if measured else None
+    if not measured:
+        return None
+    shape = _shape(draft, measured, rows)
+    for name in _BESIDE:
+        if (lengths := _known(draft, name)) is not None:
+            shape = _joined(shape, _shape_beside(draft, lengths), rows)
+    return shape
+
+
+def _shape_beside(draft: Draft, lengths: RowLengths) -> tuple[int, int, int]:
+    """Tokens of the longest row, most supervised ones, and tokens of the usual row."""
+    target = int((lengths.tokens - lengths.prompt).max()) if _is_translated(draft) else 0
+    longest = int(lengths.prompt.max()) + target if target else int(lengths.tokens.max())
+    return longest, max(target, int(lengths.scored.max())), int(np.median(lengths.tokens))
+
+
+def _joined(shape: BatchShape, other: tuple[int, int, int], rows: int) -> BatchShape:
+    """The larger of both in each respect."""
+    length, supervised, usual = other
+    return BatchShape(
+        length=max(shape.length, length),
+        supervised=max(shape.supervised, supervised),
+        padded=shape.padded or (rows > 1 and usual < length),
+    )
 
 
 def scored_per_row(draft: Draft, shape: BatchShape) -> int:

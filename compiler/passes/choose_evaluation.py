@@ -56,7 +56,8 @@ def _choose_classifier(draft: Draft) -> Draft:
     found = draft.classifier
     if found is None:
         return draft.take("eval.classifier")
-    words = f"answers are scored for `{found.label}` by {found.base}, once the model has left the device"
+    words = f"answers are scored for `{found.label}` by {found.base}, once the model has left the device; "
+    words += "its memory is by closed form"
     draft = replace(draft, checks=(*draft.checks, Check(name="classifier", code=None, result=words)))
     return draft.derive("eval.classifier", found, f"`{found.label}` is output {found.label_id} of {found.num_labels}")
 

@@ -27,6 +27,7 @@ _RECORDS = 4 * 2**20
 def estimate_cost(draft: Draft) -> Draft:
     """Estimates time, cost, energy and disk, and refuses what is over the budget for certain."""
     work = run_work(draft)
+    draft = _without_judge(draft)
     plain: dict[Phase, Work] = {phase: expected for phase, (_, expected, _) in work.phases.items()}
     draft = replace(draft, work=WorkEstimate(phases=plain, train_tokens=work.train_tokens), disk=_disk(draft))
     found = run_time(draft, work)
@@ -36,6 +37,16 @@ def estimate_cost(draft: Draft) -> Draft:
         return _checked_disk(draft.miss("cost: no time is known") if draft.recipe.budget.cost else draft)
     draft = _with_price(replace(draft, time=_estimate(draft, found)))
     return _checked_disk(_checked_cost(_checked_time(draft)))
+
+
+def _without_judge(draft: Draft) -> Draft:
+    """Says what a judge's time hangs on, which nothing here tells: how fast a service elsewhere answers."""
+    judge = draft.recipe.eval.judge
+    if judge is None or "test" not in draft.splits or draft.values["eval.max_new_tokens"] is None:
+        return draft
+    subjects = 2 if draft.values["eval.baseline"] else 1
+    calls = subjects * draft.splits["test"].measured(draft.values["text.form"])
+    return draft.miss(f"time of the judge: {calls:,} calls to {judge.host}, which no figure here counts")
 
 
 def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:

@@ -32,9 +32,10 @@ SpanOf = Callable[[str], Span | None]
 
 @dataclass(frozen=True, slots=True)
 class ResolvedClassifier:
-    """What of the classifier counts, and the folder on this machine that the runtime loads."""
+    """What of the classifier counts, its model, and the folder on this machine that the runtime loads."""
 
     settings: ClassifierSettings
+    facts: ModelFacts
     folder: Path
 
 
@@ -54,7 +55,7 @@ def resolve_classifier(asked: Classifier | None, lock: Lock | None, world: World
     named = {"base": asked.base, "revision": asked.revision}
     commit = locked_commit(lock, "eval.classifier", asked=named, keeps="eval.classifier")
     model = resolve_beside(_PLACE, asked.base, asked.revision, commit, world)
-    return ResolvedClassifier(_settings(asked, model, world.span_of), model.folder)
+    return ResolvedClassifier(_settings(asked, model, world.span_of), model.facts, model.folder)
 
 
 def _settings(asked: Classifier, model: ResolvedModel, span_of: SpanOf) -> ClassifierSettings:
