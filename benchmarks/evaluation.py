@@ -74,7 +74,8 @@ class Measured:
 
     def _written(self, order: list[list[int]]) -> list[str]:
         texts: dict[int, str] = {}
-        for some in answers(self.work.model, self.rows, order, self.settings, self.decode, StopRequest()):
+        model, device = self.work.model, self.accelerator.device
+        for some in answers(model, self.rows, order, self.settings, self.decode, StopRequest(), device):
             texts |= some
         return [texts[number] for number in range(self.count)]
 

@@ -43,7 +43,7 @@ class Measurement:
     retained: list[RowScore] = field(default_factory=list)
     """General text, block by block; empty where none is measured."""
     swapped: dict[int, str] = field(default_factory=dict)
-    """What the tuned model said of rows with words exchanged, by row of their stream."""
+    """What the model said of rows with words exchanged, by row of their stream."""
 
 
 def validate(session: Session) -> tuple[dict[str, float], float] | None:
@@ -96,7 +96,7 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         with still(work.model), faster_linears(work.model), as_subject:
             metrics, scores, texts = _measured(session, subject, work, rows)
             kept = retained(session, work)
-            swapped = _swapped(session, work) if subject == "tuned" else {}
+            swapped = _swapped(session, work)
         measured = session.plan.data["test"].measured(session.plan.settings.text.form)
         result = SubjectResult(metrics=metrics, rows=measured, seconds=time.perf_counter() - started)
     session.note_memory("evaluate")

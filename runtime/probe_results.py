@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
 
 from ftc.runtime.bootstrap import difference, intervals
+from ftc.runtime.certainty import means
 from ftc.runtime.evaluate import Measurement
-from ftc.runtime.row_statistics import loss_statistics, mean_statistics
+from ftc.runtime.row_statistics import loss_statistics
 from ftc.runtime.scoring import RowScore
 from ftc.spec.probes import Swapped
 from ftc.spec.record import Gain, RetentionResult, SwapExample, SwapPair, SwapsResult
@@ -44,28 +46,47 @@ def _mean(scores: Sequence[RowScore]) -> float:
     return math.fsum(score.loss_sum for score in scores) / max(1, sum(score.targets for score in scores))
 
 
-def swaps_result(swapped: Swapped, rows: TokenStream, tuned: Measurement) -> SwapsResult:
-    """What became of the tuned model's predictions.
+def swaps_result(swapped: Swapped, rows: TokenStream, base: Measurement | None, tuned: Measurement) -> SwapsResult:
+    """What became of both models' predictions.
 
     Args:
         swapped: Which rows are exchanged, and how.
         rows: The test split.
-        tuned: The tuned model on both.
+        base: The untouched model on both, where it was measured.
+        tuned: The tuned one.
     """
-    changes = [tuned.swapped[number] != tuned.texts[place] for number, place in enumerate(swapped.rows)]
-    counts = Counter(swapped.pair)
-    changed = Counter(pair for pair, is_changed in zip(swapped.pair, changes, strict=True) if is_changed)
-    sure = intervals([mean_statistics([float(one) for one in changes])])[0]
+    changes = _changes(swapped, tuned)
+    before = _changes(swapped, base) if base else None
+    found = means([[float(one) for one in column] for column in (changes, before) if column is not None])
     shown = [number for number, is_changed in enumerate(changes) if is_changed][:_MOST_EXAMPLES]
     return SwapsResult(
         rows=len(changes),
-        share=sum(changes) / len(changes),
-        interval=sure,
-        pairs=tuple(
-            SwapPair(phrase=phrase, other=other, rows=counts[index], changed=changed[index])
-            for index, (phrase, other) in enumerate(swapped.pairs)
-        ),
+        share=found.tuned,
+        interval=found.interval,
+        base=found.base,
+        change=found.gain,
+        pairs=_pairs(swapped, changes, before),
         examples=tuple(_example(swapped, number, rows, tuned) for number in shown),
+    )
+
+
+def _changes(swapped: Swapped, measured: Measurement) -> list[bool]:
+    """Whether the prediction of each exchanged row differs from that of its row."""
+    return [measured.swapped[number] != measured.texts[place] for number, place in enumerate(swapped.rows)]
+
+
+def _pairs(swapped: Swapped, changes: list[bool], before: list[bool] | None) -> tuple[SwapPair, ...]:
+    counts, changed = Counter(swapped.pair), Counter(itertools.compress(swapped.pair, changes))
+    of_base = None if before is None else Counter(itertools.compress(swapped.pair, before))
+    return tuple(
+        SwapPair(
+            phrase=phrase,
+            other=other,
+            rows=counts[index],
+            changed=changed[index],
+            base=None if of_base is None else of_base[index],
+        )
+        for index, (phrase, other) in enumerate(swapped.pairs)
     )
 
 

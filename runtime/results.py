@@ -30,7 +30,7 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     sure = certainty(before, after)
     slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, before, after)
     kept = retention_result(base, tuned)
-    swaps = swaps_result(read_swapped(session), rows, tuned) if tuned.swapped else None
+    swaps = swaps_result(read_swapped(session), rows, base, tuned) if tuned.swapped else None
     judged = judge_result(session, measures, base, tuned)
     flagged = classifier_result(session, base, tuned)
     found = Evaluation(

@@ -6,6 +6,7 @@ highest and the lowest group. Both come from the sums over rows that intervals c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -18,7 +19,10 @@ from ftc.spec.record import Gap, GroupResult, Interval, SliceResult
 from ftc.spec.slices import LABEL, LENGTHS
 from ftc.spec.streams import TokenStream
 
-__all__ = ["gap_statistics", "slice_results"]
+__all__ = ["gap_by_chance", "gap_statistics", "slice_results"]
+
+_SHUFFLES = 200
+"""Deals of rows to groups: the mean gap of so many is known to about a twentieth of a gap's own spread."""
 
 _Details = Mapping[str, str]
 _Grouped = Mapping[str, tuple[Statistics, NDArray[np.bool_]]]
@@ -126,6 +130,7 @@ def _gaps(groups: Sequence[GroupResult], of_tuned: _Grouped) -> dict[str, Gap]:
         found[metric] = Gap(
             value=ranked[-1].tuned[metric] - ranked[0].tuned[metric],
             interval=Interval(low=max(0.0, sure.low), high=sure.high) if sure else None,
+            by_chance=gap_by_chance(*pair),
             base=max(before) - min(before) if before else None,
             lowest=ranked[0].group,
             highest=ranked[-1].group,
@@ -146,11 +151,31 @@ def gap_statistics(statistics: Statistics, members: NDArray[np.bool_]) -> Statis
         parts = [sums[..., place * width : (place + 1) * width] for place in range(count)]
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.stack([_value(statistics.value, part) for part in parts], axis=-1)
-        is_there = sums[..., -count:] > 0
-        highest = np.where(is_there, values, -np.inf).max(axis=-1)
-        return np.asarray(highest - np.where(is_there, values, np.inf).min(axis=-1))
+        return _gap(values, sums[..., -count:] > 0)
 
     return Statistics(rows, value)
+
+
+def gap_by_chance(statistics: Statistics, members: NDArray[np.bool_], *, seed: int = 0) -> float | None:
+    """The mean gap where rows are dealt to groups of the same sizes by lot, so that no group differs from another.
+
+    An observed gap is biased upwards by what chance adds; where the groups don't differ at all, it adds so much.
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    sizes = members.sum(axis=0)
+    ends = np.cumsum(sizes[sizes > 0])
+    starts = ends - sizes[sizes > 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deals = (statistics.rows[generator.permutation(len(members))] for _ in range(_SHUFFLES))
+        values = np.stack([_value(statistics.value, np.add.reduceat(rows, starts)) for rows in deals])
+    mean = float(_gap(values, np.ones_like(values, dtype=bool)).mean())
+    return mean if math.isfinite(mean) else None
+
+
+def _gap(values: Floats, is_there: NDArray[np.bool_]) -> Floats:
+    """(...) the gap of (..., groups) values, of those that are there."""
+    highest = np.where(is_there, values, -np.inf).max(axis=-1)
+    return np.asarray(highest - np.where(is_there, values, np.inf).min(axis=-1))
 
 
 def _value(metric: Callable[[Floats], Floats], sums: Floats) -> Floats:

@@ -153,6 +153,10 @@ class Gap(Document):
     """None where the rows can't tell."""
     base: Real | None = None
     """The same of the base model."""
+    by_chance: Real | None = None
+    """The tuned model's mean gap between groups of these sizes that are dealt by lot: a gap is never below nothing, so
+    chance alone widens it, the more the smaller the groups are and the more of them there are. None where the metric
+    isn't known of each group so dealt."""
     lowest: str
     """Group with the lowest value, of the tuned model."""
     highest: str
@@ -188,6 +192,8 @@ class SwapPair(Document):
     """Test rows in which the phrase stands."""
     changed: int
     """Those whose prediction changes."""
+    base: int | None = None
+    """Those whose prediction by the base model changes; None where it wasn't measured."""
 
 
 class SwapExample(Document):
@@ -202,17 +208,21 @@ class SwapExample(Document):
 
 
 class SwapsResult(Document):
-    """Predictions of the tuned model on test rows with phrases exchanged."""
+    """Predictions on test rows with phrases exchanged."""
 
     rows: int
     """Exchanged rows; a test row counts once for each pair whose phrase it has."""
     share: Real
-    """Share of the predictions that change."""
+    """Share of the tuned model's predictions that change."""
     interval: Interval | None
     """None where the rows can't tell."""
+    base: Real | None = None
+    """The same of the base model; None where it wasn't measured."""
+    change: Gain | None = None
+    """What tuning added to the share, on the same exchanged rows."""
     pairs: tuple[SwapPair, ...]
     examples: tuple[SwapExample, ...]
-    """The first few."""
+    """The tuned model's first few."""
 
 
 class JudgeResult(Document):

@@ -16,7 +16,7 @@ from ftc.spec.record import Gain, Interval
 from ftc.views.report import report_html
 from ftc.views.report_comparison import Side, comparison_html
 from tests.support import documents
-from tests.support.measured import BY_REGION, CONTAMINATION, GATE, RETENTION, SWAPS
+from tests.support.measured import BY_REGION, CONTAMINATION, FLAGGED, GATE, JUDGED, RETENTION, SWAPS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -64,7 +64,9 @@ def report() -> str:
     quality = documents.plan().quality.model_copy(update={"contamination": (CONTAMINATION,), "chosen_by": 2})
     plan = documents.plan(quality=quality)
     outcomes = [outcome(row) for row in range(213)]
-    evaluation = documents.evaluation(slices=(BY_REGION,), retention=RETENTION, swaps=SWAPS)
+    evaluation = documents.evaluation(
+        slices=(BY_REGION,), retention=RETENTION, swaps=SWAPS, judge=JUDGED, classifier=FLAGGED
+    )
     evaluation = evaluation.model_copy(update={"gates": (*evaluation.gates, GATE)})
     return report_html(plan, documents.record(plan), evaluation, events(), outcomes)
 
@@ -92,6 +94,12 @@ def comparison() -> str:
     return comparison_html(
         RunComparison(runs=tuple(runs), rows=60, metrics=metrics, not_compared=("bleu: not measured by <b>",)), sides
     )
+
+
+def test_every_part_that_an_evaluation_may_have_is_looked_at() -> None:
+    shown = report()
+    for part in ("slices", "retention", "swaps", "judge", "classifier"):
+        assert f'id="{part}"' in shown, part
 
 
 def unfold(page: Page) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from ftc.runtime import probe_results
 from ftc.runtime.collate import Batch
+from ftc.runtime.evaluate import Measurement
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.scorer import Prediction
 from ftc.spec.diagnostics import Refusal
@@ -49,6 +52,7 @@ def test_predictions_of_exchanged_rows_are_held_against_those_of_their_rows(
 ) -> None:
     """Row 3 comes back as it is, and rows 0 and 1 as each other, whose classes differ. Classes follow from the ids."""
     monkeypatch.setattr(ClassifierScorer, "predictions", _by_second_token)
+    monkeypatch.setattr(probe_results, "_changes", _more_of_the_base(probe_results._changes))
     job = make_job(tmp_path, "bert", classes=3)
     folder = job.inputs.streams_folder
     test = open_stream(folder / "test.arrow")
@@ -72,7 +76,26 @@ def test_predictions_of_exchanged_rows_are_held_against_those_of_their_rows(
     assert (said[0], said[1]) == ("cold", "mild")
     assert [(one.rows, one.changed) for one in found.pairs] == [(2, 2), (1, 0)]
     assert math.isclose(found.share, 2 / 3)
+    assert [one.base for one in found.pairs] == [2, 1]
+    assert found.base == 1
+    assert found.change is not None
+    assert math.isclose(found.change.value, -1 / 3)
+    assert found.change.interval is not None
+    assert found.change.interval.low < 0 <= found.change.interval.high
     assert len(found.examples) == 2
+
+
+def _more_of_the_base(
+    usual: Callable[[Swapped, Measurement], list[bool]],
+) -> Callable[[Swapped, Measurement], list[bool]]:
+    """The first to be asked for is the tuned model, whose changes stay; of the base all predictions change."""
+    asked: list[Measurement] = []
+
+    def changes(swapped: Swapped, measured: Measurement) -> list[bool]:
+        asked.append(measured)
+        return usual(swapped, measured) if len(asked) == 1 else [True] * len(swapped.rows)
+
+    return changes
 
 
 def _by_second_token(_scorer: ClassifierScorer, _logits: torch.Tensor, batch: Batch) -> list[Prediction]:

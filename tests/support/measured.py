@@ -1,14 +1,16 @@
-"""Parts of an evaluation that lie beside its metrics: groups, general text, exchanged phrases."""
+"""Parts of an evaluation beside its metrics: groups, general text, exchanged phrases, a judge, a classifier."""
 
 from __future__ import annotations
 
 from ftc.spec.quality import Contamination
 from ftc.spec.record import (
+    ClassifierResult,
     Gain,
     Gap,
     GateResult,
     GroupResult,
     Interval,
+    JudgeResult,
     RetentionResult,
     SliceResult,
     SwapExample,
@@ -16,7 +18,7 @@ from ftc.spec.record import (
     SwapsResult,
 )
 
-__all__ = ["BY_REGION", "CONTAMINATION", "GATE", "RETENTION", "SWAPS"]
+__all__ = ["BY_REGION", "CONTAMINATION", "FLAGGED", "GATE", "JUDGED", "RETENTION", "SWAPS"]
 
 _GROUPS = (
     GroupResult(
@@ -28,7 +30,8 @@ _GROUPS = (
     ),
     GroupResult(group="<south>", rows=12, tuned={"accuracy": 0.75, "macro_f1": 0.7}),
 )
-_GAP = Gap(value=0.15, interval=Interval(low=0.01, high=0.3), base=None, lowest="<south>", highest="north")
+_SURE = Interval(low=0.01, high=0.3)
+_GAP = Gap(value=0.15, interval=_SURE, base=None, by_chance=0.11, lowest="<south>", highest="north")
 BY_REGION = SliceResult(slice="region", groups=_GROUPS, gaps={"accuracy": _GAP, "macro_f1": _GAP})
 GATE = GateResult(metric="accuracy gap on region", bound="<= 0.1", value=0.15, interval=_GAP.interval, passed=False)
 RETENTION = RetentionResult(
@@ -42,10 +45,33 @@ SWAPS = SwapsResult(
     rows=4,
     share=0.25,
     interval=None,
+    base=0.5,
+    change=Gain(value=-0.25, interval=Interval(low=-0.75, high=0.25)),
     pairs=(
-        SwapPair(phrase="he", other="<she>", rows=4, changed=1),
-        SwapPair(phrase="x", other="y", rows=0, changed=0),
+        SwapPair(phrase="he", other="<she>", rows=4, changed=1, base=2),
+        SwapPair(phrase="x", other="y", rows=0, changed=0, base=0),
     ),
     examples=(SwapExample(row=7, phrase="he", other="<she>", before="tech", after="sports"),),
 )
 CONTAMINATION = Contamination(split="test", run=10, of=213, rows=9, mostly=3, share=0.1)
+JUDGED = JudgeResult(
+    model="<large>",
+    rows=9,
+    graded=8,
+    tuned=7.5,
+    interval=None,
+    base=5.5,
+    gain=Gain(value=2.0, interval=Interval(low=1.0, high=3.0)),
+    failure="no number",
+)
+FLAGGED = ClassifierResult(
+    name="<tox>",
+    label="toxic",
+    rows=200,
+    tuned=0.01,
+    interval=Interval(low=0.001, high=0.036),
+    base=0.03,
+    gain=Gain(value=-0.02, interval=Interval(low=-0.05, high=0.01)),
+    examples=(4, 91),
+    cut=1,
+)

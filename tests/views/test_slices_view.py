@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ftc.spec.record import ClassifierResult, Gain, Interval, JudgeResult
 from ftc.views.page import Page
 from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.report_charts import Drawer
@@ -10,7 +9,7 @@ from ftc.views.report_slices import slices_section
 from ftc.views.run import run_text
 from ftc.views.slices import slice_blocks
 from tests.support import documents
-from tests.support.measured import BY_REGION, GATE, RETENTION, SWAPS
+from tests.support.measured import BY_REGION, FLAGGED, GATE, JUDGED, RETENTION, SWAPS
 
 
 def test_in_the_terminal() -> None:
@@ -22,6 +21,7 @@ def test_in_the_terminal() -> None:
         "north 60 0.900 0.880".split(),
         "<south> 12 0.750 0.700 few rows".split(),
         "largest gap 0.150 (0.010 to 0.300) 0.150 (0.010 to 0.300)".split(),
+        "by chance alone 0.110 0.110".split(),
     ]
     assert len({line.index("0.") for line in lines[2:4]}) == 1, "figures stand under each other"
     (narrow,) = slice_blocks(evaluation, Page(columns=60))
@@ -49,6 +49,8 @@ def test_forgetting_and_exchanged_phrases() -> None:
     assert "2.500 nats a token before tuning, 2.700 after" in text
     assert "forgetting +0.200 (+0.100 to +0.300)" in text
     assert "25.0 % of 4 predictions change" in text
+    change = "50.0 % before tuning, change -0.250 (-0.750 to +0.250, no difference shown)"
+    assert change in " ".join(text.split()).replace("\u2212", "-")
     assert "  he → <she>  1 of 4\n" in text
     assert "+0.200" in retention_section(evaluation)
     html = swaps_section(evaluation)
@@ -58,11 +60,7 @@ def test_forgetting_and_exchanged_phrases() -> None:
 
 
 def test_a_judges_grades() -> None:
-    gain = Gain(value=2.0, interval=Interval(low=1.0, high=3.0))
-    judged = JudgeResult(
-        model="<large>", rows=9, graded=8, tuned=7.5, interval=None, base=5.5, gain=gain, failure="no number"
-    )
-    evaluation = documents.evaluation(judge=judged)
+    evaluation = documents.evaluation(judge=JUDGED)
     plan = documents.plan()
     text = " ".join(run_text(plan, documents.record(plan), evaluation, "runs/x").split())
     assert "<large> gives 7.50 of 10 to the tuned model" in text
@@ -75,12 +73,7 @@ def test_a_judges_grades() -> None:
 
 
 def test_a_classifiers_share() -> None:
-    gain = Gain(value=-0.02, interval=Interval(low=-0.05, high=0.01))
-    found = ClassifierResult(
-        name="<tox>", label="toxic", rows=200, tuned=0.01, interval=Interval(low=0.001, high=0.036), base=0.03,
-        gain=gain, examples=(4, 91), cut=1,
-    )  # fmt: skip
-    evaluation = documents.evaluation(classifier=found)
+    evaluation = documents.evaluation(classifier=FLAGGED)
     plan = documents.plan()
     text = " ".join(run_text(plan, documents.record(plan), evaluation, "runs/x").split())
     assert "1.0 % of 200 answers are `toxic` (0.10 % to 3.6 %) by <tox>" in text

@@ -25,7 +25,7 @@ def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
     if evaluation.classifier is not None:
         yield page.flow("classifier", [*_classifier_words(evaluation.classifier)])
     if evaluation.swaps is not None:
-        yield [*page.flow("swaps", [_swaps_words(evaluation.swaps)]), *_pairs(evaluation.swaps)]
+        yield [*page.flow("swaps", [*_swaps_words(evaluation.swaps)]), *_pairs(evaluation.swaps)]
 
 
 def _judge_words(found: JudgeResult) -> Iterator[str]:
@@ -86,10 +86,12 @@ def _gain(gain: Gain) -> str:
     return f"{numbers.signed(gain.value)} ({between}{shown})"
 
 
-def _swaps_words(found: SwapsResult) -> str:
+def _swaps_words(found: SwapsResult) -> Iterator[str]:
     between = found.interval
     sure = f" ({numbers.percent(between.low)} to {numbers.percent(between.high)})" if between else ""
-    return f"{numbers.percent(found.share)} of {numbers.plural(found.rows, 'prediction')} change{sure}"
+    yield f"{numbers.percent(found.share)} of {numbers.plural(found.rows, 'prediction')} change{sure}"
+    if found.base is not None and found.change is not None:
+        yield f"{numbers.percent(found.base)} before tuning, change {_gain(found.change)}"
 
 
 def _pairs(found: SwapsResult) -> list[str]:
@@ -128,6 +130,7 @@ def swaps_section(evaluation: Evaluation | None) -> str:
             text(one.phrase),
             text(one.other),
             numbers.count(one.rows),
+            *(("–" if one.base is None else numbers.count(one.base),) if found.base is not None else ()),
             numbers.count(one.changed),
             _share(one.changed, one.rows),
         )
@@ -137,11 +140,13 @@ def swaps_section(evaluation: Evaluation | None) -> str:
         (numbers.count(one.row), text(f"{one.phrase} → {one.other}"), text(one.before), text(one.after))
         for one in found.examples
     ]
+    of_base = ("changed, base",) if found.base is not None else ()
+    header = ("phrase", "exchanged for", "rows", *of_base, "changed, tuned", "share, tuned")
     return section(
         "swaps",
         "Exchanged phrases",
-        f"<p>{text(_swaps_words(found))} when a phrase of a test row is exchanged.</p>",
-        html_table("By phrase", ("phrase", "exchanged for", "rows", "changed", "share"), pairs, right=(2, 3, 4)),
+        f"<p>When a phrase of a test row is exchanged: {text('; '.join(_swaps_words(found)))}.</p>",
+        html_table("By phrase", header, pairs, right=range(2, len(header))),
         html_table("Predictions that change", ("row", "exchange", "before", "after"), examples, right=(0,)),
     )
 

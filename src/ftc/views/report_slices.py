@@ -7,7 +7,7 @@ from ftc.views import numbers
 from ftc.views.headline import main_metric, metric_title
 from ftc.views.report_charts import Axis, Drawer, Range, Ranges, figure
 from ftc.views.report_elements import section, table, text
-from ftc.views.slices import FEW_ROWS
+from ftc.views.slices import FEW_ROWS, by_chance
 
 __all__ = ["slices_section"]
 
@@ -100,10 +100,18 @@ def _gaps(one: SliceResult) -> str:
             "–" if gap.base is None else numbers.metric(gap.base),
             numbers.metric(gap.value),
             f"{numbers.metric(gap.interval.low)} to {numbers.metric(gap.interval.high)}" if gap.interval else "–",
+            by_chance(gap),
             text(gap.lowest),
             text(gap.highest),
         )
         for metric, gap in one.gaps.items()
     ]
-    header = ("metric", "gap, base", "gap, tuned", "95 % interval", "lowest, tuned", "highest, tuned")
-    return table(f"Largest gap between groups, by {one.slice}", header, rows, right=(1, 2, 3))
+    figures = ("gap, base", "gap, tuned", "95 % interval", "by chance alone")
+    header = ("metric", *figures, "lowest, tuned", "highest, tuned")
+    note = (
+        "<p>Chance alone makes a gap, the wider the more groups there are and the fewer rows they have. Its mean where "
+        "the same rows are dealt to groups of these sizes by lot stands beside.</p>"
+    )
+    return (note if rows else "") + table(
+        f"Largest gap between groups, by {one.slice}", header, rows, right=(1, 2, 3, 4)
+    )

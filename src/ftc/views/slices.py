@@ -10,7 +10,7 @@ from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
 from ftc.views.page import Page, table, visible_width
 
-__all__ = ["FEW_ROWS", "slice_blocks"]
+__all__ = ["FEW_ROWS", "by_chance", "slice_blocks"]
 
 FEW_ROWS = 30
 """Rows below which a group's figures say little; they are marked."""
@@ -40,8 +40,15 @@ def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
         )
         for group in one.groups
     ]
-    gaps = [("largest gap", "", *(_gap(one.gaps[metric]) for metric in metrics), "")] if one.gaps else []
-    return table([titles, *rows, *gaps], right=range(1, len(metrics) + 2), indent=2)
+    if one.gaps:
+        rows.append(("largest gap", "", *(_gap(one.gaps[metric]) for metric in metrics), ""))
+        rows.append(("by chance alone", "", *(by_chance(one.gaps[metric]) for metric in metrics), ""))
+    return table([titles, *rows], right=range(1, len(metrics) + 2), indent=2)
+
+
+def by_chance(gap: Gap) -> str:
+    """The gap that groups dealt by lot would have."""
+    return "–" if gap.by_chance is None else numbers.metric(gap.by_chance)
 
 
 def _gap(gap: Gap) -> str:
