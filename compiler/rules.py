@@ -157,6 +157,13 @@ def columns_have_something_to_divide(recipe: Recipe, source: Source) -> Iterator
             )
 
 
+def annotators_can_agree(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Agreement is between two annotators or more."""
+    if len(recipe.data.quality.annotations) == 1:
+        path, help = "data.quality.annotations", "name the columns of all annotators, or drop it"
+        yield diagnostic("FTC230", "a single annotator agrees with nobody", source.span(path), help=help, path=path)
+
+
 def one_way_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Size, time and hash are three ways to divide, and each leaves something out."""
     split = recipe.data.split
@@ -192,6 +199,7 @@ def names_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
 
 
 _LISTS = {"task.labels": "label", "model.license.allow": "licence", "eval.metrics": "metric", "eval.slices": "slice"}
+_LISTS["data.quality.annotations"] = "annotator"
 """Lists whose entries are told apart, and what an entry is."""
 
 
@@ -283,6 +291,7 @@ RULES: tuple[Rule, ...] = (
     variants_can_be_made,
     columns_have_something_to_divide,
     one_way_to_divide,
+    annotators_can_agree,
     licenses_are_ids,
     targets_stand_once,
     strategy_agrees_with_itself,

@@ -74,4 +74,5 @@ def _agreement(found: Agreement) -> str:
         figures.append(f"Fleiss {found.fleiss:.3f} over {found.complete_rows:,} rows")
     if found.krippendorff is not None:
         figures.append(f"Krippendorff {found.krippendorff:.3f} over {found.rows:,} rows")
-    return f"{len(found.columns)} annotators: {', '.join(figures) or 'a single label, which chance explains'}"
+    nothing = "a single label, which chance explains" if found.rows else "no row with two labels"
+    return f"{len(found.columns)} annotators: {', '.join(figures) or nothing}"

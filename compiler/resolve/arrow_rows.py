@@ -119,7 +119,8 @@ def _without_json_form(schema: Any, file: str) -> list[Diagnostic]:
         diagnostic(
             "FTC360",
             f"{file}: column `{field.name}` holds `{field.type}`, which is no text, number or list",
-            help="write the file again without this column",
+            help="write the file again without this column"
+            + (", or with text in it" if "binary" in str(field.type) else ""),
             path="data.source",
         )
         for field in schema

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ftc.compiler.resolve.part_names import column_for
-from ftc.compiler.resolve.table import Table
+from ftc.compiler.resolve.table import Table, shown
 from ftc.spec.data import Data
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.nearest import nearest
 from ftc.spec.task import Generation, Prompted, Summarization, Task, TokenClassification
 
-__all__ = ["Columns", "SpanOf", "missing_columns", "prompt_columns", "task_columns"]
+__all__ = ["Columns", "SpanOf", "missing_annotations", "missing_columns", "prompt_columns", "task_columns"]
 
 SpanOf = Callable[[str], Span | None]
 """Place in the recipe of the value at a dotted path, such as `data.fields.text`."""
 
 _MOST_LISTED = 20
+_PLAIN = re.compile(r"[^\W\d](?:[\w .-]*\w)?")
+_DIVIDERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _JINJA_NAMES = frozenset(
     "range dict cycler joiner namespace raise_exception strftime_now loop self caller varargs kwargs".split()
 )
@@ -121,12 +125,42 @@ def prompt_columns(template: str, columns: Sequence[str]) -> tuple[str, ...]:
 
 def missing_columns(columns: Columns, data: Data, table: Table, span_of: SpanOf) -> Iterator[Diagnostic]:
     """Findings for columns that the task reads and the file lacks."""
+    if not set(columns.used) <= set(table.columns) and (divided := _divided_otherwise(table)) is not None:
+        yield divided
+        return
     for part, column in columns.by_part.items():
         if column not in table.columns:
             yield _missing_part(part, column, part in data.fields, table, span_of)
     for column in columns.in_prompt:
         if column not in table.columns and column not in columns.by_part.values():
             yield _missing_in_prompt(column, table, span_of)
+
+
+def _divided_otherwise(table: Table) -> Diagnostic | None:
+    """A finding where a file's only column looks like several, which another character divides than its suffix says."""
+    header = table.columns[0] if len(table.columns) == 1 else ""
+    divider = max(_DIVIDERS, key=header.count)
+    if divider not in header or not table.file.lower().endswith((".csv", ".tsv")):
+        return None
+    return diagnostic(
+        "FTC362",
+        f"the values of {table.file} are divided by {_DIVIDERS[divider]}",
+        Span(table.file, 1, 1, 1, 2),
+        help="write commas in a `.csv` file and tabs in a `.tsv` file, or give it the suffix that it calls for",
+        notes=f"it has one column, {shown(header)}",
+        path="data.source",
+    )
+
+
+def missing_annotations(columns: Sequence[str], table: Table, span_of: SpanOf) -> Iterator[Diagnostic]:
+    """Findings for annotators' columns that the file lacks."""
+    for position, column in enumerate(columns):
+        if column not in table.columns:
+            path, guess = f"data.quality.annotations[{position}]", nearest(column, table.columns)
+            help_ = f"did you mean `{guess}`?" if guess else "name columns that the file has"
+            notes = f"columns: {_listed(table.columns)}"
+            summary = f"{table.file} has no column `{column}` of an annotator"
+            yield diagnostic("FTC362", summary, span_of(path), help=help_, notes=notes, path=path)
 
 
 def _missing_part(part: str, column: str, is_written: bool, table: Table, span_of: SpanOf) -> Diagnostic:
@@ -136,7 +170,7 @@ def _missing_part(part: str, column: str, is_written: bool, table: Table, span_o
         help_ = f"did you mean `{guess}`?" if guess else "name one of the columns that the file has"
         summary = f"{table.file} has no column `{column}`"
     else:
-        help_ = f"tell which column it is: `data: {{fields: {{{part}: {guess or 'COLUMN'}}}}}`"
+        help_ = f"tell which column it is: `data: {{fields: {{{part}: {_as_yaml(guess or 'COLUMN')}}}}}`"
         summary = f"{table.file} has no column `{column}`, which the task needs"
     notes = [f"columns: {_listed(table.columns)}"]
     return diagnostic("FTC362", summary, span_of(path), help=help_, notes=notes, path=path)
@@ -152,6 +186,11 @@ def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic
         notes=[f"columns: {_listed(table.columns)}"],
         path="task.prompt",
     )
+
+
+def _as_yaml(name: str) -> str:
+    """A column's name as a recipe has to write it."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def _listed(names: Sequence[str]) -> str:

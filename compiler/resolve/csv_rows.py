@@ -84,7 +84,7 @@ def _wrong_length(record: list[str], header: list[str], line: int, separator: st
     name = "tab" if separator == "\t" else "comma"
     faults.add(
         "FTC357",
-        f"a row with {len(record)} fields; the header has {len(header)}",
+        f"a row with {len(record)} field{'' if len(record) == 1 else 's'}; the header has {len(header)}",
         line,
         help=f"put quotes round a value that holds a {name}, or add what is missing",
         notes=[f"found: {shown(separator.join(record))}"],

@@ -13,11 +13,12 @@ from ftc.compiler.quality.report import Divided, quality_report
 from ftc.compiler.quality.texts import row_text
 from ftc.compiler.resolve.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.canonical_rows import write_canonical
-from ftc.compiler.resolve.columns import Columns, SpanOf, missing_columns, task_columns
+from ftc.compiler.resolve.columns import Columns, SpanOf, missing_annotations, missing_columns, task_columns
 from ftc.compiler.resolve.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.division import read_division
 from ftc.compiler.resolve.joint_checks import check_together
 from ftc.compiler.resolve.labels import Labelled, labels_of, sorted_of, unlearnt_labels
+from ftc.compiler.resolve.missing_values import missing_looking
 from ftc.compiler.resolve.mixture import divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows import check_values, example_digests, row_digests, rows_digest, unordered_digest
 from ftc.compiler.resolve.splits import MEASURED, Part, first_rows, num_copies
@@ -74,7 +75,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     columns = task_columns(task, data.fields, tables["rows"].columns)
     for table in tables.values():
         write_canonical(task, columns, table)
-    _refuse(_value_findings(data, task, columns, tables.values(), span_of))
+    _refuse(_value_findings(data, task, columns, tables, span_of))
     labelled = labels_of(task, columns)
     if labelled:
         labelled.write_as_text(tables.values())
@@ -87,6 +88,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     quality = quality_report(parts, data.quality, likeness, labelled, tables["rows"], presidio)
     unlearnt = [_placed(finding, span_of) for finding in unlearnt_labels(labelled, names, rows)] if labelled else []
     _refuse(unlearnt)
+    notes += _odd_values(tables.values(), columns, labelled, span_of)
     found = [*unlearnt, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
     _refuse(found)
     rows["train"], checks = draw_epoch(data, rows["train"], columns.used)
@@ -106,13 +108,15 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
 
 
 def _value_findings(
-    data: Data, task: Task, columns: Columns, tables: Iterable[Table], span_of: SpanOf
+    data: Data, task: Task, columns: Columns, tables: Mapping[str, Table], span_of: SpanOf
 ) -> list[Diagnostic]:
     """What is wrong with columns, then with values, then with values together; a stage that finds something ends it."""
-    tables = list(tables)
-    found = [finding for table in tables for finding in missing_columns(columns, data, table, span_of)]
-    found += [finding for table in tables for finding in check_values(task, columns, table)]
-    return found or [finding for table in tables for finding in check_together(task, columns, table)]
+    files = list(tables.values())
+    found = [finding for table in files for finding in missing_columns(columns, data, table, span_of)]
+    found += missing_annotations(data.quality.annotations, tables["rows"], span_of)
+    found += [finding for table in files for finding in check_values(task, columns, table)]
+    found = found or [finding for table in files for finding in check_together(task, columns, table)]
+    return [_placed(finding, span_of) for finding in found]
 
 
 def _read(files: DataFiles, span_of: SpanOf) -> dict[str, Table]:
@@ -132,6 +136,14 @@ def _place(file: DataFile, span_of: SpanOf) -> Span | None:
     """Where the recipe names a file."""
     key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
     return span_of(f"{file.recipe_path}.{key}")
+
+
+def _odd_values(
+    tables: Iterable[Table], columns: Columns, labelled: Labelled | None, span_of: SpanOf
+) -> Iterator[Diagnostic]:
+    meant = (labelled.declared if labelled else None) or ()
+    for table in tables:
+        yield from (_placed(finding, span_of) for finding in missing_looking(table, columns, meant))
 
 
 def _presidio(data: Data, span_of: SpanOf) -> Presidio | None:

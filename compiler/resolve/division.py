@@ -88,6 +88,11 @@ def _times(
     kind: type | tuple[type, ...] = str if isinstance(next(iter(stamps), None), str) else (int, float)
     times = [_time(value) if isinstance(value, kind) else None for value in stamps]
     bad = [row for row, time in enumerate(times) if time is None]
+    if not bad and len(stamps) > 1 and len({*times}) == 1:
+        help, path = "name a column in which rows differ, or drop `time`", "data.split.time"
+        summary = f"column `{name}` holds one time in all {len(stamps):,} rows, which divides nothing"
+        found.append(diagnostic("FTC380", summary, span_of(path), help=help, path=path))
+        return None
     if not bad:
         return [time for time in times if time is not None]
     found.append(

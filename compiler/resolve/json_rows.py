@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -46,10 +47,23 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
     rows: list[Row] = []
     lines: list[int] = []
     for number, text in text_lines(path, faults, "write one JSON object a line"):
+        if not rows and not faults.found and _is_spread(text, number, faults):
+            break
         if text.strip() and (row := _row(text, number, faults)) is not None:
             rows.append(row)
             lines.append(number)
     return Table(faults.file, _columns(rows), rows, lines)
+
+
+def _is_spread(text: str, number: int, faults: Faults) -> bool:
+    """Whether the file begins as one array, or with an object over several lines, which is told once."""
+    begin = text.strip()
+    if begin[:1] != "[" and begin != "{":
+        return False
+    what = "an array" if begin[:1] == "[" else "an object over several lines"
+    help_ = "give a file of one array the suffix `.json`, or write one object a line"
+    faults.add("FTC356", f"a `.jsonl` file holds an object a line, and this one begins with {what}", number, help=help_)
+    return True
 
 
 def _row(text: str, number: int, faults: Faults) -> Row | None:
@@ -93,6 +107,8 @@ def _broken(faults: Faults, error: Exception, line: int, text: str) -> None:
     reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     if isinstance(error, RecursionError):
         reason = "nested too deeply"
+    elif "integer string conversion" in reason:
+        reason = f"a number of more than {sys.get_int_max_str_digits():,} digits"
     near = text[max(0, column - 41) : column + 39].strip("\r\n")
     notes = [f"around it: {shown(near)}"]
     faults.add("FTC355", f"a row that is no JSON: {reason}", line, column, help="mend or delete the row", notes=notes)

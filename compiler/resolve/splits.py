@@ -193,7 +193,9 @@ def _empty_part(part: Part, share: float, units: Sequence[Unit], split: Split) -
         note = f"{share:g} of {num_rows:,} rows is {float(num_rows * _exact(share)):g}{_why_empty(share, units)}"
     else:
         help_ = f"add rows, or give {part} a file of its own, or write `{part}: 0`"
-        note = f"{num_rows:,} rows; each stratum keeps one for training, and {_together(split)} stay together"
+        strata = len({unit.stratum for unit in units})
+        among = f"{strata:,} strata, each of which keeps one for training" if strata > 1 else "one is kept for training"
+        note = f"{num_rows:,} row{'' if num_rows == 1 else 's'}; {among}, and {_together(split)} stay together"
     return diagnostic("FTC371", f"the {part} split would be empty", help=help_, notes=note, path=path)
 
 

@@ -125,6 +125,15 @@ CODES: tuple[Code, ...] = (
         right='{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}',
     ),
     Code(
+        id="FTC368",
+        title="value that reads as if nothing were there",
+        cause="Data frames, databases and spreadsheets write a mark such as `nan` where there is no value. Read as "
+        "text it becomes a class of its own, or a row to learn from.",
+        wrong="text,label\ngood film,positive\nbad film,nan",
+        right="text,label\ngood film,positive\nbad film,negative",
+        severity=Severity.WARNING,
+    ),
+    Code(
         id="FTC370",
         title="row is trained on and measured",
         cause="The same row, or one that differs in case, marks or a few words alone, stands in the training file and "

@@ -8,66 +8,14 @@ weights with full training) and G29 (a dangerous output folder). What people the
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from ftc.cli.main import main
-from tests.diagnostics.worlds import WORLDS, prepare
+from tests.diagnostics.worlds import WORLDS
+from tests.support.bad_inputs import Case, check, files, recipe, row, rows
 
-PLAIN = {
-    "task": "{kind: classification}",
-    "data": "{source: {path: rows.csv}}",
-    "model": "{base: ./model}",
-    "strategy": "{kind: lora}",
-}
 BOMB = "a0: &a0 [x, x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 11))
-World = Callable[[Path], None]
-
-
-def recipe(**sections: str) -> str:
-    """A plain recipe with sections replaced or added, as flow mappings."""
-    return "ftc: 1\nname: tiny\n" + "".join(f"{key}: {value}\n" for key, value in {**PLAIN, **sections}.items())
-
-
-def rows(name: str, *lines: str | bytes) -> World:
-    """Writes a data file."""
-
-    def write(folder: Path) -> None:
-        encoded = (line if isinstance(line, bytes) else line.encode() for line in lines)
-        (folder / name).write_bytes(b"".join(line + b"\n" for line in encoded))
-
-    return write
-
-
-def row(text: str, label: str) -> str:
-    return json.dumps({"text": text, "label": label})
-
-
-def files(*writers: World) -> World:
-    def write(folder: Path) -> None:
-        for writer in writers:
-            writer(folder)
-
-    return write
-
-
-@dataclass(frozen=True)
-class Case:
-    """One bad input. `code` is empty for what is fine; `verb` is the first one that must notice."""
-
-    number: str
-    text: str
-    code: str
-    words: tuple[str, ...]
-    exit: int = 3
-    verb: str = "validate"
-    world: World = field(default=lambda folder: None)
-    options: tuple[str, ...] = ()
-
-
 JSONL = "{source: {path: rows.jsonl}}"
 MANY = [row(f"text {i}", "ab"[i % 2]) for i in range(16)]
 CHAT = {"task": "{kind: chat}", "data": JSONL}
@@ -168,28 +116,4 @@ def test_no_case_of_the_list_is_left_out() -> None:
 def test_a_bad_input(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    project = tmp_path / "project"
-    (project / ".ftc").mkdir(parents=True)
-    monkeypatch.chdir(project)
-    (project / "recipe.yaml").write_text(case.text, encoding="utf-8", newline="\n")
-    prepare(project, "")
-    case.world(project)
-    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
-
-    code = main([case.verb, "recipe.yaml", *case.options])
-    out, err = capsys.readouterr()
-
-    shown = " ".join((out + err).split())
-    assert code == case.exit, shown
-    assert f"[{case.code}]" in shown or not case.code
-    for word in case.words:
-        assert word in shown
-    assert "Traceback" not in shown
-    assert "ftc-bug" not in shown
-    assert "AbCdEfGh" not in shown, "a secret is never repeated"
-    after = {path: path.read_bytes() for path in project.rglob("*") if path.is_file() and path in before}
-    assert after == before, "nothing that was there is touched"
-    if code:
-        assert not (project / "recipe.lock.json").exists()
+    check(case, tmp_path, monkeypatch, capsys)
