@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-HEAVY = ("accelerate", "bitsandbytes", "datasets", "peft", "sklearn", "torch", "transformers")
+HEAVY = ("accelerate", "bitsandbytes", "datasets", "matplotlib", "peft", "sklearn", "torch", "transformers")
 MARK = "loaded:"
 OBSERVED = f"""
 import atexit, json, sys

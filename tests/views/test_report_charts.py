@@ -117,6 +117,12 @@ def test_ticks_are_round_and_hold_every_value(low: float, high: float) -> None:
     assert all(after > before for before, after in pairwise(ticks))
 
 
+def test_a_missing_library_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ftc.views.report_drawing", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert drawer().name is None
+
+
 def test_without_the_library_words_stand_where_pictures_would() -> None:
     plan = documents.plan()
     with_charts, without = (

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ftc.spec.outcomes import Outcome, Said
-from ftc.views.confusion import confusion
+from ftc.views.confusion import confusion, label_scores
 from ftc.views.report import report_html
 from tests.support import documents
 
@@ -48,6 +48,45 @@ def test_scores_of_classes_are_those_of_scikit_learn() -> None:
     reference = metrics.precision_recall_fscore_support(expected, chosen, labels=labels, zero_division=0)
     ours = [(one.precision, one.recall, one.f1, one.support) for one in found.scores()]
     assert ours == list(zip(*(column.tolist() for column in reference), strict=True))
+
+
+def test_scores_of_labels_are_those_of_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    choose = random.Random(8)
+    rows = [[[choose.random() < 0.4 for _ in range(4)] for _ in range(200)] for _ in range(2)]
+    expected, chosen = ([[number for number, has in enumerate(row) if has] for row in side] for side in rows)
+    reference = metrics.precision_recall_fscore_support(*rows, zero_division=0)
+    ours = [
+        (one.precision, one.recall, one.f1, one.support) for one in label_scores(4, zip(expected, chosen, strict=True))
+    ]
+    assert ours == list(zip(*(column.tolist() for column in reference), strict=True))
+
+
+def head_of(head: str, labels: tuple[str, ...]) -> dict[str, object]:
+    settings = documents.plan().settings
+    model = settings.model.model_copy(update={"head": head})
+    return {
+        "settings": settings.model_copy(
+            update={"model": model, "text": settings.text.model_copy(update={"labels": labels})}
+        )
+    }
+
+
+def test_tags_are_counted_by_word() -> None:
+    answer = Said(text="", loss_sum=1.0, targets=3, predicted=(0.0, 1.0, 1.0))
+    row = Outcome(row=0, prompt="a b c", expected="", targets=(0, 1, 0), base=None, tuned=answer)
+    shown = page([row], **head_of("token_classification", ("O", "B-person")))
+    assert "How each tag is recognised" in shown
+    assert "F1 of the tuned model, from the lowest: O 0.667; B-person 0.667." in shown
+    assert "What the tuned model mistakes for what" in shown
+
+
+def test_labels_of_a_row_have_a_score_each_and_no_matrix() -> None:
+    answer = Said(text="", loss_sum=1.0, targets=1, predicted=(1.0,))
+    row = Outcome(row=0, prompt="a", expected="cold, wet", targets=(0, 1), base=None, tuned=answer)
+    shown = page([row], **head_of("multi_label", ("cold", "wet")))
+    assert "F1 of the tuned model, from the lowest: cold 0.000; wet 1.000." in shown
+    assert "mistakes for what" not in shown
 
 
 def test_the_matrix_holds_every_row_once() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["ClassScore", "Confusion", "confusion"]
+__all__ = ["ClassScore", "Confusion", "confusion", "label_scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class ClassScore:
     f1: float
     """The harmonic mean of the two."""
     support: int
-    """Rows that have this class."""
+    """Rows, or words, that have this class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,16 @@ def confusion(labels: Sequence[str], pairs: Iterable[tuple[str, str]]) -> Confus
     """Counts pairs of an expected and a chosen class."""
     counted = Counter(pairs)
     return Confusion(tuple(labels), tuple(tuple(counted[row, column] for column in labels) for row in labels))
+
+
+def label_scores(size: int, pairs: Iterable[tuple[Collection[int], Collection[int]]]) -> tuple[ClassScore, ...]:
+    """The score of each of `size` labels where a row has several or none, from numbers of right and chosen ones."""
+    expected, chosen, right = Counter[int](), Counter[int](), Counter[int]()
+    for has, given in pairs:
+        expected.update(set(has))
+        chosen.update(set(given))
+        right.update(set(has) & set(given))
+    return tuple(_score(right[label], chosen[label], expected[label]) for label in range(size))
 
 
 def _score(right: int, chosen: int, expected: int) -> ClassScore:

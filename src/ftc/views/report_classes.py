@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ftc.spec.outcomes import OTHER_LABEL, Outcome, Said, as_label
 from ftc.spec.plan import Plan
 from ftc.views import numbers
-from ftc.views.confusion import Confusion, confusion
+from ftc.views.confusion import ClassScore, Confusion, confusion, label_scores
 from ftc.views.report_charts import Axis, Drawer, Range, Ranges, figure
 from ftc.views.report_elements import details, matrix, section, table, text
 
@@ -18,81 +19,132 @@ _MOST_CLASSES = 20
 _MOST_MISTAKES = 20
 
 
+@dataclass(frozen=True, slots=True)
+class _Recognised:
+    """How each class is recognised by both models.
+
+    Attributes:
+        noun: What a class is called.
+        counted: What has one.
+        labels: Their names.
+        base: The base model's scores, empty without one.
+        tuned: The tuned model's.
+    """
+
+    noun: str
+    counted: str
+    labels: Sequence[str]
+    base: Sequence[ClassScore]
+    tuned: Sequence[ClassScore]
+
+
 def classes_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     """Scores by class, then the confusion matrix; empty for a task without classes, or where nothing was measured."""
-    labels = plan.settings.text.labels
-    chooses_one = plan.settings.model.head in ("classification", "lm") and labels
-    if not chooses_one or not outcomes or outcomes[0].expected is None:
+    labels, head = plan.settings.text.labels, plan.settings.model.head
+    if not labels or not outcomes:
         return ""
-    tuned = _counted(labels, outcomes, [one.tuned for one in outcomes])
-    base = _counted(labels, outcomes, [one.base for one in outcomes]) if outcomes[0].base else None
+    base = [(one, one.base) for one in outcomes if one.base]
+    tuned = [(one, one.tuned) for one in outcomes]
+    match head:
+        case "classification" | "lm" if outcomes[0].expected is not None:
+            return _exclusive("class", "test rows", _classes(labels, base), _classes(labels, tuned), drawn)
+        case "token_classification":
+            return _exclusive("tag", "words", _tags(labels, base), _tags(labels, tuned), drawn)
+        case "multi_label":
+            scores = (_labels(labels, base) if base else (), _labels(labels, tuned))
+            return section("classes", "Classes", *_scores(_Recognised("label", "test rows", labels, *scores), drawn))
+        case _:
+            return ""
+
+
+def _exclusive(noun: str, counted: str, base: Confusion | None, tuned: Confusion | None, drawn: Drawer) -> str:
+    """Classes of which each row, or word, has one."""
+    assert tuned is not None
+    before = base.scores() if base else ()
     return section(
         "classes",
         "Classes",
-        figure(_chart(base, tuned), drawn),
-        _scores(base, tuned),
-        _mistakes("What the tuned model mistakes for what", tuned),
-        details("The same of the base model", _mistakes("What the base model mistakes for what", base)) if base else "",
+        *_scores(_Recognised(noun, counted, tuned.labels, before, tuned.scores()), drawn),
+        _mistakes("What the tuned model mistakes for what", counted, tuned),
+        details("The same of the base model", _mistakes("What the base model mistakes for what", counted, base))
+        if base
+        else "",
     )
 
 
-def _counted(labels: Sequence[str], outcomes: Sequence[Outcome], said: Sequence[Said | None]) -> Confusion:
+def _classes(labels: Sequence[str], said: Sequence[tuple[Outcome, Said]]) -> Confusion | None:
     """Counts by class; what a model wrote beside the classes is one more, which no row has."""
-    pairs = [
-        (one.expected or "", as_label(answer.text or "", labels))
-        for one, answer in zip(outcomes, said, strict=True)
-        if answer
-    ]
+    pairs = [(one.expected or "", as_label(answer.text or "", labels)) for one, answer in said]
     others = (OTHER_LABEL,) if any(chosen == OTHER_LABEL for _, chosen in pairs) else ()
-    return confusion((*labels, *others), pairs)
+    return confusion((*labels, *others), pairs) if pairs else None
 
 
-def _scores(base: Confusion | None, tuned: Confusion) -> str:
-    after = tuned.scores()
-    before = base.scores() if base else after
+def _tags(labels: Sequence[str], said: Sequence[tuple[Outcome, Said]]) -> Confusion | None:
+    """Counts by tag, word by word."""
+    pairs = [
+        (labels[target], labels[int(chosen)])
+        for one, answer in said
+        for target, chosen in zip(one.targets, answer.predicted, strict=False)
+    ]
+    return confusion(labels, pairs) if pairs else None
+
+
+def _labels(labels: Sequence[str], said: Sequence[tuple[Outcome, Said]]) -> tuple[ClassScore, ...]:
+    return label_scores(
+        len(labels), ((one.targets, [int(label) for label in answer.predicted]) for one, answer in said)
+    )
+
+
+def _scores(found: _Recognised, drawn: Drawer) -> tuple[str, str]:
+    """A picture and a table."""
+    before = found.base or found.tuned
     names = ("precision", "recall", "f1")
-    sides = ("base", "tuned") if base else ("tuned",)
+    sides = ("base", "tuned") if found.base else ("tuned",)
     rows = [
         (
             text(label),
-            *(numbers.metric(getattr(score, name)) for name in names for score in ((old, new) if base else (new,))),
+            *(
+                numbers.metric(getattr(score, name))
+                for name in names
+                for score in ((old, new) if found.base else (new,))
+            ),
             numbers.count(new.support),
         )
-        for label, old, new in zip(tuned.labels, before, after, strict=True)
+        for label, old, new in zip(found.labels, before, found.tuned, strict=True)
     ]
     titles = [f"{'F1' if name == 'f1' else name}, {side}" for name in names for side in sides]
-    header = ("class", *titles, "test rows")
-    return table("How each class is recognised", header, rows, right=range(1, len(header)))
+    header = (found.noun, *titles, found.counted)
+    grid = table(f"How each {found.noun} is recognised", header, rows, right=range(1, len(header)))
+    return figure(_chart(found), drawn), grid
 
 
-def _chart(base: Confusion | None, tuned: Confusion) -> Ranges:
+def _chart(found: _Recognised) -> Ranges:
     """F1 of each class; nothing where there are too many for a picture."""
-    sides = [found.scores() for found in (base, tuned) if found] if len(tuned.labels) <= _MOST_CLASSES else []
-    names = ("base", "tuned") if base else ("", "tuned")
+    before: Sequence[ClassScore | None] = found.base or [None] * len(found.tuned)
     rows = [
         (
             label,
             [
-                Range(side + (not base), score.f1, None, f"{label}, {name}: {numbers.metric(score.f1)}")
-                for side, (name, score) in enumerate(zip(names[-len(sides) :], scores, strict=True))
+                Range(side, score.f1, None, f"{label}, {name}: {numbers.metric(score.f1)}")
+                for side, (name, score) in enumerate((("base", old), ("tuned", new)))
+                if score is not None
             ],
         )
-        for label, *scores in zip(tuned.labels, *sides, strict=True)
-        if sides
+        for label, old, new in zip(found.labels, before, found.tuned, strict=True)
     ]
-    ranked = sorted(zip(tuned.labels, sides[-1], strict=True), key=lambda one: one[1].f1) if sides else []
+    ranked = sorted(zip(found.labels, found.tuned, strict=True), key=lambda one: one[1].f1)
     words = "; ".join(f"{label} {numbers.metric(score.f1)}" for label, score in ranked)
     return Ranges(
         key="class-scores",
-        title="F1 of each class",
+        title=f"F1 of each {found.noun}",
         description=f"F1 of the tuned model, from the lowest: {words}.",
-        rows=rows,
-        names=names,
+        rows=rows if len(rows) <= _MOST_CLASSES else [],
+        names=("base", "tuned") if found.base else (),
         axis=Axis("F1", limits=(0.0, 1.0)),
     )
 
 
-def _mistakes(caption: str, found: Confusion) -> str:
+def _mistakes(caption: str, counted: str, found: Confusion) -> str:
     """The whole matrix, or the most frequent mistakes where it would be too large to read."""
     if len(found.labels) <= _MOST_CLASSES:
         return matrix(f"{caption}: rows are what is expected, columns what was chosen", found.labels, found.counts)
@@ -100,4 +152,4 @@ def _mistakes(caption: str, found: Confusion) -> str:
     shown = mistakes[:_MOST_MISTAKES]
     rows = [(text(expected), text(chosen), numbers.count(count)) for count, expected, chosen in shown]
     left = f", the {len(shown)} most frequent of {numbers.count(len(mistakes))}" if len(mistakes) > len(shown) else ""
-    return table(f"{caption}{left}", ("expected", "chosen", "test rows"), rows, right=(2,))
+    return table(f"{caption}{left}", ("expected", "chosen", counted), rows, right=(2,))

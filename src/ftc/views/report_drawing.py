@@ -278,10 +278,10 @@ def _ranges(chart: Ranges, width: int, titles: Titles) -> Figure:
     labels = [_shortened(label, longest) for label, _ in chart.rows]
     top = 20 if chart.mark else 6
     sheet = _sheet(width, _RANGE_ROW * count + 44 + top)
-    axes = _axes(sheet, max(map(len, labels)) * _CHARACTER + 16, top, 16, 44)
+    axes = _axes(sheet, max(map(len, labels)) * _CHARACTER + 20, top, 16, 44)
     axes.set_ylim(count - 0.5, -0.5)
     axes.set_yticks(range(count), labels)
-    axes.tick_params(axis="y", labelcolor=_STAND_INS["ink"])
+    axes.tick_params(axis="y", labelcolor=_STAND_INS["ink"], pad=12)
     low, high = _ends(chart)
     axes.set_xlim(low, high)
     axes.grid(visible=True, axis="both")
