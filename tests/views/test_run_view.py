@@ -63,6 +63,10 @@ def test_runs(golden: Golden) -> None:
     stopped = documents.record(plan, status="interrupted", segments=(older,), steps_done=9)
     entries = [(plan, stopped, None), (plan, documents.record(plan), documents.evaluation())]
     golden("runs.txt", runs_text(entries))
+    for columns in (90, 76):
+        lines = runs_text(entries, page=Page(columns=columns)).splitlines()
+        assert max(map(len, lines)) <= columns
+        assert lines[1].endswith("macro F1 0.941, gate passed")
 
 
 def test_no_runs() -> None:

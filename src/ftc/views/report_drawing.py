@@ -38,7 +38,7 @@ _CHARACTER = 7.3
 """Pixels that a character of that size takes, about; labels end at a fixed place, so little depends on it."""
 _BAR_ROW, _BAR = 46, 20
 _RANGE_ROW = 26
-_LONGEST_LABEL = 24
+_LONGEST_LABEL, _LONGEST_NARROW_LABEL = 26, 20
 _NAMES = ("page", "ink", "quiet", "rule", "faint", *(f"c{number}" for number in range(COLORS + 1)))
 _STAND_INS = {name: f"#fa{number:02x}a5" for number, name in enumerate(_NAMES)}
 _VARIABLES = {stand_in: f"var(--{name})" for name, stand_in in _STAND_INS.items()}
@@ -171,13 +171,14 @@ def _across(axes: Axes, axis: Axis, ends: tuple[float, float], most: int) -> Non
 
 def _round_ticks(axis: Axis, values: Sequence[float], most: int) -> list[float]:
     """Round values of which the first is not above the lowest and the last not below the highest."""
-    low, high = axis.limits or (min(values), max(values))
+    low, high = (end / axis.unit for end in axis.limits or (min(values), max(values)))
     if axis.from_zero and low >= 0:
         low = 0.0
     if high <= low:
         margin = abs(low) / 2 or 0.5
         low, high = (low, high + margin) if axis.from_zero and low == 0 else (low - margin, high + margin)
-    return [float(tick) for tick in MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
+    found = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [axis.unit * float(tick) for tick in found]
 
 
 def _series(axes: Axes, chart: Lines, series: Series, number: int, titles: Titles) -> None:
@@ -274,7 +275,7 @@ def _mark_above(axes: Axes, place: float, label: str) -> None:
 
 
 def _ranges(chart: Ranges, width: int, titles: Titles) -> Figure:
-    count, longest = len(chart.rows), _LONGEST_LABEL if width > _NARROW else _LONGEST_LABEL * 2 // 3
+    count, longest = len(chart.rows), _LONGEST_LABEL if width > _NARROW else _LONGEST_NARROW_LABEL
     labels = [_shortened(label, longest) for label, _ in chart.rows]
     top = 20 if chart.mark else 6
     sheet = _sheet(width, _RANGE_ROW * count + 44 + top)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ftc.spec.expected import phase_groups, planned_by_phase
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
 from ftc.views import numbers
 from ftc.views.memory import planned_components, planned_peak
-from ftc.views.report_charts import Axis, Bar, Bars, Drawer, Part, figure
+from ftc.views.report_charts import Axis, Bar, Bars, Drawer, Part, Range, Ranges, figure
 from ftc.views.report_elements import table, text
 
 __all__ = ["memory_section"]
@@ -23,7 +24,9 @@ _FARTHEST = 2.5
 
 def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
     """The part of the report."""
-    charts = figure(_peaks(plan, record), drawn) + figure(_timeline(plan), drawn)
+    charts = "".join(
+        figure(chart, drawn) for chart in (_peaks(plan, record), _timeline(plan), _phases_chart(plan, record))
+    )
     return f"<p>{text(_words(plan))}</p>{charts}{_phases(plan, record)}{_components(plan)}"
 
 
@@ -91,6 +94,28 @@ def _bytes_axis(highest: int) -> Axis:
     """An axis in the unit that suits its far end."""
     unit, size = next((one for one in _UNITS if highest >= one[1]), _UNITS[-1])
     return Axis(unit, lambda value: f"{value / size:.3g}", unit=float(size))
+
+
+def _phases_chart(plan: Plan, record: RunRecord) -> Ranges:
+    """Measured peaks along the run beside the planned ones."""
+    planned = planned_by_phase(plan)
+    rows = []
+    for one in record.memory_by_phase:
+        label = f"{one.phase}, measured: {numbers.byte_size(one.peak_bytes)}"
+        values = [Range(1, float(one.peak_bytes), None, label)]
+        if one.phase in planned:
+            label = f"{one.phase}, planned: {numbers.byte_size(planned[one.phase])}"
+            values.insert(0, Range(0, float(planned[one.phase]), None, label))
+        rows.append((one.phase, values))
+    highest = max((value.value for _, values in rows for value in values), default=0.0)
+    return Ranges(
+        key="memory-phases",
+        title="Peak of each phase of the run",
+        description="; ".join(value.label for _, values in rows for value in values),
+        rows=rows,
+        names=("planned", "measured"),
+        axis=replace(_bytes_axis(round(highest)), from_zero=True),
+    )
 
 
 def _phases(plan: Plan, record: RunRecord) -> str:

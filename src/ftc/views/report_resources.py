@@ -97,7 +97,7 @@ def _phases(record: RunRecord, drawn: Drawer) -> str:
         )
         for one in record.time_by_phase
     ]
-    header = ("phase", "planned", "measured", "beside the expected figure")
+    header = ("phase", "planned", "measured", "difference")
     return figure(_phases_chart(record), drawn) + table("Time by phase", header, rows, right=(1, 2, 3))
 
 
