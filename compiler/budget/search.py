@@ -2,13 +2,14 @@
 
 Points are looked at in the order of their speed. The formula knows within a tenth or so what the trace would say, so it
 sorts out most of them. The trace is asked of the point that would be taken, and of faster ones that the formula isn't
-sure to exclude, the slowest first; what a trace says of one point excludes all that need at least as much.
+sure to exclude, the slowest way to train first; what a trace says of one point excludes all that need at least as much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from ftc.compiler.budget.memory import by_closed_form, by_trace, limit_of, may_run, question
 from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
@@ -21,8 +22,12 @@ __all__ = ["Found", "fastest_that_fits"]
 
 _DOUBTFUL = 1.15
 """A point whose closed form is at most so far over the limit may still fit by trace."""
+_CLEARLY = 1.1
 _MEASURING = ("evaluation", "generation", "grade")
 """Phases of looks at rows, which hang on the rows of a look and not on those of a training step."""
+
+
+_Because = Literal["training", "measuring", "either"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,8 @@ class _Search:
         self._too_large: dict[Point, MemoryEstimate] = {}
         """Points of no rows of a look whose training is out of question by the formula."""
         self._traced: dict[Point, MemoryEstimate] = {}
-        self._excluded: list[tuple[Point, bool]] = []
-        """Points that don't fit by trace, and whether that is because of the rows of a look."""
+        self._excluded: list[tuple[Point, _Because]] = []
+        """Points that don't fit by trace, and why."""
 
     def by_form(self, point: Point) -> MemoryEstimate:
         """The closed form; what is too much to train is so with every number of rows of a look."""
@@ -84,8 +89,8 @@ class _Search:
             return self._traced[point]
         if (found := by_trace(self._draft, point)) is not None:
             self._traced[point] = found
-            if not may_run(self._draft, found) and _for_its_tensors(found):
-                self._excluded.append((point, _measures(found)))
+            if not may_run(self._draft, found):
+                self._excluded.append((point, _reason(found)))
         return found
 
     def estimate(self, point: Point) -> MemoryEstimate | None:
@@ -99,8 +104,15 @@ class _Search:
         if self._draft.traces is None:
             return ()
         open_ = [one for one in faster if one != taken and self._may_fit(one)]
-        wanted = [*open_[-1:], *([taken] if taken not in self._traced else [])]
+        wanted = [*self._telling(open_), *([taken] if taken not in self._traced else [])]
         return tuple(question(self._draft, one) for one in wanted)
+
+    def _telling(self, open_: Sequence[Point]) -> list[Point]:
+        """The slowest way to train, with the most rows of a look that the formula doesn't make the largest moment."""
+        if not open_:
+            return []
+        alike = [one for one in open_ if replace(one, eval_batch=0) == replace(open_[-1], eval_batch=0)]
+        return [next((one for one in alike if not _measures(self.by_form(one))), alike[-1])]
 
     def _may_fit(self, point: Point) -> bool:
         if point in self._traced or self._is_excluded(point):
@@ -110,15 +122,15 @@ class _Search:
     def _is_excluded(self, point: Point) -> bool:
         return any(self._needs_more(point, *one) for one in self._excluded)
 
-    def _needs_more(self, point: Point, other: Point, measures: bool) -> bool:
+    def _needs_more(self, point: Point, other: Point, because: _Because) -> bool:
         """Whether a point needs at least what another one does, in the phases that were too large there."""
         if (point.checkpointing, point.attention, point.packs) != (other.checkpointing, other.attention, other.packs):
             return False
         if self._kept(point) < self._kept(other):
             return False
-        if measures:
-            return point.eval_batch >= other.eval_batch
-        return point.micro_batch >= other.micro_batch and (point.tokens or 0) >= (other.tokens or 0)
+        trains = point.micro_batch >= other.micro_batch and (point.tokens or 0) >= (other.tokens or 0)
+        measures = point.eval_batch >= other.eval_batch
+        return {"training": trains, "measuring": measures, "either": trains and measures}[because]
 
     def _kept(self, point: Point) -> float:
         """Bytes on the device that the optimiser remembers of a weight."""
@@ -129,6 +141,18 @@ def _measures(memory: MemoryEstimate) -> bool:
     return memory.peak_phase.startswith(_MEASURING)
 
 
-def _for_its_tensors(memory: MemoryEstimate) -> bool:
-    """Whether a point is too large for what is allocated at its peak, and not for what an allocator makes of others."""
-    return memory.verdict == "does not fit" or memory.reserved.high > memory.reserved.expected
+def _reason(memory: MemoryEstimate) -> _Because:
+    """Which phases make a point too large.
+
+    Where the tensors alone aren't too many, but what an allocator makes of them, those that need a tenth more than the
+    others; where none do, nobody knows.
+    """
+    peaks = {True: 0, False: 0}
+    for phase in memory.phases:
+        measures = phase.phase.startswith(_MEASURING)
+        peaks[measures] = max(peaks[measures], phase.peak_bytes)
+    is_clear = max(peaks.values()) >= _CLEARLY * min(peaks.values())
+    for_tensors = memory.verdict == "does not fit" or memory.reserved.high > memory.reserved.expected
+    if not (is_clear or for_tensors):
+        return "either"
+    return "measuring" if _measures(memory) else "training"

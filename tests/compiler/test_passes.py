@@ -222,7 +222,8 @@ def test_the_trace_has_the_last_word_after_a_few_questions(batch: int, mebibytes
     assert draft.memory.method == "trace"
     refused = any(finding.code in ("FTC402", "FTC405") for finding in draft.diagnostics)
     assert refused is (draft.memory.verdict != "fits")
-    assert len({job.key() for job in asked}) == len(asked)
+    assert len({job.key() for job in asked}) == len(asked) == draft.memory.traces
+    assert len(asked) <= 6 < draft.memory.ways
 
 
 def test_a_trace_that_fails_leaves_the_closed_form_with_the_reason() -> None:
