@@ -13,7 +13,7 @@ from ftc.runtime.trace.extrapolate import TEMPLATE
 from ftc.runtime.trace.sections import Groups
 from ftc.runtime.trace.tracker import StorageTracker
 
-__all__ = ["register_model", "register_state", "register_teacher"]
+__all__ = ["register_model", "register_state", "register_teacher", "release_teacher"]
 
 _HALF = 2
 """Bytes of an element of a weight that arrives in 16 bits."""
@@ -67,6 +67,13 @@ def register_teacher(tracker: StorageTracker, model: nn.Module) -> None:
             for part in _parts(tensor.quant_state):
                 tracker.register(part, "teacher")
         tracker.register(tensor, "teacher")
+
+
+def release_teacher(tracker: StorageTracker, model: nn.Module) -> None:
+    """Lets go of a teacher, with what it has put in place of some of its weights since."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tracker.register(tensor, "teacher")
+    tracker.let_go("teacher")
 
 
 def register_state(tracker: StorageTracker, optimizer: torch.optim.Optimizer) -> None:

@@ -17,7 +17,7 @@ from ftc.runtime.artifact import artifact_tensors, chosen_tensors, load_artifact
 from ftc.runtime.checkpoint import Contents, Kept, contents, put_back
 from ftc.runtime.loop import Job
 from ftc.runtime.tensor_files import flattened
-from ftc.runtime.trace.holdings import register_state
+from ftc.runtime.trace.holdings import register_state, release_teacher
 from ftc.runtime.trace.host import Host
 from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.settings import Settings
@@ -98,7 +98,8 @@ def keep(job: Job, settings: Settings, tracker: StorageTracker, shelf: Shelf) ->
     put_back(job.model, job.parameters, job.optimizer, kept)
     register_state(tracker, job.optimizer)
     _forget(job, tracker)  # it ends with training
-    tracker.let_go("teacher")
+    if job.teacher is not None:
+        release_teacher(tracker, job.teacher.model)
 
     tracker.section("export")
     read = shelf.result(chosen_tensors(job.model, settings, kept))
