@@ -6,12 +6,15 @@ weights, gradients, the optimiser's state and the way through the head, for each
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from ftc.compiler.budget.evaluation_form import Measuring, measuring_moments
 from ftc.compiler.budget.layer_form import Numbers, Stack, Trained, stacks_of
+from ftc.compiler.budget.packed import never_packed
+from ftc.compiler.budget.teacher_form import Taught, with_teacher
 from ftc.spec.facts import ModelFacts
 from ftc.spec.memory import PhasePeak
 
@@ -20,8 +23,6 @@ __all__ = ["Job", "Method", "Usage", "estimate", "quantised_bytes"]
 Method = Literal["closed form", "trace"]
 
 _FP32 = 4
-_KEPT_IN_FULL = {"t5": ".wo", "mt5": ".wo", "umt5": ".wo", "longt5": ".wo"}
-"""Linear layers that transformers never packs, by kind of model."""
 _WORKSPACES = 2 * int(8.125 * 2**20)
 """cuBLAS's own, for the forward and the backward thread."""
 
@@ -54,6 +55,7 @@ class Job:
         layers_kept: Layers of a stack whose activations the backward pass needs; None for all.
         trains_products: Whether weights of linear layers are trained, where the base's own are.
         measuring: How rows are measured; None where none are.
+        taught: The teacher that is learnt from; None for none.
     """
 
     model: ModelFacts
@@ -79,6 +81,7 @@ class Job:
     layers_kept: int | None = None
     trains_products: bool = True
     measuring: Measuring | None = None
+    taught: Taught | None = None
 
     @property
     def is_full(self) -> bool:
@@ -143,16 +146,10 @@ def quantised_bytes(model: ModelFacts, packed: float, row: float = 0.0) -> float
         packed: Bytes of a weight of a linear layer.
         row: Bytes that each of its outputs takes in addition.
     """
-    linear = sum(i * o for i, o in model.linear_modules.values()) - _never_packed(model)
+    linear = sum(i * o for i, o in model.linear_modules.values()) - never_packed(model)
     whole = max(model.num_parameters, 1)
     rows = sum(outputs for _, outputs in model.linear_modules.values())
     return (linear * packed + rows * row + (whole - linear) * _FP32) / whole
-
-
-def _never_packed(model: ModelFacts) -> int:
-    """Weights of linear layers that transformers keeps out of 4 bits."""
-    end = _KEPT_IN_FULL.get(model.model_type)
-    return sum(i * o for name, (i, o) in model.linear_modules.items() if end and name.endswith(end))
 
 
 def estimate(job: Job) -> Usage:
@@ -170,7 +167,7 @@ def estimate(job: Job) -> Usage:
     within = {"saved activations": kept + _cast_head(job), "gradients": earlier}
     table = _FP32 * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
-    moments = {
+    moments: dict[str, Mapping[str, int]] = {
         "forward: layers": {
             "saved activations": kept,
             "gradients": earlier,
@@ -190,6 +187,10 @@ def estimate(job: Job) -> Usage:
         eager = job.eager
         moments |= measuring_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained, eager=eager)
     moments |= _keeping(job)
+    if job.taught is not None:
+        compared = {**within, "temporaries": _held_casts(job)}
+        scores = job.head_rows * job.head_width
+        moments = with_teacher(moments, job.taught, scores=scores, compared=compared)
     return Usage(tuple(_phase(name, {**fixed, **moment}) for name, moment in moments.items()))
 
 
@@ -200,7 +201,7 @@ def _keeping(job: Job) -> dict[str, dict[str, int]]:
     return {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
 
 
-def _phase(name: str, components: dict[str, int]) -> PhasePeak:
+def _phase(name: str, components: Mapping[str, int]) -> PhasePeak:
     held = {part: size for part, size in components.items() if size}
     return PhasePeak(phase=name, peak_bytes=sum(held.values()), components=held)
 
@@ -215,7 +216,7 @@ def _kept_bytes(job: Job) -> float:
     if not job.is_adapter:
         return saved + sum(stack.cast_bytes(job.numbers) for stack in job.stacks)
     if job.quantised and job.numbers.casts:
-        return saved + job.activation_bytes * _never_packed(job.model)
+        return saved + job.activation_bytes * never_packed(job.model)
     return saved
 
 

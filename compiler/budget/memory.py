@@ -15,6 +15,7 @@ from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.points import Point, at
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.budget.shapes import accumulates, evaluation_shape, rows_at_once, scored_per_row, train_shape
+from ftc.compiler.budget.teacher_form import Taught, held_bytes
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
 from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable
@@ -168,7 +169,18 @@ def _form_job(draft: Draft) -> closed_form.Job:
         layers_kept=_layers_kept(draft),
         trains_products=kind != "bitfit",
         measuring=_measuring(draft),
+        taught=_taught(draft, rows * scored_per_row(draft, shape)),
     )
+
+
+def _taught(draft: Draft, places: int) -> Taught | None:
+    """The teacher, where so many places of a micro-batch are scored; None without one."""
+    if draft.teacher is None:
+        return None
+    model = draft.teacher.model
+    packed, precision = (draft.values[f"train.distillation.{name}"] for name in ("quantization", "precision"))
+    width = head_outputs(draft.values["model.head"], len(draft.labels)) or model.vocab_size
+    return Taught(weights=held_bytes(model, precision, packed), scores=places * width)
 
 
 def _measuring(draft: Draft) -> Measuring | None:

@@ -10,6 +10,7 @@ from ftc.compiler.budget.run_work import RunWork, evaluations
 from ftc.compiler.budget.speed import DeviceSpeed, by_data_sheet, narrowed, scale_only, seconds_for
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.trainable import num_trainable, result_bytes
+from ftc.spec.facts import ModelFacts
 from ftc.spec.time import Phase, PhaseTime, SecondsRange
 
 __all__ = ["RunTime", "job_speed", "run_time"]
@@ -126,20 +127,28 @@ def _files(draft: Draft, alike: Sequence[PastRun]) -> Iterator[PhaseTime]:
 
 
 def _loading(draft: Draft) -> SecondsRange:
-    """Libraries once, and the weights as often as a model is built; each process of a proof does it, too."""
-    size = sum(facts.size for name, facts in draft.model.files.items() if name.endswith(".safetensors"))
+    """Libraries once, and the weights as often as a model is built; each process of a proof does it, too.
+
+    A teacher is loaded once in each.
+    """
+    size = _weights_size(draft.model)
     processes = 1 + 2 * bool(draft.values["train.determinism"].proof_steps)
     builds = processes + ("test" in draft.splits)
     calibrated = draft.calibration.measured.import_seconds if draft.calibration else None
     libraries = _IMPORT_SECONDS
     if calibrated is not None:
         libraries = SecondsRange(low=0.7 * calibrated, expected=calibrated, high=3 * calibrated)
-    low, expected, high = (builds * size / rate for rate in _READ_RATE)
+    read = builds * size + processes * (_weights_size(draft.teacher.model) if draft.teacher else 0)
+    low, expected, high = (read / rate for rate in _READ_RATE)
     return SecondsRange(
         low=processes * libraries.low + low,
         expected=processes * libraries.expected + expected,
         high=processes * libraries.high + high,
     )
+
+
+def _weights_size(model: ModelFacts) -> int:
+    return sum(facts.size for name, facts in model.files.items() if name.endswith(".safetensors"))
 
 
 def _saving(draft: Draft) -> SecondsRange:

@@ -17,11 +17,13 @@ from ftc.compiler.budget.grading import grader_amounts, grader_network
 from ftc.compiler.budget.network import Network, network_of
 from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
 from ftc.compiler.budget.packed import packed_bytes
+from ftc.compiler.budget.teacher_form import PACKED_BYTES
 from ftc.compiler.budget.traffic import Traffic, traffic_rates
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
 from ftc.compiler.number_rules import num_evaluations
 from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable, trained_layers
+from ftc.spec.facts import TeacherFacts
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.streams import RowLengths
 from ftc.spec.task import Preference
@@ -34,6 +36,10 @@ _FROM_START = ("full", "bitfit", "ln_tuning", *VIRTUAL_TOKENS)
 _FP32 = 4
 _SAMPLED_ROWS = 256
 """Rows whose batches tell one way of dividing them from another."""
+_COMPARED_BYTES = 4 * 26
+"""What is read and written for each score when model and teacher are compared and the way back begins there."""
+_COMPARED_OPERATIONS = 18
+"""Kernels that this takes in a micro-batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +106,38 @@ def _trained(draft: Draft, network: Network, amounts: Amounts, steps: int) -> Wo
     work = step_work(
         network, amounts, steps, _activation_bytes(draft), checkpointing=_checkpoints(draft), state_bytes=kept
     )
+    work = work.plus(_lessons(draft, amounts))
     if not is_paged(draft.values["train.optimizer.kind"]):
         return work
     return work.plus(Work(flops=0.0, bytes=0.0, operations=0.0, host_bytes=2 * steps * kept * network.trainable))
+
+
+def _lessons(draft: Draft, amounts: Amounts) -> Work:
+    """A teacher's forward pass over what the model is fed, and what is made of what it says; nothing without one."""
+    if draft.teacher is None:
+        return Work(flops=0.0, bytes=0.0, operations=0.0)
+    network = _teacher_network(draft, draft.teacher)
+    compared = Work(
+        flops=0.0,
+        bytes=amounts.scored * network.head_width * _COMPARED_BYTES,
+        operations=amounts.passes * _COMPARED_OPERATIONS,
+    )
+    return _forward(draft, network, amounts).plus(compared)
+
+
+def _teacher_network(draft: Draft, teacher: TeacherFacts) -> Network:
+    """The teacher, of which nothing is trained."""
+    packed = draft.values["train.distillation.quantization"]
+    return network_of(
+        teacher.model,
+        ranks={},
+        trained=frozenset(),
+        flows_from_start=False,
+        trainable=0,
+        new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
+        packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
+        attention=draft.values["model.attention"],
+    )
 
 
 def step_work(

@@ -10,6 +10,7 @@ import torch
 
 from ftc.compiler.budget.closed_form import Job, estimate, quantised_bytes
 from ftc.compiler.budget.evaluation_form import Measuring
+from ftc.compiler.budget.teacher_form import Taught, held_bytes
 from ftc.compiler.resolve.linear_modules import linear_modules
 from ftc.compiler.resolve.model_config import read_config
 from ftc.runtime.trace.child import trace
@@ -17,8 +18,11 @@ from ftc.runtime.trace.meta_model import model_config
 from ftc.spec.expected import phase_groups
 from ftc.spec.facts import ModelFacts, TensorFacts
 from ftc.spec.memory import PhasePeak
+from ftc.spec.settings import DistillationSettings
 from ftc.spec.trace import BatchShape, TraceJob
+from ftc.spec.train import TeacherQuantization
 from tests.support.drafts import model_facts
+from tests.support.lessons import lesson_of
 from tests.support.trace_jobs import trace_job
 
 __all__ = ["GRID", "by_form", "by_trace", "grid_facts", "grid_job", "measuring_by_form", "measuring_by_trace"]
@@ -26,6 +30,7 @@ __all__ = ["GRID", "by_form", "by_trace", "grid_facts", "grid_job", "measuring_b
 _ROWS, _SUPERVISED, _RANK, _MEASURED = 2, 256, 16, 16
 _LENGTHS = {"encoder": 512}
 _LENGTH = 1024
+Packed = TeacherQuantization | None
 _NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 _LABELS = ("a", "b", "c")
 
@@ -164,9 +169,16 @@ def grid_facts(config: dict[str, Any]) -> ModelFacts:
     )
 
 
-def by_form(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
+def by_form(
+    facts: ModelFacts, strategy: str, recomputing: bool, teacher: ModelFacts | None = None, packed: Packed = None
+) -> PhasePeak:
     """The largest moment of training by the closed form."""
-    return max(estimate(_form_job(facts, strategy, recomputing)).phases, key=lambda phase: phase.peak_bytes)
+    job = _form_job(facts, strategy, recomputing)
+    if teacher is not None:
+        width = job.head_width if teacher.family == "encoder" else teacher.vocab_size
+        taught = Taught(held_bytes(teacher, "bfloat16", packed), job.head_rows * width)
+        job = replace(job, taught=taught)
+    return max(estimate(job).phases, key=lambda phase: phase.peak_bytes)
 
 
 def measuring_by_form(facts: ModelFacts, strategy: str) -> dict[str, int]:
@@ -225,9 +237,18 @@ def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> Job:
     )
 
 
-def by_trace(facts: ModelFacts, strategy: str, recomputing: bool) -> PhasePeak:
+def by_trace(
+    facts: ModelFacts, strategy: str, recomputing: bool, teacher: ModelFacts | None = None, packed: Packed = None
+) -> PhasePeak:
     """The largest moment of training by the trace."""
     job = grid_job(facts, strategy, recomputing)
+    if teacher is not None:
+        outputs = tuple(range(len(_LABELS))) if teacher.family == "encoder" else ()
+        held = {"precision": "bfloat16", "quantization": packed}
+        lesson = lesson_of("Grid", teacher.family, **held, teacher={"outputs": outputs})
+        train = job.settings.train.model_copy(update={"distillation": DistillationSettings.model_validate(lesson)})
+        settings = job.settings.model_copy(update={"train": train})
+        job = job.model_copy(update={"settings": settings, "teacher": teacher.config})
     return trace(job.model_copy(update={"evaluation": None})).peak
 
 

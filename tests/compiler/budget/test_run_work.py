@@ -16,6 +16,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.resolve.device import resolve_device
+from ftc.spec.facts import TeacherFacts
 from ftc.spec.streams import RowLengths
 from tests.support.drafts import draft_of, model_facts
 
@@ -91,3 +92,17 @@ def test_no_padding_is_counted_where_there_is_none() -> None:
         draft = replace(draft, lengths=dict.fromkeys(draft.splits, whole))
         epochs = draft.values["train.num_steps"] / draft.values["train.steps_per_epoch"]
         assert run_work(draft).train_tokens == epochs * 6000
+
+
+def test_a_teacher_costs_its_forward_pass_and_its_weights() -> None:
+    large = model_facts(layers=8, hidden=256)
+    lesson: dict[str, Any] = {"train": {"distillation": {"teacher": "models/large"}}}
+    facts = TeacherFacts(model=large, labels=(), problem=None, other_tokens=None)
+    usual: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}, "strategy": {"kind": "lora"}}
+    alone = compiled(**usual)
+    taught = run_passes(SHAPING + PASSES, replace(draft_of(device=CARD, **usual, **lesson), teacher=facts))
+    more = run_work(taught).phases["train"][1].flops - run_work(alone).phases["train"][1].flops
+    forward = 2 * sum(inputs * outputs for inputs, outputs in large.linear_modules.values())
+    assert more == pytest.approx(forward * run_work(alone).train_tokens, rel=0.3)  # the rest is attention and the head
+    assert taught.memory is not None
+    assert taught.memory.components["teacher"] == 2 * large.num_parameters

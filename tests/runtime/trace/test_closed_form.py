@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.support.grid import GRID, by_form, by_trace, grid_facts, measuring_by_form, measuring_by_trace
+from tests.support.grid import GRID, Packed, by_form, by_trace, grid_facts, measuring_by_form, measuring_by_trace
 
 CASES = [(name, strategy, kept) for name in GRID for strategy in ("lora", "qlora", "full") for kept in (True, False)]
 USUAL = [("Qwen2.5-1.5B", "lora", False), ("GPT-2", "full", True), ("T5-base", "qlora", False)]
@@ -34,3 +34,41 @@ def test_both_methods_agree_about_measuring(name: str, strategy: str) -> None:
     form, traced = measuring_by_form(facts, strategy), measuring_by_trace(facts, strategy)
     # Narrow layers of an encoder are the whole of it, and decide about no plan: training needs more there.
     assert form == pytest.approx(traced, rel=0.06)
+
+
+TAUGHT = [
+    (name, teacher, strategy, kept, packed)
+    for name, teacher in (
+        ("Qwen2.5-1.5B", "Qwen3-1.7B"),
+        ("SmolLM2-360M", "SmolLM2-360M"),
+        ("Llama-3.1-8B", "Llama-3.1-8B"),
+        ("BERT-base", "BERT-base"),
+        ("T5-base", "T5-base"),
+        ("GPT-2", "GPT-2"),
+    )
+    for strategy in ("lora", "qlora", "full")
+    for kept in (True, False)
+    for packed in (None, "nf4", "int8")
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "teacher", "strategy", "checkpointing", "packed"),
+    TAUGHT
+    if os.environ.get("FTC_TRACES")
+    else [
+        TAUGHT[0],
+        ("Qwen2.5-1.5B", "Qwen3-1.7B", "full", False, "nf4"),
+        ("BERT-base", "BERT-base", "lora", False, None),
+    ],
+)
+def test_both_methods_agree_about_a_teacher(
+    name: str, teacher: str, strategy: str, checkpointing: bool, packed: Packed
+) -> None:
+    if strategy == "qlora" or packed:
+        pytest.importorskip("bitsandbytes")
+    facts, taught = grid_facts(GRID[name]), grid_facts(GRID[teacher])
+    form = by_form(facts, strategy, checkpointing, taught, packed)
+    traced = by_trace(facts, strategy, checkpointing, taught, packed)
+    assert form.peak_bytes == pytest.approx(traced.peak_bytes, rel=0.05)
+    assert form.components["teacher"] == pytest.approx(traced.components["teacher"], rel=0.02)
