@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
+from ftc.spec.facts import FileFacts
 from ftc.spec.plan import Plan
 
 __all__ = ["METADATA_KEY", "Origin", "Provenance", "header_text", "provenance_of", "read_provenance"]
@@ -38,6 +39,10 @@ class Provenance(Document):
     base_commit: str | None
     base_content_sha256: str
     """Digest of the base model's tensors."""
+    teacher: str | None = None
+    """The teacher as the recipe has it; None where rows alone taught."""
+    teacher_files_sha256: dict[str, str] | None = None
+    """Digest of each of the teacher's files of weights."""
     rows_sha256: dict[str, str]
     """Digest of the rows by their use."""
     ftc_version: str
@@ -73,9 +78,15 @@ def provenance_of(plan: Plan) -> Provenance:
         base=plan.recipe.model.base,
         base_commit=plan.lock.model.commit,
         base_content_sha256=plan.lock.model.content_sha256,
+        teacher=asked.teacher if (asked := plan.recipe.train.distillation) else None,
+        teacher_files_sha256=_weights(lesson.teacher.files) if (lesson := plan.settings.train.distillation) else None,
         rows_sha256={use: source.rows_sha256 for use, source in plan.lock.data.sources.items()},
         ftc_version=plan.ftc_version,
     )
+
+
+def _weights(files: Mapping[str, FileFacts]) -> dict[str, str]:
+    return {name: file.sha256 for name, file in files.items() if name.endswith(".safetensors")}
 
 
 def read_provenance(metadata: Mapping[str, object]) -> Provenance | None:

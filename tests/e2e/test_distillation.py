@@ -123,3 +123,21 @@ def test_an_adapter_is_no_teacher(root: Path) -> None:
     (found,) = refused.value.diagnostics
     assert (found.code, found.path) == ("FTC312", "train.distillation.teacher")
     assert "merge" in found.help[0]
+
+
+def test_whoever_is_told_of_a_run_is_told_of_its_teacher(root: Path, ftc: Ftc) -> None:
+    planned, run = ftc("plan", "student.yaml").out, run_of(root)
+    assert "Teacher" in planned
+    assert f"{TEACHER} 30.6 k (apache-2.0)" in planned, planned
+    assert "50% of the loss · forward KL at temperature 2" in planned
+    assert (
+        "- teacher: model, 50% of the loss, forward KL at temperature 2, in float32" in (run / "README.md").read_text()
+    )
+    assert "forward KL at temperature 2" in (run / "report.html").read_text()
+    slsa = json.loads(ftc("export", run.name, "--format", "slsa").out)
+    inputs = slsa["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert f"{TEACHER}/model.safetensors" in [one.get("name") for one in inputs]
+    bill = json.loads(ftc("export", run.name, "--format", "cyclonedx").out)
+    (taught,) = [one for one in bill["components"] if one["bom-ref"] == "teacher"]
+    assert taught["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+    assert f"teacher {TEACHER}" in ftc("whence", run / "adapter" / "adapter_model.safetensors").text

@@ -37,12 +37,14 @@ def _text(found: Origin) -> str:
     rows = [("file", f"{found.file} · tensors {digest(found.content_sha256)}")]
     if says := found.says:
         commit = f" at commit {says.base_commit[:12]}" if says.base_commit else ""
+        taught = " · ".join(map(digest, (says.teacher_files_sha256 or {}).values()))
         data = " · ".join(f"{use} {digest(value)}" for use, value in says.rows_sha256.items())
         rows += [
             ("run", f"{says.run_id} of {says.name}, by ftc {says.ftc_version}"),
             ("recipe", f"{says.recipe_file} · {digest(says.recipe_sha256)}"),
             ("data", data),
             ("base", f"{says.base}{commit} · tensors {digest(says.base_content_sha256)}"),
+            *([("teacher", f"{says.teacher} · {taught}")] if says.teacher else []),
         ]
     else:
         rows.append(("header", "says nothing"))

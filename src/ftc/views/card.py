@@ -20,6 +20,7 @@ from ftc.views.headline import metric_title
 from ftc.views.plan import strategy_words
 from ftc.views.run import change_words, comparisons
 from ftc.views.tasks import task_words
+from ftc.views.teacher import teacher_parts
 
 __all__ = ["model_card"]
 
@@ -97,6 +98,8 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     if isinstance(plan.settings.strategy, LoraSettings | QLoraSettings):
         adapter = plan.settings.strategy.adapter
         yield "adapter", f"alpha {adapter.alpha}, dropout {adapter.dropout:g}, on {_codes(adapter.targets)}"
+    if teacher := teacher_parts(plan):
+        yield "teacher", ", ".join([_inline(_teacher_name(plan)), *teacher[1:]])
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
     selected = "" if record.selected_step is None else f"; weights of step {numbers.count(record.selected_step)}"
     yield (
@@ -173,8 +176,24 @@ def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]
     for name, file in sorted(plan.lock.model.files.items()):
         if name.endswith(".safetensors"):
             yield f"base model {_inline(name)}, sha256", file.sha256
+    if lesson := plan.settings.train.distillation:
+        yield "commit of the teacher", lesson.teacher.commit or ""
+        for name, file in sorted(lesson.teacher.files.items()):
+            if name.endswith(".safetensors"):
+                yield f"teacher {_inline(name)}, sha256", file.sha256
     for name, package in sorted(record.observed.environment.packages.items()):
         yield _inline(name), package.version
+
+
+def _teacher_name(plan: Plan) -> str:
+    """Hub id, or the name of the folder without those above; of a run's model the run's."""
+    lesson = plan.settings.train.distillation
+    assert lesson is not None, "the caller has looked"
+    base = lesson.teacher.base
+    if lesson.teacher.commit:
+        return base
+    parts = PurePosixPath(base.replace("\\", "/")).parts
+    return " ".join(parts[-3:-1]) if parts[:1] == ("runs",) and len(parts) == 4 else parts[-1]
 
 
 def _base_name(plan: Plan) -> str:

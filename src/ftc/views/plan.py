@@ -31,6 +31,7 @@ from ftc.views.memory import memory_lines, verdict_words
 from ftc.views.origins import chosen_lines
 from ftc.views.page import INDENT, PLAIN, Page, shorten
 from ftc.views.tasks import learnt_of_rows
+from ftc.views.teacher import teacher_parts
 from ftc.views.times import time_lines
 
 __all__ = ["optimizer_words", "plan_text", "strategy_words", "up_to_date_text"]
@@ -67,6 +68,7 @@ def plan_text(
             *_overrides(plan, page),
             *_data(plan, page),
             *_training(plan, page),
+            *page.flow("Teacher", teacher_parts(plan)) * bool(plan.settings.train.distillation),
             *memory_lines(plan.memory, page, devices=plan.settings.device.count),
             *time_lines(plan, page),
             *_lock(plan, lock_state, lock_changes, page),

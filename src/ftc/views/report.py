@@ -24,6 +24,7 @@ from ftc.views.report_result import lead, predictions_section, result_section
 from ftc.views.report_rows import rows_section
 from ftc.views.report_slices import slices_section
 from ftc.views.report_training import training_section
+from ftc.views.teacher import teacher_parts
 
 __all__ = ["report_html"]
 
@@ -105,6 +106,7 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str
             ("task", text(plan.recipe.task.kind)),
             ("model", text(f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters")),
             ("strategy", text(f"{strategy_words(plan.settings)}, {share} trainable")),
+            *([("teacher", text(", ".join(teacher)))] if (teacher := teacher_parts(plan)) else []),
             ("rows", text(rows)),
         )
     )

@@ -9,8 +9,18 @@ from typing import Any
 from ftc.spec.lock import SourceLock
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
+from ftc.spec.settings import TeacherSettings
 
-__all__ = ["as_text", "base_address", "ended_at", "known", "result_files", "source_address", "started_at"]
+__all__ = [
+    "as_text",
+    "base_address",
+    "ended_at",
+    "known",
+    "result_files",
+    "source_address",
+    "started_at",
+    "teacher_address",
+]
 
 _RESULTS = ("adapter/", "model/")
 
@@ -43,6 +53,11 @@ def base_address(plan: Plan) -> str:
     """The base model: `hf://OWNER/NAME@COMMIT` of the hub, or its folder as the plan has it."""
     base, commit = plan.settings.model.base, plan.lock.model.commit
     return f"hf://{base}@{commit}" if commit else base
+
+
+def teacher_address(teacher: TeacherSettings) -> str:
+    """A teacher, in the same form."""
+    return f"hf://{teacher.base}@{teacher.commit}" if teacher.commit else teacher.base
 
 
 def source_address(source: SourceLock) -> str:

@@ -27,7 +27,7 @@ _SPDX = {
 
 def cyclonedx_bom(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> dict[str, Any]:
     """The bill of a finished run."""
-    parts = [_base(plan), *_data(plan), *_libraries(record)]
+    parts = [_base(plan), *_teacher(plan), *_data(plan), *_libraries(record)]
     result = _result(plan, record, evaluation)
     return {
         "bomFormat": "CycloneDX",
@@ -108,7 +108,6 @@ def _metrics(evaluation: Evaluation | None) -> Iterator[dict[str, Any]]:
 
 def _base(plan: Plan) -> dict[str, Any]:
     lock = plan.lock.model
-    license = {"id": _SPDX[lock.license]} if lock.license in _SPDX else {"name": lock.license}
     files = [
         {"type": "file", "bom-ref": f"base:{name}", "name": name, "hashes": _sha256(file.sha256)}
         for name, file in sorted(lock.files.items())
@@ -119,11 +118,38 @@ def _base(plan: Plan) -> dict[str, Any]:
         name=plan.model.name,
         version=lock.commit,
         purl=f"pkg:huggingface/{plan.settings.model.base}@{lock.commit}" if lock.commit else None,
-        licenses=[{"license": license}] if lock.license else None,
+        licenses=_licenses(lock.license),
         modelCard={"modelParameters": {"modelArchitecture": plan.model.architecture}},
         components=files,
         properties=_properties({"tensors_sha256": lock.content_sha256, "parameters": str(lock.num_parameters)}),
     )
+
+
+def _teacher(plan: Plan) -> Iterator[dict[str, Any]]:
+    lesson = plan.settings.train.distillation
+    if lesson is None:
+        return
+    teacher = lesson.teacher
+    yield known(
+        **{"bom-ref": "teacher"},
+        type="machine-learning-model",
+        name=teacher.base,
+        version=teacher.commit,
+        purl=f"pkg:huggingface/{teacher.base}@{teacher.commit}" if teacher.commit else None,
+        licenses=_licenses(teacher.license),
+        modelCard={"modelParameters": {"modelArchitecture": teacher.architecture}},
+        components=[
+            {"type": "file", "bom-ref": f"teacher:{name}", "name": name, "hashes": _sha256(file.sha256)}
+            for name, file in sorted(teacher.files.items())
+        ],
+        properties=_properties({"role": "teacher", "parameters": str(teacher.num_parameters)}),
+    )
+
+
+def _licenses(license: str | None) -> list[dict[str, Any]] | None:
+    if not license:
+        return None
+    return [{"license": {"id": _SPDX[license]} if license in _SPDX else {"name": license}}]
 
 
 def _data(plan: Plan) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ from ftc.views.exports.common import (
     result_files,
     source_address,
     started_at,
+    teacher_address,
 )
 
 __all__ = ["BUILDER", "BUILD_TYPE", "slsa_statement"]
@@ -59,6 +60,9 @@ def _dependencies(plan: Plan, record: RunRecord) -> Iterator[dict[str, Any]]:
     base = base_address(plan)
     for name, file in sorted(plan.lock.model.files.items()):
         yield _input(f"{base}/{name}", file.sha256, role="base model")
+    if lesson := plan.settings.train.distillation:
+        for name, file in sorted(lesson.teacher.files.items()):
+            yield _input(f"{teacher_address(lesson.teacher)}/{name}", file.sha256, role="teacher")
     for use, source in sorted(plan.lock.data.sources.items()):
         yield _input(source_address(source), source.file.sha256, role=f"data: {use}", rows_sha256=source.rows_sha256)
     if commit := record.observed.code.project_commit:
