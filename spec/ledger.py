@@ -89,9 +89,11 @@ class Look(_Entry):
     kind: Literal["test_look"] = "test_look"
     name: str
     run_id: str
+    """The run that looks; empty where a person does, by `ftc tokens`."""
     stream_sha256: str
     """Digest of the test rows as tokens: the same rows under another name are the same test."""
     rows: int
+    """How many were looked at."""
     purpose: str
     """Why, in a few words, such as `evaluate base`."""
 
@@ -142,9 +144,9 @@ def note_test_look(root: Path, *, name: str, run_id: str, stream_sha256: str, ro
     Args:
         root: The project's root.
         name: Name of the recipe's job.
-        run_id: The run that looks.
+        run_id: The run that looks; empty where a person does.
         stream_sha256: Digest of the split's token stream.
-        rows: Rows of the split.
+        rows: Rows that are looked at.
         purpose: Why, in a few words.
 
     Raises:

@@ -146,7 +146,7 @@ def plan(
 def tokens(
     target: Planned | Path | str, *, split: Split = "train", rows: Sequence[int] = (), offline: bool = False
 ) -> TokenizedRows:
-    """Rows of a recipe as the model is fed them, and what of them is learnt.
+    """Rows of a recipe as the model is fed them, and what of them is learnt. Test rows are noted in the ledger.
 
     Args:
         target: A planned recipe, or a recipe's file, whose lock stays as it is.
@@ -157,10 +157,10 @@ def tokens(
     Raises:
         Refusal: The recipe can't be planned, or has no such rows (FTC389).
     """
-    from ftc.compiler.tokenized import tokenized_rows
+    from ftc.measuring import tokens_of
 
     planned = target if isinstance(target, Planned) else plan(target, offline=offline, keep_lock=True)
-    return tokenized_rows(planned.plan, planned.compiled.model_folder, split, rows)
+    return tokens_of(planned, split, rows)
 
 
 def apply(

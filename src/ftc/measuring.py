@@ -1,4 +1,7 @@
-"""A finished run measured once more, on its test split or on a file of one's own; every look is noted in the ledger."""
+"""A finished run measured once more, on its test split or on a file of one's own; every look is noted in the ledger.
+
+So is a person's look at test rows.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,18 @@ from ftc.run_store import FINISHED, Run, find_run
 from ftc.spec.diagnostics import Refusal, diagnostic
 
 if TYPE_CHECKING:
+    from ftc.planned import Planned
     from ftc.runtime.inputs import Inputs
     from ftc.spec.events import Event, EventListener
     from ftc.spec.harness import HarnessReport
     from ftc.spec.plan import Plan
     from ftc.spec.record import Evaluation
+    from ftc.spec.streams import Split
+    from ftc.spec.tokenized import TokenizedRows
 
-__all__ = ["Remeasured", "evaluate", "evaluate_on_harness"]
+__all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "tokens_of"]
+
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,3 +206,31 @@ def _own_rows(run: Run) -> tuple[Plan, Path]:
 
 def _refused(run: Run, why: str, help: str) -> Refusal:
     return Refusal([diagnostic("FTC685", f"run `{run.record.id}` can't be measured", notes=why, help=help)])
+
+
+def tokens_of(planned: Planned, split: Split, rows: Sequence[int]) -> TokenizedRows:
+    """Rows of a planned recipe as the model is fed them; test rows are noted in the ledger, since somebody sees them.
+
+    Args:
+        planned: The recipe.
+        split: The part that the rows belong to.
+        rows: Numbers of rows in their source file, from 1; the first three of the part where there are none.
+
+    Raises:
+        Refusal: The plan has no such part, or the part no such row (FTC389).
+        OSError: The ledger can't be written.
+    """
+    from ftc.compiler.tokenized import tokenized_rows
+    from ftc.spec.ledger import note_test_look
+
+    plan = planned.plan
+    found = tokenized_rows(plan, planned.compiled.model_folder, split, rows)
+    if split == "test":
+        digest = plan.data["test"].stream_digest
+        numbers = ", ".join(str(row.row) for row in found.rows[:_MOST_NAMED])
+        more = ", …" if len(found.rows) > _MOST_NAMED else ""
+        purpose = f"show rows {numbers}{more}"
+        note_test_look(
+            planned.root, name=plan.name, run_id="", stream_sha256=digest, rows=len(found.rows), purpose=purpose
+        )
+    return found

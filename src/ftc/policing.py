@@ -62,7 +62,7 @@ def prices_of(root: Path) -> Mapping[str, Money]:
 
 
 def _lookers(plan: Plan, root: Path) -> frozenset[str]:
-    """Runs of this project that looked at the plan's test rows; one that was done again counts once."""
+    """Runs of this project that looked at the plan's test rows; one done again counts once, and so do all people."""
     from ftc.spec.ledger import looks_at, read_ledger
 
     test = plan.data.get("test")

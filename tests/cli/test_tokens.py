@@ -9,6 +9,7 @@ import pytest
 
 from ftc import api
 from ftc.cli.main import main
+from ftc.spec.ledger import Look, read_ledger
 from ftc.spec.places import streams_folder
 from ftc.spec.streams import open_stream
 from tests.diagnostics.worlds import write_plain_model
@@ -68,3 +69,13 @@ def test_a_row_that_is_elsewhere_is_pointed_at(recipe: Path, capsys: pytest.Capt
     assert "train has no row 99" in error
     assert main(["tokens", str(recipe), "--split", "validation", "--offline"]) == 3
     assert "the plan has no validation rows" in capsys.readouterr().err
+
+
+def test_a_look_at_test_rows_is_noted(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tokens", str(recipe)]) == 0
+    assert read_ledger(recipe.parent) == (), "train rows are for looking at"
+    assert main(["tokens", str(recipe), "--split", "test"]) == 0
+    (look,) = (one for one in read_ledger(recipe.parent) if isinstance(one, Look))
+    test = api.plan(recipe).plan.data["test"]
+    assert (look.run_id, look.rows, look.stream_sha256) == ("", 3, test.stream_digest)
+    assert look.purpose.startswith("show rows ")

@@ -18,7 +18,10 @@ def add_arguments(parser: Parser) -> None:
         "--row", type=int, action="append", default=[], metavar="N", help="row of the file, from 1; default: three rows"
     )
     parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default="train", help="part of the data (default: train)"
+        "--split",
+        choices=("train", "validation", "test"),
+        default="train",
+        help="part of the data (default: train); a look at test is noted",
     )
     parser.add_argument("--ids", action="store_true", help="list each token with its id")
     parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
