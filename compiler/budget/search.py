@@ -65,7 +65,7 @@ def fastest_that_fits(draft: Draft, points: Sequence[Point]) -> Found:
 class _Search:
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
-        self._most = _DOUBTFUL * limit_of(draft)[0]
+        self._limit = limit_of(draft)[0]
         self._forms: dict[Point, MemoryEstimate] = {}
         self._too_large: dict[Point, MemoryEstimate] = {}
         """Points of no rows of a look whose training is out of question by the formula."""
@@ -79,7 +79,7 @@ class _Search:
         if (found := self._too_large.get(training) or self._forms.get(point)) is not None:
             return found
         self._forms[point] = found = by_closed_form(self._draft, point)
-        if found.process.low > self._most and not _measures(found):
+        if not self._is_in_doubt(found) and not _measures(found):
             self._too_large[training] = found
         return found
 
@@ -95,7 +95,7 @@ class _Search:
 
     def estimate(self, point: Point) -> MemoryEstimate | None:
         """What a point needs; None where the formula or another point excludes it."""
-        if self.by_form(point).process.low > self._most or self._is_excluded(point):
+        if not self._is_in_doubt(self.by_form(point)) or self._is_excluded(point):
             return None
         return self.traced(point) or self.by_form(point)
 
@@ -117,7 +117,12 @@ class _Search:
     def _may_fit(self, point: Point) -> bool:
         if point in self._traced or self._is_excluded(point):
             return False
-        return self.by_form(point).process.low <= self._most
+        return self._is_in_doubt(self.by_form(point))
+
+    def _is_in_doubt(self, form: MemoryEstimate) -> bool:
+        """Whether the trace could still find room for what the formula says of the tensors."""
+        beside = form.process.low - form.reserved.low
+        return form.reserved.low <= _DOUBTFUL * (self._limit - beside)
 
     def _is_excluded(self, point: Point) -> bool:
         return any(self._needs_more(point, *one) for one in self._excluded)
