@@ -16,6 +16,7 @@ __all__ = [
     "FASTER_KERNELS",
     "FOLDERS",
     "LOGS",
+    "NAME_THE_TEACHER",
     "NO_CODE",
     "OWN_LOADER",
     "SHARDING",
@@ -46,6 +47,7 @@ SHARDING = "how devices share the work is no part of a recipe"
 NO_CODE = "ftc never runs code that a model brings"
 FASTER_KERNELS = "a kernel that changes speed and memory, not what is trained"
 ELSEWHERE = "no part of training"
+NAME_THE_TEACHER = "import without it, then name the model itself as `train.distillation.teacher`"
 
 _MOST_KEYS = 500
 """Keys of a file in which slips are looked for; each costs milliseconds, and no real file has so many."""

@@ -62,6 +62,10 @@ _LOSSES = frozenset(
         "torchtune.modules.loss.LinearCrossEntropyLoss",
     }
 )
+_DIVERGENCES = {
+    **dict.fromkeys(("ForwardKLLoss", "ForwardKLWithChunkedOutputLoss"), "forward_kl"),
+    **dict.fromkeys(("ReverseKLLoss", "ReverseKLWithChunkedOutputLoss"), "reverse_kl"),
+}
 _READS_NOTHING = "torchtune's recipes ask for the keys that they know and never look at others"
 _SUPERVISED = "choose a configuration for supervised training"
 
@@ -95,6 +99,29 @@ def _base(t: Translation, owner: str) -> None:
     if component.endswith("MetaCheckpointer") and not t.options.base:
         help = "name the same model in the hub's own form with `--base MODEL`"
         t.block("checkpointer._component_", "weights in Meta's own form are not read", help)
+
+
+def _teacher(t: Translation) -> None:
+    """A teacher, at whose probabilities torchtune looks as they are."""
+    if not t.has("kd_loss"):
+        return
+    loss = _DIVERGENCES.get((t.text("kd_loss._component_") or "").removeprefix("torchtune.modules.loss."))
+    where, builder = t.text("teacher_checkpointer.checkpoint_dir"), t.text("teacher_model._component_") or ""
+    match = _MODELS.fullmatch(builder)
+    if loss is None or where is None or match is None or match[1] not in _OWNERS:
+        t.block("kd_loss", "no distillation by this loss, or from a teacher without a folder", rules.NAME_THE_TEACHER)
+        return
+    t.carry("kd_loss._component_", "train.distillation.loss", loss)
+    t.add("train.distillation.temperature", 1, "torchtune takes probabilities as they are")
+    if t.has("kd_ratio"):
+        t.carry("kd_ratio", "train.distillation.weight", t.number("kd_ratio"))
+    found, default = t.around.locate(where), _DEFAULT_FOLDER.fullmatch(where)
+    if found is None and default is None:
+        t.block("teacher_checkpointer.checkpoint_dir", "the teacher lies outside the project", rules.NAME_THE_TEACHER)
+        return
+    name = found or f"{_OWNERS[match[1]]}/{default[1] if default else ''}"
+    keys: list[str | Key] = ["teacher_checkpointer.checkpoint_dir", "teacher_model._component_"]
+    t.carry(keys, "train.distillation.teacher", name, "" if found else "whence `tune download` puts it there; check it")
 
 
 def _strategy(t: Translation, prefix: str) -> None:
@@ -319,8 +346,6 @@ _RULES: dict[str, Rule] = {
     "loss.num_output_chunks": needless("saves memory, not what is trained"),
     "compile": needless("changes speed, not what is trained"),
     "device": needless("`budget.device` names another machine's card, if there is one"),
-    **tabled(blocking("no distillation from a teacher", _SUPERVISED),
-             "teacher_model teacher_checkpointer kd_loss"),
     **tabled(blocking("no reinforcement learning, and of preferences DPO alone", _SUPERVISED),
              "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions"),
     **tabled(needless(rules.LOGS),
@@ -329,6 +354,9 @@ _RULES: dict[str, Rule] = {
     **tabled(needless("read from the model itself"),
              "tokenizer._component_ tokenizer.path tokenizer.merges_file tokenizer.vocab_path tokenizer.merges_path "
              "tokenizer.special_tokens_path tokenizer.truncation_type checkpointer._component_ "
+             "teacher_checkpointer._component_ teacher_checkpointer.checkpoint_files "
+             "teacher_checkpointer.model_type teacher_checkpointer.recipe_checkpoint "
+             "teacher_checkpointer.output_dir kd_loss.ignore_index kd_loss.num_output_chunks "
              "checkpointer.checkpoint_files checkpointer.model_type checkpointer.recipe_checkpoint "
              "checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
     **tabled(needless("changes speed, not what is trained"), "optimizer.fused optimizer.foreach"),
@@ -341,7 +369,7 @@ TORCHTUNE = Tool(
     name="torchtune",
     title="torchtune",
     recognises=_recognises,
-    steps=(_model, _rows, _train),
+    steps=(_model, _rows, _train, _teacher),
     rules=_RULES,
     unknown=_unknown,
     defaults={"train.epochs": 1, "train.optimizer.weight_decay": 0.01},

@@ -227,6 +227,24 @@ def fates(imported: Imported) -> dict[str, Fate]:
     return {key.key: key.fate for key in imported.keys}
 
 
+def test_a_teacher_is_carried() -> None:
+    imported = import_text(
+        TUNE
+        + "dataset: {_component_: torchtune.datasets.alpaca_dataset}\n"
+        + "kd_loss: {_component_: torchtune.modules.loss.ReverseKLWithChunkedOutputLoss, ignore_index: -100}\n"
+        + "kd_ratio: 0.7\nteacher_model: {_component_: torchtune.models.qwen3.qwen3_8b}\n"
+        + "teacher_checkpointer: {_component_: torchtune.training.FullModelHFCheckpointer, "
+        + "checkpoint_dir: /tmp/Qwen3-8B, checkpoint_files: [a.safetensors], model_type: QWEN3}\n"
+    )
+    values, place = recipe_values(imported), "train.distillation."
+    assert {key.removeprefix(place): value for key, value in values.items() if key.startswith(place)} == {
+        "loss": "reverse_kl",
+        "temperature": 1,
+        "weight": 0.7,
+        "teacher": "Qwen/Qwen3-8B",
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -257,7 +275,8 @@ def fates(imported: Imported) -> dict[str, Fate]:
         (OUMI.replace("use_peft: false", "trainer_type: TRL_GRPO"), "no training of the kind `TRL_GRPO`"),
         ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "for inference or evaluation"),
         (TUNE + "dataset: {_component_: my_project.rows}", "no data set builder `my_project.rows`"),
-        (TUNE + "kd_loss: {_component_: torchtune.modules.loss.ForwardKLLoss}", "no distillation"),
+        (TUNE + "kd_loss: {_component_: torchtune.modules.loss.SymmetricKLLoss}", "no distillation by this loss"),
+        (AXOLOTL + "kd_trainer: true", "a teacher whose words stand in the rows"),
         (TUNE.replace("qwen3.qwen3", "flamingo.flamingo"), "no model builder"),
     ],
 )
