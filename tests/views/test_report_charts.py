@@ -106,7 +106,9 @@ def test_every_point_says_its_value() -> None:
     assert [one.text for one in svgs(RANGES)[0].iter("title")][1:3] == ["north, base: 0.5", "north, tuned: 0.9"]
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.2, 1.83), (1.0, 1.0), (0.0, 0.0), (2e-6, 2e-4), (-3.0, 8e5)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (0.2, 1.83), (1.0, 1.0), (0.0, 0.0), (2e-6, 2e-4), (-3.0, 8e5), (0.1, 1e300)]
+)
 def test_ticks_are_round_and_hold_every_value(low: float, high: float) -> None:
     chart = Lines("a", "A", "", [Series("a", [(0, low), (9, high)], "line")], STEPS, Axis("value", "{:.17g}".format))
     (svg,) = svgs(chart)

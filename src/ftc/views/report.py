@@ -69,7 +69,7 @@ def report_html(
     """
     run, drawn = history(events), drawn or drawer()
     parts = {
-        "result": result_section(plan, evaluation),
+        "result": result_section(plan, evaluation, drawn),
         "slices": slices_section(evaluation, drawn),
         "retention": retention_section(evaluation),
         "swaps": swaps_section(evaluation),

@@ -140,7 +140,7 @@ def _lines(chart: Lines, width: int, titles: Titles) -> Figure:
     values = [value for series in chart.series for _, value in series.points]
     ticks = _round_ticks(chart.y, values, 5 if is_broad else 4)
     labels = [chart.y.form(tick) for tick in ticks]
-    left = max(map(len, labels)) * _CHARACTER + 12
+    left = min(max(map(len, labels)) * _CHARACTER + 12, width / 2)
     sheet = _sheet(width, chart.height if is_broad else 220)
     axes = _axes(sheet, left, 30, 24 if any(series.tag for series in chart.series) else 14, 44)
     axes.set_ylim(ticks[0], ticks[-1])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation, GateResult, Prediction, RunRecord
+from ftc.spec.record import Evaluation, GateResult, Interval, Prediction, RunRecord
 from ftc.views import numbers
 from ftc.views.headline import metric_title
 from ftc.views.honesty import reservations
+from ftc.views.report_charts import Axis, Drawer, Range, Ranges, figure
 from ftc.views.report_elements import long_text, section, table, text
 from ftc.views.run import Comparison, change_words, comparisons
 
@@ -24,8 +25,8 @@ def lead(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     return f"{_change(main)} on {rows}. {_gate_words(evaluation.gates)}".rstrip()
 
 
-def result_section(plan: Plan, evaluation: Evaluation | None) -> str:
-    """Large figures, then the table of all metrics."""
+def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> str:
+    """Large figures, a picture of those that are shares, then the table of all metrics."""
     if evaluation is None or not evaluation.tuned.metrics:
         return ""
     found = comparisons(evaluation)
@@ -33,7 +34,35 @@ def result_section(plan: Plan, evaluation: Evaluation | None) -> str:
     note = "" if evaluation.base else "<p>The base model was not measured, so no gain is known.</p>"
     doubts = "".join(f'<p class="reservation">{text(one)}</p>' for one in reservations(plan, evaluation))
     tables = (_metrics_table(evaluation, found), _other_gates(evaluation))
-    return section("result", "Result on the test split", tiles, note, doubts, *tables)
+    picture = figure(_chart(evaluation, found), drawn)
+    return section("result", "Result on the test split", tiles, note, doubts, picture, *tables)
+
+
+def _chart(evaluation: Evaluation, found: Iterable[Comparison]) -> Ranges:
+    """Metrics between 0 and 1 beside each other, base and tuned with their intervals."""
+    bases = evaluation.base.intervals if evaluation.base else {}
+    rows = []
+    for one in found:
+        if not all(0 <= value <= 1 for value in (one.tuned, one.base or 0.0)):
+            continue
+        title = metric_title(one.name)
+        values = [Range(1, one.tuned, _ends(one.interval), f"{title}, tuned: {numbers.metric(one.tuned)}")]
+        if one.base is not None:
+            label = f"{title}, base: {numbers.metric(one.base)}"
+            values.insert(0, Range(0, one.base, _ends(bases.get(one.name)), label))
+        rows.append((title, values))
+    return Ranges(
+        key="metrics",
+        title="Base and tuned, with 95 % intervals",
+        description="; ".join(value.label for _, values in rows for value in values),
+        rows=rows if len(rows) > 1 else [],
+        names=("base", "tuned") if evaluation.base else (),
+        axis=Axis("value", limits=(0.0, 1.0)),
+    )
+
+
+def _ends(interval: Interval | None) -> tuple[float, float] | None:
+    return (interval.low, interval.high) if interval else None
 
 
 def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:

@@ -14,6 +14,8 @@ STEPS = Axis("step", "{:,.0f}".format, whole=True)
 """The horizontal axis."""
 _SHORTEST_SMOOTHED = 12
 _MEANS_DRAWN = 120
+_LARGE = 1e9
+"""From here on a value is written with an exponent."""
 
 
 def raw_and_smoothed(prefix: str, points: Sequence[Point], color: int) -> list[Series]:
@@ -41,7 +43,9 @@ def range_words(points: Sequence[Point], name: str) -> str:
 
 
 def short(value: float) -> str:
-    """A value of an axis: `0.25`, `1.5`, `12,000`, `2e-4`."""
+    """A value of an axis: `0.25`, `1.5`, `12,000`, `2e-4`, `3e+12`."""
     if value and abs(value) < 0.001:
         return numbers.rate(value)
+    if abs(value) >= _LARGE:
+        return f"{value:.4g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
