@@ -76,6 +76,8 @@ CONFIGS = {
 }
 """Sizes from the models' public `config.json`."""
 
+_ORDERLY = (5, 17)
+"""The first of the releases of transformers among the points that reads one weight at a time where it quantises."""
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -93,6 +95,8 @@ class Score:
     process_error: float | None
     high_error: float | None
     """How far the high bound lies above what was measured; below 0 it was exceeded."""
+    raced: bool
+    """Whether weights were read ahead in threads while others were quantised."""
 
 
 def main() -> None:
@@ -117,6 +121,8 @@ def main() -> None:
         _print_summary(role, [score for score in scores if score.role == role])
     for method in ("lora", "qlora"):
         _print_summary(method, [score for score in scores if score.method == method])
+    _print_summary("loaded in a race", [score for score in scores if score.raced])
+    _print_summary("loaded in order", [score for score in scores if not score.raced])
     _print_summary("all", scores)
     margins = [score.high_error for score in scores if score.high_error is not None]
     exceeded = sum(margin < 0 for margin in margins)
@@ -219,7 +225,12 @@ def _score(point: dict[str, Any], job: ForeignJob) -> Score:
         high_error=_error(high + context, measured.get("process"))
         if "process" in measured
         else _error(high, measured.get("peak_reserved")),
+        raced=job.quantised and (5, 0) <= _release(point.get("transformers")) < _ORDERLY,
     )
+
+
+def _release(version: str | None) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")[:2])) if version else ()
 
 
 def _error(predicted: float, measured_gib: float | None) -> float | None:

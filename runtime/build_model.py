@@ -8,6 +8,7 @@ alone: it hands in another `Base`, and everything behind it is the same code.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -188,6 +189,7 @@ def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings
             bnb_4bit_compute_dtype=_frozen_dtype(settings),
             llm_int8_skip_modules=skipped,
         )
+    _read_one_by_one()
     quantised = load_base(settings, base, dtype=_frozen_dtype(settings), quantization_config=quantization)
     keep_differentiable(quantised)
     model = peft.prepare_model_for_kbit_training(
@@ -196,6 +198,15 @@ def _qlora(settings: Settings, strategy: QLoraSettings, adapter: AdapterSettings
         gradient_checkpointing_kwargs={"use_reentrant": False},
     )
     return _add_adapter(peft, model, settings, adapter, base)
+
+
+def _read_one_by_one() -> None:
+    """Has transformers read a weight once the one before it is packed; a user's own choice stands.
+
+    Some releases read ahead in threads: then as many weights of 16 bits lie on the card as reading is ahead of packing,
+    which no plan can know.
+    """
+    os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")
 
 
 def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options: Any) -> Any:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ftc.runtime.trace.buffers import card_buffers, log_workspaces
+from ftc.runtime.trace.buffers import card_buffers
 from ftc.runtime.trace.extrapolate import TRACED_GROUPS, stretched
 from ftc.runtime.trace.holdings import register_model, register_state
 from ftc.runtime.trace.kernels import IMPLEMENTATION, KernelRules, register
@@ -96,9 +96,10 @@ def _model(job: ForeignJob, layers: int) -> nn.Module:
 def _log(job: ForeignJob, model: nn.Module) -> Log:
     assert job.rules.capability is not None
     rows = job.batch * job.length
-    tracker = StorageTracker(buffers=card_buffers(), score_shapes=[(rows, job.config["vocab_size"])])
+    tracker = StorageTracker(
+        buffers=card_buffers(job.rules.capability), score_shapes=[(rows, job.config["vocab_size"])]
+    )
     groups = Groups(1, TRACED_GROUPS, job.config["num_hidden_layers"])
-    log_workspaces(tracker, job.rules.capability)
     mark(tracker, model, [groups])
     register_model(tracker, model, [groups])
     optimizer = _optimizer(job, model)
@@ -130,8 +131,8 @@ class _HalfSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
         (out,) = ctx.saved_tensors
-        product = torch.empty_like(out)
         result = torch.empty_like(grads[0], dtype=torch.float16)
+        product = torch.empty_like(out)
         del product
         return result
 

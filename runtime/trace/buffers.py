@@ -10,20 +10,26 @@ from typing import Any
 
 import torch
 
-from ftc.runtime.trace.tracker import Buffers, StorageTracker
+from ftc.runtime.trace.tracker import Buffers
 
-__all__ = ["card_buffers", "log_workspaces", "workspace_bytes"]
+__all__ = ["card_buffers", "workspace_bytes"]
 
 _MIB = 2**20
+_aten = torch.ops.aten
+_PRODUCTS = (_aten.addmm.default, _aten.baddbmm.default, _aten.bmm.default, _aten.linear.default, _aten.mm.default)
 
 
-def card_buffers() -> Buffers:
-    """Bytes by operator, for CUDA."""
-    found: dict[Any, Any] = {torch.ops.aten._softmax_backward_data.default: _softmax_backward}
-    quantised = getattr(torch.ops.bitsandbytes, "gemm_4bit", None)
-    if quantised is not None:
-        found[quantised.default] = _gemm_4bit
-    return found
+def card_buffers(capability: tuple[int, int]) -> Buffers:
+    """What kernels hold, for CUDA."""
+    before: dict[Any, Any] = {}
+    if (quantised := getattr(torch.ops.bitsandbytes, "gemm_4bit", None)) is not None:
+        before[quantised.default] = _gemm_4bit
+    return Buffers(
+        before=before,
+        within={_aten._softmax_backward_data.default: _softmax_backward},
+        products=frozenset((*_PRODUCTS, *before)),
+        workspace=workspace_bytes(capability),
+    )
 
 
 def workspace_bytes(capability: tuple[int, int]) -> int:
@@ -31,13 +37,7 @@ def workspace_bytes(capability: tuple[int, int]) -> int:
     return 32 * _MIB if capability >= (9, 0) else int(8.125 * _MIB)
 
 
-def log_workspaces(tracker: StorageTracker, capability: tuple[int, int]) -> None:
-    """The forward and the backward thread have one each, from their first product on; for good."""
-    for _ in range(2):
-        tracker.hold(workspace_bytes(capability), "workspace")
-
-
-def _softmax_backward(args: Sequence[Any], _result: Any) -> int:
+def _softmax_backward(args: Sequence[Any]) -> Sequence[int]:
     """The product of gradient and output, in the output's type.
 
     Where scores of 16 bits were normalised in float32, tensors without memory show a copy in float32 that the card's
@@ -45,11 +45,11 @@ def _softmax_backward(args: Sequence[Any], _result: Any) -> int:
     """
     output = args[1]
     assert isinstance(output, torch.Tensor)
-    return output.numel() * 4
+    return (output.numel() * 4,)
 
 
-def _gemm_4bit(args: Sequence[Any], _result: Any) -> int:
+def _gemm_4bit(args: Sequence[Any]) -> Sequence[int]:
     """The whole weight in the input's type, and its scales in float32, while many rows are multiplied."""
     inputs, _packed, (rows, columns), *_rest = args
     elements = int(rows) * int(columns)
-    return elements * int(inputs.element_size()) + elements // 64 * 4
+    return elements // 64 * 4, elements * int(inputs.element_size())

@@ -43,6 +43,8 @@ def model_config(raw: dict[str, Any], depths: Sequence[int] | None = None) -> An
     plain |= dict(zip(keys, depths, strict=True))
     if isinstance(plain.get("layer_types"), list):
         plain["layer_types"] = plain["layer_types"][: depths[0]]
+    if "attention_types" in plain:  # GPT-Neo's way to say the same
+        plain["attention_types"] = [[config.attention_layers[: depths[0]], 1]]
     return kind.from_dict(plain)
 
 
@@ -66,7 +68,7 @@ def _depth_keys(config: Any) -> tuple[str, ...]:
 
 def period(config: Any) -> int:
     """Layers after which kinds of layers repeat; 1 where all are alike."""
-    kinds = getattr(config, "layer_types", None)
+    kinds = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None)
     if not kinds:
         return 1
     alike = (size for size in range(1, len(kinds) + 1) if all(kind == kinds[i % size] for i, kind in enumerate(kinds)))

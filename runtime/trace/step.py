@@ -26,7 +26,7 @@ from ftc.runtime.supervised import make_scorer
 from ftc.runtime.tasks.scorer import Arithmetic, Prediction, Scorer
 from ftc.runtime.trace.answers import write_answers, writes_answers
 from ftc.runtime.trace.arithmetic import MixedPrecision
-from ftc.runtime.trace.buffers import card_buffers, log_workspaces
+from ftc.runtime.trace.buffers import card_buffers
 from ftc.runtime.trace.dropout import CardDropout
 from ftc.runtime.trace.holdings import register_model, register_state, register_teacher
 from ftc.runtime.trace.host import Host
@@ -128,15 +128,12 @@ def _empties_cache(job: TraceJob) -> bool:
 
 def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
     on_meta, capability = device.type == "meta", job.device.capability
-    tracker = StorageTracker(
+    return StorageTracker(
         device.type,
-        buffers=card_buffers() if on_meta and capability else None,
+        buffers=card_buffers(capability) if on_meta and capability else None,
         score_shapes=_score_shapes(job),
         answer=_all_is_seen(job, job.train) and not job.settings.train.packing,
     )
-    if on_meta and capability:
-        log_workspaces(tracker, capability)
-    return tracker
 
 
 def _all_is_seen(job: TraceJob, shape: BatchShape) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,8 +20,25 @@ from ftc.runtime.trace.log import Log, Section, Storage, Tag, rounded
 
 __all__ = ["Buffers", "StorageTracker"]
 
-Buffers = Mapping[Any, Callable[[Sequence[Any], Any], int]]
-"""For an operator, the bytes that its kernel holds while it runs, from its arguments and its result."""
+_Sizes = Mapping[Any, Callable[[Sequence[Any]], Sequence[int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """What kernels hold beside their results, by operator.
+
+    Attributes:
+        before: Bytes of buffers that are there before the result is, from the operator's arguments.
+        within: Of those that come after it.
+        products: Operators that use a library's workspace, which the first one makes for each thread, for good.
+        workspace: Bytes of that.
+    """
+
+    before: _Sizes = field(default_factory=dict)
+    within: _Sizes = field(default_factory=dict)
+    products: Collection[Any] = ()
+    workspace: int = 0
+
 
 _aten = torch.ops.aten
 _UPDATES_IN_PLACE = ("aten::_fused_", "bitsandbytes::optimizer_update_")
@@ -50,7 +68,8 @@ class StorageTracker(TorchDispatchMode):
         self.purpose = "evaluation"
         """What passes without gradients are for, the first word of their sections."""
         self._device_type = device_type
-        self._buffers = buffers or {}
+        self._buffers = buffers or Buffers()
+        self._has_workspace: set[bool] = set()
         self._score_shapes = frozenset(score_shapes)
         self.answer = answer
         self._turn = (0, 0)
@@ -114,13 +133,29 @@ class StorageTracker(TorchDispatchMode):
             with self:
                 if (result := func.decompose(*args, **(kwargs or {}))) is not NotImplemented:
                     return result
+        held = self._hold_all(self._buffers.before, func, args)
         result = func(*args, **(kwargs or {}))
         for position, leaf in enumerate(tree_leaves(result)):
             if isinstance(leaf, torch.Tensor) and leaf.device.type == self._device_type:
                 self._see(leaf, args, position)
-        if (needs := self._buffers.get(func)) and (size := needs(args, result)):
-            self.release(self.hold(size, owner=self.log.sections[-1].group))
+        held += self._hold_all(self._buffers.within, func, args)
+        if func in self._buffers.products:
+            self._need_workspace()
+        for number in held:
+            self.release(number)
         return result
+
+    def _hold_all(self, sizes: _Sizes, func: Any, args: Sequence[Any]) -> list[int]:
+        needs = sizes.get(func)
+        group = self.log.sections[-1].group
+        return [self.hold(size, owner=group) for size in needs(args)] if needs else []
+
+    def _need_workspace(self) -> None:
+        """The way back runs in a thread of its own, which has its own workspace."""
+        thread = self.log.sections[-1].is_backward
+        if thread not in self._has_workspace:
+            self._has_workspace.add(thread)
+            self.hold(self._buffers.workspace, "workspace")
 
     def _see(self, tensor: torch.Tensor, args: Sequence[Any], position: int) -> None:
         if tensor.untyped_storage()._cdata in self._numbers:

@@ -82,6 +82,7 @@ GRID: dict[str, dict[str, Any]] = {
         attn_logit_softcapping=50.0,
     ),
     "Phi-3-mini": _decoder("phi3", 3072, 8192, 32, 32, 32, 32064, pad_token_id=32000),
+    "Phi-2": _decoder("phi", 2560, 10240, 32, 32, 32, 51200, partial_rotary_factor=0.4),
     "SmolLM2-360M": _decoder("llama", 960, 2560, 32, 15, 5, 49152, tie_word_embeddings=True),
     "GPT-2": {
         "model_type": "gpt2",

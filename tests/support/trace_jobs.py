@@ -23,7 +23,8 @@ LLAMA = {
 CARD = TraceDevice(kind="cuda", capability=(8, 0), expandable_segments=False)
 PROCESSOR = TraceDevice(kind="cpu", capability=None, expandable_segments=False)
 _TARGETS = {"bert": ("query", "value"), "gpt2": ("c_attn",), "t5": ("q", "v")}
-_FAMILIES = {"t5": "encoder_decoder", "bart": "encoder_decoder"}
+_ENCODERS = "albert bert camembert deberta-v2 distilbert electra modernbert mpnet roberta xlm-roberta".split()
+_FAMILIES = dict.fromkeys(_ENCODERS, "encoder") | dict.fromkeys(("bart", "marian", "mt5", "t5"), "encoder_decoder")
 _LABELS = ("cold", "hot", "mild")
 
 
@@ -40,7 +41,8 @@ def trace_job(
 ) -> TraceJob:
     """A job of two micro-batches of 2 rows; `changes` are settings by dotted path with `__` for the dot."""
     kind = config["model_type"]
-    is_encoder = kind in ("bert", "roberta", "deberta-v2")
+    family = _FAMILIES.get(kind, "decoder")
+    is_encoder = family == "encoder"
     adapter = {
         "rank": rank,
         "alpha": 16,
@@ -72,8 +74,7 @@ def trace_job(
         strategies[name] = {"kind": name, "trained_modules": adapter["trained_modules"], **more}
     settings = documents.plan().settings.model_dump()
     settings["strategy"] = strategies[strategy]
-    family, head = "encoder" if is_encoder else _FAMILIES.get(kind, "decoder"), "classification" if is_encoder else "lm"
-    settings["model"] |= {"family": family, "head": head, "attention": "sdpa"}
+    settings["model"] |= {"family": family, "head": "classification" if is_encoder else "lm", "attention": "sdpa"}
     settings["model"]["decoder_start_id"] = 0 if family == "encoder_decoder" else None
     settings["text"] |= {"labels": _LABELS if is_encoder else ()}
     settings["train"] |= {"batch_size": 4, "micro_batch": 2, "precision": "float32", "fused": True}
