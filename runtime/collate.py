@@ -205,15 +205,17 @@ def _token_types(rows: TokenStream, numbers: list[int], attention: NDArray[np.in
 
 
 def prompt_batch(
-    rows: TokenStream, numbers: list[int], pad_id: int, *, left: bool = True
+    rows: TokenStream, numbers: list[int], pad_id: int, *, left: bool = True, shared: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Prompts alone, padded on the left so that every answer begins at the same place: ids and attention, (B, T).
 
-    An encoder reads them padded on the right, as in training.
+    An encoder reads them padded on the right, as in training. Tokens that all prompts begin with may stay before the
+    padding, where their keys and values are known.
     """
-    prompts = [rows.ids(number)[: rows.prompt_length(number)] for number in numbers]
-    ids, attention = _padded(prompts, pad_id, left=left)
-    return torch.from_numpy(ids), torch.from_numpy(attention)
+    heads = np.stack([rows.ids(number)[:shared] for number in numbers]).astype(np.int64)
+    rests = [rows.ids(number)[shared : rows.prompt_length(number)] for number in numbers]
+    ids, attention = _padded(rests, pad_id, left=left)
+    return torch.from_numpy(np.hstack((heads, ids))), torch.from_numpy(np.hstack((np.ones_like(heads), attention)))
 
 
 def _padded(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from tokenizers import Tokenizer
 
 from ftc.runtime.collate import prompt_batch
 from ftc.runtime.sharding import is_sharded
+from ftc.runtime.shared_prompt import SharedPrompt
 from ftc.runtime.signals import StopRequest
+from ftc.runtime.static_cache import static_cache_pays
 from ftc.spec.settings import Settings
 from ftc.spec.strategy_settings import virtual_tokens
 from ftc.spec.streams import TokenStream
@@ -56,24 +59,46 @@ def answers(
     Raises:
         Interrupted: Somebody asked to stop.
     """
-    greedy = _greedy(settings)
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    holders = [model] if inner is model else [model, inner]  # some wrappers hand theirs on, and some don't
-    before = [holder.generation_config for holder in holders]
-    for holder in holders:  # a model's own defaults may sample or penalise
-        holder.generation_config = greedy
-    try:
+    is_static = static_cache_pays(model, settings, device, len(order))
+    with _configured(model, _greedy(settings, _longest(rows, order) if is_static else None)):
+        shared = None if is_static else _shared(model, rows, order, settings, device)
         # peft numbers places itself where virtual tokens stand before a row, and takes padding for a part of it.
         is_even = virtual_tokens(settings.strategy) > 0
         for numbers in _of_one_length(order, rows) if is_even else order:
             stop.check()
-            left = settings.model.family == "decoder"
-            ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left)
-            written = _write(model, ids.to(device), attention.to(device), settings)
-            yield {number: decode(line) for number, line in zip(numbers, written, strict=True)}
+            # What is compiled is for so many rows, so the last batch is filled up with one of its own.
+            filled = [*numbers, *[numbers[-1]] * (len(order[0]) - len(numbers))] if is_static else numbers
+            written = _written(model, rows, filled, settings, device, shared)
+            yield {number: decode(line) for number, line in zip(numbers, written, strict=False)}
+
+
+@contextmanager
+def _configured(model: Any, greedy: Any) -> Iterator[None]:
+    """A block in which nothing of a model's own defaults holds, which may sample or penalise."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    holders = [model] if inner is model else [model, inner]  # some wrappers hand theirs on, and some don't
+    before = [holder.generation_config for holder in holders]
+    for holder in holders:
+        holder.generation_config = greedy
+    try:
+        yield
     finally:
         for holder, kept in zip(holders, before, strict=True):
             holder.generation_config = kept
+
+
+def _longest(rows: TokenStream, order: list[list[int]]) -> int:
+    return max((rows.prompt_length(number) for numbers in order for number in numbers), default=0)
+
+
+def _shared(
+    model: Any, rows: TokenStream, order: list[list[int]], settings: Settings, device: torch.device
+) -> SharedPrompt | None:
+    """What all prompts begin with, where it can be computed by itself: an encoder looks at all of a prompt at once."""
+    if settings.model.family != "decoder" or virtual_tokens(settings.strategy) or is_sharded(model):
+        return None
+    with _arithmetic(settings, device):
+        return SharedPrompt.of(model, rows, [number for numbers in order for number in numbers], device)
 
 
 def _of_one_length(order: list[list[int]], rows: TokenStream) -> Iterator[list[int]]:
@@ -83,14 +108,30 @@ def _of_one_length(order: list[list[int]], rows: TokenStream) -> Iterator[list[i
             yield list(alike)
 
 
-def _write(model: Any, ids: torch.Tensor, attention: torch.Tensor, settings: Settings) -> list[list[int]]:
-    bfloat16 = settings.train.precision == "bfloat16"
-    with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=bfloat16), warnings.catch_warnings():
+def _written(
+    model: Any,
+    rows: TokenStream,
+    numbers: list[int],
+    settings: Settings,
+    device: torch.device,
+    shared: SharedPrompt | None,
+) -> list[list[int]]:
+    """The tokens of each row's answer."""
+    left, length = settings.model.family == "decoder", shared.length if shared else 0
+    ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left, shared=length)
+    known = shared.for_rows(len(numbers)) if shared else {}
+    with _arithmetic(settings, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")
-        output = model.generate(input_ids=ids, attention_mask=attention, synced_gpus=is_sharded(model))
+        output = model.generate(
+            input_ids=ids.to(device), attention_mask=attention.to(device), synced_gpus=is_sharded(model), **known
+        )
     # Before an answer stands its prompt, or, where an encoder has read that, the decoder's start token.
     begin = ids.shape[1] if settings.model.family == "decoder" else 1
     return [_until_stop(line, settings.model.stop_ids) for line in output[:, begin:].tolist()]
+
+
+def _arithmetic(settings: Settings, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.train.precision == "bfloat16")
 
 
 def _until_stop(ids: list[int], stop_ids: tuple[int, ...]) -> list[int]:
@@ -98,15 +139,25 @@ def _until_stop(ids: list[int], stop_ids: tuple[int, ...]) -> list[int]:
     return ids[:end]
 
 
-def _greedy(settings: Settings) -> Any:
+def _greedy(settings: Settings, static_prompt: int | None) -> Any:
+    """How answers are written.
+
+    Args:
+        settings: Limits, and the tokens that end an answer.
+        static_prompt: Tokens of the longest prompt, where keys and values have a place of fixed size.
+    """
     from transformers import GenerationConfig
 
+    most, fixed = settings.eval.max_new_tokens, {}
+    if static_prompt is not None:
+        fixed = {"cache_implementation": "static", "max_cache_len": static_prompt + (most or 0)}
     return GenerationConfig(
         do_sample=False,
         num_beams=1,
-        max_new_tokens=settings.eval.max_new_tokens,
+        max_new_tokens=most,
         eos_token_id=list(settings.model.stop_ids),
         pad_token_id=settings.model.pad_id,
         decoder_start_token_id=settings.model.decoder_start_id,
         use_cache=True,
+        **fixed,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ftc.runtime.shared_prompt import cache_name
 from ftc.runtime.trace.sections import Groups, layers_name
 from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.facts import Family
@@ -42,7 +43,7 @@ def write_answers(
     ids = torch.zeros(rows, length, dtype=torch.long, device=device)
     mask = torch.ones_like(ids)
     takes = _parameters(model)
-    memory = "cache" if "cache" in takes else "past_key_values"
+    memory = cache_name(model)
     options: dict[str, Any] = {"use_cache": True, **({"logits_to_keep": 1} if "logits_to_keep" in takes else {})}
     if job.settings.model.family == "encoder_decoder":
         tracker.section(f"{tracker.purpose}: encoder embedding")

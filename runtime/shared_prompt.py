@@ -1,0 +1,87 @@
+"""What all prompts begin with, computed once: its keys and values stand before the rest of every row.
+
+A system prompt and a template's head are the same in each row, and are often half of it. Padding stands between what
+is shared and the rest, so that every answer still begins at the same place; the mask hides it, and tokens' places are
+counted without it.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ftc.spec.streams import TokenStream
+
+__all__ = ["SharedPrompt", "cache_name", "shared_length"]
+
+_LEAST = 16
+"""Fewer tokens aren't worth a pass of their own, in which a device has little to do."""
+_ATTENTION = ("eager", "sdpa")
+"""Kinds of attention that take padding anywhere."""
+
+
+class SharedPrompt:
+    """Keys and values of the tokens that prompts share.
+
+    Args:
+        model: A decoder, as it is to write, without gradients.
+        ids: (1, T) the shared tokens.
+
+    Attributes:
+        length: T.
+    """
+
+    def __init__(self, model: Any, ids: torch.Tensor) -> None:
+        self.length = ids.shape[1]
+        self._name = cache_name(model)
+        self._cache = model(input_ids=ids, use_cache=True, logits_to_keep=1)[self._name]
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether every layer keeps all keys and values: one that forgets, or keeps a state, would need more care."""
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        is_plain = type(self._cache) is DynamicCache
+        return is_plain and all(type(layer) is DynamicLayer for layer in self._cache.layers)
+
+    def for_rows(self, count: int) -> dict[str, Any]:
+        """What `generate` takes for a batch of so many rows; it fills what it is given."""
+        cache = copy.deepcopy(self._cache)
+        cache.batch_repeat_interleave(count)
+        return {self._name: cache}
+
+    @classmethod
+    def of(cls, model: Any, rows: TokenStream, numbers: Sequence[int], device: torch.device) -> SharedPrompt | None:
+        """That of some rows; None where they share too little, or the model can't be asked for it."""
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        takes_it = "logits_to_keep" in inspect.signature(base.forward).parameters
+        length = shared_length(rows, numbers)
+        if not length or not takes_it or getattr(base.config, "_attn_implementation", None) not in _ATTENTION:
+            return None
+        ids = torch.from_numpy(rows.ids(numbers[0])[:length].astype(np.int64))[None]
+        found = cls(model, ids.to(device))
+        return found if found.can_be_repeated else None
+
+
+def shared_length(rows: TokenStream, numbers: Sequence[int]) -> int:
+    """Tokens with which all prompts begin, of each of which at least one is left; 0 where that isn't worth a pass."""
+    if len(numbers) < 2:
+        return 0
+    shortest = min(rows.prompt_length(number) for number in numbers) - 1
+    first = rows.ids(numbers[0])[: max(0, shortest)]
+    alike = np.ones(len(first), dtype=bool)
+    for number in numbers[1:]:
+        alike &= rows.ids(number)[: len(first)] == first
+    length = len(first) if alike.all() else int(alike.argmin())
+    return length if length >= _LEAST else 0
+
+
+def cache_name(model: Any) -> str:
+    """What the model's own call names keys and values; it differs between versions of transformers."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "cache" if "cache" in inspect.signature(base.forward).parameters else "past_key_values"
