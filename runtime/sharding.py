@@ -47,7 +47,8 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device) -> nn.Mo
             fully_shard(layer, **options)
     fully_shard(_root(model), **options)
     for buffer in model.buffers():  # what an adapter's wrapper keeps outside the model proper
-        buffer.data = buffer.data.to(device)
+        if not buffer.is_meta:
+            buffer.data = buffer.data.to(device)
     return model
 
 

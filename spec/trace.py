@@ -73,7 +73,8 @@ class TraceJob(Document):
             "strategy": settings["strategy"],
             "train": {
                 "accumulates": self.accumulates,
-                "is_shared": self.settings.train.world_size > 1,
+                **{name: train[name] for name in ("sharding", "offload")},
+                "parts": self.settings.train.world_size if self.settings.train.sharding == "fsdp" else 1,
                 "optimizer": train["optimizer"]["kind"],
                 "smooths": self.settings.train.label_smoothing > 0,
                 "is_noisy": self.settings.train.neftune_alpha is not None,

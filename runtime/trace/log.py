@@ -14,6 +14,7 @@ BLOCK_BYTES = 512
 
 Tag = Literal[
     "weights",
+    "gathered weights",
     "quantisation state",
     "adapter",
     "teacher",

@@ -109,13 +109,13 @@ class _Marks:
 
 
 def mark(tracker: StorageTracker, model: nn.Module, groups: Sequence[Groups]) -> None:
-    """Hooks the marks into a model, for good; `groups` has an entry for each stack."""
+    """Hooks the marks into a model, for good, before all that is there; `groups` has an entry for each stack."""
     stacks = stacks_of(model)
     words = _ONE if len(stacks) == 1 else _TWO
     marks = [
         _Marks(tracker, *one) for one in zip(groups, map(len, (layers for _, layers in stacks)), words, strict=True)
     ]
-    model.register_forward_pre_hook(marks[0].enter_model, with_kwargs=True)
+    model.register_forward_pre_hook(marks[0].enter_model, prepend=True, with_kwargs=True)
     for mark_of, (_, layers) in zip(marks, stacks, strict=True):
         for number, layer in enumerate(layers):
             _hook(mark_of, number, layer)
@@ -123,9 +123,9 @@ def mark(tracker: StorageTracker, model: nn.Module, groups: Sequence[Groups]) ->
 
 def _hook(marks: _Marks, number: int, layer: nn.Module) -> None:
     layer.register_forward_pre_hook(
-        lambda _, args, kwargs: marks.enter_layer(number, _hidden(args, kwargs)), with_kwargs=True
+        lambda _, args, kwargs: marks.enter_layer(number, _hidden(args, kwargs)), prepend=True, with_kwargs=True
     )
-    layer.register_forward_hook(lambda _, args, output: marks.leave_layer(number, output))
+    layer.register_forward_hook(lambda _, args, output: marks.leave_layer(number, output), prepend=True)
 
 
 def _hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

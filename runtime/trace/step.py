@@ -10,8 +10,9 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
@@ -32,6 +33,7 @@ from ftc.runtime.trace.holdings import register_model, register_state, register_
 from ftc.runtime.trace.host import Host
 from ftc.runtime.trace.keeping import Shapes, Shelf, keep
 from ftc.runtime.trace.log import Log
+from ftc.runtime.trace.parts import divided, hold_wholes
 from ftc.runtime.trace.rows import packed_halves, stand_in_rows
 from ftc.runtime.trace.sections import Groups, mark
 from ftc.runtime.trace.teacher import watched_teacher
@@ -92,10 +94,29 @@ def run_steps(
         teacher: As `build_teacher` made it, where the job has one.
     """
     device = device or torch.device("meta")
-    settings = job.settings
     tracker = _tracker(job, device)
-    mark(tracker, model, groups)
-    register_model(tracker, model, groups, empties_cache=_empties_cache(job))
+    with divided(job, model, tracker, device):
+        mark(tracker, model, groups)
+        return _watched(job, model, groups, device, shelf, teacher, tracker)
+
+
+def _watched(
+    job: TraceJob,
+    model: nn.Module,
+    groups: Sequence[Groups],
+    device: torch.device,
+    shelf: Shelf | None,
+    teacher: nn.Module | None,
+    tracker: StorageTracker,
+) -> Log:
+    settings, is_divided = job.settings, job.settings.train.sharding == "fsdp"
+    if settings.train.offload == "none":
+        register_model(tracker, model, groups, empties_cache=_empties_cache(job))
+    else:
+        for parameter in model.parameters():
+            tracker.leave_out(parameter)
+    if is_divided:
+        hold_wholes(model, tracker)
     if teacher is not None:
         register_teacher(tracker, teacher)
     with _arithmetic(job, [model, *([teacher] if teacher else [])], device) as arithmetic:
@@ -107,7 +128,9 @@ def run_steps(
             if job.evaluation is not None:
                 tracker.answer = _all_is_seen(job, job.evaluation)
                 _evaluate(job, model, scorer, device)
-            if shelf is not None:
+            if is_divided:  # told of before
+                pass
+            elif shelf is not None:
                 keep(loop_job, job.settings, tracker, shelf)
             elif device.type == "meta":
                 with Host(is_device=job.device.kind == "cpu") as host:
@@ -167,7 +190,7 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
 def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageTracker, device: torch.device) -> Job:
     parameters = trainable_tensors(model)
     for parameter in parameters.values():
-        parameter.register_post_accumulate_grad_hook(lambda p: tracker.register(p.grad, "gradients"))
+        parameter.register_post_accumulate_grad_hook(partial(_note_gradient, job, tracker))
     train = _two_steps(job)
     with _fused_on_meta():
         optimizer = make_optimizer(parameters, train)
@@ -175,9 +198,11 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
     for group in optimizer.param_groups:
         if job.device.kind == "cuda" and group.get("foreach", True) is None and not group.get("fused"):
             group["foreach"] = True  # torch's choice on a card; without memory it takes one by one
-    if job.settings.train.world_size > 1:
+    if job.settings.train.sharding == "ddp":
         _hold_buckets(tracker, parameters)
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
+    if job.settings.train.offload == "cpu":
+        _leave_step_out(tracker, optimizer)
     packs = train.packing
     rows = (packed_halves if packs else stand_in_rows)(job.settings, job.train, train.batch_size)
     order = BatchOrder(rows.lengths, len(rows), 1, 0, most_tokens=job.train.length if packs else None, packs=packs)
@@ -192,6 +217,21 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
         order=order,
         accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses
     )
+
+
+def _leave_step_out(tracker: StorageTracker, optimizer: torch.optim.Optimizer) -> None:
+    """The step is done where the parts are."""
+    silence = ExitStack()
+    optimizer.register_step_pre_hook(lambda *_: silence.enter_context(tracker.deaf()))
+    optimizer.register_step_post_hook(lambda *_: silence.close())
+
+
+def _note_gradient(job: TraceJob, tracker: StorageTracker, parameter: nn.Parameter) -> None:
+    assert parameter.grad is not None
+    if job.settings.train.offload == "cpu":
+        tracker.leave_out(parameter.grad)
+    else:
+        tracker.register(parameter.grad, "gradients")
 
 
 def _leave_pages_out(optimizer: Any) -> None:
@@ -261,7 +301,8 @@ def _train(job: Job, tracker: StorageTracker) -> None:
 
     counting = job.model.register_forward_pre_hook(count, prepend=True)
     for done in training_steps(job, 0):
-        register_state(tracker, job.optimizer)
+        if job.train.offload == "none":
+            register_state(tracker, job.optimizer)
         step, micro_batch = done.step, 0
     counting.remove()
 

@@ -8,7 +8,8 @@ count as they would on a device.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +76,12 @@ class StorageTracker(TorchDispatchMode):
         self._turn = (0, 0)
         self._numbers: dict[int, int] = {}
         self._watchers: dict[int, weakref.ref[Any]] = {}
+        self._empty: dict[int, int] = {}
+        """What storages held last that hold nothing now, by their keys."""
+        self._elsewhere: set[int] = set()
+        """Storages that are not the device's, by their keys."""
+        self._born_as: Tag = "temporaries"
+        self._is_deaf = False
         self._born_for_gradients: set[int] = set()
         self.section("load")
 
@@ -94,7 +101,8 @@ class StorageTracker(TorchDispatchMode):
         self.log.sections.append(Section(current.name, current.group, current.turn, empties_cache=True))
 
     def register(self, tensor: torch.Tensor, tag: Tag, owner: int | None = None) -> None:
-        """Counts a tensor that was there before, or says what one that is counted holds."""
+        """Counts a tensor that was there before, or says what one that is counted holds; of a divided one the part."""
+        tensor = _part(tensor)
         number = self._numbers.get(tensor.untyped_storage()._cdata)
         if number is None:
             self._add(tensor, tag, owner)
@@ -105,7 +113,7 @@ class StorageTracker(TorchDispatchMode):
 
     def owner_of(self, tensor: torch.Tensor) -> int | None:
         """The group of layers that a counted tensor belongs to."""
-        number = self._numbers.get(tensor.untyped_storage()._cdata)
+        number = self._numbers.get(_part(tensor).untyped_storage()._cdata)
         return None if number is None else self.log.storages[number].owner
 
     def hold(self, size: int, tag: Tag = "temporaries", owner: int | None = None) -> int:
@@ -118,6 +126,45 @@ class StorageTracker(TorchDispatchMode):
         """Logs the end of what `hold` gave."""
         self.log.sections[-1].events.append(~number)
 
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Leaves out what happens in the block: it isn't the device's."""
+        before, self._is_deaf = self._is_deaf, True
+        try:
+            yield
+        finally:
+            self._is_deaf = before
+
+    @contextmanager
+    def holding(self, tag: Tag) -> Iterator[None]:
+        """Says what storages hold that are born in the block."""
+        before, self._born_as = self._born_as, tag
+        try:
+            yield
+        finally:
+            self._born_as = before
+
+    def resized(self, storage: Any) -> None:
+        """Logs the end of what a storage held, and the birth of what it holds now."""
+        key, group = storage._cdata, self.log.sections[-1].group
+        number = self._numbers.pop(key, None)
+        if number is not None:
+            self.log.sections[-1].events.append(~number)
+            self._empty[key] = number
+        if storage.nbytes() and (before := self._empty.pop(key, None)) is not None:
+            old = self.log.storages[before]
+            self._numbers[key] = self.hold(storage.nbytes(), old.tag, old.owner if group is None else group)
+
+    def leave_out(self, tensor: torch.Tensor) -> None:
+        """From now on a tensor lies elsewhere: where it was counted its end is logged, and nothing of it is counted."""
+        storage = _part(tensor).untyped_storage()
+        key = storage._cdata
+        if (number := self._numbers.pop(key, None)) is not None:
+            self.release(number)
+        if key not in self._watchers:
+            self._watchers[key] = weakref.ref(storage, lambda _: self._end(key))
+        self._elsewhere.add(key)
+
     def let_go(self, tag: Tag) -> None:
         """Logs the end of all that holds this and is live, whoever still has it."""
         for key in [key for key, number in self._numbers.items() if self.log.storages[number].tag == tag]:
@@ -125,6 +172,10 @@ class StorageTracker(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs an operator and logs what it allocates."""
+        if self._is_deaf:
+            return func(*args, **(kwargs or {}))
+        if any(getattr(kind, "__name__", "") == "DTensor" for kind in types):
+            return NotImplemented  # what is computed on the part comes by here in its turn
         if func is _aten._local_scalar_dense.default and args[0].device.type == "meta":
             return self.answer if args[0].dtype == torch.bool else 1
         if self._device_type == "meta" and func.name().startswith(_UPDATES_IN_PLACE) and not func._schema.returns:
@@ -158,11 +209,11 @@ class StorageTracker(TorchDispatchMode):
             self.hold(self._buffers.workspace, "workspace")
 
     def _see(self, tensor: torch.Tensor, args: Sequence[Any], position: int) -> None:
-        if tensor.untyped_storage()._cdata in self._numbers:
+        if (key := tensor.untyped_storage()._cdata) in self._numbers or key in self._elsewhere:
             return
         group = self.log.sections[-1].group
         owner = self._inherited(args, position) if group is None else group
-        number = self._add(tensor, "logits" if self._is_scores(tensor) else "temporaries", owner)
+        number = self._add(tensor, "logits" if self._is_scores(tensor) else self._born_as, owner)
         if torch.is_grad_enabled():
             self._born_for_gradients.add(number)
 
@@ -187,8 +238,11 @@ class StorageTracker(TorchDispatchMode):
         return number
 
     def _end(self, key: int) -> None:
-        number = self._numbers.pop(key)
+        number = self._numbers.pop(key, None)
         del self._watchers[key]
+        self._elsewhere.discard(key)
+        if self._empty.pop(key, None) is not None or number is None:
+            return
         self.log.sections[-1].events.append(~number)
         storage = self.log.storages[number]
         # Made with gradients on and let go of with them off: the backward pass needed it.
@@ -199,3 +253,9 @@ class StorageTracker(TorchDispatchMode):
         """Stops watching; the log is complete."""
         self._watchers.clear()
         return self.log
+
+
+def _part(tensor: torch.Tensor) -> torch.Tensor:
+    """What of a tensor is on this device."""
+    part: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
+    return part

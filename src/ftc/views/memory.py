@@ -21,7 +21,7 @@ __all__ = [
 
 _BAR_CELLS = 30
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "weights": ("weights", "quantisation state"),
+    "weights": ("weights", "gathered weights", "quantisation state"),
     "adapter": ("adapter",),
     "teacher": ("teacher",),
     "gradients": ("gradients",),

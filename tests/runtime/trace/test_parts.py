@@ -1,0 +1,94 @@
+"""A model in parts on tensors without memory: what each process holds, and that real processes hold the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.runtime.trace.child import trace
+from ftc.runtime.trace.log import peaks
+from ftc.runtime.trace.whole import log_of, whole_groups
+from ftc.spec.trace import BatchShape, TraceJob
+from tests.runtime.trace.test_step import OF_THE_HOST
+from tests.support.tiny_models import write_tiny_model
+from tests.support.trace_jobs import PROCESSOR, trace_job
+
+ROOT = Path(__file__).parents[3]
+_WAYS: list[dict[str, Any]] = [
+    {"strategy": "full"},
+    {"strategy": "lora", "train__precision": "bfloat16"},
+    {"strategy": "full", "train__precision": "bfloat16", "train__activation_checkpointing": True},
+    {"strategy": "lora", "train__activation_checkpointing": True},
+    {"strategy": "partial"},
+    {"strategy": "dora"},
+    {"strategy": "bottleneck"},
+]
+
+
+def divided(ranks: int, **changes: Any) -> TraceJob:
+    shared = {"train__world_size": ranks, "train__sharding": "fsdp", "train__batch_size": 4 * ranks}
+    return trace_job(**{**shared, **changes})
+
+
+def components(job: TraceJob, phase: str) -> dict[str, int]:
+    return next(one.components for one in trace(job).phases if one.phase == phase)
+
+
+def test_each_process_holds_its_part() -> None:
+    alone = components(trace_job(strategy="full"), "optimiser step")
+    for ranks in (2, 4):
+        part = components(divided(ranks, strategy="full"), "optimiser step")
+        for held in ("weights", "gradients", "optimiser state"):
+            assert part[held] == pytest.approx(alone[held] / ranks, rel=0.02)
+    layers = components(divided(4, strategy="full"), "forward: layers")
+    assert layers["gathered weights"] < alone["weights"], "two layers and what is outside, not all"
+
+
+def test_parts_with_the_host_take_nothing_of_the_device() -> None:
+    held = components(divided(2, strategy="full", train__offload="cpu"), "optimiser step")
+    assert not held.keys() & {"weights", "gradients", "optimiser state"}
+
+
+def test_a_few_layers_stand_for_all() -> None:
+    few = trace(divided(4))
+    depths = (12,)
+    all_of_them = peaks(log_of(divided(4, device=PROCESSOR), depths, whole_groups(depths)))
+    stretched = trace(divided(4, device=PROCESSOR))
+    assert few.traced_layers == stretched.traced_layers == 5
+    assert {one.phase: one.peak_bytes for one in stretched.phases} == {
+        name: one.size for name, one in all_of_them.items()
+    }
+
+
+def test_real_processes_hold_the_same(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path, "llama")
+    config = json.loads((tmp_path / "config.json").read_text())
+    shape = BatchShape(length=20, supervised=7, padded=False)
+    ways = _WAYS if os.environ.get("FTC_SHARDING") else _WAYS[:2]
+    alike = {"config": config, "device": PROCESSOR, "shape": shape, "num_modules": 4, "model__attention": "eager"}
+    jobs = [divided(2, **alike, **way) for way in ways]
+    launched = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *("--master-addr", "127.0.0.1", "--master-port", "0", "--rdzv-backend", "c10d"),
+            *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
+            *("-m", "tests.runtime.trace.parts_child", str(tmp_path)),
+            *(job.model_dump_json(by_alias=True) for job in jobs),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert launched.returncode == 0, launched.stderr[-3000:]
+    for way, job, real in zip(ways, jobs, json.loads(launched.stdout.splitlines()[-1]), strict=True):
+        without = {name: peak.size for name, peak in peaks(log_of(job, (2,), whole_groups((2,)))).items()}
+        assert without.keys() == real.keys()
+        apart = {name: without[name] / real[name] - 1 for name in real.keys() - OF_THE_HOST}
+        assert set(apart.values()) == {0}, (way, apart)
