@@ -25,7 +25,7 @@ def settled(exchange: Any) -> Any:
     """An exchange that is over when it returns: gloo's thread lets go of tensors a moment after they are told ready."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        tensors = [one for one in (*args, *kwargs.values()) if isinstance(one, torch.Tensor)]
+        tensors: list[Any] = [one for one in (*args, *kwargs.values()) if isinstance(one, torch.Tensor)]
         before = _holders(tensors)
         work = exchange(*args, **kwargs)
         while work is None and _holders(tensors) != before:
@@ -35,7 +35,7 @@ def settled(exchange: Any) -> Any:
     return call
 
 
-def _holders(tensors: list[torch.Tensor]) -> list[tuple[int, int]]:
+def _holders(tensors: list[Any]) -> list[tuple[int, int]]:
     """Who holds each tensor and its storage."""
     return [(one._use_count(), torch._C._storage_Use_Count(one.untyped_storage()._cdata)) for one in tensors]
 
