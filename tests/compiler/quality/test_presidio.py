@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
+from ftc.spec.data import PresidioRules
 from ftc.spec.diagnostics import Refusal
 from tests.diagnostics.worlds import write_plain_model
 
@@ -121,3 +122,15 @@ def test_nothing_is_fetched_and_nothing_is_written_outside_the_cache(recipe: Pat
     reached_out = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request"}
     assert not [event for event in seen["events"] if event[0] in reached_out]
     assert not home.exists()
+
+
+@needs_presidio
+def test_a_pattern_that_is_given_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ftc.compiler.quality.presidio import load_presidio
+
+    presidio = load_presidio(PresidioRules())
+    assert list(presidio.matching("a." * 100)) == []
+    assert len(list(presidio.not_checked())) == 1
+    monkeypatch.setattr("presidio_analyzer.pattern_recognizer.REGEX_TIMEOUT_SECONDS", 1e-6)
+    assert list(presidio.matching("a." * 200_000)) == []
+    assert any("gave up a pattern" in reason for reason in presidio.not_checked())
