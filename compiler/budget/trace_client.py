@@ -204,13 +204,10 @@ def _killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[
 
 
 def _needed(job: TraceJob) -> tuple[str, ...]:
-    match job.settings.strategy.kind:
-        case "full" | "partial" | "bitfit" | "bottleneck":
-            return _NEEDED
-        case "qlora":
-            return (*_NEEDED, "peft", "bitsandbytes")
-        case _:
-            return (*_NEEDED, "peft")
+    kind, lesson = job.settings.strategy.kind, job.settings.train.distillation
+    packs = kind == "qlora" or (lesson is not None and lesson.quantization is not None)
+    adapts = kind not in ("full", "partial", "bitfit", "bottleneck")
+    return (*_NEEDED, *(["peft"] if adapts else []), *(["bitsandbytes"] if packs else []))
 
 
 def _understood(text: bytes) -> TraceAnswer:

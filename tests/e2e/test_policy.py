@@ -10,8 +10,9 @@ import pytest
 from ftc.compiler.policy import ReadPolicy, judged
 from ftc.spec.evaluation import Classifier
 from ftc.spec.policy import Policy
-from ftc.spec.settings import ClassifierSettings
+from ftc.spec.settings import ClassifierSettings, DistillationSettings, TeacherSettings
 from ftc.spec.source import read_source
+from ftc.spec.train import Distillation
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support import documents
 from tests.support.projects import contents
@@ -95,6 +96,21 @@ def test_a_classifier_of_the_hub_has_to_be_pinned_too() -> None:
         )
         (result,), _ = judged(PINNED, changed, {})
         assert (result.passed, "eval.classifier" in result.found) == (passed, not passed)
+
+
+def test_a_teacher_of_the_hub_has_to_be_pinned_too() -> None:
+    plan = documents.plan()
+    settled = DistillationSettings.model_construct(teacher=TeacherSettings.model_construct(commit="c" * 40))
+    settings = plan.settings.model_copy(
+        update={"train": plan.settings.train.model_copy(update={"distillation": settled})}
+    )
+    for revision, passed in (("main", False), ("c" * 40, True)):
+        asked = plan.recipe.train.model_copy(
+            update={"distillation": Distillation(teacher="org/large", revision=revision)}
+        )
+        recipe = plan.recipe.model_copy(update={"train": asked})
+        (result,), _ = judged(PINNED, plan.model_copy(update={"recipe": recipe, "settings": settings}), {})
+        assert (result.passed, "train.distillation" in result.found) == (passed, not passed)
 
 
 def test_a_soft_rule_needs_a_reason_that_the_plan_keeps(project: MakeProject, ftc: Ftc) -> None:

@@ -131,16 +131,17 @@ def test_rows_that_share_a_sequence_are_told_apart_by_a_mask(
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    ("kind", "teacher", "loss", "quantization"),
+    ("kind", "strategy", "teacher", "loss", "quantization"),
     [
-        ("llama", "gpt2", "forward_kl", None),
-        ("qwen2", "llama", "jsd", "nf4"),
-        ("bert", "bert", "reverse_kl", "int8"),
-        ("t5", "t5", "forward_kl", None),
+        ("llama", "prompt_tuning", "gpt2", "forward_kl", None),
+        ("qwen2", "full", "llama", "jsd", "nf4"),
+        ("bert", "lora", "bert", "reverse_kl", "int8"),
+        ("t5", "lora", "t5", "forward_kl", None),
     ],
 )
 def test_a_teacher_is_asked_without_memory_as_it_really_is(
     kind: str,
+    strategy: str,
     teacher: str,
     loss: str,
     quantization: str | None,
@@ -154,7 +155,7 @@ def test_a_teacher_is_asked_without_memory_as_it_really_is(
     asked = lesson(models[teacher], families.get(teacher, "decoder"), teacher={"outputs": outputs})
     job = trace_job(
         configs[kind],
-        "lora",
+        strategy,
         device=PROCESSOR,
         shape=BatchShape(length=20, supervised=7, padded=False),
         num_modules={"t5": 12}.get(kind, 4),
