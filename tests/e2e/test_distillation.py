@@ -129,9 +129,9 @@ def test_whoever_is_told_of_a_run_is_told_of_its_teacher(root: Path, ftc: Ftc) -
     planned, run = ftc("plan", "student.yaml").out, run_of(root)
     assert "Teacher" in planned
     assert f"{TEACHER} 30.6 k (apache-2.0)" in planned, planned
-    assert "50% of the loss · forward KL at temperature 2" in planned
+    assert "50 % of the loss · forward KL at temperature 2" in planned
     assert (
-        "- teacher: model, 50% of the loss, forward KL at temperature 2, in float32" in (run / "README.md").read_text()
+        "- teacher: model, 50 % of the loss, forward KL at temperature 2, in float32" in (run / "README.md").read_text()
     )
     assert "forward KL at temperature 2" in (run / "report.html").read_text()
     slsa = json.loads(ftc("export", run.name, "--format", "slsa").out)

@@ -232,10 +232,11 @@ def _padding(plan: Plan) -> str:
 
 
 def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> list[str]:
-    lock = plan.lock
+    lock, lesson = plan.lock, plan.settings.train.distillation
     packages = max((len(facts.packages) for facts in lock.platforms.values()), default=0)
     parts = [
         f"model {numbers.plural(len(lock.model.files), 'file')}",
+        *([f"teacher {numbers.plural(len(lesson.teacher.files), 'file')}"] if lesson else []),
         f"data {numbers.plural(len(lock.data.sources), 'file')}",
         f"tokenizer {numbers.plural(len(lock.text.tokenizer_files), 'file')}",
         numbers.plural(packages, "package"),

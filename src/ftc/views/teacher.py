@@ -21,7 +21,7 @@ def teacher_parts(plan: Plan) -> list[str]:
     held = f"packed into {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
     return [
         f"{escaped(teacher.base)} {numbers.magnitude(teacher.num_parameters)} ({license})",
-        f"{lesson.weight:.0%} of the loss" if lesson.weight < 1 else "the whole loss",
+        f"{100 * lesson.weight:.3g} % of the loss" if lesson.weight < 1 else "the whole loss",
         f"{_LOSSES[lesson.loss]} at temperature {lesson.temperature:g}",
         held,
     ]
