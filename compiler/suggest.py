@@ -18,6 +18,7 @@ from ftc.compiler.budget.optimizers import is_rounded, kinds_for_auto
 from ftc.compiler.budget.pace import train_seconds
 from ftc.compiler.draft import Draft
 from ftc.compiler.recipe_edits import changed_recipe, edit_of, yaml_text
+from ftc.compiler.sharding_rules import unsharded
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
 
 __all__ = ["Decide", "with_suggestions"]
@@ -34,6 +35,7 @@ _SHORTEST = 64
 _OPTIMIZER = "train.optimizer.kind"
 _KERNELS = ("eager", "sdpa", "flash_attention_2")
 """Kernels of attention, the one that holds most first."""
+_MOST_DEVICES = 8
 _STEP = 64
 """Tokens by which rows are shortened, since kernels like multiples."""
 
@@ -42,6 +44,8 @@ _CHOSEN = {
     "train.micro_batch": "micro-batch",
     "train.activation_checkpointing": "recomputing",
     "train.packing": "packing",
+    "train.sharding": "sharding",
+    "train.offload": "offload",
     "model.attention": "attention",
     _OPTIMIZER: "optimiser",
 }
@@ -124,6 +128,8 @@ def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:
         yield _halves("eval.batch_size", undecided.recipe.eval.batch_size)
     yield _other_kernels(undecided, decided)
     yield _paged(undecided, decided)
+    yield _other_layouts(undecided)
+    yield _more_devices(undecided)
     if undecided.recipe.budget.allow_tight is False and decided.memory and decided.memory.verdict == "tight":
         yield iter([_change("budget.allow_tight", True)])
     if undecided.recipe.train.precision == "float32" and undecided.device.has_bfloat16:
@@ -163,6 +169,29 @@ def _paged(undecided: Draft, decided: Draft) -> Iterator[_Change]:
     """AdamW's memory in pages, which rounds nothing."""
     if undecided.recipe.train.optimizer.kind == "adamw" and "adamw_paged" in kinds_for_auto(decided):
         yield _change(_OPTIMIZER, "adamw_paged")
+
+
+def _other_layouts(undecided: Draft) -> Iterator[_Change]:
+    """Devices that hold parts, and parts that lie with the host, where the recipe says otherwise."""
+    train, devices = undecided.recipe.train, undecided.recipe.budget.devices
+    if devices in ("auto", 1) or any(unsharded(undecided.recipe)):
+        return
+    fsdp = _change("train.sharding", "fsdp")
+    if train.sharding == "ddp":
+        yield fsdp
+    if train.sharding == "ddp" or train.offload == "none":
+        offload = _change("train.offload", "cpu")
+        yield fsdp.with_(offload) if train.sharding == "ddp" else offload
+
+
+def _more_devices(undecided: Draft) -> Iterator[_Change]:
+    """Two, four or eight cards, as far as this machine has them or the plan is for another."""
+    device, asked = undecided.device, undecided.recipe.budget.devices
+    most = device.count if device.local else _MOST_DEVICES
+    least = 1 if asked == "auto" else asked
+    for count in (2, 4, 8):
+        if device.kind == "cuda" and least < count <= min(most, undecided.recipe.train.batch_size):
+            yield _change("budget.devices", count)
 
 
 def _fewer_bits(undecided: Draft, decided: Draft) -> Iterator[_Change]:
@@ -213,6 +242,8 @@ def _variant(undecided: Draft, change: _Change) -> Draft | None:
         for path, value in change.values:
             recipe = changed_recipe(recipe, path, value)
     except ValidationError:
+        return None
+    if recipe.train.sharding == "fsdp" and any(unsharded(recipe)):
         return None
     variant = replace(undecided, recipe=recipe)
     length = dict(change.values).get("data.max_length")

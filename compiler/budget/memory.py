@@ -15,6 +15,7 @@ from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.points import Point, at
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.budget.shapes import accumulates, evaluation_shape, rows_at_once, scored_per_row, train_shape
+from ftc.compiler.budget.sharded_form import on_one_of
 from ftc.compiler.budget.teacher_form import Taught, held_bytes
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
@@ -52,7 +53,10 @@ def expands_segments(draft: Draft) -> bool:
 def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
     """The estimate from shapes alone."""
     draft = at(draft, point)
-    phases = _with_grading(draft, closed_form.estimate(_form_job(draft)).phases)
+    job, train = _form_job(draft), draft.values
+    alone = closed_form.estimate(job).phases
+    shared = on_one_of(alone, job, train["train.world_size"], train["train.sharding"], train["train.offload"])
+    phases = _with_grading(draft, shared)
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, allocated)
     reserved = ByteRange(

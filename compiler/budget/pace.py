@@ -2,7 +2,8 @@
 
 A roofline tells points apart that differ by more than a tenth; among others the kernel comes first that needs nothing
 further, then the larger micro-batch, since larger matrices never compute slower. Speed counts after exactness: an
-optimiser that rounds what it remembers stands behind all points of those that don't.
+optimiser that rounds what it remembers stands behind all points of those that don't. Of what several devices exchange
+the roofline knows little, so that what exchanges least goes first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ftc.compiler.budget.amounts import Amounts
 from ftc.compiler.budget.attention import kernels_for_auto
 from ftc.compiler.budget.network import Network
 from ftc.compiler.budget.optimizers import is_rounded, kinds_for_auto
-from ftc.compiler.budget.points import Point, at, eval_batches, packings, training_points
+from ftc.compiler.budget.points import Point, at, eval_batches, layouts, packings, training_points
 from ftc.compiler.budget.run_time import job_speed
 from ftc.compiler.budget.run_work import draft_network, train_amounts, train_work
 from ftc.compiler.budget.speed import scale_only, seconds_for
@@ -82,7 +83,7 @@ def _paced(draft: Draft, seconds: Pace) -> Iterator[tuple[Point, float]]:
 
 
 def _order(draft: Draft, pace: dict[Point, float]) -> Callable[[Point], tuple[Any, ...]]:
-    kernels, kinds = kernels_for_auto(draft), kinds_for_auto(draft)
+    kernels, kinds, shared = kernels_for_auto(draft), kinds_for_auto(draft), layouts(draft)
     fastest = {
         rounded: min((pace[one] for one in pace if is_rounded(one.optimizer) is rounded), default=0.0)
         for rounded in (False, True)
@@ -94,6 +95,7 @@ def _order(draft: Draft, pace: dict[Point, float]) -> Callable[[Point], tuple[An
         rung = math.floor(math.log(seconds / least) / math.log(_TOLD_APART)) if least > 0 else 0
         kernel = kernels.index(point.attention) if point.attention in kernels else 0
         kind = kinds.index(point.optimizer) if point.optimizer in kinds else 0
-        return rounded, rung, kernel, kind, point.checkpointing, -point.micro_batch, seconds
+        layout = shared.index((point.sharding, point.offload))
+        return rounded, layout, rung, kernel, kind, point.checkpointing, -point.micro_batch, seconds
 
     return key

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from ftc.compiler.budget.attention import kernels_for_auto
 from ftc.compiler.budget.optimizers import FUSED, kinds_for_auto
 from ftc.compiler.draft import Draft
+from ftc.compiler.sharding_rules import unsharded
 from ftc.spec.model import AttentionKernel
 from ftc.spec.strategy import VIRTUAL_TOKENS
-from ftc.spec.train import OptimizerKind
+from ftc.spec.train import Offload, OptimizerKind, Sharding
 
 __all__ = [
     "Point",
     "at",
     "eval_batches",
+    "layouts",
     "packing_obstacle",
     "packings",
     "point_of",
@@ -40,6 +43,8 @@ class Point:
         optimizer: Kind of optimiser.
         packs: Whether rows share sequences.
         tokens: Most tokens that go through the model at once; None where rows alone decide.
+        sharding: What each of several devices holds.
+        offload: Where their parts lie.
     """
 
     micro_batch: int
@@ -49,6 +54,8 @@ class Point:
     optimizer: OptimizerKind
     packs: bool
     tokens: int | None
+    sharding: Sharding
+    offload: Offload
 
 
 def at(draft: Draft, point: Point) -> Draft:
@@ -62,6 +69,8 @@ def at(draft: Draft, point: Point) -> Draft:
         "train.fused": point.optimizer in FUSED,
         "train.packing": point.packs,
         "train.micro_batch_tokens": point.tokens,
+        "train.sharding": point.sharding,
+        "train.offload": point.offload,
     }
     return replace(draft, values={**draft.values, **values})
 
@@ -77,17 +86,32 @@ def point_of(draft: Draft) -> Point:
         optimizer=values["train.optimizer.kind"],
         packs=values["train.packing"],
         tokens=values["train.micro_batch_tokens"],
+        sharding=values["train.sharding"],
+        offload=values["train.offload"],
     )
 
 
 def training_points(draft: Draft) -> Iterator[Point]:
     """All ways to train that the recipe allows, with a sequence for each row; see `packings` for the others."""
     train, attention, rows = draft.recipe.train, draft.recipe.model.attention, draft.values["eval.batch_size"]
-    for optimizer in kinds_for_auto(draft) if train.optimizer.kind == "auto" else (train.optimizer.kind,):
-        for kernel in kernels_for_auto(draft) if attention == "auto" else (attention,):
-            for checkpointing in _modes(draft):
-                for size in _micro_batches(draft):
-                    yield Point(size, checkpointing, rows, kernel, optimizer, False, train.micro_batch_tokens)
+    kinds = kinds_for_auto(draft) if train.optimizer.kind == "auto" else (train.optimizer.kind,)
+    kernels = kernels_for_auto(draft) if attention == "auto" else (attention,)
+    ways = product(kinds, kernels, _modes(draft), _micro_batches(draft), layouts(draft))
+    for kind, kernel, checkpointing, size, layout in ways:
+        if layout[0] != "fsdp" or kind in FUSED or len(kinds) == 1:  # others take whole tensors
+            yield Point(size, checkpointing, rows, kernel, kind, False, train.micro_batch_tokens, *layout)
+
+
+def layouts(draft: Draft) -> list[tuple[Sharding, Offload]]:
+    """How several devices may share the work, what exchanges least first; `fsdp` where it can divide the model."""
+    train = draft.recipe.train
+    if draft.values["train.world_size"] == 1:
+        return [(draft.values["train.sharding"], draft.values["train.offload"])]
+    kinds: list[Sharding] = ["ddp", "fsdp"] if train.sharding == "auto" else [train.sharding]
+    places: list[Offload] = ["none", "cpu"] if train.offload == "auto" else [train.offload]
+    if train.sharding == "auto" and any(unsharded(draft.recipe)):
+        kinds = ["ddp"]
+    return [(kind, place) for kind in kinds for place in places if kind == "fsdp" or place == "none"]
 
 
 def _micro_batches(draft: Draft) -> list[int]:

@@ -14,8 +14,9 @@ from ftc.compiler.budget import fed
 from ftc.compiler.budget.amounts import Amounts, cost
 from ftc.compiler.budget.flops import StepFlops, flop_rates
 from ftc.compiler.budget.grading import grader_amounts, grader_network
+from ftc.compiler.budget.moves import exchanged, moved_to_host
 from ftc.compiler.budget.network import Network, network_of
-from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
+from ftc.compiler.budget.optimizers import bytes_per_weight
 from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.teacher_form import PACKED_BYTES
 from ftc.compiler.budget.traffic import Traffic, traffic_rates
@@ -60,8 +61,9 @@ def run_work(draft: Draft) -> RunWork:
     network, form = draft_network(draft), _form(draft)
     amounts = fed.trained(_lengths(draft, "train"), form, _training(draft))
     steps: int = draft.values["train.num_steps"]
-    train = _trained(draft, network, amounts, steps)
-    phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (train, train, train)}
+    alone = _trained(draft, network, amounts, steps)
+    train = alone.plus(exchanged(draft, network, amounts.passes, steps))
+    phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
     if proof := draft.values["train.determinism"].proof_steps:
         phases["prove"] = _same(train.scaled(2 * proof / steps))
     if isinstance(draft.recipe.task, Preference):
@@ -90,26 +92,27 @@ def train_amounts(draft: Draft) -> Amounts:
 
 
 def train_work(draft: Draft, network: Network, amounts: Amounts) -> Work:
-    """What training alone has to do.
+    """What training alone has to do, with what devices exchange.
 
     Args:
         draft: With all that decides about a step settled.
         network: See `draft_network`.
         amounts: What it is fed.
     """
-    return _trained(draft, network, amounts, draft.values["train.num_steps"])
+    steps: int = draft.values["train.num_steps"]
+    return _trained(draft, network, amounts, steps).plus(exchanged(draft, network, amounts.passes, steps))
 
 
 def _trained(draft: Draft, network: Network, amounts: Amounts, steps: int) -> Work:
-    """Work of the draft's training steps; all that an optimiser can page counts as moved there and back each step."""
+    """Work of the draft's training steps; all that an optimiser can page counts as moved there and back each step.
+
+    What several devices exchange is left out.
+    """
     kept = bytes_per_weight(draft)
     work = step_work(
         network, amounts, steps, _activation_bytes(draft), checkpointing=_checkpoints(draft), state_bytes=kept
     )
-    work = work.plus(_lessons(draft, amounts))
-    if not is_paged(draft.values["train.optimizer.kind"]):
-        return work
-    return work.plus(Work(flops=0.0, bytes=0.0, operations=0.0, host_bytes=2 * steps * kept * network.trainable))
+    return work.plus(_lessons(draft, amounts)).plus(moved_to_host(draft, network, amounts.passes, steps))
 
 
 def _lessons(draft: Draft, amounts: Amounts) -> Work:

@@ -23,6 +23,8 @@ __all__ = ["Found", "fastest_that_fits"]
 _DOUBTFUL = 1.15
 """A point whose closed form is at most so far over the limit may still fit by trace."""
 _CLEARLY = 1.1
+_KIN = ("checkpointing", "attention", "packs", "sharding", "offload")
+"""What points have in common of which one can be said to need more than another."""
 _MEASURING = ("evaluation", "generation", "grade")
 """Phases of looks at rows, which hang on the rows of a look and not on those of a training step."""
 
@@ -129,7 +131,7 @@ class _Search:
 
     def _needs_more(self, point: Point, other: Point, because: _Because) -> bool:
         """Whether a point needs at least what another one does, in the phases that were too large there."""
-        if (point.checkpointing, point.attention, point.packs) != (other.checkpointing, other.attention, other.packs):
+        if any(getattr(point, name) != getattr(other, name) for name in _KIN):
             return False
         if self._kept(point) < self._kept(other):
             return False

@@ -40,7 +40,7 @@ def _choose_point(draft: Draft) -> Draft:
     memory = found.memory.model_copy(update={"ways": found.looked_at, "traces": len(draft.traces or {})})
     draft = _take_rows(draft, found.point, fits=found.fits)
     draft = _take_optimizer(_take_attention(draft, found.point), found.point)
-    draft = _take_packing(draft, found.point)
+    draft = _take_sharding(_take_packing(draft, found.point), found.point)
     return replace(draft, memory=memory, questions=found.questions)
 
 
@@ -82,6 +82,15 @@ def _take_optimizer(draft: Draft, point: Point) -> Draft:
     elif point.optimizer != "adamw":
         reason = "AdamW in float32, whose memory the driver may move to the processor's: the fastest such way that fits"
     return with_kernel(draft.derive("train.optimizer.kind", point.optimizer, reason))
+
+
+def _take_sharding(draft: Draft, point: Point) -> Draft:
+    """What each of several devices holds, where that isn't what exchanges least."""
+    if point.sharding != draft.values["train.sharding"]:
+        draft = draft.derive("train.sharding", point.sharding, "nothing fits with a whole model on each device")
+    if point.offload != draft.values["train.offload"]:
+        draft = draft.derive("train.offload", point.offload, "nothing fits with all parts on the devices")
+    return draft
 
 
 def _take_packing(draft: Draft, point: Point) -> Draft:

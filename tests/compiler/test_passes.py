@@ -191,6 +191,8 @@ def point_in(job: TraceJob) -> Point:
         optimizer=train.optimizer.kind,
         packs=train.packing,
         tokens=train.micro_batch_tokens,
+        sharding=train.sharding,
+        offload=train.offload,
     )
 
 

@@ -16,6 +16,7 @@ from ftc.compiler.budget.devices import CARDS
 from ftc.compiler.budget.memory import by_closed_form, may_run
 from ftc.compiler.budget.pace import pace_of, train_seconds
 from ftc.compiler.budget.points import Point, at, point_of
+from ftc.compiler.budget.run_work import run_work
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.model import AttentionKernel
@@ -40,7 +41,7 @@ def job(mebibytes: int, *, batch: int = 8, packages: frozenset[str] = PACKAGES, 
         facts=changes.pop("facts", FACTS),
         device=changes.pop("device", ADA),
         train=train,
-        budget={"vram": f"{mebibytes}MiB"},
+        budget=changes.pop("budget", {"vram": f"{mebibytes}MiB"}),
         **{**sections, **changes},
     )
     tokens = np.random.default_rng(3).integers(20, 401, 100)
@@ -160,3 +161,43 @@ def test_what_pages_move_takes_time() -> None:
     assert paged.work is not None
     steps, weights = paged.values["train.num_steps"], paged.model.num_parameters
     assert paged.work.phases["train"].host_bytes == 16 * steps * weights
+
+
+def test_devices_hold_parts_only_where_whole_models_do_not_fit() -> None:
+    found: list[tuple[str, str]] = []
+    for mebibytes in (9000, 2600, 1500):
+        budget = {"vram": f"{mebibytes}MiB", "devices": 4}
+        draft = job(mebibytes, budget=budget, train={"optimizer": {"kind": "adamw"}, "micro_batch": 1})
+        assert draft.memory is not None
+        assert draft.memory.verdict == "fits"
+        found.append((draft.values["train.sharding"], draft.values["train.offload"]))
+        assert ("nothing fits" in draft.origins["train.sharding"].reason) is (found[-1][0] == "fsdp")
+    assert found == [("ddp", "none"), ("fsdp", "none"), ("fsdp", "cpu")]
+
+
+@pytest.mark.parametrize("kind", ["qlora", "lora"])
+def test_what_cannot_be_divided_stays_whole(kind: str) -> None:
+    draft = job(1100, budget={"vram": "900MiB", "devices": 2}, strategy={"kind": kind}, train={"micro_batch": 1})
+    assert (draft.values["train.sharding"] == "ddp") is (kind == "qlora")
+
+
+def test_more_devices_never_hold_more_each() -> None:
+    peaks = []
+    for devices in (2, 4, 8):
+        budget = {"vram": "9000MiB", "devices": devices}
+        draft = job(9000, budget=budget, train={"micro_batch": 1, "sharding": "fsdp", "optimizer": {"kind": "adamw"}})
+        peaks.append(by_closed_form(draft, point_of(draft)).allocated_bytes)
+    assert peaks == sorted(peaks, reverse=True)
+    assert peaks[0] > peaks[-1]
+
+
+def test_what_devices_exchange_takes_time_but_at_the_least_none() -> None:
+    works = {}
+    for sharding, offload in (("ddp", "none"), ("fsdp", "none"), ("fsdp", "cpu")):
+        train = {"micro_batch": 1, "sharding": sharding, "offload": offload, "optimizer": {"kind": "adamw"}}
+        draft = job(9000, budget={"vram": "20GiB", "devices": 2}, train=train)
+        low, expected, _ = run_work(draft).phases["train"]
+        works[sharding, offload] = (low.host_bytes, expected.host_bytes)
+    assert works["ddp", "none"][0] == works["fsdp", "none"][0] == 0
+    assert 0 < works["ddp", "none"][1] < works["fsdp", "none"][1]
+    assert 0 < works["fsdp", "cpu"][0] < works["fsdp", "cpu"][1]

@@ -1,0 +1,81 @@
+"""What a device holds where several share a run, made of what one alone would hold: closed form, by torch's own rules.
+
+`ddp` keeps a second copy of the gradients, in which devices exchange theirs. `fsdp` keeps a part of weights, gradients
+and moments, in the host's memory where they are offloaded, and puts layers together one after the other in the width of
+the products: the one that computes, the next one, and what stands outside the layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ftc.compiler.budget.closed_form import Job
+from ftc.spec.memory import PhasePeak
+from ftc.spec.train import Offload, Sharding
+
+__all__ = ["on_one_of"]
+
+_FP32 = 4
+_DIVIDED = ("weights", "adapter", "gradients", "optimiser state")
+_COMPUTING = ("forward", "backward", "evaluation", "generation")
+"""Phases in which layers are put together."""
+_LAYERS_AT_ONCE = 2
+
+
+def on_one_of(
+    phases: tuple[PhasePeak, ...], job: Job, devices: int, sharding: Sharding, offload: Offload
+) -> tuple[PhasePeak, ...]:
+    """The phases on one of several devices.
+
+    Args:
+        phases: Of one device with the same rows.
+        job: What was estimated.
+        devices: How many share the run.
+        sharding: What each holds.
+        offload: Where parts lie.
+    """
+    match sharding:
+        case "none":
+            return phases
+        case "ddp":
+            copies = _FP32 * job.num_trainable
+            return tuple(_with(one, {"gradients": one.components.get("gradients", 0) + copies}) for one in phases)
+        case "fsdp":
+            return tuple(_in_parts(one, job, devices, offloads=offload == "cpu") for one in phases)
+
+
+def _in_parts(phase: PhasePeak, job: Job, devices: int, *, offloads: bool) -> PhasePeak:
+    held: dict[str, int] = {name: 0 if offloads else -(-phase.components.get(name, 0) // devices) for name in _DIVIDED}
+    if phase.phase.startswith(_COMPUTING):
+        held["gathered weights"] = _gathered(job)
+        held |= _without_casts(phase, job)
+    if phase.phase.startswith("backward"):
+        held["gradients"] += _gradients_of_a_layer(job)
+    return _with(phase, held)
+
+
+def _gathered(job: Job) -> int:
+    """Bytes of the units that are whole at once."""
+    layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values())
+    outside = job.model.num_parameters - layers
+    adapter = job.num_trainable if job.is_adapter else 0
+    return job.activation_bytes * (outside + _LAYERS_AT_ONCE * (layers + adapter) // max(1, job.model.num_layers))
+
+
+def _gradients_of_a_layer(job: Job) -> int:
+    """As they are computed, and in float32 on their way to the others."""
+    return (job.activation_bytes + _FP32) * job.num_trainable // max(1, job.model.num_layers)
+
+
+def _without_casts(phase: PhasePeak, job: Job) -> Mapping[str, int]:
+    """Weights that are put together in the width of the products need no casts, which a whole model keeps."""
+    if not (job.is_full and job.numbers.casts):
+        return {}
+    casts = sum(stack.cast_bytes(job.numbers) for stack in job.stacks)
+    name = "temporaries" if job.checkpointing else "saved activations"
+    return {name: max(0, phase.components.get(name, 0) - casts)}
+
+
+def _with(phase: PhasePeak, changes: Mapping[str, int]) -> PhasePeak:
+    held = {name: size for name, size in {**phase.components, **changes}.items() if size}
+    return PhasePeak(phase=phase.phase, peak_bytes=sum(held.values()), components=held)
