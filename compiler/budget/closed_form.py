@@ -50,6 +50,7 @@ class Job:
         target_length: Tokens of a row that the decoder of an encoder-decoder gets.
         adapter_dropout: Whether adapters drop some of their input.
         eager: Whether attention holds its scores.
+        in_parts: Whether weights are put together layer by layer, in the width of the products.
         masked: Whether each layer's fused attention keeps a mask of all pairs, as where rows share a sequence.
         on_card: Whether the run is on a CUDA device.
         layers_kept: Layers of a stack whose activations the backward pass needs; None for all.
@@ -76,6 +77,7 @@ class Job:
     target_length: int = 0
     adapter_dropout: bool = True
     eager: bool = False
+    in_parts: bool = False
     masked: bool = False
     on_card: bool = True
     layers_kept: int | None = None
@@ -106,7 +108,7 @@ class Job:
         """Bytes of elements."""
         e = self.activation_bytes
         exact = (
-            not self.is_adapter or self.quantised or self.model.family == "encoder"
+            (not self.is_adapter and not self.in_parts) or self.quantised or self.model.family == "encoder"
         )  # norms after the sum stay in float32
         return Numbers(
             operand=e,
@@ -165,7 +167,8 @@ def estimate(job: Job) -> Usage:
     layer = max(round(_kept_bytes(job) / _num_layers(job)), 1)
     kept = (_boundaries(job) if job.checkpointing else round(_kept_bytes(job))) + _around_layers(job)
     within = {"saved activations": kept + _cast_head(job), "gradients": earlier}
-    table = _FP32 * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
+    each = job.activation_bytes if job.in_parts else _FP32
+    table = each * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
     moments: dict[str, Mapping[str, int]] = {
         "forward: layers": {
@@ -180,7 +183,7 @@ def estimate(job: Job) -> Usage:
             "gradients": earlier if job.accumulates else min(gradients, waiting),
             "temporaries": waiting + _passing(job) + _held_casts(job),
         },
-        "backward: embedding": {"gradients": gradients, "temporaries": (2 * waiting + table) if job.accumulates else 0},
+        "backward: embedding": {"gradients": gradients, "temporaries": _at_embedding(job, table, waiting)},
         "optimiser step": {"gradients": gradients},
     }
     if job.measuring is not None:
@@ -192,6 +195,13 @@ def estimate(job: Job) -> Usage:
         scores = job.head_rows * job.head_width
         moments = with_teacher(moments, job.taught, scores=scores, compared=compared)
     return Usage(tuple(_phase(name, {**fixed, **moment}) for name, moment in moments.items()))
+
+
+def _at_embedding(job: Job, table: int, waiting: int) -> int:
+    """Gradients of the table on their way: into earlier ones, or in both widths to where they are summed."""
+    if job.in_parts:
+        return table * (job.activation_bytes + _FP32) // job.activation_bytes
+    return (2 * waiting + table) if job.accumulates else 0
 
 
 def _keeping(job: Job) -> dict[str, dict[str, int]]:
@@ -213,7 +223,7 @@ def _num_layers(job: Job) -> int:
 def _kept_bytes(job: Job) -> float:
     """What all layers keep, with the casts of weights that are in float32."""
     saved = sum(stack.saved_bytes(job.numbers, job.trained) for stack in job.stacks)
-    if not job.is_adapter:
+    if not job.is_adapter and not job.in_parts:
         return saved + sum(stack.cast_bytes(job.numbers) for stack in job.stacks)
     if job.quantised and job.numbers.casts:
         return saved + job.activation_bytes * never_packed(job.model)
@@ -231,7 +241,8 @@ def _around_layers(job: Job) -> int:
 
 def _cast_head(job: Job) -> int:
     """An output layer in float32, as products read it."""
-    if not (job.has_vocabulary and job.numbers.casts and (job.quantised or not job.is_adapter)):
+    is_exact = job.quantised or not (job.is_adapter or job.in_parts)
+    if not (job.has_vocabulary and job.numbers.casts and is_exact):
         return 0
     return job.activation_bytes * job.model.vocab_size * job.model.hidden_size
 
@@ -242,7 +253,7 @@ def _per_logit(job: Job, size: int) -> int:
 
 def _casts(job: Job) -> int:
     """Mixed precision's casts of trained weights, which live until the way forward is over."""
-    if not job.numbers.casts:
+    if not job.numbers.casts or job.in_parts:
         return 0
     if not job.is_full:
         return job.activation_bytes * job.num_trainable if job.is_adapter else 0
@@ -251,7 +262,7 @@ def _casts(job: Job) -> int:
 
 def _held_casts(job: Job) -> int:
     """Casts of adapters, which the way back needs."""
-    if not job.is_adapter or job.checkpointing or not job.numbers.casts:
+    if not job.is_adapter or job.checkpointing or not job.numbers.casts or job.in_parts:
         return 0
     return job.activation_bytes * job.num_trainable
 

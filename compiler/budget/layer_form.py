@@ -291,22 +291,22 @@ class Stack:
         if not trained.all_weights:
             return self._of_adapters(numbers, trained)
         read = {name: size for name, size in self.linear.items() if role_of(name) != "attention_out"}
-        if numbers.casts:  # each product casts its own
+        if numbers.residual > numbers.operand:  # each product casts its own
             return sum(self._tokens_of(name) * numbers.operand * inputs for name, (inputs, _) in read.items())
-        return self._of_shared(read)
+        return self._of_shared(read, numbers.residual)
 
     def _of_adapters(self, numbers: Numbers, trained: Trained) -> float:
         adapted = {name: size for name, size in trained.adapted.items() if name in self.linear}
         size: float = sum(self._tokens_of(name) * numbers.operand * trained.ranks.get(name, 0) for name in adapted)
         if not (numbers.casts or trained.dropout):
-            return size + self._of_shared(adapted)
+            return size + self._of_shared(adapted, _FP32)
         each = numbers.operand + (numbers.mask if trained.dropout else 0)
         return size + sum(self._tokens_of(name) * each * inputs for name, (inputs, _) in adapted.items())
 
-    def _of_shared(self, read: dict[str, tuple[int, int]]) -> float:
-        """Inputs in float32 that several layers read, counted once."""
+    def _of_shared(self, read: dict[str, tuple[int, int]], each: int) -> float:
+        """Inputs of so many bytes an element that several layers read, counted once."""
         places = {(name.rpartition(".")[0], inputs, self._tokens_of(name)) for name, (inputs, _) in read.items()}
-        return sum(_FP32 * inputs * tokens for _, inputs, tokens in places)
+        return sum(each * inputs * tokens for _, inputs, tokens in places)
 
     def _tokens_of(self, name: str) -> int:
         return self.crossed if self.crossed and reads_encoder(name) else self.tokens

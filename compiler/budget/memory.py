@@ -168,6 +168,7 @@ def _form_job(draft: Draft) -> closed_form.Job:
         target_length=target,
         adapter_dropout=draft.values.get("strategy.adapter.dropout", 0) > 0,
         eager=kernel == "eager",
+        in_parts=draft.values["train.sharding"] == "fsdp",
         masked=draft.values["train.packing"] and kernel == "sdpa",
         on_card=draft.device.kind == "cuda",
         layers_kept=_layers_kept(draft),

@@ -19,6 +19,7 @@ _FP32 = 4
 _DIVIDED = ("weights", "adapter", "gradients", "optimiser state")
 _COMPUTING = ("forward", "backward", "evaluation", "generation")
 """Phases in which layers are put together."""
+_INSIDE = ("layers", "prompts", "last token")
 _LAYERS_AT_ONCE = 2
 
 
@@ -47,33 +48,24 @@ def on_one_of(
 def _in_parts(phase: PhasePeak, job: Job, devices: int, *, offloads: bool) -> PhasePeak:
     held: dict[str, int] = {name: 0 if offloads else -(-phase.components.get(name, 0) // devices) for name in _DIVIDED}
     if phase.phase.startswith(_COMPUTING):
-        held["gathered weights"] = _gathered(job)
-        held |= _without_casts(phase, job)
-    if phase.phase.startswith("backward"):
-        held["gradients"] += _gradients_of_a_layer(job)
+        is_inside = phase.phase.endswith(_INSIDE)
+        held["gathered weights"] = _gathered(job, _LAYERS_AT_ONCE if is_inside else 0)
+        if is_inside and phase.phase.startswith("backward"):
+            held["gradients"] += _gradients_of_a_layer(job)
     return _with(phase, held)
 
 
-def _gathered(job: Job) -> int:
-    """Bytes of the units that are whole at once."""
+def _gathered(job: Job, at_once: int) -> int:
+    """Bytes of what is whole at once: what stands outside the layers, and so many of these."""
     layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values())
     outside = job.model.num_parameters - layers
     adapter = job.num_trainable if job.is_adapter else 0
-    return job.activation_bytes * (outside + _LAYERS_AT_ONCE * (layers + adapter) // max(1, job.model.num_layers))
+    return job.activation_bytes * (outside + at_once * (layers + adapter) // max(1, job.model.num_layers))
 
 
 def _gradients_of_a_layer(job: Job) -> int:
     """As they are computed, and in float32 on their way to the others."""
     return (job.activation_bytes + _FP32) * job.num_trainable // max(1, job.model.num_layers)
-
-
-def _without_casts(phase: PhasePeak, job: Job) -> Mapping[str, int]:
-    """Weights that are put together in the width of the products need no casts, which a whole model keeps."""
-    if not (job.is_full and job.numbers.casts):
-        return {}
-    casts = sum(stack.cast_bytes(job.numbers) for stack in job.stacks)
-    name = "temporaries" if job.checkpointing else "saved activations"
-    return {name: max(0, phase.components.get(name, 0) - casts)}
 
 
 def _with(phase: PhasePeak, changes: Mapping[str, int]) -> PhasePeak:
