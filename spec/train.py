@@ -190,8 +190,8 @@ class Train(Document):
     but for rounding. Default `auto`: `ddp`, which exchanges least, and `fsdp` where that doesn't fit."""
     offload: Literal["auto", "none", "cpu"] = "auto"
     """With `cpu`, each device's part under `fsdp` lies in the host's memory, and the optimiser's step is done there:
-    least memory on the device, and slow. Default `auto`: `none`, since the device's own memory is faster, and `cpu` where
-    nothing else fits."""
+    least memory on the device, and slow. Default `auto`: `none`, since the device's own memory is faster, and `cpu`
+    where nothing else fits."""
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Root of every random stream of training: initial weights, order of rows, dropout. Default: 17, a
     fixed number so that two runs are one."""
