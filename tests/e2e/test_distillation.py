@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,49 @@ def test_whoever_is_told_of_a_run_is_told_of_its_teacher(root: Path, ftc: Ftc) -
     (taught,) = [one for one in bill["components"] if one["bom-ref"] == "teacher"]
     assert taught["licenses"] == [{"license": {"id": "Apache-2.0"}}]
     assert f"teacher {TEACHER}" in ftc("whence", run / "adapter" / "adapter_model.safetensors").text
+
+
+NOISY = """
+ftc: 1
+name: {name}
+task: {{kind: classification}}
+data: {{source: {{path: {rows}}}, split: {{validation: 0, test: {{path: test.csv}}}}, max_length: 24}}
+model: {{base: ./encoder}}
+strategy: {{kind: full}}
+train: {{epochs: {epochs}, batch_size: 16, learning_rate: 3e-3{more}}}
+eval: {{baseline: false, metrics: [accuracy]}}
+budget: {{device: cpu, threads: 1}}
+"""
+MARKS = {"sea": ("ship", "wave", "port"), "hill": ("rock", "goat", "snow")}
+OTHER = {"sea": "hill", "hill": "sea"}
+
+
+def test_what_is_gained_where_labels_are_often_wrong(models: Path, tmp_path: Path) -> None:
+    """Four labels of ten are exchanged; a teacher that learnt from right ones makes up for it, on rows not seen."""
+    (tmp_path / ".ftc").mkdir()
+    shutil.copytree(models / "encoder", tmp_path / "encoder")
+    chance = random.Random(3)
+
+    def row() -> tuple[str, str]:
+        topic = chance.choice(list(MARKS))
+        words = chance.sample("red blue green cold warm old new small big slow fast".split(), 3)
+        return " ".join((*words[:1], chance.choice(MARKS[topic]), *words[1:])), topic
+
+    every = list(dict.fromkeys(row() for _ in range(400)))
+    rows, test = every[:240], every[240:340]
+    noisy = [(text, OTHER[topic] if chance.random() < 0.4 else topic) for text, topic in rows]
+    for name, some in (("clean", rows), ("noisy", noisy), ("test", test)):
+        (tmp_path / f"{name}.csv").write_text("".join(f"{one},{two}\n" for one, two in [("text", "label"), *some]))
+
+    def accuracy(name: str, rows: str, epochs: int, more: str = "") -> tuple[float, Path]:
+        recipe = tmp_path / f"{name}.yaml"
+        recipe.write_text(NOISY.format(name=name, rows=rows, epochs=epochs, more=more))
+        run = api.apply(recipe)
+        assert run.evaluation is not None
+        return run.evaluation.tuned.metrics["accuracy"], run.folder.relative_to(tmp_path)
+
+    _, teacher = accuracy("teacher", "clean.csv", 6)
+    alone, _ = accuracy("alone", "noisy.csv", 4)
+    lesson = f", distillation: {{teacher: {(teacher / 'model').as_posix()}, weight: 0.9}}"
+    taught, _ = accuracy("taught", "noisy.csv", 4, lesson)
+    assert taught > alone + 0.2
