@@ -10,6 +10,7 @@ import torch
 
 from ftc.compiler.budget.closed_form import Job, estimate, quantised_bytes
 from ftc.compiler.budget.evaluation_form import Measuring
+from ftc.compiler.budget.sharded_form import on_one_of
 from ftc.compiler.budget.teacher_form import Taught, held_bytes
 from ftc.compiler.resolve.linear_modules import linear_modules
 from ftc.compiler.resolve.model_config import read_config
@@ -20,12 +21,22 @@ from ftc.spec.facts import ModelFacts, TensorFacts
 from ftc.spec.memory import PhasePeak
 from ftc.spec.settings import DistillationSettings
 from ftc.spec.trace import BatchShape, TraceJob
-from ftc.spec.train import TeacherQuantization
+from ftc.spec.train import Offload, Sharding, TeacherQuantization
 from tests.support.drafts import model_facts
 from tests.support.lessons import lesson_of
 from tests.support.trace_jobs import trace_job
 
-__all__ = ["GRID", "by_form", "by_trace", "grid_facts", "grid_job", "measuring_by_form", "measuring_by_trace"]
+__all__ = [
+    "GRID",
+    "by_form",
+    "by_trace",
+    "grid_facts",
+    "grid_job",
+    "measuring_by_form",
+    "measuring_by_trace",
+    "shared_by_form",
+    "shared_by_trace",
+]
 
 _ROWS, _SUPERVISED, _RANK, _MEASURED = 2, 256, 16, 16
 _LENGTHS = {"encoder": 512}
@@ -180,6 +191,27 @@ def by_form(
         taught = Taught(held_bytes(teacher, "bfloat16", packed), job.head_rows * width)
         job = replace(job, taught=taught)
     return max(estimate(job).phases, key=lambda phase: phase.peak_bytes)
+
+
+def shared_by_form(
+    facts: ModelFacts, strategy: str, recomputing: bool, devices: int, sharding: Sharding, offload: Offload
+) -> PhasePeak:
+    """The largest moment on one of several devices by the closed form."""
+    job = replace(_form_job(facts, strategy, recomputing), in_parts=sharding == "fsdp")
+    phases = on_one_of(estimate(job).phases, job, devices, sharding, offload)
+    return max(phases, key=lambda phase: phase.peak_bytes)
+
+
+def shared_by_trace(
+    facts: ModelFacts, strategy: str, recomputing: bool, devices: int, sharding: Sharding, offload: Offload
+) -> PhasePeak:
+    """The same by the trace."""
+    job = grid_job(facts, strategy, recomputing)
+    train = job.settings.train
+    shared = {"sharding": sharding, "offload": offload, "world_size": devices}
+    train = train.model_copy(update={**shared, "batch_size": train.batch_size * devices})
+    settings = job.settings.model_copy(update={"train": train})
+    return trace(job.model_copy(update={"settings": settings, "evaluation": None})).peak
 
 
 def measuring_by_form(facts: ModelFacts, strategy: str) -> dict[str, int]:

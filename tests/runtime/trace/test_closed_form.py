@@ -6,7 +6,18 @@ import os
 
 import pytest
 
-from tests.support.grid import GRID, Packed, by_form, by_trace, grid_facts, measuring_by_form, measuring_by_trace
+from ftc.spec.train import Offload, Sharding
+from tests.support.grid import (
+    GRID,
+    Packed,
+    by_form,
+    by_trace,
+    grid_facts,
+    measuring_by_form,
+    measuring_by_trace,
+    shared_by_form,
+    shared_by_trace,
+)
 
 CASES = [(name, strategy, kept) for name in GRID for strategy in ("lora", "qlora", "full") for kept in (True, False)]
 USUAL = [("Qwen2.5-1.5B", "lora", False), ("GPT-2", "full", True), ("T5-base", "qlora", False)]
@@ -72,3 +83,20 @@ def test_both_methods_agree_about_a_teacher(
     traced = by_trace(facts, strategy, checkpointing, taught, packed)
     assert form.peak_bytes == pytest.approx(traced.peak_bytes, rel=0.05)
     assert form.components["teacher"] == pytest.approx(traced.components["teacher"], rel=0.02)
+
+
+@pytest.mark.parametrize("checkpointing", [True, False] if os.environ.get("FTC_TRACES") else [True])
+@pytest.mark.parametrize(
+    ("strategy", "sharding", "offload"),
+    [("lora", "fsdp", "none"), ("full", "fsdp", "none"), ("full", "ddp", "none"), ("full", "fsdp", "cpu")]
+    if os.environ.get("FTC_TRACES")
+    else [("full", "fsdp", "none")],
+)
+@pytest.mark.parametrize("name", ["Qwen2.5-1.5B", "GPT-2"] if os.environ.get("FTC_TRACES") else ["GPT-2"])
+def test_both_methods_agree_about_one_of_several_devices(
+    name: str, strategy: str, sharding: Sharding, offload: Offload, checkpointing: bool
+) -> None:
+    facts = grid_facts(GRID[name])
+    shared = (facts, strategy, checkpointing, 4, sharding, offload)
+    form, traced = shared_by_form(*shared).peak_bytes, shared_by_trace(*shared).peak_bytes
+    assert 0.95 * traced <= form <= 1.15 * traced
