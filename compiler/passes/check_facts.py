@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
+from ftc.compiler.budget.attention import flash_obstacle
 from ftc.compiler.distillation_rules import (
     teacher_knows_the_task,
     teacher_reads_the_rows,
@@ -207,7 +208,7 @@ def devices_are_here(draft: Draft) -> Iterator[Diagnostic]:
 def flash_attention_is_half_precise(draft: Draft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
     kernel, precision = draft.values["model.attention"], draft.values["train.precision"]
-    if draft.device.kind == "cuda" and kernel == "flash_attention_2" and precision == "float32":
+    if kernel == "flash_attention_2" and precision == "float32" and flash_obstacle(draft) is None:
         yield _found(
             draft,
             "FTC235",
