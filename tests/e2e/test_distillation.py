@@ -135,6 +135,7 @@ def test_whoever_is_told_of_a_run_is_told_of_its_teacher(root: Path, ftc: Ftc) -
     assert (
         "- teacher: model, 50 % of the loss, forward KL at temperature 2, in float32" in (run / "README.md").read_text()
     )
+    assert "teacher teacher/model 30.6 k" in ftc("show", run.name).text
     assert "forward KL at temperature 2" in (run / "report.html").read_text()
     slsa = json.loads(ftc("export", run.name, "--format", "slsa").out)
     inputs = slsa["predicate"]["buildDefinition"]["resolvedDependencies"]

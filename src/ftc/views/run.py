@@ -18,6 +18,7 @@ from ftc.views.page import PLAIN, Page, table, visible_width
 from ftc.views.probes import probe_blocks
 from ftc.views.slices import slice_blocks
 from ftc.views.tasks import learnt_noun
+from ftc.views.teacher import teacher_parts
 from ftc.views.times import phase_seconds_words
 
 __all__ = ["Comparison", "Trend", "change_words", "comparisons", "evaluation_text", "run_text", "wall_seconds"]
@@ -253,7 +254,8 @@ def _files(record: RunRecord, folder: str, has_report: bool, page: Page) -> list
 
 
 def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
-    lines: list[str] = []
+    teacher = teacher_parts(plan)
+    lines: list[str] = page.flow("teacher", teacher) if teacher else []
     if record.peak_memory_bytes is not None:
         lines += page.flow("memory", _memory_words(plan, record.peak_memory_bytes, record.memory_method))
         if record.memory_by_phase:
