@@ -24,7 +24,7 @@ import ftc
 from ftc.runtime.accelerator import make_accelerator
 from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.generate import TextDecoder, answers
-from ftc.runtime.kernels import faster_linears
+from ftc.runtime.kernels import faster_linears, fold_adapter
 from ftc.runtime.scoring import score_rows, still
 from ftc.runtime.session import Workpiece
 from ftc.runtime.signals import StopRequest
@@ -44,27 +44,32 @@ class Measured:
         self.settings = planned.plan.settings
         folder = planned.compiled.model_folder
         self.accelerator = make_accelerator(self.settings)
-        model = build_model(self.settings, FolderBase(folder), self.accelerator.device)
-        self.work = Workpiece(model, make_scorer(model, self.settings))
+        self.folder = folder
+        self.work, self.folded = self._built(), self._built()
+        fold_adapter(self.folded.model, self.settings)
         self.rows: TokenStream = open_stream(streams_folder(planned.plan.stream_key) / "test.arrow")
         self.decode = TextDecoder(folder)
         self.count = min(most_rows, len(self.rows))
         self.writes = self.settings.eval.max_new_tokens is not None
 
+    def _built(self) -> Workpiece:
+        model = build_model(self.settings, FolderBase(self.folder), self.accelerator.device)
+        return Workpiece(model, make_scorer(model, self.settings))
+
     def in_batches(self) -> list[Any]:
         """As a run measures: classes, or answers."""
         if not self.writes:
             size = self.settings.eval.batch_size
-            batches = score_rows(self.work, self.rows, size, self.accelerator, StopRequest())
+            batches = score_rows(self.folded, self.rows, size, self.accelerator, StopRequest())
             scores = sorted(score for batch in batches for score in batch)
             return [int(score.predicted[0]) for score in scores]
         order = by_length(list(range(self.count)), self.rows.prompt_lengths.astype("int64"))
-        return self._written(cut(order, self.settings.eval.batch_size))
+        return self._written(self.folded.model, cut(order, self.settings.eval.batch_size))
 
     def row_by_row(self) -> list[Any]:
         """One row at a time, in their order."""
         if self.writes:
-            return self._written([[number] for number in range(self.count)])
+            return self._written(self.work.model, [[number] for number in range(self.count)])
         scorer, model = self.work.scorer, self.work.model
         found = []
         for number in range(len(self.rows)):
@@ -72,9 +77,9 @@ class Measured:
             found.append(int(scorer.predictions(scorer.logits(model, batch), batch)[0][0]))
         return found
 
-    def _written(self, order: list[list[int]]) -> list[str]:
+    def _written(self, model: Any, order: list[list[int]]) -> list[str]:
         texts: dict[int, str] = {}
-        model, device = self.work.model, self.accelerator.device
+        device = self.accelerator.device
         for some in answers(model, self.rows, order, self.settings, self.decode, StopRequest(), device):
             texts |= some
         return [texts[number] for number in range(self.count)]
@@ -100,11 +105,11 @@ def _compare(name: str, most_rows: int, rounds: int) -> None:
         measured = Measured(copy_project(Path(scratch) / "demo", RECIPES / f"{name}.yaml"), most_rows)
         seconds: dict[str, list[float]] = {"row by row": [], "in batches": []}
         found: dict[str, list[Any]] = {}
-        with still(measured.work.model):
+        with still(measured.work.model), still(measured.folded.model):
             for _ in range(rounds):
                 for way, measure in (("row by row", measured.row_by_row), ("in batches", measured.in_batches)):
                     started = time.process_time()
-                    with faster_linears(measured.work.model) if way == "in batches" else nullcontext():
+                    with faster_linears(measured.folded.model) if way == "in batches" else nullcontext():
                         found[way] = measure()
                     seconds[way].append(time.process_time() - started)
     rows = len(found["in batches"])

@@ -11,7 +11,7 @@ from typing import Literal
 from ftc.runtime.accelerator import StopTogether
 from ftc.runtime.export import load_exported
 from ftc.runtime.generate import TextDecoder, answers
-from ftc.runtime.kernels import faster_linears
+from ftc.runtime.kernels import faster_linears, fold_adapter
 from ftc.runtime.measures import Measures
 from ftc.runtime.metrics import loss_metrics
 from ftc.runtime.probing import retained
@@ -90,6 +90,7 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
     if subject == "tuned":
         session.pristine = None  # it is pristine no longer
         load_exported(session, work.model)
+        fold_adapter(work.model, session.plan.settings)
     with session.journal.phase("evaluate", subject):
         started = time.perf_counter()
         as_subject = as_base(session.plan.settings, work.model) if subject == "base" else nullcontext()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RowScore", "as_base", "gathered", "score_rows", "shared_batches", "still"]
 
+_CACHED_TOKENS = 1280
+"""Tokens whose states a processor's cache holds between two layers; more than those take it longer each."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class RowScore:
@@ -52,8 +55,12 @@ def score_rows(
     order = by_length(list(range(len(rows))), rows.lengths)
     whole_rows = isinstance(work.scorer, ClassifierScorer)
 
+    size = batch_size
+    if whole_rows and order and accelerator.device.type == "cpu":
+        size = max(1, min(size, _CACHED_TOKENS // int(rows.lengths[order[0]])))
+
     def batches(mine: list[int]) -> list[list[int]]:
-        return scored_at_once(mine, rows.lengths, batch_size, whole_rows=whole_rows)
+        return scored_at_once(mine, rows.lengths, size, whole_rows=whole_rows)
 
     stop = StopTogether(accelerator, stop) if is_sharded(work.model) else stop
     for numbers, counts in shared_batches(work.model, order, batches, accelerator):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from ftc.runtime import kernels
-from ftc.runtime.kernels import faster_linears, has_faster_linears
+from ftc.runtime.build_model import FolderBase, build_model
+from ftc.runtime.kernels import faster_linears, fold_adapter, has_faster_linears
+from tests.runtime.jobs import make_job
 
 
 @pytest.fixture
@@ -77,3 +82,35 @@ def test_without_a_faster_way_nothing_changes(
         usual = model(inputs)
         with faster_linears(model):
             assert torch.equal(model(inputs), usual)
+
+
+@pytest.mark.parametrize(("precision", "folds"), [("float32", True), ("bfloat16", False)])
+def test_an_adapter_is_folded_where_that_changes_no_more_than_rounding(
+    tmp_path: Path, precision: str, *, folds: bool
+) -> None:
+    job = make_job(tmp_path, train__precision=precision)
+    adapted: Any = build_model(job.plan.settings, FolderBase(job.inputs.model_folder), torch.device("cpu")).eval()
+    for name, part in adapted.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(part, std=0.1)
+    ids = torch.arange(12).view(2, 6)
+    with torch.inference_mode():
+        before = adapted(input_ids=ids).logits
+        fold_adapter(adapted, job.plan.settings)
+        after = adapted(input_ids=ids).logits
+    merged = {layer.merged for layer in adapted.modules() if hasattr(layer, "merged")}
+    assert merged == {folds}
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+    with torch.inference_mode(), adapted.disable_adapter():
+        assert not torch.allclose(adapted(input_ids=ids).logits, before, atol=1e-3), "the adapter says something"
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings:UserWarning")
+def test_an_adapter_on_weights_that_also_write_stays_beside(tmp_path: Path) -> None:
+    """The tiny model writes by its embeddings: folded into them, what they read would change what they write."""
+    job = make_job(tmp_path)
+    adapter = job.plan.settings.model_dump()["strategy"]["adapter"]
+    job = make_job(tmp_path, strategy__adapter={**adapter, "targets": ("embed_tokens", "q_proj"), "num_modules": 3})
+    adapted: Any = build_model(job.plan.settings, FolderBase(job.inputs.model_folder), torch.device("cpu"))
+    fold_adapter(adapted, job.plan.settings)
+    assert not any(layer.merged for layer in adapted.modules() if hasattr(layer, "merged"))
