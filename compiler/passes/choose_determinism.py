@@ -66,5 +66,8 @@ def _unknown(draft: Draft) -> Iterator[str]:
     for name, value in used.items():
         if value not in known[name]:
             yield f"{name} `{value}` on a {_DEVICES[draft.device.kind]}"
+    packed = draft.values.get("train.distillation.quantization")
+    if packed is not None and packed not in known["quantization"]:
+        yield f"quantization `{packed}` of the teacher on a {_DEVICES[draft.device.kind]}"
     if (processes := draft.values["train.world_size"]) > 1:
         yield f"training in {processes} processes"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.spec.facts import TeacherFacts
 from ftc.spec.plan import ProveStep
-from tests.support.drafts import CARD, draft_of
+from tests.support.drafts import CARD, draft_of, model_facts
 
 
 def compiled(determinism: str, **changes: Any) -> Draft:
@@ -62,3 +64,14 @@ def test_attention_whose_backward_pass_varies_is_refused() -> None:
 
 def test_on_a_processor_four_bits_are_known() -> None:
     assert len(proofs(compiled("bitwise", strategy={"kind": "qlora"}))) == 1
+
+
+@pytest.mark.parametrize(("packed", "codes"), [("nf4", ["FTC640"]), (None, [])])
+def test_a_packed_teacher_counts_like_a_packed_model(packed: str | None, codes: list[str]) -> None:
+    lesson = {"teacher": "large", "quantization": packed}
+    task = {"kind": "generation", "prompt": "{{ text }}"}
+    facts = TeacherFacts(model=model_facts(hidden=128), labels=(), problem=None, other_tokens=None)
+    draft = draft_of(device=CARD, task=task, train={"determinism": "bitwise", "distillation": lesson})
+    found = run_passes(PASSES, run_passes(SHAPING, replace(draft, teacher=facts))).diagnostics
+    assert [one.code for one in found if one.code == "FTC640"] == codes
+    assert all("of the teacher on a card" in one.summary for one in found if one.code == "FTC640")
