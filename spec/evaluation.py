@@ -282,9 +282,9 @@ class Eval(Document):
     nats, is the forgetting; a gate such as `forgetting <= 0.1` holds for it. Default: none, since no text is general
     for every use."""
     swaps: Swaps | None = None
-    """Phrases that are exchanged in test rows. The share of predictions that change is told, overall and by pair; a
-    gate such as `swapped <= 0.05` holds for it. Default: none, since only the user knows what should make no
-    difference."""
+    """Phrases that are exchanged in test rows. The share of predictions that change is told, overall and by pair, of
+    the base beside it; a gate such as `swapped <= 0.05` holds for the tuned model's. Default: none, since only the user
+    knows what should make no difference."""
     judge: Judge | None = None
     """A language model that grades written answers, base and tuned; a gate such as `judge >= 7` holds for the mean.
     Default: none, since it sends test rows to a service."""
