@@ -277,7 +277,10 @@ def _head_gradients(job: Job) -> int:
     """The gradient of a trained output layer beyond what the scores held: as it is computed, and as it is kept."""
     if not (job.is_full and job.has_vocabulary):
         return 0
-    size = job.model.vocab_size * job.model.hidden_size * (_FP32 + (job.activation_bytes if job.numbers.casts else 0))
+    each = _FP32 + (job.activation_bytes if job.numbers.casts else 0)
+    if job.in_parts:  # it waits in the width of products until gradients are exchanged
+        each = job.activation_bytes
+    size = job.model.vocab_size * job.model.hidden_size * each
     return max(0, size - _per_logit(job, 3 * _FP32 - job.activation_bytes))
 
 

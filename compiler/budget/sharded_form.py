@@ -20,7 +20,8 @@ _DIVIDED = ("weights", "adapter", "gradients", "optimiser state")
 _COMPUTING = ("forward", "backward", "evaluation", "generation")
 """Phases in which layers are put together."""
 _INSIDE = ("layers", "prompts", "last token")
-_LAYERS_AT_ONCE = 2
+_LAYERS_AT_ONCE = {"forward": 3, "evaluation": 3, "generation": 3, "backward": 2}
+"""Layers that are whole or on their way: the one that computes, and one or two buffers in which others arrive."""
 
 
 def on_one_of(
@@ -42,25 +43,39 @@ def on_one_of(
             copies = _FP32 * job.num_trainable
             return tuple(_with(one, {"gradients": one.components.get("gradients", 0) + copies}) for one in phases)
         case "fsdp":
-            return tuple(_in_parts(one, job, devices, offloads=offload == "cpu") for one in phases)
+            every = (_first_layer(phases), *phases)
+            return tuple(_in_parts(one, job, devices, offloads=offload == "cpu") for one in every)
+
+
+def _first_layer(phases: tuple[PhasePeak, ...]) -> PhasePeak:
+    """Before the first layer computes: the buffer of what stands outside is still there, and nothing is kept yet."""
+    later = next(phase for phase in phases if phase.phase == "forward: layers")
+    beside = ("saved activations", "temporaries")
+    return _with(later, dict.fromkeys(beside, 0)).model_copy(update={"phase": "forward: embedding"})
 
 
 def _in_parts(phase: PhasePeak, job: Job, devices: int, *, offloads: bool) -> PhasePeak:
     held: dict[str, int] = {name: 0 if offloads else -(-phase.components.get(name, 0) // devices) for name in _DIVIDED}
     if phase.phase.startswith(_COMPUTING):
         is_inside = phase.phase.endswith(_INSIDE)
-        held["gathered weights"] = _gathered(job, _LAYERS_AT_ONCE if is_inside else 0)
+        at_once = _LAYERS_AT_ONCE[phase.phase.partition(":")[0]] if is_inside else 0
+        arriving = job.activation_bytes != job.weight_bytes or offloads
+        held["gathered weights"] = _gathered(job, at_once + (1 / devices if is_inside and arriving else 0))
+        if phase.phase == "forward: embedding":
+            held["gathered weights"] = 2 * _gathered(job, 1)
+        if phase.phase == "backward: embedding":  # taken apart before gradients are exchanged
+            held["gathered weights"] = 0
         if is_inside and phase.phase.startswith("backward"):
             held["gradients"] += _gradients_of_a_layer(job)
     return _with(phase, held)
 
 
-def _gathered(job: Job, at_once: int) -> int:
+def _gathered(job: Job, at_once: float) -> int:
     """Bytes of what is whole at once: what stands outside the layers, and so many of these."""
     layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values())
     outside = job.model.num_parameters - layers
     adapter = job.num_trainable if job.is_adapter else 0
-    return job.activation_bytes * (outside + at_once * (layers + adapter) // max(1, job.model.num_layers))
+    return job.activation_bytes * (outside + round(at_once * (layers + adapter) / max(1, job.model.num_layers)))
 
 
 def _gradients_of_a_layer(job: Job) -> int:
