@@ -12,6 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ftc.compiler.budget.attention import flash_obstacle
+from ftc.compiler.device_rules import devices_are_here, host_checks, host_has_room
 from ftc.compiler.distillation_rules import (
     teacher_knows_the_task,
     teacher_reads_the_rows,
@@ -196,15 +197,6 @@ def pages_need_a_card(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC275", summary, "train.optimizer.kind", help=f"write `{other}`")
 
 
-def devices_are_here(draft: Draft) -> Iterator[Diagnostic]:
-    """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
-    asked, device = draft.values["device.count"], draft.device
-    if device.local and device.kind == "cuda" and asked > device.count:
-        has = "one" if device.count == 1 else str(device.count)
-        help = f"write `devices: {device.count}`, or apply the plan where there are {asked}"
-        yield _found(draft, "FTC293", f"{asked} of {device.label}, and {has} here", "budget.devices", help=help)
-
-
 def flash_attention_is_half_precise(draft: Draft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
     kernel, precision = draft.values["model.attention"], draft.values["train.precision"]
@@ -342,6 +334,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     strategies_find_their_place,
     pages_need_a_card,
     devices_are_here,
+    host_has_room,
     smoothing_has_choices,
     flash_attention_is_half_precise,
     batch_fits_the_rows,
@@ -366,7 +359,8 @@ FACT_RULES: tuple[FactRule, ...] = (
 def check_facts(draft: Draft) -> Draft:
     """Adds what all rules find."""
     found = tuple(found for rule in FACT_RULES for found in rule(draft))
-    return replace(draft, diagnostics=(*draft.diagnostics, *found))
+    checks = (*draft.checks, *host_checks(draft))
+    return replace(draft, diagnostics=(*draft.diagnostics, *found), checks=checks)
 
 
 def _found(

@@ -36,4 +36,13 @@ CODES: tuple[Code, ...] = (
         right="budget: {device: auto, devices: 2}",
         severity=Severity.WARNING,
     ),
+    Code(
+        id="FTC294",
+        title="too little memory on the host",
+        cause="A model is divided among devices in the host's memory: each process builds it there first, and with "
+        "`offload: cpu` parts, gradients and moments stay there.",
+        wrong="train: {sharding: fsdp}\nbudget: {devices: 8}   # 8 copies of a large model, in 64 GiB",
+        right="train: {sharding: fsdp}\nbudget: {devices: 2}",
+        exit_code=4,
+    ),
 )

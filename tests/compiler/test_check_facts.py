@@ -77,6 +77,14 @@ def test_more_cards_than_there_are() -> None:
     assert found(budget={"devices": 4}, device=CARD) == [], "nobody knows how many another machine has"
 
 
+def test_a_divided_model_has_to_fit_on_the_host() -> None:
+    parts = {"train": {"sharding": "fsdp"}, "budget": {"devices": 2}}
+    small, large = (CARD.model_copy(update={"host_bytes": size}) for size in (1, 2**40))
+    assert ("FTC294", Severity.ERROR) in found(**parts, device=small)
+    assert found(**parts, device=large) == []
+    assert found(budget={"devices": 2}, train={"sharding": "ddp"}, device=small) == []
+
+
 def test_a_default_rank_is_nobodys_slip() -> None:
     assert found(facts=model_facts(hidden=16)) == []
 

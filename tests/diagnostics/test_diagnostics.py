@@ -114,6 +114,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC628": "tests/e2e/test_outcomes.py::test_a_folder_with_something_else_is_left_alone",
     "FTC629": "tests/runtime/test_resume.py::test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used",
     "FTC630": "tests/e2e/test_outcomes.py::test_a_checkpoint_that_changes_before_it_is_exported",
+    "FTC294": "tests/compiler/test_check_facts.py::test_a_divided_model_has_to_fit_on_the_host",
     "FTC293": "tests/compiler/test_check_facts.py::test_more_cards_than_there_are",
     "FTC633": "tests/e2e/test_outcomes.py::test_the_device_runs_out_of_memory",
     "FTC635": "tests/e2e/test_outcomes.py::test_a_model_that_transformers_cannot_load",

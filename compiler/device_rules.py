@@ -1,0 +1,45 @@
+"""Rules about several devices and the machine at hand, in the form of `check_facts`, which runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ftc.compiler.budget.host_memory import host_bytes
+from ftc.compiler.draft import Draft
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.plan import Check
+
+__all__ = ["devices_are_here", "host_checks", "host_has_room"]
+
+
+def devices_are_here(draft: Draft) -> Iterator[Diagnostic]:
+    """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
+    asked, device = draft.values["device.count"], draft.device
+    if device.local and device.kind == "cuda" and asked > device.count:
+        has, path = "one" if device.count == 1 else str(device.count), "budget.devices"
+        help = f"write `devices: {device.count}`, or apply the plan where there are {asked}"
+        summary = f"{asked} of {device.label}, and {has} here"
+        yield diagnostic("FTC293", summary, draft.source.span(path), help=help, path=path)
+
+
+def host_has_room(draft: Draft) -> Iterator[Diagnostic]:
+    """What a divided model takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
+    needed, there = host_bytes(draft), draft.device.host_bytes
+    if there is not None and draft.device.kind == "cuda" and needed > there:
+        path = "train.sharding"
+        yield diagnostic(
+            "FTC294",
+            f"the run takes {needed / 2**30:.1f} GiB of the host's memory, which has {there / 2**30:.1f} GiB",
+            draft.source.span(path),
+            help="use fewer devices, a smaller base, or a host with more memory",
+            notes="each process builds the model there before it is divided",
+            path=path,
+        )
+
+
+def host_checks(draft: Draft) -> Iterator[Check]:
+    """How much of the host's memory all processes together take for a divided model, by shapes."""
+    if size := host_bytes(draft):
+        there = draft.device.host_bytes
+        of = f" of {there / 2**30:.1f}" if there else ""
+        yield Check(name="host memory", code=None, result=f"{size / 2**30:.2f}{of} GiB for all processes together")
