@@ -14,7 +14,16 @@ from dataclasses import dataclass
 
 from ftc.spec.device import Speed
 
-__all__ = ["ALIASES", "CARDS", "Card", "card_named", "context_bytes", "has_bfloat16", "host_link", "kernels"]
+__all__ = [
+    "ALIASES",
+    "CARDS",
+    "Card",
+    "card_named",
+    "context_bytes",
+    "host_link",
+    "kernels",
+    "peer_link",
+]
 
 _GIB = 2**30
 _MIB = 2**20
@@ -96,6 +105,18 @@ def host_link(capability: tuple[int, int]) -> int:
     """Bytes a second of 16 lanes of the PCI Express generation that cards of a compute capability have, one way."""
     generation = 3 if capability < (8, 0) else 4 if capability < (9, 0) else 5
     return _LANES[generation]
+
+
+_NVLINK = {"a100-40gb": 300, "a100-80gb": 300, "h100-80gb": 450, "h200": 450}
+"""GB/s one way between two such cards of one board, half of what their data sheets tell for both ways: NVIDIA A100
+(600 GB/s), H100 SXM and H200 SXM (900 GB/s)."""
+
+
+def peer_link(name: str, capability: tuple[int, int]) -> int:
+    """Bytes a second one way between two such cards of a machine: by NVLink where the card's form has it for certain,
+    else by PCI Express.
+    """
+    return _NVLINK[name] * _GIGA if name in _NVLINK else host_link(capability)
 
 
 def context_bytes(capability: tuple[int, int]) -> tuple[int, int]:

@@ -1,20 +1,25 @@
 """Bytes that training moves between a device and anything else: the host's memory, and other devices of the run.
 
-What devices exchange counts as if it went over PCI Express, which is the slowest way there is: faster links between
-cards are known of none in the catalogue. So it is in what is expected and at the most, and not in what is least.
+What devices exchange goes over NVLink where a card of the catalogue has it for certain, else over PCI Express, which is
+the slowest way there is. It is counted in bytes of PCI Express that take as long. So it is in what is expected and at
+the most, and not in what is least, where it may hide behind arithmetic.
 """
 
 from __future__ import annotations
 
+from ftc.compiler.budget.devices import host_link, peer_link
 from ftc.compiler.budget.network import Network
 from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
 from ftc.compiler.draft import Draft
+from ftc.spec.facts import DeviceFacts
 from ftc.spec.strategy import WHOLE_MODEL
 from ftc.spec.time import Work
 
 __all__ = ["exchanged", "moved_to_host"]
 
 _FP32 = 4
+_UNKNOWN = (8, 0)
+"""A card of unknown capability counts as one of the fourth generation of PCI Express."""
 _GATHERS = 2
 """Times that a layer is put together for each micro-batch: on the way there and on the way back."""
 _STEP_ON_HOST = 28
@@ -54,7 +59,13 @@ def exchanged(draft: Draft, network: Network, passes: float, steps: int) -> Work
             moved = passes * (_GATHERS * whole + gradients)
         case _:
             moved = 0.0
-    return _host(moved * (devices - 1) / devices)
+    return _host(moved * (devices - 1) / devices * _slowness(draft.device))
+
+
+def _slowness(device: DeviceFacts) -> float:
+    """Seconds that a byte takes to another device, by those that it takes to the host."""
+    capability = device.capability or _UNKNOWN
+    return host_link(capability) / peer_link(device.name, capability)
 
 
 def _weights(draft: Draft, network: Network, frozen_bytes: int) -> float:

@@ -43,6 +43,15 @@ def test_energy_is_that_of_all_cards() -> None:
     assert two.energy_high_joules == pytest.approx(2 * 450 * two.high_seconds)
 
 
+def test_cards_that_are_joined_exchange_faster() -> None:
+    shared: dict[str, Any] = {"budget": {"devices": 2}, "train": {"sharding": "ddp"}}
+    cards = [CARD.model_copy(update={"name": name, "capability": (9, 0)}) for name in ("h100-pcie", "h100-80gb")]
+    slow, fast = (run_passes(SHAPING + PASSES, draft_of(device=card, **shared)).work for card in cards)
+    assert slow is not None
+    assert fast is not None
+    assert slow.phases["train"].host_bytes > 5 * fast.phases["train"].host_bytes > 0
+
+
 def test_the_prompt_gives_a_decoder_its_first_token() -> None:
     prompt, third = (decode_amounts(2, 5, tokens, has_encoder=False) for tokens in (1, 3))
     assert (prompt.passes, prompt.tokens, prompt.scored, prompt.pairs) == (1, 10, 2, 50)
