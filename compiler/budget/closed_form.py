@@ -6,6 +6,7 @@ weights, gradients, the optimiser's state and the way through the head, for each
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -171,6 +172,7 @@ def estimate(job: Job) -> Usage:
     table = each * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
     moments: dict[str, Mapping[str, int]] = {
+        "load": _loading(job),
         "forward: layers": {
             "saved activations": kept,
             "gradients": earlier,
@@ -202,6 +204,16 @@ def _at_embedding(job: Job, table: int, waiting: int) -> int:
     if job.in_parts:
         return table * (job.activation_bytes + _FP32) // job.activation_bytes
     return (2 * waiting + table) if job.accumulates else 0
+
+
+def _loading(job: Job) -> dict[str, int]:
+    """Quantised weights are packed one by one; of the others each is there twice while it is made float32."""
+    widest = 0
+    if job.quantised:
+        packed = set(job.model.linear_modules)
+        kept = (one for name, one in job.model.tensors.items() if name.removesuffix(".weight") not in packed)
+        widest = max((math.prod(one.shape) for one in kept), default=0)
+    return {"optimiser state": 0, "workspace": 0, "temporaries": 2 * widest}
 
 
 def _keeping(job: Job) -> dict[str, dict[str, int]]:
@@ -286,4 +298,4 @@ def _head_gradients(job: Job) -> int:
 
 def _passing(job: Job) -> int:
     """Gradients on their way through the layers."""
-    return max(stack.passing_bytes(job.numbers) for stack in job.stacks)
+    return max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)

@@ -20,6 +20,8 @@ __all__ = ["Numbers", "Stack", "Trained", "stacks_of"]
 
 _FP32 = 4
 _IN_LAYER = re.compile(r"\.\d+\.")
+_OF_HEADS = re.compile(r"\.[qk]_norm\.")
+"""Norms of queries and keys, which attention counts."""
 _COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
 """Activations that are written out in several operators, each of which keeps something."""
 _COMPOSED_BY_DEFAULT = ("gpt2", "gpt_neo", "gptj", "codegen", "phi")
@@ -138,11 +140,19 @@ class Stack:
             distances = numbers.operand * self.model.num_heads * self.length * (self.length + self._crossed_length)
         return self.tokens * each + distances
 
-    def passing_bytes(self, numbers: Numbers) -> int:
-        """Gradients on their way back through a layer: at its feed-forward part, or at the scores of attention."""
-        wide = (3 if self._is_gated else 2) * numbers.linear * self._inner
+    def passing_bytes(self, numbers: Numbers, trained: Trained) -> int:
+        """What is on its way through a layer: at its feed-forward part, or at the scores of attention."""
+        wide = (3 if self._is_gated else 2) * numbers.linear * self._inner + self._of_wide_adapter(numbers, trained)
         scores = 2 * _FP32 * self.model.num_heads * self.length if self._holds_scores else 0
         return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
+
+    def _of_wide_adapter(self, numbers: Numbers, trained: Trained) -> int:
+        """An adapter's input in the adapter's float32, and the same with some of it dropped, on its way to a cast."""
+        is_read = any(inputs == self._inner for name, (inputs, _) in trained.adapted.items() if name in self.linear)
+        if not (numbers.casts and is_read) or self._inner <= self.model.hidden_size:
+            return 0
+        is_cast = numbers.linear < _FP32
+        return (is_cast + trained.dropout) * _FP32 * self._inner
 
     def going_through_bytes(self, numbers: Numbers) -> int:
         """What is there at once in a layer of which nothing is kept: at its feed-forward part, or at the scores."""
@@ -371,5 +381,5 @@ def _norms(model: ModelFacts, part: str) -> Iterator[str]:
     """Vectors of width h that a stack's layers multiply with."""
     for name, tensor in model.tensors.items():
         is_vector = tensor.shape == (model.hidden_size,) and name.endswith((".weight", ".gamma"))
-        if is_vector and part in name and _IN_LAYER.search(name):
+        if is_vector and part in name and _IN_LAYER.search(name) and not _OF_HEADS.search(name):
             yield name

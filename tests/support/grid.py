@@ -94,6 +94,22 @@ GRID: dict[str, dict[str, Any]] = {
     ),
     "Phi-3-mini": _decoder("phi3", 3072, 8192, 32, 32, 32, 32064, pad_token_id=32000),
     "Phi-2": _decoder("phi", 2560, 10240, 32, 32, 32, 51200, partial_rotary_factor=0.4),
+    "OLMo-2-1B": _decoder("olmo2", 2048, 8192, 16, 16, 16, 100352),
+    "StableLM-2-1.6B": _decoder("stablelm", 2048, 5632, 24, 32, 32, 100352, partial_rotary_factor=0.25),
+    "Gemma-3-1B": _decoder(
+        "gemma3_text",
+        1152,
+        6912,
+        26,
+        4,
+        1,
+        262144,
+        head_dim=256,
+        tie_word_embeddings=True,
+        query_pre_attn_scalar=256,
+        sliding_window=512,
+    ),
+    "XLM-R-base": _encoder("xlm-roberta", 250002, 514, type_vocab_size=1),
     "SmolLM2-360M": _decoder("llama", 960, 2560, 32, 15, 5, 49152, tie_word_embeddings=True),
     "GPT-2": {
         "model_type": "gpt2",
@@ -148,6 +164,7 @@ _TARGETS = {
     "phi3": ("qkv_proj",),
     "bert": ("query", "value"),
     "roberta": ("query", "value"),
+    "xlm-roberta": ("query", "value"),
     "deberta-v2": ("query_proj", "value_proj"),
     "t5": ("q", "v"),
 }
@@ -247,7 +264,7 @@ def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> Job:
     length = _LENGTHS.get(facts.family, _LENGTH)
     head = facts.hidden_size * len(_LABELS) + len(_LABELS) if is_encoder else 0
     head += (
-        facts.hidden_size * (facts.hidden_size + 1) if facts.model_type == "roberta" else 0
+        facts.hidden_size * (facts.hidden_size + 1) if facts.model_type in ("roberta", "xlm-roberta") else 0
     )  # its head has two layers
     trained = facts.num_parameters if full else sum(_RANK * (i + o) for i, o in targets.values())
     return Job(
