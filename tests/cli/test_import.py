@@ -45,6 +45,14 @@ def test_the_recipe_goes_to_stdout_and_the_report_to_stderr(folder: Path, capsys
     assert sorted(path.name for path in folder.iterdir()) == ["job.yml", "rows.jsonl"]
 
 
+def test_a_dash_stands_for_standard_output(folder: Path, capsys: Capture) -> None:
+    assert main(["import", "job.yml", "-o", "-"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("ftc: 1") or "\nftc: 1" in out
+    assert "Wrote" not in out
+    assert sorted(path.name for path in folder.iterdir()) == ["job.yml", "rows.jsonl"]
+
+
 def test_a_written_recipe_is_valid_and_never_written_over(folder: Path, capsys: Capture) -> None:
     assert main(["import", "job.yml", "-o", "recipe.yaml"]) == 0
     assert "`ftc plan recipe.yaml`" in capsys.readouterr().out

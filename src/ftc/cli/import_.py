@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 
 from ftc.cli.arguments import Parser, add_json
+from ftc.cli.inputs import STDOUT
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
 
 __all__ = ["add_arguments", "run"]
@@ -16,7 +17,7 @@ _TOOLS = ("axolotl", "llamafactory", "oumi", "torchtune", "trl")
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
     parser.add_argument("file", metavar="FILE", help="the configuration: YAML or JSON")
-    parser.add_argument("-o", "--output", metavar="RECIPE", help="write the recipe to a new file, not to the terminal")
+    parser.add_argument("-o", "--output", metavar="RECIPE", help="write the recipe to a new file; `-` is the terminal")
     parser.add_argument("--from", dest="tool", choices=_TOOLS, help="whose it is; default: what its keys tell")
     tasks = ("generation", "chat", "preference", "pretraining")
     parser.add_argument("--task", choices=tasks, help="what the rows are, where no key tells")
@@ -32,9 +33,10 @@ def run(args: Namespace) -> int:
     from ftc.spec.diagnostics import Refusal
     from ftc.views.imported import imported_json, imported_text
 
+    output = None if args.output == STDOUT else args.output
     result = api.import_recipe(
         args.file,
-        output=args.output,
+        output=output,
         tool=args.tool,
         task=args.task,
         data=args.data,
@@ -49,5 +51,5 @@ def run(args: Namespace) -> int:
         sys.stderr.write("\n")
         show_diagnostics(result.reasons, {result.file: result.lines}, args, "No recipe was written.")
         return Refusal(result.reasons).exit_code
-    write(f"Wrote {args.output}. Next: `ftc plan {args.output}`\n" if args.output else result.recipe)
+    write(f"Wrote {output}. Next: `ftc plan {output}`\n" if output else result.recipe)
     return 0

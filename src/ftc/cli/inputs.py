@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["STDIN", "recipes_in", "stdin_text"]
+__all__ = ["STDIN", "STDOUT", "recipes_in", "stdin_text"]
 
 STDIN = "-"
 """Stands for standard input."""
+STDOUT = "-"
+"""Stands for standard output."""
 
 SUFFIXES = (".yaml", ".yml")
 LARGEST = 256 * 1024 + 1
