@@ -32,7 +32,7 @@ class _TimedOut(logging.Filter):
     happened = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        self.happened = self.happened or "timed out" in record.msg
+        self.happened = self.happened or "timed out" in str(record.msg)
         return False
 
 
@@ -93,14 +93,22 @@ def load_presidio(rules: PresidioRules) -> Presidio:
         raise Refusal([_unknown(country, rules.countries.index(country), known) for country in unknown])
     classes = [one for country in (None, *rules.countries) for one in by_country[country]]
     made = [_made(one) for one in classes]
-    given_up = _TimedOut()
-    logging.getLogger("presidio-analyzer").addFilter(given_up)
+    given_up = _noted()
     return Presidio(
         version=importlib.metadata.version("presidio-analyzer"),
         recognizers=(*made, _phones(rules.countries)),
         least_score=rules.least_score,
         timed_out=given_up,
     )
+
+
+def _noted() -> _TimedOut:
+    """A filter that sees presidio's log lines; that of an earlier plan in this process would keep them from it."""
+    log, noted = logging.getLogger("presidio-analyzer"), _TimedOut()
+    for earlier in [one for one in log.filters if isinstance(one, _TimedOut)]:
+        log.removeFilter(earlier)
+    log.addFilter(noted)
+    return noted
 
 
 def _classes() -> dict[str | None, list[type[Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
+from ftc.compiler.quality.presidio import _noted
 from ftc.spec.data import PresidioRules
 from ftc.spec.diagnostics import Refusal
 from tests.diagnostics.worlds import write_plain_model
@@ -62,6 +64,14 @@ def test_without_the_package_the_extra_is_named(recipe: Path, monkeypatch: pytes
     assert (found.code, found.help) == ("FTC650", ("`pip install 'ftc[pii]'` brings what `presidio` needs",))
     assert found.span is not None
     assert (found.span.line, caught.value.exit_code) == (8, 1)
+
+
+def test_a_later_plan_of_the_process_hears_of_patterns_that_were_given_up() -> None:
+    log = logging.getLogger("presidio-analyzer")
+    first, second = _noted(), _noted()
+    log.warning("Regex timed out")
+    log.removeFilter(second)
+    assert (first.happened, second.happened) == (False, True)
 
 
 @needs_presidio
