@@ -15,6 +15,7 @@ __all__ = ["UnsafePath", "project_root", "safe_path"]
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MAX_PATH_CHARS = 4096
 _ROOT_MARKERS = (".git", ".ftc")
+_LOOP = "can't be followed: its links form a loop or can't be read"
 _RELATIVE = "give a path relative to the recipe's folder that stays inside the project, such as `data/train.csv`"
 
 
@@ -50,8 +51,10 @@ def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
     root = root.resolve()
     try:
         found = ((folder or root) / user).resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise UnsafePath(user, "can't be followed: its links form a loop or can't be read") from error
+    except (OSError, RuntimeError) as error:  # a loop of links, before Python 3.13
+        raise UnsafePath(user, _LOOP) from error
+    if any(part.is_symlink() for part in (found, *found.parents)):  # what is left of a loop since then
+        raise UnsafePath(user, _LOOP)
     if not found.is_relative_to(root):
         raise _leads_out(user, root, (folder or root).resolve(), found)
     return found

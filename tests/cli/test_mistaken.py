@@ -41,7 +41,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("show", "deep.json"), 5, "not JSON: recursion limit exceeded"),
         (("diff", "deep.json", "deep.json"), 5, "is no lock and no plan"),
         (("rate", "none", "--port", "99999"), 64, "`99999` is no port"),
-        (("export", "none", "--format", "pdf"), 64, "choose from 'slsa'"),
+        (("export", "none", "--format", "pdf"), 64, "invalid choice: 'pdf'"),
         (("verify", "none"), 64, "required: --key"),
         (("plan", "recipe.yaml", "-o", "plan.txt"), 64, "a saved plan is a .json file"),
         (("plan", "recipe.yaml", "--refresh-only", "--locked"), 64, "leave out --locked"),
