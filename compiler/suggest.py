@@ -18,6 +18,7 @@ from ftc.compiler.budget.optimizers import is_rounded, kinds_for_auto
 from ftc.compiler.budget.pace import train_seconds
 from ftc.compiler.draft import Draft
 from ftc.compiler.recipe_edits import changed_recipe, edit_of, yaml_text
+from ftc.compiler.rules import check_rules
 from ftc.compiler.sharding_rules import unsharded
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
 
@@ -176,12 +177,11 @@ def _other_layouts(undecided: Draft) -> Iterator[_Change]:
     train, devices = undecided.recipe.train, undecided.recipe.budget.devices
     if devices in ("auto", 1) or any(unsharded(undecided.recipe)):
         return
-    fsdp = _change("train.sharding", "fsdp")
+    fsdp, offload = _change("train.sharding", "fsdp"), _change("train.offload", "cpu")
     if train.sharding == "ddp":
         yield fsdp
     if train.sharding == "ddp" or train.offload == "none":
-        offload = _change("train.offload", "cpu")
-        yield fsdp.with_(offload) if train.sharding == "ddp" else offload
+        yield offload if train.sharding == "fsdp" else fsdp.with_(offload)
 
 
 def _more_devices(undecided: Draft) -> Iterator[_Change]:
@@ -243,7 +243,7 @@ def _variant(undecided: Draft, change: _Change) -> Draft | None:
             recipe = changed_recipe(recipe, path, value)
     except ValidationError:
         return None
-    if recipe.train.sharding == "fsdp" and any(unsharded(recipe)):
+    if any(found.is_error for found in check_rules(recipe, undecided.source)):
         return None
     variant = replace(undecided, recipe=recipe)
     length = dict(change.values).get("data.max_length")

@@ -10,6 +10,7 @@ import pytest
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.recipe_edits import changed_recipe, edit_of
+from ftc.compiler.rules import check_rules
 from ftc.compiler.suggest import with_suggestions
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
 from ftc.spec.fixes import with_fixes
@@ -90,6 +91,27 @@ def test_each_change_fits_at_its_peak_once_the_text_says_it(changes: dict[str, A
         assert not [one for one in after.diagnostics if one.is_error]
         assert after.memory is not None
         assert f"needs {after.memory.peak_bytes / 2**30:.2f} GiB" in line
+
+
+@pytest.mark.parametrize(
+    ("train", "vram"),
+    [
+        ({"offload": "none", "batch_size": 8}, "1600MiB"),
+        ({"micro_batch": 6, "batch_size": 6, "sharding": "ddp"}, "2GiB"),
+    ],
+    ids=["offload without sharding", "a micro-batch larger than a share"],
+)
+def test_no_change_breaks_a_rule_of_the_recipe(train: dict[str, Any], vram: str) -> None:
+    text = recipe_text(
+        task={"kind": "chat"}, strategy={"kind": "full"}, train=train, budget={"devices": 2, "vram": vram}
+    )
+    fixes = refusal(text).fixes
+    assert fixes
+    for fix in fixes:
+        source = read(edited(text, fix))
+        recipe, _ = parse_recipe(source)
+        assert recipe is not None
+        assert not [found for found in check_rules(recipe, source) if found.is_error]
 
 
 def test_what_fits_gets_no_advice() -> None:
