@@ -14,7 +14,7 @@ def choose_packing(draft: Draft) -> Draft:
     asked, obstacle = draft.recipe.train.packing, packing_obstacle(draft)
     if asked == "auto":
         return draft.derive("train.packing", False, obstacle or "until it is known what fits")
-    draft = draft.take("train.packing")
     if not asked or obstacle is None:
-        return draft
-    return draft.find("FTC261", f"rows can't be packed: {obstacle}", "train.packing", help="leave `packing` out")
+        return draft.take("train.packing")
+    draft = draft.find("FTC261", f"rows can't be packed: {obstacle}", "train.packing", help="leave `packing` out")
+    return draft.derive("train.packing", False, obstacle)  # later passes find more, and need what can be

@@ -243,6 +243,13 @@ def test_a_trace_that_fails_leaves_the_closed_form_with_the_reason() -> None:
     assert "memory by trace: LookupError: no such model" in after.not_checked
 
 
+def test_rows_that_cannot_be_packed_are_refused_after_a_trace_too() -> None:
+    draft = answered(draft_of(device=CARD, train={"packing": True}), factor=1.0, asked=[])
+    assert "FTC261" in {finding.code for finding in draft.diagnostics}
+    assert draft.memory is not None
+    assert draft.memory.method == "trace"
+
+
 def test_a_gap_between_the_methods_is_told() -> None:
     plain, wide = (answered(draft_of(device=CARD), factor=factor, asked=[]) for factor in (1.01, 1.5))
     assert not [check for check in plain.checks if check.name == "memory"]
