@@ -76,6 +76,7 @@ class TraceJob(Document):
                 **{name: train[name] for name in ("sharding", "offload")},
                 "parts": self.settings.train.world_size if self.settings.train.sharding == "fsdp" else 1,
                 "optimizer": train["optimizer"]["kind"],
+                "has_momentum": self.settings.train.optimizer.momentum > 0,
                 "smooths": self.settings.train.label_smoothing > 0,
                 "is_noisy": self.settings.train.neftune_alpha is not None,
                 "compares": self.settings.train.preference is not None,

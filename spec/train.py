@@ -187,7 +187,9 @@ class Train(Document):
     sharding: Literal["auto", "ddp", "fsdp"] = "auto"
     """What each of several devices holds (`budget.devices`): with `ddp` the whole model, with `fsdp` its part of every
     weight, gradient and moment, and one layer at a time as a whole (torch's `fully_shard`). The gradient is the same
-    but for rounding. Default `auto`: `ddp`, which exchanges least, and `fsdp` where that doesn't fit."""
+    but for rounding, of which `fsdp` does more in bfloat16: of weights that are trained themselves it puts layers
+    together in bfloat16, so that what goes from layer to layer is in bfloat16, which `ddp` keeps in float32. Default
+    `auto`: `ddp`, which exchanges least, and `fsdp` where that doesn't fit."""
     offload: Literal["auto", "none", "cpu"] = "auto"
     """With `cpu`, each device's part under `fsdp` lies in the host's memory, and the optimiser's step is done there:
     least memory on the device, and slow. Default `auto`: `none`, since the device's own memory is faster, and `cpu`
