@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ftc.compiler.resolve.table import PartRows
+from ftc.compiler.resolve.table import PartRows, without_form
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.nearest import nearest
 from ftc.spec.slices import MOST_GROUPS, NO_VALUE, Groups
@@ -35,7 +35,8 @@ def groups_of(slices: Sequence[str], part: PartRows, rows: Sequence[int], builti
             columns[name] = tuple(_group(part.table.rows[number].get(name)) for number in rows)
             found += _too_many(name, columns[name], path)
         elif name not in builtin:
-            found.append(_no_column(name, (*part.table.columns, *builtin), path))
+            unread = without_form(part.table, name, None, path)
+            found.append(unread or _no_column(name, (*part.table.columns, *builtin), path))
     if found:
         raise Refusal(found)
     return Groups(columns=columns)

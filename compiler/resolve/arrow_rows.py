@@ -1,13 +1,17 @@
-"""Reads Parquet and Arrow files. Their types become JSON values; dates, times and decimals become text."""
+"""Reads Parquet and Arrow files. Their types become JSON values; dates, times and decimals become text.
+
+A column of another type, such as one of pictures, is left out; who asks for it is told.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ftc.compiler.resolve.table import Table
+from ftc.compiler.resolve.table import Table, without_form
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 
 __all__ = ["UnreadableTable", "class_names", "read_arrow", "read_parquet"]
@@ -61,16 +65,19 @@ def _first_line(error: Exception) -> str:
 
 
 def _table(table: Any, file: str) -> tuple[Table, list[Diagnostic]]:
-    """The table as rows, or with findings for columns that have no JSON form or share a name."""
-    names = list(table.column_names)
-    if findings := [*_twice(names, file), *_without_json_form(table.schema, file)]:
-        return Table(file, tuple(names), []), findings
+    """The table as rows, less columns without a JSON form; findings where it has no others, or a name stands twice."""
+    left_out = {field.name: str(field.type) for field in table.schema if not _has_json_form(field.type)}
+    names = [name for name in table.column_names if name not in left_out]
+    shell = Table(file, tuple(names), [], left_out=left_out)
+    unread = [without_form(shell, name, None, "data.source") for name in left_out if not names]
+    if findings := [*_twice(table.column_names, file), *(one for one in unread if one)]:
+        return shell, findings
     columns = {name: _as_json(table.column(name)).to_pylist() for name in names}
     for name, of_class in class_names(table.schema.metadata or {}).items():
         if name in columns:
             columns[name] = [_named(value, of_class) for value in columns[name]]
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return Table(file, tuple(names), rows), []
+    return replace(shell, rows=rows), []
 
 
 def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
@@ -111,20 +118,6 @@ def _twice(names: list[str], file: str) -> list[Diagnostic]:
     return [
         diagnostic("FTC358", f"{file}: column `{name}` stands twice", help="name each column once", path="data.source")
         for name in twice
-    ]
-
-
-def _without_json_form(schema: Any, file: str) -> list[Diagnostic]:
-    return [
-        diagnostic(
-            "FTC360",
-            f"{file}: column `{field.name}` holds `{field.type}`, which is no text, number or list",
-            help="write the file again without this column"
-            + (", or with text in it" if "binary" in str(field.type) else ""),
-            path="data.source",
-        )
-        for field in schema
-        if not _has_json_form(field.type)
     ]
 
 

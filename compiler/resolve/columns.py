@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ftc.compiler.resolve.part_names import column_for
-from ftc.compiler.resolve.table import Table, shown
+from ftc.compiler.resolve.table import Table, shown, without_form
 from ftc.spec.data import Data
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.nearest import nearest
@@ -160,11 +160,15 @@ def missing_annotations(columns: Sequence[str], table: Table, span_of: SpanOf) -
             help_ = f"did you mean `{guess}`?" if guess else "name columns that the file has"
             notes = f"columns: {_listed(table.columns)}"
             summary = f"{table.file} has no column `{column}` of an annotator"
-            yield diagnostic("FTC362", summary, span_of(path), help=help_, notes=notes, path=path)
+            yield without_form(table, column, span_of(path), path) or diagnostic(
+                "FTC362", summary, span_of(path), help=help_, notes=notes, path=path
+            )
 
 
 def _missing_part(part: str, column: str, is_written: bool, table: Table, span_of: SpanOf) -> Diagnostic:
     path = f"data.fields.{part}" if is_written else "data.fields"
+    if unread := without_form(table, column, span_of(path), path):
+        return unread
     guess = nearest(column, table.columns)
     if is_written:
         help_ = f"did you mean `{guess}`?" if guess else "name one of the columns that the file has"
@@ -178,7 +182,7 @@ def _missing_part(part: str, column: str, is_written: bool, table: Table, span_o
 
 def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic:
     guess = nearest(column, table.columns)
-    return diagnostic(
+    return without_form(table, column, span_of("task.prompt"), "task.prompt") or diagnostic(
         "FTC362",
         f"{table.file} has no column `{column}`, which the prompt names",
         span_of("task.prompt"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ftc.compiler.resolve.columns import SpanOf
 from ftc.compiler.resolve.rows import canonical_text
-from ftc.compiler.resolve.table import Table, shown
+from ftc.compiler.resolve.table import Table, shown, without_form
 from ftc.spec.data import Data
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.nearest import nearest
@@ -51,7 +51,9 @@ def read_division(data: Data, table: Table, labelled: str | None, span_of: SpanO
             return None
         at = name if name in table.columns else data.fields.get(name, name)
         if at not in table.columns:
-            found.append(_no_column(key, name, table, span_of))
+            path = f"data.split.{key}"
+            unread = without_form(table, at, span_of(path), path)
+            found.append(unread or _no_column(key, name, table, span_of))
             return None
         return [row.get(at) for row in table.rows]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.text_checks import MOST_FINDINGS, masked
 
-__all__ = ["LARGEST_ROW", "Faults", "JoinedTable", "PartRows", "Row", "Table", "shown"]
+__all__ = ["LARGEST_ROW", "Faults", "JoinedTable", "PartRows", "Row", "Table", "shown", "without_form"]
 
 Row = dict[str, Any]
 """Values by column: text, numbers, booleans, None, and lists and dicts of these."""
@@ -30,12 +30,14 @@ class Table:
         columns: Every column that some row has, in the order in which they appear.
         rows: The rows in the order of the file.
         lines: Line of the file, from 1, at which each row begins; None where the format has no lines.
+        left_out: Type by column, of columns of the file that are not among these since no row of JSON can hold them.
     """
 
     file: str
     columns: tuple[str, ...]
     rows: list[Row]
     lines: Sequence[int] | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def span(self, row: int) -> Span | None:
         """The place where a row, counted from 0, begins; None where the format has no lines."""
@@ -77,6 +79,7 @@ class JoinedTable(Table):
             file=", ".join(table.file for table, _ in tables),
             columns=tuple(columns),
             rows=[row for _, rows in tables for row in rows],
+            left_out={name: kind for table, _ in tables for name, kind in table.left_out.items()},
             origins=[(table, number) for table, rows in tables for number in range(len(rows))],
             counts=[len(rows) for _, rows in tables],
         )
@@ -89,6 +92,7 @@ class JoinedTable(Table):
             file=table.file,
             columns=table.columns,
             rows=[*table.rows, *rows],
+            left_out=table.left_out,
             origins=[*joined.origins, *(joined.origins[number] for number in made_of)],
             counts=joined.counts,
         )
@@ -148,6 +152,21 @@ class PartRows:
     def place(self, number: int) -> str:
         """Where the table's row of this number stands, in words: `data/train.csv, line 18`."""
         return self.table.where(number)
+
+
+def without_form(table: Table, column: str, span: Span | None, path: str) -> Diagnostic | None:
+    """A finding where a column that is asked for was left out; None where the file has none of that name."""
+    kind = table.left_out.get(column)
+    if kind is None:
+        return None
+    text = " with text in it" if "binary" in kind else " with text, numbers or lists of these in it"
+    return diagnostic(
+        "FTC360",
+        f"{table.file}: column `{column}` holds `{kind}`, which is no text, number or list",
+        span,
+        help=f"name another column, or write the file again{text}",
+        path=path,
+    )
 
 
 class Faults:

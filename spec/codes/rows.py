@@ -77,9 +77,10 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC360",
         title="column of a kind that can't be read",
-        cause="A column of a Parquet or Arrow file holds something that is no text, number, list or object of these.",
-        wrong="image: binary, text: string",
-        right="text: string",
+        cause="A column of a Parquet or Arrow file that the recipe reads holds something that is no text, number, list "
+        "or object of these. Columns that it doesn't read may hold what they like.",
+        wrong="text: binary, label: string",
+        right="text: string, label: string",
     ),
     Code(
         id="FTC362",

@@ -128,7 +128,7 @@ def _parquet_of_bytes(folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({"text": ["a", "b"], "label": ["x", "y"], "image": pa.array([b"\x89PNG", b"\x89PNG"])})
+    table = pa.table({"text": pa.array([b"a", b"b"]), "label": ["x", "y"], "image": pa.array([b"\x89PNG", b"\x89PNG"])})
     pq.write_table(table, folder / "rows.parquet")
 
 

@@ -343,6 +343,10 @@ def test_arrow_columns_without_a_json_form(tmp_path: Path) -> None:
     days = pa.array([[0]], pa.list_(pa.date32()))
     table = pa.table({"image": pa.array([b"\x89PNG"]), "days": days, "text": pa.array(["a"])})
     parquet.write_table(table, tmp_path / "a.parquet")
+    read = read_rows(tmp_path / "a.parquet", "a.parquet")
+    assert (read.columns, read.rows) == (("text",), [{"text": "a"}])
+    assert set(read.left_out) == {"image", "days"}
+    parquet.write_table(table.drop_columns("text"), tmp_path / "a.parquet")
     with pytest.raises(Refusal) as caught:
         read_rows(tmp_path / "a.parquet", "a.parquet")
     assert [found.code for found in caught.value.diagnostics] == ["FTC360", "FTC360"]
