@@ -23,6 +23,10 @@ _LEAST = 16
 """Fewer tokens aren't worth a pass of their own, in which a device has little to do."""
 _ATTENTION = ("eager", "sdpa")
 """Kinds of attention that take padding anywhere."""
+_BY_PLACE = ("gpt_neo", "mpt")
+"""Models that tell how far apart two tokens are by their places in the row, with all padding between them."""
+_BY_LENGTH = ("dynamic", "longrope")
+"""Kinds of positions that change for all tokens once a row is longer than the model was made for."""
 
 
 class SharedPrompt:
@@ -39,7 +43,7 @@ class SharedPrompt:
     def __init__(self, model: Any, ids: torch.Tensor) -> None:
         self.length = ids.shape[1]
         self._name = cache_name(model)
-        self._cache = model(input_ids=ids, use_cache=True, logits_to_keep=1)[self._name]
+        self._cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).get(self._name)  # some keep a state alone
 
     @property
     def can_be_repeated(self) -> bool:
@@ -63,6 +67,8 @@ class SharedPrompt:
         length = shared_length(rows, numbers)
         if not length or not takes_it or getattr(base.config, "_attn_implementation", None) not in _ATTENTION:
             return None
+        if _counts_padding(base.config, max(rows.prompt_length(number) for number in numbers)):
+            return None
         ids = torch.from_numpy(rows.ids(numbers[0])[:length].astype(np.int64))[None]
         found = cls(model, ids.to(device))
         return found if found.can_be_repeated else None
@@ -79,6 +85,16 @@ def shared_length(rows: TokenStream, numbers: Sequence[int]) -> int:
         alike &= rows.ids(number)[: len(first)] == first
     length = len(first) if alike.all() else int(alike.argmin())
     return length if length >= _LEAST else 0
+
+
+def _counts_padding(config: Any, longest: int) -> bool:
+    """Whether what is shared says something else behind other tokens, or before padding, of so long prompts."""
+    places = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    kinds = {one.get("rope_type", one.get("type")) for one in (places, *places.values()) if isinstance(one, dict)}
+    known = getattr(config, "max_position_embeddings", None), places.get("original_max_position_embeddings")
+    of_config = getattr(config, "original_max_position_embeddings", None)
+    made_for = min((int(one) for one in (*known, of_config) if one), default=0)
+    return config.model_type in _BY_PLACE or (longest > made_for and not kinds.isdisjoint(_BY_LENGTH))
 
 
 def cache_name(model: Any) -> str:

@@ -110,3 +110,35 @@ def test_a_fixed_place_is_for_cards_and_long_work(tmp_path: Path, monkeypatch: p
     assert not static_cache_pays(torch.nn.Linear(2, 2), asked, card, 1000)
     monkeypatch.setattr("ftc.runtime.static_cache._has_compiler", lambda: False)
     assert not static_cache_pays(writer, asked, card, 1000)
+
+
+def _odd_model(kind: str) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    ids = {"vocab_size": VOCAB_SIZE, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    positions = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}
+    changes: dict[str, dict[str, Any]] = {
+        "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 2},
+        "gpt_neo": {
+            "hidden_size": 32, "num_layers": 2, "num_heads": 4, "window_size": 16,
+            "attention_types": [[["global", "local"], 1]], "max_position_embeddings": 64,
+        },
+        "rwkv": {"hidden_size": 32, "num_hidden_layers": 2},
+        "llama": {**sizes, "max_position_embeddings": 32, "rope_parameters": positions},
+    }  # fmt: skip
+    torch.manual_seed(0)
+    made: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **ids, **changes[kind]))
+    for part in made.parameters():
+        if part.dim() > 1:
+            torch.nn.init.normal_(part, std=0.3)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["mpt", "gpt_neo", "rwkv", "llama"])
+def test_models_that_padding_within_a_row_would_change_get_whole_prompts(tmp_path: Path, kind: str) -> None:
+    """Distances that count padding, positions that change in long rows, a state in place of keys and values."""
+    with still(writer := _odd_model(kind)):
+        assert SharedPrompt.of(writer, prompts(tmp_path), range(5), CPU) is None
+        if kind == "llama":
+            assert SharedPrompt.of(writer, prompts(tmp_path), [2, 3, 4], CPU) is not None, "short rows keep theirs"
