@@ -14,7 +14,21 @@ import pytest
 
 from ftc.spec.drawings import drawn_by, without_drawings
 from ftc.views.report import report_html
-from ftc.views.report_charts import Axis, Bar, Bars, Chart, Drawer, Lines, Part, Range, Ranges, Series, drawer, figure
+from ftc.views.report_charts import (
+    Axis,
+    Bar,
+    Bars,
+    Chart,
+    Drawer,
+    Lines,
+    Part,
+    Range,
+    Ranges,
+    Series,
+    are_shares,
+    drawer,
+    figure,
+)
 from tests.support import documents
 
 pytestmark = pytest.mark.charts
@@ -117,6 +131,13 @@ def test_ticks_are_round_and_hold_every_value(low: float, high: float) -> None:
     assert ticks[0] <= low <= high <= ticks[-1] + 1e-12
     assert 2 <= len(ticks) <= 8
     assert all(after > before for before, after in pairwise(ticks))
+
+
+def test_an_interval_beyond_one_makes_a_metric_no_share() -> None:
+    """An axis that ends at 1 would let the line leave the picture."""
+    inside, beyond = Range(1, 0.9, (0.7, 1.0), ""), Range(1, 0.9, (0.7, 1.2), "")
+    assert are_shares([inside, Range(0, 0.0, None, "")])
+    assert not are_shares([inside, beyond])
 
 
 def test_a_missing_library_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ picture would show, and the tables beside it hold the figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,7 +14,21 @@ from ftc.spec.drawings import marked
 from ftc.views.report_elements import text
 from ftc.views.report_history import Point
 
-__all__ = ["COLORS", "Axis", "Bar", "Bars", "Chart", "Lines", "Part", "Range", "Ranges", "Series", "drawer", "figure"]
+__all__ = [
+    "COLORS",
+    "Axis",
+    "Bar",
+    "Bars",
+    "Chart",
+    "Lines",
+    "Part",
+    "Range",
+    "Ranges",
+    "Series",
+    "are_shares",
+    "drawer",
+    "figure",
+]
 
 COLORS = 8
 """Colours of the style sheet that follow each other; the next one is for what was measured as a whole."""
@@ -170,6 +184,11 @@ class Ranges:
 
 
 Chart = Lines | Bars | Ranges
+
+
+def are_shares(values: Iterable[Range]) -> bool:
+    """Whether all values lie between 0 and 1, and their intervals with them; a rate of edits, say, may pass 1."""
+    return all(0 <= place <= 1 for one in values for place in (one.value, *(one.interval or ())))
 
 
 @dataclass(frozen=True, slots=True)

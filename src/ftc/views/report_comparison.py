@@ -15,7 +15,7 @@ from ftc.views import numbers
 from ftc.views.comparison import standing_words, verdict
 from ftc.views.headline import metric_title
 from ftc.views.plan import strategy_words
-from ftc.views.report_charts import COLORS, Axis, Drawer, Lines, Range, Ranges, Series, drawer, figure
+from ftc.views.report_charts import COLORS, Axis, Drawer, Lines, Range, Ranges, Series, are_shares, drawer, figure
 from ftc.views.report_elements import details, long_text, section, table, text
 from ftc.views.report_frame import framed
 from ftc.views.report_history import history, smoothed, thinned
@@ -121,18 +121,19 @@ def _metric_chart(found: RunComparison, number: int) -> Ranges:
     one = found.metrics[number]
     title = metric_title(one.metric)
     pairs = list(zip(found.runs, one.standings, strict=True))
-    is_share = all(0 <= standing.value <= 1 for standing in one.standings)
+    rows = [
+        (
+            run.id,
+            [Range(1 if place else 0, standing.value, _ends(standing), _standing_label(run.id, one, standing))],
+        )
+        for place, (run, standing) in enumerate(pairs)
+    ]
+    is_share = are_shares(value for _, values in rows for value in values)
     return Ranges(
         key=f"metric-{number}",
         title=f"{title[:1].upper()}{title[1:]}, with 95 % intervals",
         description="; ".join(_standing_label(run.id, one, standing) for run, standing in pairs),
-        rows=[
-            (
-                run.id,
-                [Range(1 if place else 0, standing.value, _ends(standing), _standing_label(run.id, one, standing))],
-            )
-            for place, (run, standing) in enumerate(pairs)
-        ],
+        rows=rows,
         names=(),
         axis=Axis(title, limits=(0.0, 1.0) if is_share else None),
     )

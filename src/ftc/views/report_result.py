@@ -9,7 +9,7 @@ from ftc.spec.record import Evaluation, GateResult, Interval, Prediction, RunRec
 from ftc.views import numbers
 from ftc.views.headline import metric_title
 from ftc.views.honesty import reservations
-from ftc.views.report_charts import Axis, Drawer, Range, Ranges, figure
+from ftc.views.report_charts import Axis, Drawer, Range, Ranges, are_shares, figure
 from ftc.views.report_elements import long_text, section, table, text
 from ftc.views.run import Comparison, change_words, comparisons
 
@@ -43,14 +43,13 @@ def _chart(evaluation: Evaluation, found: Iterable[Comparison]) -> Ranges:
     bases = evaluation.base.intervals if evaluation.base else {}
     rows = []
     for one in found:
-        if not all(0 <= value <= 1 for value in (one.tuned, one.base or 0.0)):
-            continue
         title = metric_title(one.name)
         values = [Range(1, one.tuned, _ends(one.interval), f"{title}, tuned: {numbers.metric(one.tuned)}")]
         if one.base is not None:
             label = f"{title}, base: {numbers.metric(one.base)}"
             values.insert(0, Range(0, one.base, _ends(bases.get(one.name)), label))
-        rows.append((title, values))
+        if are_shares(values):
+            rows.append((title, values))
     return Ranges(
         key="metrics",
         title="Base and tuned, with 95 % intervals",

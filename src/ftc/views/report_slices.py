@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftc.spec.record import Evaluation, GroupResult, SliceResult
 from ftc.views import numbers
 from ftc.views.headline import main_metric, metric_title
-from ftc.views.report_charts import Axis, Drawer, Range, Ranges, figure
+from ftc.views.report_charts import Axis, Drawer, Range, Ranges, are_shares, figure
 from ftc.views.report_elements import section, table, text
 from ftc.views.slices import FEW_ROWS, by_chance
 
@@ -35,15 +35,16 @@ def _chart(one: SliceResult, number: int, metric: str) -> Ranges:
     """The groups in the metric that stands for all, with the interval of each."""
     groups = [group for group in one.groups if metric in group.tuned]
     title = metric_title(metric)
-    rows = [(group.group, _ranges(group, metric)) for group in groups] if len(groups) <= _MOST_DRAWN else []
+    rows = [(group.group, _ranges(group, metric)) for group in groups]
+    is_share = are_shares(value for _, values in rows for value in values)
     words = "; ".join(f"{group.group} {numbers.metric(group.tuned[metric])}" for group in groups)
     return Ranges(
         key=f"slice-{number}",
         title=f"{title[:1].upper()}{title[1:]} by {one.slice}",
         description=f"{title} of the tuned model: {words}.",
-        rows=rows,
+        rows=rows if len(rows) <= _MOST_DRAWN else [],
         names=("base", "tuned, with its 95 % interval"),
-        axis=Axis(title, limits=(0.0, 1.0) if _is_share(groups, metric) else None),
+        axis=Axis(title, limits=(0.0, 1.0) if is_share else None),
     )
 
 
@@ -53,11 +54,6 @@ def _ranges(group: GroupResult, metric: str) -> list[Range]:
     tuned = Range(1, group.tuned[metric], interval, f"{group.group}, tuned: {numbers.metric(group.tuned[metric])}")
     base = group.base.get(metric)
     return [tuned] if base is None else [Range(0, base, None, f"{group.group}, base: {numbers.metric(base)}"), tuned]
-
-
-def _is_share(groups: list[GroupResult], metric: str) -> bool:
-    values = [value for group in groups for value in (group.tuned[metric], group.base.get(metric, 0.0))]
-    return all(0 <= value <= 1 for value in values)
 
 
 def _groups(one: SliceResult) -> str:
