@@ -50,7 +50,8 @@ def console() -> None:
         code = main(may_restart=True)
     except Restart as asked:
         code = asked.follow()
-    gc.freeze()  # the process ends: nothing is gained by searching what it holds for garbage once more
+    if not gc.isenabled():  # nothing is gained by searching for garbage as the process ends
+        gc.freeze()  # a long command's libraries would take what is never collected for a leak, and say so
     sys.exit(faults.flushed(code))
 
 
