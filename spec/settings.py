@@ -146,7 +146,8 @@ class TeacherSettings(Document):
     num_parameters: int
     license: str | None
     outputs: tuple[int, ...]
-    """Which of its outputs stands for each of the run's labels, in their order; empty where there are no labels."""
+    """Which of its outputs stands for each of the run's labels, in their order; empty where it has no
+    head for labels."""
 
 
 class DistillationSettings(Document):
