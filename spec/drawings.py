@@ -11,7 +11,12 @@ import re
 __all__ = ["drawn_by", "marked", "signature", "without_drawings"]
 
 _OPEN, _CLOSE = "<!--drawn-->", "<!--/drawn-->"
-_DRAWING = re.compile(f"{_OPEN}.*?{_CLOSE}", re.DOTALL)
+_DRAWING = re.compile(f"{_OPEN}(.*?){_CLOSE}", re.DOTALL)
+_IN_SVG = "(?:[^<]|</?(?:defs|desc|g|path|text|title|tspan|use)\\b)*"
+_PICTURE = re.compile(
+    f"(?:<svg {_IN_SVG}</svg>)+|<p>[^<]*</p>|<meta [^<>]*>|[^<]*(?:<code>[^<]*</code>[^<]*)?", re.DOTALL
+)
+"""What may stand between marks: pictures made of shapes and text, or the words in their place."""
 _SIGNATURE = re.compile(f'{_OPEN}<meta name="generator" content="([^"]*)">{_CLOSE}')
 
 
@@ -32,5 +37,5 @@ def drawn_by(page: str) -> str | None:
 
 
 def without_drawings(page: str) -> str:
-    """The page less everything that is marked."""
-    return _DRAWING.sub("", page)
+    """The page less what is drawn. The marks stay, so that one more is a difference, and so is what is no picture."""
+    return _DRAWING.sub(lambda found: _OPEN if _PICTURE.fullmatch(found[1]) else found[0], page)

@@ -78,6 +78,10 @@ def test_charts_are_held_against_the_same_version_of_what_drew_them(root: Path, 
     audited = ftc("audit", run.name)
     assert audited.code == 0, audited.text
     assert "matplotlib 0" in audited.text
+    other = drawn.replace("matplotlib ", "matplotlib 0")
+    for old, new in (("<main", "<!--drawn-->F1 is 1.0<!--/drawn--><main"), ("</svg>", "</svg><h2>F1 is 1.0</h2>")):
+        report.write_bytes(other.replace(old, new, 1).encode())
+        assert codes(ftc, root) == {"FTC521"}, "words among the pictures, or marked as one"
     report.write_bytes(drawn.replace("</svg>", "<circle r='9'></circle></svg>", 1).encode())
     assert codes(ftc, root) == {"FTC521"}
 
