@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ftc.compiler.budget.devices import context_bytes
 from ftc.compiler.budget.ranges import Context
 from ftc.spec.calibration import Calibration
@@ -17,17 +19,23 @@ _UNKNOWN = (8, 0)
 """A card of unknown capability is taken for one of the larger contexts."""
 _LIBRARIES = ByteRange(low=540 * _MIB, expected=580 * _MIB, high=640 * _MIB)
 """Resident set with torch, transformers, peft and the metric libraries imported, on Linux, x86-64, torch 2.13."""
+_LIBRARIES_FOR_CARDS = ByteRange(low=1000 * _MIB, expected=1060 * _MIB, high=1140 * _MIB)
+"""The same where torch is built for CUDA, whose libraries it loads on any machine; torch 2.15."""
+_OF_CUDA = "nvidia-cudnn"
+"""What the name of a package begins with that only such a build asks for."""
 
 
-def context_of(device: DeviceFacts, calibration: Calibration | None = None) -> Context:
+def context_of(device: DeviceFacts, calibration: Calibration | None = None, packages: Collection[str] = ()) -> Context:
     """The context of a process on a device.
 
     Args:
         device: What the plan is for.
+        packages: Normalised names of what is installed, which tells how torch is built.
         calibration: What was measured of it. Kernels that weren't used then can add as much as the table's range.
     """
     if device.kind == "cpu":
-        return Context("libraries", _LIBRARIES)
+        is_for_cards = any(name.startswith(_OF_CUDA) for name in packages)
+        return Context("libraries", _LIBRARIES_FOR_CARDS if is_for_cards else _LIBRARIES)
     usual, high = context_bytes(device.capability or _UNKNOWN)
     measured = calibration.measured.context_bytes if calibration else None
     if calibration is None or measured is None:

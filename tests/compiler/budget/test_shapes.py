@@ -72,3 +72,14 @@ def test_a_measured_context_takes_the_place_of_the_usual_one(measured: int | Non
     assert memory.peak_bytes - usual.peak_bytes == (measured - usual.components["context"] if measured else 0)
     assert memory.context_source == ("by calibration of 2026-05-04" if measured else "")
     assert context_of(CPU, found).source == ""
+
+
+def test_a_build_of_torch_for_cards_takes_more_of_a_processor() -> None:
+    usual, wide = (
+        run_passes(PASSES, run_passes(SHAPING, replace(draft_of(device=CPU), packages=frozenset(packages)))).memory
+        for packages in ({"torch"}, {"torch", "nvidia-cudnn-cu13"})
+    )
+    assert usual is not None
+    assert wide is not None
+    assert usual.reserved == wide.reserved
+    assert wide.components["libraries"] > 1.5 * usual.components["libraries"]
