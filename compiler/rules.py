@@ -199,7 +199,7 @@ def names_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
 
 
 _LISTS = {"task.labels": "label", "model.license.allow": "licence", "eval.metrics": "metric", "eval.slices": "slice"}
-_LISTS["data.quality.annotations"] = "annotator"
+_LISTS |= {"data.quality.annotations": "annotator", "data.quality.presidio.countries": "country"}
 """Lists whose entries are told apart, and what an entry is."""
 
 

@@ -103,13 +103,15 @@ def _explain_all(source: Source, plain: dict[str, Any], errors: list[Any]) -> It
         path = (*_source_path(source, outer), last) if names_key else _source_path(source, error["loc"])
         by_path.setdefault(path, []).append(error)
     for path, group in by_path.items():
-        if not (_is_of_another_form(group) and any(_is_below(path, other) for other in by_path)):
+        if not (_follows_from_below(group) and any(_is_below(path, other) for other in by_path)):
             yield _explain(source, plain, path, group)
 
 
-def _is_of_another_form(group: list[Any]) -> bool:
-    """Whether a value only failed to be the word that could stand in place of a list or mapping."""
-    return all(error["type"] == "literal_error" for error in group)
+def _follows_from_below(group: list[Any]) -> bool:
+    """Whether a value only failed to be the word that could stand in place of a list or mapping, or to have entries
+    enough, of which those that are wrong themselves aren't counted.
+    """
+    return all(error["type"] in ("literal_error", "too_short") for error in group)
 
 
 def _is_below(path: Path, other: Path) -> bool:
@@ -315,12 +317,13 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
 def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object) -> Diagnostic:
     from ftc.spec.reference import field_docs
 
-    section = section_at(path[:-1], plain)
+    field = path[:-1] if isinstance(path[-1], int) else path  # an item of a list is described with the list
+    section = section_at(field[:-1], plain)
     return diagnostic(
         "FTC103",
         f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
         source.span(path),
-        help=field_docs(section).get(str(path[-1]), "").rstrip(".") if section else (),
+        help=field_docs(section).get(str(field[-1]), "").rstrip(".") if section else (),
         path=_dotted(path),
     )
 
