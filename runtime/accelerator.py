@@ -70,17 +70,25 @@ def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn
     """The model with each weight in parts, where the plan says so, else as it is.
 
     Raises:
-        Refusal: Something of it is still whole.
+        Refusal: Its layers can't be told (FTC291), or something of it is still whole (FTC624).
     """
     if settings.train.sharding != "fsdp":
         return model
     from torch.distributed.tensor import DTensor
 
-    divided = shard(model, settings.train, accelerator.device)
+    try:
+        divided = shard(model, settings.train, accelerator.device)
+    except LookupError as error:
+        raise Refusal([_indivisible(error)]) from error
     kept = [name for name, one in divided.named_parameters() if not isinstance(one, DTensor)]
     if kept:
         raise Refusal([_wrong("FTC624", "wrapper", "FSDP2 around every weight", f"`{kept[0]}` is whole")])
     return divided
+
+
+def _indivisible(error: LookupError) -> Diagnostic:
+    summary, help = "`fsdp` divides a model layer by layer, and can't tell this one's", "choose `sharding: ddp`"
+    return diagnostic("FTC291", summary, notes=str(error), help=help, path="train.sharding")
 
 
 def wrapper_of(model: nn.Module) -> str:

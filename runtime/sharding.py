@@ -29,7 +29,11 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device) -> nn.Mo
         model: Whole, in the processor's memory.
         train: Precision, number of processes, and where parts lie.
         device: Of this process.
+
+    Raises:
+        LookupError: The model's layers can't be told.
     """
+    stacks = stacks_of(model)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 
@@ -42,7 +46,7 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device) -> nn.Mo
     }
     if train.offload == "cpu":
         options["offload_policy"] = CPUOffloadPolicy(pin_memory=device.type == "cuda")
-    for _, layers in stacks_of(model):
+    for _, layers in stacks:
         for layer in layers:
             fully_shard(layer, **options)
     fully_shard(_root(model), **options)

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
+from ftc.runtime.accelerator import divide
 from ftc.runtime.tensor_files import read_tensors
+from ftc.spec.diagnostics import Refusal
 from tests.runtime.children import together
 from tests.runtime.jobs import Job, make_job
 
@@ -75,6 +78,18 @@ def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
         _agree(lora, name)
     kept = "final_weights_sha256"
     assert _record(lora, "stopped")[kept] == _record(lora, "fsdp")[kept], "a resumed run gives the same bits"
+
+
+def test_a_model_whose_layers_cannot_be_told_is_refused(tmp_path: Path) -> None:
+    """ALBERT, MPNet and XLNet are built in a way of their own."""
+    from accelerate import Accelerator
+
+    job = make_job(tmp_path, **_FSDP)
+    with pytest.raises(Refusal) as refused:
+        divide(Accelerator(cpu=True), nn.Sequential(nn.Linear(2, 2)), job.plan.settings)
+    (found,) = refused.value.diagnostics
+    assert (found.code, found.path) == ("FTC291", "train.sharding")
+    assert found.notes == ("Sequential has 0 stacks of layers, not one or two",)
 
 
 @_SESSION
