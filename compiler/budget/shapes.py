@@ -25,12 +25,34 @@ _BESIDE = ("retention", "swaps")
 
 
 def rows_at_once(draft: Draft) -> int:
-    """Sequences in the largest micro-batch: one of several rows, or as many rows as the greatest length allows."""
+    """Sequences in the largest micro-batch: one of several rows, or as many of the longest as have its tokens."""
     if draft.values["train.packing"]:
         return 1
     micro_batch: int = draft.values["train.micro_batch"]
     most: int | None = draft.values["train.micro_batch_tokens"]
-    return micro_batch if most is None else min(micro_batch, max(1, -(-most // _length(draft, ["train"]))))
+    if most is None:
+        return micro_batch
+    lengths, longest = _known(draft, "train"), _length(draft, ["train"])
+    if lengths is None:
+        return min(micro_batch, -(-most // longest))
+    together = _together(draft, lengths)
+    if _is_translated(draft):  # the longest of each can stand in a micro-batch without the longest of the other
+        parts = (lengths.prompt, lengths.tokens - lengths.prompt)
+        return max(-(-int((together * part).max()) // max(1, int(part.max()))) for part in parts)
+    tokens = lengths.tokens
+    if isinstance(draft.recipe.task, Preference):
+        tokens = 2 * np.maximum(lengths.first_target, tokens - lengths.first_target)
+    return -(-int((together * tokens).max()) // longest)
+
+
+def _together(draft: Draft, lengths: RowLengths) -> NDArray[np.int64]:
+    """For each row how many can be in a micro-batch with it, where their padded tokens are limited.
+
+    A row of one with longer rows is with fewer, so a sum over a micro-batch is at most this times what a row has.
+    """
+    most, micro_batch = (int(draft.values[f"train.{name}"]) for name in ("micro_batch_tokens", "micro_batch"))
+    fitting: NDArray[np.int64] = np.clip(most // np.maximum(lengths.tokens, 1), 1, micro_batch)
+    return fitting
 
 
 def accumulates(draft: Draft) -> bool:
@@ -38,14 +60,28 @@ def accumulates(draft: Draft) -> bool:
     mine = share_of_batch(draft)
     if draft.values["train.packing"]:
         return bool(_largest(_tokens(draft), mine) > draft.values["train.micro_batch_tokens"])
-    return mine > rows_at_once(draft)
+    most: int | None = draft.values["train.micro_batch_tokens"]
+    of_longest = mine if most is None else max(1, most // max(1, draft.splits["train"].length_max))
+    return mine > min(of_longest, int(draft.values["train.micro_batch"]))
 
 
 def train_shape(draft: Draft) -> BatchShape:
     """The largest micro-batch of training, of a draft that stands at a point."""
     if draft.values["train.packing"]:
         return _packed_shape(draft)
-    return _shape(draft, ["train"], rows_at_once(draft))
+    rows, shape = rows_at_once(draft), _shape(draft, ["train"], draft.values["train.micro_batch"])
+    if draft.values["train.micro_batch_tokens"] is None or _is_translated(draft):
+        return shape
+    most = -(-_scored_at_once(draft) // rows)  # more rows than these, which are shorter
+    return shape.model_copy(update={"supervised": min(shape.length, max(shape.supervised, most))})
+
+
+def _scored_at_once(draft: Draft) -> int:
+    """Supervised tokens of a micro-batch whose padded tokens are limited, at most."""
+    most, lengths = draft.values["train.micro_batch_tokens"], _known(draft, "train")
+    if lengths is not None:
+        return int((_together(draft, lengths) * lengths.scored).max())
+    return min(int(most), int(draft.values["train.micro_batch"]) * draft.splits["train"].supervised_max)
 
 
 def _packed_shape(draft: Draft) -> BatchShape:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from ftc.compiler.budget.contexts import context_of
-from ftc.compiler.budget.shapes import train_shape
+from ftc.compiler.budget.shapes import accumulates, rows_at_once, train_shape
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.spec.batches import BatchOrder
 from ftc.spec.calibration import Calibration, Measurement
 from ftc.spec.streams import RowLengths
 from tests.support.drafts import CARD, CPU, draft_of, model_facts, split_report
@@ -45,6 +46,40 @@ def test_both_answers_of_a_preference_are_as_long_as_the_longer() -> None:
     draft = settled(draft)
     padded = [max(2 * max(f, t - f) for f, t in pair) for pair in combinations([(80, 100), (30, 110)], 2)]
     assert train_shape(draft).length == max(padded) == 160
+
+
+SHORT_AND_LONG = {
+    "chat": ([900] + [5, 60] * 8, [100] + [115, 20] * 8, None),
+    "preference": ([10] * 17, [290] + [90] * 16, [150] + [10] * 16),
+    "summarization": ([300] + [110, 5] * 8, [300] + [5, 110] * 8, None),
+}
+"""Sources, what is scored, and where the second answer begins: short rows that outdo the longest where many meet."""
+
+
+@pytest.mark.parametrize("task", SHORT_AND_LONG)
+def test_short_rows_that_are_many_are_planned_for(task: str) -> None:
+    is_pair, is_split = task == "preference", task == "summarization"
+    facts = TRANSLATOR if is_split else model_facts()
+    prompt, scored, first = SHORT_AND_LONG[task]
+    draft = settled(with_rows(draft_of(facts=facts, task={"kind": task}), prompt, scored, first))
+    limits = {"train.micro_batch": 8, "train.micro_batch_tokens": 1000, "train.world_size": 1}
+    draft = replace(draft, values={**draft.values, **limits})
+    shape, rows, lengths = train_shape(draft), rows_at_once(draft), draft.lengths["train"]
+    width = np.maximum(lengths.first_target, lengths.tokens - lengths.first_target)
+    for piece in BatchOrder(lengths.tokens, 17, 1, 0, most_tokens=1000).micro_batches(0, 8, 0, 1):
+        if is_split:
+            assert len(piece) * lengths.prompt[piece].max() <= rows * (shape.length - shape.supervised)
+            assert len(piece) * lengths.scored[piece].max() <= rows * shape.supervised
+        else:
+            padded = 2 * width[piece].max() if is_pair else lengths.tokens[piece].max()
+            assert len(piece) * padded <= rows * shape.length
+            assert lengths.scored[piece].sum() <= rows * shape.supervised
+
+
+def test_gradients_wait_where_the_longest_rows_need_two_micro_batches() -> None:
+    draft = settled(with_rows(draft_of(train={"batch_size": 4}), [290] * 4, [10] * 4))
+    limits = {"train.micro_batch": 4, "train.micro_batch_tokens": 1000, "train.world_size": 1}
+    assert accumulates(replace(draft, values={**draft.values, **limits}))
 
 
 @pytest.mark.parametrize("measured", [None, 333 * 2**20])
