@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ftc.compiler.budget.closed_form import Job
+from ftc.compiler.budget.layer_form import Stack
 from ftc.spec.memory import PhasePeak
 from ftc.spec.train import Offload, Sharding
 
@@ -75,12 +76,24 @@ def _gathered(job: Job, at_once: float) -> int:
     layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values())
     outside = job.model.num_parameters - layers
     adapter = job.num_trainable if job.is_adapter else 0
-    return job.activation_bytes * (outside + round(at_once * (layers + adapter) / max(1, job.model.num_layers)))
+    return job.activation_bytes * (outside + round(at_once * (layers + adapter) * _largest_layer(job, layers)))
 
 
 def _gradients_of_a_layer(job: Job) -> int:
-    """As they are computed, and in float32 on their way to the others."""
-    return (job.activation_bytes + _FP32) * job.num_trainable // max(1, job.model.num_layers)
+    """As they are computed, and in float32 on their way to the others; a share of an output layer's is still there."""
+    inside = sum(_weights(stack) for stack in job.stacks)
+    trained = job.num_trainable if job.is_adapter or job.has_vocabulary else min(job.num_trainable, inside)
+    return round((job.activation_bytes + _FP32) * trained * _largest_layer(job, inside))
+
+
+def _largest_layer(job: Job, weights: int) -> float:
+    """Part of so many weights that a layer of the stack with the largest ones has."""
+    return max(_weights(stack) / max(1, stack.layers) for stack in job.stacks) / max(1, weights)
+
+
+def _weights(stack: Stack) -> int:
+    """Weights of a stack's linear layers."""
+    return sum(inputs * outputs for inputs, outputs in stack.linear.values())
 
 
 def _with(phase: PhasePeak, changes: Mapping[str, int]) -> PhasePeak:

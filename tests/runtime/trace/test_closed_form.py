@@ -93,7 +93,10 @@ def test_both_methods_agree_about_a_teacher(
     else [("full", "fsdp", "none")],
 )
 @pytest.mark.parametrize(
-    "name", ["Llama-3.1-8B", "Mistral-7B-v0.3", "Qwen2.5-1.5B", "GPT-2"] if os.environ.get("FTC_TRACES") else ["GPT-2"]
+    "name",
+    ["Llama-3.1-8B", "Mistral-7B-v0.3", "Qwen2.5-1.5B", "GPT-2", "BERT-base", "T5-base"]
+    if os.environ.get("FTC_TRACES")
+    else ["GPT-2"],
 )
 def test_both_methods_agree_about_one_of_several_devices(
     name: str, strategy: str, sharding: Sharding, offload: Offload, checkpointing: bool
