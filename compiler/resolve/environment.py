@@ -45,7 +45,7 @@ _INSTALLERS_OWN = frozenset(
 )
 _OPTIONAL = ("flash-attn",)
 """Packages that a run uses where they are installed, and that no extra asks for, since few machines can build them."""
-_FORMAT = 2  # of the remembered document; a new number forgets the old ones
+_FORMAT = 3  # of the remembered document; a new number forgets the old ones
 
 
 def asked_extras(recipe: Recipe) -> frozenset[str]:
