@@ -49,7 +49,8 @@ class Budget(Document):
     time: Annotated[Seconds, Field(gt=0)] | None = None
     """Longest run, such as `2h`. Default: no limit, since `train.epochs` bounds the work."""
     price_per_hour: MoneyText | None = None
-    """What one device costs an hour, such as `0.40 USD`. Default: unknown, and no cost is shown."""
+    """What one device costs an hour, such as `0.40 USD`; a CPU is one, however many processes share it. Default:
+    unknown, and no cost is shown."""
     cost: MoneyText | None = None
     """Most that the run may cost, such as `5 USD`; needs `price_per_hour`. Default: no limit, since without a
     price there is no cost."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ftc.compiler.budget.amounts import batch_amounts
 from ftc.compiler.budget.network import Network, network_of
 from ftc.compiler.budget.run_work import step_work
-from ftc.compiler.budget.speed import DeviceSpeed, by_calibration
+from ftc.compiler.budget.speed import DeviceSpeed, by_calibration, shared
 from ftc.compiler.draft import Draft
-from ftc.spec.calibration import MeasuredStep
+from ftc.spec.calibration import Calibration, MeasuredStep
 from ftc.spec.facts import ModelFacts, TokenizerFacts
 from ftc.spec.time import Work
 
@@ -20,7 +20,17 @@ def calibrated_speed(draft: Draft) -> DeviceSpeed | None:
     if found is None:
         return None
     steps = [(measured_work(step), step.seconds) for step in found.measured.steps if step.precision == precision]
-    return by_calibration(found, precision, steps, draft.device)
+    speed = by_calibration(found, precision, steps, draft.device)
+    return None if speed is None else shared(speed, _part(draft, found))
+
+
+def _part(draft: Draft, found: Calibration) -> float:
+    """Part of the cores that were measured which each process has, where several share a processor."""
+    processes: int = draft.values["train.world_size"]
+    if processes == 1 or draft.device.kind != "cpu":
+        return 1.0
+    threads = min(float(draft.values["device.threads"]), draft.device.threads / processes)
+    return min(1.0, threads / found.threads)
 
 
 def measured_work(step: MeasuredStep) -> Work:

@@ -16,7 +16,7 @@ from ftc.spec.calibration import Calibration
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.time import SecondsRange, SpeedSource, Work
 
-__all__ = ["DeviceSpeed", "by_calibration", "by_data_sheet", "narrowed", "scale_only", "seconds_for"]
+__all__ = ["DeviceSpeed", "by_calibration", "by_data_sheet", "narrowed", "scale_only", "seconds_for", "shared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,12 @@ def narrowed(speed: DeviceSpeed, ratios: Sequence[float], spread: float, method:
     found = _spread(ratios, spread)
     factor = _Range(*(speed.factor.expected * one for one in (found.fastest, found.expected, found.slowest)))
     return replace(middle, factor=factor, source="earlier runs", method=method)
+
+
+def shared(speed: DeviceSpeed, part: float) -> DeviceSpeed:
+    """The same where a process has a part of a processor's cores, and as much of its memory's bandwidth."""
+    flops, bandwidth = (_scaled(one, part) for one in (speed.flops, speed.bandwidth))
+    return replace(speed, flops=flops, bandwidth=bandwidth)
 
 
 def seconds_for(work: Work, speed: DeviceSpeed) -> SecondsRange:

@@ -70,7 +70,12 @@ def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:
 def _watts(draft: Draft) -> float | None:
     """What all cards of the run draw at the most; None where that isn't known of one."""
     speed = draft.device.speed
-    return None if speed is None or speed.watts is None else draft.values["train.world_size"] * speed.watts
+    return None if speed is None or speed.watts is None else _num_devices(draft) * speed.watts
+
+
+def _num_devices(draft: Draft) -> int:
+    """Devices that are paid for: all processes on a processor share it."""
+    return 1 if draft.device.kind == "cpu" else int(draft.values["train.world_size"])
 
 
 def _total(phases: Iterable[PhaseTime]) -> SecondsRange:
@@ -94,7 +99,7 @@ def _saved_by_stopping(draft: Draft, phases: Iterable[PhaseTime]) -> float:
 
 def _cost(draft: Draft, seconds: float) -> Money | None:
     price = _price(draft)
-    count = draft.values["train.world_size"]
+    count = _num_devices(draft)
     return Money(amount=count * seconds / 3600 * price.amount, currency=price.currency) if price else None
 
 

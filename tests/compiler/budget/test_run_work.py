@@ -16,6 +16,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.resolve.device import resolve_device
+from ftc.spec.calibration import Calibration, Measurement
 from ftc.spec.facts import TeacherFacts
 from ftc.spec.streams import RowLengths
 from tests.support.drafts import draft_of, model_facts
@@ -41,6 +42,33 @@ def test_energy_is_that_of_all_cards() -> None:
     two = estimate_cost(replace(draft, values={**draft.values, "train.world_size": 2})).time
     assert two is not None
     assert two.energy_high_joules == pytest.approx(2 * 450 * two.high_seconds)
+
+
+def test_processes_that_share_a_processor_are_no_faster_and_paid_for_once() -> None:
+    measured = Measurement(
+        torch="2",
+        flops={"float32": 10**11},
+        bandwidth=10**10,
+        operation_seconds=1e-6,
+        import_seconds=1.0,
+        context_bytes=None,
+        steps=(),
+    )
+    found = Calibration(device="cpu", label="a CPU", threads=4, measured_at="2026-05-04T03:02:01Z", measured=measured)
+    seconds, costs = [], []
+    for count in (1, 4):
+        draft = draft_of(
+            facts=model_facts(hidden=512),
+            budget={"devices": count, "price_per_hour": "1 USD"},
+            train={"micro_batch": 1},
+        )
+        time = run_passes(SHAPING + PASSES, replace(draft, calibration=found)).time
+        assert time is not None
+        assert time.cost_high is not None
+        seconds.append(next(one.seconds.expected for one in time.phases if one.phase == "train"))
+        costs.append(time.cost_high.amount / time.high_seconds)
+    assert seconds[1] == pytest.approx(seconds[0], rel=0.3)
+    assert costs[1] == pytest.approx(costs[0])
 
 
 def test_cards_that_are_joined_exchange_faster() -> None:
