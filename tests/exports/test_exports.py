@@ -140,5 +140,8 @@ def test_a_checkpoint_may_be_gone_and_a_file_beside_the_weights_may_not_be(run: 
 def test_into_a_file_or_to_the_terminal(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", run.record.id[:6], "--format", "cyclonedx"]) == 0
     shown = capsys.readouterr().out
+    assert main(["export", run.record.id, "--format", "cyclonedx", "-o", "-"]) == 0
+    assert capsys.readouterr().out.startswith("{")
+    assert not Path("-").exists()
     assert main(["export", run.record.id, "--format", "cyclonedx", "-o", "bom.json"]) == 0
     assert Path("bom.json").read_text(encoding="utf-8") == shown

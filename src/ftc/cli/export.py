@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ftc.cli.arguments import Parser
+from ftc.cli.inputs import STDOUT
 from ftc.cli.terminal import write
 
 __all__ = ["add_arguments", "run"]
@@ -18,7 +19,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("target", metavar="RUN", help="a run's id, its beginning or its folder")
     words = "; ".join(f"{name}: {text}" for name, text in FORMATS.items())
     parser.add_argument("--format", required=True, choices=tuple(FORMATS), help=words)
-    parser.add_argument("-o", "--output", metavar="FILE", help="write it to a file, not to the terminal")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it to a file; `-` is the terminal")
 
 
 def run(args: Namespace) -> int:
@@ -27,7 +28,7 @@ def run(args: Namespace) -> int:
     from ftc.spec.durable import write_text
 
     text = api.export(args.target, args.format)
-    if args.output:
+    if args.output and args.output != STDOUT:
         write_text(Path(args.output), text)
         write(f"Wrote {args.output}.\n")
     else:
