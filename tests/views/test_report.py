@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ftc.spec.events import Evaluated, Event, Noticed, PhaseEnded, Resumed, StepDone
+from ftc.spec.expected import phase_groups
 from ftc.views import numbers
 from ftc.views.report import report_html
 from ftc.views.report_history import history, smoothed, thinned
@@ -243,3 +244,14 @@ def test_thinning_keeps_spikes_and_both_ends() -> None:
 
 def test_smoothing_is_a_mean_around_each_point() -> None:
     assert smoothed([(1, 0.0), (2, 3.0), (3, 6.0), (4, 0.0)], 3) == [(1, 1.5), (2, 3.0), (3, 3.0), (4, 3.0)]
+
+
+def test_what_is_planned_along_the_run_stands_in_a_table_as_well() -> None:
+    """Picture or none, each part of each phase can be read."""
+    plan = documents.plan()
+    page = report_html(plan, documents.record(plan), None, [])
+    grid = page[page.index("Figures behind the tensors along the run") :].partition("</details>")[0]
+    for peak in phase_groups(plan.memory.phases).values():
+        assert all(
+            numbers.byte_size(size) in grid for size in (peak.peak_bytes, *filter(None, peak.components.values()))
+        )

@@ -11,7 +11,7 @@ from ftc.spec.record import RunRecord
 from ftc.views import numbers
 from ftc.views.memory import planned_components, planned_peak
 from ftc.views.report_charts import Axis, Bar, Bars, Drawer, Part, Range, Ranges, figure
-from ftc.views.report_elements import table, text
+from ftc.views.report_elements import details, table, text
 
 __all__ = ["memory_section"]
 
@@ -27,7 +27,7 @@ def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
     charts = "".join(
         figure(chart, drawn) for chart in (_peaks(plan, record), _timeline(plan), _phases_chart(plan, record))
     )
-    return f"<p>{text(_words(plan))}</p>{charts}{_phases(plan, record)}{_components(plan)}"
+    return f"<p>{text(_words(plan))}</p>{charts}{_phases(plan, record)}{_components(plan)}{_along(plan)}"
 
 
 def _words(plan: Plan) -> str:
@@ -79,6 +79,25 @@ def _timeline(plan: Plan) -> Bars:
         names=names,
         axis=_bytes_axis(max((peak.peak_bytes for peak in groups.values()), default=0)),
     )
+
+
+def _along(plan: Plan) -> str:
+    """The figures of that picture."""
+    groups = phase_groups(plan.memory.phases)
+    if len(groups) < 2:
+        return ""
+    names = list(dict.fromkeys(name for peak in groups.values() for name in peak.components))
+    rows = [
+        (
+            text(group),
+            *(numbers.byte_size(size) if (size := peak.components.get(name)) else "–" for name in names),
+            numbers.byte_size(peak.peak_bytes),
+        )
+        for group, peak in groups.items()
+    ]
+    header = ("phase", *names, "sum")
+    grid = table("Planned tensors along the run, by what they hold", header, rows, right=range(1, len(header)))
+    return details("Figures behind the tensors along the run", grid)
 
 
 def _parts(sizes: Mapping[str, int], names: Sequence[str]) -> list[Part]:
