@@ -22,6 +22,7 @@ from ftc.compiler.heads import head_outputs
 from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable
 from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.task import Preference
 from ftc.spec.trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
 
 __all__ = ["answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "may_run", "question"]
@@ -149,6 +150,7 @@ def _form_job(draft: Draft) -> closed_form.Job:
     if kind == "qlora":
         weight_bytes = _mean_quantised_bytes(draft)
     length, target = _in_stacks(draft, shape)
+    sequences = _sequences(draft)
     return closed_form.Job(
         model=draft.model,
         trained_linear=adapted(draft),
@@ -158,7 +160,7 @@ def _form_job(draft: Draft) -> closed_form.Job:
         state_bytes=device_bytes(draft),
         head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
         head_rows=rows * scored_per_row(draft, shape),
-        tokens=rows * length,
+        tokens=rows * sequences * length,
         length=length,
         weight_bytes=weight_bytes,
         activation_bytes=2 if precision == "bfloat16" else 4,
@@ -194,16 +196,23 @@ def _measuring(draft: Draft) -> Measuring | None:
     if shape is None:
         return None
     length, target = _in_stacks(draft, shape)
-    scored = scored_per_row(draft, shape)
-    return Measuring(rows, length, target, scored, new_tokens=draft.values["eval.max_new_tokens"] or 0)
+    sequences = _sequences(draft)
+    scored = -(-scored_per_row(draft, shape) // sequences)
+    new_tokens = draft.values["eval.max_new_tokens"] or 0
+    return Measuring(rows * sequences, length, target, scored, new_tokens=new_tokens)
+
+
+def _sequences(draft: Draft) -> int:
+    """Sequences of a row: the two answers of a preference attend to themselves alone."""
+    return 2 if isinstance(draft.recipe.task, Preference) else 1
 
 
 def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
-    """Tokens of a row that go through all stacks, and of them those of an encoder-decoder's decoder.
+    """Tokens of a sequence that go through all stacks, and of them those of an encoder-decoder's decoder.
 
     Where the row as a whole is decided on, both of its stacks read it.
     """
-    length = shape.length + draft.values.get("strategy.virtual_tokens", 0)
+    length = shape.length // _sequences(draft) + draft.values.get("strategy.virtual_tokens", 0)
     if draft.model.family != "encoder_decoder":
         return length, 0
     return (length, shape.supervised) if draft.values["model.head"] == "lm" else (2 * length, length)

@@ -48,6 +48,20 @@ def test_both_answers_of_a_preference_are_as_long_as_the_longer() -> None:
     assert train_shape(draft).length == max(padded) == 160
 
 
+def test_each_answer_of_a_preference_attends_to_itself_alone() -> None:
+    kept = []
+    for task, size, first in (("chat", 8, None), ("preference", 4, [300] * 40)):
+        train = {"micro_batch": size, "packing": False, "activation_checkpointing": False}
+        draft = draft_of(task={"kind": task}, train=train, model={"base": "model", "attention": "eager"}, device=CARD)
+        whole = 300 * (8 // size)
+        draft = with_rows(draft, [whole - 20] * 40, [20] * 40, first)
+        memory = run_passes(PASSES, run_passes(SHAPING, draft)).memory
+        assert memory is not None
+        peaks = {one.phase: one.components for one in memory.phases}
+        kept.append(peaks["backward: layers"]["saved activations"])
+    assert kept[0] == kept[1]
+
+
 SHORT_AND_LONG = {
     "chat": ([900] + [5, 60] * 8, [100] + [115, 20] * 8, None),
     "preference": ([10] * 17, [290] + [90] * 16, [150] + [10] * 16),
