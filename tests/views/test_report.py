@@ -255,3 +255,9 @@ def test_what_is_planned_along_the_run_stands_in_a_table_as_well() -> None:
         assert all(
             numbers.byte_size(size) in grid for size in (peak.peak_bytes, *filter(None, peak.components.values()))
         )
+
+
+def test_a_spike_takes_nothing_from_the_means_behind_it() -> None:
+    points = [(float(number), 1e17 if number == 5 else 0.1) for number in range(40)]
+    assert {value for step, value in smoothed(points, 9) if step > 9} == {0.1}
+    assert smoothed([(0.0, 3e38), (1.0, 5e-324)], 1) == [(0.0, 3e38), (1.0, 5e-324)]

@@ -13,6 +13,8 @@ __all__ = ["History", "Point", "history", "smoothed", "thinned"]
 
 Point = tuple[float, float]
 """Step and value."""
+_ONE = 1 << 1074
+"""In units of the smallest float, of which every float is a whole number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,21 @@ def history(events: Sequence[Event]) -> History:
 
 
 def smoothed(points: Sequence[Point], span: int) -> list[Point]:
-    """The mean of `span` points around each one, of fewer at both ends; unlike a trailing mean it does not lag."""
-    sums = list(accumulate((value for _, value in points), initial=0.0))
+    """The mean of `span` points around each one, of fewer at both ends; unlike a trailing mean it does not lag.
+
+    Sums are exact, so that a spike, such as a gradient norm of 1e17, takes nothing from the means behind it.
+    """
+    sums = list(accumulate((_units(value) for _, value in points), initial=0))
     means = []
     for index, (step, _) in enumerate(points):
         start, end = max(0, index - span // 2), min(len(points), index + span // 2 + 1)
-        means.append((step, (sums[end] - sums[start]) / (end - start)))
+        means.append((step, (sums[end] - sums[start]) / ((end - start) * _ONE)))
     return means
+
+
+def _units(value: float) -> int:
+    numerator, denominator = value.as_integer_ratio()
+    return numerator * (_ONE // denominator)
 
 
 def thinned(points: Sequence[Point], limit: int = 600) -> list[Point]:
