@@ -50,7 +50,7 @@ class DeviceByHand(Document):
     throughput: Rates = Rates()
     """Dense throughput by precision. Default: unknown, and no time is told."""
     capability: str | None = Field(default=None, pattern=r"^[1-9]\d?\.\d$")
-    """CUDA's compute capability, such as `"8.6"`; kernels are chosen by it. Default: unknown; the card has bfloat16
-    when `throughput` has a figure for it."""
+    """CUDA's compute capability, such as `"8.6"`; kernels are chosen by it. Default: unknown; memory is then that of
+    8.0, and the card has bfloat16 when `throughput` has a figure for it."""
     power: Annotated[Power, Field(gt=0)] | None = None
     """Power of the whole board, such as `300 W`. Default: unknown, and no energy is told."""

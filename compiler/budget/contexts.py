@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ftc.compiler.budget.devices import context_bytes
+from ftc.compiler.budget.devices import UNKNOWN_CAPABILITY, context_bytes
 from ftc.compiler.budget.ranges import Context
 from ftc.spec.calibration import Calibration
 from ftc.spec.facts import DeviceFacts
@@ -15,8 +15,6 @@ __all__ = ["context_of"]
 _MIB = 2**20
 _LOWEST_CONTEXT = 300 * _MIB
 """What is told of contexts on newer cards at the least."""
-_UNKNOWN = (8, 0)
-"""A card of unknown capability is taken for one of the larger contexts."""
 _LIBRARIES = ByteRange(low=540 * _MIB, expected=580 * _MIB, high=640 * _MIB)
 """Resident set with torch, transformers, peft and the metric libraries imported, on Linux, x86-64, torch 2.13."""
 _LIBRARIES_FOR_CARDS = ByteRange(low=1000 * _MIB, expected=1060 * _MIB, high=1140 * _MIB)
@@ -36,7 +34,7 @@ def context_of(device: DeviceFacts, calibration: Calibration | None = None, pack
     if device.kind == "cpu":
         is_for_cards = any(name.startswith(_OF_CUDA) for name in packages)
         return Context("libraries", _LIBRARIES_FOR_CARDS if is_for_cards else _LIBRARIES)
-    usual, high = context_bytes(device.capability or _UNKNOWN)
+    usual, high = context_bytes(device.capability or UNKNOWN_CAPABILITY)
     measured = calibration.measured.context_bytes if calibration else None
     if calibration is None or measured is None:
         return Context("context", ByteRange(low=min(usual, _LOWEST_CONTEXT), expected=usual, high=high))

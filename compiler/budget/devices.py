@@ -17,6 +17,7 @@ from ftc.spec.device import Speed
 __all__ = [
     "ALIASES",
     "CARDS",
+    "UNKNOWN_CAPABILITY",
     "Card",
     "card_named",
     "context_bytes",
@@ -25,6 +26,8 @@ __all__ = [
     "peer_link",
 ]
 
+UNKNOWN_CAPABILITY = (8, 0)
+"""What a card of unknown capability is taken for: kernels that newer ones have too, and one of the larger contexts."""
 _GIB = 2**30
 _MIB = 2**20
 _TERA = 10**12

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ftc.compiler.budget import closed_form
 from ftc.compiler.budget.contexts import context_of
+from ftc.compiler.budget.devices import UNKNOWN_CAPABILITY
 from ftc.compiler.budget.evaluation_form import Measuring
 from ftc.compiler.budget.grading import grading_peak
 from ftc.compiler.budget.optimizers import device_bytes
@@ -79,10 +80,15 @@ def question(draft: Draft, point: Point) -> TraceJob:
         settings=settings.model_copy(update={"train": train}),
         train=train_shape(draft),
         evaluation=evaluation_shape(draft),
-        device=TraceDevice(
-            kind=draft.device.kind, capability=draft.device.capability, expandable_segments=expands_segments(draft)
-        ),
+        device=_traced_device(draft),
     )
+
+
+def _traced_device(draft: Draft) -> TraceDevice:
+    """The device as the trace knows it; without a capability it would take a card's kernels for a processor's."""
+    on_card = draft.device.kind == "cuda"
+    capability = draft.device.capability or (UNKNOWN_CAPABILITY if on_card else None)
+    return TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft))
 
 
 def answer_for(draft: Draft, point: Point) -> TraceAnswer | None:

@@ -7,7 +7,7 @@ the most, and not in what is least, where it may hide behind arithmetic.
 
 from __future__ import annotations
 
-from ftc.compiler.budget.devices import host_link, peer_link
+from ftc.compiler.budget.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.compiler.budget.network import Network
 from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
 from ftc.compiler.draft import Draft
@@ -18,8 +18,6 @@ from ftc.spec.time import Work
 __all__ = ["exchanged", "moved_to_host"]
 
 _FP32 = 4
-_UNKNOWN = (8, 0)
-"""A card of unknown capability counts as one of the fourth generation of PCI Express."""
 _GATHERS = 2
 """Times that a layer is put together for each micro-batch: on the way there and on the way back."""
 _STEP_ON_HOST = 28
@@ -64,7 +62,7 @@ def exchanged(draft: Draft, network: Network, passes: float, steps: int) -> Work
 
 def _slowness(device: DeviceFacts) -> float:
     """Seconds that a byte takes to another device, by those that it takes to the host."""
-    capability = device.capability or _UNKNOWN
+    capability = device.capability or UNKNOWN_CAPABILITY
     return host_link(capability) / peer_link(device.name, capability)
 
 

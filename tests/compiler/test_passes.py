@@ -243,6 +243,12 @@ def test_a_trace_that_fails_leaves_the_closed_form_with_the_reason() -> None:
     assert "memory by trace: LookupError: no such model" in after.not_checked
 
 
+def test_a_card_of_unknown_capability_is_traced_as_a_card() -> None:
+    (job,) = run_passes(PASSES, askable(draft_of(device=CARD))).questions
+    assert CARD.capability is None
+    assert job.device.capability == (8, 0)
+
+
 def test_rows_that_cannot_be_packed_are_refused_after_a_trace_too() -> None:
     draft = answered(draft_of(device=CARD, train={"packing": True}), factor=1.0, asked=[])
     assert "FTC261" in {finding.code for finding in draft.diagnostics}
