@@ -17,6 +17,8 @@ from ftc.spec.settings import DistillationSettings, Settings
 __all__ = ["build_teacher", "make_teacher", "seen_by_teacher"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_SUPPORTS = {"sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}
+"""Where a class of transformers says which kernels it has beside the plain formula."""
 _HEADS = ["classifier", "classification_head", "lm_head", "pre_classifier", "qa_outputs", "score"]
 """Layers that are never packed: they are small, or a probability each of whose bits is wanted."""
 
@@ -27,8 +29,17 @@ def seen_by_teacher(settings: Settings) -> Settings:
     assert lesson is not None, "the plan has a teacher"
     teacher = lesson.teacher
     changes = {"base": teacher.base, "commit": teacher.commit, "architecture": teacher.architecture}
+    changes["attention"] = _kernel(teacher.architecture, settings.model.attention)
     model = settings.model.model_copy(update={**changes, "family": teacher.family})
     return settings.model_copy(update={"model": model})
+
+
+def _kernel(architecture: str, wanted: str) -> str:
+    """The run's kernel of attention, or the plain formula where the teacher's class lacks that."""
+    import transformers
+
+    kind, flag = getattr(transformers, architecture, None), _SUPPORTS.get(wanted, "")
+    return wanted if getattr(kind, flag, True) else "eager"
 
 
 def build_teacher(settings: Settings, base: Base, device: torch.device) -> nn.Module:

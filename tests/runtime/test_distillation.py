@@ -250,6 +250,14 @@ def test_a_vocabulary_that_one_of_them_has_padded(tmp_path: Path) -> None:
     torch.testing.assert_close(narrow, teacher.blended(losses, scores[:, :120], wanted[:, :120].log_softmax(-1)))
 
 
+@pytest.mark.parametrize(("kind", "kernel"), [("gemma2", "eager"), ("gpt2", "sdpa")])
+def test_a_teacher_without_the_runs_kernel_takes_the_plain_formula(tmp_path: Path, kind: str, kernel: str) -> None:
+    write_tiny_model(tmp_path / "teacher", kind, seed=8)
+    job = make_job(tmp_path, model__attention="sdpa", train__distillation=lesson(tmp_path / "teacher"))
+    teacher: Any = build_teacher(job.plan.settings, FolderBase(tmp_path / "teacher"), CPU)
+    assert teacher.config._attn_implementation == kernel
+
+
 def job_with_teacher(root: Path, **changes: Any) -> Job:
     """A whole run whose teacher lies beside its model."""
     write_tiny_model(root / "teacher", "gpt2", seed=8)
