@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from ftc.compiler.budget.closed_form import Job, estimate
 from ftc.compiler.budget.evaluation_form import Measuring
+from ftc.compiler.budget.sharded_form import on_one_of
+from ftc.compiler.budget.teacher_form import Taught
 from tests.support.drafts import model_facts
 
 GROWTH = st.integers(2, 4)
@@ -57,6 +59,14 @@ def test_components_sum_to_every_peak(job: Job) -> None:
         assert sum(phase.components.values()) == phase.peak_bytes
         assert all(size > 0 for size in phase.components.values())
     assert usage.peak_bytes >= round(job.model.num_parameters * job.weight_bytes)
+
+
+@given(jobs())
+@laws
+def test_what_stands_outside_the_layers_is_whole_while_a_teacher_is_compared(job: Job) -> None:
+    job = replace(job, in_parts=True, taught=Taught(weights=1000, scores=100))
+    phases = {one.phase: one.components for one in on_one_of(estimate(job).phases, job, 4, "fsdp", "none")}
+    assert phases["loss"]["gathered weights"] == phases["backward: loss and head"]["gathered weights"]
 
 
 @given(jobs(), GROWTH)
