@@ -23,6 +23,9 @@ from ftc.spec.streams import TokenStream
 
 __all__ = ["TextDecoder", "answers"]
 
+_READ_PADDING = ("recurrent_gemma", "rwkv")
+"""Models whose state takes in padding, whatever the mask says."""
+
 
 class TextDecoder:
     """Ids back to text, without special tokens."""
@@ -63,7 +66,9 @@ def answers(
     with _configured(model, _greedy(settings, _longest(rows, order) if is_static else None)):
         shared = None if is_static else _shared(model, rows, order, settings, device)
         # peft numbers places itself where virtual tokens stand before a row, and takes padding for a part of it.
-        is_even = virtual_tokens(settings.strategy) > 0
+        # A model in parts is called equally often everywhere, so that its batches stay as they are.
+        reads_padding = model.config.model_type in _READ_PADDING and not is_sharded(model)
+        is_even = reads_padding or virtual_tokens(settings.strategy) > 0
         for numbers in _of_one_length(order, rows) if is_even else order:
             stop.check()
             # What is compiled is for so many rows, so the last batch is filled up with one of its own.

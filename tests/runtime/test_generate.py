@@ -142,3 +142,12 @@ def test_models_that_padding_within_a_row_would_change_get_whole_prompts(tmp_pat
         assert SharedPrompt.of(writer, prompts(tmp_path), range(5), CPU) is None
         if kind == "llama":
             assert SharedPrompt.of(writer, prompts(tmp_path), [2, 3, 4], CPU) is not None, "short rows keep theirs"
+
+
+def test_a_state_that_would_take_in_padding_gets_none(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "llama", "llama")
+    rows, asked, decode = prompts(tmp_path), settings(tmp_path), TextDecoder(tmp_path / "llama")
+    writer = _odd_model("rwkv")
+    alone = written(writer, rows, asked, decode, [[number] for number in range(5)])
+    assert written(writer, rows, asked, decode) == alone
+    assert len(set(alone.values())) > 1
