@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_WRAPPER = "wrapper"
 
 
 def make_accelerator(settings: Settings) -> Accelerator:
@@ -82,7 +83,7 @@ def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn
         raise Refusal([_indivisible(error)]) from error
     kept = [name for name, one in divided.named_parameters() if not isinstance(one, DTensor)]
     if kept:
-        raise Refusal([_wrong("FTC624", "wrapper", "FSDP2 around every weight", f"`{kept[0]}` is whole")])
+        raise Refusal([_wrong("FTC624", _WRAPPER, "FSDP2 around every weight", f"`{kept[0]}` is whole")])
     return divided
 
 
@@ -106,7 +107,7 @@ def wrap(accelerator: Accelerator, model: nn.Module) -> nn.Module:
         return model
     wrapped: nn.Module = accelerator.prepare_model(model)
     if not isinstance(wrapped, nn.parallel.DistributedDataParallel):
-        raise Refusal([_wrong("FTC624", "wrapper", "DistributedDataParallel", type(wrapped).__name__)])
+        raise Refusal([_wrong("FTC624", _WRAPPER, "DistributedDataParallel", type(wrapped).__name__)])
     return wrapped
 
 
@@ -197,4 +198,7 @@ def _wrong(code: str, thing: str, planned: str, found: str) -> Diagnostic:
         "FTC623": "plan again on this machine, or apply on the planned one",
         "FTC624": f"start it with `torchrun --nproc-per-node {planned} -m ftc apply PLAN --yes`, or plan again here",
     }
-    return diagnostic(code, f"{thing}: {planned} in the plan, {found} here", help=mend[code])
+    # Processes have a number; a wrapper is another one where accelerate was told so beside the plan.
+    beside = "unset accelerate's own `ACCELERATE_*` variables, none of which ftc needs"
+    help = beside if thing == _WRAPPER else mend[code]
+    return diagnostic(code, f"{thing}: {planned} in the plan, {found} here", help=help)

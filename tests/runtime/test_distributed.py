@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from ftc.runtime.accelerator import divide
+from ftc.runtime.accelerator import divide, wrap
 from ftc.runtime.tensor_files import read_tensors
 from ftc.spec.diagnostics import Refusal
 from tests.runtime.children import together
@@ -90,6 +90,16 @@ def test_a_model_whose_layers_cannot_be_told_is_refused(tmp_path: Path) -> None:
     (found,) = refused.value.diagnostics
     assert (found.code, found.path) == ("FTC291", "train.sharding")
     assert found.notes == ("Sequential has 0 stacks of layers, not one or two",)
+
+
+def test_another_wrapper_than_the_plans_is_told_with_its_cause() -> None:
+    """accelerate goes by variables of its own, too."""
+    told: Any = type("Told", (), {"num_processes": 2, "prepare_model": lambda self, model: model})()
+    with pytest.raises(Refusal) as refused:
+        wrap(told, nn.Linear(2, 2))
+    (found,) = refused.value.diagnostics
+    assert (found.code, found.summary) == ("FTC624", "wrapper: DistributedDataParallel in the plan, Linear here")
+    assert "ACCELERATE_" in found.help[0]
 
 
 @_SESSION
