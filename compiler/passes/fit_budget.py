@@ -20,6 +20,7 @@ from ftc.spec.plan import Check
 
 __all__ = ["fit_budget"]
 
+_SMALLEST = "the smallest there is, and it does not fit"
 _NOTED_GAP = 0.05
 """A difference between closed form and trace that a reader should know of."""
 
@@ -39,7 +40,7 @@ def _choose_point(draft: Draft) -> Draft:
     found = fastest_that_fits(draft, by_speed(draft))
     memory = found.memory.model_copy(update={"ways": found.looked_at, "traces": len(draft.traces or {})})
     draft = _take_rows(draft, found.point, fits=found.fits)
-    draft = _take_optimizer(_take_attention(draft, found.point), found.point)
+    draft = _take_optimizer(_take_attention(draft, found.point), found.point, fits=found.fits)
     draft = _take_sharding(_take_packing(draft, found.point), found.point)
     return replace(draft, memory=memory, questions=found.questions)
 
@@ -50,16 +51,19 @@ def _take_rows(draft: Draft, point: Point, *, fits: bool) -> Draft:
         share, count = share_of_batch(draft), draft.values["train.world_size"]
         whole = "the whole batch fits" if count == 1 else "a device's whole share of the batch fits"
         reason = whole if point.micro_batch == share else f"the fastest part of {share} that fits {source}"
-        draft = draft.derive("train.micro_batch", point.micro_batch, reason if fits else "the smallest there is")
+        draft = draft.derive("train.micro_batch", point.micro_batch, reason if fits else _SMALLEST)
     else:
         draft = draft.take("train.micro_batch")
     if train.activation_checkpointing == "auto":
-        reason = "the job fits only with it" if point.checkpointing else "the job fits without it"
+        reason = "the fastest way that fits is with it" if point.checkpointing else "the job fits without it"
+        reason = reason if fits else _SMALLEST
         draft = draft.derive("train.activation_checkpointing", point.checkpointing, reason)
     else:
         draft = draft.take("train.activation_checkpointing")
     if point.eval_batch != draft.values["eval.batch_size"]:
-        draft = draft.derive("eval.batch_size", point.eval_batch, f"the largest that fits {source}")
+        draft = draft.derive(
+            "eval.batch_size", point.eval_batch, f"the largest that fits {source}" if fits else _SMALLEST
+        )
     return draft
 
 
@@ -73,12 +77,14 @@ def _take_attention(draft: Draft, point: Point) -> Draft:
     return draft.derive("model.attention", point.attention, reason)
 
 
-def _take_optimizer(draft: Draft, point: Point) -> Draft:
+def _take_optimizer(draft: Draft, point: Point, *, fits: bool) -> Draft:
     if draft.recipe.train.optimizer.kind != "auto":
         return draft
     reason = "AdamW in float32, which rounds nothing, and fits"
     if is_rounded(point.optimizer):
         reason = "nothing fits with what AdamW remembers in float32: 8 bits of it round each step"
+    elif not fits:
+        reason = _SMALLEST
     elif point.optimizer != "adamw":
         reason = "AdamW in float32, whose memory the driver may move to the processor's: the fastest such way that fits"
     return with_kernel(draft.derive("train.optimizer.kind", point.optimizer, reason))

@@ -175,6 +175,14 @@ def test_a_micro_batch_that_does_not_fit_is_refused() -> None:
     assert planned("auto", **budget).values["train.micro_batch"] == 4
 
 
+def test_what_is_refused_gives_no_fit_as_a_reason() -> None:
+    train = {"batch_size": 64, "optimizer": {"kind": "auto"}}
+    draft = compiled(draft_of(device=CARD, task={"kind": "chat"}, train=train, budget={"vram": "100MiB"}))
+    assert "FTC402" in {finding.code for finding in draft.diagnostics}
+    chosen = ("train.micro_batch", "train.activation_checkpointing", "train.optimizer.kind")
+    assert {draft.origins[path].reason for path in chosen} == {"the smallest there is, and it does not fit"}
+
+
 def askable(draft: Draft) -> Draft:
     """As the pipeline hands it to the passes where a trace can be asked."""
     return replace(run_passes(SHAPING, draft).derive("text.labels", draft.labels, "the rows'"), traces={})
