@@ -201,8 +201,9 @@ def estimate(job: Job) -> Usage:
 
 def _at_embedding(job: Job, table: int, waiting: int) -> int:
     """Gradients of the table on their way: into earlier ones, or in both widths to where they are summed."""
-    if job.in_parts:
-        return table * (job.activation_bytes + _FP32) // job.activation_bytes
+    if job.in_parts:  # those of an output layer of its own are exchanged together with them
+        tables = 2 if job.has_vocabulary and not job.model.tied_embeddings else 1
+        return tables * table * (job.activation_bytes + _FP32) // job.activation_bytes
     return (2 * waiting + table) if job.accumulates else 0
 
 

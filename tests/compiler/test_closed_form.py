@@ -118,3 +118,15 @@ def test_measuring_more_never_needs_less(job: Job, factor: int, what: str) -> No
     if job.measuring is not None:
         more = replace(job.measuring, **{what: factor * getattr(job.measuring, what)})
         assert peak(replace(job, measuring=more)) >= peak(job)
+
+
+@given(jobs())
+@laws
+def test_an_output_layer_of_its_own_is_exchanged_with_the_embeddings(job: Job) -> None:
+    waiting = []
+    for tied in (True, False):
+        model = job.model.model_copy(update={"tied_embeddings": tied})
+        one = replace(job, model=model, head_width=model.vocab_size, is_adapter=False, in_parts=True)
+        phases = {phase.phase: phase.components for phase in estimate(one).phases}
+        waiting.append(phases["backward: embedding"]["temporaries"])
+    assert waiting[1] == 2 * waiting[0] > 0
