@@ -20,7 +20,10 @@ from ftc.runtime.trace.log import Tag
 from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.trace import TraceJob
 
-__all__ = ["divided", "hold_wholes"]
+__all__ = ["divided", "follows_sharding", "hold_wholes"]
+
+_FOLLOWED = ("2.13",)
+"""Releases of torch that were held against real processes to the byte; what they do inside moves between releases."""
 
 _EXCHANGES: dict[str, Tag] = {
     "foreach_all_gather": "gathered weights",
@@ -32,6 +35,11 @@ _SUMS = ("reduce_scatter_single", "reduce_scatter_tensor")
 """What torch's releases call the sum of which each process keeps a part."""
 
 
+def follows_sharding() -> bool:
+    """Whether the installed torch divides models in the way that the trace follows."""
+    return torch.__version__.startswith(_FOLLOWED)
+
+
 @contextmanager
 def divided(job: TraceJob, model: nn.Module, tracker: StorageTracker, device: torch.device) -> Iterator[None]:
     """Divides a model among the plan's processes, where it says so, and tells the tracker of parts.
@@ -41,11 +49,19 @@ def divided(job: TraceJob, model: nn.Module, tracker: StorageTracker, device: to
         model: Whole, on the device.
         tracker: Counts.
         device: Tensors without memory, or a processor's with a process group that is there.
+
+    Raises:
+        NotImplementedError: The installed torch divides models in another way than those that are followed.
     """
     train = job.settings.train
     if train.sharding != "fsdp":
         yield
         return
+    if not follows_sharding():
+        followed, found = " and ".join(_FOLLOWED), torch.__version__
+        raise NotImplementedError(
+            f"of torch's releases {followed} is followed as it divides a model, and this is {found}"
+        )
     on_meta = device.type == "meta"
     with _alone(train.world_size) if on_meta else nullcontext(), _told(tracker, offloads=train.offload == "cpu"):
         # Nothing without memory can lie elsewhere; what would is left out by the tracker.
