@@ -47,7 +47,9 @@ def run_time(draft: Draft, work: RunWork) -> RunTime | None:
     if speed is None:
         return None
     exact = job_speed(replace(draft, values={**draft.values, "train.precision": "float32"})) or speed
-    speeds = {phase: exact if phase == "grade" else speed for phase in work.phases}  # a classifier is in float32
+    speeds: dict[Phase, DeviceSpeed] = {
+        phase: exact if phase == "grade" else speed for phase in work.phases
+    }  # a classifier is in float32
     phases = [*_files(draft, alike), *_arithmetic(work, speeds, alike, base or scale_only())]
     order: tuple[Phase, ...] = ("load", "prove", "reference", "train", "validate", "save", "evaluate", "grade")
     known = {phase.phase: phase for phase in phases}

@@ -43,5 +43,6 @@ def kernels_in(text: str) -> tuple[AttentionKernel, ...] | None:
         return None
     end = classes[first + 1].start() if first + 1 < len(classes) else len(text)
     body = text[classes[first].end() : end]
-    has = [_KERNELS[said["kernel"]] for said in _SAYS.finditer(body) if said["value"] == "True"]
-    return ("eager", *sorted(has, reverse=True))
+    has = {_KERNELS[said["kernel"]] for said in _SAYS.finditer(body) if said["value"] == "True"}
+    kernels: tuple[AttentionKernel, ...] = ("eager", "sdpa", "flash_attention_2")
+    return tuple(kernel for kernel in kernels if kernel == "eager" or kernel in has)

@@ -62,9 +62,9 @@ def register_teacher(tracker: StorageTracker, model: nn.Module) -> None:
     if any(hasattr(tensor, "quant_state") for tensor in tensors.values()):
         tracker.release(tracker.hold(_warm_up_bytes(tensors, dict.fromkeys(tensors), ()), "temporaries"))
     for _, tensor in sorted(tensors.items(), key=lambda one: dot_natural_key(one[0])):
-        if hasattr(tensor, "quant_state"):
+        if (state := getattr(tensor, "quant_state", None)) is not None:
             _pack(tracker, tensor, None)
-            for part in _parts(tensor.quant_state):
+            for part in _parts(state):
                 tracker.register(part, "teacher")
         tracker.register(tensor, "teacher")
 

@@ -222,7 +222,7 @@ def answered(draft: Draft, *, factor: float, asked: list[TraceJob]) -> Draft:
 
 
 @given(batch=st.integers(1, 128), mebibytes=st.integers(900, 6000), factor=st.floats(0.9, 1.15))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_trace_has_the_last_word_after_a_few_questions(batch: int, mebibytes: int, factor: float) -> None:
     asked: list[TraceJob] = []
     undecided = draft_of(

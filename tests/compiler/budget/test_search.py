@@ -147,9 +147,7 @@ def test_a_kernel_that_is_not_to_be_had_is_refused(model: dict[str, Any], device
 
 
 def test_without_bitsandbytes_or_with_proofs_nothing_rounds() -> None:
-    without: dict[str, Any] = {"packages": frozenset()}
-    for changes in (without, {"train": {"determinism": "bitwise"}}):
-        draft = job(1500, **changes)
+    for draft in (job(1500, packages=frozenset()), job(1500, train={"determinism": "bitwise"})):
         assert draft.values["train.optimizer.kind"] == "adamw"
         assert draft.memory is not None
         assert draft.memory.verdict != "fits"
