@@ -51,7 +51,7 @@ def divided(job: TraceJob, model: nn.Module, tracker: StorageTracker, device: to
         device: Tensors without memory, or a processor's with a process group that is there.
 
     Raises:
-        NotImplementedError: The installed torch divides models in another way than those that are followed.
+        RuntimeError: The installed torch divides models in another way than those that are followed.
     """
     train = job.settings.train
     if train.sharding != "fsdp":
@@ -59,9 +59,7 @@ def divided(job: TraceJob, model: nn.Module, tracker: StorageTracker, device: to
         return
     if not follows_sharding():
         followed, found = " and ".join(_FOLLOWED), torch.__version__
-        raise NotImplementedError(
-            f"of torch's releases {followed} is followed as it divides a model, and this is {found}"
-        )
+        raise RuntimeError(f"of torch's releases {followed} is followed as it divides a model, and this is {found}")
     on_meta = device.type == "meta"
     with _alone(train.world_size) if on_meta else nullcontext(), _told(tracker, offloads=train.offload == "cpu"):
         # Nothing without memory can lie elsewhere; what would is left out by the tracker.

@@ -24,7 +24,7 @@ from ftc.runtime.loop import Job, training_steps
 from ftc.runtime.optimizer import make_optimizer
 from ftc.runtime.scoring import still
 from ftc.runtime.supervised import make_scorer
-from ftc.runtime.tasks.scorer import Arithmetic, Prediction, Scorer
+from ftc.runtime.tasks.scorer import Arithmetic, Scorer
 from ftc.runtime.trace.answers import write_answers, writes_answers
 from ftc.runtime.trace.arithmetic import MixedPrecision
 from ftc.runtime.trace.buffers import card_buffers
@@ -33,6 +33,7 @@ from ftc.runtime.trace.holdings import register_model, register_state, register_
 from ftc.runtime.trace.host import Host
 from ftc.runtime.trace.keeping import Shapes, Shelf, keep
 from ftc.runtime.trace.log import Log
+from ftc.runtime.trace.marked import Marked
 from ftc.runtime.trace.parts import divided, hold_wholes
 from ftc.runtime.trace.rows import packed_halves, stand_in_rows
 from ftc.runtime.trace.sections import Groups, mark
@@ -41,7 +42,6 @@ from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.batches import BatchOrder
 from ftc.spec.settings import TrainSettings
 from ftc.spec.strategy import VIRTUAL_TOKENS
-from ftc.spec.streams import TokenStream
 from ftc.spec.trace import BatchShape, TraceJob
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
         seeds=job.settings.seeds,
         model=model,
         parameters=parameters,
-        scorer=_Marked(scorer, tracker),
+        scorer=Marked(scorer, tracker, after="loss"),
         optimizer=optimizer,
         rows=rows,
         order=order,
@@ -263,31 +263,6 @@ def _two_steps(job: TraceJob) -> TrainSettings:
     train = job.settings.train
     rows = train.micro_batch * (2 if job.accumulates else 1)
     return train.model_copy(update={"num_steps": _STEPS, "batch_size": rows, "world_size": 1, "steps_per_epoch": 1})
-
-
-@dataclass
-class _Marked:
-    """A scorer that marks where its scores are done."""
-
-    scorer: Scorer
-    tracker: StorageTracker
-
-    def batch(self, rows: TokenStream, numbers: list[int]) -> Any:
-        return self.scorer.batch(rows, numbers)
-
-    def num_targets(self, rows: TokenStream, number: int) -> int:
-        return self.scorer.num_targets(rows, number)
-
-    def logits(self, model: nn.Module, batch: Any) -> torch.Tensor:
-        scores = self.scorer.logits(model, batch)
-        self.tracker.section("loss")
-        return scores
-
-    def losses(self, logits: torch.Tensor, batch: Any, smoothing: float = 0.0) -> torch.Tensor:
-        return self.scorer.losses(logits, batch, smoothing)
-
-    def predictions(self, logits: torch.Tensor, batch: Any) -> list[Prediction]:
-        return self.scorer.predictions(logits, batch)
 
 
 def _train(job: Job, tracker: StorageTracker) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from ftc.runtime.distillation import Teacher
-from ftc.runtime.tasks.scorer import Arithmetic, Prediction, Scorer
+from ftc.runtime.tasks.scorer import Arithmetic
 from ftc.runtime.teacher import build_teacher, make_teacher
+from ftc.runtime.trace.marked import Marked
 from ftc.runtime.trace.meta_model import MetaBase, model_config
 from ftc.runtime.trace.tracker import StorageTracker
-from ftc.spec.streams import TokenStream
 from ftc.spec.trace import TraceJob
 
 __all__ = ["teacher_on_meta", "watched_teacher"]
@@ -40,28 +39,4 @@ def watched_teacher(
     if model is None:
         return None
     teacher = make_teacher(job.settings, model, arithmetic)
-    return replace(teacher, scorer=_Announced(teacher.scorer, tracker))
-
-
-@dataclass
-class _Announced:
-    """A scorer that marks where it begins; the model in training marks where it goes on."""
-
-    scorer: Scorer
-    tracker: StorageTracker
-
-    def batch(self, rows: TokenStream, numbers: list[int]) -> Any:
-        return self.scorer.batch(rows, numbers)
-
-    def num_targets(self, rows: TokenStream, number: int) -> int:
-        return self.scorer.num_targets(rows, number)
-
-    def logits(self, model: nn.Module, batch: Any) -> torch.Tensor:
-        self.tracker.section("teacher")
-        return self.scorer.logits(model, batch)
-
-    def losses(self, logits: torch.Tensor, batch: Any, smoothing: float = 0.0) -> torch.Tensor:
-        return self.scorer.losses(logits, batch, smoothing)
-
-    def predictions(self, logits: torch.Tensor, batch: Any) -> list[Prediction]:
-        return self.scorer.predictions(logits, batch)
+    return replace(teacher, scorer=Marked(teacher.scorer, tracker, before="teacher"))

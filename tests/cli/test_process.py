@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from ftc.cli import main
 
 CONSOLE = [sys.executable, "-m", "ftc"]
 LEAN = """
@@ -71,3 +74,23 @@ def test_an_old_code_page_shows_question_marks() -> None:
 def test_colour_can_be_forced_through_a_pipe() -> None:
     assert "\x1b[" not in run("explain", "FTC002").stdout
     assert "\x1b[" in run("explain", "FTC002", FORCE_COLOR="1").stdout
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+def test_only_a_short_command_leaves_its_garbage(is_long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries in C++ take what a long command leaves for a leak, and say so at its end."""
+
+    def command(**_: object) -> int:
+        if is_long:
+            gc.enable()
+        return 0
+
+    frozen: list[bool] = []
+    monkeypatch.setattr(main, "main", command)
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    try:
+        with pytest.raises(SystemExit):
+            main.console()
+    finally:
+        gc.enable()
+    assert bool(frozen) is not is_long
