@@ -44,8 +44,7 @@ def test_both_methods_agree_about_measuring(name: str, strategy: str) -> None:
         pytest.importorskip("bitsandbytes")
     facts = grid_facts(GRID[name])
     form, traced = measuring_by_form(facts, strategy), measuring_by_trace(facts, strategy)
-    # Narrow layers of an encoder are the whole of it, and decide about no plan: training needs more there.
-    assert form == pytest.approx(traced, rel=0.06)
+    assert form == pytest.approx(traced, rel=0.05)
 
 
 TAUGHT = [
