@@ -136,9 +136,8 @@ def _pieces(job: Job, step: int) -> list[tuple[list[int], bool]]:
 
 def _loss(job: Job, batch: Batch) -> torch.Tensor:
     """Sum of the losses of a batch's targets. Scores end here: a name would keep them through the backward pass."""
-    wanted = (
-        job.teacher.log_probs(batch) if job.teacher else None
-    )  # first, while the model keeps nothing for its way back
+    # The teacher comes first, while the model keeps nothing for its way back.
+    wanted = job.teacher.log_probs(batch) if job.teacher else None
     scores = job.scorer.logits(job.model, batch)
     losses = job.scorer.losses(scores, batch, job.train.label_smoothing)
     if job.teacher is not None and wanted is not None:

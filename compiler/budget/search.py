@@ -23,6 +23,7 @@ __all__ = ["Found", "fastest_that_fits"]
 _DOUBTFUL = 1.15
 """A point whose closed form is at most so far over the limit may still fit by trace."""
 _CLEARLY = 1.1
+"""Times the other phases that one takes which alone is to blame."""
 _KIN = ("checkpointing", "attention", "packs", "sharding", "offload")
 """What points have in common of which one can be said to need more than another."""
 _MEASURING = ("evaluation", "generation", "grade")

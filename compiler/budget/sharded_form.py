@@ -20,7 +20,7 @@ _FP32 = 4
 _DIVIDED = ("weights", "adapter", "gradients", "optimiser state")
 _COMPUTING = ("forward", "loss", "backward", "evaluation", "generation")
 """Phases in which something is put together; at the loss what stands outside the layers still is."""
-_INSIDE = ("layers", "prompts", "last token")
+_INSIDE = ("layers", "encoder", "prompts", "last token")
 _LAYERS_AT_ONCE = {"forward": 3, "evaluation": 3, "generation": 3, "backward": 2}
 """Layers that are whole or on their way: the one that computes, and one or two buffers in which others arrive."""
 
