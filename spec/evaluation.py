@@ -295,7 +295,8 @@ class Eval(Document):
     """Longest answer that is generated, in tokens. Default `auto`: the longest answer of the training rows plus a
     quarter."""
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    """Rows that are evaluated at once. Default `auto`: what fits the budget, up to 32."""
+    """Rows that are evaluated at once. Default `auto`: what fits the budget, up to 32, and never more than
+    there are."""
     samples: int = Field(default=8, ge=0, le=1000)
     """Predictions that the report shows. Default: 8, which fit on a screen."""
 

@@ -11,11 +11,12 @@ from ftc.compiler.budget.contexts import context_of
 from ftc.compiler.budget.devices import UNKNOWN_CAPABILITY
 from ftc.compiler.budget.evaluation_form import Measuring
 from ftc.compiler.budget.grading import grading_peak
+from ftc.compiler.budget.looks import evaluation_batch
 from ftc.compiler.budget.optimizers import device_bytes
 from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.points import Point, at
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
-from ftc.compiler.budget.shapes import accumulates, evaluation_shape, rows_at_once, scored_per_row, train_shape
+from ftc.compiler.budget.shapes import accumulates, rows_at_once, scored_per_row, train_shape
 from ftc.compiler.budget.sharded_form import on_one_of
 from ftc.compiler.budget.teacher_form import Taught, held_bytes
 from ftc.compiler.draft import Draft
@@ -71,15 +72,17 @@ def question(draft: Draft, point: Point) -> TraceJob:
     """The point as a job for the trace."""
     draft = at(draft, point)
     settings, rows = draft.settings(), rows_at_once(draft)
+    looked_at = evaluation_batch(draft)
     # What matters about the step's rows is whether there is another micro-batch before the last one.
     batch = rows * settings.train.world_size * (2 if accumulates(draft) else 1)
     train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
+    evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
     return TraceJob(
         config=draft.model.config,
         teacher=draft.teacher.model.config if draft.teacher else None,
-        settings=settings.model_copy(update={"train": train}),
+        settings=settings.model_copy(update={"train": train, "eval": evaluate}),
         train=train_shape(draft),
-        evaluation=evaluation_shape(draft),
+        evaluation=looked_at[1] if looked_at else None,
         device=_traced_device(draft),
     )
 
@@ -198,9 +201,10 @@ def _taught(draft: Draft, places: int) -> Taught | None:
 
 def _measuring(draft: Draft) -> Measuring | None:
     """How rows are measured, in the terms of the closed form; None where no split is."""
-    shape, rows = evaluation_shape(draft), draft.values["eval.batch_size"]
-    if shape is None:
+    found = evaluation_batch(draft)
+    if found is None:
         return None
+    rows, shape = found
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)

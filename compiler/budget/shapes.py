@@ -1,12 +1,10 @@
-"""The longest micro-batches that the rows really give: what memory is planned for, never the longest that may be.
+"""The longest micro-batches that the training rows really give: what is planned for, never the longest that may be.
 
 Bounds hold for every order of the rows, since each epoch mixes them anew. Where a batch holds two kinds of sequences,
 an encoder's source and a decoder's target or the two answers of a preference, the longest of each can meet in it.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +15,16 @@ from ftc.spec.streams import RowLengths, SplitReport
 from ftc.spec.task import Preference
 from ftc.spec.trace import BatchShape
 
-__all__ = ["accumulates", "evaluation_shape", "rows_at_once", "scored_per_row", "train_shape"]
-
-
-_BESIDE = ("retention", "swaps")
-"""What is measured beside the splits, by the name of its rows."""
-
+__all__ = [
+    "accumulates",
+    "is_translated",
+    "known_lengths",
+    "longest_row",
+    "longest_target",
+    "rows_at_once",
+    "scored_per_row",
+    "train_shape",
+]
 
 def rows_at_once(draft: Draft) -> int:
     """Sequences in the largest micro-batch: one of several rows, or as many of the longest as have its tokens."""
@@ -32,11 +34,11 @@ def rows_at_once(draft: Draft) -> int:
     most: int | None = draft.values["train.micro_batch_tokens"]
     if most is None:
         return micro_batch
-    lengths, longest = _known(draft, "train"), _length(draft, ["train"])
+    lengths, longest = known_lengths(draft, "train"), longest_row(draft, "train")
     if lengths is None:
         return min(micro_batch, -(-most // longest))
     together = _together(draft, lengths)
-    if _is_translated(draft):  # the longest of each can stand in a micro-batch without the longest of the other
+    if is_translated(draft):  # the longest of each can stand in a micro-batch without the longest of the other
         parts = (lengths.prompt, lengths.tokens - lengths.prompt)
         return max(-(-int((together * part).max()) // max(1, int(part.max()))) for part in parts)
     tokens = lengths.tokens
@@ -69,8 +71,8 @@ def train_shape(draft: Draft) -> BatchShape:
     """The largest micro-batch of training, of a draft that stands at a point."""
     if draft.values["train.packing"]:
         return _packed_shape(draft)
-    rows, shape = rows_at_once(draft), _shape(draft, ["train"], draft.values["train.micro_batch"])
-    if draft.values["train.micro_batch_tokens"] is None or _is_translated(draft):
+    rows, shape = rows_at_once(draft), _shape(draft, draft.values["train.micro_batch"])
+    if draft.values["train.micro_batch_tokens"] is None or is_translated(draft):
         return shape
     most = -(-_scored_at_once(draft) // rows)  # more rows than these, which are shorter
     return shape.model_copy(update={"supervised": min(shape.length, max(shape.supervised, most))})
@@ -78,7 +80,7 @@ def train_shape(draft: Draft) -> BatchShape:
 
 def _scored_at_once(draft: Draft) -> int:
     """Supervised tokens of a micro-batch whose padded tokens are limited, at most."""
-    most, lengths = draft.values["train.micro_batch_tokens"], _known(draft, "train")
+    most, lengths = draft.values["train.micro_batch_tokens"], known_lengths(draft, "train")
     if lengths is not None:
         return int((_together(draft, lengths) * lengths.scored).max())
     return min(int(most), int(draft.values["train.micro_batch"]) * draft.splits["train"].supervised_max)
@@ -86,8 +88,8 @@ def _scored_at_once(draft: Draft) -> int:
 
 def _packed_shape(draft: Draft) -> BatchShape:
     """The longest sequence that rows of one optimiser step can make up, and the most of it that can be supervised."""
-    batch, longest = share_of_batch(draft), _length(draft, ["train"])
-    tokens, lengths = _tokens(draft), _known(draft, "train")
+    batch, longest = share_of_batch(draft), longest_row(draft, "train")
+    tokens, lengths = _tokens(draft), known_lengths(draft, "train")
     length = max(longest, min(draft.values["train.micro_batch_tokens"], _largest(tokens, batch)))
     if lengths is None:
         most = batch * draft.splits["train"].supervised_max
@@ -98,7 +100,7 @@ def _packed_shape(draft: Draft) -> BatchShape:
 
 def _tokens(draft: Draft) -> NDArray[np.int64]:
     """Tokens of each training row; where only the report is at hand, of the longest for all."""
-    lengths, report = _known(draft, "train"), draft.splits["train"]
+    lengths, report = known_lengths(draft, "train"), draft.splits["train"]
     return np.full(max(1, report.rows), report.length_max) if lengths is None else lengths.tokens
 
 
@@ -115,36 +117,6 @@ def _most_scored(lengths: RowLengths, most_tokens: int) -> int:
     return int(lengths.scored[order][: fits + 1].sum())
 
 
-def evaluation_shape(draft: Draft) -> BatchShape | None:
-    """The largest batch of what is measured: splits, general text, rows with words exchanged; None where nothing is."""
-    rows: int = draft.values["eval.batch_size"]
-    measured = [name for name in ("validation", "test") if name in draft.splits]
-    if not measured:
-        return None
-    shape = _shape(draft, measured, rows)
-    for name in _BESIDE:
-        if (lengths := _known(draft, name)) is not None:
-            shape = _joined(shape, _shape_beside(draft, lengths), rows)
-    return shape
-
-
-def _shape_beside(draft: Draft, lengths: RowLengths) -> tuple[int, int, int]:
-    """Tokens of the longest row, most supervised ones, and tokens of the usual row."""
-    target = int((lengths.tokens - lengths.prompt).max()) if _is_translated(draft) else 0
-    longest = int(lengths.prompt.max()) + target if target else int(lengths.tokens.max())
-    return longest, max(target, int(lengths.scored.max())), int(np.median(lengths.tokens))
-
-
-def _joined(shape: BatchShape, other: tuple[int, int, int], rows: int) -> BatchShape:
-    """The larger of both in each respect."""
-    length, supervised, usual = other
-    return BatchShape(
-        length=max(shape.length, length),
-        supervised=max(shape.supervised, supervised),
-        padded=shape.padded or (rows > 1 and usual < length),
-    )
-
-
 def scored_per_row(draft: Draft, shape: BatchShape) -> int:
     """Places of a row at which the head is computed, at most."""
     match draft.values["model.head"]:
@@ -156,33 +128,27 @@ def scored_per_row(draft: Draft, shape: BatchShape) -> int:
             return shape.supervised
 
 
-def _shape(draft: Draft, splits: Sequence[str], rows: int) -> BatchShape:
-    reports = [draft.splits[name] for name in splits]
-    length = _length(draft, splits)
-    supervised = max(_target(draft, name) if _is_translated(draft) else draft.splits[name].supervised_max
-                     for name in splits)  # fmt: skip
-    usual = min(report.length_p50 for report in reports)
-    return BatchShape(length=length, supervised=supervised, padded=rows > 1 and usual < length)
+def _shape(draft: Draft, rows: int) -> BatchShape:
+    report = draft.splits["train"]
+    supervised = longest_target(draft, "train") if is_translated(draft) else report.supervised_max
+    length = longest_row(draft, "train")
+    return BatchShape(length=length, supervised=supervised, padded=rows > 1 and report.length_p50 < length)
 
 
-def _length(draft: Draft, splits: Sequence[str]) -> int:
-    """Tokens of the longest row, with what others of its batch make it as long as."""
-    return max(_row_length(draft, name, draft.splits[name]) for name in splits)
-
-
-def _row_length(draft: Draft, split: str, report: SplitReport) -> int:
-    lengths = _known(draft, split)
-    if _is_translated(draft):
+def longest_row(draft: Draft, split: str) -> int:
+    """Tokens of a split's longest row, with what others of its batch make it as long as."""
+    report, lengths = draft.splits[split], known_lengths(draft, split)
+    if is_translated(draft):
         source = report.length_max - 1 if lengths is None else int(lengths.prompt.max())
-        return source + _target(draft, split)
+        return source + longest_target(draft, split)
     if isinstance(draft.recipe.task, Preference):
         return 2 * _longest_answer(report, lengths)
     return report.length_max
 
 
-def _target(draft: Draft, split: str) -> int:
+def longest_target(draft: Draft, split: str) -> int:
     """Tokens of the longest target of an encoder-decoder."""
-    lengths = _known(draft, split)
+    lengths = known_lengths(draft, split)
     return draft.splits[split].supervised_max if lengths is None else int((lengths.tokens - lengths.prompt).max())
 
 
@@ -194,11 +160,12 @@ def _longest_answer(report: SplitReport, lengths: RowLengths | None) -> int:
     return int(max(first.max(), (lengths.tokens - first).max()))
 
 
-def _is_translated(draft: Draft) -> bool:
+def is_translated(draft: Draft) -> bool:
     """Whether an encoder reads one part of a row and a decoder learns the other."""
     return draft.model.family == "encoder_decoder" and draft.values["model.head"] == "lm"
 
 
-def _known(draft: Draft, split: str) -> RowLengths | None:
+def known_lengths(draft: Draft, split: str) -> RowLengths | None:
+    """The lengths of a split's rows; None where only the report is at hand, or there is no row."""
     lengths = draft.lengths.get(split)
     return lengths if lengths is not None and len(lengths.tokens) else None

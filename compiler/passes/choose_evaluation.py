@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from ftc.compiler.budget.looks import most_rows
 from ftc.compiler.draft import Draft
 from ftc.spec.evaluation import Judge, metric_kind, parse_gate, writes_labels
 from ftc.spec.plan import Check
@@ -41,7 +42,16 @@ def choose_evaluation(draft: Draft) -> Draft:
     draft = _choose_classifier(draft)
     if draft.recipe.eval.batch_size != "auto":
         return draft.take("eval.batch_size")
-    return draft.derive("eval.batch_size", LARGEST_BATCH, "beyond it little is gained")
+    return _choose_batch(draft)
+
+
+def _choose_batch(draft: Draft) -> Draft:
+    """As many rows as there are, up to a bound; what is measured later may have more than none."""
+    rows, several = most_rows(draft), draft.values["train.world_size"] > 1
+    if not 0 < rows < LARGEST_BATCH:
+        return draft.derive("eval.batch_size", LARGEST_BATCH, "beyond it little is gained")
+    all_ = f"a device measures {rows} rows at the most" if several else f"no more than {rows} rows are measured"
+    return draft.derive("eval.batch_size", rows, all_)
 
 
 def _sent(judge: Judge) -> str:

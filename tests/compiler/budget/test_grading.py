@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ftc.compiler.budget.devices import CARDS
-from ftc.compiler.budget.shapes import evaluation_shape
+from ftc.compiler.budget.looks import evaluation_batch
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.settings import ClassifierSettings
@@ -79,8 +79,8 @@ def test_rows_beside_the_test_split_count(name: str) -> None:
     usual = {"test": rows(10, 100, 20)}
     plain, more = job(lengths=usual), job(lengths={**usual, name: rows(1000, 480, 479)})
     assert seconds(more, "evaluate") > 2 * seconds(plain, "evaluate")
-    shapes = [evaluation_shape(one) for one in (plain, more)]
-    assert [(one.length, one.supervised) for one in shapes if one] == [(100, 20), (480, 479)]
+    batches = [evaluation_batch(one) for one in (plain, more)]
+    assert [(one.length, one.supervised) for _, one in filter(None, batches)] == [(100, 20), (480, 479)]
 
 
 def test_calls_to_a_judge_are_told_and_not_guessed() -> None:
