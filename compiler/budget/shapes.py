@@ -26,6 +26,7 @@ __all__ = [
     "train_shape",
 ]
 
+
 def rows_at_once(draft: Draft) -> int:
     """Sequences in the largest micro-batch: one of several rows, or as many of the longest as have its tokens."""
     if draft.values["train.packing"]:
