@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-__all__ = ["Amounts", "Rates", "batch_amounts", "cost", "decode_amounts"]
+from ftc.compiler.budget.attended import Attending
+
+__all__ = ["ALL_PAIRS", "Amounts", "Rates", "batch_amounts", "cost", "decode_amounts"]
+
+ALL_PAIRS = Attending()
+"""Attention that computes every pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +24,10 @@ class Amounts:
         passes: Micro-batches.
         rows: Sequences.
         tokens: Tokens with padding; of an encoder-decoder those of the encoder.
-        pairs: Pairs of tokens that attention compares, with padding.
+        pairs: Pairs of tokens that attention computes, with padding; see `attended`.
+        near_pairs: Those of a layer that looks back through a window alone.
         target_tokens: Tokens of the decoder of an encoder-decoder, with padding.
-        target_pairs: Pairs of these.
+        target_pairs: Pairs of these that attention computes.
         cross_pairs: Pairs of a decoder's and an encoder's token.
         scored: Places for which the head is computed.
     """
@@ -30,6 +36,7 @@ class Amounts:
     rows: float = 0
     tokens: float = 0
     pairs: float = 0
+    near_pairs: float = 0
     target_tokens: float = 0
     target_pairs: float = 0
     cross_pairs: float = 0
@@ -46,7 +53,16 @@ Rates = Amounts
 """What one unit of each quantity costs."""
 
 
-def batch_amounts(rows: int, length: int, *, target_length: int = 0, scored: float = 0) -> Amounts:
+def batch_amounts(
+    rows: int,
+    length: int,
+    *,
+    target_length: int = 0,
+    scored: float = 0,
+    attending: Attending = ALL_PAIRS,
+    target_attending: Attending = ALL_PAIRS,
+    padded: bool = False,
+) -> Amounts:
     """One micro-batch of rows that are padded to a length.
 
     Args:
@@ -54,42 +70,76 @@ def batch_amounts(rows: int, length: int, *, target_length: int = 0, scored: flo
         length: Tokens of the longest; of an encoder-decoder those of the encoder.
         target_length: Tokens of the longest target of an encoder-decoder.
         scored: Places for which the head is computed.
+        attending: How rows attend to themselves.
+        target_attending: The same of targets.
+        padded: Whether rows differ in length.
     """
     return Amounts(
         passes=1,
         rows=rows,
         tokens=rows * length,
-        pairs=rows * length**2,
+        pairs=rows * attending.pairs(length, padded=padded),
+        near_pairs=rows * attending.near_pairs(length, padded=padded),
         target_tokens=rows * target_length,
-        target_pairs=rows * target_length**2,
+        target_pairs=rows * target_attending.pairs(target_length),
         cross_pairs=rows * length * target_length,
         scored=scored,
     )
 
 
-def decode_amounts(rows: int, length: int, new_tokens: int, *, has_encoder: bool) -> Amounts:
+def decode_amounts(
+    rows: int,
+    length: int,
+    new_tokens: int,
+    *,
+    has_encoder: bool,
+    attending: Attending = ALL_PAIRS,
+    padded: bool = False,
+    known: int = 0,
+) -> Amounts:
     """Writing so many tokens behind prompts of a length: the prompt at once, then token by token.
 
-    Each token is a pass of its own that looks at everything before it. A decoder's first one comes from the prompt's
-    pass; an encoder gives none.
+    Each token is a pass of its own that looks at everything before it, or at as much as a window holds. A decoder's
+    first one comes from the prompt's pass; an encoder gives none.
+
+    Args:
+        rows: Rows at once.
+        length: Tokens of the longest prompt.
+        new_tokens: Tokens of an answer.
+        has_encoder: Whether an encoder reads the prompt.
+        attending: How a prompt attends to itself.
+        padded: Whether prompts differ in length.
+        known: Tokens at the begin of all prompts whose keys and values are known already.
     """
     if has_encoder:
-        return batch_amounts(rows, length) + Amounts(
+        return batch_amounts(rows, length, attending=attending, padded=padded) + Amounts(
             passes=new_tokens,
             target_tokens=rows * new_tokens,
-            target_pairs=rows * _before(new_tokens),
+            target_pairs=rows * _looked_back_at(0, new_tokens),
             cross_pairs=rows * new_tokens * length,
             scored=rows * new_tokens,
         )
     more = max(0, new_tokens - 1)
-    return batch_amounts(rows, length, scored=rows) + Amounts(
-        passes=more, tokens=rows * more, pairs=rows * (more * length + _before(more)), scored=rows * more
+    prompt = batch_amounts(rows, length, scored=rows, attending=attending, padded=padded)
+    if known:  # what stands before a row's own tokens makes a mask necessary
+        fresh = length - known
+        prompt = Amounts(
+            passes=1, rows=rows, tokens=rows * fresh, scored=rows,
+            pairs=rows * fresh * length, near_pairs=rows * fresh * length,
+        )  # fmt: skip
+    return prompt + Amounts(
+        passes=more,
+        tokens=rows * more,
+        pairs=rows * _looked_back_at(length, more),
+        near_pairs=rows * _looked_back_at(length, more, attending.window),
+        scored=rows * more,
     )
 
 
-def _before(tokens: int) -> int:
-    """Pairs of so many tokens with themselves and those before them."""
-    return tokens * (tokens + 1) // 2
+def _looked_back_at(length: int, tokens: int, window: int | None = None) -> int:
+    """Pairs of so many tokens, one after the other behind a length, with themselves and those before them."""
+    inside = tokens if window is None else min(tokens, max(0, window - length))
+    return inside * length + inside * (inside + 1) // 2 + (tokens - inside) * (window or 0)
 
 
 def cost(rates: Rates, amounts: Amounts) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ftc.compiler.budget.amounts import batch_amounts
+from ftc.compiler.budget.attended import Attending, Kernel, kernel_of, looks_back_alone
 from ftc.compiler.budget.network import Network, network_of
 from ftc.compiler.budget.run_work import step_work
 from ftc.compiler.budget.speed import DeviceSpeed, by_calibration, shared
 from ftc.compiler.draft import Draft
 from ftc.spec.calibration import Calibration, MeasuredStep
-from ftc.spec.facts import ModelFacts, TokenizerFacts
+from ftc.spec.facts import DeviceFacts, ModelFacts, TokenizerFacts
 from ftc.spec.time import Work
 
 __all__ = ["calibrated_speed", "measured_work"]
@@ -19,7 +20,11 @@ def calibrated_speed(draft: Draft) -> DeviceSpeed | None:
     found, precision = draft.calibration, draft.values["train.precision"]
     if found is None:
         return None
-    steps = [(measured_work(step), step.seconds) for step in found.measured.steps if step.precision == precision]
+    steps = [
+        (measured_work(step, draft.device), step.seconds)
+        for step in found.measured.steps
+        if step.precision == precision
+    ]
     speed = by_calibration(found, precision, steps, draft.device)
     return None if speed is None else shared(speed, _part(draft, found))
 
@@ -33,21 +38,38 @@ def _part(draft: Draft, found: Calibration) -> float:
     return min(1.0, threads / found.threads)
 
 
-def measured_work(step: MeasuredStep) -> Work:
-    """What a measured step had to do."""
-    amounts = batch_amounts(step.rows, step.length, scored=step.scored)
-    return step_work(_network(step), amounts, 1, 2 if step.precision == "bfloat16" else 4, checkpointing=False)
+def measured_work(step: MeasuredStep, device: DeviceFacts) -> Work:
+    """What a measured step had to do on the device that it was measured of."""
+    facts = _facts(step)
+    kernel = kernel_of(facts, device, "sdpa", step.precision, training=True)
+    attending = Attending(kernel, causal=looks_back_alone(facts))
+    amounts = batch_amounts(step.rows, step.length, scored=step.scored, attending=attending)
+    network = _network(step, facts, kernel)
+    return step_work(network, amounts, 1, 2 if step.precision == "bfloat16" else 4, checkpointing=False)
 
 
-def _network(step: MeasuredStep) -> Network:
+def _network(step: MeasuredStep, facts: ModelFacts, kernel: Kernel) -> Network:
+    return network_of(
+        facts,
+        ranks=dict.fromkeys(step.adapted, step.rank),
+        trained=() if step.rank else tuple(step.linear_modules),
+        flows_from_start=not step.rank,
+        trainable=step.trainable,
+        new_outputs=step.labels,
+        attention=kernel,
+    )
+
+
+def _facts(step: MeasuredStep) -> ModelFacts:
     config = step.config
     heads = config["num_attention_heads"]
-    facts = ModelFacts(
+    return ModelFacts(
         name="calibration",
         source="local",
         commit=None,
         files={},
         architecture="",
+        config=config,
         model_type=config["model_type"],
         family="encoder" if config["model_type"] == "bert" else "decoder",
         hidden_size=config["hidden_size"],
@@ -63,15 +85,6 @@ def _network(step: MeasuredStep) -> Network:
         linear_modules=step.linear_modules,
         license=None,
         tokenizer=_NO_TOKENIZER,
-    )
-    return network_of(
-        facts,
-        ranks=dict.fromkeys(step.adapted, step.rank),
-        trained=() if step.rank else tuple(step.linear_modules),
-        flows_from_start=not step.rank,
-        trainable=step.trainable,
-        new_outputs=step.labels,
-        attention="sdpa",
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ftc.compiler.budget.amounts import Amounts, batch_amounts, decode_amounts
+from ftc.compiler.budget.amounts import ALL_PAIRS, Amounts, batch_amounts, decode_amounts
+from ftc.compiler.budget.attended import Attending
 from ftc.spec.batches import BatchOrder, by_length, cut, scored_at_once, share_of
 from ftc.spec.facts import Family
 from ftc.spec.streams import RowLengths
@@ -32,15 +35,17 @@ class Form:
         head: What is scored of it; see `ftc.spec.settings.ModelSettings`.
         family: Kind of model.
         is_pair: Whether a row is two sequences, as preferences are.
-        fused_by_row: Whether attention over packed rows computes each row's pairs alone.
         virtual: Tokens that are learnt and stand before every row.
+        attending: How rows attend to themselves.
+        target_attending: The same of the targets of an encoder-decoder.
     """
 
     head: Literal["lm", "classification", "multi_label", "token_classification", "span"]
     family: Family
     is_pair: bool = False
-    fused_by_row: bool = False
     virtual: int = 0
+    attending: Attending = ALL_PAIRS
+    target_attending: Attending = ALL_PAIRS
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,8 @@ def written(
             int(some.prompt[numbers].max()),
             min(most, new_tokens if new_tokens is not None else int(some.scored[numbers].max())),
             has_encoder=has_encoder,
+            attending=form.attending,
+            padded=_is_padded(some.prompt[numbers]),
         )
         for numbers in cut(mine, batch_size)
     )
@@ -152,17 +159,39 @@ def _share(
 def _padded(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:
     tokens, prompt = lengths.tokens[numbers], lengths.prompt[numbers]
     scored = float(lengths.scored[numbers].sum())
+    batch = partial(batch_amounts, attending=form.attending, target_attending=form.target_attending)
     if form.is_pair:
         first = lengths.first_target[numbers]
         longest = int(np.maximum(first, tokens - first).max()) + form.virtual
-        return batch_amounts(2 * len(numbers), longest, scored=scored)
+        return batch(2 * len(numbers), longest, scored=scored, padded=True)
     if form.family == "encoder_decoder" and form.head == "lm":
-        target = int((tokens - prompt).max())
-        return batch_amounts(len(numbers), int(prompt.max()) + form.virtual, target_length=target, scored=scored)
+        target, source, padded = int((tokens - prompt).max()), int(prompt.max()), _is_padded(prompt)
+        return batch(len(numbers), source + form.virtual, target_length=target, scored=scored, padded=padded)
     longest = int(tokens.max())
-    target = longest if form.family == "encoder_decoder" else 0
-    return batch_amounts(
-        len(numbers), longest + form.virtual, target_length=target, scored=_scored(form, scored, len(numbers), longest)
+    found = batch(
+        len(numbers),
+        longest + form.virtual,
+        target_length=longest if form.family == "encoder_decoder" else 0,
+        scored=_scored(form, scored, len(numbers), longest),
+        padded=_is_padded(tokens) or form.virtual > 0,
+    )
+    return _unpadded(found, form, tokens)
+
+
+def _is_padded(lengths: NDArray[np.int64]) -> bool:
+    return bool((lengths != lengths[0]).any())
+
+
+def _unpadded(found: Amounts, form: Form, tokens: NDArray[np.int64]) -> Amounts:
+    """The batch as the package flash-attn computes it: padding that a mask would hide is taken out before."""
+    attending = form.attending
+    if attending.kernel != "flash package" or not attending.hides:
+        return found
+    lengths = (tokens + form.virtual).tolist()
+    return replace(
+        found,
+        pairs=math.fsum(map(attending.pairs, lengths)),
+        near_pairs=math.fsum(map(attending.near_pairs, lengths)),
     )
 
 
@@ -177,10 +206,15 @@ def _scored(form: Form, supervised: float, rows: int, length: int) -> float:
 
 
 def _packed(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:
+    """One sequence of several rows: the package computes each row's pairs alone, others all, most of them hidden."""
     tokens = lengths.tokens[numbers]
     whole = float(tokens.sum())
-    pairs = float((tokens**2).sum()) if form.fused_by_row else whole**2
-    return Amounts(passes=1, rows=1, tokens=whole, pairs=pairs, scored=float(lengths.scored[numbers].sum()))
+    pairs = near = whole**2
+    if form.attending.kernel == "flash package":
+        pairs = math.fsum(map(form.attending.pairs, tokens.tolist()))
+        near = math.fsum(map(form.attending.near_pairs, tokens.tolist()))
+    scored = float(lengths.scored[numbers].sum())
+    return Amounts(passes=1, rows=1, tokens=whole, pairs=pairs, near_pairs=near, scored=scored)
 
 
 def _sum(amounts: Iterable[Amounts]) -> Amounts:

@@ -1,9 +1,10 @@
 """Operations of a training step, counted from shapes: two for each multiplication that a matrix product holds.
 
-Forward, a linear layer costs twice its weights a token, and attention two products of all pairs. Backward, the gradient
-of a layer's input costs as much again, where something before it is trained, and that of its weights where they are.
-A frozen layer computes none of its own. Recomputing costs the layers' forward pass a second time. Norms, activations
-and the optimiser are left out: they take memory traffic and not arithmetic, and `traffic` counts them.
+Forward, a linear layer costs twice its weights a token, and attention two products of the pairs that its kernel goes
+through, which `attended` counts. Backward, the gradient of a layer's input costs as much again, where something before
+it is trained, and that of its weights where they are. A frozen layer computes none of its own. Recomputing costs the
+layers' forward pass a second time. Norms, activations and the optimiser are left out: they take memory traffic and not
+arithmetic, and `traffic` counts them.
 """
 
 from __future__ import annotations
@@ -51,19 +52,20 @@ def flop_rates(network: Network, *, checkpointing: bool) -> StepFlops:
     forward, backward, last = Rates(), Rates(), Rates()
     wanted = network.flows_from_start or checkpointing
     flow, in_decoder = _Flow(main=wanted, encoder=wanted), False
-    for (decoder, _), layer in groupby(network.linears, key=lambda one: (one.in_decoder, one.layer)):
+    for (decoder, number), layer in groupby(network.linears, key=lambda one: (one.in_decoder, one.layer)):
         if decoder and not in_decoder:
             in_decoder, flow = True, _Flow(main=wanted, encoder=flow.main)
         members_of_layer = tuple(layer)
         if network.family != "encoder" and any(one.trained for one in members_of_layer):
             flow = replace(flow, main=True)  # the norm before it is trained, too
-        parts = _by_part(members_of_layer)
+        parts, is_near = _by_part(members_of_layer), not decoder and number in network.near_layers
         for part, members in parts.items():
             forward += _linear_forward(network, members)
             backward += _linear_backward(members, flow)
             if part in _INPUT_PARTS:
-                forward += _pairs(network, part, decoder, 2)
-                backward += _pairs(network, part, decoder, _attention_backward(network, members, flow))
+                forward += _pairs(network, part, decoder, 2, is_near=is_near)
+                products = _attention_backward(network, members, flow)
+                backward += _pairs(network, part, decoder, products, is_near=is_near)
             if any(one.adapted or one.trained for one in members):
                 flow = replace(flow, main=True)
         last += _not_recomputed(network, parts)
@@ -123,11 +125,13 @@ def _per_token(one: Linear, flops: float) -> Rates:
     return Rates(tokens=flops)
 
 
-def _pairs(network: Network, part: Part, in_decoder: bool, products: float) -> Rates:
+def _pairs(network: Network, part: Part, in_decoder: bool, products: float, *, is_near: bool) -> Rates:
     """So many products of all pairs of tokens."""
     flops = 2 * products * network.queries
     if part == "cross in":
         return Rates(cross_pairs=flops)
+    if is_near:
+        return Rates(near_pairs=flops)
     return Rates(target_pairs=flops) if in_decoder else Rates(pairs=flops)
 
 
@@ -141,7 +145,7 @@ def _attention_backward(network: Network, members: tuple[Linear, ...], flow: _Fl
         return any(one.feeds(role) and (one.adapted or one.trained or flow.reaches(one)) for one in members)
 
     queries, keys, values = wanted("q"), wanted("k"), wanted("v")
-    if network.attention != "eager":
+    if network.attention != "formula":
         return 5.0 * (queries or keys or values)
     return float((queries or keys) + queries + keys + values)
 

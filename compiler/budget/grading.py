@@ -10,6 +10,7 @@ import numpy as np
 
 from ftc.compiler.budget import fed
 from ftc.compiler.budget.amounts import Amounts
+from ftc.compiler.budget.attended import kernel_of
 from ftc.compiler.budget.layer_form import Numbers, stacks_of
 from ftc.compiler.budget.network import Network, network_of
 from ftc.compiler.draft import Draft
@@ -51,7 +52,7 @@ def grader_network(draft: Draft) -> Network:
         flows_from_start=False,
         trainable=0,
         new_outputs=draft.classifier.num_labels,
-        attention="sdpa",
+        attention=kernel_of(draft.grader, draft.device, "sdpa", "float32", training=False),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ftc.compiler.budget.attended import Kernel, window_of
 from ftc.spec.facts import Family, ModelFacts
 from ftc.spec.module_names import role_of
 
@@ -94,7 +95,8 @@ class Network:
         learns_lengths: Whether adapters learn the weights' lengths beside their directions.
         trains_head: Whether the head is new.
         packed_bytes: Bytes of a weight of a linear layer that is held packed; 0 where none is.
-        attention: The plan's attention.
+        attention: The kernel that computes attention.
+        near_layers: Layers of the decoder or encoder that look back through a window alone.
         ends_with_product: Whether nothing of a layer is saved behind its last product.
         composes_norms: Whether its norms are computed piece by piece.
         rotates: Whether queries and keys are turned by their place.
@@ -117,7 +119,8 @@ class Network:
     learns_lengths: bool
     trains_head: bool
     packed_bytes: float
-    attention: str
+    attention: Kernel
+    near_layers: frozenset[int]
     ends_with_product: bool
     composes_norms: bool
     rotates: bool
@@ -146,7 +149,7 @@ def network_of(
     flows_from_start: bool,
     trainable: int,
     new_outputs: int,
-    attention: str,
+    attention: Kernel,
     packed_bytes: float = 0.0,
     learns_lengths: bool = False,
 ) -> Network:
@@ -159,7 +162,7 @@ def network_of(
         flows_from_start: Whether gradients go down to the embeddings in any case.
         trainable: Weights that are trained.
         new_outputs: Outputs of a new head; 0 where the model's own is used.
-        attention: The plan's attention.
+        attention: The kernel that computes attention.
         packed_bytes: Bytes of a weight of a linear layer that is held in fewer bits; 0 where none is.
         learns_lengths: Whether adapters learn the weights' lengths, too.
     """
@@ -185,6 +188,7 @@ def network_of(
         trains_head=bool(new_outputs),
         packed_bytes=packed_bytes,
         attention=attention,
+        near_layers=window_of(model)[1],
         ends_with_product=model.model_type in _ENDS_WITH_PRODUCT,
         composes_norms=composes_norms(model),
         rotates=rotates(model),

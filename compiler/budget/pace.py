@@ -61,7 +61,7 @@ def pace_of(draft: Draft) -> Pace:
         if kernel not in networks:
             networks[kernel] = draft_network(one)
         divided = tuple(values[f"train.{name}"] for name in ("micro_batch", "packing", "micro_batch_tokens"))
-        key = (divided, kernel == "flash_attention_2")
+        key = (divided, kernel)
         if key not in fed:
             fed[key] = train_amounts(one)
         return seconds_for(train_work(one, networks[kernel], fed[key]), speed).expected

@@ -12,6 +12,7 @@ import numpy as np
 
 from ftc.compiler.budget import fed
 from ftc.compiler.budget.amounts import Amounts, cost
+from ftc.compiler.budget.attended import Attending, Kernel, kernel_of, looks_back_alone, window_of
 from ftc.compiler.budget.flops import StepFlops, flop_rates
 from ftc.compiler.budget.grading import grader_amounts, grader_network
 from ftc.compiler.budget.moves import exchanged, moved_to_host
@@ -24,7 +25,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
 from ftc.compiler.number_rules import num_evaluations
 from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable, trained_layers
-from ftc.spec.facts import TeacherFacts
+from ftc.spec.facts import ModelFacts, TeacherFacts
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.streams import RowLengths
 from ftc.spec.task import Preference
@@ -58,7 +59,7 @@ class RunWork:
 
 def run_work(draft: Draft) -> RunWork:
     """What the run of a settled draft has to do."""
-    network, form = draft_network(draft), _form(draft)
+    network, form = draft_network(draft), _form(draft, training=True)
     amounts = fed.trained(_lengths(draft, "train"), form, _training(draft))
     steps: int = draft.values["train.num_steps"]
     alone = _trained(draft, network, amounts, steps)
@@ -66,6 +67,7 @@ def run_work(draft: Draft) -> RunWork:
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
     if proof := draft.values["train.determinism"].proof_steps:
         phases["prove"] = _same(train.scaled(2 * proof / steps))
+    network, form = draft_network(draft, training=False), _form(draft, training=False)
     if isinstance(draft.recipe.task, Preference):
         phases["reference"] = _same(_reference(draft, network, form))
     if "validation" in draft.splits:
@@ -88,7 +90,7 @@ def train_amounts(draft: Draft) -> Amounts:
     Args:
         draft: With micro-batch and packing settled.
     """
-    return fed.trained(_lengths(draft, "train"), _form(draft), _training(draft), _SAMPLED_ROWS)
+    return fed.trained(_lengths(draft, "train"), _form(draft, training=True), _training(draft), _SAMPLED_ROWS)
 
 
 def train_work(draft: Draft, network: Network, amounts: Amounts) -> Work:
@@ -139,8 +141,13 @@ def _teacher_network(draft: Draft, teacher: TeacherFacts) -> Network:
         trainable=0,
         new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
         packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
-        attention=draft.values["model.attention"],
+        attention=_kernel(draft, teacher.model, training=False),
     )
+
+
+def _kernel(draft: Draft, model: ModelFacts, *, training: bool) -> Kernel:
+    attention, precision = draft.values["model.attention"], draft.values["train.precision"]
+    return kernel_of(model, draft.device, attention, precision, training=training)
 
 
 def step_work(
@@ -163,8 +170,8 @@ def step_work(
     )
 
 
-def draft_network(draft: Draft) -> Network:
-    """The draft's model, with what is trained of it."""
+def draft_network(draft: Draft, *, training: bool = True) -> Network:
+    """The draft's model, with what is trained of it; attention may take another kernel where nothing is learnt."""
     kind = draft.recipe.strategy.kind
     return network_of(
         draft.model,
@@ -175,7 +182,7 @@ def draft_network(draft: Draft) -> Network:
         new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
         packed_bytes=packed_bytes(draft),
         learns_lengths=draft.values.get("strategy.adapter.dora", False),
-        attention=draft.values["model.attention"],
+        attention=_kernel(draft, draft.model, training=training),
     )
 
 
@@ -266,16 +273,20 @@ def _reference(draft: Draft, network: Network, form: fed.Form) -> Work:
     return total
 
 
-def _form(draft: Draft) -> fed.Form:
-    values = draft.values
-    is_flash = values["model.attention"] == "flash_attention_2"
-    is_pair = isinstance(draft.recipe.task, Preference)
+def _form(draft: Draft, *, training: bool) -> fed.Form:
+    values, model = draft.values, draft.model
+    virtual, is_split = values.get("strategy.virtual_tokens", 0), model.family == "encoder_decoder"
+    kernel, (window, _) = _kernel(draft, model, training=training), window_of(model)
+    is_causal = looks_back_alone(model)
+    # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.
+    hides = values["model.head"] != "lm" or is_split or virtual > 0
     return fed.Form(
         values["model.head"],
         values["model.family"],
-        is_pair=is_pair,
-        fused_by_row=is_flash,
-        virtual=values.get("strategy.virtual_tokens", 0),
+        is_pair=isinstance(draft.recipe.task, Preference),
+        virtual=virtual,
+        attending=Attending(kernel, causal=is_causal and not is_split, hides=hides, window=window),
+        target_attending=Attending(kernel, causal=is_causal, hides=False),
     )
 
 

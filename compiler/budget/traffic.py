@@ -99,11 +99,13 @@ def _layers(network: Network, activation_bytes: int) -> Rates:
     main = sum((_linear(one) for one in network.linears if not one.in_decoder), start=0.0)
     decoder = sum((_linear(one) for one in network.linears if one.in_decoder), start=0.0)
     beside = _beside(network)
-    scores = _SCORES * network.heads if network.attention == "eager" else 0
+    scores = _SCORES * network.heads if network.attention == "formula" else 0
+    near = len(network.near_layers)
     e = activation_bytes
     return Rates(
         tokens=e * (network.repeats * main + network.layers * beside),
-        pairs=e * network.layers * scores,
+        pairs=e * (network.layers - near) * scores,
+        near_pairs=e * near * scores,
         target_tokens=e * (decoder + network.decoder_layers * 1.5 * beside),
         target_pairs=e * network.decoder_layers * scores,
         cross_pairs=e * network.decoder_layers * scores,

@@ -11,6 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ftc.compiler.budget.amounts import batch_amounts, cost
+from ftc.compiler.budget.attended import kernel_of
 from ftc.compiler.budget.flops import flop_rates
 from ftc.compiler.budget.network import network_of
 from ftc.compiler.resolve.linear_modules import linear_modules
@@ -18,10 +19,11 @@ from ftc.compiler.resolve.model_config import read_config
 from ftc.compiler.resolve.safetensors_header import read_header
 from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
 from ftc.runtime.supervised import make_scorer
+from ftc.runtime.trace.kernels import KernelRules, choose
 from ftc.runtime.trace.rows import stand_in_rows
 from ftc.spec.settings import Settings
 from ftc.spec.trace import BatchShape
-from tests.support.drafts import model_facts
+from tests.support.drafts import CARD, CPU, model_facts
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import trace_job
 
@@ -103,7 +105,7 @@ def test_operations_are_those_that_torch_counts(
         flows_from_start=strategy == "full",
         trainable=0,
         new_outputs=len(settings.text.labels) if kind == "bert" else 0,
-        attention="eager",
+        attention="formula",
     )
     if kind in ENCODER_DECODERS:
         amounts = batch_amounts(ROWS, LENGTH - SCORED, target_length=SCORED, scored=ROWS * SCORED)
@@ -139,8 +141,21 @@ def test_operations_of_other_strategies(strategy: str, models: dict[str, Path]) 
         flows_from_start=strategy in ("ln_tuning", "prompt_tuning"),
         trainable=0,
         new_outputs=0,
-        attention="eager",
+        attention="formula",
     )
     length = LENGTH + OTHERS[strategy].get("virtual_tokens", 0)
     expected = cost(flop_rates(network, checkpointing=False).step, batch_amounts(ROWS, length, scored=ROWS * SCORED))
     assert expected == pytest.approx(counted(models["llama"], settings), rel=0.01)
+
+
+@pytest.mark.parametrize("capability", [None, (7, 5), (8, 0), (9, 0)])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_kernel_that_is_counted_is_the_one_that_is_traced(capability: Any, precision: str) -> None:
+    device = CPU if capability is None else CARD.model_copy(update={"capability": capability})
+    for head, dropout in ((64, 0.0), (64, 0.1), (320, 0.0)):
+        facts = model_facts().model_copy(update={"head_dim": head, "config": {"attention_dropout": dropout}})
+        traced = choose(
+            KernelRules(capability), getattr(torch, precision), has_mask=False, groups=1, head_dim=head, dropout=dropout
+        )
+        counted = kernel_of(facts, device, "sdpa", precision, training=True)
+        assert counted.replace("processor", "flash") == traced.replace("math", "formula")
