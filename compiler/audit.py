@@ -50,6 +50,7 @@ class AuditInputs:
         model: Folder of the base model, or None where it is not here.
         classifier: Folder of the classifier that looks at answers; None where there is none, or it is not here.
         teacher: Folder of the model that was learnt from; None where there is none, or it is not here.
+        wordnet: Where the WordNet of the plan lies; None where it has none, or it is not here.
         sources: Data files by their use in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
         environment: Packages as installed here.
@@ -62,6 +63,7 @@ class AuditInputs:
     model: Path | None
     classifier: Path | None
     teacher: Path | None
+    wordnet: Path | None
     sources: Mapping[str, Path | None]
     streams: Path | None
     environment: EnvironmentFacts
@@ -93,6 +95,7 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
     _check_model(tally, plan, inputs.model)
     _check_classifier(tally, plan, inputs.classifier)
     _check_teacher(tally, plan, inputs.teacher)
+    _check_wordnet(tally, plan, inputs.wordnet)
     _check_sources(tally, plan, inputs.sources)
     _check_streams(tally, plan, inputs.streams)
     _check_packages(tally, plan, record, inputs.environment)
@@ -252,6 +255,12 @@ def _check_classifier(tally: _Tally, plan: Plan, folder: Path | None) -> None:
         return
     tally.findings += _compare(tally, folder, settled.files, asked.base)
     tally.checked.append(_plural(len(settled.files), "file") + " of the classifier")
+
+
+def _check_wordnet(tally: _Tally, plan: Plan, place: Path | None) -> None:
+    if plan.settings.eval.wordnet is not None:
+        told = tally.checked if place else tally.not_checked
+        told.append("WordNet's files" if place else "WordNet as the run used it: it is not on this machine")
 
 
 def _check_teacher(tally: _Tally, plan: Plan, folder: Path | None) -> None:

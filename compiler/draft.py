@@ -15,7 +15,7 @@ from ftc.spec.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.recipe import Recipe
 from ftc.spec.reference import default_reason
 from ftc.spec.sections import section_at
-from ftc.spec.settings import ClassifierSettings, Settings
+from ftc.spec.settings import ClassifierSettings, Settings, WordnetSettings
 from ftc.spec.source import Source
 from ftc.spec.streams import RowLengths, SplitReport
 from ftc.spec.time import Phase, TimeEstimate, Work, WorkEstimate
@@ -63,6 +63,7 @@ class Draft:
         classifier: Who says which answers have a label; None for nobody.
         grader: The model of the classifier.
         teacher: The model that is learnt from; None where rows alone teach.
+        wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
         calibration: What was measured of the device; None where nothing was.
@@ -95,6 +96,7 @@ class Draft:
     classifier: ClassifierSettings | None = None
     grader: ModelFacts | None = None
     teacher: TeacherFacts | None = None
+    wordnet: WordnetSettings | None = None
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()
     calibration: Calibration | None = None

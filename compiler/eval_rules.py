@@ -24,12 +24,6 @@ __all__ = [
 ]
 
 
-_NOT_OFFERED = {
-    "meteor": "METEOR needs the WordNet database, which no package that ftc installs carries",
-}
-"""Metrics that people ask for, and why there are none of them."""
-
-
 def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Every metric is known and is for this task."""
     if recipe.eval.metrics == "auto":
@@ -46,7 +40,6 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
                 source.span(path),
                 label=f"did you mean `{close}`?" if close else "",
                 help=f"a {recipe.task.kind} can use {', '.join(usable)}",
-                notes=_NOT_OFFERED.get(name.lower(), ()),
                 path=path,
             )
 

@@ -17,6 +17,7 @@ from ftc.spec.lock import SourceLock
 from ftc.spec.places import cache_folder, streams_folder
 from ftc.spec.plan import Plan
 from ftc.spec.record import RunRecord
+from ftc.spec.wordnet import find_wordnet
 
 __all__ = ["audit_inputs", "classifier_folder", "model_folder", "teacher_folder"]
 
@@ -33,6 +34,7 @@ def audit_inputs(
         model=model_folder(plan, root),
         classifier=classifier_folder(plan, root),
         teacher=teacher_folder(plan, root),
+        wordnet=_wordnet(plan),
         sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
         streams=streams if streams.is_dir() else None,
         environment=resolve_environment(cache_folder(), asked_extras(plan.recipe)),
@@ -58,6 +60,12 @@ def teacher_folder(plan: Plan, root: Path) -> Path | None:
     """Where the teacher lies; None where the plan has none, or it isn't on this machine."""
     asked, settled = plan.recipe.train.distillation, plan.settings.train.distillation
     return _folder(plan, root, asked.teacher, settled.teacher.commit) if asked and settled else None
+
+
+def _wordnet(plan: Plan) -> Path | None:
+    wanted = plan.settings.eval.wordnet
+    found = find_wordnet(wanted.sha256) if wanted else None
+    return found.place if found else None
 
 
 def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | None:

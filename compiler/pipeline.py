@@ -31,6 +31,7 @@ from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.paths import project_root
 from ftc.compiler.resolve.teacher import ResolvedTeacher, resolve_teacher
+from ftc.compiler.resolve.wordnet import resolve_wordnet
 from ftc.compiler.suggest import with_suggestions
 from ftc.compiler.tensor_index import remember_tensors
 from ftc.compiler.trainable import num_trainable
@@ -228,6 +229,7 @@ def _resolve(
     model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
     classifier: ResolvedClassifier | None = attempt(lambda: resolve_classifier(looker, lock, world))
     teacher: ResolvedTeacher | None = attempt(lambda: resolve_teacher(lesson, lock, model, world))
+    wordnet = attempt(lambda: resolve_wordnet(recipe.eval, source.span))
     files = attempt(lambda: locate_data(recipe.data, probes=_probes(recipe), lock=lock, **here))
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
     found += [replace(one, span=source.span(one.path or "")) for one in missing_presidio(recipe.data.quality.presidio)]
@@ -252,6 +254,7 @@ def _resolve(
         classifier=classifier.settings if classifier else None,
         grader=classifier.facts if classifier else None,
         teacher=teacher.facts if teacher else None,
+        wordnet=wordnet,
     )
     return _Models(model, classifier, teacher), files, environment, draft, tensors
 

@@ -83,7 +83,7 @@ class Measures:
             case "lm" if self._writes_labels:
                 return class_metric(part, self._expected(), self._labels_of(texts), label)
             case "lm" if not self._is_preference and not self._has_references():
-                return answer_metric(name, self._expected(), self._written(texts))
+                return answer_metric(name, self._expected(), self._written(texts), self._settings.eval.wordnet)
             case _:
                 return _mean(self._row_scores(name, scores, texts))
 
@@ -104,7 +104,7 @@ class Measures:
             case "lm" if self._writes_labels:
                 return class_statistics(part, self._expected(), self._labels_of(texts), label)
             case "lm" if not self._is_preference and not self._has_references():
-                return answer_statistics(name, self._expected(), self._written(texts))
+                return answer_statistics(name, self._expected(), self._written(texts), self._settings.eval.wordnet)
             case _:
                 return mean_statistics(self._row_scores(name, scores, texts))
 

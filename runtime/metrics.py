@@ -7,8 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ftc.runtime.meteor import meteor_scores
 from ftc.runtime.squad import answer_f1, is_exact
 from ftc.spec.outcomes import confidence_bin
+from ftc.spec.settings import WordnetSettings
 
 if TYPE_CHECKING:
     from ftc.runtime.scoring import RowScore
@@ -128,15 +130,29 @@ def preference_scores(name: str, predicted: Sequence[Sequence[float]]) -> list[f
     return [margin for _, _, margin in predicted]
 
 
-def answer_metric(name: str, expected: Sequence[str], answers: Sequence[str]) -> float:
-    """A metric of written answers. BLEU, chrF and TER are in percent, as their users know them; the others go to 1."""
+def answer_metric(
+    name: str, expected: Sequence[str], answers: Sequence[str], wordnet: WordnetSettings | None = None
+) -> float:
+    """A metric of written answers. BLEU, chrF and TER are in percent, as their users know them; the others go to 1.
+
+    Args:
+        name: One of `ftc.spec.evaluation.METRICS`.
+        expected: What each answer should be.
+        answers: What was written.
+        wordnet: What METEOR takes synonyms from.
+    """
     if name in CORPUS_METRICS:
         return float(sacrebleu_metric(name).corpus_score(list(answers), [list(expected)]).score)
-    return _mean(answer_scores(name, expected, answers))
+    return _mean(answer_scores(name, expected, answers, wordnet))
 
 
-def answer_scores(name: str, expected: Sequence[str], answers: Sequence[str]) -> list[float]:
-    """Each answer's score, for the metrics that are the mean of those."""
+def answer_scores(
+    name: str, expected: Sequence[str], answers: Sequence[str], wordnet: WordnetSettings | None = None
+) -> list[float]:
+    """Each answer's score, for the metrics that are the mean of those; arguments as for `answer_metric`."""
+    if name == "meteor":
+        assert wordnet is not None, "a plan with METEOR names its WordNet"
+        return meteor_scores(expected, answers, wordnet)
     if name in _ROUGE:
         return _rouge(_ROUGE[name], expected, answers)
     is_right = {"exact_match": _is_same, "valid_json": _is_same_form}[name]

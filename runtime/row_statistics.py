@@ -16,6 +16,7 @@ from ftc.runtime.bootstrap import Floats, Statistics
 from ftc.runtime.metrics import CORPUS_METRICS, answer_scores
 from ftc.spec.evaluation import has_entities, split_metric
 from ftc.spec.outcomes import CONFIDENCE_BINS, confidence_bin
+from ftc.spec.settings import WordnetSettings
 
 __all__ = [
     "answer_statistics",
@@ -154,11 +155,13 @@ def mean_statistics(scores: Sequence[float]) -> Statistics:
     return Statistics(np.stack((values, np.ones_like(values)), axis=1), _ratio)
 
 
-def answer_statistics(name: str, expected: Sequence[str], answers: Sequence[str]) -> Statistics:
-    """A metric of written answers: a mean of scores, or what sacrebleu counts of n-grams."""
+def answer_statistics(
+    name: str, expected: Sequence[str], answers: Sequence[str], wordnet: WordnetSettings | None = None
+) -> Statistics:
+    """A metric of written answers: a mean of scores, or what sacrebleu counts of n-grams. METEOR needs its WordNet."""
     if name in CORPUS_METRICS:
         return _sacrebleu_statistics(name, expected, answers)
-    return mean_statistics(answer_scores(name, expected, answers))
+    return mean_statistics(answer_scores(name, expected, answers, wordnet))
 
 
 def _ratio(sums: Floats) -> Floats:

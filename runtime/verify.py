@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ftc.runtime.inputs import Inputs
+from ftc.runtime.meteor import wordnet_findings
 from ftc.runtime.witness import Witness
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -81,6 +82,8 @@ def _inputs(plan: Plan, inputs: Inputs, witness: Witness) -> Iterator[Diagnostic
     yield from _model_files(plan, inputs.model_folder, witness)
     yield from _streams(plan, inputs.streams_folder, witness)
     looker, lesson = plan.settings.eval.classifier, plan.settings.train.distillation
+    if (wordnet := plan.settings.eval.wordnet) is not None:
+        yield from wordnet_findings(wordnet)
     if looker is not None:
         yield from _beside("the classifier", looker.base, looker.files, inputs.classifier_folder, witness)
     if lesson is not None:

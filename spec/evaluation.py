@@ -96,6 +96,7 @@ METRICS: dict[str, MetricKind] = {
     "bleu": _kind("BLEU", "generation", "summarization", generates=True, most=100),
     "chrf": _kind("chrF", "generation", "summarization", generates=True, most=100),
     "ter": _kind("TER", "generation", "summarization", generates=True, higher=False),
+    "meteor": _kind("METEOR", "generation", "summarization", generates=True, most=1),
     "valid_json": _kind("valid JSON", "generation", generates=True, most=1),
     "preference_accuracy": _kind("preference accuracy", "preference", most=1),
     "reward_margin": _kind("reward margin", "preference", least=-math.inf),
@@ -265,7 +266,9 @@ class Eval(Document):
     """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, micro and macro F1 where a row has
     several labels, entity F1 for words, exact match and answer F1 for questions, ROUGE for summaries, exact match and
     ROUGE-L for a generation, preference accuracy and reward margin for preferences, perplexity for a chat and for
-    pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and `recall of`."""
+    pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and `recall of`. `meteor`,
+    for English, needs the extra `meteor` and WordNet's data, which is looked for where nltk looks and in Debian's
+    place; each line of an answer counts as a sentence."""
     baseline: bool = True
     """Whether the untouched base model is measured too, by the same code. Default: yes; without it no gain is known."""
     gates: dict[str, str] | tuple[str, ...] = Field(default_factory=dict)

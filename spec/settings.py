@@ -32,6 +32,7 @@ __all__ = [
     "TeacherSettings",
     "TextSettings",
     "TrainSettings",
+    "WordnetSettings",
 ]
 
 Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
@@ -239,6 +240,15 @@ class ClassifierSettings(Document):
     """None where it can't read answers of several lengths at once."""
 
 
+class WordnetSettings(Document):
+    """Which WordNet METEOR takes synonyms from."""
+
+    release: str
+    """WordNet's release, such as `3.0`; empty where its files don't state it."""
+    sha256: str
+    """Digest of its files."""
+
+
 class EvalSettings(Document):
     """The measurement at the end."""
 
@@ -261,6 +271,8 @@ class EvalSettings(Document):
     """Who grades written answers; None for nobody."""
     classifier: ClassifierSettings | None = None
     """Who says which written answers have a label; None for nobody."""
+    wordnet: WordnetSettings | None = None
+    """What METEOR takes synonyms from; None where nothing is measured by it."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
 

@@ -39,7 +39,7 @@ def choose_evaluation(draft: Draft) -> Draft:
     if draft.recipe.eval.judge is not None:
         check = Check(name="judge", code=None, result=_sent(draft.recipe.eval.judge))
         draft = replace(draft, checks=(*draft.checks, check))
-    draft = _choose_classifier(draft)
+    draft = _choose_wordnet(_choose_classifier(draft))
     if draft.recipe.eval.batch_size != "auto":
         return draft.take("eval.batch_size")
     return _choose_batch(draft)
@@ -70,6 +70,16 @@ def _choose_classifier(draft: Draft) -> Draft:
     words += "its memory is by closed form"
     draft = replace(draft, checks=(*draft.checks, Check(name="classifier", code=None, result=words)))
     return draft.derive("eval.classifier", found, f"`{found.label}` is output {found.label_id} of {found.num_labels}")
+
+
+def _choose_wordnet(draft: Draft) -> Draft:
+    found = draft.wordnet
+    if found is None:
+        return draft.derive("eval.wordnet", None, "nothing is measured by METEOR")
+    words = f"METEOR takes synonyms from WordNet {found.release or 'of an unknown release'}"
+    check = Check(name="wordnet", code=None, result=f"{words}, digest {found.sha256[:12]}")
+    draft = replace(draft, checks=(*draft.checks, check))
+    return draft.derive("eval.wordnet", found, words)
 
 
 def _choose_metrics(draft: Draft) -> Draft:

@@ -158,6 +158,15 @@ CODES: tuple[Code, ...] = (
         exit_code=1,
     ),
     Code(
+        id="FTC636",
+        title="WordNet isn't the plan's",
+        cause="METEOR takes synonyms from WordNet, whose files the lock pins by their digest. Other files under the "
+        "same name could give other scores.",
+        wrong="ftc plan -o job.plan.json && rm -r ~/nltk_data/corpora/wordnet && ftc apply job.plan.json",
+        right="ftc plan -o job.plan.json && ftc apply job.plan.json",
+        exit_code=6,
+    ),
+    Code(
         id="FTC640",
         title="kernels that aren't known to be exact",
         cause="`determinism: bitwise` uses only what is known to give the same bits in every process. What the tests "

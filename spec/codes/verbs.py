@@ -9,7 +9,7 @@ CODES: tuple[Code, ...] = (
         cause="Validating, planning and auditing need a light installation only. `apply` trains, for which torch, "
         "transformers and others are needed, `lsp` talks to editors through pygls, and `sign` and `verify` use "
         "model-signing, and `eval --harness` lm-eval. A recipe that asks for presidio needs `presidio-analyzer` to be "
-        "planned.",
+        "planned, and one that is measured by METEOR `nltk`.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
         exit_code=1,
@@ -18,6 +18,15 @@ CODES: tuple[Code, ...] = (
         id="FTC651",
         title="file exists",
         cause="`ftc init` and `ftc import` write a new file and never touch one that is there.",
+        exit_code=1,
+    ),
+    Code(
+        id="FTC652",
+        title="WordNet is not here",
+        cause="METEOR takes synonyms from the WordNet database, which no Python package carries and ftc doesn't "
+        "download. It is looked for where nltk looks for its data, `NLTK_DATA` first, and where Debian puts it.",
+        wrong="pip install 'ftc[train]' && ftc plan recipe.yaml   # with `eval: {metrics: [meteor]}`",
+        right="apt-get install wordnet-base && ftc plan recipe.yaml",
         exit_code=1,
     ),
 )

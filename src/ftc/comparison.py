@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.evaluation import split_metric
 from ftc.spec.outcomes import NO_ANSWER
 from ftc.spec.record import Gain
+from ftc.spec.wordnet import find_wordnet
 
 if TYPE_CHECKING:
     from ftc.runtime.bootstrap import Statistics
@@ -36,11 +37,13 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
         raise Refusal([_strangers(runs)])
     rows = [[outcomes[key] for key in common] for outcomes in answered]
     names = [name for name in _metrics(runs[0]) if all(name in _metrics(run) for run in runs)]
+    lacking = _lacking(runs[0].plan.settings)
+    names = [name for name in names if name not in lacking]
     return RunComparison(
         runs=tuple(map(_described, runs, map(len, answered))),
         rows=len(common),
         metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),
-        not_compared=tuple(_left_out(runs, names)),
+        not_compared=(*_left_out(runs, names, lacking), *(f"{name}: {why}" for name, why in lacking.items())),
     )
 
 
@@ -146,16 +149,25 @@ def _of_answers(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> S
     if settings.model.head == "span":
         answers = ["" if answer == NO_ANSWER else answer for answer in answers]
     elif not any(one.right for one in outcomes):
-        return answer_statistics(name, [one.expected or "" for one in outcomes], answers)
+        expected = [one.expected or "" for one in outcomes]
+        return answer_statistics(name, expected, answers, settings.eval.wordnet)
     return mean_statistics(found_scores(name, [list(one.right) for one in outcomes], answers))
 
 
-def _left_out(runs: Sequence[Run], compared: Sequence[str]) -> list[str]:
+def _lacking(settings: Settings) -> dict[str, str]:
+    """Metrics that can't be computed here, with reasons; the first run's data judge all runs alike."""
+    wordnet = settings.eval.wordnet
+    if wordnet is None or find_wordnet(wordnet.sha256):
+        return {}
+    return {"meteor": "WordNet as the first run used it is not on this machine"}
+
+
+def _left_out(runs: Sequence[Run], compared: Sequence[str], lacking: Mapping[str, str]) -> list[str]:
     every = dict.fromkeys(name for run in runs for name in _metrics(run))
     return [
         f"{name}: not measured by {', '.join(run.record.id for run in runs if name not in _metrics(run))}"
         for name in every
-        if name not in compared
+        if name not in compared and name not in lacking
     ]
 
 

@@ -82,6 +82,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC525": f"{_AUDIT}::test_a_run_that_stopped_has_nothing_to_audit",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
+    "FTC636": "tests/runtime/test_meteor.py::test_other_files_are_not_the_plans",
+    "FTC652": "tests/compiler/test_wordnet.py::test_what_is_missing_is_told_before_anything_else_is_done",
     "FTC649": "tests/runtime/test_judge.py::test_a_key_that_is_not_there_stops_the_run_before_it_begins",
     "FTC685": "tests/e2e/test_eval.py::test_a_finished_run_is_measured_again",
     "FTC686": "tests/e2e/test_harness.py::test_base_and_tuned_model_by_the_harness",

@@ -6,9 +6,13 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
+from ftc.spec import wordnet
 from ftc.spec.ledger import Look, read_ledger
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
+from tests.support.wordnets import write_wordnet
 
 
 def test_a_finished_run_is_measured_again(project: MakeProject, ftc: Ftc, tmp_path: Path) -> None:
@@ -47,3 +51,30 @@ def test_a_finished_run_is_measured_again(project: MakeProject, ftc: Ftc, tmp_pa
     refused = ftc("eval", folder.name)
     assert refused.code == 1
     assert "[FTC685]" in refused.err
+
+
+def test_meteor_is_measured_compared_and_gated_as_other_metrics_of_answers(
+    project: MakeProject, ftc: Ftc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nltk")
+    data = write_wordnet(tmp_path / "data" / "corpora" / "wordnet")
+    monkeypatch.setattr(wordnet, "wordnet_places", lambda: (data,))
+    root = project("summarization", steps=1)
+    recipe = root / "recipe.yaml"
+    asked = "samples: 2, metrics: [meteor], slices: [length], gates: [meteor >= 0.99]"
+    recipe.write_text(recipe.read_text().replace("samples: 2", asked))
+    done = ftc("apply", "recipe.yaml", "--yes")
+    assert done.code == 7, done.err
+    (folder,) = (one.parent for one in (root / "runs").glob("*/*/record.json"))
+    found = json.loads((folder / "eval.json").read_text())
+    assert found["gains"].keys() == {"meteor"}
+    assert [gate["passed"] for gate in found["gates"]] == [False]
+    assert "METEOR" in (folder / "report.html").read_text()
+    compared = json.loads(ftc("compare", folder.name, folder.name, "--format", "json").out)
+    assert [one["metric"] for one in compared["metrics"]] == ["meteor"]
+    assert "WordNet's files" in ftc("audit", folder.name).out
+    (data / "noun.exc").write_text("", encoding="ascii")
+    again = ftc("eval", folder.name)
+    assert (again.code, "[FTC636]" in again.err) == (6, True), again.err
+    compared = json.loads(ftc("compare", folder.name, folder.name, "--format", "json").out)
+    assert compared["not_compared"] == ["meteor: WordNet as the first run used it is not on this machine"]
