@@ -54,6 +54,7 @@ def test_its_digest_is_in_the_lock_of_recipes_that_ask_for_it(project: Path) -> 
     if find_spec("nltk"):
         (here,) = plan.lock.platforms.values()
         assert "nltk" in here.packages
+    assert without.memory.process.expected + 100 * 2**20 < plan.memory.process.expected, "nltk keeps it in memory"
     assert any(line.startswith("train.settings.eval.wordnet") for line in lock_changes(without.lock, plan.lock))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,10 @@ from ftc.runtime.metrics import (
     tag_metric,
 )
 from ftc.runtime.scoring import RowScore
+from ftc.spec import wordnet
 from ftc.spec.evaluation import METRICS
+from ftc.spec.settings import WordnetSettings
+from tests.support.wordnets import write_wordnet
 
 
 def test_loss_weighs_targets_and_not_rows() -> None:
@@ -64,13 +68,17 @@ def test_one_class_or_one_type_of_entity() -> None:
     assert tag_metric("entity_f1", expected, predicted, "C") == 0
 
 
-def test_every_metric_of_the_language_can_be_computed() -> None:
+def test_every_metric_of_the_language_can_be_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = ['{"a": 1}']
+    folder = write_wordnet(tmp_path / "wordnet")
+    monkeypatch.setattr(wordnet, "wordnet_places", lambda: (folder,))
+    (found,) = wordnet.wordnets()
+    synonyms = WordnetSettings(release=found.release, sha256=found.sha256)
     for name, kind in METRICS.items():
         if "question_answering" in kind.tasks and kind.generates:
             assert found_scores(name, [text], text) == [1]
         elif kind.generates:
-            assert answer_metric(name, text, text) >= 0
+            assert answer_metric(name, text, text, synonyms) >= 0
         elif name.startswith("micro"):
             assert multi_label_metric(name, [[0], [0, 1]], [[0], [0, 1]], 2) == 1
         elif name == "calibration_error":
