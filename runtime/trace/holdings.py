@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from ftc.runtime.stacks import stacks_of
-from ftc.runtime.trace.extrapolate import TEMPLATE
 from ftc.runtime.trace.sections import Groups
 from ftc.runtime.trace.tracker import StorageTracker
 
@@ -129,10 +128,9 @@ def _load_quantised(
 def _warm_up_bytes(tensors: _Tensors, owners: _Owners, groups: Sequence[Groups]) -> int:
     """Half a byte for each 4-bit weight, two for the others, at the model's real depth."""
     size = 0
-    times_of = {one.first + TEMPLATE: 1 + one.of_model - one.count for one in groups}
     for name, tensor in tensors.items():
         owner = owners[name]
-        times = 1 if owner is None else times_of.get(owner, 1)
+        times = next((one.times(owner) for one in groups if owner is not None and owner in one), 1)
         is_packed = hasattr(tensor, "quant_state")
         size += times * tensor.numel() * (tensor.element_size() if is_packed else _HALF)
     return size

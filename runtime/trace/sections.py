@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.stacks import stacks_of
+from ftc.runtime.trace.extrapolate import TEMPLATE
 from ftc.runtime.trace.tracker import StorageTracker
 
 __all__ = ["Groups", "layers_name", "mark"]
@@ -39,6 +40,14 @@ class Groups:
     def of(self, layer: int) -> int:
         """The group of a layer."""
         return self.first + min(layer // self.period, self.count - 1)
+
+    def __contains__(self, group: int) -> bool:
+        """Whether a group is of this stack."""
+        return self.first <= group < self.first + self.count
+
+    def times(self, group: int) -> int:
+        """How often the model has what is traced of a group once."""
+        return 1 + self.of_model - self.count if group == self.first + TEMPLATE else 1
 
     def last_layer(self, group: int, num_layers: int) -> int:
         """The last layer of a group."""

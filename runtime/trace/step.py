@@ -29,6 +29,7 @@ from ftc.runtime.trace.answers import write_answers, writes_answers
 from ftc.runtime.trace.arithmetic import MixedPrecision
 from ftc.runtime.trace.buffers import card_buffers
 from ftc.runtime.trace.dropout import CardDropout
+from ftc.runtime.trace.exchange import exchanging
 from ftc.runtime.trace.holdings import register_model, register_state, register_teacher
 from ftc.runtime.trace.host import Host
 from ftc.runtime.trace.keeping import Shapes, Shelf, keep
@@ -63,9 +64,9 @@ class _StandIn:
     process_index: int = 0
     num_processes: int = 1
 
-    def no_sync(self, _model: nn.Module) -> Any:
-        """Nothing is shared."""
-        return nullcontext()
+    def no_sync(self, model: nn.Module) -> Any:
+        """As accelerate has it: only a wrapped model shares something."""
+        return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else nullcontext()
 
     def backward(self, loss: torch.Tensor) -> None:
         """The way back; what comes after it is clipping, unless another micro-batch follows."""
@@ -121,7 +122,7 @@ def _watched(
         register_teacher(tracker, teacher)
     with _arithmetic(job, [model, *([teacher] if teacher else [])], device) as arithmetic:
         scorer = make_scorer(model, settings, arithmetic)
-        loop_job = _loop_job(job, model, scorer, tracker, device)
+        loop_job = _loop_job(job, model, scorer, tracker, groups, device)
         loop_job = replace(loop_job, teacher=watched_teacher(job, teacher, arithmetic, tracker))
         with tracker, _fused_on_meta():
             _train(loop_job, tracker)
@@ -187,8 +188,16 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
             return [(settings.eval.batch_size, vocabulary), *scored]
 
 
-def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageTracker, device: torch.device) -> Job:
+def _loop_job(
+    job: TraceJob,
+    model: nn.Module,
+    scorer: Scorer,
+    tracker: StorageTracker,
+    groups: Sequence[Groups],
+    device: torch.device,
+) -> Job:
     parameters = trainable_tensors(model)
+    called = exchanging(job, model, parameters, tracker, groups, device)
     for parameter in parameters.values():
         parameter.register_post_accumulate_grad_hook(partial(_note_gradient, job, tracker))
     train = _two_steps(job)
@@ -198,8 +207,6 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
     for group in optimizer.param_groups:
         if job.device.kind == "cuda" and group.get("foreach", True) is None and not group.get("fused"):
             group["foreach"] = True  # torch's choice on a card; without memory it takes one by one
-    if job.settings.train.sharding == "ddp":
-        _hold_buckets(tracker, parameters)
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
     if job.settings.train.offload == "cpu":
         _leave_step_out(tracker, optimizer)
@@ -209,7 +216,7 @@ def _loop_job(job: TraceJob, model: nn.Module, scorer: Scorer, tracker: StorageT
     return Job(
         train=train,
         seeds=job.settings.seeds,
-        model=model,
+        model=called,
         parameters=parameters,
         scorer=Marked(scorer, tracker, after="loss"),
         optimizer=optimizer,
@@ -248,15 +255,6 @@ def _leave_pages_out(optimizer: Any) -> None:
         return torch.empty(1, dtype=dtype, device=parameter.device).expand(parameter.shape)
 
     optimizer.get_state_buffer = buffer
-
-
-def _hold_buckets(tracker: StorageTracker, parameters: dict[str, nn.Parameter]) -> None:
-    """What DistributedDataParallel keeps: a second copy of every gradient, in which devices exchange theirs."""
-    for parameter in parameters.values():
-        owner = tracker.owner_of(parameter)
-        tracker.section("load", owner)
-        tracker.hold(parameter.numel() * parameter.element_size(), "gradients", owner)
-    tracker.section("load")
 
 
 def _two_steps(job: TraceJob) -> TrainSettings:

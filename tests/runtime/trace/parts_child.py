@@ -1,4 +1,4 @@
-"""Real steps in parts, watched: `python -m tests.runtime.trace.parts_child ROOT JOBS`, in each of several processes.
+"""Real steps, watched: `python -m tests.runtime.trace.parts_child ROOT JOBS`, in each of several processes.
 
 The first one prints the peaks of each job by phase, as JSON.
 """

@@ -1,4 +1,4 @@
-"""A model in parts on tensors without memory: what each process holds, and that real processes hold the same."""
+"""Several processes on tensors without memory: what each of them holds, and that real processes hold the same."""
 
 from __future__ import annotations
 
@@ -32,6 +32,18 @@ _WAYS: list[dict[str, Any]] = [
     {"strategy": "dora"},
     {"strategy": "bottleneck"},
 ]
+_WHOLE = {"train__sharding": "ddp"}
+_WAYS_WHOLE: list[dict[str, Any]] = [
+    {"strategy": "full", **_WHOLE},
+    {"strategy": "lora", "train__precision": "bfloat16", **_WHOLE},
+    {"strategy": "full", "train__precision": "bfloat16", "train__activation_checkpointing": True, **_WHOLE},
+    {"strategy": "full", "train__batch_size": 4, **_WHOLE},
+    {"strategy": "bottleneck", **_WHOLE},
+    {"strategy": "qlora", **_WHOLE},
+]
+
+_BY_THE_FIRST = {"save", "resume", "export", "evaluation: result"}
+"""Phases of a whole model, which the first process keeps alone."""
 
 
 def divided(ranks: int, **changes: Any) -> TraceJob:
@@ -57,11 +69,13 @@ def test_parts_with_the_host_take_nothing_of_the_device() -> None:
     assert not held.keys() & {"weights", "gradients", "optimiser state"}
 
 
-def test_a_few_layers_stand_for_all() -> None:
-    few = trace(divided(4))
+@pytest.mark.parametrize("sharding", ["fsdp", "ddp"])
+def test_a_few_layers_stand_for_all(sharding: str) -> None:
+    shared = {"train__sharding": sharding}
+    few = trace(divided(4, **shared))
     depths = (12,)
-    all_of_them = peaks(log_of(divided(4, device=PROCESSOR), depths, whole_groups(depths)))
-    stretched = trace(divided(4, device=PROCESSOR))
+    all_of_them = peaks(log_of(divided(4, device=PROCESSOR, **shared), depths, whole_groups(depths)))
+    stretched = trace(divided(4, device=PROCESSOR, **shared))
     assert few.traced_layers == stretched.traced_layers == 5
     assert {one.phase: one.peak_bytes for one in stretched.phases} == {
         name: one.size for name, one in all_of_them.items()
@@ -70,17 +84,42 @@ def test_a_few_layers_stand_for_all() -> None:
 
 def test_real_processes_hold_the_same(tmp_path: Path) -> None:
     write_tiny_model(tmp_path, "llama")
-    config = json.loads((tmp_path / "config.json").read_text())
+    in_session = "FTC_SHARDING" in os.environ
+    require_same(tmp_path, [*_WAYS, *_WAYS_WHOLE] if in_session else [*_WAYS[:2], *_WAYS_WHOLE[:2]])
+
+
+@pytest.mark.skipif("FTC_SHARDING" not in os.environ, reason="has its own session: nox -s sharding")
+def test_gradients_of_many_buckets(tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    write_tiny_model(tmp_path, "llama")
+    config = AutoConfig.from_pretrained(tmp_path)
+    config.vocab_size = 260_000  # 32 MiB of float32, where a bucket takes 25
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    require_same(tmp_path, _WAYS_WHOLE[:1])
+
+
+def require_same(folder: Path, ways: list[dict[str, Any]]) -> None:
+    """Two real processes hold as much as the trace says, in every phase but those in which batches are made."""
+    config = json.loads((folder / "config.json").read_text())
     shape = BatchShape(length=20, supervised=7, padded=False)
-    ways = _WAYS if os.environ.get("FTC_SHARDING") else _WAYS[:2]
     alike = {"config": config, "device": PROCESSOR, "shape": shape, "num_modules": 4, "model__attention": "eager"}
     jobs = [divided(2, **alike, **way) for way in ways]
+    for way, job, real in zip(ways, jobs, in_two_processes(folder, jobs), strict=True):
+        without = {name: peak.size for name, peak in peaks(log_of(job, (2,), whole_groups((2,)))).items()}
+        assert without.keys() - _BY_THE_FIRST == real.keys() - _BY_THE_FIRST
+        apart = {name: without[name] / real[name] - 1 for name in real.keys() - OF_THE_HOST}
+        assert set(apart.values()) == {0}, (way, apart)
+
+
+def in_two_processes(folder: Path, jobs: list[TraceJob]) -> list[dict[str, int]]:
+    """The peaks of each job by phase."""
     launched = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
             *("--master-addr", "127.0.0.1", "--master-port", "0", "--rdzv-backend", "c10d"),
             *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
-            *("-m", "tests.runtime.trace.parts_child", str(tmp_path)),
+            *("-m", "tests.runtime.trace.parts_child", str(folder)),
             *(job.model_dump_json(by_alias=True) for job in jobs),
         ],
         cwd=ROOT,
@@ -89,8 +128,5 @@ def test_real_processes_hold_the_same(tmp_path: Path) -> None:
         check=False,
     )
     assert launched.returncode == 0, launched.stderr[-3000:]
-    for way, job, real in zip(ways, jobs, json.loads(launched.stdout.splitlines()[-1]), strict=True):
-        without = {name: peak.size for name, peak in peaks(log_of(job, (2,), whole_groups((2,)))).items()}
-        assert without.keys() == real.keys()
-        apart = {name: without[name] / real[name] - 1 for name in real.keys() - OF_THE_HOST}
-        assert set(apart.values()) == {0}, (way, apart)
+    found: list[dict[str, int]] = json.loads(launched.stdout.splitlines()[-1])
+    return found
