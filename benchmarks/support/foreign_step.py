@@ -30,7 +30,7 @@ _STEPS = 2
 
 @dataclass(frozen=True, slots=True)
 class ForeignJob:
-    """A published run: LoRA on the projections of attention, on a base in 16 or 4 bits.
+    """A published run: LoRA, on a base in 16 or 4 bits.
 
     Attributes:
         config: The model's sizes, as in its `config.json`.
@@ -38,6 +38,7 @@ class ForeignJob:
         quantised: Whether the base is in 4 bits (nf4).
         double_quantised: Whether its scales are quantised too.
         rank: Rank of the adapter.
+        targets: Linear layers that get one, by the end of their names.
         batch: Rows.
         length: Tokens of each.
         checkpointing: Whether activations are recomputed.
@@ -52,6 +53,7 @@ class ForeignJob:
     quantised: bool
     double_quantised: bool
     rank: int
+    targets: tuple[str, ...]
     batch: int
     length: int
     checkpointing: bool
@@ -83,8 +85,8 @@ def _model(job: ForeignJob, layers: int) -> nn.Module:
             kind = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": job.double_quantised}
             quantise(model, BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=job.dtype, **kind))
             model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
-        model = peft.get_peft_model(model, peft.LoraConfig(r=job.rank, target_modules=targets, task_type="CAUSAL_LM"))
+        adapter = peft.LoraConfig(r=job.rank, target_modules=list(job.targets), task_type="CAUSAL_LM")
+        model = peft.get_peft_model(model, adapter)
     if job.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
