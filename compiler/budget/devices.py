@@ -110,9 +110,9 @@ def host_link(capability: tuple[int, int]) -> int:
     return _LANES[generation]
 
 
-_NVLINK = {"a100-40gb": 300, "a100-80gb": 300, "h100-80gb": 450, "h200": 450}
+_NVLINK = {"a100-40gb": 300, "a100-80gb": 300, "h100-80gb": 450, "h200": 450, "h20": 450}
 """GB/s one way between two such cards of one board, half of what their data sheets tell for both ways: NVIDIA A100
-(600 GB/s), H100 SXM and H200 SXM (900 GB/s)."""
+(600 GB/s), H100 SXM, H200 SXM and H20 (900 GB/s)."""
 
 
 def peer_link(name: str, capability: tuple[int, int]) -> int:
@@ -141,12 +141,23 @@ def card_named(name: str) -> str | None:
 _AMPERE = "NVIDIA, Ampere GA102 GPU architecture whitepaper"
 _ADA = "NVIDIA, Ada GPU architecture whitepaper"
 _BLACKWELL = "NVIDIA, RTX Blackwell GPU architecture whitepaper"
+_BLACKWELL_PRO = "NVIDIA, RTX Blackwell PRO GPU architecture whitepaper"
+_TURING = "NVIDIA, Turing GPU architecture whitepaper"
+_CORES = "NVIDIA, specifications of the card: cores and boost clock, at its architecture's rate for each core"
 
 CARDS: dict[str, Card] = {
     # GeForce: tensor cores run at half of their rate when sums are float32, as they are in training.
+    "rtx-2080-ti": Card(
+        label="NVIDIA GeForce RTX 2080 Ti", memory_gib=11, reported_mib=10_989, capability=(7, 5), bandwidth=616,
+        float32=13.4, half=53.8, watts=250, source=_TURING,
+    ),
     "rtx-3060-12gb": Card(
         label="NVIDIA GeForce RTX 3060", memory_gib=12, reported_mib=12_053, capability=(8, 6), bandwidth=360,
         float32=12.7, tfloat32=12.7, half=25.5, watts=170, source=_AMPERE,
+    ),
+    "rtx-3060-ti": Card(
+        label="NVIDIA GeForce RTX 3060 Ti", memory_gib=8, reported_mib=7_982, capability=(8, 6), bandwidth=448,
+        float32=16.2, tfloat32=16.2, half=32.4, watts=200, source=_CORES,
     ),
     "rtx-3070": Card(
         label="NVIDIA GeForce RTX 3070", memory_gib=8, reported_mib=7_982, capability=(8, 6), bandwidth=448,
@@ -156,9 +167,21 @@ CARDS: dict[str, Card] = {
         label="NVIDIA GeForce RTX 3080", memory_gib=10, reported_mib=10_018, capability=(8, 6), bandwidth=760,
         float32=29.8, tfloat32=29.8, half=59.5, watts=320, source=_AMPERE,
     ),
+    "rtx-3080-ti": Card(
+        label="NVIDIA GeForce RTX 3080 Ti", memory_gib=12, reported_mib=12_053, capability=(8, 6), bandwidth=912,
+        float32=34.1, tfloat32=34.1, half=68.2, watts=350, source=_CORES,
+    ),
     "rtx-3090": Card(
         label="NVIDIA GeForce RTX 3090", memory_gib=24, reported_mib=24_268, capability=(8, 6), bandwidth=936,
         float32=35.6, tfloat32=35.6, half=71, watts=350, source=_AMPERE,
+    ),
+    "rtx-3090-ti": Card(
+        label="NVIDIA GeForce RTX 3090 Ti", memory_gib=24, reported_mib=24_564, capability=(8, 6), bandwidth=1008,
+        float32=40.0, tfloat32=40.0, half=80.0, watts=450, source=_CORES,
+    ),
+    "rtx-4060": Card(
+        label="NVIDIA GeForce RTX 4060", memory_gib=8, reported_mib=8_188, capability=(8, 9), bandwidth=272,
+        float32=15.1, tfloat32=15.1, half=30.2, float8=60.5, watts=115, source=_CORES,
     ),
     "rtx-4060-ti-16gb": Card(
         label="NVIDIA GeForce RTX 4060 Ti", memory_gib=16, reported_mib=16_380, capability=(8, 9), bandwidth=288,
@@ -168,9 +191,25 @@ CARDS: dict[str, Card] = {
         label="NVIDIA GeForce RTX 4070", memory_gib=12, reported_mib=12_282, capability=(8, 9), bandwidth=504,
         float32=29.1, tfloat32=29.1, half=58.3, float8=116.6, watts=200, source=_ADA,
     ),
+    "rtx-4070-super": Card(
+        label="NVIDIA GeForce RTX 4070 SUPER", memory_gib=12, reported_mib=12_282, capability=(8, 9), bandwidth=504,
+        float32=35.5, tfloat32=35.5, half=71.0, float8=141.9, watts=220, source=_CORES,
+    ),
+    "rtx-4070-ti": Card(
+        label="NVIDIA GeForce RTX 4070 Ti", memory_gib=12, reported_mib=12_282, capability=(8, 9), bandwidth=504,
+        float32=40.1, tfloat32=40.1, half=80.2, float8=160.4, watts=285, source=_CORES,
+    ),
+    "rtx-4070-ti-super": Card(
+        label="NVIDIA GeForce RTX 4070 Ti SUPER", memory_gib=16, reported_mib=16_376, capability=(8, 9), bandwidth=672,
+        float32=44.1, tfloat32=44.1, half=88.2, float8=176.4, watts=285, source=_CORES,
+    ),
     "rtx-4080": Card(
         label="NVIDIA GeForce RTX 4080", memory_gib=16, reported_mib=16_376, capability=(8, 9), bandwidth=716,
         float32=48.7, tfloat32=48.7, half=97.5, float8=194.9, watts=320, source=_ADA,
+    ),
+    "rtx-4080-super": Card(
+        label="NVIDIA GeForce RTX 4080 SUPER", memory_gib=16, reported_mib=16_376, capability=(8, 9), bandwidth=736,
+        float32=52.2, tfloat32=52.2, half=104.4, float8=208.9, watts=320, source=_CORES,
     ),
     "rtx-4090": Card(
         label="NVIDIA GeForce RTX 4090", memory_gib=24, reported_mib=24_564, capability=(8, 9), bandwidth=1008,
@@ -179,6 +218,10 @@ CARDS: dict[str, Card] = {
     "rtx-5060-ti-16gb": Card(
         label="NVIDIA GeForce RTX 5060 Ti", memory_gib=16, reported_mib=16_311, capability=(12, 0), bandwidth=448,
         float32=23.7, tfloat32=23.7, half=47.4, watts=180, source=_BLACKWELL,
+    ),
+    "rtx-5070": Card(
+        label="NVIDIA GeForce RTX 5070", memory_gib=12, reported_mib=12_227, capability=(12, 0), bandwidth=672,
+        float32=30.9, tfloat32=30.9, half=61.7, watts=250, source=_BLACKWELL,
     ),
     "rtx-5070-ti": Card(
         label="NVIDIA GeForce RTX 5070 Ti", memory_gib=16, reported_mib=16_303, capability=(12, 0), bandwidth=896,
@@ -193,6 +236,14 @@ CARDS: dict[str, Card] = {
         float32=104.8, tfloat32=104.8, half=209.5, watts=575, source=_BLACKWELL,
     ),
     # Workstations.
+    "rtx-a4000": Card(
+        label="NVIDIA RTX A4000", memory_gib=16, reported_mib=16_117, capability=(8, 6), bandwidth=448,
+        float32=19.2, tfloat32=38.3, half=76.7, watts=140, source="NVIDIA, RTX A4000 data sheet",
+    ),
+    "rtx-a5000": Card(
+        label="NVIDIA RTX A5000", memory_gib=24, reported_mib=24_247, capability=(8, 6), bandwidth=768,
+        float32=27.8, tfloat32=55.6, half=111.1, watts=230, source="NVIDIA, RTX A5000 data sheet",
+    ),
     "rtx-a6000": Card(
         label="NVIDIA RTX A6000", memory_gib=48, reported_mib=48_685, capability=(8, 6), bandwidth=768,
         float32=38.7, tfloat32=77.4, half=154.8, watts=300, source=_AMPERE,
@@ -200,6 +251,10 @@ CARDS: dict[str, Card] = {
     "rtx-6000-ada": Card(
         label="NVIDIA RTX 6000 Ada Generation", memory_gib=48, reported_mib=49_140, capability=(8, 9), bandwidth=960,
         float32=91.1, tfloat32=182.1, half=364.2, float8=728.5, watts=300, source=_ADA,
+    ),
+    "rtx-pro-6000": Card(
+        label="NVIDIA RTX PRO 6000 Blackwell", memory_gib=96, reported_mib=97_887, capability=(12, 0), bandwidth=1792,
+        float32=126.0, tfloat32=251.9, half=503.8, float8=1007.6, watts=600, source=_BLACKWELL_PRO,
     ),
     # Data centres.
     "t4": Card(
@@ -270,6 +325,14 @@ CARDS: dict[str, Card] = {
         label="NVIDIA H200", memory_gib=141, reported_mib=143_771, capability=(9, 0), bandwidth=4800,
         float32=67, tfloat32=494, half=989, float8=1979, watts=700, source="NVIDIA, H200 data sheet",
     ),
+    "h20": Card(
+        label="NVIDIA H20", memory_gib=96, reported_mib=97_871, capability=(9, 0), bandwidth=4000,
+        float32=44, tfloat32=74, half=148, float8=296, watts=None, source="NVIDIA, H20 data sheet",
+    ),
+    "gh200-96gb": Card(
+        label="NVIDIA GH200 480GB", memory_gib=96, reported_mib=97_871, capability=(9, 0), bandwidth=4000,
+        float32=67, tfloat32=494, half=989, float8=1979, watts=900, source="NVIDIA, GH200 data sheet",
+    ),
     "b200": Card(
         label="NVIDIA B200", memory_gib=180, reported_mib=183_359, capability=(10, 0), bandwidth=8000,
         half=2250, float8=4500, watts=1000, source="NVIDIA, DGX B200 data sheet",
@@ -278,6 +341,7 @@ CARDS: dict[str, Card] = {
 """Cards by the name that `budget.device` uses."""
 
 ALIASES: dict[str, str] = {
+    "2080-ti": "rtx-2080-ti",
     "3060": "rtx-3060-12gb",
     "rtx-3060": "rtx-3060-12gb",
     "3070": "rtx-3070",
@@ -293,6 +357,20 @@ ALIASES: dict[str, str] = {
     "5080": "rtx-5080",
     "5090": "rtx-5090",
     "a6000": "rtx-a6000",
+    "3060-ti": "rtx-3060-ti",
+    "3080-ti": "rtx-3080-ti",
+    "3090-ti": "rtx-3090-ti",
+    "4060": "rtx-4060",
+    "4070-super": "rtx-4070-super",
+    "4070-ti": "rtx-4070-ti",
+    "4070-ti-super": "rtx-4070-ti-super",
+    "4080-super": "rtx-4080-super",
+    "5070": "rtx-5070",
+    "a4000": "rtx-a4000",
+    "a5000": "rtx-a5000",
+    "rtx-pro-6000-blackwell": "rtx-pro-6000",
+    "rtx-pro-6000-96gb": "rtx-pro-6000",
+    "gh200": "gh200-96gb",
     "6000-ada": "rtx-6000-ada",
     "rtx-6000-ada-generation": "rtx-6000-ada",
     "v100-sxm2-16gb": "v100-16gb",

@@ -16,6 +16,7 @@ from ftc.spec.quoted import quoted
 
 __all__ = ["resolve_device"]
 
+_NO_MODEL = ("nvidia", "tesla", "geforce", "rtx", "workstation", "server", "edition")
 _SAME_MEMORY = 0.9  # a driver reports at least this part of the nominal size
 _FULL_MEMORY = 1.03  # and of some cards, whose nominal size is rounded down, a little more
 
@@ -132,7 +133,7 @@ def _catalogue_name(card: LocalCard) -> str:
 def _model(label: str) -> str:
     """The part of a label that names the model: `NVIDIA H100 80GB HBM3` and `NVIDIA H100 PCIe` are both `h100`."""
     words = label.lower().replace("-", " ").split()  # in their order, unlike `_words`
-    plain = [word for word in words if word not in ("nvidia", "tesla", "geforce", "rtx")]
+    plain = [word for word in words if word not in _NO_MODEL]
     return " ".join(word for word in plain if not re.fullmatch(r"\d+gb|sxm\d|hbm\d\w?|pcie", word))
 
 

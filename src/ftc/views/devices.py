@@ -42,7 +42,7 @@ def _row(device: DeviceFacts, page: Page) -> tuple[str, ...]:
         _rate(flops.get("float32")),
         _rate(flops.get("bfloat16")),
         f"{watts} W" if watts else "-",
-        escaped(device.label),
+        escaped(device.label.removeprefix("NVIDIA ")),
     )
 
 

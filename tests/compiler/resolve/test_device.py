@@ -91,7 +91,10 @@ def test_a_name_without_such_a_card_means_the_catalogue() -> None:
         (LocalCard("NVIDIA A100 80GB PCIe", 85_000_000_000, (8, 0)), "a100-80gb-pcie"),
         (LocalCard("NVIDIA A100-SXM4-40GB", 42_400_000_000, (8, 0)), "a100-40gb"),
         (LocalCard("NVIDIA GeForce RTX 4090", 25_757_220_864, (8, 9)), "rtx-4090"),
-        (LocalCard("NVIDIA GeForce RTX 4070 Ti", 12_878_610_432, (8, 9)), "nvidia-geforce-rtx-4070-ti"),
+        (LocalCard("NVIDIA GeForce RTX 4070 Ti", 12_878_610_432, (8, 9)), "rtx-4070-ti"),
+        (LocalCard("NVIDIA GeForce RTX 4070 Ti SUPER", 17_170_956_288, (8, 9)), "rtx-4070-ti-super"),
+        (LocalCard("NVIDIA RTX PRO 6000 Blackwell Server Edition", 102_641_958_912, (12, 0)), "rtx-pro-6000"),
+        (LocalCard("NVIDIA GeForce RTX 4050", 6_438_256_640, (8, 9)), "nvidia-geforce-rtx-4050"),
         (LocalCard("NVIDIA GeForce RTX 3060", 8_000_000_000, (8, 6)), "nvidia-geforce-rtx-3060"),
     ],
 )
