@@ -2,8 +2,8 @@
 
 Loading opens files by their names, after they were verified and in other people's code. So the witness keeps each
 file's stamp from before and after hashing and looks again once it was loaded, and at the end of the run, since token
-streams stay mapped. An equal stamp proves that nobody wrote; where clocks are too coarse to tell, the file is hashed
-once more.
+streams stay mapped. An equal stamp proves that nobody wrote. Where clocks are too coarse to tell, or only the change time
+differs, as after another link to the file or other permissions, it is hashed once more.
 """
 
 from __future__ import annotations
@@ -71,8 +71,11 @@ class Witness:
 
     def _holds(self, path: Path, seen: _Seen) -> bool:
         try:
-            if seen.proves:
-                return stamp_of(path.stat()) == seen.stamp
+            now = stamp_of(path.stat())
+            if seen.proves and now == seen.stamp:
+                return True
+            if seen.proves and now._replace(ctime_ns=seen.stamp.ctime_ns) != seen.stamp:
+                return False
             again = self._seen[path] = _see(path, seen.name, seen.hashed)
         except (OSError, ValueError):
             return False

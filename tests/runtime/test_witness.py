@@ -49,6 +49,25 @@ def test_what_changes_after_it_was_verified(
     assert caught.value.exit_code == 6
 
 
+@pytest.mark.parametrize("change", [lambda file: os.link(file, file.with_name("link")), lambda file: file.chmod(0o400)])
+def test_another_link_or_other_permissions_are_no_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + 3_600 * 10**9)
+    file, witness = tmp_path / "a", Witness()
+    file.write_bytes(b"one")
+    witness.digest(file, "`a`", file_digest)
+    before = file.stat().st_ctime_ns
+    while file.stat().st_ctime_ns == before:  # the kernel's clock ticks every few milliseconds
+        change(file)
+        file.with_name("link").unlink(missing_ok=True)
+    witness.confirm()
+    rewrite(file.chmod(0o600) or file)
+    with pytest.raises(Refusal):
+        witness.confirm()
+
+
 def test_a_touch_of_a_fresh_file_is_no_change(tmp_path: Path) -> None:
     file, witness = tmp_path / "a", Witness()
     file.write_bytes(b"one")
