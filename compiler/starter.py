@@ -135,10 +135,19 @@ def _recipe(file: Path, task: str, data: Path | None, base: str | None, fields_l
         "data:",
         f"  source: {{path: {_quoted(path)}}}",
         *([fields_line] if fields_line else []),
-        f"model: {{base: {_quoted(base or 'models/my-model')}}}",
+        _model_line(file.parent, base),
         "strategy: {kind: lora}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _model_line(folder: Path, base: str | None) -> str:
+    """The line that names the model: the one asked for, else the only one that lies in `models` beside the recipe."""
+    here = sorted(config.parent.relative_to(folder).as_posix() for config in folder.glob("models/*/config.json"))
+    if base is None and len(here) != 1:
+        choice = f"one of {', '.join(map(quoted, here[:_MOST_LISTED]))}" if here else "a folder beside this recipe"
+        return f"model: {{base: models/my-model}}  # {choice}, or an id on the hub"
+    return f"model: {{base: {_quoted(base or here[0])}}}"
 
 
 def _quoted(text: str) -> str:

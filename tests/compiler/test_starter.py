@@ -90,3 +90,14 @@ def test_a_prompt_is_not_guessed_from_its_content(tmp_path: Path) -> None:
 )
 def test_columns_tell_the_task(row: dict[str, Any], task: str) -> None:
     assert likely_task(Table("rows.jsonl", tuple(row), [row])) == task
+
+
+def test_the_only_model_beside_the_recipe_is_named(tmp_path: Path) -> None:
+    for name in ("small", "large"):
+        folder = tmp_path / name / "models" / "small"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert "model: {base: models/small}\n" in starter(tmp_path / "small", rows())
+    (tmp_path / "large" / "models" / "large").mkdir()
+    (tmp_path / "large" / "models" / "large" / "config.json").write_text("{}")
+    assert "# one of models/large, models/small, or" in starter(tmp_path / "large", rows()).replace("`", "")
