@@ -2,8 +2,8 @@
 
 Loading opens files by their names, after they were verified and in other people's code. So the witness keeps each
 file's stamp from before and after hashing and looks again once it was loaded, and at the end of the run, since token
-streams stay mapped. An equal stamp proves that nobody wrote. Where clocks are too coarse to tell, or only the change time
-differs, as after another link to the file or other permissions, it is hashed once more.
+streams stay mapped. An equal stamp proves that nobody wrote. Where clocks are too coarse to tell, or the change time
+alone differs, as after another link to the file or other permissions, it is hashed once more.
 """
 
 from __future__ import annotations
