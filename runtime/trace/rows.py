@@ -1,4 +1,4 @@
-"""Rows of a given shape for a plan's head; what their tokens are decides about nothing."""
+"""Rows of a given shape for a plan's head; of their tokens only the last can matter, which ends a row."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ from ftc.spec.trace import BatchShape
 __all__ = ["packed_halves", "stand_in_rows"]
 
 
-def stand_in_rows(settings: Settings, shape: BatchShape, count: int) -> TokenStream:
-    """As many rows of the largest shape."""
+def stand_in_rows(settings: Settings, shape: BatchShape, count: int, end_id: int = 0) -> TokenStream:
+    """As many rows of the largest shape.
+
+    Args:
+        settings: Head and task.
+        shape: Of each row.
+        count: How many.
+        end_id: The last token of each; some class heads look for it.
+    """
     masks = _masks(settings, shape)
+    ids = np.zeros(shape.length, dtype=np.int32)
+    ids[-1] = end_id
     return TokenStream(
-        all_ids=np.zeros(shape.length * count, dtype=np.int32),
+        all_ids=np.tile(ids, count),
         all_masks=np.tile(masks, count),
         boundaries=np.arange(0, shape.length * count + 1, shape.length, dtype=np.int64),
         prompt_lengths=np.full(count, _prompt_length(settings, shape), dtype=np.int32),

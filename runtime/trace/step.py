@@ -211,7 +211,10 @@ def _loop_job(
     if job.settings.train.offload == "cpu":
         _leave_step_out(tracker, optimizer)
     packs = train.packing
-    rows = (packed_halves if packs else stand_in_rows)(job.settings, job.train, train.batch_size)
+    if packs:
+        rows = packed_halves(job.settings, job.train, train.batch_size)
+    else:
+        rows = stand_in_rows(job.settings, job.train, train.batch_size, _end_id(model))
     order = BatchOrder(rows.lengths, len(rows), 1, 0, most_tokens=job.train.length if packs else None, packs=packs)
     return Job(
         train=train,
@@ -224,6 +227,12 @@ def _loop_job(
         order=order,
         accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses
     )
+
+
+def _end_id(model: Any) -> int:
+    """The token that ends a row, where the model knows of one."""
+    known = getattr(model.config, "eos_token_id", None)
+    return known if isinstance(known, int) else 0
 
 
 def _leave_step_out(tracker: StorageTracker, optimizer: torch.optim.Optimizer) -> None:
@@ -282,7 +291,7 @@ def _train(job: Job, tracker: StorageTracker) -> None:
 
 def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.device) -> None:
     assert job.evaluation is not None
-    rows = stand_in_rows(job.settings, job.evaluation, job.settings.eval.batch_size)
+    rows = stand_in_rows(job.settings, job.evaluation, job.settings.eval.batch_size, _end_id(model))
     with still(model):
         batch = scorer.batch(rows, list(range(len(rows)))).to(device)
         scorer.losses(scorer.logits(model, batch), batch)

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ftc.runtime.trace.log import Log, Section, Storage, Tag, rounded
+from ftc.runtime.trace.values import sized_by_values
 
 __all__ = ["Buffers", "StorageTracker"]
 
@@ -185,7 +186,9 @@ class StorageTracker(TorchDispatchMode):
                 if (result := func.decompose(*args, **(kwargs or {}))) is not NotImplemented:
                     return result
         held = self._hold_all(self._buffers.before, func, args)
-        result = func(*args, **(kwargs or {}))
+        result = sized_by_values(func, args) if self._device_type == "meta" else NotImplemented
+        if result is NotImplemented:
+            result = func(*args, **(kwargs or {}))
         for position, leaf in enumerate(tree_leaves(result)):
             if isinstance(leaf, torch.Tensor) and leaf.device.type == self._device_type:
                 self._see(leaf, args, position)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.trace.child import trace
-from tests.support.trace_jobs import LLAMA, trace_job
+from ftc.runtime.trace.log import peaks
+from ftc.runtime.trace.step import run_steps
+from ftc.runtime.trace.whole import log_of, whole_groups
+from tests.runtime.trace.test_step import OF_THE_HOST, Folder
+from tests.support.tiny_models import write_tiny_model
+from tests.support.trace_jobs import LLAMA, PROCESSOR, trace_job
 
 BERT = {
     "model_type": "bert",
@@ -42,3 +51,27 @@ def test_comparing_answers_holds_two_sequences_a_row() -> None:
     """A pair is as long as the sum of its sequences, so it needs about what a row of that length needs."""
     plain, pair = trace(trace_job(TINY, "full")), trace(trace_job(TINY, "full", train__preference={"beta": 0.1}))
     assert 0.5 < pair.allocated_bytes / plain.allocated_bytes < 1.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategy", "changes"),
+    [
+        ("t5", "full", {}),
+        ("t5", "lora", {"train__activation_checkpointing": True, "train__precision": "bfloat16"}),
+        ("bart", "full", {"train__precision": "bfloat16"}),
+    ],
+)
+def test_a_head_that_looks_for_the_end_of_a_row(
+    kind: str, strategy: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    """How many tokens it finds is a matter of values, which tensors without memory have none of."""
+    write_tiny_model(tmp_path, kind)
+    head: dict[str, Any] = {"model__head": "classification", "text__labels": LABELS, "num_modules": 12}
+    config = json.loads((tmp_path / "config.json").read_text())
+    job = trace_job(config, strategy, device=PROCESSOR, **head, **changes)
+    groups = whole_groups((2, 2))
+    without = peaks(log_of(job, (2, 2), groups))
+    model = build_model(job.settings, FolderBase(tmp_path), torch.device("cpu"))
+    real = peaks(run_steps(job, model, groups, torch.device("cpu"), Folder(tmp_path / "run")))
+    assert without.keys() == real.keys()
+    assert {without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == {0}
