@@ -299,7 +299,7 @@ def _adapter_in_base() -> Any:
         "FTC634",
         "the model's folder holds an adapter beside the base weights",
         notes="`adapter_config.json` makes transformers load more than the plan's files",
-        help="merge the adapter into the weights, or move its two files elsewhere",
+        help="move its two files elsewhere; `ftc merge` makes a whole model of a run's adapter",
     )
 
 

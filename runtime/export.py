@@ -27,7 +27,7 @@ from ftc.spec.settings import Settings
 from ftc.spec.strategy import WHOLE_MODEL
 from ftc.spec.strategy_settings import BottleneckSettings
 
-__all__ = ["export", "is_exported", "load_exported"]
+__all__ = ["export", "is_exported", "load_exported", "write_model_files"]
 
 
 def export(session: Session) -> None:
@@ -99,7 +99,7 @@ def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folde
     metadata = {"format": "pt", "job_sha256": session.job_sha256, METADATA_KEY: made_by}
     write_tensors(folder / _weights_file(session).name, tensors, metadata)
     if _is_whole(session):
-        _write_model_files(session, model, folder)
+        write_model_files(session, model, folder)
         return
     config = _adapter_config(model, session.plan.settings)
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
@@ -115,15 +115,24 @@ def _adapter_config(model: Any, settings: Settings) -> dict[str, Any]:
     return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
 
 
-def _write_model_files(session: Session, model: Any, folder: Path) -> None:
-    """The configuration, and the base model's tokenizer, which training leaves as it is."""
+def write_model_files(session: Session, model: Any, folder: Path) -> None:
+    """Writes the configuration of a whole model, and the base model's tokenizer, which training leaves as it is."""
     config = model.config
     config.architectures = [plain_class_name(model)]
     config.save_pretrained(folder)
     if session.plan.settings.model.head == "lm":
+        _end_where_learnt(model.generation_config, session.plan.settings.model.stop_ids)
         model.generation_config.save_pretrained(folder)
     for name in session.plan.lock.text.tokenizer_files:
         shutil.copyfile(session.inputs.model_folder / name, folder / Path(name).name)
+
+
+def _end_where_learnt(config: Any, stop_ids: tuple[int, ...]) -> None:
+    """Has an answer end at the tokens that ended those of the rows, wherever the model is asked."""
+    known = config.eos_token_id
+    ends = [*known] if isinstance(known, list | tuple) else [known] if known is not None else []
+    if more := [number for number in stop_ids if number not in ends]:
+        config.eos_token_id = [*ends, *more] if ends or len(more) > 1 else more[0]
 
 
 def _digest_of(file: Path) -> str | None:

@@ -15,7 +15,7 @@ from ftc.spec.events import Event, EventListener, PhaseEnded, PhaseStarted
 
 __all__ = ["Journal", "Phase", "close_lines", "open_at_last_line"]
 
-Phase = Literal["verify", "prove", "load", "reference", "train", "export", "evaluate", "grade"]
+Phase = Literal["verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "grade"]
 """A part of a run as its events call it."""
 
 

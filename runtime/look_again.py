@@ -34,7 +34,7 @@ def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, li
     Raises:
         Refusal: The weights are not those of the record, model or stream not the plan's, or the judge's key is not
             there (FTC649).
-        Interrupted: Somebody asked to stop.
+        KeyboardInterrupt: Somebody asked to stop.
     """
     from ftc.runtime.evaluate import measure
     from ftc.runtime.results import evaluation
@@ -55,7 +55,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     """A session on a finished run's weights, whose own files go to a scratch folder; arguments as for `look_again`.
 
     Raises:
-        Interrupted: Somebody asked to stop.
+        KeyboardInterrupt: Somebody asked to stop.
     """
     let_threads_sleep()
     expand_segments(plan)
@@ -65,7 +65,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     from ftc.runtime.ladder import LadderFile
     from ftc.runtime.seeding import deterministic
     from ftc.runtime.session import Session
-    from ftc.runtime.signals import stop_on_signals
+    from ftc.runtime.signals import Interrupted, stop_on_signals
     from ftc.runtime.state import RunState
 
     with (
@@ -80,9 +80,13 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
             Journal(folder.events, listen, silent=not accelerator.is_main_process) as journal,
             LadderFile(folder.ladder, silent=True) as ladder,
         ):
-            yield Session(
+            session = Session(
                 alone, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop, weights=run
             )
+            try:
+                yield session
+            except Interrupted:  # nothing waits to be gone on with, as a run would
+                raise KeyboardInterrupt from None
 
 
 def _in_one_process(plan: Plan) -> Plan:

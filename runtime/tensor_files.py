@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -17,7 +18,20 @@ from safetensors.torch import load_file
 
 from ftc.spec import tensor_digests as spec_digests
 
-__all__ = ["content_digest", "flattened", "read_shapes", "read_tensors", "tensor_digests", "write_tensors"]
+__all__ = [
+    "Form",
+    "content_digest",
+    "digest_of_tensor",
+    "flattened",
+    "read_shapes",
+    "read_tensors",
+    "tensor_digests",
+    "write_in_turn",
+    "write_tensors",
+]
+
+Form = tuple[torch.dtype, torch.Size]
+"""Type and shape of a tensor."""
 
 _DTYPE_NAMES = {
     torch.float64: "F64",
@@ -36,24 +50,36 @@ _ALIGNMENT = 8
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
     """Writes a safetensors file, one tensor after another, without a second copy of them all in memory."""
+    forms = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    write_in_turn(path, forms, tensors.__getitem__, metadata)
+
+
+def write_in_turn(
+    path: Path, forms: Mapping[str, Form], tensor_of: Callable[[str], torch.Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Writes a safetensors file whose tensors are made one by one, each when its turn comes.
+
+    Args:
+        path: The file.
+        forms: Type and shape of each tensor, by name.
+        tensor_of: Makes one of such a form; it is let go of before the next is asked for.
+        metadata: What the header says beside them.
+    """
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
-    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # keeps every tensor aligned
+    names = sorted(forms, key=lambda name: (-forms[name][0].itemsize, name))  # keeps every tensor aligned
     end = 0
     for name in names:
-        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
-        header[name] = {
-            "dtype": _DTYPE_NAMES[tensors[name].dtype],
-            "shape": list(tensors[name].shape),
-            "data_offsets": [start, end],
-        }
+        dtype, shape = forms[name]
+        start, end = end, end + math.prod(shape) * dtype.itemsize
+        header[name] = {"dtype": _DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
-        for flat in flattened(tensors[name] for name in names):
+        for flat in flattened(tensor_of(name) for name in names):
             file.write(_bytes(flat))
-            del flat  # before the next is copied
+            del flat  # before the next is made
 
 
 def flattened(tensors: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -76,7 +102,7 @@ def read_shapes(path: Path) -> dict[str, torch.Size]:
 
 def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     """sha256 over names, types, shapes and bytes, by sorted name: equal whenever two sets of weights are."""
-    return spec_digests.content_digest({name: _digest(tensor) for name, tensor in tensors.items()})
+    return spec_digests.content_digest({name: digest_of_tensor(tensor) for name, tensor in tensors.items()})
 
 
 def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
@@ -84,7 +110,8 @@ def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     return {name: hashlib.sha256(_raw(tensor)).hexdigest() for name, tensor in tensors.items()}
 
 
-def _digest(tensor: torch.Tensor) -> spec_digests.TensorDigest:
+def digest_of_tensor(tensor: torch.Tensor) -> spec_digests.TensorDigest:
+    """What one tensor adds to `content_digest`."""
     sha256 = hashlib.sha256(_raw(tensor)).hexdigest()
     return spec_digests.TensorDigest(_DTYPE_NAMES[tensor.dtype], tuple(tensor.shape), sha256)
 

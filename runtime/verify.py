@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from ftc.runtime.inputs import Inputs
@@ -14,13 +14,13 @@ from ftc.runtime.witness import Witness
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.facts import EnvironmentFacts, FileFacts
-from ftc.spec.lock import is_weight_file
+from ftc.spec.lock import LockedSplit, is_weight_file
 from ftc.spec.model_files import stray_files
 from ftc.spec.plan import Plan
 from ftc.spec.probes import planned_probes
 from ftc.spec.streams import open_stream
 
-__all__ = ["verify", "verify_inputs", "verify_key", "verify_model"]
+__all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]
 
 _STRAY = "the plan knows nothing of it, and loading would read it"
 
@@ -65,6 +65,21 @@ def verify_inputs(plan: Plan, inputs: Inputs) -> None:
         Refusal: Something differs; one finding for each thing, with both values.
     """
     if findings := [*_inputs(plan, inputs, Witness())]:
+        raise Refusal(findings)
+
+
+def verify_some(plan: Plan, inputs: Inputs, splits: Collection[str], witness: Witness) -> None:
+    """Compares model files and the token streams of some splits with the plan; the witness watches them from now on.
+
+    Raises:
+        Refusal: Something differs; one finding for each thing, with both values.
+    """
+    streams = {name: expected for name, expected in plan.lock.data.splits.items() if name in splits}
+    findings = [
+        *_model_files(plan, inputs.model_folder, witness),
+        *_splits(streams, inputs.streams_folder, witness),
+    ]
+    if findings:
         raise Refusal(findings)
 
 
@@ -144,7 +159,14 @@ def _changed_files(files: Mapping[str, FileFacts], folder: Path, witness: Witnes
 
 
 def _streams(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:
-    for split, expected in sorted(plan.lock.data.splits.items()):
+    yield from _splits(plan.lock.data.splits, folder, witness)
+    for probe in planned_probes(plan.settings.eval, folder):
+        if probe.found != probe.wanted:
+            yield _stream(probe.name, "its files are missing or not the plan's")
+
+
+def _splits(splits: Mapping[str, LockedSplit], folder: Path, witness: Witness) -> Iterator[Diagnostic]:
+    for split, expected in sorted(splits.items()):
         try:
             file = folder / f"{split}.arrow"
             found = witness.digest(file, f"the token stream of `{split}`", lambda path: open_stream(path).digest())
@@ -155,9 +177,6 @@ def _streams(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]
         else:
             if found != expected.stream_sha256:
                 yield _stream(split, f"its digest is {found}, the plan says {expected.stream_sha256}")
-    for probe in planned_probes(plan.settings.eval, folder):
-        if probe.found != probe.wanted:
-            yield _stream(probe.name, "its files are missing or not the plan's")
 
 
 def _packages(plan: Plan, found: EnvironmentFacts) -> Iterator[Diagnostic]:

@@ -41,7 +41,7 @@ class PhaseStarted(Document):
     """A step of the plan begins."""
 
     kind: Literal["phase_started"] = "phase_started"
-    phase: Literal["verify", "prove", "load", "reference", "train", "export", "evaluate", "grade"]
+    phase: Literal["verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "grade"]
     detail: str
 
 
@@ -49,7 +49,7 @@ class PhaseEnded(Document):
     """A step of the plan is done."""
 
     kind: Literal["phase_ended"] = "phase_ended"
-    phase: Literal["verify", "prove", "load", "reference", "train", "export", "evaluate", "grade"]
+    phase: Literal["verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "grade"]
     detail: str
     seconds: Real
 

@@ -23,6 +23,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ftc.spec import canonical
 from ftc.spec.base import Document
 from ftc.spec.durable import sync_folder
+from ftc.spec.merged import WeightType
 from ftc.spec.places import ledger_file
 from ftc.spec.plan import StateMark
 
@@ -31,11 +32,13 @@ __all__ = [
     "Ended",
     "Entry",
     "Look",
+    "Merged",
     "Opened",
     "Unlocked",
     "append_entry",
     "broken_links",
     "looks_at",
+    "merges_of",
     "moved_since",
     "note_test_look",
     "read_ledger",
@@ -98,6 +101,22 @@ class Look(_Entry):
     """Why, in a few words, such as `evaluate base`."""
 
 
+class Merged(_Entry):
+    """A run's adapter was merged into its base model."""
+
+    kind: Literal["merged"] = "merged"
+    name: str
+    run_id: str
+    job_sha256: str
+    folder: str
+    """Where the model was written: relative to the project's root, or the folder's name alone where it lies outside."""
+    weight_type: WeightType
+    content_sha256: str
+    """Digest of the merged tensors."""
+    files_sha256: dict[str, str]
+    """Digest of each file of weights, by its name."""
+
+
 class Unlocked(_Entry):
     """Somebody took a lock away from its holder."""
 
@@ -107,7 +126,7 @@ class Unlocked(_Entry):
     holder: str
 
 
-Entry = Annotated[Opened | Begun | Ended | Look | Unlocked, Field(discriminator="kind")]
+Entry = Annotated[Opened | Begun | Ended | Look | Merged | Unlocked, Field(discriminator="kind")]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 
 
@@ -158,6 +177,11 @@ def note_test_look(root: Path, *, name: str, run_id: str, stream_sha256: str, ro
 def looks_at(entries: Iterable[Entry], stream_sha256: str) -> tuple[Look, ...]:
     """Every look at the same test rows, by whichever run or recipe."""
     return tuple(one for one in entries if isinstance(one, Look) and one.stream_sha256 == stream_sha256)
+
+
+def merges_of(entries: Iterable[Entry], run_id: str) -> tuple[Merged, ...]:
+    """Every merge of a run's adapter, in order."""
+    return tuple(one for one in entries if isinstance(one, Merged) and one.run_id == run_id)
 
 
 def state_mark(root: Path, name: str) -> StateMark:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
@@ -45,6 +45,8 @@ class Provenance(Document):
     """Digest of each of the teacher's files of weights."""
     rows_sha256: dict[str, str]
     """Digest of the rows by their use."""
+    adapter_sha256: str | None = None
+    """Digest of the adapter's tensors that were merged into the base; None in what the run itself left."""
     ftc_version: str
 
     @property
@@ -63,7 +65,11 @@ class Origin(Document):
     says: Provenance | None
     """What the file's own header says."""
     runs: tuple[str, ...]
-    """Runs of this project whose record names these weights."""
+    """Runs of this project whose record names these weights, or whose adapter was merged into them."""
+    is_merged: bool = False
+    """Whether the project's ledger knows them as a base model with an adapter merged into it."""
+    parents: dict[str, str] = Field(default_factory=dict)
+    """Runs of this project that made the base model or the teacher, by which of the two it is."""
     confirmed: Literal["same bytes", "same tensors", "no record here"]
     """How far the records of this project confirm it."""
 

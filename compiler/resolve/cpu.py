@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["cpu_has_bfloat16", "cpu_label", "usable_memory_bytes", "usable_threads"]
+__all__ = ["cpu_has_bfloat16", "cpu_label", "free_memory_bytes", "usable_memory_bytes", "usable_threads"]
 
 _ROOT = Path("/")
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -18,6 +18,22 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 def usable_memory_bytes(root: Path = _ROOT) -> int:
     """The machine's memory, or the tightest limit of the control groups that this process is in."""
     return min([int(psutil.virtual_memory().total), *_group_limits(root, "memory.max", "memory/memory.limit_in_bytes")])
+
+
+def free_memory_bytes(root: Path = _ROOT) -> int:
+    """What a process can still take of that: what the system could give, and what is left below each group's limit."""
+    free = int(psutil.virtual_memory().available)
+    for folder in _groups(root):
+        limit, used = (_text(folder / name) or "" for name in ("memory.max", "memory.current"))
+        if limit.isdecimal() and used.isdecimal():
+            free = min(free, max(0, int(limit) - int(used) + _droppable(folder)))
+    return free
+
+
+def _droppable(folder: Path) -> int:
+    """What a group holds of files, which goes when memory is needed; files that others write count as well."""
+    match = re.search(r"^inactive_file (\d+)$", _text(folder / "memory.stat") or "", re.MULTILINE)
+    return int(match[1]) if match else 0
 
 
 def usable_threads(root: Path = _ROOT) -> int:

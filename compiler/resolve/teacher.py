@@ -19,7 +19,7 @@ from ftc.spec.train import Distillation
 __all__ = ["ResolvedTeacher", "resolve_teacher"]
 
 _TEACHER = "train.distillation.teacher"
-_HELPS = {"FTC312": "merge the adapter into its base model (peft's `merge_and_unload`) and give that folder"}
+_HELPS = {"FTC312": "`ftc merge RUN -o FOLDER` makes a whole model of a run's adapter; give that folder"}
 _PLACE = Beside(_TEACHER, "train.distillation.revision", _HELPS)
 
 

@@ -17,6 +17,7 @@ from ftc.spec.codes import (
     environment,
     importing,
     locking,
+    merging,
     overlays,
     policy,
     rating,
@@ -39,7 +40,7 @@ CODES: dict[str, Code] = {
     code.id: code
     for module in (
         *(text, overlays, schema, rules, strategies, distillation, sharding, references, tokens, rows),
-        *(importing, budget, policy, locking, signing, environment, verbs, rating),
+        *(importing, budget, policy, locking, signing, environment, verbs, rating, merging),
     )
     for code in module.CODES
 }

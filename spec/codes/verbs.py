@@ -16,8 +16,8 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC651",
-        title="file exists",
-        cause="`ftc init` and `ftc import` write a new file and never touch one that is there.",
+        title="file or folder exists",
+        cause="`ftc init` and `ftc import` write a new file, `ftc merge` a new folder; they touch none that is there.",
         exit_code=1,
     ),
     Code(

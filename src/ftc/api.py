@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftc.calibrating import calibrate
 from ftc.diffing import diff
-from ftc.exporting import Format, export_run, refuse_faults
+from ftc.exporting import export, refuse_faults
 from ftc.locking import drift, lock, settle_lock
 from ftc.locks import unlock
 from ftc.measuring import evaluate, evaluate_on_harness
+from ftc.merging import merge
 from ftc.plan_store import load_plan, save_plan
 from ftc.planned import Checked, Planned
 from ftc.policing import prices_of, with_policy
@@ -67,6 +68,7 @@ __all__ = [
     "init",
     "load_plan",
     "lock",
+    "merge",
     "plan",
     "runs",
     "save_plan",
@@ -296,20 +298,6 @@ def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> Ru
     from ftc.comparison import compare_runs
 
     return compare_runs([run if isinstance(run, Run) else find_run(str(run), folder) for run in runs])
-
-
-def export(run: Run | Path | str, format: Format, *, folder: Path | str = ".") -> str:
-    """A statement about a finished run for other people's tools, as the text of its file.
-
-    Args:
-        run: The run, its folder, or the beginning of its name.
-        format: `slsa`, `cyclonedx` or `croissant`.
-        folder: Any folder of the project in which a name is looked for.
-
-    Raises:
-        Refusal: There is no such run, it isn't finished, or its files aren't those of its record.
-    """
-    return export_run(run if isinstance(run, Run) else find_run(str(run), folder), format)
 
 
 def sign(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
+from ftc.run_store import Run, find_run
 from ftc.spec.diagnostics import Refusal, diagnostic
 
-if TYPE_CHECKING:
-    from ftc.run_store import Run
-
-__all__ = ["FORMATS", "Format", "export_run", "refuse_faults"]
+__all__ = ["FORMATS", "Format", "export", "refuse_faults"]
 
 Format = Literal["slsa", "cyclonedx", "croissant"]
 
@@ -21,16 +20,23 @@ FORMATS: dict[Format, str] = {
 """What there is, with a word on each."""
 
 
-def export_run(run: Run, format: Format) -> str:
-    """The text of a statement about a run.
+def export(run: Run | Path | str, format: Format, *, folder: Path | str = ".") -> str:
+    """A statement about a finished run for other people's tools, as the text of its file.
+
+    Args:
+        run: The run, its folder, or the beginning of its name.
+        format: `slsa`, `cyclonedx` or `croissant`.
+        folder: Any folder of the project in which a name is looked for.
 
     Raises:
-        Refusal: The run isn't finished, or its files aren't those of its record (FTC521 to FTC525, FTC539).
+        Refusal: There is no such run, it isn't finished, or its files aren't those of its record (FTC521 to FTC525,
+            FTC539).
     """
     from ftc.views.exports.common import as_text
 
-    refuse_faults(run)
-    return as_text(_document(run, format))
+    found = run if isinstance(run, Run) else find_run(str(run), folder)
+    refuse_faults(found)
+    return as_text(_document(found, format))
 
 
 def refuse_faults(run: Run) -> None:

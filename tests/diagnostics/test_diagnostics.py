@@ -31,6 +31,7 @@ _PRESIDIO = "tests/compiler/quality/test_presidio.py"
 _PLANS = "tests/e2e/test_saved_plans.py"
 _AUDIT = "tests/e2e/test_audit.py"
 _REPLAY = "tests/e2e/test_replay.py"
+_MERGE = "tests/e2e/test_merge.py"
 _DETERMINISM = "tests/runtime/test_determinism.py"
 _RUN = "tests/runtime/test_execute.py"
 
@@ -80,6 +81,11 @@ ELSEWHERE: dict[str, str] = {
     "FTC523": f"{_AUDIT}::test_an_edited_document",
     "FTC524": f"{_AUDIT}::test_a_document_that_is_cut_off",
     "FTC525": f"{_AUDIT}::test_a_run_that_stopped_has_nothing_to_audit",
+    "FTC660": f"{_MERGE}::test_only_a_model_that_says_the_same_is_kept",
+    "FTC661": f"{_MERGE}::test_what_can_not_be_merged_says_why",
+    "FTC662": f"{_MERGE}::test_what_can_not_be_merged_says_why",
+    "FTC663": f"{_MERGE}::test_what_is_not_here_or_not_as_it_was",
+    "FTC664": f"{_MERGE}::test_only_a_model_that_says_the_same_is_kept",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC636": "tests/runtime/test_meteor.py::test_other_files_are_not_the_plans",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftc.api import Planned, Run
+    from ftc.spec.ledger import Merged
     from ftc.spec.signature import SignedFolder
 
 __all__ = ["print_result", "print_signature", "run_json", "show_planned", "show_run"]
@@ -53,6 +54,7 @@ def show_run(found: Run, args: Namespace) -> None:
         has_report=RunFolder(found.folder).report.exists(),
         curves=overfitting_words(history(load_events(found.folder)), found.record),
         looks=_looks(found),
+        merges=_merges(found),
         page=page(sys.stdout, args),
     )
     write(text)
@@ -66,6 +68,13 @@ def _looks(found: Run) -> list[str]:
     return [look.purpose for look in looks_at(read_ledger(found.root), test.stream_digest)] if test else []
 
 
+def _merges(found: Run) -> tuple[Merged, ...]:
+    """What was made of the run's adapter."""
+    from ftc.spec.ledger import merges_of, read_ledger
+
+    return merges_of(read_ledger(found.root), found.record.id)
+
+
 def run_json(found: Run) -> dict[str, object]:
     """A run's documents as one JSON value."""
     return {
@@ -74,6 +83,7 @@ def run_json(found: Run) -> dict[str, object]:
         "record": found.record.to_json(),
         "evaluation": found.evaluation.to_json() if found.evaluation else None,
         "test_looks": _looks(found),
+        "merges": [one.to_json() for one in _merges(found)],
     }
 
 

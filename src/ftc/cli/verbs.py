@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "lock": "bring a recipe's lock up to date, or check it",
         "apply": "train and evaluate what a recipe or a saved plan says",
         "eval": "measure a finished run once more, on its test rows or on a file",
+        "merge": "merge a run's adapter into its base: a model for servers and students",
     },
     "look and compare": {
         "show": "show a run or a saved plan",
@@ -136,6 +137,10 @@ def _running(name: str) -> Verb | None:
             from ftc.cli import eval_
 
             return eval_
+        case "merge":
+            from ftc.cli import merge
+
+            return merge
         case _:
             return None
 

@@ -16,7 +16,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
-    parser.add_argument("file", metavar="FILE", help="a safetensors file, or a folder with one, such as an adapter")
+    parser.add_argument("file", metavar="FILE", help="a safetensors file, or the folder of an adapter or a model")
     add_json(parser)
 
 
@@ -43,11 +43,16 @@ def _text(found: Origin) -> str:
             ("run", f"{says.run_id} of {says.name}, by ftc {says.ftc_version}"),
             ("recipe", f"{says.recipe_file} · {digest(says.recipe_sha256)}"),
             ("data", data),
-            ("base", f"{says.base}{commit} · tensors {digest(says.base_content_sha256)}"),
-            *([("teacher", f"{says.teacher} · {taught}")] if says.teacher else []),
+            ("base", f"{says.base}{commit} · tensors {digest(says.base_content_sha256)}{_of_run(found, 'base')}"),
+            *([("teacher", f"{says.teacher} · {taught}{_of_run(found, 'teacher')}")] if says.teacher else []),
+            *([("merged", f"adapter {digest(says.adapter_sha256)} into the base")] if says.adapter_sha256 else []),
         ]
     else:
         rows.append(("header", "says nothing"))
     where = f", run {' and '.join(found.runs)}" if found.runs else "; what the file says can't be confirmed"
     rows.append(("records", f"{found.confirmed}{where}"))
     return "\n".join(table([(label, escaped(text)) for label, text in rows])) + "\n"
+
+
+def _of_run(found: Origin, part: str) -> str:
+    return f" · of run {found.parents[part]}" if part in found.parents else ""

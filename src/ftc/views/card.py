@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ftc.spec.data import HubSource
+from ftc.spec.merged import MergedModel
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, RunRecord
 from ftc.spec.strategy_settings import LoraSettings, QLoraSettings
@@ -17,6 +18,7 @@ from ftc.views import numbers
 from ftc.views.card_code import loading_code
 from ftc.views.card_front_matter import front_matter
 from ftc.views.headline import metric_title
+from ftc.views.merged import agreement_words
 from ftc.views.plan import strategy_words
 from ftc.views.run import change_words, comparisons
 from ftc.views.tasks import task_words
@@ -25,23 +27,24 @@ from ftc.views.teacher import teacher_parts
 __all__ = ["model_card"]
 
 
-def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
-    """README.md of the run: front matter as the hub reads it, then the card in Markdown.
+def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, merged: MergedModel | None = None) -> str:
+    """README.md of the run, or of its merged model: front matter as the hub reads it, then the card in Markdown.
 
     Args:
         plan: The plan that the run executed.
         record: What the run recorded.
         evaluation: The measurement on the test split, if it came to that.
+        merged: What the card's folder holds, where that is the adapter merged into its base.
     """
     parts = (
-        front_matter(plan, evaluation),
+        front_matter(plan, evaluation, is_merged=merged is not None),
         f"# {_inline(plan.name)}\n\n{_introduction(plan)}",
-        f"## Results\n\n{_results(plan, record, evaluation)}",
-        f"## How to use it\n\n{_usage(plan)}",
+        f"## Results\n\n{_results(plan, record, evaluation)}{_agreement(merged)}",
+        f"## How to use it\n\n{_usage(plan, merged)}",
         f"## How it was made\n\n{_making(plan, record)}",
         f"## Data\n\n{_data(plan)}",
         f"## Limits\n\n{_limits(plan, evaluation)}",
-        f"## Provenance\n\n{_provenance(plan, record)}",
+        f"## Provenance\n\n{_provenance(plan, record, merged)}",
     )
     return "\n\n".join(parts) + "\n"
 
@@ -82,8 +85,18 @@ def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
     return f"Measured once on the test split, {rows}, after training was over.{base}\n\n{lines}"
 
 
-def _usage(plan: Plan) -> str:
-    return f"From the folder of this card:\n\n```python\n{loading_code(plan)}\n```"
+def _agreement(merged: MergedModel | None) -> str:
+    """That the results are the adapter's, and how far the merged model says the same."""
+    if merged is None:
+        return ""
+    first, *others = agreement_words(merged.agreement)
+    measured = "The figures are those of the base with its adapter beside it, which was then merged into the weights"
+    return f"\n\n{measured}: {first} ({', '.join(others)})."
+
+
+def _usage(plan: Plan, merged: MergedModel | None) -> str:
+    code = loading_code(plan, "." if merged else None)
+    return f"From the folder of this card:\n\n```python\n{code}\n```"
 
 
 def _making(plan: Plan, record: RunRecord) -> str:
@@ -160,8 +173,17 @@ def _limits(plan: Plan, evaluation: Evaluation | None) -> str:
     return "\n".join(f"- {line}" for line in lines) or "- None were recorded."
 
 
-def _provenance(plan: Plan, record: RunRecord) -> str:
-    return "\n".join(f"- {name}: {_code(value)}" for name, value in _provenance_facts(plan, record) if value)
+def _provenance(plan: Plan, record: RunRecord, merged: MergedModel | None) -> str:
+    facts = (*_merged_facts(merged), *_provenance_facts(plan, record))
+    return "\n".join(f"- {name}: {_code(value)}" for name, value in facts if value)
+
+
+def _merged_facts(merged: MergedModel | None) -> Iterator[tuple[str, str]]:
+    if merged is not None:
+        yield "merged by ftc", merged.ftc_version
+        yield "merged into", f"the base's weights {merged.added_to}"
+        yield "type of the weights", merged.weight_type
+        yield "merged weights, sha256", merged.content_sha256
 
 
 def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:

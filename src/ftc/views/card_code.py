@@ -13,10 +13,16 @@ from ftc.views.tasks import task_words
 __all__ = ["loading_code"]
 
 
-def loading_code(plan: Plan) -> str:
-    """Lines that load tokenizer and model and try them, with the base model's hub id or the name of its folder."""
+def loading_code(plan: Plan, folder: str | None = None) -> str:
+    """Lines that load tokenizer and model and try them, with the base model's hub id or the name of its folder.
+
+    Args:
+        plan: The run's plan.
+        folder: Where a whole model lies, where the result isn't what the run itself left.
+    """
     loader = task_words(plan).auto_class
-    load = _whole(loader) if plan.settings.strategy.kind in WHOLE_MODEL else _adapted(plan, loader)
+    is_whole = folder is not None or plan.settings.strategy.kind in WHOLE_MODEL
+    load = _whole(loader, folder or "model") if is_whole else _adapted(plan, loader)
     return "\n".join((*load, "", *_trial(plan)))
 
 
@@ -36,12 +42,12 @@ def _trial(plan: Plan) -> list[str]:
             return _generate(plan)
 
 
-def _whole(loader: str) -> list[str]:
+def _whole(loader: str, folder: str) -> list[str]:
     return [
         f"from transformers import {loader}, AutoTokenizer",
         "",
-        'tokenizer = AutoTokenizer.from_pretrained("model")',
-        f'model = {loader}.from_pretrained("model").eval()',
+        f"tokenizer = AutoTokenizer.from_pretrained({_literal(folder)})",
+        f"model = {loader}.from_pretrained({_literal(folder)}).eval()",
     ]
 
 

@@ -34,16 +34,21 @@ _HUB_METRICS = {
 """What the hub calls a metric, where it has another name."""
 
 
-def front_matter(plan: Plan, evaluation: Evaluation | None) -> str:
+def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool = False) -> str:
     """The block with its fences.
 
     A base model of a local folder is left out: the hub would take its name for one of its own models.
+
+    Args:
+        plan: The run's plan.
+        evaluation: The measurement on the test split.
+        is_merged: Whether the adapter has become part of the base's weights.
     """
-    is_adapter = plan.settings.strategy.kind not in WHOLE_MODEL
+    is_adapter = plan.settings.strategy.kind not in WHOLE_MODEL and not is_merged
     values: dict[str, Any] = {
         "base_model": plan.settings.model.base if plan.settings.model.commit else None,
         "base_model_relation": ("adapter" if is_adapter else "finetune") if plan.settings.model.commit else None,
-        "library_name": _library(plan),
+        "library_name": "transformers" if is_merged else _library(plan),
         "license": plan.lock.model.license,
         "pipeline_tag": task_words(plan).pipeline,
         "tags": ["ftc", _strategy_tag(plan)],

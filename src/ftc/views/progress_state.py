@@ -22,6 +22,8 @@ _LABELS = {
     "load": "loading",
     "train": "training",
     "export": "exporting",
+    "merge": "merging",
+    "compare": "comparing",
     "evaluate": "evaluating",
     "grade": "grading",
 }

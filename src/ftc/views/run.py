@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from ftc.spec.evaluation import metric_kind
 from ftc.spec.expected import planned_by_phase
+from ftc.spec.ledger import Merged
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation, Gain, GateResult, Interval, RunRecord
 from ftc.views import numbers
@@ -99,6 +100,7 @@ def run_text(
     has_report: bool = False,
     curves: str = "",
     looks: Sequence[str] = (),
+    merges: Sequence[Merged] = (),
     page: Page = PLAIN,
 ) -> str:
     """The run for people.
@@ -111,6 +113,7 @@ def run_text(
         has_report: Whether the folder holds a report.
         curves: What the curves say of overfitting, in words.
         looks: Purpose of each look at the test rows, by whichever run.
+        merges: What was made of its adapter, by the ledger.
         page: Width and colours.
     """
     title = f"evaluated on test, {numbers.plural(evaluation.tuned.rows, 'row')}, once" if evaluation else ""
@@ -125,6 +128,7 @@ def run_text(
             *_files(record, folder, has_report, page),
             *_against_plan(plan, record, page),
             *_looks(looks, page),
+            *_merges(merges, page),
         ],
     )
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
@@ -270,6 +274,14 @@ def _looks(purposes: Sequence[str], page: Page) -> list[str]:
     each = [f"{escaped(purpose)} {purposes.count(purpose)}" for purpose in dict.fromkeys(purposes)]
     whole = f"the test rows were looked at {numbers.plural(len(purposes), 'time')} in all"
     return page.flow("looks", [f"{whole}: {', '.join(each)}"])
+
+
+def _merges(merges: Sequence[Merged], page: Page) -> list[str]:
+    each = [
+        f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"
+        for one in merges
+    ]
+    return page.flow("merged", each) if each else []
 
 
 def _memory_words(plan: Plan, peak: int, method: str) -> Sequence[str]:
