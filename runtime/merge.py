@@ -124,29 +124,35 @@ def merge(
                 several=plan.settings.model.head == "multi_label",
             )
             _require(found, asked)
-            merged = MergedModel(
-                ftc_version=VERSION,
-                packages={name: version(name) for name in _LIBRARIES},
-                name=plan.name,
-                run_id=record.id,
-                job_sha256=plan.job_sha256(),
-                record_sha256=record.sha256,
-                strategy=plan.settings.strategy.kind,
-                adapter_sha256=record.final_weights_sha256 or "",
-                base=plan.settings.model.base,
-                base_commit=plan.lock.model.commit,
-                base_content_sha256=plan.lock.model.content_sha256,
-                added_to=asked.added_to,
-                weight_type=asked.weight_type,
-                num_parameters=written.num_parameters,
-                content_sha256=written.content_sha256,
-                files=dict(_files(folder)),
-                agreement=found,
-                notes=written.notes,
-            )
+            merged = _described(plan, record, asked, written, found, folder)
             (folder / MERGE_FILE).write_text(merged.to_text(), encoding="utf-8")
             (folder / "README.md").write_text(asked.card(merged), encoding="utf-8")
     return merged
+
+
+def _described(
+    plan: Plan, record: RunRecord, asked: Asked, written: _Written, found: Agreement, folder: Path
+) -> MergedModel:
+    return MergedModel(
+        ftc_version=VERSION,
+        packages={name: version(name) for name in _LIBRARIES},
+        name=plan.name,
+        run_id=record.id,
+        job_sha256=plan.job_sha256(),
+        record_sha256=record.sha256,
+        strategy=plan.settings.strategy.kind,
+        adapter_sha256=record.final_weights_sha256 or "",
+        base=plan.settings.model.base,
+        base_commit=plan.lock.model.commit,
+        base_content_sha256=plan.lock.model.content_sha256,
+        added_to=asked.added_to,
+        weight_type=asked.weight_type,
+        num_parameters=written.num_parameters,
+        content_sha256=written.content_sha256,
+        files=dict(_files(folder)),
+        agreement=found,
+        notes=written.notes,
+    )
 
 
 def _on_processor(plan: Plan) -> Plan:
