@@ -1,7 +1,8 @@
 """Measures the device as a program: a job as JSON on standard input, the measurement as a line on standard output.
 
 Rates are those of the best of several tries, since what else runs on the machine only ever takes away. Steps are taken
-by the run's own builder, scorer, optimiser and loop, on small models with weights of chance, and their median counts.
+by the run's own builder, scorer, optimiser and loop, on small models with weights of chance, and looks by the run's own
+evaluation: its kernels for linear layers, adapters folded in, answers token by token. Their medians count.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ftc.runtime.calibrate_looks import seconds_of_looks
 from ftc.runtime.execute import let_threads_sleep
-from ftc.spec.calibration import CalibrationJob, MeasuredStep, Measurement
+from ftc.spec.calibration import CalibrationJob, MeasuredLook, MeasuredStep, Measurement
 
 if TYPE_CHECKING:
     import torch
@@ -51,13 +53,19 @@ def measure(job: CalibrationJob, import_seconds: float) -> Measurement:
     torch.set_num_threads(job.threads)
     device = torch.device(job.kind)
     before = _used_bytes(device)
+    steps: list[MeasuredStep] = []
+    looks: list[MeasuredLook] = []
+    for step, seen in _passes(job, device):
+        steps.append(step)
+        looks += seen
     return Measurement(
         torch=torch.__version__,
         flops={name: _product_rate(device, name, job) for name in job.precisions},
         bandwidth=_bandwidth(device, job),
         operation_seconds=_operation_seconds(device),
         import_seconds=import_seconds,
-        steps=tuple(_steps(job, device)),
+        steps=tuple(steps),
+        looks=tuple(looks),
         context_bytes=_context_bytes(device, before),  # at last, since kernels are loaded when they are first used
     )
 
@@ -137,20 +145,20 @@ def _used_bytes(device: torch.device) -> int | None:
         return None
 
 
-def _steps(job: CalibrationJob, device: torch.device) -> list[MeasuredStep]:
+def _passes(job: CalibrationJob, device: torch.device) -> Iterator[tuple[MeasuredStep, list[MeasuredLook]]]:
+    """A step of each small model, and looks by it."""
     shapes = [("bert", 384, 3, "lora"), ("llama", 512, 3, "lora"), ("llama", 512, 2, "full"), ("bert", 768, 2, "lora")]
     if job.kind == "cuda":
         shapes = [("llama", 2048, 8, "lora"), ("llama", 2048, 8, "full"), ("bert", 768, 6, "lora")]
-    return [
-        _step(job, device, precision, kind, max(64, round(hidden * job.scale) // 64 * 64), layers, strategy)
-        for precision in job.precisions
-        for kind, hidden, layers, strategy in shapes[: job.most_steps]
-    ]
+    for precision in job.precisions:
+        for kind, hidden, layers, strategy in shapes[: job.most_steps]:
+            width = max(64, round(hidden * job.scale) // 64 * 64)
+            yield _pass(job, device, precision, kind, width, layers, strategy)
 
 
-def _step(
+def _pass(
     job: CalibrationJob, device: torch.device, precision: str, kind: str, hidden: int, layers: int, strategy: str
-) -> MeasuredStep:
+) -> tuple[MeasuredStep, list[MeasuredLook]]:
     from ftc.runtime.build_model import build_model, trainable_tensors
     from ftc.runtime.seeding import deterministic
 
@@ -158,22 +166,24 @@ def _step(
     settings = _settings(job, kind, strategy, precision, layers)
     with deterministic(settings):
         model = build_model(settings, _ByChance(config), device)
-        seconds = _seconds_of_steps(job, settings, model)
-    linear = _linear_modules(model)
-    is_full = strategy == "full"
-    return MeasuredStep(
-        config=config,
-        linear_modules=linear,
-        adapted=() if is_full else tuple(name for name in linear if name.rsplit(".", 1)[-1] in _ADAPTED[kind]),
-        rank=0 if is_full else _RANK,
-        trainable=sum(one.numel() for one in trainable_tensors(model).values()),
-        labels=len(settings.text.labels),
-        rows=settings.train.micro_batch,
-        length=_LENGTH[job.kind],
-        scored=settings.train.micro_batch * (1 if kind == "bert" else _SCORED),
-        precision=precision,
-        seconds=seconds,
-    )
+        linear, is_full = _linear_modules(model), strategy == "full"
+        common: dict[str, Any] = {
+            "config": config, "linear_modules": linear, "labels": len(settings.text.labels), "precision": precision,
+            "rows": settings.train.micro_batch, "length": _LENGTH[job.kind],
+            "scored": settings.train.micro_batch * (1 if kind == "bert" else _SCORED),
+        }  # fmt: skip
+        step = MeasuredStep(
+            **common,
+            adapted=() if is_full else tuple(name for name in linear if name.rsplit(".", 1)[-1] in _ADAPTED[kind]),
+            rank=0 if is_full else _RANK,
+            trainable=sum(one.numel() for one in trainable_tensors(model).values()),
+            seconds=_seconds_of_steps(job, settings, model),
+        )
+        looks = [
+            MeasuredLook(**common, new_tokens=new_tokens, seconds=seconds)
+            for new_tokens, seconds in seconds_of_looks(settings, model, job.tries)
+        ]
+    return step, looks
 
 
 def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module) -> float:

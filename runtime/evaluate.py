@@ -149,12 +149,13 @@ def _written(
     stop = StopTogether(accelerator, session.stop) if is_sharded(work.model) else session.stop
     mine = {row for numbers, counts in batches if counts for row in numbers}
     texts: dict[int, str] = {}
-    for some in answers(
-        work.model, rows, [numbers for numbers, _ in batches], settings, decode, stop, accelerator.device
-    ):
-        texts |= {row: text for row, text in some.items() if row in mine and row not in texts}
-        if subject is not None:
-            _tell(session, subject, len(texts), rows)
+    with session.writing():
+        for some in answers(
+            work.model, rows, [numbers for numbers, _ in batches], settings, decode, stop, accelerator.device
+        ):
+            texts |= {row: text for row, text in some.items() if row in mine and row not in texts}
+            if subject is not None:
+                _tell(session, subject, len(texts), rows)
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def answers(
     rows: TokenStream,
     order: list[list[int]],
     settings: Settings,
-    decode: TextDecoder,
+    decode: Callable[[list[int]], str],
     stop: StopRequest,
     device: torch.device,
 ) -> Iterator[dict[int, str]]:

@@ -15,7 +15,7 @@ from ftc.runtime.sharding import in_step, is_sharded, reshard
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.scorer import Prediction
-from ftc.spec.batches import by_length, scored_at_once, share_of
+from ftc.spec.batches import by_length, in_cache, scored_at_once, share_of
 from ftc.spec.settings import Settings
 from ftc.spec.strategy_settings import LoraSettings, QLoraSettings, virtual_tokens
 from ftc.spec.streams import TokenStream
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from ftc.runtime.session import Workpiece
 
 __all__ = ["RowScore", "as_base", "gathered", "score_rows", "shared_batches", "still"]
-
-_CACHED_TOKENS = 1280
-"""Tokens whose states a processor's cache holds between two layers; more than those take it longer each."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,7 +54,7 @@ def score_rows(
 
     size = batch_size
     if whole_rows and order and accelerator.device.type == "cpu":
-        size = max(1, min(size, _CACHED_TOKENS // int(rows.lengths[order[0]])))
+        size = in_cache(size, int(rows.lengths[order[0]]))
 
     def batches(mine: list[int]) -> list[list[int]]:
         return scored_at_once(mine, rows.lengths, size, whole_rows=whole_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,6 +84,8 @@ class Session:
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
     _streams: dict[str, TokenStream] = field(default_factory=dict)
+    _writing_seconds: float = 0.0
+    """Of the evaluation that goes on, what writing has taken."""
 
     def build(self) -> Workpiece:
         """A new model, as it is before the first step."""
@@ -158,7 +161,17 @@ class Session:
     def hear_of_time(self, part: Part, seconds: float) -> None:
         """Notes what a part of the run took, under the phase of a plan that it counts to; training counts its steps."""
         if phase := _PHASE_OF.get(part):
-            self.note_time(phase, seconds)
+            self.note_time(phase, seconds - (self._writing_seconds if phase == "evaluate" else 0.0))
+        if phase == "evaluate" and self._writing_seconds:
+            self.note_time("generate", self._writing_seconds)
+            self._writing_seconds = 0.0
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A part of the evaluation in which answers are written, whose time counts to a phase of its own."""
+        started = time.perf_counter()
+        yield
+        self._writing_seconds += time.perf_counter() - started
 
     def note_code(self) -> None:
         """Looks whether the code is still the one that the run began with, and tells where it isn't."""

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.streams import TokenStream
 
 __all__ = ["SharedPrompt", "cache_name", "shared_length"]
 
-_LEAST = 16
-"""Fewer tokens aren't worth a pass of their own, in which a device has little to do."""
 _ATTENTION = ("eager", "sdpa")
 """Kinds of attention that take padding anywhere."""
 _BY_PLACE = ("gpt_neo", "mpt")
@@ -84,7 +83,7 @@ def shared_length(rows: TokenStream, numbers: Sequence[int]) -> int:
     for number in numbers[1:]:
         alike &= rows.ids(number)[: len(first)] == first
     length = len(first) if alike.all() else int(alike.argmin())
-    return length if length >= _LEAST else 0
+    return length if length >= LEAST_SHARED else 0
 
 
 def _counts_padding(config: Any, longest: int) -> bool:

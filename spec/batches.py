@@ -13,12 +13,26 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BatchOrder", "by_length", "cut", "cut_by_tokens", "first_fit_decreasing", "scored_at_once", "share_of"]
+__all__ = [
+    "LEAST_SHARED",
+    "BatchOrder",
+    "by_length",
+    "cut",
+    "cut_by_tokens",
+    "first_fit_decreasing",
+    "in_cache",
+    "scored_at_once",
+    "share_of",
+]
 
 _POOL_BATCHES = 64
 """Optimiser batches among whose rows like lengths are looked for; chance still has most of the say."""
 _MOST_TIMES = 8
 """How many times the planned rows of a batch short ones may be."""
+_CACHED_TOKENS = 1280
+"""Tokens whose states a processor's cache holds between two layers; more than those take it longer each."""
+LEAST_SHARED = 16
+"""Tokens that prompts share and that are worth a pass of their own, in which a device has little to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +139,11 @@ def scored_at_once(rows: list[int], lengths: NDArray[np.int64], size: int, *, wh
     if not rows or not whole_rows:
         return cut(rows, size)
     return cut_by_tokens(rows, lengths, _MOST_TIMES * size, size * int(lengths[rows[0]]))
+
+
+def in_cache(size: int, longest: int) -> int:
+    """Rows of a look that decides on each as a whole on a processor: no more of the longest than its cache holds."""
+    return max(1, min(size, _CACHED_TOKENS // max(1, longest)))
 
 
 def first_fit_decreasing(rows: list[int], lengths: NDArray[np.int64], most_tokens: int) -> list[list[int]]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 
-__all__ = ["Calibration", "CalibrationJob", "MeasuredStep", "Measurement"]
+__all__ = ["Calibration", "CalibrationJob", "MeasuredLook", "MeasuredPass", "MeasuredStep", "Measurement"]
 
 
 _BUSY = 0.5
@@ -29,19 +29,13 @@ class CalibrationJob(Document):
     """Sizes by the usual ones; less is faster and says less."""
 
 
-class MeasuredStep(Document):
-    """One training step of a small model, as the run's own loop takes it."""
+class MeasuredPass(Document):
+    """What went through a small model, and how long that took."""
 
     config: dict[str, Any]
     """The model's configuration."""
     linear_modules: dict[str, tuple[int, int]]
     """(inputs, outputs) of its linear layers, by their names."""
-    adapted: tuple[str, ...]
-    """Those of them that have an adapter; empty where all is trained."""
-    rank: int
-    """Rank of the adapter; 0 where all is trained."""
-    trainable: int
-    """Weights that are trained."""
     labels: int
     """Outputs of a new head; 0 where the model's own is used."""
     rows: int
@@ -51,6 +45,24 @@ class MeasuredStep(Document):
     precision: str
     seconds: Real
     """Median of several."""
+
+
+class MeasuredStep(MeasuredPass):
+    """One training step, as the run's own loop takes it."""
+
+    adapted: tuple[str, ...]
+    """Those of them that have an adapter; empty where all is trained."""
+    rank: int
+    """Rank of the adapter; 0 where all is trained."""
+    trainable: int
+    """Weights that are trained."""
+
+
+class MeasuredLook(MeasuredPass):
+    """Rows that are scored, or answered, as the run's own evaluation does it: by its kernels, adapters folded in."""
+
+    new_tokens: int
+    """Tokens of each answer; 0 where rows are scored."""
 
 
 class Measurement(Document):
@@ -69,6 +81,8 @@ class Measurement(Document):
     context_bytes: int | None
     """What the driver holds of a card for a process; None on a CPU, or where others used the card."""
     steps: tuple[MeasuredStep, ...]
+    looks: tuple[MeasuredLook, ...] = ()
+    """Empty in what an earlier release measured."""
 
 
 class Calibration(Document):

@@ -124,16 +124,19 @@ class RowLengths:
     """Supervised tokens."""
     first_target: NDArray[np.int64]  # (rows,)
     """Of a preference the tokens of its first sequence."""
+    shared: int = 0
+    """Tokens with which all prompts begin, at least one of each left out."""
 
     def cut(self, most: int) -> RowLengths:
         """The same rows, none longer than so many tokens."""
         tokens, prompt, scored = (array.clip(max=most) for array in (self.tokens, self.prompt, self.scored))
-        return RowLengths(tokens, prompt, scored, self.first_target)
+        return RowLengths(tokens, prompt, scored, self.first_target, min(self.shared, most))
 
     def sample(self, most: int) -> RowLengths:
         """At most so many rows, evenly spread."""
         step = max(1, -(-len(self.tokens) // most))
-        return RowLengths(self.tokens[::step], self.prompt[::step], self.scored[::step], self.first_target[::step])
+        tokens, prompt, scored, first = self.tokens[::step], self.prompt[::step], self.scored[::step], self.first_target
+        return RowLengths(tokens, prompt, scored, first[::step], self.shared)
 
 
 def lengths_file(stream: Path) -> Path:
@@ -153,8 +156,8 @@ def open_lengths(stream: Path) -> RowLengths:
     """
     import numpy as np
 
-    tokens, prompt, scored, first_target = np.load(lengths_file(stream), allow_pickle=False).astype(np.int64)
-    return RowLengths(tokens, prompt, scored, first_target)
+    tokens, prompt, scored, first_target, shared = np.load(lengths_file(stream), allow_pickle=False).astype(np.int64)
+    return RowLengths(tokens, prompt, scored, first_target, int(shared[0]) if len(shared) else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from ftc.spec.base import Document, MoneyText, Real
 
 __all__ = ["Phase", "PhaseTime", "SecondsRange", "SpeedSource", "TimeEstimate", "Work", "WorkEstimate"]
 
-Phase = Literal["load", "prove", "reference", "train", "validate", "save", "evaluate", "grade"]
-"""Parts of a run whose time is measured, and estimated but for that of a judge or classifier."""
+Phase = Literal["load", "prove", "reference", "train", "validate", "save", "evaluate", "generate", "grade"]
+"""Parts of a run whose time is measured, and estimated but for that of a judge. `evaluate` scores the test rows and
+what is measured beside them; answers that are written there are `generate`."""
 SpeedSource = Literal["data sheet", "calibration", "earlier runs"]
 
 
@@ -48,6 +49,10 @@ class Work(Document):
             host_bytes=self.host_bytes * factor,
         )
 
+    def less(self, other: Work) -> Work:
+        """What is left of it beside a part."""
+        return self.plus(other.scaled(-1.0))
+
     def plus(self, other: Work) -> Work:
         """One after the other."""
         return Work(
@@ -63,6 +68,8 @@ class PhaseTime(Document):
 
     phase: Phase
     seconds: SecondsRange
+    method: str = ""
+    """What the figure rests on, in words; it can differ between phases."""
 
 
 class WorkEstimate(Document):

@@ -10,7 +10,16 @@ from dataclasses import dataclass, fields
 
 from ftc.compiler.budget.attended import Attending
 
-__all__ = ["ALL_PAIRS", "Amounts", "Rates", "batch_amounts", "cost", "decode_amounts"]
+__all__ = [
+    "ALL_PAIRS",
+    "Amounts",
+    "Rates",
+    "batch_amounts",
+    "cost",
+    "decode_amounts",
+    "prompt_amounts",
+    "target_amounts",
+]
 
 ALL_PAIRS = Attending()
 """Attention that computes every pair."""
@@ -87,52 +96,48 @@ def batch_amounts(
     )
 
 
-def decode_amounts(
-    rows: int,
-    length: int,
-    new_tokens: int,
-    *,
-    has_encoder: bool,
-    attending: Attending = ALL_PAIRS,
-    padded: bool = False,
-    known: int = 0,
+def prompt_amounts(
+    rows: int, length: int, *, attending: Attending = ALL_PAIRS, padded: bool = False, known: int = 0
 ) -> Amounts:
-    """Writing so many tokens behind prompts of a length: the prompt at once, then token by token.
-
-    Each token is a pass of its own that looks at everything before it, or at as much as a window holds. A decoder's
-    first one comes from the prompt's pass; an encoder gives none.
+    """Prompts that a decoder reads at once before it writes; of each the last place is scored.
 
     Args:
         rows: Rows at once.
         length: Tokens of the longest prompt.
-        new_tokens: Tokens of an answer.
-        has_encoder: Whether an encoder reads the prompt.
         attending: How a prompt attends to itself.
         padded: Whether prompts differ in length.
         known: Tokens at the begin of all prompts whose keys and values are known already.
     """
-    if has_encoder:
-        return batch_amounts(rows, length, attending=attending, padded=padded) + Amounts(
-            passes=new_tokens,
-            target_tokens=rows * new_tokens,
-            target_pairs=rows * _looked_back_at(0, new_tokens),
-            cross_pairs=rows * new_tokens * length,
-            scored=rows * new_tokens,
-        )
+    if not known:
+        return batch_amounts(rows, length, scored=rows, attending=attending, padded=padded)
+    fresh = length - known
+    pairs = rows * fresh * length  # what stands before a row's own tokens makes a mask necessary
+    return Amounts(passes=1, rows=rows, tokens=rows * fresh, pairs=pairs, near_pairs=pairs, scored=rows)
+
+
+def decode_amounts(rows: int, length: int, new_tokens: int, *, window: int | None = None) -> Amounts:
+    """So many tokens, each a pass of its own, behind prompts of a length that a decoder has read.
+
+    The prompt's pass gives the first one. The others look at everything before them, or at as much as a window holds.
+    """
     more = max(0, new_tokens - 1)
-    prompt = batch_amounts(rows, length, scored=rows, attending=attending, padded=padded)
-    if known:  # what stands before a row's own tokens makes a mask necessary
-        fresh = length - known
-        prompt = Amounts(
-            passes=1, rows=rows, tokens=rows * fresh, scored=rows,
-            pairs=rows * fresh * length, near_pairs=rows * fresh * length,
-        )  # fmt: skip
-    return prompt + Amounts(
+    return Amounts(
         passes=more,
         tokens=rows * more,
         pairs=rows * _looked_back_at(length, more),
-        near_pairs=rows * _looked_back_at(length, more, attending.window),
+        near_pairs=rows * _looked_back_at(length, more, window),
         scored=rows * more,
+    )
+
+
+def target_amounts(rows: int, length: int, new_tokens: int) -> Amounts:
+    """So many tokens of the decoder of an encoder-decoder, each a pass of its own, for sources of a length."""
+    return Amounts(
+        passes=new_tokens,
+        target_tokens=rows * new_tokens,
+        target_pairs=rows * _looked_back_at(0, new_tokens),
+        cross_pairs=rows * new_tokens * length,
+        scored=rows * new_tokens,
     )
 
 

@@ -1,32 +1,57 @@
-"""The speed of a device as `ftc calibrate` measured it: its roofline, held against the steps that were measured."""
+"""The speed of a device as `ftc calibrate` measured it: its roofline, held against what was measured."""
 
 from __future__ import annotations
 
-from ftc.compiler.budget.amounts import batch_amounts
-from ftc.compiler.budget.attended import Attending, Kernel, kernel_of, looks_back_alone
-from ftc.compiler.budget.network import Network, network_of
+from collections.abc import Iterator
+from typing import Literal
+
+from ftc.compiler.budget.amounts import batch_amounts, decode_amounts
+from ftc.compiler.budget.attended import Attending, kernel_of, looks_back_alone
+from ftc.compiler.budget.look_work import forward_work
+from ftc.compiler.budget.network import network_of
 from ftc.compiler.budget.run_work import step_work
 from ftc.compiler.budget.speed import DeviceSpeed, by_calibration, shared
 from ftc.compiler.draft import Draft
-from ftc.spec.calibration import Calibration, MeasuredStep
+from ftc.spec import canonical
+from ftc.spec.calibration import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
 from ftc.spec.facts import DeviceFacts, ModelFacts, TokenizerFacts
 from ftc.spec.time import Work
 
-__all__ = ["calibrated_speed", "measured_work"]
+__all__ = ["Kind", "calibrated_speed", "look_work", "measured_work"]
 
 
-def calibrated_speed(draft: Draft) -> DeviceSpeed | None:
-    """The speed of the draft's device in its precision; None where nobody measured it."""
+Kind = Literal["train", "read", "write"]
+"""What goes through a model: a training step, rows that are scored, or answers that are written."""
+
+
+def calibrated_speed(draft: Draft, kind: Kind) -> DeviceSpeed | None:
+    """The speed of the draft's device in its precision at a kind of passes; None where nobody measured it.
+
+    Where no such passes were measured, training steps stand for them.
+    """
     found, precision = draft.calibration, draft.values["train.precision"]
     if found is None:
         return None
-    steps = [
-        (measured_work(step, draft.device), step.seconds)
-        for step in found.measured.steps
-        if step.precision == precision
-    ]
-    speed = by_calibration(found, precision, steps, draft.device)
+    device, measured = draft.device, found.measured
+    steps = [(measured_work(step, device), step.seconds) for step in measured.steps if step.precision == precision]
+    looks = list(_looks(measured, precision, kind, device))
+    speed = by_calibration(found, precision, looks or steps, device)
     return None if speed is None else shared(speed, _part(draft, found))
+
+
+def _looks(found: Measurement, precision: str, kind: Kind, device: DeviceFacts) -> Iterator[tuple[Work, float]]:
+    """Work and seconds of the looks of a kind; of answers what comes behind their prompts, which are rows to read."""
+    read: dict[str, float] = {}
+    for look in found.looks:
+        config = canonical.digest(look.config)
+        if look.precision != precision or kind == "train":
+            continue
+        if not look.new_tokens:
+            read[config] = look.seconds
+            if kind == "read":
+                yield look_work(look, device), look.seconds
+        elif kind == "write" and look.seconds > read.get(config, look.seconds):
+            yield look_work(look, device), look.seconds - read[config]
 
 
 def _part(draft: Draft, found: Calibration) -> float:
@@ -44,12 +69,7 @@ def measured_work(step: MeasuredStep, device: DeviceFacts) -> Work:
     kernel = kernel_of(facts, device, "sdpa", step.precision, training=True)
     attending = Attending(kernel, causal=looks_back_alone(facts))
     amounts = batch_amounts(step.rows, step.length, scored=step.scored, attending=attending)
-    network = _network(step, facts, kernel)
-    return step_work(network, amounts, 1, 2 if step.precision == "bfloat16" else 4, checkpointing=False)
-
-
-def _network(step: MeasuredStep, facts: ModelFacts, kernel: Kernel) -> Network:
-    return network_of(
+    network = network_of(
         facts,
         ranks=dict.fromkeys(step.adapted, step.rank),
         trained=() if step.rank else tuple(step.linear_modules),
@@ -58,9 +78,34 @@ def _network(step: MeasuredStep, facts: ModelFacts, kernel: Kernel) -> Network:
         new_outputs=step.labels,
         attention=kernel,
     )
+    return step_work(network, amounts, 1, _element_bytes(step), checkpointing=False)
 
 
-def _facts(step: MeasuredStep) -> ModelFacts:
+def look_work(look: MeasuredLook, device: DeviceFacts) -> Work:
+    """What a measured look had to do on the device that it was measured of; of answers without their prompts."""
+    facts = _facts(look)
+    kernel = kernel_of(facts, device, "sdpa", look.precision, training=False)
+    attending = Attending(kernel, causal=looks_back_alone(facts))
+    amounts = batch_amounts(look.rows, look.length, scored=look.scored, attending=attending)
+    if look.new_tokens:
+        amounts = decode_amounts(look.rows, look.length, look.new_tokens, window=attending.window)
+    network = network_of(
+        facts,
+        ranks={},
+        trained=(),
+        flows_from_start=False,
+        trainable=0,
+        new_outputs=look.labels,
+        attention=kernel,
+    )
+    return forward_work(network, amounts, _element_bytes(look))
+
+
+def _element_bytes(one: MeasuredPass) -> int:
+    return 2 if one.precision == "bfloat16" else 4
+
+
+def _facts(step: MeasuredPass) -> ModelFacts:
     config = step.config
     heads = config["num_attention_heads"]
     return ModelFacts(

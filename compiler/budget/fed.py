@@ -15,13 +15,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.budget.amounts import ALL_PAIRS, Amounts, batch_amounts, decode_amounts
+from ftc.compiler.budget.amounts import (
+    ALL_PAIRS,
+    Amounts,
+    batch_amounts,
+    decode_amounts,
+    prompt_amounts,
+    target_amounts,
+)
 from ftc.compiler.budget.attended import Attending
-from ftc.spec.batches import BatchOrder, by_length, cut, scored_at_once, share_of
+from ftc.spec.batches import BatchOrder, by_length, cut, in_cache, scored_at_once, share_of
 from ftc.spec.facts import Family
 from ftc.spec.streams import RowLengths
 
-__all__ = ["Form", "Training", "evaluated", "trained", "written"]
+__all__ = ["Form", "Training", "evaluated", "prompts", "trained", "written"]
 
 _MOST_ROWS = 20_000
 """Rows whose batches are formed; more change the mean by less than anybody could see."""
@@ -36,6 +43,7 @@ class Form:
         family: Kind of model.
         is_pair: Whether a row is two sequences, as preferences are.
         virtual: Tokens that are learnt and stand before every row.
+        on_processor: Whether a processor computes it, whose cache limits some looks.
         attending: How rows attend to themselves.
         target_attending: The same of the targets of an encoder-decoder.
     """
@@ -44,6 +52,7 @@ class Form:
     family: Family
     is_pair: bool = False
     virtual: int = 0
+    on_processor: bool = False
     attending: Attending = ALL_PAIRS
     target_attending: Attending = ALL_PAIRS
 
@@ -114,14 +123,41 @@ def evaluated(lengths: RowLengths, form: Form, batch_size: int, world_size: int 
     """
     some, mine, factor = _share(lengths, "tokens", world_size)
     whole_rows = form.head in ("classification", "multi_label")
+    if whole_rows and form.on_processor and mine:
+        batch_size = in_cache(batch_size, int(some.tokens.max()))
     batches = scored_at_once(mine, some.tokens, batch_size, whole_rows=whole_rows)
     return _sum(_padded(some, form, numbers) for numbers in batches) * factor
+
+
+def prompts(lengths: RowLengths, form: Form, batch_size: int, world_size: int = 1, *, known: int = 0) -> Amounts:
+    """One device's part of the prompts of all rows of a split, as they are read before answers are written.
+
+    Args:
+        lengths: Of the split.
+        form: Of its rows.
+        batch_size: Rows that are answered at once.
+        world_size: Processes that share the rows.
+        known: Tokens at the begin of all prompts that go through once, by themselves.
+    """
+    some, mine, factor = _share(lengths, "prompt", world_size)
+    known = known if len(mine) > 1 else 0
+    reads_apart = form.family == "encoder_decoder"
+    parts = []
+    for numbers in cut(mine, batch_size):
+        tokens = some.prompt[numbers]
+        longest, padded = int(tokens.max()), _is_padded(tokens)
+        if reads_apart:
+            parts.append(batch_amounts(len(numbers), longest, attending=form.attending, padded=padded))
+        else:
+            parts.append(prompt_amounts(len(numbers), longest, attending=form.attending, padded=padded, known=known))
+    found = _sum(parts) * factor
+    return found + batch_amounts(1, known, scored=1, attending=form.attending) if known else found
 
 
 def written(
     lengths: RowLengths, form: Form, batch_size: int, new_tokens: int | None, most: int, world_size: int = 1
 ) -> Amounts:
-    """One device's part of the answers to all rows of a split.
+    """One device's part of the answers to all rows of a split, without the prompts.
 
     Args:
         lengths: Of the split.
@@ -132,18 +168,14 @@ def written(
         world_size: Processes that share the rows.
     """
     some, mine, factor = _share(lengths, "prompt", world_size)
-    has_encoder = form.family == "encoder_decoder"
-    parts = (
-        decode_amounts(
-            len(numbers),
-            int(some.prompt[numbers].max()),
-            min(most, new_tokens if new_tokens is not None else int(some.scored[numbers].max())),
-            has_encoder=has_encoder,
-            attending=form.attending,
-            padded=_is_padded(some.prompt[numbers]),
-        )
-        for numbers in cut(mine, batch_size)
-    )
+    parts = []
+    for numbers in cut(mine, batch_size):
+        longest = int(some.prompt[numbers].max())
+        tokens = min(most, new_tokens if new_tokens is not None else int(some.scored[numbers].max()))
+        if form.family == "encoder_decoder":
+            parts.append(target_amounts(len(numbers), longest, tokens))
+        else:
+            parts.append(decode_amounts(len(numbers), longest, tokens, window=form.attending.window))
     return _sum(parts) * factor
 
 

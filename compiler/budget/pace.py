@@ -15,11 +15,12 @@ from typing import Any
 
 from ftc.compiler.budget.amounts import Amounts
 from ftc.compiler.budget.attention import kernels_for_auto
+from ftc.compiler.budget.drafted import draft_network
 from ftc.compiler.budget.network import Network
 from ftc.compiler.budget.optimizers import is_rounded, kinds_for_auto
 from ftc.compiler.budget.points import Point, at, eval_batches, layouts, packings, training_points
 from ftc.compiler.budget.run_time import job_speed
-from ftc.compiler.budget.run_work import draft_network, train_amounts, train_work
+from ftc.compiler.budget.run_work import train_amounts, train_work
 from ftc.compiler.budget.speed import scale_only, seconds_for
 from ftc.compiler.draft import Draft
 

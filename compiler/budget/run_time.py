@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
-from ftc.compiler.budget.calibrated import calibrated_speed
+from ftc.compiler.budget.calibrated import Kind, calibrated_speed
 from ftc.compiler.budget.run_work import RunWork, evaluations
 from ftc.compiler.budget.speed import DeviceSpeed, by_data_sheet, narrowed, scale_only, seconds_for
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.trainable import num_trainable, result_bytes
 from ftc.spec.facts import ModelFacts
-from ftc.spec.time import Phase, PhaseTime, SecondsRange
+from ftc.spec.time import Phase, PhaseTime, SecondsRange, Work
 
 __all__ = ["RunTime", "job_speed", "run_time"]
 
 _ALIKE, _OTHER = 0.15, 0.6
 """How far beyond earlier runs the next one may lie: of the same model and strategy, and of any other."""
+_SAME = 0.05
+"""How far the work of a job may be from that of another one that counts as the same again."""
 _SHOWN_RUNS = 8
+_KINDS: Mapping[Phase, Kind] = {"train": "train", "prove": "train", "generate": "write"}
+"""What goes through the model in a phase; in the others rows are read."""
 _IMPORT_SECONDS = SecondsRange(low=3.0, expected=8.0, high=40.0)
 """torch, transformers and peft, from a warm cache to a cold disk of the slow kind."""
 _READ_RATE = (2e9, 0.7e9, 0.08e9)
@@ -42,31 +47,27 @@ class RunTime:
 
 def run_time(draft: Draft, work: RunWork) -> RunTime | None:
     """The time of a draft's run; None where nothing is known of its device's speed."""
-    base, (alike, others) = _base(draft), _earlier(draft)
-    speed = _known_speed(base, alike, others)
+    alike, others = _earlier(draft)
+    speed = job_speed(draft)
     if speed is None:
         return None
-    exact = job_speed(replace(draft, values={**draft.values, "train.precision": "float32"})) or speed
-    speeds: dict[Phase, DeviceSpeed] = {
-        phase: exact if phase == "grade" else speed for phase in work.phases
-    }  # a classifier is in float32
-    phases = [*_files(draft, alike), *_arithmetic(work, speeds, alike, base or scale_only())]
-    order: tuple[Phase, ...] = ("load", "prove", "reference", "train", "validate", "save", "evaluate", "grade")
+    phases = [*_files(draft, alike), *_arithmetic(draft, work, alike, others)]
+    order: tuple[Phase, ...] = get_args(Phase)
     known = {phase.phase: phase for phase in phases}
     return RunTime(tuple(known[name] for name in order if name in known), speed)
 
 
 def job_speed(draft: Draft) -> DeviceSpeed | None:
-    """The speed of a draft's device at jobs of its kind, by the best source there is; None where there is none."""
-    return _known_speed(_base(draft), *_earlier(draft))
+    """The speed of a draft's device at training, by the best source there is; None where there is none."""
+    base, (alike, others) = _base(draft, "train"), _earlier(draft)
+    if base is None and not alike and not others:
+        return None
+    base = base or scale_only()
+    return _narrowed(base, base, alike, others, "train")
 
 
-def _known_speed(base: DeviceSpeed | None, alike: Sequence[PastRun], others: Sequence[PastRun]) -> DeviceSpeed | None:
-    return _speed(base or scale_only(), alike, others) if base or alike or others else None
-
-
-def _base(draft: Draft) -> DeviceSpeed | None:
-    return calibrated_speed(draft) or by_data_sheet(draft.device, draft.values["train.precision"])
+def _base(draft: Draft, kind: Kind) -> DeviceSpeed | None:
+    return calibrated_speed(draft, kind) or by_data_sheet(draft.device, draft.values["train.precision"])
 
 
 def _earlier(draft: Draft) -> tuple[list[PastRun], list[PastRun]]:
@@ -89,12 +90,27 @@ def _tells_pace(run: PastRun) -> bool:
     return "train" in run.work and run.seconds.get("train", 0.0) > 0
 
 
-def _speed(base: DeviceSpeed, alike: Sequence[PastRun], others: Sequence[PastRun]) -> DeviceSpeed:
+def _narrowed(
+    base: DeviceSpeed, training: DeviceSpeed, alike: Sequence[PastRun], others: Sequence[PastRun], phase: Phase
+) -> DeviceSpeed:
+    """The speed at a phase, as earlier runs show it.
+
+    Args:
+        base: By data sheet or calibration, at passes of the phase's kind.
+        training: The same at training steps.
+        alike: Runs of the same model and strategy.
+        others: Other runs of the device.
+        phase: Where none of them has it, their training tells of the machine, if of nothing else.
+    """
+    if ratios := _ratios(base, alike, phase):
+        return narrowed(base, ratios, _ALIKE, f"{_runs(ratios)} of this model on this device")
     if alike:
-        return narrowed(base, _ratios(base, alike, "train"), _ALIKE, f"{_runs(alike)} of this model on this device")
-    if others and base.source != "calibration":  # whole steps of small models were measured there already
-        return narrowed(base, _ratios(base, others, "train"), _OTHER, f"{_runs(others)} of other models on this device")
-    return base
+        ratios = _ratios(training, alike, "train")
+        return narrowed(base, ratios, _OTHER, f"training of {_runs(ratios)} of this model on this device")
+    if not others or base.source == "calibration":  # passes of small models were measured there already
+        return base
+    ratios = _ratios(base, others, phase) or _ratios(training, others, "train")
+    return narrowed(base, ratios, _OTHER, f"{_runs(ratios)} of other models on this device")
 
 
 def _ratios(base: DeviceSpeed, runs: Sequence[PastRun], phase: Phase) -> list[float]:
@@ -103,29 +119,45 @@ def _ratios(base: DeviceSpeed, runs: Sequence[PastRun], phase: Phase) -> list[fl
     return [seconds / seconds_for(work, base).expected for seconds, work in pairs if work and seconds > 0]
 
 
-def _runs(runs: Sequence[PastRun]) -> str:
+def _runs(runs: Sequence[object]) -> str:
     return f"{len(runs)} earlier {'run' if len(runs) == 1 else 'runs'}"
 
 
 def _arithmetic(
-    work: RunWork, speeds: Mapping[Phase, DeviceSpeed], alike: Sequence[PastRun], base: DeviceSpeed
+    draft: Draft, work: RunWork, alike: Sequence[PastRun], others: Sequence[PastRun]
 ) -> Iterator[PhaseTime]:
+    exact = replace(draft, values={**draft.values, "train.precision": "float32"})  # as a classifier computes
+    training = _base(draft, "train") or scale_only()
     for phase, amounts in work.phases.items():
-        ratios = _ratios(base, alike, phase)
-        its_own = narrowed(base, ratios, _ALIKE, speeds[phase].method) if ratios else speeds[phase]
-        low, expected, high = (seconds_for(amount, its_own) for amount in amounts)
-        yield PhaseTime(phase=phase, seconds=SecondsRange(low=low.low, expected=expected.expected, high=high.high))
+        base = _base(exact if phase == "grade" else draft, _KINDS.get(phase, "read")) or scale_only()
+        speed = _narrowed(base, training, alike, others, phase)
+        if any(_is_same(run.work.get(phase), amounts[1]) for run in alike if run.seconds.get(phase)):
+            amounts = (amounts[1],) * 3  # such a run tells how long answers were, too
+        apart = work.prompts if phase == "generate" and not _ratios(base, alike, phase) else None
+        rest = tuple(amount.less(apart) for amount in amounts) if apart else amounts
+        low, expected, high = (seconds_for(amount, speed) for amount in rest)
+        seconds = SecondsRange(low=low.low, expected=expected.expected, high=high.high)
+        if apart:  # prompts are read at once, as rows that are scored
+            read = _base(draft, "read") or scale_only()
+            seconds = seconds.plus(seconds_for(apart, _narrowed(read, training, alike, others, "evaluate")))
+        yield PhaseTime(phase=phase, seconds=seconds, method=speed.method)
+
+
+def _is_same(before: Work | None, now: Work) -> bool:
+    return before is not None and abs(before.flops - now.flops) <= _SAME * now.flops
 
 
 def _files(draft: Draft, alike: Sequence[PastRun]) -> Iterator[PhaseTime]:
     """Loading and saving: as earlier runs of the same model did, or by the bytes."""
     phases: dict[Phase, SecondsRange] = {"load": _loading(draft), "save": _saving(draft)}
     for phase, by_size in phases.items():
+        method = "sizes, at the rates of disks"
         seen = [seconds for run in alike if (seconds := run.seconds.get(phase, 0.0)) > 0]
         if seen:
             mean = sum(seen) / len(seen)
             by_size = SecondsRange(low=min(seen) / (1 + _ALIKE), expected=mean, high=max(seen) * (1 + _ALIKE))
-        yield PhaseTime(phase=phase, seconds=by_size)
+            method = f"{_runs(seen)} of this model on this device"
+        yield PhaseTime(phase=phase, seconds=by_size, method=method)
 
 
 def _loading(draft: Draft) -> SecondsRange:

@@ -41,14 +41,26 @@ def write_stream(path: Path, tokens: TokenRows) -> SplitReport:
 
 
 def _row_lengths(tokens: TokenRows) -> NDArray[np.int32]:
-    """(4, rows), as `ftc.spec.streams.RowLengths` has them."""
+    """(5, rows), as `ftc.spec.streams.RowLengths` has them."""
     supervised = np.concatenate([[0], np.cumsum(tokens.mask)])
     targets, places = tokens.targets.values, tokens.targets.boundaries
     firsts = np.zeros(len(places) - 1, dtype=np.int64)
     has_target = places[1:] > places[:-1]
     firsts[has_target] = targets[places[:-1][has_target]]
-    columns = (np.diff(tokens.boundaries), tokens.prompt_length, np.diff(supervised[tokens.boundaries]), firsts)
-    return np.stack(columns).astype(np.int32)
+    lengths, scored = np.diff(tokens.boundaries), np.diff(supervised[tokens.boundaries])
+    shared = np.full(len(lengths), _shared(tokens))
+    return np.stack((lengths, tokens.prompt_length, scored, firsts, shared)).astype(np.int32)
+
+
+def _shared(tokens: TokenRows) -> int:
+    """Tokens with which all prompts begin, of each of which at least one is left."""
+    starts = tokens.boundaries[:-1]
+    most = int(tokens.prompt_length.min()) - 1 if len(starts) else 0
+    for place in range(most):
+        column = tokens.ids[starts + place]
+        if (column != column[0]).any():
+            return place
+    return max(0, most)
 
 
 def _lists(lists: Lists) -> pa.LargeListArray:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.budget.calibrated import measured_work
+from ftc.compiler.budget.calibrated import look_work, measured_work
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.resolve.calibration import keep_calibration, read_calibration
 from ftc.runtime.calibrate import measure
@@ -40,6 +40,13 @@ def test_plans_rest_on_what_was_measured(found: Calibration, tmp_path: Path) -> 
     time = run_passes(PASSES, run_passes(SHAPING, draft)).time
     assert time is not None
     assert (time.source, time.method) == ("calibration", "calibration of 2026-11-26")
+    slower = tuple(one.model_copy(update={"seconds": 3 * one.seconds}) for one in found.measured.looks)
+    other = found.model_copy(update={"measured": found.measured.model_copy(update={"looks": slower})})
+    late = run_passes(PASSES, run_passes(SHAPING, replace(draft, calibration=other))).time
+    assert late is not None
+    for before, after in zip(time.phases, late.phases, strict=True):
+        is_look = before.phase in ("validate", "evaluate")
+        assert after.seconds.expected == pytest.approx((3 if is_look else 1) * before.seconds.expected)
     assert 0 < time.low_seconds < time.high_seconds
     busy = replace(draft, calibration=found.model_copy(update={"busy": 6.5}))
     loaded = run_passes(PASSES, run_passes(SHAPING, busy)).time
@@ -62,6 +69,9 @@ def test_steps_are_measured_as_the_run_takes_them(found: Calibration) -> None:
             i * o for i, o in step.linear_modules.values()
         )
         assert 0 < step.seconds < 60
+    looks = [(look.config["model_type"], look.new_tokens > 0) for look in found.measured.looks]
+    assert looks == [("bert", False), *[("llama", False), ("llama", True)] * 2]
+    assert all(0 < look.seconds < 60 and look_work(look, CPU).flops > 0 for look in found.measured.looks)
     text = calibration_text(found)
     assert "GFLOP/s" in text
     assert "llama" in text

@@ -65,7 +65,13 @@ def test_every_strategy_trains_repeats_and_learns(tmp_path: Path, kind: str, str
         ]
         assert max(one.peak_bytes for one in first.memory_by_phase) == first.peak_memory_bytes
     taken = {one.phase: one.seconds for one in first.time_by_phase}
-    assert taken.keys() == {"load", "train", "validate", "save", "evaluate"}
+    written = set() if classes else {"generate"}
+    assert taken.keys() == {"load", "train", "validate", "save", "evaluate"} | written
+    measured = sum(event.seconds for event in job.of_kind("phase_ended") if event.phase == "evaluate")
+    looks = [
+        one.seconds for run in (first, again) for one in run.time_by_phase if one.phase in ("evaluate", "generate")
+    ]
+    assert sum(looks) == pytest.approx(measured)
     assert taken["train"] == first.train_seconds
     assert min(taken.values()) > 0
     assert job.folder("a").record.read_text() == first.to_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ftc.spec.calibration import Calibration, MeasuredStep
+from ftc.spec.calibration import Calibration, MeasuredLook, MeasuredPass, MeasuredStep
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import PLAIN, Page
@@ -31,6 +31,8 @@ def _lines(found: Calibration, page: Page) -> Iterable[str]:
     yield from page.flow("Operation", [f"{measured.operation_seconds * 10**6:.1f} µs for the smallest"])
     yield from page.flow("Libraries", [f"loaded in {numbers.duration(measured.import_seconds)}"])
     yield from page.flow("Steps", map(_step, measured.steps))
+    if measured.looks:
+        yield from page.flow("Looks", map(_look, measured.looks))
     yield ""
     yield from page.wrap("Later plans for this device tell their time by it.")
     if found.is_busy:
@@ -39,7 +41,14 @@ def _lines(found: Calibration, page: Page) -> Iterable[str]:
 
 
 def _step(step: MeasuredStep) -> str:
-    how = f"LoRA r={step.rank}" if step.rank else "full"
-    size = f"{step.config['num_hidden_layers']} x {step.config['hidden_size']}"
-    words = f"{step.config['model_type']} {size}, {how}, {step.precision}"
-    return f"{words}, {step.rows} rows of {step.length} tokens {step.seconds * 1000:,.0f} ms"
+    return _seconds(step, f"LoRA r={step.rank}" if step.rank else "full")
+
+
+def _look(look: MeasuredLook) -> str:
+    return _seconds(look, f"{look.new_tokens} tokens written" if look.new_tokens else "scored")
+
+
+def _seconds(one: MeasuredPass, how: str) -> str:
+    size = f"{one.config['num_hidden_layers']} x {one.config['hidden_size']}"
+    words = f"{one.config['model_type']} {size}, {how}, {one.precision}"
+    return f"{words}, {one.rows} rows of {one.length} tokens {one.seconds * 1000:,.0f} ms"

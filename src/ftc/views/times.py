@@ -15,6 +15,7 @@ from ftc.views.page import Page
 __all__ = ["phase_seconds_words", "phase_word", "time_lines"]
 
 _KILOWATT_HOUR = 3.6e6
+_FILES = ("load", "save")
 
 
 def time_lines(plan: Plan, page: Page) -> list[str]:
@@ -49,6 +50,8 @@ def phase_word(phase: Phase) -> str:
             return "saving"
         case "evaluate":
             return "test"
+        case "generate":
+            return "answers"
         case "grade":
             return "grading"
         case _:
@@ -71,6 +74,9 @@ def _cost(time: TimeEstimate) -> Iterable[str]:
 
 
 def _phases(time: TimeEstimate) -> Iterable[str]:
+    """The parts that take much of it, each with what it rests on where that isn't what the training rests on."""
+    usual = next((one.method for one in time.phases if one.phase == "train"), "")
     for one in time.phases:
         if one.seconds.high >= 0.05 * time.high_seconds or one.phase == "train":
-            yield f"{phase_word(one.phase)} {numbers.duration_range(one.seconds.low, one.seconds.high)}"
+            by = f" by {escaped(one.method)}" if one.method not in ("", usual) and one.phase not in _FILES else ""
+            yield f"{phase_word(one.phase)} {numbers.duration_range(one.seconds.low, one.seconds.high)}{by}"

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.budget.amounts import decode_amounts
+from ftc.compiler.budget.amounts import Amounts, decode_amounts, prompt_amounts, target_amounts
+from ftc.compiler.budget.drafted import draft_network
 from ftc.compiler.budget.fed import Form, evaluated, written
-from ftc.compiler.budget.run_work import draft_network, run_work
+from ftc.compiler.budget.run_work import run_work
 from ftc.compiler.budget.traffic import traffic_rates
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
@@ -81,11 +82,13 @@ def test_cards_that_are_joined_exchange_faster() -> None:
 
 
 def test_the_prompt_gives_a_decoder_its_first_token() -> None:
-    prompt, third = (decode_amounts(2, 5, tokens, has_encoder=False) for tokens in (1, 3))
+    prompt, first, third = prompt_amounts(2, 5), decode_amounts(2, 5, 1), decode_amounts(2, 5, 3)
     assert (prompt.passes, prompt.tokens, prompt.scored, prompt.pairs) == (1, 10, 2, 50)
-    assert (third.passes, third.tokens, third.scored, third.pairs) == (3, 14, 6, 50 + 2 * (6 + 7))
-    encoder = decode_amounts(2, 5, 3, has_encoder=True)
-    assert (encoder.passes, encoder.target_tokens, encoder.scored) == (4, 6, 6)
+    assert first == Amounts()
+    assert (third.passes, third.tokens, third.scored, third.pairs) == (2, 4, 4, 2 * (6 + 7))
+    assert decode_amounts(2, 5, 9, window=7).near_pairs == 2 * (6 + 7 + 6 * 7)
+    encoder = target_amounts(2, 5, 3)
+    assert (encoder.passes, encoder.target_tokens, encoder.scored) == (3, 6, 6)
 
 
 def test_weights_are_read_in_as_many_bytes_as_they_are_packed_in() -> None:
@@ -111,7 +114,7 @@ def test_rows_are_shared_and_cut_as_the_run_does() -> None:
     assert evaluated(rows, classifier, 2).passes == 3  # two long ones, then eight short ones at once, then six
     shared = evaluated(rows, tagger, 2, world_size=2)
     assert (shared.rows, shared.tokens) == (8, 2 * 40 + 6 * 10)
-    assert written(rows, Form("lm", "decoder"), 2, 3, 3, world_size=2).scored == 8 * 3
+    assert written(rows, Form("lm", "decoder"), 2, 3, 3, world_size=2).scored == 8 * 2
 
 
 def test_of_very_many_rows_some_stand_for_all() -> None:

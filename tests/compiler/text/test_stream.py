@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ftc.compiler.text.stream import write_stream
+from ftc.compiler.text.stream import _shared, write_stream
 from ftc.compiler.text.token_rows import RowCounts, TokenRows
-from ftc.spec.streams import DroppedRow, Lists, SplitReport, open_stream
+from ftc.spec.streams import DroppedRow, Lists, SplitReport, open_lengths, open_stream
 from tests.support.streams import no_lists
 
 
@@ -83,3 +84,22 @@ def test_another_file_is_no_stream(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"not arrow")
     with pytest.raises((OSError, ValueError)):
         open_stream(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("begins", "prompts", "shared"),
+    [([[1, 2, 3], [1, 2, 4]], [3, 3], 2), ([[1, 2, 3], [1, 2, 3]], [3, 2], 1), ([[5], [6]], [1, 1], 0), ([], [], 0)],
+)
+def test_what_all_prompts_begin_with_is_counted(
+    tmp_path: Path, begins: list[list[int]], prompts: list[int], shared: int
+) -> None:
+    base = rows([8] * len(begins))
+    ids = base.ids.copy()
+    for number, begin in enumerate(begins):
+        ids[8 * number : 8 * number + len(begin)] = begin
+    tokens = replace(base, ids=ids, prompt_length=np.array(prompts, dtype=np.int32))
+    if begins:
+        write_stream(tmp_path / "test.arrow", tokens)
+        assert open_lengths(tmp_path / "test.arrow").shared == shared
+    else:
+        assert _shared(tokens) == shared
