@@ -196,7 +196,7 @@ def _device(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]:
 def _wrong(code: str, thing: str, planned: str, found: str) -> Diagnostic:
     mend = {
         "FTC623": "plan again on this machine, or apply on the planned one",
-        "FTC624": f"start it with `torchrun --nproc-per-node {planned} -m ftc apply PLAN --yes`, or plan again here",
+        "FTC624": f"`ftc apply PLAN` starts them itself, and of a launcher it takes {planned}; or plan again here",
     }
     # Processes have a number; a wrapper is another one where accelerate was told so beside the plan.
     beside = "unset accelerate's own `ACCELERATE_*` variables, none of which ftc needs"

@@ -68,8 +68,8 @@ CODES: tuple[Code, ...] = (
         id="FTC624",
         title="the number of processes isn't the plan's",
         cause="Launchers fall back to one process in silence, and then each step sees other rows than the plan says.",
-        wrong="ftc apply job.plan.json   # a plan for two devices",
-        right="torchrun --nproc-per-node 2 -m ftc apply job.plan.json --yes",
+        wrong="torchrun --nproc-per-node 4 -m ftc apply job.plan.json --yes   # a plan for two devices",
+        right="ftc apply job.plan.json   # starts two processes itself",
         exit_code=1,
     ),
     Code(
@@ -208,7 +208,7 @@ CODES: tuple[Code, ...] = (
         cause="A run of several processes needs all of them for every step. One has died, was stopped, or its machine "
         "doesn't answer; the others end instead of waiting.",
         wrong="kill -9 PID   # of one of two processes",
-        right="torchrun --nproc-per-node 2 -m ftc apply job.plan.json --yes   # goes on from the last checkpoint",
+        right="ftc apply job.plan.json   # goes on from the last checkpoint",
         exit_code=1,
     ),
     Code(

@@ -7,9 +7,11 @@ import gc
 import os
 import sys
 from argparse import Namespace
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeGuard
 
 from ftc.cli.arguments import USAGE_ERROR, Parser, add_json, add_overrides, add_waive, override_words
+from ftc.cli.companions import companions, needs_companions
 from ftc.cli.consent import declined
 from ftc.cli.following import following, tracing
 from ftc.cli.results import print_result, show_run
@@ -143,8 +145,13 @@ def _up_to_date(done: Run, args: Namespace) -> int:
 
 
 def _carried_out(target: Planned | str, args: Namespace) -> int:
-    stop = _Stop()
-    return _ended(_executed(target, stop, args), stop, args)
+    from ftc import api
+
+    stop, plan = _Stop(), api.load_plan(target) if isinstance(target, str) else target.plan
+    count = plan.settings.train.world_size
+    with companions(count, args.words) if needs_companions(count, os.environ) and args.may_restart else nullcontext():
+        done = _executed(target, stop, args)
+    return _ended(done, stop, args)
 
 
 def _executed(target: Planned | str, stop: _Stop, args: Namespace) -> Run:

@@ -26,14 +26,15 @@ def main(argv: Sequence[str] | None = None, *, may_restart: bool = False) -> int
 
     Args:
         argv: Words after the program's name; those of the process where left out.
-        may_restart: Whether the process belongs to the command, so that it may be started anew.
+        may_restart: Whether the process belongs to the command, so that it may be started anew, or several times.
 
     Raises:
         Restart: The command has to begin in another environment.
     """
+    words = sys.argv[1:] if argv is None else argv
     try:
-        args = _parse(sys.argv[1:] if argv is None else argv)
-        args.may_restart = may_restart
+        args = _parse(words)
+        args.may_restart, args.words = may_restart, words
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else USAGE_ERROR
     return faults.guarded(module_of(args.verb).run, args)
