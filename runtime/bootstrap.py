@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ftc.spec.record import Interval
 
-__all__ = ["Statistics", "Values", "difference", "intervals"]
+__all__ = ["Statistics", "Values", "difference", "intervals", "student"]
 
 Floats = NDArray[np.float64]
 Values = Callable[[Floats], Floats]
@@ -119,11 +119,15 @@ def _reach(level: float, freedom: int) -> float:
     """The normal quantile of the level, widened as Student's is on few rows (Hesterberg 2015, the expanded interval).
 
     Resamples spread by N - 1 over N less than repetitions would, and the quantile itself is that of a spread which is
-    only estimated; by the series of Abramowitz & Stegun 26.7.5.
+    only estimated.
     """
+    return student(level, freedom) * math.sqrt((freedom + 1) / freedom)
+
+
+def student(level: float, freedom: float) -> float:
+    """Student's two-sided quantile, by the series of Abramowitz & Stegun 26.7.5; the normal one without an end."""
     z = NormalDist().inv_cdf((1 + level) / 2)
-    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return student * math.sqrt((freedom + 1) / freedom)
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def _adjusted(point: float, bias: float, skew: float) -> float:

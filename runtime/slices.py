@@ -1,28 +1,27 @@
 """Metrics of groups of the test rows, and how far the groups are apart.
 
 A group's metric is that of its rows alone, as fairlearn's `MetricFrame` has it; a gap is the distance between the
-highest and the lowest group. Both come from the sums over rows that intervals come from, so a gap has one too.
+highest and the lowest group. Both come from the sums over rows that intervals come from.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.bootstrap import Floats, Statistics, intervals
+from ftc.runtime.bootstrap import Statistics, intervals
 from ftc.runtime.certainty import Apart
+from ftc.runtime.gaps import gap_by_chance, gap_interval
 from ftc.runtime.measures import Measures
+from ftc.spec.evaluation import metric_kind
 from ftc.spec.record import Gap, GroupResult, Interval, SliceResult
 from ftc.spec.slices import LABEL, LENGTHS
 from ftc.spec.streams import TokenStream
 
-__all__ = ["gap_by_chance", "gap_statistics", "slice_results"]
-
-_SHUFFLES = 200
-"""Deals of rows to groups: the mean gap of so many is known to about a twentieth of a gap's own spread."""
+__all__ = ["slice_results"]
 
 _Details = Mapping[str, str]
 _Grouped = Mapping[str, tuple[Statistics, NDArray[np.bool_]]]
@@ -125,58 +124,14 @@ def _gaps(groups: Sequence[GroupResult], of_tuned: _Grouped) -> dict[str, Gap]:
     found: dict[str, Gap] = {}
     for metric, pair in of_tuned.items():
         ranked = sorted(groups, key=lambda one: one.tuned[metric])
-        sure = intervals([gap_statistics(*pair)])[0]
+        kind = metric_kind(metric)
         before = [one.base[metric] for one in groups if metric in one.base]
         found[metric] = Gap(
             value=ranked[-1].tuned[metric] - ranked[0].tuned[metric],
-            interval=Interval(low=max(0.0, sure.low), high=sure.high) if sure else None,
+            interval=gap_interval(*pair, most=kind.most - kind.least if kind else math.inf),
             by_chance=gap_by_chance(*pair),
             base=max(before) - min(before) if before else None,
             lowest=ranked[0].group,
             highest=ranked[-1].group,
         )
     return found
-
-
-def gap_statistics(statistics: Statistics, members: NDArray[np.bool_]) -> Statistics:
-    """A metric's gap between groups, taken apart into rows: each group has its own columns, and a one a row.
-
-    In a draw of rows that holds none of a group, the gap is that of the others.
-    """
-    width, count = statistics.rows.shape[1], members.shape[1]
-    own = [statistics.rows * members[:, [place]] for place in range(count)]
-    rows = np.hstack([*own, members.astype(np.float64)])
-
-    def value(sums: Floats) -> Floats:
-        parts = [sums[..., place * width : (place + 1) * width] for place in range(count)]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.stack([_value(statistics.value, part) for part in parts], axis=-1)
-        return _gap(values, sums[..., -count:] > 0)
-
-    return Statistics(rows, value)
-
-
-def gap_by_chance(statistics: Statistics, members: NDArray[np.bool_], *, seed: int = 0) -> float | None:
-    """The mean gap where rows are dealt to groups of the same sizes by lot, so that no group differs from another.
-
-    An observed gap is biased upwards by what chance adds; where the groups don't differ at all, it adds so much.
-    """
-    generator = np.random.Generator(np.random.PCG64(seed))
-    sizes = members.sum(axis=0)
-    ends = np.cumsum(sizes[sizes > 0])
-    starts = ends - sizes[sizes > 0]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        deals = (statistics.rows[generator.permutation(len(members))] for _ in range(_SHUFFLES))
-        values = np.stack([_value(statistics.value, np.add.reduceat(rows, starts)) for rows in deals])
-    mean = float(_gap(values, np.ones_like(values, dtype=bool)).mean())
-    return mean if math.isfinite(mean) else None
-
-
-def _gap(values: Floats, is_there: NDArray[np.bool_]) -> Floats:
-    """(...) the gap of (..., groups) values, of those that are there."""
-    highest = np.where(is_there, values, -np.inf).max(axis=-1)
-    return np.asarray(highest - np.where(is_there, values, np.inf).min(axis=-1))
-
-
-def _value(metric: Callable[[Floats], Floats], sums: Floats) -> Floats:
-    return np.asarray(metric(sums), dtype=np.float64)

@@ -150,7 +150,7 @@ class Gap(Document):
 
     value: Real
     interval: Interval | None
-    """None where the rows can't tell."""
+    """Of the true gap, with what chance adds to a measured one allowed for. None where the rows can't tell."""
     base: Real | None = None
     """The same of the base model."""
     by_chance: Real | None = None

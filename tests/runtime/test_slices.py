@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
 
 from ftc.runtime.certainty import taken_apart
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.measures import Measures
-from ftc.runtime.row_statistics import class_statistics, mean_statistics
 from ftc.runtime.scoring import RowScore
-from ftc.runtime.slices import gap_by_chance, gap_statistics, slice_results
+from ftc.runtime.slices import slice_results
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.figures import figures, plain_name
 from ftc.spec.record import Evaluation, SubjectResult
@@ -27,8 +20,6 @@ from tests.support import documents
 from tests.support.measured import BY_REGION, RETENTION, SWAPS
 from tests.support.streams import write_columns
 from tests.support.tiny_models import write_tiny_model
-
-OF_NOTHING: dict[str, Any] = {"zero_division": 0}
 
 
 @pytest.mark.parametrize(
@@ -51,43 +42,6 @@ def test_a_small_gap_is_better() -> None:
     assert kind is not None
     assert (kind.higher_is_better, kind.least, kind.most) == (False, 0, 2)
     assert measured_kind("nothing gap on region") is None
-
-
-@pytest.mark.parametrize("name", ["accuracy", "macro_f1"])
-def test_a_gap_is_that_of_the_groups_own_metrics(name: str) -> None:
-    """As fairlearn's `MetricFrame(...).difference()` has it: the highest group less the lowest."""
-    chance = random.Random(7)
-    expected, predicted = ([chance.randrange(3) for _ in range(80)] for _ in range(2))
-    groups = np.array([chance.choice("abc") for _ in range(80)])
-    statistics = gap_statistics(class_statistics(name, expected, predicted), groups[:, None] == ["a", "b", "c"])
-    compute: Callable[..., float] = {
-        "accuracy": accuracy_score,
-        "macro_f1": lambda want, got: f1_score(want, got, average="macro", **OF_NOTHING),
-    }[name]
-    for draw in (range(80), np.flatnonzero(groups != "b"), np.array([*np.flatnonzero(groups == "a"), 3, 3])):
-        rows = [int(row) for row in draw]
-        values = []
-        for group in set(groups[rows]):
-            own = [row for row in rows if groups[row] == group]
-            values.append(compute([expected[row] for row in own], [predicted[row] for row in own]))
-        found = float(statistics.value(statistics.rows[rows].sum(axis=0)))
-        assert found == pytest.approx(max(values) - min(values), abs=1e-12)
-
-
-@pytest.mark.parametrize(("groups", "size"), [(2, 40), (20, 10)])
-def test_what_chance_adds_to_a_gap_is_told_beside_it(groups: int, size: int) -> None:
-    """No group differs from another here, so the gaps of many such splits are all chance; each split tells of them."""
-    generator = np.random.default_rng(5)
-    members = np.repeat(np.eye(groups, dtype=bool), size, axis=0)
-    observed, told = [], []
-    for _ in range(60):
-        right = (generator.random(groups * size) < 0.8).astype(float).tolist()
-        statistics = mean_statistics(right)
-        observed.append(gap_statistics(statistics, members).observed)
-        told.append(gap_by_chance(statistics, members))
-    noise = float(np.std(observed)) / math.sqrt(len(observed))
-    assert np.mean(observed) > 0.05
-    assert abs(np.mean(observed) - np.mean([one for one in told if one is not None])) < 3 * noise
 
 
 def test_a_run_tells_groups_apart_and_holds_gates_against_them(tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def _gaps(one: SliceResult) -> str:
     header = ("metric", *figures, "lowest, tuned", "highest, tuned")
     note = (
         "<p>Chance alone makes a gap, the wider the more groups there are and the fewer rows they have. Its mean where "
-        "the same rows are dealt to groups of these sizes by lot stands beside.</p>"
+        "the same rows are dealt to groups of these sizes by lot stands beside, and the interval, which is of the true "
+        "gap, allows for it.</p>"
     )
     return (note if rows else "") + table(
         f"Largest gap between groups, by {one.slice}", header, rows, right=(1, 2, 3, 4)
