@@ -62,12 +62,12 @@ def unsharded(recipe: Recipe) -> Iterator[_Whole]:
 def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Several devices are asked for where something is to be shared, and `fsdp` where parts are to be moved."""
     train, devices = recipe.train, recipe.budget.devices
-    if train.sharding != "auto" and devices in ("auto", 1):
+    if train.sharding != "auto" and devices == 1:
         yield diagnostic(
             "FTC290",
             f"`{train.sharding}` shares work among devices, and there is one",
             source.span("train.sharding"),
-            help="write `budget: {devices: 2}` or more, or drop `sharding`",
+            help="write `budget: {devices: 2}` or more, or `devices: auto`, or drop `sharding`",
             path="train.sharding",
         )
     elif train.offload == "cpu" and train.sharding != "fsdp":
@@ -98,7 +98,9 @@ def sharding_can_be_done(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
 def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Each device has a row of every step, and a micro-batch is no more than its share."""
     devices, batch, micro = recipe.budget.devices, recipe.train.batch_size, recipe.train.micro_batch
-    if not isinstance(devices, int) or devices == 1:
+    if devices == "auto":  # the least that can be chosen
+        devices = 1 if recipe.train.sharding == "auto" else 2
+    if devices == 1:
         return
     if devices > batch:
         yield diagnostic(

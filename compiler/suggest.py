@@ -45,6 +45,7 @@ _CHOSEN = {
     "train.micro_batch": "micro-batch",
     "train.activation_checkpointing": "recomputing",
     "train.packing": "packing",
+    "device.count": "devices:",
     "train.sharding": "sharding",
     "train.offload": "offload",
     "model.attention": "attention",
@@ -175,7 +176,7 @@ def _paged(undecided: Draft, decided: Draft) -> Iterator[_Change]:
 def _other_layouts(undecided: Draft) -> Iterator[_Change]:
     """Devices that hold parts, and parts that lie with the host, where the recipe says otherwise."""
     train, devices = undecided.recipe.train, undecided.recipe.budget.devices
-    if devices in ("auto", 1) or any(unsharded(undecided.recipe)):
+    if devices == 1 or any(unsharded(undecided.recipe)):
         return
     fsdp, offload = _change("train.sharding", "fsdp"), _change("train.offload", "cpu")
     if train.sharding == "ddp":
@@ -185,10 +186,10 @@ def _other_layouts(undecided: Draft) -> Iterator[_Change]:
 
 
 def _more_devices(undecided: Draft) -> Iterator[_Change]:
-    """Two, four or eight cards, as far as this machine has them or the plan is for another."""
+    """Two, four or eight cards, as far as this machine has them or the plan is for another; `auto` has tried them."""
     device, asked = undecided.device, undecided.recipe.budget.devices
     most = device.count if device.local else _MOST_DEVICES
-    least = 1 if asked == "auto" else asked
+    least = most if asked == "auto" else asked
     for count in (2, 4, 8):
         if device.kind == "cuda" and least < count <= min(most, undecided.recipe.train.batch_size):
             yield _change("budget.devices", count)

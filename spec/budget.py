@@ -37,10 +37,12 @@ class Budget(Document):
     device: Device = "auto"
     """`cpu`, or a card by its name such as `rtx-4090` (`ftc devices` lists them), whether it is in this machine or not;
     a card that the catalogue lacks is described by its figures. Default `auto`: this machine's card, else its CPU."""
-    devices: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
+    devices: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = 1
     """Devices of that kind in one machine, with one process each, which share the rows of every step; `train.sharding`
-    says what each of them holds. More of them draw other dropout, and add in another order. Default `auto`: one
-    device, which needs no exchange."""
+    says what each of them holds. More of them draw other dropout, and add in another order. `auto`: from one to as
+    many as this machine has the number that is fastest and fits, of those whose cost keeps within `cost` where there
+    is a price, and of equals the least; processes on a CPU share it, which counts as one. Default: 1, which needs no
+    exchange, and is the same on every machine."""
     vram: Annotated[Bytes, Field(gt=0)] | None = None
     """Memory that the run may use on each device, such as `24GiB`. Default: what the device has."""
     allow_tight: bool = False

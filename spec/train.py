@@ -189,11 +189,11 @@ class Train(Document):
     weight, gradient and moment, and one layer at a time as a whole (torch's `fully_shard`). The gradient is the same
     but for rounding, of which `fsdp` does more in bfloat16: of weights that are trained themselves it puts layers
     together in bfloat16, so that what goes from layer to layer is in bfloat16, which `ddp` keeps in float32. Default
-    `auto`: `ddp`, which exchanges least, and `fsdp` where that doesn't fit."""
+    `auto`: the fastest that fits, and of equals `ddp`, which exchanges least."""
     offload: Literal["auto", "none", "cpu"] = "auto"
     """With `cpu`, each device's part under `fsdp` lies in the host's memory, and the optimiser's step is done there:
     least memory on the device, and slow. Default `auto`: `none`, since the device's own memory is faster, and `cpu`
-    where nothing else fits."""
+    where that is the fastest that fits."""
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Root of every random stream of training: initial weights, order of rows, dropout. Default: 17, a
     fixed number so that two runs are one."""

@@ -17,7 +17,10 @@ from ftc.spec.streams import RowLengths
 from ftc.spec.task import Preference
 from ftc.spec.trace import BatchShape
 
-__all__ = ["evaluation_batch", "most_rows"]
+__all__ = ["evaluation_batch", "usual_rows"]
+
+_USUAL_ROWS = 32
+"""Rows that are evaluated at once at most; beyond it little is gained."""
 
 _WRITTEN = ("test", "swaps")
 """Looks in which answers are written, where a metric needs them."""
@@ -42,9 +45,17 @@ class _Look:
     is_even: bool
 
 
-def most_rows(draft: Draft) -> int:
-    """Rows of the longest look that one device reads; 0 where nothing is looked at."""
-    return max((-(-count // int(draft.values["train.world_size"])) for count in _counts(draft).values()), default=0)
+def usual_rows(draft: Draft) -> tuple[int, str]:
+    """Rows at once where memory doesn't matter, and why: as many as there are, up to a bound.
+
+    What is measured later may have more than none.
+    """
+    devices = int(draft.values["train.world_size"])
+    rows = max((-(-count // devices) for count in _counts(draft).values()), default=0)
+    if not 0 < rows < _USUAL_ROWS:
+        return _USUAL_ROWS, "beyond it little is gained"
+    alone = f"no more than {rows} rows are measured"
+    return rows, alone if devices == 1 else f"a device measures {rows} rows at the most"
 
 
 def evaluation_batch(draft: Draft) -> tuple[int, BatchShape] | None:

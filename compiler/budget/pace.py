@@ -2,8 +2,8 @@
 
 A roofline tells points apart that differ by more than a tenth; among others the kernel comes first that needs nothing
 further, then the larger micro-batch, since larger matrices never compute slower. Speed counts after exactness: an
-optimiser that rounds what it remembers stands behind all points of those that don't. Of what several devices exchange
-the roofline knows little, so that what exchanges least goes first.
+optimiser that rounds what it remembers stands behind all points of those that don't. Of points that it can't tell apart
+fewer devices go first, and then what exchanges least.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from typing import Any
 from ftc.compiler.budget.amounts import Amounts
 from ftc.compiler.budget.attention import kernels_for_auto
 from ftc.compiler.budget.drafted import draft_network
+from ftc.compiler.budget.looks import usual_rows
 from ftc.compiler.budget.network import Network
 from ftc.compiler.budget.optimizers import is_rounded, kinds_for_auto
-from ftc.compiler.budget.points import Point, at, eval_batches, layouts, packings, training_points
+from ftc.compiler.budget.points import LAYOUTS, Point, at, eval_batches, packings, training_points
 from ftc.compiler.budget.run_time import job_speed
 from ftc.compiler.budget.run_work import train_amounts, train_work
 from ftc.compiler.budget.speed import scale_only, seconds_for
 from ftc.compiler.draft import Draft
 
-__all__ = ["WORTH_PACKING", "by_speed", "pace_of", "train_seconds"]
+__all__ = ["TOLD_APART", "WORTH_PACKING", "by_speed", "pace_of", "train_seconds"]
 
-_TOLD_APART = 1.1
+TOLD_APART = 1.1
+"""Times that the roofline tells apart."""
 WORTH_PACKING = 0.9
 """Part of a padded run's time below which `auto` packs: less than a tenth is more than a roofline can tell."""
 
@@ -39,7 +41,15 @@ def by_speed(draft: Draft) -> list[Point]:
     seconds = pace_of(draft)
     pace = dict(_paced(draft, seconds))
     ranked = sorted(pace, key=_order(draft, pace))
-    return [replace(point, eval_batch=rows) for point in ranked for rows in eval_batches(draft)]
+    looked_at = {count: _rows_of_looks(draft, count) for count in {point.devices for point in pace}}
+    return [replace(point, eval_batch=rows) for point in ranked for rows in looked_at[point.devices]]
+
+
+def _rows_of_looks(draft: Draft, devices: int) -> list[int]:
+    """Rows that so many devices may each evaluate at once; they share what there is to look at."""
+    asked, shared = draft.recipe.eval.batch_size, {**draft.values, "train.world_size": devices}
+    usual = usual_rows(replace(draft, values=shared))[0] if asked == "auto" else asked
+    return list(eval_batches(draft, usual))
 
 
 def train_seconds(draft: Draft) -> float:
@@ -61,7 +71,8 @@ def pace_of(draft: Draft) -> Pace:
         values, kernel = one.values, one.values["model.attention"]
         if kernel not in networks:
             networks[kernel] = draft_network(one)
-        divided = tuple(values[f"train.{name}"] for name in ("micro_batch", "packing", "micro_batch_tokens"))
+        shares = ("micro_batch", "packing", "micro_batch_tokens", "world_size")
+        divided = tuple(values[f"train.{name}"] for name in shares)
         key = (divided, kernel)
         if key not in fed:
             fed[key] = train_amounts(one)
@@ -84,7 +95,7 @@ def _paced(draft: Draft, seconds: Pace) -> Iterator[tuple[Point, float]]:
 
 
 def _order(draft: Draft, pace: dict[Point, float]) -> Callable[[Point], tuple[Any, ...]]:
-    kernels, kinds, shared = kernels_for_auto(draft), kinds_for_auto(draft), layouts(draft)
+    kernels, kinds = kernels_for_auto(draft), kinds_for_auto(draft)
     fastest = {
         rounded: min((pace[one] for one in pace if is_rounded(one.optimizer) is rounded), default=0.0)
         for rounded in (False, True)
@@ -93,10 +104,10 @@ def _order(draft: Draft, pace: dict[Point, float]) -> Callable[[Point], tuple[An
     def key(point: Point) -> tuple[Any, ...]:
         rounded = is_rounded(point.optimizer)
         least, seconds = fastest[rounded], pace[point]
-        rung = math.floor(math.log(seconds / least) / math.log(_TOLD_APART)) if least > 0 else 0
+        rung = math.floor(math.log(seconds / least) / math.log(TOLD_APART)) if least > 0 else 0
         kernel = kernels.index(point.attention) if point.attention in kernels else 0
         kind = kinds.index(point.optimizer) if point.optimizer in kinds else 0
-        layout = shared.index((point.sharding, point.offload))
-        return rounded, layout, rung, kernel, kind, point.checkpointing, -point.micro_batch, seconds
+        shared = point.devices, LAYOUTS.index((point.sharding, point.offload))
+        return rounded, rung, shared, kernel, kind, point.checkpointing, -point.micro_batch, seconds
 
     return key

@@ -1,7 +1,8 @@
 """The points that the solver looks at: all ways to run the job that the recipe leaves open.
 
-Open is what stands as `auto`: how many rows go through the model at once, whether they share sequences of how many
-tokens, which kernel attends, whether activations are recomputed, and what the optimiser remembers.
+Open is what stands as `auto`: how many devices share the work and what each of them holds, how many rows go through
+the model at once, whether they share sequences of how many tokens, which kernel attends, whether activations are
+recomputed, and what the optimiser remembers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from ftc.compiler.budget.attention import kernels_for_auto
+from ftc.compiler.budget.counts import device_counts, threads_of_each
 from ftc.compiler.budget.optimizers import FUSED, kinds_for_auto
 from ftc.compiler.draft import Draft
 from ftc.compiler.sharding_rules import unsharded
@@ -19,16 +21,19 @@ from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.train import Offload, OptimizerKind, Sharding
 
 __all__ = [
+    "LAYOUTS",
     "Point",
     "at",
     "eval_batches",
-    "layouts",
     "packing_obstacle",
     "packings",
     "point_of",
     "share_of_batch",
     "training_points",
 ]
+
+LAYOUTS: tuple[tuple[Sharding, Offload], ...] = (("none", "none"), ("ddp", "none"), ("fsdp", "none"), ("fsdp", "cpu"))
+"""What each device may hold and where, what exchanges least first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Point:
         tokens: Most tokens that go through the model at once; None where rows alone decide.
         sharding: What each of several devices holds.
         offload: Where their parts lie.
+        devices: How many share the run.
     """
 
     micro_batch: int
@@ -56,6 +62,7 @@ class Point:
     tokens: int | None
     sharding: Sharding
     offload: Offload
+    devices: int
 
 
 def at(draft: Draft, point: Point) -> Draft:
@@ -71,6 +78,9 @@ def at(draft: Draft, point: Point) -> Draft:
         "train.micro_batch_tokens": point.tokens,
         "train.sharding": point.sharding,
         "train.offload": point.offload,
+        "train.world_size": point.devices,
+        "device.count": point.devices,
+        "device.threads": threads_of_each(draft, point.devices),
     }
     return replace(draft, values={**draft.values, **values})
 
@@ -88,6 +98,7 @@ def point_of(draft: Draft) -> Point:
         tokens=values["train.micro_batch_tokens"],
         sharding=values["train.sharding"],
         offload=values["train.offload"],
+        devices=values["train.world_size"],
     )
 
 
@@ -96,17 +107,18 @@ def training_points(draft: Draft) -> Iterator[Point]:
     train, attention, rows = draft.recipe.train, draft.recipe.model.attention, draft.values["eval.batch_size"]
     kinds = kinds_for_auto(draft) if train.optimizer.kind == "auto" else (train.optimizer.kind,)
     kernels = kernels_for_auto(draft) if attention == "auto" else (attention,)
-    ways = product(kinds, kernels, _modes(draft), _micro_batches(draft), layouts(draft))
-    for kind, kernel, checkpointing, size, layout in ways:
-        if layout[0] != "fsdp" or kind in FUSED or len(kinds) == 1:  # others take whole tensors
-            yield Point(size, checkpointing, rows, kernel, kind, False, train.micro_batch_tokens, *layout)
+    for count in device_counts(draft):
+        ways = product(kinds, kernels, _modes(draft), _micro_batches(draft, count), _layouts(draft, count))
+        for kind, kernel, checkpointing, size, layout in ways:
+            if layout[0] != "fsdp" or kind in FUSED or len(kinds) == 1:  # others take whole tensors
+                yield Point(size, checkpointing, rows, kernel, kind, False, train.micro_batch_tokens, *layout, count)
 
 
-def layouts(draft: Draft) -> list[tuple[Sharding, Offload]]:
-    """How several devices may share the work, what exchanges least first; `fsdp` where it can divide the model."""
+def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:
+    """How so many devices may share the work; `fsdp` where it can divide the model."""
     train = draft.recipe.train
-    if draft.values["train.world_size"] == 1:
-        return [(draft.values["train.sharding"], draft.values["train.offload"])]
+    if count == 1:
+        return [("none", "none")]
     kinds: list[Sharding] = ["ddp", "fsdp"] if train.sharding == "auto" else [train.sharding]
     places: list[Offload] = ["none", "cpu"] if train.offload == "auto" else [train.offload]
     if train.sharding == "auto" and any(unsharded(draft.recipe)):
@@ -114,8 +126,8 @@ def layouts(draft: Draft) -> list[tuple[Sharding, Offload]]:
     return [(kind, place) for kind in kinds for place in places if kind == "fsdp" or place == "none"]
 
 
-def _micro_batches(draft: Draft) -> list[int]:
-    asked, share = draft.recipe.train.micro_batch, share_of_batch(draft)
+def _micro_batches(draft: Draft, count: int) -> list[int]:
+    asked, share = draft.recipe.train.micro_batch, -(-draft.recipe.train.batch_size // count)
     return [size for size in range(share, 0, -1) if share % size == 0] if asked == "auto" else [asked]
 
 
@@ -132,9 +144,8 @@ def _modes(draft: Draft) -> list[bool]:
     return [False] if draft.recipe.strategy.kind == "prefix_tuning" else [False, True]
 
 
-def eval_batches(draft: Draft) -> Iterator[int]:
-    """Rows that may be evaluated at once, the most first."""
-    rows: int = draft.values["eval.batch_size"]
+def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
+    """Rows that may be evaluated at once, the most first, which are so many where the recipe leaves that open."""
     yield rows
     while draft.recipe.eval.batch_size == "auto" and rows > 1:
         rows //= 2

@@ -1,8 +1,9 @@
 """The search for the fastest point that fits: formulas first, then the trace for those that they leave open.
 
-Points are looked at in the order of their speed. The formula knows within a tenth or so what the trace would say, so it
-sorts out most of them. The trace is asked of the point that would be taken, and of faster ones that the formula isn't
-sure to exclude, the slowest way to train first; what a trace says of one point excludes all that need at least as much.
+Points are looked at in the order of their speed, but for numbers of devices that break the budget's cost. The formula
+knows within a tenth or so what the trace would say, so it sorts out most of them. The trace is asked of the point that
+would be taken, and of faster ones that the formula isn't sure to exclude, the slowest way to train first; what a trace
+says of one point excludes all that need at least as much.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ftc.compiler.budget.costs import CostBound
+from ftc.compiler.budget.host_memory import host_bytes
 from ftc.compiler.budget.memory import by_closed_form, by_trace, limit_of, may_run, question
 from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
 from ftc.compiler.budget.points import Point, at
@@ -42,6 +45,7 @@ class Found:
         memory: What it needs.
         fits: Whether it does.
         looked_at: Points that the recipe allows.
+        too_dear: Numbers of devices whose fastest way that fits breaks the budget's cost.
         questions: What the trace is to be asked before this holds.
     """
 
@@ -49,20 +53,34 @@ class Found:
     memory: MemoryEstimate
     fits: bool
     looked_at: int
+    too_dear: frozenset[int]
     questions: tuple[TraceJob, ...]
 
 
 def fastest_that_fits(draft: Draft, points: Sequence[Point]) -> Found:
-    """Looks at points, the fastest of which is the first."""
-    search = _Search(draft)
+    """Looks at points, the fastest of which is the first; where all that fit are too dear the cheapest is taken."""
+    search, counts = _Search(draft), frozenset(point.devices for point in points)
+    bound, dear = CostBound(draft, counts), dict[int, tuple[int, MemoryEstimate]]()
+
+    def found(place: int, memory: MemoryEstimate, before: int) -> Found:
+        """The point at a place; of numbers that are too dear only faster ways would be cheaper."""
+        point, ranked = points[place], enumerate(points[:before])
+        faster = [one for n, one in ranked if one.devices not in dear or n < dear[one.devices][0]]
+        questions = search.questions(faster, point)
+        return Found(point, memory, may_run(draft, memory), len(points), frozenset(dear), questions)
+
     for place, point in enumerate(points):
-        memory = search.estimate(point)
-        if memory is not None and may_run(draft, memory):
-            return Found(point, memory, True, len(points), search.questions(points[:place], point))
+        memory = None if point.devices in dear else search.estimate(point)
+        if memory is None or not may_run(draft, memory):
+            continue
+        if bound.keeps(point):
+            return found(place, memory, place)
+        dear[point.devices] = place, memory
+    if (cheapest := bound.least()) is not None:
+        place, memory = dear[cheapest]
+        return found(place, memory, place)
     nearest = min(range(len(points)), key=lambda n: (search.by_form(points[n]).process.low, n))
-    point = points[nearest]
-    memory = search.traced(point) or search.by_form(point)
-    return Found(point, memory, may_run(draft, memory), len(points), search.questions(points, point))
+    return found(nearest, search.traced(points[nearest]) or search.by_form(points[nearest]), len(points))
 
 
 class _Search:
@@ -98,7 +116,7 @@ class _Search:
 
     def estimate(self, point: Point) -> MemoryEstimate | None:
         """What a point needs; None where the formula or another point excludes it."""
-        if not self._is_in_doubt(self.by_form(point)) or self._is_excluded(point):
+        if not self._is_in_doubt(self.by_form(point)) or self._is_excluded(point) or not self._has_host(point):
             return None
         return self.traced(point) or self.by_form(point)
 
@@ -118,9 +136,16 @@ class _Search:
         return [next((one for one in alike if not _measures(self.by_form(one))), alike[-1])]
 
     def _may_fit(self, point: Point) -> bool:
-        if point in self._traced or self._is_excluded(point):
+        if point in self._traced or self._is_excluded(point) or not self._has_host(point):
             return False
         return self._is_in_doubt(self.by_form(point))
+
+    def _has_host(self, point: Point) -> bool:
+        """Whether the host's memory has room for a divided model; on a CPU that is the device's, and counted."""
+        device = self._draft.device
+        if point.sharding != "fsdp" or device.kind == "cpu" or device.host_bytes is None:
+            return True
+        return host_bytes(at(self._draft, point)) <= device.host_bytes
 
     def _is_in_doubt(self, form: MemoryEstimate) -> bool:
         """Whether the trace could still find room for what the formula says of the tensors."""
@@ -134,7 +159,7 @@ class _Search:
         """Whether a point needs at least what another one does, in the phases that were too large there."""
         if any(getattr(point, name) != getattr(other, name) for name in _KIN):
             return False
-        if self._kept(point) < self._kept(other):
+        if point.devices > other.devices or self._kept(point) < self._kept(other):
             return False
         trains = point.micro_batch >= other.micro_batch and (point.tokens or 0) >= (other.tokens or 0)
         measures = point.eval_batch >= other.eval_batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ftc.compiler.budget.looks import most_rows
+from ftc.compiler.budget.looks import usual_rows
 from ftc.compiler.draft import Draft
 from ftc.spec.evaluation import Judge, metric_kind, parse_gate, writes_labels
 from ftc.spec.plan import Check
@@ -28,9 +28,6 @@ USUAL_METRICS = {
 _OTHER_METRICS = {"multi_label": ("micro_f1", "macro_f1"), "plain": ("accuracy", "macro_f1")}
 """The same where labels are of another kind."""
 
-LARGEST_BATCH = 32
-"""Rows that are evaluated at once at most; beyond it little is gained."""
-
 
 def choose_evaluation(draft: Draft) -> Draft:
     """Settles everything under `eval`."""
@@ -42,16 +39,7 @@ def choose_evaluation(draft: Draft) -> Draft:
     draft = _choose_wordnet(_choose_classifier(draft))
     if draft.recipe.eval.batch_size != "auto":
         return draft.take("eval.batch_size")
-    return _choose_batch(draft)
-
-
-def _choose_batch(draft: Draft) -> Draft:
-    """As many rows as there are, up to a bound; what is measured later may have more than none."""
-    rows, several = most_rows(draft), draft.values["train.world_size"] > 1
-    if not 0 < rows < LARGEST_BATCH:
-        return draft.derive("eval.batch_size", LARGEST_BATCH, "beyond it little is gained")
-    all_ = f"a device measures {rows} rows at the most" if several else f"no more than {rows} rows are measured"
-    return draft.derive("eval.batch_size", rows, all_)
+    return draft.derive("eval.batch_size", *usual_rows(draft))
 
 
 def _sent(judge: Judge) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ftc.compiler.budget.costs import cost_of, num_paid, price_of
 from ftc.compiler.budget.run_time import RunTime, run_time
 from ftc.compiler.budget.run_work import run_work
 from ftc.compiler.draft import Draft
@@ -60,8 +61,8 @@ def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:
         low_seconds=low,
         expected_seconds=total.expected,
         high_seconds=total.high,
-        cost_low=_cost(draft, low),
-        cost_high=_cost(draft, total.high),
+        cost_low=cost_of(draft, low),
+        cost_high=cost_of(draft, total.high),
         energy_low_joules=None if watts is None else _LEAST_POWER * watts * low,
         energy_high_joules=None if watts is None else watts * total.high,
     )
@@ -70,12 +71,7 @@ def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:
 def _watts(draft: Draft) -> float | None:
     """What all cards of the run draw at the most; None where that isn't known of one."""
     speed = draft.device.speed
-    return None if speed is None or speed.watts is None else _num_devices(draft) * speed.watts
-
-
-def _num_devices(draft: Draft) -> int:
-    """Devices that are paid for: all processes on a processor share it."""
-    return 1 if draft.device.kind == "cpu" else int(draft.values["train.world_size"])
+    return None if speed is None or speed.watts is None else num_paid(draft) * speed.watts
 
 
 def _total(phases: Iterable[PhaseTime]) -> SecondsRange:
@@ -97,20 +93,9 @@ def _saved_by_stopping(draft: Draft, phases: Iterable[PhaseTime]) -> float:
     return spent * (1 - least / steps)
 
 
-def _cost(draft: Draft, seconds: float) -> Money | None:
-    price = _price(draft)
-    count = _num_devices(draft)
-    return Money(amount=count * seconds / 3600 * price.amount, currency=price.currency) if price else None
-
-
-def _price(draft: Draft) -> Money | None:
-    """What an hour costs: by the recipe, else by the project's policy."""
-    return draft.recipe.budget.price_per_hour or draft.prices.get(draft.device.name)
-
-
 def _with_price(draft: Draft) -> Draft:
     """Says whose price it is, where the recipe has none."""
-    price = _price(draft)
+    price = price_of(draft)
     if price is None or draft.recipe.budget.price_per_hour is not None:
         return draft
     words = f"{_money(price)} an hour of {draft.device.name}, by the project's policy"

@@ -6,14 +6,17 @@ and runs again with their answers, until the point that it takes was traced and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ftc.compiler.budget.attention import model_obstacle
+from ftc.compiler.budget.counts import on_devices
+from ftc.compiler.budget.looks import usual_rows
 from ftc.compiler.budget.memory import by_closed_form, limit_of, may_run
 from ftc.compiler.budget.optimizers import is_rounded, with_kernel
-from ftc.compiler.budget.pace import by_speed, pace_of
+from ftc.compiler.budget.pace import TOLD_APART, by_speed, pace_of
 from ftc.compiler.budget.points import Point, at, packing_obstacle, packings, point_of, share_of_batch
-from ftc.compiler.budget.search import fastest_that_fits
+from ftc.compiler.budget.search import Found, fastest_that_fits
 from ftc.compiler.draft import Draft
 from ftc.spec.memory import MemoryEstimate
 from ftc.spec.plan import Check
@@ -37,12 +40,49 @@ def _without_failed_trace(draft: Draft) -> Draft:
 
 
 def _choose_point(draft: Draft) -> Draft:
-    found = fastest_that_fits(draft, by_speed(draft))
+    points = by_speed(draft)
+    found = fastest_that_fits(draft, points)
     memory = found.memory.model_copy(update={"ways": found.looked_at, "traces": len(draft.traces or {})})
-    draft = _take_rows(draft, found.point, fits=found.fits)
+    uncounted = any(one.code == "FTC295" for one in draft.diagnostics)  # refused, whatever a trace would say
+    draft = _take_rows(_take_devices(draft, found, points), found.point, fits=found.fits)
     draft = _take_optimizer(_take_attention(draft, found.point), found.point, fits=found.fits)
-    draft = _take_sharding(_take_packing(draft, found.point), found.point)
-    return replace(draft, memory=memory, questions=found.questions)
+    draft = _take_sharding(_take_packing(draft, found.point), found.point, fits=found.fits)
+    return replace(draft, memory=memory, questions=() if uncounted else found.questions)
+
+
+def _take_devices(draft: Draft, found: Found, points: Sequence[Point]) -> Draft:
+    """How many devices share the run, and what follows from it, where the recipe leaves that open."""
+    if draft.recipe.budget.devices != "auto":
+        return draft
+    draft = on_devices(draft, found.point.devices, _devices_reason(draft, found, points))
+    if draft.recipe.eval.batch_size == "auto":
+        draft = draft.derive("eval.batch_size", *usual_rows(draft))
+    return draft
+
+
+def _devices_reason(draft: Draft, found: Found, points: Sequence[Point]) -> str:
+    """Why so many devices: by what was left to choose, and by the roofline."""
+    count, counts = found.point.devices, sorted({point.devices for point in points})
+    if len(counts) == 1:
+        return "all that this machine has" if draft.device.count == count else "this job leaves no other number"
+    if not found.fits:
+        return _SMALLEST
+    among = f"of {counts[0]} to {counts[-1]}"
+    if count in found.too_dear:
+        return f"the cheapest {among}: none keeps the budget's cost for certain"
+    kept = " and keeps the budget's cost" if found.too_dear else ""
+    return f"the fastest {among} that fits{kept}{_compared(draft, found.point, points)}"
+
+
+def _compared(draft: Draft, point: Point, points: Sequence[Point]) -> str:
+    """The pace of a point beside the best on the least number of devices, or on more, whether or not that fits."""
+    seconds, least = pace_of(draft), min(one.devices for one in points)
+    other = next(one for one in points if (one.devices == least) is (point.devices > least))
+    part = seconds(at(draft, point)) / seconds(at(draft, other))
+    if point.devices == least:
+        return ": by the roofline more save less than a tenth" if part < TOLD_APART else ""
+    fewest = f"the fastest way on {least}"
+    return f": by the roofline in {part:.0%} of the time of {fewest}" if part < 1 else f": {fewest} does not"
 
 
 def _take_rows(draft: Draft, point: Point, *, fits: bool) -> Draft:
@@ -90,12 +130,14 @@ def _take_optimizer(draft: Draft, point: Point, *, fits: bool) -> Draft:
     return with_kernel(draft.derive("train.optimizer.kind", point.optimizer, reason))
 
 
-def _take_sharding(draft: Draft, point: Point) -> Draft:
+def _take_sharding(draft: Draft, point: Point, *, fits: bool) -> Draft:
     """What each of several devices holds, where that isn't what exchanges least."""
     if point.sharding != draft.values["train.sharding"]:
-        draft = draft.derive("train.sharding", point.sharding, "nothing fits with a whole model on each device")
+        reason = "the fastest way that fits divides the model" if fits else _SMALLEST
+        draft = draft.derive("train.sharding", point.sharding, reason)
     if point.offload != draft.values["train.offload"]:
-        draft = draft.derive("train.offload", point.offload, "nothing fits with all parts on the devices")
+        reason = "the fastest way that fits keeps parts with the host" if fits else _SMALLEST
+        draft = draft.derive("train.offload", point.offload, reason)
     return draft
 
 

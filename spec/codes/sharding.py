@@ -45,4 +45,13 @@ CODES: tuple[Code, ...] = (
         right="train: {sharding: fsdp}\nbudget: {devices: 2}",
         exit_code=4,
     ),
+    Code(
+        id="FTC295",
+        title="devices that can't be counted",
+        cause="`devices: auto` chooses among as many cards as this machine has. Of a card that is named or described "
+        "and isn't here nobody knows how many there are where the plan will be applied.",
+        wrong="budget: {device: h100-80gb, devices: auto}   # on a laptop",
+        right="budget: {device: h100-80gb, devices: 8}",
+        exit_code=4,
+    ),
 )

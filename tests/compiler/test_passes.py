@@ -201,6 +201,7 @@ def point_in(job: TraceJob) -> Point:
         tokens=train.micro_batch_tokens,
         sharding=train.sharding,
         offload=train.offload,
+        devices=train.world_size,
     )
 
 

@@ -28,6 +28,12 @@ GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FTC201", {"data": data(fields={"txt": "a"})}, {"data": data(fields={"text": "a"})}),
     ("FTC290", {"train": {"sharding": "ddp"}}, {"train": {"sharding": "ddp"}, "budget": {"devices": 2}}),
+    ("FTC290", {"train": {"sharding": "fsdp"}}, {"train": {"sharding": "fsdp"}, "budget": {"devices": "auto"}}),
+    (
+        "FTC292",
+        {"train": {"sharding": "ddp", "batch_size": 1}, "budget": {"devices": "auto"}},
+        {"train": {"batch_size": 1}, "budget": {"devices": "auto"}},
+    ),
     (
         "FTC290",
         {"train": {"offload": "cpu"}, "budget": {"devices": 2}},

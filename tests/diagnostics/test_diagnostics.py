@@ -88,6 +88,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC664": f"{_MERGE}::test_only_a_model_that_says_the_same_is_kept",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
+    "FTC295": "tests/compiler/budget/test_counts.py::test_what_cannot_be_counted_is_asked_for",
     "FTC636": "tests/runtime/test_meteor.py::test_other_files_are_not_the_plans",
     "FTC652": "tests/compiler/test_wordnet.py::test_what_is_missing_is_told_before_anything_else_is_done",
     "FTC649": "tests/runtime/test_judge.py::test_a_key_that_is_not_there_stops_the_run_before_it_begins",

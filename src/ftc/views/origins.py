@@ -25,6 +25,8 @@ _TELLING = (
     "eval.max_new_tokens",
 )
 """Values that users ask about first."""
+_DEVICES = "device.count"
+"""How many devices share the run, which is asked about before all else where ftc chose it."""
 _LABEL = "Chosen for you:"
 _MORE = "--origins tells all"
 _LONGEST_REASON = 46
@@ -38,12 +40,14 @@ def chosen_lines(plan: Plan, page: Page = PLAIN) -> list[str]:
     """The most telling values that the user did not write, with reasons, and how many more there are."""
     chosen = {path: origin for path, origin in plan.origins.items() if origin.kind != "written"}
     derived = [path for path in chosen if chosen[path].kind == "derived"]
-    order = [*(path for path in _TELLING if path in chosen), *(path for path in derived if path not in _TELLING)]
+    telling = (*(_DEVICES,) * (_DEVICES in derived), *_TELLING)
+    order = [*(path for path in telling if path in chosen), *(path for path in derived if path not in telling)]
     values = plan.settings.model_dump(mode="python")
     parts = []
     for path in order[:_SHOWN]:
         reason = shorten(chosen[path].reason, _LONGEST_REASON)
-        parts.append(f"{path.rpartition('.')[2]} {_value_words(_value(values, path))} ({reason})")
+        name = "devices" if path == _DEVICES else path.rpartition(".")[2]
+        parts.append(f"{name} {_value_words(_value(values, path))} ({reason})")
     if len(chosen) > len(parts):
         parts.append(f"{len(chosen) - len(parts)} more")
     return page.flow(_LABEL, parts, indent=len(_LABEL) + 1, end=_MORE) if parts else []

@@ -169,7 +169,7 @@ def test_devices_hold_parts_only_where_whole_models_do_not_fit() -> None:
         assert draft.memory is not None
         assert draft.memory.verdict == "fits"
         found.append((draft.values["train.sharding"], draft.values["train.offload"]))
-        assert ("nothing fits" in draft.origins["train.sharding"].reason) is (found[-1][0] == "fsdp")
+        assert ("divides" in draft.origins["train.sharding"].reason) is (found[-1][0] == "fsdp")
     assert found == [("ddp", "none"), ("fsdp", "none"), ("fsdp", "cpu")]
 
 
