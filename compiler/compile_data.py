@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftc.compiler.draft import Draft
+from ftc.compiler.judged_tokens import JudgedTokens, judged_tokens
 from ftc.compiler.resolve.data_files import DataFiles
 from ftc.compiler.stream_manifest import Manifest, TextProbe, read_manifest
 from ftc.spec import canonical
@@ -50,6 +51,7 @@ class CompiledData:
         groups_sha256: Digest of each test row's groups; None where there are none.
         retention_sha256: Digest of the general text as tokens; None where there is none.
         swaps_sha256: Digest of the test rows with words exchanged; None where there are none.
+        judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         probe: How tokenizer and template behave.
         diagnostics: Warnings.
         checks: What was looked at, for the plan.
@@ -68,6 +70,7 @@ class CompiledData:
     groups_sha256: str | None
     retention_sha256: str | None
     swaps_sha256: str | None
+    judged: JudgedTokens | None
     probe: TextProbe
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
@@ -88,6 +91,7 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
 
         manifest = make_streams(draft, files, model_folder, folder, source)
         lengths = _lengths(folder, manifest)
+    judge = draft.recipe.eval.judge
     return CompiledData(
         key=key,
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
@@ -102,6 +106,7 @@ def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Sou
         groups_sha256=manifest.groups_sha256,
         retention_sha256=manifest.retention_sha256,
         swaps_sha256=manifest.swaps_sha256,
+        judged=judged_tokens(judge, folder, model_folder) if judge and "test" in manifest.splits else None,
         probe=manifest.probe,
         diagnostics=tuple(finding.placed(source) for finding in manifest.findings),
         checks=manifest.checks,

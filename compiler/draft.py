@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
+from ftc.compiler.judged_tokens import JudgedTokens
 from ftc.spec.base import Money
 from ftc.spec.calibration import Calibration
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.facts import DeviceFacts, ModelFacts, TeacherFacts
+from ftc.spec.judging import JudgeEstimate, JudgeUse
 from ftc.spec.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.recipe import Recipe
 from ftc.spec.reference import default_reason
@@ -36,6 +38,8 @@ class PastRun:
         precision: Of its arithmetic.
         work: What its plan expected of the device, by phase.
         seconds: What each phase took.
+        judge_model: What the service of its judge calls the model; empty without one.
+        judge: What its judge took; None where nobody was asked, or that wasn't measured.
     """
 
     device: str
@@ -45,6 +49,8 @@ class PastRun:
     precision: str
     work: Mapping[Phase, Work]
     seconds: Mapping[Phase, float]
+    judge_model: str = ""
+    judge: JudgeUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class Draft:
             rows of a split count as long as its mean.
         classifier: Who says which answers have a label; None for nobody.
         grader: The model of the classifier.
+        judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         teacher: The model that is learnt from; None where rows alone teach.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
         groups: Test rows by group, by the columns that results are told apart by.
@@ -79,6 +86,7 @@ class Draft:
         questions: Jobs whose traces a pass would decide by; with their answers the passes run again.
         work: What the device has to do.
         time: The estimate, where one could be made.
+        judge: What a judge will take; None where nobody is asked.
         disk: Largest sizes of what lies in the run's folder.
         steps: What the run will do.
         checks: What the passes looked at, with results.
@@ -95,6 +103,7 @@ class Draft:
     lengths: Mapping[str, RowLengths] = field(default_factory=dict)
     classifier: ClassifierSettings | None = None
     grader: ModelFacts | None = None
+    judged: JudgedTokens | None = None
     teacher: TeacherFacts | None = None
     wordnet: WordnetSettings | None = None
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -112,6 +121,7 @@ class Draft:
     questions: tuple[TraceJob, ...] = ()
     work: WorkEstimate | None = None
     time: TimeEstimate | None = None
+    judge: JudgeEstimate | None = None
     disk: Mapping[str, int] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     checks: tuple[Check, ...] = ()

@@ -280,7 +280,7 @@ def _stop_on_errors(draft: Draft) -> Draft:
 def _with_data(draft: Draft, data: CompiledData, known: _Known) -> Draft:
     draft = replace(draft, splits=data.splits, lengths=data.lengths, labels=data.labels)
     draft = replace(draft, past_runs=known.past_runs, prices=known.prices)
-    draft = replace(draft, groups=data.groups)
+    draft = replace(draft, groups=data.groups, judged=data.judged)
     draft = draft.derive("eval.retention_sha256", data.retention_sha256, "the text of `retention` as tokens")
     draft = draft.derive("eval.swaps_sha256", data.swaps_sha256, "the test rows with the phrases of `swaps` exchanged")
     draft = draft.derive("eval.groups_sha256", data.groups_sha256, "what the columns of `slices` hold in the test rows")
@@ -357,6 +357,7 @@ def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...]) -> Plan:
         memory=draft.memory,
         work=draft.work,
         time=draft.time,
+        judge=draft.judge,
         disk_bytes=sum(draft.disk.values()),
         disk=dict(draft.disk),
         checks=(*data.checks, *draft.checks, *checks),

@@ -118,11 +118,9 @@ def early_stopping_has_something_to_watch(recipe: Recipe, source: Source) -> Ite
 
 
 def cost_has_a_price(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """A limit on the cost needs a price, in the same currency."""
+    """A limit on the cost needs a price."""
     budget = recipe.budget
-    if budget.cost is None:
-        return
-    if budget.price_per_hour is None:
+    if budget.cost is not None and budget.price_per_hour is None:
         yield diagnostic(
             "FTC209",
             "`cost` needs `price_per_hour`",
@@ -130,14 +128,43 @@ def cost_has_a_price(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
             help="add what an hour of the device costs, such as `price_per_hour: 0.40 USD`",
             path="budget.cost",
         )
-    elif budget.price_per_hour.currency != budget.cost.currency:
+
+
+def sums_have_one_currency(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Prices are added up and held against a limit, so all are in one currency."""
+    budget, tokens = recipe.budget, recipe.budget.price_per_million_tokens
+    sums = {
+        "cost": budget.cost,
+        "price_per_hour": budget.price_per_hour,
+        "price_per_million_tokens.sent": tokens.sent if tokens else None,
+        "price_per_million_tokens.received": tokens.received if tokens else None,
+    }
+    first, *others = [(f"budget.{name}", one) for name, one in sums.items() if one is not None] or [("", None)]
+    for path, one in others:
+        if one is not None and first[1] is not None and one.currency != first[1].currency:
+            yield diagnostic(
+                "FTC209",
+                f"{_price_word(first[0])} in {first[1].currency}, {_price_word(path)} in {one.currency}",
+                source.span(first[0]),
+                related=_related(source.span(path), _price_word(path)),
+                help="write both in one currency",
+                path=first[0],
+            )
+
+
+def _price_word(path: str) -> str:
+    return "cost" if path == "budget.cost" else "price"
+
+
+def tokens_with_a_price_are_sent(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A price for tokens is that of the judge's service."""
+    if recipe.budget.price_per_million_tokens is not None and recipe.eval.judge is None:
         yield diagnostic(
             "FTC209",
-            f"cost in {budget.cost.currency}, price in {budget.price_per_hour.currency}",
-            source.span("budget.cost"),
-            related=_related(source.span("budget.price_per_hour"), "the price"),
-            help="write both in one currency",
-            path="budget.cost",
+            "`price_per_million_tokens` is the price of a judge, and there is no `eval.judge`",
+            source.key_span("budget.price_per_million_tokens"),
+            help="drop it, or name the judge under `eval.judge`",
+            path="budget.price_per_million_tokens",
         )
 
 
@@ -316,6 +343,8 @@ RULES: tuple[Rule, ...] = (
     gates_can_be_checked,
     gates_can_hold_and_break,
     cost_has_a_price,
+    sums_have_one_currency,
+    tokens_with_a_price_are_sent,
 )
 """Every rule, in the order of the recipe's sections."""
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ftc.runtime.accelerator import StopTogether
 from ftc.runtime.export import load_exported
-from ftc.runtime.generate import TextDecoder, answers
+from ftc.runtime.generate import answers
 from ftc.runtime.kernels import faster_linears, fold_adapter
 from ftc.runtime.measures import Measures
 from ftc.runtime.metrics import loss_metrics
@@ -21,6 +21,7 @@ from ftc.runtime.session import Session, Workpiece
 from ftc.runtime.sharding import is_sharded
 from ftc.runtime.signals import StopRequest
 from ftc.spec.batches import by_length, cut
+from ftc.spec.decoding import TextDecoder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.events import TestProgress
 from ftc.spec.record import SubjectResult

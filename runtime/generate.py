@@ -6,11 +6,9 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 
 from ftc.runtime.collate import prompt_batch
 from ftc.runtime.sharding import is_sharded
@@ -21,31 +19,10 @@ from ftc.spec.settings import Settings
 from ftc.spec.strategy_settings import virtual_tokens
 from ftc.spec.streams import TokenStream
 
-__all__ = ["TextDecoder", "answers"]
+__all__ = ["answers"]
 
 _READ_PADDING = ("recurrent_gemma", "rwkv")
 """Models whose state takes in padding, whatever the mask says."""
-
-
-class TextDecoder:
-    """Ids back to text, without special tokens."""
-
-    def __init__(self, model_folder: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
-
-    def __call__(self, ids: list[int]) -> str:
-        """The text of some tokens."""
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
-        return text.strip()
-
-    def prompt(self, rows: TokenStream, number: int) -> str:
-        """What the model is given of a row."""
-        return self(rows.ids(number)[: rows.prompt_length(number)].tolist())
-
-    def expected(self, rows: TokenStream, number: int) -> str:
-        """A row's own answer: its supervised tokens behind the prompt."""
-        start = rows.prompt_length(number)
-        return self(rows.ids(number)[start:][rows.mask(number)[start:]].tolist())
 
 
 def answers(

@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Self
 
-from ftc.spec.events import Event, EventListener, PhaseEnded, PhaseStarted
+from ftc.spec.events import Event, EventListener, Part, PhaseEnded, PhaseStarted
 
-__all__ = ["Journal", "Phase", "close_lines", "open_at_last_line"]
-
-Phase = Literal["verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "grade"]
-"""A part of a run as its events call it."""
+__all__ = ["Journal", "close_lines", "open_at_last_line"]
 
 
 class Journal:
@@ -30,7 +27,7 @@ class Journal:
 
     def __init__(self, path: Path, listen: EventListener, *, silent: bool) -> None:
         self._listen = listen
-        self.timed: Callable[[Phase, float], None] = lambda _phase, _seconds: None
+        self.timed: Callable[[Part, float], None] = lambda _phase, _seconds: None
         """Hears how long each part took that ended well."""
         self._file = None if silent else open_at_last_line(path)
 
@@ -43,7 +40,7 @@ class Journal:
         self._listen(event)
 
     @contextmanager
-    def phase(self, phase: Phase, detail: str) -> Iterator[None]:
+    def phase(self, phase: Part, detail: str) -> Iterator[None]:
         """Tells when a part of the run begins, and when it ends well."""
         started = time.perf_counter()
         self.emit(PhaseStarted(phase=phase, detail=detail))

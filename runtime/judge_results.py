@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ftc.runtime.certainty import means
 from ftc.runtime.evaluate import Measurement
-from ftc.runtime.judge import Question, grades
+from ftc.runtime.judge import Graded, Question, grades
 from ftc.runtime.measures import Measures
 from ftc.runtime.signals import StopRequest
 from ftc.spec.evaluation import Judge
@@ -33,7 +33,7 @@ def judge_result(
     if judge is None or not tuned.texts:
         return None
     subjects = [tuned, *([base] if base else [])]
-    with session.journal.phase("grade", f"{len(tuned.texts) * len(subjects)} answers by {judge.model}"):
+    with session.journal.phase("judge", f"{len(tuned.texts) * len(subjects)} answers by {judge.model}"):
         return agreed(session.accelerator, lambda: _judged(judge, measures, subjects, session.stop))
 
 
@@ -49,10 +49,10 @@ def _judged(judge: Judge, measures: Measures, subjects: Sequence[Measurement], s
     columns = [found.grades[start : start + len(numbers)] for start in range(0, len(questions), len(numbers))]
     rows = [row for row in zip(*columns, strict=True) if None not in row]
     graded = [[float(grade or 0) for grade in column] for column in zip(*rows, strict=True)]
-    return _document(judge, graded, len(numbers), found.failure)
+    return _document(judge, graded, len(numbers), found)
 
 
-def _document(judge: Judge, graded: Sequence[Sequence[float]], rows: int, failure: str) -> JudgeResult:
+def _document(judge: Judge, graded: Sequence[Sequence[float]], rows: int, asked: Graded) -> JudgeResult:
     """`graded` holds the tuned model's grades, then the base's; nothing where no row was graded."""
     found = means(graded) if graded else None
     return JudgeResult(
@@ -63,5 +63,6 @@ def _document(judge: Judge, graded: Sequence[Sequence[float]], rows: int, failur
         interval=found.interval if found else None,
         base=found.base if found else None,
         gain=found.gain if found else None,
-        failure=failure,
+        failure=asked.failure,
+        use=asked.use,
     )

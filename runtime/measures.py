@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.bootstrap import Statistics
-from ftc.runtime.generate import TextDecoder
 from ftc.runtime.metrics import (
     answer_metric,
     calibration_error,
@@ -29,6 +28,7 @@ from ftc.runtime.row_statistics import (
     tag_statistics,
 )
 from ftc.runtime.scoring import RowScore
+from ftc.spec.decoding import TextDecoder
 from ftc.spec.evaluation import CLASS_METRICS, has_entities, metric_kind, split_metric
 from ftc.spec.outcomes import NO_ANSWER, as_label
 from ftc.spec.settings import Head, Settings

@@ -15,7 +15,6 @@ from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.distillation import Teacher
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.journal import Journal
-from ftc.runtime.journal import Phase as Part
 from ftc.runtime.ladder import LadderFile
 from ftc.runtime.memory import MemoryPeak, begin_stretch, peak_memory
 from ftc.runtime.signals import StopRequest
@@ -25,7 +24,7 @@ from ftc.runtime.tasks.scorer import Scorer
 from ftc.runtime.teacher import build_teacher, make_teacher
 from ftc.runtime.witness import Witness
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.events import EventListener, Noticed
+from ftc.spec.events import EventListener, Noticed, Part
 from ftc.spec.expected import planned_by_phase, planned_seconds
 from ftc.spec.machine import CodeSnapshot, snapshot_code
 from ftc.spec.places import RunFolder
@@ -47,6 +46,7 @@ _PHASE_OF: dict[Part, Phase] = {
     "reference": "reference",
     "export": "save",
     "evaluate": "evaluate",
+    "judge": "judge",
     "grade": "grade",
 }
 """Phases of a plan's time by the parts of a run whose time counts to them."""

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag
 from ftc.spec.base import Bytes, Document, Effect, MoneyText, Seconds
 from ftc.spec.device import DeviceByHand
 
-__all__ = ["Budget", "Device"]
+__all__ = ["Budget", "Device", "TokenPrice"]
 
 
 def _kind_of_device(value: object) -> str:
@@ -22,6 +22,17 @@ Device = Annotated[
     Discriminator(_kind_of_device),
 ]
 """A device by its name, or a card in figures."""
+
+
+class TokenPrice(Document):
+    """What a service asks for a million tokens."""
+
+    EFFECT: ClassVar[Effect] = Effect.RESOURCE
+
+    sent: MoneyText
+    """For a million tokens that it is sent, such as `0.15 USD`."""
+    received: MoneyText
+    """For a million tokens that it writes, such as `0.60 USD`; in the same currency."""
 
 
 class Budget(Document):
@@ -53,6 +64,9 @@ class Budget(Document):
     price_per_hour: MoneyText | None = None
     """What one device costs an hour, such as `0.40 USD`; a CPU is one, however many processes share it. Default:
     unknown, and no cost is shown."""
+    price_per_million_tokens: TokenPrice | None = None
+    """What the service of `eval.judge` costs, such as `{sent: 0.15 USD, received: 0.60 USD}`; it becomes a part of the
+    run's cost. Default: unknown, and the judge is in no cost."""
     cost: MoneyText | None = None
     """Most that the run may cost, such as `5 USD`; needs `price_per_hour`. Default: no limit, since without a
     price there is no cost."""

@@ -235,6 +235,9 @@ class Judge(Document):
     service on this machine."""
     criterion: str = Field(default="Judge how well the answer does what the prompt asks for.", max_length=2_000)
     """What counts, in a sentence or two that the judge reads. Default: how well the answer does what is asked."""
+    max_tokens: int = Field(default=1024, ge=1, le=1_000_000)
+    """Longest reply that the service may write, in tokens (`max_tokens` of its protocol). A grade takes few; what a
+    judge thinks before it counts as well. Default: 1024, since no reply should cost without bound."""
 
     @property
     def host(self) -> str:

@@ -16,6 +16,7 @@ __all__ = [
     "Event",
     "EventListener",
     "Noticed",
+    "Part",
     "PhaseEnded",
     "PhaseStarted",
     "Resumed",
@@ -25,6 +26,11 @@ __all__ = [
     "StopRequested",
     "TestProgress",
 ]
+
+Part = Literal[
+    "verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "judge", "grade"
+]
+"""A part of a run as its events call it."""
 
 
 class RunStarted(Document):
@@ -41,7 +47,7 @@ class PhaseStarted(Document):
     """A step of the plan begins."""
 
     kind: Literal["phase_started"] = "phase_started"
-    phase: Literal["verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "grade"]
+    phase: Part
     detail: str
 
 
@@ -49,7 +55,7 @@ class PhaseEnded(Document):
     """A step of the plan is done."""
 
     kind: Literal["phase_ended"] = "phase_ended"
-    phase: Literal["verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "grade"]
+    phase: Part
     detail: str
     seconds: Real
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from ftc.spec import canonical
 from ftc.spec.base import Document
 from ftc.spec.facts import DeviceFacts
+from ftc.spec.judging import JudgeEstimate
 from ftc.spec.lock import Lock
 from ftc.spec.memory import MemoryEstimate
 from ftc.spec.policy import PolicyResult
@@ -147,6 +148,8 @@ class Plan(Document):
     """What the device has to do in each phase."""
     time: TimeEstimate | None
     """None where nothing is known of the device's speed."""
+    judge: JudgeEstimate | None = None
+    """What a judge of answers will take; None where nobody is asked."""
     disk_bytes: int
     """Largest size of the run's folder."""
     disk: dict[str, int] = Field(default_factory=dict)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.facts import EnvironmentFacts, FileFacts
+from ftc.spec.judging import JudgeUse
 from ftc.spec.machine import CodeSnapshot, MachineClass
 from ftc.spec.time import Phase, SecondsRange
 
@@ -240,6 +241,8 @@ class JudgeResult(Document):
     gain: Gain | None
     failure: str
     """Why the first answer without a grade has none; empty where all have one."""
+    use: JudgeUse | None = None
+    """What asking took; older records don't say."""
 
 
 class ClassifierResult(Document):

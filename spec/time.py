@@ -8,9 +8,9 @@ from ftc.spec.base import Document, MoneyText, Real
 
 __all__ = ["Phase", "PhaseTime", "SecondsRange", "SpeedSource", "TimeEstimate", "Work", "WorkEstimate"]
 
-Phase = Literal["load", "prove", "reference", "train", "validate", "save", "evaluate", "generate", "grade"]
-"""Parts of a run whose time is measured, and estimated but for that of a judge. `evaluate` scores the test rows and
-what is measured beside them; answers that are written there are `generate`."""
+Phase = Literal["load", "prove", "reference", "train", "validate", "save", "evaluate", "generate", "judge", "grade"]
+"""Parts of a run whose time is measured and estimated. `evaluate` scores the test rows and what is measured beside
+them, and writes answers in `generate`; a language model grades them in `judge`, a classifier looks in `grade`."""
 SpeedSource = Literal["data sheet", "calibration", "earlier runs"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftc.compiler.budget.judging import judge_estimate
 from ftc.compiler.budget.points import Point, at
 from ftc.compiler.budget.run_time import run_time
 from ftc.compiler.budget.run_work import run_work
@@ -21,10 +22,16 @@ def num_paid(draft: Draft) -> int:
     return 1 if draft.device.kind == "cpu" else int(draft.values["train.world_size"])
 
 
-def cost_of(draft: Draft, seconds: float) -> Money | None:
-    """What a settled draft's devices cost in so many seconds; None without a price."""
+def cost_of(draft: Draft, seconds: float, judge: Money | None = None) -> Money | None:
+    """What a settled draft's devices cost in so many seconds, with what its judge costs.
+
+    None where devices have no price, or one in another currency than the judge's.
+    """
     price = price_of(draft)
-    return Money(amount=num_paid(draft) * seconds / 3600 * price.amount, currency=price.currency) if price else None
+    if price is None or (judge is not None and judge.currency != price.currency):
+        return None
+    amount = num_paid(draft) * seconds / 3600 * price.amount
+    return Money(amount=amount + (judge.amount if judge is not None else 0.0), currency=price.currency)
 
 
 class CostBound:
@@ -60,6 +67,10 @@ class CostBound:
 
     def _most(self, draft: Draft) -> float | None:
         """The highest figure of what a run costs; None where nothing is known of the device's speed."""
-        found = run_time(draft, run_work(draft))
-        cost = cost_of(draft, sum(phase.seconds.high for phase in found.phases)) if found else None
+        found, judge = run_time(draft, run_work(draft)), judge_estimate(draft)
+        if found is None:
+            return None
+        asking = judge.seconds.high if judge is not None and judge.seconds is not None else 0.0
+        seconds = asking + sum(phase.seconds.high for phase in found.phases)
+        cost = cost_of(draft, seconds, judge.cost_high if judge is not None else None)
         return cost.amount if cost else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import get_args
 
 from ftc.compiler.budget.costs import cost_of, num_paid, price_of
+from ftc.compiler.budget.judging import judge_estimate
 from ftc.compiler.budget.run_time import RunTime, run_time
 from ftc.compiler.budget.run_work import run_work
 from ftc.compiler.draft import Draft
@@ -28,7 +30,7 @@ _RECORDS = 4 * 2**20
 def estimate_cost(draft: Draft) -> Draft:
     """Estimates time, cost, energy and disk, and refuses what is over the budget for certain."""
     work = run_work(draft)
-    draft = _without_judge(draft)
+    draft = _with_judge(draft)
     plain: dict[Phase, Work] = {phase: expected for phase, (_, expected, _) in work.phases.items()}
     draft = replace(draft, work=WorkEstimate(phases=plain, train_tokens=work.train_tokens), disk=_disk(draft))
     found = run_time(draft, work)
@@ -40,32 +42,53 @@ def estimate_cost(draft: Draft) -> Draft:
     return _checked_disk(_checked_cost(_checked_time(draft)))
 
 
-def _without_judge(draft: Draft) -> Draft:
-    """Says what a judge's time hangs on, which nothing here tells: how fast a service elsewhere answers."""
-    judge = draft.recipe.eval.judge
-    if judge is None or "test" not in draft.splits or draft.values["eval.max_new_tokens"] is None:
+def _with_judge(draft: Draft) -> Draft:
+    """What a judge takes, and what of it isn't known."""
+    found = judge_estimate(draft)
+    if found is None or draft.recipe.eval.judge is None:
         return draft
-    subjects = 2 if draft.values["eval.baseline"] else 1
-    calls = subjects * draft.splits["test"].measured(draft.values["text.form"])
-    return draft.miss(f"time of the judge: {calls:,} calls to {judge.host}, which no figure here counts")
+    draft = replace(draft, judge=found)
+    if found.seconds is None:
+        words = f"{found.requests:,} requests to {draft.recipe.eval.judge.host}, which no earlier run here has asked"
+        draft = draft.miss(f"time of the judge: {words}; it is not in the run's time")
+    device, theirs = price_of(draft), found.cost_high
+    if device is not None and theirs is None:
+        return draft.miss(
+            "cost of the judge: no `budget.price_per_million_tokens` is given; it is not in the run's cost"
+        )
+    if device is not None and theirs is not None and device.currency != theirs.currency:
+        return draft.miss(f"cost: the device's price is in {device.currency}, the judge's in {theirs.currency}")
+    return draft
 
 
 def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:
-    total = _total(found.phases)
-    low = total.low - _saved_by_stopping(draft, found.phases)
-    watts = _watts(draft)
+    phases = _in_order((*found.phases, *_judging(draft)))
+    total, working = _total(phases), _total(found.phases)
+    saved = _saved_by_stopping(draft, phases)
+    low, watts = total.low - saved, _watts(draft)
     return TimeEstimate(
         source=found.speed.source,
         method=found.speed.method,
-        phases=found.phases,
+        phases=phases,
         low_seconds=low,
         expected_seconds=total.expected,
         high_seconds=total.high,
-        cost_low=cost_of(draft, low),
-        cost_high=cost_of(draft, total.high),
-        energy_low_joules=None if watts is None else _LEAST_POWER * watts * low,
+        cost_low=cost_of(draft, low, draft.judge.cost_low if draft.judge else None),
+        cost_high=cost_of(draft, total.high, draft.judge.cost_high if draft.judge else None),
+        energy_low_joules=None if watts is None else _LEAST_POWER * watts * (working.low - saved),
         energy_high_joules=None if watts is None else watts * total.high,
     )
+
+
+def _judging(draft: Draft) -> Iterator[PhaseTime]:
+    """The judge's part of the time, where earlier runs tell it; the device has nothing to do meanwhile."""
+    if draft.judge is not None and draft.judge.seconds is not None:
+        yield PhaseTime(phase="judge", seconds=draft.judge.seconds, method=draft.judge.seconds_method)
+
+
+def _in_order(phases: Iterable[PhaseTime]) -> tuple[PhaseTime, ...]:
+    order: tuple[Phase, ...] = get_args(Phase)
+    return tuple(sorted(phases, key=lambda one: order.index(one.phase)))
 
 
 def _watts(draft: Draft) -> float | None:

@@ -262,6 +262,7 @@ def _past(run: Run) -> PastRun:
     seconds: dict[Phase, float] = {
         one.phase: one.seconds for one in record.time_by_phase if alone or one.phase == "train"
     }
+    judged = run.evaluation.judge if run.evaluation else None
     return PastRun(
         device=run.plan.device.name,
         threads=settings.device.threads,
@@ -270,6 +271,8 @@ def _past(run: Run) -> PastRun:
         precision=settings.train.precision,
         work=work,
         seconds=seconds,
+        judge_model=settings.eval.judge.model if settings.eval.judge else "",
+        judge=judged.use if judged else None,
     )
 
 

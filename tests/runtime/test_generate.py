@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from ftc.runtime import generate
-from ftc.runtime.generate import TextDecoder, answers
+from ftc.runtime.generate import answers
 from ftc.runtime.scoring import still
 from ftc.runtime.shared_prompt import SharedPrompt, shared_length
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.static_cache import static_cache_pays
+from ftc.spec.decoding import TextDecoder
 from ftc.spec.settings import Settings
 from ftc.spec.streams import TokenStream
 from tests.runtime.jobs import make_job

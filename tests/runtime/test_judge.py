@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
+from ftc.compiler.judged_tokens import judged_tokens
 from ftc.runtime import judge as judging
 from ftc.runtime.judge import Question, grades
 from ftc.runtime.look_again import look_again
@@ -19,13 +21,14 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.evaluation import Judge
 from ftc.spec.events import Event
 from ftc.spec.record import Evaluation
-from tests.runtime.jobs import make_job
+from tests.runtime.jobs import Job, make_job
 
 Reply = tuple[int, bytes]
 
 
-def chat(text: str) -> Reply:
-    return 200, json.dumps({"choices": [{"message": {"content": text}}]}).encode()
+def chat(text: str | None, *, usage: Any = None, ended_by: str = "stop") -> Reply:
+    choice = {"message": {"content": text}, "finish_reason": ended_by}
+    return 200, json.dumps({"choices": [choice], **({"usage": usage} if usage is not None else {})}).encode()
 
 
 class Service:
@@ -82,7 +85,7 @@ def test_each_answer_is_graded_by_itself_with_the_key_in_the_header(service: Ser
     path, headers, body = service.asked[0]
     assert path == "/v1/chat/completions"
     assert headers["Authorization"] == "Bearer k-93-not-for-files"
-    assert (body["model"], body["temperature"]) == ("large", 0)
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("large", 0, 1024)
     assert "k-93-not-for-files" not in json.dumps(body)
     assert "how well the answer" in body["messages"][0]["content"]
 
@@ -98,6 +101,13 @@ def test_each_answer_is_graded_by_itself_with_the_key_in_the_header(service: Ser
         (chat("0 out of 10"), 1, "the judge gave no number from 1 to 10"),
         (chat("-3"), 1, "the judge gave no number from 1 to 10"),
         (chat("11 of 10"), 1, "the judge gave no number from 1 to 10"),
+        (chat(None), 1, "the judge gave no number from 1 to 10"),
+        (chat("<think>3 of 4 words", ended_by="stop"), 1, "the judge gave no number from 1 to 10"),
+        (
+            chat("<think>3 of 4 words", ended_by="length"),
+            1,
+            "the judge's reply ended at 1,024 tokens, without a grade (`eval.judge.max_tokens`)",
+        ),
         ((200, b"hello"), 1, "the endpoint's answer is no JSON"),
         ((200, b"[]"), 1, "the endpoint's answer is not that of a chat"),
         ((401, b""), 1, "the endpoint answers 401"),
@@ -112,7 +122,10 @@ def test_what_gives_no_grade_is_told(service: Service, reply: Reply, asked: int,
     assert [path for path, _, _ in service.asked] == ["/v1/chat/completions"] * asked, "no redirect is followed"
 
 
-@pytest.mark.parametrize(("text", "grade"), [("10/10", 10), ("8 out of 10", 8), ("Grade: 9.0.", 9), ("**7**", 7)])
+@pytest.mark.parametrize(
+    ("text", "grade"),
+    [("10/10", 10), ("8 out of 10", 8), ("Grade: 9.0.", 9), ("**7**", 7), ("<think>3 words.\n</think>\n\n8", 8)],
+)
 def test_the_first_number_is_the_grade(service: Service, text: str, grade: int) -> None:
     service.reply = lambda number, given: chat(text)
     assert grades(service.judge, questions("a"), StopRequest(), {}).grades == [grade]
@@ -152,9 +165,49 @@ def test_a_request_to_stop_is_heeded_while_the_endpoint_is_silent(service: Servi
         let_go.set()
 
 
+def test_what_asking_took_is_measured_with_the_tokens_that_the_endpoint_tells(service: Service) -> None:
+    usage = {"prompt_tokens": 70, "completion_tokens": 2, "total_tokens": 72}
+    service.reply = lambda number, given: (503, b"") if number == 0 else chat("7", usage=usage)
+    use = grades(service.judge, questions("a", "b", "c"), StopRequest(), {}).use
+    assert (use.url, use.requests, use.answered, use.at_once) == (service.judge.url, 4, 3, 3)
+    assert (use.with_usage, use.sent_tokens, use.received_tokens) == (3, 210, 6)
+    assert 0 < use.answer_seconds <= 3 * use.seconds
+
+
+@pytest.mark.parametrize("usage", [None, [], {"prompt_tokens": 70}, {"prompt_tokens": "70", "completion_tokens": -2}])
+def test_an_endpoint_that_tells_no_tokens_is_no_failure(service: Service, usage: Any) -> None:
+    service.reply = lambda number, given: chat("7", usage=usage)
+    found = grades(service.judge, questions("a"), StopRequest(), {})
+    assert (found.grades, found.failure) == ([7], "")
+    assert (found.use.answered, found.use.with_usage, found.use.sent_tokens) == (1, 0, 0)
+
+
 def test_a_service_that_stumbles_is_asked_again(service: Service) -> None:
     service.reply = lambda number, given: (500, b"") if number == 0 else chat("4")
     assert grades(service.judge, questions("a"), StopRequest(), {}).grades == [4]
+
+
+def planned_tokens(job: Job) -> tuple[int, int]:
+    judge = job.plan.settings.eval.judge
+    assert judge is not None
+    counted = judged_tokens(judge, job.inputs.streams_folder, job.inputs.model_folder)
+    assert judged_tokens(judge, job.inputs.streams_folder, Path("nowhere")) == counted, "it is counted once"
+    return counted.empty, counted.expected
+
+
+def sent_tokens(job: Job, service: Service) -> tuple[int, int]:
+    """Tokens of the first model's requests as they came in, with the answers emptied, and with the right ones."""
+    tokenizer = Tokenizer.from_file(str(job.inputs.model_folder / "tokenizer.json"))
+
+    def count(body: dict[str, Any], answer: str | None) -> int:
+        given = json.loads(body["messages"][1]["content"])
+        given["answer"] = given["expected"] if answer is None else answer
+        texts = [body["messages"][0]["content"], json.dumps(given, ensure_ascii=False)]
+        return sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in texts)
+
+    bodies = [body for _, _, body in service.asked]
+    empty, expected = (sum(count(body, answer) for body in bodies) for answer in ("", None))
+    return empty // 2, expected // 2  # both models are asked about the same rows
 
 
 def test_a_run_is_graded_and_gated(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,13 +223,16 @@ def test_a_run_is_graded_and_gated(service: Service, tmp_path: Path, monkeypatch
     record = job.run()
     assert record.status == "gate_failed"
     phases = [event.phase for event in job.of_kind("phase_started")]
-    assert (phases.count("grade"), phases.count("evaluate")) == (1, 2), "grading is no look at the rows"
-    assert "grade" in {one.phase for one in record.time_by_phase}
+    assert (phases.count("judge"), phases.count("evaluate")) == (1, 2), "grading is no look at the rows"
+    assert "judge" in {one.phase for one in record.time_by_phase}
     found = Evaluation.model_validate_json(job.folder().evaluation.read_bytes())
     assert found.judge is not None
     assert (found.judge.rows, found.judge.graded) == (9, 8), "a row counts where both models have a grade"
     assert (found.judge.tuned, found.judge.base) == (6, 6)
     assert found.judge.failure == "the judge gave no number from 1 to 10"
+    assert found.judge.use is not None
+    assert (found.judge.use.requests, found.judge.use.answered) == (18, 18)
+    assert planned_tokens(job) == sent_tokens(job, service), "the plan counts what the run really sends"
     assert [(gate.metric, gate.value) for gate in found.gates] == [("judge", 6)]
     assert not any(
         b"k-93-not-for-files" in path.read_bytes() for path in job.folder().path.rglob("*") if path.is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftc.spec.judging import JudgeUse
 from ftc.spec.quality import Contamination
 from ftc.spec.record import (
     ClassifierResult,
@@ -63,6 +64,17 @@ JUDGED = JudgeResult(
     base=5.5,
     gain=Gain(value=2.0, interval=Interval(low=1.0, high=3.0)),
     failure="no number",
+    use=JudgeUse(
+        url="http://localhost/v1",
+        requests=20,
+        answered=18,
+        at_once=4,
+        seconds=4.0,
+        answer_seconds=15.0,
+        with_usage=0,
+        sent_tokens=0,
+        received_tokens=0,
+    ),
 )
 FLAGGED = ClassifierResult(
     name="<tox>",

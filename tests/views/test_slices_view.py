@@ -66,6 +66,7 @@ def test_a_judges_grades() -> None:
     assert "<large> gives 7.50 of 10 to the tuned model" in text
     assert "5.50 to the base, gain +2.000 (+1.000 to +3.000)" in text
     assert "1 of 9 rows not graded: no number" in text
+    assert "20 requests in 4.0 s, tokens not told by the endpoint" in text
     html = judge_section(evaluation)
     assert "&lt;large&gt;" in html
     assert "<large>" not in html

@@ -27,6 +27,7 @@ from ftc.spec.train import OptimizerKind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline
+from ftc.views.judging import judge_lines
 from ftc.views.memory import memory_lines, verdict_words
 from ftc.views.origins import chosen_lines
 from ftc.views.page import INDENT, PLAIN, Page, shorten
@@ -71,6 +72,7 @@ def plan_text(
             *page.flow("Teacher", teacher_parts(plan)) * bool(plan.settings.train.distillation),
             *memory_lines(plan.memory, page, devices=plan.settings.device.count),
             *time_lines(plan, page),
+            *judge_lines(plan, page),
             *_lock(plan, lock_state, lock_changes, page),
             *_checks(plan.checks, page),
             *page.flow("Unchecked", map(escaped, plan.not_checked)) * bool(plan.not_checked),

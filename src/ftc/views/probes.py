@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ftc.spec.record import ClassifierResult, Evaluation, Gain, JudgeResult, RetentionResult, SwapsResult
 from ftc.views import numbers
 from ftc.views.cells import escaped
+from ftc.views.judging import use_words
 from ftc.views.page import Page, table
 from ftc.views.report_elements import facts, section, text
 from ftc.views.report_elements import table as html_table
@@ -39,6 +40,8 @@ def _judge_words(found: JudgeResult) -> Iterator[str]:
     if found.graded < found.rows:
         left = f"{found.rows - found.graded:,} of {numbers.plural(found.rows, 'row')}"
         yield f"{left} not graded: {escaped(found.failure)}"
+    if found.use is not None:
+        yield use_words(found.use)
 
 
 def judge_section(evaluation: Evaluation | None) -> str:

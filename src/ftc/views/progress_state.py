@@ -25,6 +25,7 @@ _LABELS = {
     "merge": "merging",
     "compare": "comparing",
     "evaluate": "evaluating",
+    "judge": "judging",
     "grade": "grading",
 }
 _WINDOW_STEPS = 20

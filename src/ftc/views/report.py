@@ -80,7 +80,7 @@ def report_html(
         "predictions": predictions_section(plan, evaluation),
         "rows": rows_section(plan, outcomes, drawn),
         "training": training_section(plan, record, run, drawn),
-        "resources": resources_section(plan, record, run, drawn),
+        "resources": resources_section(plan, record, evaluation, run, drawn),
         "data": data_section(plan),
         "quality": quality_section(plan),
         "checks": checks_section(plan),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftc.spec.plan import Plan
-from ftc.spec.record import RunRecord
+from ftc.spec.record import Evaluation, RunRecord
 from ftc.views import numbers
+from ftc.views.judging import judge_rows
 from ftc.views.memory import planned_peak
 from ftc.views.report_charts import Axis, Drawer, Lines, Range, Ranges, figure
 from ftc.views.report_elements import facts, section, table, text
@@ -20,12 +21,12 @@ from ftc.views.times import phase_word
 __all__ = ["resources_section"]
 
 
-def resources_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer) -> str:
+def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | None, run: History, drawn: Drawer) -> str:
     """The plan's figures beside the run's, then memory and time one by one."""
     beside = table(
         "What the plan expected, and what happened",
         ("what", "planned", "happened", "difference"),
-        list(_beside(plan, record)),
+        [*_beside(plan, record), *judge_rows(plan, evaluation)],
         right=(1, 2, 3),
     )
     memory = f"<h3>Memory</h3>{memory_section(plan, record, drawn)}"

@@ -52,6 +52,8 @@ def phase_word(phase: Phase) -> str:
             return "test"
         case "generate":
             return "answers"
+        case "judge":
+            return "judge"
         case "grade":
             return "grading"
         case _:

@@ -10,8 +10,11 @@ import pytest
 
 from ftc.compiler.budget.devices import CARDS
 from ftc.compiler.budget.looks import evaluation_batch
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import Draft, PastRun
+from ftc.compiler.judged_tokens import JudgedTokens
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.spec.base import Money
+from ftc.spec.judging import JudgeUse
 from ftc.spec.settings import ClassifierSettings
 from ftc.spec.streams import RowLengths
 from tests.support.drafts import CARD, draft_of, model_facts
@@ -84,7 +87,98 @@ def test_rows_beside_the_test_split_count(name: str) -> None:
     assert [(one.length, one.supervised) for _, one in filter(None, batches)] == [(100, 20), (480, 479)]
 
 
-def test_calls_to_a_judge_are_told_and_not_guessed() -> None:
-    (words,) = (one for one in job(eval={"judge": JUDGE}).not_checked if "judge" in one)
-    assert "20 calls to localhost" in words
-    assert seconds(job(eval={"judge": JUDGE}), "generate") == seconds(job(), "generate")
+COUNTED = JudgedTokens(empty=3_000, expected=3_100)
+"""Of ten rows."""
+PRICE = {"sent": "1 USD", "received": "10 USD"}
+
+
+def judged(*, past: tuple[PastRun, ...] = (), baseline: bool = True, **sections: Any) -> Draft:
+    """A job whose answers, of at most 25 tokens, are graded."""
+    evaluated = {"metrics": ["exact_match"], "judge": {**JUDGE, "max_tokens": 8}, "baseline": baseline}
+    draft = draft_of(device=ADA, task={"kind": "generation"}, eval=evaluated, **sections)
+    draft = replace(draft, judged=COUNTED, past_runs=past)
+    return run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
+
+
+def asked(url: str = JUDGE["url"], model: str = JUDGE["model"], each: float = 2.0) -> PastRun:
+    """An earlier run whose judge took so many seconds a request."""
+    use = JudgeUse(
+        url=url,
+        requests=12,
+        answered=10,
+        at_once=4,
+        seconds=99.0,
+        answer_seconds=10 * each,
+        with_usage=0,
+        sent_tokens=0,
+        received_tokens=0,
+    )
+    return PastRun("rtx-4090", 8, "models/x", "lora", "float32", work={}, seconds={}, judge_model=model, judge=use)
+
+
+def test_requests_and_tokens_of_a_judge_are_those_of_the_rows_times_the_models() -> None:
+    found = judged().judge
+    assert found is not None
+    assert (found.requests, found.at_once) == (20, 4)
+    assert (found.sent.low, found.sent.expected, found.sent.high) == (6_000, 6_200, 6_000 + 20 * 25)
+    assert found.received_high == 20 * 8
+    assert "base model's tokenizer" in found.method
+    alone = judged(baseline=False).judge
+    assert alone is not None
+    assert (alone.requests, alone.sent.low, alone.received_high) == (10, 3_000, 80)
+
+
+def test_a_judge_that_nobody_asked_before_has_no_time_and_the_plan_says_so() -> None:
+    for past in ((), (asked(model="other"),), (asked(url="http://localhost:9/v1"),)):
+        found = judged(past=past)
+        assert found.judge is not None
+        assert found.judge.seconds is None
+        (words,) = (one for one in found.not_checked if "judge" in one)
+        assert "20 requests to localhost" in words
+        assert "not in the run's time" in words
+        assert seconds(found, "judge") == 0
+
+
+def test_a_judge_takes_as_long_as_before_and_its_time_is_in_the_runs() -> None:
+    found, plain = judged(past=(asked(each=2.0), asked(each=4.0))), judged()
+    assert found.judge is not None
+    assert found.judge.seconds is not None
+    assert found.judge.seconds.expected == 20 / 4 * 3.0
+    assert found.judge.seconds.low < 20 / 4 * 2.0 < 20 / 4 * 4.0 < found.judge.seconds.high
+    assert "2 earlier runs" in found.judge.seconds_method
+    assert not [one for one in found.not_checked if "judge" in one]
+    assert found.time is not None
+    assert plain.time is not None
+    assert found.time.expected_seconds == pytest.approx(plain.time.expected_seconds + 15.0)
+    assert found.time.energy_low_joules == plain.time.energy_low_joules, "the card waits meanwhile"
+
+
+def test_a_price_for_tokens_is_a_part_of_the_cost() -> None:
+    hourly = {"price_per_hour": "0.40 USD"}
+    plain, priced = judged(budget=hourly), judged(budget={**hourly, "price_per_million_tokens": PRICE})
+    assert any("cost of the judge" in one for one in plain.not_checked)
+    assert not any("cost of the judge" in one for one in priced.not_checked)
+    found = priced.judge
+    assert found is not None
+    assert found.cost_low is not None
+    assert found.cost_high is not None
+    assert found.cost_low.amount == pytest.approx((6_000 * 1 + 20 * 10) / 1e6)
+    assert found.cost_high.amount == pytest.approx((6_500 * 1 + 160 * 10) / 1e6)
+    costs = [draft.time.cost_high for draft in (plain, priced) if draft.time]
+    assert costs[0] is not None
+    assert costs[1] is not None
+    assert costs[1].amount == pytest.approx(costs[0].amount + found.cost_high.amount)
+    alone = judged(budget={"price_per_million_tokens": PRICE})
+    assert alone.judge is not None
+    assert alone.judge.cost_high == found.cost_high
+    assert alone.time is not None
+    assert alone.time.cost_high is None, "what the device costs is not known, so neither is the sum"
+
+
+def test_a_policys_price_in_another_currency_makes_no_sum() -> None:
+    draft = judged(budget={"price_per_million_tokens": PRICE})
+    draft = replace(draft, prices={"rtx-4090": Money(amount=1.0, currency="EUR")}, not_checked=(), values={})
+    again = run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
+    assert any("EUR" in one and "USD" in one for one in again.not_checked)
+    assert again.time is not None
+    assert again.time.cost_high is None
