@@ -139,16 +139,17 @@ def sums_have_one_currency(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         "price_per_million_tokens.sent": tokens.sent if tokens else None,
         "price_per_million_tokens.received": tokens.received if tokens else None,
     }
-    first, *others = [(f"budget.{name}", one) for name, one in sums.items() if one is not None] or [("", None)]
-    for path, one in others:
-        if one is not None and first[1] is not None and one.currency != first[1].currency:
+    known = [(f"budget.{name}", one) for name, one in sums.items() if one is not None]
+    for path, one in known[1:]:
+        first, other = known[0]
+        if one.currency != other.currency:
             yield diagnostic(
                 "FTC209",
-                f"{_price_word(first[0])} in {first[1].currency}, {_price_word(path)} in {one.currency}",
-                source.span(first[0]),
+                f"{_price_word(first)} in {other.currency}, {_price_word(path)} in {one.currency}",
+                source.span(first),
                 related=_related(source.span(path), _price_word(path)),
                 help="write both in one currency",
-                path=first[0],
+                path=first,
             )
 
 

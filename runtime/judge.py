@@ -261,8 +261,8 @@ def _grade(text: Any, ended_by: Any, max_tokens: int) -> int | _Missing:
 
 def _usage(told: Any) -> tuple[int, int] | None:
     """Tokens sent and received, as a reply tells them; None where it doesn't tell both."""
-    if not isinstance(told, dict):
-        return None
-    sent, received = told.get("prompt_tokens"), told.get("completion_tokens")
-    is_told = all(type(one) is int and one >= 0 for one in (sent, received))
-    return (sent, received) if is_told else None
+    match told:
+        case {"prompt_tokens": int(sent), "completion_tokens": int(received)} if min(sent, received) >= 0:
+            return sent, received
+        case _:
+            return None

@@ -44,12 +44,12 @@ def estimate_cost(draft: Draft) -> Draft:
 
 def _with_judge(draft: Draft) -> Draft:
     """What a judge takes, and what of it isn't known."""
-    found = judge_estimate(draft)
-    if found is None or draft.recipe.eval.judge is None:
+    judge, found = draft.recipe.eval.judge, judge_estimate(draft)
+    if judge is None or found is None:
         return draft
     draft = replace(draft, judge=found)
     if found.seconds is None:
-        words = f"{found.requests:,} requests to {draft.recipe.eval.judge.host}, which no earlier run here has asked"
+        words = f"{found.requests:,} requests to {judge.host}, which no earlier run here has asked"
         draft = draft.miss(f"time of the judge: {words}; it is not in the run's time")
     device, theirs = price_of(draft), found.cost_high
     if device is not None and theirs is None:

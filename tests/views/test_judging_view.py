@@ -41,7 +41,7 @@ def page(of: Plan) -> str:
     return " ".join(plan_text(of).split())
 
 
-def rows(of: Plan, **use: int) -> dict[str, tuple[str, ...]]:
+def rows(of: Plan, **use: int) -> dict[str, list[str]]:
     assert JUDGED.use is not None
     judged = JUDGED.model_copy(update={"use": JUDGED.use.model_copy(update=use)})
     return {name: rest for name, *rest in judge_rows(of, documents.evaluation(judge=judged))}
