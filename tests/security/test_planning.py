@@ -6,6 +6,7 @@ failed. The only process that planning may start is its own sandbox for template
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -167,13 +168,18 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_a_model_that_asks_for_code_gets_none(job: Path, config: dict[str, Any]) -> None:
-    for name in SCRIPTS:
-        (job / "model" / name).write_text(script(job), encoding="utf-8")
-    edit_json(job / "model" / "config.json", **config)
-    edit_json(job / "model" / "tokenizer_config.json", auto_map={"AutoTokenizer": ["tokenization_evil.Evil", None]})
-    seen = plan(job)
+def test_a_model_that_asks_for_code_gets_none(job: Path) -> None:
+    recipes = []
+    for number, config in enumerate(CONFIGS.values()):
+        model = job / f"asks-{number}"
+        shutil.copytree(job / "model", model)
+        for name in SCRIPTS:
+            (model / name).write_text(script(job), encoding="utf-8")
+        edit_json(model / "config.json", **config)
+        edit_json(model / "tokenizer_config.json", auto_map={"AutoTokenizer": ["tokenization_evil.Evil", None]})
+        recipes.append(written(job, model.name, RECIPE.replace("./model", f"./{model.name}")))
+    seen = plan(job, *recipes)
+    assert len(seen.outcomes) == 1 + len(CONFIGS)
     assert seen.started() == []
 
 
@@ -227,6 +233,9 @@ PAYLOADS = (
         "git+ssh://x@127.0.0.1/y",
     ),
 )
+_SAMPLED = 4
+"""Shares no divisor with the number of payloads, so that each of them stands at every fourth place."""
+assert len(PAYLOADS) % 2 == 1
 
 
 def hostile(job: Path, place: str, payload: str) -> str:
@@ -275,11 +284,12 @@ def test_text_fields_are_all_there() -> None:
 
 
 def test_no_text_of_a_recipe_becomes_code_or_a_command(job: Path) -> None:
-    """Every payload at every place that takes text; nothing is started, and no module is loaded for it."""
+    """Payloads at every place that takes text, with FTC_FUZZ all of them; nothing is started, no module is loaded."""
     harmless = [written(job, f"plain-{number}", hostile(job, place, "zzz")) for number, place in enumerate(PLACES)]
     recipes = [
         written(job, f"hostile-{number}", hostile(job, place, payload))
-        for number, (place, payload) in enumerate((place, payload) for place in PLACES for payload in PAYLOADS)
+        for number, (place, payload) in enumerate(itertools.product(PLACES, PAYLOADS))
+        if number % _SAMPLED == 0 or os.environ.get("FTC_FUZZ")
     ]
     seen = plan(job, *harmless, *recipes, HF_HUB_OFFLINE="1")
     assert seen.started() == []
@@ -287,17 +297,18 @@ def test_no_text_of_a_recipe_becomes_code_or_a_command(job: Path) -> None:
     assert sorted(set(seen.loaded) - set(alone.loaded)) == []
 
 
-@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "a/../../b", "~/x", "C:/x", "..\\x"])
-def test_names_on_the_hub_stay_inside_of_their_repository(job: Path, name: str) -> None:
+def test_names_on_the_hub_stay_inside_of_their_repository(job: Path) -> None:
     """Names of files and branches become paths in the hub's cache, which other projects share."""
-    source = "{path: rows.jsonl}"
-    recipes = [
-        written(job, "file", RECIPE.replace(source, json.dumps({"hub": "owner/name", "file": name}))),
-        written(job, "branch", RECIPE.replace(source, json.dumps({"hub": "a/b", "file": "x", "revision": name}))),
-        written(job, "model", RECIPE.replace("{base: ./model}", json.dumps({"base": "a/b", "revision": name}))),
-    ]
+    source, base, recipes = "{path: rows.jsonl}", "{base: ./model}", []
+    for number, name in enumerate(("../../../etc/passwd", "/etc/passwd", "a/../../b", "~/x", "C:/x", "..\\x")):
+        texts = {
+            "file": RECIPE.replace(source, json.dumps({"hub": "owner/name", "file": name})),
+            "branch": RECIPE.replace(source, json.dumps({"hub": "a/b", "file": "x", "revision": name})),
+            "model": RECIPE.replace(base, json.dumps({"base": "a/b", "revision": name})),
+        }
+        recipes += [written(job, f"{kind}-{number}", text) for kind, text in texts.items()]
     seen = plan(job, *recipes, HF_HUB_OFFLINE="1")
-    assert seen.outcomes[1:] == [["FTC300"]] * 3
+    assert seen.outcomes[1:] == [["FTC300"]] * len(recipes)
     assert seen.started() == []
 
 
@@ -344,28 +355,37 @@ def test_a_listener_hears_a_call() -> None:
     assert listener.calls
 
 
-@pytest.mark.parametrize("scheme", ["http", "https", "ftp", "file", "s3", "hf"])
-def test_addresses_in_recipe_model_and_rows_are_never_asked(job: Path, scheme: str) -> None:
+def test_addresses_in_recipe_model_and_rows_are_never_asked(job: Path) -> None:
+    recipes = []
     with listening() as listener:
-        url = f"{scheme}://127.0.0.1:{listener.port}/x.jsonl"
-        rows = [{"question": f"{url} {number}", "answer": url, "image": url} for number in range(40)]
-        (job / "urls.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        edit_json(job / "model" / "config.json", _name_or_path=url)
-        edit_json(job / "model" / "tokenizer_config.json", name_or_path=url)
-        base = RECIPE.replace("prompt: question, ", "").replace(
-            "{kind: generation}", f'{{kind: generation, system: "{url}", prompt: "{url} {{{{ question }}}}"}}'
-        )
-        recipes = [
-            written(job, "rows", base.replace("rows.jsonl", "urls.jsonl")),
-            written(job, "path", RECIPE.replace("rows.jsonl", f'"{url}"')),
-            written(job, "model", RECIPE.replace("./model", f'"{url}"')),
-            written(job, "extends", f'extends: "{url}"\n{RECIPE}'),
-            written(job, "split", RECIPE.replace("fields:", f'split: {{test: {{path: "{url}"}}}}, fields:')),
-        ]
+        for scheme in ("http", "https", "ftp", "file", "s3", "hf"):
+            recipes += asking(job, scheme, f"{scheme}://127.0.0.1:{listener.port}/x.jsonl")
         seen = plan(job, *recipes)
     assert listener.calls == []
     assert seen.started() == []
-    assert all(outcome != ["planned"] for outcome in seen.outcomes[2:]), seen.outcomes
+    refused = [outcome for recipe, outcome in zip(recipes, seen.outcomes[1:], strict=True) if "rows" not in recipe.stem]
+    assert len(refused) == len(recipes) * 4 / 5
+    assert all(outcome != ["planned"] for outcome in refused), seen.outcomes
+
+
+def asking(job: Path, scheme: str, url: str) -> list[Path]:
+    """Recipes that hold an address: in rows and model files, of which the first tells, and in place of a path."""
+    rows = [{"question": f"{url} {number}", "answer": url, "image": url} for number in range(40)]
+    (job / f"{scheme}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    model = job / scheme
+    shutil.copytree(job / "model", model)
+    edit_json(model / "config.json", _name_or_path=url)
+    edit_json(model / "tokenizer_config.json", name_or_path=url)
+    plain = RECIPE.replace("./model", f"./{scheme}")
+    task = f'{{kind: generation, system: "{url}", prompt: "{url} {{{{ question }}}}"}}'
+    asked = plain.replace("prompt: question, ", "").replace("{kind: generation}", task)
+    return [
+        written(job, f"{scheme}-rows", asked.replace("rows.jsonl", f"{scheme}.jsonl")),
+        written(job, f"{scheme}-path", plain.replace("rows.jsonl", f'"{url}"')),
+        written(job, f"{scheme}-model", RECIPE.replace("./model", f'"{url}"')),
+        written(job, f"{scheme}-extends", f'extends: "{url}"\n{plain}'),
+        written(job, f"{scheme}-split", plain.replace("fields:", f'split: {{test: {{path: "{url}"}}}}, fields:')),
+    ]
 
 
 INJECTIONS = (
