@@ -31,8 +31,8 @@ def host_has_room(draft: Draft) -> Iterator[Diagnostic]:
             "FTC294",
             f"the run takes {needed / 2**30:.1f} GiB of the host's memory, which has {there / 2**30:.1f} GiB",
             draft.source.span(path),
-            help="use fewer devices, a smaller base, or a host with more memory",
-            notes="each process builds the model there before it is divided",
+            help="use a smaller base, or a host with more memory",
+            notes="a process reads the model there before it is divided, and with `offload: cpu` what is trained stays",
             path=path,
         )
 

@@ -27,7 +27,6 @@ __all__ = [
     "divide",
     "everywhere",
     "make_accelerator",
-    "place_of_weights",
     "sighting",
     "wrap",
     "wrapper_of",
@@ -62,11 +61,6 @@ def _handlers(settings: Settings) -> list[Any]:
     return [InitProcessGroupKwargs(backend="cuda:nccl,cpu:gloo")] if both else []
 
 
-def place_of_weights(accelerator: Accelerator, settings: Settings) -> torch.device:
-    """Where a model is built: on the device, or in the host's memory where it is then divided."""
-    return torch.device("cpu") if settings.train.sharding == "fsdp" else accelerator.device
-
-
 def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn.Module:
     """The model with each weight in parts, where the plan says so, else as it is.
 
@@ -78,7 +72,7 @@ def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn
     from torch.distributed.tensor import DTensor
 
     try:
-        divided = shard(model, settings.train, accelerator.device)
+        divided = shard(model, settings.train, accelerator.device, fills=True)
     except LookupError as error:
         raise Refusal([_indivisible(error)]) from error
     kept = [name for name, one in divided.named_parameters() if not isinstance(one, DTensor)]

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ftc.runtime.accelerator import divide, place_of_weights, sighting
+from ftc.runtime.accelerator import divide, sighting
 from ftc.runtime.build_model import FolderBase, build_model
 from ftc.runtime.distillation import Teacher
 from ftc.runtime.inputs import Inputs
 from ftc.runtime.journal import Journal
 from ftc.runtime.ladder import LadderFile
 from ftc.runtime.memory import MemoryPeak, begin_stretch, peak_memory
+from ftc.runtime.one_reader import build_once
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.state import RunState, find_run
 from ftc.runtime.supervised import make_scorer
@@ -94,13 +95,18 @@ class Session:
             self.trained = self.pristine = None
             self.accelerator.free_memory()  # two models at once could be more than the plan's memory
         with self.journal.phase("load", settings.model.base):
-            place = place_of_weights(self.accelerator, settings)
-            model = build_model(settings, FolderBase(self.inputs.model_folder), place)
+            model = self._read()
             scorer = make_scorer(model, settings)
             model = divide(self.accelerator, model, settings)
         self.witness.confirm()
         self.note_memory("load")
         return Workpiece(model, scorer)
+
+    def _read(self) -> nn.Module:
+        settings, folder = self.plan.settings, self.inputs.model_folder
+        if settings.train.sharding == "fsdp":
+            return build_once(self.accelerator, settings, folder)
+        return build_model(settings, FolderBase(folder), self.accelerator.device)
 
     def build_teacher(self) -> Teacher | None:
         """The model that is learnt from; None where the plan has none."""

@@ -13,22 +13,24 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftc.runtime.filling import fill
 from ftc.runtime.stacks import stacks_of
 from ftc.spec.settings import TrainSettings
 
 __all__ = ["in_step", "is_sharded", "plain_class_name", "reshard", "shard", "split_like", "whole", "whole_tensors"]
 
 
-def shard(model: nn.Module, train: TrainSettings, device: torch.device) -> nn.Module:
+def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills: bool = False) -> nn.Module:
     """Divides a model among all processes, in place, one layer after the other; parts go to the device.
 
     Under bfloat16 the parts stay as they are and are put together in bfloat16, in which the products are computed
     anyway; gradients are summed in float32. What goes into a layer is left as it is.
 
     Args:
-        model: Whole, in the processor's memory.
+        model: Whole, in the processor's memory, or without values where it is filled.
         train: Precision, number of processes, and where parts lie.
         device: Of this process.
+        fills: Whether the first process's model has the values for all of them.
 
     Raises:
         LookupError: The model's layers can't be told.
@@ -46,9 +48,14 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device) -> nn.Mo
     }
     if train.offload == "cpu":
         options["offload_policy"] = CPUOffloadPolicy(pin_memory=device.type == "cuda")
+    filled: set[int] = set()
     for _, layers in stacks:
         for layer in layers:
+            if fills:
+                fill(layer, device, filled)
             fully_shard(layer, **options)
+    if fills:
+        fill(model, device, filled)
     fully_shard(_root(model), **options)
     for buffer in model.buffers():  # what an adapter's wrapper keeps outside the model proper
         if not buffer.is_meta:

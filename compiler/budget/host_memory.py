@@ -1,4 +1,4 @@
-"""What a run with a divided model takes of the host's memory: it is built there, and parts may stay."""
+"""What a run with a divided model takes of the host's memory: one process reads it there, and parts may stay."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ _FP32 = 4
 def host_bytes(draft: Draft) -> int:
     """Bytes that all processes of the machine take there together at the most; 0 where no model is divided.
 
-    Loading: each of them holds the model as it is stored. Training, with parts in the host's memory: all parts
-    together are one model, with its gradients and what the optimiser keeps.
+    Loading: one of them holds the model, of which others get a layer at a time, on their devices. Parts that then stay
+    take the place of what was read. Training, with parts in the host's memory: all parts together are one model, with
+    its gradients and what the optimiser keeps.
     """
     values = draft.values
     if values["train.sharding"] != "fsdp":
@@ -25,6 +26,5 @@ def host_bytes(draft: Draft) -> int:
     width = _FP32 if is_whole or values["train.precision"] == "float32" else 2
     trained = num_trainable(draft)
     model = width * draft.model.num_parameters + (0 if is_whole else _FP32 * trained)
-    loading: int = values["train.world_size"] * model
-    kept = round(model + (_FP32 + bytes_per_weight(draft)) * trained)
-    return max(loading, kept if values["train.offload"] == "cpu" else 0)
+    kept = (_FP32 + bytes_per_weight(draft)) * trained if values["train.offload"] == "cpu" else 0
+    return model + round(kept)

@@ -39,10 +39,10 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC294",
         title="too little memory on the host",
-        cause="A model is divided among devices in the host's memory: each process builds it there first, and with "
+        cause="One process reads a model into the host's memory, from where it is divided among devices, and with "
         "`offload: cpu` parts, gradients and moments stay there.",
-        wrong="train: {sharding: fsdp}\nbudget: {devices: 8}   # 8 copies of a large model, in 64 GiB",
-        right="train: {sharding: fsdp}\nbudget: {devices: 2}",
+        wrong="train: {sharding: fsdp, offload: cpu}\nbudget: {devices: 2}   # 8B weights and more, in 64 GiB",
+        right="train: {sharding: fsdp}\nbudget: {devices: 8}",
         exit_code=4,
     ),
     Code(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ftc.compiler.budget.host_memory import host_bytes
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.passes.check_facts import FACT_RULES
 from ftc.spec.diagnostics import Severity
@@ -83,6 +84,15 @@ def test_a_divided_model_has_to_fit_on_the_host() -> None:
     assert ("FTC294", Severity.ERROR) in found(**parts, device=small)
     assert found(**parts, device=large) == []
     assert found(budget={"devices": 2}, train={"sharding": "ddp"}, device=small) == []
+
+
+def test_the_host_holds_one_model_whatever_shares_it() -> None:
+    def size(devices: int, **train: Any) -> int:
+        shared: dict[str, Any] = {"train": {"sharding": "fsdp", **train}, "budget": {"devices": devices}}
+        return host_bytes(run_passes(SHAPING + PASSES, draft_of(device=CARD, strategy={"kind": "full"}, **shared)))
+
+    assert size(2) == size(8) == 4 * model_facts().num_parameters
+    assert size(2, offload="cpu") == size(8, offload="cpu") == pytest.approx(4 * size(2), rel=0.01), "two moments, too"
 
 
 def test_a_default_rank_is_nobodys_slip() -> None:
