@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-__all__ = ["MemoryPeak", "begin_stretch", "peak_memory"]
+__all__ = ["MemoryPeak", "begin_stretch", "keeps_freed", "peak_memory"]
 
 _PROCESS = Path("/proc/self")
 _FORGET_PEAK = "5"  # see proc(5), clear_refs: the peak of the resident set becomes what it is now
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # see mallopt(3)
+_LARGEST_IN_HEAP = 32 * 2**20
+"""Bytes of a piece from which glibc asks the system for it by itself, at the most: where its own adjusting ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,33 @@ def begin_stretch(device: Literal["cpu", "cuda"]) -> bool:
     return True
 
 
+@contextmanager
+def keeps_freed() -> Iterator[None]:
+    """A block in which the C library keeps what is freed, as each layer wants again what the one before it let go.
+
+    Left to itself it gives that back to the system, which clears each page before it lends it out again.
+    """
+    adjust = _of_glibc("mallopt")
+    if adjust is None:
+        yield
+        return
+    adjust(_MMAP_THRESHOLD, _LARGEST_IN_HEAP)
+    adjust(_TRIM_THRESHOLD, 2**30)
+    try:
+        yield
+    finally:
+        adjust(_TRIM_THRESHOLD, 2 * _LARGEST_IN_HEAP)
+
+
 def _give_back() -> None:
     """Returns to the system what the C library keeps of freed tensors, which would count for whatever comes next."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:  # glibc has it, and others don't
+    if (trim := _of_glibc("malloc_trim")) is not None:
         trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    """A function that glibc has and others don't; None where it isn't there."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def _peak_resident() -> int:

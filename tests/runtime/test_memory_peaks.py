@@ -8,14 +8,17 @@ import sys
 import pytest
 import torch
 
-from ftc.runtime.memory import begin_stretch, peak_memory
+from ftc.runtime.memory import begin_stretch, keeps_freed, peak_memory
 
 _MIB = 2**20
 
 
-@pytest.mark.skipif(
+needs_glibc = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc gives back when asked"
 )
+
+
+@needs_glibc
 def test_freed_tensors_dont_count_for_the_next_stretch() -> None:
     if not begin_stretch("cpu"):
         pytest.skip("this system keeps the peak")
@@ -28,3 +31,19 @@ def test_freed_tensors_dont_count_for_the_next_stretch() -> None:
     assert begin_stretch("cpu")
     assert peak_memory("cpu").size - before < taken / 2
     assert last.numel()
+
+
+@needs_glibc
+def test_what_layers_let_go_stays_for_the_next_ones() -> None:
+    import resource
+
+    def layer() -> None:
+        states = [torch.ones(24 * _MIB // 4) for _ in range(4)]
+        states.clear()
+
+    with keeps_freed():
+        layer()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        layer()
+        cleared = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert cleared < 4 * 24 * _MIB / 4096 / 10, "pages that the system had to clear again"
