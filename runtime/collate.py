@@ -64,6 +64,19 @@ class Batch:
         }
         return replace(self, **moved)
 
+    def corner(self, rows: int, tokens: int) -> Batch:
+        """The first rows' beginnings, where each row has one target; scored is the last token of what is left."""
+        attention = self.attention[:rows, :tokens]
+        lines = torch.arange(len(attention), device=attention.device)
+        return Batch(
+            ids=self.ids[:rows, :tokens],
+            attention=attention,
+            positions=lines * attention.shape[1] + attention.sum(dim=1) - 1,
+            targets=self.targets[:rows],
+            owners=lines,
+            token_types=None if self.token_types is None else self.token_types[:rows, :tokens],
+        )
+
 
 def lm_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
     """Rows for a language model: scored is every place that is followed by a supervised token."""

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from ftc.runtime.accelerator import StopTogether
+from ftc.runtime.collate import Batch
+from ftc.runtime.memory import keeps_freed
 from ftc.runtime.sharding import in_step, is_sharded, reshard
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.tasks.classification import ClassifierScorer
@@ -60,11 +62,12 @@ def score_rows(
         return scored_at_once(mine, rows.lengths, size, whole_rows=whole_rows)
 
     stop = StopTogether(accelerator, stop) if is_sharded(work.model) else stop
-    for numbers, counts in shared_batches(work.model, order, batches, accelerator):
-        stop.check()
-        scores = _score(work, rows, numbers, accelerator.device)
-        if counts:
-            yield scores
+    with keeps_freed():
+        for numbers, counts in shared_batches(work.model, order, batches, accelerator):
+            stop.check()
+            scores = _score(work, rows, numbers, accelerator.device)
+            if counts:
+                yield scores
 
 
 def shared_batches(
@@ -135,9 +138,16 @@ def _without_virtual_tokens(model: Any) -> Iterator[None]:
 
 def _score(work: Workpiece, rows: TokenStream, numbers: list[int], device: torch.device) -> list[RowScore]:
     batch = work.scorer.batch(rows, numbers).to(device)
-    logits = work.scorer.logits(work.model, batch)
+    logits = _logits(work, batch)
     sums = torch.zeros(len(numbers), dtype=torch.float64, device=device)
     sums.index_add_(0, batch.owners, work.scorer.losses(logits, batch).double())
     counts = torch.bincount(batch.owners, minlength=len(numbers)).tolist()
     predicted = work.scorer.predictions(logits, batch)
     return [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, strict=True)]
+
+
+def _logits(work: Workpiece, batch: Batch) -> torch.Tensor:
+    """What the head says of the rows; of a whole model that gives each row classes, what no head reads is left out."""
+    if isinstance(work.scorer, ClassifierScorer) and not is_sharded(work.model):
+        return work.scorer.quick_logits(work.model, batch)
+    return work.scorer.logits(work.model, batch)

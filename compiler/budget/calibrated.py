@@ -98,7 +98,8 @@ def look_work(look: MeasuredLook, device: DeviceFacts) -> Work:
         new_outputs=look.labels,
         attention=kernel,
     )
-    return forward_work(network, amounts, _element_bytes(look))
+    # Heads with labels are those of whole rows here, of which the run computes no more than a head reads.
+    return forward_work(network, amounts, _element_bytes(look), one_place=bool(look.labels))
 
 
 def _element_bytes(one: MeasuredPass) -> int:

@@ -41,13 +41,14 @@ class StepFlops:
 
 
 @lru_cache(maxsize=32)
-def flop_rates(network: Network, *, checkpointing: bool) -> StepFlops:
+def flop_rates(network: Network, *, checkpointing: bool, one_place: bool = False) -> StepFlops:
     """What a micro-batch costs a token, a pair of tokens and a scored place.
 
     Args:
         network: The model.
         checkpointing: Whether layers are computed again on the way back. With an adapter, gradients then go all the
             way down, since peft has the embedding's output want one.
+        one_place: Whether the last layer computes one place of each row behind its attention, in a look alone.
     """
     forward, backward, last = Rates(), Rates(), Rates()
     wanted = network.flows_from_start or checkpointing
@@ -60,12 +61,13 @@ def flop_rates(network: Network, *, checkpointing: bool) -> StepFlops:
             flow = replace(flow, main=True)  # the norm before it is trained, too
         parts, is_near = _by_part(members_of_layer), not decoder and number in network.near_layers
         for part, members in parts.items():
-            forward += _linear_forward(network, members)
+            products = _linear_forward(network, members)
+            alone = one_place and network.is_behind_last_attention(members[0])
+            forward += replace(products, tokens=0, rows=products.tokens) if alone else products
             backward += _linear_backward(members, flow)
             if part in _INPUT_PARTS:
                 forward += _pairs(network, part, decoder, 2, is_near=is_near)
-                products = _attention_backward(network, members, flow)
-                backward += _pairs(network, part, decoder, products, is_near=is_near)
+                backward += _pairs(network, part, decoder, _attention_backward(network, members, flow), is_near=is_near)
             if any(one.adapted or one.trained for one in members):
                 flow = replace(flow, main=True)
         last += _not_recomputed(network, parts)

@@ -29,6 +29,8 @@ _LEARNT_FROM_BASE = ("olora", "pissa")
 """Beginnings that take an adapter's first weights out of the base's, so that it has to stay for the base's sake."""
 _PADDING_IN_PLACES = ("gpt_neo", "mpt")
 """Kinds that can't be told of a prompt's common part; see `ftc.runtime.shared_prompt`."""
+_READ_AS_A_WHOLE = ("eurobert", "falcon", "mpnet", "opt", "xlnet")
+"""Kinds whose heads read all places, or whose last layer can't be taken apart behind its attention."""
 
 _Ranges = tuple[Work, Work, Work]
 
@@ -151,13 +153,33 @@ def _look(draft: Draft, subject: _Subject, split: str) -> Work:
     amounts = fed.evaluated(
         lengths_of(draft, split), subject.form, draft.values["eval.batch_size"], draft.values["train.world_size"]
     )
-    return forward_work(subject.network, amounts, activation_bytes(draft))
+    reads_one = _reads_one_place(draft, subject)
+    return forward_work(subject.network, amounts, activation_bytes(draft), one_place=reads_one)
 
 
-def forward_work(network: Network, amounts: Amounts, element_bytes: int) -> Work:
-    """Work of forward passes alone."""
-    flops = flop_rates(network, checkpointing=False)
-    traffic = traffic_rates(network, element_bytes, checkpointing=False)
+def _reads_one_place(draft: Draft, subject: _Subject) -> bool:
+    """Whether the run computes one place of each row behind the last attention; see `ftc.runtime.last_layer`."""
+    return (
+        subject.form.head in ("classification", "multi_label")
+        and draft.model.family != "encoder_decoder"
+        and not subject.form.virtual
+        and draft.values["train.sharding"] != "fsdp"
+        and subject.network.repeats == 1
+        and draft.model.model_type not in _READ_AS_A_WHOLE
+    )
+
+
+def forward_work(network: Network, amounts: Amounts, element_bytes: int, *, one_place: bool = False) -> Work:
+    """Work of forward passes alone.
+
+    Args:
+        network: The model.
+        amounts: What it is fed.
+        element_bytes: Of a number between layers.
+        one_place: Whether the last layer computes one place of each row behind its attention.
+    """
+    flops = flop_rates(network, checkpointing=False, one_place=one_place)
+    traffic = traffic_rates(network, element_bytes, checkpointing=False, one_place=one_place)
     return Work(
         flops=cost(flops.forward, amounts),
         bytes=cost(traffic.forward, amounts),

@@ -130,6 +130,11 @@ class Network:
         """Weights of all linear layers as they are used, repeats counted."""
         return round(self.repeats * sum(one.inputs * one.outputs for one in self.linears))
 
+    def is_behind_last_attention(self, one: Linear) -> bool:
+        """Whether a layer stands in the last layer of the model, where each place is computed by itself."""
+        last = max(other.layer for other in self.linears)
+        return one.layer == last and one.part in ("attention out", "feed in", "feed out")
+
     @property
     def depth(self) -> int:
         """Layers of encoder and decoder together."""

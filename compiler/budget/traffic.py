@@ -64,7 +64,12 @@ class Traffic:
 
 @lru_cache(maxsize=32)
 def traffic_rates(
-    network: Network, activation_bytes: int, *, checkpointing: bool, state_bytes: float = _OF_ADAMW
+    network: Network,
+    activation_bytes: int,
+    *,
+    checkpointing: bool,
+    state_bytes: float = _OF_ADAMW,
+    one_place: bool = False,
 ) -> Traffic:
     """What a micro-batch moves and launches, and a step beside it.
 
@@ -73,8 +78,9 @@ def traffic_rates(
         activation_bytes: Of a number between layers.
         checkpointing: Whether layers are computed again on the way back.
         state_bytes: What the optimiser remembers of each trained weight.
+        one_place: Whether the last layer computes one place of each row behind its attention, in a look alone.
     """
-    layers = _layers(network, activation_bytes)
+    layers = _layers(network, activation_bytes, one_place=one_place)
     weights = _weight_bytes(network, activation_bytes)
     head = Rates(scored=network.head_width * (activation_bytes + _LOGITS / 2))
     passes = 2 if checkpointing else 1
@@ -94,16 +100,18 @@ def traffic_rates(
     )
 
 
-def _layers(network: Network, activation_bytes: int) -> Rates:
+def _layers(network: Network, activation_bytes: int, *, one_place: bool) -> Rates:
     """Activations that all layers read and write, a token and a pair."""
     main = sum((_linear(one) for one in network.linears if not one.in_decoder), start=0.0)
     decoder = sum((_linear(one) for one in network.linears if one.in_decoder), start=0.0)
+    alone = sum((_linear(one) for one in network.linears if one_place and network.is_behind_last_attention(one)), 0.0)
     beside = _beside(network)
     scores = _SCORES * network.heads if network.attention == "formula" else 0
     near = len(network.near_layers)
     e = activation_bytes
     return Rates(
-        tokens=e * (network.repeats * main + network.layers * beside),
+        rows=e * alone,
+        tokens=e * (network.repeats * main - alone + network.layers * beside),
         pairs=e * (network.layers - near) * scores,
         near_pairs=e * near * scores,
         target_tokens=e * (decoder + network.decoder_layers * 1.5 * beside),

@@ -9,11 +9,15 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.collate import Batch, classification_batch, multi_label_batch
+from ftc.runtime.last_layer import LastLayer, find_last_layer
 from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy, states_at
 from ftc.spec.settings import ModelSettings
 from ftc.spec.streams import TokenStream
 
 __all__ = ["ClassifierScorer", "MultiLabelScorer", "has_token_types"]
+
+_SHORT = 2, 8
+"""Rows, and tokens of each, by which it is found out what a head reads."""
 
 
 def has_token_types(model: Any) -> bool:
@@ -38,6 +42,8 @@ class ClassifierScorer:
         self._length = 0
         self._num_labels = int(model.config.num_labels)
         self._has_token_types = has_token_types(model)
+        self._family = settings.family
+        self._last_layer: LastLayer | None = None
         if settings.family == "decoder":
             model.score.register_forward_pre_hook(self._last_token)
 
@@ -57,6 +63,27 @@ class ClassifierScorer:
             output = model(input_ids=batch.ids, attention_mask=batch.attention, **types)
         logits: torch.Tensor = output.logits
         return logits.float()
+
+    def quick_logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The same up to rounding, without what the head doesn't read; the first call finds out what that is.
+
+        The model has to be whole, and the block one without gradients.
+        """
+        if self._family == "encoder_decoder":  # two last layers, of which one is read as a whole
+            return self.logits(model, batch)
+        if self._last_layer is None:
+            short = batch.corner(*_SHORT)
+            places, length = self._read_places(short), short.ids.shape[1]
+            if length < 2:  # nothing to leave out, and nothing to find out by
+                return self.logits(model, batch)
+            self._last_layer = find_last_layer(model, lambda: self.logits(model, short), places, length)
+        with self._last_layer.at(self._read_places(batch), batch.ids.shape[1]):
+            return self.logits(model, batch)
+
+    def _read_places(self, batch: Batch) -> torch.Tensor:
+        """(B,) the place of each row whose state the head reads: an encoder's first token, a decoder's last one."""
+        places = batch.positions % batch.ids.shape[1]
+        return places if self._family == "decoder" else torch.zeros_like(places)
 
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:
         """(B,) cross entropy of each row's class."""

@@ -17,7 +17,11 @@ from ftc.compiler.budget.network import network_of
 from ftc.compiler.resolve.linear_modules import linear_modules
 from ftc.compiler.resolve.model_config import read_config
 from ftc.compiler.resolve.safetensors_header import read_header
+from ftc.runtime.accelerator import make_accelerator
 from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
+from ftc.runtime.scoring import score_rows, still
+from ftc.runtime.session import Workpiece
+from ftc.runtime.signals import StopRequest
 from ftc.runtime.supervised import make_scorer
 from ftc.runtime.trace.kernels import KernelRules, choose
 from ftc.runtime.trace.rows import stand_in_rows
@@ -113,6 +117,34 @@ def test_operations_are_those_that_torch_counts(
         amounts = batch_amounts(ROWS, LENGTH, scored=ROWS if kind == "bert" else ROWS * SCORED)
     expected = cost(flop_rates(network, checkpointing=checkpointing).step, amounts)
     assert expected == pytest.approx(counted(models[kind], settings), rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_operations_of_a_look_whose_rows_get_classes(kind: str, models: dict[str, Path]) -> None:
+    """Behind the last attention the run computes one place of each row."""
+    plain = settings_of(kind, "full", 0, checkpointing=False).model_dump()
+    plain["model"] |= {"head": "classification"}
+    plain["text"] |= {"form": "classify", "labels": ("a", "b", "c")}
+    plain["device"] |= {"name": "cpu", "kind": "cpu"}
+    settings = Settings.model_validate(plain)
+    model = build_model(settings, FolderBase(models[kind]), torch.device("cpu"))
+    work = Workpiece(model, make_scorer(model, settings))
+    rows = stand_in_rows(settings, BatchShape(length=LENGTH, supervised=1, padded=False), ROWS)
+
+    def look() -> None:
+        list(score_rows(work, rows, ROWS, make_accelerator(settings), StopRequest()))
+
+    with still(model), FlopCounterMode(display=False) as counter:
+        look()  # finds out what the head reads
+        before = counter.get_total_flops()
+        look()
+    network = network_of(
+        facts_of(models[kind]), ranks={}, trained=(), flows_from_start=False, trainable=0, new_outputs=3,
+        attention="formula",
+    )  # fmt: skip
+    rates = flop_rates(network, checkpointing=False, one_place=True)
+    expected = cost(rates.forward, batch_amounts(ROWS, LENGTH, scored=ROWS))
+    assert expected == pytest.approx(counter.get_total_flops() - before, rel=0.01)
 
 
 OTHERS: dict[str, dict[str, Any]] = {

@@ -75,3 +75,14 @@ def test_answers_are_a_phase_of_their_own_with_their_prompts() -> None:
     read = work(task={"kind": "chat"})
     assert "generate" not in read.phases
     assert read.prompts is None
+
+
+def test_a_look_that_gives_rows_classes_leaves_out_what_no_head_reads() -> None:
+    def read(**recipe: Any) -> float:
+        return work(task={"kind": "classification"}, eval={"baseline": False}, **recipe).phases["evaluate"][1].flops
+
+    untold = model_facts(model_type="opt")
+    layers, whole = model_facts().num_layers, read(facts=untold)
+    assert whole * (1 - 1 / layers) < read() < whole * (1 - 0.5 / layers), "most of the last layer"
+    virtual = {"kind": "prompt_tuning"}
+    assert read(strategy=virtual) == read(strategy=virtual, facts=untold)
