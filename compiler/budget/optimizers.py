@@ -14,6 +14,7 @@ __all__ = [
     "is_paged",
     "is_rounded",
     "kinds_for_auto",
+    "pages_have_room",
     "with_kernel",
 ]
 
@@ -72,12 +73,13 @@ def kinds_for_auto(draft: Draft) -> tuple[OptimizerKind, ...]:
     proves = draft.recipe.train.determinism in ("bitwise", "best_effort")
     if draft.device.kind != "cuda" or "bitsandbytes" not in draft.packages or proves:
         return EXACT_KINDS[:1]
-    return tuple(kind for kind in (*EXACT_KINDS, *_ROUNDED_KINDS) if not is_paged(kind) or _has_room(draft, kind))
+    return tuple(kind for kind in (*EXACT_KINDS, *_ROUNDED_KINDS) if not is_paged(kind) or pages_have_room(draft, kind))
 
 
-def _has_room(draft: Draft, kind: str) -> bool:
+def pages_have_room(draft: Draft, kind: str, processes: int = 1) -> bool:
+    """Whether the processor's memory has room for the pages of so many processes, each with all of the optimiser's."""
     host = draft.device.host_bytes
-    return host is None or _bytes_of(draft, kind) * num_trainable(draft) <= _HOST_SHARE * host
+    return host is None or processes * _bytes_of(draft, kind) * num_trainable(draft) <= _HOST_SHARE * host
 
 
 def with_kernel(draft: Draft) -> Draft:

@@ -13,7 +13,7 @@ from itertools import product
 
 from ftc.compiler.budget.attention import kernels_for_auto
 from ftc.compiler.budget.counts import device_counts, threads_of_each
-from ftc.compiler.budget.optimizers import FUSED, kinds_for_auto
+from ftc.compiler.budget.optimizers import FUSED, is_paged, kinds_for_auto, pages_have_room
 from ftc.compiler.draft import Draft
 from ftc.compiler.sharding_rules import unsharded
 from ftc.spec.model import AttentionKernel
@@ -110,8 +110,15 @@ def training_points(draft: Draft) -> Iterator[Point]:
     for count in device_counts(draft):
         ways = product(kinds, kernels, _modes(draft), _micro_batches(draft, count), _layouts(draft, count))
         for kind, kernel, checkpointing, size, layout in ways:
-            if layout[0] != "fsdp" or kind in FUSED or len(kinds) == 1:  # others take whole tensors
+            if len(kinds) == 1 or _can_share(draft, kind, layout[0], count):
                 yield Point(size, checkpointing, rows, kernel, kind, False, train.micro_batch_tokens, *layout, count)
+
+
+def _can_share(draft: Draft, kind: OptimizerKind, sharding: Sharding, count: int) -> bool:
+    """Whether so many devices may have this optimiser where `auto` takes it: some take whole tensors, others pages."""
+    if sharding == "fsdp":
+        return kind in FUSED
+    return not is_paged(kind) or pages_have_room(draft, kind, count)
 
 
 def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
+from ftc.spec.plan import Origin
 from ftc.views.origins import origins_text
 from ftc.views.page import Page, visible_width
 from ftc.views.plan import plan_text, up_to_date_text
@@ -90,6 +92,15 @@ def test_origins(golden: Golden) -> None:
     narrow = origins_text(documents.plan(), page=Page(columns=60)).splitlines()
     assert max(map(len, narrow)) <= 60
     assert "    every device has sdpa" in narrow
+
+
+def test_a_number_of_devices_is_told_where_it_was_chosen() -> None:
+    plan = documents.plan()
+    kinds: tuple[Literal["derived", "default", "written"], ...] = ("derived", "default", "written")
+    for kind in kinds:
+        origin = Origin(kind=kind, reason="the fastest of 1 to 4 that fits")
+        text = plan_text(plan.model_copy(update={"origins": {**plan.origins, "device.count": origin}}))
+        assert ("devices 1 (the fastest of 1 to 4 that fits)" in " ".join(text.split())) is (kind == "derived")
 
 
 def test_up_to_date() -> None:

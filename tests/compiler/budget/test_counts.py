@@ -15,7 +15,7 @@ from ftc.compiler.budget.devices import CARDS
 from ftc.compiler.budget.host_memory import host_bytes
 from ftc.compiler.budget.memory import by_closed_form, may_run
 from ftc.compiler.budget.pace import pace_of
-from ftc.compiler.budget.points import Point, at, point_of
+from ftc.compiler.budget.points import Point, at, point_of, training_points
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.facts import DeviceFacts
@@ -163,3 +163,25 @@ def test_nothing_is_traced_for_cards_that_cannot_be_counted() -> None:
     draft = draft_of(device=cards(8, local=False), budget={"devices": "auto"})
     asking = replace(run_passes(SHAPING, draft).derive("text.labels", draft.labels, "the rows'"), traces={})
     assert not run_passes(PASSES, asking).questions
+
+
+def test_each_device_has_pages_of_its_own() -> None:
+    def kinds(host: int) -> set[tuple[int, str]]:
+        draft = draft_of(
+            facts=FACTS,
+            device=cards(4, host),
+            task={"kind": "chat"},
+            strategy={"kind": "full"},
+            budget={"devices": "auto"},
+            train={"optimizer": {"kind": "auto"}, "batch_size": 4},
+        )
+        draft = replace(draft, packages=frozenset(("bitsandbytes",)))
+        decided = run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
+        return {(one.devices, one.optimizer) for one in training_points(decided)}
+
+    pages = 8 * FACTS.num_parameters
+    assert (4, "adamw_paged") in kinds(6 * pages)
+    few = kinds(2 * pages)
+    assert (1, "adamw_paged") in few
+    assert (4, "adamw_paged") not in few
+    assert (4, "adamw") in few
