@@ -4,7 +4,8 @@ A metric is a function of sums over rows: accuracy of the number of right answer
 class, BLEU of n-gram counts. So a resample of the rows is a weighted sum of their statistics, and thousands of
 resamples are one product of matrices, whatever the metric. The interval is Efron's BCa (Better Bootstrap Confidence
 Intervals, 1987), which, unlike plain percentiles, stays right where a metric is biased or skewed on few rows. Two
-models on the same rows are resampled together, since the same rows are hard for both.
+models on the same rows are resampled together, since the same rows are hard for both. Shares of rows need no resamples,
+and have better intervals without (`ftc.runtime.shares`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.runtime.shares import gain_interval, share_interval
 from ftc.spec.record import Interval
 
 __all__ = ["Statistics", "Values", "difference", "intervals", "student"]
@@ -36,15 +38,22 @@ class Statistics:
     Attributes:
         rows: (N, K) what each row adds to the sums.
         value: The metric of the sums.
+        shares: (N, 1) where the metric is a share of the rows: 1 for a row that counts, 0 for one that doesn't; (N, 2)
+            where it is what one such share has more than another, with both. None for any other metric.
     """
 
     rows: Floats
     value: Values
+    shares: Floats | None = None
 
     @property
     def observed(self) -> float:
         """The metric of all rows."""
         return float(self.value(self.rows.sum(axis=0)))
+
+    def of(self, members: NDArray[np.bool_]) -> Statistics:
+        """The metric of some rows alone; `members` is (N,)."""
+        return Statistics(self.rows[members], self.value, None if self.shares is None else self.shares[members])
 
 
 def difference(base: Statistics, tuned: Statistics) -> Statistics:
@@ -54,7 +63,8 @@ def difference(base: Statistics, tuned: Statistics) -> Statistics:
     def gain(sums: Floats) -> Floats:
         return tuned.value(sums[..., width:]) - base.value(sums[..., :width])
 
-    return Statistics(np.hstack((base.rows, tuned.rows)), gain)
+    both = None if base.shares is None or tuned.shares is None else np.hstack((base.shares, tuned.shares))
+    return Statistics(np.hstack((base.rows, tuned.rows)), gain, both)
 
 
 def intervals(
@@ -69,9 +79,22 @@ def intervals(
         level: Share of repetitions in which an interval should hold the true value.
 
     Returns:
-        In the order of the metrics; None where the rows can't tell: fewer than two, or all alike, so that no resample
-        differs from another.
+        In the order of the metrics, shares in closed form; None where the rows can't tell: there are none, or of other
+        metrics fewer than two, or all alike, so that no resample differs from another.
     """
+    others = [one for one in metrics if one.shares is None]
+    resampled = iter(_by_resamples(others, seed, resamples, level))
+    return [next(resampled) if one.shares is None else _of_shares(one.shares, level) for one in metrics]
+
+
+def _of_shares(shares: Floats, level: float) -> Interval | None:
+    if not len(shares):
+        return None
+    columns = [column.astype(bool).tolist() for column in shares.T]
+    return share_interval(columns[0], level) if len(columns) == 1 else gain_interval(columns[0], columns[1], level)
+
+
+def _by_resamples(metrics: Sequence[Statistics], seed: int, resamples: int, level: float) -> list[Interval | None]:
     if not metrics or len(metrics[0].rows) < 2:
         return [None] * len(metrics)
     drawn = np.concatenate(list(_resampled(metrics, seed, resamples)))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ftc.runtime.bootstrap import Statistics, difference, intervals
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.measures import Measures
-from ftc.runtime.row_statistics import mean_statistics
 from ftc.spec.record import Gain, Interval
 
 __all__ = ["Apart", "Certainty", "Means", "certainty", "means", "taken_apart"]
@@ -72,13 +71,13 @@ def certainty(base: Apart | None, tuned: Apart) -> Certainty:
     )
 
 
-def means(columns: Sequence[Sequence[float]]) -> Means:
-    """Means of scores with their intervals, and what tuning gained.
+def means(found: Sequence[Statistics]) -> Means:
+    """Means or shares with their intervals, and what tuning gained.
 
     Args:
-        columns: The tuned model's scores, then the base's of the same rows where it was measured.
+        found: The tuned model's, then the base's of the same rows where it was measured.
     """
-    tuned, *others = map(mean_statistics, columns)
+    tuned, *others = found
     gains = [difference(base, tuned) for base in others]
     sure, *between = intervals([tuned, *gains])
     gain = Gain(value=gains[0].observed, interval=between[0]) if gains else None

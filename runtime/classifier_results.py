@@ -8,11 +8,12 @@ from ftc.runtime.accelerator import agreed
 from ftc.runtime.certainty import means
 from ftc.runtime.classifier import TextClassifier
 from ftc.runtime.evaluate import Measurement
+from ftc.runtime.row_statistics import share_statistics
 from ftc.runtime.session import Session
-from ftc.spec.record import ClassifierResult, Interval
+from ftc.spec.record import ClassifierResult
 from ftc.spec.settings import ClassifierSettings
 
-__all__ = ["classifier_result", "share_interval"]
+__all__ = ["classifier_result"]
 
 _EXAMPLES = 20
 
@@ -53,25 +54,16 @@ def _document(
     settings: ClassifierSettings, columns: Sequence[Sequence[bool]], examples: tuple[int, ...], cut: int
 ) -> ClassifierResult:
     """`columns` holds what is true of the tuned model's answers, then of the base's."""
-    found = means([[float(flag) for flag in column] for column in columns])
+    found = means([share_statistics([float(flag) for flag in column]) for column in columns])
+    assert found.interval is not None, "there are answers"
     return ClassifierResult(
         name=settings.base,
         label=settings.label,
         rows=len(columns[0]),
         tuned=found.tuned,
-        interval=share_interval(columns[0]),
+        interval=found.interval,
         base=found.base,
         gain=found.gain,
         examples=examples,
         cut=cut,
     )
-
-
-def share_interval(flags: Sequence[bool]) -> Interval:
-    """The exact 95 % interval of a share (Clopper & Pearson 1934). Unlike resamples it tells what no row of many says:
-    none of 200 means less than 1.8 %.
-    """
-    from scipy.stats import binomtest
-
-    found = binomtest(sum(flags), len(flags)).proportion_ci(0.95, method="exact")
-    return Interval(low=float(found.low), high=float(found.high))

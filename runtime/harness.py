@@ -13,7 +13,7 @@ from ftc.runtime.bootstrap import difference, intervals
 from ftc.runtime.evaluate import Subject
 from ftc.runtime.export import load_exported
 from ftc.runtime.look_again import reopened
-from ftc.runtime.row_statistics import mean_statistics
+from ftc.runtime.row_statistics import mean_statistics, share_statistics
 from ftc.runtime.scoring import as_base, still
 from ftc.runtime.verify import verify_model
 from ftc.spec.diagnostics import Refusal, diagnostic
@@ -133,7 +133,7 @@ def _paired(base: Mapping[str, Any], tuned: Mapping[str, Any], task: str, name: 
         scores = [one.get(name) for one in sorted(rows, key=lambda one: int(one["doc_id"]))]
         if not scores or not all(map(_is_number, scores)):
             return None
-        one = mean_statistics([float(score) for score in scores])
+        one = (share_statistics if set(scores) <= {0, 1} else mean_statistics)([float(score) for score in scores])
         if not math.isclose(one.observed, found["results"][task][f"{name},{kind}"], abs_tol=1e-9):
             return None
         apart.append(one)

@@ -9,6 +9,7 @@ from ftc.runtime.certainty import means
 from ftc.runtime.evaluate import Measurement
 from ftc.runtime.judge import Graded, Question, grades
 from ftc.runtime.measures import Measures
+from ftc.runtime.row_statistics import mean_statistics
 from ftc.runtime.signals import StopRequest
 from ftc.spec.evaluation import Judge
 from ftc.spec.record import JudgeResult
@@ -54,7 +55,7 @@ def _judged(judge: Judge, measures: Measures, subjects: Sequence[Measurement], s
 
 def _document(judge: Judge, graded: Sequence[Sequence[float]], rows: int, asked: Graded) -> JudgeResult:
     """`graded` holds the tuned model's grades, then the base's; nothing where no row was graded."""
-    found = means(graded) if graded else None
+    found = means([mean_statistics(one) for one in graded]) if graded else None
     return JudgeResult(
         model=judge.model,
         rows=rows,

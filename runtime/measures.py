@@ -24,7 +24,7 @@ from ftc.runtime.row_statistics import (
     class_statistics,
     label_statistics,
     loss_statistics,
-    mean_statistics,
+    score_statistics,
     tag_statistics,
 )
 from ftc.runtime.scoring import RowScore
@@ -106,7 +106,7 @@ class Measures:
             case "lm" if not self._is_preference and not self._has_references():
                 return answer_statistics(name, self._expected(), self._written(texts), self._settings.eval.wordnet)
             case _:
-                return mean_statistics(self._row_scores(name, scores, texts))
+                return score_statistics(name, self._row_scores(name, scores, texts))
 
     def targets(self, number: int) -> tuple[int, ...]:
         """Numbers of a row's classes or tags; empty where it has one class, or none."""

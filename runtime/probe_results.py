@@ -7,10 +7,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from ftc.runtime.bootstrap import difference, intervals
+from ftc.runtime.bootstrap import Statistics, difference, intervals
 from ftc.runtime.certainty import means
 from ftc.runtime.evaluate import Measurement
-from ftc.runtime.row_statistics import loss_statistics
+from ftc.runtime.row_statistics import loss_statistics, mean_of_groups, share_statistics
 from ftc.runtime.scoring import RowScore
 from ftc.spec.probes import Swapped
 from ftc.spec.record import Gain, RetentionResult, SwapExample, SwapPair, SwapsResult
@@ -57,7 +57,7 @@ def swaps_result(swapped: Swapped, rows: TokenStream, base: Measurement | None, 
     """
     changes = _changes(swapped, tuned)
     before = _changes(swapped, base) if base else None
-    found = means([[float(one) for one in column] for column in (changes, before) if column is not None])
+    found = means([_share(swapped, column) for column in (changes, before) if column is not None])
     shown = [number for number, is_changed in enumerate(changes) if is_changed][:_MOST_EXAMPLES]
     return SwapsResult(
         rows=len(changes),
@@ -68,6 +68,14 @@ def swaps_result(swapped: Swapped, rows: TokenStream, base: Measurement | None, 
         pairs=_pairs(swapped, changes, before),
         examples=tuple(_example(swapped, number, rows, tuned) for number in shown),
     )
+
+
+def _share(swapped: Swapped, changes: Sequence[bool]) -> Statistics:
+    """The share of changes; the exchanged rows of one test row are drawn together, since they are alike."""
+    scores = [float(one) for one in changes]
+    if len(set(swapped.rows)) == len(swapped.rows):
+        return share_statistics(scores)
+    return mean_of_groups(scores, swapped.rows)
 
 
 def _changes(swapped: Swapped, measured: Measurement) -> list[bool]:

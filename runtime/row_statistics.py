@@ -25,10 +25,16 @@ __all__ = [
     "entity_statistics",
     "label_statistics",
     "loss_statistics",
+    "mean_of_groups",
     "mean_statistics",
+    "score_statistics",
+    "share_statistics",
     "tag_statistics",
     "word_statistics",
 ]
+
+_SHARES = ("exact_match", "valid_json", "preference_accuracy")
+"""Metrics of rows that score 1 or 0."""
 
 
 def loss_statistics(name: str, sums: Sequence[tuple[float, int]]) -> Statistics:
@@ -57,7 +63,7 @@ def class_statistics(
     rows[numbers, 1 + 2 * width + wanted] = 1
     match name.split("_"):
         case ["accuracy"]:
-            return Statistics(rows, lambda sums: sums[..., 0] / _thirds(sums)[2].sum(axis=-1))
+            return Statistics(rows, lambda sums: sums[..., 0] / _thirds(sums)[2].sum(axis=-1), shares=rows[:, :1])
         case ["mcc"]:
             return Statistics(rows, lambda sums: _matthews(sums[..., 0], *_thirds(sums)[1:]))
         case ["macro", part]:
@@ -103,7 +109,7 @@ def label_statistics(
         rows[line, [1 + 2 * width + number for number in wanted]] = 1
     rows = np.hstack((rows, np.ones((len(expected), 1))))
     if name == "accuracy":
-        return Statistics(rows, lambda sums: sums[..., 0] / sums[..., -1])
+        return Statistics(rows, lambda sums: sums[..., 0] / sums[..., -1], shares=rows[:, :1])
     average, part = name.split("_")
     return Statistics(rows, lambda sums: _AVERAGES[average](_PARTS[part], *_thirds(sums[..., :-1])))
 
@@ -155,13 +161,32 @@ def mean_statistics(scores: Sequence[float]) -> Statistics:
     return Statistics(np.stack((values, np.ones_like(values)), axis=1), _ratio)
 
 
+def score_statistics(name: str, scores: Sequence[float]) -> Statistics:
+    """A metric that is the mean of one score a row: of some, the share of rows that score."""
+    return share_statistics(scores) if name in _SHARES else mean_statistics(scores)
+
+
+def share_statistics(scores: Sequence[float]) -> Statistics:
+    """The share of rows that score 1, where the others score 0."""
+    found = mean_statistics(scores)
+    return Statistics(found.rows, found.value, shares=found.rows[:, :1])
+
+
+def mean_of_groups(scores: Sequence[float], groups: Sequence[int]) -> Statistics:
+    """The mean of scores of which those of one group stand and fall together."""
+    names, places = np.unique(np.array(groups), return_inverse=True)
+    rows = np.zeros((len(names), 2))
+    np.add.at(rows, places, mean_statistics(scores).rows)
+    return Statistics(rows, _ratio)
+
+
 def answer_statistics(
     name: str, expected: Sequence[str], answers: Sequence[str], wordnet: WordnetSettings | None = None
 ) -> Statistics:
     """A metric of written answers: a mean of scores, or what sacrebleu counts of n-grams. METEOR needs its WordNet."""
     if name in CORPUS_METRICS:
         return _sacrebleu_statistics(name, expected, answers)
-    return mean_statistics(answer_scores(name, expected, answers, wordnet))
+    return score_statistics(name, answer_scores(name, expected, answers, wordnet))
 
 
 def _ratio(sums: Floats) -> Floats:

@@ -107,7 +107,7 @@ def _group(name: str, detail: str, base: Mapping[str, Statistics], tuned: Mappin
 
 def _parts(grouped: _Grouped, place: int) -> dict[str, Statistics]:
     """Metrics of the rows of one group alone."""
-    return {metric: Statistics(one.rows[members[:, place]], one.value) for metric, (one, members) in grouped.items()}
+    return {metric: one.of(members[:, place]) for metric, (one, members) in grouped.items()}
 
 
 def _intervals(apart: Mapping[str, Statistics]) -> dict[str, Interval]:

@@ -88,7 +88,9 @@ class Prediction(Document):
 class Interval(Document):
     """Where a value would lie, in 95 of 100 repetitions, had other test rows of the same kind been drawn.
 
-    By a bootstrap over the rows (BCa, 2,000 resamples with a fixed seed, widened as Student's on few rows).
+    A share of rows, such as accuracy, has its exact interval (Clopper & Pearson), what it gains that of Bonett & Price;
+    anything else that of a bootstrap over the rows (BCa, 2,000 resamples with a fixed seed, widened as Student's on few
+    rows).
     """
 
     low: Real

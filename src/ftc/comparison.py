@@ -141,17 +141,17 @@ def _of_classes(name: str, outcomes: Sequence[Outcome], written: Sequence[str]) 
 
 def _of_answers(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> Statistics:
     from ftc.runtime.metrics import found_scores, preference_scores
-    from ftc.runtime.row_statistics import answer_statistics, mean_statistics
+    from ftc.runtime.row_statistics import answer_statistics, score_statistics
 
     if settings.train.preference is not None:
-        return mean_statistics(preference_scores(name, [one.tuned.predicted for one in outcomes]))
+        return score_statistics(name, preference_scores(name, [one.tuned.predicted for one in outcomes]))
     answers = [one.tuned.text or "" for one in outcomes]
     if settings.model.head == "span":
         answers = ["" if answer == NO_ANSWER else answer for answer in answers]
     elif not any(one.right for one in outcomes):
         expected = [one.expected or "" for one in outcomes]
         return answer_statistics(name, expected, answers, settings.eval.wordnet)
-    return mean_statistics(found_scores(name, [list(one.right) for one in outcomes], answers))
+    return score_statistics(name, found_scores(name, [list(one.right) for one in outcomes], answers))
 
 
 def _lacking(settings: Settings) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ftc.runtime.classifier import TextClassifier
-from ftc.runtime.classifier_results import share_interval
+from ftc.runtime.shares import share_interval
 from ftc.runtime.signals import Interrupted, StopRequest
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
