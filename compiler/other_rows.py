@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftc.compiler.groups import groups_of
+from ftc.compiler.quality.contamination import with_other_rows
 from ftc.compiler.resolve.canonical_rows import write_canonical
 from ftc.compiler.resolve.columns import Columns, missing_columns, prompt_columns
 from ftc.compiler.resolve.joint_checks import check_together
@@ -23,9 +24,11 @@ from ftc.compiler.text.tokens import encode_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.durable import write_text
 from ftc.spec.lock import LockedSplit
+from ftc.spec.places import streams_folder
 from ftc.spec.plan import Plan
+from ftc.spec.quality import QualityReport
 from ftc.spec.slices import LABEL, LENGTH
-from ftc.spec.streams import SplitReport
+from ftc.spec.streams import SplitReport, open_stream
 from ftc.spec.task import Classification, Prompted, QuestionAnswering, Task
 
 __all__ = ["compile_rows", "measuring", "without_probes"]
@@ -67,7 +70,19 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     builtin = (LENGTH, LABEL) if has_class else (LENGTH,)
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
     write_text(folder / "groups.json", groups.to_text())
-    return without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
+    found = without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
+    return found.model_copy(update={"quality": _shared(plan, rows)})
+
+
+def _shared(plan: Plan, rows: TokenRows) -> QualityReport:
+    """What the rows share with those that the run learnt from, as far as these are still in the cache."""
+    streams = streams_folder(plan.stream_key)
+    try:
+        train = open_stream(streams / "train.arrow")
+        valid = open_stream(streams / "validation.arrow") if "validation" in plan.data else None
+    except (OSError, ValueError):
+        return plan.quality.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": None})
+    return with_other_rows(plan.quality, rows, train, valid)
 
 
 def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Plan:
@@ -88,7 +103,7 @@ def without_probes(plan: Plan) -> Plan:
     train = plan.settings.train.model_copy(update={"distillation": None})  # who taught is asked for nothing more
     settings = plan.settings.model_copy(update={"eval": evaluate, "train": train})
     # What is known of the run's own test rows says nothing of these.
-    quality = plan.quality.model_copy(update={"contamination": (), "chosen_by": 0})
+    quality = plan.quality.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": 0})
     return plan.model_copy(update={"settings": settings, "quality": quality})
 
 

@@ -30,6 +30,10 @@ Values = Callable[[Floats], Floats]
 _CHUNK_CELLS = 4_000_000
 """Resampled weights that are held at once."""
 
+_LEAST_TELLING = 5
+"""Rows in which two models have to differ. Of fewer, resamples hold too little of what other rows would have shown: in
+simulated pairs their intervals held the true difference in 75 to 90 %."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -40,11 +44,13 @@ class Statistics:
         value: The metric of the sums.
         shares: (N, 1) where the metric is a share of the rows: 1 for a row that counts, 0 for one that doesn't; (N, 2)
             where it is what one such share has more than another, with both. None for any other metric.
+        telling: Of a difference the rows in which both sides differ: the others say nothing of it. None for all rows.
     """
 
     rows: Floats
     value: Values
     shares: Floats | None = None
+    telling: int | None = None
 
     @property
     def observed(self) -> float:
@@ -64,7 +70,11 @@ def difference(base: Statistics, tuned: Statistics) -> Statistics:
         return tuned.value(sums[..., width:]) - base.value(sums[..., :width])
 
     both = None if base.shares is None or tuned.shares is None else np.hstack((base.shares, tuned.shares))
-    return Statistics(np.hstack((base.rows, tuned.rows)), gain, both)
+    return Statistics(np.hstack((base.rows, tuned.rows)), gain, both, _telling(base.rows, tuned.rows))
+
+
+def _telling(base: Floats, tuned: Floats) -> int | None:
+    return int((base != tuned).any(axis=1).sum()) if base.shape == tuned.shape else None
 
 
 def intervals(
@@ -80,7 +90,8 @@ def intervals(
 
     Returns:
         In the order of the metrics, shares in closed form; None where the rows can't tell: there are none, or of other
-        metrics fewer than two, or all alike, so that no resample differs from another.
+        metrics fewer than two, or all alike, so that no resample differs from another, or, of a difference, fewer than
+        five of many in which both sides differ.
     """
     others = [one for one in metrics if one.shares is None]
     resampled = iter(_by_resamples(others, seed, resamples, level))
@@ -114,11 +125,12 @@ def _resampled(metrics: Sequence[Statistics], seed: int, resamples: int) -> Iter
 
 
 def _interval(metric: Statistics, drawn: Floats, level: float) -> Interval | None:
-    if not np.isfinite(drawn).all() or drawn[0] == drawn[-1]:
+    telling = len(metric.rows) if metric.telling is None else metric.telling
+    if not np.isfinite(drawn).all() or drawn[0] == drawn[-1] or telling < min(_LEAST_TELLING, len(metric.rows)):
         return None
     bias = _bias(drawn, metric.observed)
     skew = _acceleration(metric.value(metric.rows.sum(axis=0) - metric.rows))
-    reach = _reach(level, len(metric.rows) - 1)
+    reach = _reach(level, telling - 1)
     low, high = (float(np.quantile(drawn, _adjusted(point, bias, skew))) for point in (-reach, reach))
     return Interval(low=low, high=high)
 
@@ -142,7 +154,7 @@ def _reach(level: float, freedom: int) -> float:
     """The normal quantile of the level, widened as Student's is on few rows (Hesterberg 2015, the expanded interval).
 
     Resamples spread by N - 1 over N less than repetitions would, and the quantile itself is that of a spread which is
-    only estimated.
+    only estimated. Of a difference N is the number of rows that tell of it.
     """
     return student(level, freedom) * math.sqrt((freedom + 1) / freedom)
 

@@ -30,7 +30,7 @@ from ftc.runtime.row_statistics import (
 from ftc.runtime.scoring import RowScore
 from ftc.spec.decoding import TextDecoder
 from ftc.spec.evaluation import CLASS_METRICS, has_entities, metric_kind, split_metric
-from ftc.spec.outcomes import NO_ANSWER, as_label
+from ftc.spec.outcomes import NO_ANSWER, OTHER_LABEL, as_label
 from ftc.spec.settings import Head, Settings
 from ftc.spec.streams import TokenStream
 
@@ -96,13 +96,15 @@ class Measures:
             case "classification" if name == "calibration_error":
                 return calibration_statistics(*self._confidence(scores))
             case "classification":
-                return class_statistics(part, self._rows.labels.tolist(), _firsts(scores), self._number(label))
+                wanted, among = self._rows.labels.tolist(), range(len(self._labels))
+                return class_statistics(part, wanted, _firsts(scores), self._number(label), among)
             case "multi_label":
                 return label_statistics(name, self._targets(), _all(scores), self._labels)
             case "token_classification":
                 return tag_statistics(name, self._targets(), _all(scores), self._labels)
             case "lm" if self._writes_labels:
-                return class_statistics(part, self._expected(), self._labels_of(texts), label)
+                said = self._labels_of(texts)
+                return class_statistics(part, self._expected(), said, label, (*self._labels, OTHER_LABEL))
             case "lm" if not self._is_preference and not self._has_references():
                 return answer_statistics(name, self._expected(), self._written(texts), self._settings.eval.wordnet)
             case _:

@@ -44,16 +44,29 @@ def loss_statistics(name: str, sums: Sequence[tuple[float, int]]) -> Statistics:
 
 
 def class_statistics(
-    name: str, expected: Sequence[int | str], predicted: Sequence[int | str], label: int | str | None = None
+    name: str,
+    expected: Sequence[int | str],
+    predicted: Sequence[int | str],
+    label: int | str | None = None,
+    classes: Sequence[int | str] = (),
 ) -> Statistics:
-    """A metric of a classification: a column for right answers, then three a class: right, predicted, expected."""
+    """A metric of a classification: a column for right answers, then three a class: right, predicted, expected.
+
+    Args:
+        name: The metric, without its class.
+        expected: Class of each row.
+        predicted: What a model says.
+        label: The one class that it is a metric of; None for all.
+        classes: Those that have columns whether or not they occur, so that two models' rows can be held beside each
+            other.
+    """
     if label is not None:
         return _one_class(
             name, [(one == label, other == label) for one, other in zip(expected, predicted, strict=True)]
         )
-    classes, places = np.unique(np.array([*expected, *predicted]), return_inverse=True)
-    wanted, got = places[: len(expected)], places[len(expected) :]
-    count, width = len(expected), len(classes)
+    count = len(expected)
+    known, places = np.unique(np.array([*expected, *predicted, *classes]), return_inverse=True)
+    wanted, got, width = places[:count], places[count : 2 * count], len(known)
     rows = np.zeros((count, 1 + 3 * width))
     numbers = np.arange(count)
     is_right = wanted == got
@@ -138,7 +151,9 @@ def tag_statistics(
     if part.startswith("entity") or (label is not None and has_entities(labels)):
         wanted, got = ([[labels[tag] for tag in row] for row in side] for side in (expected, predicted))
         return entity_statistics(f"entity_{part.removeprefix('entity_')}", wanted, got, label)
-    return word_statistics(part, expected, predicted, None if label is None else labels.index(label))
+    return word_statistics(
+        part, expected, predicted, None if label is None else labels.index(label), range(len(labels))
+    )
 
 
 def word_statistics(
@@ -146,10 +161,11 @@ def word_statistics(
     expected: Sequence[Sequence[int | str]],
     predicted: Sequence[Sequence[int | str]],
     label: int | None = None,
+    classes: Sequence[int] = (),
 ) -> Statistics:
     """A metric of words as if each were a row, with the words of a row drawn together."""
     wanted, got = ([tag for row in side for tag in row] for side in (expected, predicted))
-    words = class_statistics(name, wanted, got, label)
+    words = class_statistics(name, wanted, got, label, classes)
     ends = np.cumsum([0, *map(len, expected)])
     rows = np.add.reduceat(words.rows, ends[:-1], axis=0)
     return Statistics(rows, words.value)

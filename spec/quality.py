@@ -118,6 +118,8 @@ class QualityReport(Document):
     """Of validation and test, by training rows."""
     chosen_by: int = 0
     """Test rows that are validation rows as well: a checkpoint that is chosen by validation is chosen by them."""
+    trained_on: int | None = 0
+    """Test rows that are training rows as well, token for token; None where nobody could look."""
     presidio: PresidioUse | None = None
     """What presidio looked for; None where nobody asked for it."""
     not_checked: tuple[str, ...]

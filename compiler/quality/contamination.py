@@ -8,15 +8,16 @@ measured rows have in common, such as an instruction or a chat template, tell no
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.text.token_rows import TokenRows
 from ftc.spec.quality import Contamination, QualityReport
-from ftc.spec.streams import Split
+from ftc.spec.streams import Split, TokenStream
 
-__all__ = ["with_contamination"]
+__all__ = ["with_contamination", "with_other_rows"]
 
 _RUN = 10
 _MOSTLY = 0.8
@@ -37,8 +38,43 @@ def with_contamination(report: QualityReport, splits: Mapping[str, TokenRows]) -
         update={
             "contamination": tuple(_contaminations(splits)),
             "chosen_by": _same_rows(splits["test"], splits["validation"]) if {*_MEASURED} <= splits.keys() else 0,
+            "trained_on": _same_rows(splits["test"], splits["train"]) if "test" in splits else 0,
         }
     )
+
+
+def with_other_rows(
+    report: QualityReport, test: TokenRows, train: TokenStream, valid: TokenStream | None
+) -> QualityReport:
+    """The report with what other test rows share with the rows that a run learnt from and was chosen by.
+
+    Args:
+        report: Of the run's own rows.
+        test: The other rows.
+        train: What the run learnt from.
+        valid: What its checkpoint was chosen by; None for nothing.
+    """
+    learnt = _Known.of(train)
+    return report.model_copy(
+        update={
+            "contamination": (_contamination("test", test, learnt),),
+            "chosen_by": _same_rows(test, _Known.of(valid)) if valid is not None else 0,
+            "trained_on": _same_rows(test, learnt),
+        }
+    )
+
+
+class _Known(NamedTuple):
+    """What is compared of rows: their tokens and classes."""
+
+    ids: NDArray[np.int32]
+    boundaries: NDArray[np.int64]
+    label: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, rows: TokenStream) -> Self:
+        """The same of a stream."""
+        return cls(rows.all_ids, rows.boundaries, rows.labels)
 
 
 def _contaminations(splits: Mapping[str, TokenRows]) -> Iterator[Contamination]:
@@ -47,7 +83,7 @@ def _contaminations(splits: Mapping[str, TokenRows]) -> Iterator[Contamination]:
             yield _contamination(name, splits[name], splits["train"])
 
 
-def _contamination(name: Split, measured: TokenRows, train: TokenRows) -> Contamination:
+def _contamination(name: Split, measured: TokenRows, train: TokenRows | _Known) -> Contamination:
     digests, starts = _runs(measured.ids, measured.boundaries)
     rows = np.searchsorted(measured.boundaries, starts, side="right") - 1
     seen = _is_telling(digests, rows, len(measured.row)) & _are_in(digests, train)
@@ -90,12 +126,12 @@ def _is_telling(digests: Digests, rows: NDArray[np.int64], num_rows: int) -> NDA
     return np.asarray(np.bincount(pairs, minlength=len(known))[places] <= most)
 
 
-def _are_in(digests: Digests, train: TokenRows) -> NDArray[np.bool_]:
+def _are_in(digests: Digests, train: TokenRows | _Known) -> NDArray[np.bool_]:
     """Which runs stand in a training row."""
     known, places = np.unique(digests, return_inverse=True)
     found = np.zeros(len(known), dtype=bool)
     first, bounds = 0, train.boundaries
-    while first < len(train.row) and len(known):
+    while first < len(train.label) and len(known):
         end = max(first + 1, int(np.searchsorted(bounds, bounds[first] + _CHUNK, side="right")) - 1)
         part = train.ids[bounds[first] : bounds[end]]
         runs, _ = _runs(part, bounds[first : end + 1] - bounds[first])
@@ -104,12 +140,12 @@ def _are_in(digests: Digests, train: TokenRows) -> NDArray[np.bool_]:
     return np.asarray(found[places])
 
 
-def _same_rows(test: TokenRows, validation: TokenRows) -> int:
-    """Test rows that are validation rows as well, token for token and with the same class."""
-    known = set(_wholes(validation))
+def _same_rows(test: TokenRows, others: TokenRows | _Known) -> int:
+    """Test rows that are among the others as well, token for token and with the same class."""
+    known = set(_wholes(others))
     return sum(row in known for row in _wholes(test))
 
 
-def _wholes(rows: TokenRows) -> Iterator[tuple[bytes, int]]:
+def _wholes(rows: TokenRows | _Known) -> Iterator[tuple[bytes, int]]:
     for begin, end, label in zip(rows.boundaries, rows.boundaries[1:], rows.label, strict=False):
         yield rows.ids[begin:end].tobytes(), int(label)

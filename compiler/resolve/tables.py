@@ -133,18 +133,22 @@ def _known_kinds(suffix: str) -> str:
 
 
 def absent_file(path: Path, shown_as: str, span: Span | None) -> Diagnostic:
-    """The finding for a data file that isn't there, with the nearest name beside it."""
+    """The finding for a data file that isn't there, with the nearest name beside it.
+
+    One without a place in a recipe was named on the command line.
+    """
     if path.is_dir():
         help_ = "name a file in the folder"
         return diagnostic("FTC350", f"{shown_as} is a folder, not a data file", span, help=help_, path="data.source")
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    start = "the recipe's folder" if span else "the folder that you stand in"
     written_folder, slash, name = shown_as.rpartition("/")
     if guess := nearest(name, siblings):
         help_ = f"did you mean `{written_folder}{slash}{guess}`?"
     elif siblings:
-        help_ = "paths are relative to the recipe's folder; check the name"
+        help_ = f"paths are relative to {start}; check the name"
     else:
-        help_ = "paths are relative to the recipe's folder, and the file's folder is absent or empty"
+        help_ = f"paths are relative to {start}, and the file's folder is absent or empty"
     return diagnostic("FTC350", f"there is no data file {shown_as}", span, help=help_, path="data.source")
 
 

@@ -112,9 +112,9 @@ def statistics_of(name: str, settings: Settings, outcomes: Sequence[Outcome]) ->
     got = [[int(value) for value in one.predicted] for one in said]
     match settings.model.head:
         case "classification":
-            return _of_classes(name, outcomes, ())
+            return _of_classes(name, outcomes, labels, is_written=False)
         case "lm" if labels:
-            return _of_classes(name, outcomes, labels)
+            return _of_classes(name, outcomes, labels, is_written=True)
         case "multi_label":
             return apart.label_statistics(name, wanted, got, labels)
         case "token_classification":
@@ -123,20 +123,20 @@ def statistics_of(name: str, settings: Settings, outcomes: Sequence[Outcome]) ->
             return _of_answers(name, settings, outcomes)
 
 
-def _of_classes(name: str, outcomes: Sequence[Outcome], written: Sequence[str]) -> Statistics:
+def _of_classes(name: str, outcomes: Sequence[Outcome], labels: Sequence[str], *, is_written: bool) -> Statistics:
     """A metric of classes; where they are written, whatever is none of these is a class of its own."""
     from ftc.runtime import row_statistics as apart
-    from ftc.spec.outcomes import as_label
+    from ftc.spec.outcomes import OTHER_LABEL, as_label
 
     expected, chosen = [one.expected or "" for one in outcomes], [one.tuned.text or "" for one in outcomes]
-    if written:
-        known = {*written, *expected}
+    if is_written:
+        known = {*labels, *expected}
         chosen = [as_label(answer, known) for answer in chosen]
     if name == "calibration_error":
         right = [one == other for one, other in zip(expected, chosen, strict=True)]
         return apart.calibration_statistics(right, [one.tuned.confidence or 0.0 for one in outcomes])
     part, label = split_metric(name)
-    return apart.class_statistics(part, expected, chosen, label)
+    return apart.class_statistics(part, expected, chosen, label, (*labels, OTHER_LABEL))
 
 
 def _of_answers(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> Statistics:

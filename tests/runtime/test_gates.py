@@ -35,8 +35,10 @@ def test_a_gate_of_each_kind_tells_what_broke_it(name: str, value: float, interv
     assert (gate.interval and (gate.interval.low, gate.interval.high)) == interval
     plan = documents.plan()
     shown = run_text(plan, documents.record(plan), failed, "runs/x")
-    (line,) = [line for line in shown.splitlines() if "gate > 99" in line]
+    (line,) = [line for line in shown.splitlines() if "> 99" in line]
     assert name in line
+    assert f"{value:.3f}" in line
+    assert interval is None or f"({interval[0]:.3f} to {interval[1]:.3f})" in line
     assert "failed" in line
     (held,) = with_gates(evaluation(), {name: Gate(comparison="<", bound=99)}).gates
     assert held.passed

@@ -19,12 +19,17 @@ def test_reservations() -> None:
     assert list(reservations(plan, evaluation)) == []
     few = evaluation.model_copy(update={"tuned": SubjectResult(metrics={"loss": 1.0}, rows=40, seconds=1.0)})
     seen = Contamination(split="test", run=10, of=40, rows=9, mostly=3, share=0.1)
-    quality = plan.quality.model_copy(update={"chosen_by": 1, "contamination": (seen,)})
+    quality = plan.quality.model_copy(update={"chosen_by": 1, "trained_on": 2, "contamination": (seen,)})
     doubtful = plan.model_copy(update={"quality": quality})
     assert list(reservations(doubtful, few)) == [
         "Few test rows: 40 of at least 100. Go by the intervals rather than by the values.",
         "1 test row stood in validation as well, by which the checkpoint was chosen: the test is not sealed.",
+        "2 of 40 test rows stand among the training rows as well: the model has seen the answers.",
         "3 of 40 test rows stand nearly whole in training rows, in runs of 10 tokens.",
+    ]
+    unknown = plan.model_copy(update={"quality": plan.quality.model_copy(update={"trained_on": None})})
+    assert list(reservations(unknown, evaluation)) == [
+        "Whether the model was trained on these rows is not known: the run's own are no longer in the cache."
     ]
     text = run_text(doubtful, documents.record(plan), few, "runs/x", curves="No overfitting shows.")
     assert "by which the checkpoint was chosen" in text

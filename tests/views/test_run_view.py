@@ -50,11 +50,27 @@ def test_an_interrupted_run_has_no_result_and_no_end() -> None:
 
 
 def test_a_failed_gate_is_said() -> None:
-    gate = {"metric": "macro_f1", "bound": ">= 0.95", "value": 0.9412, "passed": False}
+    bounds = {"low": 0.91, "high": 0.965}
+    gate = {"metric": "macro_f1", "bound": ">= 0.95", "value": 0.9412, "interval": bounds, "passed": False}
     result = documents.evaluation(gates=(gate,))
     plan = documents.plan()
     assert headline(result) == "macro F1 0.941, 1 gate failed"
-    assert "gate >= 0.95  failed" in run_text(plan, documents.record(plan), result, "x")
+    text = run_text(plan, documents.record(plan), result, "x", page=Page(columns=76))
+    assert "  gate macro F1  0.941 (0.910 to 0.965)  >= 0.95  failed" in text, "with value, interval and bound"
+
+
+def test_a_metric_has_its_interval_with_or_without_a_base() -> None:
+    """As many intervals as there is room for, that of the change before that of the value."""
+    plan, result = documents.plan(), documents.evaluation()
+    wide, narrow, least = (
+        run_text(plan, documents.record(plan), result, "x", page=Page(columns=columns)) for columns in (100, 60, 40)
+    )
+    assert "0.944 (0.906 to 0.970)  +0.746 (+0.685 to +0.803)" in wide
+    assert "0.944  +0.746 (+0.685 to +0.803)" in narrow
+    assert "0.944  +0.746\n" in least
+    alone = run_text(plan, documents.record(plan), documents.evaluation(base=None, gains={}), "x")
+    assert "accuracy  0.944 (0.906 to 0.970)" in alone
+    assert "base" not in alone.split("run ")[0]
 
 
 def test_runs(golden: Golden) -> None:

@@ -31,7 +31,7 @@ def test_in_the_terminal() -> None:
 def test_a_gate_on_a_group_stands_under_the_metrics() -> None:
     evaluation = documents.evaluation(slices=(BY_REGION,), gates=(GATE,))
     text = run_text(plan := documents.plan(), documents.record(plan), evaluation, "runs/x")
-    assert "  accuracy gap on region  0.150  0.010 to 0.300  gate <= 0.1  failed" in text
+    assert "  gate accuracy gap on region  0.150 (0.010 to 0.300)  <= 0.1  failed" in text
 
 
 def test_in_the_report() -> None:

@@ -22,6 +22,11 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
     if plan.quality.chosen_by and plan.settings.train.select == "best":
         shared = numbers.plural(plan.quality.chosen_by, "test row")
         yield f"{shared} stood in validation as well, by which the checkpoint was chosen: the test is not sealed."
+    if plan.quality.trained_on is None:
+        yield "Whether the model was trained on these rows is not known: the run's own are no longer in the cache."
+    elif plan.quality.trained_on:
+        found = f"{plan.quality.trained_on:,} of {numbers.plural(rows, 'test row')}"
+        yield f"{found} stand among the training rows as well: the model has seen the answers."
     for one in plan.quality.contamination:
         if one.split == "test" and one.mostly:
             found = f"{one.mostly:,} of {numbers.plural(one.of, 'test row')}"

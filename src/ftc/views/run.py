@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from ftc.spec.evaluation import metric_kind
@@ -167,56 +167,69 @@ def wall_seconds(record: RunRecord) -> float | None:
 
 
 def _evaluation(evaluation: Evaluation, page: Page, title: str) -> list[str]:
+    """The metrics with as many intervals as the page has room for, then the gates, each with its own."""
     found = comparisons(evaluation)
-    lines = _metric_table(found, page, with_intervals=any(one.gain and one.gain.interval for one in found))
-    if any(visible_width(line) > page.columns for line in lines):
-        lines = _metric_table(found, page, with_intervals=False)
-    header, *body = lines
-    return [title, page.faint(header), *body, *_other_gates(evaluation, page)]
+    forms = (_metric_table(found, page, shows) for shows in (("tuned", "change"), ("change",)))
+    fitting = (lines for lines in forms if max(map(visible_width, lines)) <= page.columns)
+    header, *body = next(fitting, None) or _metric_table(found, page, ())
+    gates = _gates(evaluation, page)
+    return [title, page.faint(header), *body, *(["", *gates] if gates else [])]
 
 
-def _other_gates(evaluation: Evaluation, page: Page) -> list[str]:
-    """Gates that are about no metric of the table, such as a group's."""
-    others = [gate for gate in evaluation.gates if gate.metric not in evaluation.tuned.metrics]
+def _gates(evaluation: Evaluation, page: Page) -> list[str]:
     rows = [
         (
-            escaped(gate.metric),
-            "not measured" if gate.value is None else page.strong(numbers.metric(gate.value)),
-            f"{numbers.metric(gate.interval.low)} to {numbers.metric(gate.interval.high)}" if gate.interval else "",
-            _gate_words(gate, page),
+            f"gate {metric_title(gate.metric)}",
+            _gated_value(gate, page),
+            escaped(gate.bound),
+            page.good("passed") if gate.passed else page.bad("failed"),
         )
-        for gate in others
+        for gate in evaluation.gates
     ]
-    return table(rows, right=(1, 2), indent=2) if rows else []
+    return table(rows, right=(2,), indent=2) if rows else []
 
 
-def _metric_table(found: Sequence[Comparison], page: Page, *, with_intervals: bool) -> list[str]:
-    """Base, tuned, change and gate of each metric; a verdict stands behind the change where one is called for."""
-    titles = ("", "base", "tuned", "change (95 % interval)" if with_intervals else "change", "", "")
-    rows = [titles, *(_metric_row(one, page, with_interval=with_intervals) for one in found)]
-    if not any(row[4] for row in rows):
-        rows = [(*row[:4], row[5]) for row in rows]
-    return table(rows, right=(1, 2, 3), indent=2)
+def _gated_value(gate: GateResult, page: Page) -> str:
+    if gate.value is None:
+        return "not measured"
+    between = gate.interval
+    words = f" ({numbers.metric(between.low)} to {numbers.metric(between.high)})" if between else ""
+    return page.strong(numbers.metric(gate.value)) + words
 
 
-def _metric_row(one: Comparison, page: Page, *, with_interval: bool) -> tuple[str, ...]:
+def _metric_table(found: Sequence[Comparison], page: Page, shows: Sequence[str]) -> list[str]:
+    """Base, tuned and change of each metric, with the intervals of those that `shows` names; a verdict stands behind
+    the change where one is called for.
+    """
+    has_base = any(one.base is not None for one in found)
+    titles = [""] + ["base"] * has_base
+    for name in ("tuned", "change")[: 1 + has_base]:
+        is_sure = name in shows and any(_interval_of(one, name) for one in found)
+        titles.append(f"{name} (95 % interval)" if is_sure else name)
+    rows = [(*titles, ""), *(_metric_row(one, page, shows, has_base=has_base) for one in found)]
+    return table(rows, right=range(1, 2 + 2 * has_base), indent=2)
+
+
+def _metric_row(one: Comparison, page: Page, shows: Sequence[str], *, has_base: bool) -> tuple[str, ...]:
     paint = {"better": page.good, "worse": page.bad, "no difference shown": page.alert}.get(one.trend or "", str)
-    change = "" if one.change is None else numbers.signed(one.change)
-    if change and with_interval:
-        change += _interval_words(one, " ({} to {})")
-    return (
-        metric_title(one.name) + ("" if one.higher_is_better else " (lower is better)"),
-        "-" if one.base is None else numbers.metric(one.base),
-        page.strong(numbers.metric(one.tuned)),
-        paint(change),
-        paint(one.trend) if one.trend in ("worse", "no difference shown") else "",
-        _gate_words(one.gate, page) if one.gate else "",
+    tuned = page.strong(numbers.metric(one.tuned)) + _between(
+        _interval_of(one, "tuned"), numbers.metric, shows, "tuned"
     )
+    title = metric_title(one.name) + ("" if one.higher_is_better else " (lower is better)")
+    if not has_base:
+        return title, tuned, ""
+    change = "" if one.change is None else numbers.signed(one.change)
+    change += _between(_interval_of(one, "change"), numbers.signed, shows, "change")
+    base = "-" if one.base is None else numbers.metric(one.base)
+    return title, base, tuned, paint(change), paint(one.trend) if one.trend in ("worse", "no difference shown") else ""
 
 
-def _gate_words(gate: GateResult, page: Page) -> str:
-    verdict = page.good("passed") if gate.passed else page.bad("failed")
-    return f"gate {escaped(gate.bound)}  {verdict}"
+def _interval_of(one: Comparison, name: str) -> Interval | None:
+    return one.interval if name == "tuned" else one.gain.interval if one.gain else None
+
+
+def _between(interval: Interval | None, words: Callable[[float], str], shows: Sequence[str], name: str) -> str:
+    return f" ({words(interval.low)} to {words(interval.high)})" if interval and name in shows else ""
 
 
 def _state(record: RunRecord, plan: Plan, page: Page) -> list[str]:

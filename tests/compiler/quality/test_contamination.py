@@ -48,3 +48,9 @@ def test_test_rows_that_choose_the_checkpoint_are_counted() -> None:
     splits = {"train": tokens([7]), "validation": validation, "test": test}
     assert with_contamination(NOTHING, splits).chosen_by == 1, "another class is another row"
     assert with_contamination(NOTHING, {"train": tokens([7]), "test": test}).chosen_by == 0
+
+
+def test_test_rows_that_were_trained_on_are_counted_however_short() -> None:
+    train, test = tokens([1, 2, 3], [4, 5], labels=(0, 1)), tokens([4, 5], [4, 5], [1, 2, 3], [9], labels=(1, 0, 0, 0))
+    assert with_contamination(NOTHING, {"train": train, "test": test}).trained_on == 2
+    assert with_contamination(NOTHING, {"train": train}).trained_on == 0
