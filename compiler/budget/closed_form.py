@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from ftc.compiler.budget.devices import UNKNOWN_CAPABILITY
 from ftc.compiler.budget.evaluation_form import Measuring, measuring_moments
-from ftc.compiler.budget.layer_form import Numbers, Stack, Trained, stacks_of
+from ftc.compiler.budget.layer_form import Numbers, Stack, Trained
 from ftc.compiler.budget.packed import never_packed
+from ftc.compiler.budget.stacks import stacks_of
 from ftc.compiler.budget.teacher_form import Taught, with_teacher
 from ftc.spec.facts import ModelFacts
 from ftc.spec.memory import PhasePeak
@@ -24,8 +26,8 @@ __all__ = ["Job", "Method", "Usage", "estimate", "quantised_bytes"]
 Method = Literal["closed form", "trace"]
 
 _FP32 = 4
-_WORKSPACES = 2 * int(8.125 * 2**20)
-"""cuBLAS's own, for the forward and the backward thread."""
+_WORKSPACE, _WORKSPACE_SINCE_HOPPER = int(8.125 * 2**20), 32 * 2**20
+"""torch's default for cuBLAS's own, of which the forward and the backward thread have one each."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ class Job:
         adapter_dropout: Whether adapters drop some of their input.
         eager: Whether attention holds its scores.
         in_parts: Whether weights are put together layer by layer, in the width of the products.
-        masked: Whether each layer's fused attention keeps a mask of all pairs, as where rows share a sequence.
+        masked: Whether attention gets a mask for padding, or for other rows of a sequence.
+        unpadded: Whether it gets rows without their padding, and so no masks, as the package flash-attn does.
         on_card: Whether the run is on a CUDA device.
+        capability: CUDA's (major, minor).
         layers_kept: Layers of a stack whose activations the backward pass needs; None for all.
         trains_products: Whether weights of linear layers are trained, where the base's own are.
         measuring: How rows are measured; None where none are.
@@ -80,7 +84,9 @@ class Job:
     eager: bool = False
     in_parts: bool = False
     masked: bool = False
+    unpadded: bool = False
     on_card: bool = True
+    capability: tuple[int, int] = UNKNOWN_CAPABILITY
     layers_kept: int | None = None
     trains_products: bool = True
     measuring: Measuring | None = None
@@ -100,6 +106,7 @@ class Job:
             self.length,
             self.target_length,
             eager=self.eager,
+            unpadded=self.unpadded,
             masked=self.masked,
             layers_kept=self.layers_kept,
         )
@@ -161,7 +168,7 @@ def estimate(job: Job) -> Usage:
         "weights": round(job.model.num_parameters * job.weight_bytes),
         "adapter": 0 if not job.is_adapter else _FP32 * job.num_trainable,
         "optimiser state": job.state_bytes,
-        "workspace": _WORKSPACES if job.on_card else 0,
+        "workspace": _workspaces(job),
     }
     gradients = _FP32 * job.num_trainable
     earlier = gradients if job.accumulates else 0
@@ -189,14 +196,18 @@ def estimate(job: Job) -> Usage:
         "optimiser step": {"gradients": gradients},
     }
     if job.measuring is not None:
-        eager = job.eager
-        moments |= measuring_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained, eager=eager)
+        moments |= measuring_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
     moments |= _keeping(job)
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}
         scores = job.head_rows * job.head_width
         moments = with_teacher(moments, job.taught, scores=scores, compared=compared)
     return Usage(tuple(_phase(name, {**fixed, **moment}) for name, moment in moments.items()))
+
+
+def _workspaces(job: Job) -> int:
+    each = _WORKSPACE if job.capability < (9, 0) else _WORKSPACE_SINCE_HOPPER
+    return 2 * each if job.on_card else 0
 
 
 def _at_embedding(job: Job, table: int, waiting: int) -> int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ftc.compiler.budget.layer_form import Numbers, Stack, Trained, stacks_of
+from ftc.compiler.budget.layer_form import Numbers, Stack, Trained
 from ftc.compiler.budget.network import rotates
+from ftc.compiler.budget.stacks import stacks_of
 from ftc.spec.facts import ModelFacts
 
 __all__ = ["Measuring", "measuring_moments"]
@@ -30,6 +31,9 @@ class Measuring:
         target_length: Of these the ones that its decoder gets.
         scored: Places of a row at which the head is computed, at most.
         new_tokens: Tokens of a written answer, at most; 0 where none is written.
+        eager: Whether attention holds its scores.
+        unpadded: Whether attention gets rows without their padding.
+        masked: Whether it gets a mask for padding.
     """
 
     rows: int
@@ -37,10 +41,13 @@ class Measuring:
     target_length: int
     scored: int
     new_tokens: int
+    eager: bool = False
+    unpadded: bool = False
+    masked: bool = False
 
 
 def measuring_moments(
-    model: ModelFacts, measuring: Measuring, head_width: int, numbers: Numbers, trained: Trained, *, eager: bool
+    model: ModelFacts, measuring: Measuring, head_width: int, numbers: Numbers, trained: Trained
 ) -> Iterator[tuple[str, dict[str, int]]]:
     """The moments at which measuring can be largest, each with what it holds beside weights and optimiser.
 
@@ -50,11 +57,12 @@ def measuring_moments(
         head_width: Outputs of the last layer.
         numbers: Bytes of elements.
         trained: What is trained in the layers.
-        eager: Whether attention holds its scores.
     """
     rows, length, target = measuring.rows, measuring.length, measuring.target_length
-    stacks = stacks_of(model, rows * length, length, target, eager=eager)
-    yield "evaluation: layers", {"temporaries": max(stack.going_through_bytes(numbers) for stack in stacks)}
+    kinds = {"eager": measuring.eager, "unpadded": measuring.unpadded, "masked": measuring.masked}
+    stacks = stacks_of(model, rows * length, length, target, **kinds)
+    largest = max(stack.going_through_bytes(numbers, trained) for stack in stacks)
+    yield "evaluation: layers", {"temporaries": largest}
     scores = rows * measuring.scored * head_width
     wide = head_width == model.vocab_size
     # Scores in float32 and their logarithms; those of a bounded head, or of a narrower number, are gone by then.
@@ -74,9 +82,9 @@ def _writing(
     prompts = rows * (measuring.length - measuring.target_length)
     begun = prompts * writer.layers * each  # of an encoder-decoder what the decoder looks at, in each of its layers
     if model.num_decoder_layers is None:
-        reading = writer.going_through_bytes(numbers)
+        reading = writer.going_through_bytes(numbers, trained)
     else:
-        yield "generation: encoder", {**written, "temporaries": stacks[0].going_through_bytes(numbers)}
+        yield "generation: encoder", {**written, "temporaries": stacks[0].going_through_bytes(numbers, trained)}
         reading = prompts * numbers.residual * model.hidden_size
     grown = begun + rows * more * writer.layers * each
     longer = grown // max(writer.layers, 1)  # a layer's keys and values are copied to a place for one more token

@@ -11,8 +11,9 @@ import numpy as np
 from ftc.compiler.budget import fed
 from ftc.compiler.budget.amounts import Amounts
 from ftc.compiler.budget.attended import kernel_of
-from ftc.compiler.budget.layer_form import Numbers, stacks_of
+from ftc.compiler.budget.layer_form import Numbers, Trained
 from ftc.compiler.budget.network import Network, network_of
+from ftc.compiler.budget.stacks import stacks_of
 from ftc.compiler.draft import Draft
 from ftc.spec.memory import PhasePeak
 from ftc.spec.settings import ClassifierSettings
@@ -31,11 +32,13 @@ def grading_peak(draft: Draft) -> PhasePeak | None:
         return None
     rows, length = _rows(draft, settings), _longest(draft, settings)
     has_decoder = model.num_decoder_layers is not None
-    stacks = stacks_of(model, rows * length * (1 + has_decoder), length * (1 + has_decoder), length * has_decoder)
+    both = length * (1 + has_decoder)
+    stacks = stacks_of(model, rows * both, both, length * has_decoder, masked=rows > 1)
     exact = Numbers(operand=_FP32, linear=_FP32, residual=_FP32)
+    untrained = Trained(all_weights=False, adapted={}, ranks={})
     held = {
         "weights": _FP32 * model.num_parameters,
-        "temporaries": max(stack.going_through_bytes(exact) for stack in stacks),
+        "temporaries": max(stack.going_through_bytes(exact, untrained) for stack in stacks),
         "logits": _FP32 * rows * settings.num_labels,
     }
     return PhasePeak(phase="grade", peak_bytes=sum(held.values()), components=held)

@@ -7,21 +7,18 @@ with or without a bias, gated or plain feed-forward layers, one projection or th
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from ftc.compiler.budget.network import composes_norms, reads_encoder, rotates
 from ftc.spec.facts import ModelFacts
 from ftc.spec.module_names import role_of
 
-__all__ = ["Numbers", "Stack", "Trained", "stacks_of"]
+__all__ = ["Numbers", "Stack", "Trained"]
 
 _FP32 = 4
-_IN_LAYER = re.compile(r"\.\d+\.")
-_OF_HEADS = re.compile(r"\.[qk]_norm\.")
-"""Norms of queries and keys, which attention counts."""
+_ALIGNED = 16
+"""Places to a multiple of which fused kernels lengthen a mask's rows."""
 _COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
 """Activations that are written out in several operators, each of which keeps something."""
 _COMPOSED_BY_DEFAULT = ("gpt2", "gpt_neo", "gptj", "codegen", "phi")
@@ -97,7 +94,8 @@ class Stack:
         length: Tokens of a row.
         crossed: Tokens of the other stack that it attends to; 0 where there is none.
         eager: Whether attention holds its scores.
-        masked: Whether each layer keeps a mask of all pairs.
+        masks: How many of its layers' attention get a mask of all pairs.
+        crossed_masks: How many get one for the other stack.
     """
 
     model: ModelFacts
@@ -108,7 +106,8 @@ class Stack:
     length: int
     crossed: int = 0
     eager: bool = False
-    masked: bool = False
+    masks: int = 0
+    crossed_masks: int = 0
 
     def saved_bytes(self, numbers: Numbers, trained: Trained) -> float:
         """What all its layers keep, casts of trained weights left out."""
@@ -138,7 +137,8 @@ class Stack:
         distances = 0
         if not self.eager and self._learns_distances:
             distances = numbers.operand * self.model.num_heads * self.length * (self.length + self._crossed_length)
-        return self.tokens * each + distances
+        mask = self.length if self.masks else 0  # one of truth values, for all layers
+        return self.tokens * (each + mask) + distances
 
     def passing_bytes(self, numbers: Numbers, trained: Trained) -> int:
         """What is on its way through a layer: at its feed-forward part, or at the scores of attention."""
@@ -148,28 +148,50 @@ class Stack:
 
     def _of_wide_adapter(self, numbers: Numbers, trained: Trained) -> int:
         """An adapter's input in the adapter's float32, and the same with some of it dropped, on its way to a cast."""
-        is_read = any(inputs == self._inner for name, (inputs, _) in trained.adapted.items() if name in self.linear)
-        if not (numbers.casts and is_read) or self._inner <= self.model.hidden_size:
+        if not numbers.casts or not self._adapts_wide(trained):
             return 0
         is_cast = numbers.linear < _FP32
         return (is_cast + trained.dropout) * _FP32 * self._inner
 
-    def going_through_bytes(self, numbers: Numbers) -> int:
-        """What is there at once in a layer of which nothing is kept: at its feed-forward part, or at the scores."""
+    def _adapts_wide(self, trained: Trained) -> bool:
+        """Whether an adapter reads what lies between the two halves of a feed-forward part."""
+        read = (inputs for name, (inputs, _) in trained.adapted.items() if name in self.linear)
+        return self._inner > self.model.hidden_size and self._inner in read
+
+    def going_through_bytes(self, numbers: Numbers, trained: Trained) -> int:
+        """What is there at once in a layer of which nothing is kept: in attention, or at its feed-forward part."""
+        h, scores = self.model.hidden_size, self._passing_scores(numbers)
+        attending = scores + numbers.linear * (h + 2 * self._queries + 2 * self._keys) + 2 * numbers.residual * h
+        feeding = self._inner * self._wide_bytes(numbers) + 4 * numbers.residual * h
+        if numbers.casts and self._adapts_wide(trained):  # its input as it came, as the adapter and as a product has it
+            cast = _FP32 if numbers.linear < _FP32 else 0
+            read = self._inner * (numbers.linear + cast + numbers.operand)
+            feeding = max(feeding, read + 3 * numbers.residual * h + numbers.linear * h)
+        seen = self.length if self.masks else 0  # truth values for all layers
+        return self.tokens * (max(attending, feeding) + seen)
+
+    def _wide_bytes(self, numbers: Numbers) -> int:
+        """Of an element between the two halves of a feed-forward part, at their largest moment."""
         wide = (4 if self._joins_halves else 3 if self._is_gated else 2) * numbers.linear
-        if self._composes:
-            wide += 2 * _FP32
-        each = _FP32 + numbers.operand
+        return wide + (2 * _FP32 if self._composes else 0)
+
+    def _passing_scores(self, numbers: Numbers) -> int:
+        """Of a token with all others: scores, where they are held, or what is added to them."""
+        heads, e = self.model.num_heads, numbers.operand
+        if self._learns_distances and not self.eager:  # with each row's padding; as computed, as operands, aligned
+            copies = numbers.residual * self.length + e * self._aligned * (self.length % _ALIGNED > 0)
+            return heads * (copies + e * self.length * (numbers.residual > e))
+        if not self._holds_scores:
+            return e * self._aligned if self.masks else 0
+        each = _FP32 + e
         if self.model.model_type in _BY_DISTANCE:  # two products with distances, what is picked of them, and their sums
-            each += 6 * numbers.operand
-        scores = each * self.model.num_heads * self.length if self._holds_scores else 0
-        if (
-            self._learns_distances and not self.eager
-        ):  # with each row's padding, as computed and as the product reads it
-            heads = self.model.num_heads
-            scores = (numbers.residual * (heads + 1) + numbers.operand * heads) * self.length
-            return self.tokens * (scores + wide * self._inner + 4 * numbers.residual * self.model.hidden_size)
-        return self.tokens * (max(wide * self._inner, scores) + 4 * numbers.residual * self.model.hidden_size)
+            each += 6 * e
+        return each * heads * self.length
+
+    @property
+    def _aligned(self) -> int:
+        """Places of a row of a mask as fused kernels take it."""
+        return -(-self.length // _ALIGNED) * _ALIGNED
 
     @cached_property
     def _is_gated(self) -> bool:
@@ -221,9 +243,13 @@ class Stack:
         if any("q_norm" in name for name in self.model.tensors):
             learnt = e if trained.all_weights else 0
             size += self.layers * self.tokens * (_FP32 + learnt) * (queries + keys)
-        if self.masked:  # numbers that are added to the scores, in rows that are aligned to 16
-            size += self.layers * self.tokens * e * -(-self.length // 16) * 16
-        return size + self._of_scores(numbers) + self._of_distances(numbers)
+        if self.crossed and not self._learns_distances:
+            size += self.crossed_masks * self.tokens * e * -(-self._crossed_length // _ALIGNED) * _ALIGNED
+        if self._learns_distances:
+            return size + self._of_scores(numbers) + self._of_distances(numbers)
+        # Numbers that are added to the scores, in aligned rows, and keys for each head of queries.
+        size += self.masks * self.tokens * e * (self._aligned + 2 * (queries - keys))
+        return size + self._of_scores(numbers)
 
     @property
     def _turns_one_projection(self) -> bool:
@@ -247,12 +273,14 @@ class Stack:
         return self.layers * self.tokens * scores
 
     def _of_distances(self, numbers: Numbers) -> float:
-        """Learned distances between positions as a mask that all rows share, made anew in each layer."""
+        """Learned distances between positions as a mask, made anew in each layer; for each row, if it hides padding."""
         if self.eager or not self._learns_distances:
             return 0
-        size = self.length * self.length
-        if numbers.linear > numbers.operand:  # those between the stacks are zero, and cast in each layer, too
-            size += self.length * self._crossed_length
+        rows = self.tokens // self.length
+        size = self.length * self._aligned * (rows if self.masks else 1)
+        if self.crossed and (self.crossed_masks or numbers.linear > numbers.operand):  # zeros, made anew where cast
+            across = self._crossed_length
+            size += self.length * -(-across // _ALIGNED) * _ALIGNED * (rows if self.crossed_masks else 1)
         return self.layers * numbers.operand * self.model.num_heads * size
 
     @property
@@ -271,8 +299,8 @@ class Stack:
     def _of_feed_forward(self, numbers: Numbers) -> float:
         """Gate, its activation and the other half, or what a plain activation is given."""
         kept = numbers.linear * (3 if self._is_gated else 1)
-        if self._composes:
-            kept += 3 * _FP32
+        if self._composes:  # steps in float32; a gate's activation stays so
+            kept += 3 * _FP32 + (_FP32 - numbers.linear if self._is_gated else 0)
         if self.model.model_type in _LIKE_T5:
             kept += numbers.mask
         return self.layers * self.tokens * kept * self._inner
@@ -320,66 +348,3 @@ class Stack:
 
     def _tokens_of(self, name: str) -> int:
         return self.crossed if self.crossed and reads_encoder(name) else self.tokens
-
-
-def stacks_of(
-    model: ModelFacts,
-    tokens: int,
-    length: int,
-    target_length: int = 0,
-    *,
-    eager: bool = False,
-    masked: bool = False,
-    layers_kept: int | None = None,
-) -> list[Stack]:
-    """The model's stacks of layers.
-
-    Args:
-        model: The base model.
-        tokens: Tokens of the micro-batch, those of its targets included.
-        length: Tokens of a row, in the same way.
-        target_length: Of these the ones that the decoder of an encoder-decoder gets.
-        eager: Whether attention is the plain formula.
-        masked: Whether each layer keeps a mask of all pairs.
-        layers_kept: Last layers of each stack that the backward pass goes through; None for all.
-    """
-    if model.num_decoder_layers is None:
-        norms = _num_norms(model, "")
-        stacks = [Stack(model, model.linear_modules, norms, model.num_layers, tokens, length, 0, eager, masked)]
-    else:
-        rows = max(1, tokens // max(1, length))
-        source, target = max(1, length - target_length), max(1, target_length)
-        parts = [
-            ("encoder.", model.num_layers, source, 0),
-            ("decoder.", model.num_decoder_layers, target, rows * source),
-        ]
-        stacks = [
-            Stack(model, _linear(model, part), _num_norms(model, part), layers, rows * size, size, crossed, eager)
-            for part, layers, size, crossed in parts
-        ]
-    return stacks if layers_kept is None else [_cut(stack, layers_kept) for stack in stacks]
-
-
-def _cut(stack: Stack, layers: int) -> Stack:
-    """The last layers of a stack, at least one of which the way back begins in."""
-    kept = min(stack.layers, max(layers, 1))
-    of_layer = round(len(stack.linear) * kept / max(stack.layers, 1))
-    linear = dict(list(stack.linear.items())[len(stack.linear) - of_layer :])
-    return replace(stack, layers=kept, linear=linear, norms=round(stack.norms * kept / max(stack.layers, 1)))
-
-
-def _linear(model: ModelFacts, part: str) -> dict[str, tuple[int, int]]:
-    return {name: size for name, size in model.linear_modules.items() if part in f"{name}."}
-
-
-def _num_norms(model: ModelFacts, part: str) -> int:
-    layers = model.num_decoder_layers if part == "decoder." else model.num_layers
-    return sum(1 for _ in _norms(model, part)) or 2 * (layers or 0)
-
-
-def _norms(model: ModelFacts, part: str) -> Iterator[str]:
-    """Vectors of width h that a stack's layers multiply with."""
-    for name, tensor in model.tensors.items():
-        is_vector = tensor.shape == (model.hidden_size,) and name.endswith((".weight", ".gamma"))
-        if is_vector and part in name and _IN_LAYER.search(name) and not _OF_HEADS.search(name):
-            yield name

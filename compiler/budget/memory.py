@@ -16,7 +16,7 @@ from ftc.compiler.budget.optimizers import device_bytes
 from ftc.compiler.budget.packed import packed_bytes
 from ftc.compiler.budget.points import Point, at
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
-from ftc.compiler.budget.shapes import accumulates, rows_at_once, scored_per_row, train_shape
+from ftc.compiler.budget.shapes import accumulates, hides_padding, rows_at_once, scored_per_row, train_shape
 from ftc.compiler.budget.sharded_form import on_one_of
 from ftc.compiler.budget.teacher_form import Taught, held_bytes
 from ftc.compiler.draft import Draft
@@ -180,8 +180,10 @@ def _form_job(draft: Draft) -> closed_form.Job:
         adapter_dropout=draft.values.get("strategy.adapter.dropout", 0) > 0,
         eager=kernel == "eager",
         in_parts=draft.values["train.sharding"] == "fsdp",
-        masked=draft.values["train.packing"] and kernel == "sdpa",
+        masked=draft.values["train.packing"] or hides_padding(draft, shape),
+        unpadded=kernel == "flash_attention_2",
         on_card=draft.device.kind == "cuda",
+        capability=draft.device.capability or UNKNOWN_CAPABILITY,
         layers_kept=_layers_kept(draft),
         trains_products=kind != "bitfit",
         measuring=_measuring(draft),
@@ -209,7 +211,17 @@ def _measuring(draft: Draft) -> Measuring | None:
     sequences = _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
     new_tokens = draft.values["eval.max_new_tokens"] or 0
-    return Measuring(rows * sequences, length, target, scored, new_tokens=new_tokens)
+    kernel = draft.values["model.attention"]
+    return Measuring(
+        rows * sequences,
+        length,
+        target,
+        scored,
+        new_tokens=new_tokens,
+        eager=kernel == "eager",
+        unpadded=kernel == "flash_attention_2",
+        masked=hides_padding(draft, shape),
+    )
 
 
 def _sequences(draft: Draft) -> int:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from ftc.compiler.budget.points import share_of_batch
 from ftc.compiler.draft import Draft
+from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.streams import RowLengths, SplitReport
 from ftc.spec.task import Preference
 from ftc.spec.trace import BatchShape
 
 __all__ = [
     "accumulates",
+    "hides_padding",
     "is_translated",
     "known_lengths",
     "longest_row",
@@ -127,6 +129,13 @@ def scored_per_row(draft: Draft, shape: BatchShape) -> int:
             return shape.length
         case _:
             return shape.supervised
+
+
+def hides_padding(draft: Draft, shape: BatchShape) -> bool:
+    """Whether a mask hides padding: a decoder never looks at what stands behind a row, unless that is decided on."""
+    values, kind = draft.values, draft.recipe.strategy.kind
+    is_behind = draft.model.family == "decoder" and values["model.head"] == "lm" and kind not in VIRTUAL_TOKENS
+    return shape.padded and not is_behind
 
 
 def _shape(draft: Draft, rows: int) -> BatchShape:

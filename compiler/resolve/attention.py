@@ -1,6 +1,6 @@
-"""Which attention kernels a model's class has, read off the text of the installed transformers; nothing is imported.
+"""What the installed transformers knows of a kind of model, read off its text; nothing is imported.
 
-Each kind of model has a class whose name ends in `PreTrainedModel`, from which its others inherit, and which says so in
+Which attention kernels a model has: each kind has a class whose name ends in `PreTrainedModel`, from which its others inherit, and which says so in
 two plain assignments. Where transformers isn't installed, or says it in another way, nothing is known.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from ftc.spec.model import AttentionKernel
 
-__all__ = ["attention_kernels", "kernels_in"]
+__all__ = ["attention_kernels", "is_known", "kernels_in"]
 
 _CLASS = re.compile(r"^class (?P<name>\w+)\((?P<bases>[^)]*)\):", re.MULTILINE)
 _SAYS = re.compile(r"^    _supports_(?P<kernel>sdpa|flash_attn)\b(?:: bool)? = (?P<value>True|False)\b", re.MULTILINE)
@@ -24,8 +25,7 @@ _BASE = "PreTrainedModel"
 @lru_cache(maxsize=64)
 def attention_kernels(model_type: str) -> tuple[AttentionKernel, ...] | None:
     """What the class of a kind of model has in the installed transformers; None where that can't be told."""
-    found = importlib.util.find_spec("transformers")
-    for folder in (found.submodule_search_locations or ()) if found else ():
+    for folder in _folders():
         for name in (model_type.replace("-", "_"), model_type.removesuffix("_text").replace("-", "_")):
             file = Path(folder) / "models" / name / f"modeling_{name}.py"
             try:
@@ -33,6 +33,23 @@ def attention_kernels(model_type: str) -> tuple[AttentionKernel, ...] | None:
             except OSError:
                 continue
     return None
+
+
+@lru_cache(maxsize=64)
+def is_known(model_type: str) -> bool | None:
+    """Whether the installed transformers has models of this kind; None where that can't be told."""
+    for folder in _folders():
+        try:
+            text = (Path(folder) / "models" / "auto" / "modeling_auto.py").read_text(encoding="utf-8")
+        except OSError:
+            continue
+        return f'("{model_type}",' in text
+    return None
+
+
+def _folders() -> Iterable[str]:
+    found = importlib.util.find_spec("transformers")
+    return (found.submodule_search_locations or ()) if found else ()
 
 
 def kernels_in(text: str) -> tuple[AttentionKernel, ...] | None:

@@ -16,6 +16,7 @@ from ftc.compiler.resolve.hub_faults import of_locked
 from ftc.compiler.resolve.json_files import read_json_object
 from ftc.compiler.resolve.licenses import read_license
 from ftc.compiler.resolve.linear_modules import input_embedding, linear_modules, output_head
+from ftc.compiler.resolve.misfits import misfits
 from ftc.compiler.resolve.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.paths import UnsafePath, safe_path
 from ftc.compiler.resolve.tokenizer import read_tokenizer
@@ -186,6 +187,8 @@ def _mismatches(
     embedding, rows = input_embedding(weights.tensors), config.vocab_size
     if embedding is not None and embedding.shape[:1] != (rows,):
         return [_wrong_embedding(embedding.shape, rows, span)]
+    if faults := misfits(config, weights.tensors):
+        return [_misfit(faults, span)]
     if tokenizer.vocab_size > rows:
         summary = "the tokenizer has more ids than the model has rows"
         note = f"the tokenizer's ids need {tokenizer.vocab_size} rows, the embedding has {rows}"
@@ -199,6 +202,12 @@ def _wrong_embedding(shape: tuple[int, ...], rows: int, span: Span | None) -> Di
     note = f"the stored table has the shape {list(shape)}, config.json says {rows} rows"
     help = "take config.json and the weights from the same model"
     return diagnostic("FTC322", summary, span, notes=note, help=help, path=_PATH)
+
+
+def _misfit(faults: list[str], span: Span | None) -> Diagnostic:
+    summary = "the model's weights don't fit its config.json"
+    help = "take config.json and the weights from the same model"
+    return diagnostic("FTC322", summary, span, notes=tuple(faults), help=help, path=_PATH)
 
 
 def _digests(place: _Place, weights: Weights, digests: DigestCache, span: Span | None) -> dict[str, FileFacts]:

@@ -7,17 +7,19 @@ depth, although ftc never asks a loader to trust them, because such switches hav
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ftc.compiler.resolve.attention import is_known
 from ftc.compiler.resolve.model_form import form_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.facts import Family
 from ftc.spec.quoted import quoted
 
-__all__ = ["ModelConfig", "code_keys", "read_config"]
+__all__ = ["ModelConfig", "code_keys", "is_listed", "read_config"]
 
 _CODE_KEYS = frozenset(
     {"auto_map", "auto_mapping", "trust_remote_code", "custom_pipelines", "custom_generate", "use_kernels"}
@@ -56,7 +58,10 @@ _OTHER_INPUT_CLASS = re.compile(
 _HIDDEN = ("hidden_size", "n_embd", "d_model", "dim")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
 _DECODER_LAYERS = ("num_decoder_layers", "decoder_layers")
-_HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
+_HEADS = (
+    *("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads"),
+    "attention_heads",
+)
 _KV_HEADS = ("num_key_value_heads", "num_kv_heads")
 _INTERMEDIATE = ("intermediate_size", "n_inner", "d_ff", "hidden_dim", "ffn_dim", "encoder_ffn_dim", "ffn_hidden_size")
 _HEAD_DIM = ("head_dim", "d_kv")
@@ -66,7 +71,7 @@ _OTHER_INPUTS = ("text_config", "vision_config", "audio_config", "thinker_config
 
 _LARGEST_SIZE = 10**8
 # Their feed-forward layer is four times as wide as the model where the configuration gives no width.
-_FOUR_TIMES_WIDE = frozenset({"bloom", "codegen", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gptj", "openai-gpt"})
+_FOUR_TIMES_WIDE = frozenset("bloom codegen falcon gpt2 gpt_bigcode gpt_neo gptj mpt openai-gpt".split())
 # Position numbers begin after the padding id, which costs that many rows of the table.
 _OFFSET_POSITIONS = frozenset(
     {"camembert", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"}
@@ -110,7 +115,7 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
         raise Refusal(found)
     sizes = _Sizes(config)
     result = _model_config(config, sizes)
-    faults = sizes.faults or _contradictions(result)
+    faults = sizes.faults or _contradictions(result, config)
     if faults:
         raise Refusal([_impossible(fault, span) for fault in faults])
     return result
@@ -161,6 +166,10 @@ def _unsupported(config: Mapping[str, Any], span: Span | None) -> list[Diagnosti
                 "FTC308", f"the model's architecture isn't supported: {reason}", span, help=help, path="model.base"
             )
         )
+    elif is_known(kind := config["model_type"]) is False:
+        summary = f"the installed transformers has no model type {quoted(kind)}"
+        help = "install a release of transformers that has it, or choose another model"
+        found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
     if config.get("quantization_config"):
         method = config["quantization_config"]
         name = method.get("quant_method", "unknown") if isinstance(method, Mapping) else "unknown"
@@ -177,18 +186,28 @@ def _unsupported(config: Mapping[str, Any], span: Span | None) -> list[Diagnosti
     return found
 
 
+def is_listed(model_type: str) -> bool:
+    """Whether ftc knows how models of this kind are built, and not only that they are text models."""
+    return model_type in _FAMILY_BY_MODEL_TYPE
+
+
 def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
     if inner := next((key for key in _OTHER_INPUTS if isinstance(config.get(key), Mapping)), None):
         return f"`{inner}` in config.json marks a model of several kinds of input"
     if _OTHER_INPUT_CLASS.search(name := _architecture(config)):
         return f"class {quoted(name)} reads more than text"
-    if any(type(config.get(key)) is int and config[key] > 1 for key in _EXPERTS):
+    if any(_is_several(config.get(key)) for key in _EXPERTS):
         return "a mixture of experts"
     if not isinstance(config.get("model_type"), str):
         return "config.json holds no `model_type`"
     if _family(config) is None:
         return f"class {quoted(name or 'none')} with model type {quoted(config['model_type'])} is unknown"
     return None
+
+
+def _is_several(value: Any) -> bool:
+    """Whether a number of experts, or one for each layer, is of a mixture."""
+    return any(type(one) is int and one > 1 for one in (value if isinstance(value, list) else [value]))
 
 
 def _architecture(config: Mapping[str, Any]) -> str:
@@ -217,7 +236,8 @@ class _Sizes:
             return None
         value = self._config[key]
         if type(value) is not int or not 0 < value <= _LARGEST_SIZE:
-            self.faults.append(f"`{key}` is {str(value)[:40]}, not a whole number from 1 to {_LARGEST_SIZE}")
+            shown = json.dumps(value, ensure_ascii=False)[:40]  # the quotes of a text are what is wrong with it
+            self.faults.append(f"`{key}` is {shown}, not a whole number from 1 to {_LARGEST_SIZE}")
             return 1
         return value
 
@@ -242,7 +262,7 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
         model_type=model_type,
         family=family,
         hidden_size=hidden_size,
-        intermediate_size=sizes.needed(_INTERMEDIATE, 4 * hidden_size if model_type in _FOUR_TIMES_WIDE else None),
+        intermediate_size=sizes.needed(_INTERMEDIATE, _usual_inner(model_type, hidden_size, sizes)),
         num_layers=sizes.needed(_LAYERS),
         num_decoder_layers=_num_decoder_layers(sizes) if family == "encoder_decoder" else None,
         decoder_start_id=_decoder_start_id(config) if family == "encoder_decoder" else None,
@@ -254,6 +274,11 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
         tied=tied if isinstance(tied, bool) else None,
         form=form_of(config),
     )
+
+
+def _usual_inner(model_type: str, hidden_size: int, sizes: _Sizes) -> int | None:
+    """Width of the feed-forward layer where the configuration gives none, or gives it by that of the model."""
+    return hidden_size * (sizes.optional(("expansion_ratio",)) or 4) if model_type in _FOUR_TIMES_WIDE else None
 
 
 def _num_decoder_layers(sizes: _Sizes) -> int:
@@ -289,8 +314,11 @@ def _stretched_positions(config: Mapping[str, Any]) -> int:
     return int(original * factor) if 0 < original <= _LARGEST_SIZE and 1 <= factor <= 1024 else 0
 
 
-def _contradictions(config: ModelConfig) -> list[str]:
+def _contradictions(config: ModelConfig, raw: Mapping[str, Any]) -> list[str]:
     faults = []
+    names_width = any(raw.get(key) is not None for key in _HEAD_DIM)
+    if is_listed(config.model_type) and not names_width and config.hidden_size % config.num_heads:
+        faults.append(f"a width of {config.hidden_size} can't be divided among {config.num_heads} attention heads")
     if config.num_heads % config.num_kv_heads:
         faults.append(
             f"{config.num_heads} attention heads can't share {config.num_kv_heads} key and value heads evenly"

@@ -173,8 +173,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC322",
         title="weights don't fit the configuration",
-        cause="The input embedding in the weights has another shape than config.json says, so loading would fail or "
-        "leave rows untrained.",
+        cause="The input embedding in the weights has another shape than config.json says, or there are other layers "
+        "than it says, or of other widths. Loading would fail, or leave rows or layers untrained.",
         wrong="vocab_size: 32001 beside an embedding of 32000 rows",
         right="config.json and weights of the same model",
     ),

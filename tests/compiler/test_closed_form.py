@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +41,7 @@ def jobs(draw: st.DrawFn) -> Job:
         weight_bytes=2.0 if narrow and rank else 4.0,
         activation_bytes=2 if narrow else 4,
         checkpointing=draw(st.booleans()),
+        masked=draw(st.booleans()),
         measuring=draw(st.none() | st.builds(Measuring, COUNT, LENGTH, st.just(0), LENGTH, st.integers(0, 500))),
     )
 
@@ -130,3 +132,40 @@ def test_an_output_layer_of_its_own_is_exchanged_with_the_embeddings(job: Job) -
         phases = {phase.phase: phase.components for phase in estimate(one).phases}
         waiting.append(phases["backward: embedding"]["temporaries"])
     assert waiting[1] == 2 * waiting[0] > 0
+
+
+def kept(job: Job) -> int:
+    return next(one.components["saved activations"] for one in estimate(job).phases if one.phase == "forward: layers")
+
+
+def windowed(length: int, **changes: Any) -> Job:
+    """Two rows for a model of four layers, two of which look back through a window of 256 tokens."""
+    config = {"sliding_window": 256, "layer_types": ["sliding_attention", "full_attention"] * 2}
+    model = model_facts(layers=4, config=config)
+    values: dict[str, Any] = {
+        "trained_linear": {},
+        "ranks": {},
+        "is_adapter": True,
+        "num_trainable": 1000,
+        "state_bytes": 8000,
+        "head_width": 1000,
+        "head_rows": 2,
+        "weight_bytes": 2.0,
+        "activation_bytes": 2,
+        "checkpointing": False,
+    }
+    return Job(model=model, tokens=2 * length, length=length, **{**values, **changes})
+
+
+def test_rows_longer_than_a_window_need_a_mask_in_its_layers_alone() -> None:
+    beyond = kept(windowed(512)) - 2 * kept(windowed(256))
+    assert beyond == 2 * (2 * 512 * 512 * 2) + 2 * 512 * 512  # numbers in two layers, and truth values
+    assert kept(windowed(512, unpadded=True)) == 2 * kept(windowed(256))
+    hidden = kept(windowed(512, masked=True)) - kept(windowed(512))
+    assert hidden == 2 * (2 * 512 * 512 * 2)
+
+
+def test_cublas_has_larger_workspaces_since_hopper() -> None:
+    sizes = [estimate(windowed(64, capability=one)).phases[1].components["workspace"] for one in ((8, 9), (9, 0))]
+    assert sizes == [2 * int(8.125 * 2**20), 2 * 32 * 2**20]
+    assert "workspace" not in estimate(windowed(64, on_card=False)).phases[1].components

@@ -240,6 +240,7 @@ def measuring_by_form(facts: ModelFacts, strategy: str) -> dict[str, int]:
         target_length=_SUPERVISED if facts.family == "encoder_decoder" else 0,
         scored=1 if is_encoder else _SUPERVISED,
         new_tokens=0 if is_encoder else _SUPERVISED,
+        masked=facts.family != "decoder",
     )
     return _measuring(estimate(replace(_form_job(facts, strategy, True), measuring=measuring)).phases)
 

@@ -219,12 +219,40 @@ def test_independent_faults_come_together(tmp_path: Path, model: Path) -> None:
         ({"num_attention_heads": True}, "FTC309", "num_attention_heads"),
         ({"num_hidden_layers": 10**12}, "FTC309", "num_hidden_layers"),
         ({"num_key_value_heads": 3}, "FTC309", "evenly"),
+        ({"num_attention_heads": 3, "num_key_value_heads": 3}, "FTC309", "can't be divided among 3"),
+        ({"num_experts": [1, 8]}, "FTC308", "mixture of experts"),
+        ({"hidden_size": 32}, "FTC322", "don't fit"),
+        ({"intermediate_size": 12}, "FTC322", "don't fit"),
+        ({"num_hidden_layers": 2}, "FTC322", "don't fit"),
+        ({"head_dim": 64}, "FTC322", "don't fit"),
     ],
 )
 def test_unusable_configurations(tmp_path: Path, changes: dict[str, Any], code: str, words: str) -> None:
     write_model(tmp_path / "models/tiny", **changes)
     (found,) = refusals(tmp_path)
     assert (found.code, words in found.summary) == (code, True), found
+
+
+def test_everything_that_does_not_fit_the_weights_is_said_at_once(tmp_path: Path) -> None:
+    write_model(tmp_path / "models/tiny", intermediate_size=12, num_hidden_layers=2, head_dim=64)
+    (found,) = refusals(tmp_path)
+    assert [note.split(",")[0] for note in found.notes] == [
+        "config.json says 2 layers",
+        "config.json says a feed-forward width of 12",
+        "config.json says 4 heads with a width together of 256",
+    ]
+
+
+def test_the_quotes_of_a_number_that_is_text_are_shown(tmp_path: Path) -> None:
+    write_model(tmp_path / "models/tiny", hidden_size="8")
+    assert '`hidden_size` is "8"' in refusals(tmp_path)[0].summary
+
+
+def test_a_kind_of_model_that_the_installed_transformers_lacks(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    write_model(tmp_path / "models/tiny", model_type="novel", architectures=["NovelForCausalLM"])
+    (found,) = refusals(tmp_path)
+    assert (found.code, "no model type `novel`" in found.summary) == ("FTC308", True)
 
 
 @pytest.mark.parametrize(

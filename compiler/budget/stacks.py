@@ -1,0 +1,103 @@
+"""A model's stacks of layers with the tokens that go through them: read off the names and shapes of its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ftc.compiler.budget.attended import window_of
+from ftc.compiler.budget.layer_form import Stack
+from ftc.spec.facts import ModelFacts
+
+__all__ = ["stacks_of"]
+
+_IN_LAYER = re.compile(r"\.\d+\.")
+_OF_HEADS = re.compile(r"\.[qk]_norm\.")
+"""Norms of queries and keys, which attention counts."""
+
+
+def stacks_of(
+    model: ModelFacts,
+    tokens: int,
+    length: int,
+    target_length: int = 0,
+    *,
+    eager: bool = False,
+    unpadded: bool = False,
+    masked: bool = False,
+    layers_kept: int | None = None,
+) -> list[Stack]:
+    """The model's stacks of layers.
+
+    Args:
+        model: The base model.
+        tokens: Tokens of the micro-batch, those of its targets included.
+        length: Tokens of a row, in the same way.
+        target_length: Of these the ones that the decoder of an encoder-decoder gets.
+        eager: Whether attention is the plain formula.
+        unpadded: Whether attention gets rows without their padding, and so no masks, as the package flash-attn does.
+        masked: Whether padding, or other rows of a sequence, are hidden by a mask.
+        layers_kept: Last layers of each stack that the backward pass goes through; None for all.
+    """
+    takes_masks = not (eager or unpadded)
+    if model.num_decoder_layers is None:
+        norms, masks = _num_norms(model, ""), _num_masks(model, length, masked) if takes_masks else 0
+        stacks = [Stack(model, model.linear_modules, norms, model.num_layers, tokens, length, 0, eager, masks)]
+    else:
+        rows = max(1, tokens // max(1, length))
+        source, target = max(1, length - target_length), max(1, target_length)
+        hiding = masked and takes_masks
+        parts = [
+            ("encoder.", model.num_layers, source, 0),
+            ("decoder.", model.num_decoder_layers, target, rows * source),
+        ]
+        stacks = [
+            Stack(
+                model,
+                _linear(model, part),
+                _num_norms(model, part),
+                layers,
+                tokens=rows * size,
+                length=size,
+                crossed=crossed,
+                eager=eager,
+                masks=layers if hiding and not crossed else 0,
+                crossed_masks=layers if hiding and crossed else 0,
+            )
+            for part, layers, size, crossed in parts
+        ]
+    return stacks if layers_kept is None else [_cut(stack, layers_kept) for stack in stacks]
+
+
+def _num_masks(model: ModelFacts, length: int, masked: bool) -> int:
+    """Layers whose attention gets a mask of all pairs: all where something is hidden, else those with a window."""
+    window, near = window_of(model)
+    if masked:
+        return model.num_layers
+    return len(near) if window is not None and length > window else 0
+
+
+def _cut(stack: Stack, layers: int) -> Stack:
+    """The last layers of a stack, at least one of which the way back begins in."""
+    kept = min(stack.layers, max(layers, 1))
+    of_layer = round(len(stack.linear) * kept / max(stack.layers, 1))
+    linear = dict(list(stack.linear.items())[len(stack.linear) - of_layer :])
+    return replace(stack, layers=kept, linear=linear, norms=round(stack.norms * kept / max(stack.layers, 1)))
+
+
+def _linear(model: ModelFacts, part: str) -> dict[str, tuple[int, int]]:
+    return {name: size for name, size in model.linear_modules.items() if part in f"{name}."}
+
+
+def _num_norms(model: ModelFacts, part: str) -> int:
+    layers = model.num_decoder_layers if part == "decoder." else model.num_layers
+    return sum(1 for _ in _norms(model, part)) or 2 * (layers or 0)
+
+
+def _norms(model: ModelFacts, part: str) -> Iterator[str]:
+    """Vectors of width h that a stack's layers multiply with."""
+    for name, tensor in model.tensors.items():
+        is_vector = tensor.shape == (model.hidden_size,) and name.endswith((".weight", ".gamma"))
+        if is_vector and part in name and _IN_LAYER.search(name) and not _OF_HEADS.search(name):
+            yield name
