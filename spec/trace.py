@@ -42,6 +42,8 @@ class TraceJob(Document):
     schema_: Literal["ftc.trace-job/1"] = Field(default="ftc.trace-job/1", alias="schema")
     config: dict[str, Any]
     """The model's `config.json`, checked before."""
+    layer_weights: tuple[tuple[int, ...], ...] = ()
+    """Weights in the matrices of each stored layer of each stack; empty where that can't be told."""
     teacher: dict[str, Any] | None = None
     """That of the teacher; None where there is none."""
     settings: Settings
@@ -67,6 +69,7 @@ class TraceJob(Document):
         train = settings["train"]
         return {
             "config": plain["config"],
+            "layer_weights": plain["layer_weights"],
             "model": {name: settings["model"][name] for name in ("attention", "family", "head")},
             "labels": len(settings["text"]["labels"]),
             "teacher": self._teacher(),

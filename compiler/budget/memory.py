@@ -18,6 +18,7 @@ from ftc.compiler.budget.points import Point, at
 from ftc.compiler.budget.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.budget.shapes import accumulates, hides_padding, rows_at_once, scored_per_row, train_shape
 from ftc.compiler.budget.sharded_form import on_one_of
+from ftc.compiler.budget.stored import layer_weights
 from ftc.compiler.budget.teacher_form import Taught, held_bytes
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
@@ -79,6 +80,7 @@ def question(draft: Draft, point: Point) -> TraceJob:
     evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
     return TraceJob(
         config=draft.model.config,
+        layer_weights=layer_weights(draft.model),
         teacher=draft.teacher.model.config if draft.teacher else None,
         settings=settings.model_copy(update={"train": train, "eval": evaluate}),
         train=train_shape(draft),

@@ -1,7 +1,8 @@
 """What the installed transformers knows of a kind of model, read off its text; nothing is imported.
 
-Which attention kernels a model has: each kind has a class whose name ends in `PreTrainedModel`, from which its others inherit, and which says so in
-two plain assignments. Where transformers isn't installed, or says it in another way, nothing is known.
+Which attention kernels a kind of model has: its class whose name ends in `PreTrainedModel`, from which its others
+inherit, says so in two plain assignments. Where transformers isn't installed, or says it in another way, nothing is
+known.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ def choose(
     has_mask: bool,
     groups: int,
     head_dim: int,
+    value_dim: int | None = None,
     dropout: float = 0.0,
     learns_mask: bool = False,
 ) -> Kernel:
@@ -61,13 +62,15 @@ def choose(
         has_mask: Whether a mask is passed; causality alone needs none.
         groups: Query heads that share a head of keys; 1 where they were repeated before.
         head_dim: Size of a head.
+        value_dim: Size of a head of values, where it is another.
         dropout: Share of the scores that is dropped.
         learns_mask: Whether the mask needs a gradient, as one made of learned distances does.
     """
     if rules.capability is None:  # the processor's kernel takes masks, groups and every type; it drops and learns none
         return "math" if dropout or learns_mask else "flash"
     new_enough = rules.capability >= (8, 0) and rules.has_flash
-    if new_enough and dtype in _FLASH_DTYPES and not has_mask and head_dim <= _LARGEST_FLASH_HEAD:
+    is_even = head_dim <= _LARGEST_FLASH_HEAD and value_dim in (None, head_dim)
+    if new_enough and dtype in _FLASH_DTYPES and not has_mask and is_even:
         return "flash"
     takes_type = dtype != torch.bfloat16 or rules.capability >= (8, 0)
     if takes_type and (groups == 1 or rules.efficient_takes_groups):
@@ -139,6 +142,7 @@ def _attend(
         has_mask=mask is not None,
         groups=groups,
         head_dim=query.shape[-1],
+        value_dim=value.shape[-1],
         dropout=dropout,
         learns_mask=mask is not None and mask.requires_grad,
     )
@@ -192,9 +196,10 @@ def _additive(mask: torch.Tensor | None, query: torch.Tensor, key: torch.Tensor)
     return aligned[..., : key.shape[2]].expand(*query.shape[:3], key.shape[2])
 
 
-def _like_heads_last(tensor: torch.Tensor) -> torch.Tensor:
-    """(B, H, S, D) that lies in memory as (B, S, H, D)."""
-    batch, heads, length, size = tensor.shape
+def _like_heads_last(tensor: torch.Tensor, size: int | None = None) -> torch.Tensor:
+    """(B, H, S, D) that lies in memory as (B, S, H, D), with heads of another size where one is given."""
+    batch, heads, length, own = tensor.shape
+    size = size or own
     return tensor.new_empty(batch, length, heads, size).transpose(1, 2)
 
 
@@ -210,7 +215,7 @@ class _Flash(torch.autograd.Function):
         mask: torch.Tensor | None,
         on_card: bool,
     ) -> torch.Tensor:
-        out = _like_heads_last(query)
+        out = _like_heads_last(query, value.shape[-1])
         sums = query.new_empty(query.shape[:3], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, sums, *(() if mask is None else (mask,)))
         ctx.on_card = on_card
@@ -238,7 +243,7 @@ class _Efficient(torch.autograd.Function):
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
-        out = _like_heads_last(query)
+        out = _like_heads_last(query, value.shape[-1])
         rows = _round_up(query.shape[2], 32)
         sums = query.new_empty((*query.shape[:2], rows), dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, sums, *(() if mask is None else (mask,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 
 from ftc.runtime.trace.extrapolate import TRACED_GROUPS, IrregularLayers, stretched
@@ -11,6 +12,7 @@ from ftc.runtime.trace.log import Log
 from ftc.runtime.trace.meta_model import build_on_meta, depths_of, model_config, period
 from ftc.runtime.trace.sections import Groups
 from ftc.runtime.trace.step import run_steps
+from ftc.runtime.trace.stored import repeats_after, require_stored_layers
 from ftc.runtime.trace.teacher import teacher_on_meta
 from ftc.spec.strategy_settings import differs_by_layer
 from ftc.spec.trace import TraceJob
@@ -22,11 +24,13 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
     """The log at the model's real depth, and how many layers were traced for it.
 
     Raises:
-        LookupError: transformers doesn't know this kind of model, or it has no stack of layers.
+        LookupError: transformers doesn't know this kind of model, it has no stack of layers, or it isn't the model
+            whose weights are stored.
     """
     config = model_config(job.config)
     depths = depths_of(config)
-    few, groups = _few(depths, period(config))
+    few, groups = _few(depths, math.lcm(period(config), *map(repeats_after, job.layer_weights)))
+    require_stored_layers(job, few)
     if few != depths and not differs_by_layer(job.settings.strategy):
         with contextlib.suppress(IrregularLayers):
             log = log_of(job, few, groups)

@@ -31,6 +31,13 @@ def test_the_table(
     assert choose(rules, dtype, has_mask=has_mask, groups=groups, head_dim=head_dim) == kernel
 
 
+def test_heads_of_values_that_are_narrower_are_not_for_flash_attention() -> None:
+    kernels = [
+        choose(AMPERE, torch.bfloat16, has_mask=False, groups=1, head_dim=96, value_dim=size) for size in (96, 64)
+    ]
+    assert kernels == ["flash", "efficient"]
+
+
 def test_a_processor_drops_scores_only_by_the_plain_formula() -> None:
     rules = KernelRules(None)
     assert choose(rules, torch.float32, has_mask=False, groups=1, head_dim=64, dropout=0.1) == "math"
