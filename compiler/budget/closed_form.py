@@ -36,7 +36,7 @@ class Job:
 
     Attributes:
         model: The base model.
-        trained_linear: Linear layers that have an adapter, by name: (inputs, outputs).
+        trained_linear: Linear layers that have an adapter, by name: what comes into the adapter, and what goes out.
         ranks: Rank of each adapter, or width of its middle, by the same name; none for those that only scale.
         is_adapter: Whether what is trained lies beside the base's weights.
         num_trainable: Weights that are trained.
@@ -60,6 +60,7 @@ class Job:
         capability: CUDA's (major, minor).
         layers_kept: Layers of a stack whose activations the backward pass needs; None for all.
         trains_products: Whether weights of linear layers are trained, where the base's own are.
+        trains_norms: Whether weights of norms are trained, and none of linear layers.
         measuring: How rows are measured; None where none are.
         taught: The teacher that is learnt from; None for none.
     """
@@ -89,6 +90,7 @@ class Job:
     capability: tuple[int, int] = UNKNOWN_CAPABILITY
     layers_kept: int | None = None
     trains_products: bool = True
+    trains_norms: bool = False
     measuring: Measuring | None = None
     taught: Taught | None = None
 
@@ -128,7 +130,7 @@ class Job:
     @cached_property
     def trained(self) -> Trained:
         """What is trained in the layers."""
-        return Trained(self.is_full, self.trained_linear, self.ranks, self.adapter_dropout)
+        return Trained(self.is_full, self.trained_linear, self.ranks, self.adapter_dropout, self.trains_norms)
 
     @property
     def has_vocabulary(self) -> bool:

@@ -73,12 +73,14 @@ class Trained:
         adapted: Linear layers with an adapter, by full name: (inputs, outputs).
         ranks: Of the adapters, by the same name; none for those that only scale.
         dropout: Whether the adapters' inputs are dropped at random.
+        norms: Whether the weights of norms are, though others aren't.
     """
 
     all_weights: bool
     adapted: dict[str, tuple[int, int]]
     ranks: dict[str, int]
     dropout: bool = True
+    norms: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,17 @@ class Stack:
 
     def _adapts_wide(self, trained: Trained) -> bool:
         """Whether an adapter reads what lies between the two halves of a feed-forward part."""
-        read = (inputs for name, (inputs, _) in trained.adapted.items() if name in self.linear)
+        read = (inputs for inputs, _ in self._adapted(trained).values())
         return self._inner > self.model.hidden_size and self._inner in read
+
+    def _adapted(self, trained: Trained) -> dict[str, tuple[int, int]]:
+        """Its linear layers with a second way beside or behind them."""
+        return {name: size for name, size in trained.adapted.items() if name in self.linear and name in trained.ranks}
+
+    def _scaled(self, trained: Trained) -> dict[str, tuple[int, int]]:
+        """Its linear layers whose input or output is scaled."""
+        adapted = {name: size for name, size in trained.adapted.items() if name in self.linear}
+        return {name: size for name, size in adapted.items() if name not in trained.ranks}
 
     def going_through_bytes(self, numbers: Numbers, trained: Trained) -> int:
         """What is there at once in a layer of which nothing is kept: in attention, or at its feed-forward part."""
@@ -167,6 +178,11 @@ class Stack:
             cast = _FP32 if numbers.linear < _FP32 else 0
             read = self._inner * (numbers.linear + cast + numbers.operand)
             feeding = max(feeding, read + 3 * numbers.residual * h + numbers.linear * h)
+        if numbers.casts and self._inner in (inputs for inputs, _ in self._scaled(trained).values()):
+            scaled = self._inner * (numbers.linear + 2 * _FP32 + numbers.operand)  # as it came, wide, scaled, cast
+            feeding = max(feeding, scaled + 3 * numbers.residual * h)
+        if self._inner in (outputs for _, outputs in self._adapted(trained).values()):  # two results and their sum
+            feeding = max(feeding, self._inner * (3 + self._is_gated) * numbers.linear + 3 * numbers.residual * h)
         seen = self.length if self.masks else 0  # truth values for all layers
         return self.tokens * (max(attending, feeding) + seen)
 
@@ -227,6 +243,8 @@ class Stack:
         size = _FP32 * h * inputs
         if trained.all_weights and composes_norms(self.model):
             size += _FP32 * h * self.norms
+        elif trained.norms and composes_norms(self.model):
+            size += numbers.residual * h * self.norms
         if self.model.model_type in _LIKE_T5 and numbers.residual < _FP32:
             size += numbers.residual * h * self.norms
         return self.tokens * (size + 8 * self.norms)
@@ -334,12 +352,22 @@ class Stack:
         return self._of_shared(read, numbers.residual)
 
     def _of_adapters(self, numbers: Numbers, trained: Trained) -> float:
-        adapted = {name: size for name, size in trained.adapted.items() if name in self.linear}
-        size: float = sum(self._tokens_of(name) * numbers.operand * trained.ranks.get(name, 0) for name in adapted)
+        """Inputs and middles of adapters, and what is multiplied by scales that are learnt."""
+        adapted = self._adapted(trained)
+        size: float = sum(self._tokens_of(name) * numbers.operand * trained.ranks[name] for name in adapted)
+        size += self._of_scaled(numbers, trained)
         if not (numbers.casts or trained.dropout):
             return size + self._of_shared(adapted, _FP32)
         each = numbers.operand + (numbers.mask if trained.dropout else 0)
         return size + sum(self._tokens_of(name) * each * inputs for name, (inputs, _) in adapted.items())
+
+    def _of_scaled(self, numbers: Numbers, trained: Trained) -> float:
+        """Where an input is scaled, the input in the scales' float32; else what the linear layer gives."""
+        size = 0.0
+        for name, (inputs, outputs) in self._scaled(trained).items():
+            scales_input = role_of(name) == "feed_forward_out"
+            size += self._tokens_of(name) * (_FP32 * inputs if scales_input else numbers.linear * outputs)
+        return size
 
     def _of_shared(self, read: dict[str, tuple[int, int]], each: int) -> float:
         """Inputs of so many bytes an element that several layers read, counted once."""

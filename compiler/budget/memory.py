@@ -164,7 +164,7 @@ def _form_job(draft: Draft) -> closed_form.Job:
     sequences = _sequences(draft)
     return closed_form.Job(
         model=draft.model,
-        trained_linear=adapted(draft),
+        trained_linear=_adapters(draft),
         ranks=adapter_ranks(draft),
         is_adapter=kind not in WHOLE_MODEL,
         num_trainable=num_trainable(draft),
@@ -188,9 +188,16 @@ def _form_job(draft: Draft) -> closed_form.Job:
         capability=draft.device.capability or UNKNOWN_CAPABILITY,
         layers_kept=_layers_kept(draft),
         trains_products=kind != "bitfit",
+        trains_norms=kind == "ln_tuning",
         measuring=_measuring(draft),
         taught=_taught(draft, rows * scored_per_row(draft, shape)),
     )
+
+
+def _adapters(draft: Draft) -> dict[str, tuple[int, int]]:
+    """Layers with an adapter and what goes through it; one behind a layer reads what the layer gives."""
+    is_behind = draft.recipe.strategy.kind == "bottleneck"
+    return {name: (outputs if is_behind else inputs, outputs) for name, (inputs, outputs) in adapted(draft).items()}
 
 
 def _taught(draft: Draft, places: int) -> Taught | None:
@@ -244,6 +251,9 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
 
 def _layers_kept(draft: Draft) -> int | None:
     """Layers whose activations the backward pass needs: it ends at the first weight that is trained."""
+    model = draft.model
+    if draft.values.get("strategy.placement") == "pfeiffer" and model.num_decoder_layers is None:
+        return model.num_layers - 1  # the first layer ends with the first adapter
     last = draft.values.get("strategy.layers", "all")
     return None if last == "all" or draft.values["strategy.embeddings"] else int(last)
 

@@ -12,6 +12,7 @@ from ftc.compiler.budget.closed_form import Job, estimate
 from ftc.compiler.budget.evaluation_form import Measuring
 from ftc.compiler.budget.sharded_form import on_one_of
 from ftc.compiler.budget.teacher_form import Taught
+from ftc.spec.facts import TensorFacts
 from tests.support.drafts import model_facts
 
 GROWTH = st.integers(2, 4)
@@ -169,3 +170,21 @@ def test_cublas_has_larger_workspaces_since_hopper() -> None:
     sizes = [estimate(windowed(64, capability=one)).phases[1].components["workspace"] for one in ((8, 9), (9, 0))]
     assert sizes == [2 * int(8.125 * 2**20), 2 * 32 * 2**20]
     assert "workspace" not in estimate(windowed(64, on_card=False)).phases[1].components
+
+
+def test_what_is_scaled_is_kept_and_no_adapter_beside_it() -> None:
+    job = windowed(64)
+    names = [name for name in job.model.linear_modules if name.endswith(("v_proj", "down_proj"))]
+    scaled = {name: job.model.linear_modules[name] for name in names}
+    more = kept(replace(job, trained_linear=scaled)) - kept(job)
+    assert more == 4 * job.tokens * (4 * 256 + 2 * 64)  # inputs of down_proj in float32, what v_proj gives
+
+
+def test_trained_norms_keep_what_they_multiply() -> None:
+    tensors = {
+        f"model.layers.{layer}.input_layernorm.weight": TensorFacts(dtype="F32", shape=(64,)) for layer in (0, 1)
+    }
+    plain = model_facts()
+    model = plain.model_copy(update={"tensors": {**plain.tensors, **tensors}})
+    job = replace(windowed(64), model=model)
+    assert kept(replace(job, trains_norms=True)) - kept(job) == 2 * job.tokens * 2 * 64
