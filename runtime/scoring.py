@@ -17,7 +17,7 @@ from ftc.runtime.sharding import in_step, is_sharded, reshard
 from ftc.runtime.signals import StopRequest
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.scorer import Prediction
-from ftc.spec.batches import by_length, in_cache, scored_at_once, share_of
+from ftc.spec.batches import by_length, processor_batch, scored_at_once, share_of
 from ftc.spec.settings import Settings
 from ftc.spec.strategy_settings import LoraSettings, QLoraSettings, virtual_tokens
 from ftc.spec.streams import TokenStream
@@ -56,7 +56,7 @@ def score_rows(
 
     size = batch_size
     if whole_rows and order and accelerator.device.type == "cpu":
-        size = in_cache(size, int(rows.lengths[order[0]]))
+        size = processor_batch(size, int(rows.lengths[order[0]]))
 
     def batches(mine: list[int]) -> list[list[int]]:
         return scored_at_once(mine, rows.lengths, size, whole_rows=whole_rows)

@@ -20,7 +20,7 @@ __all__ = [
     "cut",
     "cut_by_tokens",
     "first_fit_decreasing",
-    "in_cache",
+    "processor_batch",
     "scored_at_once",
     "share_of",
 ]
@@ -29,8 +29,9 @@ _POOL_BATCHES = 64
 """Optimiser batches among whose rows like lengths are looked for; chance still has most of the say."""
 _MOST_TIMES = 8
 """How many times the planned rows of a batch short ones may be."""
-_CACHED_TOKENS = 1280
-"""Tokens whose states a processor's cache holds between two layers; more than those take it longer each."""
+_PROCESSOR_TOKENS = 2000
+"""Tokens whose states a processor's memory lends again from layer to layer; more than those take it longer each. Widths
+to 4,096 stay below 32 MiB, from which glibc has the system lend and clear each piece anew."""
 LEAST_SHARED = 16
 """Tokens that prompts share and that are worth a pass of their own, in which a device has little to do."""
 
@@ -141,9 +142,9 @@ def scored_at_once(rows: list[int], lengths: NDArray[np.int64], size: int, *, wh
     return cut_by_tokens(rows, lengths, _MOST_TIMES * size, size * int(lengths[rows[0]]))
 
 
-def in_cache(size: int, longest: int) -> int:
-    """Rows of a look that decides on each as a whole on a processor: no more of the longest than its cache holds."""
-    return max(1, min(size, _CACHED_TOKENS // max(1, longest)))
+def processor_batch(size: int, longest: int) -> int:
+    """Rows of a look that decides on each as a whole on a processor: no more of the longest than it goes fast with."""
+    return max(1, min(size, _PROCESSOR_TOKENS // max(1, longest)))
 
 
 def first_fit_decreasing(rows: list[int], lengths: NDArray[np.int64], most_tokens: int) -> list[list[int]]:

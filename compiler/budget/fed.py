@@ -24,7 +24,7 @@ from ftc.compiler.budget.amounts import (
     target_amounts,
 )
 from ftc.compiler.budget.attended import Attending
-from ftc.spec.batches import BatchOrder, by_length, cut, in_cache, scored_at_once, share_of
+from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
 from ftc.spec.facts import Family
 from ftc.spec.streams import RowLengths
 
@@ -43,7 +43,7 @@ class Form:
         family: Kind of model.
         is_pair: Whether a row is two sequences, as preferences are.
         virtual: Tokens that are learnt and stand before every row.
-        on_processor: Whether a processor computes it, whose cache limits some looks.
+        on_processor: Whether a processor computes it, which goes fastest with batches of some size.
         attending: How rows attend to themselves.
         target_attending: The same of the targets of an encoder-decoder.
     """
@@ -124,7 +124,7 @@ def evaluated(lengths: RowLengths, form: Form, batch_size: int, world_size: int 
     some, mine, factor = _share(lengths, "tokens", world_size)
     whole_rows = form.head in ("classification", "multi_label")
     if whole_rows and form.on_processor and mine:
-        batch_size = in_cache(batch_size, int(some.tokens.max()))
+        batch_size = processor_batch(batch_size, int(some.tokens.max()))
     batches = scored_at_once(mine, some.tokens, batch_size, whole_rows=whole_rows)
     return _sum(_padded(some, form, numbers) for numbers in batches) * factor
 
