@@ -119,3 +119,24 @@ def test_a_head_that_reads_another_place_gets_it() -> None:
 def test_layers_that_share_their_weights_are_left_whole() -> None:
     albert = transformers.AlbertConfig(**SHAPE, embedding_size=16)
     assert shortened(transformers.AlbertForSequenceClassification(albert), 0) == (set(), 0)
+
+
+def test_what_cant_do_with_one_place_is_left_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = modernbert("cls")
+    mlp = type(model.model.layers[1].mlp)
+    usual = mlp.forward
+
+    def wants_all(layer: Any, states: torch.Tensor) -> torch.Tensor:
+        if states.shape[1] == 1:
+            raise ValueError("too few")
+        found: torch.Tensor = usual(layer, states)
+        return found
+
+    monkeypatch.setattr(mlp, "forward", wants_all)
+    assert "mlp" not in shortened(model, 0)[0]
+
+
+def test_where_states_are_written_into_all_are_computed() -> None:
+    model = modernbert("cls")
+    model.model.layers[1].mlp.register_forward_hook(lambda _layer, _inputs, states: states.mul_(1.0))
+    assert shortened(model, 0) == (set(), 0)
