@@ -17,6 +17,7 @@ from ftc.compiler.budget.host_memory import host_bytes
 from ftc.compiler.budget.memory import by_closed_form, by_trace, limit_of, may_run, question
 from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
 from ftc.compiler.budget.points import Point, at
+from ftc.compiler.budget.shapes import accumulates
 from ftc.compiler.draft import Draft
 from ftc.spec.memory import MemoryEstimate
 from ftc.spec.trace import TraceJob
@@ -91,6 +92,7 @@ class _Search:
         self._too_large: dict[Point, MemoryEstimate] = {}
         """Points of no rows of a look whose training is out of question by the formula."""
         self._traced: dict[Point, MemoryEstimate] = {}
+        self._accumulates: dict[Point, bool] = {}
         self._excluded: list[tuple[Point, _Because]] = []
         """Points that don't fit by trace, and why."""
 
@@ -129,10 +131,15 @@ class _Search:
         return tuple(question(self._draft, one) for one in wanted)
 
     def _telling(self, open_: Sequence[Point]) -> list[Point]:
-        """The slowest way to train, with the most rows of a look that the formula doesn't make the largest moment."""
+        """Of the ways like the slowest the one that needs least, since what is too much for it is so for the others.
+
+        It looks at the most rows at once that the formula doesn't make the largest moment.
+        """
         if not open_:
             return []
-        alike = [one for one in open_ if replace(one, eval_batch=0) == replace(open_[-1], eval_batch=0)]
+        kin = [one for one in open_ if _kin(one) == _kin(open_[-1])]
+        least = min(reversed(kin), key=lambda one: self.by_form(replace(one, eval_batch=1)).process.low)
+        alike = [one for one in kin if replace(one, eval_batch=0) == replace(least, eval_batch=0)]
         return [next((one for one in alike if not _measures(self.by_form(one))), alike[-1])]
 
     def _may_fit(self, point: Point) -> bool:
@@ -157,17 +164,30 @@ class _Search:
 
     def _needs_more(self, point: Point, other: Point, because: _Because) -> bool:
         """Whether a point needs at least what another one does, in the phases that were too large there."""
-        if any(getattr(point, name) != getattr(other, name) for name in _KIN):
+        if _kin(point) != _kin(other):
             return False
         if point.devices > other.devices or self._kept(point) < self._kept(other):
+            return False
+        if self._adds_up(other) and not self._adds_up(point):  # sums of gradients wait beside those that are computed
             return False
         trains = point.micro_batch >= other.micro_batch and (point.tokens or 0) >= (other.tokens or 0)
         measures = point.eval_batch >= other.eval_batch
         return {"training": trains, "measuring": measures, "either": trains and measures}[because]
 
+    def _adds_up(self, point: Point) -> bool:
+        """Whether a step has several micro-batches on a device, whatever is evaluated."""
+        training = replace(point, eval_batch=0)
+        if training not in self._accumulates:
+            self._accumulates[training] = accumulates(at(self._draft, training))
+        return self._accumulates[training]
+
     def _kept(self, point: Point) -> float:
         """Bytes on the device that the optimiser remembers of a weight."""
         return 0.0 if is_paged(point.optimizer) else bytes_per_weight(at(self._draft, point))
+
+
+def _kin(point: Point) -> tuple[object, ...]:
+    return tuple(getattr(point, name) for name in _KIN)
 
 
 def _measures(memory: MemoryEstimate) -> bool:

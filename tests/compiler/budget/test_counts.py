@@ -19,6 +19,8 @@ from ftc.compiler.budget.points import Point, at, point_of, training_points
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.facts import DeviceFacts
+from ftc.spec.trace import TraceJob
+from tests.compiler.test_passes import answered
 from tests.support.drafts import CARD, CPU, draft_of, model_facts
 
 FACTS = model_facts(hidden=4096, layers=4)
@@ -185,3 +187,19 @@ def test_each_device_has_pages_of_its_own() -> None:
     assert (1, "adamw_paged") in few
     assert (4, "adamw_paged") not in few
     assert (4, "adamw") in few
+
+
+def test_more_devices_take_few_more_traces() -> None:
+    asked: list[TraceJob] = []
+    draft = draft_of(
+        facts=FACTS,
+        device=cards(4),
+        task={"kind": "chat"},
+        strategy={"kind": "full"},
+        train={"batch_size": 24},
+        budget={"devices": "auto", "vram": "6000MiB"},
+    )
+    decided = answered(draft, factor=0.9, asked=asked)
+    assert decided.memory is not None
+    assert decided.memory.method == "trace"
+    assert len(asked) <= 12 < decided.memory.ways / 20
