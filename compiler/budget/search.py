@@ -2,8 +2,8 @@
 
 Points are looked at in the order of their speed, but for numbers of devices that break the budget's cost. The formula
 knows within a tenth or so what the trace would say, so it sorts out most of them. The trace is asked of the point that
-would be taken, and of faster ones that the formula isn't sure to exclude, the slowest way to train first; what a trace
-says of one point excludes all that need at least as much.
+would be taken, and of a faster one that the formula isn't sure to exclude, which needs least of those like it; what a
+trace says of one point excludes all that need at least as much.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class _Search:
         return self.traced(point) or self.by_form(point)
 
     def questions(self, faster: Sequence[Point], taken: Point) -> tuple[TraceJob, ...]:
-        """The point taken, and the last faster one that may fit, where they aren't traced."""
+        """The point taken, and the faster one that tells most of those that may fit, where they aren't traced."""
         if self._draft.traces is None:
             return ()
         open_ = [one for one in faster if one != taken and self._may_fit(one)]
