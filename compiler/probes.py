@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from ftc.compiler.text.tokens import encode_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.lock import SourceLock
 from ftc.spec.probes import Swapped
+from ftc.spec.quoted import quoted
 
 __all__ = ["PROBES", "Probes", "make_probes"]
 
@@ -83,7 +84,12 @@ def make_probes(
 
 
 def _read(file: DataFile, span_of: SpanOf) -> Table:
-    return read_rows(file.path, file.shown_as, span_of(f"{file.recipe_path}.path"))
+    """The file's rows; what is wrong with them is told at the file's own place in the recipe."""
+    place = f"{file.recipe_path}.path"
+    try:
+        return read_rows(file.path, file.shown_as, span_of(place))
+    except Refusal as refusal:
+        raise Refusal([replace(one, path=place) for one in refusal.diagnostics]) from None
 
 
 def _texts(draft: Draft, table: Table) -> list[Row]:
@@ -98,6 +104,7 @@ def _texts(draft: Draft, table: Table) -> list[Row]:
 def _exchanged(table: Table, data: ResolvedData, form: TextForm, test: TokenRows) -> tuple[list[Row], Swapped]:
     """Each test row once for every pair whose first phrase stands in it, with the second in its place."""
     pairs = [_pair(table, number, row) for number, row in enumerate(table.rows)]
+    _refuse_repeated(table, pairs)
     patterns = [re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)") for phrase, _ in pairs]
     rows: list[Row] = []
     places: list[int] = []
@@ -140,9 +147,25 @@ def _given(rows: TokenRows, form: TextForm, number: int) -> NDArray[np.int32]:
 def _pair(table: Table, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
     phrase, other = row.get("from"), row.get("to")
     if isinstance(phrase, str) and isinstance(other, str) and phrase.strip():
-        return phrase.strip(), other.strip()
+        if phrase.strip() != other.strip():
+            return phrase.strip(), other.strip()
+        summary, help = f"{table.where(number)} exchanges {quoted(phrase.strip())} for itself", "drop the line"
+        raise Refusal([diagnostic("FTC242", summary, help=help, path="eval.swaps")])
     help = "write a column `from` with a phrase and a column `to` with what takes its place"
     raise Refusal([diagnostic("FTC242", f"{table.where(number)} holds no swap", help=help, path="eval.swaps")])
+
+
+def _refuse_repeated(table: Table, pairs: Sequence[tuple[str, str]]) -> None:
+    """A pair that stands there twice would count twice.
+
+    Raises:
+        Refusal: There is one (FTC242).
+    """
+    first: dict[tuple[str, str], int] = {}
+    for number, pair in enumerate(pairs):
+        if (before := first.setdefault(pair, number)) != number:
+            summary = f"{table.where(number)} repeats the swap of {table.where(before)}"
+            raise Refusal([diagnostic("FTC242", summary, help="drop one of the two", path="eval.swaps")])
 
 
 def _with(row: Row, form: TextForm, pattern: re.Pattern[str], other: str) -> Row | None:

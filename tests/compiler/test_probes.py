@@ -9,6 +9,7 @@ import pytest
 
 from ftc import api
 from ftc.compiler.other_rows import without_probes
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.places import streams_folder
 from ftc.spec.probes import Swapped
 from ftc.spec.settings import Settings
@@ -53,6 +54,18 @@ def test_rows_and_text_beside_the_test_split(tmp_path: Path, monkeypatch: pytest
     assert len(open_stream(folder / "swaps.arrow")) == 3
     assert plan.settings.eval.retention_sha256 == open_stream(folder / "retention.arrow").digest()
     assert {"retention", "swaps"} <= plan.lock.data.sources.keys()
+    for odd, words in (
+        ("from,to\nhe,he\n", "line 2 exchanges `he` for itself"),
+        ("from,to\nhe,she\nman,woman\n he,she\n", "line 4 repeats the swap of swaps.csv, line 2"),
+        ("from,to\n", "swaps.csv holds no rows"),
+    ):
+        (root / "swaps.csv").write_text(odd)
+        with pytest.raises(Refusal) as refused:
+            api.plan(root / "recipe.yaml", offline=True)
+        (finding,) = refused.value.diagnostics
+        assert words in finding.summary
+        assert finding.span is not None
+        assert finding.span.line == 10, "the place of `swaps` in the recipe"
 
 
 def test_other_rows_have_every_gate_but_those_on_rows_beside_the_test_split() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ftc.cli import rate
 from ftc.rating.ballots import open_ballot
 from ftc.rating.pairs import Contest, Pair
 from ftc.rating.server import RatingServer
@@ -116,3 +118,18 @@ def test_the_page_may_load_nothing_from_elsewhere(server: RatingServer) -> None:
     page = response.read().decode()
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert "http" not in page.replace('lang="en"', "")
+
+
+def test_a_port_that_is_taken_is_named_with_a_way_out(
+    server: RatingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contest = Contest("x", "one", "two", (Pair(0, "question", None, "red", "blue"),), same=0)
+    args = Namespace(rater="ann", seed=0, port=server.server_port, no_browser=True)
+    with pytest.raises(OSError, match=f"port {server.server_port} can't be had .*name another by `--port`"):
+        rate._serve(contest, tmp_path / "ratings", args)
+    nothing = Contest("x", "one", "two", (), same=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate, "_tell", lambda *_: pytest.fail("nothing is told twice"))
+        rate._serve(nothing, tmp_path / "nothing", args)
+    assert "there is nothing to rate" in capsys.readouterr().out
+    assert not (tmp_path / "nothing").exists()

@@ -14,7 +14,9 @@ from ftc.cli.terminal import page, print_json, write
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ftc.rating.ballots import Ballot
     from ftc.rating.pairs import Contest
+    from ftc.rating.server import RatingServer
 
 __all__ = ["add_arguments", "run"]
 
@@ -64,11 +66,13 @@ def _serve(contest: Contest, folder: Path, args: Namespace) -> None:
     import webbrowser
 
     from ftc.rating.ballots import open_ballot
-    from ftc.rating.server import RatingServer
     from ftc.views.numbers import count, plural
 
+    if not contest.pairs:
+        write("no row has different answers, so there is nothing to rate\n")
+        return
     ballot = open_ballot(folder, args.rater or _own_name())
-    with RatingServer(contest, ballot, seed=args.seed, port=args.port) as server:
+    with _server(contest, ballot, args) as server:
         left = sum(choice is None for choice in server.state()["choices"])
         write(f"{plural(len(contest.pairs), 'row')} with different answers, {count(left)} to rate as {ballot.rater}\n")
         write(
@@ -81,6 +85,23 @@ def _serve(contest: Contest, folder: Path, args: Namespace) -> None:
         except KeyboardInterrupt:
             write("\n")
     _tell(contest, folder, args)
+
+
+def _server(contest: Contest, ballot: Ballot, args: Namespace) -> RatingServer:
+    """The page's server.
+
+    Raises:
+        OSError: Its port can't be had.
+    """
+    from ftc.rating.server import RatingServer
+
+    try:
+        return RatingServer(contest, ballot, seed=args.seed, port=args.port)
+    except OSError as error:
+        words = (
+            f"port {args.port} can't be had ({error.strerror}); name another by `--port`, or none for any that is free"
+        )
+        raise OSError(error.errno, words) from None
 
 
 def _port(text: str) -> int:

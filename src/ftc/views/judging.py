@@ -48,6 +48,8 @@ def use_words(use: JudgeUse) -> str:
 
 
 def _told(use: JudgeUse) -> str:
+    if not use.answered:
+        return "none answered"
     if not use.with_usage:
         return "tokens not told by the endpoint"
     words = f"{use.sent_tokens:,} tokens sent and {use.received_tokens:,} received by the endpoint's count"

@@ -153,14 +153,23 @@ def _metrics_table(evaluation: Evaluation, found: Iterable[Comparison]) -> str:
             "–" if one.base is None else numbers.metric(one.base),
             numbers.metric(one.tuned),
             f"{numbers.metric(one.interval.low)} to {numbers.metric(one.interval.high)}" if one.interval else "–",
-            change_words(one) or "–",
+            _gain_words(one),
             f"{text(_bound(one.gate))}: {_verdict(one.gate.passed)}" if one.gate else "–",
-            numbers.count(evaluation.tuned.rows),
         )
         for one in found
     ]
-    header = ("metric", "base", "tuned", "95 % interval", "gain", "gate", "test rows")
-    return table("Measured once, by the same code", header, rows, right=(1, 2, 3, 4, 6))
+    header = ("metric", "base", "tuned", "95 % interval", "gain (95 % interval)", "gate")
+    measured = f"Measured once, by the same code, on {numbers.plural(evaluation.tuned.rows, 'test row')}"
+    return table(measured, header, rows, right=(1, 2, 3, 4))
+
+
+def _gain_words(one: Comparison) -> str:
+    """Such as `+0.746 (+0.685 to +0.803), better`."""
+    if one.change is None:
+        return "–"
+    found = one.gain.interval if one.gain else None
+    between = f" ({numbers.signed(found.low)} to {numbers.signed(found.high)})" if found else ""
+    return f"{numbers.signed(one.change)}{between}, {one.trend}"
 
 
 def _other_gates(evaluation: Evaluation) -> str:
