@@ -71,18 +71,24 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
     write_text(folder / "groups.json", groups.to_text())
     found = without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
-    return found.model_copy(update={"quality": _shared(plan, rows)})
+    counts = dict(labelled.count(part.rows)) if labelled else {}
+    return found.model_copy(update={"quality": _shared(plan, rows, counts)})
 
 
-def _shared(plan: Plan, rows: TokenRows) -> QualityReport:
-    """What the rows share with those that the run learnt from, as far as these are still in the cache."""
+def _shared(plan: Plan, rows: TokenRows, counts: dict[str, int]) -> QualityReport:
+    """Which classes the rows have, and what they share with those that the run learnt from, as far as these are still
+    in the cache.
+    """
+    report = plan.quality
+    if report.labels:
+        report = report.model_copy(update={"labels": {**report.labels, "test": counts}})
     streams = streams_folder(plan.stream_key)
     try:
         train = open_stream(streams / "train.arrow")
         valid = open_stream(streams / "validation.arrow") if "validation" in plan.data else None
     except (OSError, ValueError):
-        return plan.quality.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": None})
-    return with_other_rows(plan.quality, rows, train, valid)
+        return report.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": None})
+    return with_other_rows(report, rows, train, valid)
 
 
 def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Plan:

@@ -31,6 +31,10 @@ def test_reservations() -> None:
     assert list(reservations(unknown, evaluation)) == [
         "Whether the model was trained on these rows is not known: the run's own are no longer in the cache."
     ]
+    counts = {"train": dict.fromkeys("abcdefg", 9), "test": {"a": 4}}
+    lacking = plan.model_copy(update={"quality": plan.quality.model_copy(update={"labels": counts})})
+    (absent,) = reservations(lacking, evaluation)
+    assert absent.startswith("No test row has `b`, `c`, `d`, `e`, `f` and 1 more: nothing is measured of that")
     text = run_text(doubtful, documents.record(plan), few, "runs/x", curves="No overfitting shows.")
     assert "by which the checkpoint was chosen" in text
     assert "curves     No overfitting shows." in text

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from ftc.spec.plan import Plan
 from ftc.spec.record import Evaluation
 from ftc.views import numbers
+from ftc.views.cells import escaped
 
 __all__ = ["MANY_ROWS", "reservations"]
 
 MANY_ROWS = 100
 """Test rows from which a figure needs no warning: a share's 95 % interval is then at most 0.1 to each side."""
+
+_MOST_NAMED = 5
 
 
 def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
@@ -19,6 +22,10 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
     rows = evaluation.tuned.rows
     if rows < MANY_ROWS:
         yield f"Few test rows: {rows:,} of at least {MANY_ROWS}. Go by the intervals rather than by the values."
+    if absent := _absent(plan):
+        named = ", ".join(f"`{escaped(name)}`" for name in absent[:_MOST_NAMED])
+        more = f" and {len(absent) - _MOST_NAMED:,} more" if len(absent) > _MOST_NAMED else ""
+        yield f"No test row has {named}{more}: nothing is measured of that, and F1, precision and recall of it are 0."
     if plan.quality.chosen_by and plan.settings.train.select == "best":
         shared = numbers.plural(plan.quality.chosen_by, "test row")
         yield f"{shared} stood in validation as well, by which the checkpoint was chosen: the test is not sealed."
@@ -31,3 +38,11 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
         if one.split == "test" and one.mostly:
             found = f"{one.mostly:,} of {numbers.plural(one.of, 'test row')}"
             yield f"{found} stand nearly whole in training rows, in runs of {one.run} tokens."
+
+
+def _absent(plan: Plan) -> list[str]:
+    """Classes that are trained on and that no test row has."""
+    counts = plan.quality.labels
+    if "train" not in counts or "test" not in counts:
+        return []
+    return sorted(name for name in counts["train"] if not counts["test"].get(name))
