@@ -15,6 +15,7 @@ from typing import Literal
 from ftc.compiler.budget.devices import UNKNOWN_CAPABILITY
 from ftc.compiler.budget.evaluation_form import Measuring, measuring_moments
 from ftc.compiler.budget.layer_form import Numbers, Stack, Trained
+from ftc.compiler.budget.network import composes_norms
 from ftc.compiler.budget.packed import never_packed
 from ftc.compiler.budget.stacks import stacks_of
 from ftc.compiler.budget.teacher_form import Taught, with_teacher
@@ -118,7 +119,9 @@ class Job:
         """Bytes of elements."""
         e = self.activation_bytes
         exact = (
-            (not self.is_adapter and not self.in_parts) or self.quantised or self.model.family == "encoder"
+            (not self.is_adapter and not self.in_parts)
+            or self.quantised
+            or (self.model.family == "encoder" and not composes_norms(self.model))
         )  # norms after the sum stay in float32
         return Numbers(
             operand=e,

@@ -7,6 +7,7 @@ with or without a bias, gated or plain feed-forward layers, one projection or th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,11 +15,13 @@ from ftc.compiler.budget.network import composes_norms, reads_encoder, rotates
 from ftc.spec.facts import ModelFacts
 from ftc.spec.module_names import role_of
 
-__all__ = ["Numbers", "Stack", "Trained"]
+__all__ = ["OF_HEADS", "Numbers", "Stack", "Trained"]
 
 _FP32 = 4
 _ALIGNED = 16
 """Places to a multiple of which fused kernels lengthen a mask's rows."""
+OF_HEADS = re.compile(r"\.(q|k|query|key)_(layer)?norm\.")
+"""Norms of queries and keys, which attention counts."""
 _COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
 """Activations that are written out in several operators, each of which keeps something."""
 _COMPOSED_BY_DEFAULT = ("gpt2", "gpt_neo", "gptj", "codegen", "phi")
@@ -91,6 +94,7 @@ class Stack:
         model: The model that it is part of.
         linear: Its linear layers, by full name: (inputs, outputs).
         norms: Norms of width h in all its layers.
+        inner_norms: Width of all other norms in its layers together, those of heads left out.
         layers: How many there are.
         tokens: Tokens of the micro-batch.
         length: Tokens of a row.
@@ -98,6 +102,7 @@ class Stack:
         eager: Whether attention holds its scores.
         masks: How many of its layers' attention get a mask of all pairs.
         crossed_masks: How many get one for the other stack.
+        repeats: How often each layer that is stored is used.
     """
 
     model: ModelFacts
@@ -110,6 +115,8 @@ class Stack:
     eager: bool = False
     masks: int = 0
     crossed_masks: int = 0
+    repeats: float = 1.0
+    inner_norms: int = 0
 
     def saved_bytes(self, numbers: Numbers, trained: Trained) -> float:
         """What all its layers keep, casts of trained weights left out."""
@@ -118,7 +125,7 @@ class Stack:
             + self._of_attention(numbers, trained)
             + self._of_feed_forward(numbers)
             + self._of_dropout(numbers)
-            + self._of_inputs(numbers, trained)
+            + self.repeats * self._of_inputs(numbers, trained)
         )
 
     def cast_bytes(self, numbers: Numbers) -> int:
@@ -199,9 +206,9 @@ class Stack:
             return heads * (copies + e * self.length * (numbers.residual > e))
         if not self._holds_scores:
             return e * self._aligned if self.masks else 0
-        each = _FP32 + e
         if self.model.model_type in _BY_DISTANCE:  # two products with distances, what is picked of them, and their sums
-            each += 6 * e
+            return (_FP32 + 7 * e) * heads * self.length
+        each = 2 * _FP32 + (e if numbers.casts else 0)  # into softmax and out of it, and as the product gave them
         return each * heads * self.length
 
     @property
@@ -212,7 +219,7 @@ class Stack:
     @cached_property
     def _is_gated(self) -> bool:
         wide = [size for size in self.linear.values() if size[1] == self._inner]
-        return self._joins_halves or len(wide) >= 2 * self.layers
+        return self._joins_halves or len(wide) * self.repeats >= 2 * self.layers
 
     @cached_property
     def _joins_halves(self) -> bool:
@@ -247,7 +254,7 @@ class Stack:
             size += numbers.residual * h * self.norms
         if self.model.model_type in _LIKE_T5 and numbers.residual < _FP32:
             size += numbers.residual * h * self.norms
-        return self.tokens * (size + 8 * self.norms)
+        return self.repeats * self.tokens * (size + 8 * self.norms + _FP32 * self.inner_norms)
 
     def _of_attention(self, numbers: Numbers, trained: Trained) -> float:
         """Queries and output for each token, keys and values for each that is attended to."""
@@ -258,7 +265,7 @@ class Stack:
             size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)
         if self._turns_one_projection and numbers.linear == e:  # values are a view of all three, unturned
             size += self.layers * self.tokens * e * (queries + keys)
-        if any("q_norm" in name for name in self.model.tensors):
+        if any(map(OF_HEADS.search, self.model.tensors)):
             learnt = e if trained.all_weights else 0
             size += self.layers * self.tokens * (_FP32 + learnt) * (queries + keys)
         if self.crossed and not self._learns_distances:

@@ -22,7 +22,8 @@ from ftc.compiler.budget.stored import layer_weights
 from ftc.compiler.budget.teacher_form import Taught, held_bytes
 from ftc.compiler.draft import Draft
 from ftc.compiler.heads import head_outputs
-from ftc.compiler.trainable import adapted, adapter_ranks, num_trainable
+from ftc.compiler.trainable import adapted, adapter_ranks, held, num_trainable
+from ftc.spec.facts import ModelFacts
 from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.strategy import WHOLE_MODEL
 from ftc.spec.task import Preference
@@ -163,7 +164,7 @@ def _form_job(draft: Draft) -> closed_form.Job:
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
     return closed_form.Job(
-        model=draft.model,
+        model=_as_held(draft),
         trained_linear=_adapters(draft),
         ranks=adapter_ranks(draft),
         is_adapter=kind not in WHOLE_MODEL,
@@ -192,6 +193,11 @@ def _form_job(draft: Draft) -> closed_form.Job:
         measuring=_measuring(draft),
         taught=_taught(draft, rows * scored_per_row(draft, shape)),
     )
+
+
+def _as_held(draft: Draft) -> ModelFacts:
+    """The model without weights that the task leaves in the file, such as an output over words for a classifier."""
+    return draft.model.model_copy(update={"tensors": held(draft)})
 
 
 def _adapters(draft: Draft) -> dict[str, tuple[int, int]]:
@@ -260,4 +266,4 @@ def _layers_kept(draft: Draft) -> int | None:
 
 def _mean_quantised_bytes(draft: Draft) -> float:
     row = 4.0 if draft.values["strategy.quantization"] == "int8" else 0.0  # a scale for each
-    return closed_form.quantised_bytes(draft.model, packed_bytes(draft), row=row)
+    return closed_form.quantised_bytes(_as_held(draft), packed_bytes(draft), row=row)

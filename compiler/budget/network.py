@@ -203,9 +203,12 @@ def network_of(
 def composes_norms(model: ModelFacts) -> bool:
     """Whether norms are written out in pieces, as those by the root mean square are, and not one kernel of torch's.
 
-    A norm with a bias is torch's; one without is written out, but in encoders and a few decoders.
+    A norm with a bias is torch's; one without is written out, but in a few decoders, and in encoders whose
+    configuration doesn't call it one by the root mean square.
     """
-    if model.family == "encoder" or model.model_type in _BARE_LAYER_NORMS:
+    if model.family == "encoder":
+        return "rms_norm_eps" in model.config
+    if model.model_type in _BARE_LAYER_NORMS:
         return False
     return not any("norm" in name.lower() or "ln_" in name for name in model.tensors if name.endswith(".bias"))
 

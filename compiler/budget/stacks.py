@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ftc.compiler.budget.attended import window_of
-from ftc.compiler.budget.layer_form import Stack
+from ftc.compiler.budget.layer_form import OF_HEADS, Stack
 from ftc.spec.facts import ModelFacts
 
 __all__ = ["stacks_of"]
 
 _IN_LAYER = re.compile(r"\.\d+\.")
-_OF_HEADS = re.compile(r"\.[qk]_norm\.")
-"""Norms of queries and keys, which attention counts."""
 
 
 def stacks_of(
@@ -43,7 +41,11 @@ def stacks_of(
     takes_masks = not (eager or unpadded)
     if model.num_decoder_layers is None:
         norms, masks = _num_norms(model, ""), _num_masks(model, length, masked) if takes_masks else 0
-        stacks = [Stack(model, model.linear_modules, norms, model.num_layers, tokens, length, 0, eager, masks)]
+        linear, layers = model.linear_modules, model.num_layers
+        stored = len({found[0] for name in linear if (found := _IN_LAYER.search(name))})
+        repeats = max(1.0, layers / max(1, stored)) if stored else 1.0
+        stacks = [Stack(model, linear, norms, layers, tokens, length, 0, eager, masks)]
+        stacks = [replace(stack, repeats=repeats, inner_norms=_inner_norms(model, "")) for stack in stacks]
     else:
         rows = max(1, tokens // max(1, length))
         source, target = max(1, length - target_length), max(1, target_length)
@@ -64,6 +66,7 @@ def stacks_of(
                 eager=eager,
                 masks=layers if hiding and not crossed else 0,
                 crossed_masks=layers if hiding and crossed else 0,
+                inner_norms=_inner_norms(model, part),
             )
             for part, layers, size, crossed in parts
         ]
@@ -83,7 +86,13 @@ def _cut(stack: Stack, layers: int) -> Stack:
     kept = min(stack.layers, max(layers, 1))
     of_layer = round(len(stack.linear) * kept / max(stack.layers, 1))
     linear = dict(list(stack.linear.items())[len(stack.linear) - of_layer :])
-    return replace(stack, layers=kept, linear=linear, norms=round(stack.norms * kept / max(stack.layers, 1)))
+    return replace(
+        stack,
+        layers=kept,
+        linear=linear,
+        norms=round(stack.norms * kept / max(stack.layers, 1)),
+        inner_norms=round(stack.inner_norms * kept / max(stack.layers, 1)),
+    )
 
 
 def _linear(model: ModelFacts, part: str) -> dict[str, tuple[int, int]]:
@@ -92,12 +101,16 @@ def _linear(model: ModelFacts, part: str) -> dict[str, tuple[int, int]]:
 
 def _num_norms(model: ModelFacts, part: str) -> int:
     layers = model.num_decoder_layers if part == "decoder." else model.num_layers
-    return sum(1 for _ in _norms(model, part)) or 2 * (layers or 0)
+    return sum(width == model.hidden_size for width in _norms(model, part)) or 2 * (layers or 0)
 
 
-def _norms(model: ModelFacts, part: str) -> Iterator[str]:
-    """Vectors of width h that a stack's layers multiply with."""
+def _inner_norms(model: ModelFacts, part: str) -> int:
+    return sum(width for width in _norms(model, part) if width != model.hidden_size)
+
+
+def _norms(model: ModelFacts, part: str) -> Iterator[int]:
+    """Widths of the vectors that a stack's layers multiply with."""
     for name, tensor in model.tensors.items():
-        is_vector = tensor.shape == (model.hidden_size,) and name.endswith((".weight", ".gamma"))
-        if is_vector and part in name and _IN_LAYER.search(name) and not _OF_HEADS.search(name):
-            yield name
+        is_vector = len(tensor.shape) == 1 and name.endswith((".weight", ".gamma"))
+        if is_vector and part in name and _IN_LAYER.search(name) and not OF_HEADS.search(name):
+            yield tensor.shape[0]

@@ -17,6 +17,7 @@ from ftc.compiler.budget.optimizers import is_rounded, with_kernel
 from ftc.compiler.budget.pace import TOLD_APART, by_speed, pace_of
 from ftc.compiler.budget.points import Point, at, packing_obstacle, packings, point_of, share_of_batch
 from ftc.compiler.budget.search import Found, fastest_that_fits
+from ftc.compiler.budget.uncounted import uncounted_parts
 from ftc.compiler.draft import Draft
 from ftc.spec.memory import MemoryEstimate
 from ftc.spec.plan import Check
@@ -173,9 +174,20 @@ def _judge(draft: Draft) -> Draft:
         return draft
     if memory.method == "trace":
         draft = _cross_checked(draft, memory)
-    elif draft.untraced:
-        draft = draft.miss(f"memory by trace: {draft.untraced}")
+    else:
+        draft = _with_what_is_missing(draft)
     return draft if may_run(draft, memory) else _refused(draft, memory)
+
+
+def _with_what_is_missing(draft: Draft) -> Draft:
+    """Says why there is no trace, and what of the model the closed form has no terms for."""
+    if draft.untraced:
+        draft = draft.miss(f"memory by trace: {draft.untraced}")
+    if parts := uncounted_parts(draft.model):
+        draft = draft.miss(
+            f"memory of {', '.join(parts)}: the closed form knows attention, feed-forward parts and norms"
+        )
+    return draft
 
 
 def _cross_checked(draft: Draft, memory: MemoryEstimate) -> Draft:

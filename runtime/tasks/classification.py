@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ftc.runtime.collate import Batch, classification_batch, multi_label_batch
 from ftc.runtime.last_layer import LastLayer, find_last_layer
-from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy, states_at
+from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy, states_at, without_cache
 from ftc.spec.settings import ModelSettings
 from ftc.spec.streams import TokenStream
 
@@ -43,6 +43,7 @@ class ClassifierScorer:
         self._num_labels = int(model.config.num_labels)
         self._has_token_types = has_token_types(model)
         self._family = settings.family
+        self._options = without_cache(model)
         self._last_layer: LastLayer | None = None
         if settings.family == "decoder":
             model.score.register_forward_pre_hook(self._last_token)
@@ -60,7 +61,7 @@ class ClassifierScorer:
         self._positions, self._length = batch.positions, batch.ids.shape[1]
         with self._arithmetic(batch.ids.device):
             types = {"token_type_ids": batch.token_types} if self._has_token_types else {}
-            output = model(input_ids=batch.ids, attention_mask=batch.attention, **types)
+            output = model(input_ids=batch.ids, attention_mask=batch.attention, **self._options, **types)
         logits: torch.Tensor = output.logits
         return logits.float()
 

@@ -8,6 +8,7 @@ beforehand, the result is exact: the same losses and the same gradients.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
@@ -19,7 +20,16 @@ from torch.nn import functional
 from ftc.runtime.collate import Batch
 from ftc.spec.streams import TokenStream
 
-__all__ = ["Arithmetic", "PickedStates", "Prediction", "Scorer", "cross_entropy", "mixed_precision", "states_at"]
+__all__ = [
+    "Arithmetic",
+    "PickedStates",
+    "Prediction",
+    "Scorer",
+    "cross_entropy",
+    "mixed_precision",
+    "states_at",
+    "without_cache",
+]
 
 Arithmetic = Callable[[torch.device], AbstractContextManager[Any]]
 """A block in which the forward pass runs on a device: what chooses the precision of its operators."""
@@ -80,6 +90,15 @@ class PickedStates:
         if self._positions is None:  # while answers are written, every position counts
             return None
         return (states_at(inputs[0], self._positions, self._length),)
+
+
+def without_cache(model: Any) -> dict[str, bool]:
+    """What to call a model with so that it doesn't remember keys and values for answers that nobody writes.
+
+    A decoder does unless it is told otherwise: those of all layers, for all rows of a look.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return {"use_cache": False} if "use_cache" in inspect.signature(inner.forward).parameters else {}
 
 
 def states_at(hidden: torch.Tensor, positions: torch.Tensor, length: int) -> torch.Tensor:

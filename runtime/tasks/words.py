@@ -9,7 +9,7 @@ from torch import nn
 
 from ftc.runtime.collate import Batch, words_batch
 from ftc.runtime.tasks.classification import has_token_types
-from ftc.runtime.tasks.scorer import Arithmetic, PickedStates, Prediction, cross_entropy
+from ftc.runtime.tasks.scorer import Arithmetic, PickedStates, Prediction, cross_entropy, without_cache
 from ftc.spec.settings import ModelSettings
 from ftc.spec.streams import TokenStream
 
@@ -30,6 +30,7 @@ class WordScorer:
         self._pad_id = settings.pad_id
         self._arithmetic = arithmetic
         self._has_token_types = has_token_types(model)
+        self._options = without_cache(model)
         self._states = PickedStates(output_layer(model))
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
@@ -44,7 +45,7 @@ class WordScorer:
         """(N, C) scores of the tags, a line a word."""
         with self._states.at(batch.positions, batch.ids.shape[1]), self._arithmetic(batch.ids.device):
             types = {"token_type_ids": torch.zeros_like(batch.ids)} if self._has_token_types else {}
-            output = model(input_ids=batch.ids, attention_mask=batch.attention, **types)
+            output = model(input_ids=batch.ids, attention_mask=batch.attention, **self._options, **types)
         logits: torch.Tensor = output.logits
         return logits.float()
 

@@ -7,14 +7,17 @@ for the kernels and are registered with transformers under one name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
+from unittest import mock
 
 import torch
 
 from ftc.runtime.trace.arithmetic import MixedPrecision
 
-__all__ = ["IMPLEMENTATION", "UNPADDED", "KernelRules", "choose", "register"]
+__all__ = ["IMPLEMENTATION", "UNPADDED", "KernelRules", "choose", "fused", "register"]
 
 IMPLEMENTATION = "ftc_traced"
 """Name under which the chosen kernel is registered with transformers."""
@@ -22,6 +25,8 @@ UNPADDED = "ftc_traced_unpadded"
 """Name of what stands for the package flash-attn: it takes no masks, since rows reach it without their padding."""
 
 Kernel = Literal["flash", "efficient", "math"]
+
+_plain_attention = torch.nn.functional.scaled_dot_product_attention
 
 _FLASH_DTYPES = (torch.float16, torch.bfloat16)
 _LARGEST_FLASH_HEAD = 256
@@ -113,6 +118,30 @@ def register(rules: KernelRules) -> None:
     ALL_MASK_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, sdpa_mask)
 
 
+@contextmanager
+def fused(rules: KernelRules) -> Iterator[None]:
+    """Has models that call torch's attention by themselves, past transformers' interface, meet the same kernels."""
+
+    def attention(
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attn_mask: torch.Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> torch.Tensor:
+        if query.device.type != "meta":
+            options: dict[str, Any] = {"dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
+            return _plain_attention(query, key, value, attn_mask, **options, enable_gqa=enable_gqa)
+        groups = query.shape[1] // key.shape[1] if enable_gqa else 1
+        return _computed(rules, query, key, value, attn_mask, dropout=dropout_p, is_causal=is_causal, groups=groups)
+
+    with mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", attention):
+        yield
+
+
 def _attend(
     rules: KernelRules,
     module: Any,
@@ -132,10 +161,29 @@ def _attend(
     is_causal = mask is None and options.get("is_causal", getattr(module, "is_causal", True)) is not False
     if (bias := options.get("position_bias")) is not None:
         mask, is_causal = _of_positions(bias, mask, is_causal and query.shape[2] > 1, query, key), False
+    dropout = options.get("dropout", 0.0)
+    out = _computed(rules, query, key, value, mask, dropout=dropout, is_causal=is_causal, groups=groups, fixed=fixed)
+    return out.transpose(1, 2).contiguous()
+
+
+def _computed(
+    rules: KernelRules,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    *,
+    dropout: float,
+    is_causal: bool,
+    groups: int,
+    fixed: Kernel | None = None,
+) -> torch.Tensor:
+    """(B, H, S, D) by the kernel that torch takes, as its function for attention gives it."""
+    from transformers.integrations.sdpa_attention import repeat_kv
+
     uncast = mask  # the caller's, which outlives the call
     query, key, value, *masks = MixedPrecision.halved(query, key, value, *(() if mask is None else (mask,)))
     mask = masks[0] if masks else None
-    dropout = options.get("dropout", 0.0)
     kernel = fixed or choose(
         rules,
         query.dtype,
@@ -157,13 +205,13 @@ def _attend(
             mask = _additive(mask, query, key)
             out = _Efficient.apply(query, key, value, mask)  # type: ignore[no-untyped-call]
         case "math":
-            out = torch.nn.functional.scaled_dot_product_attention(
+            out = _plain_attention(
                 query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=is_causal, enable_gqa=groups > 1
             )
         case _:
             assert_never(kernel)
     del uncast
-    return out.transpose(1, 2).contiguous()
+    return out
 
 
 def _of_positions(

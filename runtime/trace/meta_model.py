@@ -88,7 +88,10 @@ class MetaBase:
         attention, quantization = options["attn_implementation"], options.get("quantization_config")
         configure(self._config, options)
         implementation = {"eager": "eager", "flash_attention_2": UNPADDED}.get(attention, IMPLEMENTATION)
-        model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=implementation)
+        try:
+            model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=implementation)
+        except KeyError:  # it knows three names of its own, and calls torch's attention itself
+            model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=attention)
         if quantization:
             quantise(model, quantization)
         return model

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from ftc.runtime.trace.extrapolate import TRACED_GROUPS, IrregularLayers, stretched
-from ftc.runtime.trace.kernels import KernelRules, register
+from ftc.runtime.trace.kernels import KernelRules, fused, register
 from ftc.runtime.trace.log import Log
 from ftc.runtime.trace.meta_model import build_on_meta, depths_of, model_config, period
 from ftc.runtime.trace.sections import Groups
@@ -64,5 +64,7 @@ def whole_groups(depths: Sequence[int]) -> list[Groups]:
 
 def log_of(job: TraceJob, depths: Sequence[int], groups: Sequence[Groups]) -> Log:
     """The log of a model with so many layers in each stack."""
-    register(KernelRules(capability=job.device.capability))
-    return run_steps(job, build_on_meta(job, depths), groups, teacher=teacher_on_meta(job))
+    rules = KernelRules(capability=job.device.capability)
+    register(rules)
+    with fused(rules):
+        return run_steps(job, build_on_meta(job, depths), groups, teacher=teacher_on_meta(job))
