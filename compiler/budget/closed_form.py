@@ -60,6 +60,7 @@ class Job:
         on_card: Whether the run is on a CUDA device.
         capability: CUDA's (major, minor).
         layers_kept: Layers of a stack whose activations the backward pass needs; None for all.
+        starts_late: Whether the first weight that is trained stands behind the first layer.
         trains_products: Whether weights of linear layers are trained, where the base's own are.
         trains_norms: Whether weights of norms are trained, and none of linear layers.
         measuring: How rows are measured; None where none are.
@@ -90,6 +91,7 @@ class Job:
     on_card: bool = True
     capability: tuple[int, int] = UNKNOWN_CAPABILITY
     layers_kept: int | None = None
+    starts_late: bool = False
     trains_products: bool = True
     trains_norms: bool = False
     measuring: Measuring | None = None
@@ -112,6 +114,7 @@ class Job:
             unpadded=self.unpadded,
             masked=self.masked,
             layers_kept=self.layers_kept,
+            starts_late=self.starts_late,
         )
 
     @cached_property

@@ -188,6 +188,7 @@ def _form_job(draft: Draft) -> closed_form.Job:
         on_card=draft.device.kind == "cuda",
         capability=draft.device.capability or UNKNOWN_CAPABILITY,
         layers_kept=_layers_kept(draft),
+        starts_late=draft.values.get("strategy.placement") == "pfeiffer",
         trains_products=kind != "bitfit",
         trains_norms=kind == "ln_tuning",
         measuring=_measuring(draft),
@@ -257,9 +258,6 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
 
 def _layers_kept(draft: Draft) -> int | None:
     """Layers whose activations the backward pass needs: it ends at the first weight that is trained."""
-    model = draft.model
-    if draft.values.get("strategy.placement") == "pfeiffer" and model.num_decoder_layers is None:
-        return model.num_layers - 1  # the first layer ends with the first adapter
     last = draft.values.get("strategy.layers", "all")
     return None if last == "all" or draft.values["strategy.embeddings"] else int(last)
 

@@ -25,6 +25,7 @@ def stacks_of(
     unpadded: bool = False,
     masked: bool = False,
     layers_kept: int | None = None,
+    starts_late: bool = False,
 ) -> list[Stack]:
     """The model's stacks of layers.
 
@@ -37,6 +38,7 @@ def stacks_of(
         unpadded: Whether attention gets rows without their padding, and so no masks, as the package flash-attn does.
         masked: Whether padding, or other rows of a sequence, are hidden by a mask.
         layers_kept: Last layers of each stack that the backward pass goes through; None for all.
+        starts_late: Whether it ends before the first layer of all.
     """
     takes_masks = not (eager or unpadded)
     if model.num_decoder_layers is None:
@@ -70,6 +72,8 @@ def stacks_of(
             )
             for part, layers, size, crossed in parts
         ]
+    if starts_late:
+        stacks[0] = _cut(stacks[0], stacks[0].layers - 1)
     return stacks if layers_kept is None else [_cut(stack, layers_kept) for stack in stacks]
 
 

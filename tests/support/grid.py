@@ -10,8 +10,11 @@ import torch
 
 from ftc.compiler.budget.closed_form import Job, estimate, quantised_bytes
 from ftc.compiler.budget.evaluation_form import Measuring
+from ftc.compiler.budget.memory import by_closed_form, question
+from ftc.compiler.budget.points import point_of
 from ftc.compiler.budget.sharded_form import on_one_of
 from ftc.compiler.budget.teacher_form import Taught, held_bytes
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.resolve.linear_modules import linear_modules
 from ftc.compiler.resolve.model_config import read_config
 from ftc.runtime.trace.child import trace
@@ -22,12 +25,13 @@ from ftc.spec.memory import PhasePeak
 from ftc.spec.settings import DistillationSettings
 from ftc.spec.trace import BatchShape, TraceJob
 from ftc.spec.train import Offload, Sharding, TeacherQuantization
-from tests.support.drafts import model_facts
+from tests.support.drafts import CARD, draft_of, model_facts, split_report
 from tests.support.lessons import lesson_of
 from tests.support.trace_jobs import trace_job
 
 __all__ = [
     "GRID",
+    "by_both",
     "by_form",
     "by_trace",
     "grid_facts",
@@ -188,6 +192,7 @@ def grid_facts(config: dict[str, Any]) -> ModelFacts:
         intermediate_size=read.intermediate_size,
         num_layers=read.num_layers,
         num_decoder_layers=read.num_decoder_layers,
+        decoder_start_id=read.decoder_start_id,
         num_heads=read.num_heads,
         num_kv_heads=read.num_kv_heads,
         head_dim=read.head_dim,
@@ -229,6 +234,23 @@ def shared_by_trace(
     train = train.model_copy(update={**shared, "batch_size": train.batch_size * devices})
     settings = job.settings.model_copy(update={"train": train})
     return trace(job.model_copy(update={"settings": settings, "evaluation": None})).peak
+
+
+def by_both(facts: ModelFacts, strategy: dict[str, Any]) -> tuple[int, int]:
+    """The largest moment of a planned job with padded rows, by the closed form and by the trace."""
+    task = {"encoder": "classification", "decoder": "chat", "encoder_decoder": "summarization"}[facts.family]
+    length = _LENGTHS.get(facts.family, _LENGTH) - 32  # virtual tokens need places too
+    settled = {"activation_checkpointing": False, "precision": "bfloat16", "packing": False, "micro_batch": 8}
+    card = CARD.model_copy(update={"capability": (9, 0), "memory_bytes": 2**42})
+    draft = draft_of(
+        facts=facts, device=card, task={"kind": task}, strategy=strategy, train={"batch_size": 16, **settled}
+    )
+    report = split_report(100, length_max=length, supervised_max=_SUPERVISED)
+    draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=frozenset(("bitsandbytes",)))
+    draft = run_passes(SHAPING, draft).derive("text.labels", _LABELS if task == "classification" else (), "given")
+    draft = run_passes(PASSES, draft if "text.prompt" in draft.values else draft.derive("text.prompt", None, "none"))
+    point = point_of(draft)
+    return by_closed_form(draft, point).allocated_bytes, trace(question(draft, point)).allocated_bytes
 
 
 def measuring_by_form(facts: ModelFacts, strategy: str) -> dict[str, int]:

@@ -11,6 +11,7 @@ from ftc.spec.train import Offload, Sharding
 from tests.support.grid import (
     GRID,
     Packed,
+    by_both,
     by_form,
     by_trace,
     grid_facts,
@@ -44,6 +45,27 @@ def test_both_methods_agree_about_measuring(name: str, strategy: str) -> None:
         pytest.importorskip("bitsandbytes")
     facts = grid_facts(GRID[name])
     form, traced = measuring_by_form(facts, strategy), measuring_by_trace(facts, strategy)
+    assert form == pytest.approx(traced, rel=0.05)
+
+
+PLANNED = [
+    (name, strategy)
+    for name in ("SmolLM2-360M", "GPT-2", "BERT-base", "T5-base", "Mistral-7B-v0.3")
+    for strategy in (
+        {"kind": "lora", "targets": "all-linear"},
+        {"kind": "ia3"},
+        {"kind": "ln_tuning"},
+        {"kind": "bottleneck"},
+        {"kind": "prompt_tuning"},
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy"), PLANNED if os.environ.get("FTC_TRACES") else [("BERT-base", {"kind": "ia3"})]
+)
+def test_both_methods_agree_about_planned_jobs_with_padding(name: str, strategy: dict[str, str]) -> None:
+    form, traced = by_both(grid_facts(GRID[name]), strategy)
     assert form == pytest.approx(traced, rel=0.05)
 
 
