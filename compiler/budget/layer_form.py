@@ -179,8 +179,14 @@ class Stack:
     def going_through_bytes(self, numbers: Numbers, trained: Trained) -> int:
         """What is there at once in a layer of which nothing is kept: in attention, or at its feed-forward part."""
         h, scores = self.model.hidden_size, self._passing_scores(numbers)
+        if (
+            self._learns_distances and not self.eager and numbers.residual > numbers.operand
+        ):  # held in float32 throughout
+            scores += numbers.residual * self.length  # and the mask of each row's padding
+            return self.tokens * (scores + self._inner * self._wide_bytes(numbers) + 4 * numbers.residual * h)
         attending = scores + numbers.linear * (h + 2 * self._queries + 2 * self._keys) + 2 * numbers.residual * h
-        feeding = self._inner * self._wide_bytes(numbers) + 4 * numbers.residual * h
+        is_cast = not (numbers.casts and numbers.linear == _FP32)  # packed layers take and give float32
+        feeding = self._inner * self._wide_bytes(numbers) + (3 + is_cast) * numbers.residual * h
         if numbers.casts and self._adapts_wide(trained):  # its input as it came, as the adapter and as a product has it
             cast = _FP32 if numbers.linear < _FP32 else 0
             read = self._inner * (numbers.linear + cast + numbers.operand)
