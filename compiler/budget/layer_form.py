@@ -185,7 +185,8 @@ class Stack:
             scores += numbers.residual * self.length  # and the mask of each row's padding
             return self.tokens * (scores + self._inner * self._wide_bytes(numbers) + 4 * numbers.residual * h)
         attending = scores + numbers.linear * (h + 2 * self._queries + 2 * self._keys) + 2 * numbers.residual * h
-        is_cast = not (numbers.casts and numbers.linear == _FP32)  # packed layers take and give float32
+        is_packed = numbers.casts and numbers.linear == _FP32
+        is_cast = not (is_packed and self.model.family == "encoder")  # nor is a norm's result there before it is read
         feeding = self._inner * self._wide_bytes(numbers) + (3 + is_cast) * numbers.residual * h
         if numbers.casts and self._adapts_wide(trained):  # its input as it came, as the adapter and as a product has it
             cast = _FP32 if numbers.linear < _FP32 else 0
