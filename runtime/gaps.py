@@ -5,7 +5,9 @@ it once more. Its interval therefore comes from a test of every gap that may be 
 2000): for each, the groups' values are moved as little as such a gap allows, chance is added to them, and the gap stays
 in the interval unless the measured one is among the 2.5 % farthest on either side. On the lower side groups that can't
 be told from the highest or the lowest one stand beside it, since ties make a measured gap the larger (the selection of
-moments, Andrews & Soares 2010). `benchmarks/gap_coverage.py` shows how often such intervals hold the true gap.
+moments, Andrews & Soares 2010). On the upper side a measured gap counts as no smaller than the median of what chance
+alone makes (power-constrained limits, Cowan et al. 2011). `benchmarks/gap_coverage.py` shows how often such intervals
+hold the true gap.
 """
 
 from __future__ import annotations
@@ -59,6 +61,8 @@ def gap_interval(
     generator = np.random.Generator(np.random.PCG64(seed))
     chance = generator.standard_normal((_DRAWS, len(values))) * spreads * np.array(wider)
     gap, rest = float(_range(values)), (1 - level) / 2
+    # By luck groups can be nearer to each other than chance alone puts most; that proves no smaller gap.
+    seen = max(gap, float(np.median(_range(chance))))
 
     def is_low(true: float) -> bool:
         """Whether the measured gap is too large for a true one."""
@@ -66,7 +70,7 @@ def gap_interval(
 
     def is_high(true: float) -> bool:
         """Whether it is too small for it."""
-        return float((_range(_moved(values, spreads, true) + chance) <= gap).mean()) <= rest
+        return float((_range(_moved(values, spreads, true) + chance) <= seen).mean()) <= rest
 
     farthest = gap + 8 * float(spreads.max()) * max(wider)
     low = _boundary(is_low, 0.0, gap)

@@ -58,6 +58,17 @@ def test_it_holds_the_measured_gap_and_stays_in_the_metrics_bounds() -> None:
         assert gap_interval(statistics, empty, most=1) == found, "a group without rows doesn't count"
 
 
+def test_groups_that_happen_to_be_equal_may_still_differ() -> None:
+    """Eight of ten right in both groups says no more of their gap than eight and nine would."""
+    right = [1.0] * 8 + [0.0] * 2
+    equal, apart = (
+        gap_interval(mean_statistics(rows), dealt([10, 10]), most=1) for rows in (right * 2, right + [1.0] * 9 + [0.0])
+    )
+    assert equal is not None and apart is not None
+    assert equal.low == apart.low == 0
+    assert 0.3 < equal.high <= apart.high + 0.1
+
+
 @pytest.mark.parametrize("sizes", [[8], [1, 1], [5, 5]], ids=["one group", "a row each", "all alike"])
 def test_rows_that_can_not_tell_give_no_interval(sizes: list[int]) -> None:
     rows = mean_statistics([1.0] * 5 + [0.0] * (sum(sizes) - 5) if sizes == [5, 5] else [0.5] * sum(sizes))
