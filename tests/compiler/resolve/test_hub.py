@@ -14,7 +14,7 @@ from ftc.compiler.resolve.hub import Hub
 from ftc.compiler.resolve.model import ResolvedModel, resolve_model
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from tests.support.hub_server import HubRepo, HubServer, hub_server
-from tests.support.model_folder import CONFIG, model_files, safetensors_bytes
+from tests.support.model_folder import CONFIG, SHAPES, model_files, safetensors_bytes
 
 SPAN = Span("recipe.yaml", 3, 10, 3, 20)
 
@@ -108,7 +108,7 @@ def test_a_pinned_commit_needs_no_hub_once_it_is_cached(world: World) -> None:
 def test_a_dropped_connection_is_resumed(world: World, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 4096)  # what arrived is kept by whole chunks
     server.repos["org/tiny"].files["model.safetensors"] = content = safetensors_bytes(
-        {"model.embed_tokens.weight": (6, 8), "model.layers.0.mlp.up_proj.weight": (1000, 100)}
+        {**SHAPES, "model.layers.0.mlp.up_proj.weight": (1000, 100)}
     )
     server.cut_once.add("model.safetensors")
     resolved = world.resolve()
