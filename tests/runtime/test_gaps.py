@@ -59,12 +59,13 @@ def test_it_holds_the_measured_gap_and_stays_in_the_metrics_bounds() -> None:
 
 
 def test_groups_that_happen_to_be_equal_may_still_differ() -> None:
-    """Eight of ten right in both groups says no more of their gap than eight and nine would."""
+    """Eight of ten right in both groups tells hardly more of their gap than eight and nine."""
     right = [1.0] * 8 + [0.0] * 2
     equal, apart = (
         gap_interval(mean_statistics(rows), dealt([10, 10]), most=1) for rows in (right * 2, right + [1.0] * 9 + [0.0])
     )
-    assert equal is not None and apart is not None
+    assert equal is not None
+    assert apart is not None
     assert equal.low == apart.low == 0
     assert 0.3 < equal.high <= apart.high + 0.1
 
