@@ -6,7 +6,7 @@ A model that was built on shapes alone has the same modules as one that was read
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ def description(model: nn.Module) -> dict[str, Any]:
         (name, tuple(one.shape), str(one.dtype), one.requires_grad, numbers.setdefault(id(one), len(numbers)))
         for name, one in _tensors(model)
     ]
-    held: Iterator[Any] = (vars(module).get(name) for module in model.modules() for name in _CONFIGURATIONS)
+    held = (cast("Any", vars(module).get(name)) for module in model.modules() for name in _CONFIGURATIONS)
     configurations = {id(one): one.to_dict() for one in held if hasattr(one, "to_dict")}
     return {"tensors": tensors, "configurations": list(configurations.values())}
 

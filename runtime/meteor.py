@@ -30,7 +30,7 @@ def meteor_scores(expected: Sequence[str], answers: Sequence[str], wordnet: Word
     """
     from nltk.translate.meteor_score import meteor_score
 
-    reader = _reader(wordnet)
+    reader = _reader(wordnet.sha256)
     return [
         float(meteor_score([meteor_tokens(want)], meteor_tokens(got), wordnet=reader))
         for want, got in zip(expected, answers, strict=True)
@@ -48,25 +48,25 @@ def meteor_tokens(text: str) -> list[str]:
     return [token for line in text.splitlines() for token in word_tokenize(line, preserve_line=True)]
 
 
-def wordnet_findings(wanted: WordnetSettings) -> Iterator[Diagnostic]:
-    """A finding where the plan's WordNet isn't on this machine."""
+def wordnet_findings(wanted: str) -> Iterator[Diagnostic]:
+    """A finding where the plan's WordNet, by its digest, isn't on this machine."""
     others = []
     for found in wordnets():
-        if found.sha256 == wanted.sha256:
+        if found.sha256 == wanted:
             return
         others.append(f"{found.place} has digest {found.sha256[:12]}")
-    summary = f"the plan's WordNet is not here: digest {wanted.sha256[:12]}"
+    summary = f"the plan's WordNet is not here: digest {wanted[:12]}"
     note = "; ".join(others) or "there is none where it is looked for"
     help = "bring it back to where it was, or plan again"
     yield diagnostic("FTC636", summary, notes=note, help=help)
 
 
 @functools.lru_cache(maxsize=1)
-def _reader(wanted: WordnetSettings) -> WordNetCorpusReader:
-    """nltk's reader of the plan's WordNet. Takes two seconds and 100 MiB."""
-    found = find_wordnet(wanted.sha256)
+def _reader(sha256: str) -> WordNetCorpusReader:
+    """nltk's reader of the WordNet with a digest. Takes two seconds and 100 MiB."""
+    found = find_wordnet(sha256)
     if found is None:
-        raise Refusal(wordnet_findings(wanted))
+        raise Refusal(wordnet_findings(sha256))
     return _read(found)
 
 
@@ -82,7 +82,7 @@ def _read(found: WordNet) -> Any:
         def open(self, encoding: str | None = None) -> Any:
             raise OSError(encoding)
 
-        def file_size(self) -> int:
+        def file_size(self) -> Any:
             raise OSError
 
         def join(self, fileid: str) -> Any:

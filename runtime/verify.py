@@ -98,7 +98,7 @@ def _inputs(plan: Plan, inputs: Inputs, witness: Witness) -> Iterator[Diagnostic
     yield from _streams(plan, inputs.streams_folder, witness)
     looker, lesson = plan.settings.eval.classifier, plan.settings.train.distillation
     if (wordnet := plan.settings.eval.wordnet) is not None:
-        yield from wordnet_findings(wordnet)
+        yield from wordnet_findings(wordnet.sha256)
     if looker is not None:
         yield from _beside("the classifier", looker.base, looker.files, inputs.classifier_folder, witness)
     if lesson is not None:

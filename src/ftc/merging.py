@@ -164,7 +164,7 @@ def _inputs(run: Run) -> tuple[Path, Path, Split]:
     if base is None:
         why = f"its base model `{run.plan.settings.model.base}` is not here"
         raise Refusal([_not_yet(run, why, "bring it back to where the recipe says")])
-    split = next(name for name in _SPLITS if name in run.plan.data and run.plan.data[name].rows)
+    split: Split = next(name for name in _SPLITS if name in run.plan.data and run.plan.data[name].rows)
     if not (streams / f"{split}.arrow").exists():
         why = "its rows as tokens, on which both models are compared, are no longer in the cache"
         raise Refusal([_not_yet(run, why, f"`ftc plan {run.plan.recipe_file}` compiles them anew")])

@@ -38,7 +38,7 @@ def main() -> int:
 class _Closed(FolderBase):
     """The folder of a model that is divided, which another process than the first has no need to read."""
 
-    def load(self, *_: Any) -> Any:
+    def load(self, kind: Any, options: dict[str, Any]) -> Any:  # noqa: ARG002
         raise AssertionError("one process reads a model that is divided")
 
 

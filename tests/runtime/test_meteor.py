@@ -97,9 +97,9 @@ def test_other_files_are_not_the_plans(only_here: Path) -> None:
     folder = write_wordnet(only_here / "wordnet")
     (folder / "lexnames").unlink()
     planned = settled()
-    assert not list(wordnet_findings(planned))
+    assert not list(wordnet_findings(planned.sha256))
     (folder / "verb.exc").write_text("", encoding="ascii")
-    (found,) = wordnet_findings(planned)
+    (found,) = wordnet_findings(planned.sha256)
     assert found.code == "FTC636"
     assert settled().sha256[:12] in found.notes[0]
     other = planned.model_copy(update={"sha256": "0" * 64})
@@ -109,7 +109,7 @@ def test_other_files_are_not_the_plans(only_here: Path) -> None:
     write_wordnet(only_here / "nobody" / "nltk_data" / "corpora" / "wordnet")
     assert settled() != planned, "the first place counts"
     assert find_wordnet(planned.sha256) is not None, "a run finds its own in any place"
-    assert not list(wordnet_findings(planned))
+    assert not list(wordnet_findings(planned.sha256))
 
 
 @pytest.mark.skipif(find_wordnet() is None, reason="apt-get install wordnet-base")
