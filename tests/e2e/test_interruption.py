@@ -73,9 +73,7 @@ def test_a_run_goes_on_where_it_stopped(
     assert record["status"] == status
     assert not (folder / ADAPTER).exists()
 
-    with start(root, "job.plan.json") as child:
-        out, err = child.communicate()
-    assert child.returncode == 0, err
+    assert ftc("apply", "job.plan.json").code == 0
     folder, record = result(root)
     assert record["status"] == "finished"
     segments = record["segments"]
