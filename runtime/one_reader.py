@@ -72,3 +72,7 @@ def _built(settings: Settings, base: Base) -> tuple[nn.Module | None, Any]:
             return build_model(settings, base, place), None
     except Refusal as refusal:
         return None, refusal.diagnostics
+    except Exception:
+        if is_read:
+            raise
+        return None, []  # some modules look at values when they are made; this process then reads the model, too

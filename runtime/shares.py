@@ -22,7 +22,7 @@ def share_interval(flags: Sequence[bool], level: float = 0.95) -> Interval:
     """
     from scipy.stats import binomtest
 
-    found = binomtest(sum(map(bool, flags)), len(flags)).proportion_ci(level, method="exact")
+    found = binomtest(sum(flags), len(flags)).proportion_ci(level, method="exact")
     return Interval(low=float(found.low), high=float(found.high))
 
 
@@ -30,8 +30,8 @@ def gain_interval(base: Sequence[bool], tuned: Sequence[bool], level: float = 0.
     """The interval of what a share gains on the same rows (Bonett & Price 2012): only rows that differ tell, and one
     more of each kind is counted than there are, so that few of them promise no more than they hold.
     """
-    more = 1 + sum(bool(after) and not before for before, after in zip(base, tuned, strict=True))
-    fewer = 1 + sum(bool(before) and not after for before, after in zip(base, tuned, strict=True))
+    more = 1 + sum(after and not before for before, after in zip(base, tuned, strict=True))
+    fewer = 1 + sum(before and not after for before, after in zip(base, tuned, strict=True))
     rows = len(base) + 2
     middle = (more - fewer) / rows
     reach = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(((more + fewer) / rows - middle**2) / rows)

@@ -94,6 +94,22 @@ def test_a_process_that_builds_another_model_reads_the_first_ones(
     assert not any(one.is_meta for one in other.parameters())
 
 
+def test_a_process_that_cannot_build_it_on_shapes_reads_the_first_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looks(*_: Any) -> Any:
+        return torch.ones(1, device="meta").item()
+
+    job = make_job(tmp_path, train__sharding="fsdp")
+    settings, folder = job.plan.settings, job.inputs.model_folder
+    told = description(build_model(settings, FolderBase(folder), torch.device("cpu")))
+    for fault in (looks, lambda *_: None.missing):  # type: ignore[attr-defined]
+        monkeypatch.setattr(ShapesBase, "load", fault)
+        other = build_once(Process(monkeypatch, is_first=False, told=told), settings, folder)
+        assert description(other) == told
+        assert not any(one.is_meta for one in other.parameters())
+
+
 def test_what_the_first_process_cannot_read_stops_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job(tmp_path, train__sharding="fsdp")
     settings, folder = job.plan.settings, job.inputs.model_folder
