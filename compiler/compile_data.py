@@ -22,6 +22,7 @@ from ftc.spec.lock import SourceLock
 from ftc.spec.places import streams_folder
 from ftc.spec.plan import Check
 from ftc.spec.quality import QualityReport
+from ftc.spec.settings import Open
 from ftc.spec.source import Source
 from ftc.spec.streams import SPLITS, RowLengths, SplitReport, open_lengths
 from ftc.spec.version import VERSION
@@ -125,7 +126,7 @@ def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
 
 def _key(draft: Draft, files: DataFiles) -> str:
     recipe = draft.recipe.to_json()
-    text = {path: value for path, value in draft.values.items() if path.startswith("text.")}
+    text = {f"text.{name}": value for name, value in draft.shape if value is not Open.OPEN}
     model_files = draft.model.files
     return canonical.digest(
         {

@@ -19,6 +19,7 @@ from ftc.compiler.compile_data import CompiledData, compile_data
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.lock import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes.shape_text import with_rows
 from ftc.compiler.quality.presidio import missing_presidio
 from ftc.compiler.resolve.beside import World
 from ftc.compiler.resolve.calibration import read_calibration
@@ -46,7 +47,6 @@ from ftc.spec.plan import Check, ModelSummary, Plan
 from ftc.spec.recipe import Recipe
 from ftc.spec.settings import Settings
 from ftc.spec.source import Source
-from ftc.spec.task import Classification, TokenClassification
 from ftc.spec.tensor_digests import TensorDigest
 from ftc.spec.trace import TraceAnswer, TraceJob
 from ftc.spec.version import VERSION
@@ -284,15 +284,7 @@ def _with_data(draft: Draft, data: CompiledData, known: _Known) -> Draft:
     draft = draft.derive("eval.retention_sha256", data.retention_sha256, "the text of `retention` as tokens")
     draft = draft.derive("eval.swaps_sha256", data.swaps_sha256, "the test rows with the phrases of `swaps` exchanged")
     draft = draft.derive("eval.groups_sha256", data.groups_sha256, "what the columns of `slices` hold in the test rows")
-    task = draft.recipe.task
-    draft = draft.derive("text.columns", data.columns, data.columns_reason)
-    if data.prompt is not None:
-        draft = draft.derive("text.prompt", *data.prompt)
-    declared = task.labels if isinstance(task, Classification | TokenClassification) else None
-    if declared is not None:
-        return draft.inherit("text.labels", data.labels, "task.labels")
-    reason = "the labels of the training rows, sorted" if data.labels else f"a {task.kind} has no classes"
-    return draft.derive("text.labels", data.labels, reason)
+    return with_rows(draft, (data.columns, data.columns_reason), data.prompt, data.labels)
 
 
 def _settings(draft: Draft) -> Settings:

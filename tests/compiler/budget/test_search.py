@@ -18,11 +18,10 @@ from ftc.compiler.budget.pace import pace_of, train_seconds
 from ftc.compiler.budget.points import Point, at, point_of
 from ftc.compiler.budget.run_work import run_work
 from ftc.compiler.draft import Draft
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.model import AttentionKernel
 from ftc.spec.streams import RowLengths
 from ftc.spec.train import OptimizerKind
-from tests.support.drafts import CARD, draft_of, model_facts, split_report
+from tests.support.drafts import CARD, decided, draft_of, model_facts, split_report
 
 ADA = CARD.model_copy(update={"capability": (8, 9), "speed": CARDS["rtx-4090"].speed})
 FACTS = model_facts(hidden=1024, layers=16, attention=("eager", "sdpa", "flash_attention_2"))
@@ -48,7 +47,7 @@ def job(mebibytes: int, *, batch: int = 8, packages: frozenset[str] = PACKAGES, 
     rows = RowLengths(tokens, tokens - 10, np.full(100, 10), tokens)
     report = split_report(100, tokens=int(tokens.sum()), length_max=int(tokens.max()))
     draft = replace(draft, packages=packages, lengths={"train": rows}, splits={**draft.splits, "train": report})
-    return run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
+    return decided(draft)
 
 
 def every_way(draft: Draft) -> list[Point]:
