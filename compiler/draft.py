@@ -3,7 +3,7 @@ origin.
 
 How a value gets from the recipe into the settings:
 
-- A *section* is a frozen document of `ftc.spec.settings` (`TrainSettings`, `EvalSettings`, ...). One pass makes it
+- A *section* is a frozen document of `ftc.spec.documents.settings` (`TrainSettings`, `EvalSettings`, ...). One pass makes it
   whole, through its constructor, so that a type checker sees every field that is missing or of another type, and
   every read: `draft.text.form`, `draft.loaded.head`. There is no draft with half a section in it.
 - Values are chosen by functions that take the draft and give the value. `Reasons` notes the origin of each beside its
@@ -26,21 +26,29 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
-from ftc.compiler.judged_tokens import JudgedTokens
+from ftc.compiler.tokens.judged_tokens import JudgedTokens
 from ftc.spec.base import Document, Money
-from ftc.spec.calibration import Calibration
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.facts import DeviceFacts, ModelFacts, TeacherFacts
-from ftc.spec.judging import JudgeEstimate, JudgeUse
-from ftc.spec.plan import Check, MemoryEstimate, Origin, Step
-from ftc.spec.recipe import Recipe
-from ftc.spec.reference import default_reason
-from ftc.spec.sections import section_at
-from ftc.spec.settings import ClassifierSettings, Open, OpenModel, OpenText, Settings, TextSettings, WordnetSettings
-from ftc.spec.source import Source
-from ftc.spec.streams import RowLengths, SplitReport
-from ftc.spec.time import Phase, TimeEstimate, Work, WorkEstimate
-from ftc.spec.trace import TraceAnswer, TraceJob
+from ftc.spec.documents.calibration import Calibration
+from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
+from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
+from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
+from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
+from ftc.spec.documents.settings import (
+    ClassifierSettings,
+    Open,
+    OpenModel,
+    OpenText,
+    Settings,
+    TextSettings,
+    WordnetSettings,
+)
+from ftc.spec.documents.streams import RowLengths, SplitReport
+from ftc.spec.documents.time import Phase, TimeEstimate, Work, WorkEstimate
+from ftc.spec.language.reference import default_reason
+from ftc.spec.language.section_tree import section_at
+from ftc.spec.language.source import Source
+from ftc.spec.sections.recipe import Recipe
 
 __all__ = ["Draft", "PastRun", "Reasons", "Section"]
 
@@ -156,7 +164,7 @@ class Draft:
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
         settled: Sections by name; read as attributes, such as `text`.
-        values: Settled values by dotted path of `ftc.spec.settings.Settings`.
+        values: Settled values by dotted path of `ftc.spec.documents.settings.Settings`.
         origins: Where each value came from, by the same path.
         memory: The estimate, once made.
         questions: Jobs whose traces a pass would decide by; with their answers the passes run again.

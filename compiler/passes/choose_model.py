@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ftc.compiler.budget.attention import flash_obstacle, model_obstacle
 from ftc.compiler.draft import Draft, Reasons
-from ftc.compiler.heads import head_modules
-from ftc.spec.settings import Head, OpenModel
+from ftc.compiler.search.attention_kernels import flash_obstacle, model_obstacle
+from ftc.compiler.strategies.heads import head_modules
+from ftc.spec.documents.settings import Head, OpenModel
 from ftc.spec.task import Chat, Classification, Preference, Pretraining, TokenClassification
 
 __all__ = ["choose_model"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import assert_never
 
 from ftc.compiler.draft import Draft, Reasons
-from ftc.spec.augment import with_prompts
-from ftc.spec.settings import FormName, Open, OpenText, TextSettings
+from ftc.spec.documents.settings import FormName, Open, OpenText, TextSettings
+from ftc.spec.sections.augment import with_prompts
 from ftc.spec.task import (
     Chat,
     Classification,

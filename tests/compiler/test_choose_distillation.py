@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftc.spec.facts import TeacherFacts
+from ftc.spec.documents.facts import TeacherFacts
 from tests.support.drafts import decided, draft_of, model_facts
 
 

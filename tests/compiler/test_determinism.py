@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ftc.compiler.draft import Draft
-from ftc.spec.facts import TeacherFacts
-from ftc.spec.plan import ProveStep
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.plan import ProveStep
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 

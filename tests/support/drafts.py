@@ -7,9 +7,9 @@ from typing import Any
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.passes.shape_text import with_rows
-from ftc.spec.facts import DeviceFacts, FileFacts, ModelFacts, TensorFacts, TokenizerFacts
-from ftc.spec.settings import Open
-from ftc.spec.streams import SplitReport
+from ftc.spec.documents.facts import DeviceFacts, FileFacts, ModelFacts, TensorFacts, TokenizerFacts
+from ftc.spec.documents.settings import Open
+from ftc.spec.documents.streams import SplitReport
 from tests.support.recipes import parsed, read, recipe_text
 
 __all__ = ["CARD", "CPU", "decided", "draft_of", "model_facts", "shaped", "split_report"]
