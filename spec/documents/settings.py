@@ -1,6 +1,6 @@
 """The recipe with nothing left open: what a run does, value by value.
 
-The runtime reads these documents and nothing else; `ftc.spec.documents.plan.Plan.origins` tells where each value came from.
+The runtime reads these documents and nothing else; `Plan.origins` tells where each value came from.
 """
 
 from __future__ import annotations
