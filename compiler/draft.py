@@ -3,9 +3,9 @@ origin.
 
 How a value gets from the recipe into the settings:
 
-- A *section* is a frozen document of `ftc.spec.documents.settings` (`TrainSettings`, `EvalSettings`, ...). One pass makes it
-  whole, through its constructor, so that a type checker sees every field that is missing or of another type, and
-  every read: `draft.text.form`, `draft.loaded.head`. There is no draft with half a section in it.
+- A *section* is a frozen document of `ftc.spec.documents.settings` (`TrainSettings`, `EvalSettings`, ...). One pass
+  makes it whole, through its constructor, so that a type checker sees every field that is missing or of another type,
+  and every read: `draft.text.form`, `draft.loaded.head`. There is no draft with half a section in it.
 - Values are chosen by functions that take the draft and give the value. `Reasons` notes the origin of each beside its
   path and hands the value through: `why.take("overflow", data.overflow, "data.overflow")` for one that the recipe has,
   written or default, `why.derive("form", "chat", "the task is a chat")` for one that follows from facts. `Draft.settle`
