@@ -12,8 +12,8 @@ from typing import Any, TypeAlias, get_args
 
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.imported import TOOLS
-from ftc.spec.nearest import nearest
+from ftc.spec.documents.imported import TOOLS
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.strategy import LoraInit
 
 __all__ = [

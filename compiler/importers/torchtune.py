@@ -31,7 +31,7 @@ from ftc.compiler.importers.rules import (
     wholes,
 )
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.yaml_nodes import Mapping
+from ftc.spec.language.yaml_nodes import Mapping
 
 __all__ = ["TORCHTUNE"]
 

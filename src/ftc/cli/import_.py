@@ -8,8 +8,8 @@ from argparse import Namespace
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.inputs import STDOUT
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
+from ftc.spec.documents.imported import TASKS, TOOLS
 from ftc.spec.exit_codes import ExitCode
-from ftc.spec.imported import TASKS, TOOLS
 
 __all__ = ["add_arguments", "run"]
 
