@@ -11,7 +11,8 @@ from ftc.compiler.memory.eval_passes import usual_rows
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
 from ftc.spec.documents.slices import FIGURES, measured
-from ftc.spec.sections.evaluation import Judge, metric_kind, parse_gate, writes_labels
+from ftc.spec.metrics import metric_named
+from ftc.spec.sections.evaluation import Judge, parse_gate, writes_labels
 from ftc.spec.task import Classification, QuestionAnswering, Task, TokenClassification
 
 __all__ = ["USUAL_METRICS", "choose_evaluation"]
@@ -123,7 +124,7 @@ def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
 def _new_tokens(draft: Draft, why: Reasons, metrics: tuple[str, ...]) -> int | None:
     """Most tokens of a written answer; None where no metric needs one."""
     is_written = draft.loaded.head == "lm"
-    kinds = {name: metric_kind(name) for name in metrics if name != "loss"}
+    kinds = {name: metric_named(name) for name in metrics if name != "loss"}
     of_labels = writes_labels(draft.recipe.task)
     generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
     if not generates:
