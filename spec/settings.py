@@ -9,9 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate, Judge
-from ftc.spec.facts import Family, FileFacts
+from ftc.spec.facts import FileFacts
 from ftc.spec.model import AttentionKernel
 from ftc.spec.strategy_settings import StrategySettings
 from ftc.spec.train import Divergence, EarlyStopping, Offload, OptimizerKind, Precision, Sharding, TeacherQuantization

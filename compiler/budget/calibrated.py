@@ -13,6 +13,7 @@ from ftc.compiler.budget.run_work import step_work
 from ftc.compiler.budget.speed import DeviceSpeed, by_calibration, shared
 from ftc.compiler.draft import Draft
 from ftc.spec import canonical
+from ftc.spec.architectures import architecture
 from ftc.spec.calibration import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
 from ftc.spec.facts import DeviceFacts, ModelFacts, TokenizerFacts
 from ftc.spec.time import Work
@@ -117,7 +118,7 @@ def _facts(step: MeasuredPass) -> ModelFacts:
         architecture="",
         config=config,
         model_type=config["model_type"],
-        family="encoder" if config["model_type"] == "bert" else "decoder",
+        family=architecture(config["model_type"]).family or "decoder",
         hidden_size=config["hidden_size"],
         intermediate_size=config["intermediate_size"],
         num_layers=config["num_hidden_layers"],

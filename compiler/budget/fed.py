@@ -24,8 +24,8 @@ from ftc.compiler.budget.amounts import (
     target_amounts,
 )
 from ftc.compiler.budget.attended import Attending
+from ftc.spec.architectures import Family
 from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
-from ftc.spec.facts import Family
 from ftc.spec.streams import RowLengths
 
 __all__ = ["Form", "Training", "evaluated", "prompts", "trained", "written"]

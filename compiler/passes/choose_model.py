@@ -25,7 +25,17 @@ def choose_model(draft: Draft) -> Draft:
     draft = draft.derive("model.commit", draft.model.commit, reason)
     draft = draft.derive("model.architecture", draft.model.architecture, "config.json of the model")
     draft = draft.derive("model.family", draft.model.family, f"what {draft.model.architecture} is")
-    return _choose_tokens(_choose_attention(_choose_head(_check_license(draft))))
+    return _choose_tokens(_choose_attention(_choose_head(_check_license(_miss_unknown(draft)))))
+
+
+def _miss_unknown(draft: Draft) -> Draft:
+    """Says which facts of the model's architecture are unknown, since estimates then go by what is usual."""
+    kind, model_type = draft.model.kind, draft.model.model_type
+    if kind.family is None:
+        return draft.miss(f"architecture: ftc's table has no `{model_type}`; estimates assume what is usual")
+    if kind.unknown:
+        return draft.miss(f"architecture: of `{model_type}` ftc doesn't know: {', '.join(kind.unknown)}")
+    return draft
 
 
 def _check_license(draft: Draft) -> Draft:

@@ -16,7 +16,7 @@ import torch
 from ftc.runtime.shared_prompt import cache_name
 from ftc.runtime.trace.sections import Groups, layers_name
 from ftc.runtime.trace.tracker import StorageTracker
-from ftc.spec.facts import Family
+from ftc.spec.architectures import Family
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.trace import BatchShape, TraceJob
 
