@@ -104,14 +104,16 @@ def harness(session: nox.Session) -> None:
 def traces(session: nox.Session) -> None:
     """Hold the memory trace against real steps, for every family, strategy and precision. Takes some minutes."""
     python = train_environment(session)
-    session.run(python, "-m", "pytest", "-n2", "tests/runtime/trace", external=True, env={**QUIET, "FTC_TRACES": "1"})
+    session.run(
+        python, "-m", "pytest", "-n2", "tests/runtime/memory_trace", external=True, env={**QUIET, "FTC_TRACES": "1"}
+    )
 
 
 @nox.session(venv_backend="none")
 def sharding(session: nox.Session) -> None:
     """Train in two real processes in every way that a model can be divided, and hold it against one. Takes minutes."""
     python = train_environment(session)
-    tests = ["tests/runtime/test_distributed.py", "tests/runtime/trace/test_parts.py", *session.posargs]
+    tests = ["tests/runtime/test_distributed.py", "tests/runtime/memory_trace/test_sharded_model.py", *session.posargs]
     session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
 
 

@@ -14,41 +14,42 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftc.compiler.check import Checked
-from ftc.compiler.compile_data import CompiledData, compile_data
+from ftc.compiler.audit.tensor_index import remember_tensors
 from ftc.compiler.draft import Draft, PastRun
-from ftc.compiler.lock import LockFacts, build_lock, lock_changes, lock_path, read_lock
+from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes.shape_text import with_rows
 from ftc.compiler.quality.presidio import missing_presidio
-from ftc.compiler.resolve.beside import World
-from ftc.compiler.resolve.calibration import read_calibration
-from ftc.compiler.resolve.classifier import ResolvedClassifier, resolve_classifier
-from ftc.compiler.resolve.data_files import DataFiles, locate_data
-from ftc.compiler.resolve.device import resolve_device
-from ftc.compiler.resolve.digests import DigestCache
-from ftc.compiler.resolve.environment import asked_extras, resolve_environment
-from ftc.compiler.resolve.hub import Hub
-from ftc.compiler.resolve.model import ResolvedModel, resolve_model
-from ftc.compiler.resolve.paths import project_root
-from ftc.compiler.resolve.teacher import ResolvedTeacher, resolve_teacher
-from ftc.compiler.resolve.wordnet import resolve_wordnet
-from ftc.compiler.suggest import with_suggestions
-from ftc.compiler.tensor_index import remember_tensors
-from ftc.compiler.trainable import num_trainable
+from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.safe_paths import project_root
+from ftc.compiler.resolve.machine.calibration import read_calibration
+from ftc.compiler.resolve.machine.device import resolve_device
+from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
+from ftc.compiler.resolve.machine.wordnet import resolve_wordnet
+from ftc.compiler.resolve.models.beside import World
+from ftc.compiler.resolve.models.classifier import ResolvedClassifier, resolve_classifier
+from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
+from ftc.compiler.resolve.models.teacher import ResolvedTeacher, resolve_teacher
+from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
+from ftc.compiler.rules.check import Checked
+from ftc.compiler.search.suggest import with_suggestions
+from ftc.compiler.strategies.trainable import num_trainable
+from ftc.compiler.tokens.compile_data import CompiledData, compile_data
 from ftc.spec.base import Money
 from ftc.spec.codes import CODES
-from ftc.spec.data import PathSource
-from ftc.spec.diagnostics import Diagnostic, ExitCode, Refusal
-from ftc.spec.facts import EnvironmentFacts
-from ftc.spec.lock import Lock
-from ftc.spec.places import cache_folder
-from ftc.spec.plan import Check, ModelSummary, Plan
-from ftc.spec.recipe import Recipe
-from ftc.spec.settings import Settings
-from ftc.spec.source import Source
-from ftc.spec.task import Classification, TokenClassification
-from ftc.spec.tensor_digests import TensorDigest
-from ftc.spec.trace import TraceAnswer, TraceJob
+from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.documents.facts import EnvironmentFacts
+from ftc.spec.documents.lockfile import Lock
+from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
+from ftc.spec.documents.plan import Check, ModelSummary, Plan
+from ftc.spec.documents.settings import Settings
+from ftc.spec.exit_codes import ExitCode
+from ftc.spec.language.source import Source
+from ftc.spec.sections.data import PathSource
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.paths import cache_folder
+from ftc.spec.storage.tensor_digests import TensorDigest
 from ftc.spec.version import VERSION
 
 __all__ = ["Ask", "Compiled", "Locked", "compile_recipe", "lock_recipe"]
@@ -141,7 +142,8 @@ def compile_recipe(
         path: Its file.
         offline: Use only what is on this machine.
         past_runs: Earlier runs of the project.
-        prices: What an hour of a device costs by the project's policy, by the device's name.
+        prices: What an hour of a device costs by the project's policy, by the device's name; those that the recipe was
+            checked with where left out.
         ask: The memory trace; without it memory is estimated by closed form.
 
     Raises:
@@ -151,7 +153,9 @@ def compile_recipe(
         raise Refusal(checked.diagnostics)
     lock_file = lock_path(path)
     old_lock = read_lock(lock_file)
-    made = _compile(checked, path, offline, _Known(past_runs, prices or {}), old_lock, ask)
+    made = _compile(
+        checked, path, offline, _Known(past_runs, checked.prices if prices is None else prices), old_lock, ask
+    )
     draft = _stop_on_errors(made.draft)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
     plan = _freeze(made, recipe_file, checked.overrides)
@@ -180,7 +184,7 @@ def lock_recipe(checked: Checked, path: Path, pins: Lock | None, *, offline: boo
     Raises:
         Refusal: Something that the recipe names can't be used.
     """
-    made = _compile(checked, path, offline, _Known(), pins, None)
+    made = _compile(checked, path, offline, _Known(prices=checked.prices), pins, None)
     found = [one for one in made.draft.diagnostics if CODES[one.code].exit_code != ExitCode.OVER_BUDGET]
     _stop_on_errors(replace(made.draft, diagnostics=tuple(found)))
     return Locked(made.lock, made.environment, _sorted((*checked.diagnostics, *made.data.diagnostics, *found)))
@@ -284,15 +288,7 @@ def _with_data(draft: Draft, data: CompiledData, known: _Known) -> Draft:
     draft = draft.derive("eval.retention_sha256", data.retention_sha256, "the text of `retention` as tokens")
     draft = draft.derive("eval.swaps_sha256", data.swaps_sha256, "the test rows with the phrases of `swaps` exchanged")
     draft = draft.derive("eval.groups_sha256", data.groups_sha256, "what the columns of `slices` hold in the test rows")
-    task = draft.recipe.task
-    draft = draft.derive("text.columns", data.columns, data.columns_reason)
-    if data.prompt is not None:
-        draft = draft.derive("text.prompt", *data.prompt)
-    declared = task.labels if isinstance(task, Classification | TokenClassification) else None
-    if declared is not None:
-        return draft.inherit("text.labels", data.labels, "task.labels")
-    reason = "the labels of the training rows, sorted" if data.labels else f"a {task.kind} has no classes"
-    return draft.derive("text.labels", data.labels, reason)
+    return with_rows(draft, (data.columns, data.columns_reason), data.prompt, data.labels)
 
 
 def _settings(draft: Draft) -> Settings:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ftc.compiler.draft import Draft
-from ftc.spec.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.strategy import WHOLE_MODEL
 
 __all__ = ["build_steps"]
@@ -26,7 +26,7 @@ def build_steps(draft: Draft) -> Draft:
     ]
     if "test" not in draft.splits:
         return replace(draft.miss("quality: there is no test split"), steps=tuple(steps))
-    rows = draft.splits["test"].measured(draft.values["text.form"])
+    rows = draft.splits["test"].measured(draft.text.form)
     if draft.values["eval.baseline"]:
         steps.append(EvaluateStep(kind="evaluate", subject="base", rows=rows))
     steps.append(EvaluateStep(kind="evaluate", subject="tuned", rows=rows))

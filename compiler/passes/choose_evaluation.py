@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ftc.compiler.budget.looks import usual_rows
 from ftc.compiler.draft import Draft
-from ftc.spec.evaluation import Judge, metric_kind, parse_gate, writes_labels
-from ftc.spec.plan import Check
-from ftc.spec.slices import FIGURES, measured
+from ftc.compiler.memory.eval_passes import usual_rows
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.slices import FIGURES, measured
+from ftc.spec.sections.evaluation import Judge, metric_kind, parse_gate, writes_labels
 from ftc.spec.task import Classification, Task, TokenClassification
 
 __all__ = ["USUAL_METRICS", "choose_evaluation"]
@@ -103,7 +103,7 @@ def _choose_gates(draft: Draft) -> Draft:
 
 
 def _choose_answers(draft: Draft) -> Draft:
-    is_written = draft.values["model.head"] == "lm"
+    is_written = draft.loaded.head == "lm"
     kinds = {name: metric_kind(name) for name in draft.values["eval.metrics"] if name != "loss"}
     of_labels = writes_labels(draft.recipe.task)
     generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
@@ -120,6 +120,6 @@ def _choose_answers(draft: Draft) -> Draft:
 
 
 def _choose_extraction(draft: Draft) -> Draft:
-    if draft.values["model.head"] == "span":
+    if draft.loaded.head == "span":
         return draft.take("eval.max_answer_tokens", "task.max_answer_length")
     return draft.derive("eval.max_answer_tokens", None, "no answer is cut out of a context")

@@ -10,23 +10,28 @@ from argparse import Namespace
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeGuard
 
-from ftc.cli.arguments import USAGE_ERROR, Parser, add_json, add_overrides, add_waive, override_words
+from ftc.cli.arguments import Parser, add_json, add_overrides, add_waive, override_words
 from ftc.cli.companions import companions, needs_companions
 from ftc.cli.consent import declined
 from ftc.cli.following import following, tracing
 from ftc.cli.results import print_result, show_run
 from ftc.cli.terminal import page, write
-from ftc.spec.ranks import is_follower
+from ftc.spec.exit_codes import ExitCode
+from ftc.spec.storage.process_ranks import is_follower
 
 if TYPE_CHECKING:
     from ftc.api import Planned, Run
-    from ftc.spec.events import Event, EventListener
+    from ftc.spec.documents.events import Event, EventListener
 
 __all__ = ["add_arguments", "run"]
 
-_EXIT_CODES = {"finished": 0, "gate_failed": 7, "interrupted": 130, "failed": 1, "running": 1}
-_OF_A_SIGNAL = 128
-"""To which a process that a signal ended adds the signal's number, as shells have it; SIGINT makes 130 of it."""
+_EXIT_CODES = {
+    "finished": ExitCode.FINE,
+    "gate_failed": ExitCode.GATE_FAILED,
+    "interrupted": ExitCode.INTERRUPTED,
+    "failed": ExitCode.COULD_NOT_WORK,
+    "running": ExitCode.COULD_NOT_WORK,
+}
 
 
 def add_arguments(parser: Parser) -> None:
@@ -43,12 +48,12 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Runs the plan unless it has run; what it showed last tells how it went."""
     from ftc import api
-    from ftc.policing import waivers_of
+    from ftc.verbs.policy import waivers_of
 
     gc.enable()  # the command starts without; training runs for hours
     if args.target.endswith(".json") and (args.overrides or args.waive):
         sys.stderr.write("error: a saved plan is run as it is; `--set`, `--set-file`, `--waive` go with its recipe\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     _pin(args)
     if is_follower(os.environ):
         return _follow(args)
@@ -74,7 +79,7 @@ def _follow(args: Namespace) -> int:
     import warnings
 
     from ftc import api
-    from ftc.policing import waivers_of
+    from ftc.verbs.policy import waivers_of
 
     saved = args.target.endswith(".json")
     plan = functools.partial(
@@ -99,7 +104,7 @@ def _pin(args: Namespace) -> None:
         Restart: It isn't.
     """
     from ftc.cli.restart import Restart
-    from ftc.spec.pinned import unpinned
+    from ftc.spec.storage.env_pins import unpinned
 
     if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
         raise Restart(wrong)
@@ -182,8 +187,9 @@ class _Stop:
 
 
 def _exit_code(done: Run, stop: _Stop) -> int:
-    was_stopped = done.record.status == "interrupted" and stop.signal is not None
-    return _OF_A_SIGNAL + (stop.signal or 0) if was_stopped else _EXIT_CODES[done.record.status]
+    if done.record.status == "interrupted" and stop.signal is not None:
+        return ExitCode.SIGNALED + stop.signal
+    return _EXIT_CODES[done.record.status]
 
 
 def _ended(done: Run, stop: _Stop, args: Namespace) -> int:

@@ -8,11 +8,9 @@ from argparse import Namespace
 from ftc.cli.arguments import Parser
 from ftc.cli.inputs import STDIN, stdin_text
 from ftc.cli.terminal import write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
-
-_CHANGES = 2
-"""`ExitCode.CHANGES`: a file is not in its usual layout."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -39,7 +37,7 @@ def run(args: Namespace) -> int:
         whole = Refusal(found for refusal in refusals for found in refusal.diagnostics)
         whole.sources = {file: lines for refusal in refusals for file, lines in refusal.sources.items()}
         raise whole
-    return _CHANGES if num_changed and _is_trial(args) else 0
+    return ExitCode.CHANGES if num_changed and _is_trial(args) else ExitCode.FINE
 
 
 def _is_trial(args: Namespace) -> bool:
@@ -48,15 +46,15 @@ def _is_trial(args: Namespace) -> bool:
 
 def _is_changed(file: str, args: Namespace) -> bool:
     """Lays out one file, or only looks, and tells whether that makes a difference."""
-    from ftc import texts  # beside it, `ftc.api` would load every other verb
+    from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
 
     if file == STDIN:
-        before, after = texts.format("<stdin>", text=stdin_text())
+        before, after = text.format("<stdin>", text=stdin_text())
         if not _is_trial(args):
             write(after.decode("utf-8"))
             return False
     else:
-        before, after = texts.format(file, write=not _is_trial(args))
+        before, after = text.format(file, write=not _is_trial(args))
     if before == after:
         return False
     if args.diff:
@@ -67,7 +65,7 @@ def _is_changed(file: str, args: Namespace) -> bool:
 
 def _show(file: str, before: bytes, after: bytes, args: Namespace) -> None:
     from ftc.cli.terminal import page
-    from ftc.spec.source import shown_lines
+    from ftc.spec.language.source import shown_lines
     from ftc.views.changes import diff_text
 
     write(diff_text(shown_lines(before), shown_lines(after), file, page=page(sys.stdout, args)))

@@ -9,6 +9,7 @@ from argparse import ArgumentTypeError, Namespace
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.following import following
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -34,7 +35,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Merges, and tells what was merged and how alike it answers."""
     from ftc import api
-    from ftc.merging import SHARD_BYTES
+    from ftc.verbs.merge import SHARD_BYTES
 
     gc.enable()  # the command starts without; a model that is let go of has to go
     as_json, args.json = args.json, False  # events go to standard error whatever the answer's form is
@@ -56,7 +57,7 @@ def run(args: Namespace) -> int:
         from ftc.views.merged import merged_text
 
         write(merged_text(found.run.plan, found.model, found.room, args.output, page=page(sys.stdout, args)))
-    return 0
+    return ExitCode.FINE
 
 
 def _size(text: str) -> int:

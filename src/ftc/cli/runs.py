@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -23,7 +24,7 @@ def run(args: Namespace) -> int:
     """Lists the runs, the newest first."""
     from ftc import api
     from ftc.cli.results import run_json
-    from ftc.run_store import unreadable_runs
+    from ftc.verbs.runs import unreadable_runs
     from ftc.views.cells import escaped
     from ftc.views.runs import runs_text
 
@@ -36,4 +37,4 @@ def run(args: Namespace) -> int:
     if hidden := unreadable_runs(found):
         named = ", ".join(hidden[:_NAMED]) + (" and others" if len(hidden) > _NAMED else "")
         sys.stderr.write(f"not listed, since they can't be read: {escaped(named)}; `ftc show NAME` tells why\n")
-    return 0
+    return ExitCode.FINE

@@ -8,9 +8,10 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import USAGE_ERROR, Parser, add_overrides
+from ftc.cli.arguments import Parser, add_overrides
 from ftc.cli.inputs import STDIN, recipes_in, stdin_text
 from ftc.cli.terminal import show_diagnostics, write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ftc.spec.diagnostics import Diagnostic
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     """What is found in one recipe, and the lines that places point into."""
 
 __all__ = ["add_arguments", "run"]
-
-_COULD_NOT_WORK = 1
-"""`ExitCode.COULD_NOT_WORK`: a file can't be read."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -49,11 +47,11 @@ def run(args: Namespace) -> int:
 
     if fault := _fault_of_usage(args):
         sys.stderr.write(f"error: {fault}\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     recipes = list(recipes_in(args.recipes))
     if not recipes:
         sys.stderr.write(f"error: no recipe below {', '.join(args.recipes)}; a recipe says `ftc:` at its top level\n")
-        return _COULD_NOT_WORK
+        return ExitCode.COULD_NOT_WORK
     results, unread = _looked_at(recipes, args)
     found = [one for diagnostics, _ in results.values() for one in diagnostics]
     sources = {file: lines for _, files in results.values() for file, lines in files.items()}
@@ -65,7 +63,7 @@ def run(args: Namespace) -> int:
     else:
         write(_rendered(found, form))
     sys.stderr.writelines(f"error: {name}: {reason}\n" for name, reason in unread.items())
-    return _COULD_NOT_WORK if unread else Refusal(errors).exit_code if errors else 0
+    return ExitCode.COULD_NOT_WORK if unread else Refusal(errors).exit_code if errors else ExitCode.FINE
 
 
 def _fault_of_usage(args: Namespace) -> str | None:
@@ -98,32 +96,32 @@ def _name_valid_ones(args: Namespace, results: Mapping[str, Findings]) -> None:
 
 
 def _checked(recipe: str, args: Namespace) -> Findings:
-    from ftc import texts  # beside it, `ftc.api` would load every other verb
+    from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
 
     if recipe == STDIN:
-        checked = texts.validate("<stdin>", text=stdin_text(), overrides=args.overrides)
+        checked = text.validate("<stdin>", text=stdin_text(), overrides=args.overrides)
     else:
-        checked = texts.validate(recipe, overrides=args.overrides)
+        checked = text.validate(recipe, overrides=args.overrides)
     return checked.diagnostics, checked.sources
 
 
 def _fixed(recipe: str, args: Namespace) -> Findings:
     """Writes the fixes, names them, and gives what is found afterwards."""
-    from ftc import texts  # beside it, `ftc.api` would load every other verb
+    from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
 
-    mended = texts.fix(recipe, overrides=args.overrides)
+    mended = text.fix(recipe, overrides=args.overrides)
     sys.stderr.writelines(f"{recipe}: {title}\n" for title in mended.fixes)
     return mended.checked.diagnostics, mended.checked.sources
 
 
 def _difference(recipe: str, args: Namespace) -> Findings:
     """Shows the fixes as a diff, and gives what is found as long as nobody makes them."""
-    from ftc import texts  # beside it, `ftc.api` would load every other verb
     from ftc.cli.terminal import page
-    from ftc.spec.source import shown_lines
+    from ftc.spec.language.source import shown_lines
+    from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
     from ftc.views.changes import diff_text
 
-    mended = texts.fix(recipe, overrides=args.overrides, write=False)
+    mended = text.fix(recipe, overrides=args.overrides, write=False)
     before, after = shown_lines(mended.before), shown_lines(mended.after)
     write(diff_text(before, after, recipe, page=page(sys.stdout, args)))
     return _checked(recipe, args)
