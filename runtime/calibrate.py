@@ -191,7 +191,7 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
     from ftc.runtime.accelerator import make_accelerator
     from ftc.runtime.build_model import trainable_tensors
     from ftc.runtime.loop import Job, training_steps
-    from ftc.runtime.optimizer import make_optimizer
+    from ftc.runtime.optimizers import make_optimizer
     from ftc.runtime.supervised import make_scorer
     from ftc.runtime.trace.rows import stand_in_rows
     from ftc.spec.batches import BatchOrder

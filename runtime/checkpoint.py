@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 import torch
 from pydantic import Field
 
-from ftc.runtime.optimizer import load_state, state_tensors
+from ftc.runtime.optimizers import load_state, state_tensors
 from ftc.runtime.selection import Progress
 from ftc.runtime.tensor_files import read_shapes, read_tensors, write_tensors
 from ftc.runtime.weights import load_weights

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ftc.runtime.accelerator import everywhere
-from ftc.runtime.optimizer import state_tensors
+from ftc.runtime.optimizers import state_tensors
 from ftc.runtime.sharding import whole_tensors
 from ftc.runtime.tensor_files import content_digest, tensor_digests
 from ftc.spec import canonical

@@ -15,13 +15,14 @@ from torch import nn
 from ftc.runtime.collate import Batch, packed_batch
 from ftc.runtime.distillation import Teacher
 from ftc.runtime.fingerprints import BatchDigest
-from ftc.runtime.optimizer import Pace, learning_rate_at, set_learning_rate
+from ftc.runtime.optimizers import Pace, set_learning_rate
 from ftc.runtime.seeding import seed_everything, stream_seed
 from ftc.runtime.sharding import in_step, whole
 from ftc.runtime.tasks.scorer import Scorer
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.events import StepDone
+from ftc.spec.schedules import learning_rate_at
 from ftc.spec.settings import Seeds, TrainSettings
 from ftc.spec.streams import TokenStream
 

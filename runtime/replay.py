@@ -20,6 +20,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.ladder import line_text, parse_line
 from ftc.spec.places import RunFolder
 from ftc.spec.replay import MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
+from ftc.spec.schedules import schedule_card
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -117,7 +118,7 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
         work = session.build()
         job = make_job(session, work)
         training = Training(session, job, restored(session, work, job, found))
-        asks_validation = job.train.schedule.kind == "plateau"
+        asks_validation = schedule_card(job.train.schedule.kind).watches_validation
         if asks_validation:
             session.trained = work
             learn_references(session, work, "validation")

@@ -9,7 +9,7 @@ from ftc.runtime.export import is_exported
 from ftc.runtime.fingerprints import rung
 from ftc.runtime.hooks import HOOKS, Training, note_progress
 from ftc.runtime.loop import Job, training_steps
-from ftc.runtime.optimizer import make_optimizer, state_misfit
+from ftc.runtime.optimizers import make_optimizer, state_misfit
 from ftc.runtime.packing import prove_isolation
 from ftc.runtime.references import learn_references
 from ftc.runtime.selection import Progress

@@ -13,8 +13,10 @@ from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate, Judge
 from ftc.spec.facts import Family, FileFacts
 from ftc.spec.model import AttentionKernel
+from ftc.spec.optimizers import OptimizerKind
+from ftc.spec.schedules import ScheduleKind
 from ftc.spec.strategy_settings import StrategySettings
-from ftc.spec.train import Divergence, EarlyStopping, Offload, OptimizerKind, Precision, Sharding, TeacherQuantization
+from ftc.spec.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
 
 __all__ = [
     "ClassifierSettings",
@@ -84,7 +86,7 @@ class ModelSettings(Document):
 class ScheduleSettings(Document):
     """Learning rate over the steps."""
 
-    kind: Literal["constant", "linear", "cosine", "warmup_stable_decay", "plateau"]
+    kind: ScheduleKind
     warmup_steps: int
     decay_steps: int = 0
     """Last steps, over which `warmup_stable_decay` falls."""

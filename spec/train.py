@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
+from ftc.spec.optimizers import OptimizerKind
+from ftc.spec.schedules import ScheduleKind
 
 __all__ = [
     "Distillation",
@@ -14,7 +16,6 @@ __all__ = [
     "EarlyStopping",
     "Offload",
     "Optimizer",
-    "OptimizerKind",
     "Precision",
     "Schedule",
     "Sharding",
@@ -34,7 +35,7 @@ class Schedule(Document):
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
-    kind: Literal["constant", "linear", "cosine", "warmup_stable_decay", "plateau"] = "linear"
+    kind: ScheduleKind = "linear"
     """Shape after the warm-up: to zero in a line or a cosine; level and then to zero in a line at the end; level, and
     lower whenever validation no longer gets better; or level throughout. Default: linear, which has nothing to tune."""
     warmup_ratio: Real = Field(default=0.05, ge=0, lt=1)
@@ -47,12 +48,6 @@ class Schedule(Document):
     be chance."""
     factor: Real = Field(default=0.5, gt=0, lt=1)
     """What `plateau` multiplies the rate by. Default: 0.5, which can be done several times in a run."""
-
-
-OptimizerKind = Literal[
-    "adamw", "adamw_8bit", "adamw_paged", "adamw_8bit_paged", "lion", "lion_8bit", "adafactor", "sgd"
-]
-"""Methods. Those of 8 bits keep their memory in 8 bits; paged ones let the driver move it to the processor's memory."""
 
 
 class Optimizer(Document):

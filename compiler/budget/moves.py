@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ftc.compiler.budget.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.compiler.budget.network import Network
-from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
+from ftc.compiler.budget.optimizers import bytes_per_weight, card_of
 from ftc.compiler.draft import Draft
 from ftc.spec.facts import DeviceFacts
 from ftc.spec.strategy import WHOLE_MODEL
@@ -34,7 +34,7 @@ def moved_to_host(draft: Draft, network: Network, passes: float, steps: int) -> 
         steps: Optimiser steps.
     """
     kept = bytes_per_weight(draft)
-    if is_paged(draft.values["train.optimizer.kind"]):
+    if card_of(draft).paged:
         return _host(2 * steps * kept * network.trainable)
     if draft.values["train.offload"] != "cpu":
         return _host(0.0)

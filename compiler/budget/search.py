@@ -15,11 +15,12 @@ from typing import Literal
 from ftc.compiler.budget.costs import CostBound
 from ftc.compiler.budget.host_memory import host_bytes
 from ftc.compiler.budget.memory import by_closed_form, by_trace, limit_of, may_run, question
-from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
+from ftc.compiler.budget.optimizers import bytes_per_weight
 from ftc.compiler.budget.points import Point, at
 from ftc.compiler.budget.shapes import accumulates
 from ftc.compiler.draft import Draft
 from ftc.spec.memory import MemoryEstimate
+from ftc.spec.optimizers import optimizer_card
 from ftc.spec.trace import TraceJob
 
 __all__ = ["Found", "fastest_that_fits"]
@@ -183,7 +184,7 @@ class _Search:
 
     def _kept(self, point: Point) -> float:
         """Bytes on the device that the optimiser remembers of a weight."""
-        return 0.0 if is_paged(point.optimizer) else bytes_per_weight(at(self._draft, point))
+        return 0.0 if optimizer_card(point.optimizer).paged else bytes_per_weight(at(self._draft, point))
 
 
 def _kin(point: Point) -> tuple[object, ...]:

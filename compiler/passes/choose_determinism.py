@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ftc.compiler.draft import Draft
+from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.settings import DeterminismSettings
 
 __all__ = ["EXACT", "choose_determinism"]
@@ -13,12 +14,12 @@ __all__ = ["EXACT", "choose_determinism"]
 EXACT = {
     "cpu": {
         "attention": frozenset({"eager", "sdpa"}),
-        "optimizer": frozenset({"adamw"}),
+        "optimizer": frozenset(card.kind for card in OPTIMIZERS if "cpu" in card.exact_on),
         "quantization": frozenset({"none", "nf4", "fp4"}),
     },
     "cuda": {
         "attention": frozenset({"eager", "sdpa"}),
-        "optimizer": frozenset({"adamw"}),
+        "optimizer": frozenset(card.kind for card in OPTIMIZERS if "cuda" in card.exact_on),
         "quantization": frozenset({"none"}),
     },
 }

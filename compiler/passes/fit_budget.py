@@ -13,13 +13,14 @@ from ftc.compiler.budget.attention import model_obstacle
 from ftc.compiler.budget.counts import on_devices
 from ftc.compiler.budget.looks import usual_rows
 from ftc.compiler.budget.memory import by_closed_form, limit_of, may_run
-from ftc.compiler.budget.optimizers import is_rounded, with_kernel
+from ftc.compiler.budget.optimizers import with_kernel
 from ftc.compiler.budget.pace import TOLD_APART, by_speed, pace_of
 from ftc.compiler.budget.points import Point, at, packing_obstacle, packings, point_of, share_of_batch
 from ftc.compiler.budget.search import Found, fastest_that_fits
 from ftc.compiler.budget.uncounted import uncounted_parts
 from ftc.compiler.draft import Draft
 from ftc.spec.memory import MemoryEstimate
+from ftc.spec.optimizers import optimizer_card
 from ftc.spec.plan import Check
 
 __all__ = ["fit_budget"]
@@ -122,11 +123,12 @@ def _take_optimizer(draft: Draft, point: Point, *, fits: bool) -> Draft:
     if draft.recipe.train.optimizer.kind != "auto":
         return draft
     reason = "AdamW in float32, which rounds nothing, and fits"
-    if is_rounded(point.optimizer):
+    card = optimizer_card(point.optimizer)
+    if card.is_rounded:
         reason = "nothing fits with what AdamW remembers in float32: 8 bits of it round each step"
     elif not fits:
         reason = _SMALLEST
-    elif point.optimizer != "adamw":
+    elif card.paged:
         reason = "AdamW in float32, whose memory the driver may move to the processor's: the fastest such way that fits"
     return with_kernel(draft.derive("train.optimizer.kind", point.optimizer, reason))
 

@@ -21,7 +21,7 @@ from torch import nn
 
 from ftc.runtime.build_model import trainable_tensors
 from ftc.runtime.loop import Job, training_steps
-from ftc.runtime.optimizer import make_optimizer
+from ftc.runtime.optimizers import make_optimizer
 from ftc.runtime.scoring import still
 from ftc.runtime.supervised import make_scorer
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
+from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.record import Evaluation, RunRecord
+from ftc.spec.schedules import schedule_card
 from ftc.spec.settings import Settings
 from ftc.spec.strategy_settings import (
     AdapterSettings,
@@ -23,7 +25,6 @@ from ftc.spec.strategy_settings import (
     QLoraSettings,
 )
 from ftc.spec.streams import SplitReport
-from ftc.spec.train import OptimizerKind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline
@@ -188,7 +189,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     parts = [
         f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} = {numbers.plural(train.num_steps, 'step')}",
         f"batch {train.batch_size} ({split})",
-        f"lr {numbers.rate(train.learning_rate)} {train.schedule.kind}{warmup}",
+        f"lr {numbers.rate(train.learning_rate)} {schedule_card(train.schedule.kind).label}{warmup}",
         f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
     ]
     if train.world_size > 1:
@@ -216,11 +217,8 @@ def _sharing(plan: Plan) -> str:
 
 
 def optimizer_words(kind: OptimizerKind, *, fused: bool) -> str:
-    """An optimiser in a few words: `fused AdamW`, `paged AdamW of 8 bits`."""
-    name, *traits = kind.split("_")
-    words = {"adamw": "AdamW", "lion": "Lion", "sgd": "SGD", "adafactor": "Adafactor"}[name]
-    first = "paged " if "paged" in traits else "fused " if fused else ""
-    return f"{first}{words}{' of 8 bits' if '8bit' in traits else ''}"
+    """An optimizer in a few words: `fused AdamW`, `paged AdamW of 8 bits`."""
+    return f"{'fused ' if fused else ''}{optimizer_card(kind).label}"
 
 
 def _padding(plan: Plan) -> str:

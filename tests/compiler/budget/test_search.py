@@ -20,8 +20,8 @@ from ftc.compiler.budget.run_work import run_work
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.model import AttentionKernel
+from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.streams import RowLengths
-from ftc.spec.train import OptimizerKind
 from tests.support.drafts import CARD, draft_of, model_facts, split_report
 
 ADA = CARD.model_copy(update={"capability": (8, 9), "speed": CARDS["rtx-4090"].speed})

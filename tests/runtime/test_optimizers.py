@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from ftc.runtime.optimizer import (
-    learning_rate_at,
+from ftc.runtime.optimizers import (
     load_state,
     make_optimizer,
     set_learning_rate,
@@ -16,6 +15,7 @@ from ftc.runtime.optimizer import (
     state_tensors,
 )
 from ftc.runtime.selection import Selection
+from ftc.spec.schedules import learning_rate_at
 from ftc.spec.settings import ScheduleSettings, TrainSettings
 from tests.support.documents import plan
 
