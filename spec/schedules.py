@@ -7,7 +7,7 @@ ask the cards; no other file names a member.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -68,7 +68,8 @@ class ScheduleCard:
         names: Values of `lr_scheduler_type` in transformers' trainer, which TRL, Axolotl, LLaMA-Factory and Oumi hand
             on.
         without_warmup: Those of them that have no warm-up.
-        components: Ends of the names of functions, as torchtune's configurations name them.
+        components: Functions, as torchtune's configurations name them behind their modules.
+        foreign_values: Keys of the recipe that these tools set otherwise unless told, with the reason.
     """
 
     kind: str
@@ -81,6 +82,7 @@ class ScheduleCard:
     names: tuple[str, ...]
     without_warmup: tuple[str, ...]
     components: tuple[str, ...]
+    foreign_values: Mapping[str, tuple[float, str]]
 
 
 SCHEDULES: tuple[ScheduleCard, ...] = (
@@ -95,6 +97,7 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         names=("constant", "constant_with_warmup"),
         without_warmup=("constant",),
         components=("get_constant_schedule_with_warmup",),
+        foreign_values={},
     ),
     ScheduleCard(
         kind="linear",
@@ -107,6 +110,7 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         names=("linear",),
         without_warmup=(),
         components=("get_linear_schedule_with_warmup",),
+        foreign_values={},
     ),
     ScheduleCard(
         kind="cosine",
@@ -119,6 +123,7 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         names=("cosine",),
         without_warmup=(),
         components=("get_cosine_schedule_with_warmup",),
+        foreign_values={},
     ),
     ScheduleCard(
         kind="warmup_stable_decay",
@@ -131,6 +136,7 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         names=("warmup_stable_decay",),
         without_warmup=(),
         components=(),
+        foreign_values={},
     ),
     ScheduleCard(
         kind="plateau",
@@ -143,6 +149,10 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         names=("reduce_lr_on_plateau",),
         without_warmup=(),
         components=(),
+        foreign_values={
+            "patience": (10, "torch's default"),
+            "factor": (0.1, "torch's default"),
+        },
     ),
 )
 """Every schedule, in the order in which a recipe's kinds are listed."""

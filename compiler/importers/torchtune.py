@@ -45,14 +45,6 @@ _SUMMARY = {
     "torchtune.datasets.samsum_dataset": ("Samsung/samsum", "dialogue", "summary"),
     "torchtune.datasets.grammar_dataset": ("liweili/c4_200m", "input", "output"),
 }
-_OPTIMIZERS = {
-    "torch.optim.AdamW": "",
-    "torch.optim.adamw.AdamW": "",
-    "bitsandbytes.optim.PagedAdamW": "its states are paged there",
-    "bitsandbytes.optim.PagedAdamW8bit": "its states are kept in 32 bits, which needs more memory",
-    "bitsandbytes.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
-    "torchao.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
-}
 _PAIRS = "choose a data set of preferences, or use `--data FILE --task preference`"
 _DPO = "torchtune.rlhf.loss.DPOLoss"
 _LOSSES = frozenset(
@@ -257,12 +249,9 @@ def _train(t: Translation) -> None:
 
 
 def _optimizer(t: Translation) -> None:
-    word = t.text("optimizer._component_")
-    if word in _OPTIMIZERS:
-        t.carry("optimizer._component_", "train.optimizer.kind", "adamw", _OPTIMIZERS[word])
-    elif word:
-        help = "AdamW stands in its place; its learning rate may have to change"
-        t.drop("optimizer._component_", f"no optimiser `{word[:60]}`", help)
+    if (momentum := t.number("optimizer.momentum")) is not None:
+        t.carry("optimizer.momentum", "train.optimizer.momentum", momentum)
+    training.optimizer(t, "optimizer._component_")
     betas = t.value("optimizer.betas")
     if isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(beta, float) for beta in betas):
         t.carry("optimizer.betas", "train.optimizer.beta1", betas[0])
@@ -270,15 +259,10 @@ def _optimizer(t: Translation) -> None:
 
 
 def _schedule(t: Translation) -> None:
-    word = t.text("lr_scheduler._component_")
-    if word is None:
+    if training.schedule(t, "lr_scheduler._component_") is None:
         t.add("train.schedule.kind", "constant", "no schedule is named")
         t.add("train.schedule.warmup_ratio", 0, "no schedule is named")
         return
-    if word.endswith("get_cosine_schedule_with_warmup"):
-        t.carry("lr_scheduler._component_", "train.schedule.kind", "cosine")
-    else:
-        t.drop("lr_scheduler._component_", f"no schedule `{word[:60]}`", "linear stands in its place")
     training.warmup(t, "lr_scheduler.warmup_ratio", "lr_scheduler.num_warmup_steps", None)
 
 

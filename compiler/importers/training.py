@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.optimizers import OPTIMIZERS
+from ftc.spec.schedules import SCHEDULES
 
 __all__ = [
     "AdapterKeys",
@@ -26,14 +28,8 @@ __all__ = [
     "warmup",
 ]
 
-_OPTIMIZERS = {
-    **dict.fromkeys(("adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused"), "adamw"),
-    **dict.fromkeys(("adamw_8bit", "adamw_bnb_8bit", "adamw_torch_8bit"), "adamw_8bit"),
-    **dict.fromkeys(("paged_adamw", "paged_adamw_32bit"), "adamw_paged"),
-    **{"paged_adamw_8bit": "adamw_8bit_paged", "lion_32bit": "lion", "lion": "lion", "lion_8bit": "lion_8bit"},
-    **{"adafactor": "adafactor", "sgd": "sgd"},
-}
-_SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
+_OPTIMIZERS = {name: card for card in OPTIMIZERS for name in (*card.names.trainer, *card.names.component)}
+_SCHEDULES = {name: card for card in SCHEDULES for name in (*card.names, *card.components)}
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 _AFTER_PLAN = "`ftc plan` says how many steps there are; then set it by hand"
 
@@ -101,22 +97,24 @@ def steps(t: Translation, key: str) -> None:
 
 def schedule(t: Translation, key: str) -> str | None:
     """The shape of the learning rate; gives the other tool's own word."""
-    word = t.text(key)
-    kind = _SCHEDULES.get(word.lower()) if word else None
-    if kind:
-        t.carry(key, "train.schedule.kind", kind)
+    word = (t.text(key) or "").lower()
+    if (card := _SCHEDULES.get(word.rpartition(".")[2])) is not None:
+        t.carry(key, "train.schedule.kind", card.kind)
+        for name, (value, reason) in card.foreign_values.items():
+            t.add(f"train.schedule.{name}", value, reason)
     elif word:
-        help = "ftc has constant, linear and cosine; the default, linear, stands in its place"
-        t.drop(key, f"no schedule `{word[:40]}`", help)
-    return word.lower() if word else None
+        known = ", ".join(card.kind for card in SCHEDULES)
+        t.drop(key, f"no schedule `{word[:60]}`", f"ftc has {known}; the default, linear, stands in its place")
+    return word or None
 
 
 def warmup(t: Translation, ratio_key: str, steps_key: str, word: str | None, *, default: float = 0.0) -> None:
     """The warm-up as a share of the steps; in the other tools' trainer, steps win over a share."""
-    if word == "constant" and "train.schedule.kind" in t.values:
+    card = _SCHEDULES.get(word or "")
+    if card is not None and word in card.without_warmup and "train.schedule.kind" in t.values:
         for key in (ratio_key, steps_key):
-            t.ignore(key, "the schedule `constant` has no warm-up", "write `constant_with_warmup` there to have one")
-        t.add("train.schedule.warmup_ratio", 0, "the schedule `constant` has no warm-up")
+            t.ignore(key, f"the schedule `{word}` has no warm-up", f"write `{word}_with_warmup` there to have one")
+        t.add("train.schedule.warmup_ratio", 0, f"the schedule `{word}` has no warm-up")
         return
     count, ratio = t.number(steps_key), t.number(ratio_key)
     if count and ratio:
@@ -144,14 +142,15 @@ def _warmup_steps(t: Translation, key: str, count: float) -> None:
 
 
 def optimizer(t: Translation, key: str) -> None:
-    """The optimiser in any of its spellings."""
-    word = (t.text(key) or "").lower().removeprefix("optimizernames.")
-    if word in _OPTIMIZERS:
-        t.carry(key, "train.optimizer.kind", _OPTIMIZERS[word])
-        if word == "sgd":
-            t.add("train.optimizer.momentum", 0, "the other tools' SGD has none")
+    """The optimizer in any of its spellings: a word of the trainer's, or a class."""
+    written = t.text(key) or ""
+    word = written if "." in written else written.lower()
+    if (card := _OPTIMIZERS.get(word.removeprefix("optimizernames."))) is not None:
+        t.carry(key, "train.optimizer.kind", card.kind)
+        for name, (value, reason) in card.names.values.items():
+            t.add(f"train.optimizer.{name}", value, reason)
     elif word:
-        t.drop(key, f"no optimiser `{word[:40]}`", "AdamW stands in its place; its learning rate may have to change")
+        t.drop(key, f"no optimiser `{word[:60]}`", "AdamW stands in its place; its learning rate may have to change")
 
 
 def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = None) -> None:
