@@ -143,9 +143,9 @@ def _warmup_steps(t: Translation, key: str, count: float) -> None:
 
 def optimizer(t: Translation, key: str) -> None:
     """The optimizer in any of its spellings: a word of the trainer's, or a class."""
-    written = t.text(key) or ""
-    word = written if "." in written else written.lower()
-    if (card := _OPTIMIZERS.get(word.removeprefix("optimizernames."))) is not None:
+    word = t.text(key) or ""
+    card = _OPTIMIZERS.get(word) or _OPTIMIZERS.get(word.lower().removeprefix("optimizernames."))
+    if card is not None:
         t.carry(key, "train.optimizer.kind", card.kind)
         for name, (value, reason) in card.names.values.items():
             t.add(f"train.optimizer.{name}", value, reason)
