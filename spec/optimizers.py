@@ -1,4 +1,4 @@
-"""Optimizers: one card each, with every fact about it. The torch half is `ftc.runtime.optimizers`.
+"""Optimizers: one card each, with every fact about it. The torch half is `ftc.runtime.training.optimizers`.
 
 To add one, write its card here and its construction there. Settings, rules, memory and time estimates, solver,
 suggestions, views, importers and docs ask the cards; no other file names a member.

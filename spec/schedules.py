@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ftc.spec.settings import ScheduleSettings, TrainSettings
+    from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
 
 __all__ = ["SCHEDULES", "At", "ScheduleCard", "ScheduleKind", "Share", "learning_rate_at", "schedule_card"]
 

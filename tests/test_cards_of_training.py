@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
-from ftc.compiler.rules import check_rules
+from ftc.compiler.rules.recipe_rules import check_rules
+from ftc.spec.documents.settings import ScheduleSettings
 from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, learning_rate_at
-from ftc.spec.settings import ScheduleSettings
 from ftc.views.plan import optimizer_words
 from tests.compiler.importers.examples import FACTORY, TUNE, import_text, recipe_values
 from tests.support.documents import plan

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ftc.compiler.draft import Draft
+from ftc.spec.documents.settings import DeterminismSettings
 from ftc.spec.optimizers import OPTIMIZERS
-from ftc.spec.settings import DeterminismSettings
 
 __all__ = ["EXACT", "choose_determinism"]
 

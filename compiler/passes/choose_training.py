@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 
-from ftc.compiler.budget.optimizers import card_of, with_kernel
 from ftc.compiler.draft import Draft
+from ftc.compiler.search.optimizer_choice import card_of, with_kernel
 from ftc.spec.optimizers import candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.strategy import Lora, QLora

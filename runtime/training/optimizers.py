@@ -1,0 +1,195 @@
+"""Optimizers: how each is made, and how its state is saved. The pure half is `ftc.spec.optimizers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.models.sharding import split_like
+from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.optimizers import optimizer_card
+
+__all__ = [
+    "CONSTRUCTIONS",
+    "Construction",
+    "Pace",
+    "load_state",
+    "make_optimizer",
+    "set_learning_rate",
+    "state_misfit",
+    "state_tensors",
+]
+
+Groups = list[dict[str, Any]]
+"""Groups of parameters, as torch's optimizers take them."""
+_TABLES = "qmap"
+"""Beginning of the names of bitsandbytes' tables of 8-bit numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Construction:
+    """The torch half of an optimizer's card.
+
+    Attributes:
+        kind: The card's.
+        build: Makes the optimizer.
+        states: Names of what it keeps of a parameter: one set for each way in which it may.
+    """
+
+    kind: str
+    build: Callable[[Groups, TrainSettings], torch.optim.Optimizer]
+    states: tuple[frozenset[str], ...]
+
+
+@dataclass(slots=True)
+class Pace:
+    """What validation has made of the learning rate so far, where a schedule asks it."""
+
+    factor: float = 1.0
+
+
+def _adamw(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    rule = train.optimizer
+    betas = (rule.beta1, rule.beta2)
+    return torch.optim.AdamW(groups, lr=train.learning_rate, betas=betas, eps=rule.epsilon, fused=train.fused)
+
+
+def _sgd(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=train.learning_rate, momentum=train.optimizer.momentum, fused=train.fused)
+
+
+def _adafactor(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    from transformers.optimization import Adafactor
+
+    return Adafactor(groups, lr=train.learning_rate, scale_parameter=False, relative_step=False)
+
+
+def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Optimizer]:
+    """Builds an optimizer of bitsandbytes by the name of its class."""
+
+    def build(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+        import bitsandbytes
+
+        rule = train.optimizer
+        values: dict[str, Any] = {"betas": (rule.beta1, rule.beta2)}
+        if "epsilon" in optimizer_card(rule.kind).reads:
+            values["eps"] = rule.epsilon
+        made: torch.optim.Optimizer = getattr(bitsandbytes.optim, name)(groups, lr=train.learning_rate, **values)
+        return made
+
+    return build
+
+
+_ONE_STATE = (frozenset(("state1", "step")), frozenset(("state1", "absmax1", "step")))
+_TWO_STATES = (
+    frozenset(("state1", "state2", "step")),
+    frozenset(("state1", "state2", "absmax1", "absmax2", "step")),
+)
+"""What bitsandbytes keeps, in 32 bits and in 8."""
+
+CONSTRUCTIONS: tuple[Construction, ...] = (
+    Construction("adamw", _adamw, (frozenset(("exp_avg", "exp_avg_sq", "step")),)),
+    Construction("adamw_8bit", _bitsandbytes("AdamW8bit"), _TWO_STATES),
+    Construction("adamw_paged", _bitsandbytes("PagedAdamW32bit"), _TWO_STATES),
+    Construction("adamw_8bit_paged", _bitsandbytes("PagedAdamW8bit"), _TWO_STATES),
+    Construction("lion", _bitsandbytes("Lion32bit"), _ONE_STATE),
+    Construction("lion_8bit", _bitsandbytes("Lion8bit"), _ONE_STATE),
+    Construction(
+        "adafactor",
+        _adafactor,
+        (
+            frozenset(("exp_avg_sq", "step", "RMS")),
+            frozenset(("exp_avg_sq_row", "exp_avg_sq_col", "step", "RMS")),
+        ),
+    ),
+    Construction("sgd", _sgd, (frozenset(("momentum_buffer",)),)),
+)
+"""How each optimizer of `ftc.spec.optimizers` is made."""
+
+_BY_KIND = {one.kind: one for one in CONSTRUCTIONS}
+_STATES = tuple(dict.fromkeys(states for one in CONSTRUCTIONS for states in one.states))
+_LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"))
+
+
+def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) -> torch.optim.Optimizer:
+    """The plan's optimizer over named parameters; matrices decay, biases and norms don't."""
+    return _BY_KIND[train.optimizer.kind].build(_groups(parameters, train), train)
+
+
+def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[dict[str, Any]]:
+    """Parameters by what is done to them; each group keeps its part of the learning rate as `rate_ratio`."""
+    decay = train.optimizer.weight_decay
+    faster = [name for name in parameters if "lora_B" in name] if train.b_rate_ratio != 1 else []
+    usual = [parameter for name, parameter in parameters.items() if name not in faster]
+    groups: list[dict[str, Any]] = [
+        {"params": [one for one in usual if one.ndim >= 2], "weight_decay": decay, "rate_ratio": 1.0},
+        {"params": [one for one in usual if one.ndim < 2], "weight_decay": 0.0, "rate_ratio": 1.0},
+        {"params": [parameters[n] for n in faster], "weight_decay": decay, "rate_ratio": train.b_rate_ratio},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate_ratio"]
+
+
+def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
+    """The optimizer's state as `<parameter>/<part>`, counts of steps included, and no tables that never change."""
+    return {
+        f"{name}/{part}": value if isinstance(value, torch.Tensor) else torch.tensor(value)
+        for name, parameter in parameters.items()
+        for part, value in optimizer.state.get(parameter, {}).items()
+        if value is not None and not part.startswith(_TABLES)
+    }
+
+
+def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, torch.Size]) -> str | None:
+    """Why tensors of such shapes can't be the state of these parameters' optimizer, or None where they can."""
+    found: dict[str, set[str]] = {}
+    for full_name, shape in shapes.items():
+        name, _, part = full_name.rpartition("/")
+        if name not in parameters or not any(part in states for states in _STATES):
+            return f"the optimiser's `{full_name}` belongs to no parameter"
+        if part in _LIKE_THE_PARAMETER and shape != parameters[name].shape:
+            return f"the optimiser's `{full_name}` has shape {tuple(shape)}"
+        found.setdefault(name, set()).add(part)
+    for name, parts in found.items():
+        wanted = min((states for states in _STATES if states >= parts), key=len, default=frozenset[str]())
+        if parts != wanted:
+            return f"the optimiser's `{name}/{min(wanted - parts, default=min(parts))}` is missing"
+    return None
+
+
+def load_state(
+    optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter], tensors: dict[str, torch.Tensor]
+) -> None:
+    """Puts back what `state_tensors` gave."""
+    if hasattr(optimizer, "init_state"):
+        _make_room(optimizer, {parameters[name.rpartition("/")[0]] for name in tensors})
+    for full_name, tensor in tensors.items():
+        name, _, part = full_name.rpartition("/")
+        state = optimizer.state[parameters[name]]
+        if part == "step" and not isinstance(optimizer, torch.optim.AdamW):
+            state[part] = int(tensor)
+        elif isinstance(there := state.get(part), torch.Tensor):  # pages stay where the driver can move them
+            there.copy_(split_like(tensor, there))
+        else:
+            # Counts stay where torch made them: on the card for fused kernels, else in the processor's memory.
+            keeps_place = part == "step" and not optimizer.param_groups[0]["fused"]
+            parts = part in _LIKE_THE_PARAMETER
+            place = parameters[name]
+            state[part] = tensor if keeps_place else split_like(tensor, place) if parts else tensor.to(place.device)
+
+
+def _make_room(optimizer: Any, parameters: set[nn.Parameter]) -> None:
+    """bitsandbytes' state as it is before the first step, pages and tables included."""
+    for number, group in enumerate(optimizer.param_groups):
+        for place, parameter in enumerate(group["params"]):
+            if parameter in parameters:
+                optimizer.init_state(group, parameter, number, place)
