@@ -167,7 +167,7 @@ def virtual_tokens_have_room(draft: Draft) -> Iterator[Diagnostic]:
 
 def strategies_find_their_place(draft: Draft) -> Iterator[Diagnostic]:
     """Virtual tokens go where the model takes them: as keys and values of earlier tokens, or before its input."""
-    kind, head = draft.recipe.strategy.kind, draft.values["model.head"]
+    kind, head = draft.recipe.strategy.kind, draft.loaded.head
     if kind not in VIRTUAL_TOKENS or head == "lm":
         return
     task = draft.recipe.task.kind.replace("_", " ")
@@ -182,7 +182,7 @@ def strategies_find_their_place(draft: Draft) -> Iterator[Diagnostic]:
 
 def smoothing_has_choices(draft: Draft) -> Iterator[Diagnostic]:
     """Label smoothing spreads a target over choices of a fixed number, of which one is right."""
-    head, kind = draft.values["model.head"], draft.recipe.task.kind
+    head, kind = draft.loaded.head, draft.recipe.task.kind
     if draft.recipe.train.label_smoothing and (kind == "preference" or head in ("multi_label", "span")):
         what = {"multi_label": "several labels a row", "span": "places in a context"}.get(head, "two answers")
         summary = f"`label_smoothing` with {what}, where no one choice among a fixed number is right"
@@ -236,8 +236,8 @@ def classes_are_known(draft: Draft) -> Iterator[Diagnostic]:
     named = [(path, split_metric(name)[1]) for path, name in _named_metrics(draft)]
     if not any(label for _, label in named):
         return
-    labels: tuple[str, ...] = draft.values["text.labels"]
-    if draft.values["text.form"] == "tag" and has_entities(labels):
+    labels = draft.text.labels
+    if draft.text.form == "tag" and has_entities(labels):
         labels = tuple(dict.fromkeys(tag[2:] for tag in labels if tag != "O"))
     for path, label in named:
         if label and label not in labels:
@@ -263,14 +263,14 @@ def general_text_needs_a_decoder(draft: Draft) -> Iterator[Diagnostic]:
 
 def swaps_keep_answers_in_place(draft: Draft) -> Iterator[Diagnostic]:
     """An answer that is cut out of a context moves with the words before it."""
-    if draft.recipe.eval.swaps is not None and draft.values["text.form"] == "extract":
+    if draft.recipe.eval.swaps is not None and draft.text.form == "extract":
         summary = "answers that are cut out of a context move with its words"
         yield _found(draft, "FTC242", summary, "eval.swaps", help="drop `swaps`, or set `task.mode: generative`")
 
 
 def swaps_need_answers(draft: Draft) -> Iterator[Diagnostic]:
     """What a language model says changes only where it is asked to say something."""
-    writes = draft.values["model.head"] == "lm"
+    writes = draft.loaded.head == "lm"
     if draft.recipe.eval.swaps is not None and writes and draft.values["eval.max_new_tokens"] is None:
         help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
         summary = "no metric has answers written that swaps could change"

@@ -103,7 +103,7 @@ def _choose_gates(draft: Draft) -> Draft:
 
 
 def _choose_answers(draft: Draft) -> Draft:
-    is_written = draft.values["model.head"] == "lm"
+    is_written = draft.loaded.head == "lm"
     kinds = {name: metric_kind(name) for name in draft.values["eval.metrics"] if name != "loss"}
     of_labels = writes_labels(draft.recipe.task)
     generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
@@ -120,6 +120,6 @@ def _choose_answers(draft: Draft) -> Draft:
 
 
 def _choose_extraction(draft: Draft) -> Draft:
-    if draft.values["model.head"] == "span":
+    if draft.loaded.head == "span":
         return draft.take("eval.max_answer_tokens", "task.max_answer_length")
     return draft.derive("eval.max_answer_tokens", None, "no answer is cut out of a context")

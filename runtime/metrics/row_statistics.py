@@ -1,6 +1,7 @@
 """Metrics taken apart into what each row adds, so that rows can be drawn again: see `ftc.runtime.metrics.bootstrap`.
 
-The value that a user sees comes from the metric's own library (`ftc.runtime.metrics.metrics`); the sums here give the same
+The value that a user sees comes from the metric's own library (`ftc.runtime.metrics.metrics`); the sums here give the
+same
 value for the rows as they are, and other values for other draws of them.
 """
 
