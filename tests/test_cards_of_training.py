@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.spec.documents.settings import ScheduleSettings
 from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
@@ -15,7 +14,7 @@ from ftc.spec.schedules import SCHEDULES, ScheduleCard, learning_rate_at
 from ftc.views.plan import optimizer_words
 from tests.compiler.importers.examples import FACTORY, TUNE, import_text, recipe_values
 from tests.support.documents import plan
-from tests.support.drafts import CARD, draft_of
+from tests.support.drafts import CARD, decided, draft_of
 
 TUNE_ROWS = f"{TUNE}dataset: {{_component_: torchtune.datasets.alpaca_dataset}}\n"
 DOCS = Path(__file__).parents[1] / "docs"
@@ -25,7 +24,7 @@ def settled(device: Any = CARD, **train: Any) -> dict[str, Any]:
     """Values of a plan for a recipe with this `train` section."""
     draft = draft_of(device=device.model_copy(update={"host_bytes": 64 * 2**30}), train=train)
     assert [found.summary for found in check_rules(draft.recipe, draft.source) if found.is_error] == []
-    draft = run_passes(PASSES, run_passes(SHAPING, draft))
+    draft = decided(draft)
     assert [found.summary for found in draft.diagnostics if found.is_error] == []
     return dict(draft.values)
 
