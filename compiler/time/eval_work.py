@@ -27,8 +27,6 @@ __all__ = ["forward_work", "grading", "prompts", "references", "tests", "validat
 _FP32 = 4
 _LEARNT_FROM_BASE = ("olora", "pissa")
 """Beginnings that take an adapter's first weights out of the base's, so that it has to stay for the base's sake."""
-_PADDING_IN_PLACES = ("gpt_neo", "mpt")
-"""Kinds that can't be told of a prompt's common part; see `ftc.runtime.evaluation.shared_prompt`."""
 _READ_AS_A_WHOLE = ("eurobert", "falcon", "mpnet", "opt", "xlnet")
 """Kinds whose heads read all places, or whose last layer can't be taken apart behind its attention."""
 
@@ -131,7 +129,7 @@ def _shared(draft: Draft, subject: _Subject, tokens: int) -> int:
         and draft.values["train.sharding"] != "fsdp"
         and draft.values["model.attention"] in ("eager", "sdpa")
         and not subject.network.near_layers
-        and draft.model.model_type not in _PADDING_IN_PLACES
+        and draft.model.kind.counts_padding is False  # see `ftc.runtime.evaluation.shared_prompt`
     )
     return tokens if takes_apart and tokens >= LEAST_SHARED else 0
 

@@ -10,8 +10,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
-from ftc.spec.documents.facts import Family, FileFacts
+from ftc.spec.documents.facts import FileFacts
 from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.schedules import ScheduleKind
 from ftc.spec.sections.evaluation import Gate, Judge
