@@ -7,6 +7,7 @@ import math
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.search.optimizer_choice import card_of, with_kernel
+from ftc.spec.documents.settings import Seeds
 from ftc.spec.optimizers import candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.strategy import Lora, QLora
@@ -26,11 +27,6 @@ _AS_WRITTEN = (
     *("batch_size", "label_smoothing", "neftune_alpha", "max_grad_norm"),
     *("keep_checkpoints", "early_stopping"),
 )
-_SEED_STREAMS = {
-    "init": "weights that are new",
-    "order": "order of rows",
-    "dropout": "dropout",
-}
 
 
 def choose_training(draft: Draft) -> Draft:
@@ -150,11 +146,18 @@ def _choose_objective(draft: Draft) -> Draft:
 
 
 def _choose_seeds(draft: Draft) -> Draft:
-    root = draft.recipe.train.seed
-    for stream, use in _SEED_STREAMS.items():
-        value = int.from_bytes(hashlib.sha256(f"{root}:{stream}".encode()).digest()[:4])
-        draft = draft.derive(f"seeds.{stream}", value, f"stream for {use}, from `train.seed` {root}")
-    return draft
+    root, why = draft.recipe.train.seed, draft.reasons("seeds")
+
+    def stream(name: str, use: str) -> int:
+        value = int.from_bytes(hashlib.sha256(f"{root}:{name}".encode()).digest()[:4])
+        return why.derive(name, value, f"stream for {use}, from `train.seed` {root}")
+
+    seeds = Seeds(
+        init=stream("init", "weights that are new"),
+        order=stream("order", "order of rows"),
+        dropout=stream("dropout", "dropout"),
+    )
+    return draft.settle("seeds", seeds, why)
 
 
 def _choose_device(draft: Draft) -> Draft:

@@ -30,6 +30,7 @@ __all__ = [
     "Head",
     "ModelSettings",
     "Open",
+    "OpenEval",
     "OpenModel",
     "OpenText",
     "OptimizerSettings",
@@ -277,13 +278,12 @@ class WordnetSettings(Document):
     """Digest of its files."""
 
 
-class EvalSettings(Document):
-    """The measurement at the end."""
+class OpenEval(Document):
+    """The measurement at the end, but for what the solver chooses."""
 
     metrics: tuple[str, ...]
     baseline: bool
     gates: dict[str, Gate]
-    batch_size: int
     max_new_tokens: int | None
     """None where no metric needs answers."""
     samples: int
@@ -303,6 +303,12 @@ class EvalSettings(Document):
     """What METEOR takes synonyms from; None where nothing is measured by it."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
+
+
+class EvalSettings(OpenEval):
+    """The measurement at the end."""
+
+    batch_size: int
 
 
 class DeviceSettings(Document):
