@@ -8,13 +8,11 @@ optimiser's state appears at the end of the first.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
-from unittest import mock
 
 import torch
 from torch import nn
@@ -39,6 +37,7 @@ from ftc.runtime.trace.parts import divided, hold_wholes
 from ftc.runtime.trace.rows import packed_halves, stand_in_rows
 from ftc.runtime.trace.sections import Groups, mark
 from ftc.runtime.trace.teacher import watched_teacher
+from ftc.runtime.trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.trace.tracker import StorageTracker
 from ftc.spec.batches import BatchOrder
 from ftc.spec.settings import TrainSettings
@@ -71,8 +70,7 @@ class _StandIn:
     def backward(self, loss: torch.Tensor) -> None:
         """The way back; what comes after it is clipping, unless another micro-batch follows."""
         self.tracker.section("backward: loss and head")
-        run = torch.autograd.Variable._execution_engine.run_backward  # public names would hide modes from what it calls
-        run((loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True)
+        run_backward(loss)
         self.tracker.section("clip")
 
 
@@ -124,7 +122,7 @@ def _watched(
         scorer = make_scorer(model, settings, arithmetic)
         loop_job = _loop_job(job, model, scorer, tracker, groups, device)
         loop_job = replace(loop_job, teacher=watched_teacher(job, teacher, arithmetic, tracker))
-        with tracker, _fused_on_meta():
+        with tracker, fused_on_meta():
             _train(loop_job, tracker)
             if job.evaluation is not None:
                 tracker.answer = _all_is_seen(job, job.evaluation)
@@ -201,7 +199,7 @@ def _loop_job(
     for parameter in parameters.values():
         parameter.register_post_accumulate_grad_hook(partial(_note_gradient, job, tracker))
     train = _two_steps(job)
-    with _fused_on_meta():
+    with fused_on_meta():
         optimizer = make_optimizer(parameters, train)
         _leave_pages_out(optimizer)
     for group in optimizer.param_groups:
@@ -336,12 +334,3 @@ def _exact(forward: Callable[..., Any]) -> Callable[..., Any]:
             return forward(*args, **kwargs)
 
     return call
-
-
-@contextmanager
-def _fused_on_meta() -> Iterator[None]:
-    """Lets torch's fused optimisers take tensors without memory; the tracker knows that they write in place."""
-    module = sys.modules[torch.optim.Optimizer.__module__]  # torch.optim hides it under a class's name
-    real = module._get_fused_kernels_supported_devices
-    with mock.patch.object(module, "_get_fused_kernels_supported_devices", return_value=[*real(), "meta"]):
-        yield
