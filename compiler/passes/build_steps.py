@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ftc.compiler.draft import Draft
-from ftc.spec.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.strategy import WHOLE_MODEL
 
 __all__ = ["build_steps"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.heads import head_modules
-from ftc.compiler.low_rank import by_kind_or_pattern, misnamed
-from ftc.compiler.trainable import adapted, held, lies_in, norms, num_inside, stacks, targeted
-from ftc.spec.nearest import nearest
+from ftc.compiler.strategies.heads import head_modules
+from ftc.compiler.strategies.low_rank import by_kind_or_pattern, misnamed
+from ftc.compiler.strategies.trainable import adapted, held, lies_in, norms, num_inside, stacks, targeted
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.strategy import (
     BitFit,
     Bottleneck,

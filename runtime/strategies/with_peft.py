@@ -6,10 +6,10 @@ from typing import Any, assert_never
 
 from torch import nn
 
-from ftc.runtime.heads import peft_task
+from ftc.runtime.models.heads import peft_task
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.settings import Settings
 from ftc.spec.module_names import role_of
-from ftc.spec.settings import Settings
 from ftc.spec.strategy_settings import (
     AdapterSettings,
     Ia3Settings,

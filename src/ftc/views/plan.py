@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from ftc.spec.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
-from ftc.spec.record import Evaluation, RunRecord
-from ftc.spec.settings import Settings
+from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.streams import SplitReport
+from ftc.spec.sections.train import OptimizerKind
 from ftc.spec.strategy_settings import (
     AdapterSettings,
     BitFitSettings,
@@ -22,8 +24,6 @@ from ftc.spec.strategy_settings import (
     PTuningSettings,
     QLoraSettings,
 )
-from ftc.spec.streams import SplitReport
-from ftc.spec.train import OptimizerKind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline

@@ -1,0 +1,114 @@
+"""Mixed precision for tensors without memory, for which torch's autocast does nothing.
+
+Casts what autocast would cast, where it would: products of matrices run in bfloat16, sensitive functions in float32,
+and a trained weight is cast once in each pass. Recomputed layers do the same, since checkpointing restores autocast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, ClassVar, Self
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from ftc.runtime.memory_trace.torch_internals import remembers_casts_in_inference, replaced
+
+__all__ = ["MixedPrecision"]
+
+_Tensor = torch.Tensor
+_PRODUCTS = (torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm)
+_PRODUCT_METHODS = (_Tensor.addmm, _Tensor.baddbmm, _Tensor.bmm, _Tensor.matmul, _Tensor.mm)
+_PRODUCT_SIGNS = (_Tensor.__matmul__, _Tensor.__rmatmul__)
+_PRODUCT_LAYERS = (functional.bilinear, functional.conv1d, functional.linear, functional.scaled_dot_product_attention)
+_IN_HALF = frozenset[Any]({torch.mv, *_PRODUCTS, *_PRODUCT_METHODS, *_PRODUCT_SIGNS, *_PRODUCT_LAYERS})
+
+_SENSITIVE = (torch.cumsum, torch.exp, torch.log, torch.log_softmax, torch.pow, torch.rsqrt, torch.softmax)
+_SENSITIVE_METHODS = (_Tensor.cumsum, _Tensor.exp, _Tensor.log, _Tensor.pow, _Tensor.rsqrt, _Tensor.softmax)
+_NORMS = (functional.layer_norm, functional.log_softmax, functional.softmax, torch.layer_norm)
+_LOSSES = (functional.cross_entropy, functional.nll_loss)
+_IN_FULL_ON_CARD = frozenset[Any]({*_SENSITIVE, *_SENSITIVE_METHODS, *_NORMS, *_LOSSES})
+
+
+class MixedPrecision(TorchFunctionMode):
+    """Autocast to bfloat16 while it is active, wherever autocast is on for the processor.
+
+    The processor's switch does nothing to tensors without memory, but checkpointing carries it along, so that layers
+    are computed again with what they were computed with.
+
+    Args:
+        on_card: Whether sensitive functions run in float32, as on CUDA; a processor's list is shorter.
+    """
+
+    _active: ClassVar[MixedPrecision | None] = None
+
+    def __init__(self, *, on_card: bool) -> None:
+        super().__init__()
+        self._in_full = _IN_FULL_ON_CARD if on_card else frozenset[Any]()
+        self._casts: dict[int, torch.Tensor] = {}
+        self._remembers_in_inference = remembers_casts_in_inference()
+        self._forgetting = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._forgetting.enter_context(replaced(torch, "clear_autocast_cache", self._casts.clear))
+        MixedPrecision._active = self
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        MixedPrecision._active = None
+        self._forgetting.close()
+
+    @staticmethod
+    def halved(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What autocast makes of the arguments of a product, where it is on; for functions that stand in for one."""
+        mode = MixedPrecision._active
+        if mode is None or not torch.is_autocast_enabled("cpu"):
+            return tensors
+        return mode._cast(tensors, mode._to_half)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def switch(is_on: bool) -> torch.autocast:
+        """A block in which casts are made, or not; at the end of the outermost one casts of weights are forgotten."""
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_on)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs a function on cast arguments."""
+        kwargs = kwargs or {}
+        if not torch.is_autocast_enabled("cpu"):
+            return func(*args, **kwargs)
+        if func in _IN_HALF:
+            kwargs = self._cast(kwargs, self._to_half)
+            return func(*self._cast(args, self._to_half), **kwargs)
+        if func in self._in_full and kwargs.get("dtype") is None:
+            kwargs = self._cast(kwargs, _to_full)
+            return func(*self._cast(args, _to_full), **kwargs)
+        return func(*args, **kwargs)
+
+    @staticmethod
+    def _cast(values: Any, cast: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+        """Casts from the last argument to the first, the order in which compiled autocast evaluates them."""
+        if isinstance(values, dict):
+            return {name: cast(value) if _is_real(value) else value for name, value in reversed(values.items())}
+        return tuple(reversed([cast(value) if _is_real(value) else value for value in reversed(values)]))
+
+    def _to_half(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype == torch.bfloat16:
+            return tensor
+        is_weight = tensor.is_leaf and tensor.requires_grad and tensor.dtype == torch.float32
+        if not is_weight or (torch.is_inference_mode_enabled() and not self._remembers_in_inference):
+            return tensor.to(torch.bfloat16)
+        if id(tensor) not in self._casts:
+            self._casts[id(tensor)] = tensor.to(torch.bfloat16)
+        return self._casts[id(tensor)]
+
+
+def _to_full(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float()
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
