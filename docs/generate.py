@@ -15,8 +15,11 @@ from pathlib import Path
 from ftc.spec.codes import CODES, Code, Severity
 from ftc.spec.language.json_schema import Schema, editor_schema, recipe_schema
 from ftc.spec.language.schema_words import definition_of, type_in_words, value_in_words
+from ftc.spec.metrics import METRICS, Metric
+from ftc.spec.optimizers import OPTIMIZERS
+from ftc.spec.schedules import SCHEDULES
 
-__all__ = ["errors_page", "main", "matrix_page", "schema_page"]
+__all__ = ["errors_page", "main", "matrix_page", "metrics_section", "optimizers_page", "schema_page"]
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Made by docs/generate.py; change the code instead. -->"
@@ -35,7 +38,8 @@ def main(arguments: list[str]) -> int:
     """Writes the pages, or with `--check` names the stale ones and returns 1."""
     pages = {
         "errors.md": errors_page(CODES.values()),
-        "recipe.md": schema_page(recipe_schema()),
+        "recipe.md": schema_page(recipe_schema()) + metrics_section(METRICS),
+        "optimizers.md": optimizers_page(),
         "matrix.md": matrix_page(json.loads((FOLDER / "matrix.json").read_text(encoding="utf-8"))),
         "recipe.schema.json": json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n",
     }
@@ -79,6 +83,44 @@ def matrix_page(results: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def optimizers_page() -> str:
+    """Every optimizer and every schedule, as their cards have them."""
+    optimizers = [
+        "| `kind` | method | paper | reads | bytes of state a weight | from | equal bits on | with FSDP | elsewhere |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in OPTIMIZERS:
+        state = one.state
+        size = "a row and a column a matrix" if state.factored else f"{state.moments * state.bits // 8}"
+        if not state.factored and state.outside_layers != state.moments:
+            size += f", outside the layers {state.outside_layers * state.bits // 8}"
+        cells = (
+            *(f"`{one.kind}`", one.label, one.source, _listed(one.reads), size),
+            f"{one.package}, `ftc[{one.extra}]`",
+            ", ".join(sorted(one.exact_on)) or "not known",
+            "yes" if one.whole_tensors is None else f"no: {one.whole_tensors}",
+            _listed((*one.names.trainer, *one.names.component)),
+        )
+        optimizers.append(f"| {' | '.join(cells)} |")
+    schedules = ["| `kind` | the rate behind the warm-up | reads | elsewhere |", "| --- | --- | --- | --- |"]
+    for schedule in SCHEDULES:
+        names = _listed((*schedule.names, *schedule.components))
+        schedules.append(f"| `{schedule.kind}` | {schedule.meaning} | {_listed(schedule.reads)} | {names} |")
+    return "\n".join(
+        [
+            *("# Optimizers and schedules", "", NOTICE, ""),
+            "`train.optimizer.kind` takes one of these; all of them know `weight_decay`. State of 8 bits has a float32",
+            "scale for each 256 weights beside it. The last column has the names by which `ftc import` knows them.",
+            *("", *optimizers, "", "`train.schedule.kind` takes one of these; all of them know the warm-up.", ""),
+            *(*schedules, ""),
+        ]
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
+
+
 def errors_page(codes: Iterable[Code]) -> str:
     """The error reference: every code in order, under the heading of its stage."""
     lines = ["# Errors", "", NOTICE, "", "`ftc explain CODE` prints the same in a terminal."]
@@ -99,6 +141,27 @@ def schema_page(root: Schema) -> str:
     for name, title in sections.items():
         schema = root["$defs"][name]
         lines += ["", f"## {title}", "", _paragraph(schema), "", *_fields(schema, root, sections)]
+    return "\n".join(lines) + "\n"
+
+
+KINDS = {"share": "share of rows", "mean": "mean over rows", "corpus": "sums over rows"}
+
+
+def metrics_section(metrics: Iterable[Metric]) -> str:
+    """Every metric that `eval.metrics` and `eval.gates` may name, from its card."""
+    lines = [
+        *("", "## Metrics", ""),
+        "What `eval.metrics` and `eval.gates` can name. `auto` chooses the usual ones of the task.",
+        "",
+        "| metric | name | tasks | range | better | comes from | other tools call it |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in metrics:
+        bounds = (f"{bound:g}".replace("inf", "∞") for bound in (one.least, one.most))
+        better = "higher" if one.higher_is_better else "lower"
+        elsewhere = ", ".join(f"`{word}`" for word in one.foreign)
+        cells = (", ".join(one.tasks), " to ".join(bounds), better, KINDS[one.kind], elsewhere)
+        lines.append(f"| `{one.name}` | {one.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ftc.compiler.importers import rules, training
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.foreign import Foreign
-from ftc.compiler.importers.rows import (
-    as_alpaca,
-    as_asked,
-    as_chat,
-    as_instruction,
-    as_preference,
-    as_text,
-    place_named_rows,
-    place_rows,
-)
-from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, meant_as, needless, number, tabled, text, whole
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.language.yaml_nodes import Mapping
 
@@ -45,14 +34,6 @@ _SUMMARY = {
     "torchtune.datasets.samsum_dataset": ("Samsung/samsum", "dialogue", "summary"),
     "torchtune.datasets.grammar_dataset": ("liweili/c4_200m", "input", "output"),
 }
-_OPTIMIZERS = {
-    "torch.optim.AdamW": "",
-    "torch.optim.adamw.AdamW": "",
-    "bitsandbytes.optim.PagedAdamW": "its states are paged there",
-    "bitsandbytes.optim.PagedAdamW8bit": "its states are kept in 32 bits, which needs more memory",
-    "bitsandbytes.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
-    "torchao.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
-}
 _PAIRS = "choose a data set of preferences, or use `--data FILE --task preference`"
 _DPO = "torchtune.rlhf.loss.DPOLoss"
 _LOSSES = frozenset(
@@ -70,7 +51,7 @@ _READS_NOTHING = "torchtune's recipes ask for the keys that they know and never 
 _SUPERVISED = "choose a configuration for supervised training"
 
 
-def _recognises(foreign: Foreign) -> bool:
+def _recognizes(foreign: Foreign) -> bool:
     blocks = [entry.node for entry in foreign.root.entries.values() if isinstance(entry.node, Mapping)]
     return any("_component_" in block.entries for block in blocks)
 
@@ -128,10 +109,10 @@ def _strategy(t: Translation, prefix: str) -> None:
     if prefix == "":
         t.carry("model._component_", "strategy.kind", "full")
         return
-    is_quantized = prefix == "qlora_" or t.flag("model.quantize_base")
     keys: list[str | Key] = ["model._component_"]
     if t.has("model.quantize_base"):
         keys.append("model.quantize_base")
+    is_quantized = prefix == "qlora_" or t.flag("model.quantize_base")
     t.carry(keys, "strategy.kind", "qlora" if is_quantized else "lora")
     _targets(t)
     names = training.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
@@ -162,7 +143,7 @@ def _rows(t: Translation) -> None:
     elif builder in _ALPACA:
         _source(t, _ALPACA[builder])
         columns = _columns(t, ("instruction", "input", "output"))
-        as_alpaca(t, "dataset._component_", *columns)
+        rows.as_alpaca(t, "dataset._component_", *columns)
         if not t.has("dataset.train_on_input") and t.options.task is None:
             reason = "torchtune learns the prompt too unless told otherwise; ftc learns the answer"
             t.carry("dataset._component_", "data.fields.completion", columns[-1], reason)
@@ -170,7 +151,7 @@ def _rows(t: Translation) -> None:
         hub, *parts = _SUMMARY[builder]
         _source(t, hub)
         question, answer = _columns(t, ("input", "output"), tuple(parts))
-        as_instruction(t, "dataset._component_", question, None, answer)
+        rows.as_instruction(t, "dataset._component_", question, None, answer)
     else:
         _general(t, builder)
 
@@ -185,36 +166,36 @@ def _columns(t: Translation, parts: tuple[str, ...], usual: tuple[str, ...] | No
 
 def _source(t: Translation, usual: str) -> None:
     if t.has("dataset.source"):
-        place_rows(t, "dataset.source", file_key="dataset.data_files")
+        rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
     else:
-        place_named_rows(t, "dataset._component_", hub=usual)
+        rows.place_named_rows(t, "dataset._component_", hub=usual)
 
 
 def _general(t: Translation, builder: str) -> None:
     match builder.removeprefix("torchtune.datasets."):
         case "instruct_dataset":
-            place_rows(t, "dataset.source", file_key="dataset.data_files")
+            rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
             question, answer = _columns(t, ("input", "output"))
-            as_instruction(t, "dataset._component_", question, None, answer)
+            rows.as_instruction(t, "dataset._component_", question, None, answer)
         case "text_completion_dataset":
-            place_rows(t, "dataset.source", file_key="dataset.data_files")
-            as_text(t, "dataset._component_", t.text("dataset.column") or "text")
+            rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
+            rows.as_text(t, "dataset._component_", t.text("dataset.column") or "text")
             t.needless("dataset.column", "named as the text's column")
         case "chat_dataset" if t.text("dataset.conversation_style") in ("openai", "sharegpt"):
-            place_rows(t, "dataset.source", file_key="dataset.data_files")
-            as_chat(t, "dataset._component_", "dataset.conversation_column")
+            rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
+            rows.as_chat(t, "dataset._component_", "dataset.conversation_column")
             t.needless("dataset.conversation_style", "ftc reads `role` and `content`, and `from` and `value`")
         case "preference_dataset" if t.text("loss._component_") == _DPO:
-            place_rows(t, "dataset.source", file_key="dataset.data_files")
+            rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
             columns = _columns(t, ("chosen", "rejected"))
-            as_preference(t, "dataset._component_", dict(zip(("chosen", "rejected"), columns, strict=True)))
+            rows.as_preference(t, "dataset._component_", dict(zip(("chosen", "rejected"), columns, strict=True)))
         case "stack_exchange_paired_dataset" if t.text("loss._component_") == _DPO:
             _source(t, "lvwerra/stack-exchange-paired")
             named = {"prompt": "question", "chosen": "response_j", "rejected": "response_k"}
-            as_preference(t, "dataset._component_", named)
+            rows.as_preference(t, "dataset._component_", named)
         case _ if t.options.data:
-            place_named_rows(t, "dataset._component_")
-            as_asked(t, "dataset._component_", "the shape of the rows is not said")
+            rows.place_named_rows(t, "dataset._component_")
+            rows.as_asked(t, "dataset._component_", "the shape of the rows is not said")
         case _:
             help = "use `--data FILE --task TASK` if the rows are text"
             t.block("dataset._component_", f"no data set builder `{builder[:60]}` in ftc's table", help)
@@ -257,12 +238,7 @@ def _train(t: Translation) -> None:
 
 
 def _optimizer(t: Translation) -> None:
-    word = t.text("optimizer._component_")
-    if word in _OPTIMIZERS:
-        t.carry("optimizer._component_", "train.optimizer.kind", "adamw", _OPTIMIZERS[word])
-    elif word:
-        help = "AdamW stands in its place; its learning rate may have to change"
-        t.drop("optimizer._component_", f"no optimiser `{word[:60]}`", help)
+    training.optimizer(t, "optimizer._component_")
     betas = t.value("optimizer.betas")
     if isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(beta, float) for beta in betas):
         t.carry("optimizer.betas", "train.optimizer.beta1", betas[0])
@@ -275,8 +251,8 @@ def _schedule(t: Translation) -> None:
         t.add("train.schedule.kind", "constant", "no schedule is named")
         t.add("train.schedule.warmup_ratio", 0, "no schedule is named")
         return
-    if word.endswith("get_cosine_schedule_with_warmup"):
-        t.carry("lr_scheduler._component_", "train.schedule.kind", "cosine")
+    if kind := words.SCHEDULE_COMPONENTS.get(word.rpartition(".")[2]):
+        t.carry("lr_scheduler._component_", "train.schedule.kind", kind)
     else:
         t.drop("lr_scheduler._component_", f"no schedule `{word[:60]}`", "linear stands in its place")
     training.warmup(t, "lr_scheduler.warmup_ratio", "lr_scheduler.num_warmup_steps", None)
@@ -290,7 +266,7 @@ def _unknown(t: Translation, key: Key) -> None:
     elif any(f"${{{name}" in line for line in t.foreign.lines):
         t.needless(key, "followed where other keys refer to it")
     else:
-        t.ignore(key, _READS_NOTHING, meant_as(t, name, _KNOWN))
+        t.ignore(key, _READS_NOTHING, rules.meant_as(t, name, _KNOWN))
 
 
 _KNOWN = frozenset(
@@ -314,61 +290,56 @@ _KNOWN = frozenset(
 )
 """Keys that one of torchtune's recipes asks for, as of its last state."""
 
-_RULES: dict[str, Rule] = {
-    "optimizer.lr": number("train.learning_rate"),
-    "optimizer.weight_decay": number("train.optimizer.weight_decay"),
-    "optimizer.eps": number("train.optimizer.epsilon"),
-    "epochs": number("train.epochs"),
-    "seed": whole("train.seed"),
-    "tokenizer.max_seq_len": whole("data.max_length"),
-    "dataset.new_system_prompt": text("task.system"),
-    "dataset.packed": training.packing,
-    "dataset.train_on_input": dropped("prompts are never learnt, only answers"),
-    "dataset.split": dropped("the file is the split; a part of it is not taken", off=("train", "")),
-    "dataset.add_eos": needless("a completion ends with the model's own end token"),
-    "dataset.filter_fn": dropped("rows are not filtered by code", "filter the file"),
-    "model.use_dora": rules.of_adapter("strategy.dora"),
-    "model.num_classes": blocking("no classification heads of torchtune's", "write the recipe by hand"),
-    "model.quantize_base": needless("off"),
-    "model.apply_lora_to_mlp": needless("off"),
-    "model.apply_lora_to_output": needless("off"),
-    "lr_scheduler.num_cycles": dropped("a cosine of half a turn", off=(0.5,)),
-    "quantizer": blocking("no training that is aware of quantisation", _SUPERVISED),
-    "optimizer_in_bwd": dropped("the optimiser steps after the backward pass; only memory differs"),
-    "resume_from_checkpoint": needless("a run goes on by itself where it stopped"),
-    "tokenizer.prompt_template": dropped("the model's own template is used"),
-    "enable_activation_offloading": needless("saves memory, not what is trained"),
-    "dataset_val": dropped("validation rows from a builder", "give `data.split.validation` a share or a file"),
-    "checkpointer.adapter_checkpoint": dropped("training starts from a new adapter"),
-    "save_adapter_weights_only": needless("an adapter is saved by itself, always"),
-    "shuffle": needless("rows are always shuffled, by the seed"),
-    "loss.ignore_index": needless("the usual loss"),
-    "loss.num_output_chunks": needless("saves memory, not what is trained"),
-    "compile": needless("changes speed, not what is trained"),
-    "device": needless("`budget.device` names another machine's card, if there is one"),
-    **tabled(blocking("no reinforcement learning, and of preferences DPO alone", _SUPERVISED),
-             "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions"),
-    **tabled(needless(rules.LOGS),
-             "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),
-    **tabled(needless(rules.FOLDERS), "output_dir checkpointer.output_dir"),
-    **tabled(needless("read from the model itself"),
-             "tokenizer._component_ tokenizer.path tokenizer.merges_file tokenizer.vocab_path tokenizer.merges_path "
-             "tokenizer.special_tokens_path tokenizer.truncation_type checkpointer._component_ "
-             "teacher_checkpointer._component_ teacher_checkpointer.checkpoint_files "
-             "teacher_checkpointer.model_type teacher_checkpointer.recipe_checkpoint "
-             "teacher_checkpointer.output_dir kd_loss.ignore_index kd_loss.num_output_chunks "
-             "checkpointer.checkpoint_files checkpointer.model_type checkpointer.recipe_checkpoint "
-             "checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
-    **tabled(needless("changes speed, not what is trained"), "optimizer.fused optimizer.foreach"),
-    **tabled(dropped(rules.SHARDING),
-             "fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
-             "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
+_RULES: rules.Rules = {
+    **rules.numbers({
+        "optimizer.lr": "train.learning_rate",
+        "optimizer.weight_decay": "train.optimizer.weight_decay",
+        "optimizer.eps": "train.optimizer.epsilon",
+        "optimizer.momentum": "train.optimizer.momentum",
+        "epochs": "train.epochs",
+    }),
+    **rules.wholes({"seed": "train.seed", "tokenizer.max_seq_len": "data.max_length"}),
+    **rules.texts({"dataset.new_system_prompt": "task.system"}),
+    **rules.each(training.packing, "dataset.packed"),
+    **rules.adapted({"model.use_dora": "strategy.dora"}),
+    **rules.needless("a completion ends with the model's own end token", "dataset.add_eos"),
+    **rules.needless("off", "model.quantize_base model.apply_lora_to_mlp model.apply_lora_to_output"),
+    **rules.needless("a run goes on by itself where it stopped", "resume_from_checkpoint"),
+    **rules.needless("saves memory, not what is trained", "enable_activation_offloading loss.num_output_chunks"),
+    **rules.needless("an adapter is saved by itself, always", "save_adapter_weights_only"),
+    **rules.needless("rows are always shuffled, by the seed", "shuffle"),
+    **rules.needless("the usual loss", "loss.ignore_index"),
+    **rules.needless("changes speed, not what is trained", "compile optimizer.fused optimizer.foreach"),
+    **rules.needless("`budget.device` names another machine's card, if there is one", "device"),
+    **rules.needless(rules.LOGS,
+        "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),
+    **rules.needless(rules.FOLDERS, "output_dir checkpointer.output_dir"),
+    **rules.needless("read from the model itself",
+        "tokenizer._component_ tokenizer.path tokenizer.merges_file tokenizer.vocab_path tokenizer.merges_path "
+        "tokenizer.special_tokens_path tokenizer.truncation_type checkpointer._component_ "
+        "teacher_checkpointer._component_ teacher_checkpointer.checkpoint_files teacher_checkpointer.model_type "
+        "teacher_checkpointer.recipe_checkpoint teacher_checkpointer.output_dir kd_loss.ignore_index "
+        "kd_loss.num_output_chunks checkpointer.checkpoint_files checkpointer.model_type "
+        "checkpointer.recipe_checkpoint checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
+    **rules.dropped("prompts are never learnt, only answers", "dataset.train_on_input"),
+    **rules.dropped("the file is the split; a part of it is not taken", "dataset.split", off=("train", "")),
+    **rules.dropped("rows are not filtered by code", "dataset.filter_fn", "filter the file"),
+    **rules.dropped("a cosine of half a turn", "lr_scheduler.num_cycles", off=(0.5,)),
+    **rules.dropped("the optimiser steps after the backward pass; only memory differs", "optimizer_in_bwd"),
+    **rules.dropped("the model's own template is used", "tokenizer.prompt_template"),
+    **rules.dropped("validation rows from a builder", "dataset_val", "give `data.split.validation` a share or a file"),
+    **rules.dropped("training starts from a new adapter", "checkpointer.adapter_checkpoint"),
+    **rules.blocking("no classification heads of torchtune's", "model.num_classes", "write the recipe by hand"),
+    **rules.blocking("no training that is aware of quantisation", "quantizer", _SUPERVISED),
+    **rules.blocking("no reinforcement learning, and of preferences DPO alone",
+        "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
+    **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
+        "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
 }  # fmt: skip
 
-TORCHTUNE = Tool(
+TORCHTUNE = rules.Tool(
     name="torchtune",
-    title="torchtune",
-    recognises=_recognises,
+    recognizes=_recognizes,
     steps=(_model, _rows, _train, _teacher),
     rules=_RULES,
     unknown=_unknown,

@@ -170,7 +170,7 @@ def _form_job(draft: Draft) -> memory_formula.Job:
         is_adapter=kind not in WHOLE_MODEL,
         num_trainable=num_trainable(draft),
         state_bytes=device_bytes(draft),
-        head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
+        head_width=head_outputs(draft.loaded.head, len(draft.labels)) or draft.model.vocab_size,
         head_rows=rows * scored_per_row(draft, shape),
         tokens=rows * sequences * length,
         length=length,
@@ -209,12 +209,12 @@ def _adapters(draft: Draft) -> dict[str, tuple[int, int]]:
 
 def _taught(draft: Draft, places: int) -> Taught | None:
     """The teacher, where so many places of a micro-batch are scored; None without one."""
-    if draft.teacher is None:
+    lesson = draft.distillation
+    if draft.teacher is None or lesson is None:
         return None
     model = draft.teacher.model
-    packed, precision = (draft.values[f"train.distillation.{name}"] for name in ("quantization", "precision"))
-    width = head_outputs(draft.values["model.head"], len(draft.labels)) or model.vocab_size
-    return Taught(weights=held_bytes(model, precision, packed), scores=places * width)
+    width = head_outputs(draft.loaded.head, len(draft.labels)) or model.vocab_size
+    return Taught(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
 
 
 def _measuring(draft: Draft) -> Measuring | None:
@@ -226,7 +226,7 @@ def _measuring(draft: Draft) -> Measuring | None:
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
-    new_tokens = draft.values["eval.max_new_tokens"] or 0
+    new_tokens = draft.eval.max_new_tokens or 0
     kernel = draft.values["model.attention"]
     return Measuring(
         rows * sequences,
@@ -253,7 +253,7 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
     length = shape.length // _sequences(draft) + draft.values.get("strategy.virtual_tokens", 0)
     if draft.model.family != "encoder_decoder":
         return length, 0
-    return (length, shape.supervised) if draft.values["model.head"] == "lm" else (2 * length, length)
+    return (length, shape.supervised) if draft.loaded.head == "lm" else (2 * length, length)
 
 
 def _layers_kept(draft: Draft) -> int | None:

@@ -56,7 +56,7 @@ def choose_strategy(draft: Draft) -> Draft:
 
 
 def _choose_head(draft: Draft, path: str) -> Draft:
-    head = head_modules(draft.values["model.head"], draft.model) or ()
+    head = head_modules(draft.loaded.head, draft.model) or ()
     reason = "the new head has nothing to start from" if head else "every module beside the adapter stays as it is"
     return draft.derive(path, head, reason)
 
@@ -176,7 +176,7 @@ def _check_also_trained(draft: Draft, strategy: Lora | QLora) -> Draft:
         if num_inside(draft.model, end) == 0:
             what = f"`{draft.model.name}` stores no weights of a module `{end}`"
             help = "name a module as in the model's weight files, such as `embed_tokens` or `norm`"
-        elif draft.model.tied_embeddings and draft.values["model.head"] == "lm" and _is_embedding(draft, end):
+        elif draft.model.tied_embeddings and draft.loaded.head == "lm" and _is_embedding(draft, end):
             what = f"`{end}` shares its weights with the output layer"
             help = "drop it, or choose a model whose embeddings are not tied"
         elif inside and any(name in targeted(draft) for name in inside):

@@ -12,7 +12,9 @@ from typing import NamedTuple
 from ftc.spec.diagnostics import Diagnostic, Related, Severity, diagnostic
 from ftc.spec.documents.slices import measured_kind
 from ftc.spec.language.source import Path, Source
-from ftc.spec.sections.evaluation import Gate, MetricKind, parse_gate
+from ftc.spec.metrics import Metric
+from ftc.spec.optimizers import candidates
+from ftc.spec.sections.evaluation import Gate, parse_gate
 from ftc.spec.sections.recipe import Recipe
 
 __all__ = [
@@ -98,7 +100,8 @@ def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     """A learning rate far from what the strategy is usually trained with is most often a slip."""
     rate, kind = recipe.train.learning_rate, recipe.strategy.kind
     low, high = USUAL_RATES[kind]
-    if recipe.train.optimizer.kind.startswith(("adamw", "auto")) and rate != "auto" and not low <= rate <= high:
+    is_known = all(card.rate.range_known for card in candidates(recipe.train.optimizer.kind))
+    if is_known and rate != "auto" and not low <= rate <= high:
         yield diagnostic(
             "FTC211",
             f"a learning rate of {rate:g} is unusual for the strategy `{kind}`",
@@ -218,7 +221,7 @@ _GateFault = tuple[str, str, str, Severity]
 """Code, summary, help, severity."""
 
 
-def _out_of_range(name: str, kind: MetricKind, gate: Gate) -> _GateFault | None:
+def _out_of_range(name: str, kind: Metric, gate: Gate) -> _GateFault | None:
     """A gate that no result keeps, or that every result keeps."""
     ends = [end for end in (kind.least, kind.most) if math.isfinite(end)]
     if not ends:  # any value can come out
@@ -242,7 +245,7 @@ def _out_of_range(name: str, kind: MetricKind, gate: Gate) -> _GateFault | None:
     return None
 
 
-def _wrong_side(name: str, kind: MetricKind, gate: Gate) -> _GateFault | None:
+def _wrong_side(name: str, kind: Metric, gate: Gate) -> _GateFault | None:
     if (gate.comparison in (">=", ">")) == kind.higher_is_better:
         return None
     turned = {">=": "<=", ">": "<", "<=": ">=", "<": ">"}[gate.comparison]

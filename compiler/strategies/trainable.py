@@ -28,22 +28,19 @@ __all__ = [
     "trained_layers",
 ]
 
-_POOLED = frozenset("albert bert ernie mobilebert rembert".split())
-"""Encoders whose classifiers of rows read the pooler."""
 _NO_WEIGHTS = frozenset(("final_logits_bias", "inv_freq", "masked_bias", "position_ids"))
 """Last parts of names of stored tensors that nobody trains."""
 
 
 def held(draft: Draft) -> dict[str, TensorFacts]:
     """Stored weights that the task's model holds: a tagger has no pooler, and no classifier an output over words."""
-    head = draft.values["model.head"]
+    head = draft.loaded.head
     weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
     if head == "lm":
         return weights
-    kept = {"head"} if draft.model.model_type == "modernbert" else set()
-    if head in ("classification", "multi_label") and draft.model.model_type in _POOLED:
-        kept.add("pooler")
-    return {name: tensor for name, tensor in weights.items() if kept.issuperset(head_parts(name))}
+    kind = draft.model.kind
+    kept = kind.classifier_keeps if head in ("classification", "multi_label") else kind.tagger_keeps
+    return {name: tensor for name, tensor in weights.items() if set(kept or ()).issuperset(head_parts(name))}
 
 
 def targeted(draft: Draft) -> dict[str, tuple[int, int]]:
@@ -133,7 +130,7 @@ def result_bytes(draft: Draft) -> int:
 
 def _num_of_head(draft: Draft) -> int:
     """Weights of a new head; none where the model's own is used."""
-    return head_size(draft.values["model.head"], draft.model, len(draft.labels))
+    return head_size(draft.loaded.head, draft.model, len(draft.labels))
 
 
 def _num_of_base(draft: Draft) -> int:
@@ -191,7 +188,7 @@ def _num_kept_virtual(draft: Draft) -> int:
     model, tokens = draft.model, draft.values["strategy.virtual_tokens"]
     if draft.recipe.strategy.kind == "prefix_tuning":
         return int(tokens * draft.values["strategy.num_layers"] * 2 * model.num_kv_heads * model.head_dim)
-    sides = 2 if model.family == "encoder_decoder" and draft.values["model.head"] == "lm" else 1
+    sides = 2 if model.family == "encoder_decoder" and draft.loaded.head == "lm" else 1
     return int(sides * tokens * model.hidden_size)
 
 

@@ -37,7 +37,7 @@ def draft_network(draft: Draft, *, training: bool = True, adapters: bool = True)
         trained=trained_layers(draft),
         flows_from_start=kind in _FROM_START or bool(draft.values.get("strategy.embeddings")),
         trainable=num_trainable(draft),
-        new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
+        new_outputs=head_outputs(draft.loaded.head, len(draft.labels)),
         packed_bytes=packed_bytes(draft),
         learns_lengths=adapters and draft.values.get("strategy.adapter.dora", False),
         attention=draft_kernel(draft, draft.model, training=training),
@@ -57,10 +57,10 @@ def form_of(draft: Draft, *, training: bool) -> microbatches.Form:
     kernel, (window, _) = draft_kernel(draft, model, training=training), window_of(model)
     is_causal = looks_back_alone(model)
     # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.
-    hides = values["model.head"] != "lm" or is_split or virtual > 0
+    hides = draft.loaded.head != "lm" or is_split or virtual > 0
     return microbatches.Form(
-        values["model.head"],
-        values["model.family"],
+        draft.loaded.head,
+        draft.loaded.family,
         is_pair=isinstance(draft.recipe.task, Preference),
         virtual=virtual,
         on_processor=draft.device.kind == "cpu",

@@ -21,13 +21,13 @@ from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
 from ftc.spec.documents.streams import RowLengths
-from tests.support.drafts import CARD, CPU, draft_of, model_facts, split_report
+from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shaped, split_report
 
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
 
 def compiled(draft: Draft) -> Draft:
-    return run_passes(PASSES, run_passes(SHAPING, draft))
+    return decided(draft)
 
 
 def settled(path: str, **recipe: Any) -> tuple[Any, str, str]:
@@ -84,6 +84,12 @@ def test_a_pass_changes_no_draft_that_it_is_given() -> None:
         ("strategy.adapter.num_modules", {"strategy": {"kind": "lora", "targets": ["q_proj"]}}, 2, "derived"),
         ("strategy.adapter.trained_modules", {}, ("score",), "derived"),
         ("strategy.adapter.trained_modules", {"task": {"kind": "chat"}}, (), "derived"),
+        (  # DeBERTa's pooler is part of the new head: no pretrained model has one
+            "strategy.adapter.trained_modules",
+            {"facts": model_facts(family="encoder", model_type="deberta-v2")},
+            ("pooler", "classifier"),
+            "derived",
+        ),
         ("model.head", {}, "classification", "derived"),
         ("model.head", {"task": GENERATION}, "lm", "derived"),
         ("text.max_length", {}, 512, "derived"),
@@ -143,6 +149,19 @@ def test_seeds_differ_from_each_other_and_follow_the_root() -> None:
     assert all(first[name] != other[name] for name in names)
 
 
+@pytest.mark.parametrize(
+    ("model_type", "told"),
+    [
+        ("llama", None),
+        ("biogpt", "architecture: ftc's table has no `biogpt`; estimates assume what is usual"),
+        ("falcon", "architecture: of `falcon` ftc doesn't know: two norms"),
+    ],
+)
+def test_what_is_unknown_of_an_architecture_is_in_the_plan(model_type: str, told: str | None) -> None:
+    missed = compiled(draft_of(facts=model_facts(model_type=model_type))).not_checked
+    assert [one for one in missed if one.startswith("architecture")] == ([told] if told else [])
+
+
 def test_without_a_test_split_quality_is_not_checked() -> None:
     draft = compiled(draft_of(splits={"train": 100, "validation": 10}))
     assert [step.kind for step in draft.steps] == ["verify", "train", "export"]
@@ -187,7 +206,7 @@ def test_what_is_refused_gives_no_fit_as_a_reason() -> None:
 
 def askable(draft: Draft) -> Draft:
     """As the pipeline hands it to the passes where a trace can be asked."""
-    return replace(run_passes(SHAPING, draft).derive("text.labels", draft.labels, "the rows'"), traces={})
+    return replace(shaped(draft), traces={})
 
 
 def point_in(job: TraceJob) -> Point:

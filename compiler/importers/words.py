@@ -1,0 +1,64 @@
+"""Other tools' words for what a recipe can say: strategies, optimizers, schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ftc.spec import optimizers, schedules
+
+__all__ = [
+    "COMPONENTS",
+    "METRICS",
+    "OPTIMIZERS",
+    "OPTIMIZER_VALUES",
+    "SCHEDULES",
+    "SCHEDULE_COMPONENTS",
+    "SCHEDULE_KINDS",
+    "SCHEDULE_VALUES",
+    "STRATEGIES",
+    "WITHOUT_WARMUP",
+    "choose_strategy",
+]
+
+STRATEGIES: Mapping[str, Mapping[str, str]] = {
+    "axolotl": {"lora": "lora", "qlora": "qlora"},
+    "llamafactory": {"full": "full", "freeze": "partial", "lora": "lora"},
+}
+"""Kinds of strategies by a tool's words for them."""
+
+OPTIMIZERS: Mapping[str, str] = {name: card.kind for card in optimizers.OPTIMIZERS for name in card.names.trainer}
+"""Kinds of optimizers by the words of transformers' trainer, which most tools hand on."""
+
+COMPONENTS: Mapping[str, str] = {name: card.kind for card in optimizers.OPTIMIZERS for name in card.names.component}
+"""Kinds of optimizers by the paths of classes that torchtune's configurations name."""
+
+OPTIMIZER_VALUES: Mapping[str, Mapping[str, tuple[float, str]]] = {
+    card.kind: card.names.values for card in optimizers.OPTIMIZERS
+}
+"""Values that these tools set otherwise than ftc, by kind of optimizer and key, with the reason."""
+
+METRICS: Mapping[str, str] = {"f1": "macro_f1"}
+"""Metrics by other words for them."""
+
+SCHEDULE_KINDS = tuple(card.kind for card in schedules.SCHEDULES)
+"""Every kind of schedule."""
+
+SCHEDULES: Mapping[str, str] = {name: card.kind for card in schedules.SCHEDULES for name in card.names}
+"""Kinds of schedules by the words of transformers' trainer."""
+
+WITHOUT_WARMUP = frozenset(name for card in schedules.SCHEDULES for name in card.without_warmup)
+"""Those of these words that mean a schedule without a warm-up."""
+
+SCHEDULE_COMPONENTS: Mapping[str, str] = {name: card.kind for card in schedules.SCHEDULES for name in card.components}
+"""Kinds of schedules by the ends of the paths of functions that torchtune's configurations name."""
+
+SCHEDULE_VALUES: Mapping[str, Mapping[str, tuple[float, str]]] = {
+    card.kind: card.foreign_values for card in schedules.SCHEDULES
+}
+"""Values that these tools set otherwise than ftc, by kind of schedule and key, with the reason."""
+
+
+def choose_strategy(tool: str) -> str:
+    """What a tool's user can do where ftc has no such strategy."""
+    *others, last = STRATEGIES[tool]
+    return f"choose {', '.join(others)} or {last}"
