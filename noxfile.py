@@ -153,7 +153,8 @@ def torches(session: nox.Session, release: str) -> None:
     folder = ROOT / ".nox" / f"torch-{release}"
     python = environment(session, folder, ["-e", ".[train,quant]", torch, *GROUPS["test"]])
     session.run(python, "-c", "import torch; print('torch', torch.__version__)", external=True)
-    tests = session.posargs or [f"tests/runtime/trace/test_{name}.py" for name in ("torch_internals", "parts", "step")]
+    names = ("torch_internals", "sharded_model", "step")
+    tests = session.posargs or [f"tests/runtime/memory_trace/test_{name}.py" for name in names]
     session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
 
 

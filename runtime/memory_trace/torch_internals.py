@@ -1,8 +1,8 @@
 """The names of torch that torch doesn't promise, all of them: what the trace reads and replaces, by release.
 
 The trace follows torch's own code, and has to see some of it from inside: where a divided model is gathered, which
-storages an exchange creates, what autocast forgets. Nothing else in `runtime/trace` uses a private name, so that a new
-release of torch can break this file alone; `nox -s torches` runs it on the oldest and the newest release that
+storages an exchange creates, what autocast forgets. No other file of the trace uses a private name, so that a new
+release of torch can break this one alone; `nox -s torches` runs it on the oldest and the newest release that
 `pyproject.toml` allows. Releases differ in what is there, and what is there decides, never a version number.
 """
 

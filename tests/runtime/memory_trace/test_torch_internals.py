@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ftc.runtime import trace
+from ftc.runtime import memory_trace
 from ftc.runtime.memory_trace.child import _answer
 from ftc.runtime.memory_trace.torch_internals import replaced
 from tests.support.trace_jobs import trace_job
 
-FOLDER = Path(trace.__file__).parent
+FOLDER = Path(memory_trace.__file__).parent
 
 
 def private_names(code: ast.AST) -> set[str]:
