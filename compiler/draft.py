@@ -19,6 +19,7 @@ from ftc.spec.reference import default_reason
 from ftc.spec.sections import section_at
 from ftc.spec.settings import ClassifierSettings, Settings, WordnetSettings
 from ftc.spec.source import Source
+from ftc.spec.strategies import StrategySettings, Trained
 from ftc.spec.streams import RowLengths, SplitReport
 from ftc.spec.time import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.trace import TraceAnswer, TraceJob
@@ -80,7 +81,9 @@ class Draft:
         platform: Tag of this machine's platform, such as `linux-x86_64-cp311`.
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
-        values: Settled values by dotted path of `ftc.spec.settings.Settings`.
+        values: Settled values by dotted path of `ftc.spec.settings.Settings`, those of `strategy` left out.
+        settled_strategy: The settled strategy; None until its pass.
+        settled_trained: What it trains of the model; None until its pass.
         origins: Where each value came from, by the same path.
         memory: The estimate, once made.
         questions: Jobs whose traces a pass would decide by; with their answers the passes run again.
@@ -116,6 +119,8 @@ class Draft:
     traces: Mapping[str, TraceAnswer] | None = None
     untraced: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    settled_strategy: StrategySettings | None = None
+    settled_trained: Trained | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     memory: MemoryEstimate | None = None
     questions: tuple[TraceJob, ...] = ()
@@ -127,6 +132,18 @@ class Draft:
     checks: tuple[Check, ...] = ()
     not_checked: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def strategy(self) -> StrategySettings:
+        """The settled strategy, which is there once its pass has run."""
+        assert self.settled_strategy is not None, "`choose_strategy` has run"
+        return self.settled_strategy
+
+    @property
+    def trained(self) -> Trained:
+        """What the strategy trains of the model, once its pass has run."""
+        assert self.settled_trained is not None, "`choose_strategy` has run"
+        return self.settled_trained
 
     def derive(self, path: str, value: Any, reason: str) -> Draft:
         """Settles a value that follows from facts, with the reason in words."""
@@ -167,7 +184,7 @@ class Draft:
         Raises:
             pydantic.ValidationError: Some value is not settled yet.
         """
-        nested: dict[str, Any] = {}
+        nested: dict[str, Any] = {} if self.settled_strategy is None else {"strategy": self.settled_strategy}
         for path, value in self.values.items():
             *outer, name = path.split(".")
             section = nested

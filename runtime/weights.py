@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from ftc.runtime.build_model import trainable_tensors
+from ftc.runtime.base_model import trainable_tensors
 from ftc.runtime.sharding import split_like
 from ftc.spec.diagnostics import Refusal, diagnostic
 

@@ -11,7 +11,7 @@ from ftc.spec.budget import Budget
 from ftc.spec.data import Data
 from ftc.spec.evaluation import Eval
 from ftc.spec.model import Model
-from ftc.spec.strategy import Strategy
+from ftc.spec.strategies import AnyStrategy
 from ftc.spec.task import Task
 from ftc.spec.train import Train
 
@@ -41,7 +41,7 @@ class Recipe(Document):
     """The rows."""
     model: Model
     """The base model."""
-    strategy: Strategy
+    strategy: AnyStrategy
     """How the weights are changed."""
     train: Train = Train.usual()
     """How training runs."""

@@ -13,7 +13,7 @@ from ftc.spec.base import Document, Real
 from ftc.spec.evaluation import Gate, Judge
 from ftc.spec.facts import Family, FileFacts
 from ftc.spec.model import AttentionKernel
-from ftc.spec.strategy_settings import StrategySettings
+from ftc.spec.strategies import AnySettings
 from ftc.spec.train import Divergence, EarlyStopping, Offload, OptimizerKind, Precision, Sharding, TeacherQuantization
 
 __all__ = [
@@ -291,7 +291,7 @@ class Settings(Document):
 
     text: TextSettings
     model: ModelSettings
-    strategy: StrategySettings
+    strategy: AnySettings
     train: TrainSettings
     seeds: Seeds
     eval: EvalSettings

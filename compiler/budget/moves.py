@@ -12,7 +12,7 @@ from ftc.compiler.budget.network import Network
 from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
 from ftc.compiler.draft import Draft
 from ftc.spec.facts import DeviceFacts
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategies import card_of
 from ftc.spec.time import Work
 
 __all__ = ["exchanged", "moved_to_host"]
@@ -72,13 +72,13 @@ def _weights(draft: Draft, network: Network, frozen_bytes: int) -> float:
 
 
 def _frozen_bytes(draft: Draft) -> int:
-    is_whole = draft.recipe.strategy.kind in WHOLE_MODEL
+    is_whole = card_of(draft.strategy).is_whole
     return _FP32 if is_whole or draft.values["train.precision"] == "float32" else 2
 
 
 def _beside(draft: Draft, network: Network) -> int:
     """Weights of an adapter, which are no part of the model."""
-    return 0 if draft.recipe.strategy.kind in WHOLE_MODEL else network.trainable
+    return 0 if card_of(draft.strategy).is_whole else network.trainable
 
 
 def _host(size: float) -> Work:

@@ -17,7 +17,7 @@ from ftc.compiler.budget.optimizers import FUSED, is_paged, kinds_for_auto, page
 from ftc.compiler.draft import Draft
 from ftc.compiler.sharding_rules import unsharded
 from ftc.spec.model import AttentionKernel
-from ftc.spec.strategy import VIRTUAL_TOKENS
+from ftc.spec.strategies import card_of
 from ftc.spec.train import Offload, OptimizerKind, Sharding
 
 __all__ = [
@@ -147,8 +147,7 @@ def _modes(draft: Draft) -> list[bool]:
     asked = draft.recipe.train.activation_checkpointing
     if asked != "auto":
         return [asked]
-    # A pass of prefix tuning that is done again would lengthen its memory.
-    return [False] if draft.recipe.strategy.kind == "prefix_tuning" else [False, True]
+    return [False] if card_of(draft.strategy).no_recomputing else [False, True]
 
 
 def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
@@ -166,7 +165,7 @@ def packing_obstacle(draft: Draft) -> str | None:
         return f"a {task.replace('_', ' ')} scores whole rows"
     if draft.values["model.family"] != "decoder":
         return f"an {draft.values['model.family'].replace('_', '-')} reads a row as a whole"
-    if draft.recipe.strategy.kind in VIRTUAL_TOKENS:
+    if draft.strategy.traits.num_virtual:
         return "its virtual tokens stand before the first row alone"
     return None
 

@@ -132,7 +132,7 @@ def _teacher_network(draft: Draft, teacher: TeacherFacts) -> Network:
     packed = draft.values["train.distillation.quantization"]
     return network_of(
         teacher.model,
-        ranks={},
+        beside={},
         trained=frozenset(),
         flows_from_start=False,
         trainable=0,

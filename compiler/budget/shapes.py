@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ftc.compiler.budget.points import share_of_batch
 from ftc.compiler.draft import Draft
-from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.streams import RowLengths, SplitReport
 from ftc.spec.task import Preference
 from ftc.spec.trace import BatchShape
@@ -133,8 +132,8 @@ def scored_per_row(draft: Draft, shape: BatchShape) -> int:
 
 def hides_padding(draft: Draft, shape: BatchShape) -> bool:
     """Whether a mask hides padding: a decoder never looks at what stands behind a row, unless that is decided on."""
-    values, kind = draft.values, draft.recipe.strategy.kind
-    is_behind = draft.model.family == "decoder" and values["model.head"] == "lm" and kind not in VIRTUAL_TOKENS
+    is_alone = draft.strategy.traits.num_virtual == 0
+    is_behind = draft.model.family == "decoder" and draft.values["model.head"] == "lm" and is_alone
     return shape.padded and not is_behind
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from ftc.compiler.importers.rules import Rule
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.strategy import LoraInit
+from ftc.spec.strategies.lora import LoraInit
 
 __all__ = ["alpha_pattern", "beginning", "modules_to_save", "of_peft", "rank_pattern"]
 

@@ -14,7 +14,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.trainable import num_trainable, result_bytes
 from ftc.spec.base import Money
 from ftc.spec.plan import Check
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategies import card_of
 from ftc.spec.time import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 
 __all__ = ["estimate_cost"]
@@ -171,7 +171,7 @@ def _disk(draft: Draft) -> dict[str, int]:
     """
     trained = 4 * num_trainable(draft)
     kept = draft.values["train.keep_checkpoints"] + 2
-    result = "model" if draft.recipe.strategy.kind in WHOLE_MODEL else "adapter"
+    result = card_of(draft.strategy).result
     return {f"{kept} checkpoints": 3 * trained * kept, result: result_bytes(draft), "records": _RECORDS}
 
 

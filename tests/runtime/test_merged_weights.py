@@ -14,7 +14,8 @@ from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
 from ftc.runtime.heads import auto_class
 from ftc.runtime.merged_weights import MergedWeights, NotFinite, unpacked
 from ftc.runtime.tensor_files import content_digest
-from ftc.spec.strategy_settings import LoraSettings, QLoraSettings
+from ftc.spec.strategies.lora import LoraSettings
+from ftc.spec.strategies.qlora import QLoraSettings
 from tests.runtime.jobs import make_job
 
 CPU = torch.device("cpu")

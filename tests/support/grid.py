@@ -23,6 +23,7 @@ from ftc.spec.expected import phase_groups
 from ftc.spec.facts import ModelFacts, TensorFacts
 from ftc.spec.memory import PhasePeak
 from ftc.spec.settings import DistillationSettings
+from ftc.spec.strategies.common import low_rank
 from ftc.spec.trace import BatchShape, TraceJob
 from ftc.spec.train import Offload, Sharding, TeacherQuantization
 from tests.support.drafts import CARD, draft_of, model_facts, split_report
@@ -292,8 +293,7 @@ def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> Job:
     trained = facts.num_parameters if full else sum(_RANK * (i + o) for i, o in targets.values())
     return Job(
         model=facts,
-        trained_linear={} if full else targets,
-        ranks={} if full else dict.fromkeys(targets, _RANK),
+        beside={} if full else {name: low_rank(_RANK, *size) for name, size in targets.items()},
         is_adapter=not full,
         num_trainable=trained + head,
         state_bytes=8 * (trained + head),
