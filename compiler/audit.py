@@ -18,8 +18,8 @@ from ftc.compiler.audit_parts import base_part, run_part, source_part, tensors_o
 from ftc.spec.audit import AuditReport, Finding
 from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.codes import CODES
-from ftc.spec.diagnostics import ExitCode
 from ftc.spec.drawings import drawn_by, without_drawings
+from ftc.spec.exit_codes import ExitCode
 from ftc.spec.facts import EnvironmentFacts, FileFacts
 from ftc.spec.ladder import read_ladder
 from ftc.spec.lock import is_weight_file

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ftc.spec.audit import AuditReport, ClassComparison, Finding, Replay, Verdict
 from ftc.spec.codes import CODES
-from ftc.spec.diagnostics import Diagnostic, ExitCode, Refusal, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.exit_codes import ExitCode
 from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.ladder import Difference
 from ftc.spec.machine import CodeSnapshot, MachineClass

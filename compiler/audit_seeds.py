@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from ftc.spec.audit import AuditReport, Finding, Repetition
 from ftc.spec.codes import CODES
-from ftc.spec.diagnostics import ExitCode
+from ftc.spec.exit_codes import ExitCode
 from ftc.spec.plan import EvaluateStep, Plan, ProveStep
 from ftc.spec.record import Evaluation, Interval
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ftc.compiler.budget.costs import price_of
 from ftc.compiler.budget.host_memory import host_bytes
 from ftc.compiler.draft import Draft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.plan import Check
+from ftc.spec.policy import POLICY_FILE
 
-__all__ = ["devices_are_here", "host_checks", "host_has_room"]
+__all__ = ["device_has_a_price", "devices_are_here", "host_checks", "host_has_room"]
+
+
+def device_has_a_price(draft: Draft) -> Iterator[Diagnostic]:
+    """A limit on the cost needs the price of the device that a run is planned for, in the limit's currency."""
+    limit, price, name, path = draft.recipe.budget.cost, price_of(draft), draft.device.name, "budget.cost"
+    if limit is not None and price is None:
+        help = f"add `price_per_hour` beside it, or `{name}` to `prices` in {POLICY_FILE}"
+        yield diagnostic("FTC209", f"`cost` needs a price of {name}", draft.source.span(path), help=help, path=path)
+    elif limit is not None and price is not None and price.currency != limit.currency:
+        summary = f"cost in {limit.currency}, price of {name} in {price.currency}"
+        yield diagnostic("FTC209", summary, draft.source.span(path), help="write both in one currency", path=path)
 
 
 def devices_are_here(draft: Draft) -> Iterator[Diagnostic]:

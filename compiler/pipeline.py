@@ -38,7 +38,8 @@ from ftc.compiler.trainable import num_trainable
 from ftc.spec.base import Money
 from ftc.spec.codes import CODES
 from ftc.spec.data import PathSource
-from ftc.spec.diagnostics import Diagnostic, ExitCode, Refusal
+from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.exit_codes import ExitCode
 from ftc.spec.facts import EnvironmentFacts
 from ftc.spec.lock import Lock
 from ftc.spec.places import cache_folder
@@ -141,7 +142,8 @@ def compile_recipe(
         path: Its file.
         offline: Use only what is on this machine.
         past_runs: Earlier runs of the project.
-        prices: What an hour of a device costs by the project's policy, by the device's name.
+        prices: What an hour of a device costs by the project's policy, by the device's name; those that the recipe was
+            checked with where left out.
         ask: The memory trace; without it memory is estimated by closed form.
 
     Raises:
@@ -151,7 +153,9 @@ def compile_recipe(
         raise Refusal(checked.diagnostics)
     lock_file = lock_path(path)
     old_lock = read_lock(lock_file)
-    made = _compile(checked, path, offline, _Known(past_runs, prices or {}), old_lock, ask)
+    made = _compile(
+        checked, path, offline, _Known(past_runs, checked.prices if prices is None else prices), old_lock, ask
+    )
     draft = _stop_on_errors(made.draft)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
     plan = _freeze(made, recipe_file, checked.overrides)
@@ -180,7 +184,7 @@ def lock_recipe(checked: Checked, path: Path, pins: Lock | None, *, offline: boo
     Raises:
         Refusal: Something that the recipe names can't be used.
     """
-    made = _compile(checked, path, offline, _Known(), pins, None)
+    made = _compile(checked, path, offline, _Known(prices=checked.prices), pins, None)
     found = [one for one in made.draft.diagnostics if CODES[one.code].exit_code != ExitCode.OVER_BUDGET]
     _stop_on_errors(replace(made.draft, diagnostics=tuple(found)))
     return Locked(made.lock, made.environment, _sorted((*checked.diagnostics, *made.data.diagnostics, *found)))

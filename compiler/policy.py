@@ -11,13 +11,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ftc.spec.base import Money
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.nearest import nearest
 from ftc.spec.plan import Plan
 from ftc.spec.policy import POLICY_FILE, Policy, PolicyResult, Rule, Rules
 from ftc.spec.source import Source, read_source_bytes, shown_lines
 
-__all__ = ["ReadPolicy", "judged", "read_policy"]
+__all__ = ["ReadPolicy", "judged", "prices_of", "read_policy"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _EXAMPLE = "licenses: {allow: [mit]}"
@@ -68,6 +69,17 @@ def read_policy(root: Path) -> ReadPolicy | None:
         return ReadPolicy(Policy.model_validate(source.plain()), source, lines)
     except ValidationError as problem:
         raise _refusal(tuple(_explained(source, error) for error in problem.errors()), lines) from None
+
+
+def prices_of(root: Path) -> Mapping[str, Money]:
+    """What an hour of a device costs by the project's policy, by the device's name.
+
+    Raises:
+        Refusal: The policy can't be read (FTC430, or a code of the text).
+        OSError: The file can't be read.
+    """
+    read = read_policy(root)
+    return {one.device: one.per_hour for one in read.policy.prices} if read else {}
 
 
 def _refuse_other_spelling(root: Path) -> None:

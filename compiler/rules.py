@@ -6,7 +6,7 @@ facts about model, rows or device is a table of its own, in `ftc.compiler.passes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from ftc.compiler.distillation_rules import teacher_can_teach
 from ftc.compiler.eval_rules import (
@@ -33,6 +33,7 @@ from ftc.compiler.strategy_rules import (
     plateau_has_something_to_watch,
     strategy_agrees_with_itself,
 )
+from ftc.spec.base import Money
 from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagnostic
 from ftc.spec.evaluation import watched_metrics
 from ftc.spec.nearest import nearest
@@ -117,10 +118,10 @@ def early_stopping_has_something_to_watch(recipe: Recipe, source: Source) -> Ite
         )
 
 
-def cost_has_a_price(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """A limit on the cost needs a price."""
+def cost_has_a_price(recipe: Recipe, source: Source, prices: Mapping[str, Money]) -> Iterator[Diagnostic]:
+    """A limit on the cost needs a price, of the recipe's own or of the policy. Whose device has one, the plan knows."""
     budget = recipe.budget
-    if budget.cost is not None and budget.price_per_hour is None:
+    if budget.cost is not None and budget.price_per_hour is None and not prices:
         yield diagnostic(
             "FTC209",
             "`cost` needs `price_per_hour`",
@@ -343,16 +344,22 @@ RULES: tuple[Rule, ...] = (
     judge_can_grade,
     gates_can_be_checked,
     gates_can_hold_and_break,
-    cost_has_a_price,
     sums_have_one_currency,
     tokens_with_a_price_are_sent,
 )
-"""Every rule, in the order of the recipe's sections."""
+"""Every rule that asks the recipe alone, in the order of its sections."""
 
 
-def check_rules(recipe: Recipe, source: Source) -> tuple[Diagnostic, ...]:
-    """What all rules find."""
-    return tuple(found for rule in RULES for found in rule(recipe, source))
+def check_rules(recipe: Recipe, source: Source, prices: Mapping[str, Money] | None = None) -> tuple[Diagnostic, ...]:
+    """What all rules find.
+
+    Args:
+        recipe: The recipe.
+        source: Its text with places.
+        prices: What an hour of a device costs by the project's policy, by the device's name.
+    """
+    found = (one for rule in RULES for one in rule(recipe, source))
+    return (*found, *cost_has_a_price(recipe, source, prices or {}))
 
 
 def _related(span: Span | None, label: str) -> tuple[Related, ...]:

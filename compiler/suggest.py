@@ -233,7 +233,7 @@ def _variant(undecided: Draft, change: _Change) -> Draft | None:
             recipe = changed_recipe(recipe, path, value)
     except ValidationError:
         return None
-    if any(found.is_error for found in check_rules(recipe, undecided.source)):
+    if any(found.is_error for found in check_rules(recipe, undecided.source, undecided.prices)):
         return None
     variant = replace(undecided, recipe=recipe)
     length = dict(change.values).get("data.max_length")

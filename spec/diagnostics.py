@@ -1,7 +1,7 @@
 """What ftc says when something is wrong: one frozen type, found in one pass, rendered elsewhere.
 
 A diagnostic is data. It carries a stable code, the place in the user's file, what is wrong, why, and the smallest
-edit that mends it. This module is a leaf: it imports the code table and nothing else of ftc.
+edit that mends it. This module is a leaf: it imports the tables of codes and nothing else of ftc.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ftc.spec.codes import CODES, Severity
+from ftc.spec.exit_codes import ExitCode
 
-__all__ = ["Diagnostic", "ExitCode", "Fix", "Refusal", "Related", "Severity", "Span", "TextEdit", "diagnostic"]
+__all__ = ["Diagnostic", "Fix", "Refusal", "Related", "Severity", "Span", "TextEdit", "diagnostic"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -119,23 +120,6 @@ def diagnostic(
         fixes=tuple(fixes),
         path=path,
     )
-
-
-class ExitCode:
-    """The one table of exit codes, the same for every verb."""
-
-    FINE = 0
-    COULD_NOT_WORK = 1
-    CHANGES = 2
-    RECIPE_INVALID = 3
-    OVER_BUDGET = 4
-    PLAN_STALE = 5
-    INTEGRITY = 6
-    NOT_REPRODUCED = 7
-    INCONCLUSIVE = 8
-    USAGE = 64
-    INTERRUPTED = 130
-    """By SIGINT; another signal ends a run with 128 and its number, as SIGTERM with 143 and SIGHUP with 129."""
 
 
 class Refusal(Exception):

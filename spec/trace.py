@@ -129,3 +129,5 @@ class TraceAnswer:
 
     result: TraceResult | None
     reason: str | None = None
+    for_every_job: bool = False
+    """Whether no other job would be answered: torch is missing, or its process doesn't start or takes too long."""

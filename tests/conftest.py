@@ -33,7 +33,7 @@ def _no_traces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         from ftc.compiler.budget.trace_client import Tracer
         from ftc.spec.trace import TraceAnswer
 
-        monkeypatch.setattr(Tracer, "_ask", lambda *_: TraceAnswer(None, "no traces in tests"))
+        monkeypatch.setattr(Tracer, "_ask", lambda *_: TraceAnswer(None, "no traces in tests", for_every_job=True))
 
 
 @pytest.fixture(scope="session", autouse=True)

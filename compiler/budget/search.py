@@ -8,13 +8,13 @@ trace says of one point excludes all that need at least as much.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ftc.compiler.budget.costs import CostBound
 from ftc.compiler.budget.host_memory import host_bytes
-from ftc.compiler.budget.memory import by_closed_form, by_trace, limit_of, may_run, question
+from ftc.compiler.budget.memory import answer_for, by_closed_form, by_trace, limit_of, may_run, question
 from ftc.compiler.budget.optimizers import bytes_per_weight, is_paged
 from ftc.compiler.budget.points import Point, at
 from ftc.compiler.budget.shapes import accumulates
@@ -22,7 +22,7 @@ from ftc.compiler.draft import Draft
 from ftc.spec.memory import MemoryEstimate
 from ftc.spec.trace import TraceJob
 
-__all__ = ["Found", "fastest_that_fits"]
+__all__ = ["Found", "Way", "fastest_that_fits", "way_of"]
 
 _DOUBTFUL = 1.15
 """A point whose closed form is at most so far over the limit may still fit by trace."""
@@ -35,6 +35,8 @@ _MEASURING = ("evaluation", "generation", "grade")
 
 
 _Because = Literal["training", "measuring", "either"]
+Way = tuple[tuple[str, object], ...]
+"""What of a point decides whether it can be traced, by name: all that isn't a size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Found:
         looked_at: Points that the recipe allows.
         too_dear: Numbers of devices whose fastest way that fits breaks the budget's cost.
         questions: What the trace is to be asked before this holds.
+        untraced: Why ways to run the job count by the formula, by what these ways have in common.
     """
 
     point: Point
@@ -56,6 +59,7 @@ class Found:
     looked_at: int
     too_dear: frozenset[int]
     questions: tuple[TraceJob, ...]
+    untraced: Mapping[Way, str]
 
 
 def fastest_that_fits(draft: Draft, points: Sequence[Point]) -> Found:
@@ -68,7 +72,8 @@ def fastest_that_fits(draft: Draft, points: Sequence[Point]) -> Found:
         point, ranked = points[place], enumerate(points[:before])
         faster = [one for n, one in ranked if one.devices not in dear or n < dear[one.devices][0]]
         questions = search.questions(faster, point)
-        return Found(point, memory, may_run(draft, memory), len(points), frozenset(dear), questions)
+        fits = may_run(draft, memory)
+        return Found(point, memory, fits, len(points), frozenset(dear), questions, search.untraced)
 
     for place, point in enumerate(points):
         memory = None if point.devices in dear else search.estimate(point)
@@ -92,6 +97,7 @@ class _Search:
         self._too_large: dict[Point, MemoryEstimate] = {}
         """Points of no rows of a look whose training is out of question by the formula."""
         self._traced: dict[Point, MemoryEstimate] = {}
+        self.untraced: dict[Way, str] = {}
         self._accumulates: dict[Point, bool] = {}
         self._excluded: list[tuple[Point, _Because]] = []
         """Points that don't fit by trace, and why."""
@@ -107,9 +113,15 @@ class _Search:
         return found
 
     def traced(self, point: Point) -> MemoryEstimate | None:
-        """The trace's answer, where it was asked; one that is too much excludes others."""
+        """The trace's answer, where it was asked; one that is too much excludes others, and so does a failure.
+
+        What can't be traced hangs on the code that runs and not on sizes, so the formula stands for points of that way.
+        """
         if point in self._traced:
             return self._traced[point]
+        answer = answer_for(self._draft, point)
+        if answer is not None and answer.result is None:
+            self.untraced.setdefault(way_of(point), answer.reason or "no reason was given")
         if (found := by_trace(self._draft, point)) is not None:
             self._traced[point] = found
             if not may_run(self._draft, found):
@@ -127,7 +139,7 @@ class _Search:
         if self._draft.traces is None:
             return ()
         open_ = [one for one in faster if one != taken and self._may_fit(one)]
-        wanted = [*self._telling(open_), *([taken] if taken not in self._traced else [])]
+        wanted = [*self._telling(open_), *([] if self._is_answered(taken) else [taken])]
         return tuple(question(self._draft, one) for one in wanted)
 
     def _telling(self, open_: Sequence[Point]) -> list[Point]:
@@ -143,9 +155,12 @@ class _Search:
         return [next((one for one in alike if not _measures(self.by_form(one))), alike[-1])]
 
     def _may_fit(self, point: Point) -> bool:
-        if point in self._traced or self._is_excluded(point) or not self._has_host(point):
+        if not self._is_in_doubt(self.by_form(point)) or self._is_excluded(point) or not self._has_host(point):
             return False
-        return self._is_in_doubt(self.by_form(point))
+        return not self._is_answered(point)
+
+    def _is_answered(self, point: Point) -> bool:
+        return self.traced(point) is not None or way_of(point) in self.untraced
 
     def _has_host(self, point: Point) -> bool:
         """Whether the host's memory has room for a divided model; on a CPU that is the device's, and counted."""
@@ -188,6 +203,11 @@ class _Search:
 
 def _kin(point: Point) -> tuple[object, ...]:
     return tuple(getattr(point, name) for name in _KIN)
+
+
+def way_of(point: Point) -> Way:
+    """What of a point decides whether it can be traced."""
+    return tuple((name, getattr(point, name)) for name in (*_KIN, "optimizer"))
 
 
 def _measures(memory: MemoryEstimate) -> bool:

@@ -1,8 +1,9 @@
 """Asks a process with torch what jobs allocate, and remembers the answers; itself it never loads torch.
 
 An answer depends on the job's decisive parts and on the versions of the libraries whose code is traced, so those are
-its key. Whatever keeps the trace from answering becomes a reason in words: a plan then falls back on the closed form
-and says why. The process is started by the first job without a remembered answer, and answers all of one plan.
+its key. Whatever keeps the trace from answering becomes a reason in words: a plan then falls back on the closed form,
+for ways to run the job like this one or for all of them, and says why. The process is started by the first job without
+a remembered answer, and answers all of one plan.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ class Tracer:
     def answer(self, job: TraceJob) -> TraceAnswer:
         """What a job allocates, or why that isn't known."""
         if missing := [name for name in _needed(job) if name not in self._versions]:
-            return TraceAnswer(None, f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed")
+            reason = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
+            return TraceAnswer(None, reason, for_every_job=True)
         file = self._cache / f"{canonical.digest({'job': job.key(), 'versions': self._versions})}.json"
         if remembered := _read(file):
             return TraceAnswer(remembered)
@@ -122,10 +124,10 @@ class Tracer:
             text = self._child.exchange(job.model_dump_json(by_alias=True), self._timeout_seconds)
         except TimeoutError:
             self._end()
-            return TraceAnswer(None, f"the trace took more than {self._timeout_seconds:g} s")
+            return TraceAnswer(None, f"the trace took more than {self._timeout_seconds:g} s", for_every_job=True)
         except OSError as error:
             self._end()
-            return TraceAnswer(None, f"the trace can't be started: {error}")
+            return TraceAnswer(None, f"the trace can't be started: {error}", for_every_job=True)
         if text is None:
             reason = self._child.last_words()
             self._end()

@@ -62,7 +62,7 @@ def read_thing(name: str) -> Thing | None:
     data = _at_revision(path, revision) if at else path.read_bytes()
     if path.suffix == ".json":
         return _document(data, name, path)
-    checked = check_recipe(data, name, path=None if at else path)
+    checked = check_recipe(data, name, path=None if at else path, project=path)
     if checked.recipe is None:
         refusal = Refusal(checked.diagnostics)
         refusal.sources = dict(checked.sources)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ftc.compiler.budget.attention import flash_obstacle
-from ftc.compiler.device_rules import devices_are_here, host_checks, host_has_room
+from ftc.compiler.device_rules import device_has_a_price, devices_are_here, host_checks, host_has_room
 from ftc.compiler.distillation_rules import (
     teacher_knows_the_task,
     teacher_reads_the_rows,
@@ -329,6 +329,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     host_has_room,
     smoothing_has_choices,
     flash_attention_is_half_precise,
+    device_has_a_price,
     batch_fits_the_rows,
     validation_is_looked_at,
     teacher_speaks_the_same,

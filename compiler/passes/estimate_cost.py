@@ -155,6 +155,8 @@ def _checked_cost(draft: Draft) -> Draft:
     assert time is not None
     if limit is None or time.cost_low is None or time.cost_high is None or time.cost_high.amount <= limit.amount:
         return draft
+    if time.cost_high.currency != limit.currency:
+        return draft  # amounts that can't be compared; `check_facts` refuses them
     notes = f"by {time.method}"
     most = f"the budget is {_money(limit)}"
     if time.cost_low.amount > limit.amount:

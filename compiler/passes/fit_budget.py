@@ -16,7 +16,7 @@ from ftc.compiler.budget.memory import by_closed_form, limit_of, may_run
 from ftc.compiler.budget.optimizers import is_rounded, with_kernel
 from ftc.compiler.budget.pace import TOLD_APART, by_speed, pace_of
 from ftc.compiler.budget.points import Point, at, packing_obstacle, packings, point_of, share_of_batch
-from ftc.compiler.budget.search import Found, fastest_that_fits
+from ftc.compiler.budget.search import Found, fastest_that_fits, way_of
 from ftc.compiler.budget.uncounted import uncounted_parts
 from ftc.compiler.draft import Draft
 from ftc.spec.memory import MemoryEstimate
@@ -31,24 +31,40 @@ _NOTED_GAP = 0.05
 
 def fit_budget(draft: Draft) -> Draft:
     """Settles what a point settles, estimates memory, and refuses what does not fit."""
-    return _judge(_choose_point(_without_failed_trace(draft)))
+    return _judge(_choose_point(_without_absent_trace(draft)))
 
 
-def _without_failed_trace(draft: Draft) -> Draft:
-    """Falls back on the closed form for all points when one can't be traced: two methods are never mixed."""
-    reasons = [answer.reason for answer in (draft.traces or {}).values() if answer.result is None]
+def _without_absent_trace(draft: Draft) -> Draft:
+    """Asks no further when no point can be traced here; one that can't be alone counts by the closed form alone."""
+    reasons = [answer.reason for answer in (draft.traces or {}).values() if answer.for_every_job]
     return replace(draft, traces=None, untraced=reasons[0] or "no reason was given") if reasons else draft
 
 
 def _choose_point(draft: Draft) -> Draft:
     points = by_speed(draft)
     found = fastest_that_fits(draft, points)
-    memory = found.memory.model_copy(update={"ways": found.looked_at, "traces": len(draft.traces or {})})
+    traced = sum(answer.result is not None for answer in (draft.traces or {}).values())
+    memory = found.memory.model_copy(update={"ways": found.looked_at, "traces": traced})
     uncounted = any(one.code == "FTC295" for one in draft.diagnostics)  # refused, whatever a trace would say
     draft = _take_rows(_take_devices(draft, found, points), found.point, fits=found.fits)
     draft = _take_optimizer(_take_attention(draft, found.point), found.point, fits=found.fits)
     draft = _take_sharding(_take_packing(draft, found.point), found.point, fits=found.fits)
+    draft = _with_untraced(draft, found, points)
     return replace(draft, memory=memory, questions=() if uncounted else found.questions)
+
+
+def _with_untraced(draft: Draft, found: Found, points: Sequence[Point]) -> Draft:
+    """Why the point taken isn't traced; else which others aren't, since the choice rests on the closed form there."""
+    if found.questions or not found.untraced:
+        return draft
+    if (reason := found.untraced.get(way_of(found.point))) is not None and found.memory.method == "closed form":
+        return replace(draft, untraced=reason)
+    every = {part for point in points for part in way_of(point)}
+    shared = set.intersection(*map(set, found.untraced))
+    telling = sorted(f"{name} {value}" for name, value in shared if any(n == name and v != value for n, v in every))
+    which = f"with {' and '.join(telling)}" if telling else f"of {len(found.untraced)} kinds"
+    reason = next(iter(found.untraced.values()))
+    return draft.miss(f"memory by trace of ways to run the job {which}: {reason}; they count by the closed form")
 
 
 def _take_devices(draft: Draft, found: Found, points: Sequence[Point]) -> Draft:

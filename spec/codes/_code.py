@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ftc.spec.exit_codes import ExitCode
+
 __all__ = ["Code", "Severity"]
 
 
@@ -34,4 +36,4 @@ class Code:
     wrong: str = ""
     right: str = ""
     severity: Severity = Severity.ERROR
-    exit_code: int = 3
+    exit_code: int = ExitCode.RECIPE_INVALID

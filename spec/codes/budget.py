@@ -1,6 +1,7 @@
 """Codes 4xx, memory, time, money and policy."""
 
 from ftc.spec.codes._code import Code, Severity
+from ftc.spec.exit_codes import ExitCode
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -9,7 +10,7 @@ CODES: tuple[Code, ...] = (
         cause="The base model's licence is none of those that `model.license.allow` lists, or it states none.",
         wrong="model: {base: models/private, license: {allow: [apache-2.0]}}",
         right="model: {base: models/open, license: {allow: [apache-2.0]}}",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC402",
@@ -17,7 +18,7 @@ CODES: tuple[Code, ...] = (
         cause="The peak memory of the run is larger than the budget or the device. The help lists changes that fit.",
         wrong="train: {batch_size: 64, micro_batch: 64}\nbudget: {vram: 8GiB}",
         right="train: {batch_size: 64, micro_batch: 8}\nbudget: {vram: 8GiB}",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC403",
@@ -28,7 +29,7 @@ CODES: tuple[Code, ...] = (
         ),
         wrong="train: {epochs: 30}\nbudget: {time: 1min}",
         right="train: {epochs: 1}\nbudget: {time: 1h}",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC404",
@@ -36,7 +37,7 @@ CODES: tuple[Code, ...] = (
         cause="By the given price even the lowest figure of the time estimate is over `budget.cost`.",
         wrong="train: {epochs: 30}\nbudget: {cost: 1 USD, price_per_hour: 90 USD}",
         right="train: {epochs: 1}\nbudget: {cost: 1 USD, price_per_hour: 0.90 USD}",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC405",
@@ -47,7 +48,7 @@ CODES: tuple[Code, ...] = (
         ),
         wrong="budget: {vram: 6GiB}",
         right="budget: {vram: 6GiB, allow_tight: true}",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC406",
@@ -78,7 +79,7 @@ CODES: tuple[Code, ...] = (
         ),
         wrong="strategy: {kind: full}\ntrain: {keep_checkpoints: 20}",
         right="strategy: {kind: full}\ntrain: {keep_checkpoints: 1}",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC415",

@@ -1,6 +1,7 @@
 """Codes 6xx, the machine, the installed packages and the run itself."""
 
 from ftc.spec.codes._code import Code, Severity
+from ftc.spec.exit_codes import ExitCode
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -9,7 +10,7 @@ CODES: tuple[Code, ...] = (
         cause="`budget.device` is `auto`, `cpu`, a card that `ftc devices` lists, or a card described by its figures.",
         wrong="budget: {device: rtx-4900}",
         right="budget: {device: rtx-4090}",
-        exit_code=3,
+        exit_code=ExitCode.RECIPE_INVALID,
     ),
     Code(
         id="FTC601",
@@ -18,7 +19,7 @@ CODES: tuple[Code, ...] = (
         "sources are only on the import path.",
         wrong="PYTHONPATH=src python -m ftc plan",
         right="pip install -e . && ftc plan",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC602",
@@ -27,7 +28,7 @@ CODES: tuple[Code, ...] = (
         "The notes say how that process ended.",
         wrong="pip install ftc && ftc calibrate",
         right="pip install 'ftc[train]' && ftc calibrate",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC620",
@@ -36,7 +37,7 @@ CODES: tuple[Code, ...] = (
         "bytes than the plan's lock would give another model under the same name.",
         wrong="ftc plan -o job.plan.json && cp other.safetensors models/base/ && ftc apply job.plan.json",
         right="ftc plan -o job.plan.json && ftc apply job.plan.json",
-        exit_code=6,
+        exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC621",
@@ -45,7 +46,7 @@ CODES: tuple[Code, ...] = (
         "from another plan or from a damaged cache.",
         wrong="ftc apply job.plan.json   # after the cache was emptied",
         right="ftc plan recipe.yaml -o job.plan.json && ftc apply job.plan.json",
-        exit_code=6,
+        exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC622",
@@ -54,7 +55,7 @@ CODES: tuple[Code, ...] = (
         "the plan was made with.",
         wrong="pip install -U transformers && ftc apply job.plan.json",
         right="ftc plan recipe.yaml -o job.plan.json && ftc apply job.plan.json",
-        exit_code=5,
+        exit_code=ExitCode.PLAN_STALE,
     ),
     Code(
         id="FTC623",
@@ -62,7 +63,7 @@ CODES: tuple[Code, ...] = (
         cause="Memory, precision and kernels were chosen for the device that the plan names.",
         wrong="budget: {device: rtx-4090}   # applied on a machine without a card",
         right="budget: {device: auto}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC624",
@@ -70,7 +71,7 @@ CODES: tuple[Code, ...] = (
         cause="Launchers fall back to one process in silence, and then each step sees other rows than the plan says.",
         wrong="torchrun --nproc-per-node 4 -m ftc apply job.plan.json --yes   # a plan for two devices",
         right="ftc apply job.plan.json   # starts two processes itself",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC625",
@@ -79,7 +80,7 @@ CODES: tuple[Code, ...] = (
         "plan when the adapter is made.",
         wrong="strategy: {kind: lora, targets: [dense]}   # with a version of transformers that renamed modules",
         right="strategy: {kind: lora, targets: all-linear}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC626",
@@ -88,7 +89,7 @@ CODES: tuple[Code, ...] = (
         "checkpoint is intact.",
         wrong="train: {learning_rate: 5}",
         right="train: {learning_rate: 2e-4}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC627",
@@ -96,7 +97,7 @@ CODES: tuple[Code, ...] = (
         cause="Two processes in one folder would overwrite each other's checkpoints.",
         wrong="ftc apply job.plan.json & ftc apply job.plan.json",
         right="ftc apply job.plan.json",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC628",
@@ -104,7 +105,7 @@ CODES: tuple[Code, ...] = (
         cause="A run writes only to a folder that is new, empty or its own, so that nothing else can be lost.",
         wrong="mkdir runs/demo/7f3a2b && cp notes.txt runs/demo/7f3a2b",
         right="mv runs/demo/7f3a2b elsewhere",
-        exit_code=6,
+        exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC629",
@@ -114,7 +115,7 @@ CODES: tuple[Code, ...] = (
         wrong="truncate -s 100 runs/demo/7f3a2b/checkpoints/step-00000120/trainable.safetensors",
         right="ftc apply job.plan.json   # goes on from the checkpoint before",
         severity=Severity.WARNING,
-        exit_code=6,
+        exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC630",
@@ -123,7 +124,7 @@ CODES: tuple[Code, ...] = (
         "name.",
         wrong="cp other.safetensors runs/demo/7f3a2b/adapter/adapter_model.safetensors",
         right="ftc apply job.plan.json   # writes the weights anew from the checkpoint",
-        exit_code=6,
+        exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC631",
@@ -131,7 +132,7 @@ CODES: tuple[Code, ...] = (
         cause="A run that fills the disk would stop in the middle of a checkpoint.",
         wrong="train: {keep_checkpoints: 50}",
         right="train: {keep_checkpoints: 2}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC633",
@@ -139,7 +140,7 @@ CODES: tuple[Code, ...] = (
         cause="The job needed more memory than the device had left. The last checkpoint is intact.",
         wrong="train: {batch_size: 64, micro_batch: 64}",
         right="train: {batch_size: 64, micro_batch: 8}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC634",
@@ -147,7 +148,7 @@ CODES: tuple[Code, ...] = (
         cause="Loading would add weights to the base model that no plan mentions.",
         wrong="models/base/{config.json,model.safetensors,adapter_config.json,adapter_model.safetensors}",
         right="models/base/{config.json,model.safetensors}",
-        exit_code=6,
+        exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC635",
@@ -155,7 +156,7 @@ CODES: tuple[Code, ...] = (
         cause="The files are those of the plan, and the installed transformers can't make a model of them.",
         wrong="model: {base: models/from-the-future}",
         right="model: {base: models/known-architecture}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC636",
@@ -164,7 +165,7 @@ CODES: tuple[Code, ...] = (
         "same name could give other scores.",
         wrong="ftc plan -o job.plan.json && rm -r ~/nltk_data/corpora/wordnet && ftc apply job.plan.json",
         right="ftc plan -o job.plan.json && ftc apply job.plan.json",
-        exit_code=6,
+        exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC640",
@@ -181,7 +182,7 @@ CODES: tuple[Code, ...] = (
         "itself anew where they are wrong; a program that calls `ftc.apply` has to be started with them.",
         wrong="python train.py   # a bitwise plan, with ftc.apply",
         right="ftc apply job.plan.json",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC642",
@@ -190,7 +191,7 @@ CODES: tuple[Code, ...] = (
         "differ. No step of the run was kept.",
         wrong="train: {determinism: bitwise}",
         right="train: {determinism: best_effort}",
-        exit_code=7,
+        exit_code=ExitCode.NOT_REPRODUCED,
     ),
     Code(
         id="FTC643",
@@ -200,7 +201,7 @@ CODES: tuple[Code, ...] = (
         wrong="train: {determinism: best_effort}   # with 4-bit weights on a card",
         right="train: {determinism: auto}",
         severity=Severity.WARNING,
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC644",
@@ -209,7 +210,7 @@ CODES: tuple[Code, ...] = (
         "doesn't answer; the others end instead of waiting.",
         wrong="kill -9 PID   # of one of two processes",
         right="ftc apply job.plan.json   # goes on from the last checkpoint",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC645",
@@ -219,7 +220,7 @@ CODES: tuple[Code, ...] = (
         wrong="ftc apply job.plan.json & git pull",
         right="ftc apply job.plan.json && git pull",
         severity=Severity.WARNING,
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC262",
@@ -228,7 +229,7 @@ CODES: tuple[Code, ...] = (
         "They differ, so the model mixes rows and would learn from text that is not theirs.",
         wrong="train: {packing: true}",
         right="train: {packing: false}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC646",
@@ -238,7 +239,7 @@ CODES: tuple[Code, ...] = (
         wrong="data: {max_length: 8}",
         right="data: {max_length: 512}",
         severity=Severity.WARNING,
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC647",
@@ -247,7 +248,7 @@ CODES: tuple[Code, ...] = (
         "broken. What was written half is gone, and older checkpoints are intact.",
         wrong="train: {keep_checkpoints: 50}",
         right="train: {keep_checkpoints: 2}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC648",
@@ -255,7 +256,7 @@ CODES: tuple[Code, ...] = (
         cause="A run writes below `runs/` of its project, which has to be writable before the first step.",
         wrong="chmod a-w runs && ftc apply recipe.yaml",
         right="chmod u+w runs && ftc apply recipe.yaml",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC649",
@@ -264,6 +265,6 @@ CODES: tuple[Code, ...] = (
         "whose answers nobody can grade would end without its measurement.",
         wrong="ftc apply recipe.yaml",
         right="JUDGE_API_KEY=… ftc apply recipe.yaml",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
 )

@@ -1,6 +1,7 @@
 """Codes 66x, merging an adapter into its base model."""
 
 from ftc.spec.codes._code import Code
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["CODES"]
 
@@ -12,7 +13,7 @@ CODES: tuple[Code, ...] = (
         "compares what comes out on rows of the run. One of these isn't here.",
         wrong="ftc merge 7f3a2b -o merged/demo   # interrupted at step 40",
         right="ftc apply recipe.yaml && ftc merge 7f3a2b -o merged/demo",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC661",
@@ -21,7 +22,7 @@ CODES: tuple[Code, ...] = (
         "bottleneck adapters are layers of their own with a bend in the middle: no weight of the base says the same.",
         wrong="strategy: {kind: prompt_tuning}   # and then ftc merge RUN",
         right="strategy: {kind: lora}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC662",
@@ -30,7 +31,7 @@ CODES: tuple[Code, ...] = (
         "model, which is loaded, served and learnt from as it is.",
         wrong="ftc merge RUN -o merged/demo   # strategy: {kind: full}",
         right="model: {base: runs/demo/7f3a2b/model}",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC663",
@@ -39,7 +40,7 @@ CODES: tuple[Code, ...] = (
         "what merging takes against the memory that is free.",
         wrong="ftc merge RUN -o merged/demo --dtype float32",
         right="ftc merge RUN -o merged/demo --dtype bfloat16",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC664",
@@ -49,6 +50,6 @@ CODES: tuple[Code, ...] = (
         "that it is added to.",
         wrong="ftc merge RUN -o merged/demo --dtype float16",
         right="ftc merge RUN -o merged/demo --dtype float32",
-        exit_code=7,
+        exit_code=ExitCode.NOT_REPRODUCED,
     ),
 )

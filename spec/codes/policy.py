@@ -1,6 +1,7 @@
 """Codes 43x, a project's policy."""
 
 from ftc.spec.codes._code import Code, Severity
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["CODES"]
 
@@ -16,14 +17,14 @@ CODES: tuple[Code, ...] = (
         id="FTC431",
         title="hard rule of the policy is broken",
         cause="The project's policy has a rule that no plan may break. Nothing was written.",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC432",
         title="soft rule of the policy is broken",
         cause="The project's policy has a rule that is passed over only with a reason, which the plan keeps and a "
         "review reads.",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC433",
@@ -36,6 +37,6 @@ CODES: tuple[Code, ...] = (
         title="nothing to pass over",
         cause="`--waive RULE=REASON` passes over a soft rule that the plan breaks, and needs a reason. A waiver that "
         "does nothing would hide the next breach.",
-        exit_code=64,
+        exit_code=ExitCode.USAGE,
     ),
 )

@@ -1,6 +1,7 @@
 """Codes 3xx, what the recipe points at: models, data, templates."""
 
 from ftc.spec.codes._code import Code
+from ftc.spec.exit_codes import ExitCode
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -161,7 +162,7 @@ CODES: tuple[Code, ...] = (
         "cache is damaged, or somebody changed it.",
         wrong="a cached file with one bit changed",
         right="the file, downloaded again",
-        exit_code=6,
+        exit_code=ExitCode.INTEGRITY,
     ),
     Code(
         id="FTC321",

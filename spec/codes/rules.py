@@ -64,8 +64,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC209",
         title="cost without a fitting price",
-        cause="What a run costs is its time multiplied by the price that the recipe gives, and a judge's tokens by "
-        "theirs, all in one currency. A price for tokens is that of `eval.judge`: nothing else sends any to a service.",
+        cause="What a run costs is its time multiplied by the price that the recipe or the project's policy gives for "
+        "the device, and a judge's tokens by theirs, all in one currency. A price for tokens is that of `eval.judge`: "
+        "nothing else sends any to a service.",
         wrong="budget: {cost: 5 USD}",
         right="budget: {cost: 5 USD, price_per_hour: 0.40 USD}",
     ),

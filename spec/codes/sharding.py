@@ -1,6 +1,7 @@
 """Codes 29x, several devices and what they share."""
 
 from ftc.spec.codes._code import Code, Severity
+from ftc.spec.exit_codes import ExitCode
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -43,7 +44,7 @@ CODES: tuple[Code, ...] = (
         "`offload: cpu` parts, gradients and moments stay there.",
         wrong="train: {sharding: fsdp, offload: cpu}\nbudget: {devices: 2}   # 8B weights and more, in 64 GiB",
         right="train: {sharding: fsdp}\nbudget: {devices: 8}",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
     Code(
         id="FTC295",
@@ -52,6 +53,6 @@ CODES: tuple[Code, ...] = (
         "and isn't here nobody knows how many there are where the plan will be applied.",
         wrong="budget: {device: h100-80gb, devices: auto}   # on a laptop",
         right="budget: {device: h100-80gb, devices: 8}",
-        exit_code=4,
+        exit_code=ExitCode.OVER_BUDGET,
     ),
 )

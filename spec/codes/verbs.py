@@ -1,6 +1,7 @@
 """Codes 65x, what a verb needs before it can begin."""
 
 from ftc.spec.codes._code import Code
+from ftc.spec.exit_codes import ExitCode
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -12,13 +13,13 @@ CODES: tuple[Code, ...] = (
         "planned, and one that is measured by METEOR `nltk`.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC651",
         title="file or folder exists",
         cause="`ftc init` and `ftc import` write a new file, `ftc merge` a new folder; they touch none that is there.",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
         id="FTC652",
@@ -27,6 +28,6 @@ CODES: tuple[Code, ...] = (
         "download. It is looked for where nltk looks for its data, `NLTK_DATA` first, and where Debian puts it.",
         wrong="pip install 'ftc[train]' && ftc plan recipe.yaml   # with `eval: {metrics: [meteor]}`",
         right="apt-get install wordnet-base && ftc plan recipe.yaml",
-        exit_code=1,
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
 )

@@ -27,7 +27,7 @@ from ftc.measuring import evaluate, evaluate_on_harness
 from ftc.merging import merge
 from ftc.plan_store import load_plan, save_plan
 from ftc.planned import Checked, Planned
-from ftc.policing import prices_of, with_policy
+from ftc.policing import with_policy
 from ftc.run_store import Run, find_run, past_runs, run_of, runs
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.texts import fix, format, shown_path, validate, with_sources
@@ -118,6 +118,7 @@ def plan(
     from ftc.compiler.budget.trace_client import Tracer
     from ftc.compiler.check import check_recipe
     from ftc.compiler.pipeline import compile_recipe
+    from ftc.compiler.policy import prices_of
     from ftc.compiler.resolve.paths import project_root
     from ftc.spec.places import cache_folder
 

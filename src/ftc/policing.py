@@ -11,11 +11,10 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 
 if TYPE_CHECKING:
     from ftc.compiler.pipeline import Compiled
-    from ftc.spec.base import Money
     from ftc.spec.plan import Plan
     from ftc.spec.policy import PolicyResult
 
-__all__ = ["prices_of", "waivers_of", "with_policy"]
+__all__ = ["waivers_of", "with_policy"]
 
 
 def with_policy(compiled: Compiled, root: Path, waivers: Mapping[str, str]) -> Compiled:
@@ -47,18 +46,6 @@ def with_policy(compiled: Compiled, root: Path, waivers: Mapping[str, str]) -> C
     checks = (*compiled.plan.checks, Check(name="policy", code=None, result=_words(results)))
     plan = compiled.plan.model_copy(update={"policy": results, "checks": checks}).sealed()
     return replace(compiled, plan=plan, diagnostics=(*compiled.diagnostics, *found))
-
-
-def prices_of(root: Path) -> Mapping[str, Money]:
-    """What an hour of a device costs by the project's policy, by the device's name.
-
-    Raises:
-        Refusal: The policy can't be read (FTC430).
-    """
-    from ftc.compiler.policy import read_policy
-
-    read = read_policy(root)
-    return {one.device: one.per_hour for one in read.policy.prices} if read else {}
 
 
 def _lookers(plan: Plan, root: Path) -> frozenset[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -205,13 +207,18 @@ def point_in(job: TraceJob) -> Point:
     )
 
 
-def answered(draft: Draft, *, factor: float, asked: list[TraceJob]) -> Draft:
-    """The passes with a trace that finds `factor` times what the closed form says."""
+def answered(
+    draft: Draft, *, factor: float, asked: list[TraceJob], fails: Mapping[str, TraceAnswer] = MappingProxyType({})
+) -> Draft:
+    """The passes with a trace that finds `factor` times what the closed form says, or fails by a way of sharding."""
     draft = askable(draft)
     while (decided := run_passes(PASSES, draft)).questions:
         answers = dict(draft.traces or {})
         for job in decided.questions:
             asked.append(job)
+            if (failure := fails.get(job.settings.train.sharding)) is not None:
+                answers[job.key()] = failure
+                continue
             form = by_closed_form(decided, point_in(job))
             size = round(factor * form.allocated_bytes)
             peaks = {one.phase: round(factor * one.peak_bytes) for one in form.phases}
@@ -250,6 +257,34 @@ def test_a_trace_that_fails_leaves_the_closed_form_with_the_reason() -> None:
     assert after.memory is not None
     assert after.memory.method == "closed form"
     assert "memory by trace: LookupError: no such model" in after.not_checked
+
+
+def test_what_cannot_be_traced_sends_no_other_way_to_the_closed_form() -> None:
+    """Two cards may hold the model in parts or a whole copy each, of which the trace follows one alone."""
+    changes: dict[str, Any] = {"task": {"kind": "chat"}, "strategy": {"kind": "full"}, "train": {"batch_size": 8}}
+    reason = "RuntimeError: this torch divides models in another way"
+
+    def decided(vram: str, untraceable: str) -> tuple[Draft, list[TraceJob]]:
+        asked: list[TraceJob] = []
+        cards = CARD.model_copy(update={"count": 2})
+        budget = {"vram": vram, "devices": 2}
+        draft = draft_of(device=cards, budget=budget, facts=model_facts(hidden=1024), **changes)
+        fails = {untraceable: TraceAnswer(None, reason)}
+        return answered(draft, factor=1.0, asked=asked, fails=fails), asked
+
+    whole, _ = decided("1500MiB", "fsdp")
+    assert whole.memory is not None
+    assert (whole.values["train.sharding"], whole.memory.method) == ("ddp", "trace")
+    parts, asked = decided("900MiB", "fsdp")
+    assert parts.memory is not None
+    assert (parts.values["train.sharding"], parts.memory.method) == ("fsdp", "closed form")
+    assert f"memory by trace: {reason}" in parts.not_checked
+    assert 0 < parts.memory.traces < len(asked)
+    traced, _ = decided("900MiB", "ddp")
+    assert traced.memory is not None
+    assert (traced.values["train.sharding"], traced.memory.method) == ("fsdp", "trace")
+    ways = "ways to run the job with offload none and sharding ddp"
+    assert f"memory by trace of {ways}: {reason}; they count by the closed form" in traced.not_checked
 
 
 def test_a_card_of_unknown_capability_is_traced_as_a_card() -> None:

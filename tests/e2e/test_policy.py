@@ -184,3 +184,26 @@ def test_a_policy_that_is_there_and_not_read_is_never_passed_over(project: MakeP
     (root / "ftc.policy.yaml").unlink()
     (root / "ftc.policy.yaml").symlink_to(root / "gone.yaml")
     assert "ftc.policy.yaml: No such file" in ftc("plan", "recipe.yaml").err
+
+
+def test_a_price_of_the_policy_serves_a_limit_on_the_cost(project: MakeProject, ftc: Ftc) -> None:
+    root = project()
+    file, prices = root / "ftc.policy.yaml", "ftc_policy: 1\nrules: {}\nprices: [{device: %s, per_hour: %s}]\n"
+    limited = ("recipe.yaml", "--set", "budget={device: rtx-4090, cost: 5 USD}")
+    assert "[FTC209]" in ftc("validate", *limited).err, "nobody names a price"
+    file.write_text(prices % ("rtx-4090", "0.40 USD"))
+    assert ftc("validate", *limited).code == 0
+    planned = ftc("plan", *limited, "--no-trace")
+    assert planned.code == 0, planned.err
+    assert "0.40 USD an hour of rtx-4090, by the project's policy" in " ".join(planned.text.split())
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("budget: {device: cpu,", "budget: {device: rtx-4090, cost: 5 USD,"))
+    assert ftc("lock", "recipe.yaml").code == 0
+    file.write_text(prices % ("rtx-4090", "0.40 EUR"))
+    refused = ftc("plan", *limited, "--no-trace")
+    assert (refused.code, "cost in USD, price of rtx-4090 in EUR" in refused.err) == (3, True), refused.err
+    file.write_text(prices % ("h100-sxm", "2 USD"))
+    refused = ftc("plan", *limited, "--no-trace")
+    assert (refused.code, "`cost` needs a price of rtx-4090" in refused.err) == (3, True), refused.err
+    file.write_text("ftc_policy: 2\n")
+    assert "[FTC430]" in ftc("validate", *limited).err

@@ -10,12 +10,13 @@ from argparse import Namespace
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeGuard
 
-from ftc.cli.arguments import USAGE_ERROR, Parser, add_json, add_overrides, add_waive, override_words
+from ftc.cli.arguments import Parser, add_json, add_overrides, add_waive, override_words
 from ftc.cli.companions import companions, needs_companions
 from ftc.cli.consent import declined
 from ftc.cli.following import following, tracing
 from ftc.cli.results import print_result, show_run
 from ftc.cli.terminal import page, write
+from ftc.spec.exit_codes import ExitCode
 from ftc.spec.ranks import is_follower
 
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_EXIT_CODES = {"finished": 0, "gate_failed": 7, "interrupted": 130, "failed": 1, "running": 1}
-_OF_A_SIGNAL = 128
-"""To which a process that a signal ended adds the signal's number, as shells have it; SIGINT makes 130 of it."""
+_EXIT_CODES = {
+    "finished": ExitCode.FINE,
+    "gate_failed": ExitCode.GATE_FAILED,
+    "interrupted": ExitCode.INTERRUPTED,
+    "failed": ExitCode.COULD_NOT_WORK,
+    "running": ExitCode.COULD_NOT_WORK,
+}
 
 
 def add_arguments(parser: Parser) -> None:
@@ -48,7 +53,7 @@ def run(args: Namespace) -> int:
     gc.enable()  # the command starts without; training runs for hours
     if args.target.endswith(".json") and (args.overrides or args.waive):
         sys.stderr.write("error: a saved plan is run as it is; `--set`, `--set-file`, `--waive` go with its recipe\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     _pin(args)
     if is_follower(os.environ):
         return _follow(args)
@@ -182,8 +187,9 @@ class _Stop:
 
 
 def _exit_code(done: Run, stop: _Stop) -> int:
-    was_stopped = done.record.status == "interrupted" and stop.signal is not None
-    return _OF_A_SIGNAL + (stop.signal or 0) if was_stopped else _EXIT_CODES[done.record.status]
+    if done.record.status == "interrupted" and stop.signal is not None:
+        return ExitCode.SIGNALED + stop.signal
+    return _EXIT_CODES[done.record.status]
 
 
 def _ended(done: Run, stop: _Stop, args: Namespace) -> int:

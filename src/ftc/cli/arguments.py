@@ -7,13 +7,12 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, NoReturn
 
+from ftc.spec.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["USAGE_ERROR", "Parser", "add_color", "add_json", "add_overrides", "add_waive", "override_words"]
-
-USAGE_ERROR = 64
-"""`ExitCode.USAGE`, here once more because importing the table costs more than parsing."""
+__all__ = ["Parser", "add_color", "add_json", "add_overrides", "add_waive", "override_words"]
 
 _WIDEST = 100
 
@@ -39,7 +38,7 @@ class Parser(ArgumentParser):
         """Says what is wrong and where to find help."""
         message = message.replace("invalid int value:", "no whole number:")
         sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` tells more.\n")
-        raise SystemExit(USAGE_ERROR)
+        raise SystemExit(ExitCode.USAGE)
 
 
 def add_color(parser: Parser, *, default: str) -> None:

@@ -6,8 +6,9 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import USAGE_ERROR, Parser, add_json
+from ftc.cli.arguments import Parser, add_json
 from ftc.cli.terminal import page, write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ftc.auditing import StepListener
@@ -42,7 +43,7 @@ def run(args: Namespace) -> int:
     """Shows the report; the exit code is the verdict's."""
     if problem := _misuse(args):
         sys.stderr.write(f"error: {problem}\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     from ftc import api
     from ftc.views.audit import audit_text
 

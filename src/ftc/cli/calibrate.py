@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -31,4 +32,4 @@ def run(args: Namespace) -> int:
         print_json(found.to_json())
     else:
         write(calibration_text(found, page=page(sys.stdout, args)))
-    return 0
+    return ExitCode.FINE

@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -28,7 +29,7 @@ def run(args: Namespace) -> int:
 
     if args.format == "html":
         write(comparison_page([args.first, *args.others]))
-        return 0
+        return ExitCode.FINE
     found = api.compare([args.first, *args.others])
     if args.format == "json":
         print_json(found.to_json())
@@ -36,4 +37,4 @@ def run(args: Namespace) -> int:
         write(comparison_markdown(found))
     else:
         write(comparison_text(found, page=page(sys.stdout, args)))
-    return 0
+    return ExitCode.FINE

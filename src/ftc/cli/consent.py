@@ -6,16 +6,13 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import USAGE_ERROR
 from ftc.cli.results import show_planned
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ftc.api import Planned
 
 __all__ = ["declined"]
-
-_NO = 130
-"""`ExitCode.INTERRUPTED`: the user stopped it."""
 
 
 def declined(planned: Planned, args: Namespace) -> int | None:
@@ -26,11 +23,11 @@ def declined(planned: Planned, args: Namespace) -> int | None:
         return None
     if not sys.stdin.isatty():
         sys.stderr.write("error: nobody is here to ask; `--yes` applies the plan without asking\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     sys.stderr.write("Apply this plan? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
         sys.stderr.write("\n")
         return None
     sys.stderr.write("Nothing was done.\n")
-    return _NO
+    return ExitCode.INTERRUPTED

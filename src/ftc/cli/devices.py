@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -32,10 +33,10 @@ def run(args: Namespace) -> int:
             print_json(device.to_json())
         else:
             write(device_text(device, page=page(sys.stdout, args)))
-        return 0
+        return ExitCode.FINE
     found = api.devices()
     if args.json:
         print_json([one.to_json() for one in found])
     else:
         write(devices_text(found, page=page(sys.stdout, args)))
-    return 0
+    return ExitCode.FINE

@@ -7,11 +7,9 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser
 from ftc.cli.terminal import page, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
-
-_CHANGES = 2
-"""`ExitCode.CHANGES`."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -42,4 +40,4 @@ def run(args: Namespace) -> int:
             write(difference_markdown(found))
         case _:
             write(difference_text(found, page=page(sys.stdout, args)))
-    return _CHANGES if args.exit_code and found.action != "nothing" else 0
+    return ExitCode.CHANGES if args.exit_code and found.action != "nothing" else ExitCode.FINE

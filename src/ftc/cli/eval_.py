@@ -7,16 +7,15 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import USAGE_ERROR, Parser
+from ftc.cli.arguments import Parser
 from ftc.cli.following import following
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ftc.measuring import Remeasured
 
 __all__ = ["add_arguments", "run"]
-
-_GATE_FAILED = 7
 
 
 def add_arguments(parser: Parser) -> None:
@@ -33,7 +32,7 @@ def run(args: Namespace) -> int:
     """Measures it; a broken gate gives 7, as in `ftc apply`."""
     if problem := _misuse(args):
         sys.stderr.write(f"error: {problem}\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     from ftc import api
 
     gc.enable()  # the command starts without; measuring may take hours
@@ -49,7 +48,7 @@ def run(args: Namespace) -> int:
 
         title = f"run {found.run.record.id} on {found.data or 'its test split'}"
         write(evaluation_text(found.plan, found.evaluation, title, page=page(sys.stdout, args)))
-    return 0 if found.passed else _GATE_FAILED
+    return ExitCode.FINE if found.passed else ExitCode.GATE_FAILED
 
 
 def _misuse(args: Namespace) -> str:
@@ -84,7 +83,7 @@ def _on_harness(args: Namespace) -> int:
         from ftc.views.harness import harness_text
 
         write(harness_text(found, page(sys.stdout, args)))
-    return 0
+    return ExitCode.FINE
 
 
 def _json(found: Remeasured) -> dict[str, object]:

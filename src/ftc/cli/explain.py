@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
-from ftc.cli.arguments import USAGE_ERROR, Parser
+from ftc.cli.arguments import Parser
 from ftc.cli.terminal import page, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -28,6 +29,6 @@ def run(args: Namespace) -> int:
         near = nearest(asked, CODES)
         meant = f"; did you mean `{near}`?" if near else "; codes are `FTC` and three digits"
         sys.stderr.write(f"error: there is no code `{escaped(args.code)}`{meant}\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     write(explain_text(CODES[asked], page=page(sys.stdout, args)))
-    return 0
+    return ExitCode.FINE

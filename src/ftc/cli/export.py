@@ -8,6 +8,7 @@ from pathlib import Path
 from ftc.cli.arguments import Parser
 from ftc.cli.inputs import STDOUT
 from ftc.cli.terminal import write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -33,4 +34,4 @@ def run(args: Namespace) -> int:
         write(f"Wrote {args.output}.\n")
     else:
         write(text)
-    return 0
+    return ExitCode.FINE

@@ -8,13 +8,13 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ftc.spec.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from ftc.spec.diagnostics import Refusal
 
 __all__ = ["flushed", "guarded"]
 
-_FAILED = 1
-_INTERRUPTED = 130
 _TRAIN_PACKAGES = frozenset(
     ("accelerate", "datasets", "peft", "rouge_score", "sacrebleu", "sklearn", "torch", "transformers")
 )
@@ -26,9 +26,9 @@ def guarded(run: Callable[[Namespace], int], args: Namespace) -> int:
         return run(args)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
-        return _INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away, and knows
-        return _FAILED
+        return ExitCode.COULD_NOT_WORK
     except Exception as error:  # noqa: BLE001  # the last place that can turn it into words
         return _told(error, args)
 
@@ -40,7 +40,7 @@ def flushed(code: int) -> int:
     except BrokenPipeError:
         # The interpreter flushes once more on its way out, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code or _FAILED
+        return code or ExitCode.COULD_NOT_WORK
     return code
 
 
@@ -102,7 +102,7 @@ def _one_line(text: str) -> int:
     from ftc.views.cells import escaped
 
     sys.stderr.write(f"error: {escaped(text)}\n")
-    return _FAILED
+    return ExitCode.COULD_NOT_WORK
 
 
 def _bug(error: Exception, args: Namespace) -> int:
@@ -112,12 +112,12 @@ def _bug(error: Exception, args: Namespace) -> int:
     trace = "".join(traceback.format_exception(error))
     if os.environ.get("FTC_TRACEBACK") == "1":
         sys.stderr.write(trace)
-        return _FAILED
+        return ExitCode.COULD_NOT_WORK
     sys.stderr.write(
         f"error: `ftc {args.verb}` met a bug in ftc ({type(error).__name__}); your files are not at fault.\n"
         f"Please report it with what you ran and with {_kept(trace)}\n"
     )
-    return _FAILED
+    return ExitCode.COULD_NOT_WORK
 
 
 def _kept(trace: str) -> str:

@@ -8,11 +8,9 @@ from argparse import Namespace
 from ftc.cli.arguments import Parser
 from ftc.cli.inputs import STDIN, stdin_text
 from ftc.cli.terminal import write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
-
-_CHANGES = 2
-"""`ExitCode.CHANGES`: a file is not in its usual layout."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -39,7 +37,7 @@ def run(args: Namespace) -> int:
         whole = Refusal(found for refusal in refusals for found in refusal.diagnostics)
         whole.sources = {file: lines for refusal in refusals for file, lines in refusal.sources.items()}
         raise whole
-    return _CHANGES if num_changed and _is_trial(args) else 0
+    return ExitCode.CHANGES if num_changed and _is_trial(args) else ExitCode.FINE
 
 
 def _is_trial(args: Namespace) -> bool:

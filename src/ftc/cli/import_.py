@@ -8,6 +8,7 @@ from argparse import Namespace
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.inputs import STDOUT
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -45,11 +46,11 @@ def run(args: Namespace) -> int:
     )
     if args.json:
         print_json(imported_json(result))
-        return Refusal(result.reasons).exit_code if result.reasons else 0
+        return Refusal(result.reasons).exit_code if result.reasons else ExitCode.FINE
     sys.stderr.write(imported_text(result, page=page(sys.stderr, args)))
     if result.recipe is None:
         sys.stderr.write("\n")
         show_diagnostics(result.reasons, {result.file: result.lines}, args, "No recipe was written.")
         return Refusal(result.reasons).exit_code
     write(f"Wrote {output}. Next: `ftc plan {output}`\n" if output else result.recipe)
-    return 0
+    return ExitCode.FINE

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser
 from ftc.cli.terminal import write
+from ftc.spec.exit_codes import ExitCode
 from ftc.spec.task import TASKS, kind_of
 
 __all__ = ["add_arguments", "run"]
@@ -29,4 +30,4 @@ def run(args: Namespace) -> int:
     data = Path(args.data) if args.data else None
     written = api.init(Path(args.file), task=args.task, data=data, base=args.base)
     write(f"Wrote {written}. Next: `ftc plan {written}`\n")
-    return 0
+    return ExitCode.FINE

@@ -6,8 +6,9 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import USAGE_ERROR, Parser, add_json
+from ftc.cli.arguments import Parser, add_json
 from ftc.cli.terminal import print_json, show_diagnostics, write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ftc.compiler.relock import Relocked
@@ -39,10 +40,10 @@ def run(args: Namespace) -> int:
     moves = bool(args.upgrade) + bool(args.upgrade_package)
     if args.check and (moves or args.migrate):
         sys.stderr.write("error: `--check` changes nothing; leave out `--upgrade`, `--upgrade-package`, `--migrate`\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     if moves > 1:
         sys.stderr.write("error: `--upgrade` names everything; leave out `--upgrade-package`\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     found = api.lock(
         args.recipe,
         check=args.check,
@@ -55,7 +56,7 @@ def run(args: Namespace) -> int:
         print_json(_json(found))
     else:
         write(_text(found))
-    return 0
+    return ExitCode.FINE
 
 
 def _text(found: Relocked) -> str:

@@ -6,6 +6,7 @@ import gc
 from argparse import Namespace
 
 from ftc.cli.arguments import Parser
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -33,4 +34,4 @@ def run(_args: Namespace) -> int:
         raise Refusal([diagnostic("FTC650", "`lsp` needs more packages", help=help, notes=note)]) from None
     gc.enable()  # the command starts without; an editor keeps the server for days
     make_server().start_io()
-    return 0
+    return ExitCode.FINE

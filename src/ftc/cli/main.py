@@ -14,9 +14,10 @@ from collections.abc import Sequence
 
 import ftc
 from ftc.cli import faults
-from ftc.cli.arguments import USAGE_ERROR, Parser, add_color
+from ftc.cli.arguments import Parser, add_color
 from ftc.cli.restart import Restart
 from ftc.cli.verbs import GROUPS, VERBS, module_of
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["console", "main"]
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None, *, may_restart: bool = False) -> int
         args = _parse(words)
         args.may_restart, args.words = may_restart, words
     except SystemExit as stop:  # argparse has said what there is to say
-        return stop.code if isinstance(stop.code, int) else USAGE_ERROR
+        return stop.code if isinstance(stop.code, int) else ExitCode.USAGE
     return faults.guarded(module_of(args.verb).run, args)
 
 
@@ -74,7 +75,7 @@ def _parse(argv: Sequence[str]) -> Namespace:
     common = top.parse_args(argv)
     if common.verb is None:
         top.print_help(sys.stderr)
-        raise SystemExit(USAGE_ERROR)
+        raise SystemExit(ExitCode.USAGE)
     if common.verb not in VERBS:
         top.error(_unknown(common.verb))
     text = VERBS[common.verb]

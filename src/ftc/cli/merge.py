@@ -9,6 +9,7 @@ from argparse import ArgumentTypeError, Namespace
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.following import following
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -56,7 +57,7 @@ def run(args: Namespace) -> int:
         from ftc.views.merged import merged_text
 
         write(merged_text(found.run.plan, found.model, found.room, args.output, page=page(sys.stdout, args)))
-    return 0
+    return ExitCode.FINE
 
 
 def _size(text: str) -> int:

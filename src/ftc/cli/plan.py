@@ -6,18 +6,16 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import USAGE_ERROR, Parser, add_json, add_overrides, add_waive
+from ftc.cli.arguments import Parser, add_json, add_overrides, add_waive
 from ftc.cli.following import tracing
 from ftc.cli.results import show_planned
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ftc.api import Planned
 
 __all__ = ["add_arguments", "run"]
-
-_CHANGES = 2
-"""`ExitCode.CHANGES`."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -43,7 +41,7 @@ def run(args: Namespace) -> int:
     """Plans, saves the plan where asked to, and shows it."""
     if problem := _misuse(args):
         sys.stderr.write(f"error: {problem}\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     from ftc import api
     from ftc.policing import waivers_of
 
@@ -62,7 +60,7 @@ def run(args: Namespace) -> int:
     if args.output:
         planned = api.save_plan(planned, args.output)
     _show(planned, args)
-    return _CHANGES if args.detailed_exitcode and not _is_done(planned) else 0
+    return ExitCode.CHANGES if args.detailed_exitcode and not _is_done(planned) else ExitCode.FINE
 
 
 def _misuse(args: Namespace) -> str | None:
@@ -104,7 +102,7 @@ def _refresh(args: Namespace) -> int:
         lines = [*(f"  ~ {line}" for line in found.here), *(f"  ^ {line}  upstream" for line in found.upstream)]
         lines += [f"  not checked: {line}" for line in found.not_checked]
         write("\n".join([f"{found.lock}  {found.summary}", *lines]) + "\n")
-    return _CHANGES if args.detailed_exitcode and (found.here or found.upstream) else 0
+    return ExitCode.CHANGES if args.detailed_exitcode and (found.here or found.upstream) else ExitCode.FINE
 
 
 def _is_done(planned: Planned) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ def run(args: Namespace) -> int:
         _tell(contest, folder, args)
     else:
         _serve(contest, folder, args)
-    return 0
+    return ExitCode.FINE
 
 
 def _tell(contest: Contest, folder: Path, args: Namespace) -> None:

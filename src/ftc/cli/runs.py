@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -36,4 +37,4 @@ def run(args: Namespace) -> int:
     if hidden := unreadable_runs(found):
         named = ", ".join(hidden[:_NAMED]) + (" and others" if len(hidden) > _NAMED else "")
         sys.stderr.write(f"not listed, since they can't be read: {escaped(named)}; `ftc show NAME` tells why\n")
-    return 0
+    return ExitCode.FINE

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser
 from ftc.cli.terminal import print_json
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -19,4 +20,4 @@ def run(_args: Namespace) -> int:
     from ftc import api
 
     print_json(api.schema())
-    return 0
+    return ExitCode.FINE

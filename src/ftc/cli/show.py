@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.results import run_json, show_run
 from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ftc.spec.plan import Plan
@@ -29,7 +30,7 @@ def run(args: Namespace) -> int:
 
     if args.target.endswith(".json"):
         _show_plan(api.load_plan(args.target), args)
-        return 0
+        return ExitCode.FINE
     found = api.find_run(args.target)
     if args.origins and not args.json:
         _show_origins(found.plan, args)
@@ -37,7 +38,7 @@ def run(args: Namespace) -> int:
         print_json(run_json(found))
     else:
         show_run(found, args)
-    return 0
+    return ExitCode.FINE
 
 
 def _show_plan(plan: Plan, args: Namespace) -> None:

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.results import print_signature
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -23,4 +24,4 @@ def run(args: Namespace) -> int:
     from ftc import api
 
     print_signature("signed", api.sign(args.target, key=args.key, signature=args.output), args)
-    return 0
+    return ExitCode.FINE

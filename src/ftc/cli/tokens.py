@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser, add_json, add_overrides
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -37,9 +38,9 @@ def run(args: Namespace) -> int:
     found = api.tokens(planned, split=args.split, rows=args.row)
     if args.json:
         print_json(found.to_json())
-        return 0
+        return ExitCode.FINE
     from ftc.views.tokens import tokens_text
 
     show_diagnostics(planned.diagnostics, planned.sources, args)
     write(tokens_text(found, listed=args.ids, page=page(sys.stdout, args)))
-    return 0
+    return ExitCode.FINE

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser
 from ftc.cli.terminal import write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -20,4 +21,4 @@ def run(args: Namespace) -> int:
     from ftc import api
 
     write(f"run {api.unlock(args.lock)} is free; `ftc apply` goes on with it.\n")
-    return 0
+    return ExitCode.FINE

@@ -8,9 +8,10 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import USAGE_ERROR, Parser, add_overrides
+from ftc.cli.arguments import Parser, add_overrides
 from ftc.cli.inputs import STDIN, recipes_in, stdin_text
 from ftc.cli.terminal import show_diagnostics, write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ftc.spec.diagnostics import Diagnostic
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     """What is found in one recipe, and the lines that places point into."""
 
 __all__ = ["add_arguments", "run"]
-
-_COULD_NOT_WORK = 1
-"""`ExitCode.COULD_NOT_WORK`: a file can't be read."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -49,11 +47,11 @@ def run(args: Namespace) -> int:
 
     if fault := _fault_of_usage(args):
         sys.stderr.write(f"error: {fault}\n")
-        return USAGE_ERROR
+        return ExitCode.USAGE
     recipes = list(recipes_in(args.recipes))
     if not recipes:
         sys.stderr.write(f"error: no recipe below {', '.join(args.recipes)}; a recipe says `ftc:` at its top level\n")
-        return _COULD_NOT_WORK
+        return ExitCode.COULD_NOT_WORK
     results, unread = _looked_at(recipes, args)
     found = [one for diagnostics, _ in results.values() for one in diagnostics]
     sources = {file: lines for _, files in results.values() for file, lines in files.items()}
@@ -65,7 +63,7 @@ def run(args: Namespace) -> int:
     else:
         write(_rendered(found, form))
     sys.stderr.writelines(f"error: {name}: {reason}\n" for name, reason in unread.items())
-    return _COULD_NOT_WORK if unread else Refusal(errors).exit_code if errors else 0
+    return ExitCode.COULD_NOT_WORK if unread else Refusal(errors).exit_code if errors else ExitCode.FINE
 
 
 def _fault_of_usage(args: Namespace) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.terminal import write
+from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ftc.spec.provenance import Origin
@@ -26,7 +27,7 @@ def run(args: Namespace) -> int:
 
     found = api.whence(args.file)
     write(found.to_text() if args.json else _text(found))
-    return 0
+    return ExitCode.FINE
 
 
 def _text(found: Origin) -> str:

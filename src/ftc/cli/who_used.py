@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.terminal import print_json, write
+from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["add_arguments", "run"]
 
@@ -30,4 +31,4 @@ def run(args: Namespace) -> int:
         write("\n".join(table(rows)) + "\n")
     else:
         write("No lock and no run of this project holds it.\n")
-    return 0
+    return ExitCode.FINE
