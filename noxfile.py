@@ -111,7 +111,7 @@ def traces(session: nox.Session) -> None:
 def sharding(session: nox.Session) -> None:
     """Train in two real processes in every way that a model can be divided, and hold it against one. Takes minutes."""
     python = train_environment(session)
-    tests = ["tests/runtime/test_distributed.py", "tests/runtime/trace/test_parts.py", *session.posargs]
+    tests = ["tests/runtime/test_distributed.py", "tests/runtime/memory_trace/test_sharded_model.py", *session.posargs]
     session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
 
 

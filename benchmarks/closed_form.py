@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests' small jobs are made there
 
-from ftc.spec.facts import ModelFacts
+from ftc.spec.documents.facts import ModelFacts
 from tests.support.grid import GRID, by_form, by_trace, grid_facts, measuring_by_form, measuring_by_trace
 
 _STRATEGIES = ("lora", "qlora", "full")

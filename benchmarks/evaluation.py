@@ -21,18 +21,18 @@ from support.processes import machine
 from support.project import copy_project
 
 import ftc
-from ftc.runtime.accelerator import make_accelerator
-from ftc.runtime.build_model import FolderBase, build_model
-from ftc.runtime.generate import answers
-from ftc.runtime.kernels import faster_linears, fold_adapter
-from ftc.runtime.scoring import score_rows, still
-from ftc.runtime.session import Workpiece
-from ftc.runtime.signals import StopRequest
-from ftc.runtime.supervised import make_scorer
+from ftc.runtime.evaluation.generate import answers
+from ftc.runtime.evaluation.kernels import faster_linears, fold_adapter
+from ftc.runtime.evaluation.scoring import score_rows, still
+from ftc.runtime.execution.accelerator import make_accelerator
+from ftc.runtime.execution.session import Workpiece
+from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.decoding import TextDecoder
-from ftc.spec.places import streams_folder
-from ftc.spec.streams import TokenStream, open_stream
+from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.storage.paths import streams_folder
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "demo"
 

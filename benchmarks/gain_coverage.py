@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.bootstrap import Statistics, difference, intervals
-from ftc.runtime.row_statistics import class_statistics, mean_statistics, share_statistics
-from ftc.spec.record import Interval
+from ftc.runtime.metrics.bootstrap import Statistics, difference, intervals
+from ftc.runtime.metrics.row_statistics import class_statistics, mean_statistics, share_statistics
+from ftc.spec.documents.record import Interval
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Statistics]

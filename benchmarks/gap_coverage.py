@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.bootstrap import Statistics, intervals
-from ftc.runtime.gaps import gap_interval
-from ftc.runtime.row_statistics import class_statistics, mean_statistics
-from ftc.spec.record import Interval
+from ftc.runtime.metrics.bootstrap import Statistics, intervals
+from ftc.runtime.metrics.gaps import gap_interval
+from ftc.runtime.metrics.row_statistics import class_statistics, mean_statistics
+from ftc.spec.documents.record import Interval
 
 Floats = NDArray[np.float64]
 

@@ -28,13 +28,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests' small jobs are made there
 
-from ftc.runtime.build_model import FolderBase, build_model
-from ftc.runtime.trace.child import trace
-from ftc.runtime.trace.meta_model import depths_of, model_config
-from ftc.runtime.trace.step import run_steps
-from ftc.runtime.trace.tracker import StorageTracker
-from ftc.runtime.trace.whole import whole_groups
-from ftc.spec.trace import TraceDevice, TraceJob, TraceResult
+from ftc.runtime.memory_trace.child import trace
+from ftc.runtime.memory_trace.meta_model import depths_of, model_config
+from ftc.runtime.memory_trace.step import run_steps
+from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.memory_trace.whole import whole_groups
+from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.spec.documents.memory_trace import TraceDevice, TraceJob, TraceResult
 from tests.support.grid import GRID, grid_facts, grid_job
 
 _MODELS = ("SmolLM2-360M", "Qwen2.5-1.5B", "Qwen3-1.7B", "GPT-2", "BERT-base", "T5-base")
@@ -137,7 +137,7 @@ def _watched(phases: dict[str, int]) -> Iterator[None]:
 
 
 def _write_random_weights(job: TraceJob, folder: Path) -> None:
-    from ftc.runtime.heads import auto_class, head_options
+    from ftc.runtime.models.heads import auto_class, head_options
 
     config = model_config(job.config)
     for key, value in head_options(job.settings).items():

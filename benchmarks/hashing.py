@@ -17,7 +17,7 @@ from support.project import MODEL
 WITH_FTC = """
 import sys, tempfile
 from pathlib import Path
-from ftc.compiler.resolve.digests import DigestCache
+from ftc.compiler.resolve.files.digests import DigestCache
 with tempfile.TemporaryDirectory() as cache:
     for path, facts in DigestCache(Path(cache)).files(map(Path, sys.argv[1:])).items():
         print(facts.sha256, path)

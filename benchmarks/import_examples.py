@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.imported import Fate, Imported
+from ftc.spec.documents.imported import Fate, Imported
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -76,7 +76,7 @@ def _import(file: Path, args: argparse.Namespace) -> tuple[str, Imported | None]
 
 
 def _validates(text: str) -> bool:
-    from ftc.compiler.check import check_recipe
+    from ftc.compiler.rules.check import check_recipe
 
     return check_recipe(text.encode(), "recipe.yaml").recipe is not None
 

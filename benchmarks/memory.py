@@ -34,10 +34,10 @@ from support.foreign_step import ForeignJob, foreign_log
 from support.measured_points import Unscored, card_of, job_of, read_points, release_of
 from support.read_ahead import is_raced, replayed_races
 
-from ftc.compiler.budget.ranges import reserved_range
-from ftc.runtime.trace.allocator import replay
-from ftc.runtime.trace.log import Log, peaks
-from ftc.runtime.trace.meta_model import model_config
+from ftc.compiler.memory.ranges import reserved_range
+from ftc.runtime.memory_trace.allocator import replay
+from ftc.runtime.memory_trace.log import Log, peaks
+from ftc.runtime.memory_trace.meta_model import model_config
 
 GIB = 2**30
 MIB = 2**20

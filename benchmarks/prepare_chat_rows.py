@@ -113,12 +113,12 @@ def pack(rows: list[list[int]]) -> list[list[int]]:
 
 def with_ftc(data: Path, model: Path) -> Callable[[], dict[str, int]]:
     """Everything that ftc does from the rows' file to the token stream's."""
-    from ftc.compiler.text.encoder import TextTokenizer
-    from ftc.compiler.text.forms import ChatForm
-    from ftc.compiler.text.sandbox import TemplateRenderer
-    from ftc.compiler.text.stream import write_stream
-    from ftc.compiler.text.tokens import encode_rows
-    from ftc.spec.facts import TokenizerFacts
+    from ftc.compiler.tokens.encoder import TextTokenizer
+    from ftc.compiler.tokens.forms import ChatForm
+    from ftc.compiler.tokens.row_tokens import encode_rows
+    from ftc.compiler.tokens.sandbox import TemplateRenderer
+    from ftc.compiler.tokens.stream_writer import write_stream
+    from ftc.spec.documents.facts import TokenizerFacts
 
     tokens = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
     numbers = {"bos_id": 1, "eos_id": 2, "pad_id": 2, "vocab_size": 49152, "model_max_length": 8192}

@@ -20,8 +20,8 @@ from pathlib import Path
 from support.processes import machine, run
 from support.project import copy_project
 
-from ftc.spec.plan import Plan
-from ftc.spec.record import RunRecord
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
 
 FTC = Path(sys.executable).with_name("ftc")
 DEMO = Path(__file__).parents[1] / "recipes" / "demo"

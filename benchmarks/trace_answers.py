@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests' small
 
 from support.processes import ONE_THREAD, alternate, machine, median
 
-from ftc.spec.trace import BatchShape, TraceJob
+from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from tests.support.trace_jobs import trace_job
 
 _CONFIG = {
@@ -39,8 +39,8 @@ _IMPORTS = "from transformers import AutoModelForCausalLM; from peft import get_
 _MISS = """
 import sys
 from pathlib import Path
-from ftc.compiler.budget.trace_client import Tracer
-from ftc.spec.trace import TraceJob
+from ftc.compiler.memory.trace_client import Tracer
+from ftc.spec.documents.memory_trace import TraceJob
 with Tracer(Path(sys.argv[2])) as tracer:
     answer = tracer.answer(TraceJob.model_validate_json(Path(sys.argv[1]).read_bytes()))
 assert answer.result is not None, answer.reason
@@ -48,8 +48,8 @@ assert answer.result is not None, answer.reason
 _HIT = """
 import json, sys, time
 from pathlib import Path
-from ftc.compiler.budget.trace_client import Tracer
-from ftc.spec.trace import TraceJob
+from ftc.compiler.memory.trace_client import Tracer
+from ftc.spec.documents.memory_trace import TraceJob
 job = TraceJob.model_validate_json(Path(sys.argv[1]).read_bytes())
 started = time.process_time()
 with Tracer(Path(sys.argv[2])) as tracer:

@@ -7,22 +7,22 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
-from ftc.compiler.judged_tokens import JudgedTokens
+from ftc.compiler.tokens.judged_tokens import JudgedTokens
 from ftc.spec.base import Money
-from ftc.spec.calibration import Calibration
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.facts import DeviceFacts, ModelFacts, TeacherFacts
-from ftc.spec.judging import JudgeEstimate, JudgeUse
-from ftc.spec.plan import Check, MemoryEstimate, Origin, Step
-from ftc.spec.recipe import Recipe
-from ftc.spec.reference import default_reason
-from ftc.spec.sections import section_at
-from ftc.spec.settings import ClassifierSettings, Settings, WordnetSettings
-from ftc.spec.source import Source
+from ftc.spec.documents.calibration import Calibration
+from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
+from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
+from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
+from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
+from ftc.spec.documents.settings import ClassifierSettings, Settings, WordnetSettings
+from ftc.spec.documents.streams import RowLengths, SplitReport
+from ftc.spec.documents.time import Phase, TimeEstimate, Work, WorkEstimate
+from ftc.spec.language.reference import default_reason
+from ftc.spec.language.section_tree import section_at
+from ftc.spec.language.source import Source
+from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import StrategySettings, Trained
-from ftc.spec.streams import RowLengths, SplitReport
-from ftc.spec.time import Phase, TimeEstimate, Work, WorkEstimate
-from ftc.spec.trace import TraceAnswer, TraceJob
 
 __all__ = ["Draft", "PastRun"]
 
@@ -81,7 +81,7 @@ class Draft:
         platform: Tag of this machine's platform, such as `linux-x86_64-cp311`.
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
-        values: Settled values by dotted path of `ftc.spec.settings.Settings`, those of `strategy` left out.
+        values: Settled values by dotted path of `ftc.spec.documents.settings.Settings`, those of `strategy` left out.
         settled_strategy: The settled strategy; None until its pass.
         settled_trained: What it trains of the model; None until its pass.
         origins: Where each value came from, by the same path.

@@ -14,42 +14,42 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftc.compiler.check import Checked
-from ftc.compiler.compile_data import CompiledData, compile_data
+from ftc.compiler.audit.tensor_index import remember_tensors
 from ftc.compiler.draft import Draft, PastRun
-from ftc.compiler.lock import LockFacts, build_lock, lock_changes, lock_path, read_lock
+from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.quality.presidio import missing_presidio
-from ftc.compiler.resolve.beside import World
-from ftc.compiler.resolve.calibration import read_calibration
-from ftc.compiler.resolve.classifier import ResolvedClassifier, resolve_classifier
-from ftc.compiler.resolve.data_files import DataFiles, locate_data
-from ftc.compiler.resolve.device import resolve_device
-from ftc.compiler.resolve.digests import DigestCache
-from ftc.compiler.resolve.environment import asked_extras, resolve_environment
-from ftc.compiler.resolve.hub import Hub
-from ftc.compiler.resolve.model import ResolvedModel, resolve_model
-from ftc.compiler.resolve.paths import project_root
-from ftc.compiler.resolve.teacher import ResolvedTeacher, resolve_teacher
-from ftc.compiler.resolve.wordnet import resolve_wordnet
-from ftc.compiler.suggest import with_suggestions
-from ftc.compiler.tensor_index import remember_tensors
-from ftc.compiler.trainable import num_trainable
+from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.safe_paths import project_root
+from ftc.compiler.resolve.machine.calibration import read_calibration
+from ftc.compiler.resolve.machine.device import resolve_device
+from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
+from ftc.compiler.resolve.machine.wordnet import resolve_wordnet
+from ftc.compiler.resolve.models.beside import World
+from ftc.compiler.resolve.models.classifier import ResolvedClassifier, resolve_classifier
+from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
+from ftc.compiler.resolve.models.teacher import ResolvedTeacher, resolve_teacher
+from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
+from ftc.compiler.rules.check import Checked
+from ftc.compiler.search.suggest import with_suggestions
+from ftc.compiler.strategies.trainable import num_trainable
+from ftc.compiler.tokens.compile_data import CompiledData, compile_data
 from ftc.spec.base import Money
 from ftc.spec.codes import CODES
-from ftc.spec.data import PathSource
 from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.documents.facts import EnvironmentFacts
+from ftc.spec.documents.lockfile import Lock
+from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
+from ftc.spec.documents.plan import Check, ModelSummary, Plan
+from ftc.spec.documents.settings import Settings
 from ftc.spec.exit_codes import ExitCode
-from ftc.spec.facts import EnvironmentFacts
-from ftc.spec.lock import Lock
-from ftc.spec.places import cache_folder
-from ftc.spec.plan import Check, ModelSummary, Plan
-from ftc.spec.recipe import Recipe
-from ftc.spec.settings import Settings
-from ftc.spec.source import Source
+from ftc.spec.language.source import Source
+from ftc.spec.sections.data import PathSource
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.paths import cache_folder
+from ftc.spec.storage.tensor_digests import TensorDigest
 from ftc.spec.task import Classification, TokenClassification
-from ftc.spec.tensor_digests import TensorDigest
-from ftc.spec.trace import TraceAnswer, TraceJob
 from ftc.spec.version import VERSION
 
 __all__ = ["Ask", "Compiled", "Locked", "compile_recipe", "lock_recipe"]

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from ftc.spec.base import Money
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
-from ftc.spec.nearest import nearest
-from ftc.spec.plan import Plan
-from ftc.spec.policy import POLICY_FILE, Policy, PolicyResult, Rule, Rules
-from ftc.spec.source import Source, read_source_bytes, shown_lines
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.policy import POLICY_FILE, Policy, PolicyResult, Rule, Rules
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.source import Source, read_source_bytes, shown_lines
 
 __all__ = ["ReadPolicy", "judged", "prices_of", "read_policy"]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ftc.spec.codes import CODES, Code, Severity
-from ftc.spec.json_schema import Schema, editor_schema, recipe_schema
-from ftc.spec.schema_words import definition_of, type_in_words, value_in_words
+from ftc.spec.language.json_schema import Schema, editor_schema, recipe_schema
+from ftc.spec.language.schema_words import definition_of, type_in_words, value_in_words
 
 __all__ = ["errors_page", "main", "matrix_page", "schema_page"]
 

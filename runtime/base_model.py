@@ -15,10 +15,10 @@ from typing import Any, Protocol, assert_never
 import torch
 from torch import nn
 
-from ftc.runtime.heads import auto_class, head_options, num_outputs
-from ftc.runtime.seeding import seed_everything
+from ftc.runtime.models.heads import auto_class, head_options, num_outputs
+from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.settings import Settings
+from ftc.spec.documents.settings import Settings
 
 __all__ = [
     "Base",

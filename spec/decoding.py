@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftc.spec.streams import TokenStream
+from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["TextDecoder"]
 

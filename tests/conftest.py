@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ftc.views.report_charts import Drawer, drawer
+from ftc.views.report.charts import Drawer, drawer
 
 settings.register_profile("ftc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ftc")  # how fast a machine is, busy as it may be, decides about no test
@@ -30,8 +30,8 @@ def pytest_configure() -> None:
 def _no_traces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts no process with torch for a plan; tests marked `traces` may, and wait for it."""
     if request.node.get_closest_marker("traces") is None:
-        from ftc.compiler.budget.trace_client import Tracer
-        from ftc.spec.trace import TraceAnswer
+        from ftc.compiler.memory.trace_client import Tracer
+        from ftc.spec.documents.memory_trace import TraceAnswer
 
         monkeypatch.setattr(Tracer, "_ask", lambda *_: TraceAnswer(None, "no traces in tests", for_every_job=True))
 
@@ -40,7 +40,7 @@ def _no_traces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def _no_charts() -> Iterator[None]:
     """Draws no charts, which takes half a second a report; tests marked `charts` do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ftc.views.report.drawer", Drawer)
+        patch.setattr("ftc.views.report.run_report.drawer", Drawer)
         yield
 
 
@@ -48,7 +48,7 @@ def _no_charts() -> Iterator[None]:
 def _charts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("charts"):
         pytest.importorskip("matplotlib")
-        monkeypatch.setattr("ftc.views.report.drawer", drawer)
+        monkeypatch.setattr("ftc.views.report.run_report.drawer", drawer)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.runtime.trace.allocator import replay
-from ftc.runtime.trace.log import Log, Section
+from ftc.runtime.memory_trace.allocator import replay
+from ftc.runtime.memory_trace.log import Log, Section
 
 __all__ = ["is_raced", "read_ahead", "replayed_races"]
 

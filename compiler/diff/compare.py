@@ -12,9 +12,9 @@ from ftc.compiler.diff.rows import rows_lookup
 from ftc.compiler.diff.sides import Thing
 from ftc.compiler.diff.values import changed_leaves, leaves
 from ftc.spec.base import Effect
-from ftc.spec.difference import Action, Change, Difference, Outcome
-from ftc.spec.plan import Plan
-from ftc.spec.recipe import Recipe
+from ftc.spec.documents.difference import Action, Change, Difference, Outcome
+from ftc.spec.documents.plan import Plan
+from ftc.spec.sections.recipe import Recipe
 
 __all__ = ["compare"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftc.spec.base import Effect
-from ftc.spec.reference import effect_of
-from ftc.spec.sections import section_at
+from ftc.spec.language.reference import effect_of
+from ftc.spec.language.section_tree import section_at
 
 __all__ = ["effect_in_recipe", "effect_of_setting"]
 

@@ -8,8 +8,8 @@ from typing import Any
 from ftc.compiler.diff.effects import effect_in_recipe, effect_of_setting
 from ftc.compiler.diff.values import changed_leaves, leaves
 from ftc.spec.base import Document, Effect
-from ftc.spec.difference import Change, ChangedRows, Reason
-from ftc.spec.lock import Lock, SourceLock, is_weight_file
+from ftc.spec.documents.difference import Change, ChangedRows, Reason
+from ftc.spec.documents.lockfile import Lock, SourceLock, is_weight_file
 
 __all__ = ["RowsOf", "asked_changes", "asked_of", "lock_differences"]
 

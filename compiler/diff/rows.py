@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ftc.compiler.diff.locks import RowsOf
 from ftc.compiler.diff.sides import Thing
-from ftc.compiler.resolve.paths import UnsafePath, project_root, safe_path
-from ftc.compiler.resolve.table import Row, shown
-from ftc.compiler.row_index import recall_rows, row_changes
+from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.rows.table import Row, shown
+from ftc.compiler.tokens.row_index import recall_rows, row_changes
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.difference import ChangedRows
-from ftc.spec.lock import SourceLock
+from ftc.spec.documents.difference import ChangedRows
+from ftc.spec.documents.lockfile import SourceLock
 
 __all__ = ["rows_lookup"]
 
@@ -54,7 +54,7 @@ def _examples(added: tuple[int, ...], source: SourceLock, folder: Path | None) -
 
 
 def _rows_of(folder: Path, source: SourceLock) -> list[Row] | None:
-    from ftc.compiler.resolve.tables import read_rows
+    from ftc.compiler.resolve.rows.tables import read_rows
 
     try:
         path = safe_path(project_root(folder / "recipe"), str(source.asked["path"]), folder)

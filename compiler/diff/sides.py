@@ -9,16 +9,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ftc.compiler.check import check_recipe
-from ftc.compiler.lock import parse_lock
-from ftc.compiler.resolve.paths import project_root
+from ftc.compiler.lock.lockfile import parse_lock
+from ftc.compiler.resolve.files.safe_paths import project_root
+from ftc.compiler.rules.check import check_recipe
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.difference import Side
-from ftc.spec.lock import Lock
-from ftc.spec.plan import Plan
-from ftc.spec.problems import reason_of
-from ftc.spec.recipe import Recipe
-from ftc.spec.record import Evaluation, RunRecord
+from ftc.spec.documents.difference import Side
+from ftc.spec.documents.lockfile import Lock
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.read_errors import reason_of
 
 __all__ = ["Thing", "read_thing"]
 

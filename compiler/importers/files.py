@@ -9,8 +9,8 @@ from ftc.compiler.importers.surroundings import as_written, surroundings_of
 from ftc.compiler.importers.translate import import_configuration
 from ftc.compiler.importers.translation import Options
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.imported import Imported
-from ftc.spec.source import shown_lines
+from ftc.spec.documents.imported import Imported
+from ftc.spec.language.source import shown_lines
 
 __all__ = ["Given", "import_file"]
 

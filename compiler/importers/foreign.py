@@ -24,8 +24,8 @@ from ruamel.yaml.events import (
 )
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
-from ftc.spec.text_checks import Text, check_text
-from ftc.spec.yaml_nodes import Entry, Mapping, Node, Plain, PlainScalar, Scalar, Sequence
+from ftc.spec.language.text_checks import Text, check_text
+from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Plain, PlainScalar, Scalar, Sequence
 
 __all__ = ["DEEPEST", "LARGEST_FILE", "MOST_NODES", "Foreign", "plain", "read_foreign", "value_of"]
 

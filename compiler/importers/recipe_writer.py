@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftc.compiler.importers.translation import Value
-from ftc.spec.sections import section_at
-from ftc.spec.yaml_nodes import typed
+from ftc.spec.language.section_tree import section_at
+from ftc.spec.language.yaml_nodes import typed
 
 __all__ = ["write_recipe"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ftc.compiler.importers.translation import Key, Translation, Value
-from ftc.compiler.resolve.tables import SUFFIXES
+from ftc.compiler.resolve.rows.tables import SUFFIXES
 
 __all__ = [
     "as_alpaca",

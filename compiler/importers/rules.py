@@ -8,7 +8,7 @@ from typing import Any
 
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.nearest import nearest
+from ftc.spec.language.did_you_mean import nearest
 
 __all__ = [
     "BATCHES_FROM_PLAN",

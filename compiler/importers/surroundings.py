@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ftc.compiler.importers.translation import Surroundings
-from ftc.compiler.resolve.paths import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
 
 __all__ = ["as_written", "surroundings_of"]
 

@@ -18,7 +18,7 @@ from ftc.compiler.importers.rows import (
 )
 from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, meant_as, needless, number, tabled, text, whole
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.yaml_nodes import Mapping
+from ftc.spec.language.yaml_nodes import Mapping
 
 __all__ = ["TORCHTUNE"]
 

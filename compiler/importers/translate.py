@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from ftc.compiler.check import check_recipe
 from ftc.compiler.importers.axolotl import AXOLOTL
 from ftc.compiler.importers.foreign import Foreign, read_foreign
 from ftc.compiler.importers.llamafactory import LLAMAFACTORY
@@ -17,9 +16,10 @@ from ftc.compiler.importers.rules import Tool
 from ftc.compiler.importers.torchtune import TORCHTUNE
 from ftc.compiler.importers.translation import Key, Options, Surroundings, Translation, dotted
 from ftc.compiler.importers.trl import TRL
+from ftc.compiler.rules.check import check_recipe
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
-from ftc.spec.imported import Fate, Imported, KeyFate
-from ftc.spec.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence
+from ftc.spec.documents.imported import Fate, Imported, KeyFate
+from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence
 
 __all__ = ["TOOLS", "import_configuration"]
 

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from ftc.compiler.importers.foreign import Foreign, plain, value_of
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
-from ftc.spec.imported import Added, Fate, KeyFate
-from ftc.spec.yaml_nodes import Mapping, Node, Scalar, Sequence
+from ftc.spec.documents.imported import Added, Fate, KeyFate
+from ftc.spec.language.yaml_nodes import Mapping, Node, Scalar, Sequence
 
 __all__ = ["Key", "Options", "Surroundings", "Translation", "Value", "dotted", "key_of"]
 

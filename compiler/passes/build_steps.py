@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ftc.compiler.draft import Draft
-from ftc.spec.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.strategies import card_of
 
 __all__ = ["build_steps"]

@@ -1,7 +1,7 @@
 """What only facts can tell: values of the recipe that don't go with this model, these rows or this device.
 
 A visible table of pure functions over the settled draft, run as the last of the passes; each yields what it finds.
-What the recipe alone can tell is the table in `ftc.compiler.rules`.
+What the recipe alone can tell is the table in `ftc.compiler.rules.recipe_rules`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from ftc.compiler.budget.attention import flash_obstacle
-from ftc.compiler.device_rules import device_has_a_price, devices_are_here, host_checks, host_has_room
-from ftc.compiler.distillation_rules import (
+from ftc.compiler.draft import Draft
+from ftc.compiler.rules.device_rules import device_has_a_price, devices_are_here, host_checks, host_has_room
+from ftc.compiler.rules.distillation_rules import (
     teacher_knows_the_task,
     teacher_reads_the_rows,
     teacher_speaks_the_same,
 )
-from ftc.compiler.draft import Draft
-from ftc.compiler.number_rules import num_evaluations
-from ftc.compiler.trainable import base_of
+from ftc.compiler.rules.number_rules import num_evaluations
+from ftc.compiler.search.attention_kernels import flash_obstacle
+from ftc.compiler.strategies.trainable import base_of
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
-from ftc.spec.evaluation import has_entities, metric_kind, parse_gate, split_metric
-from ftc.spec.nearest import nearest
-from ftc.spec.slices import LABEL, LENGTH, LENGTHS, measured
+from ftc.spec.documents.slices import LABEL, LENGTH, LENGTHS, measured
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.sections.evaluation import has_entities, metric_kind, parse_gate, split_metric
 
 __all__ = ["FACT_RULES", "FactRule", "check_facts"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ftc.compiler.draft import Draft
-from ftc.spec.settings import DeterminismSettings
+from ftc.spec.documents.settings import DeterminismSettings
 
 __all__ = ["EXACT", "choose_determinism"]
 

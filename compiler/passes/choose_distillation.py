@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ftc.compiler.draft import Draft
-from ftc.spec.facts import TeacherFacts
-from ftc.spec.settings import TeacherSettings
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.settings import TeacherSettings
 
 __all__ = ["choose_distillation"]
 

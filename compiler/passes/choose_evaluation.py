@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ftc.compiler.budget.looks import usual_rows
 from ftc.compiler.draft import Draft
-from ftc.spec.evaluation import Judge, metric_kind, parse_gate, writes_labels
-from ftc.spec.plan import Check
-from ftc.spec.slices import FIGURES, measured
+from ftc.compiler.memory.eval_passes import usual_rows
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.slices import FIGURES, measured
+from ftc.spec.sections.evaluation import Judge, metric_kind, parse_gate, writes_labels
 from ftc.spec.task import Classification, Task, TokenClassification
 
 __all__ = ["USUAL_METRICS", "choose_evaluation"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ftc.compiler.budget.attention import flash_obstacle, model_obstacle
 from ftc.compiler.draft import Draft
-from ftc.compiler.heads import head_modules
+from ftc.compiler.search.attention_kernels import flash_obstacle, model_obstacle
+from ftc.compiler.strategies.heads import head_modules
 from ftc.spec.task import Chat, Classification, Preference, Pretraining, TokenClassification
 
 __all__ = ["choose_model"]

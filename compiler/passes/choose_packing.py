@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ftc.compiler.budget.points import packing_obstacle
 from ftc.compiler.draft import Draft
+from ftc.compiler.search.candidates import packing_obstacle
 
 __all__ = ["choose_packing"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ftc.compiler.budget.counts import device_counts, on_devices
 from ftc.compiler.draft import Draft
+from ftc.compiler.search.device_counts import device_counts, on_devices
 
 __all__ = ["choose_sharding"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.trainable import base_of
-from ftc.spec.plan import Origin
+from ftc.compiler.strategies.trainable import base_of
+from ftc.spec.documents.plan import Origin
 from ftc.spec.strategies.card import Reason
 
 __all__ = ["choose_strategy"]

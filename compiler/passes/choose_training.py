@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 
-from ftc.compiler.budget.optimizers import with_kernel
 from ftc.compiler.draft import Draft
+from ftc.compiler.search.optimizer_choice import with_kernel
+from ftc.spec.sections.train import OptimizerKind
 from ftc.spec.strategies import card_of
 from ftc.spec.task import Preference
-from ftc.spec.train import OptimizerKind
 
 __all__ = ["choose_training"]
 

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import get_args
 
-from ftc.compiler.budget.costs import cost_of, num_paid, price_of
-from ftc.compiler.budget.judging import judge_estimate
-from ftc.compiler.budget.run_time import RunTime, run_time
-from ftc.compiler.budget.run_work import run_work
 from ftc.compiler.draft import Draft
-from ftc.compiler.trainable import num_trainable, result_bytes
+from ftc.compiler.search.costs import cost_of, num_paid, price_of
+from ftc.compiler.strategies.trainable import num_trainable, result_bytes
+from ftc.compiler.time.judge_requests import judge_estimate
+from ftc.compiler.time.run_time import RunTime, run_time
+from ftc.compiler.time.run_work import run_work
 from ftc.spec.base import Money
-from ftc.spec.plan import Check
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.time import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 from ftc.spec.strategies import card_of
-from ftc.spec.time import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 
 __all__ = ["estimate_cost"]
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ftc.compiler.budget.attention import model_obstacle
-from ftc.compiler.budget.counts import on_devices
-from ftc.compiler.budget.looks import usual_rows
-from ftc.compiler.budget.memory import by_closed_form, limit_of, may_run
-from ftc.compiler.budget.optimizers import is_rounded, with_kernel
-from ftc.compiler.budget.pace import TOLD_APART, by_speed, pace_of
-from ftc.compiler.budget.points import Point, at, packing_obstacle, packings, point_of, share_of_batch
-from ftc.compiler.budget.search import Found, fastest_that_fits, way_of
-from ftc.compiler.budget.uncounted import uncounted_parts
 from ftc.compiler.draft import Draft
-from ftc.spec.memory import MemoryEstimate
-from ftc.spec.plan import Check
+from ftc.compiler.memory.eval_passes import usual_rows
+from ftc.compiler.memory.memory import by_closed_form, limit_of, may_run
+from ftc.compiler.memory.uncounted import uncounted_parts
+from ftc.compiler.search.attention_kernels import model_obstacle
+from ftc.compiler.search.candidates import Point, at, packing_obstacle, packings, point_of, share_of_batch
+from ftc.compiler.search.device_counts import on_devices
+from ftc.compiler.search.optimizer_choice import is_rounded, with_kernel
+from ftc.compiler.search.ranking import TOLD_APART, by_speed, pace_of
+from ftc.compiler.search.search import Found, fastest_that_fits, way_of
+from ftc.spec.documents.memory import MemoryEstimate
+from ftc.spec.documents.plan import Check
 
 __all__ = ["fit_budget"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ftc.compiler.draft import Draft
-from ftc.spec.augment import with_prompts
+from ftc.spec.sections.augment import with_prompts
 from ftc.spec.task import (
     Chat,
     Classification,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ftc.spec.plan import Check
-from ftc.spec.quality import Agreement, QualityReport
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.quality import Agreement, QualityReport
 
 __all__ = ["quality_checks"]
 

@@ -13,9 +13,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.text.token_rows import TokenRows
-from ftc.spec.quality import Contamination, QualityReport
-from ftc.spec.streams import Split, TokenStream
+from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.spec.documents.quality import Contamination, QualityReport
+from ftc.spec.documents.streams import Split, TokenStream
 
 __all__ = ["with_contamination", "with_other_rows"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ftc.spec.data import QualityRules
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
-from ftc.spec.quality import Agreement, Kind, QualityFinding, QualityReport
+from ftc.spec.documents.quality import Agreement, Kind, QualityFinding, QualityReport
+from ftc.spec.sections.data import QualityRules
 
 __all__ = ["LEAST_AGREEMENT", "quality_findings"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from ftc.compiler.text.token_rows import TokenRows
-from ftc.spec.quality import QualityFinding, QualityReport, Sample
-from ftc.spec.streams import SPLITS, Split
+from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.spec.documents.quality import QualityFinding, QualityReport, Sample
+from ftc.spec.documents.streams import SPLITS, Split
 
 __all__ = ["with_lengths"]
 

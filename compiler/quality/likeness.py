@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ftc.compiler.quality.near import MOST_COMPARED, near_pairs, normalised
-from ftc.compiler.resolve.units import connected
+from ftc.compiler.resolve.rows.units import connected
 
 __all__ = ["Likeness", "find_likeness"]
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from ftc.spec.data import PresidioRules
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.nearest import nearest
-from ftc.spec.quality import PresidioUse
+from ftc.spec.documents.quality import PresidioUse
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.sections.data import PresidioRules
 
 __all__ = ["Presidio", "load_presidio", "missing_presidio"]
 

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ftc.compiler.quality.agreement import agreement
 from ftc.compiler.quality.encoding import damage
+from ftc.compiler.quality.inter_annotator import agreement
 from ftc.compiler.quality.likeness import Likeness
 from ftc.compiler.quality.near import MOST_COMPARED
 from ftc.compiler.quality.presidio import Presidio
 from ftc.compiler.quality.sensitive import SECRETS, matching
-from ftc.compiler.resolve.labels import Labelled
-from ftc.compiler.resolve.rows import label_text
-from ftc.compiler.resolve.table import PartRows, Table, shown
-from ftc.spec.data import QualityRules
-from ftc.spec.quality import Agreement, Kind, QualityFinding, QualityReport, Sample
-from ftc.spec.streams import SPLITS, Split
+from ftc.compiler.resolve.rows.labels import Labelled
+from ftc.compiler.resolve.rows.row_checks import label_text
+from ftc.compiler.resolve.rows.table import PartRows, Table, shown
+from ftc.spec.documents.quality import Agreement, Kind, QualityFinding, QualityReport, Sample
+from ftc.spec.documents.streams import SPLITS, Split
+from ftc.spec.sections.data import QualityRules
 
 __all__ = ["PAIRS", "Divided", "quality_report"]
 

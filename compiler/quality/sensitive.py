@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ftc.spec.text_checks import secrets_in
+from ftc.spec.language.text_checks import secrets_in
 
 __all__ = ["PERSONAL", "SECRETS", "Rule", "matching", "passes_luhn", "passes_mod_97"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ftc.compiler.resolve.columns import Columns
+from ftc.compiler.resolve.rows.columns import Columns
 
 __all__ = ["row_text"]
 

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from ftc.runtime.base_model import Base, frozen_base, trainable_tensors
-from ftc.runtime.seeding import seed_everything
+from ftc.runtime.models.weights import load_weights
 from ftc.runtime.strategies.half import BESIDE_LAYERS, Half, require
-from ftc.runtime.weights import load_weights
+from ftc.runtime.training.seeding import seed_everything
+from ftc.spec.documents.settings import Settings
 from ftc.spec.module_names import role_of
-from ftc.spec.settings import Settings
 from ftc.spec.strategies.bottleneck import BottleneckSettings, roles_of
 
 __all__ = ["CONFIG_KEY", "Bottleneck", "OfBottleneck", "load_adapter"]

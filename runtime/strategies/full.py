@@ -11,7 +11,7 @@ from torch import nn
 
 from ftc.runtime.base_model import Base, checkpoint_activations, load_base
 from ftc.runtime.strategies.half import Half, S_contra, in_parts
-from ftc.spec.settings import Settings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.full import FullSettings
 
 __all__ = ["OfFull", "OfWhole"]

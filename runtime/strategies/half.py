@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from ftc.runtime.base_model import Base
-from ftc.runtime.sharding import is_sharded, split_like
+from ftc.runtime.models.sharding import is_sharded, split_like
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.settings import Settings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies import StrategySettings
 
 __all__ = ["BESIDE_LAYERS", "Half", "in_parts", "require"]

@@ -7,8 +7,8 @@ from typing import Any
 
 from ftc.runtime.strategies.half import require
 from ftc.runtime.strategies.with_peft import OfPeft, peft_config, with_roles
+from ftc.spec.documents.settings import Settings
 from ftc.spec.module_names import role_of
-from ftc.spec.settings import Settings
 from ftc.spec.strategies.ia3 import ROLES, Ia3Settings
 
 __all__ = ["OfIa3"]

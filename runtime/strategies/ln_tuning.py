@@ -7,7 +7,7 @@ from typing import Any
 
 from ftc.runtime.strategies.half import BESIDE_LAYERS, require
 from ftc.runtime.strategies.with_peft import OfPeft, peft_config
-from ftc.spec.settings import Settings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.ln_tuning import LnTuningSettings
 
 __all__ = ["OfLnTuning", "replaces_layer"]

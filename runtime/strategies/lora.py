@@ -9,7 +9,7 @@ from torch import nn
 
 from ftc.runtime.strategies.half import BESIDE_LAYERS, require
 from ftc.runtime.strategies.with_peft import OfPeft, peft_config
-from ftc.spec.settings import Settings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.lora import AdapterSettings, LoraSettings
 
 __all__ = ["OfLora", "lora_config", "require_layers", "targeted"]

@@ -16,7 +16,7 @@ from torch import nn
 
 from ftc.runtime.base_model import Base
 from ftc.runtime.strategies.with_peft import OfPeft, peft_config
-from ftc.spec.settings import Settings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.virtual_tokens import VirtualSettings
 
 __all__ = ["OfVirtualTokens", "agree_on_cache"]

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from ftc.runtime.base_model import Base, frozen_base, quiet_transformers, trainable_tensors
-from ftc.runtime.heads import peft_task
-from ftc.runtime.peft_door import peft_with_bitsandbytes, peft_without_bitsandbytes
-from ftc.runtime.seeding import seed_everything
+from ftc.runtime.models.heads import peft_task
+from ftc.runtime.models.peft_import import peft_with_bitsandbytes, peft_without_bitsandbytes
 from ftc.runtime.strategies.half import BESIDE_LAYERS, Half, S_contra, in_parts
+from ftc.runtime.training.seeding import seed_everything
+from ftc.spec.documents.settings import Settings
 from ftc.spec.module_names import Role, role_of
-from ftc.spec.settings import Settings
 from ftc.spec.strategies import StrategySettings
 
 __all__ = ["OfPeft", "peft_config", "with_roles"]

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ftc.runtime.collate import Batch, classification_batch, multi_label_batch
-from ftc.runtime.last_layer import LastLayer, find_last_layer
+from ftc.runtime.evaluation.last_layer import LastLayer, find_last_layer
 from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy, states_at, without_cache
-from ftc.spec.settings import ModelSettings
-from ftc.spec.streams import TokenStream
+from ftc.runtime.training.collate import Batch, classification_batch, multi_label_batch
+from ftc.spec.documents.settings import ModelSettings
+from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["ClassifierScorer", "MultiLabelScorer", "has_token_types"]
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.collate import Batch, lm_batch, seq2seq_batch
 from ftc.runtime.tasks.scorer import Arithmetic, PickedStates, Prediction, cross_entropy
-from ftc.spec.settings import ModelSettings
-from ftc.spec.streams import TokenStream
+from ftc.runtime.training.collate import Batch, lm_batch, seq2seq_batch
+from ftc.spec.documents.settings import ModelSettings
+from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["LanguageScorer", "Seq2SeqScorer"]
 

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ftc.runtime.collate import Batch, preference_batch
 from ftc.runtime.tasks.language import LanguageScorer
 from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy
-from ftc.spec.settings import ModelSettings
-from ftc.spec.streams import TokenStream
+from ftc.runtime.training.collate import Batch, preference_batch
+from ftc.spec.documents.settings import ModelSettings
+from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["PreferenceScorer"]
 

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ftc.runtime.collate import Batch
-from ftc.spec.streams import TokenStream
+from ftc.runtime.training.collate import Batch
+from ftc.spec.documents.streams import TokenStream
 
 __all__ = [
     "Arithmetic",

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.facts import ModelFacts
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import Role, role_of
 from ftc.spec.strategies.card import (
     Base,

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from ftc.spec.base import Document, Effect
-from ftc.spec.facts import ModelFacts, TensorFacts
+from ftc.spec.documents.facts import ModelFacts, TensorFacts
 
 if TYPE_CHECKING:
-    from ftc.spec.settings import Head
+    from ftc.spec.documents.settings import Head
 
 __all__ = [
     "TOOLS",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from ftc.spec.facts import ModelFacts
-from ftc.spec.nearest import nearest
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.strategies.card import (
     Base,
     Beside,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from ftc.spec.facts import ModelFacts
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.strategies.card import (
     Base,
     Card,

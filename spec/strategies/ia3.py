@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ftc.spec.facts import ModelFacts
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import Role, role_of
 from ftc.spec.strategies.card import (
     Base,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
-from ftc.spec.facts import ModelFacts
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import part_of
 from ftc.spec.strategies.card import (
     Base,

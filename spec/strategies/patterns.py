@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.module_names import layer_name, part_of
-from ftc.spec.nearest import nearest
 from ftc.spec.strategies.card import Problem
 
 __all__ = ["LowRankPattern", "ModuleName", "by_kind_or_pattern", "by_name", "misnamed"]

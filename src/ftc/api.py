@@ -18,33 +18,33 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ftc.calibrating import calibrate
-from ftc.diffing import diff
-from ftc.exporting import export, refuse_faults
-from ftc.locking import drift, lock, settle_lock
-from ftc.locks import unlock
-from ftc.measuring import evaluate, evaluate_on_harness
-from ftc.merging import merge
-from ftc.plan_store import load_plan, save_plan
-from ftc.planned import Checked, Planned
-from ftc.policing import with_policy
-from ftc.run_store import Run, find_run, past_runs, run_of, runs
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.texts import fix, format, shown_path, validate, with_sources
-from ftc.tracing import whence, who_used
+from ftc.verbs.calibrate import calibrate
+from ftc.verbs.diff import diff
+from ftc.verbs.evaluate import evaluate, evaluate_on_harness
+from ftc.verbs.export import export, refuse_faults
+from ftc.verbs.lock import drift, lock, settle_lock
+from ftc.verbs.merge import merge
+from ftc.verbs.planned import Checked, Planned
+from ftc.verbs.policy import with_policy
+from ftc.verbs.provenance import whence, who_used
+from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs
+from ftc.verbs.saved_plans import load_plan, save_plan
+from ftc.verbs.text import fix, format, shown_path, validate, with_sources
+from ftc.verbs.unlock import unlock
 
 if TYPE_CHECKING:
-    from ftc.auditing import StepListener
-    from ftc.compiler.layers import Override
-    from ftc.spec.audit import AuditReport, Level
-    from ftc.spec.comparison import RunComparison
-    from ftc.spec.events import EventListener
-    from ftc.spec.facts import DeviceFacts
-    from ftc.spec.imported import Imported
-    from ftc.spec.plan import Plan
-    from ftc.spec.signature import SignedFolder
-    from ftc.spec.streams import Split
-    from ftc.spec.tokenized import TokenizedRows
+    from ftc.compiler.recipes.layers import Override
+    from ftc.spec.documents.audit import AuditReport, Level
+    from ftc.spec.documents.comparison import RunComparison
+    from ftc.spec.documents.events import EventListener
+    from ftc.spec.documents.facts import DeviceFacts
+    from ftc.spec.documents.imported import Imported
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.signature import SignedFolder
+    from ftc.spec.documents.streams import Split
+    from ftc.spec.documents.tokenized import TokenizedRows
+    from ftc.verbs.audit import StepListener
 
 __all__ = [
     "Checked",
@@ -115,12 +115,12 @@ def plan(
         Refusal: The recipe has errors, names something unusable, does not fit, or breaks the project's policy.
         OSError: A file can't be read or written.
     """
-    from ftc.compiler.budget.trace_client import Tracer
-    from ftc.compiler.check import check_recipe
+    from ftc.compiler.memory.trace_client import Tracer
     from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.policy import prices_of
-    from ftc.compiler.resolve.paths import project_root
-    from ftc.spec.places import cache_folder
+    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.rules.check import check_recipe
+    from ftc.spec.storage.paths import cache_folder
 
     path, text = Path(recipe), Path(recipe).read_bytes()
     checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
@@ -160,7 +160,7 @@ def tokens(
     Raises:
         Refusal: The recipe can't be planned, or has no such rows (FTC389).
     """
-    from ftc.measuring import tokens_of
+    from ftc.verbs.evaluate import tokens_of
 
     planned = target if isinstance(target, Planned) else plan(target, offline=offline, keep_lock=True)
     return tokens_of(planned, split, rows)
@@ -187,14 +187,14 @@ def apply(
         Refusal: The plan is stale, its inputs moved, or the run could not go on.
     """
     planned = _planned(target, offline=offline, folder=Path(folder))
-    from ftc.execution import execute_planned
+    from ftc.verbs.apply import execute_planned
 
     return execute_planned(planned, listen=on_event or (lambda event: None), again=again)
 
 
 def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path) -> Planned:
     """The target as compiled here and now; a saved plan must come out the same (FTC512)."""
-    from ftc.spec.plan import Plan
+    from ftc.spec.documents.plan import Plan
 
     if isinstance(target, Planned):
         return target
@@ -209,9 +209,9 @@ def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path
 def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
     import shlex
 
-    from ftc.compiler.resolve.paths import project_root
-    from ftc.compiler.staleness import stale_reasons
-    from ftc.spec.ledger import moved_since
+    from ftc.compiler.lock.staleness import stale_reasons
+    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.spec.documents.ledger import moved_since
 
     recipe = project_root(near) / saved.recipe_file
     if not recipe.exists():
@@ -263,7 +263,7 @@ def audit(
     Raises:
         Refusal: There is no such run, or it has not done these steps (FTC535).
     """
-    from ftc.auditing import Asked, audit_run
+    from ftc.verbs.audit import Asked, audit_run
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     asked = Asked(level=level, first=first, last=last, steps=steps, threads=threads, force=force, seeds=seeds)
@@ -276,15 +276,15 @@ def device(name: str) -> DeviceFacts:
     Raises:
         Refusal: There is no such device (FTC600).
     """
-    from ftc.compiler.resolve.device import resolve_device
+    from ftc.compiler.resolve.machine.device import resolve_device
 
     return resolve_device(name)
 
 
 def devices() -> tuple[DeviceFacts, ...]:
     """This machine's device, then every card of the catalogue."""
-    from ftc.compiler.budget.devices import CARDS
-    from ftc.compiler.resolve.device import resolve_device
+    from ftc.compiler.resolve.machine.device import resolve_device
+    from ftc.compiler.search.device_catalog import CARDS
 
     here = resolve_device("auto")
     return (here, *(resolve_device(name, cards=list) for name in CARDS))
@@ -296,7 +296,7 @@ def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> Ru
     Raises:
         Refusal: There are fewer than two, a run is not measured, or they have no row in common.
     """
-    from ftc.comparison import compare_runs
+    from ftc.verbs.compare import compare_runs
 
     return compare_runs([run if isinstance(run, Run) else find_run(str(run), folder) for run in runs])
 
@@ -316,7 +316,7 @@ def sign(
         Refusal: There is nothing whole to sign, or the key can't be used (FTC540).
         OSError: A file can't be read or written.
     """
-    from ftc.signing import sign_folder
+    from ftc.verbs.sign import sign_folder
 
     found = _folder_or_run(target, folder)
     if isinstance(found, Run):
@@ -334,7 +334,7 @@ def verify(
         Refusal: There is no signature (FTC541), or it doesn't hold (FTC542).
         OSError: A file can't be read.
     """
-    from ftc.signing import verify_folder
+    from ftc.verbs.sign import verify_folder
 
     named = target.folder if isinstance(target, Run) else Path(target)
     found = named if named.is_dir() else find_run(str(target), folder).folder
@@ -351,7 +351,7 @@ def _folder_or_run(target: Run | Path | str, folder: Path | str) -> Run | Path:
 
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the recipe."""
-    from ftc.spec.json_schema import editor_schema
+    from ftc.spec.language.json_schema import editor_schema
 
     return editor_schema()
 
@@ -362,7 +362,7 @@ def init(file: Path | str, *, task: str | None = None, data: Path | None = None,
     Raises:
         Refusal: The file exists, or the data can't be read.
     """
-    from ftc.compiler.starter import write_starter
+    from ftc.compiler.recipes.starter import write_starter
 
     return write_starter(Path(file), task=task, data=data, base=base)
 

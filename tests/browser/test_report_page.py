@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from ftc.spec.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
-from ftc.spec.events import Evaluated, Event, PhaseEnded, StepDone
-from ftc.spec.outcomes import Outcome, Said
-from ftc.spec.record import Gain, Interval
-from ftc.views.report import report_html
-from ftc.views.report_comparison import Side, comparison_html
+from ftc.spec.documents.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
+from ftc.spec.documents.events import Evaluated, Event, PhaseEnded, StepDone
+from ftc.spec.documents.outcomes import Outcome, Said
+from ftc.spec.documents.record import Gain, Interval
+from ftc.views.report.comparison import Side, comparison_html
+from ftc.views.report.run_report import report_html
 from tests.support import documents
 from tests.support.measured import BY_REGION, CONTAMINATION, FLAGGED, GATE, JUDGED, RETENTION, SWAPS
 

@@ -9,8 +9,8 @@ import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.events import EventListener, PhaseEnded, RunStarted, StepDone
-from ftc.spec.plan import Plan
+from ftc.spec.documents.events import EventListener, PhaseEnded, RunStarted, StepDone
+from ftc.spec.documents.plan import Plan
 from tests.support import documents
 
 

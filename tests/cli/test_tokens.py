@@ -9,9 +9,9 @@ import pytest
 
 from ftc import api
 from ftc.cli.main import main
-from ftc.spec.ledger import Look, read_ledger
-from ftc.spec.places import streams_folder
-from ftc.spec.streams import open_stream
+from ftc.spec.documents.ledger import Look, read_ledger
+from ftc.spec.documents.streams import open_stream
+from ftc.spec.storage.paths import streams_folder
 from tests.diagnostics.worlds import write_plain_model
 
 RECIPE = """\

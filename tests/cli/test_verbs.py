@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ftc import api, texts
+from ftc import api
 from ftc.cli.main import main
 from ftc.cli.restart import Restart
 from ftc.cli.verbs import VERBS
 from ftc.spec.diagnostics import diagnostic
-from ftc.spec.pinned import PINNED
+from ftc.spec.storage.env_pins import PINNED
+from ftc.verbs import text
 from tests.cli.conftest import World
 from tests.support import documents
 
@@ -224,10 +225,10 @@ def checked(*codes: str) -> api.Checked:
 
 
 def test_validate(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts, "validate", lambda recipe, **_: checked())
+    monkeypatch.setattr(text, "validate", lambda recipe, **_: checked())
     assert main(["validate", "a.yaml", "b.yaml"]) == 0
     assert capsys.readouterr() == ("a.yaml is valid.\nb.yaml is valid.\n", "")
-    monkeypatch.setattr(texts, "validate", lambda recipe, **_: checked("FTC001", "FTC002"))
+    monkeypatch.setattr(text, "validate", lambda recipe, **_: checked("FTC001", "FTC002"))
     assert main(["validate", "a.yaml"]) == 3
     out, err = capsys.readouterr()
     assert out == ""
@@ -247,14 +248,14 @@ def test_validate(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 def test_validate_for_programs(
     world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str], begin: str
 ) -> None:
-    monkeypatch.setattr(texts, "validate", lambda recipe, **_: checked("FTC001"))
+    monkeypatch.setattr(text, "validate", lambda recipe, **_: checked("FTC001"))
     assert main(["validate", "a.yaml", *arguments]) == 3
     assert capsys.readouterr().out.startswith(begin)
 
 
 def test_validate_speaks_github_in_a_workflow(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setattr(texts, "validate", lambda recipe, **_: checked("FTC001"))
+    monkeypatch.setattr(text, "validate", lambda recipe, **_: checked("FTC001"))
     assert main(["validate", "a.yaml"]) == 3
     assert capsys.readouterr().out.startswith("::error title=FTC001")
 

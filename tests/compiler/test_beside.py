@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.compiler.relock import EVERYTHING, _without_pins
-from ftc.compiler.resolve.beside import locked_commit
-from ftc.spec.lock import Lock
+from ftc.compiler.lock.renew import EVERYTHING, _without_pins
+from ftc.compiler.resolve.models.beside import locked_commit
+from ftc.spec.documents.lockfile import Lock
 from tests.support import documents
 
 COMMIT = "c" * 40

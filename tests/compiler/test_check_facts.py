@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.budget.host_memory import host_bytes
+from ftc.compiler.memory.host_memory import host_bytes
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.passes.check_facts import FACT_RULES
 from ftc.spec.diagnostics import Severity

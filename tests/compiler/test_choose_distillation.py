@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
-from ftc.spec.facts import TeacherFacts
+from ftc.spec.documents.facts import TeacherFacts
 from tests.support.drafts import draft_of, model_facts
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.lock import lock_changes
+from ftc.compiler.lock.lockfile import lock_changes
 from ftc.spec.diagnostics import Refusal
 from tests.support.classifiers import make_classifier
 from tests.support.projects import make_model

@@ -10,16 +10,16 @@ import pytest
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ftc.compiler.check import check_recipe
-from ftc.compiler.resolve.canonical_rows import write_canonical
-from ftc.compiler.resolve.columns import missing_columns, task_columns
-from ftc.compiler.resolve.joint_checks import check_together
-from ftc.compiler.resolve.rows import check_values
-from ftc.compiler.resolve.tables import read_rows
-from ftc.compiler.text.sandbox import TemplateProblem, TemplateRenderer
+from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.columns import missing_columns, task_columns
+from ftc.compiler.resolve.rows.joint_checks import check_together
+from ftc.compiler.resolve.rows.row_checks import check_values
+from ftc.compiler.resolve.rows.tables import read_rows
+from ftc.compiler.rules.check import check_recipe
+from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Diagnostic, Refusal
-from ftc.spec.recipe import Recipe
+from ftc.spec.sections.recipe import Recipe
 from tests.support.recipes import is_of_the_recipe, parsed, plain_recipe
 
 

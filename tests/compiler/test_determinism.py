@@ -9,8 +9,8 @@ import pytest
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
-from ftc.spec.facts import TeacherFacts
-from ftc.spec.plan import ProveStep
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.plan import ProveStep
 from tests.support.drafts import CARD, draft_of, model_facts
 
 

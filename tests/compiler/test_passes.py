@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.budget.memory import by_closed_form
-from ftc.compiler.budget.points import Point
 from ftc.compiler.draft import Draft, PastRun
+from ftc.compiler.memory.memory import by_closed_form
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
-from ftc.compiler.resolve.device import resolve_device
+from ftc.compiler.resolve.machine.device import resolve_device
+from ftc.compiler.search.candidates import Point
 from ftc.spec.diagnostics import Diagnostic
-from ftc.spec.memory import PhasePeak
-from ftc.spec.streams import RowLengths
-from ftc.spec.trace import TraceAnswer, TraceJob, TraceResult
+from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
+from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, CPU, draft_of, model_facts, split_report
 
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.spec.places import streams_folder
-from ftc.spec.streams import SPLITS, open_stream
+from ftc.spec.documents.streams import SPLITS, open_stream
+from ftc.spec.storage.paths import streams_folder
 from tests.diagnostics.worlds import write_plain_model, write_plain_rows
 
 RECIPE = """\

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.resolve.cpu import cpu_label
-from ftc.planned import Sources
+from ftc.compiler.resolve.machine.cpu import cpu_label
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity
+from ftc.verbs.planned import Sources
 from ftc.views.diagnostics import render_text
 from tests.diagnostics.worlds import prepare
 from tests.support.recipes import is_of_the_recipe
@@ -25,22 +25,22 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FIXTURES = sorted(path.name for path in HERE.glob("FTC*"))
 
-_HUB = "tests/compiler/resolve/test_hub.py"
-_STREAM = "tests/compiler/text/test_findings.py::test_each_warning_is_told_once_with_the_counts_by_split"
+_HUB = "tests/compiler/resolve/files/test_hub.py"
+_STREAM = "tests/compiler/tokens/test_findings.py::test_each_warning_is_told_once_with_the_counts_by_split"
 _PRESIDIO = "tests/compiler/quality/test_presidio.py"
 _PLANS = "tests/e2e/test_saved_plans.py"
 _AUDIT = "tests/e2e/test_audit.py"
 _REPLAY = "tests/e2e/test_replay.py"
 _MERGE = "tests/e2e/test_merge.py"
 _DETERMINISM = "tests/runtime/test_determinism.py"
-_RUN = "tests/runtime/test_execute.py"
+_RUN = "tests/runtime/execution/test_execute.py"
 
 ELSEWHERE: dict[str, str] = {
-    "FTC027": "tests/spec/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",
-    "FTC024": "tests/spec/test_overlay.py::test_a_flag_that_says_nothing",
-    "FTC025": "tests/compiler/test_layers.py::test_what_lies_on_top_extends_nothing",
-    "FTC026": "tests/spec/test_layout.py::test_what_would_change_is_refused",
-    "FTC262": "tests/runtime/test_packing.py::test_a_model_that_mixes_packed_rows_is_refused",
+    "FTC027": "tests/spec/language/test_overlay.py::test_a_flag_for_an_item_that_is_not_there",
+    "FTC024": "tests/spec/language/test_overlay.py::test_a_flag_that_says_nothing",
+    "FTC025": "tests/compiler/recipes/test_layers.py::test_what_lies_on_top_extends_nothing",
+    "FTC026": "tests/spec/language/test_layout.py::test_what_would_change_is_refused",
+    "FTC262": "tests/runtime/training/test_packing.py::test_a_model_that_mixes_packed_rows_is_refused",
     "FTC314": f"{_HUB}::test_what_is_not_there",
     "FTC315": f"{_HUB}::test_a_gated_model_says_how_to_get_in_and_shows_no_token",
     "FTC316": f"{_HUB}::test_what_is_not_there",
@@ -48,9 +48,9 @@ ELSEWHERE: dict[str, str] = {
     "FTC318": "tests/e2e/test_hub_base.py::test_offline_without_a_cache",
     "FTC319": f"{_HUB}::test_hostile_names_stop_before_any_download",
     "FTC320": f"{_HUB}::test_bytes_that_differ_from_the_listing_are_refused",
-    "FTC323": "tests/compiler/resolve/test_data_files.py::test_a_file_that_a_data_set_lacks",
-    "FTC324": "tests/compiler/resolve/test_data_files.py::test_a_data_set_where_several_files_may_be_meant",
-    "FTC351": "tests/compiler/resolve/test_data_files.py::test_a_file_that_may_not_be_read",
+    "FTC323": "tests/compiler/resolve/rows/test_data_files.py::test_a_file_that_a_data_set_lacks",
+    "FTC324": "tests/compiler/resolve/rows/test_data_files.py::test_a_data_set_where_several_files_may_be_meant",
+    "FTC351": "tests/compiler/resolve/rows/test_data_files.py::test_a_file_that_may_not_be_read",
     "FTC340": _STREAM,
     "FTC341": _STREAM,
     "FTC382": f"{_PRESIDIO}::test_its_finds_are_refused_and_an_unknown_country_is_pointed_at",
@@ -70,7 +70,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC512": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
     "FTC513": "tests/e2e/test_state.py::test_a_lock_that_nobody_holds",
     "FTC514": "tests/e2e/test_state.py::test_a_living_holder_keeps_its_lock",
-    "FTC515": "tests/runtime/test_witness.py::test_what_changes_after_it_was_verified",
+    "FTC515": "tests/runtime/execution/test_file_witness.py::test_what_changes_after_it_was_verified",
     "FTC516": "tests/e2e/test_diff.py::test_what_git_does_not_have",
     "FTC517": "tests/e2e/test_tracing.py::test_what_is_no_digest",
     "FTC518": "tests/e2e/test_tracing.py::test_where_a_file_comes_from",
@@ -88,13 +88,13 @@ ELSEWHERE: dict[str, str] = {
     "FTC664": f"{_MERGE}::test_only_a_model_that_says_the_same_is_kept",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
-    "FTC295": "tests/compiler/budget/test_counts.py::test_what_cannot_be_counted_is_asked_for",
-    "FTC636": "tests/runtime/test_meteor.py::test_other_files_are_not_the_plans",
+    "FTC295": "tests/compiler/search/test_device_counts.py::test_what_cannot_be_counted_is_asked_for",
+    "FTC636": "tests/runtime/metrics/test_meteor.py::test_other_files_are_not_the_plans",
     "FTC652": "tests/compiler/test_wordnet.py::test_what_is_missing_is_told_before_anything_else_is_done",
-    "FTC649": "tests/runtime/test_judge.py::test_a_key_that_is_not_there_stops_the_run_before_it_begins",
+    "FTC649": "tests/runtime/evaluation/test_judge.py::test_a_key_that_is_not_there_stops_the_run_before_it_begins",
     "FTC685": "tests/e2e/test_eval.py::test_a_finished_run_is_measured_again",
     "FTC686": "tests/e2e/test_harness.py::test_base_and_tuned_model_by_the_harness",
-    "FTC683": "tests/test_comparison.py::test_what_can_not_be_compared_says_so",
+    "FTC683": "tests/verbs/test_compare.py::test_what_can_not_be_compared_says_so",
     "FTC682": "tests/rating/test_contest.py::test_a_name_that_is_no_file_name_is_refused",
     "FTC530": "tests/views/test_run_view.py::test_the_first_difference_is_shown_where_the_eye_ends",
     "FTC531": f"{_REPLAY}::test_one_thread_more_is_inconclusive_before_anything_is_done",
@@ -110,7 +110,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC541": "tests/exports/test_signing.py::test_another_key_another_signature_and_none",
     "FTC542": "tests/exports/test_signing.py::test_every_change_is_named_and_what_a_run_no_longer_needs_may_go",
     "FTC543": "tests/exports/test_signing.py::test_links_and_emptiness_are_not_signed",
-    "FTC601": "tests/compiler/resolve/test_environment.py::test_without_package_data_it_says_how_to_install",
+    "FTC601": "tests/compiler/resolve/machine/test_environment.py::test_without_package_data_it_says_how_to_install",
     "FTC602": "tests/e2e/test_calibrate.py::test_what_could_not_be_measured",
     "FTC620": f"{_RUN}::test_a_changed_model_file",
     "FTC621": f"{_RUN}::test_a_changed_stream",
@@ -131,7 +131,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC634": f"{_RUN}::test_an_adapter_in_the_base_folder",
     "FTC641": f"{_DETERMINISM}::test_an_environment_that_was_not_set_is_refused",
     "FTC642": f"{_DETERMINISM}::test_two_processes_that_differ_end_a_bitwise_run_before_its_first_step",
-    "FTC644": "tests/runtime/test_watch.py::test_a_process_that_never_came_is_silent_too",
+    "FTC644": "tests/runtime/execution/test_process_watch.py::test_a_process_that_never_came_is_silent_too",
     "FTC646": f"{_RUN}::test_a_step_without_a_target_changes_nothing_and_is_told",
     "FTC647": "tests/runtime/test_resume.py::test_a_full_disk_leaves_older_checkpoints_intact",
     "FTC648": "tests/runtime/test_resume.py::test_a_place_that_cannot_be_written_to_is_told_before_anything_is_loaded",

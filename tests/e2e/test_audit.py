@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftc.run_store import load_run, pages
+from ftc.verbs.runs import load_run, pages
 from tests.e2e.conftest import Ftc, MakeProject, finished_project, in_a_copy
 from tests.support.classifiers import make_classifier
 
@@ -171,7 +171,7 @@ def test_a_run_that_is_not_there(root: Path, ftc: Ftc) -> None:
 
 
 def test_a_run_that_stopped_has_nothing_to_audit(root: Path, ftc: Ftc) -> None:
-    from ftc.spec.record import RunRecord
+    from ftc.spec.documents.record import RunRecord
 
     (root / ".ftc" / "ledger.ndjson").unlink()  # it knows better
     file = run_folder(root) / "record.json"

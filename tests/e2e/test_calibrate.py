@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.budget.calibrated import look_work, measured_work
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
-from ftc.compiler.resolve.calibration import keep_calibration, read_calibration
-from ftc.runtime.calibrate import measure
-from ftc.spec.calibration import Calibration, CalibrationJob
+from ftc.compiler.resolve.machine.calibration import keep_calibration, read_calibration
+from ftc.compiler.time.calibrated import look_work, measured_work
+from ftc.runtime.calibration.calibrate import measure
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.calibration import Calibration, CalibrationJob
 from ftc.views.calibration import calibration_text
 from tests.support.drafts import CARD, CPU, draft_of
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ftc.spec import wordnet
-from ftc.spec.ledger import Look, read_ledger
+from ftc.spec.documents.ledger import Look, read_ledger
+from ftc.spec.storage import wordnet
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
 from tests.support.wordnets import write_wordnet

@@ -114,16 +114,16 @@ def test_the_seed_decides_about_the_first_weights(project: MakeProject, ftc: Ftc
 def test_the_exit_code_names_the_signal(
     project: MakeProject, ftc: Ftc, number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ftc.runtime import hooks
-    from ftc.runtime.hooks import Training
-    from ftc.spec.events import StepDone
+    from ftc.runtime.training import hooks
+    from ftc.runtime.training.hooks import Training
+    from ftc.spec.documents.events import StepDone
 
     def strike(_training: Training, done: StepDone) -> None:
         if done.step == 1:
             os.kill(os.getpid(), number)
 
     root = project(steps=2)
-    monkeypatch.setattr("ftc.runtime.train.HOOKS", (strike, *hooks.HOOKS))
+    monkeypatch.setattr("ftc.runtime.training.train.HOOKS", (strike, *hooks.HOOKS))
     stopped = ftc("apply", "recipe.yaml", "--yes")
     assert stopped.code == code, stopped.text
     assert "goes on from there" in stopped.err

@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[2]
 
 _RESUME = "tests/runtime/test_resume.py"
 _SAVED = "tests/e2e/test_saved_plans.py"
-_EXECUTE = "tests/runtime/test_execute.py"
+_EXECUTE = "tests/runtime/execution/test_execute.py"
 _BITWISE = "tests/runtime/test_determinism.py"
-_PROBE = "tests/compiler/text/test_probe.py"
+_PROBE = "tests/compiler/tokens/test_tokenizer_probe.py"
 _STOPPED = "tests/e2e/test_interruption.py"
-_SPLITS = "tests/compiler/resolve/test_splits.py"
-_SUPERVISED = "tests/runtime/test_supervised.py"
+_SPLITS = "tests/compiler/resolve/rows/test_splits.py"
+_SUPERVISED = "tests/runtime/models/test_make_scorer.py"
 _REPLAY = "tests/e2e/test_replay.py"
 _LOCK = "tests/e2e/test_lock.py"
 _ORDER = "tests/runtime/test_batches.py::test_order_depends_on_seed_and_step_alone"
@@ -94,7 +94,7 @@ def test_prepared_rows_do_not_outlive_the_code_that_made_them(
     recipe = project() / "recipe.yaml"
     before = api.plan(recipe).plan
     assert api.plan(recipe).plan.stream_key == before.stream_key
-    monkeypatch.setattr(f"ftc.compiler.compile_data.{part}", "another")
+    monkeypatch.setattr(f"ftc.compiler.tokens.compile_data.{part}", "another")
     assert api.plan(recipe).plan.stream_key != before.stream_key
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ftc.spec import canonical
-from ftc.spec.lock import Lock, sealed
+from ftc.spec.documents.lockfile import Lock, sealed
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
 
@@ -166,7 +166,7 @@ def test_what_the_lock_does_not_pin(root: Path, ftc: Ftc) -> None:
 def test_a_machine_that_cannot_train_leaves_the_packages_alone(
     root: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ftc.compiler.resolve.environment import resolve_environment
+    from ftc.compiler.resolve.machine.environment import resolve_environment
 
     here = resolve_environment()
     light = {name: package for name, package in here.packages.items() if name != "torch"}

@@ -12,11 +12,12 @@ from typing import Any
 import numpy
 import pytest
 
-from ftc import api, merging
-from ftc.compiler.resolve.safetensors_header import read_metadata
+from ftc import api
+from ftc.compiler.resolve.models.safetensors_header import read_metadata
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.ledger import Merged, read_ledger
-from ftc.spec.provenance import METADATA_KEY, header_text, provenance_of
+from ftc.spec.documents.ledger import Merged, read_ledger
+from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
+from ftc.verbs import merge as merging
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
 from tests.support.projects import contents, recipe_of
 
@@ -139,7 +140,7 @@ def test_what_is_not_here_or_not_as_it_was(run: api.Run, ftc: Ftc, monkeypatch: 
         return answer.text
 
     with monkeypatch.context() as narrow:
-        narrow.setattr("ftc.compiler.resolve.cpu.free_memory_bytes", lambda: 2**20)
+        narrow.setattr("ftc.compiler.resolve.machine.cpu.free_memory_bytes", lambda: 2**20)
         narrow.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**10))
         both = refused()
         assert "[FTC663]: merging takes" in both
@@ -154,7 +155,7 @@ def test_what_is_not_here_or_not_as_it_was(run: api.Run, ftc: Ftc, monkeypatch: 
 
 
 def test_only_a_model_that_says_the_same_is_kept(run: api.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ftc.runtime import merge
+    from ftc.runtime.artifacts import merge
 
     monkeypatch.setitem(merge._ALLOWED, "bfloat16", 1e-9)
     with pytest.raises(Refusal) as refused:

@@ -10,8 +10,8 @@ import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.events import Event
-from ftc.spec.plan import Plan
+from ftc.spec.documents.events import Event
+from ftc.spec.documents.plan import Plan
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
 
@@ -128,7 +128,7 @@ def test_the_device_runs_out_of_memory(project: MakeProject, ftc: Ftc, monkeypat
     def train(session: object) -> None:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("ftc.runtime.train.train", train)
+    monkeypatch.setattr("ftc.runtime.training.train.train", train)
     root = project(steps=1)
     refused = ftc("apply", "recipe.yaml", "--yes")
     assert refused.code == 1, refused.text

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from ftc.compiler.policy import ReadPolicy, judged
-from ftc.spec.evaluation import Classifier
-from ftc.spec.policy import Policy
-from ftc.spec.settings import ClassifierSettings, DistillationSettings, TeacherSettings
-from ftc.spec.source import read_source
-from ftc.spec.train import Distillation
+from ftc.spec.documents.policy import Policy
+from ftc.spec.documents.settings import ClassifierSettings, DistillationSettings, TeacherSettings
+from ftc.spec.language.source import read_source
+from ftc.spec.sections.evaluation import Classifier
+from ftc.spec.sections.train import Distillation
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support import documents
 from tests.support.projects import contents

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from ftc.spec.canonical import file_digest
-from ftc.spec.facts import FileFacts
-from ftc.spec.ladder import line_text, parse_line
-from ftc.spec.places import RunFolder
-from ftc.spec.record import Predecessor, RunRecord
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.record import Predecessor, RunRecord
+from ftc.spec.documents.step_log import line_text, parse_line
+from ftc.spec.storage.paths import RunFolder
 from tests.e2e.conftest import Answer, Ftc, finished_project, in_a_copy
 from tests.support.projects import contents
 
@@ -45,7 +45,7 @@ def change_record(run: RunFolder, **changes: Any) -> None:
     }
     forged = record.model_copy(update={"outputs": outputs, **changes}).sealed()
     run.record.write_text(forged.to_text(), encoding="utf-8")
-    from ftc.run_store import load_run, pages
+    from ftc.verbs.runs import load_run, pages
 
     for name, text in pages(load_run(run.path)).items():
         (run.path / name).write_text(text, encoding="utf-8", newline="\n")
@@ -119,9 +119,9 @@ def test_a_replay_may_begin_at_a_checkpoint(run: RunFolder, ftc: Ftc) -> None:
 def test_other_code_or_packages_are_told_before_a_process_is_started(
     run: RunFolder, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ftc.runtime import fresh
+    from ftc.runtime.replay import replay_process
 
-    monkeypatch.setattr(fresh, "_started", lambda *request: pytest.fail("nothing is to be started"))
+    monkeypatch.setattr(replay_process, "_started", lambda *request: pytest.fail("nothing is to be started"))
     record = RunRecord.model_validate_json(run.record.read_bytes())
     package = record.observed.environment.packages["torch"].model_copy(update={"version": "2.0.0"})
     packages = {**record.observed.environment.packages, "torch": package}
@@ -154,9 +154,9 @@ def test_steps_that_cannot_be_done_again(
 
 
 def test_what_is_tampered_with_is_not_executed(run: RunFolder, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ftc.runtime import fresh
+    from ftc.runtime.replay import replay_process
 
-    monkeypatch.setattr(fresh, "_started", lambda *request: pytest.fail("nothing is to be started"))
+    monkeypatch.setattr(replay_process, "_started", lambda *request: pytest.fail("nothing is to be started"))
     run.ladder.write_bytes(b"".join(run.ladder.read_bytes().splitlines(keepends=True)[:-3]))
     audited = ftc("audit", run.path.name, "--level", "replay", "--json")
     assert audited.code == 6, audited.text

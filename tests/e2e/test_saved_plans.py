@@ -126,7 +126,7 @@ def test_a_lock_that_was_edited(project: MakeProject, ftc: Ftc) -> None:
 
 
 def test_one_lock_serves_two_platforms(project: MakeProject, ftc: Ftc) -> None:
-    from ftc.spec.lock import Lock, sealed
+    from ftc.spec.documents.lockfile import Lock, sealed
 
     root = project()
     assert ftc("plan", "recipe.yaml").code == 0

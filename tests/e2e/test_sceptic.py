@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from ftc.run_store import load_run, pages
 from ftc.spec import canonical
 from ftc.spec.canonical import file_digest
-from ftc.spec.facts import FileFacts
-from ftc.spec.places import RunFolder
-from ftc.spec.record import RunRecord
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.storage.paths import RunFolder
+from ftc.verbs.runs import load_run, pages
 from tests.e2e.conftest import Ftc, finished_project, in_a_copy
 
 STEPS = 6
@@ -213,8 +213,8 @@ def forge_checkpoint(run: RunFolder) -> None:
 
 def forge_result(run: RunFolder) -> None:
     """Other weights with a record that names their digest."""
-    from ftc.compiler.resolve.digests import tensor_digests
-    from ftc.spec.tensor_digests import content_digest
+    from ftc.compiler.resolve.files.digests import tensor_digests
+    from ftc.spec.storage.tensor_digests import content_digest
 
     file = run.adapter / "adapter_model.safetensors"
     flip(file)

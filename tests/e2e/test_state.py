@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.spec.holder import Holder
-from ftc.spec.ledger import Begun, append_entry, broken_links, read_ledger
+from ftc.spec.documents.ledger import Begun, append_entry, broken_links, read_ledger
+from ftc.spec.storage.run_lock_holder import Holder
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
 

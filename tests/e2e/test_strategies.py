@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ftc import api
-from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
-from ftc.spec.plan import Plan
+from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
+from ftc.spec.documents.plan import Plan
 from tests.e2e.conftest import MakeProject
 
 CPU = torch.device("cpu")

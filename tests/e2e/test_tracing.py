@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.resolve.safetensors_header import read_metadata
+from ftc.compiler.resolve.models.safetensors_header import read_metadata
 from tests.e2e.conftest import Ftc, MakeProject
 
 
@@ -38,8 +38,8 @@ def test_who_used_a_file_a_row_a_model_a_package(run: api.Run, ftc: Ftc) -> None
     assert ("run", "outputs.adapter/adapter_model.safetensors.sha256") in places(
         ftc, str(run.folder / "adapter" / "adapter_model.safetensors")
     )
-    from ftc.compiler.resolve.rows import canonical_text
-    from ftc.compiler.resolve.tables import read_rows
+    from ftc.compiler.resolve.rows.row_checks import canonical_text
+    from ftc.compiler.resolve.rows.tables import read_rows
 
     row = read_rows(run.root / "rows.csv", "rows.csv").rows[6]
     digest = hashlib.sha256(canonical_text(row).encode()).hexdigest()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ftc.run_store import Run, load_run
 from ftc.spec.canonical import file_digest
-from ftc.spec.facts import FileFacts
-from ftc.spec.lock import sealed
-from ftc.spec.plan import Plan
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.lockfile import sealed
+from ftc.spec.documents.plan import Plan
+from ftc.verbs.runs import Run, load_run
 from tests.support import documents
 
 ROWS = [{"text": f"Goal number {number}", "label": ("sport", "tech")[number % 2]} for number in range(6)]

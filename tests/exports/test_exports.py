@@ -10,9 +10,9 @@ import pytest
 
 from ftc import api
 from ftc.cli.main import main
-from ftc.exporting import FORMATS, Format
-from ftc.run_store import Run
 from ftc.spec.diagnostics import Refusal
+from ftc.verbs.export import FORMATS, Format
+from ftc.verbs.runs import Run
 from ftc.views.exports.croissant import croissant_dataset
 from ftc.views.exports.slsa import slsa_statement
 from tests.exports.conftest import ROWS

@@ -10,8 +10,8 @@ import pytest
 
 from ftc import api
 from ftc.cli.main import main
-from ftc.run_store import Run
 from ftc.spec.diagnostics import Refusal
+from ftc.verbs.runs import Run
 
 pytest.importorskip("model_signing")
 

@@ -20,13 +20,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.check import Checked, check_recipe
+from ftc.compiler.rules.check import Checked, check_recipe
 from ftc.lsp.outline import outline
 from ftc.spec.base import Document, Money, parse_bytes, parse_duration, parse_money
 from ftc.spec.codes import CODES
-from ftc.spec.json_schema import recipe_schema
-from ftc.spec.recipe import Recipe
-from ftc.spec.sections import all_sections
+from ftc.spec.language.json_schema import recipe_schema
+from ftc.spec.language.section_tree import all_sections
+from ftc.spec.sections.recipe import Recipe
 from ftc.views.diagnostics import render_json
 from tests.fuzz.mutations import corpus, mutant
 from tests.support.recipes import plain_recipe

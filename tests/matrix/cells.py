@@ -12,7 +12,7 @@ from typing import Any
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.plan import Plan
+from ftc.spec.documents.plan import Plan
 from ftc.spec.strategies import card_of
 from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.views.tasks import task_words
@@ -113,9 +113,9 @@ def _compare(run: Path) -> None:
     """The trained model and the loaded one give the same numbers."""
     import torch
 
-    from ftc.runtime import checkpoint
-    from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
-    from ftc.runtime.weights import load_weights
+    from ftc.runtime.artifacts import checkpoint
+    from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
+    from ftc.runtime.models.weights import load_weights
 
     plan = Plan.model_validate_json((run / "plan.json").read_text(encoding="utf-8"))
     trained = build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), torch.device("cpu"))
@@ -139,7 +139,7 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
     import peft
     import transformers
 
-    from ftc.runtime.build_model import keep_differentiable
+    from ftc.runtime.models.build_model import keep_differentiable
     from ftc.runtime.strategies.bottleneck import load_adapter
 
     settings, strategy = plan.settings, plan.settings.strategy

@@ -12,7 +12,7 @@ import pytest
 
 from ftc.cli.arguments import Parser
 from ftc.cli.verbs import VERBS, module_of
-from ftc.compiler.check import check_recipe
+from ftc.compiler.rules.check import check_recipe
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

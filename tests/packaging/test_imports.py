@@ -110,7 +110,15 @@ def bert_tensors(words: int, width: int, inner: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "module", ["ftc", "ftc.spec.recipe", "ftc.spec.plan", "ftc.spec.record", "ftc.api", "ftc.cli.main"]
+    "module",
+    [
+        "ftc",
+        "ftc.spec.sections.recipe",
+        "ftc.spec.documents.plan",
+        "ftc.spec.documents.record",
+        "ftc.api",
+        "ftc.cli.main",
+    ],
 )
 def test_an_import_is_light(module: str, tmp_path: Path) -> None:
     assert heavy_modules(f"import {module}", folder=tmp_path) == []

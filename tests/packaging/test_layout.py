@@ -32,7 +32,7 @@ def test_a_layer_is_a_relative_link_to_its_top_level_folder(layer: str) -> None:
 
 
 def test_layers_are_known_by_their_full_name_alone() -> None:
-    code = f"import ftc, ftc.spec.recipe, sys; print(*sorted(set({LAYERS!r}) & set(sys.modules)))"
+    code = f"import ftc, ftc.spec.sections.recipe, sys; print(*sorted(set({LAYERS!r}) & set(sys.modules)))"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert child.stdout.split() == []
 

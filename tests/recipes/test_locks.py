@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftc.compiler.lock import parse_lock
+from ftc.compiler.lock.lockfile import parse_lock
 
 ROOT = Path(__file__).parents[2] / "recipes"
 LOCKS = sorted(path for path in ROOT.rglob("*.lock.json") if ".cache" not in path.parts and "runs" not in path.parts)

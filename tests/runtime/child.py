@@ -12,8 +12,8 @@ import sys
 import warnings
 from pathlib import Path
 
-from ftc.runtime.execute import execute
-from ftc.spec.events import Event
+from ftc.runtime.execution.execute import execute
+from ftc.spec.documents.events import Event
 from tests.runtime.jobs import reopen_job
 
 

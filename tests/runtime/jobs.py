@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ftc.runtime.execute import Inputs, execute
-from ftc.runtime.tensor_files import content_digest, read_tensors
+from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors
+from ftc.runtime.execution.execute import Inputs, execute
 from ftc.spec.canonical import file_digest
-from ftc.spec.events import Event
-from ftc.spec.facts import EnvironmentFacts
-from ftc.spec.lock import Lock, sealed
-from ftc.spec.places import RunFolder
-from ftc.spec.plan import Plan
-from ftc.spec.record import RunRecord
-from ftc.spec.streams import TokenStream, open_stream
+from ftc.spec.documents.events import Event
+from ftc.spec.documents.facts import EnvironmentFacts
+from ftc.spec.documents.lockfile import Lock, sealed
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.storage.paths import RunFolder
 from tests.support import documents
 from tests.support.streams import write_columns
 from tests.support.tiny_models import VOCAB_SIZE, write_tiny_model

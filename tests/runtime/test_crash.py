@@ -24,10 +24,10 @@ from typing import Any, Self
 
 import pytest
 
-from ftc.runtime import checkpoint
-from ftc.runtime.state import refuse_held
-from ftc.spec.ladder import first_difference, read_ladder
-from ftc.spec.record import RunRecord
+from ftc.runtime.artifacts import checkpoint
+from ftc.runtime.execution.state import refuse_held
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.step_log import first_difference, read_ladder
 from tests.runtime.jobs import Job, make_job
 from tests.runtime.test_resume import in_child
 

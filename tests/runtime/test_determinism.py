@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from ftc.runtime import proof
-from ftc.runtime.fresh import Replayed
+from ftc.runtime.replay import proof
+from ftc.runtime.replay.replay_process import Replayed
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.ladder import read_ladder
-from ftc.spec.pinned import PINNED
-from ftc.spec.replay import ReplayRequest
+from ftc.spec.documents.replay import ReplayRequest
+from ftc.spec.documents.step_log import read_ladder
+from ftc.spec.storage.env_pins import PINNED
 from tests.runtime.jobs import Job, make_job
 
 _STEPS = 2

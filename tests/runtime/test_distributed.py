@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from ftc.runtime.accelerator import divide, wrap
-from ftc.runtime.tensor_files import read_tensors
+from ftc.runtime.artifacts.tensor_files import read_tensors
+from ftc.runtime.execution.accelerator import divide, wrap
 from ftc.spec.diagnostics import Refusal
 from tests.runtime.children import together
 from tests.runtime.jobs import Job, make_job

@@ -19,16 +19,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ftc.runtime import checkpoint, evaluate, hooks, journal, loop
-from ftc.runtime.execute import execute
-from ftc.runtime.journal import Journal
-from ftc.runtime.ladder import LadderFile
-from ftc.runtime.tensor_files import read_tensors
+from ftc.runtime.artifacts import checkpoint
+from ftc.runtime.artifacts.tensor_files import read_tensors
+from ftc.runtime.evaluation import evaluate
+from ftc.runtime.execution import journal
+from ftc.runtime.execution.execute import execute
+from ftc.runtime.execution.journal import Journal
+from ftc.runtime.execution.step_log import LadderFile
+from ftc.runtime.training import hooks, loop
 from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.events import Event
-from ftc.spec.ladder import read_ladder
-from ftc.spec.record import RunRecord
+from ftc.spec.documents.events import Event
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.step_log import read_ladder
 from tests.runtime.jobs import Job, make_job, reopen_job
 from tests.runtime.test_resume import in_child
 

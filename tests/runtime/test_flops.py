@@ -10,24 +10,24 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ftc.compiler.budget.amounts import batch_amounts, cost
-from ftc.compiler.budget.attended import kernel_of
-from ftc.compiler.budget.flops import flop_rates
-from ftc.compiler.budget.network import network_of
-from ftc.compiler.resolve.linear_modules import linear_modules
-from ftc.compiler.resolve.model_config import read_config
-from ftc.compiler.resolve.safetensors_header import read_header
-from ftc.runtime.accelerator import make_accelerator
-from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
-from ftc.runtime.scoring import score_rows, still
-from ftc.runtime.session import Workpiece
-from ftc.runtime.signals import StopRequest
-from ftc.runtime.supervised import make_scorer
-from ftc.runtime.trace.kernels import KernelRules, choose
-from ftc.runtime.trace.rows import stand_in_rows
-from ftc.spec.settings import Settings
+from ftc.compiler.resolve.models.linear_modules import linear_modules
+from ftc.compiler.resolve.models.model_config import read_config
+from ftc.compiler.resolve.models.safetensors_header import read_header
+from ftc.compiler.time.amounts import batch_amounts, cost
+from ftc.compiler.time.attention_pairs import kernel_of
+from ftc.compiler.time.flops import flop_rates
+from ftc.compiler.time.network import network_of
+from ftc.runtime.evaluation.scoring import score_rows, still
+from ftc.runtime.execution.accelerator import make_accelerator
+from ftc.runtime.execution.session import Workpiece
+from ftc.runtime.memory_trace.kernels import KernelRules, choose
+from ftc.runtime.memory_trace.rows import stand_in_rows
+from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
+from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.training.signals import StopRequest
+from ftc.spec.documents.memory_trace import BatchShape
+from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.common import low_rank
-from ftc.spec.trace import BatchShape
 from tests.support.drafts import CARD, CPU, model_facts
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import trace_job

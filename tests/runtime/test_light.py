@@ -9,7 +9,7 @@ from pathlib import Path
 
 _CODE = """
 import sys
-from ftc.runtime.execute import execute
+from ftc.runtime.execution.execute import execute
 heavy = {"torch", "transformers", "peft", "accelerate", "datasets", "sklearn", "bitsandbytes"} & sys.modules.keys()
 assert not heavy, heavy
 """

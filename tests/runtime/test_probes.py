@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from ftc.runtime import probe_results
-from ftc.runtime.collate import Batch
-from ftc.runtime.evaluate import Measurement
+from ftc.runtime.evaluation import probe_results
+from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.scorer import Prediction
+from ftc.runtime.training.collate import Batch
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.outcomes import Outcome
-from ftc.spec.probes import Swapped, swaps_digest
-from ftc.spec.record import Evaluation
-from ftc.spec.streams import open_stream
+from ftc.spec.documents.outcomes import Outcome
+from ftc.spec.documents.probes import Swapped, swaps_digest
+from ftc.spec.documents.record import Evaluation
+from ftc.spec.documents.streams import open_stream
 from tests.runtime.jobs import Job, make_job, reopen_job, write_stream
 from tests.support.streams import write_columns
 

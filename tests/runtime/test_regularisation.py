@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ftc.runtime.build_model import FolderBase, build_model
+from ftc.runtime.models.build_model import FolderBase, build_model
 from ftc.runtime.tasks.scorer import cross_entropy
-from ftc.spec.record import Evaluation
+from ftc.spec.documents.record import Evaluation
 from tests.runtime.jobs import Job, changed, make_job
 
 CPU = torch.device("cpu")

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.events import Event
-from ftc.spec.ladder import first_difference, read_ladder
-from ftc.spec.record import RunRecord
+from ftc.spec.documents.events import Event
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.step_log import first_difference, read_ladder
 from tests.runtime.jobs import Job, make_job, reopen_job
 
 _EARLY = {"metric": "val_loss", "patience": 3, "min_delta": 0.0}
@@ -75,7 +75,7 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 def _run_killed(job: Job, name: str, kind: str, number: int) -> None:
-    from ftc.runtime.execute import execute
+    from ftc.runtime.execution.execute import execute
 
     listener = _Kill(kind, number)
     assert in_child(lambda: execute(job.plan, job.inputs, job.folder(name), listener)) == 9
@@ -150,7 +150,7 @@ def test_killed_twice(job: Job, whole: RunRecord) -> None:
 def test_a_full_disk_leaves_older_checkpoints_intact(
     job: Job, whole: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ftc.runtime import checkpoint, tensor_files
+    from ftc.runtime.artifacts import checkpoint, tensor_files
 
     real, saves = tensor_files.write_tensors, iter(range(1, 100))
 
@@ -256,7 +256,7 @@ class TestDamage:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_step_and_saves(job: Job, whole: RunRecord, number: int) -> None:
-    from ftc.runtime.execute import execute
+    from ftc.runtime.execution.execute import execute
 
     told = []
 
@@ -276,7 +276,7 @@ def test_a_signal_ends_the_step_and_saves(job: Job, whole: RunRecord, number: in
 
 
 def test_a_signal_while_measuring_loses_only_the_measurement(job: Job, whole: RunRecord) -> None:
-    from ftc.runtime.execute import execute
+    from ftc.runtime.execution.execute import execute
 
     def interrupt(event: Event) -> None:
         if event.kind == "test_progress" and event.subject == "tuned":
@@ -288,7 +288,7 @@ def test_a_signal_while_measuring_loses_only_the_measurement(job: Job, whole: Ru
 
 
 def test_a_second_signal_stops_at_once(job: Job) -> None:
-    from ftc.runtime.execute import execute
+    from ftc.runtime.execution.execute import execute
 
     def interrupt(event: Event) -> None:
         if event.kind == "step" and event.step == 5:

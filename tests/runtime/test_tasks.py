@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ftc.runtime.build_model import FolderBase, build_model
-from ftc.runtime.measures import Measures
-from ftc.runtime.scoring import RowScore
-from ftc.runtime.supervised import make_scorer
-from ftc.spec.settings import Settings
-from ftc.spec.streams import TokenStream
+from ftc.runtime.evaluation.measures import Measures
+from ftc.runtime.evaluation.scoring import RowScore
+from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.models.make_scorer import make_scorer
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.streams import TokenStream
 from tests.runtime.jobs import changed, make_job
 from tests.support.streams import write_columns
 

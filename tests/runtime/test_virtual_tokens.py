@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from ftc.runtime.build_model import FolderBase, build_model, trainable_tensors
+from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
 

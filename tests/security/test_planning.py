@@ -22,7 +22,7 @@ from typing import Any, get_args
 
 import pytest
 
-from ftc.spec.sections import all_sections
+from ftc.spec.language.section_tree import all_sections
 from tests.diagnostics.worlds import edit_json, write_plain_model
 from tests.security import guarded
 

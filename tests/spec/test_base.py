@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from ftc.spec.base import parse_bytes, parse_duration, parse_money
-from ftc.spec.recipe import Recipe
+from ftc.spec.sections.recipe import Recipe
 from tests.support.recipes import parsed
 
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from ftc.spec.durable import write_text
-from ftc.spec.outcomes import Outcome, Said
-from ftc.spec.places import RunFolder
+from ftc.spec.documents.outcomes import Outcome, Said
+from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.paths import RunFolder
 from tests.support import documents
 
 __all__ = ["answered_run"]

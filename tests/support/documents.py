@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftc.spec.audit import AuditReport, ClassComparison, Finding, Replay
-from ftc.spec.lock import Lock, sealed
-from ftc.spec.machine import MachineClass
-from ftc.spec.memory import MemoryEstimate
-from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation, RunRecord
+from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Replay
+from ftc.spec.documents.lockfile import Lock, sealed
+from ftc.spec.documents.machine import MachineClass
+from ftc.spec.documents.memory import MemoryEstimate
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation, RunRecord
 
 __all__ = [
     "RUN_ID",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ftc.compiler.draft import Draft
-from ftc.spec.facts import DeviceFacts, FileFacts, ModelFacts, TensorFacts, TokenizerFacts
-from ftc.spec.streams import SplitReport
+from ftc.spec.documents.facts import DeviceFacts, FileFacts, ModelFacts, TensorFacts, TokenizerFacts
+from ftc.spec.documents.streams import SplitReport
 from tests.support.recipes import parsed, read, recipe_text
 
 __all__ = ["CARD", "CPU", "draft_of", "model_facts", "split_report"]

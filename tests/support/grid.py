@@ -8,24 +8,24 @@ from typing import Any
 
 import torch
 
-from ftc.compiler.budget.closed_form import Job, estimate, quantised_bytes
-from ftc.compiler.budget.evaluation_form import Measuring
-from ftc.compiler.budget.memory import by_closed_form, question
-from ftc.compiler.budget.points import point_of
-from ftc.compiler.budget.sharded_form import on_one_of
-from ftc.compiler.budget.teacher_form import Taught, held_bytes
+from ftc.compiler.memory.evaluation_formula import Measuring
+from ftc.compiler.memory.memory import by_closed_form, question
+from ftc.compiler.memory.memory_formula import Job, estimate, quantised_bytes
+from ftc.compiler.memory.sharding_formula import on_one_of
+from ftc.compiler.memory.teacher_formula import Taught, held_bytes
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
-from ftc.compiler.resolve.linear_modules import linear_modules
-from ftc.compiler.resolve.model_config import read_config
-from ftc.runtime.trace.child import trace
-from ftc.runtime.trace.meta_model import model_config
-from ftc.spec.expected import phase_groups
-from ftc.spec.facts import ModelFacts, TensorFacts
-from ftc.spec.memory import PhasePeak
-from ftc.spec.settings import DistillationSettings
+from ftc.compiler.resolve.models.linear_modules import linear_modules
+from ftc.compiler.resolve.models.model_config import read_config
+from ftc.compiler.search.candidates import point_of
+from ftc.runtime.memory_trace.child import trace
+from ftc.runtime.memory_trace.meta_model import model_config
+from ftc.spec.documents.expected import phase_groups
+from ftc.spec.documents.facts import ModelFacts, TensorFacts
+from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.documents.memory_trace import BatchShape, TraceJob
+from ftc.spec.documents.settings import DistillationSettings
+from ftc.spec.sections.train import Offload, Sharding, TeacherQuantization
 from ftc.spec.strategies.common import low_rank
-from ftc.spec.trace import BatchShape, TraceJob
-from ftc.spec.train import Offload, Sharding, TeacherQuantization
 from tests.support.drafts import CARD, draft_of, model_facts, split_report
 from tests.support.lessons import lesson_of
 from tests.support.trace_jobs import trace_job

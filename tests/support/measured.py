@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ftc.spec.judging import JudgeUse
-from ftc.spec.quality import Contamination
-from ftc.spec.record import (
+from ftc.spec.documents.judging import JudgeUse
+from ftc.spec.documents.quality import Contamination
+from ftc.spec.documents.record import (
     ClassifierResult,
     Gain,
     Gap,

@@ -8,9 +8,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.compat import StringIO
 
 from ftc.spec.diagnostics import Diagnostic
-from ftc.spec.parse import parse_recipe
-from ftc.spec.recipe import Recipe
-from ftc.spec.source import Source, read_source
+from ftc.spec.language.parse import parse_recipe
+from ftc.spec.language.source import Source, read_source
+from ftc.spec.sections.recipe import Recipe
 
 __all__ = ["is_of_the_recipe", "parsed", "plain_recipe", "problems_of", "read", "recipe_text"]
 

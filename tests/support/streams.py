@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ftc.spec.streams import Lists, TokenStream, open_stream
+from ftc.spec.documents.streams import Lists, TokenStream, open_stream
 
 __all__ = ["no_lists", "write_columns"]
 

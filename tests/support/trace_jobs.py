@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftc.spec.settings import Settings
-from ftc.spec.trace import BatchShape, TraceDevice, TraceJob
+from ftc.spec.documents.memory_trace import BatchShape, TraceDevice, TraceJob
+from ftc.spec.documents.settings import Settings
 from tests.support import documents
 
 __all__ = ["CARD", "LLAMA", "PROCESSOR", "trace_job"]

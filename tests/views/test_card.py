@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from ftc.spec.plan import Plan
+from ftc.spec.documents.plan import Plan
 from ftc.views.card import model_card
 from tests.support import documents
 

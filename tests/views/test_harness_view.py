@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftc.spec.harness import HarnessMetric, HarnessReport
-from ftc.spec.record import Gain, Interval
+from ftc.spec.documents.harness import HarnessMetric, HarnessReport
+from ftc.spec.documents.record import Gain, Interval
 from ftc.views.harness import harness_text
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.spec.events import Evaluated, StepDone
-from ftc.spec.quality import Contamination
-from ftc.spec.record import SubjectResult
+from ftc.spec.documents.events import Evaluated, StepDone
+from ftc.spec.documents.quality import Contamination
+from ftc.spec.documents.record import SubjectResult
 from ftc.views.curves import overfitting_words
 from ftc.views.honesty import reservations
-from ftc.views.report_history import history
+from ftc.views.report.history import history
 from ftc.views.run import run_text
 from tests.support import documents
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftc.spec.diagnostics import Span, diagnostic
-from ftc.spec.imported import Added, Fate, Imported, KeyFate
+from ftc.spec.documents.imported import Added, Fate, Imported, KeyFate
 from ftc.views.imported import imported_json, imported_text
 from ftc.views.page import Page
 

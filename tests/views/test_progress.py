@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 
-from ftc.spec import events as e
+from ftc.spec.documents import events as e
 from ftc.views.page import Page, visible_width
 from ftc.views.progress import JsonProgress, PlainProgress
 from ftc.views.progress_live import LiveProgress

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftc.spec.audit import Finding
 from ftc.spec.codes import CODES
+from ftc.spec.documents.audit import Finding
 from ftc.views.audit import audit_text
 from ftc.views.explain import explain_text
 from ftc.views.headline import headline

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ftc.views.page import Page
 from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
-from ftc.views.report_charts import Drawer
-from ftc.views.report_slices import slices_section
+from ftc.views.report.charts import Drawer
+from ftc.views.report.slices import slices_section
 from ftc.views.run import run_text
 from ftc.views.slices import slice_blocks
 from tests.support import documents

@@ -17,11 +17,11 @@ from ftc.cli.following import following, tracing
 from ftc.cli.results import print_result, show_run
 from ftc.cli.terminal import page, write
 from ftc.spec.exit_codes import ExitCode
-from ftc.spec.ranks import is_follower
+from ftc.spec.storage.process_ranks import is_follower
 
 if TYPE_CHECKING:
     from ftc.api import Planned, Run
-    from ftc.spec.events import Event, EventListener
+    from ftc.spec.documents.events import Event, EventListener
 
 __all__ = ["add_arguments", "run"]
 
@@ -48,7 +48,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Runs the plan unless it has run; what it showed last tells how it went."""
     from ftc import api
-    from ftc.policing import waivers_of
+    from ftc.verbs.policy import waivers_of
 
     gc.enable()  # the command starts without; training runs for hours
     if args.target.endswith(".json") and (args.overrides or args.waive):
@@ -79,7 +79,7 @@ def _follow(args: Namespace) -> int:
     import warnings
 
     from ftc import api
-    from ftc.policing import waivers_of
+    from ftc.verbs.policy import waivers_of
 
     saved = args.target.endswith(".json")
     plan = functools.partial(
@@ -104,7 +104,7 @@ def _pin(args: Namespace) -> None:
         Restart: It isn't.
     """
     from ftc.cli.restart import Restart
-    from ftc.spec.pinned import unpinned
+    from ftc.spec.storage.env_pins import unpinned
 
     if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
         raise Restart(wrong)

@@ -11,7 +11,7 @@ from ftc.cli.terminal import page, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ftc.auditing import StepListener
+    from ftc.verbs.audit import StepListener
 
 __all__ = ["add_arguments", "run"]
 

@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Compares them."""
     from ftc import api
-    from ftc.comparison import comparison_page
+    from ftc.verbs.compare import comparison_page
     from ftc.views.comparison import comparison_markdown, comparison_text
 
     if args.format == "html":

@@ -13,7 +13,7 @@ from ftc.cli.terminal import page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ftc.measuring import Remeasured
+    from ftc.verbs.evaluate import Remeasured
 
 __all__ = ["add_arguments", "run"]
 

@@ -20,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Prints the lesson of a code; `ftc104` and `104` are understood too."""
     from ftc.spec.codes import CODES
-    from ftc.spec.nearest import nearest
+    from ftc.spec.language.did_you_mean import nearest
     from ftc.views.cells import escaped
     from ftc.views.explain import explain_text
 

@@ -15,7 +15,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
-    from ftc.exporting import FORMATS
+    from ftc.verbs.export import FORMATS
 
     parser.add_argument("target", metavar="RUN", help="a run's id, its beginning or its folder")
     words = "; ".join(f"{name}: {text}" for name, text in FORMATS.items())
@@ -26,7 +26,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Prints or writes the statement."""
     from ftc import api
-    from ftc.spec.durable import write_text
+    from ftc.spec.storage.atomic_write import write_text
 
     text = api.export(args.target, args.format)
     if args.output and args.output != STDOUT:

@@ -46,15 +46,15 @@ def _is_trial(args: Namespace) -> bool:
 
 def _is_changed(file: str, args: Namespace) -> bool:
     """Lays out one file, or only looks, and tells whether that makes a difference."""
-    from ftc import texts  # beside it, `ftc.api` would load every other verb
+    from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
 
     if file == STDIN:
-        before, after = texts.format("<stdin>", text=stdin_text())
+        before, after = text.format("<stdin>", text=stdin_text())
         if not _is_trial(args):
             write(after.decode("utf-8"))
             return False
     else:
-        before, after = texts.format(file, write=not _is_trial(args))
+        before, after = text.format(file, write=not _is_trial(args))
     if before == after:
         return False
     if args.diff:
@@ -65,7 +65,7 @@ def _is_changed(file: str, args: Namespace) -> bool:
 
 def _show(file: str, before: bytes, after: bytes, args: Namespace) -> None:
     from ftc.cli.terminal import page
-    from ftc.spec.source import shown_lines
+    from ftc.spec.language.source import shown_lines
     from ftc.views.changes import diff_text
 
     write(diff_text(shown_lines(before), shown_lines(after), file, page=page(sys.stdout, args)))

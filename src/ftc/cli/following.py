@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ftc.cli.terminal import is_interactive, page
 
 if TYPE_CHECKING:
-    from ftc.spec.events import Event, EventListener
+    from ftc.spec.documents.events import Event, EventListener
 
 __all__ = ["following", "tracing"]
 

@@ -11,7 +11,7 @@ from ftc.cli.terminal import print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ftc.compiler.relock import Relocked
+    from ftc.compiler.lock.renew import Relocked
 
 __all__ = ["add_arguments", "run"]
 

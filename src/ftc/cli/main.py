@@ -105,7 +105,7 @@ def _top_parser() -> Parser:
 
 
 def _unknown(word: str) -> str:
-    from ftc.spec.nearest import nearest
+    from ftc.spec.language.did_you_mean import nearest
 
     meant = nearest(word, VERBS)
     return f"unknown verb `{word}`" + (f"; did you mean `{meant}`?" if meant else f"; one of {', '.join(VERBS)}")

@@ -35,7 +35,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Merges, and tells what was merged and how alike it answers."""
     from ftc import api
-    from ftc.merging import SHARD_BYTES
+    from ftc.verbs.merge import SHARD_BYTES
 
     gc.enable()  # the command starts without; a model that is let go of has to go
     as_json, args.json = args.json, False  # events go to standard error whatever the answer's form is

@@ -43,7 +43,7 @@ def run(args: Namespace) -> int:
         sys.stderr.write(f"error: {problem}\n")
         return ExitCode.USAGE
     from ftc import api
-    from ftc.policing import waivers_of
+    from ftc.verbs.policy import waivers_of
 
     if args.refresh_only:
         return _refresh(args)

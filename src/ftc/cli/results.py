@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftc.api import Planned, Run
-    from ftc.spec.ledger import Merged
-    from ftc.spec.signature import SignedFolder
+    from ftc.spec.documents.ledger import Merged
+    from ftc.spec.documents.signature import SignedFolder
 
 __all__ = ["print_result", "print_signature", "run_json", "show_planned", "show_run"]
 
@@ -40,10 +40,10 @@ def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO
 
 def show_run(found: Run, args: Namespace) -> None:
     """Writes a run's result to standard output."""
-    from ftc.run_store import load_events
-    from ftc.spec.places import RunFolder
+    from ftc.spec.storage.paths import RunFolder
+    from ftc.verbs.runs import load_events
     from ftc.views.curves import overfitting_words
-    from ftc.views.report_history import history
+    from ftc.views.report.history import history
     from ftc.views.run import run_text
 
     text = run_text(
@@ -62,7 +62,7 @@ def show_run(found: Run, args: Namespace) -> None:
 
 def _looks(found: Run) -> list[str]:
     """Purposes of all looks at the run's test rows, by whichever run."""
-    from ftc.spec.ledger import looks_at, read_ledger
+    from ftc.spec.documents.ledger import looks_at, read_ledger
 
     test = found.plan.data.get("test")
     return [look.purpose for look in looks_at(read_ledger(found.root), test.stream_digest)] if test else []
@@ -70,7 +70,7 @@ def _looks(found: Run) -> list[str]:
 
 def _merges(found: Run) -> tuple[Merged, ...]:
     """What was made of the run's adapter."""
-    from ftc.spec.ledger import merges_of, read_ledger
+    from ftc.spec.documents.ledger import merges_of, read_ledger
 
     return merges_of(read_ledger(found.root), found.record.id)
 

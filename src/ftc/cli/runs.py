@@ -24,7 +24,7 @@ def run(args: Namespace) -> int:
     """Lists the runs, the newest first."""
     from ftc import api
     from ftc.cli.results import run_json
-    from ftc.run_store import unreadable_runs
+    from ftc.verbs.runs import unreadable_runs
     from ftc.views.cells import escaped
     from ftc.views.runs import runs_text
 

@@ -12,7 +12,7 @@ from ftc.cli.terminal import page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ftc.spec.plan import Plan
+    from ftc.spec.documents.plan import Plan
 
 __all__ = ["add_arguments", "run"]
 

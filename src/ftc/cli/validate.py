@@ -96,32 +96,32 @@ def _name_valid_ones(args: Namespace, results: Mapping[str, Findings]) -> None:
 
 
 def _checked(recipe: str, args: Namespace) -> Findings:
-    from ftc import texts  # beside it, `ftc.api` would load every other verb
+    from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
 
     if recipe == STDIN:
-        checked = texts.validate("<stdin>", text=stdin_text(), overrides=args.overrides)
+        checked = text.validate("<stdin>", text=stdin_text(), overrides=args.overrides)
     else:
-        checked = texts.validate(recipe, overrides=args.overrides)
+        checked = text.validate(recipe, overrides=args.overrides)
     return checked.diagnostics, checked.sources
 
 
 def _fixed(recipe: str, args: Namespace) -> Findings:
     """Writes the fixes, names them, and gives what is found afterwards."""
-    from ftc import texts  # beside it, `ftc.api` would load every other verb
+    from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
 
-    mended = texts.fix(recipe, overrides=args.overrides)
+    mended = text.fix(recipe, overrides=args.overrides)
     sys.stderr.writelines(f"{recipe}: {title}\n" for title in mended.fixes)
     return mended.checked.diagnostics, mended.checked.sources
 
 
 def _difference(recipe: str, args: Namespace) -> Findings:
     """Shows the fixes as a diff, and gives what is found as long as nobody makes them."""
-    from ftc import texts  # beside it, `ftc.api` would load every other verb
     from ftc.cli.terminal import page
-    from ftc.spec.source import shown_lines
+    from ftc.spec.language.source import shown_lines
+    from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
     from ftc.views.changes import diff_text
 
-    mended = texts.fix(recipe, overrides=args.overrides, write=False)
+    mended = text.fix(recipe, overrides=args.overrides, write=False)
     before, after = shown_lines(mended.before), shown_lines(mended.after)
     write(diff_text(before, after, recipe, page=page(sys.stdout, args)))
     return _checked(recipe, args)

@@ -10,7 +10,7 @@ from ftc.cli.terminal import write
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ftc.spec.provenance import Origin
+    from ftc.spec.documents.provenance import Origin
 
 __all__ = ["add_arguments", "run"]
 

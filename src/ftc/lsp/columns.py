@@ -6,8 +6,8 @@ import csv
 import json
 from pathlib import Path
 
-from ftc.compiler.resolve.paths import UnsafePath, project_root, safe_path
-from ftc.spec.text_checks import masked
+from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.spec.language.text_checks import masked
 
 __all__ = ["columns_of"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lsprotocol import types
 
-from ftc.compiler.check import check_recipe
+from ftc.compiler.rules.check import check_recipe
 from ftc.lsp.positions import Positions
 from ftc.spec.diagnostics import Diagnostic, Fix, Related, Severity, Span
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
 
-from ftc.compiler.budget.devices import CARDS
+from ftc.compiler.search.device_catalog import CARDS
 from ftc.lsp.outline import Path
-from ftc.spec.json_schema import Schema, recipe_schema
-from ftc.spec.schema_words import definition_of, type_in_words, value_in_words
-from ftc.spec.sections import sections_at
-from ftc.spec.yaml_nodes import typed
+from ftc.spec.language.json_schema import Schema, recipe_schema
+from ftc.spec.language.schema_words import definition_of, type_in_words, value_in_words
+from ftc.spec.language.section_tree import sections_at
+from ftc.spec.language.yaml_nodes import typed
 
 __all__ = ["Choice", "Key", "choices_at", "in_flow", "item_choices_at", "keys_at", "parts_of"]
 

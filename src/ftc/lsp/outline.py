@@ -2,7 +2,7 @@
 
 The strict reader refuses a text with an open bracket or half a key, and just such a text is what an editor asks about.
 This one never refuses: it keeps what it understands and goes on. Its cost is linear in the text. It serves completion
-and hovering alone; what a recipe means is decided by `ftc.spec.source`.
+and hovering alone; what a recipe means is decided by `ftc.spec.language.source`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from lsprotocol.types import Position, PositionEncodingKind, Range
 
 from ftc.spec.diagnostics import Span
-from ftc.spec.text_checks import Text
+from ftc.spec.language.text_checks import Text
 
 __all__ = ["Positions"]
 

@@ -12,7 +12,7 @@ from pygls.workspace import TextDocument
 
 from ftc.lsp import assist, findings
 from ftc.lsp.positions import Positions
-from ftc.spec.source import LARGEST_FILE
+from ftc.spec.language.source import LARGEST_FILE
 from ftc.spec.version import VERSION
 
 __all__ = ["make_server"]

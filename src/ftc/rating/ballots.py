@@ -14,8 +14,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.durable import sync_folder
-from ftc.spec.rating import Choice, Rating
+from ftc.spec.documents.rating import Choice, Rating
+from ftc.spec.storage.atomic_write import sync_folder
 
 __all__ = ["Ballot", "ballots", "open_ballot"]
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ftc.run_store import Run, load_outcomes
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.verbs.runs import Run, load_outcomes
 
 if TYPE_CHECKING:
-    from ftc.spec.outcomes import Outcome, Said
+    from ftc.spec.documents.outcomes import Outcome, Said
 
 __all__ = ["Contest", "Pair", "contest_of"]
 

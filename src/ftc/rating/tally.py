@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ftc.rating.ballots import Ballot
 from ftc.rating.pairs import Contest
-from ftc.spec.rating import CHOICES, Agreement, Rating, Tally, WinRate
+from ftc.spec.documents.rating import CHOICES, Agreement, Rating, Tally, WinRate
 
 __all__ = ["tally"]
 
@@ -45,7 +45,7 @@ def tally(contest: Contest, raters: Sequence[Ballot]) -> Tally:
 
 def _win_rate(ratings: Sequence[Rating]) -> WinRate:
     """Rows are what is drawn by chance: several ratings of one row are one row's mean."""
-    from ftc.runtime.bootstrap import Statistics, intervals
+    from ftc.runtime.metrics.bootstrap import Statistics, intervals
 
     by_row: dict[int, list[float]] = {}
     for rating in ratings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import assert_never
 
-from ftc.spec.audit import AuditReport, Finding, Repetition, Replay
+from ftc.spec.documents.audit import AuditReport, Finding, Repetition, Replay
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import INDENT, PLAIN, Page, shorten

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ftc.spec.calibration import Calibration, MeasuredLook, MeasuredPass, MeasuredStep
+from ftc.spec.documents.calibration import Calibration, MeasuredLook, MeasuredPass, MeasuredStep
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import PLAIN, Page

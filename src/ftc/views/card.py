@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from ftc.spec.data import HubSource
-from ftc.spec.merged import MergedModel
-from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation, RunRecord
+from ftc.spec.documents.merged import MergedModel
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.sections.data import HubSource
 from ftc.views import numbers
 from ftc.views.card_code import loading_code
 from ftc.views.card_front_matter import front_matter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import PurePosixPath
 
-from ftc.spec.plan import Plan
+from ftc.spec.documents.plan import Plan
 from ftc.spec.strategies import card_of
 from ftc.views.tasks import task_words
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ftc.spec.data import HubSource
-from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation
+from ftc.spec.sections.data import HubSource
 from ftc.spec.strategies import card_of
 from ftc.views.headline import metric_title
 from ftc.views.tasks import task_words

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ftc.spec.comparison import ComparedMetric, RunComparison, Standing
-from ftc.spec.evaluation import metric_kind
+from ftc.spec.documents.comparison import ComparedMetric, RunComparison, Standing
+from ftc.spec.sections.evaluation import metric_kind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title

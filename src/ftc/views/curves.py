@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ftc.spec.record import RunRecord
+from ftc.spec.documents.record import RunRecord
 from ftc.views import numbers
-from ftc.views.report_history import History, smoothed
+from ftc.views.report.history import History, smoothed
 
 __all__ = ["overfitting_words"]
 

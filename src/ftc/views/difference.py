@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ftc.spec.difference import Action, Change, ChangedRows, Difference, Outcome
+from ftc.spec.documents.difference import Action, Change, ChangedRows, Difference, Outcome
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title

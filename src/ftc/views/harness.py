@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.spec.harness import HarnessMetric, HarnessReport
+from ftc.spec.documents.harness import HarnessMetric, HarnessReport
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import PLAIN, Page, table

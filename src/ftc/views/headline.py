@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ftc.spec.evaluation import metric_kind
-from ftc.spec.record import Evaluation
+from ftc.spec.documents.record import Evaluation
+from ftc.spec.sections.evaluation import metric_kind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation
 from ftc.views import numbers
 from ftc.views.cells import escaped
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation, RunRecord
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.headline import metric_title
 from ftc.views.run import change_words, comparisons

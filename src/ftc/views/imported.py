@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ftc.spec.imported import Fate, Imported, KeyFate
+from ftc.spec.documents.imported import Fate, Imported, KeyFate
 from ftc.views.cells import escaped
 from ftc.views.diagnostics import render_json
 from ftc.views.page import PLAIN, Page, pad, visible_width

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.budget import TokenPrice
-from ftc.spec.judging import JudgeEstimate, JudgeUse
-from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation
+from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation
+from ftc.spec.sections.budget import TokenPrice
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import Page

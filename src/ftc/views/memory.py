@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from ftc.spec.expected import phase_groups
-from ftc.spec.memory import ByteRange, MemoryEstimate, PhasePeak
-from ftc.spec.plan import Plan
+from ftc.spec.documents.expected import phase_groups
+from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak
+from ftc.spec.documents.plan import Plan
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import INDENT, Page, table, visible_width

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftc.spec.merged import Agreement, MergedModel, Room
-from ftc.spec.plan import Plan
+from ftc.spec.documents.merged import Agreement, MergedModel, Room
+from ftc.spec.documents.plan import Plan
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import PLAIN, Page

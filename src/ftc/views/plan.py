@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from ftc.spec.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
-from ftc.spec.record import Evaluation, RunRecord
-from ftc.spec.streams import SplitReport
-from ftc.spec.train import OptimizerKind
+from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.documents.streams import SplitReport
+from ftc.spec.sections.train import OptimizerKind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.record import ClassifierResult, Evaluation, Gain, JudgeResult, RetentionResult, SwapsResult
+from ftc.spec.documents.record import ClassifierResult, Evaluation, Gain, JudgeResult, RetentionResult, SwapsResult
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.judging import use_words
 from ftc.views.page import Page, table
-from ftc.views.report_elements import facts, section, text
-from ftc.views.report_elements import table as html_table
+from ftc.views.report.elements import facts, section, text
+from ftc.views.report.elements import table as html_table
 
 __all__ = ["classifier_section", "judge_section", "probe_blocks", "retention_section", "swaps_section"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from ftc.spec.events import (
+from ftc.spec.documents.events import (
     EarlyStopped,
     Evaluated,
     Event,

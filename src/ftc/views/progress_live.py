@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from ftc.spec.events import Event, PhaseEnded, PhaseStarted, RunEnded, StepDone, TestProgress
+from ftc.spec.documents.events import Event, PhaseEnded, PhaseStarted, RunEnded, StepDone, TestProgress
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, pad, shorten
 from ftc.views.progress import event_lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from ftc.spec.events import CheckpointSaved, Evaluated, Event, PhaseEnded, RunStarted, StepDone
+from ftc.spec.documents.events import CheckpointSaved, Evaluated, Event, PhaseEnded, RunStarted, StepDone
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title

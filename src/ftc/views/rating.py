@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.rating import Agreement, Tally, WinRate
+from ftc.spec.documents.rating import Agreement, Tally, WinRate
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import PLAIN, Page

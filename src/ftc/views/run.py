@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from ftc.spec.evaluation import metric_kind
-from ftc.spec.expected import planned_by_phase
-from ftc.spec.ledger import Merged
-from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation, Gain, GateResult, Interval, RunRecord
+from ftc.spec.documents.expected import planned_by_phase
+from ftc.spec.documents.ledger import Merged
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation, Gain, GateResult, Interval, RunRecord
+from ftc.spec.sections.evaluation import metric_kind
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.record import Evaluation, Gap, SliceResult
+from ftc.spec.documents.record import Evaluation, Gap, SliceResult
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title

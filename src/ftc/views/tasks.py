@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftc.spec.plan import Plan
-from ftc.spec.streams import SplitReport
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.streams import SplitReport
 from ftc.views import numbers
 
 __all__ = ["TaskWords", "learnt_noun", "learnt_of_rows", "task_words"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.spec.plan import Plan
+from ftc.spec.documents.plan import Plan
 from ftc.views import numbers
 from ftc.views.cells import escaped
 

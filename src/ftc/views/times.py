@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from ftc.spec.plan import Plan
-from ftc.spec.record import PhaseSeconds
-from ftc.spec.time import Phase, TimeEstimate
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import PhaseSeconds
+from ftc.spec.documents.time import Phase, TimeEstimate
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import Page

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter, itemgetter
 
-from ftc.spec.tokenized import Token, TokenizedRow, TokenizedRows
+from ftc.spec.documents.tokenized import Token, TokenizedRow, TokenizedRows
 from ftc.views import numbers
 from ftc.views.cells import escaped, width
 from ftc.views.page import PLAIN, Page, table

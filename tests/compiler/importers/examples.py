@@ -10,9 +10,9 @@ from typing import Any
 from ftc.compiler.importers.foreign import plain, read_foreign
 from ftc.compiler.importers.translate import import_configuration
 from ftc.compiler.importers.translation import Key, Options, Surroundings
-from ftc.spec.imported import Imported
-from ftc.spec.source import read_source
-from ftc.spec.yaml_nodes import Mapping, Node, Sequence
+from ftc.spec.documents.imported import Imported
+from ftc.spec.language.source import read_source
+from ftc.spec.language.yaml_nodes import Mapping, Node, Sequence
 
 FOLDER = Path(__file__).with_name("configurations")
 NAMES = tuple(sorted(path.name for path in FOLDER.iterdir()))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.check import check_recipe
 from ftc.compiler.importers.foreign import read_foreign
 from ftc.compiler.importers.translate import TOOLS
 from ftc.compiler.importers.translation import dotted
-from ftc.spec.imported import Fate, Imported
+from ftc.compiler.rules.check import check_recipe
+from ftc.spec.documents.imported import Fate, Imported
 from tests.compiler.importers.examples import FOLDER, NAMES, import_text, leaves, read_plain
 
 _VALUES: list[Any] = [

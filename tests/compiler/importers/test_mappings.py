@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.check import check_recipe
+from ftc.compiler.rules.check import check_recipe
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.imported import Fate, Imported
+from ftc.spec.documents.imported import Fate, Imported
 from tests.compiler.importers.examples import (
     AXOLOTL,
     FACTORY,

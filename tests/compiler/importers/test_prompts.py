@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftc.compiler.text.sandbox import TemplateRenderer
+from ftc.compiler.tokens.sandbox import TemplateRenderer
 from tests.compiler.importers.examples import import_text, recipe_values
 
 AXOLOTL = "base_model: acme/brook\nmicro_batch_size: 2\ndatasets:\n  - path: tickets.jsonl\n    type: "

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ftc.compiler.importers.recipe_writer import write_recipe
 from ftc.compiler.importers.translation import Value
-from ftc.spec.source import read_source
-from ftc.spec.text_checks import check_text
+from ftc.spec.language.source import read_source
+from ftc.spec.language.text_checks import check_text
 
 LETTERS = st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 TEXTS = st.text(alphabet=LETTERS).filter(lambda text: "$" not in text and not check_text(text, "")[1])

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.check import check_recipe
-from ftc.spec.imported import Fate
+from ftc.compiler.rules.check import check_recipe
+from ftc.spec.documents.imported import Fate
 from tests.compiler.importers.examples import AXOLOTL, FACTORY, MIXED, OUMI, TRL, TUNE, import_text
 
 WEIGHED = """model_name_or_path: acme/brook

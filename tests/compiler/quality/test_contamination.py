@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 
 from ftc.compiler.quality.contamination import with_contamination
-from ftc.compiler.text.token_rows import RowCounts, RowTokens, TokenRows, flatten
-from ftc.spec.quality import QualityReport
+from ftc.compiler.tokens.token_rows import RowCounts, RowTokens, TokenRows, flatten
+from ftc.spec.documents.quality import QualityReport
 
 NOTHING = QualityReport(
     rows=0, similarity=None, findings=(), rows_by_kind={}, labels={}, agreement=None, not_checked=()

@@ -15,8 +15,8 @@ import pytest
 
 from ftc import api
 from ftc.compiler.quality.presidio import _noted
-from ftc.spec.data import PresidioRules
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.sections.data import PresidioRules
 from tests.diagnostics.worlds import write_plain_model
 
 RECIPE = """

@@ -10,7 +10,7 @@ from ftc.compiler.quality.encoding import damage, mojibake
 from ftc.compiler.quality.near import near_pairs, normalised
 from ftc.compiler.quality.sensitive import matching, passes_luhn, passes_mod_97
 from ftc.compiler.quality.texts import row_text
-from ftc.compiler.resolve.columns import Columns
+from ftc.compiler.resolve.rows.columns import Columns
 
 MAIL, PHONE, IBAN, CARD = "e-mail addresses", "telephone numbers", "IBANs", "card numbers"
 KEY, URL, PRIVATE = "API keys and tokens", "passwords in URLs", "private keys"

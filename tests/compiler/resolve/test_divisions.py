@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.resolve.division import read_division
-from ftc.compiler.resolve.splits import divide
-from ftc.compiler.resolve.table import Table
-from ftc.spec.data import Data, PathSource, Split
+from ftc.compiler.resolve.rows.division import read_division
+from ftc.compiler.resolve.rows.splits import divide
+from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.sections.data import Data, PathSource, Split
 
 PARTS = ("test", "validation", "train")
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.resolve.canonical_rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, write_canonical
-from ftc.compiler.resolve.columns import task_columns
-from ftc.compiler.resolve.joint_checks import check_together
-from ftc.compiler.resolve.labels import labels_of
-from ftc.compiler.resolve.table import Table
-from ftc.compiler.resolve.tables import read_rows
+from ftc.compiler.resolve.rows.canonical_rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, write_canonical
+from ftc.compiler.resolve.rows.columns import task_columns
+from ftc.compiler.resolve.rows.joint_checks import check_together
+from ftc.compiler.resolve.rows.labels import labels_of
+from ftc.compiler.resolve.rows.table import Table
+from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.task import Chat, Classification, Generation, QuestionAnswering, Summarization, Task, TokenClassification
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ftc.spec.lock import SourceLock
-from ftc.spec.plan import Plan
-from ftc.spec.record import RunRecord
-from ftc.spec.settings import TeacherSettings
+from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.settings import TeacherSettings
 
 __all__ = [
     "as_text",

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from ftc.spec.data import Data, HubSource, PathSource
-from ftc.spec.lock import SourceLock
-from ftc.spec.plan import Plan
+from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.plan import Plan
+from ftc.spec.sections.data import Data, HubSource, PathSource
 from ftc.views import numbers
 from ftc.views.exports.common import known, source_address
 

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from ftc.spec.plan import Plan
-from ftc.spec.record import Evaluation, RunRecord
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.exports.common import ended_at, known, result_files, source_address
 from ftc.views.tasks import task_words

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ftc.spec.plan import Plan
-from ftc.spec.record import RunRecord
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
 from ftc.views.exports.common import (
     base_address,
     ended_at,

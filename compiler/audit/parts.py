@@ -1,0 +1,107 @@
+"""Which part of a file differs: the row, tensor, step or field, where something still knows them one by one.
+
+A file's digest says that it is another one. What stands in it is known besides: rows and tensors by indexes in ftc's
+cache, a run's tensors and steps by its ladder, a lock by the plan that holds it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ftc.compiler.audit.tensor_index import recall_tensors
+from ftc.compiler.diff.values import changed_leaves
+from ftc.compiler.resolve.files.digests import tensor_digests
+from ftc.compiler.resolve.models.safetensors_header import BrokenSafetensors
+from ftc.compiler.tokens.row_index import recall_rows, row_changes
+from ftc.spec.canonical import canonical
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
+from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.tensor_digests import TensorDigest
+from ftc.spec.strategies import card_of
+
+__all__ = ["base_part", "is_as_trained", "run_part", "source_part", "tensors_of"]
+
+
+def tensors_of(file: Path) -> dict[str, TensorDigest]:
+    """Every tensor of a safetensors file, hashed now; none where the file is no longer one."""
+    try:
+        return tensor_digests(file)
+    except (BrokenSafetensors, OSError):
+        return {}
+
+
+def is_as_trained(plan: Plan) -> bool:
+    """Whether an adapter's saved tensors are those that were trained; virtual tokens are saved as what they lead to."""
+    return card_of(plan.settings.strategy).saves_what_it_trains
+
+
+def source_part(file: Path, locked: SourceLock, cache: Path) -> str:
+    """Which rows of a data file are others, or nothing where the cache doesn't know the locked ones."""
+    from ftc.compiler.resolve.rows.row_checks import row_digests
+    from ftc.compiler.resolve.rows.tables import read_rows
+
+    before = recall_rows(cache, locked.rows_sha256)
+    if before is None:
+        return ""
+    try:
+        return str(row_changes(before, row_digests(read_rows(file, file.name).rows)))
+    except (Refusal, OSError, ValueError):
+        return "it can't be read as rows any longer"
+
+
+def base_part(file: Path, content_sha256: str, cache: Path) -> str:
+    """Which tensor of a base model's file is another, or nothing where the cache doesn't know the locked ones."""
+    known = recall_tensors(cache, content_sha256)
+    if known is None or file.suffix != ".safetensors":
+        return ""
+    return _first_tensor({name: one.sha256 for name, one in tensors_of(file).items()}, known)
+
+
+def run_part(file: Path, run: RunFolder, plan: Plan, record: RunRecord) -> str:
+    """Which part of one of a run's own files is another; nothing where nothing else tells."""
+    ladder = read_ladder(run.ladder) if run.ladder.is_file() else Ladder()
+    if file in (run.ladder, run.proof):
+        other = run.proof if file == run.ladder else run.ladder
+        return _step(read_ladder(other) if other.is_file() else Ladder(), read_ladder(file))
+    if file == run.recipe_lock:
+        return _field(plan, file)
+    held = {name: one.sha256 for name, one in tensors_of(file).items()} if file.suffix == ".safetensors" else {}
+    if file.name == "trainable.safetensors" and (rung := ladder.rungs.get(_step_of(file.parent))):
+        return _first_tensor(held, rung.tensors)
+    if file.parent == run.adapter and is_as_trained(plan) and (rung := ladder.rungs.get(record.selected_step or 0)):
+        known = set(rung.tensors.values())
+        return next((f"tensor {name}" for name, sha256 in held.items() if sha256 not in known), "")
+    return ""
+
+
+def _step_of(folder: Path) -> int:
+    digits = folder.name.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else -1
+
+
+def _first_tensor(found: Mapping[str, str], known: Mapping[str, str]) -> str:
+    names: Iterator[str] = (name for name in sorted(known) if found.get(name) != known[name])
+    return next((f"tensor {name}" for name in names), "") if found else "it is no safetensors file any longer"
+
+
+def _step(known: Ladder, found: Ladder) -> str:
+    missing = next((step for step in range(1, max(found.steps, default=0)) if step not in found.steps), None)
+    if missing is not None:
+        return f"step {missing} is missing"
+    parted = first_difference(known, found, 0, max(found.steps, default=0))
+    return f"step {parted.step}: {parted.component}" if parted else ""
+
+
+def _field(plan: Plan, file: Path) -> str:
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError:
+        return "it is no JSON any longer"
+    changed, _ = changed_leaves(canonical(plan.lock.to_json()), found)
+    return changed[0][0] if changed else "its layout alone"

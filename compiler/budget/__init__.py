@@ -1,1 +1,0 @@
-"""Bytes, time and money of a plan, each figure with its method."""

@@ -1,0 +1,1 @@
+"""The lock file: made from the inputs, compared with the one on disk, renewed."""

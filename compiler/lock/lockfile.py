@@ -1,0 +1,266 @@
+"""The lock file: built from facts, compared with the one on disk, written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.tokens.stream_manifest import TextProbe
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.facts import EnvironmentFacts
+from ftc.spec.documents.lockfile import (
+    LOCK_FORMAT,
+    SECTIONS,
+    DataLock,
+    LengthLock,
+    Lock,
+    LockedSplit,
+    ModelLock,
+    PlatformLock,
+    SourceLock,
+    TextLock,
+    TrainLock,
+    is_weight_file,
+    sealed,
+)
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.streams import SplitReport
+from ftc.spec.storage.read_errors import reason_of
+from ftc.spec.storage.tensor_digests import TensorDigest, content_digest, header_digest
+
+__all__ = ["LockFacts", "build_lock", "differences", "lock_changes", "lock_path", "parse_lock", "read_lock"]
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+_FORMAT = re.compile(rb'"schema": ?"(ftc\.lock/(\d{1,4}))"')
+_DECIDED_BY_DEVICE = (
+    *("micro_batch", "micro_batch_tokens", "packing", "activation_checkpointing"),
+    *("precision", "fused", "world_size", "sharding", "offload"),
+)
+_LENGTHS = ("num_steps", "steps_per_epoch", "evaluate_every_steps")
+
+_ABSENT = object()
+"""Stands for a key that a document does not have, which is not the same as one that says `null`."""
+
+
+def lock_path(recipe: Path) -> Path:
+    """`NAME.lock.json` beside the recipe."""
+    return recipe.with_name(f"{recipe.stem}.lock.json")
+
+
+@dataclass(frozen=True, slots=True)
+class LockFacts:
+    """What a lock says beside the settings.
+
+    Attributes:
+        sources: Entry of each data file, by use.
+        probe: How tokenizer and template behave.
+        tensors: Digest of each tensor of the base model.
+        environment: Packages as installed here.
+    """
+
+    sources: dict[str, SourceLock]
+    probe: TextProbe
+    tensors: Mapping[str, TensorDigest]
+    environment: EnvironmentFacts
+
+
+def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | None) -> Lock:
+    """The lock that these facts call for. Blocks of other platforms are kept from the old one."""
+    recipe, plain = draft.recipe, _portable(settings)
+    here = PlatformLock(**dict(facts.environment)).sealed()
+    lock = Lock(
+        model=_model(draft, plain["model"], facts),
+        text=_text(draft, plain["text"], facts.probe),
+        data=DataLock(
+            asked=recipe.data.said(),
+            sources=facts.sources,
+            splits={name: _split(report) for name, report in draft.splits.items()},
+        ),
+        train=TrainLock(
+            asked={"strategy": recipe.strategy.said(), "train": recipe.train.said(), "eval": recipe.eval.said()},
+            settings={name: plain[name] for name in ("strategy", "train", "seeds", "eval")},
+        ),
+        length=LengthLock(steps=plain["length"]),
+        platforms={**(old.platforms if old else {}), here.platform: here},
+    )
+    return sealed(lock)
+
+
+def _model(draft: Draft, settings: dict[str, Any], facts: LockFacts) -> ModelLock:
+    model = draft.model
+    return ModelLock(
+        asked={"base": draft.recipe.model.base, "revision": draft.recipe.model.revision},
+        commit=model.commit,
+        files=model.files,
+        header_sha256=header_digest(facts.tensors),
+        content_sha256=content_digest(facts.tensors),
+        num_parameters=model.num_parameters,
+        license=model.license,
+        settings=settings,
+    )
+
+
+def _text(draft: Draft, settings: dict[str, Any], probe: TextProbe) -> TextLock:
+    files, tokenizer = draft.model.files, draft.model.tokenizer
+    return TextLock(
+        asked=draft.recipe.task.said(),
+        chat_template_sha256=_text_digest(tokenizer.chat_template),
+        render_probe_sha256=probe.template_sha256,
+        tokenizer_files={name: files[name].sha256 for name in _TOKENIZER_FILES if name in files},
+        tokenizer_probe_sha256=probe.tokenizer_sha256,
+        special_tokens={"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id},
+        settings=settings,
+    )
+
+
+def _split(report: SplitReport) -> LockedSplit:
+    return LockedSplit(
+        rows=report.rows,
+        tokens=report.tokens,
+        truncated_rows=report.truncated_rows,
+        dropped_rows=report.dropped_rows,
+        stream_sha256=report.stream_digest,
+    )
+
+
+def _portable(settings: Settings) -> dict[str, Any]:
+    """The settings that hold on every machine: what a device decides stands in the plan, not in the lock.
+
+    What follows from rows and training together stands apart, as `length`; the commit stands with the files.
+    """
+    values = settings.to_json()
+    del values["device"], values["model"]["base"], values["model"]["commit"], values["eval"]["batch_size"]
+    train = values["train"]
+    for name in _DECIDED_BY_DEVICE:
+        train.pop(name, None)
+    if (lesson := train.get("distillation")) is not None:
+        del lesson["precision"]
+    values["length"] = {name: train.pop(name) for name in _LENGTHS}
+    values["length"]["warmup_steps"] = train["schedule"].pop("warmup_steps")
+    return values
+
+
+def _text_digest(text: str | None) -> str | None:
+    return hashlib.sha256(text.encode()).hexdigest() if text is not None else None
+
+
+def read_lock(path: Path) -> Lock | None:
+    """The lock on disk, or None when there is none.
+
+    Raises:
+        Refusal: The file is no lock (FTC501) or has another format (FTC504), or a section does not match its seal
+            (FTC502).
+    """
+    return parse_lock(path.read_bytes(), path.name) if path.exists() else None
+
+
+def parse_lock(data: bytes, name: str) -> Lock:
+    """A lock's text as a document, its seals checked.
+
+    Raises:
+        Refusal: As for `read_lock`.
+    """
+    try:
+        lock = Lock.model_validate_json(data)
+    except ValidationError as problem:
+        raise Refusal([_unreadable(name, data, problem)]) from None
+    if broken := lock.broken_seals():
+        raise Refusal(
+            [
+                diagnostic(
+                    "FTC502",
+                    f"section `{section}` of `{name}` does not match its seal",
+                    help="restore the file from git, or delete it and run `ftc lock`",
+                    notes="somebody edited it, or a merge mixed two versions of the section",
+                )
+                for section in broken
+            ]
+        )
+    return lock
+
+
+def _unreadable(name: str, data: bytes, problem: ValidationError) -> Diagnostic:
+    if b"\n<<<<<<< " in data or data.startswith(b"<<<<<<< "):
+        summary, note = f"`{name}` has the marks of a merge that was not resolved", "both branches changed one section"
+        return diagnostic("FTC501", summary, notes=note, help="take either side, then run `ftc lock`")
+    match = _FORMAT.search(data)
+    if match and (found := match[1].decode()) != LOCK_FORMAT:
+        is_older = int(match[2]) < int(LOCK_FORMAT.rpartition("/")[2])
+        help = f"run `ftc lock --migrate`; `{name}` keeps what it pins" if is_older else "use a newer release of ftc"
+        note = f"it has the format {found}, this release writes {LOCK_FORMAT}"
+        return diagnostic("FTC504", f"`{name}` has another format", notes=note, help=help)
+    return diagnostic(
+        "FTC501",
+        f"`{name}` is no lock that this release can read",
+        help="restore it from git, or delete it and run `ftc lock`",
+        notes=reason_of(problem),
+    )
+
+
+def lock_changes(old: Lock, new: Lock) -> tuple[str, ...]:
+    """What the new lock says otherwise, one line each, in the order of the sections.
+
+    Platforms that only one of them has are no change of the others, and neither are weights whose tensors are the same
+    in files of other bytes, or a setting that is off and that the release of the old lock did not know.
+    """
+    before, after = _meaning(old, new), _meaning(new, old)
+    _forget_what_is_off(before["train"]["settings"], after["train"]["settings"])
+    lines: list[str] = []
+    for section in SECTIONS:
+        lines += differences(section, before[section], after[section])
+    for platform in after["platforms"]:
+        if platform in before["platforms"]:
+            lines += differences(platform, before["platforms"][platform], after["platforms"][platform])
+        else:
+            lines.append(f"{platform}: new platform")
+    return tuple(lines)
+
+
+def _meaning(lock: Lock, other: Lock) -> dict[str, Any]:
+    """The lock as plain values, without seals and without what can't matter beside the other."""
+    plain = lock.to_json()
+    for section in (*(plain[name] for name in SECTIONS), *plain["platforms"].values()):
+        del section["seal"]
+    if lock.model.content_sha256 and lock.model.content_sha256 == other.model.content_sha256:
+        files = plain["model"]["files"]
+        plain["model"]["files"] = {name: facts for name, facts in files.items() if not is_weight_file(name)}
+    return plain
+
+
+def _forget_what_is_off(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Takes out of the new settings what the old ones lack and what is off, at every level."""
+    for key in set(new) - set(old):
+        if new[key] is None or new[key] is False or new[key] == []:
+            del new[key]
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            _forget_what_is_off(old[key], value)
+
+
+def differences(path: str, old: Any, new: Any) -> list[str]:
+    """Where two JSON values differ, a line each, such as `model.files.config.json.size: 612 → 640`."""
+    if old == new:
+        return []
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted({*old, *new})
+            for line in differences(f"{path}.{key}", old.get(key, _ABSENT), new.get(key, _ABSENT))
+        ]
+    return [f"{path}: {_short(old)} → {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value):
+        return f"{value[:4]}…{value[-4:]}"
+    text = "absent" if value is _ABSENT else "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"

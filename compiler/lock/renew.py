@@ -1,0 +1,194 @@
+"""The lock brought up to date: what it pins stays pinned unless it is named, and what no longer holds is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ftc.compiler.lock.lockfile import lock_changes, lock_path, read_lock
+from ftc.compiler.pipeline import Locked, lock_recipe
+from ftc.compiler.rules.check import Checked
+from ftc.spec import canonical
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.lockfile import Lock, PlatformLock, sealed
+
+__all__ = ["EVERYTHING", "Relocked", "migrated", "relock"]
+
+EVERYTHING = ("*",)
+"""For `upgrade`: every ref of a hub is looked up anew."""
+
+
+_FORMAT_1 = ("model", "text", "data", "train", "platforms")
+"""Sections of the format before this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relocked:
+    """What became of a lock.
+
+    Attributes:
+        file: Where it belongs.
+        old: The lock on disk, or None.
+        lock: What it should say.
+        was_older: Whether the lock on disk has the format before this one.
+        changes: What it says otherwise, a line each.
+        stale: Those that make the lock on disk wrong; a platform that it doesn't name yet doesn't.
+        not_checked: What could not be compared here, each with the reason.
+        diagnostics: Warnings about the recipe and its data.
+    """
+
+    file: Path
+    old: Lock | None
+    lock: Lock
+    was_older: bool
+    changes: tuple[str, ...]
+    stale: tuple[str, ...]
+    not_checked: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def relock(
+    checked: Checked, path: Path, *, upgrade: Sequence[str] = (), migrate: bool = False, offline: bool = False
+) -> Relocked:
+    """Resolves a checked recipe and compares the outcome with its lock. Writes nothing.
+
+    Args:
+        checked: The recipe.
+        path: Where it lies.
+        upgrade: What may move although the lock pins it: `model`, `classifier`, `teacher`, `rows`, `validation` or
+            `test` for a ref of the hub, or a package; everything else stays. `EVERYTHING` names all refs.
+        migrate: Read a lock of the format before this one.
+        offline: Use only what is on this machine.
+
+    Raises:
+        Refusal: The recipe or its lock can't be used, or `upgrade` names nothing (FTC505).
+    """
+    if checked.recipe is None:
+        raise Refusal(checked.diagnostics)
+    file = lock_path(path)
+    old, was_older = _read_old(file, migrate)
+    pins = _without_pins(old, upgrade) if old else None
+    made = lock_recipe(checked, path, pins, offline=offline)
+    _refuse_unknown(upgrade, made)
+    lock, not_checked = _with_packages(made, old, upgrade)
+    changes = lock_changes(old, lock) if old else ()
+    if old is not None and not changes and not was_older:
+        lock = _as_it_was(old, lock)
+    stale = lock_changes(old, _without_new_platforms(lock, old)) if old else ()
+    return Relocked(file, old, lock, was_older, changes, stale, not_checked, made.diagnostics)
+
+
+def _read_old(file: Path, migrate: bool) -> tuple[Lock | None, bool]:
+    """The lock on disk, and whether it has the format before this one."""
+    try:
+        return read_lock(file), False
+    except Refusal as refusal:
+        if not migrate or any(found.code != "FTC504" for found in refusal.diagnostics):
+            raise
+        return migrated(file.read_bytes(), file.name), True
+
+
+def _without_new_platforms(lock: Lock, old: Lock) -> Lock:
+    known = {tag: facts for tag, facts in lock.platforms.items() if tag in old.platforms}
+    return lock.model_copy(update={"platforms": known})
+
+
+def _as_it_was(old: Lock, new: Lock) -> Lock:
+    """The old lock with what only the new one has: nothing moves that means the same."""
+    return old if old.platforms.keys() >= new.platforms.keys() else new
+
+
+def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
+    """The lock without the commits that may move."""
+    everything = tuple(upgrade) == EVERYTHING
+    model = lock.model.model_copy(update={"commit": None}) if everything or "model" in upgrade else lock.model
+    sources = {
+        use: source.model_copy(update={"commit": None}) if everything or use in upgrade else source
+        for use, source in lock.data.sources.items()
+    }
+    data = lock.data.model_copy(update={"sources": sources})
+    settings = lock.train.settings
+    if everything or "classifier" in upgrade:
+        settings = {**settings, "eval": {**settings.get("eval", {}), "classifier": None}}
+    if everything or "teacher" in upgrade:
+        settings = {**settings, "train": {**settings.get("train", {}), "distillation": None}}
+    train = lock.train.model_copy(update={"settings": settings})
+    return lock.model_copy(update={"model": model, "data": data, "train": train})
+
+
+def _refuse_unknown(upgrade: Sequence[str], made: Locked) -> None:
+    classifier = ("classifier",) if made.lock.train.settings["eval"]["classifier"] else ()
+    teacher = ("teacher",) if made.lock.train.settings["train"]["distillation"] else ()
+    refs = ("model", *classifier, *teacher, *made.lock.data.sources)
+    known = (*refs, *made.environment.packages)
+    unknown = [name for name in upgrade if name not in known and (name,) != EVERYTHING]
+    if unknown:
+        raise Refusal(
+            [
+                diagnostic(
+                    "FTC505",
+                    f"the lock pins nothing called `{name}`",
+                    help=f"{', '.join(refs)}, or an installed package",
+                )
+                for name in unknown
+            ]
+        )
+
+
+def _with_packages(made: Locked, old: Lock | None, upgrade: Sequence[str]) -> tuple[Lock, tuple[str, ...]]:
+    """The lock with the packages that it should name, and what about them can't be told here.
+
+    A machine that can't train has fewer packages and says nothing of those that training needs.
+    """
+    here = made.environment
+    locked = old.platforms.get(here.platform) if old else None
+    if locked is None:
+        return made.lock, ()
+    named = [name for name in upgrade if name in here.packages]
+    if named:
+        packages = {**locked.packages, **{name: here.packages[name] for name in named}}
+        return _with_platform(made.lock, locked.model_copy(update={"packages": dict(sorted(packages.items()))})), ()
+    if here.missing and not locked.missing:
+        why = f"the packages of {here.platform}: {_some(here.missing)} not installed here"
+        return _with_platform(made.lock, locked), (why,)
+    return made.lock, ()
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''} {'is' if len(names) == 1 else 'are'}"
+
+
+def _with_platform(lock: Lock, platform: PlatformLock) -> Lock:
+    return sealed(lock.model_copy(update={"platforms": {**lock.platforms, platform.platform: platform}}))
+
+
+def migrated(data: bytes, name: str) -> Lock:
+    """A lock of format 1 in this release's form: it keeps what was asked and pinned, the rest is to be resolved.
+
+    Raises:
+        Refusal: It is no such lock (FTC501), or a section does not match its seal (FTC502).
+    """
+    try:
+        old: dict[str, Any] = json.loads(data)
+        seals = old["seals"]
+        broken = [part for part in _FORMAT_1 if canonical.digest(old[part]) != seals[part]]
+        lock = None if broken else _converted(old)
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as problem:
+        summary, note = f"`{name}` is no lock of format 1", str(problem).partition("\n")[0]
+        found = diagnostic("FTC501", summary, help="restore it from git", notes=note)
+        raise Refusal([found]) from None
+    if lock is None:
+        summary = f"section `{broken[0]}` of `{name}` does not match its seal"
+        raise Refusal([diagnostic("FTC502", summary, help="restore the file from git")])
+    return lock
+
+
+def _converted(old: dict[str, Any]) -> Lock:
+    text = {key: value for key, value in old["text"].items() if key not in ("max_length", "labels")}
+    plain = {name: old[name] for name in ("model", "data", "train", "platforms")} | {"text": text}
+    return sealed(Lock.model_validate_json(json.dumps(plain)))

@@ -1,0 +1,180 @@
+"""The longest micro-batches that the training rows really give: what is planned for, never the longest that may be.
+
+Bounds hold for every order of the rows, since each epoch mixes them anew. Where a batch holds two kinds of sequences,
+an encoder's source and a decoder's target or the two answers of a preference, the longest of each can meet in it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.search.candidates import share_of_batch
+from ftc.spec.documents.memory_trace import BatchShape
+from ftc.spec.documents.streams import RowLengths, SplitReport
+from ftc.spec.task import Preference
+
+__all__ = [
+    "accumulates",
+    "hides_padding",
+    "is_translated",
+    "known_lengths",
+    "longest_row",
+    "longest_target",
+    "rows_at_once",
+    "scored_per_row",
+    "train_shape",
+]
+
+
+def rows_at_once(draft: Draft) -> int:
+    """Sequences in the largest micro-batch: one of several rows, or as many of the longest as have its tokens."""
+    if draft.values["train.packing"]:
+        return 1
+    micro_batch: int = draft.values["train.micro_batch"]
+    most: int | None = draft.values["train.micro_batch_tokens"]
+    if most is None:
+        return micro_batch
+    lengths, longest = known_lengths(draft, "train"), longest_row(draft, "train")
+    if lengths is None:
+        return min(micro_batch, -(-most // longest))
+    together = _together(draft, lengths)
+    if is_translated(draft):  # the longest of each can stand in a micro-batch without the longest of the other
+        parts = (lengths.prompt, lengths.tokens - lengths.prompt)
+        return max(-(-int((together * part).max()) // max(1, int(part.max()))) for part in parts)
+    tokens = lengths.tokens
+    if isinstance(draft.recipe.task, Preference):
+        tokens = 2 * np.maximum(lengths.first_target, tokens - lengths.first_target)
+    return -(-int((together * tokens).max()) // longest)
+
+
+def _together(draft: Draft, lengths: RowLengths) -> NDArray[np.int64]:
+    """For each row how many can be in a micro-batch with it, where their padded tokens are limited.
+
+    A row of one with longer rows is with fewer, so a sum over a micro-batch is at most this times what a row has.
+    """
+    most, micro_batch = (int(draft.values[f"train.{name}"]) for name in ("micro_batch_tokens", "micro_batch"))
+    fitting: NDArray[np.int64] = np.clip(most // np.maximum(lengths.tokens, 1), 1, micro_batch)
+    return fitting
+
+
+def accumulates(draft: Draft) -> bool:
+    """Whether a device can have more than one micro-batch in an optimiser step."""
+    mine = share_of_batch(draft)
+    if draft.values["train.packing"]:
+        return bool(_largest(_tokens(draft), mine) > draft.values["train.micro_batch_tokens"])
+    most: int | None = draft.values["train.micro_batch_tokens"]
+    of_longest = mine if most is None else max(1, most // max(1, draft.splits["train"].length_max))
+    return mine > min(of_longest, int(draft.values["train.micro_batch"]))
+
+
+def train_shape(draft: Draft) -> BatchShape:
+    """The largest micro-batch of training, of a draft that stands at a point."""
+    if draft.values["train.packing"]:
+        return _packed_shape(draft)
+    rows, shape = rows_at_once(draft), _shape(draft, draft.values["train.micro_batch"])
+    if draft.values["train.micro_batch_tokens"] is None or is_translated(draft):
+        return shape
+    most = -(-_scored_at_once(draft) // rows)  # more rows than these, which are shorter
+    return shape.model_copy(update={"supervised": min(shape.length, max(shape.supervised, most))})
+
+
+def _scored_at_once(draft: Draft) -> int:
+    """Supervised tokens of a micro-batch whose padded tokens are limited, at most."""
+    most, lengths = draft.values["train.micro_batch_tokens"], known_lengths(draft, "train")
+    if lengths is not None:
+        return int((_together(draft, lengths) * lengths.scored).max())
+    return min(int(most), int(draft.values["train.micro_batch"]) * draft.splits["train"].supervised_max)
+
+
+def _packed_shape(draft: Draft) -> BatchShape:
+    """The longest sequence that rows of one optimiser step can make up, and the most of it that can be supervised."""
+    batch, longest = share_of_batch(draft), longest_row(draft, "train")
+    tokens, lengths = _tokens(draft), known_lengths(draft, "train")
+    length = max(longest, min(draft.values["train.micro_batch_tokens"], _largest(tokens, batch)))
+    if lengths is None:
+        most = batch * draft.splits["train"].supervised_max
+    else:
+        most = min(_largest(lengths.scored, batch), _most_scored(lengths, length))
+    return BatchShape(length=length, supervised=max(1, min(length, most)), padded=True)
+
+
+def _tokens(draft: Draft) -> NDArray[np.int64]:
+    """Tokens of each training row; where only the report is at hand, of the longest for all."""
+    lengths, report = known_lengths(draft, "train"), draft.splits["train"]
+    return np.full(max(1, report.rows), report.length_max) if lengths is None else lengths.tokens
+
+
+def _largest(sizes: NDArray[np.int64], count: int) -> int:
+    """Sum of the largest sizes."""
+    kept = min(count, len(sizes))
+    return int(np.partition(sizes, len(sizes) - kept)[len(sizes) - kept :].sum())
+
+
+def _most_scored(lengths: RowLengths, most_tokens: int) -> int:
+    """A bound on the supervised tokens of rows that have so many tokens together: the densest rows, and one more."""
+    order = np.argsort(-lengths.scored / np.maximum(lengths.tokens, 1), kind="stable")
+    fits = int(np.searchsorted(np.cumsum(lengths.tokens[order]), most_tokens, side="right"))
+    return int(lengths.scored[order][: fits + 1].sum())
+
+
+def scored_per_row(draft: Draft, shape: BatchShape) -> int:
+    """Places of a row at which the head is computed, at most."""
+    match draft.values["model.head"]:
+        case "classification" | "multi_label":
+            return 1
+        case "span":
+            return shape.length
+        case _:
+            return shape.supervised
+
+
+def hides_padding(draft: Draft, shape: BatchShape) -> bool:
+    """Whether a mask hides padding: a decoder never looks at what stands behind a row, unless that is decided on."""
+    is_alone = draft.strategy.traits.num_virtual == 0
+    is_behind = draft.model.family == "decoder" and draft.values["model.head"] == "lm" and is_alone
+    return shape.padded and not is_behind
+
+
+def _shape(draft: Draft, rows: int) -> BatchShape:
+    report = draft.splits["train"]
+    supervised = longest_target(draft, "train") if is_translated(draft) else report.supervised_max
+    length = longest_row(draft, "train")
+    return BatchShape(length=length, supervised=supervised, padded=rows > 1 and report.length_p50 < length)
+
+
+def longest_row(draft: Draft, split: str) -> int:
+    """Tokens of a split's longest row, with what others of its batch make it as long as."""
+    report, lengths = draft.splits[split], known_lengths(draft, split)
+    if is_translated(draft):
+        source = report.length_max - 1 if lengths is None else int(lengths.prompt.max())
+        return source + longest_target(draft, split)
+    if isinstance(draft.recipe.task, Preference):
+        return 2 * _longest_answer(report, lengths)
+    return report.length_max
+
+
+def longest_target(draft: Draft, split: str) -> int:
+    """Tokens of the longest target of an encoder-decoder."""
+    lengths = known_lengths(draft, split)
+    return draft.splits[split].supervised_max if lengths is None else int((lengths.tokens - lengths.prompt).max())
+
+
+def _longest_answer(report: SplitReport, lengths: RowLengths | None) -> int:
+    """Tokens of the longer sequence of a pair, prompt included."""
+    if lengths is None:
+        return report.length_max - 1
+    first = lengths.first_target
+    return int(max(first.max(), (lengths.tokens - first).max()))
+
+
+def is_translated(draft: Draft) -> bool:
+    """Whether an encoder reads one part of a row and a decoder learns the other."""
+    return draft.model.family == "encoder_decoder" and draft.values["model.head"] == "lm"
+
+
+def known_lengths(draft: Draft, split: str) -> RowLengths | None:
+    """The lengths of a split's rows; None where only the report is at hand, or there is no row."""
+    lengths = draft.lengths.get(split)
+    return lengths if lengths is not None and len(lengths.tokens) else None

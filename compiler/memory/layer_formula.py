@@ -1,0 +1,395 @@
+"""What the layers of a model keep for the way back, from the shapes of its tensors: pure arithmetic.
+
+Terms follow what autograd keeps of the modules in transformers. Under mixed precision bytes of an element differ: those
+of a product, of what a linear layer gives, and between layers. What a model is made of is read off its tensors: norms
+with or without a bias, gated or plain feed-forward layers, one projection or three.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ftc.compiler.time.network import composes_norms, reads_encoder, rotates
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.module_names import role_of
+from ftc.spec.strategies import Beside
+
+__all__ = ["OF_HEADS", "Numbers", "Stack", "Trained"]
+
+_FP32 = 4
+_ALIGNED = 16
+"""Places to a multiple of which fused kernels lengthen a mask's rows."""
+OF_HEADS = re.compile(r"\.(q|k|query|key)_(layer)?norm\.")
+"""Norms of queries and keys, which attention counts."""
+_COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
+"""Activations that are written out in several operators, each of which keeps something."""
+_COMPOSED_BY_DEFAULT = ("gpt2", "gpt_neo", "gptj", "codegen", "phi")
+_DROPPING = (
+    "bert",
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "electra",
+    "deberta",
+    "deberta-v2",
+    "gpt2",
+    "t5",
+    "mt5",
+    "bart",
+)
+_DROPOUTS = ("hidden_dropout_prob", "hidden_dropout", "resid_pdrop", "dropout_rate", "dropout", "resid_dropout")
+_LIKE_T5 = ("t5", "mt5", "umt5", "longt5")
+_BY_DISTANCE = ("deberta", "deberta-v2")
+_TWICE_NORMED = ("gpt_neox",)
+"""Two norms of one input, side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Bytes of an element, by where it stands.
+
+    Attributes:
+        operand: Of a product's operands.
+        linear: Of what a linear layer gives.
+        residual: Between layers.
+        mask: Of a dropout's mask: a truth value on a card, a number on a processor.
+    """
+
+    operand: int
+    linear: int
+    residual: int
+    mask: int = 1
+
+    @property
+    def casts(self) -> bool:
+        """Whether products run narrower than the rest."""
+        return self.operand < _FP32
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What is trained in the layers.
+
+    Attributes:
+        all_weights: Whether every weight is.
+        beside: What stands beside linear layers, by their full names.
+        dropout: Whether the adapters' inputs are dropped at random.
+        norms: Whether the weights of norms are, though others aren't.
+    """
+
+    all_weights: bool
+    beside: Mapping[str, Beside]
+    dropout: bool = True
+    norms: bool = False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack of layers with the tokens that go through it.
+
+    Attributes:
+        model: The model that it is part of.
+        linear: Its linear layers, by full name: (inputs, outputs).
+        norms: Norms of width h in all its layers.
+        inner_norms: Width of all other norms in its layers together, those of heads left out.
+        layers: How many there are.
+        tokens: Tokens of the micro-batch.
+        length: Tokens of a row.
+        crossed: Tokens of the other stack that it attends to; 0 where there is none.
+        eager: Whether attention holds its scores.
+        masks: How many of its layers' attention get a mask of all pairs.
+        crossed_masks: How many get one for the other stack.
+        repeats: How often each layer that is stored is used.
+    """
+
+    model: ModelFacts
+    linear: dict[str, tuple[int, int]]
+    norms: int
+    layers: int
+    tokens: int
+    length: int
+    crossed: int = 0
+    eager: bool = False
+    masks: int = 0
+    crossed_masks: int = 0
+    repeats: float = 1.0
+    inner_norms: int = 0
+
+    def saved_bytes(self, numbers: Numbers, trained: Trained) -> float:
+        """What all its layers keep, casts of trained weights left out."""
+        return (
+            self._of_norms(numbers, trained)
+            + self._of_attention(numbers, trained)
+            + self._of_feed_forward(numbers)
+            + self._of_dropout(numbers)
+            + self.repeats * self._of_inputs(numbers, trained)
+        )
+
+    def cast_bytes(self, numbers: Numbers) -> int:
+        """Trained weights as products read them."""
+        weights = sum(inputs * outputs for inputs, outputs in self.linear.values())
+        return numbers.operand * weights if numbers.casts else 0
+
+    def boundary_bytes(self, numbers: Numbers) -> int:
+        """What stands between layers, where only that is kept."""
+        return self.layers * self.tokens * numbers.residual * self.model.hidden_size
+
+    def around_bytes(self, numbers: Numbers, trained: Trained) -> int:
+        """What is kept before the first and behind the last layer: embeddings, dropout, a norm, learned distances."""
+        h, inner = self.model.hidden_size, 2 if trained.all_weights and composes_norms(self.model) else 1
+        each = numbers.residual * h + _FP32 * h * inner
+        if self._drops:
+            each += 2 * numbers.mask * h
+        distances = 0
+        if not self.eager and self._learns_distances:
+            distances = numbers.operand * self.model.num_heads * self.length * (self.length + self._crossed_length)
+        mask = self.length if self.masks else 0  # one of truth values, for all layers
+        return self.tokens * (each + mask) + distances
+
+    def passing_bytes(self, numbers: Numbers, trained: Trained) -> int:
+        """What is on its way through a layer: at its feed-forward part, or at the scores of attention."""
+        wide = (3 if self._is_gated else 2) * numbers.linear * self._inner + self._of_wide_adapter(numbers, trained)
+        scores = 2 * _FP32 * self.model.num_heads * self.length if self._holds_scores else 0
+        return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
+
+    def _of_wide_adapter(self, numbers: Numbers, trained: Trained) -> int:
+        """An adapter's input in the adapter's float32, and the same with some of it dropped, on its way to a cast."""
+        if not numbers.casts or not self._adapts_wide(trained):
+            return 0
+        is_cast = numbers.linear < _FP32
+        return (is_cast + trained.dropout) * _FP32 * self._inner
+
+    def _adapts_wide(self, trained: Trained) -> bool:
+        """Whether an adapter reads what lies between the two halves of a feed-forward part."""
+        read = (one.inputs for one in self._adapted(trained).values())
+        return self._inner > self.model.hidden_size and self._inner in read
+
+    def _adapted(self, trained: Trained) -> dict[str, Beside]:
+        """Its linear layers with a second way beside or behind them."""
+        return {name: one for name, one in trained.beside.items() if name in self.linear and not one.scales}
+
+    def _scaled(self, trained: Trained) -> dict[str, Beside]:
+        """Its linear layers whose input or output is scaled."""
+        return {name: one for name, one in trained.beside.items() if name in self.linear and one.scales}
+
+    def going_through_bytes(self, numbers: Numbers, trained: Trained) -> int:
+        """What is there at once in a layer of which nothing is kept: in attention, or at its feed-forward part."""
+        h, scores = self.model.hidden_size, self._passing_scores(numbers)
+        if (
+            self._learns_distances and not self.eager and numbers.residual > numbers.operand
+        ):  # held in float32 throughout
+            scores += numbers.residual * self.length  # and the mask of each row's padding
+            return self.tokens * (scores + self._inner * self._wide_bytes(numbers) + 4 * numbers.residual * h)
+        attending = scores + numbers.linear * (h + 2 * self._queries + 2 * self._keys) + 2 * numbers.residual * h
+        is_packed = numbers.casts and numbers.linear == _FP32
+        is_cast = not (is_packed and self.model.family == "encoder")  # nor is a norm's result there before it is read
+        feeding = self._inner * self._wide_bytes(numbers) + (3 + is_cast) * numbers.residual * h
+        if numbers.casts and self._adapts_wide(trained):  # its input as it came, as the adapter and as a product has it
+            cast = _FP32 if numbers.linear < _FP32 else 0
+            read = self._inner * (numbers.linear + cast + numbers.operand)
+            feeding = max(feeding, read + 3 * numbers.residual * h + numbers.linear * h)
+        if numbers.casts and self._inner in (one.inputs for one in self._scaled(trained).values()):
+            scaled = self._inner * (numbers.linear + 2 * _FP32 + numbers.operand)  # as it came, wide, scaled, cast
+            feeding = max(feeding, scaled + 3 * numbers.residual * h)
+        if self._inner in (one.outputs for one in self._adapted(trained).values()):  # two results and their sum
+            feeding = max(feeding, self._inner * (3 + self._is_gated) * numbers.linear + 3 * numbers.residual * h)
+        seen = self.length if self.masks else 0  # truth values for all layers
+        return self.tokens * (max(attending, feeding) + seen)
+
+    def _wide_bytes(self, numbers: Numbers) -> int:
+        """Of an element between the two halves of a feed-forward part, at their largest moment."""
+        wide = (4 if self._joins_halves else 3 if self._is_gated else 2) * numbers.linear
+        return wide + (2 * _FP32 if self._composes else 0)
+
+    def _passing_scores(self, numbers: Numbers) -> int:
+        """Of a token with all others: scores, where they are held, or what is added to them."""
+        heads, e = self.model.num_heads, numbers.operand
+        if self._learns_distances and not self.eager:  # with each row's padding; as computed, as operands, aligned
+            copies = numbers.residual * self.length + e * self._aligned * (self.length % _ALIGNED > 0)
+            return heads * (copies + e * self.length * (numbers.residual > e))
+        if not self._holds_scores:
+            return e * self._aligned if self.masks else 0
+        if self.model.model_type in _BY_DISTANCE:  # two products with distances, what is picked of them, and their sums
+            return (_FP32 + 7 * e) * heads * self.length
+        each = 2 * _FP32 + (e if numbers.casts else 0)  # into softmax and out of it, and as the product gave them
+        return each * heads * self.length
+
+    @property
+    def _aligned(self) -> int:
+        """Places of a row of a mask as fused kernels take it."""
+        return -(-self.length // _ALIGNED) * _ALIGNED
+
+    @cached_property
+    def _is_gated(self) -> bool:
+        wide = [size for size in self.linear.values() if size[1] == self._inner]
+        return self._joins_halves or len(wide) * self.repeats >= 2 * self.layers
+
+    @cached_property
+    def _joins_halves(self) -> bool:
+        """Whether one layer gives both halves of a gated feed-forward part, of which views are taken."""
+        return any(outputs == 2 * self._inner for _, outputs in self.linear.values())
+
+    @property
+    def _inner(self) -> int:
+        return self.model.intermediate_size
+
+    @property
+    def _queries(self) -> int:
+        return self.model.num_heads * self.model.head_dim
+
+    @property
+    def _keys(self) -> int:
+        return self.model.num_kv_heads * self.model.head_dim
+
+    @property
+    def _attentions(self) -> int:
+        return self.layers * (2 if self.crossed else 1)
+
+    def _of_norms(self, numbers: Numbers, trained: Trained) -> float:
+        """Input in float32; of composed ones also what was normalised, where their weights are trained."""
+        h, inputs = self.model.hidden_size, self.norms
+        if self.model.model_type in _TWICE_NORMED and numbers.residual == _FP32:
+            inputs = self.layers
+        size = _FP32 * h * inputs
+        if trained.all_weights and composes_norms(self.model):
+            size += _FP32 * h * self.norms
+        elif trained.norms and composes_norms(self.model):
+            size += numbers.residual * h * self.norms
+        if self.model.model_type in _LIKE_T5 and numbers.residual < _FP32:
+            size += numbers.residual * h * self.norms
+        return self.repeats * self.tokens * (size + 8 * self.norms + _FP32 * self.inner_norms)
+
+    def _of_attention(self, numbers: Numbers, trained: Trained) -> float:
+        """Queries and output for each token, keys and values for each that is attended to."""
+        e, queries, keys = numbers.operand, self._queries, self._keys
+        own = e * 2 * queries + _FP32 * self.model.num_heads
+        size = self.layers * self.tokens * (own + e * 2 * keys)
+        if self.crossed:
+            size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)
+        if self._turns_one_projection and numbers.linear == e:  # values are a view of all three, unturned
+            size += self.layers * self.tokens * e * (queries + keys)
+        if any(map(OF_HEADS.search, self.model.tensors)):
+            learnt = e if trained.all_weights else 0
+            size += self.layers * self.tokens * (_FP32 + learnt) * (queries + keys)
+        if self.crossed and not self._learns_distances:
+            size += self.crossed_masks * self.tokens * e * -(-self._crossed_length // _ALIGNED) * _ALIGNED
+        if self._learns_distances:
+            return size + self._of_scores(numbers) + self._of_distances(numbers)
+        # Numbers that are added to the scores, in aligned rows, and keys for each head of queries.
+        size += self.masks * self.tokens * e * (self._aligned + 2 * (queries - keys))
+        return size + self._of_scores(numbers)
+
+    @property
+    def _turns_one_projection(self) -> bool:
+        """Whether one layer gives queries, keys and values, which rotation then makes anew."""
+        joint = any(outputs == self._queries + 2 * self._keys for _, outputs in self.linear.values())
+        return joint and rotates(self.model)
+
+    def _of_scores(self, numbers: Numbers) -> float:
+        """Scores, where they are held: in float32, as operands, and the mask of their dropout."""
+        if not self._holds_scores:
+            return 0
+        e, dropped = numbers.operand, self._drops
+        each = _FP32 + (e if dropped or numbers.casts else 0) + (numbers.mask if dropped else 0)
+        scores = self.model.num_heads * self.length * each
+        if (
+            self.model.model_type in _BY_DISTANCE
+        ):  # scores against distances, twice, their places, and the distances' own keys and queries
+            buckets = 2 * int(self.model.config.get("position_buckets") or 256)
+            scores += 2 * e * self.model.num_heads * buckets + 2 * e * self._queries * buckets // self.length
+            scores += 2 * 8 * self.length * self.length // self.tokens + self.length + e * self._queries
+        return self.layers * self.tokens * scores
+
+    def _of_distances(self, numbers: Numbers) -> float:
+        """Learned distances between positions as a mask, made anew in each layer; for each row, if it hides padding."""
+        if self.eager or not self._learns_distances:
+            return 0
+        rows = self.tokens // self.length
+        size = self.length * self._aligned * (rows if self.masks else 1)
+        if self.crossed and (self.crossed_masks or numbers.linear > numbers.operand):  # zeros, made anew where cast
+            across = self._crossed_length
+            size += self.length * -(-across // _ALIGNED) * _ALIGNED * (rows if self.crossed_masks else 1)
+        return self.layers * numbers.operand * self.model.num_heads * size
+
+    @property
+    def _learns_distances(self) -> bool:
+        return any("relative_attention_bias" in name for name in self.model.tensors)
+
+    @property
+    def _holds_scores(self) -> bool:
+        return self.eager or self.model.model_type in _BY_DISTANCE
+
+    @property
+    def _crossed_length(self) -> int:
+        """Length of the rows that are attended to in the other stack."""
+        return self.crossed * self.length // self.tokens
+
+    def _of_feed_forward(self, numbers: Numbers) -> float:
+        """Gate, its activation and the other half, or what a plain activation is given."""
+        kept = numbers.linear * (3 if self._is_gated else 1)
+        if self._composes:  # steps in float32; a gate's activation stays so
+            kept += 3 * _FP32 + (_FP32 - numbers.linear if self._is_gated else 0)
+        if self.model.model_type in _LIKE_T5:
+            kept += numbers.mask
+        return self.layers * self.tokens * kept * self._inner
+
+    @property
+    def _composes(self) -> bool:
+        config = self.model.config
+        keys = ("hidden_act", "activation_function", "hidden_activation", "feed_forward_proj")
+        named = next((str(config[key]) for key in keys if config.get(key)), None)
+        return named in _COMPOSED_ACTIVATIONS if named else self.model.model_type in _COMPOSED_BY_DEFAULT
+
+    @property
+    def _drops(self) -> bool:
+        config = self.model.config
+        named = next((config[key] for key in _DROPOUTS if isinstance(config.get(key), (int, float))), None)
+        return bool(named) if named is not None else self.model.model_type in _DROPPING
+
+    def _of_dropout(self, numbers: Numbers) -> float:
+        """A mask after each attention and each feed-forward layer."""
+        if not self._drops:
+            return 0
+        return self.tokens * (self._attentions + self.layers) * numbers.mask * self.model.hidden_size
+
+    def _of_inputs(self, numbers: Numbers, trained: Trained) -> float:
+        """Inputs of trained products; attention's output is counted already, unless an adapter reads it."""
+        if not trained.all_weights:
+            return self._of_adapters(numbers, trained)
+        read = {name: size for name, size in self.linear.items() if role_of(name) != "attention_out"}
+        if numbers.residual > numbers.operand:  # each product casts its own
+            return sum(self._tokens_of(name) * numbers.operand * inputs for name, (inputs, _) in read.items())
+        return self._of_shared(read, numbers.residual)
+
+    def _of_adapters(self, numbers: Numbers, trained: Trained) -> float:
+        """Inputs and middles of adapters, and what is multiplied by scales that are learnt."""
+        adapted = self._adapted(trained)
+        size: float = sum(
+            numbers.operand * (self._tokens_of(name) * one.keeps + one.keeps_once) for name, one in adapted.items()
+        )
+        size += self._of_scaled(numbers, trained)
+        read = {name: (one.inputs, one.outputs) for name, one in adapted.items() if one.keeps_input}
+        dropped = numbers.mask if trained.dropout else 0
+        if not (numbers.casts or trained.dropout):
+            return size + self._of_shared(read, _FP32)
+        size += sum(self._tokens_of(name) * numbers.operand * inputs for name, (inputs, _) in read.items())
+        return size + sum(self._tokens_of(name) * dropped * one.inputs for name, one in adapted.items())
+
+    def _of_scaled(self, numbers: Numbers, trained: Trained) -> float:
+        """Where an input is scaled, the input in the scales' float32; else what the linear layer gives."""
+        size = 0.0
+        for name, one in self._scaled(trained).items():
+            scales_input = role_of(name) == "feed_forward_out"
+            size += self._tokens_of(name) * (_FP32 * one.inputs if scales_input else numbers.linear * one.outputs)
+        return size
+
+    def _of_shared(self, read: dict[str, tuple[int, int]], each: int) -> float:
+        """Inputs of so many bytes an element that several layers read, counted once."""
+        places = {(name.rpartition(".")[0], inputs, self._tokens_of(name)) for name, (inputs, _) in read.items()}
+        return sum(each * inputs * tokens for _, inputs, tokens in places)
+
+    def _tokens_of(self, name: str) -> int:
+        return self.crossed if self.crossed and reads_encoder(name) else self.tokens

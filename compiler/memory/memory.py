@@ -1,0 +1,252 @@
+"""Peak memory of a draft at one of the points that the solver looks at, by closed form or by the trace's answer.
+
+Both methods end in the same document, so that they can stand beside each other; which one a plan rests on is its
+`method`.
+"""
+
+from __future__ import annotations
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.memory import memory_formula
+from ftc.compiler.memory.batch_shapes import accumulates, hides_padding, rows_at_once, scored_per_row, train_shape
+from ftc.compiler.memory.classifier_formula import grading_peak
+from ftc.compiler.memory.eval_passes import evaluation_batch
+from ftc.compiler.memory.evaluation_formula import Measuring
+from ftc.compiler.memory.layer_sizes import layer_weights
+from ftc.compiler.memory.process_overhead import context_of
+from ftc.compiler.memory.quantized_weights import packed_bytes
+from ftc.compiler.memory.ranges import process_range, reserved_range, verdict_of
+from ftc.compiler.memory.sharding_formula import on_one_of
+from ftc.compiler.memory.teacher_formula import Taught, held_bytes
+from ftc.compiler.search.candidates import Point, at
+from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
+from ftc.compiler.search.optimizer_choice import device_bytes
+from ftc.compiler.strategies.heads import head_outputs
+from ftc.compiler.strategies.trainable import held, num_trainable
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak
+from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
+from ftc.spec.strategies import card_of
+from ftc.spec.task import Preference
+
+__all__ = ["answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "may_run", "question"]
+
+_WEIGHT_BYTES = {"float32": 4.0, "bfloat16": 2.0}
+_FORM_LOW, _FORM_HIGH = 0.9, 1.15
+"""What the trace is by the closed form's figure, at the least and at the most: see `benchmarks/closed_form.py`."""
+
+
+def limit_of(draft: Draft) -> tuple[int, str]:
+    """Bytes that each process of the run may take, and who says so; processes on a CPU share its memory."""
+    if draft.recipe.budget.vram is not None:
+        return draft.recipe.budget.vram, "the recipe's budget"
+    processes = draft.values["train.world_size"] if draft.device.kind == "cpu" else 1
+    share = f"one of {processes} parts of the " if processes > 1 else ""
+    return draft.device.memory_bytes // processes, f"{share}memory of {draft.device.label}"
+
+
+def may_run(draft: Draft, memory: MemoryEstimate) -> bool:
+    """Whether a run of that size is accepted: it fits, or it is tight and the recipe consents."""
+    return memory.verdict == "fits" or (memory.verdict == "tight" and draft.recipe.budget.allow_tight)
+
+
+def expands_segments(draft: Draft) -> bool:
+    """Whether the run is launched with torch's expandable segments: on a card, where its platform has them."""
+    return draft.device.kind == "cuda" and draft.platform.startswith("linux")
+
+
+def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
+    """The estimate from shapes alone."""
+    draft = at(draft, point)
+    job, train = _form_job(draft), draft.values
+    alone = memory_formula.estimate(job).phases
+    shared = on_one_of(alone, job, train["train.world_size"], train["train.sharding"], train["train.offload"])
+    phases = _with_grading(draft, shared)
+    allocated = max(phase.peak_bytes for phase in phases)
+    reserved = _reserved(draft, allocated, allocated)
+    reserved = ByteRange(
+        low=round(_FORM_LOW * reserved.low), expected=reserved.expected, high=round(_FORM_HIGH * reserved.high)
+    )
+    return _estimate(draft, "closed form", phases, reserved)
+
+
+def question(draft: Draft, point: Point) -> TraceJob:
+    """The point as a job for the trace."""
+    draft = at(draft, point)
+    settings, rows = draft.settings(), rows_at_once(draft)
+    looked_at = evaluation_batch(draft)
+    # What matters about the step's rows is whether there is another micro-batch before the last one.
+    batch = rows * settings.train.world_size * (2 if accumulates(draft) else 1)
+    train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
+    evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
+    return TraceJob(
+        config=draft.model.config,
+        layer_weights=layer_weights(draft.model),
+        teacher=draft.teacher.model.config if draft.teacher else None,
+        settings=settings.model_copy(update={"train": train, "eval": evaluate}),
+        train=train_shape(draft),
+        evaluation=looked_at[1] if looked_at else None,
+        device=_traced_device(draft),
+    )
+
+
+def _traced_device(draft: Draft) -> TraceDevice:
+    """The device as the trace knows it; without a capability it would take a card's kernels for a processor's."""
+    on_card = draft.device.kind == "cuda"
+    capability = draft.device.capability or (UNKNOWN_CAPABILITY if on_card else None)
+    return TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft))
+
+
+def answer_for(draft: Draft, point: Point) -> TraceAnswer | None:
+    """What the trace said about a point; None where it wasn't asked."""
+    return draft.traces.get(question(draft, point).key()) if draft.traces else None
+
+
+def by_trace(draft: Draft, point: Point) -> MemoryEstimate | None:
+    """The estimate by trace; None where there is no answer."""
+    answer = answer_for(draft, point)
+    if answer is None or answer.result is None:
+        return None
+    found, draft = answer.result, at(draft, point)
+    phases = _with_grading(draft, found.phases)
+    allocated = max(phase.peak_bytes for phase in phases)
+    return _estimate(draft, "trace", phases, _reserved(draft, allocated, max(allocated, found.reserved_bytes)))
+
+
+def _with_grading(draft: Draft, phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
+    """A run's phases, and at their end the classifier's, which no trace follows."""
+    grading = grading_peak(draft)
+    return phases if grading is None else (*phases, grading)
+
+
+def _reserved(draft: Draft, allocated: int, expected: int) -> ByteRange:
+    return reserved_range(
+        allocated,
+        expected,
+        draft.values["model.attention"],
+        on_card=draft.device.kind == "cuda",
+        expandable=expands_segments(draft),
+    )
+
+
+def _estimate(
+    draft: Draft, method: memory_formula.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
+) -> MemoryEstimate:
+    peak = max(phases, key=lambda phase: phase.peak_bytes)
+    context = context_of(draft.device, draft.calibration, draft.packages, opens_wordnet=draft.wordnet is not None)
+    process = process_range(reserved, context)
+    limit, source = limit_of(draft)
+    components = {context.name: context.size.expected, **peak.components}
+    if rest := reserved.expected - peak.peak_bytes:
+        components["allocator"] = rest
+    return MemoryEstimate(
+        method=method,
+        phases=phases,
+        peak_phase=peak.phase,
+        allocated_bytes=peak.peak_bytes,
+        reserved=reserved,
+        process=process,
+        context_source=context.source,
+        components=components,
+        limit_bytes=limit,
+        limit_source=source,
+        verdict=verdict_of(process, limit),
+    )
+
+
+def _form_job(draft: Draft) -> memory_formula.Job:
+    """The formula's job for a draft that stands at a point."""
+    shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.values["model.attention"]
+    is_whole, precision = card_of(draft.strategy).is_whole, draft.values["train.precision"]
+    trained, quantized = draft.trained, draft.strategy.traits.quantized
+    weight_bytes = 4.0 if is_whole else _WEIGHT_BYTES[precision]
+    if quantized is not None:
+        row = 4.0 if quantized.type == "int8" else 0.0  # a scale for each
+        weight_bytes = memory_formula.quantised_bytes(_as_held(draft), packed_bytes(draft), row=row)
+    length, target = _in_stacks(draft, shape)
+    sequences = _sequences(draft)
+    return memory_formula.Job(
+        model=_as_held(draft),
+        beside=trained.beside,
+        is_adapter=not is_whole,
+        num_trainable=num_trainable(draft),
+        num_frozen=trained.num_frozen,
+        state_bytes=device_bytes(draft),
+        head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
+        head_rows=rows * scored_per_row(draft, shape),
+        tokens=rows * sequences * length,
+        length=length,
+        weight_bytes=weight_bytes,
+        activation_bytes=2 if precision == "bfloat16" else 4,
+        checkpointing=draft.values["train.activation_checkpointing"],
+        accumulates=accumulates(draft),
+        quantised=quantized is not None,
+        target_length=target,
+        adapter_dropout=trained.dropout,
+        eager=kernel == "eager",
+        in_parts=draft.values["train.sharding"] == "fsdp",
+        masked=draft.values["train.packing"] or hides_padding(draft, shape),
+        unpadded=kernel == "flash_attention_2",
+        on_card=draft.device.kind == "cuda",
+        capability=draft.device.capability or UNKNOWN_CAPABILITY,
+        layers_kept=trained.last_layers,
+        starts_late=trained.first_behind,
+        trains_products=trained.products,
+        trains_norms=trained.norms,
+        measuring=_measuring(draft),
+        taught=_taught(draft, rows * scored_per_row(draft, shape)),
+    )
+
+
+def _as_held(draft: Draft) -> ModelFacts:
+    """The model without weights that the task leaves in the file, such as an output over words for a classifier."""
+    return draft.model.model_copy(update={"tensors": held(draft)})
+
+
+def _taught(draft: Draft, places: int) -> Taught | None:
+    """The teacher, where so many places of a micro-batch are scored; None without one."""
+    if draft.teacher is None:
+        return None
+    model = draft.teacher.model
+    packed, precision = (draft.values[f"train.distillation.{name}"] for name in ("quantization", "precision"))
+    width = head_outputs(draft.values["model.head"], len(draft.labels)) or model.vocab_size
+    return Taught(weights=held_bytes(model, precision, packed), scores=places * width)
+
+
+def _measuring(draft: Draft) -> Measuring | None:
+    """How rows are measured, in the terms of the closed form; None where no split is."""
+    found = evaluation_batch(draft)
+    if found is None:
+        return None
+    rows, shape = found
+    length, target = _in_stacks(draft, shape)
+    sequences = _sequences(draft)
+    scored = -(-scored_per_row(draft, shape) // sequences)
+    new_tokens = draft.values["eval.max_new_tokens"] or 0
+    kernel = draft.values["model.attention"]
+    return Measuring(
+        rows * sequences,
+        length,
+        target,
+        scored,
+        new_tokens=new_tokens,
+        eager=kernel == "eager",
+        unpadded=kernel == "flash_attention_2",
+        masked=hides_padding(draft, shape),
+    )
+
+
+def _sequences(draft: Draft) -> int:
+    """Sequences of a row: the two answers of a preference attend to themselves alone."""
+    return 2 if isinstance(draft.recipe.task, Preference) else 1
+
+
+def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
+    """Tokens of a sequence that go through all stacks, and of them those of an encoder-decoder's decoder.
+
+    Where the row as a whole is decided on, both of its stacks read it.
+    """
+    length = shape.length // _sequences(draft) + draft.strategy.traits.num_virtual
+    if draft.model.family != "encoder_decoder":
+        return length, 0
+    return (length, shape.supervised) if draft.values["model.head"] == "lm" else (2 * length, length)

@@ -1,0 +1,119 @@
+"""What merging an adapter takes, from sizes that are known before: memory of its own, mapped weights, disk.
+
+Weights are mapped from their file as long as they stay what is stored there; each is merged, written and let go of by
+itself. So the largest weight decides, and not the model, unless its weights are held in another type than they lie in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ftc.compiler.memory.process_overhead import context_of
+from ftc.compiler.resolve.models.linear_modules import linear_modules
+from ftc.compiler.strategies.heads import head_outputs
+from ftc.spec.documents.facts import DeviceFacts, TensorFacts
+from ftc.spec.documents.lockfile import is_weight_file
+from ftc.spec.documents.merged import Held, Room, WeightType
+from ftc.spec.documents.plan import Plan
+
+__all__ = ["added_to", "merge_room", "usual_type"]
+
+_WIDTH: dict[WeightType, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+_STORED = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+_FP32 = 4
+_SCORED = 8 * 16 * 2
+"""Places whose scores are kept, of both models."""
+_SMALL_FILES = 2**20
+"""Configuration, card and index."""
+
+
+def usual_type(plan: Plan, tensors: Mapping[str, TensorFacts]) -> WeightType:
+    """The type that most of the base is stored in, or the run's where that has fewer bits: no bits that say nothing."""
+    if plan.settings.train.precision == "bfloat16":
+        return "bfloat16"
+    sizes: dict[WeightType, int] = {
+        kind: sum(one.num_elements for one in tensors.values() if one.dtype == name) for kind, name in _types()
+    }
+    return max(sizes, key=lambda kind: sizes[kind])
+
+
+def added_to(plan: Plan, tensors: Mapping[str, TensorFacts]) -> Held:
+    """What a run's adapter stood beside."""
+    if (quantized := plan.settings.strategy.traits.quantized) is not None:
+        packed: dict[str, Held] = {"nf4": "unpacked from nf4", "fp4": "unpacked from fp4", "int8": "unpacked from int8"}
+        return packed[quantized.type]
+    is_rounded = plan.settings.train.precision == "bfloat16" and any(one.dtype != "BF16" for one in tensors.values())
+    return "rounded to bfloat16" if is_rounded else "as stored"
+
+
+def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: WeightType, machine: DeviceFacts) -> Room:
+    """What a merge takes at the most, one phase after the other.
+
+    Args:
+        plan: The run's plan.
+        tensors: The base model's, as they are stored.
+        weight_type: What is written.
+        machine: This machine's processor.
+    """
+    whole = sum(one.num_elements for one in tensors.values())
+    trained = plan.model.num_trainable
+    held = plan.settings.train.precision
+    converted = _WIDTH[held] * sum(one.num_elements for one in tensors.values() if one.dtype != _STORED[held])
+    loaded = _loaded(plan, converted) + _FP32 * trained
+    merging = loaded + _widest(plan, tensors, weight_type)
+    again = 0 if weight_type == held else _WIDTH[held] * whole
+    asking = max(loaded, again) + _one_row(plan)
+    kept = _FP32 * _SCORED * (head_outputs(plan.settings.model.head, len(plan.settings.text.labels)) or _words(tensors))
+    written = _WIDTH[weight_type] * (whole + trained)
+    return Room(
+        memory_bytes=context_of(machine).size.expected + max(merging, asking) + kept,
+        mapped_bytes=sum(_stored_bytes(one) for one in tensors.values()) if again == 0 else written,
+        disk_bytes=written
+        + _SMALL_FILES
+        + sum(f.size for n, f in plan.lock.model.files.items() if not is_weight_file(n)),
+    )
+
+
+def _types() -> list[tuple[WeightType, str]]:
+    return [("float32", "F32"), ("bfloat16", "BF16"), ("float16", "F16")]
+
+
+def _stored_bytes(tensor: TensorFacts) -> int:
+    return tensor.num_elements * {"F32": 4, "F64": 8}.get(tensor.dtype, 2)
+
+
+def _loaded(plan: Plan, converted: int) -> int:
+    """Weights in memory of the process before anything is merged."""
+    traits = plan.settings.strategy.traits
+    if traits.quantized is not None:  # beside the packed weights lies the plain model that takes their values
+        packed = next((one.components.get("weights", 0) for one in plan.memory.phases if one.phase == "load"), 0)
+        return packed + converted
+    if traits.changes_base:
+        width = _WIDTH[plan.settings.train.precision]
+        return max(converted, width * plan.model.num_parameters)
+    return converted
+
+
+def _widest(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: WeightType) -> int:
+    """What one weight takes while it is merged, or while another that no adapter changes is written."""
+    copies = plan.settings.strategy.traits.merge_copies
+    adapted = max((i * o for i, o in linear_modules(tensors, "").values()), default=0)
+    other = max((one.num_elements for one in tensors.values()), default=0)
+    return max(adapted * (copies * _FP32 + _WIDTH[weight_type]), other * (_WIDTH[weight_type] + 1))
+
+
+def _one_row(plan: Plan) -> int:
+    """What a row takes on its way through the model: the plan's largest evaluation, shared among its rows."""
+    states = ("weights", "adapter", "optimiser state", "gradients", "workspace", "teacher")
+    for name, rows in (("evaluation", plan.settings.eval.batch_size), ("forward", plan.settings.train.micro_batch)):
+        found = [one for one in plan.memory.phases if one.phase.partition(":")[0] == name]
+        if found:
+            most = max(sum(size for part, size in one.components.items() if part not in states) for one in found)
+            return math.ceil(most / max(rows, 1))
+    return 0
+
+
+def _words(tensors: Mapping[str, TensorFacts]) -> int:
+    """Rows of the longest table, which is that of the words."""
+    return max((one.shape[0] for one in tensors.values() if len(one.shape) == 2), default=0)

@@ -1,0 +1,33 @@
+"""What a weight of a quantised linear layer takes."""
+
+from __future__ import annotations
+
+from ftc.compiler.draft import Draft
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.strategies.card import Quantized
+
+__all__ = ["never_packed", "packed_bytes"]
+
+_NF4_BYTES = {True: 0.5 + 1 / 64 + 4 / (64 * 256), False: 0.5 + 4 / 64}
+"""Bytes of a 4-bit weight with its block's scale, with and without double quantisation."""
+
+
+_KEPT_IN_FULL = {"t5": ".wo", "mt5": ".wo", "umt5": ".wo", "longt5": ".wo"}
+"""Linear layers that transformers never packs, by kind of model."""
+
+
+def never_packed(model: ModelFacts) -> int:
+    """Weights of linear layers that transformers keeps out of 4 bits."""
+    end = _KEPT_IN_FULL.get(model.model_type)
+    return sum(i * o for name, (i, o) in model.linear_modules.items() if end and name.endswith(end))
+
+
+def packed_bytes(draft: Draft) -> float:
+    """Bytes of a packed weight, scales of whole rows left out; 0 where a strategy packs none."""
+    match draft.strategy.traits.quantized:
+        case None:
+            return 0.0
+        case Quantized(type="int8"):
+            return 1.0
+        case Quantized(double=double):
+            return _NF4_BYTES[double]

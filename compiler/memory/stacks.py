@@ -1,0 +1,120 @@
+"""A model's stacks of layers with the tokens that go through them: read off the names and shapes of its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ftc.compiler.memory.layer_formula import OF_HEADS, Stack
+from ftc.compiler.time.attention_pairs import window_of
+from ftc.spec.documents.facts import ModelFacts
+
+__all__ = ["stacks_of"]
+
+_IN_LAYER = re.compile(r"\.\d+\.")
+
+
+def stacks_of(
+    model: ModelFacts,
+    tokens: int,
+    length: int,
+    target_length: int = 0,
+    *,
+    eager: bool = False,
+    unpadded: bool = False,
+    masked: bool = False,
+    layers_kept: int | None = None,
+    starts_late: bool = False,
+) -> list[Stack]:
+    """The model's stacks of layers.
+
+    Args:
+        model: The base model.
+        tokens: Tokens of the micro-batch, those of its targets included.
+        length: Tokens of a row, in the same way.
+        target_length: Of these the ones that the decoder of an encoder-decoder gets.
+        eager: Whether attention is the plain formula.
+        unpadded: Whether attention gets rows without their padding, and so no masks, as the package flash-attn does.
+        masked: Whether padding, or other rows of a sequence, are hidden by a mask.
+        layers_kept: Last layers of each stack that the backward pass goes through; None for all.
+        starts_late: Whether it ends before the first layer of all.
+    """
+    takes_masks = not (eager or unpadded)
+    if model.num_decoder_layers is None:
+        norms, masks = _num_norms(model, ""), _num_masks(model, length, masked) if takes_masks else 0
+        linear, layers = model.linear_modules, model.num_layers
+        stored = len({found[0] for name in linear if (found := _IN_LAYER.search(name))})
+        repeats = max(1.0, layers / max(1, stored)) if stored else 1.0
+        stacks = [Stack(model, linear, norms, layers, tokens, length, 0, eager, masks)]
+        stacks = [replace(stack, repeats=repeats, inner_norms=_inner_norms(model, "")) for stack in stacks]
+    else:
+        rows = max(1, tokens // max(1, length))
+        source, target = max(1, length - target_length), max(1, target_length)
+        hiding = masked and takes_masks
+        parts = [
+            ("encoder.", model.num_layers, source, 0),
+            ("decoder.", model.num_decoder_layers, target, rows * source),
+        ]
+        stacks = [
+            Stack(
+                model,
+                _linear(model, part),
+                _num_norms(model, part),
+                layers,
+                tokens=rows * size,
+                length=size,
+                crossed=crossed,
+                eager=eager,
+                masks=layers if hiding and not crossed else 0,
+                crossed_masks=layers if hiding and crossed else 0,
+                inner_norms=_inner_norms(model, part),
+            )
+            for part, layers, size, crossed in parts
+        ]
+    if starts_late:
+        stacks[0] = _cut(stacks[0], stacks[0].layers - 1)
+    return stacks if layers_kept is None else [_cut(stack, layers_kept) for stack in stacks]
+
+
+def _num_masks(model: ModelFacts, length: int, masked: bool) -> int:
+    """Layers whose attention gets a mask of all pairs: all where something is hidden, else those with a window."""
+    window, near = window_of(model)
+    if masked:
+        return model.num_layers
+    return len(near) if window is not None and length > window else 0
+
+
+def _cut(stack: Stack, layers: int) -> Stack:
+    """The last layers of a stack, at least one of which the way back begins in."""
+    kept = min(stack.layers, max(layers, 1))
+    of_layer = round(len(stack.linear) * kept / max(stack.layers, 1))
+    linear = dict(list(stack.linear.items())[len(stack.linear) - of_layer :])
+    return replace(
+        stack,
+        layers=kept,
+        linear=linear,
+        norms=round(stack.norms * kept / max(stack.layers, 1)),
+        inner_norms=round(stack.inner_norms * kept / max(stack.layers, 1)),
+    )
+
+
+def _linear(model: ModelFacts, part: str) -> dict[str, tuple[int, int]]:
+    return {name: size for name, size in model.linear_modules.items() if part in f"{name}."}
+
+
+def _num_norms(model: ModelFacts, part: str) -> int:
+    layers = model.num_decoder_layers if part == "decoder." else model.num_layers
+    return sum(width == model.hidden_size for width in _norms(model, part)) or 2 * (layers or 0)
+
+
+def _inner_norms(model: ModelFacts, part: str) -> int:
+    return sum(width for width in _norms(model, part) if width != model.hidden_size)
+
+
+def _norms(model: ModelFacts, part: str) -> Iterator[int]:
+    """Widths of the vectors that a stack's layers multiply with."""
+    for name, tensor in model.tensors.items():
+        is_vector = len(tensor.shape) == 1 and name.endswith((".weight", ".gamma"))
+        if is_vector and part in name and _IN_LAYER.search(name) and not OF_HEADS.search(name):
+            yield tensor.shape[0]

@@ -1,0 +1,213 @@
+"""The files and flags that a recipe is made of: read along `extends`, then laid on top of each other.
+
+Apart from `ftc.compiler.rules.check`, which needs none of this for a recipe that stands alone.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.spec.diagnostics import Diagnostic, Refusal, Related, diagnostic
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.overlay import as_flags, merge, moved, read_flags
+from ftc.spec.language.parse import version_fault
+from ftc.spec.language.source import FLAGS, LARGEST_FILE, Entry, Mapping, Scalar, Source, read_source_bytes, shown_lines
+
+__all__ = ["LONGEST_CHAIN", "Layered", "Override", "layered"]
+
+LONGEST_CHAIN = 8
+"""Files that build on each other, the recipe included."""
+
+Override = str | Path
+"""What `--set` was given, such as `train.epochs=1`; or a file that lies on top of the recipe."""
+
+Lines = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layered:
+    """A recipe with what it extends below and what the command line says on top.
+
+    Attributes:
+        source: The outcome; every node keeps the place where it was written.
+        lines: Lines of every file but the recipe, and of the flags, by the name that places carry.
+        overrides: What flags and files on top say, as texts for `--set`, so that a plan can be made again.
+    """
+
+    source: Source
+    lines: Lines
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    source: Source
+    file: Path
+
+
+def layered(main: Source, file: Path, overrides: Sequence[Override]) -> Layered:
+    """Reads and merges all that a recipe is made of.
+
+    Args:
+        main: The recipe's own text.
+        file: Where it lies.
+        overrides: What lies on top, the last one topmost.
+
+    Raises:
+        Refusal: A file or flag can't be used. Its `sources` are the lines that the findings point into.
+        OSError: A file of `overrides` can't be read.
+    """
+    lines: Lines = {}
+    found: list[Diagnostic] = []
+    chain = list(_gathered(_chain(main, file, lines), found))
+    on_top = list(_gathered(_on_top(overrides, lines), found))
+    _stop(found, lines)
+    folder = file.resolve().parent
+    below, above = [[_from_folder(layer, folder) for layer in layers] for layers in (chain, on_top)]
+    merged, unfit = merge([*reversed(below), *above], main)
+    _stop(unfit, lines)
+    entries = {key: entry for key, entry in merged.root.entries.items() if key != "extends"}
+    source = Source(merged.file, merged.lines, Mapping(entries, merged.root.span), merged.flags)
+    return Layered(source, lines, tuple(_texts(overrides, above)))
+
+
+def _stop(found: Sequence[Diagnostic], lines: Lines) -> None:
+    if found:
+        refusal = Refusal(found)
+        refusal.sources = lines
+        raise refusal
+
+
+def _gathered(layers: Iterator[_Layer], found: list[Diagnostic]) -> Iterator[_Layer]:
+    """The layers up to the first that can't be read; what is wrong with it is found beside faults of other kinds."""
+    try:
+        yield from layers
+    except Refusal as refusal:
+        found.extend(refusal.diagnostics)
+
+
+def _chain(main: Source, file: Path, lines: Lines) -> Iterator[_Layer]:
+    """The recipe, what it extends, what that extends, and so on."""
+    layer, root = _Layer(main, file.resolve()), project_root(file)
+    seen = [layer]
+    yield layer
+    while (entry := layer.source.root.entries.get("extends")) and not _is_null(entry):
+        layer = _extended(layer, entry, root, seen, lines)
+        seen.append(layer)
+        yield layer
+
+
+def _is_null(entry: Entry) -> bool:
+    return isinstance(entry.node, Scalar) and entry.node.value is None
+
+
+def _extended(layer: _Layer, entry: Entry, root: Path, seen: Sequence[_Layer], lines: Lines) -> _Layer:
+    if not isinstance(entry.node, Scalar):
+        label = "expected one file"
+        raise Refusal([diagnostic("FTC102", "`extends` must be text", entry.node.span, label=label, path="extends")])
+    text, span = entry.node.text, entry.node.span
+    try:
+        file = safe_path(root, text, layer.file.parent)
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(span, "extends")]) from None
+    if again := next((one for one in seen if one.file == file), None):
+        raise Refusal([_circle(entry, seen, again)])
+    if len(seen) == LONGEST_CHAIN:
+        summary = f"more than {LONGEST_CHAIN} files build on each other"
+        help = "put what they share into fewer files"
+        raise Refusal([diagnostic("FTC023", summary, span, label="one too many", help=help, path="extends")])
+    name = posixpath.normpath(posixpath.join(posixpath.dirname(layer.source.file), text))
+    try:
+        return _Layer(_read(file, name, lines), file)
+    except OSError:
+        raise Refusal([_unreadable(entry.node, file)]) from None
+
+
+def _circle(entry: Entry, seen: Sequence[_Layer], again: _Layer) -> Diagnostic:
+    spans = [one.source.root.entries["extends"].node.span for one in seen[seen.index(again) : -1]]
+    name = "itself" if again is seen[-1] else f"`{again.source.file}`, which leads here"
+    return diagnostic(
+        "FTC022",
+        f"`{seen[-1].source.file}` extends {name}",
+        entry.node.span,
+        label="closes the circle",
+        related=[Related(span, "leads here") for span in spans],
+        help="let one of the files stand alone",
+        path="extends",
+    )
+
+
+def _unreadable(node: Scalar, file: Path) -> Diagnostic:
+    siblings = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
+    near = nearest(file.name, siblings) if not file.exists() else None
+    close = node.text.removesuffix(file.name) + near if near else None
+    return diagnostic(
+        "FTC021",
+        f"`{node.text}` can't be read" if file.exists() else f"there is no file `{node.text}`",
+        node.span,
+        label=f"did you mean `{close}`?" if close else "no recipe file",
+        help="name a recipe file relative to the folder of this one",
+        path="extends",
+    )
+
+
+def _read(file: Path, name: str, lines: Lines) -> Source:
+    """Reads one file; its lines are kept, whatever comes of it.
+
+    Raises:
+        Refusal: It is no recipe's text, or one of another version of the language.
+        OSError: It can't be read, or is no file.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(2, os.strerror(2), str(file))
+    with file.open("rb") as opened:
+        data = opened.read(LARGEST_FILE + 1)
+    source, found = read_source_bytes(data, name)
+    lines[name] = source.lines if source else shown_lines(data)
+    if source is None:
+        raise Refusal(found)
+    if fault := version_fault(source):  # else the recipe's own version would hide it
+        raise Refusal([fault])
+    return source
+
+
+def _on_top(overrides: Sequence[Override], lines: Lines) -> Iterator[_Layer]:
+    """Flags and files from the command line, in their order; a flag lies where the recipe lies."""
+    sources, found, shown = read_flags([one for one in overrides if isinstance(one, str)])
+    if shown:
+        lines[FLAGS] = shown
+    if found:
+        raise Refusal(found)
+    flags = iter(sources)
+    for one in overrides:
+        if isinstance(one, str):
+            yield _Layer(next(flags), Path())
+        else:
+            source = _read(one, one.as_posix(), lines)
+            if entry := source.root.entries.get("extends"):
+                summary = "a file on top of a recipe can't extend another"
+                help = "name the other file with a `--set-file` of its own, before this one"
+                raise Refusal([diagnostic("FTC025", summary, entry.key_span, help=help, path="extends")])
+            yield _Layer(source, one.resolve())
+
+
+def _from_folder(layer: _Layer, folder: Path) -> Source:
+    """A layer's source with its paths as seen from the recipe's folder."""
+    if layer.source.file == FLAGS:
+        return layer.source
+    own = layer.file.parent
+
+    def is_folder(base: str) -> bool:
+        return base.startswith(".") or (own / base.partition("/")[0]).exists()
+
+    return moved(layer.source, Path(os.path.relpath(own, folder)).as_posix(), is_folder)
+
+
+def _texts(overrides: Sequence[Override], layers: Iterable[Source]) -> Iterator[str]:
+    for one, source in zip(overrides, layers, strict=True):
+        yield from (one,) if isinstance(one, str) else as_flags(source)

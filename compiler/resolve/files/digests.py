@@ -1,0 +1,176 @@
+"""sha256 of files and of the tensors in them, remembered between calls under a rule that a restored time can't fool.
+
+A remembered digest is trusted only if size, modification time, change time, inode and device are all what they were,
+and both times are older than the moment the file was read by a margin. `touch -r` and archive tools restore the
+modification time, never the change time. The margin covers coarse clocks: a file that was written in the same tick
+as it was read could be written once more without any stamp changing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from ftc.compiler.resolve.models.safetensors_header import TensorRange, read_ranges
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.storage.file_stamps import Stamp, is_settled, stamp_of
+from ftc.spec.storage.tensor_digests import TensorDigest
+
+__all__ = ["DigestCache", "tensor_digests"]
+
+_MAX_WORKERS = 8
+_CHUNK_BYTES = 1 << 20
+_MIN_THREADED_BYTES = 1 << 18  # below, handing a tensor to another thread costs more than hashing it
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class DigestCache:
+    """Digests of files by content, with one small file per hashed path in `folder`.
+
+    Processes may share the folder: entries are replaced whole, and one that can't be read counts as absent. A folder
+    that can't be written makes every call hash, and fails nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def file(self, path: Path) -> FileFacts:
+        """Size and sha256 of one file, following links.
+
+        Raises:
+            OSError: The file can't be read.
+        """
+        path = path.resolve()
+        stamp = stamp_of(path.stat())
+        remembered = self._recall(path, "json", stamp)
+        if isinstance(remembered, str):
+            return FileFacts(size=stamp.size, sha256=remembered)
+        read = _read(path, _whole)
+        self._remember(path, "json", read, read.value)
+        return FileFacts(size=read.stamp.size, sha256=read.value)
+
+    def files(self, paths: Iterable[Path]) -> dict[Path, FileFacts]:
+        """The same for several files at once; hashing releases the interpreter lock, so threads help."""
+        wanted = sorted(dict.fromkeys(paths), key=_size, reverse=True)  # the largest first, so that none is left over
+        return dict(zip(wanted, _in_threads(self.file, wanted), strict=True))
+
+    def tensors(self, paths: Iterable[Path]) -> dict[str, TensorDigest]:
+        """Digest of every tensor of safetensors files by its name.
+
+        Raises:
+            BrokenSafetensors: A file is none.
+            OSError: A file can't be read.
+        """
+        found: dict[str, TensorDigest] = {}
+        for path in sorted({path.resolve() for path in paths}):
+            found |= self._tensors(path)
+        return found
+
+    def _tensors(self, path: Path) -> dict[str, TensorDigest]:
+        remembered = self._recall(path, "tensors.json", stamp_of(path.stat()))
+        if isinstance(remembered, dict):
+            return {name: TensorDigest(*entry) for name, entry in remembered.items()}
+        read = _read(path, lambda _: tensor_digests(path))
+        plain = {name: [one.dtype, list(one.shape), one.sha256] for name, one in read.value.items()}
+        self._remember(path, "tensors.json", read, plain)
+        return read.value
+
+    def _entry(self, path: Path, kind: str) -> Path:
+        return self._folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.{kind}"
+
+    def _recall(self, path: Path, kind: str, stamp: Stamp) -> object:
+        try:
+            kept = json.loads(self._entry(path, kind).read_bytes())
+            return kept["sha256"] if tuple(kept["stamp"]) == stamp else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _remember(self, path: Path, kind: str, read: _Read[Result], value: object) -> None:
+        """Writes an entry whole. No fsync: one that a crash tears can't be read, and is hashed again."""
+        if not read.is_settled:
+            return
+        entry = self._entry(path, kind)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".entry-")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"stamp": read.stamp, "sha256": value}, file)
+            os.replace(temporary, entry)
+        except OSError:
+            return
+
+
+def tensor_digests(path: Path) -> dict[str, TensorDigest]:
+    """Digest of every tensor of a safetensors file, hashed now whatever is remembered of it.
+
+    Raises:
+        BrokenSafetensors: The file is none.
+        OSError: It can't be read.
+    """
+    return _hash_tensors(path, read_ranges(path))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read(Generic[Result]):
+    """What was made of a file, its stamp, and whether that stamp can vouch for it."""
+
+    value: Result
+    stamp: Stamp
+    is_settled: bool
+
+
+def _read(path: Path, use: Callable[[FileIO], Result]) -> _Read[Result]:
+    started_ns = time.time_ns()
+    with path.open("rb", buffering=0) as file:
+        before = stamp_of(os.fstat(file.fileno()))
+        value = use(file)
+        after = stamp_of(os.fstat(file.fileno()))
+    return _Read(value, after, before == after and is_settled(before, started_ns))
+
+
+def _whole(file: FileIO) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_tensors(path: Path, ranges: Mapping[str, TensorRange]) -> dict[str, TensorDigest]:
+    by_size = sorted(ranges, key=lambda name: ranges[name].begin - ranges[name].end)
+    large = [name for name in by_size if ranges[name].end - ranges[name].begin >= _MIN_THREADED_BYTES]
+    digests = dict(zip(large, _in_threads(lambda name: _hash_stretch(path, ranges[name]), large), strict=True))
+    digests |= {name: _hash_stretch(path, ranges[name]) for name in by_size[len(large) :]}
+    return {name: TensorDigest(one.facts.dtype, one.facts.shape, digests[name]) for name, one in ranges.items()}
+
+
+def _hash_stretch(path: Path, stretch: TensorRange) -> str:
+    sha256, left = hashlib.sha256(), stretch.end - stretch.begin
+    with path.open("rb", buffering=0) as file:
+        file.seek(stretch.begin)
+        while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+            sha256.update(chunk)
+            left -= len(chunk)
+    return sha256.hexdigest()
+
+
+def _in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    workers = min(_MAX_WORKERS, len(items), os.cpu_count() or 1)
+    if workers <= 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(work, items))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # reading it tells what is wrong

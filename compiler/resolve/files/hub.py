@@ -1,0 +1,400 @@
+"""Files from the hub: a revision becomes a commit, and listed files become verified files in the hub's cache.
+
+Everything goes through huggingface_hub, which finds the endpoint, the cache and the user's token as its users expect
+(`HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE`, `HF_TOKEN`). ftc never sees the token. What is added here: a closed list
+of file names, a check of every file against the digest that the hub lists, and findings in place of exceptions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.files.hub_errors import fault_of
+from ftc.compiler.resolve.files.json_files import read_json_object
+from ftc.compiler.resolve.files.safe_paths import UnsafePath, safe_path
+from ftc.compiler.resolve.models.weights import shard_names
+from ftc.compiler.resolve.rows.hub_rows import only_training_file
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.safe_repr import quoted
+from ftc.spec.storage.model_files import CARD_FILES, INDEX_FILE, LOADED_FILES, SINGLE_FILE
+
+__all__ = ["Hub", "HubFile", "Snapshot"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TIMEOUT_SECONDS = 20.0
+_INSIDE = "write it as the hub's page of the repository shows it"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack")
+
+SpanOf = Callable[[str], Span | None]
+RepoType = Literal["model", "dataset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A model's files in the hub's cache. Files are links into `cache`, and none leads out of it."""
+
+    commit: str
+    folder: Path
+    cache: Path
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """One file of a data set in the hub's cache."""
+
+    commit: str
+    name: str
+    path: Path
+    facts: FileFacts
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the recipe asks for, with the place to point at when it can't be had."""
+
+    repo: str
+    repo_type: RepoType
+    revision: str
+    span: Span | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A repository at one commit: identity of each file by its name, sha256 where the hub gives it, else a git id."""
+
+    commit: str
+    files: Mapping[str, str]
+
+
+class Hub:
+    """The hub, or its cache alone where `offline`.
+
+    Args:
+        offline: Never connect.
+        cache_dir: The hub's cache folder; None for huggingface_hub's own.
+        endpoint: Base address of the hub; None for huggingface_hub's own.
+    """
+
+    def __init__(self, offline: bool = False, cache_dir: Path | None = None, endpoint: str | None = None) -> None:
+        self._offline = offline
+        self._cache_dir = cache_dir
+        self._endpoint = endpoint
+
+    def model_snapshot(
+        self,
+        repo: str,
+        revision: str | None,
+        digests: DigestCache,
+        span_of: SpanOf,
+        check: Callable[[Path, Path], object] = lambda folder, cache: None,
+    ) -> Snapshot:
+        """A model's files, weights included, from the cache or downloaded into it.
+
+        Args:
+            repo: Id such as `owner/name`.
+            revision: Branch, tag or commit; None for the main branch.
+            digests: Remembers digests, so that a warm call doesn't hash the weights again.
+            span_of: The place of a recipe value by its dotted path.
+            check: Called with the folder and the cache when all but the weights is there; what it raises stops the
+                download.
+
+        Raises:
+            Refusal: FTC300, FTC302, FTC303, FTC305, FTC312, or FTC314 to FTC320.
+        """
+        request = _request(repo, "model", revision, span_of, "model")
+        listing = self._listing(request)
+        if listing is None:
+            return self._cached_snapshot(request, digests, check)
+        _check_names(listing, request)
+        _check_contents(listing, request)
+        for name in (*LOADED_FILES, *CARD_FILES):
+            if name in listing.files:
+                self._download(name, listing, request, digests)
+        folder = self._snapshot_folder(request, listing.commit)
+        check(folder, self._cache())
+        for name in self._weight_files(listing, request, digests):
+            self._download(name, listing, request, digests)
+        self._remember_branch("config.json", listing, request)
+        return Snapshot(listing.commit, folder, self._cache())
+
+    def dataset_file(
+        self, repo: str, revision: str | None, file: str | None, digests: DigestCache, span_of: SpanOf
+    ) -> HubFile:
+        """One file of a data set, from the cache or downloaded into it; arguments as for `model_snapshot`.
+
+        Where `file` is None, it is the only one that holds rows to train on.
+
+        Raises:
+            Refusal: FTC300, FTC314 to FTC320, FTC323 or FTC324.
+        """
+        request = _request(repo, "dataset", revision, span_of, "data.source")
+        if file is not None:
+            _check_own_name(file, "data.source.file", span_of)
+        listing = self._listing(request)
+        if listing is None:
+            if file is None:
+                raise Refusal([_not_cached("the list of its files", request)])
+            path = self._snapshot_folder(request, commit := self._cached_commit(request, file)) / file
+            self._verify(path, file, _identity_in_cache(path), request, digests)
+            return HubFile(commit, file, path, digests.file(path))
+        _check_names(listing, request)
+        file = file or only_training_file(listing.files, request.repo, request.span, request.path)
+        if file not in listing.files:
+            raise Refusal([_no_file(file, listing, request)])
+        path = self._download(file, listing, request, digests)
+        self._remember_branch(file, listing, request)
+        return HubFile(listing.commit, file, path, digests.file(path))
+
+    def _listing(self, request: _Request) -> _Listing | None:
+        """The repository's files now, or None where the cache must do: offline, or a commit and no connection."""
+        from huggingface_hub import HfApi, constants
+
+        if self._offline or constants.HF_HUB_OFFLINE:
+            return None
+        try:
+            with _findings(request):
+                api = HfApi(endpoint=self._endpoint)
+                ask = api.model_info if request.repo_type == "model" else api.dataset_info
+                info = ask(request.repo, revision=request.revision, files_metadata=True, timeout=_TIMEOUT_SECONDS)
+        except Refusal as refusal:
+            unreachable = refusal.diagnostics[0].code == "FTC317"
+            if unreachable and self._is_cached(request):
+                return None
+            raise
+        if not _COMMIT.fullmatch(info.sha or ""):
+            raise Refusal([_odd_answer(request)])
+        files = {item.rfilename: item.lfs.sha256 if item.lfs else item.blob_id or "" for item in info.siblings or ()}
+        return _Listing(str(info.sha), files)
+
+    def _is_cached(self, request: _Request) -> bool:
+        """Whether a pinned commit is in the cache. A branch may have moved, so without the hub it isn't answered."""
+        is_commit = _COMMIT.fullmatch(request.revision) is not None
+        return is_commit and self._snapshot_folder(request, request.revision).is_dir()
+
+    def _download(self, name: str, listing: _Listing, request: _Request, digests: DigestCache) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        with _findings(request):
+            path = hf_hub_download(
+                request.repo,
+                name,
+                revision=listing.commit,
+                repo_type=request.repo_type,
+                cache_dir=self._cache_dir,
+                endpoint=self._endpoint,
+                library_name="ftc",
+            )
+        self._verify(Path(path), name, listing.files[name], request, digests)
+        return Path(path)
+
+    def _remember_branch(self, name: str, listing: _Listing, request: _Request) -> None:
+        """Has the cache note which commit the branch stands at, so that an offline call finds it by the same name.
+
+        The hub library notes it when it is asked for a file by branch; files are otherwise asked for by commit, so
+        that all of them come from one.
+        """
+        from huggingface_hub import hf_hub_download
+
+        if self._commit_in_cache(name, request) != listing.commit:
+            with _findings(request):
+                hf_hub_download(
+                    request.repo,
+                    name,
+                    revision=request.revision,
+                    repo_type=request.repo_type,
+                    cache_dir=self._cache_dir,
+                    endpoint=self._endpoint,
+                    library_name="ftc",
+                )
+
+    def _weight_files(self, listing: _Listing, request: _Request, digests: DigestCache) -> tuple[str, ...]:
+        if SINGLE_FILE in listing.files:
+            return (SINGLE_FILE,)
+        index = read_json_object(self._download(INDEX_FILE, listing, request, digests), request.span)
+        shards = shard_names(index, request.span)
+        if missing := [name for name in shards if name not in listing.files]:
+            note = f"`{missing[0]}` stands in the index, but not in the repository"
+            summary = "the model's weight files are incomplete"
+            raise Refusal([diagnostic("FTC305", summary, request.span, notes=note, path=request.path)])
+        return shards
+
+    def _cached_snapshot(
+        self, request: _Request, digests: DigestCache, check: Callable[[Path, Path], object]
+    ) -> Snapshot:
+        commit = self._cached_commit(request, "config.json")
+        folder = self._snapshot_folder(request, commit)
+        self._verify_cached(LOADED_FILES, folder, request, digests)
+        check(folder, self._cache())
+        needed = ("tokenizer.json", *self._cached_weights(folder, request))
+        if missing := [name for name in needed if not (folder / name).is_file()]:
+            raise Refusal([_not_cached(missing[0], request)])
+        self._verify_cached(needed, folder, request, digests)
+        return Snapshot(commit, folder, self._cache())
+
+    def _verify_cached(self, names: Iterable[str], folder: Path, request: _Request, digests: DigestCache) -> None:
+        for name in names:
+            if (folder / name).is_file():
+                self._verify(folder / name, name, _identity_in_cache(folder / name), request, digests)
+
+    def _cached_weights(self, folder: Path, request: _Request) -> tuple[str, ...]:
+        if (folder / SINGLE_FILE).is_file() or not (folder / INDEX_FILE).is_file():
+            return (SINGLE_FILE,)
+        return (INDEX_FILE, *shard_names(read_json_object(folder / INDEX_FILE, request.span), request.span))
+
+    def _cached_commit(self, request: _Request, file: str) -> str:
+        commit = self._commit_in_cache(file, request)
+        if commit is None:
+            raise Refusal([_not_cached(file, request)])
+        return commit
+
+    def _commit_in_cache(self, file: str, request: _Request) -> str | None:
+        """The commit that the cache holds for the revision asked for, or None where the file isn't there."""
+        from huggingface_hub import try_to_load_from_cache
+
+        with _findings(request):
+            found = try_to_load_from_cache(
+                request.repo, file, cache_dir=self._cache_dir, revision=request.revision, repo_type=request.repo_type
+            )
+        if not isinstance(found, str):
+            return None
+        return Path(found).relative_to(self._repo_folder(request) / "snapshots").parts[0]
+
+    def _repo_folder(self, request: _Request) -> Path:
+        return self._cache(resolve=False) / f"{request.repo_type}s--{request.repo.replace('/', '--')}"
+
+    def _snapshot_folder(self, request: _Request, commit: str) -> Path:
+        return self._repo_folder(request) / "snapshots" / commit
+
+    def _cache(self, resolve: bool = True) -> Path:
+        from huggingface_hub import constants
+
+        cache = self._cache_dir or Path(constants.HF_HUB_CACHE)
+        return cache.resolve() if resolve else cache
+
+    def _verify(self, path: Path, name: str, identity: str, request: _Request, digests: DigestCache) -> None:
+        """Compares a file's bytes with the identity that the hub gives it: a sha256, or git's sha1 of small files."""
+        if not path.resolve().is_relative_to(self._cache()):
+            raise Refusal([UnsafePath(name, "leads out of the hub's cache").diagnostic(request.span, request.path)])
+        if _SHA256.fullmatch(identity):
+            is_same = digests.file(path).sha256 == identity
+        else:
+            is_same = not _COMMIT.fullmatch(identity) or _git_blob_id(path) == identity
+        if not is_same:
+            note = f"the hub lists the digest {identity[:12]}... for it"
+            help = f"delete `{request.repo}` from the hub's cache (`hf cache rm`) and run again"
+            summary = f"`{name}` isn't what the hub lists"
+            raise Refusal([diagnostic("FTC320", summary, request.span, notes=note, help=help, path=request.path)])
+
+
+def _request(repo: str, repo_type: RepoType, revision: str | None, span_of: SpanOf, section: str) -> _Request:
+    path = f"{section}.{'base' if repo_type == 'model' else 'hub'}"
+    if revision:
+        _check_own_name(revision, f"{section}.revision", span_of)  # the cache keeps branches as files of their name
+    return _Request(repo, repo_type, revision or "main", span_of(path), path)
+
+
+def _check_own_name(name: str, path: str, span_of: SpanOf) -> None:
+    try:
+        _check_name(name)
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(span_of(path), path)]) from None
+
+
+@contextmanager
+def _findings(request: _Request) -> Iterator[None]:
+    """Turns the hub library's exceptions into findings at the recipe's value."""
+    try:
+        yield
+    except Refusal:
+        raise
+    except Exception as error:
+        fault = fault_of(error, request.repo, request.revision)
+        if fault is None:
+            raise
+        found = diagnostic(
+            fault.code, fault.summary, request.span, notes=fault.notes, help=fault.help, path=request.path
+        )
+        raise Refusal([found]) from None  # the library's error may quote request headers
+
+
+def _check_names(listing: _Listing, request: _Request) -> None:
+    for name in listing.files:
+        try:
+            _check_name(name)
+        except UnsafePath as error:
+            summary = f"the repository lists a file whose name {error.reason}: {quoted(name)}"
+            help = "don't use this repository; report it to the hub"
+            raise Refusal([diagnostic("FTC319", summary, request.span, help=help, path=request.path)]) from error
+
+
+def _check_name(name: str) -> None:
+    """Raises `UnsafePath` where a name of the hub could mean a place outside of its repository."""
+    if ".." in name.split("/"):
+        raise UnsafePath(name, "holds `..`", _INSIDE)
+    try:
+        safe_path(Path("/repository"), name)
+    except UnsafePath as error:
+        raise UnsafePath(name, error.reason, _INSIDE) from None
+
+
+def _check_contents(listing: _Listing, request: _Request) -> None:
+    """Whether the repository holds a model that ftc opens, before anything is downloaded."""
+    names = listing.files
+    if "config.json" not in names:
+        is_adapter = "adapter_config.json" in names
+        code = "FTC312" if is_adapter else "FTC302"
+        summary = f"`{request.repo}` holds {'an adapter' if is_adapter else 'no config.json'}"
+        help = (
+            "give the base model's id" if is_adapter else "give the id of a repository that holds a transformers model"
+        )
+        raise Refusal([diagnostic(code, summary, request.span, help=help, path=request.path)])
+    if SINGLE_FILE not in names and INDEX_FILE not in names:
+        other = next((name for name in sorted(names) if name.endswith(_PICKLES)), None)
+        code = "FTC303" if other else "FTC302"
+        summary = f"`{request.repo}` holds no safetensors weights"
+        notes = f"it holds `{other}`, which ftc doesn't open" if other else ()
+        help = "look for a revision or a copy in safetensors form; many repositories have one under `refs/pr/`"
+        raise Refusal([diagnostic(code, summary, request.span, notes=notes, help=help, path=request.path)])
+
+
+def _no_file(file: str, listing: _Listing, request: _Request) -> Diagnostic:
+    near = nearest(file, listing.files)
+    help = f"did you mean `{near}`?" if near else f"look at the file list of `{request.repo}` on the hub"
+    return diagnostic("FTC323", f"`{request.repo}` holds no file `{file}`", request.span, help=help, path=request.path)
+
+
+def _not_cached(file: str, request: _Request) -> Diagnostic:
+    return diagnostic(
+        "FTC318",
+        f"`{request.repo}` at `{request.revision}` isn't in the hub's cache",
+        request.span,
+        notes=f"`{file}` is missing there, and ftc is offline",
+        help="run once with a network, without `--offline` and `HF_HUB_OFFLINE`",
+        path=request.path,
+    )
+
+
+def _odd_answer(request: _Request) -> Diagnostic:
+    help = "check `HF_ENDPOINT` and the proxy settings"
+    return diagnostic("FTC317", "the hub's answer names no commit", request.span, help=help, path=request.path)
+
+
+def _identity_in_cache(path: Path) -> str:
+    """The hub's cache names each blob by its identity, so a link's target tells what the bytes should be."""
+    return path.resolve().name if path.is_symlink() else ""
+
+
+def _git_blob_id(path: Path) -> str:
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,93 @@
+"""The one door between a path that somebody else wrote and the file system."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.language.safe_repr import quoted
+
+__all__ = ["UnsafePath", "project_root", "safe_path"]
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_MAX_PATH_CHARS = 4096
+_ROOT_MARKERS = (".git", ".ftc")
+_LOOP = "can't be followed: its links form a loop or can't be read"
+_RELATIVE = "give a path relative to the recipe's folder that stays inside the project, such as `data/train.csv`"
+
+
+class UnsafePath(ValueError):
+    """A path that must not be followed. `reason` completes the sentence "the path ..."; `help` is what to do."""
+
+    def __init__(self, user: str, reason: str, help: str = _RELATIVE) -> None:
+        self.reason = reason
+        self.help = help
+        self.summary = f"the path {quoted(user)} {reason}" if user.strip() else f"the path {reason}"
+        super().__init__(self.summary)
+
+    def diagnostic(self, span: Span | None = None, path: str | None = None) -> Diagnostic:
+        """The finding for the recipe value at `span`, whose dotted path is `path`."""
+        label = "not a path inside the project"
+        return diagnostic("FTC300", self.summary, span, label=label, help=self.help, path=path)
+
+
+def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
+    """Turns a path from a recipe or a model's index into an absolute one that lies under `root`.
+
+    Paths are relative to `folder`, the recipe's own folder, or to `root` where that isn't given. `..` is fine as
+    long as the result stays under the root, so `../data/train.csv` works between folders of one project. Links are
+    followed first and judged by where they lead. The file need not exist. Paths typed on the command line come from
+    the user at the keyboard and don't pass through here.
+
+    Raises:
+        UnsafePath: The path is absolute, names a drive or a home folder, holds a backslash, a NUL or another control
+            or invisible character, or leads out of the root, by `..` or by a link.
+    """
+    if reason := _fault_in_text(user):
+        raise UnsafePath(user, reason)
+    root = root.resolve()
+    try:
+        found = ((folder or root) / user).resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links, before Python 3.13
+        raise UnsafePath(user, _LOOP) from error
+    if any(part.is_symlink() for part in (found, *found.parents)):  # what is left of a loop since then
+        raise UnsafePath(user, _LOOP)
+    if not found.is_relative_to(root):
+        raise _leads_out(user, root, (folder or root).resolve(), found)
+    return found
+
+
+def _leads_out(user: str, root: Path, folder: Path, found: Path) -> UnsafePath:
+    if not Path(os.path.normpath(folder / user)).is_relative_to(root):
+        return UnsafePath(user, "leads out of the project")
+    target = quoted(Path(os.path.relpath(found, root)).as_posix())
+    help_ = "put the file itself inside the project, not a link to it"
+    return UnsafePath(user, f"leads out of the project by a link, to {target}", help_)
+
+
+def project_root(recipe: Path) -> Path:
+    """The nearest folder upward from a recipe file that holds `.git` or `.ftc`, else the recipe's own folder."""
+    folder = recipe.resolve().parent
+    for candidate in (folder, *folder.parents):
+        if any((candidate / marker).exists() for marker in _ROOT_MARKERS):
+            return candidate
+    return folder
+
+
+def _fault_in_text(user: str) -> str | None:
+    if not user.strip():
+        return "is empty"
+    if len(user) > _MAX_PATH_CHARS:
+        return f"is longer than {_MAX_PATH_CHARS} characters"
+    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs") for char in user):
+        return "holds a control or invisible character"
+    if "\\" in user:
+        return "holds a backslash; write `/` on every system"
+    if user.startswith("/") or _DRIVE.match(user):
+        return "is absolute"
+    if user.startswith("~"):
+        return "starts with `~`, which isn't expanded"
+    return None

@@ -1,0 +1,165 @@
+"""Turns `budget.device` into facts about a device: this machine's, or one of the catalogue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ftc.compiler.resolve.machine.cpu import cpu_has_bfloat16, cpu_label, usable_memory_bytes, usable_threads
+from ftc.compiler.resolve.machine.nvml import LocalCard, local_cards
+from ftc.compiler.search.device_catalog import ALIASES, CARDS, card_named, has_bfloat16
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.device import DeviceByHand, Speed
+from ftc.spec.documents.facts import DeviceFacts
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.safe_repr import quoted
+
+__all__ = ["resolve_device"]
+
+_NO_MODEL = ("nvidia", "tesla", "geforce", "rtx", "workstation", "server", "edition")
+_SAME_MEMORY = 0.9  # a driver reports at least this part of the nominal size
+_FULL_MEMORY = 1.03  # and of some cards, whose nominal size is rounded down, a little more
+
+
+def resolve_device(
+    asked: str | DeviceByHand, span: Span | None = None, cards: Callable[[], list[LocalCard]] = local_cards
+) -> DeviceFacts:
+    """Facts of the device that a recipe asks for.
+
+    Args:
+        asked: `auto` for the first card of this machine or else its CPU, `cpu`, a name or alias of the catalogue, or a
+            card's figures.
+        span: The place of the value in the recipe.
+        cards: Lists this machine's cards.
+
+    Raises:
+        Refusal: FTC600, no such device; FTC415, figures for a card that the catalogue knows.
+    """
+    if isinstance(asked, DeviceByHand):
+        return _by_hand(asked, span)
+    if asked == "cpu":
+        return _cpu()
+    local = [_local(card) for card in cards()]
+    if asked == "auto":
+        return _counted(local[0], local) if local else _cpu()
+    name = card_named(asked) or asked
+    if same := [card for card in local if card.name == name]:
+        return _counted(same[0], same)
+    if name not in CARDS:
+        raise Refusal([_unknown(asked, span)])
+    card = CARDS[name]
+    return DeviceFacts(
+        name=name,
+        kind="cuda",
+        label=card.label,
+        memory_bytes=card.memory_bytes,
+        count=1,
+        has_bfloat16=has_bfloat16(card.capability),
+        threads=usable_threads(),
+        local=False,
+        capability=card.capability,
+        speed=card.speed,
+    )
+
+
+def _by_hand(asked: DeviceByHand, span: Span | None) -> DeviceFacts:
+    if asked.name in ("auto", "cpu", *CARDS):
+        raise Refusal([_known(asked.name, span)])
+    rates = asked.throughput.model_dump(exclude_none=True)
+    major, minor = map(int, asked.capability.split(".")) if asked.capability else (0, 0)
+    return DeviceFacts(
+        name=asked.name,
+        kind="cuda",
+        label=asked.name,
+        memory_bytes=asked.memory,
+        count=1,
+        has_bfloat16=has_bfloat16((major, minor)) if asked.capability else "bfloat16" in rates,
+        threads=usable_threads(),
+        local=False,
+        capability=(major, minor) if asked.capability else None,
+        speed=Speed(flops=rates, bandwidth=asked.bandwidth, watts=asked.power, source="the recipe"),
+    )
+
+
+def _cpu() -> DeviceFacts:
+    return DeviceFacts(
+        name="cpu",
+        kind="cpu",
+        label=cpu_label(),
+        memory_bytes=usable_memory_bytes(),
+        count=1,
+        has_bfloat16=cpu_has_bfloat16(),
+        threads=usable_threads(),
+        local=True,
+    )
+
+
+def _local(card: LocalCard) -> DeviceFacts:
+    name = _catalogue_name(card)
+    return DeviceFacts(
+        name=name,
+        kind="cuda",
+        label=card.label,
+        memory_bytes=card.memory_bytes,
+        count=1,
+        has_bfloat16=has_bfloat16(card.capability),
+        threads=usable_threads(),
+        local=True,
+        capability=card.capability,
+        host_bytes=usable_memory_bytes(),
+        speed=CARDS[name].speed if name in CARDS else None,
+    )
+
+
+def _counted(card: DeviceFacts, local: list[DeviceFacts]) -> DeviceFacts:
+    """The card with the number of its kind; cards of another kind don't train together with it."""
+    return card.model_copy(update={"count": sum(other.name == card.name for other in local)})
+
+
+def _catalogue_name(card: LocalCard) -> str:
+    """The catalogue's name for a local card, or a name made of its label where the catalogue lacks it."""
+    alike = [
+        name
+        for name, known in CARDS.items()
+        if known.capability == card.capability
+        and _model(known.label) == _model(card.label)
+        and _SAME_MEMORY * known.nominal_bytes <= card.memory_bytes <= _FULL_MEMORY * known.nominal_bytes
+    ]
+    if alike:  # the same chip on boards of several forms: the one whose form the label names
+        return max(alike, key=lambda name: len(_words(CARDS[name].label) & _words(card.label)))
+    return re.sub(r"[^a-z0-9]+", "-", card.label.lower()).strip("-")
+
+
+def _model(label: str) -> str:
+    """The part of a label that names the model: `NVIDIA H100 80GB HBM3` and `NVIDIA H100 PCIe` are both `h100`."""
+    words = label.lower().replace("-", " ").split()  # in their order, unlike `_words`
+    plain = [word for word in words if word not in _NO_MODEL]
+    return " ".join(word for word in plain if not re.fullmatch(r"\d+gb|sxm\d|hbm\d\w?|pcie", word))
+
+
+def _words(label: str) -> set[str]:
+    """The words of a label: `NVIDIA A100-SXM4-80GB` has `sxm4` where its sister has `pcie`."""
+    return set(label.lower().replace("-", " ").split())
+
+
+def _known(name: str, span: Span | None) -> Diagnostic:
+    return diagnostic(
+        "FTC415",
+        f"`{name}` is a device of the catalogue, and can't have other figures",
+        span,
+        help=(f"write `device: {name}`", "or give the card another name"),
+        path="budget.device",
+    )
+
+
+def _unknown(asked: str, span: Span | None) -> Diagnostic:
+    forms = [f"`{name}`" for name in CARDS if name.startswith(f"{asked}-")]
+    near = nearest(asked, ("auto", "cpu", *CARDS, *ALIASES))
+    by_hand = "describe it: `device: {name: my-card, memory: 48GiB}`"
+    help: str | tuple[str, ...] = ("use `auto`, `cpu`, or a card that the notes list", by_hand)
+    if forms:
+        help = f"there are several: {', '.join(forms)}"
+    elif near:
+        help = f"did you mean `{near}`?"
+    notes = f"known cards: {', '.join(CARDS)}"
+    return diagnostic("FTC600", f"unknown device {quoted(asked)}", span, help=help, notes=notes, path="budget.device")

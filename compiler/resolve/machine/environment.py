@@ -1,0 +1,214 @@
+"""Which interpreter and which installed packages a run would use, with a digest of each package's files.
+
+The digest is over RECORD, the list of files and digests that every installer writes, less what installers add of
+their own. It tells two builds of one version apart. It doesn't notice a file that was edited after installation: that
+would take hashing gigabytes at every plan.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ftc.compiler.resolve.machine.wordnet import place_of_meteor
+from ftc.spec import canonical
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.paths import cache_folder
+
+__all__ = ["asked_extras", "platform_tag", "record_digest", "resolve_environment"]
+
+_EXTRAS = frozenset(("train", "quant"))
+_OURSELVES = "ftc"
+_REQUIRED_EXTRA = "train"
+_INSTALLERS_OWN = frozenset(
+    {
+        "INSTALLER",
+        "REQUESTED",
+        "RECORD",
+        "RECORD.jws",
+        "RECORD.p7s",
+        "direct_url.json",
+        "uv_cache.json",
+        "uv_build.json",
+    }
+)
+_OPTIONAL = ("flash-attn",)
+"""Packages that a run uses where they are installed, and that no extra asks for, since few machines can build them."""
+_FORMAT = 3  # of the remembered document; a new number forgets the old ones
+
+
+def asked_extras(recipe: Recipe) -> frozenset[str]:
+    """Extras whose packages can change what this recipe compiles to, beside those of every run."""
+    asked = {"pii": recipe.data.quality.presidio is not None, "meteor": place_of_meteor(recipe.eval) is not None}
+    return frozenset(name for name, is_asked in asked.items() if is_asked)
+
+
+def resolve_environment(folder: Path | None = None, also: frozenset[str] = frozenset()) -> EnvironmentFacts:
+    """Facts of the running interpreter's environment, with the packages of further extras where a recipe asks for them.
+
+    The answer is remembered in `folder`, by default ftc's cache, and holds as long as no installed package's metadata
+    changes, so a warm call costs a listing and two stats a package.
+
+    Raises:
+        Refusal: FTC601, ftc isn't installed as a package.
+    """
+    extras = _EXTRAS | also
+    key = canonical.digest([_FORMAT, sys.version, platform_tag(), sorted(extras), *_installed_stamps(sys.path)])
+    file = (folder or cache_folder()) / f"environment-{key[:32]}.json"
+    if (remembered := _read(file)) is not None:
+        return remembered
+    facts = _facts(extras)
+    _write(file, facts)
+    return facts
+
+
+def platform_tag() -> str:
+    """System, machine and interpreter, such as `linux-x86_64-cp311`."""
+    implementation = "cp" if sys.implementation.name == "cpython" else sys.implementation.name
+    return (
+        f"{sys.platform}-{platform.machine().lower()}-{implementation}{sys.version_info.major}{sys.version_info.minor}"
+    )
+
+
+def record_digest(record: str) -> str:
+    """Digest of a RECORD file's text: the files' paths and digests, whoever installed them.
+
+    Left out: byte code, installers' own notes, and files outside the package folder, which are scripts whose first line
+    names the interpreter.
+    """
+    rows = sorted((path, digest) for path, digest in _record_rows(record) if _is_package_file(path))
+    return canonical.digest(rows)
+
+
+def _record_rows(record: str) -> Iterator[tuple[str, str]]:
+    for row in csv.reader(record.splitlines()):
+        if row:
+            yield row[0].replace("\\", "/"), row[1] if len(row) > 1 else ""
+
+
+def _is_package_file(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    is_own = folder.endswith(".dist-info") and name in _INSTALLERS_OWN
+    return not is_own and not path.endswith(".pyc") and not path.startswith(("..", "/")) and ":" not in path
+
+
+def _installed_stamps(folders: Iterable[str]) -> list[tuple[str | int, ...]]:
+    """One entry for each installed distribution, which changes when it is installed again."""
+    return [
+        (info.name, *_stamp(info / "RECORD"), *_stamp(info))
+        for folder in folders
+        for info in _metadata_folders(Path(folder))
+    ]
+
+
+def _metadata_folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(item for item in folder.iterdir() if item.name.endswith((".dist-info", ".egg-info")))
+    except OSError:  # import paths may name archives, or folders that aren't there
+        return []
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def _facts(extras: frozenset[str]) -> EnvironmentFacts:
+    found, missing = _closure(extras)
+    packages, unverified = {}, []
+    for name in sorted(found):
+        record = None if _is_editable(found[name]) else found[name].read_text("RECORD")
+        if not record:
+            unverified.append(name)
+        packages[name] = PackageFacts(version=found[name].version, sha256=record_digest(record or ""))
+    return EnvironmentFacts(
+        python=platform.python_version(),
+        platform=platform_tag(),
+        packages=packages,
+        missing=tuple(sorted(missing)),
+        unverified=tuple(unverified),
+    )
+
+
+def _closure(extras: frozenset[str]) -> tuple[dict[str, importlib.metadata.Distribution], set[str]]:
+    """Installed distributions that ftc with these extras can use, and names of the `train` extra not installed.
+
+    ftc itself is left out: the plan holds its version and the digest of its code. So is what an extra asks for by
+    way of another one, whose packages have no say in what a run computes.
+    """
+    found: dict[str, importlib.metadata.Distribution] = {}
+    pending = list(_requirements((*_own_requirements(), *_OPTIONAL), extras))
+    missing = {name for name, _ in _requirements(_own_requirements(), frozenset({_REQUIRED_EXTRA}))}
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while pending:
+        name, its_extras = pending.pop()
+        if (name, its_extras) in seen or name == _OURSELVES:
+            continue
+        seen.add((name, its_extras))
+        try:
+            found[name] = found.get(name) or importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        pending.extend(_requirements(found[name].requires or (), its_extras))
+    return found, missing - found.keys() - {_OURSELVES}
+
+
+def _own_requirements() -> list[str]:
+    try:
+        return importlib.metadata.requires(_OURSELVES) or []
+    except importlib.metadata.PackageNotFoundError:
+        help = "install it with `pip install ftc`, or `pip install -e .` in a checkout"
+        raise Refusal([diagnostic("FTC601", "ftc isn't installed as a package", help=help)]) from None
+
+
+def _requirements(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Normalised name and extras of each requirement that holds on this platform, with any of `extras` or none."""
+    from packaging.requirements import Requirement
+
+    for line in lines:
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in sorted({*extras, ""})):
+            yield re.sub(r"[-_.]+", "-", requirement.name).lower(), frozenset(requirement.extras)
+
+
+def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
+    try:
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        return bool(origin.get("dir_info", {}).get("editable"))
+    except (ValueError, AttributeError):
+        return False
+
+
+def _read(file: Path) -> EnvironmentFacts | None:
+    try:
+        return EnvironmentFacts.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _write(file: Path, facts: EnvironmentFacts) -> None:
+    """Best effort: without the remembered answer the next call works it out again."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".environment-")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(facts.to_text())
+        os.replace(temporary, file)
+    except OSError:
+        return

@@ -1,0 +1,111 @@
+"""Turns `eval.classifier` of a recipe into facts, through the same door as the base model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftc.compiler.resolve.files.json_files import read_json_object
+from ftc.compiler.resolve.models.beside import Beside, World, locked_commit, numbered_labels, resolve_beside
+from ftc.compiler.resolve.models.model import ResolvedModel
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.lockfile import Lock
+from ftc.spec.documents.settings import ClassifierSettings
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.safe_repr import quoted
+from ftc.spec.sections.evaluation import Classifier
+
+__all__ = ["ResolvedClassifier", "resolve_classifier"]
+
+_BASE = "eval.classifier.base"
+_PLACE = Beside(_BASE, "eval.classifier.revision")
+_HEAD = re.compile(r"(classifier|score|classification_head)(\.out_proj)?\.weight")
+"""The last layer of the heads for sequences that transformers has."""
+_USUAL_LENGTH = 512
+"""Tokens that are read at once of an answer where the model itself has no limit."""
+SpanOf = Callable[[str], Span | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedClassifier:
+    """What of the classifier counts, its model, and the folder on this machine that the runtime loads."""
+
+    settings: ClassifierSettings
+    facts: ModelFacts
+    folder: Path
+
+
+def resolve_classifier(asked: Classifier | None, lock: Lock | None, world: World) -> ResolvedClassifier | None:
+    """Facts of the classifier that a recipe names; None where it names none.
+
+    Args:
+        asked: `eval.classifier` of the recipe.
+        lock: The lock on disk; a commit of the hub that it keeps for the same classifier stays.
+        world: Where it is looked up.
+
+    Raises:
+        Refusal: The model can't be used, by the codes of a base model, or it is no such classifier (FTC244).
+    """
+    if asked is None:
+        return None
+    named = {"base": asked.base, "revision": asked.revision}
+    commit = locked_commit(lock, "eval.classifier", asked=named, keeps="eval.classifier")
+    model = resolve_beside(_PLACE, asked.base, asked.revision, commit, world)
+    return ResolvedClassifier(_settings(asked, model, world.span_of), model.facts, model.folder)
+
+
+def _settings(asked: Classifier, model: ResolvedModel, span_of: SpanOf) -> ClassifierSettings:
+    facts = model.facts
+    config = read_json_object(model.folder / "config.json", span_of(_BASE), _BASE)
+    labels = numbered_labels(config)
+    if fault := _no_classifier(facts, config, labels):
+        help = "give a model that was trained to classify texts, in the form of transformers"
+        summary = f"`{facts.name}` is no text classifier: {fault}"
+        raise Refusal([diagnostic("FTC244", summary, span_of(_BASE), help=help, path=_BASE)])
+    if asked.label not in labels:
+        raise Refusal([_unknown_label(asked.label, labels, span_of)])
+    return ClassifierSettings(
+        base=facts.name,
+        commit=facts.commit,
+        files=facts.files,
+        label=asked.label,
+        label_id=labels.index(asked.label),
+        num_labels=len(labels),
+        single=len(labels) > 1 and config.get("problem_type") != "multi_label_classification",
+        max_length=facts.max_positions or _USUAL_LENGTH,
+        pad_id=_pad_id(config, facts),
+    )
+
+
+def _no_classifier(facts: ModelFacts, config: Mapping[str, Any], labels: list[str]) -> str:
+    """Why a model can't say which label a text has; empty where it can."""
+    if not facts.architecture.endswith("ForSequenceClassification"):
+        return f"its class is {quoted(facts.architecture or 'none')}"
+    if config.get("problem_type") == "regression":
+        return "it gives a number and no label"
+    if not labels:
+        return "its config.json names no labels under `id2label`"
+    heads = [header.shape for name, header in facts.tensors.items() if _HEAD.fullmatch(name)]
+    if not any(shape[:1] == (len(labels),) for shape in heads):
+        return f"its weights have no head of {len(labels)} outputs"
+    return ""
+
+
+def _pad_id(config: Mapping[str, Any], facts: ModelFacts) -> int | None:
+    """Where the head looks for the last token it goes by the configuration's id alone."""
+    found = config.get("pad_token_id")
+    if type(found) is int and 0 <= found < facts.vocab_size:
+        return found
+    return (facts.tokenizer.pad_id or 0) if facts.family == "encoder" else None
+
+
+def _unknown_label(label: str, labels: list[str], span_of: SpanOf) -> Diagnostic:
+    path = "eval.classifier.label"
+    close = nearest(label, labels)
+    help = f"did you mean `{close}`?" if close else f"its labels are {', '.join(map(quoted, labels[:12]))}"
+    summary = f"the classifier has no label {quoted(label)}"
+    return diagnostic("FTC244", summary, span_of(path), help=help, path=path)

@@ -1,0 +1,335 @@
+"""Reads a model's `config.json` through a closed list of keys.
+
+Model types name the same size differently, so each size has a list of keys that are tried in order. Keys that are not
+listed are never looked at, except those that would make a loader run or fetch code: they are refused by name, at any
+depth, although ftc never asks a loader to trust them, because such switches have been bypassed before.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ftc.compiler.resolve.models.attention import is_known
+from ftc.compiler.resolve.models.model_form import form_of
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.facts import Family
+from ftc.spec.language.safe_repr import quoted
+
+__all__ = ["ModelConfig", "code_keys", "is_listed", "read_config"]
+
+_CODE_KEYS = frozenset(
+    {"auto_map", "auto_mapping", "trust_remote_code", "custom_pipelines", "custom_generate", "use_kernels"}
+    | {"kernel_config", "megatron_core"}
+)
+_PLAIN_IMPLEMENTATIONS = frozenset({"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"})
+
+_ENCODERS = (
+    "albert bert camembert deberta deberta-v2 distilbert electra ernie mobilebert modernbert mpnet roberta "
+    "roberta-prelayernorm roformer xlm-roberta xlm-roberta-xl"
+)
+_DECODERS = (
+    "bloom codegen cohere cohere2 exaone4 falcon gemma gemma2 gemma3_text glm glm4 gpt2 gpt_bigcode gpt_neo gpt_neox "
+    "gptj granite helium llama mistral mpt olmo olmo2 openai-gpt opt persimmon phi phi3 qwen2 qwen3 smollm3 stablelm "
+    "starcoder2 xglm"
+)
+_ENCODER_DECODERS = "bart blenderbot blenderbot-small led longt5 m2m_100 marian mbart mt5 pegasus t5 umt5"
+_FAMILY_BY_MODEL_TYPE: dict[str, Family] = {
+    **dict.fromkeys(_ENCODERS.split(), "encoder"),
+    **dict.fromkeys(_DECODERS.split(), "decoder"),
+    **dict.fromkeys(_ENCODER_DECODERS.split(), "encoder_decoder"),
+}
+_FAMILY_BY_CLASS: tuple[tuple[str, Family], ...] = (
+    ("ForCausalLM", "decoder"),
+    ("LMHeadModel", "decoder"),
+    ("ForMaskedLM", "encoder"),
+    ("ForPreTraining", "encoder"),
+)
+
+# Classes that read images or sound beside text; their names also occur behind the model types of their text parts.
+_OTHER_INPUT_CLASS = re.compile(
+    r"VL(?![a-z])|VLM|Vision|Visual|Image|Video|Audio|Speech|Omni|Llava|Mllama|Idefics|Blip|Florence"
+    r"|Fuyu|Kosmos|Pix2Struct|Pixtral|Whisper|Moshi|Aria(?=For)|Chameleon|Emu3|Ovis|Donut|Voxtral|Janus|Molmo|Git(?=For)"
+)
+
+_HIDDEN = ("hidden_size", "n_embd", "d_model", "dim")
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
+_DECODER_LAYERS = ("num_decoder_layers", "decoder_layers")
+_HEADS = (
+    *("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads"),
+    "attention_heads",
+)
+_KV_HEADS = ("num_key_value_heads", "num_kv_heads")
+_INTERMEDIATE = ("intermediate_size", "n_inner", "d_ff", "hidden_dim", "ffn_dim", "encoder_ffn_dim", "ffn_hidden_size")
+_HEAD_DIM = ("head_dim", "d_kv")
+_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_OTHER_INPUTS = ("text_config", "vision_config", "audio_config", "thinker_config")
+
+_LARGEST_SIZE = 10**8
+# Their feed-forward layer is four times as wide as the model where the configuration gives no width.
+_FOUR_TIMES_WIDE = frozenset("bloom codegen falcon gpt2 gpt_bigcode gpt_neo gptj mpt openai-gpt".split())
+# Position numbers begin after the padding id, which costs that many rows of the table.
+_OFFSET_POSITIONS = frozenset(
+    {"camembert", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"}
+)
+# Relative distances or slopes: the configuration's figure is no limit.
+_UNLIMITED_POSITIONS = frozenset({"bloom", "longt5", "mpt", "mt5", "t5", "umt5"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """What ftc needs of `config.json`; field meanings as in `ModelFacts`.
+
+    `tied` is None where the file doesn't say; `form` is `ModelFacts.config`.
+    """
+
+    architecture: str
+    model_type: str
+    family: Family
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_decoder_layers: int | None
+    decoder_start_id: int | None
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    max_positions: int | None
+    tied: bool | None
+    form: dict[str, Any]
+
+
+def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelConfig:
+    """The sizes and the kind of a model.
+
+    Raises:
+        Refusal: FTC308, FTC309, FTC310 or FTC313, all that apply.
+    """
+    found = [*code_keys(config, "config.json", span), *_unsupported(config, span)]
+    if found:
+        raise Refusal(found)
+    sizes = _Sizes(config)
+    result = _model_config(config, sizes)
+    faults = sizes.faults or _contradictions(result, config)
+    if faults:
+        raise Refusal([_impossible(fault, span) for fault in faults])
+    return result
+
+
+def code_keys(value: Mapping[str, Any], file: str, span: Span | None) -> list[Diagnostic]:
+    """Findings for each key, at any depth, that would make a loader run or fetch code."""
+    return [
+        diagnostic(
+            "FTC310",
+            f"`{file}` of the model asks to run code: `{key}`",
+            span,
+            notes="ftc runs no code that comes with a model, and has no switch that would",
+            help="choose a model whose architecture is part of transformers, or remove the key from a local copy",
+            path="model.base",
+        )
+        for key in _code_keys(value)
+    ]
+
+
+def _code_keys(value: Any) -> Iterator[str]:
+    pending: list[tuple[str, Any]] = [("", value)]  # a list, not recursion: depth is the stranger's choice
+    while pending:
+        prefix, item = pending.pop()
+        if isinstance(item, Mapping):
+            for key, inner in item.items():
+                if _asks_for_code(key, inner):
+                    yield f"{prefix}{key}"
+                pending.append((f"{prefix}{key}.", inner))
+        elif isinstance(item, list):
+            pending.extend((prefix, inner) for inner in item)
+
+
+def _asks_for_code(key: str, value: Any) -> bool:
+    if value in (None, False, "", {}, []):
+        return False
+    if key in _CODE_KEYS or key.endswith("_internal"):
+        return True
+    return "_implementation" in f"_{key}" and isinstance(value, str) and value not in _PLAIN_IMPLEMENTATIONS
+
+
+def _unsupported(config: Mapping[str, Any], span: Span | None) -> list[Diagnostic]:
+    found = []
+    if reason := _unsupported_kind(config):
+        help = "choose a text model: a decoder (`...ForCausalLM`), an encoder (`...ForMaskedLM`) or T5 and BART kin"
+        found.append(
+            diagnostic(
+                "FTC308", f"the model's architecture isn't supported: {reason}", span, help=help, path="model.base"
+            )
+        )
+    elif is_known(kind := config["model_type"]) is False:
+        summary = f"the installed transformers has no model type {quoted(kind)}"
+        help = "install a release of transformers that has it, or choose another model"
+        found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
+    if config.get("quantization_config"):
+        method = config["quantization_config"]
+        name = method.get("quant_method", "unknown") if isinstance(method, Mapping) else "unknown"
+        found.append(
+            diagnostic(
+                "FTC313",
+                "the model's weights are quantised already",
+                span,
+                notes=f"`quantization_config` in config.json names the method {quoted(str(name))}",
+                help="choose the unquantised model; `strategy: {kind: qlora}` quantises it on loading",
+                path="model.base",
+            )
+        )
+    return found
+
+
+def is_listed(model_type: str) -> bool:
+    """Whether ftc knows how models of this kind are built, and not only that they are text models."""
+    return model_type in _FAMILY_BY_MODEL_TYPE
+
+
+def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
+    if inner := next((key for key in _OTHER_INPUTS if isinstance(config.get(key), Mapping)), None):
+        return f"`{inner}` in config.json marks a model of several kinds of input"
+    if _OTHER_INPUT_CLASS.search(name := _architecture(config)):
+        return f"class {quoted(name)} reads more than text"
+    if any(_is_several(config.get(key)) for key in _EXPERTS):
+        return "a mixture of experts"
+    if not isinstance(config.get("model_type"), str):
+        return "config.json holds no `model_type`"
+    if _family(config) is None:
+        return f"class {quoted(name or 'none')} with model type {quoted(config['model_type'])} is unknown"
+    return None
+
+
+def _is_several(value: Any) -> bool:
+    """Whether a number of experts, or one for each layer, is of a mixture."""
+    return any(type(one) is int and one > 1 for one in (value if isinstance(value, list) else [value]))
+
+
+def _architecture(config: Mapping[str, Any]) -> str:
+    names = config.get("architectures")
+    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
+
+
+def _family(config: Mapping[str, Any]) -> Family | None:
+    if (known := _FAMILY_BY_MODEL_TYPE.get(config["model_type"])) is not None:
+        return known
+    name = _architecture(config)
+    return next((family for end, family in _FAMILY_BY_CLASS if name.endswith(end)), None)
+
+
+class _Sizes:
+    """Looks sizes up and gathers what is wrong with them, so that all of it is reported at once."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self.faults: list[str] = []
+
+    def optional(self, keys: tuple[str, ...]) -> int | None:
+        """The first of `keys` that is present and not null."""
+        key = next((key for key in keys if self._config.get(key) is not None), None)
+        if key is None:
+            return None
+        value = self._config[key]
+        if type(value) is not int or not 0 < value <= _LARGEST_SIZE:
+            shown = json.dumps(value, ensure_ascii=False)[:40]  # the quotes of a text are what is wrong with it
+            self.faults.append(f"`{key}` is {shown}, not a whole number from 1 to {_LARGEST_SIZE}")
+            return 1
+        return value
+
+    def needed(self, keys: tuple[str, ...], fallback: int | None = None) -> int:
+        """The same; without it `fallback`, and without that a fault."""
+        value = self.optional(keys)
+        if value is None:
+            value = fallback
+        if value is None:
+            self.faults.append(f"`{keys[0]}` is absent")
+            return 1
+        return value
+
+
+def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
+    model_type, family = config["model_type"], _family(config)
+    assert family is not None, "an unknown family was refused before"
+    hidden_size, num_heads = sizes.needed(_HIDDEN), sizes.needed(_HEADS)
+    tied = config.get("tie_word_embeddings")
+    return ModelConfig(
+        architecture=_architecture(config),
+        model_type=model_type,
+        family=family,
+        hidden_size=hidden_size,
+        intermediate_size=sizes.needed(_INTERMEDIATE, _usual_inner(model_type, hidden_size, sizes)),
+        num_layers=sizes.needed(_LAYERS),
+        num_decoder_layers=_num_decoder_layers(sizes) if family == "encoder_decoder" else None,
+        decoder_start_id=_decoder_start_id(config) if family == "encoder_decoder" else None,
+        num_heads=num_heads,
+        num_kv_heads=1 if config.get("multi_query") is True else sizes.needed(_KV_HEADS, num_heads),
+        head_dim=sizes.needed(_HEAD_DIM, max(1, hidden_size // num_heads)),
+        vocab_size=sizes.needed(("vocab_size",)),
+        max_positions=_max_positions(config, sizes),
+        tied=tied if isinstance(tied, bool) else None,
+        form=form_of(config),
+    )
+
+
+def _usual_inner(model_type: str, hidden_size: int, sizes: _Sizes) -> int | None:
+    """Width of the feed-forward layer where the configuration gives none, or gives it by that of the model."""
+    return hidden_size * (sizes.optional(("expansion_ratio",)) or 4) if model_type in _FOUR_TIMES_WIDE else None
+
+
+def _num_decoder_layers(sizes: _Sizes) -> int:
+    return sizes.optional(_DECODER_LAYERS) or sizes.needed(_LAYERS)
+
+
+def _decoder_start_id(config: Mapping[str, Any]) -> int | None:
+    """`decoder_start_token_id`, if it is an id of the vocabulary."""
+    start, size = config.get("decoder_start_token_id"), config.get("vocab_size")
+    return start if type(start) is int and type(size) is int and 0 <= start < size else None
+
+
+def _max_positions(config: Mapping[str, Any], sizes: _Sizes) -> int | None:
+    if config["model_type"] in _UNLIMITED_POSITIONS:
+        return None
+    limit = sizes.optional(_POSITIONS)
+    if limit is None:
+        return None
+    if config["model_type"] in _OFFSET_POSITIONS:
+        padding = config.get("pad_token_id", 1)
+        return max(1, limit - (padding + 1 if type(padding) is int and 0 <= padding < limit else 0))
+    return max(limit, _stretched_positions(config))
+
+
+def _stretched_positions(config: Mapping[str, Any]) -> int:
+    """Positions after RoPE scaling, where the configuration gives both the original length and the factor."""
+    scaling = config.get("rope_parameters") or config.get("rope_scaling")
+    if not isinstance(scaling, Mapping):
+        return 0
+    original, factor = scaling.get("original_max_position_embeddings"), scaling.get("factor")
+    if not isinstance(original, int) or not isinstance(factor, int | float):
+        return 0
+    return int(original * factor) if 0 < original <= _LARGEST_SIZE and 1 <= factor <= 1024 else 0
+
+
+def _contradictions(config: ModelConfig, raw: Mapping[str, Any]) -> list[str]:
+    faults = []
+    names_width = any(raw.get(key) is not None for key in _HEAD_DIM)
+    if is_listed(config.model_type) and not names_width and config.hidden_size % config.num_heads:
+        faults.append(f"a width of {config.hidden_size} can't be divided among {config.num_heads} attention heads")
+    if config.num_heads % config.num_kv_heads:
+        faults.append(
+            f"{config.num_heads} attention heads can't share {config.num_kv_heads} key and value heads evenly"
+        )
+    if config.num_layers > 10_000:
+        faults.append(f"{config.num_layers} layers")
+    return faults
+
+
+def _impossible(fault: str, span: Span | None) -> Diagnostic:
+    help = "take config.json from the model's original folder"
+    return diagnostic(
+        "FTC309", f"config.json of the model gives no usable sizes: {fault}", span, help=help, path="model.base"
+    )

@@ -1,0 +1,100 @@
+"""Turns `train.distillation` of a recipe into facts of the teacher, through the same door as the base model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftc.compiler.resolve.files.json_files import read_json_object
+from ftc.compiler.resolve.models.beside import Beside, World, locked_commit, numbered_labels, resolve_beside
+from ftc.compiler.resolve.models.model import ResolvedModel
+from ftc.compiler.resolve.models.tokenizer import token_ids
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.lockfile import Lock
+from ftc.spec.language.safe_repr import quoted
+from ftc.spec.sections.train import Distillation
+
+__all__ = ["ResolvedTeacher", "resolve_teacher"]
+
+_TEACHER = "train.distillation.teacher"
+_HELPS = {"FTC312": "`ftc merge RUN -o FOLDER` makes a whole model of a run's adapter; give that folder"}
+_PLACE = Beside(_TEACHER, "train.distillation.revision", _HELPS)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTeacher:
+    """The teacher's facts, and the folder on this machine that the runtime loads."""
+
+    facts: TeacherFacts
+    folder: Path
+
+
+def resolve_teacher(
+    asked: Distillation | None, lock: Lock | None, student: ResolvedModel | None, world: World
+) -> ResolvedTeacher | None:
+    """Facts of the teacher that a recipe names; None where it names none.
+
+    Args:
+        asked: `train.distillation` of the recipe.
+        lock: The lock on disk; a commit of the hub that it keeps for the same teacher stays.
+        student: The base model, whose tokenizer the teacher's is compared with; None where it can't be used itself.
+        world: Where it is looked up.
+
+    Raises:
+        Refusal: The model can't be used, by the codes of a base model.
+    """
+    if asked is None:
+        return None
+    named = {"teacher": asked.teacher, "revision": asked.revision}
+    commit = locked_commit(lock, "train.distillation", asked=named, keeps="train.distillation.teacher")
+    model = resolve_beside(_PLACE, asked.teacher, asked.revision, commit, world)
+    config = read_json_object(model.folder / "config.json", world.span_of(_TEACHER), _TEACHER)
+    problem = config.get("problem_type")
+    facts = TeacherFacts(
+        model=model.facts,
+        labels=tuple(numbered_labels(config)),
+        problem=problem if isinstance(problem, str) else None,
+        other_tokens=_difference(model, student, world) if student else None,
+    )
+    return ResolvedTeacher(facts, model.folder)
+
+
+def _difference(teacher: ResolvedModel, student: ResolvedModel, world: World) -> str | None:
+    """In what the two tokenizers differ; None where they give the same ids. Equal files need no look inside."""
+    name = "tokenizer.json"
+    if teacher.facts.files[name].sha256 == student.facts.files[name].sha256:
+        return None
+    span = world.span_of(_TEACHER)
+    ours, theirs = (read_json_object(one.folder / name, span, _TEACHER) for one in (student, teacher))
+    our_ids, their_ids = token_ids(ours, span), token_ids(theirs, span)
+    if our_ids != their_ids:
+        return _first_other_token(our_ids, their_ids)
+    for part, what in (("normalizer", "normalises"), ("pre_tokenizer", "divides"), ("model", "cuts")):
+        if _rules(ours.get(part)) != _rules(theirs.get(part)):
+            return f"the tokens are the same, and it {what} text otherwise (`{part}` in tokenizer.json)"
+    return None
+
+
+def _first_other_token(ours: Mapping[str, int], theirs: Mapping[str, int]) -> str:
+    """The lowest id that doesn't stand for the same token in both."""
+    by_id = {number: token for token, number in ours.items()}
+    other = {number: token for token, number in theirs.items()}
+    number = min(one for one in by_id.keys() | other.keys() if by_id.get(one) != other.get(one))
+    mine, its = (quoted(one[number]) if number in one else "no token" for one in (by_id, other))
+    return f"id {number} is {mine} for the base model and {its} for the teacher"
+
+
+def _rules(part: Any) -> Any:
+    """How text is cut, without the vocabulary and what is off; merges are pairs, however a file writes them."""
+    if isinstance(part, Mapping):
+        kept = {key: value for key, value in part.items() if key != "vocab" and value not in (None, False)}
+        return {key: _merges(value) if key == "merges" else _rules(value) for key, value in kept.items()}
+    return [_rules(one) for one in part] if isinstance(part, list) else part
+
+
+def _merges(merges: Any) -> Any:
+    if not isinstance(merges, list):
+        return merges
+    return [one.split(" ") if isinstance(one, str) else one for one in merges]

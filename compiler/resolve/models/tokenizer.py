@@ -1,0 +1,151 @@
+"""Reads what a tokenizer's files say about its vocabulary, special tokens and chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ftc.compiler.resolve.files.json_files import read_json_object
+from ftc.compiler.resolve.models.model_config import code_keys
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.facts import TokenizerFacts
+
+__all__ = ["read_tokenizer", "token_ids"]
+
+_SLOW_ONLY = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json", "vocab.bpe")
+_NO_LIMIT = 10**9  # tokenizers without a limit write 1e30
+_MAX_TEMPLATE_BYTES = 2**20
+
+# What a tokenizer's class assumes where its files name no token: beginning, end and padding, by model type.
+# Only ever used if the vocabulary holds the token.
+_DEFAULT_TOKENS: tuple[tuple[frozenset[str], tuple[str | None, str | None, str | None]], ...] = (
+    (frozenset({"bert", "distilbert", "electra", "ernie", "mobilebert", "roformer"}), (None, None, "[PAD]")),
+    (frozenset({"albert"}), ("[CLS]", "[SEP]", "<pad>")),
+    (frozenset({"deberta", "deberta-v2"}), ("[CLS]", "[SEP]", "[PAD]")),
+    (frozenset({"bart", "camembert", "mbart", "mpnet", "roberta", "xlm-roberta"}), ("<s>", "</s>", "<pad>")),
+    (
+        frozenset({"codegen", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj"}),
+        ("<|endoftext|>", "<|endoftext|>", None),
+    ),
+    (frozenset({"longt5", "mt5", "pegasus", "t5", "umt5"}), (None, "</s>", "<pad>")),
+)
+_TOKEN_KEYS = ("bos_token", "eos_token", "pad_token")
+
+
+def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> TokenizerFacts:
+    """Facts of the tokenizer in a model folder.
+
+    Raises:
+        Refusal: FTC306, no fast tokenizer; FTC310, code asked for; FTC311, a file can't be read.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        raise Refusal([_missing(folder, span)])
+    ids = token_ids(read_json_object(folder / "tokenizer.json", span), span)
+    config = _optional_object(folder / "tokenizer_config.json", span)
+    if found := code_keys(config, "tokenizer_config.json", span):
+        raise Refusal(found)
+    special = _optional_object(folder / "special_tokens_map.json", span)
+    named = {
+        key: _text(config.get(key)) or _text(special.get(key)) or _default(model_type, key, ids) for key in _TOKEN_KEYS
+    }
+    limit = config.get("model_max_length")
+    return TokenizerFacts(
+        vocab_size=max(ids.values()) + 1,
+        **named,
+        bos_id=ids.get(named["bos_token"] or ""),
+        eos_id=ids.get(named["eos_token"] or ""),
+        pad_id=ids.get(named["pad_token"] or ""),
+        model_max_length=limit if type(limit) is int and 0 < limit < _NO_LIMIT else None,
+        chat_template=_chat_template(folder, config, span),
+    )
+
+
+def token_ids(tokenizer: Mapping[str, Any], span: Span | None) -> dict[str, int]:
+    """Id by token: the model's vocabulary, then the added tokens, which win.
+
+    Args:
+        tokenizer: What `tokenizer.json` holds.
+        span: The place in the recipe that names the model.
+
+    Raises:
+        Refusal: It holds no vocabulary (FTC311).
+    """
+    model = tokenizer.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, Mapping) else None
+    added = tokenizer.get("added_tokens") or []
+    try:
+        if isinstance(vocabulary, list):  # Unigram: pairs of token and score, the id is the position
+            ids = {str(pair[0]): number for number, pair in enumerate(vocabulary)}
+        else:
+            ids = dict(vocabulary or {})
+        ids.update({token["content"]: token["id"] for token in added})
+    except (TypeError, KeyError, IndexError, ValueError):
+        ids = {}
+    if not ids or not all(type(number) is int and 0 <= number < 2**31 for number in ids.values()):
+        raise Refusal(
+            [
+                diagnostic(
+                    "FTC311",
+                    "`tokenizer.json` of the model can't be read",
+                    span,
+                    notes="its vocabulary is absent, or an id is no whole number",
+                    help="fetch the file again, or take it from the model's original folder",
+                    path="model.base",
+                )
+            ]
+        )
+    return ids
+
+
+def _missing(folder: Path, span: Span | None) -> Diagnostic:
+    slow = next((name for name in _SLOW_ONLY if (folder / name).is_file()), None)
+    if slow is None:
+        summary, note = "the model has no tokenizer", "`tokenizer.json` is absent"
+    else:
+        summary, note = "the model has only a slow tokenizer", f"`{slow}` is there, `tokenizer.json` is absent"
+    return diagnostic(
+        "FTC306",
+        summary,
+        span,
+        notes=note,
+        help="add the model's tokenizer.json; `AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes one",
+        path="model.base",
+    )
+
+
+def _optional_object(file: Path, span: Span | None) -> dict[str, Any]:
+    return read_json_object(file, span) if file.is_file() else {}
+
+
+def _text(token: Any) -> str | None:
+    """A special token, which files give as text or as an object with `content`."""
+    if isinstance(token, Mapping):
+        token = token.get("content")
+    return token if isinstance(token, str) and token else None
+
+
+def _default(model_type: str, key: str, ids: Mapping[str, int]) -> str | None:
+    assumed = next((tokens for types, tokens in _DEFAULT_TOKENS if model_type in types), (None, None, None))
+    token = assumed[_TOKEN_KEYS.index(key)]
+    return token if token in ids else None
+
+
+def _chat_template(folder: Path, config: Mapping[str, Any], span: Span | None) -> str | None:
+    """The template file first; then the configuration's text, or its entry `default` where it holds several."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        try:
+            with file.open("rb") as stream:
+                text = stream.read(_MAX_TEMPLATE_BYTES + 1)
+            if len(text) > _MAX_TEMPLATE_BYTES:
+                raise ValueError(f"larger than {_MAX_TEMPLATE_BYTES} bytes")
+            return text.decode()
+        except (OSError, ValueError) as error:
+            summary = "`chat_template.jinja` of the model can't be read"
+            raise Refusal([diagnostic("FTC311", summary, span, notes=str(error), path="model.base")]) from error
+    template = config.get("chat_template")
+    if isinstance(template, list):
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, Mapping)}
+        template = named.get("default")
+    return template if isinstance(template, str) and template else None

@@ -1,0 +1,1 @@
+"""Data files as rows: read, checked against the task, split, mixed."""

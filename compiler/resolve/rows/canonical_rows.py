@@ -1,0 +1,120 @@
+"""Brings the ways in which people write one and the same row into a single one, before anything is checked.
+
+What can't be understood stays as it is: the checks behind this step tell what is wrong with it, and where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.row_checks import label_text
+from ftc.compiler.resolve.rows.table import Row, Table
+from ftc.spec.task import Chat, Classification, Generation, Preference, QuestionAnswering, Task, TokenClassification
+
+__all__ = ["ANSWER_COLUMN", "INSTRUCTION_PROMPT", "REFERENCES_COLUMN", "write_canonical"]
+
+ANSWER_COLUMN = "ftc: answer"
+"""Column that is added for the answer that a model learns to write; no file names a column so."""
+REFERENCES_COLUMN = "ftc: answers"
+"""Column that is added for all right answers."""
+INSTRUCTION_PROMPT = "ftc_prompt"
+"""Column that is added for an instruction with its input."""
+
+_ROLES = {
+    **dict.fromkeys(("human", "user"), "user"),
+    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard", "model", "function_call"), "assistant"),
+    **dict.fromkeys(("tool", "observation", "function", "function_response"), "tool"),
+    "system": "system",
+}
+"""Our name of a role by ShareGPT's."""
+
+
+def write_canonical(task: Task, columns: Columns, table: Table) -> None:
+    """Rewrites the rows of a table in place."""
+    by_part = columns.by_part
+    for row in table.rows:
+        match task:
+            case Chat():
+                _rewrite(row, by_part["messages"], _as_messages)
+            case Preference():
+                for part in ("prompt", "chosen", "rejected"):
+                    if part in by_part:
+                        _rewrite(row, by_part[part], _as_messages)
+            case QuestionAnswering():
+                _write_answers(row, by_part)
+            case Classification(mode="generative"):
+                _write_label(row, by_part["label"])
+            case TokenClassification() if "tokens" in by_part:
+                for part in ("tokens", "tags"):
+                    _rewrite(row, by_part[part], _as_list)
+            case Generation() if "instruction" in by_part:
+                _write_prompt(row, by_part)
+            case _:
+                return
+
+
+def _rewrite(row: Row, column: str, form: Any) -> None:
+    if column in row:
+        row[column] = form(row[column])
+
+
+def _as_messages(value: Any) -> Any:
+    """ShareGPT's `{from, value}` as `{role, content}`."""
+    if not isinstance(value, list) or not all(
+        isinstance(turn, dict) and {"from", "value"} <= turn.keys() for turn in value
+    ):
+        return value
+    return [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in value]
+
+
+def _as_list(value: Any) -> Any:
+    """Words that stand in one text with spaces between them, the only way that a CSV file has."""
+    return value.split() if isinstance(value, str) else value
+
+
+def _write_label(row: Row, column: str) -> None:
+    """A label as the text that a model learns to write."""
+    if isinstance(label := row.get(column), str | int):
+        row[ANSWER_COLUMN] = label_text(label)
+
+
+def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:
+    """Answers as SQuAD has them, `{text: […], answer_start: […]}`, from any of the usual ways."""
+    column = by_part["answers"]
+    row[column] = answers = _as_answers(row.get(column), row.get(by_part.get("answer_start", "")))
+    if isinstance(answers, dict):
+        texts = answers["text"]
+        row[ANSWER_COLUMN] = texts[0] if texts else ""
+        row[REFERENCES_COLUMN] = texts
+
+
+def _as_answers(value: Any, start: Any) -> Any:
+    match value:
+        case None | "" | []:
+            return {"text": [], "answer_start": []}
+        case str():
+            return {"text": [value], "answer_start": [] if start in (None, "") else [_as_number(start)]}
+        case {"text": list(texts), **others}:
+            return {"text": texts, "answer_start": others.get("answer_start") or []}
+        case [*items] if all(isinstance(item, str) for item in items):
+            return {"text": items, "answer_start": start if isinstance(start, list) else []}
+        case [*items] if all(isinstance(item, dict) and "text" in item for item in items):
+            starts = [item["answer_start"] for item in items if "answer_start" in item]
+            return {"text": [item["text"] for item in items], "answer_start": starts}
+        case _:
+            return value
+
+
+def _as_number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+
+
+def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
+    """An instruction, with its input below it where it has one."""
+    instruction, given = row.get(by_part["instruction"]), row.get(by_part.get("input", ""))
+    if isinstance(instruction, str):
+        row[INSTRUCTION_PROMPT] = (
+            f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() else instruction
+        )

@@ -1,0 +1,202 @@
+"""Finds the column for each part that a task needs. Pure: it sees column names and never a value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ftc.compiler.resolve.rows.part_names import column_for
+from ftc.compiler.resolve.rows.table import Table, shown, without_form
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.sections.data import Data
+from ftc.spec.task import Generation, Prompted, Summarization, Task, TokenClassification
+
+__all__ = ["Columns", "SpanOf", "missing_annotations", "missing_columns", "prompt_columns", "task_columns"]
+
+SpanOf = Callable[[str], Span | None]
+"""Place in the recipe of the value at a dotted path, such as `data.fields.text`."""
+
+_MOST_LISTED = 20
+_PLAIN = re.compile(r"[^\W\d](?:[\w .-]*\w)?")
+_DIVIDERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_JINJA_NAMES = frozenset(
+    "range dict cycler joiner namespace raise_exception strftime_now loop self caller varargs kwargs".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the task reads of a row.
+
+    Attributes:
+        by_part: Column by part of the task, such as `{"text": "message", "label": "class"}`.
+        in_prompt: Columns that the prompt template names, sorted; empty without a template.
+        recognised: Parts whose column bears another usual name and isn't written in the recipe.
+    """
+
+    by_part: Mapping[str, str]
+    in_prompt: tuple[str, ...] = ()
+    recognised: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Every column that the task reads, sorted."""
+        return tuple(sorted({*self.by_part.values(), *self.in_prompt}))
+
+    @property
+    def reason(self) -> str:
+        """Why these columns, in words."""
+        if not self.recognised:
+            return "`data.fields`, and columns named like the parts"
+        listed = ", ".join(f"`{self.by_part[part]}` as {part}" for part in self.recognised)
+        return f"recognised by name: {listed}; no other column could be meant"
+
+
+def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) -> Columns:
+    """The columns that the task reads: those of `data.fields`, else those named like the parts, else the only ones
+    with another usual name.
+
+    A required part is always there, whether or not its column exists; an optional one only if it is mapped, if there
+    is a column of its name, or if the task can't do without. A prompt template takes the place of what it is made of.
+    """
+    template = task.prompt if isinstance(task, Prompted) else None
+    by_part, recognised = _row_form(task, fields, columns, has_template=template is not None)
+    for part in task.OPTIONAL_FIELDS:
+        if part not in by_part and (part in fields or part in columns) and not _is_replaced(task, part, by_part):
+            by_part[part] = fields.get(part, part)
+    return Columns(by_part, prompt_columns(template, columns) if template else (), recognised)
+
+
+def _row_form(
+    task: Task, fields: Mapping[str, str], columns: Sequence[str], *, has_template: bool
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Column by part of the first form of row that the file can be, and the parts whose column was recognised."""
+    forms = [task.ANSWER] if has_template and isinstance(task, Generation | Summarization) else list(task.ROW_FORMS)
+    named = [form for form in forms if all(part in fields or part in columns for part in form)]
+    mapped = [form for form in forms if any(part in fields for part in form)]
+    for form in (*named, *mapped, *forms):
+        found = {part: fields.get(part) or _unused(part, form, fields, columns) for part in form}
+        if all(found.values()):
+            by_part = {part: column for part, column in found.items() if column}
+            guessed = tuple(part for part, column in by_part.items() if part not in fields and part != column)
+            return by_part, guessed
+    form = (*mapped, *forms)[0]
+    return {part: fields.get(part, part) for part in form}, ()
+
+
+def _unused(part: str, form: Sequence[str], fields: Mapping[str, str], columns: Sequence[str]) -> str | None:
+    """The column of a part, among those that no other part is named after or mapped to."""
+    taken = {*fields.values(), *(other for other in form if other != part)}
+    return column_for(part, [column for column in columns if column not in taken])
+
+
+def _is_replaced(task: Task, part: str, by_part: Mapping[str, str]) -> bool:
+    """Whether an optional part belongs to another form of row than the file's, or to what a template is made of."""
+    match task:
+        case Generation():
+            return part != "input" or "instruction" not in by_part
+        case TokenClassification():
+            return True
+        case _:
+            return False
+
+
+def prompt_columns(template: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Columns that a prompt template can't do without, sorted. It is parsed and never run.
+
+    Left out are names that the template sets itself or tests with `is defined`, and jinja's own names unless a column
+    is called so. A template that can't be parsed names none; rendering tells what is wrong with it.
+    """
+    from jinja2 import nodes
+
+    from ftc.compiler.tokens.opacity import parse_template
+
+    if (tree := parse_template(template)) is None:
+        return ()
+    names = list(tree.find_all(nodes.Name))
+    tests = [test for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined")]
+    tested = {test.node.name for test in tests if isinstance(test.node, nodes.Name)}
+    own = {name.name for name in names if name.ctx != "load"} | tested | (_JINJA_NAMES - set(columns))
+    return tuple(sorted({name.name for name in names if name.ctx == "load"} - own))
+
+
+def missing_columns(columns: Columns, data: Data, table: Table, span_of: SpanOf) -> Iterator[Diagnostic]:
+    """Findings for columns that the task reads and the file lacks."""
+    if not set(columns.used) <= set(table.columns) and (divided := _divided_otherwise(table)) is not None:
+        yield divided
+        return
+    for part, column in columns.by_part.items():
+        if column not in table.columns:
+            yield _missing_part(part, column, part in data.fields, table, span_of)
+    for column in columns.in_prompt:
+        if column not in table.columns and column not in columns.by_part.values():
+            yield _missing_in_prompt(column, table, span_of)
+
+
+def _divided_otherwise(table: Table) -> Diagnostic | None:
+    """A finding where a file's only column looks like several, which another character divides than its suffix says."""
+    header = table.columns[0] if len(table.columns) == 1 else ""
+    divider = max(_DIVIDERS, key=header.count)
+    if divider not in header or not table.file.lower().endswith((".csv", ".tsv")):
+        return None
+    return diagnostic(
+        "FTC362",
+        f"the values of {table.file} are divided by {_DIVIDERS[divider]}",
+        Span(table.file, 1, 1, 1, 2),
+        help="write commas in a `.csv` file and tabs in a `.tsv` file, or give it the suffix that it calls for",
+        notes=f"it has one column, {shown(header)}",
+        path="data.source",
+    )
+
+
+def missing_annotations(columns: Sequence[str], table: Table, span_of: SpanOf) -> Iterator[Diagnostic]:
+    """Findings for annotators' columns that the file lacks."""
+    for position, column in enumerate(columns):
+        if column not in table.columns:
+            path, guess = f"data.quality.annotations[{position}]", nearest(column, table.columns)
+            help_ = f"did you mean `{guess}`?" if guess else "name columns that the file has"
+            notes = f"columns: {_listed(table.columns)}"
+            summary = f"{table.file} has no column `{column}` of an annotator"
+            yield without_form(table, column, span_of(path), path) or diagnostic(
+                "FTC362", summary, span_of(path), help=help_, notes=notes, path=path
+            )
+
+
+def _missing_part(part: str, column: str, is_written: bool, table: Table, span_of: SpanOf) -> Diagnostic:
+    path = f"data.fields.{part}" if is_written else "data.fields"
+    if unread := without_form(table, column, span_of(path), path):
+        return unread
+    guess = nearest(column, table.columns)
+    if is_written:
+        help_ = f"did you mean `{guess}`?" if guess else "name one of the columns that the file has"
+        summary = f"{table.file} has no column `{column}`"
+    else:
+        help_ = f"tell which column it is: `data: {{fields: {{{part}: {_as_yaml(guess or 'COLUMN')}}}}}`"
+        summary = f"{table.file} has no column `{column}`, which the task needs"
+    notes = [f"columns: {_listed(table.columns)}"]
+    return diagnostic("FTC362", summary, span_of(path), help=help_, notes=notes, path=path)
+
+
+def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic:
+    guess = nearest(column, table.columns)
+    return without_form(table, column, span_of("task.prompt"), "task.prompt") or diagnostic(
+        "FTC362",
+        f"{table.file} has no column `{column}`, which the prompt names",
+        span_of("task.prompt"),
+        help=f"did you mean `{{{{ {guess} }}}}`?" if guess else "name columns that the file has",
+        notes=[f"columns: {_listed(table.columns)}"],
+        path="task.prompt",
+    )
+
+
+def _as_yaml(name: str) -> str:
+    """A column's name as a recipe has to write it."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
+def _listed(names: Sequence[str]) -> str:
+    listed = ", ".join(f"`{name[:64]}`" for name in names[:_MOST_LISTED])
+    return f"{listed} and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else listed

@@ -1,0 +1,226 @@
+"""From data files to the rows of each part: read, checked against the task, divided, and looked at for faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ftc.compiler.quality.findings import quality_findings
+from ftc.compiler.quality.likeness import Likeness, find_likeness
+from ftc.compiler.quality.presidio import Presidio, load_presidio
+from ftc.compiler.quality.report import Divided, quality_report
+from ftc.compiler.quality.texts import row_text
+from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
+from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_annotations, missing_columns, task_columns
+from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
+from ftc.compiler.resolve.rows.division import read_division
+from ftc.compiler.resolve.rows.joint_checks import check_together
+from ftc.compiler.resolve.rows.labels import Labelled, labels_of, sorted_of, unlearnt_labels
+from ftc.compiler.resolve.rows.missing_values import missing_looking
+from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
+from ftc.compiler.resolve.rows.row_checks import (
+    check_values,
+    example_digests,
+    row_digests,
+    rows_digest,
+    unordered_digest,
+)
+from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies
+from ftc.compiler.resolve.rows.table import PartRows, Table
+from ftc.compiler.resolve.rows.tables import read_rows
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.quality import QualityReport
+from ftc.spec.documents.streams import SPLITS, Split
+from ftc.spec.sections.data import Data
+from ftc.spec.task import Task
+
+__all__ = ["ResolvedData", "lock_entry", "resolve_data"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedData:
+    """Rows by part, ready for tokenising.
+
+    Attributes:
+        parts: Rows of `train`, `validation` and `test`, those that there are, with their places; labels are text.
+        columns: What the task reads of a row.
+        labels: Classes, or tags, in the order of the head's outputs; empty for tasks without.
+        sources: Lock entry of each file, by use.
+        quality: What was found in the rows.
+        row_digests: sha256 of each row of each file, by use.
+        diagnostics: Warnings.
+        checks: What was looked at beside the rows' quality.
+    """
+
+    parts: Mapping[Part, PartRows]
+    columns: Columns
+    labels: tuple[str, ...]
+    sources: dict[str, SourceLock]
+    quality: QualityReport
+    row_digests: Mapping[str, Sequence[bytes]]
+    diagnostics: tuple[Diagnostic, ...]
+    checks: tuple[Check, ...]
+
+
+def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> ResolvedData:
+    """Reads all files and divides their rows.
+
+    Raises:
+        Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
+    """
+    read = _read(files, span_of)
+    digests = {use: row_digests(read[use].rows) for use in files}
+    sources = {use: lock_entry(file, digests[use]) for use, file in files.items()}
+    table_of_phrases = read.pop("paraphrases", None)
+    phrases = {} if table_of_phrases is None else paraphrases_of(table_of_phrases, span_of)
+    tables = join_sources(data, task, read, span_of)
+    columns = task_columns(task, data.fields, tables["rows"].columns)
+    for table in tables.values():
+        write_canonical(task, columns, table)
+    _refuse(_value_findings(data, task, columns, tables, span_of))
+    labelled = labels_of(task, columns)
+    if labelled:
+        labelled.write_as_text(tables.values())
+    texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
+    likeness = find_likeness(texts, data.quality.similarity)
+    parts, notes = _divide(data, tables, columns, labelled, texts, likeness, span_of)
+    rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
+    names = sorted_of(labelled, rows["train"].rows) if labelled else ()
+    presidio = _presidio(data, span_of)
+    quality = quality_report(parts, data.quality, likeness, labelled, tables["rows"], presidio)
+    unlearnt = [_placed(finding, span_of) for finding in unlearnt_labels(labelled, names, rows)] if labelled else []
+    _refuse(unlearnt)
+    notes += _odd_values(tables.values(), columns, labelled, span_of)
+    found = [*unlearnt, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
+    _refuse(found)
+    rows["train"], checks = draw_epoch(data, rows["train"], columns.used)
+    if data.augment is not None:
+        rows["train"], check = augmented(data.augment, rows["train"], columns, phrases)
+        checks = (*checks, check)
+    return ResolvedData(
+        parts=rows,
+        columns=columns,
+        labels=labelled.outputs(names) if labelled else (),
+        sources=sources,
+        quality=quality,
+        row_digests=digests,
+        diagnostics=tuple(notes + found),
+        checks=checks,
+    )
+
+
+def _value_findings(
+    data: Data, task: Task, columns: Columns, tables: Mapping[str, Table], span_of: SpanOf
+) -> list[Diagnostic]:
+    """What is wrong with columns, then with values, then with values together; a stage that finds something ends it."""
+    files = list(tables.values())
+    found = [finding for table in files for finding in missing_columns(columns, data, table, span_of)]
+    found += missing_annotations(data.quality.annotations, tables["rows"], span_of)
+    found += [finding for table in files for finding in check_values(task, columns, table)]
+    found = found or [finding for table in files for finding in check_together(task, columns, table)]
+    return [_placed(finding, span_of) for finding in found]
+
+
+def _read(files: DataFiles, span_of: SpanOf) -> dict[str, Table]:
+    tables: dict[str, Table] = {}
+    found: list[Diagnostic] = []
+    for use, file in files.items():
+        place = _place(file, span_of)
+        try:
+            tables[use] = read_rows(file.path, file.shown_as, place)
+        except Refusal as refusal:
+            found += [finding if finding.span else replace(finding, span=place) for finding in refusal.diagnostics]
+    _refuse(found)
+    return tables
+
+
+def _place(file: DataFile, span_of: SpanOf) -> Span | None:
+    """Where the recipe names a file."""
+    key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
+    return span_of(f"{file.recipe_path}.{key}")
+
+
+def _odd_values(
+    tables: Iterable[Table], columns: Columns, labelled: Labelled | None, span_of: SpanOf
+) -> Iterator[Diagnostic]:
+    meant = (labelled.declared if labelled else None) or ()
+    for table in tables:
+        yield from (_placed(finding, span_of) for finding in missing_looking(table, columns, meant))
+
+
+def _presidio(data: Data, span_of: SpanOf) -> Presidio | None:
+    try:
+        return load_presidio(data.quality.presidio) if data.quality.presidio else None
+    except Refusal as refusal:
+        raise Refusal([_placed(finding, span_of) for finding in refusal.diagnostics]) from None
+
+
+def _refuse(found: Sequence[Diagnostic]) -> None:
+    if any(finding.is_error for finding in found):
+        raise Refusal(found)
+
+
+def _divide(
+    data: Data,
+    tables: Mapping[str, Table],
+    columns: Columns,
+    labelled: Labelled | None,
+    texts: Mapping[str, Sequence[str]],
+    likeness: Likeness,
+    span_of: SpanOf,
+) -> tuple[dict[Part, Divided], list[Diagnostic]]:
+    """Rows by part with what they are compared by, and warnings."""
+    keys = {use: example_digests(table.rows, columns.used) for use, table in tables.items()}
+    by = read_division(data, tables["rows"], labelled.stratum if labelled else None, span_of)
+    alike = likeness.cluster["rows"] if data.split.together == "alike" else None
+    numbers: dict[Part, Sequence[int]] = {}
+    divided, found = divide_sources(data, tables["rows"], keys["rows"], by, alike)
+    numbers.update(divided)
+    _refuse([_placed(finding, span_of) for finding in found])
+    is_weighted = any(source.weight is not None for source in sources_of(data))
+    if data.max_rows is not None and not is_weighted:
+        numbers["train"] = first_rows(numbers["train"], keys["rows"], data.split.seed, data.max_rows)
+    numbers |= {part: range(len(tables[part].rows)) for part in MEASURED if part in tables}
+
+    def part_of(part: Part) -> Divided:
+        use = part if part in tables else "rows"
+        picked: Iterator[list[Any]] = (
+            [values[row] for row in numbers[part]]
+            for values in (texts[use], keys[use], likeness.normal[use], likeness.cluster[use])
+        )
+        return Divided(PartRows(tables[use], numbers[part]), *picked)
+
+    parts: dict[Split, Divided] = {part: part_of(part) for part in SPLITS if part in numbers}
+    return parts, [_copies(tables["rows"], count)] if (count := num_copies(keys["rows"])) else []
+
+
+def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:
+    place = span_of(found.path) if found.path else None
+    return found if found.span else replace(found, span=place)
+
+
+def _copies(table: Table, count: int) -> Diagnostic:
+    return diagnostic(
+        "FTC373",
+        f"{count:,} of {len(table.rows):,} rows are copies of another row",
+        notes="copies stay in the same part, so none is trained on and measured",
+        help="delete them, unless they are meant to weigh more",
+        path="data.source",
+    )
+
+
+def lock_entry(file: DataFile, digests: Sequence[bytes]) -> SourceLock:
+    """What the lock holds of a file with rows of these digests."""
+    return SourceLock(
+        asked=file.asked,
+        chosen=file.chosen,
+        commit=file.commit,
+        file=file.facts,
+        rows=len(digests),
+        rows_sha256=rows_digest(digests),
+        rows_unordered_sha256=unordered_digest(digests),
+    )

@@ -1,0 +1,144 @@
+"""Finds the data files that a recipe names, on disk or on the hub, and digests them. Reads no row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.hub_errors import of_locked
+from ftc.compiler.resolve.files.safe_paths import UnsafePath, safe_path
+from ftc.compiler.resolve.rows.columns import SpanOf
+from ftc.compiler.resolve.rows.tables import absent_file
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.lockfile import Lock, SourceLock
+from ftc.spec.sections.augment import Paraphrases
+from ftc.spec.sections.data import Data, HubSource, PathSource
+
+__all__ = ["DataFile", "DataFiles", "locate_data", "source_paths"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One data file, found.
+
+    Attributes:
+        path: Where it lies on this machine.
+        shown_as: Its name for people.
+        recipe_path: Dotted path of the source in the recipe.
+        asked: The source as the recipe has it, for the lock.
+        commit: Commit of a hub data set.
+        chosen: The file in it, where the recipe names none.
+        facts: Size and digest.
+    """
+
+    path: Path
+    shown_as: str
+    recipe_path: str
+    asked: dict[str, Any]
+    commit: str | None
+    chosen: str | None
+    facts: FileFacts
+
+
+DataFiles = Mapping[str, DataFile]
+"""Files by use: `rows` for the main source, `rows[0]` and so on for several, `validation` and `test` for files of their
+own."""
+
+
+def source_paths(data: Data) -> dict[str, tuple[str, PathSource | HubSource | Paraphrases]]:
+    """Each source of a recipe by its use, with its dotted path."""
+    found: dict[str, tuple[str, PathSource | HubSource | Paraphrases]] = {}
+    if isinstance(data.source, tuple):
+        found = {f"rows[{i}]": (f"data.source[{i}]", source) for i, source in enumerate(data.source)}
+    else:
+        found["rows"] = ("data.source", data.source)
+    for part, share in (("validation", data.split.validation), ("test", data.split.test)):
+        if isinstance(share, PathSource | HubSource):
+            found[part] = (f"data.split.{part}", share)
+    if data.augment is not None and data.augment.paraphrases is not None:
+        found["paraphrases"] = ("data.augment.paraphrases", data.augment.paraphrases)
+    return found
+
+
+def locate_data(
+    data: Data,
+    *,
+    probes: Mapping[str, tuple[str, PathSource]] | None = None,
+    folder: Path,
+    root: Path,
+    hub: Hub,
+    digests: DigestCache,
+    span_of: SpanOf,
+    lock: Lock | None,
+) -> DataFiles:
+    """Finds and digests every data file, and those of `probes`, by use with their dotted path.
+
+    A hub source stays at the commit that the lock keeps for it.
+
+    Raises:
+        Refusal: A path is unsafe (FTC300), a file is absent (FTC350) or can't be had from the hub; all are told.
+    """
+    files: dict[str, DataFile] = {}
+    found: list[Diagnostic] = []
+    for use, (recipe_path, source) in {**source_paths(data), **(probes or {})}.items():
+        try:
+            if not isinstance(source, HubSource):
+                files[use] = _on_disk(source, recipe_path, folder, root, digests, span_of)
+            else:
+                files[use] = _on_hub(source, recipe_path, hub, digests, span_of, _locked(lock, use, source))
+        except Refusal as refusal:
+            found += refusal.diagnostics
+    if found:
+        raise Refusal(found)
+    return files
+
+
+def _on_disk(
+    source: PathSource | Paraphrases, recipe_path: str, folder: Path, root: Path, digests: DigestCache, span_of: SpanOf
+) -> DataFile:
+    span = span_of(f"{recipe_path}.path")
+    try:
+        path = safe_path(root, source.path, folder)
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(span, f"{recipe_path}.path")]) from error
+    if not path.is_file():
+        raise Refusal([absent_file(path, source.path, span)])
+    try:
+        facts = digests.file(path)
+    except OSError as error:
+        raise Refusal([_unreadable(source.path, error, span, f"{recipe_path}.path")]) from error
+    return DataFile(path, source.path, recipe_path, source.to_json(), None, None, facts)
+
+
+def _unreadable(name: str, error: OSError, span: Span | None, recipe_path: str) -> Diagnostic:
+    reason = (error.strerror or type(error).__name__).lower()
+    help = "check the file's permissions"
+    return diagnostic("FTC351", f"{name} can't be read: {reason}", span, help=help, path=recipe_path)
+
+
+def _on_hub(
+    source: HubSource, recipe_path: str, hub: Hub, digests: DigestCache, span_of: SpanOf, locked: SourceLock | None
+) -> DataFile:
+    commit = locked.commit if locked else None
+    name = source.file or (locked.chosen if locked else None)
+
+    def span_here(path: str) -> Any:
+        return span_of(path.replace("data.source", recipe_path, 1))
+
+    try:
+        file = hub.dataset_file(source.hub, commit or source.revision, name, digests, span_here)
+    except Refusal as refusal:
+        raise Refusal([of_locked(found, commit) for found in refusal.diagnostics]) from None
+    chosen = None if source.file else file.name
+    shown_as = f"{source.hub}: {file.name}"
+    return DataFile(file.path, shown_as, recipe_path, source.to_json(), file.commit, chosen, file.facts)
+
+
+def _locked(lock: Lock | None, use: str, source: HubSource) -> SourceLock | None:
+    locked = lock.data.sources.get(use) if lock else None
+    return locked if locked and locked.asked == source.to_json() else None

@@ -1,0 +1,167 @@
+"""Checks of values that only make sense together: words and tags, stretches and their text, answers and their context.
+
+Each finding names the first place, with line and column where the file has lines, and how many rows are alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ftc.compiler.resolve.rows.canonical_rows import ANSWER_COLUMN
+from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.conll_rows import CONLL_SUFFIXES
+from ftc.compiler.resolve.rows.table import Row, Table, shown
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.task import Preference, QuestionAnswering, Task, TokenClassification
+
+__all__ = ["check_together"]
+
+
+class _Fault(NamedTuple):
+    """What is wrong with a row: words that complete "… in 3 of 40 rows", what is shown of it, and a word's number."""
+
+    code: str
+    words: str
+    value: Any
+    word: int | None = None
+
+
+_HELP = {
+    "FTC376": "write one tag a word: `O`, `B-PER` where an entity begins, `I-PER` where it goes on",
+    "FTC377": 'write stretches as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` behind the last one',
+    "FTC378": 'write answers as `{"text": ["…"], "answer_start": [0]}`, with the place of each in the context',
+    "FTC379": "give two different answers to the same prompt, both as texts or both as conversations",
+}
+_SCHEMES = {"iob2": re.compile(r"O|[BI]-\S+"), "iob1": re.compile(r"O|[BI]-\S+"), "plain": re.compile(r"\S.*")}
+
+
+def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnostic]:
+    """Findings for values that don't fit each other: one for each kind of fault, with the rows that have it.
+
+    Rows must have passed the checks of single values.
+    """
+    check = _check_of(task, columns.by_part)
+    if check is None:
+        return []
+    rows_by_kind: dict[tuple[str, str], list[int]] = {}
+    firsts: dict[tuple[str, str], _Fault] = {}
+    for number, row in enumerate(table.rows):
+        if (fault := check(row)) is not None:
+            kind = fault.code, fault.words
+            rows_by_kind.setdefault(kind, []).append(number)
+            firsts.setdefault(kind, fault)
+    return [_finding(firsts[kind], rows, table) for kind, rows in rows_by_kind.items()]
+
+
+def _finding(fault: _Fault, rows: list[int], table: Table) -> Diagnostic:
+    first = rows[0]
+    place = f"word {fault.word + 1} of {table.place(first)}" if fault.word is not None else table.place(first)
+    return diagnostic(
+        fault.code,
+        f"{fault.words}, in {len(rows):,} of {len(table.rows):,} rows",
+        _span(fault, first, table),
+        help=_HELP[fault.code],
+        notes=[f"{table.file}, {table.places(rows)}", f"{place} holds {shown(fault.value)}"],
+        path="data.source",
+    )
+
+
+def _span(fault: _Fault, row: int, table: Table) -> Span | None:
+    """The row's place; in a CoNLL file, where each word has a line, the word's."""
+    if fault.word is None or table.lines is None or not table.file.lower().endswith(CONLL_SUFFIXES):
+        return table.span(row)
+    line = table.lines[row] + fault.word
+    return Span(table.file, line, 1, line, 2)
+
+
+def _check_of(task: Task, by_part: Mapping[str, str]) -> Callable[[Row], _Fault | None] | None:
+    match task:
+        case TokenClassification() if "tokens" in by_part:
+            return lambda row: _tags_fault(row[by_part["tokens"]], row[by_part["tags"]], task.scheme)
+        case TokenClassification():
+            return lambda row: _spans_fault(row[by_part["text"]], row[by_part["spans"]])
+        case QuestionAnswering(mode="extractive"):
+            return lambda row: _answers_fault(row[by_part["context"]], row[by_part["answers"]])
+        case QuestionAnswering():
+            return lambda row: _no_answer_fault(row[ANSWER_COLUMN])
+        case Preference():
+            return lambda row: _pair_fault(row, by_part)
+        case _:
+            return None
+
+
+def _tags_fault(words: list[str], tags: list[Any], scheme: str) -> _Fault | None:
+    if len(words) != len(tags):
+        return _Fault("FTC376", "words and tags differ in number", f"{len(words)} words, {len(tags)} tags")
+    before = "O"
+    for number, tag in enumerate(tags):
+        if not _SCHEMES[scheme].fullmatch(tag):
+            return _Fault("FTC376", f"a tag is none of the scheme `{scheme}`", tag, number)
+        if scheme == "iob2" and tag.startswith("I-") and before[2:] != tag[2:]:
+            words_ = "an entity begins with `I-`, which IOB2 writes `B-` (`scheme: iob1` takes it as it is)"
+            return _Fault("FTC376", words_, f"{tag} after {before}", number)
+        before = tag
+    return None
+
+
+def _spans_fault(text: str, spans: list[Any]) -> _Fault | None:
+    end = 0
+    for span in sorted(spans, key=_start):
+        if not _is_span(span):
+            return _Fault("FTC377", "a stretch is no `{start, end, label}`", span)
+        if not 0 <= span["start"] < span["end"] <= len(text):
+            return _Fault("FTC377", "a stretch lies outside of its text, or is empty", span)
+        if span["start"] < end:
+            return _Fault("FTC377", "two stretches overlap", span)
+        if not text[span["start"] : span["end"]].strip():
+            return _Fault("FTC377", "a stretch holds nothing but spaces", span)
+        end = span["end"]
+    return None
+
+
+def _start(span: Any) -> int:
+    start = span.get("start") if isinstance(span, dict) else None
+    return start if isinstance(start, int) else -1
+
+
+def _is_span(span: Any) -> bool:
+    if not isinstance(span, dict) or not isinstance(span.get("label"), str) or not span["label"].strip():
+        return False
+    return all(type(span.get(key)) is int for key in ("start", "end"))
+
+
+def _answers_fault(context: str, answers: Mapping[str, Any]) -> _Fault | None:
+    """Fills in where an answer begins, where it stands in the context only once."""
+    texts, starts = answers["text"], answers["answer_start"]
+    if texts and not starts and all(context.count(text) == 1 for text in texts):
+        answers["answer_start"][:] = starts = [context.index(text) for text in texts]
+    if len(texts) != len(starts) or not all(type(start) is int for start in starts):
+        return _Fault("FTC378", "an answer has no `answer_start`, and doesn't stand in its context exactly once", texts)
+    for text, start in zip(texts, starts, strict=True):
+        if start < 0 or context[start : start + len(text)] != text:
+            found = context[max(0, start) : max(0, start) + len(text)]
+            return _Fault(
+                "FTC378", "an answer doesn't stand where `answer_start` says", f"{text!r}, but there is {found!r}"
+            )
+    return None
+
+
+def _no_answer_fault(answer: str) -> _Fault | None:
+    return None if answer.strip() else _Fault("FTC378", "a question has no answer to learn to write", answer)
+
+
+def _pair_fault(row: Row, by_part: Mapping[str, str]) -> _Fault | None:
+    chosen, rejected = row[by_part["chosen"]], row[by_part["rejected"]]
+    if type(chosen) is not type(rejected):
+        return _Fault(
+            "FTC379", "one answer is a text, the other a conversation", {"chosen": chosen, "rejected": rejected}
+        )
+    if chosen == rejected:
+        return _Fault("FTC379", "both answers are the same", chosen)
+    if isinstance(chosen, list) and chosen[:-1] != rejected[:-1]:
+        return _Fault("FTC379", "the two conversations differ before their last turn", rejected)
+    if isinstance(chosen, str) and "prompt" not in by_part:
+        return _Fault("FTC379", "two answers in text have no prompt", chosen)
+    return None

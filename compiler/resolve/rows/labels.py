@@ -1,0 +1,130 @@
+"""The labels of rows: one class, several, or the types of the words' tags. What a head has outputs for. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.row_checks import label_text, sorted_labels
+from ftc.compiler.resolve.rows.splits import MEASURED, Part
+from ftc.compiler.resolve.rows.table import PartRows, Row, Table
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.task import Classification, Task, TokenClassification
+
+__all__ = ["Labelled", "labels_of", "sorted_of", "unlearnt_labels"]
+
+_OUTSIDE = "O"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Where the labels of a task stand.
+
+    Attributes:
+        column: Their column.
+        is_single: Whether each row has exactly one, which divisions can keep in proportion.
+        of: The labels of a row's value; of tags the types of entities.
+        outputs: What the head gives, from the labels in their order.
+        declared: The labels that the recipe names, if it does.
+    """
+
+    column: str
+    is_single: bool
+    of: Callable[[Any], Iterable[str]]
+    outputs: Callable[[Sequence[str]], tuple[str, ...]]
+    declared: tuple[str, ...] | None
+
+    @property
+    def stratum(self) -> str | None:
+        """The column that a division keeps in proportion by default."""
+        return self.column if self.is_single else None
+
+    def write_as_text(self, tables: Iterable[Table]) -> None:
+        """Writes classes that are numbers or truth values as text, in place."""
+        for table in tables:
+            for row in table.rows:
+                value = row[self.column]
+                if self.is_single:
+                    row[self.column] = label_text(value)
+                elif all(not isinstance(item, dict) for item in value):
+                    row[self.column] = [label_text(item) for item in value]
+
+    def count(self, rows: Iterable[Row]) -> Counter[str]:
+        """How often each label occurs: rows, entities or words."""
+        return Counter(label for row in rows for label in self.of(row[self.column]))
+
+
+def labels_of(task: Task, columns: Columns) -> Labelled | None:
+    """Where the labels of a task stand; None for a task without."""
+    match task:
+        case Classification(multi_label=False):
+            return Labelled(columns.by_part["label"], True, lambda value: (value,), tuple, task.labels)
+        case Classification():
+            return Labelled(columns.by_part["label"], False, tuple, tuple, task.labels)
+        case TokenClassification(scheme="plain") if "tags" in columns.by_part:
+            return Labelled(columns.by_part["tags"], False, tuple, tuple, task.labels)
+        case TokenClassification() if "tags" in columns.by_part:
+            return Labelled(columns.by_part["tags"], False, _types, _iob2, task.labels)
+        case TokenClassification():
+            return Labelled(columns.by_part["spans"], False, _span_types, _iob2, task.labels)
+        case _:
+            return None
+
+
+def _types(tags: Iterable[str]) -> Iterator[str]:
+    """The type of each entity: one begins with `B-`, or with a word of another type than the one before."""
+    before = _OUTSIDE
+    for tag in tags:
+        if tag != _OUTSIDE and (tag.startswith("B-") or tag[2:] != before[2:]):
+            yield tag[2:]
+        before = tag
+
+
+def _span_types(spans: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [span["label"] for span in spans]
+
+
+def _iob2(types: Sequence[str]) -> tuple[str, ...]:
+    return (_OUTSIDE, *(f"{begin}-{name}" for name in types for begin in "BI"))
+
+
+def sorted_of(labelled: Labelled, rows: Iterable[Row]) -> tuple[str, ...]:
+    """The labels in the order of the recipe, else those of the training rows, sorted."""
+    return labelled.declared or sorted_labels(labelled.count(rows))
+
+
+def unlearnt_labels(labelled: Labelled, names: Sequence[str], parts: Mapping[Part, PartRows]) -> Iterator[Diagnostic]:
+    """Labels that the head can't give, and classes with nothing to learn from."""
+    counts: dict[Part, dict[str, int]] = {part: labelled.count(found.rows) for part, found in parts.items()}
+    for part, found in counts.items():
+        unknown = Counter({name: count for name, count in found.items() if name not in names})
+        if unknown:
+            yield _unknown(part, unknown, is_declared=labelled.declared is not None)
+    if absent := set(names) - counts["train"].keys():
+        listed = ", ".join(f"`{name[:64]}`" for name in sorted(absent)[:5])
+        yield diagnostic(
+            "FTC375",
+            f"{len(absent):,} of {len(names):,} classes have no training row: {listed}",
+            help="add training rows for them, or take them out of `task.labels`",
+            path="task.labels",
+        )
+    if len(labelled.outputs(names)) < 2:
+        yield diagnostic(
+            "FTC374",
+            f"all training rows have the label `{names[0]}`" if names else "no training row has a label",
+            help="a classification needs at least two classes",
+            path="data.fields",
+        )
+
+
+def _unknown(part: Part, unknown: Counter[str], *, is_declared: bool) -> Diagnostic:
+    return diagnostic(
+        "FTC372",
+        f"the {part} rows have labels that {'`task.labels` lacks' if is_declared else 'the training rows lack'}",
+        notes=", ".join(f"`{name[:64]}` ({count})" for name, count in unknown.most_common(5)),
+        help=f"add {'them to `task.labels`' if is_declared else 'training rows for them'}, or take these rows out",
+        path=f"data.split.{part}" if part in MEASURED else "data.source",
+    )

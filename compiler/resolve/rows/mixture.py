@@ -1,0 +1,166 @@
+"""Several sources as one table: columns under one name, a part of each source in every part, and rows by weight. Pure.
+
+A weighted epoch is drawn once, by the split's seed: source i gives its weight's share of the epoch's rows, the first in
+the seeded order. It ends when a source has no new row left, or, with `exhausted: repeat`, when all rows of all sources
+were seen; smaller sources then begin again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_columns, task_columns
+from ftc.compiler.resolve.rows.division import Division
+from ftc.compiler.resolve.rows.row_checks import check_values, example_digests
+from ftc.compiler.resolve.rows.splits import Part, divide
+from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row, Table
+from ftc.compiler.resolve.rows.units import rank
+from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.documents.plan import Check
+from ftc.spec.sections.data import Data, MixedHub, MixedPath
+from ftc.spec.task import Task
+
+__all__ = ["divide_sources", "draw_epoch", "join_sources", "sources_of"]
+
+
+def sources_of(data: Data) -> tuple[MixedPath | MixedHub, ...]:
+    """The sources of a recipe that mixes several; none where there is one."""
+    return data.source if isinstance(data.source, tuple) else ()
+
+
+def join_sources(data: Data, task: Task, tables: Mapping[str, Table], span_of: SpanOf) -> dict[str, Table]:
+    """The tables with all sources of rows as one, `rows`; as they are where there is one source.
+
+    Columns that a source names otherwise get the names that `data.fields` gives.
+
+    Raises:
+        Refusal: A source lacks a column, or holds values that the task can't use (FTC362 to FTC367).
+    """
+    sources = sources_of(data)
+    if not sources:
+        return dict(tables)
+    found: list[Diagnostic] = []
+    renamed: list[tuple[Table, list[Row]]] = []
+    for number, source in enumerate(sources):
+        table = tables[f"rows[{number}]"]
+        fields = data.fields if source.fields is None else source.fields
+        columns = task_columns(task, fields, table.columns)
+        own = data.model_copy(update={"fields": fields})
+        spans = span_of if source.fields is None else _spans_of_item(number, span_of)
+        write_canonical(task, columns, table)
+        found += [*missing_columns(columns, own, table, spans), *check_values(task, columns, table)]
+        renamed.append((table, _renamed(table.rows, columns, data.fields)))
+    if any(finding.is_error for finding in found):
+        raise Refusal(found)
+    others = {use: table for use, table in tables.items() if not use.startswith("rows")}
+    return {"rows": JoinedTable.of(renamed), **others}
+
+
+def _spans_of_item(number: int, span_of: SpanOf) -> SpanOf:
+    return lambda path: span_of(path.replace("data.fields", f"data.source[{number}].fields", 1))
+
+
+def _renamed(rows: Sequence[Row], columns: Columns, fields: Mapping[str, str]) -> list[Row]:
+    """Rows with each part of the task under its common name; other columns stay."""
+    names = {column: fields.get(part, part) for part, column in columns.by_part.items()}
+    if all(column == name for column, name in names.items()):
+        return list(rows)
+    return [
+        {
+            **{column: value for column, value in row.items() if column not in names},
+            **{name: row.get(column) for column, name in names.items()},
+        }
+        for row in rows
+    ]
+
+
+def _source_numbers(table: Table, num_sources: int) -> list[int]:
+    """For each row of a joined table, the number of its source."""
+    if not isinstance(table, JoinedTable) or num_sources == 0:
+        return [0] * len(table.rows)
+    return [number for number, count in enumerate(table.counts) for _ in range(count)]
+
+
+def divide_sources(
+    data: Data, table: Table, keys: Sequence[bytes], by: Division, alike: Sequence[int] | None
+) -> tuple[dict[Part, list[int]], list[Diagnostic]]:
+    """Row numbers by part: each source gives its share to every part, but for those that are only trained on."""
+    sources = sources_of(data)
+    numbers = _source_numbers(table, len(sources))
+    divided = [row for row, source in enumerate(numbers) if not (sources and sources[source].only_train)]
+    strata = by.strata
+    if sources and data.split.by == "share" and by.times is None:
+        strata = [f"{numbers[row]:03} {by.strata[row] if by.strata else ''}" for row in range(len(numbers))]
+    parts, findings = divide(
+        [keys[row] for row in divided],
+        data.split,
+        None if strata is None else [strata[row] for row in divided],
+        groups=None if by.groups is None else [by.groups[row] for row in divided],
+        times=None if by.times is None else [by.times[row] for row in divided],
+        alike=None if alike is None else [alike[row] for row in divided],
+    )
+    found: dict[Part, list[int]] = {part: [divided[index] for index in rows] for part, rows in parts.items()}
+    only_trained = sorted(set(range(len(numbers))) - set(divided))
+    found["train"] = sorted([*found["train"], *only_trained])
+    return found, findings
+
+
+def draw_epoch(data: Data, part: PartRows, columns: Sequence[str]) -> tuple[PartRows, tuple[Check, ...]]:
+    """The rows of an epoch, and a line for the plan on what each source gives.
+
+    Args:
+        data: Weights, seed and what ends an epoch.
+        part: The training rows.
+        columns: What the task reads of a row, and rows are told apart by.
+    """
+    sources = sources_of(data)
+    if not sources:
+        return part, ()
+    numbers = _source_numbers(part.table, len(sources))
+    by_source = [[row for row in part.numbers if numbers[row] == number] for number in range(len(sources))]
+    given = [len(rows) for rows in by_source]
+    if any(source.weight is None for source in sources):
+        return part, (_check(part.table, given, given),)
+    weights = [Fraction(repr(source.weight)) for source in sources]
+    keys = example_digests(part.table.rows, columns)
+    counts = _counts(given, weights, data.exhausted == "repeat", data.max_rows)
+    drawn, again = [], []
+    for rows, count in zip(by_source, counts, strict=True):
+        order = sorted(rows, key=lambda row: (rank(keys[row], data.split.seed), row))
+        drawn += order[:count]
+        again += [order[index % len(order)] for index in range(len(order), count)]
+    table = JoinedTable.with_copies(part.table, again) if again else part.table
+    repeated = range(len(part.table.rows), len(part.table.rows) + len(again))
+    return PartRows(table, [*sorted(drawn), *repeated]), (_check(part.table, counts, given),)
+
+
+def _counts(given: Sequence[int], weights: Sequence[Fraction], repeats: bool, most: int | None) -> list[int]:
+    """Rows that each source gives to an epoch, by largest remainders."""
+    total = sum(weights)
+    shares = [weight / total for weight in weights]
+    lengths = [count / share for count, share in zip(given, shares, strict=True)]
+    epoch = math.ceil(max(lengths)) if repeats else math.floor(min(lengths))
+    epoch = min(epoch, most) if most is not None else epoch
+    exact = [share * epoch for share in shares]
+    counts = [math.floor(count) for count in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda number: (counts[number] - exact[number], number))
+    for number in by_remainder[: epoch - sum(counts)]:
+        counts[number] += 1
+    return [count if given[number] else 0 for number, count in enumerate(counts)]
+
+
+def _check(table: Table, counts: Sequence[int], given: Sequence[int]) -> Check:
+    total = max(1, sum(counts))
+    files = [one.file for one in table.sources] if isinstance(table, JoinedTable) else [table.file]
+    words = (
+        f"{file} {_of(count, rows)} ({count / total:.1%})"
+        for file, count, rows in zip(files, counts, given, strict=True)
+    )
+    return Check(name="mixture", code=None, result=", ".join(words))
+
+
+def _of(count: int, rows: int) -> str:
+    return f"{count:,} rows" if count == rows else f"{count:,} of {rows:,} rows"

@@ -1,0 +1,204 @@
+"""The rows of one data file, with what is needed to name each of them, and the faults found while reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.language.text_checks import MOST_FINDINGS, masked
+
+__all__ = ["LARGEST_ROW", "Faults", "JoinedTable", "PartRows", "Row", "Table", "shown", "without_form"]
+
+Row = dict[str, Any]
+"""Values by column: text, numbers, booleans, None, and lists and dicts of these."""
+
+LARGEST_ROW = 16 * 2**20
+"""Bytes of one line of text, or characters of one CSV field."""
+
+_SHOWN_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One data file, read.
+
+    Attributes:
+        file: The file's name for people: relative to the project, or inside its data set on the hub.
+        columns: Every column that some row has, in the order in which they appear.
+        rows: The rows in the order of the file.
+        lines: Line of the file, from 1, at which each row begins; None where the format has no lines.
+        left_out: Type by column, of columns of the file that are not among these since no row of JSON can hold them.
+    """
+
+    file: str
+    columns: tuple[str, ...]
+    rows: list[Row]
+    lines: Sequence[int] | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def span(self, row: int) -> Span | None:
+        """The place where a row, counted from 0, begins; None where the format has no lines."""
+        return Span(self.file, self.lines[row], 1, self.lines[row], 2) if self.lines else None
+
+    def place(self, row: int) -> str:
+        """The same in words: `line 17`, or `row 17` where the format has no lines; both count from 1."""
+        return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
+
+    def where(self, row: int) -> str:
+        """The file and the place in it: `data/train.csv, line 18`."""
+        return f"{self.file}, {self.place(row)}"
+
+    def places(self, rows: Sequence[int], most: int = 5) -> str:
+        """The first few of several rows in words, such as `lines 3, 7, 9 and 12 more`."""
+        numbers = [self.lines[row] if self.lines else row + 1 for row in rows[:most]]
+        word = "line" if self.lines else "row"
+        listed = f"{word}{'s' if len(rows) > 1 else ''} {', '.join(map(str, numbers))}"
+        return f"{listed} and {len(rows) - most:,} more" if len(rows) > most else listed
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedTable(Table):
+    """Rows that come from several tables, or were made of rows of one.
+
+    Attributes:
+        origins: For each row, the table and the row in it that it stands for.
+        counts: Rows of each source, in their order, as far as they were joined.
+    """
+
+    origins: Sequence[tuple[Table, int]] = ()
+    counts: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, tables: Sequence[tuple[Table, list[Row]]]) -> JoinedTable:
+        """All rows of several tables, each in the form that is given with it."""
+        columns = dict.fromkeys(column for _, rows in tables for row in rows for column in row)
+        return cls(
+            file=", ".join(table.file for table, _ in tables),
+            columns=tuple(columns),
+            rows=[row for _, rows in tables for row in rows],
+            left_out={name: kind for table, _ in tables for name, kind in table.left_out.items()},
+            origins=[(table, number) for table, rows in tables for number in range(len(rows))],
+            counts=[len(rows) for _, rows in tables],
+        )
+
+    @classmethod
+    def with_rows(cls, table: Table, rows: Sequence[Row], made_of: Sequence[int]) -> JoinedTable:
+        """A table with further rows behind its own, each made of one of them."""
+        joined = table if isinstance(table, JoinedTable) else cls.of([(table, table.rows)])
+        return cls(
+            file=table.file,
+            columns=table.columns,
+            rows=[*table.rows, *rows],
+            left_out=table.left_out,
+            origins=[*joined.origins, *(joined.origins[number] for number in made_of)],
+            counts=joined.counts,
+        )
+
+    @classmethod
+    def with_copies(cls, table: Table, numbers: Sequence[int]) -> JoinedTable:
+        """A table with some of its rows once more."""
+        return cls.with_rows(table, [table.rows[number] for number in numbers], numbers)
+
+    @property
+    def sources(self) -> tuple[Table, ...]:
+        """The tables that were joined, in their order."""
+        return tuple({id(table): table for table, _ in self.origins}.values())
+
+    def span(self, row: int) -> Span | None:
+        """The place of the row that this one stands for."""
+        table, number = self.origins[row]
+        return table.span(number)
+
+    def place(self, row: int) -> str:
+        """The same in words, with the file."""
+        table, number = self.origins[row]
+        return table.where(number)
+
+    def where(self, row: int) -> str:
+        """The same."""
+        return self.place(row)
+
+    def places(self, rows: Sequence[int], most: int = 5) -> str:
+        """The first few of several rows in words."""
+        listed = ", ".join(self.place(row) for row in rows[:most])
+        return f"{listed} and {len(rows) - most:,} more" if len(rows) > most else listed
+
+
+@dataclass(frozen=True, slots=True)
+class PartRows:
+    """Rows of one table that make up a part of the data.
+
+    Attributes:
+        table: Where they stand.
+        numbers: Row number of each in the table, from 0, ascending.
+    """
+
+    table: Table
+    numbers: Sequence[int]
+
+    @classmethod
+    def whole(cls, table: Table) -> PartRows:
+        """All rows of a table."""
+        return cls(table, range(len(table.rows)))
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows themselves, in the order of the table."""
+        return [self.table.rows[number] for number in self.numbers]
+
+    def place(self, number: int) -> str:
+        """Where the table's row of this number stands, in words: `data/train.csv, line 18`."""
+        return self.table.where(number)
+
+
+def without_form(table: Table, column: str, span: Span | None, path: str) -> Diagnostic | None:
+    """A finding where a column that is asked for was left out; None where the file has none of that name."""
+    kind = table.left_out.get(column)
+    if kind is None:
+        return None
+    text = " with text in it" if "binary" in kind else " with text, numbers or lists of these in it"
+    return diagnostic(
+        "FTC360",
+        f"{table.file}: column `{column}` holds `{kind}`, which is no text, number or list",
+        span,
+        help=f"name another column, or write the file again{text}",
+        path=path,
+    )
+
+
+class Faults:
+    """Collects what is wrong with one file, up to as many findings as anybody reads."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.found: list[Diagnostic] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether reading should stop."""
+        return len(self.found) >= MOST_FINDINGS
+
+    def add(
+        self,
+        code: str,
+        summary: str,
+        line: int,
+        column: int = 1,
+        *,
+        help: str,
+        notes: Iterable[str] = (),
+    ) -> None:
+        """Adds a fault at a place of the file, both counted from 1."""
+        span = Span(self.file, line, column, line, column + 1)
+        self.found.append(diagnostic(code, summary, span, help=help, notes=notes, path="data.source"))
+
+
+def shown(value: object) -> str:
+    """A value for a message: one line of at most 80 characters, escaped, with secrets masked."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    safe = masked(text[:400])  # so many characters hold any secret whole
+    quoted = json.dumps(safe, ensure_ascii=False) if isinstance(value, str) else safe
+    return quoted if len(quoted) <= _SHOWN_CHARS else quoted[: _SHOWN_CHARS - 1] + "…"

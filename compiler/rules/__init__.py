@@ -1,0 +1,1 @@
+"""Rules between values of a recipe, as visible tables of pure functions."""

@@ -1,0 +1,135 @@
+"""Rules about a teacher: what the recipe alone can tell, and what only the model and the rows can.
+
+They stand in the tables of `ftc.compiler.rules.recipe_rules` and `ftc.compiler.passes.check_facts`, which run them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ftc.compiler.draft import Draft
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.facts import ModelFacts, TeacherFacts
+from ftc.spec.documents.settings import Head
+from ftc.spec.language.safe_repr import quoted
+from ftc.spec.language.source import Source
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.task import Preference
+
+__all__ = ["teacher_can_teach", "teacher_knows_the_task", "teacher_reads_the_rows", "teacher_speaks_the_same"]
+
+_SECTION = "train.distillation"
+_TEACHER = f"{_SECTION}.teacher"
+_CLASSES: dict[Head, tuple[str, str]] = {
+    "classification": ("ForSequenceClassification", r"(classifier|score|classification_head)(\.out_proj)?\.weight"),
+    "multi_label": ("ForSequenceClassification", r"(classifier|score|classification_head)(\.out_proj)?\.weight"),
+    "token_classification": ("ForTokenClassification", r"(classifier|score)\.weight"),
+    "span": ("ForQuestionAnswering", r"(qa_outputs|classifier)\.weight"),
+}
+"""How a class with a head ends, and the last layer of that head."""
+_OTHER_HEADS = re.compile(r"For(SequenceClassification|TokenClassification|QuestionAnswering|MultipleChoice)$")
+_OUTPUT_LAYERS = ("lm_head", "embed_out", "output_projection")
+
+
+def teacher_can_teach(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A teacher needs targets with a choice, and values beside it have something to act on."""
+    asked = recipe.train.distillation
+    if asked is None:
+        return
+    if isinstance(recipe.task, Preference):
+        span = source.key_span(_SECTION)
+        summary = "a preference has no choice of tokens or labels that a teacher could weigh"
+        yield diagnostic("FTC280", summary, span, help="drop `distillation`", path=_SECTION)
+    if asked.weight == 1 and recipe.train.label_smoothing > 0:
+        path, help = "train.label_smoothing", "drop it, or lower `distillation.weight`"
+        summary = "`label_smoothing` has no effect: with a weight of 1 the teacher alone counts"
+        yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)
+
+
+def teacher_speaks_the_same(draft: Draft) -> Iterator[Diagnostic]:
+    """The teacher has the base model's tokenizer, is another model, and a folder has no revision."""
+    asked, teacher = draft.recipe.train.distillation, draft.teacher
+    if asked is None or teacher is None:
+        return
+    if teacher.other_tokens is not None:
+        help = "choose a teacher of the base model's family, or a base of the teacher's"
+        summary = f"the teacher `{teacher.model.name}` has another tokenizer than the base model"
+        yield _found(draft, "FTC281", summary, help=help, notes=teacher.other_tokens)
+    weights = _weight_files(draft.model)
+    if weights and weights == _weight_files(teacher.model):
+        help = "name a model that knows the task better, or drop `distillation`"
+        yield _found(draft, "FTC283", "the teacher's weights are those of the base model", help=help)
+    if teacher.model.source == "local" and asked.revision is not None:
+        path, help = f"{_SECTION}.revision", "drop `revision`; the lock pins a folder by its files"
+        summary = f"`revision` has no effect: `{asked.teacher}` is a folder"
+        yield _found(draft, "FTC230", summary, help=help, at=path)
+
+
+def teacher_knows_the_task(draft: Draft) -> Iterator[Diagnostic]:
+    """The teacher has the run's head, with weights for it, and its labels."""
+    teacher = draft.teacher
+    if teacher is None:
+        return
+    head: Head = draft.values["model.head"]
+    if fault := _of_head(teacher, head, draft.model):
+        help = "tune one first: the `model` folder of a run with `strategy: {kind: full}` is a teacher"
+        summary = f"the teacher `{teacher.model.name}` has no head for this task: {fault}"
+        yield _found(draft, "FTC282", summary, help=help)
+    elif head not in ("lm", "span") and (fault := _of_labels(teacher.labels, draft.labels)):
+        wanted = ", ".join(map(quoted, draft.labels[:12])) + (", …" if len(draft.labels) > 12 else "")
+        help = f"give it these labels under `id2label` in its config.json, if it was trained on them: {wanted}"
+        yield _found(draft, "FTC282", f"the teacher's labels aren't the task's: {fault}", help=help)
+
+
+def teacher_reads_the_rows(draft: Draft) -> Iterator[Diagnostic]:
+    """The longest row has a place for each token in the teacher."""
+    teacher = draft.teacher
+    longest = draft.splits["train"].length_max
+    if teacher is None or teacher.model.max_positions is None or longest <= teacher.model.max_positions:
+        return
+    most = teacher.model.max_positions
+    summary = f"the longest row has {longest:,} tokens, the teacher reads {most:,}"
+    yield _found(draft, "FTC284", summary, help=f"write `data: {{max_length: {most}}}`, or choose another teacher")
+
+
+def _of_head(teacher: TeacherFacts, head: Head, student: ModelFacts) -> str:
+    """Why a teacher hasn't the head; empty where it has."""
+    model = teacher.model
+    name = quoted(model.architecture or "none")
+    if head == "lm":
+        if model.family != student.family or _OTHER_HEADS.search(model.architecture):
+            return f"its class is {name}, the base model's is {quoted(student.architecture)}"
+        stored = any(f"{layer}.weight" in model.tensors for layer in _OUTPUT_LAYERS)
+        return "" if model.tied_embeddings or stored else "its weights have no output layer"
+    end, layer = _CLASSES[head]
+    if not model.architecture.endswith(end):
+        return f"its class is {name}, and not one that ends in `{end}`"
+    if teacher.problem and teacher.problem == _OTHER_PROBLEM.get(head):
+        return f"its `problem_type` is `{teacher.problem}`"
+    outputs = [header.shape[0] for name, header in model.tensors.items() if re.fullmatch(layer, name)]
+    wanted = 2 if head == "span" else len(teacher.labels)
+    return "" if wanted in outputs else f"its weights have no layer of {wanted} outputs"
+
+
+_OTHER_PROBLEM: dict[Head, str] = {
+    "classification": "multi_label_classification",
+    "multi_label": "single_label_classification",
+}
+
+
+def _of_labels(has: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    """How the teacher's labels differ; empty where they are the same, in whatever order."""
+    lacking = [label for label in wanted if label not in has]
+    more = [label for label in has if label not in wanted]
+    if lacking:
+        return f"it has no {quoted(lacking[0])}" + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else "")
+    return f"it has {quoted(more[0])} beside them" if more else ""
+
+
+def _weight_files(model: ModelFacts) -> set[str]:
+    return {file.sha256 for name, file in model.files.items() if name.endswith(".safetensors")}
+
+
+def _found(draft: Draft, code: str, summary: str, *, help: str, notes: str = "", at: str = _TEACHER) -> Diagnostic:
+    return diagnostic(code, summary, draft.source.span(at), help=help, notes=(notes,) if notes else (), path=at)

@@ -1,0 +1,174 @@
+"""Rules on what is measured: metrics of the task, gates on what is measured, slices, general text and swaps.
+
+A part of the table in `ftc.compiler.rules.recipe_rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
+from ftc.spec.documents.slices import FIGURES, measured
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.source import Source
+from ftc.spec.sections.evaluation import METRICS, is_metric_for, metrics_for, parse_gate, writes_labels
+from ftc.spec.sections.recipe import Recipe
+
+__all__ = [
+    "classifier_has_answers",
+    "gates_can_be_checked",
+    "judge_can_grade",
+    "metrics_fit_the_task",
+    "probes_can_be_measured",
+    "slices_can_be_formed",
+]
+
+
+def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Every metric is known and is for this task."""
+    if recipe.eval.metrics == "auto":
+        return
+    usable = metrics_for(recipe.task)
+    for position, name in enumerate(recipe.eval.metrics):
+        path = f"eval.metrics[{position}]"
+        if not is_metric_for(recipe.task, name):
+            close = nearest(name, usable)
+            known = _other_use(name, recipe) if name in METRICS else "is not known"
+            yield diagnostic(
+                "FTC206",
+                f"metric `{name}` {known}",
+                source.span(path),
+                label=f"did you mean `{close}`?" if close else "",
+                help=f"a {recipe.task.kind} can use {', '.join(usable)}",
+                path=path,
+            )
+
+
+def _figure_is_measured(name: str, recipe: Recipe, source: Source, path: str) -> Iterator[Diagnostic]:
+    section = {"forgetting": "retention", "swapped": "swaps", "judge": "judge", "flagged": "classifier"}[name]
+    if getattr(recipe.eval, section) is None:
+        help = f"add `eval.{section}`, or drop the gate"
+        yield diagnostic("FTC207", f"nothing measures `{name}`", source.key_span(path), help=help, path=path)
+
+
+_WRITTEN_TASKS = ("generation", "summarization", "chat", "question_answering", "preference", "pretraining")
+_ADD_TEST = "set `test: 0.1` in `data.split`"
+_SWAPPED_TASKS = ("classification", "generation", "summarization", "question_answering")
+
+
+def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """General text needs a language model and its untouched base; swaps need test rows whose text can be changed."""
+    kind = recipe.task.kind.replace("_", " ")
+    found: list[tuple[str, str, str]] = []
+    if recipe.eval.retention is not None:
+        if recipe.task.kind not in _WRITTEN_TASKS and not writes_labels(recipe.task):
+            found.append(("retention", f"a {kind} trains a new head, which knows nothing of general text", "drop it"))
+        elif not recipe.eval.baseline:
+            found.append(("retention", "forgetting is measured against the base", "leave out `baseline: false`"))
+        elif recipe.data.split.test == 0:
+            found.append(("retention", "general text is measured with the test rows", _ADD_TEST))
+    if recipe.eval.swaps is not None:
+        if recipe.task.kind not in _SWAPPED_TASKS:
+            found.append(("swaps", f"words of a {kind} can't be exchanged without changing what is right", "drop it"))
+        elif recipe.data.split.test == 0:
+            found.append(("swaps", "swaps are made in test rows", _ADD_TEST))
+    for name, summary, help in found:
+        path = f"eval.{name}"
+        yield diagnostic("FTC242", summary, source.key_span(path), help=help, path=path)
+
+
+_JUDGED_TASKS = ("generation", "summarization", "question_answering")
+
+
+def judge_can_grade(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """There are answers to grade, and the key goes nowhere in the clear."""
+    judge = recipe.eval.judge
+    if judge is None:
+        return
+    summary, help, path = "", "", "eval.judge"
+    if recipe.task.kind not in _JUDGED_TASKS:
+        summary, help = f"a {recipe.task.kind.replace('_', ' ')} writes no answers to grade", "drop `judge`"
+    elif recipe.data.split.test == 0:
+        summary, help = "answers to test rows are graded, and there are none", _ADD_TEST
+    elif judge.key_env and judge.url.startswith("http://") and judge.host not in ("localhost", "127.0.0.1", "[::1]"):
+        summary, help, path = "the key would go over the network in the clear", "use `https://`", "eval.judge.url"
+    if summary:
+        yield diagnostic("FTC243", summary, source.span(path), help=help, path=path)
+
+
+def classifier_has_answers(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """There are answers to look at."""
+    if recipe.eval.classifier is None:
+        return
+    summary, help, path = "", "", "eval.classifier"
+    if recipe.task.kind not in _JUDGED_TASKS:
+        kind = recipe.task.kind.replace("_", " ")
+        summary, help = f"a {kind} writes no answers that a classifier could look at", "drop `classifier`"
+    elif recipe.data.split.test == 0:
+        summary, help = "a classifier looks at answers to test rows, and there are none", _ADD_TEST
+    if summary:
+        yield diagnostic("FTC244", summary, source.key_span(path), help=help, path=path)
+
+
+def slices_can_be_formed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Slices are of test rows."""
+    if not recipe.eval.slices:
+        return
+    summary = ""
+    if recipe.task.kind == "pretraining":
+        summary = "raw text is measured in blocks, which belong to no row"
+    elif recipe.data.split.test == 0:
+        summary = "slices are of test rows, and there are none"
+    if summary:
+        span = source.key_span("eval.slices")
+        yield diagnostic("FTC241", summary, span, help="drop `slices`", path="eval.slices")
+
+
+def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Every gate is a bound on a metric that is measured, on a test split that exists."""
+    for name, text, path in recipe.eval.bounds():
+        if parse_gate(text) is None:
+            yield diagnostic(
+                "FTC207",
+                f"`{text or name}` is no bound",
+                source.span(path),
+                help=f"write {'' if text else 'a metric, '}a comparison and a number, such as "
+                f"`{'' if text else 'accuracy '}>= 0.9`",
+                path=path,
+            )
+        elif name in FIGURES:
+            yield from _figure_is_measured(name, recipe, source, path)
+        elif (about := measured(name)).slice is not None and about.slice not in recipe.eval.slices:
+            yield diagnostic(
+                "FTC207",
+                f"results are not told apart by `{about.slice}`",
+                source.key_span(path),
+                help=f"add it: `slices: [{', '.join((*recipe.eval.slices, about.slice))}]`",
+                path=path,
+            )
+        elif not is_metric_for(recipe.task, about.metric):
+            yield diagnostic(
+                "FTC207",
+                f"no metric `{about.metric}` for a {recipe.task.kind}",
+                source.key_span(path),
+                help=f"use one of {', '.join(metrics_for(recipe.task))}",
+                path=path,
+            )
+    if recipe.eval.gates and recipe.data.split.test == 0:
+        yield diagnostic(
+            "FTC208",
+            "gates need test data",
+            source.key_span("eval.gates"),
+            related=_related(source.span("data.split.test"), "no test share here"),
+            help="set `test: 0.1` in `data.split`, or drop the gates",
+            path="eval.gates",
+        )
+
+
+def _other_use(metric: str, recipe: Recipe) -> str:
+    tasks = METRICS[metric].tasks
+    return "does not fit these labels" if recipe.task.kind in tasks else f"is for a {' or '.join(tasks)}"
+
+
+def _related(span: Span | None, label: str) -> tuple[Related, ...]:
+    return (Related(span, label),) if span else ()

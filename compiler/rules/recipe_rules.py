@@ -1,0 +1,366 @@
+"""Values that can't stand together: a visible table of pure functions over the recipe alone.
+
+Each rule looks at the whole recipe and yields what it finds; all run, so that one pass tells everything. What needs
+facts about model, rows or device is a table of its own, in `ftc.compiler.passes.check_facts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from ftc.compiler.rules.distillation_rules import teacher_can_teach
+from ftc.compiler.rules.eval_rules import (
+    classifier_has_answers,
+    gates_can_be_checked,
+    judge_can_grade,
+    metrics_fit_the_task,
+    probes_can_be_measured,
+    slices_can_be_formed,
+)
+from ftc.compiler.rules.number_rules import (
+    early_stopping_can_stop,
+    evaluations_happen,
+    gates_can_hold_and_break,
+    learning_rate_is_usual,
+    micro_batch_divides_the_batch,
+    numbers_are_usual,
+    value_at,
+    warm_up_leaves_training,
+)
+from ftc.compiler.rules.sharding_rules import devices_have_rows, sharding_can_be_done, sharding_has_devices
+from ftc.compiler.rules.strategy_rules import (
+    optimizer_values_count,
+    plateau_has_something_to_watch,
+    strategy_agrees_with_itself,
+)
+from ftc.spec.base import Money
+from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagnostic
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.source import Source
+from ftc.spec.sections.evaluation import watched_metrics
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.task import Generation
+
+__all__ = ["RULES", "Rule", "check_rules"]
+
+Rule = Callable[[Recipe, Source], Iterator[Diagnostic]]
+
+
+def fields_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Each key of `data.fields` is a part that the task knows."""
+    parts = (*recipe.task.REQUIRED_FIELDS, *recipe.task.OPTIONAL_FIELDS)
+    for part in recipe.data.fields:
+        if part not in parts:
+            close = nearest(part, parts)
+            yield diagnostic(
+                "FTC201",
+                f"a {recipe.task.kind} has no part `{part}`",
+                source.key_span(f"data.fields.{part}"),
+                label=f"did you mean `{close}`?" if close else "",
+                help=f"the parts of a {recipe.task.kind} are {', '.join(parts)}",
+                path=f"data.fields.{part}",
+            )
+
+
+def one_prompt(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A generation has its prompt from a template or from a column, not from both."""
+    if isinstance(recipe.task, Generation) and recipe.task.prompt and "prompt" in recipe.data.fields:
+        yield diagnostic(
+            "FTC202",
+            "two prompts: a template and a column",
+            source.span("task.prompt"),
+            label="a template",
+            related=_related(source.span("data.fields.prompt"), "and a column"),
+            help="keep one; a template can use the column as `{{ " + recipe.data.fields["prompt"] + " }}`",
+            path="task.prompt",
+        )
+
+
+def shares_leave_training_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Validation and test shares leave something to train on."""
+    split = recipe.data.split
+    shares = [share for share in (split.validation, split.test) if isinstance(share, float)]
+    if sum(shares) >= 1:
+        yield diagnostic(
+            "FTC203",
+            f"validation and test take {sum(shares):.0%} of the rows, nothing is left to train on",
+            source.span("data.split"),
+            help="make them less than 1 together; 0.1 each is usual",
+            path="data.split",
+        )
+
+
+def early_stopping_has_something_to_watch(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Early stopping needs a validation split and a metric that validation computes."""
+    stopping = recipe.train.early_stopping
+    if stopping is None:
+        return
+    if recipe.data.split.validation == 0:
+        yield diagnostic(
+            "FTC204",
+            "`early_stopping` needs validation data",
+            source.key_span("train.early_stopping"),
+            label="watches a split that does not exist",
+            related=_related(source.span("data.split.validation"), "no validation share here"),
+            help="set `validation: 0.1` in `data.split`, or drop `early_stopping`",
+            path="train.early_stopping",
+        )
+    watched = watched_metrics(recipe.task)
+    if stopping.metric not in watched:
+        close = nearest(stopping.metric, watched)
+        yield diagnostic(
+            "FTC205",
+            f"validation does not compute `{stopping.metric}`",
+            source.span("train.early_stopping.metric"),
+            label=f"did you mean `{close}`?" if close else "",
+            help=f"a {recipe.task.kind} can watch {', '.join(watched)}",
+            path="train.early_stopping.metric",
+        )
+
+
+def cost_has_a_price(recipe: Recipe, source: Source, prices: Mapping[str, Money]) -> Iterator[Diagnostic]:
+    """A limit on the cost needs a price, of the recipe's own or of the policy. Whose device has one, the plan knows."""
+    budget = recipe.budget
+    if budget.cost is not None and budget.price_per_hour is None and not prices:
+        yield diagnostic(
+            "FTC209",
+            "`cost` needs `price_per_hour`",
+            source.key_span("budget.cost"),
+            help="add what an hour of the device costs, such as `price_per_hour: 0.40 USD`",
+            path="budget.cost",
+        )
+
+
+def sums_have_one_currency(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Prices are added up and held against a limit, so all are in one currency."""
+    budget, tokens = recipe.budget, recipe.budget.price_per_million_tokens
+    sums = {
+        "cost": budget.cost,
+        "price_per_hour": budget.price_per_hour,
+        "price_per_million_tokens.sent": tokens.sent if tokens else None,
+        "price_per_million_tokens.received": tokens.received if tokens else None,
+    }
+    known = [(f"budget.{name}", one) for name, one in sums.items() if one is not None]
+    for path, one in known[1:]:
+        first, other = known[0]
+        if one.currency != other.currency:
+            yield diagnostic(
+                "FTC209",
+                f"{_price_word(first)} in {other.currency}, {_price_word(path)} in {one.currency}",
+                source.span(first),
+                related=_related(source.span(path), _price_word(path)),
+                help="write both in one currency",
+                path=first,
+            )
+
+
+def _price_word(path: str) -> str:
+    return "cost" if path == "budget.cost" else "price"
+
+
+def tokens_with_a_price_are_sent(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A price for tokens is that of the judge's service."""
+    if recipe.budget.price_per_million_tokens is not None and recipe.eval.judge is None:
+        yield diagnostic(
+            "FTC209",
+            "`price_per_million_tokens` is the price of a judge, and there is no `eval.judge`",
+            source.key_span("budget.price_per_million_tokens"),
+            help="drop it, or name the judge under `eval.judge`",
+            path="budget.price_per_million_tokens",
+        )
+
+
+def columns_have_something_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Stratifying, grouping and times need a share to cut; parts that are files of their own are not divided."""
+    split = recipe.data.split
+    if any(isinstance(share, float) and share > 0 for share in (split.validation, split.test)):
+        return
+    for key in ("stratify", "group", "time"):
+        if getattr(split, key):
+            yield diagnostic(
+                "FTC212",
+                f"`{key}` has nothing to divide",
+                source.span(f"data.split.{key}"),
+                help=f"drop `{key}`, or give validation or test as a share",
+                path=f"data.split.{key}",
+            )
+
+
+def annotators_can_agree(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Agreement is between two annotators or more."""
+    if len(recipe.data.quality.annotations) == 1:
+        path, help = "data.quality.annotations", "name the columns of all annotators, or drop it"
+        yield diagnostic("FTC230", "a single annotator agrees with nobody", source.span(path), help=help, path=path)
+
+
+def one_way_to_divide(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Size, time and hash are three ways to divide, and each leaves something out."""
+    split = recipe.data.split
+    excluded = [("time", "stratify"), ("time", "group")] if split.time else []
+    if split.by == "hash":
+        excluded += [("by", "stratify"), ("by", "time")]
+    for key, other in excluded:
+        if getattr(split, other):
+            way = "`by: hash`" if key == "by" else f"`{key}`"
+            yield diagnostic(
+                "FTC260",
+                f"{way} and `{other}` exclude each other",
+                source.span(f"data.split.{other}"),
+                related=_related(source.span(f"data.split.{key}"), "excludes it"),
+                help=f"keep one of `{key}` and `{other}`",
+                path=f"data.split.{other}",
+            )
+
+
+def targets_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The same target twice is a slip."""
+    targets = value_at(recipe, "strategy.targets")
+    if isinstance(targets, tuple):
+        yield from _twice("FTC213", "target", targets, source, "strategy.targets")
+
+
+def names_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The same label, metric or licence twice is a slip, and a label would be two outputs of the model."""
+    for path, noun in _LISTS.items():
+        names = value_at(recipe, path)
+        if isinstance(names, tuple):
+            yield from _twice("FTC219", noun, names, source, path)
+
+
+_LISTS = {"task.labels": "label", "model.license.allow": "licence", "eval.metrics": "metric", "eval.slices": "slice"}
+_LISTS |= {"data.quality.annotations": "annotator", "data.quality.presidio.countries": "country"}
+"""Lists whose entries are told apart, and what an entry is."""
+
+
+def _twice(code: str, noun: str, names: tuple[str, ...], source: Source, path: str) -> Iterator[Diagnostic]:
+    first: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if first.setdefault(name, position) != position:
+            place = f"{path}[{position}]"
+            yield diagnostic(
+                code,
+                f"{noun} `{name}` stands twice",
+                source.span(place),
+                related=_related(source.span(f"{path}[{first[name]}]"), "first here"),
+                help="drop one of them",
+                path=place,
+            )
+
+
+def licenses_are_ids(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A licence is allowed by its id, which has lower-case letters alone; another spelling would match nothing."""
+    for position, name in enumerate(recipe.model.license.allow if recipe.model.license else ()):
+        if name != (written := name.strip().lower().replace(" ", "-")):
+            path = f"model.license.allow[{position}]"
+            span = source.span(path)
+            yield diagnostic(
+                "FTC238",
+                f"`{name}` is no licence's id",
+                span,
+                label=f"did you mean `{written}`?",
+                help="ids are in lower case, as the hub writes them",
+                fixes=(Fix(f"write `{written}`", (TextEdit(span, written),)),),
+                path=path,
+            )
+
+
+def sources_can_be_mixed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Several sources have weights all together or not at all, and one of them is measured."""
+    several = recipe.data.source
+    if not isinstance(several, tuple):
+        return
+    unweighted = [number for number, one in enumerate(several) if one.weight is None]
+    if 0 < len(unweighted) < len(several):
+        path = f"data.source[{unweighted[0]}]"
+        help = "give each source a `weight`, or none"
+        yield diagnostic(
+            "FTC263", "a source without a weight among some with one", source.span(path), help=help, path=path
+        )
+    shares = (recipe.data.split.validation, recipe.data.split.test)
+    if all(one.only_train for one in several) and any(isinstance(share, float) and share > 0 for share in shares):
+        words = "no source gives rows to be measured" if several else "there is no source in the list"
+        help = "drop `only_train` of one source, or give validation and test files of their own"
+        yield diagnostic("FTC263", words, source.span("data.source"), help=help, path="data.source")
+    elif recipe.data.exhausted == "repeat" and len(unweighted) == len(several):
+        help = "give each source a `weight`, or drop `exhausted`"
+        at = source.span("data.exhausted")
+        yield diagnostic("FTC263", "`exhausted` says nothing without weights", at, help=help, path="data.exhausted")
+
+
+_VARIED_TASKS = ("classification", "generation", "chat")
+"""Tasks whose labels stand at no place of the text."""
+
+
+def variants_can_be_made(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Variants need something that varies, and a task whose labels don't hang on places in the text."""
+    rule, kind = recipe.data.augment, recipe.task.kind
+    if rule is None:
+        return
+    varies = rule.prompts or rule.paraphrases or rule.words or rule.characters
+    summary, help, path = "", "", "data.augment"
+    if kind not in _VARIED_TASKS:
+        summary, help = f"a {kind.replace('_', ' ')} has no variants", "drop `augment`"
+    elif rule.prompts and kind != "generation":
+        summary, help, path = f"a {kind} has no prompt template", "drop `prompts`", "data.augment.prompts"
+    elif rule.prompts and isinstance(recipe.task, Generation) and recipe.task.prompt is None:
+        summary, help = "further prompts, and none that the rows themselves have", "add `task.prompt`"
+        path = "data.augment.prompts"
+    elif not varies:
+        summary, help = "no variant would differ from its row", "add `prompts`, `paraphrases`, `words` or `characters`"
+    if summary:
+        yield diagnostic("FTC264", summary, source.span(path), help=help, path=path)
+
+
+RULES: tuple[Rule, ...] = (
+    names_stand_once,
+    fields_fit_the_task,
+    one_prompt,
+    shares_leave_training_rows,
+    sources_can_be_mixed,
+    variants_can_be_made,
+    columns_have_something_to_divide,
+    one_way_to_divide,
+    annotators_can_agree,
+    licenses_are_ids,
+    targets_stand_once,
+    strategy_agrees_with_itself,
+    optimizer_values_count,
+    plateau_has_something_to_watch,
+    micro_batch_divides_the_batch,
+    devices_have_rows,
+    sharding_has_devices,
+    sharding_can_be_done,
+    learning_rate_is_usual,
+    numbers_are_usual,
+    warm_up_leaves_training,
+    evaluations_happen,
+    early_stopping_has_something_to_watch,
+    early_stopping_can_stop,
+    teacher_can_teach,
+    metrics_fit_the_task,
+    slices_can_be_formed,
+    probes_can_be_measured,
+    classifier_has_answers,
+    judge_can_grade,
+    gates_can_be_checked,
+    gates_can_hold_and_break,
+    sums_have_one_currency,
+    tokens_with_a_price_are_sent,
+)
+"""Every rule that asks the recipe alone, in the order of its sections."""
+
+
+def check_rules(recipe: Recipe, source: Source, prices: Mapping[str, Money] | None = None) -> tuple[Diagnostic, ...]:
+    """What all rules find.
+
+    Args:
+        recipe: The recipe.
+        source: Its text with places.
+        prices: What an hour of a device costs by the project's policy, by the device's name.
+    """
+    found = (one for rule in RULES for one in rule(recipe, source))
+    return (*found, *cost_has_a_price(recipe, source, prices or {}))
+
+
+def _related(span: Span | None, label: str) -> tuple[Related, ...]:
+    return (Related(span, label),) if span else ()

@@ -1,1 +1,0 @@
-"""Templates rendered out of process, and rows turned into token streams, without torch."""

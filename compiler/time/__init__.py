@@ -1,0 +1,1 @@
+"""Time, traffic and cost of a planned run, each figure with its method."""

@@ -1,0 +1,206 @@
+"""What looks at rows have to do: scores of validation and test rows, answers that are written, references, grades.
+
+Who is looked at decides: an adapter stands beside its layers in training, is folded into them for the test where that
+loses nothing, and is switched off for the base. Of prompts that begin alike the common part goes through once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import reduce
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.memory.classifier_formula import grader_amounts, grader_network
+from ftc.compiler.time import microbatches
+from ftc.compiler.time.amounts import Amounts, cost
+from ftc.compiler.time.flops import flop_rates
+from ftc.compiler.time.network import Network
+from ftc.compiler.time.traffic import traffic_rates
+from ftc.compiler.time.workload import activation_bytes, draft_network, form_of, lengths_of
+from ftc.spec.batches import LEAST_SHARED
+from ftc.spec.documents.time import Phase, Work
+from ftc.spec.strategies import card_of
+
+__all__ = ["forward_work", "grading", "prompts", "references", "tests", "validation"]
+
+_FP32 = 4
+_PADDING_IN_PLACES = ("gpt_neo", "mpt")
+"""Kinds that can't be told of a prompt's common part; see `ftc.runtime.evaluation.shared_prompt`."""
+_READ_AS_A_WHOLE = ("eurobert", "falcon", "mpnet", "opt", "xlnet")
+"""Kinds whose heads read all places, or whose last layer can't be taken apart behind its attention."""
+
+_Ranges = tuple[Work, Work, Work]
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A model that is looked at.
+
+    Attributes:
+        network: Its layers, with what stands beside them.
+        form: What becomes of a row.
+    """
+
+    network: Network
+    form: microbatches.Form
+
+
+def validation(draft: Draft) -> Work:
+    """One look at validation, by the model in training."""
+    return _look(draft, _in_training(draft), "validation")
+
+
+def references(draft: Draft) -> Work:
+    """What the untrained model gives the pairs of all splits."""
+    return reduce(Work.plus, (_look(draft, _base(draft), split) for split in draft.splits))
+
+
+def tests(draft: Draft) -> dict[Phase, _Ranges]:
+    """The test split and what is measured beside it, by phase: rows that are scored, and answers that are written."""
+    subjects = _subjects(draft)
+    looks = [_look(draft, subject, "test") for subject in subjects]
+    if "retention" in draft.lengths:  # general text, token by token, whatever the task
+        plain = [replace(one, form=replace(one.form, head="lm", is_pair=False)) for one in subjects]
+        looks += [_look(draft, subject, "retention") for subject in plain]
+    writes = draft.values["eval.max_new_tokens"] is not None
+    if "swaps" in draft.lengths and not writes:
+        looks.append(_look(draft, subjects[0], "swaps"))
+    found: dict[Phase, _Ranges] = {"evaluate": (scored := reduce(Work.plus, looks), scored, scored)}
+    if writes:
+        read = prompts(draft)
+        low, usual, high = (read.plus(one) for one in _all_answers(draft, subjects))
+        found["generate"] = (low, usual, high)
+    return found
+
+
+def prompts(draft: Draft) -> Work:
+    """What `generate` has to do before anything is written: prompts are read at once, and not token by token."""
+    read = [_prompts(draft, subject, "test") for subject in _subjects(draft)]
+    if "swaps" in draft.lengths:  # exchanged rows are answered by the tuned model alone
+        read.append(_prompts(draft, _tuned(draft), "swaps"))
+    return reduce(Work.plus, read)
+
+
+def _prompts(draft: Draft, subject: _Subject, rows: str) -> Work:
+    lengths, batch, ranks = lengths_of(draft, rows), draft.values["eval.batch_size"], draft.values["train.world_size"]
+    amounts = microbatches.prompts(lengths, subject.form, batch, ranks, known=_shared(draft, subject, lengths.shared))
+    return forward_work(subject.network, amounts, activation_bytes(draft))
+
+
+def _subjects(draft: Draft) -> list[_Subject]:
+    """The tuned model, and the base where it is compared."""
+    return [_tuned(draft), *([_base(draft)] if draft.values["eval.baseline"] else [])]
+
+
+def _all_answers(draft: Draft, subjects: list[_Subject]) -> _Ranges:
+    """Answers end by themselves, or are cut off where a model doesn't stop.
+
+    Expected is a base that never stops and a tuned one that answers as long as the rows do.
+    """
+    each = [_answers(draft, subject, "test") for subject in subjects]
+    swaps = [_answers(draft, subjects[0], "swaps")] if "swaps" in draft.lengths else []
+    low = reduce(Work.plus, (one.low for one in (*each, *swaps)))
+    usual = reduce(Work.plus, (each[0].low, *(one.high for one in each[1:]), *(one.low for one in swaps)))
+    return low, usual, reduce(Work.plus, (one.high for one in (*each, *swaps)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Work for one model's answers: as long as the right ones, and all cut off."""
+
+    low: Work
+    high: Work
+
+
+def _answers(draft: Draft, subject: _Subject, rows: str) -> _Answers:
+    lengths, most = lengths_of(draft, rows), draft.values["eval.max_new_tokens"]
+    batch, ranks = draft.values["eval.batch_size"], draft.values["train.world_size"]
+    amounts = (microbatches.written(lengths, subject.form, batch, tokens, most, ranks) for tokens in (None, most))
+    return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
+
+
+def _shared(draft: Draft, subject: _Subject, tokens: int) -> int:
+    """Tokens of all prompts that go through once; 0 where the run doesn't take them apart."""
+    takes_apart = (
+        draft.model.family == "decoder"
+        and not subject.form.virtual
+        and draft.strategy.traits.num_virtual == 0
+        and draft.values["train.sharding"] != "fsdp"
+        and draft.values["model.attention"] in ("eager", "sdpa")
+        and not subject.network.near_layers
+        and draft.model.model_type not in _PADDING_IN_PLACES
+    )
+    return tokens if takes_apart and tokens >= LEAST_SHARED else 0
+
+
+def grading(draft: Draft) -> _Ranges:
+    """The classifier's looks at all answers, in float32."""
+    network, is_compared = grader_network(draft), draft.values["eval.baseline"]
+    low, high = (
+        forward_work(network, grader_amounts(draft, lengths_of(draft, "test"), tokens), _FP32)
+        for tokens in (None, draft.values["eval.max_new_tokens"])
+    )
+    if not is_compared:
+        return low, low, high
+    return low.scaled(2), high.plus(low), high.scaled(2)
+
+
+def _look(draft: Draft, subject: _Subject, split: str) -> Work:
+    """One look at all rows of a split."""
+    amounts = microbatches.evaluated(
+        lengths_of(draft, split), subject.form, draft.values["eval.batch_size"], draft.values["train.world_size"]
+    )
+    reads_one = _reads_one_place(draft, subject)
+    return forward_work(subject.network, amounts, activation_bytes(draft), one_place=reads_one)
+
+
+def _reads_one_place(draft: Draft, subject: _Subject) -> bool:
+    """Whether the run computes one place of each row behind the last attention; see `ftc.runtime.evaluation.last_layer`."""
+    return (
+        subject.form.head in ("classification", "multi_label")
+        and draft.model.family != "encoder_decoder"
+        and not subject.form.virtual
+        and draft.values["train.sharding"] != "fsdp"
+        and subject.network.repeats == 1
+        and draft.model.model_type not in _READ_AS_A_WHOLE
+    )
+
+
+def forward_work(network: Network, amounts: Amounts, element_bytes: int, *, one_place: bool = False) -> Work:
+    """Work of forward passes alone.
+
+    Args:
+        network: The model.
+        amounts: What it is fed.
+        element_bytes: Of a number between layers.
+        one_place: Whether the last layer computes one place of each row behind its attention.
+    """
+    flops = flop_rates(network, checkpointing=False, one_place=one_place)
+    traffic = traffic_rates(network, element_bytes, checkpointing=False, one_place=one_place)
+    return Work(
+        flops=cost(flops.forward, amounts),
+        bytes=cost(traffic.forward, amounts),
+        operations=amounts.passes * traffic.forward_operations,
+    )
+
+
+def _in_training(draft: Draft) -> _Subject:
+    return _Subject(draft_network(draft, training=False), form_of(draft, training=False))
+
+
+def _tuned(draft: Draft) -> _Subject:
+    """The model with what was learnt: in float32 a low-rank adapter is folded into its layers."""
+    values = draft.values
+    is_exact = card_of(draft.strategy).folds_in and values["train.precision"] == "float32"
+    found = _in_training(draft)
+    if is_exact and values["train.sharding"] != "fsdp":
+        return replace(found, network=draft_network(draft, training=False, adapters=False))
+    return found
+
+
+def _base(draft: Draft) -> _Subject:
+    """The model as it was: adapters are switched off, and no virtual tokens stand before its rows."""
+    if draft.strategy.traits.changes_base:  # the adapter has to stay for the base's sake
+        return _in_training(draft)
+    form = form_of(draft, training=False)
+    return _Subject(draft_network(draft, training=False, adapters=False), replace(form, virtual=0))

@@ -1,0 +1,257 @@
+"""What a run feeds to its model: amounts of all micro-batches, formed as the run forms them, from the rows' lengths.
+
+The order of rows is the run's own, so padding and packing are what they will be. Of many rows some stand for all: in
+training those of the first steps, which chance has mixed, elsewhere every so many-th.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.compiler.time.amounts import (
+    ALL_PAIRS,
+    Amounts,
+    batch_amounts,
+    decode_amounts,
+    prompt_amounts,
+    target_amounts,
+)
+from ftc.compiler.time.attention_pairs import Attending
+from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
+from ftc.spec.documents.facts import Family
+from ftc.spec.documents.streams import RowLengths
+
+__all__ = ["Form", "Training", "evaluated", "prompts", "trained", "written"]
+
+_MOST_ROWS = 20_000
+"""Rows whose batches are formed; more change the mean by less than anybody could see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a row becomes what goes through the model.
+
+    Attributes:
+        head: What is scored of it; see `ftc.spec.documents.settings.ModelSettings`.
+        family: Kind of model.
+        is_pair: Whether a row is two sequences, as preferences are.
+        virtual: Tokens that are learnt and stand before every row.
+        on_processor: Whether a processor computes it, which goes fastest with batches of some size.
+        attending: How rows attend to themselves.
+        target_attending: The same of the targets of an encoder-decoder.
+    """
+
+    head: Literal["lm", "classification", "multi_label", "token_classification", "span"]
+    family: Family
+    is_pair: bool = False
+    virtual: int = 0
+    on_processor: bool = False
+    attending: Attending = ALL_PAIRS
+    target_attending: Attending = ALL_PAIRS
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How the rows of a training run are divided.
+
+    Attributes:
+        num_steps: Optimiser steps.
+        steps_per_epoch: Of them, those of an epoch.
+        batch_size: Rows of a step.
+        micro_batch: Rows that go through the model at once.
+        most_tokens: Tokens of a micro-batch at most.
+        packs: Whether a micro-batch is one sequence of several rows.
+        batching: Whether a step's rows are of like length.
+        seed: Of the order.
+        world_size: Processes that share a step.
+    """
+
+    num_steps: int
+    steps_per_epoch: int
+    batch_size: int
+    micro_batch: int
+    most_tokens: int | None
+    packs: bool
+    batching: Literal["shuffled", "length_grouped"]
+    seed: int
+    world_size: int
+
+
+def trained(lengths: RowLengths, form: Form, training: Training, most_rows: int = _MOST_ROWS) -> Amounts:
+    """Everything that one device is fed in training.
+
+    Args:
+        lengths: Of the training rows.
+        form: Of a row.
+        training: How they are divided.
+        most_rows: Rows whose batches are formed; they stand for the others.
+    """
+    order = BatchOrder(
+        lengths.tokens,
+        training.batch_size,
+        training.steps_per_epoch,
+        training.seed,
+        batching=training.batching,
+        most_tokens=training.most_tokens,
+        packs=training.packs,
+    )
+    rows = min(most_rows, len(lengths.tokens))
+    steps = min(training.num_steps, training.steps_per_epoch, max(1, -(-rows // training.batch_size)))
+    total = _sum(
+        _packed(lengths, form, numbers) if training.packs else _padded(lengths, form, numbers)
+        for step in range(steps)
+        for numbers in order.micro_batches(step, training.micro_batch, 0, training.world_size)
+    )
+    return total * (training.num_steps / steps)
+
+
+def evaluated(lengths: RowLengths, form: Form, batch_size: int, world_size: int = 1) -> Amounts:
+    """What one device is fed in a look at all rows of a split, the longest first.
+
+    Args:
+        lengths: Of the split.
+        form: Of its rows.
+        batch_size: Rows of a batch of the longest.
+        world_size: Processes that share the rows.
+    """
+    some, mine, factor = _share(lengths, "tokens", world_size)
+    whole_rows = form.head in ("classification", "multi_label")
+    if whole_rows and form.on_processor and mine:
+        batch_size = processor_batch(batch_size, int(some.tokens.max()))
+    batches = scored_at_once(mine, some.tokens, batch_size, whole_rows=whole_rows)
+    return _sum(_padded(some, form, numbers) for numbers in batches) * factor
+
+
+def prompts(lengths: RowLengths, form: Form, batch_size: int, world_size: int = 1, *, known: int = 0) -> Amounts:
+    """One device's part of the prompts of all rows of a split, as they are read before answers are written.
+
+    Args:
+        lengths: Of the split.
+        form: Of its rows.
+        batch_size: Rows that are answered at once.
+        world_size: Processes that share the rows.
+        known: Tokens at the begin of all prompts that go through once, by themselves.
+    """
+    some, mine, factor = _share(lengths, "prompt", world_size)
+    known = known if len(mine) > 1 else 0
+    reads_apart = form.family == "encoder_decoder"
+    parts = []
+    for numbers in cut(mine, batch_size):
+        tokens = some.prompt[numbers]
+        longest, padded = int(tokens.max()), _is_padded(tokens)
+        if reads_apart:
+            parts.append(batch_amounts(len(numbers), longest, attending=form.attending, padded=padded))
+        else:
+            parts.append(prompt_amounts(len(numbers), longest, attending=form.attending, padded=padded, known=known))
+    found = _sum(parts) * factor
+    return found + batch_amounts(1, known, scored=1, attending=form.attending) if known else found
+
+
+def written(
+    lengths: RowLengths, form: Form, batch_size: int, new_tokens: int | None, most: int, world_size: int = 1
+) -> Amounts:
+    """One device's part of the answers to all rows of a split, without the prompts.
+
+    Args:
+        lengths: Of the split.
+        form: Of its rows.
+        batch_size: Rows that are answered at once; they are done when the last one is.
+        new_tokens: Tokens of each answer; None for as many as the batch's longest right answer has.
+        most: Tokens after which an answer is cut off.
+        world_size: Processes that share the rows.
+    """
+    some, mine, factor = _share(lengths, "prompt", world_size)
+    parts = []
+    for numbers in cut(mine, batch_size):
+        longest = int(some.prompt[numbers].max())
+        tokens = min(most, new_tokens if new_tokens is not None else int(some.scored[numbers].max()))
+        if form.family == "encoder_decoder":
+            parts.append(target_amounts(len(numbers), longest, tokens))
+        else:
+            parts.append(decode_amounts(len(numbers), longest, tokens, window=form.attending.window))
+    return _sum(parts) * factor
+
+
+def _share(
+    lengths: RowLengths, by: Literal["tokens", "prompt"], world_size: int
+) -> tuple[RowLengths, list[int], float]:
+    """Rows that stand for all, the first device's numbers of them from the longest on, and how many each stands for."""
+    some = lengths.sample(_MOST_ROWS)
+    order = by_length(list(range(len(some.tokens))), getattr(some, by))
+    return some, share_of(order, 0, world_size), len(lengths.tokens) / max(1, len(some.tokens))
+
+
+def _padded(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:
+    tokens, prompt = lengths.tokens[numbers], lengths.prompt[numbers]
+    scored = float(lengths.scored[numbers].sum())
+    batch = partial(batch_amounts, attending=form.attending, target_attending=form.target_attending)
+    if form.is_pair:
+        first = lengths.first_target[numbers]
+        longest = int(np.maximum(first, tokens - first).max()) + form.virtual
+        return batch(2 * len(numbers), longest, scored=scored, padded=True)
+    if form.family == "encoder_decoder" and form.head == "lm":
+        target, source, padded = int((tokens - prompt).max()), int(prompt.max()), _is_padded(prompt)
+        return batch(len(numbers), source + form.virtual, target_length=target, scored=scored, padded=padded)
+    longest = int(tokens.max())
+    found = batch(
+        len(numbers),
+        longest + form.virtual,
+        target_length=longest if form.family == "encoder_decoder" else 0,
+        scored=_scored(form, scored, len(numbers), longest),
+        padded=_is_padded(tokens) or form.virtual > 0,
+    )
+    return _unpadded(found, form, tokens)
+
+
+def _is_padded(lengths: NDArray[np.int64]) -> bool:
+    return bool((lengths != lengths[0]).any())
+
+
+def _unpadded(found: Amounts, form: Form, tokens: NDArray[np.int64]) -> Amounts:
+    """The batch as the package flash-attn computes it: padding that a mask would hide is taken out before."""
+    attending = form.attending
+    if attending.kernel != "flash package" or not attending.hides:
+        return found
+    lengths = (tokens + form.virtual).tolist()
+    return replace(
+        found,
+        pairs=math.fsum(map(attending.pairs, lengths)),
+        near_pairs=math.fsum(map(attending.near_pairs, lengths)),
+    )
+
+
+def _scored(form: Form, supervised: float, rows: int, length: int) -> float:
+    match form.head:
+        case "classification" | "multi_label":
+            return rows
+        case "span":
+            return rows * length
+        case _:
+            return supervised
+
+
+def _packed(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:
+    """One sequence of several rows: the package computes each row's pairs alone, others all, most of them hidden."""
+    tokens = lengths.tokens[numbers]
+    whole = float(tokens.sum())
+    pairs = near = whole**2
+    if form.attending.kernel == "flash package":
+        pairs = math.fsum(map(form.attending.pairs, tokens.tolist()))
+        near = math.fsum(map(form.attending.near_pairs, tokens.tolist()))
+    scored = float(lengths.scored[numbers].sum())
+    return Amounts(passes=1, rows=1, tokens=whole, pairs=pairs, near_pairs=near, scored=scored)
+
+
+def _sum(amounts: Iterable[Amounts]) -> Amounts:
+    found = list(amounts)
+    if not found:
+        return Amounts()
+    names = Amounts.__dataclass_fields__
+    return Amounts(**{name: math.fsum(getattr(one, name) for one in found) for name in names})

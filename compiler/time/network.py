@@ -1,0 +1,252 @@
+"""A model as its costs see it: linear layers by their part in a layer, and what is trained of them.
+
+Names decide: what stands in an attention module and is no output projection feeds attention; what stands elsewhere is
+the feed-forward part, whose last layer gives the model's width back, whatever it is called. Where gradients have to
+flow follows from what is trained before a place: below the first trained weight nothing is computed on the way back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ftc.compiler.time.attention_pairs import Kernel, window_of
+from ftc.spec.documents.facts import Family, ModelFacts
+from ftc.spec.module_names import role_of
+from ftc.spec.strategies import Beside
+
+__all__ = ["Linear", "Network", "Part", "composes_norms", "network_of", "reads_encoder", "rotates"]
+
+Part = Literal["attention in", "attention out", "cross in", "cross out", "feed in", "feed out"]
+
+_ATTENTION = re.compile(r"attn|attention|\.att\.", re.IGNORECASE)
+_CROSS = re.compile(r"EncDecAttention|encoder_attn|crossattention|cross_attn")
+_ENDS_WITH_PRODUCT = frozenset("cohere gemma granite llama mistral olmo qwen2 qwen3 smollm3".split())
+"""Models whose layers only add the last product to what came in; others drop out or normalise it before."""
+_UNTURNED = frozenset("bloom gpt2 gpt_bigcode gpt_neo mpt openai-gpt opt xglm".split())
+"""Decoders that tell places otherwise than by turning queries and keys."""
+_TURNED_ENCODERS = frozenset("eurobert modernbert neobert nomic_bert".split())
+"""Encoders that turn them."""
+_LEARNED_PLACES = re.compile(r"\bwpe\.|position_embeddings\.")
+_BARE_LAYER_NORMS = frozenset("mpt olmo".split())
+"""Decoders whose norms are torch's own though they have no bias."""
+_LAYER = re.compile(r"\.(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """One linear layer.
+
+    Attributes:
+        name: Its full name.
+        layer: Number of its layer.
+        in_decoder: Whether it belongs to the decoder of an encoder-decoder.
+        part: Its part in the layer.
+        inputs: Width of what comes in.
+        outputs: Width of what goes out.
+        beside: What is learned beside it; None where nothing is.
+        trained: Whether its own weights are trained.
+    """
+
+    name: str
+    layer: int
+    in_decoder: bool
+    part: Part
+    inputs: int
+    outputs: int
+    beside: Beside | None
+    trained: bool
+
+    @property
+    def reads_encoder(self) -> bool:
+        """Whether it is fed with what the encoder gave, in place of the decoder's own states."""
+        return reads_encoder(self.name)
+
+    def feeds(self, role: str) -> bool:
+        """Whether it gives attention its queries `q`, keys `k` or values `v`; a fused layer gives all."""
+        first = self.name.rsplit(".", 1)[-1]
+        is_single = re.fullmatch(r"[qkv](_proj|_lin)?|query(_proj)?|key(_proj)?|value(_proj)?", first)
+        return not is_single or first[0] == role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What decides about arithmetic and traffic.
+
+    Attributes:
+        family: Decoder, encoder, or both.
+        linears: Linear layers, in the order in which they are used.
+        layers: Layers of the decoder or encoder; of the encoder where there are both.
+        decoder_layers: Layers of the decoder where there are both.
+        repeats: How often each stored layer is used; more than once where layers share weights.
+        hidden: Width of the model.
+        queries: Width of all queries: heads by their width.
+        keys: Width of all keys.
+        heads: Heads of queries.
+        head_width: Outputs of the head: vocabulary or labels.
+        pooled: Width of a layer over whole rows before a new head; 0 where there is none.
+        trainable: Weights that are trained.
+        is_full: Whether all of them are.
+        flows_from_start: Whether the embeddings' output wants a gradient, as where virtual tokens, biases or scales of
+            the first layer are learnt.
+        trains_head: Whether the head is new.
+        packed_bytes: Bytes of a weight of a linear layer that is held packed; 0 where none is.
+        attention: The kernel that computes attention.
+        near_layers: Layers of the decoder or encoder that look back through a window alone.
+        ends_with_product: Whether nothing of a layer is saved behind its last product.
+        composes_norms: Whether its norms are computed piece by piece.
+        rotates: Whether queries and keys are turned by their place.
+    """
+
+    family: Family
+    linears: tuple[Linear, ...]
+    layers: int
+    decoder_layers: int
+    repeats: float
+    hidden: int
+    queries: int
+    keys: int
+    heads: int
+    head_width: int
+    pooled: int
+    trainable: int
+    is_full: bool
+    flows_from_start: bool
+    trains_head: bool
+    packed_bytes: float
+    attention: Kernel
+    near_layers: frozenset[int]
+    ends_with_product: bool
+    composes_norms: bool
+    rotates: bool
+
+    @property
+    def linear_weights(self) -> int:
+        """Weights of all linear layers as they are used, repeats counted."""
+        return round(self.repeats * sum(one.inputs * one.outputs for one in self.linears))
+
+    def is_behind_last_attention(self, one: Linear) -> bool:
+        """Whether a layer stands in the last layer of the model, where each place is computed by itself."""
+        last = max(other.layer for other in self.linears)
+        return one.layer == last and one.part in ("attention out", "feed in", "feed out")
+
+    @property
+    def depth(self) -> int:
+        """Layers of encoder and decoder together."""
+        return self.layers + self.decoder_layers
+
+    @property
+    def adapters(self) -> int:
+        """Linear layers that have an adapter."""
+        return sum(one.beside is not None for one in self.linears)
+
+
+def network_of(
+    model: ModelFacts,
+    *,
+    beside: Mapping[str, Beside],
+    trained: Container[str],
+    flows_from_start: bool,
+    trainable: int,
+    new_outputs: int,
+    attention: Kernel,
+    packed_bytes: float = 0.0,
+) -> Network:
+    """A model with what is trained of it.
+
+    Args:
+        model: The base model.
+        beside: What stands beside linear layers, by their names.
+        trained: Names of those that are trained themselves.
+        flows_from_start: Whether gradients go down to the embeddings in any case.
+        trainable: Weights that are trained.
+        new_outputs: Outputs of a new head; 0 where the model's own is used.
+        attention: The kernel that computes attention.
+        packed_bytes: Bytes of a weight of a linear layer that is held in fewer bits; 0 where none is.
+    """
+    linears = tuple(sorted(_linears(model, beside, trained), key=_order))
+    stored = len({(one.in_decoder, one.layer) for one in linears})
+    used = model.num_layers + (model.num_decoder_layers or 0)
+    return Network(
+        family=model.family,
+        linears=linears,
+        layers=model.num_layers,
+        decoder_layers=model.num_decoder_layers or 0,
+        repeats=max(1.0, used / max(1, stored)),
+        hidden=model.hidden_size,
+        queries=model.num_heads * model.head_dim,
+        keys=model.num_kv_heads * model.head_dim,
+        heads=model.num_heads,
+        head_width=new_outputs or model.vocab_size,
+        pooled=model.hidden_size if new_outputs and model.family != "decoder" else 0,
+        trainable=trainable,
+        is_full=all(one.trained for one in linears),
+        flows_from_start=flows_from_start,
+        trains_head=bool(new_outputs),
+        packed_bytes=packed_bytes,
+        attention=attention,
+        near_layers=window_of(model)[1],
+        ends_with_product=model.model_type in _ENDS_WITH_PRODUCT,
+        composes_norms=composes_norms(model),
+        rotates=rotates(model),
+    )
+
+
+def composes_norms(model: ModelFacts) -> bool:
+    """Whether norms are written out in pieces, as those by the root mean square are, and not one kernel of torch's.
+
+    A norm with a bias is torch's; one without is written out, but in a few decoders, and in encoders whose
+    configuration doesn't call it one by the root mean square.
+    """
+    if model.family == "encoder":
+        return "rms_norm_eps" in model.config
+    if model.model_type in _BARE_LAYER_NORMS:
+        return False
+    return not any("norm" in name.lower() or "ln_" in name for name in model.tensors if name.endswith(".bias"))
+
+
+def rotates(model: ModelFacts) -> bool:
+    """Whether queries and keys are turned by their place."""
+    if model.family != "decoder":
+        return model.model_type in _TURNED_ENCODERS
+    return model.model_type not in _UNTURNED and not any(map(_LEARNED_PLACES.search, model.tensors))
+
+
+def reads_encoder(module: str) -> bool:
+    """Whether a linear layer of a decoder gives keys or values of what the encoder gave, by its name."""
+    place, _, last = module.rpartition(".")
+    return _CROSS.search(place) is not None and last[:1] in ("k", "v")
+
+
+_PARTS: tuple[Part, ...] = ("attention in", "attention out", "cross in", "cross out", "feed in", "feed out")
+
+
+def _order(one: Linear) -> tuple[bool, int, int, str]:
+    return one.in_decoder, one.layer, _PARTS.index(one.part), one.name
+
+
+def _linears(model: ModelFacts, beside: Mapping[str, Beside], trained: Container[str]) -> Iterator[Linear]:
+    for name, (inputs, outputs) in model.linear_modules.items():
+        layer = _LAYER.search(name)
+        yield Linear(
+            name=name,
+            layer=int(layer[1]) if layer else 0,
+            in_decoder=model.family == "encoder_decoder" and re.search(r"\bdecoder\b", name) is not None,
+            part=_part(name, inputs, outputs, model.hidden_size),
+            inputs=inputs,
+            outputs=outputs,
+            beside=beside.get(name),
+            trained=name in trained,
+        )
+
+
+def _part(name: str, inputs: int, outputs: int, hidden: int) -> Part:
+    module, role = name.rpartition(".")[0], role_of(name)
+    is_output = role in ("attention_out", "feed_forward_out")
+    if _CROSS.search(module):
+        return "cross out" if is_output else "cross in"
+    if _ATTENTION.search(module):
+        return "attention out" if is_output else "attention in"
+    return "feed out" if is_output or outputs == hidden != inputs else "feed in"

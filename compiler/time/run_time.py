@@ -1,0 +1,196 @@
+"""How long each phase of a run takes: arithmetic by a roofline, files and libraries by their sizes, or as before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from ftc.compiler.draft import Draft, PastRun
+from ftc.compiler.strategies.trainable import num_trainable, result_bytes
+from ftc.compiler.time.calibrated import Kind, calibrated_speed
+from ftc.compiler.time.run_work import RunWork, evaluations
+from ftc.compiler.time.speed import DeviceSpeed, by_data_sheet, narrowed, scale_only, seconds_for
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.time import Phase, PhaseTime, SecondsRange, Work
+
+__all__ = ["RunTime", "job_speed", "run_time"]
+
+_ALIKE, _OTHER = 0.15, 0.6
+"""How far beyond earlier runs the next one may lie: of the same model and strategy, and of any other."""
+_SAME = 0.05
+"""How far the work of a job may be from that of another one that counts as the same again."""
+_SHOWN_RUNS = 8
+_KINDS: Mapping[Phase, Kind] = {"train": "train", "prove": "train", "generate": "write"}
+"""What goes through the model in a phase; in the others rows are read."""
+_IMPORT_SECONDS = SecondsRange(low=3.0, expected=8.0, high=40.0)
+"""torch, transformers and peft, from a warm cache to a cold disk of the slow kind."""
+_READ_RATE = (2e9, 0.7e9, 0.08e9)
+"""Bytes a second of files that are hashed and then loaded."""
+_WRITE_RATE = (1e9, 0.3e9, 0.04e9)
+_SAVE_SECONDS = (0.01, 0.05, 0.5)
+"""What a checkpoint costs beside its bytes: its files are made durable one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTime:
+    """Seconds by phase, and what they rest on.
+
+    Attributes:
+        phases: In the order in which they begin.
+        speed: What the arithmetic rests on.
+    """
+
+    phases: tuple[PhaseTime, ...]
+    speed: DeviceSpeed
+
+
+def run_time(draft: Draft, work: RunWork) -> RunTime | None:
+    """The time of a draft's run; None where nothing is known of its device's speed."""
+    alike, others = _earlier(draft)
+    speed = job_speed(draft)
+    if speed is None:
+        return None
+    phases = [*_files(draft, alike), *_arithmetic(draft, work, alike, others)]
+    order: tuple[Phase, ...] = get_args(Phase)
+    known = {phase.phase: phase for phase in phases}
+    return RunTime(tuple(known[name] for name in order if name in known), speed)
+
+
+def job_speed(draft: Draft) -> DeviceSpeed | None:
+    """The speed of a draft's device at training, by the best source there is; None where there is none."""
+    base, (alike, others) = _base(draft, "train"), _earlier(draft)
+    if base is None and not alike and not others:
+        return None
+    base = base or scale_only()
+    return _narrowed(base, base, alike, others, "train")
+
+
+def _base(draft: Draft, kind: Kind) -> DeviceSpeed | None:
+    return calibrated_speed(draft, kind) or by_data_sheet(draft.device, draft.values["train.precision"])
+
+
+def _earlier(draft: Draft) -> tuple[list[PastRun], list[PastRun]]:
+    """Runs of this device in this precision: those of the same model and strategy, and the others."""
+    device, threads, precision = (
+        draft.values[f"{name}"] for name in ("device.name", "device.threads", "train.precision")
+    )
+    here = [
+        run
+        for run in draft.past_runs
+        if (run.device, run.precision) == (device, precision) and (run.threads == threads or draft.device.kind != "cpu")
+    ]
+    job = (draft.model.name, draft.recipe.strategy.kind)
+    alike = [run for run in here if (run.model, run.strategy) == job and _tells_pace(run)]
+    return alike[:_SHOWN_RUNS], [run for run in here if run not in alike and _tells_pace(run)][:_SHOWN_RUNS]
+
+
+def _tells_pace(run: PastRun) -> bool:
+    """Whether it is known what a run's training did and how long that took; older records don't say."""
+    return "train" in run.work and run.seconds.get("train", 0.0) > 0
+
+
+def _narrowed(
+    base: DeviceSpeed, training: DeviceSpeed, alike: Sequence[PastRun], others: Sequence[PastRun], phase: Phase
+) -> DeviceSpeed:
+    """The speed at a phase, as earlier runs show it.
+
+    Args:
+        base: By data sheet or calibration, at passes of the phase's kind.
+        training: The same at training steps.
+        alike: Runs of the same model and strategy.
+        others: Other runs of the device.
+        phase: Where none of them has it, their training tells of the machine, if of nothing else.
+    """
+    if ratios := _ratios(base, alike, phase):
+        return narrowed(base, ratios, _ALIKE, f"{_runs(ratios)} of this model on this device")
+    if alike:
+        ratios = _ratios(training, alike, "train")
+        return narrowed(base, ratios, _OTHER, f"training of {_runs(ratios)} of this model on this device")
+    if not others or base.source == "calibration":  # passes of small models were measured there already
+        return base
+    ratios = _ratios(base, others, phase) or _ratios(training, others, "train")
+    return narrowed(base, ratios, _OTHER, f"{_runs(ratios)} of other models on this device")
+
+
+def _ratios(base: DeviceSpeed, runs: Sequence[PastRun], phase: Phase) -> list[float]:
+    """What runs took by the roofline's figure."""
+    pairs = [(run.seconds.get(phase, 0.0), run.work.get(phase)) for run in runs]
+    return [seconds / seconds_for(work, base).expected for seconds, work in pairs if work and seconds > 0]
+
+
+def _runs(runs: Sequence[object]) -> str:
+    return f"{len(runs)} earlier {'run' if len(runs) == 1 else 'runs'}"
+
+
+def _arithmetic(
+    draft: Draft, work: RunWork, alike: Sequence[PastRun], others: Sequence[PastRun]
+) -> Iterator[PhaseTime]:
+    exact = replace(draft, values={**draft.values, "train.precision": "float32"})  # as a classifier computes
+    training = _base(draft, "train") or scale_only()
+    for phase, amounts in work.phases.items():
+        base = _base(exact if phase == "grade" else draft, _KINDS.get(phase, "read")) or scale_only()
+        speed = _narrowed(base, training, alike, others, phase)
+        if any(_is_same(run.work.get(phase), amounts[1]) for run in alike if run.seconds.get(phase)):
+            amounts = (amounts[1],) * 3  # such a run tells how long answers were, too
+        apart = work.prompts if phase == "generate" and not _ratios(base, alike, phase) else None
+        rest = tuple(amount.less(apart) for amount in amounts) if apart else amounts
+        low, expected, high = (seconds_for(amount, speed) for amount in rest)
+        seconds = SecondsRange(low=low.low, expected=expected.expected, high=high.high)
+        if apart:  # prompts are read at once, as rows that are scored
+            read = _base(draft, "read") or scale_only()
+            seconds = seconds.plus(seconds_for(apart, _narrowed(read, training, alike, others, "evaluate")))
+        yield PhaseTime(phase=phase, seconds=seconds, method=speed.method)
+
+
+def _is_same(before: Work | None, now: Work) -> bool:
+    return before is not None and abs(before.flops - now.flops) <= _SAME * now.flops
+
+
+def _files(draft: Draft, alike: Sequence[PastRun]) -> Iterator[PhaseTime]:
+    """Loading and saving: as earlier runs of the same model did, or by the bytes."""
+    phases: dict[Phase, SecondsRange] = {"load": _loading(draft), "save": _saving(draft)}
+    for phase, by_size in phases.items():
+        method = "sizes, at the rates of disks"
+        seen = [seconds for run in alike if (seconds := run.seconds.get(phase, 0.0)) > 0]
+        if seen:
+            mean = sum(seen) / len(seen)
+            by_size = SecondsRange(low=min(seen) / (1 + _ALIKE), expected=mean, high=max(seen) * (1 + _ALIKE))
+            method = f"{_runs(seen)} of this model on this device"
+        yield PhaseTime(phase=phase, seconds=by_size, method=method)
+
+
+def _loading(draft: Draft) -> SecondsRange:
+    """Libraries once, and the weights as often as a model is built; each process of a proof does it, too.
+
+    A teacher is loaded once in each.
+    """
+    size = _weights_size(draft.model)
+    processes = 1 + 2 * bool(draft.values["train.determinism"].proof_steps)
+    builds = processes + ("test" in draft.splits)
+    calibrated = draft.calibration.measured.import_seconds if draft.calibration else None
+    libraries = _IMPORT_SECONDS
+    if calibrated is not None:
+        libraries = SecondsRange(low=0.7 * calibrated, expected=calibrated, high=3 * calibrated)
+    read = builds * size + processes * (_weights_size(draft.teacher.model) if draft.teacher else 0)
+    low, expected, high = (read / rate for rate in _READ_RATE)
+    return SecondsRange(
+        low=processes * libraries.low + low,
+        expected=processes * libraries.expected + expected,
+        high=processes * libraries.high + high,
+    )
+
+
+def _weights_size(model: ModelFacts) -> int:
+    return sum(facts.size for name, facts in model.files.items() if name.endswith(".safetensors"))
+
+
+def _saving(draft: Draft) -> SecondsRange:
+    """Checkpoints of trained weights with two moments each, and the result."""
+    trained = 4 * num_trainable(draft)
+    saves = evaluations(draft)
+    size = 3 * trained * saves + result_bytes(draft)
+    low, expected, high = (
+        size / rate + (saves + 1) * each for rate, each in zip(_WRITE_RATE, _SAVE_SECONDS, strict=True)
+    )
+    return SecondsRange(low=low, expected=expected, high=high)

@@ -1,0 +1,192 @@
+"""What a draft's run has to do, phase by phase: arithmetic, traffic and kernels of training and of every look at rows.
+
+Pure but for the order of rows, which is the run's own. Nothing here knows a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.memory.teacher_formula import PACKED_BYTES
+from ftc.compiler.rules.number_rules import num_evaluations
+from ftc.compiler.search.optimizer_choice import bytes_per_weight
+from ftc.compiler.strategies.heads import head_outputs
+from ftc.compiler.time import microbatches
+from ftc.compiler.time.amounts import Amounts, cost
+from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, tests, validation
+from ftc.compiler.time.flops import flop_rates
+from ftc.compiler.time.network import Network, network_of
+from ftc.compiler.time.traffic import traffic_rates
+from ftc.compiler.time.transfers import exchanged, moved_to_host
+from ftc.compiler.time.workload import activation_bytes, draft_kernel, draft_network, form_of, lengths_of
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.time import Phase, Work
+from ftc.spec.task import Preference
+
+__all__ = ["RunWork", "evaluations", "run_work", "step_work", "train_amounts", "train_work"]
+
+_SAMPLED_ROWS = 256
+"""Rows whose batches tell one way of dividing them from another."""
+_COMPARED_BYTES = 4 * 26
+"""What is read and written for each score when model and teacher are compared and the way back begins there."""
+_COMPARED_OPERATIONS = 18
+"""Kernels that this takes in a micro-batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunWork:
+    """Work by phase.
+
+    Attributes:
+        phases: At the least, as expected, and at the most, where that depends on what a model writes.
+        train_tokens: Tokens of rows that training feeds, padding included and virtual ones not.
+        prompts: The part of `generate` that reads prompts; None where no answers are written.
+    """
+
+    phases: Mapping[Phase, tuple[Work, Work, Work]]
+    train_tokens: int
+    prompts: Work | None = None
+
+
+def run_work(draft: Draft) -> RunWork:
+    """What the run of a settled draft has to do."""
+    network, form = draft_network(draft), form_of(draft, training=True)
+    amounts = microbatches.trained(lengths_of(draft, "train"), form, _training(draft))
+    steps: int = draft.values["train.num_steps"]
+    alone = _trained(draft, network, amounts, steps)
+    train = alone.plus(exchanged(draft, network, amounts.passes, steps))
+    phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
+    if proof := draft.values["train.determinism"].proof_steps:
+        phases["prove"] = _same(train.scaled(2 * proof / steps))
+    phases |= dict(_looks(draft))
+    return RunWork(phases, round(_of_rows(amounts, form)), prompts(draft) if "generate" in phases else None)
+
+
+def _looks(draft: Draft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
+    """What looks at rows have to do."""
+    if isinstance(draft.recipe.task, Preference):
+        yield "reference", _same(references(draft))
+    if "validation" in draft.splits:
+        yield "validate", _same(validation(draft).scaled(evaluations(draft)))
+    if "test" in draft.splits:
+        yield from tests(draft).items()
+        if draft.grader is not None and draft.values["eval.max_new_tokens"] is not None:
+            yield "grade", grading(draft)
+
+
+def _of_rows(amounts: Amounts, form: microbatches.Form) -> float:
+    """Tokens of rows with their padding: no virtual ones, and those that a classifier's decoder reads again once."""
+    return amounts.tokens - form.virtual * amounts.rows + (amounts.target_tokens if form.head == "lm" else 0)
+
+
+def train_amounts(draft: Draft) -> Amounts:
+    """What training alone is fed, from a sample of its batches: enough to tell one way of dividing from another.
+
+    Args:
+        draft: With micro-batch and packing settled.
+    """
+    return microbatches.trained(
+        lengths_of(draft, "train"), form_of(draft, training=True), _training(draft), _SAMPLED_ROWS
+    )
+
+
+def train_work(draft: Draft, network: Network, amounts: Amounts) -> Work:
+    """What training alone has to do, with what devices exchange.
+
+    Args:
+        draft: With all that decides about a step settled.
+        network: See `draft_network`.
+        amounts: What it is fed.
+    """
+    steps: int = draft.values["train.num_steps"]
+    return _trained(draft, network, amounts, steps).plus(exchanged(draft, network, amounts.passes, steps))
+
+
+def _trained(draft: Draft, network: Network, amounts: Amounts, steps: int) -> Work:
+    """Work of the draft's training steps; all that an optimiser can page counts as moved there and back each step.
+
+    What several devices exchange is left out.
+    """
+    kept = bytes_per_weight(draft)
+    work = step_work(
+        network, amounts, steps, activation_bytes(draft), checkpointing=_checkpoints(draft), state_bytes=kept
+    )
+    return work.plus(_lessons(draft, amounts)).plus(moved_to_host(draft, network, amounts.passes, steps))
+
+
+def _lessons(draft: Draft, amounts: Amounts) -> Work:
+    """A teacher's forward pass over what the model is fed, and what is made of what it says; nothing without one."""
+    if draft.teacher is None:
+        return Work(flops=0.0, bytes=0.0, operations=0.0)
+    network = _teacher_network(draft, draft.teacher)
+    compared = Work(
+        flops=0.0,
+        bytes=amounts.scored * network.head_width * _COMPARED_BYTES,
+        operations=amounts.passes * _COMPARED_OPERATIONS,
+    )
+    return forward_work(network, amounts, activation_bytes(draft)).plus(compared)
+
+
+def _teacher_network(draft: Draft, teacher: TeacherFacts) -> Network:
+    """The teacher, of which nothing is trained."""
+    packed = draft.values["train.distillation.quantization"]
+    return network_of(
+        teacher.model,
+        beside={},
+        trained=frozenset(),
+        flows_from_start=False,
+        trainable=0,
+        new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
+        packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
+        attention=draft_kernel(draft, teacher.model, training=False),
+    )
+
+
+def step_work(
+    network: Network,
+    amounts: Amounts,
+    steps: float,
+    activation_bytes: int,
+    *,
+    checkpointing: bool,
+    state_bytes: float = 8.0,
+) -> Work:
+    """Work of training steps on these amounts; for the arguments see `traffic_rates`."""
+    flops = flop_rates(network, checkpointing=checkpointing)
+    traffic = traffic_rates(network, activation_bytes, checkpointing=checkpointing, state_bytes=state_bytes)
+    kernels = traffic.forward_operations + traffic.backward_operations
+    return Work(
+        flops=cost(flops.step, amounts),
+        bytes=cost(traffic.forward + traffic.backward, amounts) + steps * traffic.step_bytes,
+        operations=amounts.passes * kernels + steps * traffic.step_operations,
+    )
+
+
+def evaluations(draft: Draft) -> int:
+    """Looks at validation, each with a checkpoint."""
+    return num_evaluations(draft.values["train.num_steps"], draft.values["train.evaluate_every_steps"])
+
+
+def _training(draft: Draft) -> microbatches.Training:
+    values = draft.values
+    return microbatches.Training(
+        num_steps=values["train.num_steps"],
+        steps_per_epoch=values["train.steps_per_epoch"],
+        batch_size=values["train.batch_size"],
+        micro_batch=values["train.micro_batch"],
+        most_tokens=values["train.micro_batch_tokens"],
+        packs=values["train.packing"],
+        batching=values["train.batching"],
+        seed=values["seeds.order"],
+        world_size=values["train.world_size"],
+    )
+
+
+def _checkpoints(draft: Draft) -> bool:
+    return bool(draft.values["train.activation_checkpointing"])
+
+
+def _same(work: Work) -> tuple[Work, Work, Work]:
+    return work, work, work

@@ -1,0 +1,198 @@
+"""A device's speed as a roofline with ranges, and how long work takes by it.
+
+Three sources, each better than the one before: the data sheet with the efficiencies that published runs reached; what
+`ftc calibrate` measured here; what earlier runs on this device took by the roofline's figure. Matrix products and other
+kernels follow each other, so their times add up. A card works while the next kernels are launched, a CPU doesn't.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ftc.compiler.search.device_catalog import host_link
+from ftc.spec.documents.calibration import Calibration
+from ftc.spec.documents.facts import DeviceFacts
+from ftc.spec.documents.time import SecondsRange, SpeedSource, Work
+
+__all__ = ["DeviceSpeed", "by_calibration", "by_data_sheet", "narrowed", "scale_only", "seconds_for", "shared"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """A quantity at its fastest, as expected, and at its slowest."""
+
+    fastest: float
+    expected: float
+    slowest: float
+
+
+_PRODUCTS = _Range(0.8, 0.55, 0.33)
+"""Shares of the dense rate that matrix products reach in training. Published: 33 to 39 % for Llama 3.1 8B on H100
+(torchtitan, December 2024), 47 % for Qwen 7B with LoRA on an A100 (its README), 60 % for Llama 3.1 8B with LoRA on an
+RTX 4090 (torchtune's README); large square products alone reach 70 to 90 %. All but the last contain everything else
+that a step does."""
+_TRANSFERS = _Range(0.92, 0.78, 0.6)
+"""Shares of the memory bandwidth that elementwise kernels reach."""
+_PAGES = _Range(0.7, 0.35, 0.15)
+"""Shares of PCI Express that memory moved by the driver page by page reaches: NVIDIA's own example of a stream reached
+a third of it by faults and two thirds at best (`Maximizing Unified Memory Performance in CUDA`, 2017)."""
+_OLDEST = (7, 0)
+_LAUNCH = _Range(4e-6, 9e-6, 20e-6)
+"""Seconds from one kernel to the next where Python launches them one by one."""
+_CALIBRATED = 0.1
+"""How far beyond the steps that were measured others may lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpeed:
+    """What a device does in a second, in one precision.
+
+    Attributes:
+        flops: Operations of matrix products.
+        bandwidth: Bytes.
+        operation: Seconds for each kernel.
+        host: Bytes between the device and the processor's memory, moved by the driver.
+        factor: What real steps take by this roofline.
+        overlaps: Whether kernels are launched while others run.
+        source: Where it is from.
+        method: The same in words.
+    """
+
+    flops: _Range
+    bandwidth: _Range
+    operation: _Range
+    host: _Range
+    factor: _Range
+    overlaps: bool
+    source: SpeedSource
+    method: str
+
+
+def by_data_sheet(device: DeviceFacts, precision: str) -> DeviceSpeed | None:
+    """The speed of a card by its vendor's figures; None where they lack one that is needed."""
+    sheet = device.speed
+    rate = None if sheet is None else sheet.flops.get(precision)
+    if sheet is None or rate is None or sheet.bandwidth is None:
+        return None
+    return DeviceSpeed(
+        flops=_scaled(_PRODUCTS, rate),
+        bandwidth=_scaled(_TRANSFERS, sheet.bandwidth),
+        operation=_LAUNCH,
+        host=_host(device),
+        factor=_Range(1, 1, 1),
+        overlaps=device.kind == "cuda",
+        source="data sheet",
+        method="data sheet, at 33 to 80 % of its rates",
+    )
+
+
+def by_calibration(
+    found: Calibration, precision: str, steps: Sequence[tuple[Work, float]], device: DeviceFacts
+) -> DeviceSpeed | None:
+    """The speed of a device as measured; None where this precision was not.
+
+    Args:
+        found: What was measured.
+        precision: Of the job.
+        steps: Work and seconds of the steps that were measured in this precision.
+        device: That it was measured of.
+    """
+    measured = found.measured
+    rate = measured.flops.get(precision)
+    if rate is None:
+        return None
+    speed = DeviceSpeed(
+        flops=_Range(rate, rate, rate),
+        bandwidth=_Range(measured.bandwidth, measured.bandwidth, measured.bandwidth),
+        operation=_Range(measured.operation_seconds, measured.operation_seconds, measured.operation_seconds),
+        host=_host(device),
+        factor=_Range(0.7, 1.0, 1.5),
+        overlaps=device.kind == "cuda",
+        source="calibration",
+        method=f"calibration of {found.measured_at[:10]}" + (", on a busy machine" if found.is_busy else ""),
+    )
+    ratios = [seconds / seconds_for(work, replace(speed, factor=_Range(1, 1, 1))).expected for work, seconds in steps]
+    factor = _spread(ratios, _CALIBRATED) if ratios else speed.factor
+    if found.is_busy:  # with the others gone, all of the machine is there
+        factor = replace(factor, fastest=factor.fastest / (1 + found.busy))
+    return replace(speed, factor=factor)
+
+
+def narrowed(speed: DeviceSpeed, ratios: Sequence[float], spread: float, method: str) -> DeviceSpeed:
+    """The same roofline, with the factor that earlier runs show.
+
+    Args:
+        speed: By data sheet or calibration.
+        ratios: What earlier runs took by the figure that this roofline expects.
+        spread: How far beyond them the next one may lie.
+        method: What it then rests on.
+    """
+    middle = replace(
+        speed,
+        flops=_fixed(speed.flops),
+        bandwidth=_fixed(speed.bandwidth),
+        operation=_fixed(speed.operation),
+        host=_fixed(speed.host),
+    )
+    found = _spread(ratios, spread)
+    factor = _Range(*(speed.factor.expected * one for one in (found.fastest, found.expected, found.slowest)))
+    return replace(middle, factor=factor, source="earlier runs", method=method)
+
+
+def shared(speed: DeviceSpeed, part: float) -> DeviceSpeed:
+    """The same where a process has a part of a processor's cores, and as much of its memory's bandwidth."""
+    flops, bandwidth = (_scaled(one, part) for one in (speed.flops, speed.bandwidth))
+    return replace(speed, flops=flops, bandwidth=bandwidth)
+
+
+def seconds_for(work: Work, speed: DeviceSpeed) -> SecondsRange:
+    """How long the work takes."""
+
+    def at(name: str) -> float:
+        flops, bandwidth, operation, host, factor = (
+            getattr(one, name) for one in (speed.flops, speed.bandwidth, speed.operation, speed.host, speed.factor)
+        )
+        computing = work.flops / flops + work.bytes / bandwidth
+        launching = work.operations * operation
+        working = max(computing, launching) if speed.overlaps else computing + launching
+        return float(factor * (working + work.host_bytes / host))
+
+    return SecondsRange(low=at("fastest"), expected=at("expected"), high=at("slowest"))
+
+
+def _host(device: DeviceFacts) -> _Range:
+    return _scaled(_PAGES, host_link(device.capability or _OLDEST))
+
+
+def _scaled(shares: _Range, rate: float) -> _Range:
+    return _Range(shares.fastest * rate, shares.expected * rate, shares.slowest * rate)
+
+
+def _fixed(one: _Range) -> _Range:
+    return _Range(one.expected, one.expected, one.expected)
+
+
+def _spread(ratios: Sequence[float], beyond: float) -> _Range:
+    mean = math.exp(math.fsum(map(math.log, ratios)) / len(ratios))
+    return _Range(min(ratios) / (1 + beyond), mean, max(ratios) * (1 + beyond))
+
+
+def scale_only() -> DeviceSpeed:
+    """A roofline that knows nothing but proportions, for devices that only earlier runs tell of.
+
+    One byte counts as ten operations, and a kernel as a hundred thousand of them, which is about what processors do; a
+    byte of another memory counts as ten.
+    """
+    one = _Range(1.0, 1.0, 1.0)
+    return DeviceSpeed(
+        flops=_Range(1e11, 1e11, 1e11),
+        bandwidth=_Range(1e10, 1e10, 1e10),
+        operation=_Range(1e-6, 1e-6, 1e-6),
+        host=_Range(1e9, 1e9, 1e9),
+        factor=one,
+        overlaps=False,
+        source="earlier runs",
+        method="",
+    )

@@ -1,0 +1,145 @@
+"""Rows to token streams, once: what the streams depend on is their key, and a second plan finds them in the cache.
+
+The key covers every byte that can reach a token: data files, recipe sections, template, tokenizer, the form settled by
+the passes, and the releases of ftc, tokenizers, datasketch and presidio. A folder of the cache is complete when its
+manifest is there, which is written last.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.resolve.rows.data_files import DataFiles
+from ftc.compiler.tokens.judged_tokens import JudgedTokens, judged_tokens
+from ftc.compiler.tokens.stream_manifest import Manifest, TextProbe, read_manifest
+from ftc.spec import canonical
+from ftc.spec.diagnostics import Diagnostic
+from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.quality import QualityReport
+from ftc.spec.documents.streams import SPLITS, RowLengths, SplitReport, open_lengths
+from ftc.spec.language.source import Source
+from ftc.spec.storage.paths import streams_folder
+from ftc.spec.version import VERSION
+
+__all__ = ["CompiledData", "compile_data"]
+
+_FORMAT = 9
+"""Raised when the same inputs would give other streams."""
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledData:
+    """Token streams in the cache, and what is known of them.
+
+    Attributes:
+        key: Name of their folder.
+        splits: Report by split.
+        lengths: Lengths of the rows by split, and of what is measured beside them.
+        labels: Classes in order; empty for tasks without.
+        columns: Column by part of the task.
+        columns_reason: Why these columns.
+        prompt: A prompt made of the columns with the reason for it, where the recipe has none.
+        sources: Lock entry by use of each data file.
+        quality: What was found in the rows.
+        groups: Test rows by group, by the columns that results are told apart by.
+        groups_sha256: Digest of each test row's groups; None where there are none.
+        retention_sha256: Digest of the general text as tokens; None where there is none.
+        swaps_sha256: Digest of the test rows with words exchanged; None where there are none.
+        judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
+        probe: How tokenizer and template behave.
+        diagnostics: Warnings.
+        checks: What was looked at, for the plan.
+    """
+
+    key: str
+    splits: Mapping[str, SplitReport]
+    lengths: Mapping[str, RowLengths]
+    labels: tuple[str, ...]
+    columns: dict[str, str]
+    columns_reason: str
+    prompt: tuple[str, str] | None
+    sources: dict[str, SourceLock]
+    quality: QualityReport
+    groups: dict[str, dict[str, int]]
+    groups_sha256: str | None
+    retention_sha256: str | None
+    swaps_sha256: str | None
+    judged: JudgedTokens | None
+    probe: TextProbe
+    diagnostics: tuple[Diagnostic, ...]
+    checks: tuple[Check, ...]
+
+
+def compile_data(draft: Draft, files: DataFiles, model_folder: Path, source: Source) -> CompiledData:
+    """The streams of a shaped draft, from the cache or made now.
+
+    Raises:
+        Refusal: The rows can't be used.
+    """
+    key = _key(draft, files)
+    folder = streams_folder(key)
+    manifest = read_manifest(folder)
+    lengths = _lengths(folder, manifest) if manifest else None
+    if manifest is None or lengths is None:
+        from ftc.compiler.tokens.make_streams import make_streams
+
+        manifest = make_streams(draft, files, model_folder, folder, source)
+        lengths = _lengths(folder, manifest)
+    judge = draft.recipe.eval.judge
+    return CompiledData(
+        key=key,
+        splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
+        lengths=lengths or {},
+        labels=manifest.labels,
+        columns=manifest.columns,
+        columns_reason=manifest.columns_reason,
+        prompt=manifest.prompt,
+        sources=manifest.sources,
+        quality=manifest.quality,
+        groups=manifest.groups,
+        groups_sha256=manifest.groups_sha256,
+        retention_sha256=manifest.retention_sha256,
+        swaps_sha256=manifest.swaps_sha256,
+        judged=judged_tokens(judge, folder, model_folder) if judge and "test" in manifest.splits else None,
+        probe=manifest.probe,
+        diagnostics=tuple(finding.placed(source) for finding in manifest.findings),
+        checks=manifest.checks,
+    )
+
+
+def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
+    """Lengths of the rows by split, and of what is measured beside them; None where a file of them is damaged."""
+    beside = {"retention": manifest.retention_sha256, "swaps": manifest.swaps_sha256}
+    named = [*manifest.splits, *(name for name, digest in beside.items() if digest is not None)]
+    try:
+        return {name: open_lengths(folder / f"{name}.arrow") for name in named}
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _key(draft: Draft, files: DataFiles) -> str:
+    recipe = draft.recipe.to_json()
+    text = {path: value for path, value in draft.values.items() if path.startswith("text.")}
+    model_files = draft.model.files
+    return canonical.digest(
+        {
+            "format": _FORMAT,
+            "ftc": VERSION,
+            "tokenizers": importlib.metadata.version("tokenizers"),
+            "datasketch": importlib.metadata.version("datasketch"),
+            "presidio": importlib.metadata.version("presidio-analyzer") if draft.recipe.data.quality.presidio else None,
+            "task": recipe["task"],
+            "data": recipe["data"],
+            "text": text,
+            "family": draft.model.family,
+            "eval": {name: recipe["eval"][name] for name in ("slices", "retention", "swaps")},
+            "files": {use: file.facts.sha256 for use, file in files.items()},
+            "tokenizer": {name: model_files[name].sha256 for name in _TOKENIZER_FILES if name in model_files},
+        }
+    )[:32]

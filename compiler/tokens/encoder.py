@@ -1,0 +1,312 @@
+"""Text to token ids, with the number of tokens before given characters.
+
+Byte-level BPE treats each stretch between special tokens by itself. So the text is split there, each distinct stretch
+is encoded once, and most of a chat template's own text costs a look-up. Where that isn't provably the same, whole
+texts are encoded and the offsets tell where each token stands.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Encoding, Tokenizer
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.language.safe_repr import quoted
+
+__all__ = ["AlignedText", "CompleteText", "Cut", "MarkedText", "TextTokenizer", "TokenizedText", "Window"]
+
+
+class Cut(NamedTuple):
+    """Where a character position falls between tokens: the two differ when it falls inside of one."""
+
+    ended: int
+    """Tokens that end at or before the character."""
+    begun: int
+    """Tokens that begin before it."""
+
+
+class MarkedText(NamedTuple):
+    """A text and the ascending character positions of interest."""
+
+    text: str
+    marks: Sequence[int]
+
+
+@dataclass(slots=True)
+class TokenizedText:
+    """The ids of a text, as C ints, and a cut for each mark."""
+
+    ids: array[int]
+    cuts: list[Cut]
+
+
+class _Segments(NamedTuple):
+    """A text split at added tokens, and the place of each mark: a segment's index and the characters into it."""
+
+    segments: list[str]
+    places: list[tuple[int, int]]
+    is_deep: bool
+    """Whether a mark stands so deep in a segment that offsets cost less than encoding what is before it again."""
+
+    @classmethod
+    def of(cls, segments: list[str], marks: Sequence[int]) -> _Segments:
+        starts = list(accumulate(map(len, segments), initial=0))
+        places: list[tuple[int, int]] = []
+        is_deep = False
+        for mark in marks:
+            index = bisect_right(starts, mark) - 1
+            offset = mark - starts[index]
+            places.append((index, offset))
+            is_deep = is_deep or offset > _HEAD_CHARS
+        return cls(segments, places, is_deep)
+
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_MEMO_ENTRIES = 50_000
+_HEAD_CHARS = 64
+"""Longest start of a stretch that is encoded a second time to find a cut in it."""
+
+
+class CompleteText(NamedTuple):
+    """A text, or a pair of texts, as the tokenizer hands it to a model."""
+
+    ids: array[int]
+    first_length: int
+    """Tokens of the first text, special ones included: all of them where there is no second."""
+    was_cut: bool
+
+
+class AlignedText(NamedTuple):
+    """A text as the tokenizer hands it to a model, with the characters that each token stands for.
+
+    The tokenizer's own tokens stand for none: those in front end before the text, those behind begin after it.
+    """
+
+    ids: array[int]
+    starts: list[int]
+    ends: list[int]
+    num_behind: int
+    """The tokenizer's own tokens behind the text."""
+
+    def cut_to(self, max_length: int) -> tuple[array[int], int]:
+        """At most so many ids, taken from the text's end, and how many of the first ones stay in their place."""
+        kept = max(0, min(len(self.ids), max_length) - self.num_behind)
+        return self.ids[:kept] + self.ids[len(self.ids) - self.num_behind :], kept
+
+
+class Window(NamedTuple):
+    """A first text and a stretch of a second one, as the tokenizer hands them to a model."""
+
+    ids: array[int]
+    first_length: int
+    """Tokens of the first text, special ones included."""
+    offsets: list[tuple[int, int]]
+    """Begin and end character in the second text; (-1, -1) for tokens that are no part of it."""
+
+
+class TextTokenizer:
+    """A tokenizer.json that encodes rows of a template's text.
+
+    Args:
+        file: Path of tokenizer.json. Truncation and padding in it are ignored.
+        by_segment: Whether to split at special tokens where that is safe; the result is the same without.
+    """
+
+    def __init__(self, file: Path, *, by_segment: bool = True) -> None:
+        config = json.loads(file.read_bytes())
+        self._file = file
+        added = config.get("added_tokens") or []
+        self.special_tokens: tuple[str, ...] = tuple(token["content"] for token in added if token["special"])
+        self.is_segmentable = by_segment and _is_segmentable(config)
+        self._added = {token["content"]: array("i", [token["id"]]) for token in added if token["content"]}
+        longest_first = sorted(self._added, key=len, reverse=True)
+        self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
+        self._memo: dict[str, array[int]] = dict(self._added)
+
+    @cached_property
+    def _complete(self) -> Tokenizer:
+        """The tokenizer as it is."""
+        return _load(self._file)
+
+    @cached_property
+    def _bare(self) -> Tokenizer:
+        """The tokenizer without its post-processor, which adds tokens and trims spaces from offsets."""
+        tokenizer = _load(self._file)
+        tokenizer.post_processor = None
+        return tokenizer
+
+    def encode_complete(self, texts: Sequence[str | tuple[str, ...]], max_length: int | None) -> list[CompleteText]:
+        """Ids with the tokenizer's own special tokens; the text is cut at its end to `max_length` tokens in all.
+
+        None leaves it whole.
+        """
+        if max_length is None:
+            self._complete.no_truncation()
+        else:
+            self._complete.enable_truncation(max_length)
+        encodings = _encode(self._complete.encode_batch_fast, texts, special=True)
+        return [CompleteText(array("i", e.ids), e.type_ids.count(0), bool(e.overflowing)) for e in encodings]
+
+    def encode_aligned(self, texts: Sequence[str]) -> list[AlignedText]:
+        """Whole texts with the tokenizer's own special tokens, and the characters of each token."""
+        self._complete.no_truncation()
+        return [_aligned(encoding) for encoding in _encode(self._complete.encode_batch, texts, special=True)]
+
+    def encode_windows(self, pairs: Sequence[tuple[str, str]], max_length: int, stride: int) -> list[list[Window]]:
+        """Pairs in as many windows as their second texts need; neighbours have `stride` tokens of it in common.
+
+        A first text must leave more than `stride` tokens of a window; `num_tokens` tells how long it is.
+        """
+        self._complete.enable_truncation(max_length, stride=stride, strategy="only_second")
+        encodings = _encode(self._complete.encode_batch, pairs, special=True)
+        return [[_window(one) for one in (encoding, *encoding.overflowing)] for encoding in encodings]
+
+    def num_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without the tokenizer's own."""
+        return [len(encoding.ids) for encoding in _encode(self._bare.encode_batch_fast, texts, special=False)]
+
+    def num_special(self, *, is_pair: bool) -> int:
+        """Tokens that the tokenizer adds by itself."""
+        return int(self._complete.num_special_tokens_to_add(is_pair))
+
+    def begins_with(self, token_id: int) -> bool:
+        """Whether the tokenizer puts this token before every text by itself."""
+        return bool(self._complete.encode("").ids[:1] == [token_id])
+
+    def encode(self, texts: Sequence[MarkedText]) -> list[TokenizedText]:
+        """Ids without added special tokens, and the cuts."""
+        if not self.is_segmentable:
+            return self._encode_whole(texts)
+        rows = [_Segments.of(self._split(text), marks) for text, marks in texts]
+        whole = [i for i, row in enumerate(rows) if row.is_deep]
+        results = dict(zip(whole, self._encode_whole([texts[i] for i in whole]), strict=True))
+        self._learn([row.segments for row in rows if not row.is_deep])
+        return [results[i] if row.is_deep else self._join(row) for i, row in enumerate(rows)]
+
+    def _encode_whole(self, texts: Sequence[MarkedText]) -> list[TokenizedText]:
+        encodings = _encode(self._bare.encode_batch, [text for text, _ in texts], special=False)
+        return [
+            TokenizedText(array("i", encoding.ids), _cuts(encoding, marks))
+            for encoding, (_, marks) in zip(encodings, texts, strict=True)
+        ]
+
+    def _split(self, text: str) -> list[str]:
+        return [part for part in self._splitter.split(text) if part] if self._splitter else [text]
+
+    def _learn(self, rows: Sequence[Sequence[str]]) -> None:
+        """Encodes the stretches that aren't known yet."""
+        if len(self._memo) > _MEMO_ENTRIES:
+            self._memo = dict(self._added)
+        new = [segment for segment in {s: None for row in rows for s in row} if segment not in self._memo]
+        for segment, encoding in zip(new, _encode(self._bare.encode_batch_fast, new, special=False), strict=True):
+            self._memo[segment] = array("i", encoding.ids)
+
+    def _join(self, row: _Segments) -> TokenizedText:
+        parts = [self._memo[segment] for segment in row.segments]
+        cuts: list[Cut] = []
+        for index, offset in row.places:
+            before = sum(map(len, parts[:index]))
+            inner = self._cut(row.segments[index], offset) if offset else Cut(0, 0)
+            cuts.append(Cut(before + inner.ended, before + inner.begun))
+        return TokenizedText(array("i", b"".join(parts)), cuts)
+
+    def _cut(self, segment: str, offset: int) -> Cut:
+        """The cut inside a stretch. Byte-level tokens lose nothing, so equal ids up to the cut stand for equal text."""
+        head = segment[:offset]
+        if head not in self._memo:
+            self._learn([[head]])
+        count = len(self._memo[head])
+        if self._memo[segment][:count] == self._memo[head]:
+            return Cut(count, count)
+        (encoding,) = _encode(self._bare.encode_batch, [segment], special=False)
+        return _cuts(encoding, [offset])[0]
+
+
+def _load(file: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _encode(encode: Callable[..., list[Encoding]], texts: Sequence[Any], special: bool) -> list[Encoding]:
+    """Encodes a batch.
+
+    Raises:
+        Refusal: A text holds half of a surrogate pair, which is no character (FTC339).
+    """
+    try:
+        return encode(list(texts), add_special_tokens=special)
+    except TypeError as error:  # how tokenizers reports a text that has no UTF-8 form
+        raise Refusal([_unencodable(texts)]) from error
+
+
+def _unencodable(texts: Sequence[Any]) -> Diagnostic:
+    found = next((text for text in texts if _LONE_SURROGATE.search("".join(text))), "")
+    return diagnostic(
+        "FTC339",
+        "a rendered row holds a character that isn't Unicode text",
+        notes=f"the row begins with {quoted(''.join(found)[:60])}",
+        path="task.prompt",
+        help="write the character itself in the template, not the half of a pair such as `\\ud83d`",
+    )
+
+
+def _aligned(encoding: Encoding) -> AlignedText:
+    own = encoding.special_tokens_mask
+    in_front = own.index(0) if 0 in own else len(own)
+    num_behind = own[::-1].index(0) if 0 in own else 0
+    last = len(own) - num_behind
+    beyond = max((end for _, end in encoding.offsets), default=0) + 1
+    starts = [beyond if n >= last else 0 if n < in_front else start for n, (start, _) in enumerate(encoding.offsets)]
+    ends = [beyond if n >= last else 0 if n < in_front else end for n, (_, end) in enumerate(encoding.offsets)]
+    return AlignedText(array("i", encoding.ids), starts, ends, num_behind)
+
+
+def _window(encoding: Encoding) -> Window:
+    second = [number == 1 for number in encoding.sequence_ids]
+    offsets = [place if inside else (-1, -1) for place, inside in zip(encoding.offsets, second, strict=True)]
+    first_length = second.index(True) if any(second) else len(second)
+    return Window(array("i", encoding.ids), first_length, offsets)
+
+
+def _cuts(encoding: Encoding, marks: Sequence[int]) -> list[Cut]:
+    starts = [start for start, _ in encoding.offsets]
+    ends = [end for _, end in encoding.offsets]
+    return [Cut(bisect_right(ends, mark), bisect_left(starts, mark)) for mark in marks]
+
+
+def _is_segmentable(config: dict[str, Any]) -> bool:
+    """Whether the stretches between added tokens are encoded independently of each other, and without loss."""
+    model = config["model"]
+    is_plain_bpe = model.get("type") == "BPE" and not model.get("dropout")
+    normalizer = config.get("normalizer")
+    flags = ("single_word", "lstrip", "rstrip", "normalized")
+    return (
+        is_plain_bpe
+        and (normalizer is None or normalizer["type"] == "NFC")
+        and _is_byte_level(config.get("pre_tokenizer"))
+        and not any(token[flag] for token in config.get("added_tokens") or [] for flag in flags)
+    )
+
+
+def _is_byte_level(pre_tokenizer: dict[str, Any] | None) -> bool:
+    """Whether it ends in bytes and puts no space before the text."""
+    steps = [] if pre_tokenizer is None else pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    return (
+        bool(steps)
+        and all(step["type"] in ("ByteLevel", "Split", "Digits", "Punctuation") for step in steps)
+        and not any(step.get("behavior") == "Removed" for step in steps)
+        and steps[-1]["type"] == "ByteLevel"
+        and not any(step.get("add_prefix_space") for step in steps)
+    )

@@ -1,0 +1,175 @@
+"""What is said of the splits as tokens: each kind of finding once, with the count of each split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from ftc.compiler.tokens.token_rows import RowCounts, TokenRows
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+
+__all__ = ["Limits", "Places", "stream_findings"]
+
+Places = Mapping[str, Callable[[int], str]]
+"""By split: where the row of a number in its source stands, in words."""
+
+_SHOWN_ROWS = 5
+
+
+class Limits(NamedTuple):
+    """How long a row may be."""
+
+    max_length: int
+    """Tokens that rows were encoded with."""
+    positions: int | None = None
+    """Tokens that the model can read; None where it sets no limit."""
+    refuses_long: bool = False
+    """Whether longer rows are an error rather than left out."""
+
+    def mend(self, counts: Iterable[RowCounts]) -> str:
+        """What makes rows fit that were too long."""
+        needed = max(count.longest_too_long for count in counts)
+        if self.positions is not None and needed > self.positions:
+            return f"shorten the rows, since the model reads at most {self.positions:,} tokens"
+        return f"raise `data.max_length` to {needed}"
+
+
+class _Counted(NamedTuple):
+    """A warning about something that is counted."""
+
+    code: str
+    number: Callable[[RowCounts], int]
+    unit: str
+    summary: str
+    help: str
+    path: str
+
+
+_COUNTED = (
+    _Counted(
+        "FTC337",
+        lambda counts: counts.stop_missing,
+        "row",
+        "no stop token follows the answer in {}",
+        "let the chat template write the model's end token after each turn of the assistant",
+        "model.base",
+    ),
+    _Counted(
+        "FTC340",
+        lambda counts: counts.merged,
+        "row",
+        "prompt and answer share a token in {}",
+        "end the prompt template without a space or line break",
+        "task.prompt",
+    ),
+    _Counted(
+        "FTC341",
+        lambda counts: counts.unsupervised_turns,
+        "turn",
+        "nothing is learnt from {} of the assistant",
+        "split these conversations into one row an answer, or choose a template that keeps earlier turns",
+        "data.source",
+    ),
+    _Counted(
+        "FTC343",
+        lambda counts: counts.words_without_token,
+        "word",
+        "no tag is learnt for {}, for which there is no token",
+        "mend these words, or choose a model whose tokenizer knows their characters",
+        "data.source",
+    ),
+    _Counted(
+        "FTC344",
+        lambda counts: counts.answers_cut,
+        "answer",
+        "no window holds {} whole, and the model learns that there is none",
+        "raise `data.max_length` or `task.stride`",
+        "data.max_length",
+    ),
+)
+
+
+def stream_findings(splits: Mapping[str, TokenRows], places: Places, limits: Limits) -> list[Diagnostic]:
+    """Errors, or else warnings, about encoded splits."""
+    counts = {split: tokens.counts for split, tokens in splits.items()}
+    if limits.refuses_long and any(count.too_long for count in counts.values()):
+        return [_too_long(counts, places, limits)]
+    if empty := {split: tokens.counts for split, tokens in splits.items() if not tokens.teaches}:
+        return [_nothing_to_learn(empty, places, limits)]
+    return [*_left_out(counts, places, limits), *_counted(counts)]
+
+
+def _too_long(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -> Diagnostic:
+    read, too_long = _total(counts, lambda count: count.read), _total(counts, lambda count: count.too_long)
+    rows = [(split, row) for split, count in counts.items() for row in count.first_too_long]
+    return diagnostic(
+        "FTC342",
+        f"{too_long:,} of {read:,} rows are longer than {limits.max_length:,} tokens, and `overflow: refuse` cuts none",
+        help=f"{limits.mend(counts.values())}, or write `overflow: cut` or `overflow: drop`",
+        notes=[
+            _by_split(counts, lambda count: count.too_long),
+            *(f"{places[split](row.row)}: {row.num_tokens:,} tokens" for split, row in rows[:_SHOWN_ROWS]),
+        ],
+        path="data.max_length",
+    )
+
+
+def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places, limits: Limits) -> Diagnostic:
+    read, too_long = _total(empty, lambda count: count.read), _total(empty, lambda count: count.too_long)
+    is_length = 0 < read == too_long
+    return diagnostic(
+        "FTC330",
+        f"none of the {read:,} rows of {_listed(empty)} holds anything to learn from",
+        help=limits.mend(empty.values()) if is_length else "mend the rows or the template that these reasons name",
+        notes=_reasons(empty, places),
+        path="data.max_length" if is_length else "data.source",
+    )
+
+
+def _left_out(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -> Iterator[Diagnostic]:
+    dropped, too_long = _total(counts, lambda count: count.dropped), _total(counts, lambda count: count.too_long)
+    if not dropped:
+        return
+    longer = [f"{limits.mend(counts.values())}: {too_long:,} {'is' if too_long == 1 else 'are'} too long"]
+    yield diagnostic(
+        "FTC338",
+        f"{dropped:,} of {_total(counts, lambda count: count.read):,} rows are left out",
+        help=[*(longer if too_long else []), *(["mend or delete the rows"] if too_long < dropped else [])],
+        notes=[_by_split(counts, lambda count: count.dropped), *_reasons(counts, places)],
+        path="data.max_length" if too_long else "data.source",
+    )
+
+
+def _counted(counts: Mapping[str, RowCounts]) -> Iterator[Diagnostic]:
+    for code, count, unit, summary, help_, path in _COUNTED:
+        if total := _total(counts, count):
+            notes = _by_split(counts, count, unit)
+            yield diagnostic(code, summary.format(_words(total, unit)), help=help_, notes=notes, path=path)
+
+
+def _words(number: int, unit: str) -> str:
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
+
+
+def _total(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int]) -> int:
+    return sum(map(count, counts.values()))
+
+
+def _reasons(counts: Mapping[str, RowCounts], places: Places) -> list[str]:
+    """The first rows that were left out, with why."""
+    dropped = [(split, drop) for split, count in counts.items() for drop in count.first_dropped]
+    return [f"{places[split](drop.row)}: {drop.reason}" for split, drop in dropped[:_SHOWN_ROWS]]
+
+
+def _by_split(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int], unit: str = "row") -> str:
+    """The count of each split that has any, such as `train: 14 of 160 rows, test: 2 of 20 rows`."""
+    found = [(split, number, one.read) for split, one in counts.items() if (number := count(one))]
+    return ", ".join(
+        f"{split}: {f'{number:,} of {read:,} rows' if unit == 'row' else _words(number, unit)}"
+        for split, number, read in found
+    )
+
+
+def _listed(splits: Iterable[str]) -> str:
+    *names, last = splits
+    return f"{', '.join(names)} and {last}" if names else last

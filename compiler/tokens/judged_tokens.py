@@ -1,0 +1,89 @@
+"""How many tokens a judge is sent for the test rows, counted once and kept beside the rows' tokens in the cache.
+
+The judge's own tokenizer is not known here, so the base model's counts; the plan says so. What is counted are the very
+messages that the run will send, made by the same function from the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ftc.spec import canonical
+from ftc.spec.base import Document
+from ftc.spec.documents.judging import messages
+from ftc.spec.sections.evaluation import Judge
+from ftc.spec.storage.atomic_write import write_text
+
+__all__ = ["JudgedTokens", "judged_tokens"]
+
+_AT_ONCE = 256
+"""Rows whose messages are held at the same time."""
+
+
+class JudgedTokens(Document):
+    """Tokens of the messages about all test rows, one request a row."""
+
+    empty: int
+    """With an empty answer in each."""
+    expected: int
+    """With the row's own answer in the place of a written one."""
+
+
+def judged_tokens(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:
+    """The count for the test split of a folder of streams.
+
+    Args:
+        judge: What is asked.
+        folder: The streams; the count is kept there.
+        model_folder: The base model, whose tokenizer counts.
+    """
+    place = folder / f"judge-{_key(judge)}.json"
+    try:
+        return JudgedTokens.model_validate_json(place.read_bytes())
+    except (OSError, ValidationError):
+        found = _counted(judge, folder, model_folder)
+    with suppress(OSError):  # a cache that can't be written to costs counting once more
+        write_text(place, found.to_text())
+    return found
+
+
+def _key(judge: Judge) -> str:
+    """Digest of what the messages are made of beside the rows."""
+    return canonical.digest({"messages": [dict(one) for one in messages(judge, "", "", "")]})[:16]
+
+
+def _counted(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def count(texts: list[str]) -> int:
+        return sum(map(len, tokenizer.encode_batch(texts, add_special_tokens=False)))
+
+    empty = expected = 0
+    system = count([messages(judge, "", "", "")[0]["content"]])
+    for rows in _rows(folder, model_folder):
+        empty += system * len(rows) + count([_asked(judge, *row, "") for row in rows])
+        expected += system * len(rows) + count([_asked(judge, *row, row[1]) for row in rows])
+    return JudgedTokens(empty=empty, expected=expected)
+
+
+def _asked(judge: Judge, prompt: str, expected: str, answer: str) -> str:
+    return messages(judge, prompt, expected, answer)[-1]["content"]
+
+
+def _rows(folder: Path, model_folder: Path) -> Iterator[list[tuple[str, str]]]:
+    """Prompts and expected answers of some test rows at a time, as the run gives them to the judge."""
+    from ftc.spec.decoding import TextDecoder
+    from ftc.spec.documents.streams import open_stream
+
+    stream, decode = open_stream(folder / "test.arrow"), TextDecoder(model_folder)
+    for start in range(0, len(stream), _AT_ONCE):
+        numbers = range(start, min(start + _AT_ONCE, len(stream)))
+        yield [(decode.prompt(stream, number), decode.expected(stream, number)) for number in numbers]

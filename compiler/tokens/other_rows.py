@@ -1,0 +1,163 @@
+"""Rows of another file as a run's plan would have read them: for measuring a finished run on data of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ftc.compiler.quality.contamination import with_other_rows
+from ftc.compiler.resolve.files.json_files import read_json_object
+from ftc.compiler.resolve.models.tokenizer import read_tokenizer
+from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
+from ftc.compiler.resolve.rows.joint_checks import check_together
+from ftc.compiler.resolve.rows.labels import Labelled, labels_of
+from ftc.compiler.resolve.rows.row_checks import check_values
+from ftc.compiler.resolve.rows.table import PartRows, Table
+from ftc.compiler.resolve.rows.tables import read_rows
+from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.groups import groups_of
+from ftc.compiler.tokens.row_forms import Wording, row_form
+from ftc.compiler.tokens.row_tokens import encode_rows
+from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.stream_writer import write_stream
+from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.lockfile import LockedSplit
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.quality import QualityReport
+from ftc.spec.documents.slices import LABEL, LENGTH
+from ftc.spec.documents.streams import SplitReport, open_stream
+from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.paths import streams_folder
+from ftc.spec.task import Classification, Prompted, QuestionAnswering, Task
+
+__all__ = ["compile_rows", "measuring", "without_probes"]
+
+_OF_PROBES = ("forgetting", "swapped")
+"""Figures that come from rows beside the test split; judge and classifier look at any rows' answers."""
+
+
+def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, folder: Path) -> Plan:
+    """Writes a file's rows as the test split of a plan, and gives that plan.
+
+    Args:
+        plan: The run's plan: its columns, labels, prompt and lengths hold.
+        model_folder: Where tokenizer and template lie.
+        file: The rows.
+        shown_as: The file as the user calls it.
+        folder: Where the stream goes.
+
+    Raises:
+        Refusal: The rows can't be used (FTC350 to FTC388), or the columns of the plan's slices aren't there (FTC241).
+    """
+    task, text = _task(plan), plan.settings.text
+    template = task.prompt if isinstance(task, Prompted) else None
+    columns = Columns(text.columns, prompt_columns(template, tuple(text.columns.values())) if template else ())
+    table = read_rows(file, shown_as, None)
+    write_canonical(task, columns, table)
+    _refuse(_faults(plan, task, columns, table))
+    part = PartRows.whole(table)
+    labelled = labels_of(task, columns)
+    if labelled:
+        labelled.write_as_text([table])
+        _refuse(_unknown_labels(labelled, text.labels, part))
+    rows = _encoded(plan, task, model_folder, part)
+    if not len(rows.row):
+        help = "give it rows that fit into the run's length"
+        raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be measured", help=help)])
+    report = write_stream(folder / "test.arrow", rows)
+    has_class = isinstance(task, Classification) and not task.multi_label
+    builtin = (LENGTH, LABEL) if has_class else (LENGTH,)
+    groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
+    write_text(folder / "groups.json", groups.to_text())
+    found = without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
+    counts = dict(labelled.count(part.rows)) if labelled else {}
+    return found.model_copy(update={"quality": _shared(plan, rows, counts)})
+
+
+def _shared(plan: Plan, rows: TokenRows, counts: dict[str, int]) -> QualityReport:
+    """Which classes the rows have, and what they share with those that the run learnt from, as far as these are still
+    in the cache.
+    """
+    report = plan.quality
+    if report.labels:
+        report = report.model_copy(update={"labels": {**report.labels, "test": counts}})
+    streams = streams_folder(plan.stream_key)
+    try:
+        train = open_stream(streams / "train.arrow")
+        valid = open_stream(streams / "validation.arrow") if "validation" in plan.data else None
+    except (OSError, ValueError):
+        return report.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": None})
+    return with_other_rows(report, rows, train, valid)
+
+
+def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Plan:
+    """The plan with nothing but a test split: what is verified before it is measured, and what is measured."""
+    locked = LockedSplit(rows=report.rows, tokens=report.tokens, stream_sha256=report.stream_digest)
+    lock = plan.lock.model_copy(update={"data": plan.lock.data.model_copy(update={"splits": {"test": locked}})})
+    evaluate = plan.settings.eval.model_copy(update={"groups_sha256": groups_sha256})
+    train = plan.settings.train.model_copy(update={"distillation": None})  # who taught is asked for nothing more
+    settings = plan.settings.model_copy(update={"eval": evaluate, "train": train})
+    return plan.model_copy(update={"lock": lock, "data": {"test": report}, "settings": settings})
+
+
+def without_probes(plan: Plan) -> Plan:
+    """The plan without what belongs to the run's own test rows, or lies beside them."""
+    evaluate = plan.settings.eval.model_copy(update={"retention_sha256": None, "swaps_sha256": None})
+    gates = {name: gate for name, gate in evaluate.gates.items() if name not in _OF_PROBES}
+    evaluate = evaluate.model_copy(update={"gates": gates})
+    train = plan.settings.train.model_copy(update={"distillation": None})  # who taught is asked for nothing more
+    settings = plan.settings.model_copy(update={"eval": evaluate, "train": train})
+    # What is known of the run's own test rows says nothing of these.
+    quality = plan.quality.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": 0})
+    return plan.model_copy(update={"settings": settings, "quality": quality})
+
+
+def _task(plan: Plan) -> Task:
+    task = plan.recipe.task
+    if not isinstance(task, QuestionAnswering):
+        return task
+    return task.model_copy(update={"mode": "extractive" if plan.settings.text.form == "extract" else "generative"})
+
+
+def _faults(plan: Plan, task: Task, columns: Columns, table: Table) -> list[Diagnostic]:
+    missing = missing_columns(columns, plan.recipe.data, table, lambda path: None)
+    found = [*missing, *check_values(task, columns, table)]
+    return found or list(check_together(task, columns, table))
+
+
+def _unknown_labels(labelled: Labelled, outputs: tuple[str, ...], part: PartRows) -> list[Diagnostic]:
+    """Labels that the run's head can't give."""
+    known = {*outputs, *(tag[2:] for tag in outputs if tag[:2] in ("B-", "I-"))}
+    unknown = [name for name in labelled.count(part.rows) if name not in known]
+    if not unknown:
+        return []
+    listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
+    help = f"the run knows {', '.join(outputs[:12])}"
+    return [diagnostic("FTC372", f"{part.table.file} has labels that the run doesn't know: {listed}", help=help)]
+
+
+def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows) -> TokenRows:
+    text = plan.settings.text
+    tokenizer = TextTokenizer(model_folder / "tokenizer.json")
+    config = read_json_object(model_folder / "config.json", None)
+    facts = read_tokenizer(model_folder, str(config.get("model_type")))
+    wording = Wording(text.form, text.prompt, text.system, plan.settings.model.family, facts.eos_id)
+    form = row_form(task, text.columns, text.labels, wording, part.rows)
+    with TemplateRenderer() as renderer:
+        return encode_rows(
+            part.rows,
+            form,
+            tokenizer,
+            facts,
+            renderer,
+            max_length=text.max_length,
+            cuts=text.overflow == "cut",
+            numbers=part.numbers,
+            place=part.place,
+        )
+
+
+def _refuse(found: list[Diagnostic]) -> None:
+    if any(one.is_error for one in found):
+        raise Refusal(found)

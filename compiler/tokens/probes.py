@@ -1,0 +1,199 @@
+"""Rows that a run is measured on beside its test split: general text, and test rows with words exchanged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.resolve.rows.data import ResolvedData, lock_entry
+from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
+from ftc.compiler.resolve.rows.row_checks import row_digests
+from ftc.compiler.resolve.rows.table import Row, Table
+from ftc.compiler.resolve.rows.tables import read_rows
+from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.forms import ClassifyForm, PromptForm, RawForm, TextForm
+from ftc.compiler.tokens.row_tokens import encode_rows
+from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.token_rows import TokenRows, taken
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.lockfile import SourceLock
+from ftc.spec.documents.probes import Swapped
+from ftc.spec.language.safe_repr import quoted
+
+__all__ = ["PROBES", "Probes", "make_probes"]
+
+PROBES = ("retention", "swaps")
+"""Uses of files that give no rows of the data's own."""
+
+SpanOf = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What is measured beside the test split.
+
+    Attributes:
+        retention: General text in blocks; None where the recipe has none.
+        swaps: Test rows with words exchanged.
+        swapped: Which rows and words these are.
+        sources: Lock entry of each file, by use.
+    """
+
+    retention: TokenRows | None
+    swaps: TokenRows | None
+    swapped: Swapped | None
+    sources: dict[str, SourceLock]
+
+
+def make_probes(
+    draft: Draft, files: DataFiles, data: ResolvedData, form: TextForm, test: TokenRows | None, tokenizer: TextTokenizer
+) -> Probes:
+    """Reads the files of `eval.retention` and `eval.swaps`, and makes tokens of what they call for.
+
+    Raises:
+        Refusal: A file can't be read or used (FTC242, FTC350 to FTC361).
+    """
+    tables = {use: _read(files[use], draft.source.span) for use in PROBES if use in files}
+    with TemplateRenderer() as renderer:
+
+        def encode(rows: Sequence[Row], of: TextForm) -> TokenRows:
+            length, cuts = draft.values["text.max_length"], draft.values["text.overflow"] == "cut"
+            facts = draft.model.tokenizer
+            return encode_rows(rows, of, tokenizer, facts, renderer, max_length=length, cuts=cuts)
+
+        retention = encode(_texts(draft, tables["retention"]), RawForm(text="text")) if "retention" in tables else None
+        swaps, swapped = None, None
+        if "swaps" in tables and test is not None:
+            rows, swapped = _exchanged(tables["swaps"], data, form, test)
+            swaps = _reaching(encode(rows, form), form, test, swapped.rows)
+            kept = swaps.row.tolist()
+            swapped = swapped.model_copy(
+                update={
+                    "rows": tuple(swapped.rows[number] for number in kept),
+                    "pair": tuple(swapped.pair[number] for number in kept),
+                }
+            )
+    sources = {use: lock_entry(files[use], row_digests(table.rows)) for use, table in tables.items()}
+    return Probes(retention, swaps, swapped, sources)
+
+
+def _read(file: DataFile, span_of: SpanOf) -> Table:
+    """The file's rows; what is wrong with them is told at the file's own place in the recipe."""
+    place = f"{file.recipe_path}.path"
+    try:
+        return read_rows(file.path, file.shown_as, span_of(place))
+    except Refusal as refusal:
+        raise Refusal([replace(one, path=place) for one in refusal.diagnostics]) from None
+
+
+def _texts(draft: Draft, table: Table) -> list[Row]:
+    column = draft.recipe.eval.retention.text if draft.recipe.eval.retention else "text"
+    wrong = next((n for n, row in enumerate(table.rows) if not isinstance(row.get(column), str)), None)
+    if wrong is not None or not table.rows:
+        where = table.file if wrong is None else table.where(wrong)
+        raise Refusal([_unusable(draft.source.span, "retention", f"{where} has no text in the column `{column}`")])
+    return [{"text": row[column]} for row in table.rows]
+
+
+def _exchanged(table: Table, data: ResolvedData, form: TextForm, test: TokenRows) -> tuple[list[Row], Swapped]:
+    """Each test row once for every pair whose first phrase stands in it, with the second in its place."""
+    pairs = [_pair(table, number, row) for number, row in enumerate(table.rows)]
+    _refuse_repeated(table, pairs)
+    patterns = [re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)") for phrase, _ in pairs]
+    rows: list[Row] = []
+    places: list[int] = []
+    which: list[int] = []
+    source = data.parts["test"].table.rows
+    for place, number in enumerate(test.row.tolist()):
+        for index, (pattern, (_, other)) in enumerate(zip(patterns, pairs, strict=True)):
+            varied = _with(source[number], form, pattern, other)
+            if varied is not None:
+                rows.append(varied)
+                places.append(place)
+                which.append(index)
+    if not rows:
+        raise Refusal([_no_phrase()])
+    return rows, Swapped(pairs=tuple(pairs), rows=tuple(places), pair=tuple(which))
+
+
+def _reaching(swaps: TokenRows, form: TextForm, test: TokenRows, places: Sequence[int]) -> TokenRows:
+    """Those of the exchanged rows whose model is given something else than of the row that they come from.
+
+    A phrase may stand in a column that the prompt never shows, or beyond the length; such a row says nothing.
+    """
+    origins = [places[number] for number in swaps.row.tolist()]
+    reached = [
+        number
+        for number, place in enumerate(origins)
+        if not np.array_equal(_given(swaps, form, number), _given(test, form, place))
+    ]
+    if not reached:
+        raise Refusal([_no_phrase()])
+    return taken(swaps, reached)
+
+
+def _given(rows: TokenRows, form: TextForm, number: int) -> NDArray[np.int32]:
+    """Tokens that a model is given of a row: of a prompt without what follows it."""
+    begin, end = rows.boundaries[number : number + 2].tolist()
+    return rows.ids[begin : begin + int(rows.prompt_length[number]) if isinstance(form, PromptForm) else end]
+
+
+def _pair(table: Table, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
+    phrase, other = row.get("from"), row.get("to")
+    if isinstance(phrase, str) and isinstance(other, str) and phrase.strip():
+        if phrase.strip() != other.strip():
+            return phrase.strip(), other.strip()
+        summary, help = f"{table.where(number)} exchanges {quoted(phrase.strip())} for itself", "drop the line"
+        raise Refusal([diagnostic("FTC242", summary, help=help, path="eval.swaps")])
+    help = "write a column `from` with a phrase and a column `to` with what takes its place"
+    raise Refusal([diagnostic("FTC242", f"{table.where(number)} holds no swap", help=help, path="eval.swaps")])
+
+
+def _refuse_repeated(table: Table, pairs: Sequence[tuple[str, str]]) -> None:
+    """A pair that stands there twice would count twice.
+
+    Raises:
+        Refusal: There is one (FTC242).
+    """
+    first: dict[tuple[str, str], int] = {}
+    for number, pair in enumerate(pairs):
+        if (before := first.setdefault(pair, number)) != number:
+            summary = f"{table.where(number)} repeats the swap of {table.where(before)}"
+            raise Refusal([diagnostic("FTC242", summary, help="drop one of the two", path="eval.swaps")])
+
+
+def _with(row: Row, form: TextForm, pattern: re.Pattern[str], other: str) -> Row | None:
+    """The row with the phrase exchanged in what the model is given; None where it doesn't stand there."""
+    changed = {
+        name: pattern.sub(lambda _: other, value)
+        for name, value in row.items()
+        if isinstance(value, str) and _is_given(name, form) and pattern.search(value)
+    }
+    return {**row, **changed} if changed else None
+
+
+def _is_given(column: str, form: TextForm) -> bool:
+    match form:
+        case ClassifyForm():
+            return column in (form.text, form.text_pair)
+        case PromptForm():
+            return column not in (form.completion, form.references)
+        case _:
+            return False
+
+
+def _no_phrase() -> Diagnostic:
+    help = "write phrases as they stand in the test rows; case matters, and whole words are looked for"
+    summary = "no phrase of the swaps stands in what the model is given of a test row"
+    return diagnostic("FTC242", summary, help=help, path="eval.swaps")
+
+
+def _unusable(span_of: SpanOf, use: str, summary: str) -> Diagnostic:
+    help = "name the column that holds text, as `text: COLUMN`"
+    return diagnostic("FTC242", summary, span_of(f"eval.{use}"), help=help, path=f"eval.{use}")

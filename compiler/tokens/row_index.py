@@ -1,0 +1,94 @@
+"""Digests of single rows, kept in ftc's cache under the digest of them all, so that changed rows can be named later.
+
+An index is 32 bytes a row. Emptying the cache costs the names and nothing else: the lock still tells that rows changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftc.compiler.resolve.rows.row_checks import rows_digest
+from ftc.spec.storage.atomic_write import write_file
+
+__all__ = ["RowChanges", "recall_rows", "remember_rows", "row_changes"]
+
+_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RowChanges:
+    """How rows came to be other rows.
+
+    Attributes:
+        added: Numbers, from 0, of rows of the new file that the old one lacks.
+        removed: Numbers, from 0, of rows of the old file that the new one lacks.
+        is_reordered: Whether the rows that both have stand in another order.
+    """
+
+    added: tuple[int, ...]
+    removed: tuple[int, ...]
+    is_reordered: bool
+
+    def __str__(self) -> str:
+        """The changes in a few words, rows counted from 1."""
+        words = [f"{sign}{len(rows):,} rows" for sign, rows in (("+", self.added), ("-", self.removed)) if rows]
+        if first := min((rows[0] for rows in (self.added, self.removed) if rows), default=None):
+            words.append(f"the first is row {first + 1:,}")
+        elif words:
+            words.append("the first is row 1")
+        if self.is_reordered:
+            words.append("the others in another order" if words else "the same rows in another order")
+        return ", ".join(words) or "the same rows"
+
+
+def remember_rows(folder: Path, digests: Sequence[bytes]) -> None:
+    """Keeps an index in a folder; one that can't be written is not kept.
+
+    Args:
+        folder: ftc's cache.
+        digests: sha256 of each row, in order.
+    """
+    file = _file(folder, rows_digest(digests))
+    try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(file, b"".join(digests))
+    except OSError:
+        return
+
+
+def recall_rows(folder: Path, rows_sha256: str) -> list[bytes] | None:
+    """The index of rows with a digest, or None where the cache doesn't have it, or has something else."""
+    try:
+        data = _file(folder, rows_sha256).read_bytes()
+    except OSError:
+        return None
+    digests = [data[at : at + _BYTES] for at in range(0, len(data), _BYTES)]
+    return digests if rows_digest(digests) == rows_sha256 else None
+
+
+def row_changes(old: Sequence[bytes], new: Sequence[bytes]) -> RowChanges:
+    """What became of rows. Of equal rows the last ones count as added or removed."""
+    added, removed = _surplus(new, old), _surplus(old, new)
+    gone, come = set(removed), set(added)
+    kept_old = [row for number, row in enumerate(old) if number not in gone]
+    kept_new = [row for number, row in enumerate(new) if number not in come]
+    return RowChanges(added, removed, kept_old != kept_new)
+
+
+def _surplus(rows: Sequence[bytes], others: Sequence[bytes]) -> tuple[int, ...]:
+    """Numbers of the rows that `others` has fewer of."""
+    left = Counter(others)
+    found = []
+    for number, row in enumerate(rows):
+        left[row] -= 1
+        if left[row] < 0:
+            found.append(number)
+    return tuple(found)
+
+
+def _file(folder: Path, rows_sha256: str) -> Path:
+    return folder / "rows" / rows_sha256

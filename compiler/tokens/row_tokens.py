@@ -1,0 +1,112 @@
+"""Rows to token ids with what is learnt of them, cut to a length. Nothing is dropped or cut without being counted."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import assert_never
+
+from ftc.compiler.tokens.blocks import blocks
+from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.extraction import extracted
+from ftc.compiler.tokens.forms import (
+    ChatForm,
+    ClassifyForm,
+    ExtractForm,
+    PreferenceForm,
+    PromptForm,
+    RawForm,
+    TagForm,
+    TextForm,
+)
+from ftc.compiler.tokens.generative import Generative
+from ftc.compiler.tokens.preferences import Preferences
+from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.seq2seq import Translated
+from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
+from ftc.compiler.tokens.tagging import tagged
+from ftc.compiler.tokens.token_rows import Limit, RowCounts, TokenRows, flatten, joined
+from ftc.compiler.tokens.whole_texts import classified
+from ftc.spec.documents.facts import TokenizerFacts
+
+__all__ = ["encode_rows"]
+
+_CHUNK_ROWS = 1024
+
+
+def encode_rows(
+    rows: Sequence[Row],
+    form: TextForm,
+    tokenizer: TextTokenizer,
+    facts: TokenizerFacts,
+    renderer: TemplateRenderer,
+    *,
+    max_length: int,
+    cuts: bool = True,
+    numbers: Sequence[int] | None = None,
+    place: Callable[[int], str] = "row {}".format,
+    by_shape: bool = True,
+) -> TokenRows:
+    """Turns rows into tokens of the given form.
+
+    Args:
+        rows: Columns of each row, as JSON values.
+        form: What a row's text is.
+        tokenizer: The model's tokenizer.
+        facts: Its special tokens and chat template.
+        renderer: The child that renders templates.
+        max_length: Longest row, in tokens, special tokens included.
+        cuts: Whether longer rows are cut where that spares the answer; else they are left out and counted.
+        numbers: Each row's number in its source, from 0, ascending; None where the rows are the whole source.
+        place: Where the row of a number stands, in words.
+        by_shape: Whether templates may be rendered once a shape; the result is the same without.
+
+    Raises:
+        Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
+    """
+    counts = RowCounts(read=len(rows))
+    limit = Limit(max_length, cuts)
+    numbered = _numbered(rows, range(len(rows)) if numbers is None else numbers)
+
+    def source(of: ChatForm | PromptForm) -> ChatSource | PromptSource:
+        return text_source(of, tokenizer, facts, renderer, by_shape)
+
+    match form:
+        case ClassifyForm():
+            chunks = classified(numbered, form, tokenizer, limit, counts)
+        case TagForm():
+            chunks = tagged(numbered, form, tokenizer, limit, counts)
+        case ExtractForm():
+            chunks = extracted(numbered, form, tokenizer, limit, counts)
+        case RawForm():
+            chunks = blocks(numbered, form, tokenizer, facts, limit)
+        case PreferenceForm():
+            pair = (source(form.chosen), source(form.rejected))
+            chunks = map(Preferences(*pair, tokenizer, limit, counts, place).encode, numbered)
+        case ChatForm() | PromptForm():
+            way = Translated if isinstance(form, PromptForm) and form.is_split else Generative
+            chunks = map(way(source(form), tokenizer, limit, counts, place).encode, numbered)
+        case _:
+            assert_never(form)
+    with _collector_off():
+        return joined([flatten(chunk, counts) for chunk in chunks] or [flatten([], counts)])
+
+
+def _numbered(rows: Sequence[Row], numbers: Sequence[int]) -> Iterator[dict[int, Row]]:
+    """Rows by their number in the source, in chunks."""
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        chunk = slice(start, start + _CHUNK_ROWS)
+        yield dict(zip(numbers[chunk], rows[chunk], strict=True))
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Stops the search for cycles, of which none are made here; it would walk all rows again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

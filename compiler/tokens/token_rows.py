@@ -1,0 +1,185 @@
+"""Rows as tokens: what becomes of each row of a split, and all of them as flat arrays."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.spec.documents.streams import DroppedRow, Lists
+
+__all__ = ["NO_LABEL", "Limit", "LongRow", "RowCounts", "RowTokens", "TokenRows", "flatten", "joined", "taken"]
+
+_SHOWN_DROPS = 5
+NO_LABEL = -1
+"""Label of a row that has no single class."""
+
+
+class Limit(NamedTuple):
+    """The longest row in tokens, and whether longer ones are cut to it or left out."""
+
+    max_length: int
+    cuts: bool
+
+    def reason(self, num_tokens: int, what: str = "") -> str:
+        """Why a row of so many tokens is left out."""
+        return f"{num_tokens:,} tokens{what}, over {self.max_length:,}"
+
+
+class LongRow(NamedTuple):
+    """A row that was left out for its length."""
+
+    row: int
+    num_tokens: int
+
+
+@dataclass(slots=True)
+class RowCounts:
+    """What happened to the rows on their way."""
+
+    read: int = 0
+    truncated: int = 0
+    dropped: int = 0
+    first_dropped: list[DroppedRow] = field(default_factory=list)
+    too_long: int = 0
+    """Those of the dropped rows that don't fit into the length."""
+    first_too_long: list[LongRow] = field(default_factory=list)
+    longest_too_long: int = 0
+    """Tokens of the longest of these."""
+    unsupervised_turns: int = 0
+    """Turns of the assistant whose generation prompt is no prefix of the text."""
+    stop_missing: int = 0
+    """Rows in which the template writes no special token after an answer."""
+    merged: int = 0
+    """Rows in which one token holds the prompt's end and the answer's begin; it is supervised."""
+    words_without_token: int = 0
+    """Words that have no token of their own, so that their tags are neither learnt nor measured."""
+    answers_cut: int = 0
+    """Answers whose begin or end falls inside of a token, or that no window holds whole."""
+
+    def drop(self, row: int, reason: str) -> None:
+        """Counts a row that gives no tokens."""
+        self.dropped += 1
+        if len(self.first_dropped) < _SHOWN_DROPS:
+            self.first_dropped.append(DroppedRow(row=row, reason=reason))
+
+    def drop_long(self, row: int, num_tokens: int, reason: str) -> None:
+        """Counts a row that gives no tokens, since it doesn't fit."""
+        self.drop(row, reason)
+        self.too_long += 1
+        self.longest_too_long = max(self.longest_too_long, num_tokens)
+        if len(self.first_too_long) < _SHOWN_DROPS:
+            self.first_too_long.append(LongRow(row, num_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRows:
+    """A split as tokens; row i is `ids[boundaries[i]:boundaries[i + 1]]`."""
+
+    ids: NDArray[np.int32]  # (tokens,)
+    mask: NDArray[np.bool_]  # (tokens,), True where the token is supervised
+    boundaries: NDArray[np.int64]  # (rows + 1,)
+    prompt_length: NDArray[np.int32]  # (rows,), tokens before the last supervised stretch, or of a pair's first text
+    label: NDArray[np.int32]  # (rows,), class index, or -1
+    row: NDArray[np.int64]  # (rows,), number of the source row, from 0
+    targets: Lists
+    offsets: Lists
+    texts: list[Sequence[str]]
+    counts: RowCounts
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is anything to learn from: a supervised token, a label, or other targets."""
+        return bool(self.mask.any() or (self.label != NO_LABEL).any() or len(self.targets.values))
+
+
+@dataclass(slots=True)
+class RowTokens:
+    """One row's tokens on the way to `TokenRows`; columns are those of `ftc.spec.documents.streams`."""
+
+    row: int
+    ids: array[int]
+    supervised: list[tuple[int, int]]
+    prompt_length: int
+    label: int = NO_LABEL
+    targets: Sequence[int] = ()
+    offsets: Sequence[int] = ()
+    texts: Sequence[str] = ()
+
+
+def joined(chunks: Sequence[TokenRows]) -> TokenRows:
+    """Chunks one after the other."""
+    return TokenRows(
+        ids=np.concatenate([chunk.ids for chunk in chunks]),
+        mask=np.concatenate([chunk.mask for chunk in chunks]),
+        boundaries=_joined_boundaries([chunk.boundaries for chunk in chunks]),
+        prompt_length=np.concatenate([chunk.prompt_length for chunk in chunks]),
+        label=np.concatenate([chunk.label for chunk in chunks]),
+        row=np.concatenate([chunk.row for chunk in chunks]),
+        targets=_joined_lists([chunk.targets for chunk in chunks]),
+        offsets=_joined_lists([chunk.offsets for chunk in chunks]),
+        texts=[texts for chunk in chunks for texts in chunk.texts],
+        counts=chunks[0].counts,
+    )
+
+
+def taken(rows: TokenRows, numbers: Sequence[int]) -> TokenRows:
+    """Some of the rows, in the order of the numbers; the counts stay those of all."""
+    starts, ends = rows.boundaries[:-1][numbers], rows.boundaries[1:][numbers]
+    places = [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]
+    tokens = np.concatenate([np.zeros(0, np.int64), *places])
+    return TokenRows(
+        ids=rows.ids[tokens],
+        mask=rows.mask[tokens],
+        boundaries=np.cumsum([0, *(ends - starts)], dtype=np.int64),
+        prompt_length=rows.prompt_length[numbers],
+        label=rows.label[numbers],
+        row=rows.row[numbers],
+        targets=_lists([rows.targets[number].tolist() for number in numbers]),
+        offsets=_lists([rows.offsets[number].tolist() for number in numbers]),
+        texts=[rows.texts[number] for number in numbers],
+        counts=rows.counts,
+    )
+
+
+def _joined_lists(lists: Sequence[Lists]) -> Lists:
+    values = np.concatenate([one.values for one in lists])
+    return Lists(values, _joined_boundaries([one.boundaries for one in lists]))
+
+
+def _joined_boundaries(boundaries: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    starts = np.cumsum([0, *(one[-1] for one in boundaries)])[:-1]
+    first = np.zeros(1, np.int64)
+    return np.concatenate([first, *(one[1:] + start for one, start in zip(boundaries, starts, strict=True))])
+
+
+def flatten(chunk: Iterable[RowTokens], counts: RowCounts) -> TokenRows:
+    """Rows in the order of their numbers; windows of one row stay in theirs."""
+    tokens = sorted(chunk, key=lambda t: t.row)
+    lengths = np.array([len(t.ids) for t in tokens], dtype=np.int64)
+    boundaries = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    mask = np.zeros(int(boundaries[-1]), dtype=np.bool_)
+    for start, t in zip(boundaries.tolist(), tokens, strict=False):
+        for begin, end in t.supervised:
+            mask[start + begin : start + end] = True
+    return TokenRows(
+        ids=np.frombuffer(b"".join([t.ids for t in tokens]), dtype=np.int32),
+        mask=mask,
+        boundaries=boundaries,
+        prompt_length=np.array([t.prompt_length for t in tokens], dtype=np.int32),
+        label=np.array([t.label for t in tokens], dtype=np.int32),
+        row=np.array([t.row for t in tokens], dtype=np.int64),
+        targets=_lists([t.targets for t in tokens]),
+        offsets=_lists([t.offsets for t in tokens]),
+        texts=[t.texts for t in tokens],
+        counts=counts,
+    )
+
+
+def _lists(rows: Sequence[Sequence[int]]) -> Lists:
+    values = np.array([value for row in rows for value in row], dtype=np.int32)
+    return Lists(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))

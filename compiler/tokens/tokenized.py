@@ -1,0 +1,105 @@
+"""Rows of a token stream, decoded: the stream itself is read, so that what is shown is what is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.streams import Split, TokenStream, open_stream
+from ftc.spec.documents.tokenized import Token, TokenizedRow, TokenizedRows
+from ftc.spec.storage.paths import streams_folder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["tokenized_rows"]
+
+_USUAL_ROWS = 3
+_MOST_LISTED = 5
+
+
+def tokenized_rows(plan: Plan, model_folder: Path, split: Split, rows: Sequence[int]) -> TokenizedRows:
+    """Decodes rows of a plan whose streams are in the cache.
+
+    Args:
+        plan: The plan.
+        model_folder: Where its tokenizer lies.
+        split: The part that the rows belong to.
+        rows: Numbers of rows in their source file, from 1; the first three of the part where there are none.
+
+    Raises:
+        Refusal: The plan has no such part, or the part no such row (FTC389).
+    """
+    from tokenizers import Tokenizer
+
+    if split not in plan.data:
+        raise Refusal([_no_part(plan, split)])
+    stream = open_stream(streams_folder(plan.stream_key) / f"{split}.arrow")
+    numbers = stream.rows.tolist()
+    indexes = _indexes(plan, split, numbers, rows) if rows else list(range(min(_USUAL_ROWS, len(stream))))
+    tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
+    labels = plan.settings.text.labels
+    return TokenizedRows(
+        split=split,
+        rows=tuple(_row(stream, index, tokenizer, labels, plan.settings.text.max_length) for index in indexes),
+        of=len(stream),
+        cut=plan.data[split].truncated_rows,
+        max_length=plan.settings.text.max_length,
+        stop_ids=plan.settings.model.stop_ids,
+    )
+
+
+def _indexes(plan: Plan, split: Split, numbers: list[int], rows: Sequence[int]) -> list[int]:
+    places = {number + 1: index for index, number in enumerate(numbers)}
+    missing = [row for row in rows if row not in places]
+    if missing:
+        raise Refusal([_no_row(plan, split, row, list(places)) for row in missing])
+    return [places[row] for row in rows]
+
+
+def _row(stream: TokenStream, index: int, tokenizer: Tokenizer, labels: Sequence[str], max_length: int) -> TokenizedRow:
+    ids, mask = stream.ids(index).tolist(), stream.mask(index).tolist()
+    label = int(stream.labels[index])
+    return TokenizedRow(
+        row=int(stream.rows[index]) + 1,
+        tokens=tuple(
+            Token(id=number, piece=piece, supervised=supervised)
+            for number, piece, supervised in zip(ids, _pieces(tokenizer, ids), mask, strict=True)
+        ),
+        prompt_tokens=stream.prompt_length(index),
+        label=labels[label] if 0 <= label < len(labels) else None,
+        is_at_limit=len(ids) >= max_length,
+    )
+
+
+def _pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """The text that each token adds; the pieces joined are the row's text."""
+    from tokenizers.decoders import DecodeStream
+
+    decoder = DecodeStream(skip_special_tokens=False)
+    return [decoder.step(tokenizer, number) or "" for number in ids]
+
+
+def _no_part(plan: Plan, split: Split) -> Diagnostic:
+    listed = ", ".join(name for name, _ in plan.splits)
+    return diagnostic("FTC389", f"the plan has no {split} rows", help=f"name one of {listed}")
+
+
+def _no_row(plan: Plan, split: Split, row: int, known: Sequence[int]) -> Diagnostic:
+    others = [name for name, _ in plan.splits if name != split and row - 1 in _numbers(plan, name)]
+    dropped = {drop.row + 1: drop.reason for drop in plan.data[split].first_dropped}
+    listed = ", ".join(map(str, known[:_MOST_LISTED]))
+    if row in dropped:
+        help_ = f"it was left out: {dropped[row]}"
+    elif others:
+        help_ = f"it is in {others[0]}: add `--split {others[0]}`"
+    else:
+        help_ = f"rows of {split} begin with {listed}"
+    return diagnostic("FTC389", f"{split} has no row {row:,}", help=help_)
+
+
+def _numbers(plan: Plan, split: str) -> set[int]:
+    return set(open_stream(streams_folder(plan.stream_key) / f"{split}.arrow").rows.tolist())

@@ -1,0 +1,1 @@
+"""What a run writes of a model: checkpoints, adapters, merged and exported weights."""

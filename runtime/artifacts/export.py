@@ -1,0 +1,145 @@
+"""The result of a run, in the layouts that other programs read: a PEFT adapter, or a whole transformers model.
+
+The files hold no path of the machine, and the same weights give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.artifacts import checkpoint
+from ftc.runtime.artifacts.artifact import artifact_tensors, chosen_tensors, load_artifact
+from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
+from ftc.runtime.execution.accelerator import agreed
+from ftc.runtime.execution.session import Session
+from ftc.runtime.models.sharding import is_sharded, plain_class_name, whole_tensors
+from ftc.runtime.strategies import half_of
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
+from ftc.spec.storage.atomic_write import building_folder
+from ftc.spec.strategies import card_of
+
+__all__ = ["export", "is_exported", "load_exported", "write_model_files"]
+
+
+def export(session: Session) -> None:
+    """Writes the weights of the selected checkpoint, and their digest into the record.
+
+    Raises:
+        Refusal: The selected checkpoint is damaged.
+    """
+    step = session.state.record.selected_step
+    findings: list[Diagnostic] = []
+    checkpoints, job = session.folder.checkpoints, session.job_sha256
+    chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, job, findings.append))
+    if chosen is None:
+        raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])
+    work = session.trained or session.build()
+    session.trained = work
+    tensors = _whole(session, work.model, chosen_tensors(work.model, session.plan.settings, chosen))
+    if session.is_first:
+        folder = _folder(session)
+        with building_folder(folder) as temporary:
+            _write(session, work.model, tensors, temporary)
+    digest = agreed(session.accelerator, lambda: content_digest(tensors))
+    session.state.update(final_weights_sha256=digest)
+    session.note_memory("export")
+    session.accelerator.wait_for_everyone()
+
+
+def is_exported(session: Session) -> bool:
+    """Whether the saved weights are there, and are those of the record."""
+    expected, file = session.state.record.final_weights_sha256, _weights_file(session)
+    return expected is not None and file.is_file() and _digest_of(file) == expected
+
+
+def load_exported(session: Session, model: nn.Module) -> None:
+    """Loads the saved weights into a model that is as it was before the first step.
+
+    Raises:
+        Refusal: They are not those of the record, or not all of the model's.
+    """
+    tensors = read_tensors(_weights_file(session))
+    if content_digest(tensors) != session.state.record.final_weights_sha256:
+        raise Refusal([_changed(session, "they have another digest")])
+    load_artifact(model, session.plan.settings, tensors)
+    taken = _whole(session, model, artifact_tensors(model, session.plan.settings))
+    if agreed(session.accelerator, lambda: content_digest(taken)) != session.state.record.final_weights_sha256:
+        raise Refusal([_changed(session, "the model doesn't take all of them")])
+
+
+def _whole(session: Session, model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors in each process that has them whole anyway, and in the first put together from all parts."""
+    return whole_tensors(tensors, keep=session.is_first or not is_sharded(model))
+
+
+def _is_whole(session: Session) -> bool:
+    return card_of(session.plan.settings.strategy).is_whole
+
+
+def _folder(session: Session) -> Path:
+    run = session.weights or session.folder
+    return run.model if _is_whole(session) else run.adapter
+
+
+def _weights_file(session: Session) -> Path:
+    return _folder(session) / ("model.safetensors" if _is_whole(session) else "adapter_model.safetensors")
+
+
+def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    made_by = header_text(provenance_of(session.plan))
+    metadata = {"format": "pt", "job_sha256": session.job_sha256, METADATA_KEY: made_by}
+    write_tensors(folder / _weights_file(session).name, tensors, metadata)
+    if _is_whole(session):
+        write_model_files(session, model, folder)
+        return
+    settings = session.plan.settings
+    config = half_of(settings.strategy).adapter_config(model, settings.strategy)
+    config["base_model_name_or_path"] = settings.model.base
+    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    (folder / "adapter_config.json").write_text(text, encoding="utf-8")
+
+
+def write_model_files(session: Session, model: Any, folder: Path) -> None:
+    """Writes the configuration of a whole model, and the base model's tokenizer, which training leaves as it is."""
+    config = model.config
+    config.architectures = [plain_class_name(model)]
+    config.save_pretrained(folder)
+    if session.plan.settings.model.head == "lm":
+        _end_where_learnt(model.generation_config, session.plan.settings.model.stop_ids)
+        model.generation_config.save_pretrained(folder)
+    for name in session.plan.lock.text.tokenizer_files:
+        shutil.copyfile(session.inputs.model_folder / name, folder / Path(name).name)
+
+
+def _end_where_learnt(config: Any, stop_ids: tuple[int, ...]) -> None:
+    """Has an answer end at the tokens that ended those of the rows, wherever the model is asked."""
+    known = config.eos_token_id
+    ends = [*known] if isinstance(known, list | tuple) else [known] if known is not None else []
+    if more := [number for number in stop_ids if number not in ends]:
+        config.eos_token_id = [*ends, *more] if ends or len(more) > 1 else more[0]
+
+
+def _digest_of(file: Path) -> str | None:
+    from safetensors import SafetensorError
+
+    try:
+        return content_digest(read_tensors(file))
+    except (OSError, SafetensorError):
+        return None
+
+
+def _changed(session: Session, why: str) -> Diagnostic:
+    place = _weights_file(session).relative_to((session.weights or session.folder).path).as_posix()
+    return diagnostic(
+        "FTC630",
+        f"`{place}` doesn't hold the weights of the record",
+        notes=why,
+        help="apply again; they are written anew",
+    )

@@ -1,0 +1,291 @@
+"""A finished run's adapter becomes part of its base model's weights: a model that needs neither peft nor ftc.
+
+Everything happens on the processor, whatever the run's device. What is written is loaded once more, as other people
+load it, and asked a few of the run's own rows; only a model that says what the base says with the adapter beside it
+takes its place. Test rows are never opened.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ftc.runtime.artifacts.export import load_exported, write_model_files
+from ftc.runtime.artifacts.merge_check import agreement, sampled, scores_of
+from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, Unpack, drops_types, forget_types, unpacked
+from ftc.runtime.artifacts.tensor_files import write_in_turn
+from ftc.runtime.evaluation.evaluate_again import reopened
+from ftc.runtime.execution.inputs import Inputs
+from ftc.runtime.execution.session import Session, Workpiece
+from ftc.runtime.execution.verify import verify_some
+from ftc.runtime.models.build_model import FolderBase, build_model, load_base
+from ftc.runtime.models.make_scorer import make_scorer
+from ftc.spec.canonical import file_digest
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.events import EventListener
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.merged import MERGE_FILE, Agreement, Held, MergedModel, WeightType
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.streams import Split
+from ftc.spec.storage.atomic_write import building_folder
+from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
+from ftc.spec.storage.paths import RunFolder
+from ftc.spec.version import VERSION
+
+__all__ = ["Asked", "merge"]
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_ALLOWED = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
+"""The largest difference of scores, as a share of their spread, by the type that is written; see docs/exports.md."""
+_ALLOWED_INT8 = 0.05
+"""With weights of 8 bits the run's own products round what goes into them, to 8 bits as well."""
+_UNTOLD = (
+    "peft doesn't tell a model that cuts out answers which tokens are the question, so the run learnt without it; "
+    "all types of tokens have the first one's vector, so that the merged model says the same"
+)
+_LIBRARIES = ("peft", "torch", "transformers")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a merge makes.
+
+    Attributes:
+        target: The folder, which isn't there yet.
+        weight_type: Type of the weights.
+        added_to: What the adapter is added to.
+        shard_bytes: Most bytes of weights in one file.
+        split: Rows on which both models are compared.
+        card: Text of the model card.
+    """
+
+    target: Path
+    weight_type: WeightType
+    added_to: Held
+    shard_bytes: int
+    split: Split
+    card: Callable[[MergedModel], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    content_sha256: str
+    num_parameters: int
+    notes: tuple[str, ...]
+
+
+def merge(
+    plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, asked: Asked, listen: EventListener
+) -> MergedModel:
+    """Merges the adapter that a run exported into its base model, and writes the folder of the model.
+
+    Args:
+        plan: The run's plan.
+        inputs: Where its base model and its token streams are.
+        run: The run's folder, which holds the adapter.
+        record: Its record.
+        asked: What is to be made.
+        listen: Hears of every event.
+
+    Raises:
+        Refusal: Base, rows or adapter are not the run's (FTC620, FTC621, FTC630), or the merged model says something
+            else (FTC664).
+        KeyboardInterrupt: Somebody asked to stop; nothing is left behind.
+    """
+    with reopened(_on_processor(plan), inputs, run, record, listen) as session:
+        with session.journal.phase("verify", f"{len(plan.lock.model.files) + 1} files"):
+            verify_some(plan, inputs, [asked.split], session.witness)
+        rows = session.stream(asked.split)
+        assert rows is not None, "the caller has chosen a split with rows"
+        numbers = sampled(rows)
+        before = scores_of(_adapted(session), rows, numbers, session.stop)
+        with building_folder(asked.target) as folder:
+            with session.journal.phase("merge", asked.target.name):
+                written = _write(session, plan, asked, folder)
+            session.witness.confirm()  # weights were read until now
+            with session.journal.phase("compare", f"{len(numbers)} rows of {asked.split}"):
+                after = scores_of(_loaded(session, folder), rows, numbers, session.stop)
+            found = agreement(
+                before,
+                after,
+                split=asked.split,
+                allowed=_allowed(plan.settings, asked.weight_type),
+                several=plan.settings.model.head == "multi_label",
+            )
+            _require(found, asked)
+            merged = _described(plan, record, asked, written, found, folder)
+            (folder / MERGE_FILE).write_text(merged.to_text(), encoding="utf-8")
+            (folder / "README.md").write_text(asked.card(merged), encoding="utf-8")
+    return merged
+
+
+def _described(
+    plan: Plan, record: RunRecord, asked: Asked, written: _Written, found: Agreement, folder: Path
+) -> MergedModel:
+    return MergedModel(
+        ftc_version=VERSION,
+        packages={name: version(name) for name in _LIBRARIES},
+        name=plan.name,
+        run_id=record.id,
+        job_sha256=plan.job_sha256(),
+        record_sha256=record.sha256,
+        strategy=plan.settings.strategy.kind,
+        adapter_sha256=record.final_weights_sha256 or "",
+        base=plan.settings.model.base,
+        base_commit=plan.lock.model.commit,
+        base_content_sha256=plan.lock.model.content_sha256,
+        added_to=asked.added_to,
+        weight_type=asked.weight_type,
+        num_parameters=written.num_parameters,
+        content_sha256=written.content_sha256,
+        files=dict(_files(folder)),
+        agreement=found,
+        notes=written.notes,
+    )
+
+
+def _on_processor(plan: Plan) -> Plan:
+    """The plan for a processor, with kernels that it has; it computes what the run computed."""
+    settings = plan.settings
+    attention = "eager" if settings.model.attention == "eager" else "sdpa"
+    determinism = settings.train.determinism.model_copy(update={"kernels": "deterministic"})
+    changes = {
+        "device": settings.device.model_copy(update={"name": "cpu", "kind": "cpu", "count": 1}),
+        "model": settings.model.model_copy(update={"attention": attention}),
+        "train": settings.train.model_copy(update={"determinism": determinism, "activation_checkpointing": False}),
+    }
+    return plan.model_copy(update={"settings": settings.model_copy(update=changes)})
+
+
+def _adapted(session: Session) -> Workpiece:
+    """The base with its adapter beside it, as the run measured it."""
+    session.pristine = session.build()
+    load_exported(session, session.pristine.model)
+    return session.pristine
+
+
+def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple[str, ...]]:
+    """What is written, and what has to be said of it.
+
+    Where the run's weights were packed, a plain model has room for what they stand for.
+    """
+    settings, work = session.plan.settings, session.pristine
+    session.pristine = None
+    assert work is not None, "the adapted model was asked before"
+    model: Any = work.model
+    with torch.inference_mode():
+        is_untold = settings.model.head == "span" and drops_types(model)
+    packed: Mapping[str, Unpack] = {}
+    if (plain_strategy := settings.strategy.unpacked()) is not None:
+        packed = unpacked(model)
+        plain = settings.model_copy(update={"strategy": plain_strategy})
+        model = build_model(plain, FolderBase(session.inputs.model_folder), torch.device("cpu"))
+        load_exported(session, model)
+    if is_untold:
+        forget_types(model)
+    return MergedWeights.of(model, dtype, packed), (_UNTOLD,) if is_untold else ()
+
+
+def _write(session: Session, plan: Plan, asked: Asked, folder: Path) -> _Written:
+    """Weights in files of a size, and what else a model's folder holds.
+
+    Raises:
+        Refusal: A weight is too large for its type (FTC664).
+    """
+    weights, notes = _weights(session, _DTYPES[asked.weight_type])
+    origin = provenance_of(plan).model_copy(update={"adapter_sha256": session.state.record.final_weights_sha256})
+    metadata = {"format": "pt", METADATA_KEY: header_text(origin)}
+    shards = _shards(weights, asked.shard_bytes)
+    places: dict[str, str] = {}
+    for number, names in enumerate(shards, 1):
+        file = SINGLE_FILE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
+        places |= dict.fromkeys(names, file)
+        session.stop.check()
+        try:
+            write_in_turn(folder / file, {name: weights.forms[name] for name in names}, weights, metadata)
+        except NotFinite as error:
+            raise Refusal([_too_large(str(error), asked)]) from error
+    if len(shards) > 1:
+        size = sum(_bytes(weights, name) for name in places)
+        index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}
+        (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    weights.model.config.dtype = _DTYPES[asked.weight_type]
+    write_model_files(session, weights.model, folder)
+    return _Written(weights.content_digest(), sum(shape.numel() for _, shape in weights.forms.values()), notes)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, FileFacts]]:
+    for file in sorted(folder.iterdir()):
+        yield file.name, FileFacts(size=file.stat().st_size, sha256=file_digest(file))
+
+
+def _shards(weights: MergedWeights, most: int) -> list[list[str]]:
+    """Names of weights by file, in the model's order; a weight that is larger than a file may be has one alone."""
+    shards: list[list[str]] = []
+    room = 0
+    for name in weights.forms:
+        size = _bytes(weights, name)
+        if not shards or size > room:
+            shards.append([])
+            room = most
+        shards[-1].append(name)
+        room -= size
+    return shards
+
+
+def _bytes(weights: MergedWeights, name: str) -> int:
+    dtype, shape = weights.forms[name]
+    return shape.numel() * dtype.itemsize
+
+
+def _loaded(session: Session, folder: Path) -> Workpiece:
+    """What was written, as anybody loads it, computing as the run did."""
+    gc.collect()  # the other model goes before this one comes
+    settings = session.plan.settings
+    precision = _DTYPES[settings.train.precision]
+    model = load_base(settings, FolderBase(folder), is_new=False, dtype=precision).eval()
+    return Workpiece(model, make_scorer(model, settings))
+
+
+def _allowed(settings: Settings, weight_type: WeightType) -> float:
+    widest = _ALLOWED["bfloat16"] if settings.train.precision == "bfloat16" else 0.0
+    quantized = settings.strategy.traits.quantized
+    is_int8 = quantized is not None and quantized.type == "int8"
+    return max(_ALLOWED[weight_type], widest, _ALLOWED_INT8 if is_int8 else 0.0)
+
+
+def _require(found: Agreement, asked: Asked) -> None:
+    """Lets pass a model that says the same.
+
+    Raises:
+        Refusal: It doesn't (FTC664).
+    """
+    if found.holds:
+        return
+    summary = (
+        f"on {found.rows} rows of {found.split} a score differs by {100 * found.share:.3g} % of their spread, "
+        f"{100 * found.allowed:.3g} % is allowed"
+    )
+    notes = f"{found.same_choices} of {found.choices} choices are the same; the folder was not kept"
+    raise Refusal([diagnostic("FTC664", summary, notes=notes, help=_wider(asked))])
+
+
+def _too_large(name: str, asked: Asked) -> Diagnostic:
+    summary = f"`{name}` is no finite number in {asked.weight_type} once the adapter is added"
+    return diagnostic("FTC664", summary, notes="the folder was not kept", help=_wider(asked))
+
+
+def _wider(asked: Asked) -> str:
+    if asked.weight_type != "float32":
+        return "write more exact weights with `--dtype float32`"
+    return "use the adapter beside its base, and report this: in float32 only rounding should differ"

@@ -1,0 +1,124 @@
+"""safetensors files with the same bytes in every process, and digests of what tensors hold.
+
+The library writes metadata in the order of a hash table, which differs from process to process; a file that is to be
+compared by digest needs a fixed order. Reading is left to the library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from ftc.spec.storage import tensor_digests as spec_digests
+
+__all__ = [
+    "Form",
+    "content_digest",
+    "digest_of_tensor",
+    "flattened",
+    "read_shapes",
+    "read_tensors",
+    "tensor_digests",
+    "write_in_turn",
+    "write_tensors",
+]
+
+Form = tuple[torch.dtype, torch.Size]
+"""Type and shape of a tensor."""
+
+_DTYPE_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+_ALIGNMENT = 8
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file, one tensor after another, without a second copy of them all in memory."""
+    forms = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    write_in_turn(path, forms, tensors.__getitem__, metadata)
+
+
+def write_in_turn(
+    path: Path, forms: Mapping[str, Form], tensor_of: Callable[[str], torch.Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Writes a safetensors file whose tensors are made one by one, each when its turn comes.
+
+    Args:
+        path: The file.
+        forms: Type and shape of each tensor, by name.
+        tensor_of: Makes one of such a form; it is let go of before the next is asked for.
+        metadata: What the header says beside them.
+    """
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    names = sorted(forms, key=lambda name: (-forms[name][0].itemsize, name))  # keeps every tensor aligned
+    end = 0
+    for name in names:
+        dtype, shape = forms[name]
+        start, end = end, end + math.prod(shape) * dtype.itemsize
+        header[name] = {"dtype": _DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        for flat in flattened(tensor_of(name) for name in names):
+            file.write(_bytes(flat))
+            del flat  # before the next is made
+
+
+def flattened(tensors: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Each tensor as one row of numbers in the processor's memory, one at a time: what is made for it goes again."""
+    for tensor in tensors:
+        yield tensor.detach().to("cpu").contiguous().reshape(-1)
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a file, in the processor's memory."""
+    tensors: dict[str, torch.Tensor] = load_file(path)
+    return tensors
+
+
+def read_shapes(path: Path) -> dict[str, torch.Size]:
+    """Shapes of a file's tensors by name, from its header alone."""
+    with safe_open(path, framework="pt") as file:
+        return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """sha256 over names, types, shapes and bytes, by sorted name: equal whenever two sets of weights are."""
+    return spec_digests.content_digest({name: digest_of_tensor(tensor) for name, tensor in tensors.items()})
+
+
+def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """sha256 of each tensor's bytes, by name."""
+    return {name: hashlib.sha256(_raw(tensor)).hexdigest() for name, tensor in tensors.items()}
+
+
+def digest_of_tensor(tensor: torch.Tensor) -> spec_digests.TensorDigest:
+    """What one tensor adds to `content_digest`."""
+    sha256 = hashlib.sha256(_raw(tensor)).hexdigest()
+    return spec_digests.TensorDigest(_DTYPE_NAMES[tensor.dtype], tuple(tensor.shape), sha256)
+
+
+def _raw(tensor: torch.Tensor) -> memoryview:
+    return _bytes(next(flattened([tensor])))
+
+
+def _bytes(flat: torch.Tensor) -> memoryview:
+    return memoryview(flat.view(torch.uint8).numpy().data)

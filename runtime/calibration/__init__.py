@@ -1,0 +1,1 @@
+"""Measures this machine's device by the run's own loop and evaluation."""

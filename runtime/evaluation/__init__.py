@@ -1,0 +1,1 @@
+"""Evaluation of models: scores of rows, written answers, judges and classifiers, results."""

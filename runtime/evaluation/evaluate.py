@@ -1,0 +1,187 @@
+"""Measuring: validation during training, and the test split once at the end, base and tuned by the same code."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ftc.runtime.artifacts.export import load_exported
+from ftc.runtime.evaluation.generate import answers
+from ftc.runtime.evaluation.kernels import faster_linears, fold_adapter
+from ftc.runtime.evaluation.measures import Measures
+from ftc.runtime.evaluation.probing import retained
+from ftc.runtime.evaluation.scoring import RowScore, as_base, gathered, score_rows, shared_batches, still
+from ftc.runtime.execution.accelerator import StopTogether
+from ftc.runtime.execution.session import Session, Workpiece
+from ftc.runtime.metrics.metrics import loss_metrics
+from ftc.runtime.models.sharding import is_sharded
+from ftc.runtime.training.references import learn_references
+from ftc.runtime.training.signals import StopRequest
+from ftc.spec.batches import by_length, cut
+from ftc.spec.decoding import TextDecoder
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.events import TestProgress
+from ftc.spec.documents.record import SubjectResult
+from ftc.spec.documents.streams import TokenStream, open_stream
+
+__all__ = ["Measurement", "measure", "validate"]
+
+Subject = Literal["base", "tuned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One model on the test split."""
+
+    result: SubjectResult
+    scores: list[RowScore]
+    """In the order of the stream's rows."""
+    texts: dict[int, str]
+    """What the model said, by row of the stream: classes or written answers; empty for a loss alone."""
+    retained: list[RowScore] = field(default_factory=list)
+    """General text, block by block; empty where none is measured."""
+    swapped: dict[int, str] = field(default_factory=dict)
+    """What the model said of rows with words exchanged, by row of their stream."""
+
+
+def validate(session: Session) -> tuple[dict[str, float], float] | None:
+    """Metrics of the model in training on validation, `val_loss` among them, and the seconds that it took.
+
+    Written answers take too long to be part of it. None where there are no validation rows.
+
+    Raises:
+        Refusal: The loss is not finite.
+    """
+    rows, work = session.stream("validation"), session.trained
+    if rows is None:
+        return None
+    assert work is not None, "validation measures the model in training"
+    started = time.perf_counter()
+    settings = session.plan.settings
+    with still(work.model), faster_linears(work.model):
+        # A signal is heeded after the look, so that a checkpoint never lacks the validation that the plan asks for.
+        batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, StopRequest())
+        scores = gathered([score for batch in batches for score in batch], session.accelerator)
+    known = _scored_metrics(session, rows, scores)
+    if not math.isfinite(known["loss"]):
+        raise Refusal([_not_finite(known["loss"])])
+    metrics = {"val_loss" if name == "loss" else name: value for name, value in known.items()}
+    return metrics, time.perf_counter() - started
+
+
+def measure(session: Session, subject: Subject) -> Measurement | None:
+    """One model on the test split; None where the plan has no test rows.
+
+    `base` is the model as it is before the first step; `tuned` is the same with the exported weights loaded from the
+    run's folder, so that what is measured is what was saved.
+
+    Raises:
+        Interrupted: Somebody asked to stop; nothing is lost but this measurement.
+        Refusal: The saved weights are not those of the record.
+    """
+    rows = session.stream("test")
+    if rows is None:
+        return None
+    work = session.pristine or session.build()
+    session.pristine = work
+    learn_references(session, work, "test")
+    if subject == "tuned":
+        session.pristine = None  # it is pristine no longer
+        load_exported(session, work.model)
+        fold_adapter(work.model, session.plan.settings)
+    with session.journal.phase("evaluate", subject):
+        started = time.perf_counter()
+        as_subject = as_base(session.plan.settings, work.model) if subject == "base" else nullcontext()
+        with still(work.model), faster_linears(work.model), as_subject:
+            metrics, scores, texts = _measured(session, subject, work, rows)
+            kept = retained(session, work)
+            swapped = _swapped(session, work)
+        measured = session.plan.data["test"].measured(session.plan.settings.text.form)
+        result = SubjectResult(metrics=metrics, rows=measured, seconds=time.perf_counter() - started)
+    session.note_memory("evaluate")
+    return Measurement(result, scores, texts, kept, swapped)
+
+
+def _swapped(session: Session, work: Workpiece) -> dict[int, str]:
+    """What a model says of the test rows with words exchanged; empty where the plan has none."""
+    settings = session.plan.settings
+    if settings.eval.swaps_sha256 is None:
+        return {}
+    rows = open_stream(session.inputs.streams_folder / "swaps.arrow")
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    if measures.is_written:
+        return _written(session, None, work, rows, measures.decode)
+    batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop)
+    return measures.said(gathered([score for batch in batches for score in batch], session.accelerator))
+
+
+def _measured(
+    session: Session, subject: Subject, work: Workpiece, rows: TokenStream
+) -> tuple[dict[str, float], list[RowScore], dict[int, str]]:
+    """The plan's metrics, and what they are computed from."""
+    settings = session.plan.settings
+    scores: list[RowScore] = []
+    for batch in score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop):
+        scores += batch
+        if settings.eval.max_new_tokens is None:
+            _tell(session, subject, len(scores), rows)
+    scores = gathered(scores, session.accelerator)
+    metrics = _scored_metrics(session, rows, scores)
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    if settings.eval.max_new_tokens is None:
+        return _chosen(session, metrics), scores, measures.said(scores)
+    texts = _written(session, subject, work, rows, measures.decode)
+    metrics |= {name: measures.metric(name, scores, texts) for name in measures.written(settings.eval.metrics)}
+    return _chosen(session, metrics), scores, texts
+
+
+def _written(
+    session: Session, subject: Subject | None, work: Workpiece, rows: TokenStream, decode: TextDecoder
+) -> dict[int, str]:
+    """Every row's answer, from the longest prompt to the shortest; progress is told of a subject alone."""
+    settings, accelerator = session.plan.settings, session.accelerator
+    order = by_length(list(range(len(rows))), rows.prompt_lengths.astype("int64"))
+    batches = list(
+        shared_batches(work.model, order, lambda mine: cut(mine, settings.eval.batch_size), session.accelerator)
+    )
+    stop = StopTogether(accelerator, session.stop) if is_sharded(work.model) else session.stop
+    mine = {row for numbers, counts in batches if counts for row in numbers}
+    texts: dict[int, str] = {}
+    with session.writing():
+        for some in answers(
+            work.model, rows, [numbers for numbers, _ in batches], settings, decode, stop, accelerator.device
+        ):
+            texts |= {row: text for row, text in some.items() if row in mine and row not in texts}
+            if subject is not None:
+                _tell(session, subject, len(texts), rows)
+    if accelerator.num_processes > 1:
+        from accelerate.utils import gather_object
+
+        texts = dict(gather_object(list(texts.items())))
+    return texts
+
+
+def _scored_metrics(session: Session, rows: TokenStream, scores: list[RowScore]) -> dict[str, float]:
+    """Metrics that need no written answer: the loss always, the others where the plan names them."""
+    settings = session.plan.settings
+    names = {*settings.eval.metrics, settings.train.select_metric.removeprefix("val_")}
+    metrics = {name: value for name, value in loss_metrics(scores).items() if name == "loss" or name in names}
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    return metrics | {name: measures.metric(name, scores, {}) for name in measures.scored(sorted(names))}
+
+
+def _chosen(session: Session, metrics: dict[str, float]) -> dict[str, float]:
+    return {name: metrics[name] for name in session.plan.settings.eval.metrics}
+
+
+def _tell(session: Session, subject: Subject, done: int, rows: TokenStream) -> None:
+    """Progress over all processes, which share the rows evenly."""
+    everywhere = min(len(rows), done * session.accelerator.num_processes)
+    session.journal.emit(TestProgress(subject=subject, done=everywhere, rows=len(rows)))
+
+
+def _not_finite(loss: float) -> Diagnostic:
+    return diagnostic("FTC626", f"the validation loss is {loss}", help="lower `train.learning_rate`")

@@ -1,0 +1,268 @@
+"""A language model behind an endpoint grades written answers: one request an answer, by the OpenAI chat protocol.
+
+What goes out is the prompt, the expected answer and the model's own answer; the plan says where to. The key comes from
+the environment and stands in no file. A redirect is not followed, since it would carry the key to another host.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from ftc.runtime.training.signals import StopRequest
+from ftc.spec.documents.judging import AT_ONCE, JudgeUse, messages
+from ftc.spec.sections.evaluation import Judge
+
+__all__ = ["Graded", "Question", "grades"]
+
+_ATTEMPTS = 3
+_TIMEOUT_SECONDS = 120
+_PAUSE_SECONDS = 2.0
+"""Before the second attempt; twice that before the third."""
+_HEED_SECONDS = 0.2
+"""How often a request to stop is looked for while answers are out."""
+_MOST_SILENT = 8
+"""Questions in a row that the endpoint leaves without an answer before no more are asked."""
+_MOST_BYTES = 1 << 20
+_NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)*")
+_GRADE = re.compile(r"(10|[1-9])(?:\.0+)?")
+_THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+"""What some models write before their reply; numbers in it are no grade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One answer to grade."""
+
+    prompt: str
+    expected: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """What came back.
+
+    Attributes:
+        grades: A number from 1 to 10 for each question; None where the judge gave none.
+        failure: Why the first of these has none, in words; empty where all have one.
+        use: What asking took.
+    """
+
+    grades: list[int | None]
+    failure: str
+    use: JudgeUse
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """Why a question has no grade.
+
+    Attributes:
+        reason: In words.
+        is_silent: Whether the endpoint gave no answer at all, so that the next question may have none either.
+    """
+
+    reason: str
+    is_silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What became of a question.
+
+    Attributes:
+        grade: The grade, or why there is none.
+        seconds: From sending to reply, of the request that was answered as a chat; None where none was.
+        usage: Tokens sent and received, where the reply tells them.
+    """
+
+    grade: int | _Missing
+    seconds: float | None = None
+    usage: tuple[int, int] | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the endpoint gave no answer at all."""
+        return isinstance(self.grade, _Missing) and self.grade.is_silent
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_args: Any, **_named: Any) -> None:
+        return None
+
+
+def grades(
+    judge: Judge, questions: Sequence[Question], stop: StopRequest, environment: Mapping[str, str] = os.environ
+) -> Graded:
+    """Grades of some answers, in their order. A judge that fails ends nothing; what it leaves out is told.
+
+    Raises:
+        Interrupted: Somebody asked to stop; what was asked already is not waited for.
+    """
+    found: dict[int, _Found] = {}
+    silent, gave_up, asker = 0, False, _Asker(judge, environment)
+    started = time.perf_counter()
+    with _asking(asker, questions) as answers:
+        for number, one in _heeding(answers, len(questions), stop):
+            found[number] = one
+            silent = silent + 1 if one.is_silent else 0
+            if gave_up := silent >= _MOST_SILENT and len(found) < len(questions):
+                break
+    use = _use(asker, list(found.values()), time.perf_counter() - started, min(AT_ONCE, len(questions)))
+    reasons = (one.grade.reason for _, one in sorted(found.items()) if isinstance(one.grade, _Missing))
+    failure = next(reasons, "")
+    if gave_up:
+        failure += f"; after {_MOST_SILENT} questions in a row without an answer no more were asked"
+    given = [found[number].grade if number in found else None for number in range(len(questions))]
+    return Graded([one if isinstance(one, int) else None for one in given], failure, use)
+
+
+def _use(asker: _Asker, found: Sequence[_Found], seconds: float, at_once: int) -> JudgeUse:
+    took = [one.seconds for one in found if one.seconds is not None]
+    told = [one.usage for one in found if one.usage is not None]
+    return JudgeUse(
+        url=asker.judge.url,
+        requests=len(asker.sent),
+        answered=len(took),
+        at_once=at_once,
+        seconds=seconds,
+        answer_seconds=sum(took),
+        with_usage=len(told),
+        sent_tokens=sum(sent for sent, _ in told),
+        received_tokens=sum(received for _, received in told),
+    )
+
+
+class _Asker:
+    """Asks a judge, from any thread.
+
+    Args:
+        judge: Who is asked.
+        environment: Where the key is.
+    """
+
+    def __init__(self, judge: Judge, environment: Mapping[str, str]) -> None:
+        self.judge = judge
+        self.sent: list[int] = []
+        """A mark for each request that went out."""
+        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._headers = {"Content-Type": "application/json"}
+        if judge.key_env is not None and (key := environment.get(judge.key_env)):
+            self._headers["Authorization"] = f"Bearer {key}"
+
+    def __call__(self, question: Question, ended: threading.Event) -> _Found:
+        """What becomes of a question; no further attempt is made once all has ended."""
+        url = f"{self.judge.url.rstrip('/')}/chat/completions"
+        body = _body(self.judge, question)
+        request = urllib.request.Request(url, body, self._headers)  # noqa: S310 - the recipe lets http(s) through alone
+        reason = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt and ended.wait(_PAUSE_SECONDS * attempt):
+                break
+            self.sent.append(attempt)
+            try:
+                return self._asked(request)
+            except urllib.error.HTTPError as error:
+                reason = f"the endpoint answers {error.code}"
+                if error.code != 429 and error.code < 500:
+                    break
+            except (OSError, http.client.HTTPException) as error:
+                reason = f"the endpoint can't be reached: {getattr(error, 'reason', error)}"
+            except ValueError:
+                return _Found(_Missing("the endpoint's answer is no JSON"))
+        return _Found(_Missing(reason, is_silent=True))
+
+    def _asked(self, request: urllib.request.Request) -> _Found:
+        started = time.perf_counter()
+        with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as reply:
+            content = json.loads(reply.read(_MOST_BYTES))
+        return _read(content, time.perf_counter() - started, self.judge.max_tokens)
+
+
+_Answers = SimpleQueue[tuple[int, "_Found | BaseException"]]
+
+
+@contextmanager
+def _asking(ask: _Asker, questions: Sequence[Question]) -> Iterator[_Answers]:
+    """Asks some at once while the block runs. Nobody waits for the threads: an endpoint can keep one for minutes."""
+    waiting: SimpleQueue[tuple[int, Question]] = SimpleQueue()
+    answers: _Answers = SimpleQueue()
+    ended = threading.Event()
+    for one in enumerate(questions):
+        waiting.put(one)
+
+    def work() -> None:
+        with suppress(Empty):
+            while not ended.is_set():
+                number, question = waiting.get_nowait()
+                try:
+                    answers.put((number, ask(question, ended)))
+                except BaseException as error:  # noqa: BLE001 - raised again where the answers are read
+                    answers.put((number, error))
+
+    for _ in range(min(AT_ONCE, len(questions))):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+
+
+def _heeding(answers: _Answers, count: int, stop: StopRequest) -> Iterator[tuple[int, _Found]]:
+    """So many answers as they come in, as long as nobody asks to stop."""
+    while count:
+        stop.check()
+        with suppress(Empty):
+            number, one = answers.get(timeout=_HEED_SECONDS)
+            if isinstance(one, BaseException):
+                raise one
+            count -= 1
+            yield number, one
+
+
+def _body(judge: Judge, question: Question) -> bytes:
+    given = messages(judge, question.prompt, question.expected, question.answer)
+    return json.dumps(
+        {"model": judge.model, "messages": given, "temperature": 0, "max_tokens": judge.max_tokens}
+    ).encode()
+
+
+def _read(reply: Any, seconds: float, max_tokens: int) -> _Found:
+    try:
+        choice = reply["choices"][0]
+        text = choice["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        return _Found(_Missing("the endpoint's answer is not that of a chat"))
+    return _Found(_grade(text, choice.get("finish_reason"), max_tokens), seconds, _usage(reply.get("usage")))
+
+
+def _grade(text: Any, ended_by: Any, max_tokens: int) -> int | _Missing:
+    said = _THOUGHTS.sub("", text, count=1) if isinstance(text, str) else ""
+    number = _NUMBER.search(said)
+    grade = _GRADE.fullmatch(number[0]) if number else None
+    if grade:
+        return int(grade[1])
+    if ended_by == "length":
+        return _Missing(f"the judge's reply ended at {max_tokens:,} tokens, without a grade (`eval.judge.max_tokens`)")
+    return _Missing("the judge gave no number from 1 to 10")
+
+
+def _usage(told: Any) -> tuple[int, int] | None:
+    """Tokens sent and received, as a reply tells them; None where it doesn't tell both."""
+    match told:
+        case {"prompt_tokens": int(sent), "completion_tokens": int(received)} if min(sent, received) >= 0:
+            return sent, received
+        case _:
+            return None

@@ -1,0 +1,152 @@
+"""Scores of rows: the loss of each, and what the head says of it. No gradient, no chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.execution.accelerator import StopTogether
+from ftc.runtime.execution.memory import keeps_freed
+from ftc.runtime.models.sharding import in_step, is_sharded, reshard
+from ftc.runtime.tasks.classification import ClassifierScorer
+from ftc.runtime.tasks.scorer import Prediction
+from ftc.runtime.training.collate import Batch
+from ftc.runtime.training.signals import StopRequest
+from ftc.spec.batches import by_length, processor_batch, scored_at_once, share_of
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.streams import TokenStream
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from ftc.runtime.execution.session import Workpiece
+
+__all__ = ["RowScore", "as_base", "gathered", "score_rows", "shared_batches", "still"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RowScore:
+    """One row's score."""
+
+    row: int
+    """Number of the row in its stream."""
+    loss_sum: float
+    """Cross entropy in nats, summed over the row's targets."""
+    targets: int
+    predicted: Prediction = ()
+    """What the head says of the row; see the task's scorer."""
+
+
+def score_rows(
+    work: Workpiece, rows: TokenStream, batch_size: int, accelerator: Accelerator, stop: StopRequest
+) -> Iterator[list[RowScore]]:
+    """This process's share of a split's rows, batch by batch, the longest first.
+
+    Raises:
+        Interrupted: Somebody asked to stop.
+    """
+    order = by_length(list(range(len(rows))), rows.lengths)
+    whole_rows = isinstance(work.scorer, ClassifierScorer)
+
+    size = batch_size
+    if whole_rows and order and accelerator.device.type == "cpu":
+        size = processor_batch(size, int(rows.lengths[order[0]]))
+
+    def batches(mine: list[int]) -> list[list[int]]:
+        return scored_at_once(mine, rows.lengths, size, whole_rows=whole_rows)
+
+    stop = StopTogether(accelerator, stop) if is_sharded(work.model) else stop
+    with keeps_freed():
+        for numbers, counts in shared_batches(work.model, order, batches, accelerator):
+            stop.check()
+            scores = _score(work, rows, numbers, accelerator.device)
+            if counts:
+                yield scores
+
+
+def shared_batches(
+    model: nn.Module, order: list[int], batches: Callable[[list[int]], list[list[int]]], accelerator: Accelerator
+) -> Iterator[tuple[list[int], bool]]:
+    """This process's batches of rows, each with whether it counts: a divided model is called equally often everywhere.
+
+    Args:
+        model: Whole or divided.
+        order: All rows.
+        batches: Makes batches of a process's share.
+        accelerator: Knows which process this is, and of how many.
+    """
+    rank, world_size = accelerator.process_index, accelerator.num_processes
+    if is_sharded(model):
+        shares = [batches(share_of(order, other, world_size)) for other in range(world_size)]
+        return in_step(shares, rank, order[:1])
+    return in_step([batches(share_of(order, rank, world_size))], 0, [])
+
+
+def gathered(scores: list[RowScore], accelerator: Accelerator) -> list[RowScore]:
+    """All processes' scores in the order of the rows, so that no sum depends on how rows were divided."""
+    if accelerator.num_processes > 1:
+        from accelerate.utils import gather_object
+
+        scores = gather_object(scores)
+    return sorted(scores)
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, without gradients, while the block runs."""
+    was_training = model.training
+    model.eval()
+    try:
+        # What was put together for inference alone could not be trained with.
+        with torch.no_grad() if is_sharded(model) else torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+        reshard(model)
+
+
+def as_base(settings: Settings, model: nn.Module) -> AbstractContextManager[None]:
+    """A block in which a model that isn't trained yet is its base.
+
+    An adapter of virtual tokens changes what the base says from the start, and others cost time. One that took its
+    first weights out of the base's has to stay.
+    """
+    traits = settings.strategy.traits
+    if traits.changes_base:
+        return nullcontext()
+    if traits.num_virtual and settings.model.head != "lm":
+        return _without_virtual_tokens(model)
+    disable = getattr(model, "disable_adapter", None)
+    return nullcontext() if disable is None else disable()
+
+
+@contextmanager
+def _without_virtual_tokens(model: Any) -> Iterator[None]:
+    """What peft's own `disable_adapter` would be, which takes it for granted that a model writes."""
+    model.forward = model.base_model.forward
+    try:
+        yield
+    finally:
+        del model.forward
+
+
+def _score(work: Workpiece, rows: TokenStream, numbers: list[int], device: torch.device) -> list[RowScore]:
+    batch = work.scorer.batch(rows, numbers).to(device)
+    logits = _logits(work, batch)
+    sums = torch.zeros(len(numbers), dtype=torch.float64, device=device)
+    sums.index_add_(0, batch.owners, work.scorer.losses(logits, batch).double())
+    counts = torch.bincount(batch.owners, minlength=len(numbers)).tolist()
+    predicted = work.scorer.predictions(logits, batch)
+    return [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, strict=True)]
+
+
+def _logits(work: Workpiece, batch: Batch) -> torch.Tensor:
+    """What the head says of the rows; of a whole model that gives each row classes, what no head reads is left out."""
+    if isinstance(work.scorer, ClassifierScorer) and not is_sharded(work.model):
+        return work.scorer.quick_logits(work.model, batch)
+    return work.scorer.logits(work.model, batch)

@@ -1,0 +1,1 @@
+"""A run as a process: the plan's steps, the run's folder, verification, several processes."""

@@ -1,0 +1,236 @@
+"""The plan's executor: it walks the plan's steps, and leaves a run that can be resumed from wherever it stops.
+
+Heavy libraries are loaded only when there is something to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from ftc.runtime.execution.inputs import Inputs
+from ftc.runtime.execution.state import find_run, hold, is_over, refuse_held
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.events import EventListener, RunEnded, RunStarted, StopRequested
+from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.storage.paths import RunFolder
+
+if TYPE_CHECKING:
+    from ftc.runtime.evaluation.evaluate import Measurement
+    from ftc.runtime.execution.session import Session
+
+__all__ = ["Inputs", "execute", "expand_segments", "let_threads_sleep"]
+
+_DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+
+
+def execute(plan: Plan, inputs: Inputs, run: RunFolder, listen: EventListener) -> RunRecord:
+    """Executes a plan in a run's folder, from the beginning or from where it was left.
+
+    A run that has done all of its plan returns its record unchanged, and nothing is written. SIGINT and SIGTERM end
+    the run at the next safe place with a checkpoint; the record then says `interrupted`.
+
+    Args:
+        plan: What to do.
+        inputs: Where the plan's files are, and what is installed.
+        run: The run's folder; made where it is missing.
+        listen: Hears of every event; in a run of several processes only the first one's does.
+
+    Raises:
+        Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
+    """
+    begun, before = find_run(run, plan)
+    if before is not None and is_over(before):
+        return before
+    if os.environ.get("RANK", "0") == "0":
+        refuse_held(run)  # before anything heavy is loaded, so that the second of two is told at once
+    return _Execution(begun, inputs, run, listen).run()
+
+
+@dataclass(slots=True)
+class _Execution:
+    plan: Plan
+    inputs: Inputs
+    folder: RunFolder
+    listen: EventListener
+    base: Measurement | None = None
+    tuned: Measurement | None = None
+
+    def run(self) -> RunRecord:
+        """Everything between the first and the last event."""
+        started = time.perf_counter()
+        let_threads_sleep()
+        expand_segments(self.plan)
+        from ftc.runtime.execution.accelerator import make_accelerator
+        from ftc.runtime.execution.process_watch import watched
+        from ftc.runtime.execution.session import open_session
+        from ftc.runtime.training.seeding import deterministic
+        from ftc.runtime.training.signals import stop_on_signals
+
+        with stop_on_signals(self._tell_of_stop) as stop, deterministic(self.plan.settings):
+            accelerator = make_accelerator(self.plan.settings)
+            with hold(self.folder) if accelerator.is_main_process else nullcontext():
+                accelerator.wait_for_everyone()  # the folder is there and held
+                with (
+                    watched(accelerator),
+                    open_session(self.plan, self.inputs, self.folder, self.listen, accelerator, stop) as session,
+                ):
+                    session.note_time("load", time.perf_counter() - started)
+                    with _ending(session):
+                        self._walk(session)
+                    accelerator.wait_for_everyone()
+                    return session.state.record
+
+    def _tell_of_stop(self, number: int) -> None:
+        self.listen(StopRequested(signal=number))
+
+    def _walk(self, session: Session) -> None:
+        num_steps = self.plan.settings.train.num_steps
+        folder = f"runs/{self.plan.name}/{self.folder.path.name}"
+        session.journal.emit(RunStarted(run_id=self.folder.path.name, folder=folder, num_steps=num_steps))
+        for step in self.plan.steps:
+            session.stop.check()
+            self._do(session, step)
+        self._finish(session)
+
+    def _do(self, session: Session, step: Step) -> None:
+        from ftc.runtime.artifacts.export import export, is_exported
+        from ftc.runtime.evaluation.evaluate import measure
+        from ftc.runtime.execution.accelerator import agreed
+        from ftc.runtime.execution.verify import verify
+        from ftc.runtime.replay.proof import prove
+        from ftc.runtime.training.train import is_trained, train
+
+        match step:
+            case VerifyStep():
+                with session.journal.phase("verify", f"{step.files} files"):
+                    verify(self.plan, self.inputs, self.folder.path, session.witness)
+            case ProveStep():
+                prove(session)
+            case TrainStep():
+                if not agreed(session.accelerator, lambda: is_trained(session)):
+                    train(session)
+            case ExportStep():
+                if not agreed(session.accelerator, lambda: is_exported(session)):
+                    with session.journal.phase("export", step.artifact):
+                        export(session)
+            case EvaluateStep(subject="base"):
+                self.base = measure(session, "base")
+            case EvaluateStep():
+                self.tuned = measure(session, "tuned")
+            case _:
+                assert_never(step)
+
+    def _finish(self, session: Session) -> None:
+        from ftc.runtime.evaluation.results import evaluation, outcomes
+        from ftc.spec.storage.atomic_write import write_file
+
+        session.witness.confirm()
+        passed = True
+        if self.tuned is not None:
+            result = evaluation(session, self.base, self.tuned)
+            passed = all(gate.passed for gate in result.gates)
+            if session.is_first:
+                write_file(self.folder.outcomes, outcomes(session, self.base, self.tuned))
+                write_file(self.folder.evaluation, result.to_text().encode())
+        session.note_memory("train" if self.tuned is None else "evaluate")
+        session.note_code()
+        status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
+        session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate is broken"))
+        session.journal.sync()  # the record names the digests of both: they must not be younger on disk than it is
+        session.ladder.sync()
+        session.state.end(status, "early_stop" if session.stopped_early else "finished")
+
+
+def let_threads_sleep() -> None:
+    """Threads that wait for each other soon give their core away, which must be said before torch is loaded.
+
+    A short spin is as fast as a long one on idle cores; a long one holds up a run beside which anything else runs.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def expand_segments(plan: Plan) -> None:
+    """Has torch's allocator grow its segments instead of adding new ones, as the plan's estimate assumes on Linux.
+
+    It must be said before torch is loaded. What is reserved then follows what is allocated; a user's own choice stands.
+    """
+    if plan.settings.device.kind == "cuda" and plan.platform.startswith("linux"):
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
+
+@contextmanager
+def _ending(session: Session) -> Iterator[None]:
+    """Writes into the record how work ended, when it didn't end well."""
+    import torch
+
+    from ftc.runtime.execution.process_watch import lost
+    from ftc.runtime.training.signals import Interrupted
+
+    try:
+        yield
+    except Interrupted:
+        _leave(session, "interrupted", "stopped on request")
+    except KeyboardInterrupt:
+        _leave(session, "interrupted", "broken off by a second signal")
+        raise
+    except torch.OutOfMemoryError as error:
+        _leave(session, "failed", "out of memory")
+        raise Refusal([_out_of_memory(session)]) from error
+    except OSError as error:
+        _leave(session, "failed", error.strerror or str(error))
+        if error.errno in _DISK_REFUSES:
+            raise Refusal([_disk_refused(session, error)]) from error
+        raise
+    except Exception as error:
+        _leave(session, "failed", str(error) or type(error).__name__)
+        if session.accelerator.num_processes > 1 and _is_of_others(error):
+            raise Refusal([lost("another process", "the connection to it broke")]) from error
+        raise
+
+
+def _leave(session: Session, status: Literal["interrupted", "failed"], detail: str) -> None:
+    """Says how the work ended, as far as the disk still takes it; the record on disk is whole in any case."""
+    with suppress(OSError):
+        session.journal.emit(RunEnded(status=status, detail=detail))
+        session.state.end(status, status)
+
+
+def _is_of_others(error: Exception) -> bool:
+    """Whether an exchange with another process failed; gloo has no type of its own for that."""
+    import torch
+
+    return isinstance(error, torch.distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def _disk_refused(session: Session, error: OSError) -> Diagnostic:
+    folder = session.folder.path
+    free = shutil.disk_usage(folder).free / 2**20
+    return diagnostic(
+        "FTC647",
+        f"the disk refused to take the run: {error.strerror or error}",
+        notes=(
+            f"{free:,.0f} MiB are free there; the plan counts on {session.plan.disk_bytes / 2**20:,.0f} MiB",
+            "older checkpoints are intact",
+        ),
+        help="make room, or let the disk be written to, and apply the plan again; it goes on from the last checkpoint",
+    )
+
+
+def _out_of_memory(session: Session) -> Diagnostic:
+    memory = session.plan.memory
+    return diagnostic(
+        "FTC633",
+        "the device's memory ran out",
+        notes=f"the plan expected {memory.peak_bytes / 2**30:.1f} GiB of {memory.limit_bytes / 2**30:.1f} GiB",
+        help="lower `train.micro_batch`, or set `train.activation_checkpointing: true`",
+        path="train.micro_batch",
+    )

@@ -1,0 +1,234 @@
+"""What the parts of a run share: the plan, the folder, the journal, the model at hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ftc.runtime.execution.accelerator import divide, sighting
+from ftc.runtime.execution.file_witness import Witness
+from ftc.runtime.execution.inputs import Inputs
+from ftc.runtime.execution.journal import Journal
+from ftc.runtime.execution.memory import MemoryPeak, begin_stretch, peak_memory
+from ftc.runtime.execution.state import RunState, find_run
+from ftc.runtime.execution.step_log import LadderFile
+from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.models.rank0_loading import build_once
+from ftc.runtime.tasks.scorer import Scorer
+from ftc.runtime.training.distillation import Teacher
+from ftc.runtime.training.signals import StopRequest
+from ftc.runtime.training.teacher import build_teacher, make_teacher
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.events import EventListener, Noticed, Part
+from ftc.spec.documents.expected import planned_by_phase, planned_seconds
+from ftc.spec.documents.machine import CodeSnapshot, snapshot_code
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import PhaseMemory, PhaseSeconds, RunPhase
+from ftc.spec.documents.slices import Groups
+from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.documents.time import Phase
+from ftc.spec.storage.paths import RunFolder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["Session", "Workpiece", "open_session"]
+
+_PHASE_OF: dict[Part, Phase] = {
+    "verify": "load",
+    "load": "load",
+    "prove": "prove",
+    "reference": "reference",
+    "export": "save",
+    "evaluate": "evaluate",
+    "judge": "judge",
+    "grade": "grade",
+}
+"""Phases of a plan's time by the parts of a run whose time counts to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workpiece:
+    """A model with the scorer that is hooked into it."""
+
+    model: nn.Module
+    scorer: Scorer
+
+
+@dataclass(slots=True)
+class Session:
+    """One process's work on a run."""
+
+    plan: Plan
+    job_sha256: str
+    """The plan's job, which checkpoints and exported weights belong to."""
+    inputs: Inputs
+    folder: RunFolder
+    state: RunState
+    journal: Journal
+    ladder: LadderFile
+    accelerator: Accelerator
+    stop: StopRequest
+    trained: Workpiece | None = None
+    """The model that training or export has changed."""
+    pristine: Workpiece | None = None
+    """The model as it is before the first step, or with the exported weights in it."""
+    stopped_early: bool = False
+    witness: Witness = field(default_factory=Witness)
+    """Watches the inputs from their verification on."""
+    weights: RunFolder | None = None
+    """Folder of the run whose weights are measured, where it isn't this one."""
+    _streams: dict[str, TokenStream] = field(default_factory=dict)
+    _writing_seconds: float = 0.0
+    """Of the evaluation that goes on, what writing has taken."""
+
+    def build(self) -> Workpiece:
+        """A new model, as it is before the first step."""
+        settings = self.plan.settings
+        if self.trained or self.pristine:
+            self.trained = self.pristine = None
+            self.accelerator.free_memory()  # two models at once could be more than the plan's memory
+        with self.journal.phase("load", settings.model.base):
+            model = self._read()
+            scorer = make_scorer(model, settings)
+            model = divide(self.accelerator, model, settings)
+        self.witness.confirm()
+        self.note_memory("load")
+        return Workpiece(model, scorer)
+
+    def _read(self) -> nn.Module:
+        settings, folder = self.plan.settings, self.inputs.model_folder
+        if settings.train.sharding == "fsdp":
+            return build_once(self.accelerator, settings, folder)
+        return build_model(settings, FolderBase(folder), self.accelerator.device)
+
+    def build_teacher(self) -> Teacher | None:
+        """The model that is learnt from; None where the plan has none."""
+        settings = self.plan.settings
+        if settings.train.distillation is None:
+            return None
+        folder = self.inputs.teacher_folder
+        assert folder is not None, "what is verified is there"
+        with self.journal.phase("load", settings.train.distillation.teacher.base):
+            model = build_teacher(settings, FolderBase(folder), self.accelerator.device)
+        self.witness.confirm()
+        self.note_memory("load")
+        return make_teacher(settings, model)
+
+    def stream(self, split: str) -> TokenStream | None:
+        """A split's token stream, mapped into memory; None where the plan has no such rows."""
+        report = self.plan.data.get(split)
+        if report is None or report.rows == 0:
+            return None
+        if split not in self._streams:
+            self._streams[split] = open_stream(self.inputs.streams_folder / f"{split}.arrow")
+        return self._streams[split]
+
+    def groups(self) -> Mapping[str, Sequence[str]]:
+        """Each test row's groups, by column."""
+        if self.plan.settings.eval.groups_sha256 is None:
+            return {}
+        return Groups.model_validate_json((self.inputs.streams_folder / "groups.json").read_bytes()).columns
+
+    def notice(self, finding: Diagnostic) -> None:
+        """Tells of something that doesn't stop the run."""
+        self.journal.emit(Noticed(code=finding.code, text=finding.summary))
+
+    def note_memory(self, phase: RunPhase) -> None:
+        """Writes into the record how much memory was used at most since the last call, which belongs to a phase."""
+        kind, record = self.plan.settings.device.kind, self.state.record
+        peak = peak_memory(kind)
+        changes: dict[str, object] = {
+            "peak_memory_bytes": max(peak.size, record.peak_memory_bytes or 0),
+            "memory_method": peak.method,
+        }
+        if begin_stretch(kind):
+            planned = planned_by_phase(self.plan).get(phase)
+            changes["memory_by_phase"] = _with_peak(record.memory_by_phase, phase, peak, planned)
+        self.state.update(**changes)
+
+    def note_time(self, phase: Phase, seconds: float) -> None:
+        """Adds to the time that a phase has taken, in the record."""
+        taken = next((one.seconds for one in self.state.record.time_by_phase if one.phase == phase), 0.0)
+        self.set_time(phase, taken + seconds)
+
+    def set_time(self, phase: Phase, seconds: float) -> None:
+        """Writes into the record how long a phase has taken over all stretches."""
+        known = {one.phase: one for one in self.state.record.time_by_phase}
+        known[phase] = PhaseSeconds(phase=phase, seconds=seconds, planned=planned_seconds(self.plan, phase))
+        self.state.update(time_by_phase=tuple(known.values()))
+
+    def hear_of_time(self, part: Part, seconds: float) -> None:
+        """Notes what a part of the run took, under the phase of a plan that it counts to; training counts its steps."""
+        if phase := _PHASE_OF.get(part):
+            self.note_time(phase, seconds - (self._writing_seconds if phase == "evaluate" else 0.0))
+        if phase == "evaluate" and self._writing_seconds:
+            self.note_time("generate", self._writing_seconds)
+            self._writing_seconds = 0.0
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A part of the evaluation in which answers are written, whose time counts to a phase of its own."""
+        started = time.perf_counter()
+        yield
+        self._writing_seconds += time.perf_counter() - started
+
+    def note_code(self) -> None:
+        """Looks whether the code is still the one that the run began with, and tells where it isn't."""
+        before, now = self.state.record.observed.code, snapshot_code(project=self.folder.path)
+        if before != now:
+            self.notice(_code_changed(before, now))
+            self.state.update(code_changed=True)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes."""
+        return bool(self.accelerator.is_main_process)
+
+
+def _with_peak(
+    before: tuple[PhaseMemory, ...], phase: RunPhase, peak: MemoryPeak, planned: int | None
+) -> tuple[PhaseMemory, ...]:
+    known = {one.phase: one for one in before}
+    old = known.get(phase)
+    reserved = peak.reserved
+    if old is not None and old.reserved_bytes is not None:
+        reserved = max(old.reserved_bytes, reserved or 0)
+    size = max(peak.size, old.peak_bytes if old else 0)
+    known[phase] = PhaseMemory(phase=phase, peak_bytes=size, reserved_bytes=reserved, planned_bytes=planned)
+    return tuple(known.values())
+
+
+@contextmanager
+def open_session(
+    plan: Plan, inputs: Inputs, folder: RunFolder, listen: EventListener, accelerator: Accelerator, stop: StopRequest
+) -> Iterator[Session]:
+    """Begins a segment of a run whose folder is held."""
+    plan, before = find_run(folder, plan)
+    accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
+    is_first = bool(accelerator.is_main_process)
+    found = sighting(accelerator, inputs.environment, snapshot_code(project=folder.path))
+    state = RunState.begin(folder, plan, found, before, inputs.previous, writes=is_first)
+    with (
+        Journal(folder.events, listen, silent=not is_first) as journal,
+        LadderFile(folder.ladder, silent=not is_first) as ladder,
+    ):
+        session = Session(plan, plan.job_sha256(), inputs, folder, state, journal, ladder, accelerator, stop)
+        journal.timed = session.hear_of_time
+        yield session
+
+
+def _code_changed(before: CodeSnapshot, now: CodeSnapshot) -> Diagnostic:
+    what = "ftc's own files" if before.ftc_sha256 != now.ftc_sha256 else "the project's commit"
+    return diagnostic(
+        "FTC645",
+        f"{what} changed while the run went on",
+        notes="the record says what the run began with, and that it changed",
+        help="run again with `ftc apply --again` if the record has to name the code for certain",
+    )

@@ -1,0 +1,255 @@
+"""The run's folder: who may work in it, and the record, which is true on disk at every moment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import filelock
+
+from ftc.spec.base import Document
+from ftc.spec.canonical import file_digest
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import DeterminismSeen, Predecessor, RunRecord, Segment, Sighting
+from ftc.spec.storage.atomic_write import sweep, write_file
+from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.run_lock_holder import Holder
+
+__all__ = ["RunState", "find_run", "hold", "is_over", "refuse_held", "utc_now"]
+
+_D = TypeVar("_D", bound=Document)
+
+_OWN_FILES = frozenset({".lock", ".holder.json"})
+_NO_OUTPUTS = frozenset({"record.json", "report.html", "README.md", *_OWN_FILES})
+"""What the record doesn't list: itself, the lock, and the pages that are made from it."""
+
+
+def utc_now() -> str:
+    """The time as the record writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def find_run(folder: RunFolder, plan: Plan) -> tuple[Plan, RunRecord | None]:
+    """The plan that a folder's run executes, and its record, or None where the run is new.
+
+    A run that was begun goes on with its own plan, since a later plan of the same job may differ in estimates.
+
+    Raises:
+        Refusal: The folder holds something else.
+    """
+    names = {path.name for path in folder.path.iterdir()} if folder.path.is_dir() else set()
+    names = {name for name in names - _OWN_FILES if not name.startswith(".tmp-")}
+    if not names:
+        return plan, None
+    if not folder.plan.exists():
+        raise Refusal([_foreign(folder, f"it holds {', '.join(sorted(names)[:3])} and no plan.json")])
+    begun = _read(folder, folder.plan, Plan)
+    if begun.job_sha256() != plan.job_sha256():
+        raise Refusal([_foreign(folder, f"it is the run of job {begun.run_id}, not {plan.run_id}")])
+    if not folder.record.exists():
+        return begun, None
+    record = _read(folder, folder.record, RunRecord)
+    if record.plan_sha256 != begun.sha256:
+        raise Refusal([_foreign(folder, "its record and its plan.json don't belong together")])
+    return begun, record
+
+
+def _read(folder: RunFolder, file: Path, kind: type[_D]) -> _D:
+    try:
+        return kind.model_validate_json(file.read_bytes())
+    except ValueError as error:
+        raise Refusal([_foreign(folder, f"its {file.name} can't be read")]) from error
+
+
+def is_over(record: RunRecord) -> bool:
+    """Whether a run has done all of its plan."""
+    return record.status in ("finished", "gate_failed")
+
+
+@contextmanager
+def hold(folder: RunFolder) -> Iterator[None]:
+    """Holds the run's lock, and clears what a crashed process left half written.
+
+    Raises:
+        Refusal: Another process holds it, or nothing can be written there.
+    """
+    lock = filelock.FileLock(folder.lock, blocking=False)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise Refusal([_held(folder)]) from error
+    except OSError as error:
+        raise Refusal([_not_writable(folder, error)]) from error
+    try:
+        for place in (folder.path, folder.checkpoints):
+            sweep(place)
+        holder = Holder(id=uuid.uuid4().hex[:8], pid=os.getpid(), host=platform.node(), since=utc_now())
+        write_file(folder.holder, holder.to_text().encode())
+        yield
+    finally:
+        folder.holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def refuse_held(folder: RunFolder) -> None:
+    """Looks whether another process holds the run's lock, without taking it.
+
+    Raises:
+        Refusal: One does.
+    """
+    if not folder.lock.exists():
+        return
+    lock = filelock.FileLock(folder.lock, blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise Refusal([_held(folder)]) from error
+    lock.release()
+
+
+class RunState:
+    """The record in memory and on disk.
+
+    Args:
+        folder: The run's folder, held by this process.
+        record: What is known so far.
+        writes: False in all processes of a run but the first.
+    """
+
+    def __init__(self, folder: RunFolder, record: RunRecord, *, writes: bool) -> None:
+        self.record = record
+        self._folder = folder
+        self._writes = writes
+
+    @classmethod
+    def begin(
+        cls,
+        folder: RunFolder,
+        plan: Plan,
+        found: Sighting,
+        before: RunRecord | None,
+        previous: Predecessor | None,
+        *,
+        writes: bool,
+    ) -> RunState:
+        """Opens a new segment, of a new run or of one that was left."""
+        state = cls(folder, before or _first_record(folder.path.name, plan, found, previous), writes=writes)
+        done = state.record.steps_done
+        segment = Segment(
+            started_at=utc_now(),
+            ended_at=None,
+            from_step=done,
+            to_step=done,
+            ended_by=None,
+            machine_sha256=found.machine.digest(),
+            ftc_sha256=found.code.ftc_sha256,
+        )
+        if writes and before is None:
+            write_file(folder.plan, plan.to_text().encode())
+        state.update(status="running", observed=found, segments=(*state.record.segments, segment))
+        return state
+
+    def update(self, **changes: Any) -> None:
+        """Changes the record, on disk first."""
+        record = self.record.model_copy(update=changes).sealed()
+        if self._writes:
+            write_file(self._folder.record, record.to_text().encode())
+        self.record = record
+
+    def progress(self, step: int, **changes: Any) -> None:
+        """Notes how far the run has come."""
+        *earlier, current = self.record.segments
+        segments = (*earlier, current.model_copy(update={"to_step": step}))
+        self.update(steps_done=step, segments=segments, **changes)
+
+    def end(
+        self,
+        status: Literal["interrupted", "failed", "finished", "gate_failed"],
+        ended_by: Literal["finished", "interrupted", "failed", "early_stop"],
+    ) -> None:
+        """Closes the segment; of a run that is over, lists every file that it leaves."""
+        *earlier, current = self.record.segments
+        closed = current.model_copy(update={"ended_at": utc_now(), "ended_by": ended_by})
+        is_last = self._writes and status in ("finished", "gate_failed")
+        outputs = _outputs(self._folder.path) if is_last else {}
+        self.update(status=status, segments=(*earlier, closed), outputs=outputs)
+
+
+def _first_record(name: str, plan: Plan, found: Sighting, previous: Predecessor | None) -> RunRecord:
+    return RunRecord(
+        id=name,
+        name=plan.name,
+        ftc_version=plan.ftc_version,
+        plan_sha256=plan.sha256,
+        status="running",
+        segments=(),
+        observed=found,
+        previous=previous,
+        determinism=DeterminismSeen(level="D0", proof_steps=0, detail=_unproven(plan)),
+        steps_done=0,
+        selected_step=None,
+        initial_weights_sha256=None,
+        final_weights_sha256=None,
+        outputs={},
+        train_seconds=0.0,
+        supervised_tokens=0,
+        tokens=0,
+        peak_memory_bytes=None,
+        memory_method="",
+    )
+
+
+def _unproven(plan: Plan) -> str:
+    asked = plan.settings.train.determinism.asked
+    return "the proof is still to come" if plan.settings.train.determinism.proof_steps else f"`{asked}` proves nothing"
+
+
+def _outputs(folder: Path) -> dict[str, FileFacts]:
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        name: FileFacts(size=path.stat().st_size, sha256=file_digest(path))
+        for name, path in files.items()
+        if name not in _NO_OUTPUTS
+    }
+
+
+def _held(folder: RunFolder) -> Diagnostic:
+    try:
+        holder = Holder.model_validate_json(folder.holder.read_bytes())
+    except (OSError, ValueError):  # it has only just begun, or is about to end
+        who, notes = "another process", []
+    else:
+        who = holder.who
+        notes = [f"lock {holder.id}; `ftc unlock {holder.id}` takes it away from a process that is gone"]
+    return diagnostic(
+        "FTC627",
+        f"run {folder.path.name} is being worked on by {who}",
+        help="wait for it, or stop it with Ctrl-C; it saves a checkpoint first",
+        notes=notes,
+    )
+
+
+def _not_writable(folder: RunFolder, error: OSError) -> Diagnostic:
+    return diagnostic(
+        "FTC648",
+        f"nothing can be written to `{folder.path.parent}`: {error.strerror or error}",
+        help="make the folder writable for you, or copy the project to a place that is",
+    )
+
+
+def _foreign(folder: RunFolder, why: str) -> Diagnostic:
+    return diagnostic(
+        "FTC628",
+        f"`{folder.path.name}` is not the folder of this run",
+        notes=why,
+        help="move the folder elsewhere and apply again; nothing in it was touched",
+    )

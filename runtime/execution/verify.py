@@ -1,0 +1,239 @@
+"""Before the first step: everything that the plan rests on is compared with what is there, and all differences told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from ftc.runtime.execution.file_witness import Witness
+from ftc.runtime.execution.inputs import Inputs
+from ftc.runtime.metrics.meteor import wordnet_findings
+from ftc.spec.canonical import file_digest
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
+from ftc.spec.documents.lockfile import LockedSplit, is_weight_file
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.probes import planned_probes
+from ftc.spec.documents.streams import open_stream
+from ftc.spec.storage.model_files import stray_files
+
+__all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]
+
+_STRAY = "the plan knows nothing of it, and loading would read it"
+
+
+def verify(plan: Plan, inputs: Inputs, folder: Path, witness: Witness) -> None:
+    """Compares model files, token streams, packages and disk with the plan; the witness watches the files from now on.
+
+    Raises:
+        Refusal: Something differs; one finding for each thing, with both values.
+    """
+    findings = [
+        *_key(plan),
+        *_inputs(plan, inputs, witness),
+        *_packages(plan, inputs.environment),
+        *_disk(plan, folder),
+    ]
+    if findings:
+        raise Refusal(findings)
+
+
+def verify_key(plan: Plan) -> None:
+    """Looks whether the judge's key is there, where the plan's judge needs one.
+
+    Raises:
+        Refusal: It isn't (FTC649).
+    """
+    if findings := [*_key(plan)]:
+        raise Refusal(findings)
+
+
+def _key(plan: Plan) -> Iterator[Diagnostic]:
+    judge = plan.settings.eval.judge
+    if judge is not None and judge.key_env is not None and not os.environ.get(judge.key_env):
+        help = f"set it where `ftc` runs, as `export {judge.key_env}=…`; no file should hold it"
+        yield diagnostic("FTC649", f"the judge's key is not in the environment: `{judge.key_env}`", help=help)
+
+
+def verify_inputs(plan: Plan, inputs: Inputs) -> None:
+    """Compares model files and token streams alone with the plan.
+
+    Raises:
+        Refusal: Something differs; one finding for each thing, with both values.
+    """
+    if findings := [*_inputs(plan, inputs, Witness())]:
+        raise Refusal(findings)
+
+
+def verify_some(plan: Plan, inputs: Inputs, splits: Collection[str], witness: Witness) -> None:
+    """Compares model files and the token streams of some splits with the plan; the witness watches them from now on.
+
+    Raises:
+        Refusal: Something differs; one finding for each thing, with both values.
+    """
+    streams = {name: expected for name, expected in plan.lock.data.splits.items() if name in splits}
+    findings = [
+        *_model_files(plan, inputs.model_folder, witness),
+        *_splits(streams, inputs.streams_folder, witness),
+    ]
+    if findings:
+        raise Refusal(findings)
+
+
+def verify_model(plan: Plan, inputs: Inputs) -> None:
+    """Compares model files alone with the plan.
+
+    Raises:
+        Refusal: Something differs; one finding for each thing, with both values.
+    """
+    if findings := [*_model_files(plan, inputs.model_folder, Witness())]:
+        raise Refusal(findings)
+
+
+def _inputs(plan: Plan, inputs: Inputs, witness: Witness) -> Iterator[Diagnostic]:
+    yield from _model_files(plan, inputs.model_folder, witness)
+    yield from _streams(plan, inputs.streams_folder, witness)
+    looker, lesson = plan.settings.eval.classifier, plan.settings.train.distillation
+    if (wordnet := plan.settings.eval.wordnet) is not None:
+        yield from wordnet_findings(wordnet.sha256)
+    if looker is not None:
+        yield from _beside("the classifier", looker.base, looker.files, inputs.classifier_folder, witness)
+    if lesson is not None:
+        yield from _beside("the teacher", lesson.teacher.base, lesson.teacher.files, inputs.teacher_folder, witness)
+
+
+def _model_files(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:
+    """Differences of the model's files; weights may lie in files of other bytes as long as every tensor is the same."""
+    found = dict(_changed_files(plan.lock.model.files, folder, witness))
+    if any(map(is_weight_file, found)) and _content(folder, witness) == plan.lock.model.content_sha256:
+        found = {name: why for name, why in found.items() if not is_weight_file(name)}
+    found |= dict.fromkeys(_stray(plan, folder), _STRAY)
+    return iter([_model_file(name, why) for name, why in found.items()])
+
+
+def _stray(plan: Plan, folder: Path) -> tuple[str, ...]:
+    return tuple(name for name in stray_files(folder, plan.lock.model.files) if name != "adapter_config.json")
+
+
+def _content(folder: Path, witness: Witness) -> str | None:
+    """Digest of the tensors that loading would read; None where they can't be read."""
+    from safetensors import SafetensorError
+
+    from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors
+
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    try:
+        names = [whole.name] if whole.exists() else sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        for name in names:
+            witness.digest(folder / name, f"`{name}` of the model", file_digest)
+        return content_digest({key: one for name in names for key, one in read_tensors(folder / name).items()})
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return None
+
+
+def _beside(
+    what: str, base: str, files: Mapping[str, FileFacts], folder: Path | None, witness: Witness
+) -> Iterator[Diagnostic]:
+    """Differences of the files of a model beside the base model."""
+    if folder is None:
+        yield _model_file(base, "its folder is not here", of=what)
+        return
+    found = dict(_changed_files(files, folder, witness))
+    found |= dict.fromkeys(stray_files(folder, files), _STRAY)
+    for name, why in found.items():
+        yield _model_file(name, why, of=what)
+
+
+def _changed_files(files: Mapping[str, FileFacts], folder: Path, witness: Witness) -> Iterator[tuple[str, str]]:
+    for name, expected in sorted(files.items()):
+        path = folder / name
+        if not path.is_file():
+            yield name, "it is missing"
+        elif path.stat().st_size != expected.size:
+            yield name, f"it has {path.stat().st_size:,} bytes, the plan says {expected.size:,}"
+        elif (found := witness.digest(path, f"`{name}` of the model", file_digest)) != expected.sha256:
+            yield name, f"its sha256 is {found}, the plan says {expected.sha256}"
+
+
+def _streams(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:
+    yield from _splits(plan.lock.data.splits, folder, witness)
+    for probe in planned_probes(plan.settings.eval, folder):
+        if probe.found != probe.wanted:
+            yield _stream(probe.name, "its files are missing or not the plan's")
+
+
+def _splits(splits: Mapping[str, LockedSplit], folder: Path, witness: Witness) -> Iterator[Diagnostic]:
+    for split, expected in sorted(splits.items()):
+        try:
+            file = folder / f"{split}.arrow"
+            found = witness.digest(file, f"the token stream of `{split}`", lambda path: open_stream(path).digest())
+        except OSError:
+            yield _stream(split, "its file is missing or no Arrow file")
+        except ValueError as error:
+            yield _stream(split, str(error))
+        else:
+            if found != expected.stream_sha256:
+                yield _stream(split, f"its digest is {found}, the plan says {expected.stream_sha256}")
+
+
+def _packages(plan: Plan, found: EnvironmentFacts) -> Iterator[Diagnostic]:
+    locked = plan.lock.platforms[plan.platform]
+    if plan.platform != found.platform:
+        yield _package("platform", found.platform, f"the plan is for {plan.platform}")
+        return
+    if locked.python != found.python:
+        yield _package("python", found.python, f"the lock says {locked.python}")
+    for name in sorted(locked.packages.keys() | found.packages.keys()):
+        want, have = locked.packages.get(name), found.packages.get(name)
+        if want == have:
+            continue
+        if have is None or want is None or want.version != have.version:
+            yield _package(
+                name, have.version if have else "absent", f"the lock says {want.version if want else 'absent'}"
+            )
+        else:
+            yield _package(name, f"{have.version} with digest {have.sha256[:12]}", f"the lock says {want.sha256[:12]}")
+
+
+def _disk(plan: Plan, folder: Path) -> Iterator[Diagnostic]:
+    free = shutil.disk_usage(folder).free
+    if free < plan.disk_bytes:
+        yield diagnostic(
+            "FTC631",
+            f"the run can take {_mib(plan.disk_bytes)} of disk, {_mib(free)} are free",
+            help="free some space, or lower `train.keep_checkpoints`",
+            path="train.keep_checkpoints",
+        )
+
+
+def _model_file(name: str, why: str, of: str = "") -> Diagnostic:
+    return diagnostic(
+        "FTC620",
+        f"file `{name}` of {of} is not the plan's" if of else f"model file `{name}` is not the plan's",
+        notes=why,
+        help="bring the folder back to what it was, or plan again",
+    )
+
+
+def _stream(split: str, why: str) -> Diagnostic:
+    return diagnostic(
+        "FTC621",
+        f"the token stream of `{split}` is not the plan's",
+        notes=why,
+        help="plan again; it compiles the rows anew",
+    )
+
+
+def _package(name: str, found: str, locked: str) -> Diagnostic:
+    return diagnostic(
+        "FTC622",
+        f"`{name}` here: {found}; {locked}",
+        help="install the locked version, or plan again and review the lock",
+    )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

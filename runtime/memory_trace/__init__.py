@@ -1,0 +1,1 @@
+"""One training step on tensors without memory: what it would allocate, storage by storage."""

@@ -1,0 +1,134 @@
+"""What torch's DistributedDataParallel holds and passes on, with tensors that have no memory.
+
+Its reducer can't run there, since it reads what processes tell each other. So its allocations are followed, with its
+own way of dividing tensors into buckets, and `nox -s sharding` holds them against real processes. It is followed as
+accelerate makes it: gradients stay beside the buckets in which they are exchanged (no `gradient_as_bucket_view`), every
+parameter takes part (no `find_unused_parameters`), and buckets are made once more behind the first step, in the order
+in which gradients were ready (no `static_graph`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.memory_trace.sections import Groups
+from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.spec.documents.memory_trace import TraceJob
+
+__all__ = ["exchanging"]
+
+_BROADCAST = 250 << 20
+"""Bytes from which on a message is sent, when the first process tells the others its weights."""
+_IN_FLIGHT = 2
+"""Messages that may be on their way."""
+_FIRST_BUCKET, _BUCKET = 1 << 20, 25 << 20
+
+
+def exchanging(
+    job: TraceJob,
+    model: nn.Module,
+    parameters: dict[str, nn.Parameter],
+    tracker: StorageTracker,
+    groups: Sequence[Groups],
+    device: torch.device,
+) -> nn.Module:
+    """The model as it is called in training: wrapped, or with what the wrapper would do.
+
+    Args:
+        job: Where the model is held whole by each of several processes.
+        model: Counted already.
+        parameters: What is trained, by name.
+        tracker: Counts.
+        groups: How the layers of each stack repeat.
+        device: Tensors without memory, or a processor's with a process group that is there.
+    """
+    if job.settings.train.sharding != "ddp":
+        return model
+    if device.type != "meta":
+        with tracker, tracker.holding("gradients"):
+            return nn.parallel.DistributedDataParallel(model)
+    followed = _Exchange(job, model, list(parameters.values()), tracker, groups)
+    followed.begin()
+    model.register_forward_pre_hook(followed.before_forward, prepend=True)
+    for parameter in parameters.values():
+        parameter.register_post_accumulate_grad_hook(followed.note_ready)
+    return model
+
+
+@dataclass
+class _Exchange:
+    job: TraceJob
+    model: nn.Module
+    trained: list[nn.Parameter]
+    tracker: StorageTracker
+    groups: Sequence[Groups]
+    forwards: int = 0
+    ready: dict[nn.Parameter, None] = field(default_factory=dict)
+    buckets: list[int] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """The first process's weights reach the others, and gradients get one bucket."""
+        self.tracker.section("load")
+        self._broadcast([*self.model.parameters(), *self.model.buffers()])
+        self._hold_buckets(self.trained, [sys.maxsize])
+
+    def note_ready(self, parameter: nn.Parameter) -> None:
+        """Gradients are exchanged in the order in which they were ready first."""
+        self.ready.setdefault(parameter)
+
+    def before_forward(self, *_: Any) -> None:
+        """What the wrapper does before the model: new buckets once, then the first process's buffers."""
+        if not torch.is_grad_enabled():
+            return
+        in_step = 2 if self.job.accumulates else 1
+        if self.forwards == in_step:
+            self._rebuild()
+        if self.forwards % in_step == 0:  # behind a pass that exchanged, or none
+            self._broadcast(list(self.model.buffers()))
+        self.forwards += 1
+
+    def _rebuild(self) -> None:
+        """Processes agree on the order, and buckets are made anew, of which the first is small."""
+        for number in self.buckets:
+            self.tracker.release(number)
+        self._hold_buckets(list(self.ready), [_FIRST_BUCKET, _BUCKET])
+
+    def _hold_buckets(self, tensors: Sequence[torch.Tensor], limits: list[int]) -> None:
+        sizes = self._sizes(tensors, limits)
+        self.buckets = [self.tracker.hold(sum(bucket), "gradients") for bucket in sizes]
+
+    def _broadcast(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Tensors are copied one behind the other into messages; one that fills a message is sent as it is."""
+        on_their_way: list[int | None] = []
+        for message in self._sizes(tensors, [_BROADCAST]):
+            if len(on_their_way) == _IN_FLIGHT:
+                self._arrive(on_their_way.pop(0))
+            on_their_way.append(self.tracker.hold(sum(message)) if len(message) > 1 else None)
+        for one in on_their_way:
+            self._arrive(one)
+
+    def _arrive(self, message: int | None) -> None:
+        if message is not None:
+            self.tracker.release(message)
+
+    def _sizes(self, tensors: Sequence[torch.Tensor], limits: list[int]) -> Iterator[list[int]]:
+        """Bytes of the tensors in each of torch's buckets, at the model's real depth."""
+        all_of_them = [one.detach() for one in self._at_depth(tensors)]
+        if not all_of_them:
+            return
+        divide: Any = torch.distributed._compute_bucket_assignment_by_size  # type: ignore[attr-defined]
+        found, _ = divide(all_of_them, limits)
+        yield from ([all_of_them[place].nbytes for place in bucket] for bucket in found)
+
+    def _at_depth(self, tensors: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """The tensors with those of a group that stands for others as often as the model has them."""
+        for owner, run in groupby(tensors, self.tracker.owner_of):
+            times = 1 if owner is None else next(one.times(owner) for one in self.groups if owner in one)
+            yield from [*run] * times

@@ -1,0 +1,172 @@
+"""The run's model without memory: the same builder, on shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.memory_trace.kernels import IMPLEMENTATION, UNPADDED
+from ftc.runtime.models.build_model import build_model
+from ftc.spec.documents.memory_trace import TraceJob
+
+__all__ = ["MetaBase", "build_on_meta", "configure", "depths_of", "model_config", "period", "quantise"]
+
+_NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
+"""Keys that name code or types; the plan's settings stand."""
+_LOADING = frozenset({"attn_implementation", "dtype", "quantization_config"})
+"""Options of loading; all others are values of the model's configuration."""
+_ENCODER_DEPTH = ("encoder_layers", "num_encoder_layers", "num_layers")
+_DECODER_DEPTH = ("decoder_layers", "num_decoder_layers")
+_META = torch.device("meta")
+
+
+def model_config(raw: dict[str, Any], depths: Sequence[int] | None = None) -> Any:
+    """transformers' configuration of a model, with as many layers in each stack as asked for, else with all.
+
+    Raises:
+        LookupError: transformers doesn't know this kind of model.
+    """
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if raw.get("model_type") not in CONFIG_MAPPING:
+        raise LookupError(f"transformers knows no model type `{raw.get('model_type')}`")
+    kind = CONFIG_MAPPING[raw["model_type"]]
+    plain = {key: value for key, value in raw.items() if not key.startswith("_") and key not in _NOT_SIZES}
+    config = kind.from_dict(plain)
+    if depths is None:
+        return config
+    keys = _depth_keys(config)
+    plain.pop("num_hidden_layers", None)  # for some kinds another word for the first of the keys
+    plain |= dict(zip(keys, depths, strict=True))
+    if isinstance(plain.get("layer_types"), list):
+        plain["layer_types"] = plain["layer_types"][: depths[0]]
+    if "attention_types" in plain:  # GPT-Neo's way to say the same
+        plain["attention_types"] = [[config.attention_layers[: depths[0]], 1]]
+    return kind.from_dict(plain)
+
+
+def depths_of(config: Any) -> tuple[int, ...]:
+    """Layers of each stack of a model: of its one stack, or of encoder and decoder.
+
+    Raises:
+        LookupError: The configuration doesn't tell.
+    """
+    return tuple(int(getattr(config, key)) for key in _depth_keys(config))
+
+
+def _depth_keys(config: Any) -> tuple[str, ...]:
+    if not config.is_encoder_decoder:
+        return (config.attribute_map.get("num_hidden_layers", "num_hidden_layers"),)
+    keys = tuple(next((key for key in kind if hasattr(config, key)), "") for kind in (_ENCODER_DEPTH, _DECODER_DEPTH))
+    if not all(keys):
+        raise LookupError(f"the configuration of `{config.model_type}` doesn't tell how deep encoder and decoder are")
+    return keys
+
+
+def period(config: Any) -> int:
+    """Layers after which kinds of layers repeat; 1 where all are alike."""
+    kinds = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None)
+    if not kinds:
+        return 1
+    alike = (size for size in range(1, len(kinds) + 1) if all(kind == kinds[i % size] for i, kind in enumerate(kinds)))
+    return next(alike)
+
+
+class MetaBase:
+    """A base of shapes alone, with as many layers as its configuration says."""
+
+    is_whole = False
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+
+    def load(self, kind: Any, options: dict[str, Any]) -> Any:
+        """The model without weights; its options mean what they mean where weights are loaded."""
+        attention, quantization = options["attn_implementation"], options.get("quantization_config")
+        configure(self._config, options)
+        implementation = {"eager": "eager", "flash_attention_2": UNPADDED}.get(attention, IMPLEMENTATION)
+        try:
+            model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=implementation)
+        except KeyError:  # it knows three names of its own, and calls torch's attention itself
+            model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=attention)
+        if quantization:
+            quantise(model, quantization)
+        return model
+
+
+def configure(config: Any, options: Mapping[str, Any]) -> None:
+    """Takes over what options of loading say about the configuration's values, as transformers does."""
+    for key, value in options.items():
+        if key not in _LOADING:
+            setattr(config, key, value)
+
+
+def build_on_meta(job: TraceJob, depths: Sequence[int]) -> nn.Module:
+    """The model as `runtime.build_model` makes it, with this many layers in each stack and without weights.
+
+    Raises:
+        LookupError: transformers doesn't know this kind of model.
+    """
+    with _META:
+        return build_model(job.settings, MetaBase(model_config(job.config, depths)), _META)
+
+
+def quantise(model: Any, quantization: Any) -> None:
+    """Replaces linear layers by quantised ones, as transformers does while it loads."""
+    from transformers.integrations.bitsandbytes import replace_with_bnb_linear
+    from transformers.quantizers.base import HfQuantizer
+
+    skipped, in_full = quantization.llm_int8_skip_modules, model._keep_in_fp32_modules
+    kept = HfQuantizer.get_modules_to_not_convert(model, skipped, in_full)
+    replace_with_bnb_linear(model, kept, quantization)
+    for module in model.modules():
+        if type(module).__name__ == "Linear8bitLt":
+            _pack_in_8_bits(module)
+        elif type(module).__name__ == "Linear4bit":
+            _pack(module, nested=quantization.bnb_4bit_use_double_quant, dtype=quantization.bnb_4bit_compute_dtype)
+    model.is_loaded_in_4bit, model.is_loaded_in_8bit = quantization.load_in_4bit, quantization.load_in_8bit
+
+
+def _pack_in_8_bits(module: Any) -> None:
+    """8-bit weights with a scale for each row. Outliers, which only numbers could tell, are left in."""
+    from bitsandbytes.nn import modules
+
+    make: Any = modules.Int8Params  # its `__new__` takes what its `__init__` doesn't know
+
+    shape = (module.out_features, module.in_features)
+    packed, scales = torch.empty(shape, dtype=torch.int8), torch.empty(shape[0])
+    module.weight = make(packed, requires_grad=False, has_fp16_weights=False, CB=packed, SCB=scales)
+    module.state.CB, module.state.SCB, module.state.threshold = packed, scales, 0.0
+
+
+def _pack(module: Any, *, nested: bool, dtype: torch.dtype) -> None:
+    """4-bit weights with the state that bitsandbytes keeps beside them: shapes as its quantiser gives them."""
+    from bitsandbytes.functional import QuantState
+    from bitsandbytes.nn.modules import Params4bit
+
+    shape = torch.Size((module.out_features, module.in_features))
+    blocks = -(-shape.numel() // 64)
+    state = QuantState(
+        absmax=torch.empty(blocks, dtype=torch.uint8 if nested else torch.float32),
+        shape=shape,
+        code=torch.empty(16),
+        blocksize=64,
+        quant_type=module.weight.quant_type,
+        dtype=dtype,
+        offset=torch.empty(()) if nested else None,
+        state2=_second_state(blocks) if nested else None,
+    )
+    packed = torch.empty(-(-shape.numel() // 2), 1, dtype=torch.uint8)
+    new_weight: Any = Params4bit  # its arguments are those of __new__, which checkers don't see
+    module.weight = new_weight(packed, quant_state=state, quant_type=state.quant_type, bnb_quantized=True)
+    module.quant_state = state
+
+
+def _second_state(blocks: int) -> Any:
+    from bitsandbytes.functional import QuantState
+
+    absmax, code = torch.empty(-(-blocks // 256)), torch.empty(256)
+    return QuantState(absmax=absmax, code=code, blocksize=256, dtype=torch.float32)

@@ -1,0 +1,88 @@
+"""Rows of a given shape for a plan's head; of their tokens only the last can matter, which ends a row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.spec.documents.memory_trace import BatchShape
+from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.streams import Lists, TokenStream
+
+__all__ = ["packed_halves", "stand_in_rows"]
+
+
+def stand_in_rows(settings: Settings, shape: BatchShape, count: int, end_id: int = 0) -> TokenStream:
+    """As many rows of the largest shape.
+
+    Args:
+        settings: Head and task.
+        shape: Of each row.
+        count: How many.
+        end_id: The last token of each; some class heads look for it.
+    """
+    masks = _masks(settings, shape)
+    ids = np.zeros(shape.length, dtype=np.int32)
+    ids[-1] = end_id
+    return TokenStream(
+        all_ids=np.tile(ids, count),
+        all_masks=np.tile(masks, count),
+        boundaries=np.arange(0, shape.length * count + 1, shape.length, dtype=np.int64),
+        prompt_lengths=np.full(count, _prompt_length(settings, shape), dtype=np.int32),
+        labels=np.zeros(count, dtype=np.int32),
+        rows=np.arange(count, dtype=np.int64),
+        targets=_lists(_targets(settings, shape), count),
+        offsets=_lists([-1] * (2 * shape.length if settings.model.head == "span" else 0), count),
+        table=None,
+    )
+
+
+def packed_halves(settings: Settings, shape: BatchShape, count: int) -> TokenStream:
+    """Two rows for each of so many sequences, each pair as long as the shape and with as many supervised tokens."""
+    whole = stand_in_rows(settings, shape, count)
+    ends = np.arange(1, count + 1, dtype=np.int64) * shape.length
+    boundaries = np.stack([ends - shape.length // 2, ends], axis=1).reshape(-1)
+    return replace(
+        whole,
+        boundaries=np.concatenate([[0], boundaries]),
+        prompt_lengths=np.repeat(whole.prompt_lengths, 2),
+        labels=np.repeat(whole.labels, 2),
+        rows=np.arange(2 * count, dtype=np.int64),
+        targets=_lists([], 2 * count),
+        offsets=_lists([], 2 * count),
+    )
+
+
+def _masks(settings: Settings, shape: BatchShape) -> NDArray[np.bool_]:
+    """(T,) supervised tokens: the last ones, of each of two halves where a row is a pair of sequences."""
+    mask = np.zeros(shape.length, dtype=np.bool_)
+    if settings.train.preference is None:
+        mask[shape.length - shape.supervised :] = True
+        return mask
+    half, answer = shape.length // 2, min(shape.supervised, shape.length) // 2
+    mask[half - min(half, answer) : half] = mask[shape.length - answer :] = True
+    return mask
+
+
+def _prompt_length(settings: Settings, shape: BatchShape) -> int:
+    is_split = settings.model.head == "lm" and settings.model.family == "encoder_decoder"
+    return shape.length - shape.supervised if is_split else 0
+
+
+def _targets(settings: Settings, shape: BatchShape) -> list[int]:
+    match settings.model.head:
+        case "token_classification":
+            return [0] * shape.supervised
+        case "span":
+            return [0, 0]
+        case "lm" if settings.train.preference is not None:
+            return [shape.length // 2]
+        case _:
+            return []
+
+
+def _lists(values: list[int], count: int) -> Lists:
+    flat = np.array(values * count, dtype=np.int32)
+    return Lists(flat, np.arange(count + 1, dtype=np.int64) * len(values))

@@ -1,0 +1,141 @@
+"""Marks a model's parts in the log: embedding, groups of layers, head, and the same on the way back.
+
+Hooks on modules mark the way forward. On the way back a tensor's hook runs when the gradient of that tensor is
+complete, which is just when the layer that made it begins; unlike a module's backward hook it adds nothing to the
+graph, so that watching changes no byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.memory_trace.extrapolate import TEMPLATE
+from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.models.stacks import stacks_of
+
+__all__ = ["Groups", "layers_name", "mark"]
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """How the layers of a stack form groups that repeat.
+
+    Attributes:
+        period: Layers of a group, after which kinds of layers repeat.
+        count: Groups that are traced; the last one also takes the layers that don't fill a group.
+        of_model: Groups of the whole model.
+        first: Number of the first group; the groups of a decoder are counted on from those of its encoder.
+    """
+
+    period: int
+    count: int
+    of_model: int
+    first: int = 0
+
+    def of(self, layer: int) -> int:
+        """The group of a layer."""
+        return self.first + min(layer // self.period, self.count - 1)
+
+    def __contains__(self, group: int) -> bool:
+        """Whether a group is of this stack."""
+        return self.first <= group < self.first + self.count
+
+    def times(self, group: int) -> int:
+        """How often the model has what is traced of a group once."""
+        return 1 + self.of_model - self.count if group == self.first + TEMPLATE else 1
+
+    def last_layer(self, group: int, num_layers: int) -> int:
+        """The last layer of a group."""
+        place = group - self.first
+        return num_layers - 1 if place == self.count - 1 else (place + 1) * self.period - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the parts of a stack are called: before its layers, its layers, and after them."""
+
+    before: str
+    layers: str
+    after: str
+
+
+_ONE = (_Words("embedding", "layers", "head"),)
+_TWO = (
+    _Words("encoder embedding", "encoder layers", "decoder embedding"),
+    _Words("decoder embedding", "decoder layers", "head"),
+)
+
+
+def layers_name(prefix: str, groups: Groups) -> str:
+    """The section of a stack's layers; the last stack's, where there are two."""
+    words = _ONE[0] if not groups.first else _TWO[1]
+    return f"{prefix}: {words.layers}"
+
+
+class _Marks:
+    """The marks of one stack."""
+
+    def __init__(self, tracker: StorageTracker, groups: Groups, num_layers: int, words: _Words) -> None:
+        self.tracker, self.groups, self.num_layers, self.words = tracker, groups, num_layers, words
+
+    @property
+    def recomputing(self) -> bool:
+        return self.tracker.log.sections[-1].is_backward
+
+    @property
+    def prefix(self) -> str:
+        return "forward" if torch.is_grad_enabled() else self.tracker.purpose
+
+    def enter_model(self, _model: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+        is_read = kwargs.get("encoder_outputs") is not None
+        self.tracker.section(f"{self.prefix}: {self.words.after if is_read else self.words.before}")
+
+    def enter_layer(self, layer: int, hidden: Any) -> None:
+        if self.recomputing:
+            return
+        if layer == 0:
+            self._on_gradient(hidden, f"backward: {self.words.before}", None)
+        self.tracker.section(f"{self.prefix}: {self.words.layers}", self.groups.of(layer))
+
+    def leave_layer(self, layer: int, output: Any) -> None:
+        if self.recomputing:
+            return
+        group = self.groups.of(layer)
+        if layer == self.groups.last_layer(group, self.num_layers):
+            self._on_gradient(output, f"backward: {self.words.layers}", group)
+        if layer == self.num_layers - 1:
+            self.tracker.section(f"{self.prefix}: {self.words.after}")
+
+    def _on_gradient(self, output: Any, name: str, group: int | None) -> None:
+        hidden = output[0] if isinstance(output, tuple) else output
+        if isinstance(hidden, torch.Tensor) and hidden.requires_grad:
+            hidden.register_hook(lambda _: self.tracker.section(name, group))
+
+
+def mark(tracker: StorageTracker, model: nn.Module, groups: Sequence[Groups]) -> None:
+    """Hooks the marks into a model, for good, before all that is there; `groups` has an entry for each stack."""
+    stacks = stacks_of(model)
+    words = _ONE if len(stacks) == 1 else _TWO
+    marks = [
+        _Marks(tracker, *one) for one in zip(groups, map(len, (layers for _, layers in stacks)), words, strict=True)
+    ]
+    model.register_forward_pre_hook(marks[0].enter_model, prepend=True, with_kwargs=True)
+    for mark_of, (_, layers) in zip(marks, stacks, strict=True):
+        for number, layer in enumerate(layers):
+            _hook(mark_of, number, layer)
+
+
+def _hook(marks: _Marks, number: int, layer: nn.Module) -> None:
+    layer.register_forward_pre_hook(
+        lambda _, args, kwargs: marks.enter_layer(number, _hidden(args, kwargs)), prepend=True, with_kwargs=True
+    )
+    layer.register_forward_hook(lambda _, args, output: marks.leave_layer(number, output), prepend=True)
+
+
+def _hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs.get("hidden_states")

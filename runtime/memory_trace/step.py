@@ -1,0 +1,346 @@
+"""The run's own loop on a model without memory, watched.
+
+Model, scorer, loss, clipping and optimiser are the run's: `build_model`, `make_scorer`, `make_optimizer` and
+`training_steps`. Only the accelerator, the device and the rows are stand-ins. Two optimiser steps are taken, since the
+optimiser's state appears at the end of the first.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+from unittest import mock
+
+import torch
+from torch import nn
+
+from ftc.runtime.evaluation.scoring import still
+from ftc.runtime.memory_trace.answers import write_answers, writes_answers
+from ftc.runtime.memory_trace.arithmetic import MixedPrecision
+from ftc.runtime.memory_trace.buffers import card_buffers
+from ftc.runtime.memory_trace.dropout import CardDropout
+from ftc.runtime.memory_trace.exchange import exchanging
+from ftc.runtime.memory_trace.holdings import register_model, register_state, register_teacher
+from ftc.runtime.memory_trace.host import Host
+from ftc.runtime.memory_trace.keeping import Shapes, Shelf, keep
+from ftc.runtime.memory_trace.log import Log
+from ftc.runtime.memory_trace.marking_scorer import Marked
+from ftc.runtime.memory_trace.rows import packed_halves, stand_in_rows
+from ftc.runtime.memory_trace.sections import Groups, mark
+from ftc.runtime.memory_trace.sharded_model import divided, hold_wholes
+from ftc.runtime.memory_trace.teacher import watched_teacher
+from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.models.build_model import trainable_tensors
+from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.scorer import Arithmetic, Scorer
+from ftc.runtime.training.loop import Job, training_steps
+from ftc.runtime.training.optimizer import make_optimizer
+from ftc.spec.batches import BatchOrder
+from ftc.spec.documents.memory_trace import BatchShape, TraceJob
+from ftc.spec.documents.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["run_steps"]
+
+_STEPS = 2
+_SMALLEST_PAGED = 100_000
+"""Weights of a matrix from which bitsandbytes pages what it remembers of it."""
+
+
+@dataclass
+class _StandIn:
+    """What the loop needs of accelerate, for one process."""
+
+    tracker: StorageTracker
+    device: torch.device
+    process_index: int = 0
+    num_processes: int = 1
+
+    def no_sync(self, model: nn.Module) -> Any:
+        """As accelerate has it: only a wrapped model shares something."""
+        return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else nullcontext()
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """The way back; what comes after it is clipping, unless another micro-batch follows."""
+        self.tracker.section("backward: loss and head")
+        run = torch.autograd.Variable._execution_engine.run_backward  # public names would hide modes from what it calls
+        run((loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True)
+        self.tracker.section("clip")
+
+
+def run_steps(
+    job: TraceJob,
+    model: nn.Module,
+    groups: Sequence[Groups],
+    device: torch.device | None = None,
+    shelf: Shelf | None = None,
+    teacher: nn.Module | None = None,
+) -> Log:
+    """The log of a run: load, training steps, evaluation, a checkpoint there and back, the result, answers.
+
+    Args:
+        job: Shapes and settings.
+        model: As `build_model` made it, on the device.
+        groups: How the layers of each stack repeat.
+        device: Where the tensors are; tensors without memory unless a test watches real ones.
+        shelf: Where real ones are written to; without it they are not.
+        teacher: As `build_teacher` made it, where the job has one.
+    """
+    device = device or torch.device("meta")
+    tracker = _tracker(job, device)
+    with divided(job, model, tracker, device):
+        mark(tracker, model, groups)
+        return _watched(job, model, groups, device, shelf, teacher, tracker)
+
+
+def _watched(
+    job: TraceJob,
+    model: nn.Module,
+    groups: Sequence[Groups],
+    device: torch.device,
+    shelf: Shelf | None,
+    teacher: nn.Module | None,
+    tracker: StorageTracker,
+) -> Log:
+    settings, is_divided = job.settings, job.settings.train.sharding == "fsdp"
+    if settings.train.offload == "none":
+        register_model(tracker, model, groups, empties_cache=_empties_cache(job))
+    else:
+        for parameter in model.parameters():
+            tracker.leave_out(parameter)
+    if is_divided:
+        hold_wholes(model, tracker)
+    if teacher is not None:
+        register_teacher(tracker, teacher)
+    with _arithmetic(job, [model, *([teacher] if teacher else [])], device) as arithmetic:
+        scorer = make_scorer(model, settings, arithmetic)
+        loop_job = _loop_job(job, model, scorer, tracker, groups, device)
+        loop_job = replace(loop_job, teacher=watched_teacher(job, teacher, arithmetic, tracker))
+        with tracker, _fused_on_meta():
+            _train(loop_job, tracker)
+            if job.evaluation is not None:
+                tracker.answer = _all_is_seen(job, job.evaluation)
+                _evaluate(job, model, scorer, device)
+            if is_divided:  # told of before
+                pass
+            elif shelf is not None:
+                keep(loop_job, job.settings, tracker, shelf)
+            elif device.type == "meta":
+                with Host(is_device=job.device.kind == "cpu") as host:
+                    keep(loop_job, job.settings, tracker, Shapes(tracker, host))
+            if writes_answers(job):
+                _generate(job, model, tracker, groups, device)
+    return tracker.close()
+
+
+def _empties_cache(job: TraceJob) -> bool:
+    """Whether the installed peft gives unused memory back after it has prepared 4-bit weights."""
+    if job.settings.strategy.traits.quantized is None:
+        return False
+    import peft
+
+    return "auto_clear_cache" in inspect.signature(peft.prepare_model_for_kbit_training).parameters
+
+
+def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
+    on_meta, capability = device.type == "meta", job.device.capability
+    return StorageTracker(
+        device.type,
+        buffers=card_buffers(capability) if on_meta and capability else None,
+        score_shapes=_score_shapes(job),
+        answer=_all_is_seen(job, job.train) and not job.settings.train.packing,
+    )
+
+
+def _all_is_seen(job: TraceJob, shape: BatchShape) -> bool:
+    """Whether no mask hides padding: there is none, or it stands where a decoder never looks back from."""
+    model, virtual = job.settings.model, job.settings.strategy.traits.num_virtual
+    needs_mask = model.head != "lm" or model.family != "decoder" or virtual > 0
+    return not (shape.padded and needs_mask)
+
+
+def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
+    """(N, V) of the scores in training and evaluation."""
+    settings = job.settings
+    batches = [(settings.train.micro_batch, job.train)]
+    if job.evaluation is not None:
+        batches.append((settings.eval.batch_size, job.evaluation))
+    labels = len(settings.text.labels)
+    match settings.model.head:
+        case "classification" | "multi_label":
+            return [(rows, labels) for rows, _ in batches]
+        case "token_classification":
+            return [(rows * shape.supervised, labels) for rows, shape in batches]
+        case "span":
+            return [(2 * rows, shape.length) for rows, shape in batches]
+        case "lm":
+            vocabulary = int(job.config["vocab_size"])
+            theirs = [] if job.teacher is None else [int(job.teacher["vocab_size"])]
+            scored = [(n * s.supervised, width) for n, s in batches for width in (vocabulary, *theirs)]
+            return [(settings.eval.batch_size, vocabulary), *scored]
+
+
+def _loop_job(
+    job: TraceJob,
+    model: nn.Module,
+    scorer: Scorer,
+    tracker: StorageTracker,
+    groups: Sequence[Groups],
+    device: torch.device,
+) -> Job:
+    parameters = trainable_tensors(model)
+    called = exchanging(job, model, parameters, tracker, groups, device)
+    for parameter in parameters.values():
+        parameter.register_post_accumulate_grad_hook(partial(_note_gradient, job, tracker))
+    train = _two_steps(job)
+    with _fused_on_meta():
+        optimizer = make_optimizer(parameters, train)
+        _leave_pages_out(optimizer)
+    for group in optimizer.param_groups:
+        if job.device.kind == "cuda" and group.get("foreach", True) is None and not group.get("fused"):
+            group["foreach"] = True  # torch's choice on a card; without memory it takes one by one
+    optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
+    if job.settings.train.offload == "cpu":
+        _leave_step_out(tracker, optimizer)
+    packs = train.packing
+    if packs:
+        rows = packed_halves(job.settings, job.train, train.batch_size)
+    else:
+        rows = stand_in_rows(job.settings, job.train, train.batch_size, _end_id(model))
+    order = BatchOrder(rows.lengths, len(rows), 1, 0, most_tokens=job.train.length if packs else None, packs=packs)
+    return Job(
+        train=train,
+        seeds=job.settings.seeds,
+        model=called,
+        parameters=parameters,
+        scorer=Marked(scorer, tracker, after="loss"),
+        optimizer=optimizer,
+        rows=rows,
+        order=order,
+        accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses
+    )
+
+
+def _end_id(model: Any) -> int:
+    """The token that ends a row, where the model knows of one."""
+    known = getattr(model.config, "eos_token_id", None)
+    return known if isinstance(known, int) else 0
+
+
+def _leave_step_out(tracker: StorageTracker, optimizer: torch.optim.Optimizer) -> None:
+    """The step is done where the parts are."""
+    silence = ExitStack()
+    optimizer.register_step_pre_hook(lambda *_: silence.enter_context(tracker.deaf()))
+    optimizer.register_step_post_hook(lambda *_: silence.close())
+
+
+def _note_gradient(job: TraceJob, tracker: StorageTracker, parameter: nn.Parameter) -> None:
+    assert parameter.grad is not None
+    if job.settings.train.offload == "cpu":
+        tracker.leave_out(parameter.grad)
+    else:
+        tracker.register(parameter.grad, "gradients")
+
+
+def _leave_pages_out(optimizer: Any) -> None:
+    """Memory that the driver may move to the processor takes none of the device's; its shapes stay."""
+    if not getattr(optimizer, "is_paged", False):
+        return
+    optimizer.is_paged = False
+    on_device = optimizer.get_state_buffer
+
+    def buffer(parameter: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        if parameter.numel() < _SMALLEST_PAGED:
+            kept: torch.Tensor = on_device(parameter, dtype)
+            return kept
+        return torch.empty(1, dtype=dtype, device=parameter.device).expand(parameter.shape)
+
+    optimizer.get_state_buffer = buffer
+
+
+def _two_steps(job: TraceJob) -> TrainSettings:
+    train = job.settings.train
+    rows = train.micro_batch * (2 if job.accumulates else 1)
+    return train.model_copy(update={"num_steps": _STEPS, "batch_size": rows, "world_size": 1, "steps_per_epoch": 1})
+
+
+def _train(job: Job, tracker: StorageTracker) -> None:
+    job.model.train()
+    step, micro_batch = 0, 0
+
+    def count(*_: Any) -> None:
+        nonlocal micro_batch
+        tracker.turn(step, micro_batch)
+        micro_batch += 1
+
+    counting = job.model.register_forward_pre_hook(count, prepend=True)
+    for done in training_steps(job, 0):
+        if job.train.offload == "none":
+            register_state(tracker, job.optimizer)
+        step, micro_batch = done.step, 0
+    counting.remove()
+
+
+def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.device) -> None:
+    assert job.evaluation is not None
+    rows = stand_in_rows(job.settings, job.evaluation, job.settings.eval.batch_size, _end_id(model))
+    with still(model):
+        batch = scorer.batch(rows, list(range(len(rows)))).to(device)
+        scorer.losses(scorer.logits(model, batch), batch)
+
+
+def _generate(
+    job: TraceJob, model: nn.Module, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device
+) -> None:
+    """Answers as the run has them written: in one stretch of mixed precision, which keeps no casts of weights there."""
+    tracker.turn(_STEPS, 0)
+    tracker.answer = job.evaluation is None or not job.evaluation.padded  # prompts are padded on the left
+    half = job.settings.train.precision == "bfloat16"
+    with still(model), MixedPrecision.switch(half):
+        write_answers(job, model, tracker, groups, device)
+
+
+@contextmanager
+def _arithmetic(job: TraceJob, models: Sequence[nn.Module], device: torch.device) -> Iterator[Arithmetic | None]:
+    """What stands in for torch's mixed precision, which does nothing without memory."""
+    if device.type != "meta":
+        yield None
+        return
+    is_mixed = job.settings.train.precision == "bfloat16"
+    on_card = job.device.kind == "cuda"
+    with CardDropout() if on_card else nullcontext(), MixedPrecision(on_card=on_card) if is_mixed else nullcontext():
+        if is_mixed:
+            for model in models:
+                _keep_positions_exact(model)
+        yield lambda _device: MixedPrecision.switch(is_mixed)
+
+
+def _keep_positions_exact(model: nn.Module) -> None:
+    """transformers turns autocast off for rotations."""
+    for module in model.modules():
+        if type(module).__name__.endswith("RotaryEmbedding"):
+            module.forward = _exact(module.forward)
+
+
+def _exact(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with MixedPrecision.switch(is_on=False):
+            return forward(*args, **kwargs)
+
+    return call
+
+
+@contextmanager
+def _fused_on_meta() -> Iterator[None]:
+    """Lets torch's fused optimisers take tensors without memory; the tracker knows that they write in place."""
+    module = sys.modules[torch.optim.Optimizer.__module__]  # torch.optim hides it under a class's name
+    real = module._get_fused_kernels_supported_devices
+    with mock.patch.object(module, "_get_fused_kernels_supported_devices", return_value=[*real(), "meta"]):
+        yield

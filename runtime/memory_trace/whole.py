@@ -1,0 +1,69 @@
+"""The log of the whole model: from a few layers where they repeat, else from all, as where adapters differ by layer."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+
+from ftc.runtime.memory_trace.extrapolate import TRACED_GROUPS, IrregularLayers, stretched
+from ftc.runtime.memory_trace.kernels import KernelRules, fused, register
+from ftc.runtime.memory_trace.log import Log
+from ftc.runtime.memory_trace.meta_model import build_on_meta, depths_of, model_config, period
+from ftc.runtime.memory_trace.sections import Groups
+from ftc.runtime.memory_trace.step import run_steps
+from ftc.runtime.memory_trace.stored import repeats_after, require_stored_layers
+from ftc.runtime.memory_trace.teacher import teacher_on_meta
+from ftc.spec.documents.memory_trace import TraceJob
+
+__all__ = ["log_of", "whole_groups", "whole_log"]
+
+
+def whole_log(job: TraceJob) -> tuple[Log, int]:
+    """The log at the model's real depth, and how many layers were traced for it.
+
+    Raises:
+        LookupError: transformers doesn't know this kind of model, it has no stack of layers, or it isn't the model
+            whose weights are stored.
+    """
+    config = model_config(job.config)
+    depths = depths_of(config)
+    few, groups = _few(depths, math.lcm(period(config), *map(repeats_after, job.layer_weights)))
+    require_stored_layers(job, few)
+    if few != depths and not job.settings.strategy.traits.differs_by_layer:
+        with contextlib.suppress(IrregularLayers):
+            log = log_of(job, few, groups)
+            for one in reversed(groups):  # the later stack first: it leaves the numbers of earlier groups alone
+                if one.of_model > one.count:
+                    log = stretched(log, one.of_model, one.first)
+            return log, sum(few)
+    return log_of(job, depths, whole_groups(depths)), sum(depths)
+
+
+def _few(depths: tuple[int, ...], size: int) -> tuple[tuple[int, ...], list[Groups]]:
+    """For each stack as many layers as are traced, in groups of `size`, and these groups."""
+    traced: list[int] = []
+    groups: list[Groups] = []
+    for layers in depths:
+        first = groups[-1].first + groups[-1].count if groups else 0
+        whole, rest = divmod(layers, size)
+        if whole > TRACED_GROUPS:
+            traced.append(TRACED_GROUPS * size + rest)
+            groups.append(Groups(size, TRACED_GROUPS, whole, first))
+        else:
+            traced.append(layers)
+            groups.append(Groups(1, layers, layers, first))
+    return tuple(traced), groups
+
+
+def whole_groups(depths: Sequence[int]) -> list[Groups]:
+    """Groups where every layer is traced, each a group of its own."""
+    return [Groups(1, layers, layers, sum(depths[:stack])) for stack, layers in enumerate(depths)]
+
+
+def log_of(job: TraceJob, depths: Sequence[int], groups: Sequence[Groups]) -> Log:
+    """The log of a model with so many layers in each stack."""
+    rules = KernelRules(capability=job.device.capability)
+    register(rules)
+    with fused(rules):
+        return run_steps(job, build_on_meta(job, depths), groups, teacher=teacher_on_meta(job))

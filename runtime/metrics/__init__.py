@@ -1,0 +1,1 @@
+"""Metrics from what models answered, with intervals."""

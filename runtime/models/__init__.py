@@ -1,0 +1,1 @@
+"""From a plan to a model: loading, heads, sharding."""

@@ -1,0 +1,97 @@
+"""Before training, the first steps twice in fresh processes: what two runs have in common is seen, not assumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ftc.runtime.execution.session import Session
+from ftc.runtime.replay.replay_process import Replayed, replay_in_fresh_process, scratch_folder
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.record import DeterminismSeen
+from ftc.spec.documents.replay import ReplayRequest
+from ftc.spec.documents.step_log import Difference, first_difference, is_rung, line_text, read_ladder
+from ftc.spec.storage.atomic_write import write_file
+
+__all__ = ["compare_with_proof", "prove"]
+
+
+def prove(session: Session) -> None:
+    """Has the first steps done twice, and writes into the record what came of it; a run that is resumed has done so.
+
+    Raises:
+        Refusal: The two differ, and the plan asks for no less than the same bits.
+    """
+    steps = session.plan.settings.train.determinism.proof_steps
+    if session.folder.proof.exists():
+        return
+    with session.journal.phase("prove", f"{steps} steps twice"):
+        first, second = _replayed(session, steps), _replayed(session, steps)
+        parted = first_difference(first.ladder, second.ladder, 0, steps)
+        if parted is not None:
+            _fall(session, steps, "two fresh processes differ", parted)
+        write_file(session.folder.proof, b"".join(map(line_text, first.ladder.lines(steps))))
+    if parted is None:
+        detail = f"the first {steps} steps gave the same bits in two fresh processes"
+        session.state.update(determinism=DeterminismSeen(level="D1", proof_steps=steps, detail=detail))
+
+
+def compare_with_proof(session: Session) -> None:
+    """Compares the run's own first steps with the proof's; a run must not differ from what was proven about it.
+
+    Raises:
+        Refusal: They differ, and the plan asks for no less than the same bits.
+    """
+    seen = session.state.record.determinism
+    if seen.level == "D0":  # it is known already that runs differ
+        return
+    parted = first_difference(read_ladder(session.folder.proof), session.ladder.read(), 0, seen.proof_steps)
+    if parted is not None:
+        _fall(session, seen.proof_steps, "the run differs from a fresh process", parted)
+
+
+def _replayed(session: Session, steps: int) -> Replayed:
+    with scratch_folder() as scratch:
+        request = ReplayRequest(
+            plan=session.plan,
+            model_folder=str(session.inputs.model_folder.absolute()),
+            streams_folder=str(session.inputs.streams_folder.absolute()),
+            classifier_folder=_absolute(session.inputs.classifier_folder),
+            teacher_folder=_absolute(session.inputs.teacher_folder),
+            environment=session.inputs.environment,
+            scratch=str(scratch),
+            last_step=steps,
+            rungs=tuple(filter(is_rung, range(steps + 1))),
+        )
+
+        def go_on(_answer: object) -> bool:
+            session.stop.check()
+            return True
+
+        found = replay_in_fresh_process(request, go_on)
+    if found.problem is not None:
+        raise Refusal([found.problem])
+    return found
+
+
+def _absolute(folder: Path | None) -> str | None:
+    return str(folder.absolute()) if folder is not None else None
+
+
+def _fall(session: Session, steps: int, what: str, parted: Difference) -> None:
+    """Notes a lower level than was asked for; in silence it never happens."""
+    where = f"{what} at step {parted.step}: {parted.component}"
+    session.state.update(determinism=DeterminismSeen(level="D0", proof_steps=steps, detail=where))
+    if session.plan.settings.train.determinism.asked == "bitwise":
+        raise Refusal([_different(where, parted)])
+    session.notice(diagnostic("FTC643", f"{where}; the run goes on without that proof"))
+
+
+def _different(where: str, parted: Difference) -> Diagnostic:
+    tensor = (f"first tensor that differs: {parted.tensor}",) if parted.tensor else ()
+    return diagnostic(
+        "FTC642",
+        where,
+        notes=(f"{parted.expected} in one, {parted.found} in the other", *tensor),
+        help="use one thread, another `model.attention`, or `train.determinism: best_effort`",
+        path="train.determinism",
+    )

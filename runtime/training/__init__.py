@@ -1,0 +1,1 @@
+"""Training: the loop, its hooks, optimizers, batches, distillation."""

@@ -1,0 +1,173 @@
+"""The training loop: a generator of steps. What happens between steps is the business of `hooks`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.artifacts.fingerprints import BatchDigest
+from ftc.runtime.models.sharding import in_step, whole
+from ftc.runtime.tasks.scorer import Scorer
+from ftc.runtime.training.collate import Batch, packed_batch
+from ftc.runtime.training.distillation import Teacher
+from ftc.runtime.training.optimizer import Pace, learning_rate_at, set_learning_rate
+from ftc.runtime.training.seeding import seed_everything, stream_seed
+from ftc.spec.batches import BatchOrder
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.events import StepDone
+from ftc.spec.documents.settings import Seeds, TrainSettings
+from ftc.spec.documents.streams import TokenStream
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["Job", "training_steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that the loop works with."""
+
+    train: TrainSettings
+    seeds: Seeds
+    model: nn.Module
+    """As it is called: wrapped, where several processes share the rows."""
+    parameters: dict[str, nn.Parameter]
+    """What is trained, by name."""
+    scorer: Scorer
+    optimizer: torch.optim.Optimizer
+    rows: TokenStream
+    order: BatchOrder
+    accelerator: Accelerator
+    teacher: Teacher | None = None
+    """Who is learnt from beside the rows; None for nobody."""
+    pace: Pace = field(default_factory=Pace)
+
+
+def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
+    """Trains step by step, from `first_step` (counted from 0) to the plan's last.
+
+    Each step is a pure function of the weights, the optimiser and the step's number.
+
+    Raises:
+        Refusal: A loss or gradient is not finite; weights and optimiser are as they were before that step.
+    """
+    rank = job.accelerator.process_index
+    for step in range(first_step, job.train.num_steps):
+        started = time.perf_counter()
+        seed_everything(stream_seed(job.seeds.dropout, step, rank))
+        rows = job.order.rows(step)
+        targets = _count_targets(job, rows)
+
+        # Forward and backward, one micro-batch after the other.
+        fed = BatchDigest()
+        loss = _accumulate_gradients(job, step, targets, fed)
+
+        # Clipping, after which a broken step must not reach the weights.
+        grad_norm = _clip(job)
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise Refusal([_not_finite(job, step, loss, grad_norm)])
+
+        # Update; without a target there is no gradient, and moments alone must not move the weights.
+        rate = learning_rate_at(step, job.train) * job.pace.factor
+        set_learning_rate(job.optimizer, rate)
+        if targets:
+            job.optimizer.step()
+        job.optimizer.zero_grad(set_to_none=True)
+
+        yield StepDone(
+            step=step + 1,
+            epoch=(step + 1) / job.train.steps_per_epoch,
+            loss=loss,
+            learning_rate=rate,
+            grad_norm=grad_norm,
+            tokens=int(job.rows.lengths[rows].sum()),
+            supervised=targets,
+            seconds=time.perf_counter() - started,
+            batch_sha256=fed.hexdigest(),
+        )
+
+
+def _accumulate_gradients(job: Job, step: int, targets: int, fed: BatchDigest) -> float:
+    """Adds up the gradients of a step over micro-batches and devices; returns the mean loss of its targets.
+
+    Every loss is divided by the targets of the whole step, so the gradient doesn't depend on how rows are divided.
+    """
+    accelerator, world_size = job.accelerator, job.accelerator.num_processes
+    pieces = _pieces(job, step)
+    share = world_size / max(1, targets)  # wrappers average over devices; we need the sum
+    total = torch.zeros((), device=accelerator.device)
+    for number, (rows, counts) in enumerate(pieces, start=1):
+        weight = share if counts else 0.0
+        batch = packed_batch(job.rows, rows) if job.train.packing else job.scorer.batch(job.rows, rows)
+        fed.add([int(job.rows.rows[row]) for row in rows], batch)
+        batch = batch.to(accelerator.device)
+        with nullcontext() if number == len(pieces) else accelerator.no_sync(job.model):
+            loss = _loss(job, batch)
+            accelerator.backward(loss * weight)
+        total += loss.detach() * weight
+    if world_size > 1:
+        summed: Any = accelerator.reduce(total, reduction="sum")
+        total = summed
+    mean_loss: float = total.item() / world_size
+    return mean_loss
+
+
+def _pieces(job: Job, step: int) -> list[tuple[list[int], bool]]:
+    """This device's micro-batches of a step, each with whether it counts.
+
+    Devices join the others' exchange with a gradient of zero: with one where there are more devices than rows, and as
+    often as the busiest where each holds the model in parts.
+    """
+    rank, world_size = job.accelerator.process_index, job.accelerator.num_processes
+    is_divided = job.train.sharding == "fsdp"
+    ranks = range(world_size) if is_divided else (rank,)
+    pieces = [job.order.micro_batches(step, job.train.micro_batch, one, world_size) for one in ranks]
+    stand_in = job.order.rows(step)[:1]
+    return list(in_step(pieces, rank if is_divided else 0, stand_in)) or [(stand_in, False)]
+
+
+def _loss(job: Job, batch: Batch) -> torch.Tensor:
+    """Sum of the losses of a batch's targets. Scores end here: a name would keep them through the backward pass."""
+    # The teacher comes first, while the model keeps nothing for its way back.
+    wanted = job.teacher.log_probs(batch) if job.teacher else None
+    scores = job.scorer.logits(job.model, batch)
+    losses = job.scorer.losses(scores, batch, job.train.label_smoothing)
+    if job.teacher is not None and wanted is not None:
+        losses = job.teacher.blended(losses, scores, wanted)
+    return losses.sum()
+
+
+def _clip(job: Job) -> float:
+    """Shortens gradients to the plan's norm; returns what their norm was."""
+    longest = math.inf if job.train.max_grad_norm is None else job.train.max_grad_norm
+    return float(whole(nn.utils.clip_grad_norm_(job.parameters.values(), longest)))
+
+
+def _count_targets(job: Job, rows: list[int]) -> int:
+    return sum(job.scorer.num_targets(job.rows, row) for row in rows)
+
+
+def _not_finite(job: Job, step: int, loss: float, grad_norm: float) -> Diagnostic:
+    rows = [int(job.rows.rows[row]) for row in job.order.rows(step)]
+    shown = ", ".join(map(str, rows[:16])) + (", …" if len(rows) > 16 else "")
+    weights = job.model.named_parameters()
+    broken = next((name for name, one in weights if not whole(one.detach()).isfinite().all()), None)
+    return diagnostic(
+        "FTC626",
+        f"step {step + 1} gives a loss of {loss} and a gradient norm of {grad_norm}",
+        notes=(
+            f"rows of that step in the source, from 0: {shown}",
+            *((f"before the step, `{broken}` holds numbers that are not finite already",) if broken else ()),
+            "the step was not taken; the last checkpoint is intact",
+        ),
+        help="take another copy of the base model" if broken else "lower `train.learning_rate`, or look at these rows",
+        path="model.base" if broken else "train.learning_rate",
+    )

@@ -1,0 +1,165 @@
+"""What a run says while it goes: data, one line of `events.ndjson` each; views turn them into pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Real
+
+__all__ = [
+    "CheckpointSaved",
+    "EarlyStopped",
+    "Evaluated",
+    "Event",
+    "EventListener",
+    "Noticed",
+    "Part",
+    "PhaseEnded",
+    "PhaseStarted",
+    "Resumed",
+    "RunEnded",
+    "RunStarted",
+    "StepDone",
+    "StopRequested",
+    "TestProgress",
+]
+
+Part = Literal[
+    "verify", "prove", "load", "reference", "train", "export", "merge", "compare", "evaluate", "judge", "grade"
+]
+"""A part of a run as its events call it."""
+
+
+class RunStarted(Document):
+    """The run's folder is there and locked."""
+
+    kind: Literal["run_started"] = "run_started"
+    run_id: str
+    folder: str
+    """Relative to the project root."""
+    num_steps: int
+
+
+class PhaseStarted(Document):
+    """A step of the plan begins."""
+
+    kind: Literal["phase_started"] = "phase_started"
+    phase: Part
+    detail: str
+
+
+class PhaseEnded(Document):
+    """A step of the plan is done."""
+
+    kind: Literal["phase_ended"] = "phase_ended"
+    phase: Part
+    detail: str
+    seconds: Real
+
+
+class Resumed(Document):
+    """Training goes on from a checkpoint; steps after it, heard of before, are done again and don't count."""
+
+    kind: Literal["resumed"] = "resumed"
+    step: int
+
+
+class StepDone(Document):
+    """One optimiser step."""
+
+    kind: Literal["step"] = "step"
+    step: int
+    """Steps done, from 1."""
+    epoch: Real
+    loss: Real
+    """Mean over the step's supervised tokens (rows, for a classification), before the update."""
+    learning_rate: Real
+    grad_norm: Real
+    tokens: int
+    supervised: int
+    seconds: Real
+    batch_sha256: str = ""
+    """Digest of what this process fed to the model; see `ftc.spec.documents.step_log`."""
+
+
+class Evaluated(Document):
+    """A look at the validation split."""
+
+    kind: Literal["evaluated"] = "evaluated"
+    step: int
+    metrics: dict[str, Real]
+    """`val_loss` and others."""
+    best: bool
+    seconds: Real
+
+
+class CheckpointSaved(Document):
+    """A checkpoint is complete on disk."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    step: int
+
+
+class Noticed(Document):
+    """Something that doesn't stop the run and that people should know."""
+
+    kind: Literal["noticed"] = "noticed"
+    code: str
+    """Code of the finding."""
+    text: str
+
+
+class StopRequested(Document):
+    """Somebody asked the run to stop; it will, at the next safe place. Told, but not written to `events.ndjson`."""
+
+    kind: Literal["stop_requested"] = "stop_requested"
+    signal: int
+    """Number of the signal that asked for it."""
+
+
+class EarlyStopped(Document):
+    """Validation no longer gets better."""
+
+    kind: Literal["early_stopped"] = "early_stopped"
+    step: int
+    reason: str
+
+
+class TestProgress(Document):
+    """Rows of the test split that are done for one model."""
+
+    kind: Literal["test_progress"] = "test_progress"
+    subject: Literal["base", "tuned"]
+    done: int
+    rows: int
+
+
+class RunEnded(Document):
+    """The run is over, for now."""
+
+    kind: Literal["run_ended"] = "run_ended"
+    status: Literal["interrupted", "failed", "finished", "gate_failed"]
+    detail: str
+
+
+Event = Annotated[
+    RunStarted
+    | PhaseStarted
+    | PhaseEnded
+    | Resumed
+    | StepDone
+    | Evaluated
+    | CheckpointSaved
+    | EarlyStopped
+    | Noticed
+    | StopRequested
+    | TestProgress
+    | RunEnded,
+    Field(discriminator="kind"),
+]
+
+EventListener = Callable[[Event], None]
+"""Anything that wants to hear of events: a log, a progress bar."""

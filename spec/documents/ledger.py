@@ -1,0 +1,286 @@
+"""The project's ledger, `.ftc/ledger.ndjson`: what was run, in order, and how often a test split was looked at.
+
+One entry a line, appended under a lock and flushed to the disk; no entry is ever rewritten. Each carries a serial and
+the digest of the line before, so that a missing or edited line shows. A tail that a crash tore is left where it is:
+the next entry begins on a line of its own, and readers skip what they can't read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import filelock
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ftc.spec import canonical
+from ftc.spec.base import Document
+from ftc.spec.documents.merged import WeightType
+from ftc.spec.documents.plan import StateMark
+from ftc.spec.storage.atomic_write import sync_folder
+from ftc.spec.storage.paths import ledger_file
+
+__all__ = [
+    "Begun",
+    "Ended",
+    "Entry",
+    "Look",
+    "Merged",
+    "Opened",
+    "Unlocked",
+    "append_entry",
+    "broken_links",
+    "looks_at",
+    "merges_of",
+    "moved_since",
+    "note_test_look",
+    "read_ledger",
+    "state_mark",
+]
+
+
+class _Entry(Document):
+    serial: int
+    """Number of the entry, from 0."""
+    at: str
+    """UTC, ISO 8601."""
+    previous: str
+    """sha256 of the line before, without its end; empty for the first."""
+
+
+class Opened(_Entry):
+    """The ledger begins."""
+
+    kind: Literal["opened"] = "opened"
+    lineage: str
+    """A random name: two ledgers with one serial are the same only if they share it."""
+
+
+class Begun(_Entry):
+    """A run began, or went on."""
+
+    kind: Literal["run_begun"] = "run_begun"
+    name: str
+    """Name of the recipe's job."""
+    run_id: str
+    job_sha256: str
+    plan_sha256: str
+
+
+class Ended(_Entry):
+    """A run ended, or was left."""
+
+    kind: Literal["run_ended"] = "run_ended"
+    name: str
+    run_id: str
+    status: str
+    """As in the run's record."""
+    record_sha256: str
+    """Digest of the record at that moment."""
+
+
+class Look(_Entry):
+    """Somebody looked at a test split. A split that is looked at often decides about the model, and tests nothing."""
+
+    kind: Literal["test_look"] = "test_look"
+    name: str
+    run_id: str
+    """The run that looks; empty where a person does, by `ftc tokens`."""
+    stream_sha256: str
+    """Digest of the test rows as tokens: the same rows under another name are the same test."""
+    rows: int
+    """How many were looked at."""
+    purpose: str
+    """Why, in a few words, such as `evaluate base`."""
+
+
+class Merged(_Entry):
+    """A run's adapter was merged into its base model."""
+
+    kind: Literal["merged"] = "merged"
+    name: str
+    run_id: str
+    job_sha256: str
+    folder: str
+    """Where the model was written: relative to the project's root, or the folder's name alone where it lies outside."""
+    weight_type: WeightType
+    content_sha256: str
+    """Digest of the merged tensors."""
+    files_sha256: dict[str, str]
+    """Digest of each file of weights, by its name."""
+
+
+class Unlocked(_Entry):
+    """Somebody took a lock away from its holder."""
+
+    kind: Literal["unlocked"] = "unlocked"
+    run_id: str
+    lock_id: str
+    holder: str
+
+
+Entry = Annotated[Opened | Begun | Ended | Look | Merged | Unlocked, Field(discriminator="kind")]
+_ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    text: bytes
+    entry: Entry | None
+
+
+def read_ledger(root: Path) -> tuple[Entry, ...]:
+    """All entries of a project that can be read, in order."""
+    return tuple(line.entry for line in _lines(root) if line.entry is not None)
+
+
+def append_entry(root: Path, kind: type[_Entry], **fields: Any) -> Entry:
+    """Appends an entry to a project's ledger, which begins with its first one.
+
+    Raises:
+        OSError: The ledger can't be written.
+    """
+    file = ledger_file(root)
+    with _held(file):
+        lines = _lines(root)
+        if not any(line.entry for line in lines):
+            lines = [*lines, _write(file, lines, Opened, {"lineage": uuid.uuid4().hex})]
+        entry = _write(file, lines, kind, fields).entry
+    assert entry is not None
+    return entry
+
+
+def note_test_look(root: Path, *, name: str, run_id: str, stream_sha256: str, rows: int, purpose: str) -> None:
+    """Notes that a test split is looked at; to be called before the look.
+
+    Args:
+        root: The project's root.
+        name: Name of the recipe's job.
+        run_id: The run that looks; empty where a person does.
+        stream_sha256: Digest of the split's token stream.
+        rows: Rows that are looked at.
+        purpose: Why, in a few words.
+
+    Raises:
+        OSError: The ledger can't be written.
+    """
+    append_entry(root, Look, name=name, run_id=run_id, stream_sha256=stream_sha256, rows=rows, purpose=purpose)
+
+
+def looks_at(entries: Iterable[Entry], stream_sha256: str) -> tuple[Look, ...]:
+    """Every look at the same test rows, by whichever run or recipe."""
+    return tuple(one for one in entries if isinstance(one, Look) and one.stream_sha256 == stream_sha256)
+
+
+def merges_of(entries: Iterable[Entry], run_id: str) -> tuple[Merged, ...]:
+    """Every merge of a run's adapter, in order."""
+    return tuple(one for one in entries if isinstance(one, Merged) and one.run_id == run_id)
+
+
+def state_mark(root: Path, name: str) -> StateMark:
+    """Where the runs of a recipe stand."""
+    entries = read_ledger(root)
+    serial = max((one.serial for one in entries if isinstance(one, Begun) and one.name == name), default=-1)
+    return StateMark(lineage=_lineage(entries), serial=serial)
+
+
+def moved_since(root: Path, name: str, mark: StateMark, job_sha256: str) -> tuple[str, ...]:
+    """What happened to a recipe's runs since a mark, in words; nothing where only the job itself was run."""
+    entries = read_ledger(root)
+    if mark.lineage and (lineage := _lineage(entries)) != mark.lineage:
+        return (f"state.lineage: {mark.lineage[:8]} → {lineage[:8] or 'no ledger'}",)
+    others = [
+        one
+        for one in entries
+        if isinstance(one, Begun) and one.serial > mark.serial and one.name == name and one.job_sha256 != job_sha256
+    ]
+    if not others:
+        return ()
+    last = others[-1]
+    was = mark.serial if mark.serial >= 0 else "no run"
+    return (f"state.serial: {was} → {last.serial}, run {last.run_id} began at {last.at}",)
+
+
+def broken_links(root: Path) -> tuple[str, ...]:
+    """What in a ledger is not as it was written, a line each; empty for a whole one.
+
+    A line that can't be read was torn by a crash, and belongs to no chain; one that was made so breaks the next link.
+    """
+    found, before = [], b""
+    for number, line in enumerate(_lines(root), 1):
+        if line.entry is None:
+            continue
+        if line.entry.previous != _digest(before):
+            found.append(f"line {number} doesn't follow the one before it")
+        before = line.text
+    return tuple(found)
+
+
+def _lineage(entries: Iterable[Entry]) -> str:
+    return next((one.lineage for one in entries if isinstance(one, Opened)), "")
+
+
+def _lines(root: Path) -> list[_Line]:
+    try:
+        data = ledger_file(root).read_bytes()
+    except FileNotFoundError:
+        return []
+    return [_Line(text, _parsed(text)) for text in data.split(b"\n") if text]
+
+
+def _parsed(text: bytes) -> Entry | None:
+    try:
+        return _ENTRY.validate_json(text)
+    except ValidationError:
+        return None
+
+
+def _write(file: Path, lines: list[_Line], kind: type[_Entry], fields: dict[str, Any]) -> _Line:
+    last = next((line for line in reversed(lines) if line.entry is not None), None)
+    entry = kind(
+        serial=last.entry.serial + 1 if last and last.entry else 0,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        previous=_digest(last.text) if last else "",
+        **fields,
+    )
+    text = canonical.to_bytes(entry.to_json())
+    _append(file, text)
+    return _Line(text, _ENTRY.validate_json(text))
+
+
+def _append(file: Path, text: bytes) -> None:
+    """One write, so that a crash leaves the line or a torn tail, and the tail stays apart from what follows."""
+    is_new = not file.exists()
+    with file.open("ab") as stream:
+        stream.write(text + b"\n" if _ends_a_line(file) else b"\n" + text + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    if is_new:
+        sync_folder(file.parent)
+
+
+def _ends_a_line(file: Path) -> bool:
+    with file.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        if size == 0:
+            return True
+        stream.seek(size - 1)
+        return stream.read(1) == b"\n"
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest() if text else ""
+
+
+@contextmanager
+def _held(file: Path) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(file.with_name(".ledger.lock")):
+        yield

@@ -1,0 +1,133 @@
+"""A job for the memory trace, and what the trace finds. The planner asks, a process with torch answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ftc.spec import canonical
+from ftc.spec.base import Document
+from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.documents.settings import Settings
+
+__all__ = ["BatchShape", "TraceAnswer", "TraceDevice", "TraceJob", "TraceResult"]
+
+
+class BatchShape(Document):
+    """The largest micro-batch that the data gives."""
+
+    length: int
+    """Tokens of its longest row."""
+    supervised: int
+    """Supervised tokens of each row at most; not used for classification."""
+    padded: bool
+    """Whether rows of one micro-batch differ in length, or share a sequence."""
+
+
+class TraceDevice(Document):
+    """The device that the run is for, as far as memory goes."""
+
+    kind: Literal["cpu", "cuda"]
+    capability: tuple[int, int] | None
+    """CUDA's (major, minor); None for a processor."""
+    expandable_segments: bool
+    """Whether the run is launched with torch's expandable segments."""
+
+
+class TraceJob(Document):
+    """Everything that decides about memory."""
+
+    schema_: Literal["ftc.trace-job/1"] = Field(default="ftc.trace-job/1", alias="schema")
+    config: dict[str, Any]
+    """The model's `config.json`, checked before."""
+    layer_weights: tuple[tuple[int, ...], ...] = ()
+    """Weights in the matrices of each stored layer of each stack; empty where that can't be told."""
+    teacher: dict[str, Any] | None = None
+    """That of the teacher; None where there is none."""
+    settings: Settings
+    train: BatchShape
+    evaluation: BatchShape | None
+    """None where nothing is evaluated."""
+    device: TraceDevice
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether an optimiser step has more than one micro-batch on a device."""
+        train = self.settings.train
+        return train.batch_size > train.micro_batch * train.world_size
+
+    def key(self) -> str:
+        """Digest of what the answer depends on."""
+        return canonical.digest(self.decisive())
+
+    def decisive(self) -> dict[str, Any]:
+        """What the answer depends on, as JSON values: two jobs that agree in it have the same answer."""
+        plain = self.to_json()
+        settings = plain["settings"]
+        train = settings["train"]
+        return {
+            "config": plain["config"],
+            "layer_weights": plain["layer_weights"],
+            "model": {name: settings["model"][name] for name in ("attention", "family", "head")},
+            "labels": len(settings["text"]["labels"]),
+            "teacher": self._teacher(),
+            "strategy": settings["strategy"],
+            "train": {
+                "accumulates": self.accumulates,
+                **{name: train[name] for name in ("sharding", "offload")},
+                "parts": self.settings.train.world_size if self.settings.train.sharding == "fsdp" else 1,
+                "optimizer": train["optimizer"]["kind"],
+                "has_momentum": self.settings.train.optimizer.momentum > 0,
+                "smooths": self.settings.train.label_smoothing > 0,
+                "is_noisy": self.settings.train.neftune_alpha is not None,
+                "compares": self.settings.train.preference is not None,
+                "packs": self.settings.train.packing,
+                **{name: train[name] for name in ("activation_checkpointing", "fused", "micro_batch", "precision")},
+            },
+            "evaluation_batch": settings["eval"]["batch_size"],
+            "new_tokens": settings["eval"]["max_new_tokens"],
+            "shapes": [plain["train"], plain["evaluation"]],
+            "device": plain["device"],
+        }
+
+    def _teacher(self) -> dict[str, Any] | None:
+        lesson = self.settings.train.distillation
+        if lesson is None:
+            return None
+        plain = lesson.to_json()
+        kept = {name: plain[name] for name in ("loss", "precision", "quantization")}
+        return {**kept, "config": self.teacher, "outputs": plain["teacher"]["outputs"]}
+
+
+class TraceResult(Document):
+    """What a traced training run allocates."""
+
+    schema_: Literal["ftc.trace-result/1"] = Field(default="ftc.trace-result/1", alias="schema")
+    method: Literal["trace"] = "trace"
+    phases: tuple[PhasePeak, ...]
+    """In the order in which they happen."""
+    allocated_bytes: int
+    """Largest peak of all phases: torch's `max_memory_allocated`."""
+    reserved_bytes: int
+    """What torch's allocator takes from the device for it; on a processor the same as what is allocated."""
+    traced_layers: int
+    """Layers that were really traced; the others repeat them."""
+    versions: dict[str, str]
+    """Libraries whose code was traced."""
+
+    @property
+    def peak(self) -> PhasePeak:
+        """The phase that decides."""
+        return max(self.phases, key=lambda phase: phase.peak_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceAnswer:
+    """What a trace found, or why it found nothing."""
+
+    result: TraceResult | None
+    reason: str | None = None
+    for_every_job: bool = False
+    """Whether no other job would be answered: torch is missing, or its process doesn't start or takes too long."""

@@ -1,0 +1,134 @@
+"""The rules of a project for all its recipes, `ftc.policy.yaml`, and what a plan says to them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from ftc.spec.base import Bytes, Document, MoneyText, Seconds
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.sections.evaluation import METRICS
+
+__all__ = ["POLICY_FILE", "DevicePrice", "Level", "Policy", "PolicyResult", "Rules"]
+
+POLICY_FILE = "ftc.policy.yaml"
+"""Name of the file; it lies in the project's root."""
+
+Level = Literal["advisory", "soft", "hard"]
+"""`advisory` warns, `soft` refuses unless a reason is given with `--waive`, `hard` refuses."""
+
+
+class Rule(Document):
+    """A rule without a value."""
+
+    level: Level = "hard"
+    """How much it weighs. Default hard: a rule that doesn't stop anything should say so."""
+
+
+class AllowedLicenses(Rule):
+    """Licences that a base model may have, in capitals or not; one that states none breaks the rule."""
+
+    allow: tuple[str, ...] = Field(min_length=1)
+
+
+class AtMostBytes(Rule):
+    """The peak of memory that a plan predicts."""
+
+    at_most: Bytes
+
+
+class AtMostSeconds(Rule):
+    """The time that a plan predicts, at its upper end; one that can't be predicted breaks the rule."""
+
+    at_most: Seconds
+
+
+class AtMostMoney(Rule):
+    """The cost that a plan predicts, at its upper end; one that can't be predicted in this currency breaks the rule."""
+
+    at_most: MoneyText
+
+
+class RequiredGates(Rule):
+    """Metrics for which a recipe must have a gate."""
+
+    require: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("require")
+    @classmethod
+    def _are_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """A metric that doesn't exist would be asked of every recipe in vain."""
+        for name in names:
+            if name not in METRICS:
+                meant = nearest(name, METRICS)
+                raise ValueError(f"there is no metric `{name}`" + (f"; did you mean `{meant}`?" if meant else ""))
+        return names
+
+
+class AtMostLooks(Rule):
+    """How many runs may look at the same test rows, this plan's included: a test that many results were chosen by
+    measures chance.
+    """
+
+    at_most: int = Field(ge=1, le=1_000_000)
+
+
+class LeastDeterminism(Rule):
+    """The least level of `train.determinism`."""
+
+    at_least: Literal["auto", "best_effort", "bitwise"]
+
+
+class Rules(Document):
+    """The rules; one that is absent says nothing."""
+
+    licenses: AllowedLicenses | None = None
+    pinned_revisions: Rule | None = None
+    """Models and data of the hub are named by a full commit."""
+    memory: AtMostBytes | None = None
+    time: AtMostSeconds | None = None
+    cost: AtMostMoney | None = None
+    gates: RequiredGates | None = None
+    leakage: Rule | None = None
+    """No row is both trained on and measured, and that was looked at."""
+    determinism: LeastDeterminism | None = None
+    test_looks: AtMostLooks | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_written_out(cls, rule: object) -> object:
+        """`leakage:` with nothing behind it looks like a rule and would be none."""
+        if rule is None:
+            raise ValueError("a rule needs a mapping, at least `{level: hard}`; leave out one that shall not hold")
+        return rule
+
+
+class DevicePrice(Document):
+    """What an hour of a device costs."""
+
+    device: str
+    """Its name, as `ftc devices` has it."""
+    per_hour: MoneyText
+
+
+class Policy(Document):
+    """The policy file."""
+
+    ftc_policy: Literal[1]
+    """Version of the form."""
+    rules: Rules
+    prices: tuple[DevicePrice, ...] = ()
+    """What devices cost, for recipes that give no price themselves."""
+
+
+class PolicyResult(Document):
+    """What a plan says to one rule."""
+
+    rule: str
+    level: Level
+    passed: bool
+    found: str
+    """What the plan has, in words."""
+    waived: str | None = None
+    """The reason for which a broken soft rule was passed over."""

@@ -1,0 +1,70 @@
+"""What a run is measured on beside its test split, in the folder of its streams, and whether it is what was planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftc.spec import canonical
+from ftc.spec.base import Document
+from ftc.spec.documents.settings import EvalSettings
+from ftc.spec.documents.slices import Groups
+from ftc.spec.documents.streams import open_stream
+
+__all__ = ["Probe", "Swapped", "planned_probes", "swaps_digest"]
+
+
+class Swapped(Document):
+    """Test rows with words exchanged; `swaps.json` beside their stream."""
+
+    pairs: tuple[tuple[str, str], ...]
+    """Phrase, and what takes its place."""
+    rows: tuple[int, ...]
+    """Of each row of the stream, the row of the test stream that it comes from."""
+    pair: tuple[int, ...]
+    """Of each row of the stream, the pair that was exchanged in it."""
+
+
+def swaps_digest(stream_digest: str, swapped: Swapped) -> str:
+    """Digest of the exchanged rows: their tokens, and which rows and phrases they are."""
+    return canonical.digest([stream_digest, swapped.digest()])
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One of the things that a plan measures on beside its splits.
+
+    Attributes:
+        name: Stem of its files.
+        wanted: Its digest by the plan.
+        found: The digest of what is there; None where that is missing or can't be read.
+    """
+
+    name: str
+    wanted: str
+    found: str | None
+
+
+def planned_probes(settings: EvalSettings, folder: Path) -> Iterator[Probe]:
+    """Everything that a plan measures on beside its splits, as it lies in the folder of the streams."""
+    kinds: tuple[tuple[str, str | None, Callable[[Path], str]], ...] = (
+        ("groups", settings.groups_sha256, _groups_digest),
+        ("retention", settings.retention_sha256, lambda folder: open_stream(folder / "retention.arrow").digest()),
+        ("swaps", settings.swaps_sha256, _swaps_digest),
+    )
+    for name, wanted, digest in kinds:
+        if wanted is not None:
+            try:
+                yield Probe(name, wanted, digest(folder))
+            except (OSError, ValueError):
+                yield Probe(name, wanted, None)
+
+
+def _groups_digest(folder: Path) -> str:
+    return Groups.model_validate_json((folder / "groups.json").read_bytes()).digest()
+
+
+def _swaps_digest(folder: Path) -> str:
+    swapped = Swapped.model_validate_json((folder / "swaps.json").read_bytes())
+    return swaps_digest(open_stream(folder / "swaps.arrow").digest(), swapped)

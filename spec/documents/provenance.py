@@ -1,0 +1,109 @@
+"""Where weights come from, in their file's own header: what made them, so that a stray file can be traced.
+
+The record can't stand in it, since the record holds the file's digest. The job's digest can: it is of everything that
+decides about the weights, and record and ledger confirm it. It is the same for each repetition of a job, so that equal
+weights stay equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from ftc.spec import canonical
+from ftc.spec.base import Document
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.plan import Plan
+
+__all__ = ["METADATA_KEY", "Origin", "Provenance", "header_text", "provenance_of", "read_provenance"]
+
+METADATA_KEY = "ftc"
+"""Key in the header of a safetensors file; the value is canonical JSON."""
+
+
+class Provenance(Document):
+    """What made a file of weights."""
+
+    job_sha256: str
+    """Digest of what was executed; its first 12 digits name the run."""
+    name: str
+    """Name of the recipe's job."""
+    recipe_file: str
+    """Path of the recipe relative to the project's root."""
+    recipe_sha256: str
+    """Digest of the recipe's meaning."""
+    base: str
+    """The base model as the recipe has it."""
+    base_commit: str | None
+    base_content_sha256: str
+    """Digest of the base model's tensors."""
+    teacher: str | None = None
+    """The teacher as the recipe has it; None where rows alone taught."""
+    teacher_files_sha256: dict[str, str] | None = None
+    """Digest of each of the teacher's files of weights."""
+    rows_sha256: dict[str, str]
+    """Digest of the rows by their use."""
+    adapter_sha256: str | None = None
+    """Digest of the adapter's tensors that were merged into the base; None in what the run itself left."""
+    ftc_version: str
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run, but for a number behind it where the job was repeated."""
+        return self.job_sha256[:12]
+
+
+class Origin(Document):
+    """Where a file of weights comes from, `ftc whence --json`."""
+
+    file: str
+    sha256: str
+    content_sha256: str
+    """Digest over the tensors, whatever else the file says."""
+    says: Provenance | None
+    """What the file's own header says."""
+    runs: tuple[str, ...]
+    """Runs of this project whose record names these weights, or whose adapter was merged into them."""
+    is_merged: bool = False
+    """Whether the project's ledger knows them as a base model with an adapter merged into it."""
+    parents: dict[str, str] = Field(default_factory=dict)
+    """Runs of this project that made the base model or the teacher, by which of the two it is."""
+    confirmed: Literal["same bytes", "same tensors", "no record here"]
+    """How far the records of this project confirm it."""
+
+
+def provenance_of(plan: Plan) -> Provenance:
+    """What weights that a plan's run makes say of themselves."""
+    return Provenance(
+        job_sha256=plan.job_sha256(),
+        name=plan.name,
+        recipe_file=plan.recipe_file,
+        recipe_sha256=plan.recipe.digest(),
+        base=plan.recipe.model.base,
+        base_commit=plan.lock.model.commit,
+        base_content_sha256=plan.lock.model.content_sha256,
+        teacher=asked.teacher if (asked := plan.recipe.train.distillation) else None,
+        teacher_files_sha256=_weights(lesson.teacher.files) if (lesson := plan.settings.train.distillation) else None,
+        rows_sha256={use: source.rows_sha256 for use, source in plan.lock.data.sources.items()},
+        ftc_version=plan.ftc_version,
+    )
+
+
+def _weights(files: Mapping[str, FileFacts]) -> dict[str, str]:
+    return {name: file.sha256 for name, file in files.items() if name.endswith(".safetensors")}
+
+
+def read_provenance(metadata: Mapping[str, object]) -> Provenance | None:
+    """What a file's header says, or None where it says nothing that can be read."""
+    text = metadata.get(METADATA_KEY)
+    try:
+        return Provenance.model_validate_json(text) if isinstance(text, str) else None
+    except ValidationError:
+        return None
+
+
+def header_text(provenance: Provenance) -> str:
+    """The header's value."""
+    return canonical.to_bytes(provenance.to_json()).decode()

@@ -1,0 +1,383 @@
+"""The record: what one run did, as observed. The only document with clocks and machines in it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Real
+from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
+from ftc.spec.documents.judging import JudgeUse
+from ftc.spec.documents.machine import CodeSnapshot, MachineClass
+from ftc.spec.documents.time import Phase, SecondsRange
+
+__all__ = [
+    "ClassifierResult",
+    "DeterminismSeen",
+    "Evaluation",
+    "Gain",
+    "Gap",
+    "GateResult",
+    "GroupResult",
+    "Interval",
+    "JudgeResult",
+    "PhaseMemory",
+    "PhaseSeconds",
+    "Predecessor",
+    "Prediction",
+    "RetentionResult",
+    "RunPhase",
+    "RunRecord",
+    "Segment",
+    "Sighting",
+    "SliceResult",
+    "SubjectResult",
+    "SwapExample",
+    "SwapPair",
+    "SwapsResult",
+]
+
+
+class Segment(Document):
+    """One stretch of the run in one process."""
+
+    started_at: str
+    """UTC, ISO 8601."""
+    ended_at: str | None
+    from_step: int
+    """Steps that were done when it began."""
+    to_step: int
+    """Steps that were done when it ended."""
+    ended_by: Literal["finished", "interrupted", "failed", "early_stop"] | None
+    machine_sha256: str
+    """Digest of the class of the machine that it ran on: a run may be resumed on another one."""
+    ftc_sha256: str
+    """Digest of ftc's own files that it ran with."""
+
+
+class Sighting(Document):
+    """What the run found when it looked at its machine."""
+
+    platform: str
+    device: str
+    """Name of the device, from the driver or the processor."""
+    world_size: int
+    wrapper: str | None
+    """Class that wraps the model for training, such as `PeftModelForCausalLM`; None until it is built."""
+    threads: int
+    machine: MachineClass
+    """What bits depend on beside inputs, settings and code."""
+    code: CodeSnapshot
+    """The code as it was before the first step of this stretch."""
+    environment: EnvironmentFacts
+
+
+class Prediction(Document):
+    """One row of the test split with both answers."""
+
+    row: int
+    """Row number in the source, from 0."""
+    text: str
+    """What the model was given, shortened for showing."""
+    expected: str
+    base: str | None
+    tuned: str
+
+
+class Interval(Document):
+    """Where a value would lie, in 95 of 100 repetitions, had other test rows of the same kind been drawn.
+
+    A share of rows, such as accuracy, has its exact interval (Clopper & Pearson), what it gains that of Bonett & Price;
+    anything else that of a bootstrap over the rows (BCa, 2,000 resamples with a fixed seed, widened as Student's on few
+    rows).
+    """
+
+    low: Real
+    high: Real
+
+
+class SubjectResult(Document):
+    """One model's measurement."""
+
+    metrics: dict[str, Real]
+    intervals: dict[str, Interval] = Field(default_factory=dict)
+    """By metric; absent where the rows are too few or too alike to tell."""
+    rows: int
+    seconds: Real
+
+
+class Gain(Document):
+    """What a metric gained from base to tuned, both on the same rows."""
+
+    value: Real
+    """Tuned minus base."""
+    interval: Interval | None
+    """None where the rows can't tell."""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a difference beyond the chance of which rows were drawn: zero lies outside the interval."""
+        return self.interval is not None and (self.interval.low > 0 or self.interval.high < 0)
+
+
+class GateResult(Document):
+    """One bound, kept or broken."""
+
+    metric: str
+    bound: str
+    value: Real | None
+    """None where it can't be measured, which breaks the gate."""
+    interval: Interval | None = None
+    """None where the rows can't tell."""
+    passed: bool
+
+
+class GroupResult(Document):
+    """The test rows of one group."""
+
+    group: str
+    detail: str = ""
+    """What the group is, where its name doesn't say it, such as `up to 21 tokens`."""
+    rows: int
+    tuned: dict[str, Real]
+    """By metric."""
+    base: dict[str, Real] = Field(default_factory=dict)
+    """Empty without a base."""
+    intervals: dict[str, Interval] = Field(default_factory=dict)
+    """Of the tuned model's values; absent where the group's rows are too few or too alike to tell."""
+
+
+class Gap(Document):
+    """How far a metric's best and worst group are apart."""
+
+    value: Real
+    interval: Interval | None
+    """Of the true gap, with what chance adds to a measured one allowed for. None where the rows can't tell."""
+    base: Real | None = None
+    """The same of the base model."""
+    by_chance: Real | None = None
+    """The tuned model's mean gap between groups of these sizes that are dealt by lot: a gap is never below nothing, so
+    chance alone widens it, the more the smaller the groups are and the more of them there are. None where the metric
+    isn't known of each group so dealt."""
+    lowest: str
+    """Group with the lowest value, of the tuned model."""
+    highest: str
+
+
+class SliceResult(Document):
+    """Metrics of groups of the test rows."""
+
+    slice: str
+    groups: tuple[GroupResult, ...]
+    gaps: dict[str, Gap]
+    """By metric; empty where all rows are in one group."""
+
+
+class RetentionResult(Document):
+    """General text before and after, in nats a token."""
+
+    blocks: int
+    tokens: int
+    """Tokens that are predicted."""
+    base: Real
+    tuned: Real
+    forgetting: Gain
+    """Tuned minus base: what a token costs more after tuning."""
+
+
+class SwapPair(Document):
+    """One phrase and what takes its place."""
+
+    phrase: str
+    other: str
+    rows: int
+    """Test rows in which the phrase stands."""
+    changed: int
+    """Those whose prediction changes."""
+    base: int | None = None
+    """Those whose prediction by the base model changes; None where it wasn't measured."""
+
+
+class SwapExample(Document):
+    """One prediction that changes."""
+
+    row: int
+    """Row number in the source, from 0."""
+    phrase: str
+    other: str
+    before: str
+    after: str
+
+
+class SwapsResult(Document):
+    """Predictions on test rows with phrases exchanged."""
+
+    rows: int
+    """Exchanged rows; a test row counts once for each pair whose phrase it has."""
+    share: Real
+    """Share of the tuned model's predictions that change."""
+    interval: Interval | None
+    """None where the rows can't tell."""
+    base: Real | None = None
+    """The same of the base model; None where it wasn't measured."""
+    change: Gain | None = None
+    """What tuning added to the share, on the same exchanged rows."""
+    pairs: tuple[SwapPair, ...]
+    examples: tuple[SwapExample, ...]
+    """The tuned model's first few."""
+
+
+class JudgeResult(Document):
+    """Mean grades from 1 to 10 that a language model gave written answers."""
+
+    model: str
+    """What its service calls it."""
+    rows: int
+    graded: int
+    """Rows of which every answer got a grade; the means are over these."""
+    tuned: Real | None
+    """None where no row was graded."""
+    interval: Interval | None
+    base: Real | None
+    gain: Gain | None
+    failure: str
+    """Why the first answer without a grade has none; empty where all have one."""
+    use: JudgeUse | None = None
+    """What asking took; older records don't say."""
+
+
+class ClassifierResult(Document):
+    """Shares of the written answers that a classifier gave a label."""
+
+    name: str
+    """The classifier's folder in the project, or its id on the hub."""
+    label: str
+    rows: int
+    tuned: Real
+    """Share of the tuned model's answers."""
+    interval: Interval
+    base: Real | None
+    """None where the base is not measured."""
+    gain: Gain | None
+    """Tuned less base: below 0 the label has become rarer."""
+    examples: tuple[int, ...]
+    """Rows in the source, from 0, of the tuned model's first answers with the label."""
+    cut: int
+    """Answers, of both models, of which the classifier could read the beginning alone."""
+
+
+class Evaluation(Document):
+    """The measurement on the test split, `eval.json`."""
+
+    schema_: Literal["ftc.eval/1"] = Field(default="ftc.eval/1", alias="schema")
+    split: Literal["test"]
+    tuned: SubjectResult
+    base: SubjectResult | None
+    gains: dict[str, Gain] = Field(default_factory=dict)
+    """By metric; empty without a base."""
+    slices: tuple[SliceResult, ...] = ()
+    retention: RetentionResult | None = None
+    """None where no general text is measured."""
+    swaps: SwapsResult | None = None
+    """None where no phrases are exchanged."""
+    judge: JudgeResult | None = None
+    """None where nobody grades."""
+    classifier: ClassifierResult | None = None
+    """None where no classifier looks at answers."""
+    gates: tuple[GateResult, ...]
+    predictions: tuple[Prediction, ...]
+
+
+class DeterminismSeen(Document):
+    """What the run showed about giving the same bits again."""
+
+    level: Literal["D0", "D1"]
+    """`D0`: inputs, settings and code are known, and no more was shown. `D1`: the first steps gave the same bits in two
+    fresh processes on this machine, and in the run itself."""
+    proof_steps: int
+    """Steps that were compared; 0 where nothing was."""
+    detail: str
+    """Why it isn't more, in words."""
+
+
+class Predecessor(Document):
+    """The run of the same recipe that was the last one to end when this run began."""
+
+    run_id: str
+    record_sha256: str
+
+
+RunPhase = Literal["load", "resume", "train", "validate", "save", "export", "evaluate"]
+
+
+class PhaseMemory(Document):
+    """The most memory that one phase of the run used, over all of its stretches."""
+
+    phase: RunPhase
+    peak_bytes: int
+    """In the sense of the record's `memory_method`."""
+    reserved_bytes: int | None
+    """What torch's allocator held on the card; None on a CPU."""
+    planned_bytes: int | None = None
+    """What the plan expected in the same sense; None where it has no such phase."""
+
+
+class PhaseSeconds(Document):
+    """How long one phase of the run took, over all of its stretches, beside what the plan expected of it."""
+
+    phase: Phase
+    seconds: Real
+    planned: SecondsRange | None
+    """None where nothing was known of the device's speed."""
+
+
+class RunRecord(Document):
+    """The run's record, `record.json`."""
+
+    schema_: Literal["ftc.run/1"] = Field(default="ftc.run/1", alias="schema")
+    id: str
+    """Name of the run's folder: the beginning of the job's digest, with a number behind it for a repetition."""
+    name: str
+    ftc_version: str
+    plan_sha256: str
+    status: Literal["running", "interrupted", "failed", "finished", "gate_failed"]
+    segments: tuple[Segment, ...]
+    observed: Sighting
+    previous: Predecessor | None
+    """Links the records of a recipe into a chain: one can't be replaced without those after it."""
+    code_changed: bool = False
+    """Whether ftc's own files or the project's commit changed while the run went on."""
+    determinism: DeterminismSeen
+    steps_done: int
+    selected_step: int | None
+    """Step whose weights became the result."""
+    initial_weights_sha256: str | None
+    """Content digest of the trainable weights before the first step."""
+    final_weights_sha256: str | None
+    """Content digest of the exported weights."""
+    outputs: dict[str, FileFacts]
+    """Every file that the run leaves, by its path in the run's folder."""
+    train_seconds: Real
+    """Time in training steps, over all segments."""
+    supervised_tokens: int
+    """Supervised tokens that were trained on, repeats counted."""
+    tokens: int
+    """Tokens that were trained on, padding not counted."""
+    peak_memory_bytes: int | None
+    memory_method: str
+    """What `peak_memory_bytes` measures, such as `resident set of the process`."""
+    time_by_phase: tuple[PhaseSeconds, ...] = ()
+    """In the order in which phases ended first."""
+    memory_by_phase: tuple[PhaseMemory, ...] = ()
+    """In the order in which phases began; empty where the system can't tell them apart."""
+    sha256: str = ""
+    """Digest of the record without this field."""
+
+    def expected_sha256(self) -> str:
+        """The digest that the record's contents call for."""
+        return self.model_copy(update={"sha256": ""}).digest()
+
+    def sealed(self) -> RunRecord:
+        """A copy with the right digest."""
+        return self.model_copy(update={"sha256": self.expected_sha256()})

@@ -1,0 +1,306 @@
+"""The recipe with nothing left open: what a run does, value by value.
+
+The runtime reads these documents and nothing else; `ftc.spec.documents.plan.Plan.origins` tells where each value came from.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Real
+from ftc.spec.documents.facts import Family, FileFacts
+from ftc.spec.sections.evaluation import Gate, Judge
+from ftc.spec.sections.model import AttentionKernel
+from ftc.spec.sections.train import (
+    Divergence,
+    EarlyStopping,
+    Offload,
+    OptimizerKind,
+    Precision,
+    Sharding,
+    TeacherQuantization,
+)
+from ftc.spec.strategies import AnySettings
+
+__all__ = [
+    "ClassifierSettings",
+    "DeterminismSettings",
+    "DeviceSettings",
+    "DistillationSettings",
+    "EvalSettings",
+    "Head",
+    "ModelSettings",
+    "OptimizerSettings",
+    "PreferenceSettings",
+    "ScheduleSettings",
+    "Seeds",
+    "Settings",
+    "TeacherSettings",
+    "TextSettings",
+    "TrainSettings",
+    "WordnetSettings",
+]
+
+Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
+"""What a model ends in: its own language model head, or one for labels of a row, of each word, or of an answer."""
+
+
+class TextSettings(Document):
+    """How a row becomes tokens."""
+
+    form: Literal["classify", "tag", "extract", "chat", "prompt", "preference", "raw"]
+    """`classify`: text to label. `tag`: words to tags. `extract`: question and context to the answer's place. `chat`:
+    messages through the chat template. `prompt`: prompt and completion. `preference`: a prompt and two answers. `raw`:
+    text in blocks."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Column by part of the task."""
+    uses_chat_template: bool
+    """Whether prompt and completion are wrapped as turns of the model's chat template."""
+    max_length: int
+    """Longest sequence in tokens."""
+    overflow: Literal["cut", "drop", "refuse"]
+    prompt: str | None
+    """Jinja template of the prompt over a row's columns."""
+    system: str | None
+    labels: tuple[str, ...]
+    """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
+
+
+class ModelSettings(Document):
+    """The model as it is loaded."""
+
+    base: str
+    """What the recipe calls it."""
+    commit: str | None
+    """Commit of a hub snapshot."""
+    architecture: str
+    family: Family
+    head: Head
+    """`lm`: the model's own output layer. New layers: `classification` and `multi_label` over the labels of a row,
+    `token_classification` over the tags of a word, `span` over begin and end of an answer."""
+    decoder_start_id: int | None = None
+    """Token that the decoder of an encoder-decoder begins with; None for the other families."""
+    attention: AttentionKernel
+    pad_id: int
+    """Token that fills short rows. Masks never depend on it."""
+    stop_ids: tuple[int, ...]
+    """Tokens that end an answer."""
+
+
+class ScheduleSettings(Document):
+    """Learning rate over the steps."""
+
+    kind: Literal["constant", "linear", "cosine", "warmup_stable_decay", "plateau"]
+    warmup_steps: int
+    decay_steps: int = 0
+    """Last steps, over which `warmup_stable_decay` falls."""
+    patience: int = 0
+    """Looks at validation without a new best that `plateau` bears."""
+    factor: Real = 1.0
+    """What `plateau` multiplies the rate by after one more."""
+
+
+class OptimizerSettings(Document):
+    """The optimiser; values that its kind doesn't know have no effect."""
+
+    kind: OptimizerKind
+    beta1: Real
+    beta2: Real
+    epsilon: Real
+    momentum: Real = 0.0
+    weight_decay: Real
+
+
+class Seeds(Document):
+    """One named stream for each use of chance, all derived from `train.seed`."""
+
+    init: int
+    """Weights that are new: adapter and head."""
+    order: int
+    """Order of rows."""
+    dropout: int
+
+
+class DeterminismSettings(Document):
+    """How alike two runs of the plan have to be."""
+
+    asked: Literal["off", "auto", "best_effort", "bitwise"]
+    kernels: Literal["any", "deterministic", "exact"]
+    """`deterministic`: those that torch says are, where it has them. `exact`: in addition nothing that is not known to
+    give the same bits in another process, and no arithmetic of lower precision than asked."""
+    proof_steps: int
+    """Steps that are run twice in fresh processes before training; 0 for none."""
+
+
+class PreferenceSettings(Document):
+    """Direct preference optimisation: the loss compares two answers with what the untrained model gives them."""
+
+    beta: Real
+    """How closely the model stays to the untrained one."""
+
+
+class TeacherSettings(Document):
+    """The teacher as it is loaded."""
+
+    base: str
+    """Folder in the project, or id on the hub."""
+    commit: str | None
+    """Commit of a hub snapshot; None for a folder."""
+    files: dict[str, FileFacts]
+    """Every file that loading reads, by its path inside the folder."""
+    architecture: str
+    family: Family
+    num_parameters: int
+    license: str | None
+    outputs: tuple[int, ...]
+    """Which of its outputs stands for each of the run's labels, in their order; empty where it has no
+    head for labels."""
+
+
+class DistillationSettings(Document):
+    """What is learnt from a teacher, and how much it counts."""
+
+    teacher: TeacherSettings
+    loss: Divergence
+    temperature: Real
+    weight: Real
+    """Share of the teacher in the loss of a target."""
+    precision: Precision
+    """What the teacher's weights are held in."""
+    quantization: TeacherQuantization | None
+    """What its linear layers are packed into; None for nothing."""
+
+
+class TrainSettings(Document):
+    """Training, step by step."""
+
+    num_steps: int
+    """Optimiser steps of the whole run."""
+    steps_per_epoch: int
+    batch_size: int
+    """Rows of one optimiser step over all devices."""
+    micro_batch: int
+    """Rows that go through the model at once on one device."""
+    micro_batch_tokens: int | None = None
+    """Most tokens that go through the model at once, padding included; None where rows alone decide."""
+    packing: bool = False
+    """Whether a micro-batch is one sequence of several rows, each with its own positions."""
+    batching: Literal["shuffled", "length_grouped"] = "shuffled"
+    """Whether an optimiser step's rows are of like length."""
+    world_size: int
+    """Processes that share each optimiser step's rows."""
+    sharding: Sharding = "none"
+    """What each of them holds; `none` for one process."""
+    offload: Offload = "none"
+    """Where parts lie between their uses."""
+    learning_rate: Real
+    b_rate_ratio: Real = 1.0
+    """Times that rate for the second matrix of low-rank adapters."""
+    schedule: ScheduleSettings
+    optimizer: OptimizerSettings
+    fused: bool
+    """Whether the optimiser's fused kernel is used."""
+    label_smoothing: Real = 0.0
+    """Share of each target that is spread over all choices in training."""
+    neftune_alpha: Real | None = None
+    """Noise on the embeddings in training; None for none."""
+    max_grad_norm: Real | None
+    determinism: DeterminismSettings
+    precision: Precision
+    activation_checkpointing: bool
+    evaluate_every_steps: int
+    """Steps between looks at validation, each with a checkpoint; the last step always has one."""
+    keep_checkpoints: int
+    early_stopping: EarlyStopping | None
+    select: Literal["best", "last"]
+    """Which checkpoint becomes the result: the one with the best validation loss, or the last where there is no
+    validation split."""
+    select_metric: str
+    """`val_loss`, or the metric that early stopping watches."""
+    select_higher: bool
+    """Whether a higher value of that metric is better."""
+    preference: PreferenceSettings | None = None
+    """Set where two answers are compared; None where each target has its own loss."""
+    distillation: DistillationSettings | None = None
+    """Set where a teacher is learnt from; None where rows alone teach."""
+
+
+class ClassifierSettings(Document):
+    """Which classifier looks at written answers, and what of it counts."""
+
+    base: str
+    """Folder in the project, or id on the hub."""
+    commit: str | None
+    """Commit of a hub snapshot; None for a folder."""
+    files: dict[str, FileFacts]
+    """Every file that loading reads, by its path inside the folder."""
+    label: str
+    label_id: int
+    """Place of the label among the classifier's outputs."""
+    num_labels: int
+    single: bool
+    """Whether an answer has the likeliest label alone; else each label whose probability is at least a half."""
+    max_length: int
+    """Longest answer that it can read, in tokens; of a longer one it reads the beginning."""
+    pad_id: int | None
+    """None where it can't read answers of several lengths at once."""
+
+
+class WordnetSettings(Document):
+    """Which WordNet METEOR takes synonyms from."""
+
+    release: str
+    """WordNet's release, such as `3.0`; empty where its files don't state it."""
+    sha256: str
+    """Digest of its files."""
+
+
+class EvalSettings(Document):
+    """The measurement at the end."""
+
+    metrics: tuple[str, ...]
+    baseline: bool
+    gates: dict[str, Gate]
+    batch_size: int
+    max_new_tokens: int | None
+    """None where no metric needs answers."""
+    samples: int
+    slices: tuple[str, ...] = ()
+    """Columns, `length` and `label`, that results are told apart by."""
+    groups_sha256: str | None = None
+    """Digest of the columns' values in the test rows; None where no column is among the slices."""
+    retention_sha256: str | None = None
+    """Digest of the general text as tokens; None where none is measured."""
+    swaps_sha256: str | None = None
+    """Digest of the test rows with words exchanged, as tokens, and of which they are; None where there are none."""
+    judge: Judge | None = None
+    """Who grades written answers; None for nobody."""
+    classifier: ClassifierSettings | None = None
+    """Who says which written answers have a label; None for nobody."""
+    wordnet: WordnetSettings | None = None
+    """What METEOR takes synonyms from; None where nothing is measured by it."""
+    max_answer_tokens: int | None = None
+    """Longest answer that is cut out of a context; None where none is."""
+
+
+class DeviceSettings(Document):
+    """What the run expects to find; compared with what is there before the first step."""
+
+    name: str
+    kind: Literal["cpu", "cuda"]
+    count: int
+    threads: int
+
+
+class Settings(Document):
+    """Everything that a run does."""
+
+    text: TextSettings
+    model: ModelSettings
+    strategy: AnySettings
+    train: TrainSettings
+    seeds: Seeds
+    eval: EvalSettings
+    device: DeviceSettings

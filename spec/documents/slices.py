@@ -1,0 +1,87 @@
+"""Groups of test rows that results are told apart by, and gates that are about such groups."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+from ftc.spec.base import Document
+from ftc.spec.sections.evaluation import MetricKind, metric_kind
+
+__all__ = [
+    "FIGURES",
+    "LABEL",
+    "LENGTH",
+    "LENGTHS",
+    "MOST_GROUPS",
+    "NO_VALUE",
+    "Groups",
+    "Measured",
+    "measured",
+    "measured_kind",
+]
+
+LENGTH = "length"
+"""Slice by the tokens of a row, unless a column is called so."""
+LENGTHS = ("short", "medium", "long")
+"""Its groups: a third of the test rows each."""
+LABEL = "label"
+"""Slice by the class that is expected, unless a column is called so."""
+MOST_GROUPS = 50
+"""Values that a column may have in the test rows: a table of more is read by nobody, and each has few rows."""
+NO_VALUE = "(none)"
+"""Group of the rows that have no value."""
+
+FIGURES = {
+    "flagged": MetricKind((), False, False, "answers with the classifier's label", 0.0, 1.0),
+    "forgetting": MetricKind((), False, False, "forgetting", -math.inf, math.inf),
+    "judge": MetricKind((), True, True, "judge's grade", 1.0, 10.0),
+    "swapped": MetricKind((), False, False, "predictions changed by swaps", 0.0, 1.0),
+}
+"""What gates may be about beside metrics: what a token of general text costs more after tuning, in nats, the share
+of predictions that change when phrases are exchanged, the judge's mean grade, and the share of answers that have the
+classifier's label."""
+
+_ON = re.compile(r"(?P<metric>.+?)(?P<gap>\s+gap)?\s+on\s+(?P<slice>[^=]+?)(?:\s*=\s*(?P<group>.+))?")
+
+
+class Groups(Document):
+    """Each test row's group, in the order of the test split's token stream; `groups.json` beside it."""
+
+    columns: dict[str, tuple[str, ...]]
+    """Values by column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a gate is about."""
+
+    metric: str
+    slice: str | None = None
+    group: str | None = None
+    """None beside a slice means the gap: how far apart its best and its worst group are."""
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether it is the distance between groups."""
+        return self.slice is not None and self.group is None
+
+
+def measured(name: str) -> Measured:
+    """What a gate's name means: `accuracy`, `accuracy on region = north`, `accuracy gap on region`."""
+    match = _ON.fullmatch(name)
+    if match is None or bool(match["gap"]) == bool(match["group"]):
+        return Measured(name)
+    return Measured(match["metric"], match["slice"], match["group"])
+
+
+def measured_kind(name: str) -> MetricKind | None:
+    """What is known of a figure that a gate may be about; None where there is none of that name."""
+    if name in FIGURES:
+        return FIGURES[name]
+    about = measured(name)
+    kind = metric_kind(about.metric)
+    if kind is None or not about.is_gap:
+        return kind
+    return replace(kind, higher_is_better=False, least=0.0, most=kind.most - kind.least)

@@ -1,0 +1,363 @@
+"""Source tree to typed recipe. Every mistake becomes a diagnostic with its place; all are found in one pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from ftc.spec.base import Document
+from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.section_tree import all_sections, places_of_key, section_at
+from ftc.spec.language.source import Mapping, Scalar, Sequence, Source
+from ftc.spec.sections.recipe import LANGUAGE_VERSION, Recipe
+
+__all__ = ["parse_recipe", "version_fault"]
+
+Path = tuple[str | int, ...]
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "`true` or `false`",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_NEVER = {
+    "trust_remote_code": (
+        "not supported",
+        "remove it; ftc never runs code that comes with a model, and no key or flag makes it",
+    ),
+}
+"""Keys of other tools that ftc will not have, with a label and what to do."""
+LONGEST_SHOWN = 60
+"""Characters of a value in a message."""
+_BOUNDS = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
+
+
+def parse_recipe(source: Source) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
+    """The recipe that a source holds, or None with at least one error."""
+    if fault := version_fault(source):
+        return None, (fault,)
+    return _validate(source, source.plain())
+
+
+def _validate(source: Source, plain: dict[str, Any]) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
+    """Validates; a scalar without quotes in a place for text is then taken as it is written."""
+    try:
+        return Recipe.model_validate(plain), ()
+    except ValidationError as problem:
+        errors: list[Any] = problem.errors(include_url=False)
+    textual = [_source_path(source, error["loc"]) for error in errors if error["type"] == "string_type"]
+    rewritten = [path for path in textual if _as_written(source, plain, path)]
+    if rewritten:
+        try:
+            return Recipe.model_validate(plain), ()
+        except ValidationError as problem:
+            errors = problem.errors(include_url=False)
+    return None, tuple(_explain_all(source, plain, errors))
+
+
+def _as_written(source: Source, plain: dict[str, Any], path: Path) -> bool:
+    """Puts a plain scalar's own text in place of its typed value: `name: 2024` is the text `2024`."""
+    node = source.node(path)
+    if not isinstance(node, Scalar) or node.quoted or not path:
+        return False
+    holder: Any = plain
+    for part in path[:-1]:
+        holder = holder[part]
+    if not isinstance(holder, dict) or holder[path[-1]] is None:
+        return False
+    holder[path[-1]] = node.text
+    return True
+
+
+def _source_path(source: Source, location: Iterable[str | int]) -> Path:
+    """A pydantic location without the tags of unions, which stand in no file."""
+    node: Any = source.root
+    path: list[str | int] = []
+    for part in location:
+        match node:
+            case Mapping() if part in node.entries:
+                node = node.entries[str(part)].node
+            case Sequence() if isinstance(part, int) and part < len(node.items):
+                node = node.items[part]
+            case _:
+                continue
+        path.append(part)
+    return tuple(path)
+
+
+def _explain_all(source: Source, plain: dict[str, Any], errors: list[Any]) -> Iterable[Diagnostic]:
+    by_path: dict[Path, list[Any]] = {}
+    for error in errors:
+        *outer, last = error["loc"] or ("",)
+        names_key = error["type"] in ("missing", "extra_forbidden")
+        path = (*_source_path(source, outer), last) if names_key else _source_path(source, error["loc"])
+        by_path.setdefault(path, []).append(error)
+    for path, group in by_path.items():
+        if not (_follows_from_below(group) and any(_is_below(path, other) for other in by_path)):
+            yield _explain(source, plain, path, group)
+
+
+def _follows_from_below(group: list[Any]) -> bool:
+    """Whether a value only failed to be the word that could stand in place of a list or mapping, or to have entries
+    enough, of which those that are wrong themselves aren't counted.
+    """
+    return all(error["type"] in ("literal_error", "too_short") for error in group)
+
+
+def _is_below(path: Path, other: Path) -> bool:
+    return len(other) > len(path) and other[: len(path)] == path
+
+
+def _explain(source: Source, plain: dict[str, Any], path: Path, group: list[Any]) -> Diagnostic:
+    error = group[0]
+    match error["type"]:
+        case "extra_forbidden":
+            return _unknown_key(source, plain, path)
+        case "missing":
+            return _missing_key(source, plain, path)
+        case "union_tag_not_found":
+            return _missing_key(source, plain, (*path, "kind"))
+        case "union_tag_invalid":
+            choices = re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
+            return _not_a_choice(source, (*path, "kind"), error["ctx"]["tag"], choices)
+        case "string_pattern_mismatch":
+            return _wrong_form(source, plain, path, error["input"])
+        case _:
+            return _bad_value(source, path, group)
+
+
+def version_fault(source: Source) -> Diagnostic | None:
+    """The finding for a text, or a part of a recipe, that says it is of another version of the language."""
+    node = source.node("ftc")
+    version = node.value if isinstance(node, Scalar) else None
+    if not isinstance(version, int) or version == LANGUAGE_VERSION:
+        return None
+    return diagnostic(
+        "FTC105",
+        f"recipe language {version} is not known to this release",
+        source.span("ftc"),
+        label=f"this release reads version {LANGUAGE_VERSION}",
+        help=f"write `ftc: {LANGUAGE_VERSION}`, or install a newer ftc",
+        path="ftc",
+    )
+
+
+def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:
+    key, section = str(path[-1]), section_at(path[:-1], plain)
+    known = tuple(section.model_fields) if section else ()
+    inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
+    span = source.key_span(path)
+    foreign = _NEVER.get(key) or _foreign_word(key, _dotted(path[:-1]))
+    if not foreign and (close := nearest(key, [name for name in known if name not in _keys_beside(source, path)])):
+        edits = (TextEdit(span, close),)
+        return diagnostic(
+            "FTC104",
+            f"unknown key `{key}`{inside}",
+            span,
+            label=f"did you mean `{close}`?",
+            help=f"rename the key to `{close}`",
+            fixes=(Fix(f"rename `{key}` to `{close}`", edits, safe=True),),
+            path=_dotted(path),
+        )
+    label, help = foreign or _advice(plain, path, known)
+    return diagnostic("FTC104", f"unknown key `{key}`{inside}", span, label=label, help=help, path=_dotted(path))
+
+
+def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[str, str]:
+    """Label and help for a key that stands in the wrong place, or nowhere in the language."""
+    key, parent = str(path[-1]), path[:-1]
+    if kinds := _kinds_with(key, parent):
+        written = _value_at(plain, (*parent, "kind"))
+        beside = f", which `kind: {written}` has not" if written in _kinds_at(parent) else ""
+        return f"goes with `kind: {' or '.join(kinds)}`", f"write `kind: {kinds[0]}`, or drop `{key}`{beside}"
+    if places := [place for place in places_of_key(key) if place and place != _dotted(parent)]:
+        where = " or ".join(f"`{place}`" for place in places[:3])
+        return f"belongs in {where}", f"move `{key}` to {where}"
+    if key in Recipe.model_fields:
+        return "belongs at the top level", f"move `{key}` to the top level"
+    return "no such key", f"the keys here are {', '.join(known)}"
+
+
+def _foreign_word(key: str, section: str) -> tuple[str, str] | None:
+    """Label and help for another tool's word, or None where it is not known, or is a word of this language too."""
+    from ftc.spec.language.foreign_keys import KEYS, VALUES
+
+    if places_of_key(key):
+        return None
+    if place := KEYS.get(key):
+        home, _, name = place.rpartition(".")
+        return f"ftc calls it `{name}`", f"write `{name}`" + ("" if home == section else f" in `{home}`")
+    return ("a word of other tools", VALUES[key]) if key in VALUES else None
+
+
+def _missing_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:
+    key, parent = str(path[-1]), path[:-1]
+    where = f" in `{_dotted(parent)}`" if parent else ""
+    section = section_at(parent, plain)
+    choices = _kinds_at(parent) if key == "kind" else ()
+    help = f"add `{key}: …`" + (f", one of {', '.join(choices)}" if choices else _example(section, key))
+    return diagnostic(
+        "FTC101",
+        f"`{key}` is missing{where}",
+        source.key_span(parent) if parent else source.span(()),
+        label=f"needs `{key}`" if parent else f"the recipe needs `{key}`",
+        help=help,
+        path=_dotted(path),
+    )
+
+
+def _example(section: type[Document] | None, key: str) -> str:
+    examples = {
+        "ftc": "`ftc: 1`",
+        "name": "`name: my-task`",
+        "task": "`task: {kind: classification}`",
+        "data": "`data: {source: {path: rows.jsonl}}`",
+        "model": "`model: {base: models/my-model}`",
+        "strategy": "`strategy: {kind: lora}`",
+    }
+    return f", such as {examples[key]}" if section is Recipe and key in examples else ""
+
+
+def _kinds_at(path: Path) -> tuple[str, ...]:
+    sections = [section for place, section in all_sections() if place == _dotted(path)]
+    fields = [section.model_fields["kind"] for section in sections if "kind" in section.model_fields]
+    return tuple(kind for field in fields for kind in get_args(field.annotation))
+
+
+def _kinds_with(key: str, path: Path) -> tuple[str, ...]:
+    """Kinds of the section at a path that have a key."""
+    sections = [section for place, section in all_sections() if place == _dotted(path) and key in section.model_fields]
+    fields = [section.model_fields["kind"] for section in sections if "kind" in section.model_fields]
+    return tuple(kind for field in fields for kind in get_args(field.annotation))
+
+
+def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:
+    close = nearest(str(value), choices)
+    span = source.span(path)
+    fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close else ()
+    return diagnostic(
+        "FTC105",
+        f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
+        span,
+        label=f"did you mean `{close}`?" if close else "",
+        help=f"write one of {', '.join(choices)}",
+        fixes=fixes,
+        path=_dotted(path),
+    )
+
+
+def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
+    """One finding for all the branches of a union that a value failed: a broken bound says more than a wrong type."""
+    value = group[0]["input"]
+    bound = next(
+        (error for error in group if error["type"] not in _EXPECTED and error["type"] != "literal_error"), None
+    )
+    choices = [c for error in group for c in re.findall(r"'([^']+)'", (error.get("ctx") or {}).get("expected", ""))]
+    if bound:
+        return _out_of_bounds(source, path, bound)
+    kinds = list(dict.fromkeys(_EXPECTED[error["type"]] for error in group if error["type"] in _EXPECTED))
+    if choices and not kinds:
+        return _not_a_choice(source, path, value, choices)
+    expected = " or ".join([*(f"`{choice}`" for choice in choices), *kinds])
+    return diagnostic(
+        "FTC102",
+        f"`{_dotted(path)}` must be {expected}, not {_shown(source, path, value)}",
+        source.span(path),
+        label=f"expected {expected}",
+        help=_type_help(source, path, value, kinds),
+        path=_dotted(path),
+    )
+
+
+def _type_help(source: Source, path: Path, value: object, kinds: list[str]) -> tuple[str, ...]:
+    node = source.node(path)
+    if isinstance(node, Scalar) and "a list" in kinds and value is not None:
+        return (f"write `[{node.text if len(node.text) <= LONGEST_SHOWN else '…'}]` for a list of one",)
+    if isinstance(node, Scalar) and node.quoted and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", str(value), re.IGNORECASE):
+        return ("take the quotes away",)
+    if value in ("yes", "no", "on", "off", "True", "False"):
+        return ("in YAML 1.2 only `true` and `false` are booleans",)
+    return ()
+
+
+def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
+    context = error.get("ctx") or {}
+    kind = error["type"]
+    if kind in _BOUNDS:
+        (limit,) = [context[name] for name in ("gt", "ge", "lt", "le") if name in context]
+        expected = f"must be {_BOUNDS[kind]} {limit:g}" if isinstance(limit, int | float) else f"must be {limit}"
+    elif kind == "finite_number":
+        expected = "must be a finite number"
+    elif kind in ("too_short", "string_too_short"):
+        expected = f"needs at least {context['min_length']} {'characters' if kind.startswith('string') else 'entries'}"
+    elif kind in ("too_long", "string_too_long"):
+        expected = f"takes at most {context['max_length']} {'characters' if kind.startswith('string') else 'entries'}"
+    else:
+        expected = str(context.get("error", error["msg"]))
+    return diagnostic(
+        "FTC103",
+        f"`{_dotted(path)}` can't be {_shown(source, path, error['input'])}",
+        source.span(path),
+        label=expected if kind != "value_error" else "",
+        help=expected if kind == "value_error" else (),
+        path=_dotted(path),
+    )
+
+
+def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object) -> Diagnostic:
+    from ftc.spec.language.reference import field_docs
+
+    field = path[:-1] if isinstance(path[-1], int) else path  # an item of a list is described with the list
+    section = section_at(field[:-1], plain)
+    return diagnostic(
+        "FTC103",
+        f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
+        source.span(path),
+        help=field_docs(section).get(str(field[-1]), "").rstrip(".") if section else (),
+        path=_dotted(path),
+    )
+
+
+def _keys_beside(source: Source, path: Path) -> set[str]:
+    """Keys that the file of an unknown key has in the same mapping: it can't have meant one of those."""
+    section, file = source.node(path[:-1]), source.key_span(path).file
+    entries = section.entries.items() if isinstance(section, Mapping) else ()
+    return {key for key, entry in entries if entry.key_span.file == file}
+
+
+def _value_at(plain: Any, path: Path) -> Any:
+    for part in path:
+        plain = plain.get(part) if isinstance(plain, dict) else None
+    return plain
+
+
+def _dotted(path: Path) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def _shown(source: Source, path: Path, value: object) -> str:
+    """A value as it stands in the file."""
+    node = source.node(path)
+    if isinstance(node, Scalar) and value is not None:
+        value = f'"{node.text}"' if node.quoted else node.text
+    match value:
+        case None:
+            return "null"
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case str():
+            return f"`{value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 1] + '…'}`"
+        case _:
+            return f"`{value}`"

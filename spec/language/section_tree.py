@@ -1,0 +1,91 @@
+"""The recipe language seen as a tree of sections: which keys may stand where.
+
+Read off the models themselves, and only when somebody asks: a diagnostic, the reference, an editor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from ftc.spec.base import Document
+from ftc.spec.sections.recipe import Recipe
+
+__all__ = ["all_sections", "documents_in", "places_of_key", "section_at", "sections_at"]
+
+
+def documents_in(annotation: Any) -> tuple[type[Document], ...]:
+    """The document classes that a field's annotation allows, in order, through unions and `Annotated`."""
+    if isinstance(annotation, type):
+        return (annotation,) if issubclass(annotation, Document) else ()
+    return tuple(found for part in get_args(annotation) for found in documents_in(part))
+
+
+def _documents_of(annotation: Any, *, in_lists: bool) -> tuple[type[Document], ...]:
+    """The document classes of a field that is a mapping, or of the items of one that is a list."""
+    inner = _list_types(annotation)
+    listed = {found for one in inner for found in documents_in(one)}
+    return tuple(found for found in documents_in(annotation) if (found in listed) == in_lists)
+
+
+def _list_types(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is tuple:
+        return (annotation,)
+    return tuple(found for part in get_args(annotation) for found in _list_types(part))
+
+
+def section_at(path: tuple[str | int, ...], plain: Mapping[str, Any]) -> type[Document] | None:
+    """The class that reads the mapping at `path` of a recipe's plain values, or None where there is none.
+
+    Where several could, the one whose `kind`, or whose keys, fit what is written.
+    """
+    section: type[Document] = Recipe
+    annotation: Any = Recipe
+    value: Any = plain
+    for part in path:
+        if isinstance(part, int):  # an item of the list that the field before was
+            value = value[part] if isinstance(value, list | tuple) and part < len(value) else None
+            choices = _documents_of(annotation, in_lists=True)
+        else:
+            field = section.model_fields.get(part)
+            annotation = field.annotation if field else None
+            value = value.get(part) if isinstance(value, Mapping) else None
+            choices = _documents_of(annotation, in_lists=isinstance(value, list | tuple))
+        if not choices:
+            return None
+        section = max(choices, key=lambda choice: _likeness(choice, value))
+    return section
+
+
+def sections_at(path: tuple[str, ...]) -> tuple[type[Document], ...]:
+    """The classes that may read a mapping at `path`, whatever is written there; none where the language has no such."""
+    forms: tuple[type[Document], ...] = (Recipe,)
+    for part in path:
+        fields = [form.model_fields[part] for form in forms if part in form.model_fields]
+        forms = tuple(dict.fromkeys(found for field in fields for found in documents_in(field.annotation)))
+    return forms
+
+
+def all_sections() -> Iterator[tuple[str, type[Document]]]:
+    """Every section with its dotted path, outermost first; alternatives share a path."""
+    pending: list[tuple[str, type[Document]]] = [("", Recipe)]
+    while pending:
+        path, section = pending.pop(0)
+        yield path, section
+        for name, field in section.model_fields.items():
+            inner = f"{path}.{name}".lstrip(".")
+            pending += [(inner, choice) for choice in documents_in(field.annotation)]
+
+
+def places_of_key(key: str) -> tuple[str, ...]:
+    """Dotted paths of the sections in which a key is known, for "right key, wrong section"."""
+    return tuple(dict.fromkeys(path for path, section in all_sections() if key in section.model_fields))
+
+
+def _likeness(choice: type[Document], value: Any) -> int:
+    if not isinstance(value, Mapping):
+        return 0
+    kind = choice.model_fields.get("kind")
+    if kind and get_origin(kind.annotation) is Literal and value.get("kind") in get_args(kind.annotation):
+        return 1000
+    return sum(key in choice.model_fields for key in value)

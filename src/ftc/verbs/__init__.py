@@ -1,0 +1,1 @@
+"""The verbs as functions, one module each: what the command line and the Python API call."""

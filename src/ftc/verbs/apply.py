@@ -1,0 +1,124 @@
+"""From a plan to a finished run's folder: the runtime executes, then the report and the model card are written.
+
+The only module beside the runtime that knows the runtime; `ftc.api` imports it when something is to be executed.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.events import Event, EventListener, PhaseStarted, RunStarted
+from ftc.spec.documents.ledger import Begun, Ended, append_entry, note_test_look
+from ftc.spec.documents.plan import Plan
+from ftc.spec.storage.atomic_write import write_file, write_text
+from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
+from ftc.spec.storage.process_ranks import is_follower
+from ftc.verbs.planned import Planned
+from ftc.verbs.runs import FINISHED, Run, load_run, pages, predecessor
+
+__all__ = ["execute_planned"]
+
+
+def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> Run:
+    """Executes a plan, or goes on with it where it stopped.
+
+    Raises:
+        Refusal: Packages are missing (FTC650), inputs moved, or the run could not go on.
+    """
+    if planned.run is not None and planned.run.record.status in FINISHED and not again:
+        return planned.run
+    missing = planned.compiled.environment.missing
+    if missing:
+        note = f"missing: {', '.join(missing)}"
+        raise Refusal(
+            [diagnostic("FTC650", "`apply` needs more packages", help="pip install 'ftc[train]'", notes=note)]
+        )
+    from ftc.runtime.execution.execute import Inputs, execute
+
+    going_on = planned.run if not again else None
+    plan = going_on.plan if going_on else planned.plan  # the same job; its estimates may have moved since
+    folder = going_on.folder if going_on else _new_folder(planned, again)
+    inputs = Inputs(
+        model_folder=planned.compiled.model_folder,
+        streams_folder=streams_folder(plan.stream_key),
+        environment=planned.compiled.environment,
+        previous=predecessor(folder),
+        classifier_folder=planned.compiled.classifier_folder,
+        teacher_folder=planned.compiled.teacher_folder,
+    )
+    following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text)
+    try:
+        record = execute(plan, inputs, RunFolder(folder), following.hear)
+    except BaseException:
+        with suppress(OSError):  # a disk that is full must not hide why the run failed
+            following.end()
+        raise
+    following.end()
+    run = load_run(folder)
+    if is_follower(os.environ):  # the first process writes the pages
+        return run
+    assert run.record == record, "the record on disk is the one that the runtime returned"
+    for name, text in pages(run).items():
+        write_text(folder / name, text)
+    return run
+
+
+@dataclass(slots=True)
+class _Following:
+    """Writes into the ledger what the run says, before anybody else hears of it. Only a run that is held speaks."""
+
+    root: Path
+    plan: Plan
+    folder: RunFolder
+    listen: EventListener
+    recipe: bytes
+    has_begun: bool = False
+
+    def hear(self, event: Event) -> None:
+        """Notes the beginning and each look at the test split."""
+        match event:
+            case RunStarted():
+                self._begin()
+            case PhaseStarted(phase="evaluate"):
+                self._look(event.detail)
+            case _:
+                pass
+        self.listen(event)
+
+    def end(self) -> None:
+        """Notes how a run that began was left."""
+        if self.has_begun:
+            record = load_run(self.folder.path).record
+            fields = {"status": record.status, "record_sha256": record.sha256}
+            append_entry(self.root, Ended, name=self.plan.name, run_id=self.folder.path.name, **fields)
+
+    def _begin(self) -> None:
+        if not self.folder.recipe.exists():
+            write_file(self.folder.recipe, self.recipe)
+            write_text(self.folder.recipe_lock, self.plan.lock.to_text())
+        digests = {"job_sha256": self.plan.job_sha256(), "plan_sha256": self.plan.sha256}
+        append_entry(self.root, Begun, name=self.plan.name, run_id=self.folder.path.name, **digests)
+        self.has_begun = True
+
+    def _look(self, subject: str) -> None:
+        test = self.plan.data["test"]
+        note_test_look(
+            self.root,
+            name=self.plan.name,
+            run_id=self.folder.path.name,
+            stream_sha256=test.stream_digest,
+            rows=test.rows,
+            purpose=f"evaluate {subject}",
+        )
+
+
+def _new_folder(planned: Planned, again: bool) -> Path:
+    """Where a run begins: the folder of its job, or for a repetition the first free one with a number behind it."""
+    parent, name = runs_folder(planned.root, planned.plan.name), planned.plan.run_id
+    if not again or not (parent / name).exists():
+        return parent / name
+    return next(path for number in range(2, 10**6) if not (path := parent / f"{name}-{number}").exists())

@@ -1,0 +1,276 @@
+"""From a past run to a verdict: files are compared, and steps done again in a fresh process where that is asked for.
+
+Nothing is written into the audited run. What was executed is noted in a log beside its folder.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.compiler.audit.contradictions import Witnesses
+from ftc.compiler.audit.locate import audit_inputs, classifier_folder, teacher_folder
+from ftc.compiler.audit.replay import (
+    Steps,
+    asked_steps,
+    blocked,
+    class_findings,
+    difference_finding,
+    foothold_finding,
+    judged,
+    machine_findings,
+    problem_finding,
+    result_findings,
+)
+from ftc.compiler.audit.seeds import judged_by_seeds, reseeded
+from ftc.compiler.audit.static_audit import AuditInputs, audit_static
+from ftc.spec.diagnostics import diagnostic
+from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay
+from ftc.spec.documents.ledger import broken_links, read_ledger
+from ftc.spec.documents.machine import snapshot_code
+from ftc.spec.documents.step_log import Comparison, Difference, Rung, StepLine, read_ladder
+from ftc.spec.storage.paths import RunFolder
+from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, pages, record_of
+
+if TYPE_CHECKING:
+    from ftc.runtime.replay.replay_process import Replayed
+    from ftc.spec.documents.replay import Answer, ReplayRequest
+
+__all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
+
+DEFAULT_STEPS = 20
+"""Steps of a replay: enough for a difference in arithmetic to show, and less than a minute of most jobs."""
+
+StepListener = Callable[[int, int], None]
+"""Hears how far a replay has come: the step, and the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an audit is to do.
+
+    Attributes:
+        level: How much.
+        first: Steps that are done when the replay begins: 0, or those of a checkpoint.
+        last: Step at which it ends; None for `steps` further.
+        steps: Steps of a replay whose end isn't given.
+        threads: Threads inside an operation; None for the run's.
+        force: Go on, where machine or code are of another class.
+        seeds: Times to do the whole plan with other seeds instead; 0 to ask for the same bits.
+    """
+
+    level: Level = "static"
+    first: int = 0
+    last: int | None = None
+    steps: int = DEFAULT_STEPS
+    threads: int | None = None
+    force: bool = False
+    seeds: int = 0
+
+
+def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
+    """Compares, executes what is asked for, and gives the verdict.
+
+    Raises:
+        Refusal: The run has not done the steps that are asked for (FTC535).
+    """
+    link = run.record.previous
+    before = record_of(run.folder.parent, link.run_id) if link else None
+    inputs = audit_inputs(run.plan, run.root, pages(run), before, _witnesses(run))
+    static = audit_static(RunFolder(run.folder), run.plan, run.record, inputs)
+    if asked.level == "static":
+        return static
+    steps = _steps(run, asked)
+    recorded = run.record.observed.machine
+    if blocked(static, asked.level):
+        return judged(static, asked.level, (), machine=None, replay=None)
+    if asked.seeds:
+        return _logged(run, _repeated(run, inputs, asked, on_step, static))
+    other = tuple(class_findings(run.record, inputs.environment, snapshot_code(project=run.folder)))
+    if other and not asked.force:
+        unseen = ClassComparison(recorded=recorded, here=None, equal=False)
+        return judged(static, asked.level, other, machine=unseen, replay=None)
+    if not _has_foothold(run, steps):
+        missing = foothold_finding(steps, _checkpoint_steps(run))
+        return judged(static, asked.level, (*other, missing), machine=None, replay=None)
+    report = _Reexecution(run, inputs, asked, steps, on_step).report(static, other)
+    return _logged(run, report)
+
+
+def _witnesses(run: Run) -> Witnesses:
+    return Witnesses(
+        events=load_events(run.folder),
+        evaluation=run.evaluation,
+        outcomes=load_outcomes(run.folder),
+        ledger=read_ledger(run.root),
+        torn=broken_links(run.root),
+    )
+
+
+def log_file(folder: Path) -> Path:
+    """Where the audits of a run that executed something are noted, beside the run's folder."""
+    return folder.with_name(f"{folder.name}.audits.ndjson")
+
+
+def _steps(run: Run, asked: Asked) -> Steps:
+    if asked.level == "full":
+        return asked_steps(run.record, first=0, last=run.record.steps_done, count=0)
+    return asked_steps(run.record, first=asked.first, last=asked.last, count=asked.steps)
+
+
+def _has_foothold(run: Run, steps: Steps) -> bool:
+    """Whether there is something to begin from; whether it is whole is seen by the process that opens it."""
+    return steps.first == 0 or steps.first in _checkpoint_steps(run)
+
+
+def _checkpoint_steps(run: Run) -> tuple[int, ...]:
+    folders = RunFolder(run.folder).checkpoints.glob("step-[0-9]*")
+    return tuple(sorted(int(folder.name.removeprefix("step-")) for folder in folders))
+
+
+def _repeated(run: Run, inputs: AuditInputs, asked: Asked, on_step: StepListener, static: AuditReport) -> AuditReport:
+    """Does the whole plan some times with other seeds, on whatever machine this is, and compares the scores."""
+    found: list[Repetition] = []
+    problems: list[Finding] = []
+    for number in range(1, asked.seeds + 1):
+        again = _repetition(run, inputs, asked, number, on_step)
+        if isinstance(again, Finding):
+            problems.append(again)
+            break
+        found.append(again)
+    return judged_by_seeds(static, run.evaluation, found, problems)
+
+
+def _repetition(
+    run: Run, inputs: AuditInputs, asked: Asked, number: int, on_step: StepListener
+) -> Repetition | Finding:
+    from ftc.runtime.replay.replay_process import replay_in_fresh_process, scratch_folder
+
+    steps = run.plan.settings.train.num_steps
+
+    def go_on(answer: Answer) -> bool:
+        if isinstance(answer, StepLine):
+            on_step((number - 1) * steps + answer.step, asked.seeds * steps)
+        return True
+
+    started, whole = time.monotonic(), Steps(0, steps)
+    with scratch_folder() as scratch:
+        request = _request(run, inputs, asked, whole, scratch)
+        replayed = replay_in_fresh_process(request.model_copy(update={"plan": reseeded(run.plan, number)}), go_on)
+        again = load_run(scratch).evaluation if RunFolder(scratch).evaluation.exists() else None
+    if replayed.problem or again is None:
+        return problem_finding(replayed.problem or diagnostic("FTC536", "the repeated run measured nothing"))
+    return Repetition(number=number, metrics=again.tuned.metrics, seconds=time.monotonic() - started)
+
+
+def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch: Path) -> ReplayRequest:
+    """What a fresh process is asked to do, but for the rungs and the machine that are wanted."""
+    from ftc.spec.documents.replay import ReplayRequest
+
+    assert inputs.model is not None, "the static level has found the model"
+    assert inputs.streams is not None, "and the token streams"
+    looker, teacher = classifier_folder(run.plan, run.root), teacher_folder(run.plan, run.root)
+    return ReplayRequest(
+        plan=run.plan,
+        model_folder=str(inputs.model.absolute()),
+        streams_folder=str(inputs.streams.absolute()),
+        classifier_folder=str(looker.absolute()) if looker else None,
+        teacher_folder=str(teacher.absolute()) if teacher else None,
+        environment=run.plan.lock.platforms[run.plan.platform],
+        scratch=str(scratch),
+        whole=asked.level == "full",
+        checkpoints=str(RunFolder(run.folder).checkpoints.absolute()) if steps.first else None,
+        first_step=steps.first,
+        last_step=steps.last,
+        threads=asked.threads,
+    )
+
+
+class _Reexecution:
+    """One replay and what it is compared with."""
+
+    def __init__(self, run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, on_step: StepListener) -> None:
+        self._run, self._inputs, self._asked, self._steps = run, inputs, asked, steps
+        self._on_step = on_step
+        self._ladder = read_ladder(RunFolder(run.folder).ladder)
+        self._comparison = Comparison(self._ladder)
+        self._parted: Difference | None = None
+        self._reached = steps.first
+
+    def report(self, static: AuditReport, other: tuple[Finding, ...]) -> AuditReport:
+        """Does the steps again and judges."""
+        from ftc.runtime.replay.replay_process import replay_in_fresh_process, scratch_folder
+
+        started = time.monotonic()
+        wanted = {
+            "rungs": tuple(self._ladder.rungs),
+            "expected": None if self._asked.force else self._run.record.observed.machine,
+        }
+        with scratch_folder() as scratch:
+            request = _request(self._run, self._inputs, self._asked, self._steps, scratch)
+            found = replay_in_fresh_process(request.model_copy(update=wanted), self._go_on)
+            results = self._results(found, scratch)
+        return self._judged(static, (*other, *self._findings(found), *results), found, time.monotonic() - started)
+
+    def _go_on(self, answer: Answer) -> bool:
+        """Compares each line as it comes: the first difference ends the replay."""
+        if isinstance(answer, StepLine | Rung):
+            if isinstance(answer, StepLine):
+                self._reached = answer.step
+                self._on_step(answer.step, self._steps.last)
+            self._parted = self._comparison.add(answer)
+        return self._parted is None
+
+    def _findings(self, found: Replayed) -> list[Finding]:
+        here, then = found.machine, self._run.record.observed.machine
+        findings = list(machine_findings(then, here)) if here else []
+        if self._parted:
+            findings.append(difference_finding(self._parted))
+        if found.problem:
+            findings.append(problem_finding(found.problem))
+        return findings
+
+    def _results(self, found: Replayed, scratch: Path) -> list[Finding]:
+        if self._asked.level != "full" or self._parted or found.problem or not RunFolder(scratch).record.exists():
+            return []
+        again = load_run(scratch)
+        return list(result_findings(self._run.record, again.record, self._run.evaluation, again.evaluation))
+
+    def _judged(
+        self, static: AuditReport, findings: tuple[Finding, ...], found: Replayed, seconds: float
+    ) -> AuditReport:
+        machine, recorded = found.machine, self._run.record.observed.machine
+        is_same = None if machine is None else machine == recorded
+        began = bool(found.rungs or found.steps)
+        replay = Replay(
+            first_step=self._steps.first,
+            last_step=self._steps.last,
+            reached_step=self._reached,
+            steps_compared=self._comparison.steps,
+            equal_rungs=tuple(self._comparison.rungs),
+            first_difference=f"step {self._parted.step}: {self._parted.component}" if self._parted else None,
+            seconds=seconds,
+        )
+        compared = ClassComparison(recorded=recorded, here=machine, equal=is_same)
+        return judged(static, self._asked.level, findings, machine=compared, replay=replay if began else None)
+
+
+def _logged(run: Run, report: AuditReport) -> AuditReport:
+    """Notes the report beside the run; where that can't be written, the report says so."""
+    import json
+
+    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **report.to_json()}
+    try:
+        with log_file(run.folder).open("ab") as file:
+            file.write(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        note = f"the log of audits: it can't be written ({error.strerror})"
+        return report.model_copy(update={"not_checked": (*report.not_checked, note)})
+    return report

@@ -1,0 +1,177 @@
+"""Runs held against each other, from what their models made of the same test rows. Loads no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
+from ftc.spec.documents.outcomes import NO_ANSWER
+from ftc.spec.documents.record import Gain
+from ftc.spec.sections.evaluation import split_metric
+from ftc.spec.storage.wordnet import find_wordnet
+from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
+
+if TYPE_CHECKING:
+    from ftc.runtime.metrics.bootstrap import Statistics
+    from ftc.spec.documents.outcomes import Outcome
+    from ftc.spec.documents.settings import Settings
+
+__all__ = ["compare_runs", "comparison_page", "statistics_of"]
+
+Key = tuple[int, str]
+"""A test row: its number in the source, and what the model was given of it."""
+
+
+def compare_runs(runs: Sequence[Run]) -> RunComparison:
+    """Compares runs on the rows that all of them were tested on; the first is what the others are held against.
+
+    Raises:
+        Refusal: A run has no measured rows (FTC683), or they have none in common (FTC681).
+    """
+    answered = [_outcomes(run) for run in runs]
+    common = [key for key in answered[0] if all(key in outcomes for outcomes in answered)]
+    if not common:
+        raise Refusal([_strangers(runs)])
+    rows = [[outcomes[key] for key in common] for outcomes in answered]
+    names = [name for name in _metrics(runs[0]) if all(name in _metrics(run) for run in runs)]
+    lacking = _lacking(runs[0].plan.settings)
+    names = [name for name in names if name not in lacking]
+    return RunComparison(
+        runs=tuple(map(_described, runs, map(len, answered))),
+        rows=len(common),
+        metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),
+        not_compared=(*_left_out(runs, names, lacking), *(f"{name}: {why}" for name, why in lacking.items())),
+    )
+
+
+def comparison_page(names: Sequence[str], folder: Path | str = ".") -> str:
+    """The same as one page that opens from disk, with curves, settings and the rows that tell the runs apart.
+
+    Args:
+        names: Beginnings of the runs' names, or their folders.
+        folder: Any folder of the project in which names are looked for.
+
+    Raises:
+        Refusal: As `compare_runs`, or there is no such run.
+    """
+    from ftc.views.report.comparison import Side, comparison_html
+
+    runs = [find_run(name, folder) for name in names]
+    sides = [Side(run.plan, run.record, load_events(run.folder), load_outcomes(run.folder)) for run in runs]
+    return comparison_html(compare_runs(runs), sides)
+
+
+def _outcomes(run: Run) -> dict[Key, Outcome]:
+    found = {(one.row, one.prompt): one for one in load_outcomes(run.folder)}
+    if not found:
+        help = "compare finished runs whose test split is measured; `ftc runs` lists them"
+        summary = f"run `{run.record.id}` has no measured test rows"
+        note = f"it is {run.record.status.replace('_', ' ')}"
+        raise Refusal([diagnostic("FTC683", summary, help=help, notes=note)])
+    return found
+
+
+def _metrics(run: Run) -> dict[str, float]:
+    return run.evaluation.tuned.metrics if run.evaluation else {}
+
+
+def _described(run: Run, rows: int) -> ComparedRun:
+    record, plan = run.record, run.plan
+    strategy = plan.settings.strategy.kind
+    return ComparedRun(id=record.id, name=record.name, model=plan.model.name, strategy=strategy, rows=rows)
+
+
+def _compared(name: str, settings: Settings, rows: Sequence[Sequence[Outcome]]) -> ComparedMetric:
+    from ftc.runtime.metrics.bootstrap import difference, intervals
+
+    found = [statistics_of(name, settings, outcomes) for outcomes in rows]
+    gains = [difference(found[0], other) for other in found[1:]]
+    bounds = intervals([*found, *gains])
+    first, *others = [
+        Standing(value=one.observed, interval=interval, gain=None) for one, interval in zip(found, bounds, strict=False)
+    ]
+    held = [
+        other.model_copy(update={"gain": Gain(value=other.value - first.value, interval=interval)})
+        for other, interval in zip(others, bounds[len(found) :], strict=True)
+    ]
+    return ComparedMetric(metric=name, standings=(first, *held))
+
+
+def statistics_of(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> Statistics:
+    """A metric of some rows, from what is kept of them."""
+    from ftc.runtime.metrics import row_statistics as apart
+
+    said = [one.tuned for one in outcomes]
+    if name in ("loss", "perplexity"):
+        return apart.loss_statistics(name, [(one.loss_sum, one.targets) for one in said])
+    labels = settings.text.labels
+    wanted = [list(one.targets) for one in outcomes]
+    got = [[int(value) for value in one.predicted] for one in said]
+    match settings.model.head:
+        case "classification":
+            return _of_classes(name, outcomes, labels, is_written=False)
+        case "lm" if labels:
+            return _of_classes(name, outcomes, labels, is_written=True)
+        case "multi_label":
+            return apart.label_statistics(name, wanted, got, labels)
+        case "token_classification":
+            return apart.tag_statistics(name, wanted, got, labels)
+        case _:
+            return _of_answers(name, settings, outcomes)
+
+
+def _of_classes(name: str, outcomes: Sequence[Outcome], labels: Sequence[str], *, is_written: bool) -> Statistics:
+    """A metric of classes; where they are written, whatever is none of these is a class of its own."""
+    from ftc.runtime.metrics import row_statistics as apart
+    from ftc.spec.documents.outcomes import OTHER_LABEL, as_label
+
+    expected, chosen = [one.expected or "" for one in outcomes], [one.tuned.text or "" for one in outcomes]
+    if is_written:
+        known = {*labels, *expected}
+        chosen = [as_label(answer, known) for answer in chosen]
+    if name == "calibration_error":
+        right = [one == other for one, other in zip(expected, chosen, strict=True)]
+        return apart.calibration_statistics(right, [one.tuned.confidence or 0.0 for one in outcomes])
+    part, label = split_metric(name)
+    return apart.class_statistics(part, expected, chosen, label, (*labels, OTHER_LABEL))
+
+
+def _of_answers(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> Statistics:
+    from ftc.runtime.metrics.metrics import found_scores, preference_scores
+    from ftc.runtime.metrics.row_statistics import answer_statistics, score_statistics
+
+    if settings.train.preference is not None:
+        return score_statistics(name, preference_scores(name, [one.tuned.predicted for one in outcomes]))
+    answers = [one.tuned.text or "" for one in outcomes]
+    if settings.model.head == "span":
+        answers = ["" if answer == NO_ANSWER else answer for answer in answers]
+    elif not any(one.right for one in outcomes):
+        expected = [one.expected or "" for one in outcomes]
+        return answer_statistics(name, expected, answers, settings.eval.wordnet)
+    return score_statistics(name, found_scores(name, [list(one.right) for one in outcomes], answers))
+
+
+def _lacking(settings: Settings) -> dict[str, str]:
+    """Metrics that can't be computed here, with reasons; the first run's data judge all runs alike."""
+    wordnet = settings.eval.wordnet
+    if wordnet is None or find_wordnet(wordnet.sha256):
+        return {}
+    return {"meteor": "WordNet as the first run used it is not on this machine"}
+
+
+def _left_out(runs: Sequence[Run], compared: Sequence[str], lacking: Mapping[str, str]) -> list[str]:
+    every = dict.fromkeys(name for run in runs for name in _metrics(run))
+    return [
+        f"{name}: not measured by {', '.join(run.record.id for run in runs if name not in _metrics(run))}"
+        for name in every
+        if name not in compared and name not in lacking
+    ]
+
+
+def _strangers(runs: Sequence[Run]) -> Diagnostic:
+    names = " and ".join(f"`{run.record.id}`" for run in runs)
+    help = "compare runs whose data and split are the same"
+    return diagnostic("FTC681", f"runs {names} have no test row in common", help=help)

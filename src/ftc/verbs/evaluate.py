@@ -1,0 +1,236 @@
+"""A finished run measured once more, on its test split or on a file of one's own; every look is noted in the ledger.
+
+So is a person's look at test rows.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.verbs.runs import FINISHED, Run, find_run
+
+if TYPE_CHECKING:
+    from ftc.runtime.execution.inputs import Inputs
+    from ftc.spec.documents.events import Event, EventListener
+    from ftc.spec.documents.harness import HarnessReport
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.record import Evaluation
+    from ftc.spec.documents.streams import Split
+    from ftc.spec.documents.tokenized import TokenizedRows
+    from ftc.verbs.planned import Planned
+
+__all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "tokens_of"]
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Remeasured:
+    """A run's weights on rows.
+
+    Attributes:
+        run: The run.
+        plan: Its plan with the rows that were measured as test split.
+        data: The rows' file as the user calls it; None for the run's own test split.
+        evaluation: What was measured, gates included.
+    """
+
+    run: Run
+    plan: Plan
+    data: str | None
+    evaluation: Evaluation
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate holds."""
+        return all(gate.passed for gate in self.evaluation.gates)
+
+
+def evaluate(
+    run: Run | Path | str,
+    *,
+    data: Path | str | None = None,
+    on_event: EventListener | None = None,
+    folder: Path | str = ".",
+) -> Remeasured:
+    """Measures the weights that a finished run left, by the run's own plan: metrics, slices and gates.
+
+    Args:
+        run: The run, its folder, or the beginning of its name.
+        data: A file of rows with the columns that the run's data has; None for the run's test split.
+        on_event: Hears of what goes on.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: The run has no result, its model or rows aren't here (FTC685), or the file's rows can't be used.
+    """
+    found = _finished(run, folder)
+    model = _model(found)
+    with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
+        if data is None:
+            plan, streams = _own_rows(found)
+        else:
+            from ftc.compiler.tokens.other_rows import compile_rows
+
+            streams = Path(scratch)
+            plan = compile_rows(found.plan, model, Path(data), str(data), streams)
+        from ftc.runtime.execution.inputs import Inputs
+
+        looker = _classifier(found)
+        inputs = Inputs(model, streams, found.record.observed.environment, classifier_folder=looker)
+        evaluation = _measured(found, plan, inputs, None if data is None else str(data), on_event)
+    return Remeasured(found, plan, None if data is None else str(data), evaluation)
+
+
+def evaluate_on_harness(
+    run: Run | Path | str,
+    tasks: Sequence[str],
+    *,
+    task_folder: Path | str | None = None,
+    limit: int | None = None,
+    on_event: EventListener | None = None,
+    folder: Path | str = ".",
+) -> HarnessReport:
+    """Measures the weights that a finished run left, and its base, on tasks of the lm-evaluation-harness.
+
+    No test split is looked at, so that the ledger has nothing to note.
+
+    Args:
+        run: The run, its folder, or the beginning of its name.
+        tasks: Names of tasks or of groups of them.
+        task_folder: Further tasks as YAML files. The harness runs Python functions that they name.
+        limit: Rows of a task at most; None for all.
+        on_event: Hears of what goes on.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: The library isn't installed (FTC650), the run can't be measured (FTC685), or there is no such task
+            (FTC686).
+    """
+    found = _finished(run, folder)
+    if find_spec("lm_eval") is None:
+        help, note = "`pip install 'ftc[harness]'` brings what `--harness` needs", "`lm_eval` is not installed"
+        raise Refusal([diagnostic("FTC650", "`eval` needs more packages", help=help, notes=note)])
+    if found.plan.settings.model.head != "lm":
+        why = f"a {found.plan.recipe.task.kind.replace('_', ' ')} has a head that the harness's tasks can't ask"
+        raise _refused(found, why, "measure it on rows with `--data`")
+    model = _model(found)
+    from ftc.runtime.evaluation.harness import on_harness
+    from ftc.runtime.execution.inputs import Inputs
+    from ftc.spec.storage.paths import RunFolder, streams_folder
+
+    inputs = Inputs(model, streams_folder(found.plan.stream_key), found.record.observed.environment)
+    return on_harness(
+        found.plan,
+        inputs,
+        RunFolder(found.folder),
+        found.record,
+        on_event or (lambda event: None),
+        tasks=tasks,
+        folder=Path(task_folder) if task_folder is not None else None,
+        limit=limit,
+    )
+
+
+def _finished(run: Run | Path | str, folder: Path | str) -> Run:
+    found = run if isinstance(run, Run) else find_run(str(run), folder)
+    if found.record.status not in FINISHED:
+        raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe; it goes on")
+    return found
+
+
+def _measured(run: Run, plan: Plan, inputs: Inputs, data: str | None, on_event: EventListener | None) -> Evaluation:
+    from ftc.runtime.evaluation.evaluate_again import look_again
+    from ftc.spec.storage.paths import RunFolder
+
+    listen = _noting(run, plan, data, on_event or (lambda event: None))
+    return look_again(plan, inputs, RunFolder(run.folder), run.record, listen)
+
+
+def _noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:
+    """A listener that notes each look in the ledger before anybody else hears of it."""
+    from ftc.spec.documents.events import PhaseStarted
+    from ftc.spec.documents.ledger import note_test_look
+
+    def hear(event: Event) -> None:
+        if isinstance(event, PhaseStarted) and event.phase == "evaluate":
+            test = plan.data["test"]
+            purpose = f"ftc eval {event.detail}" + (f" on {data}" if data else "")
+            fields = {"stream_sha256": test.stream_digest, "purpose": purpose}
+            note_test_look(run.root, name=run.plan.name, run_id=run.record.id, rows=test.rows, **fields)
+        listen(event)
+
+    return hear
+
+
+def _model(run: Run) -> Path:
+    from ftc.compiler.audit.locate import model_folder
+
+    found = model_folder(run.plan, run.root)
+    if found is None:
+        base = run.plan.settings.model.base
+        raise _refused(run, f"its base model `{base}` is not here", "bring it back to where the recipe says")
+    return found
+
+
+def _classifier(run: Run) -> Path | None:
+    from ftc.compiler.audit.locate import classifier_folder
+
+    settled = run.plan.settings.eval.classifier
+    found = classifier_folder(run.plan, run.root)
+    if settled is not None and found is None:
+        raise _refused(run, f"its classifier `{settled.base}` is not here", "bring it back to where the recipe says")
+    return found
+
+
+def _own_rows(run: Run) -> tuple[Plan, Path]:
+    """The plan with its test split alone, and where that lies."""
+    from ftc.compiler.tokens.other_rows import measuring
+    from ftc.spec.storage.paths import streams_folder
+
+    test = run.plan.data.get("test")
+    if test is None or test.rows == 0:
+        raise _refused(run, "it has no test split", "name a file of rows with `--data`")
+    folder = streams_folder(run.plan.stream_key)
+    if not (folder / "test.arrow").exists():
+        help = f"`ftc plan {run.plan.recipe_file}` compiles them anew"
+        raise _refused(run, "its rows as tokens are no longer in the cache", help)
+    return measuring(run.plan, test, run.plan.settings.eval.groups_sha256), folder
+
+
+def _refused(run: Run, why: str, help: str) -> Refusal:
+    return Refusal([diagnostic("FTC685", f"run `{run.record.id}` can't be measured", notes=why, help=help)])
+
+
+def tokens_of(planned: Planned, split: Split, rows: Sequence[int]) -> TokenizedRows:
+    """Rows of a planned recipe as the model is fed them; test rows are noted in the ledger, since somebody sees them.
+
+    Args:
+        planned: The recipe.
+        split: The part that the rows belong to.
+        rows: Numbers of rows in their source file, from 1; the first three of the part where there are none.
+
+    Raises:
+        Refusal: The plan has no such part, or the part no such row (FTC389).
+        OSError: The ledger can't be written.
+    """
+    from ftc.compiler.tokens.tokenized import tokenized_rows
+    from ftc.spec.documents.ledger import note_test_look
+
+    plan = planned.plan
+    found = tokenized_rows(plan, planned.compiled.model_folder, split, rows)
+    if split == "test":
+        digest = plan.data["test"].stream_digest
+        numbers = ", ".join(str(row.row) for row in found.rows[:_MOST_NAMED])
+        more = ", …" if len(found.rows) > _MOST_NAMED else ""
+        purpose = f"show rows {numbers}{more}"
+        note_test_look(
+            planned.root, name=plan.name, run_id="", stream_sha256=digest, rows=len(found.rows), purpose=purpose
+        )
+    return found

@@ -1,0 +1,231 @@
+"""`ftc merge`: a finished run's adapter as part of its base model's weights, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.strategies import card_of
+from ftc.verbs.export import refuse_faults
+from ftc.verbs.runs import FINISHED, Run, find_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ftc.spec.documents.events import EventListener
+    from ftc.spec.documents.facts import TensorFacts
+    from ftc.spec.documents.merged import MergedModel, Room, WeightType
+    from ftc.spec.documents.streams import Split
+
+__all__ = ["SHARD_BYTES", "Merge", "merge"]
+
+SHARD_BYTES = 5 * 10**9
+"""Most bytes of weights in one file: what the hub asks for."""
+
+_SPLITS: tuple[Literal["validation", "train"], ...] = ("validation", "train")
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A merged model.
+
+    Attributes:
+        run: The run whose adapter it is.
+        folder: Where the model lies.
+        model: What is in it, and how alike it answers.
+        room: What the merge could take, as it was computed before.
+    """
+
+    run: Run
+    folder: Path
+    model: MergedModel
+    room: Room
+
+
+def merge(
+    run: Run | Path | str,
+    output: Path | str,
+    *,
+    dtype: Literal["auto"] | WeightType = "auto",
+    shard_bytes: int = SHARD_BYTES,
+    on_event: EventListener | None = None,
+    folder: Path | str = ".",
+) -> Merge:
+    """Merges the adapter of a finished run into its base model, and notes it in the project's ledger.
+
+    What is written is a model's folder as transformers loads it. It is compared with the base and its adapter on a few
+    validation rows, or training rows where there are none, before it takes its place.
+
+    Args:
+        run: The run, its folder, or the beginning of its name.
+        output: The folder to write, which isn't there yet.
+        dtype: Type of the weights; `auto` for the one that most of the base is stored in, or the run's if that has
+            fewer bits.
+        shard_bytes: Most bytes of weights in one file.
+        on_event: Hears of what goes on.
+        folder: Any folder of the project in which a name is looked for.
+
+    Raises:
+        Refusal: There is nothing to merge or no room for it (FTC660 to FTC663, FTC651), run or base aren't what the
+            record says (FTC521 to FTC525, FTC620), or the merged model says something else (FTC664).
+        OSError: The disk refused; nothing is left behind.
+    """
+    found = run if isinstance(run, Run) else find_run(str(run), folder)
+    target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
+    _refuse_hopeless(found, target)
+    refuse_faults(found)
+    base, streams, split = _inputs(found)
+    from ftc.compiler.memory.merge_sizes import added_to, merge_room, usual_type
+    from ftc.compiler.resolve.machine.device import resolve_device
+
+    tensors = _stored(found, base)
+    weight_type = usual_type(found.plan, tensors) if dtype == "auto" else dtype
+    room = merge_room(found.plan, tensors, weight_type, resolve_device("cpu"))
+    _refuse_narrow(room, target)
+    from ftc.runtime.artifacts.merge import Asked
+    from ftc.runtime.artifacts.merge import merge as merge_run
+    from ftc.runtime.execution.inputs import Inputs
+    from ftc.spec.storage.paths import RunFolder
+    from ftc.views.card import model_card
+
+    asked = Asked(
+        target=target,
+        weight_type=weight_type,
+        added_to=added_to(found.plan, tensors),
+        shard_bytes=shard_bytes,
+        split=split,
+        card=lambda merged: model_card(found.plan, found.record, found.evaluation, merged),
+    )
+    inputs = Inputs(base, streams, found.record.observed.environment)
+    run_folder = RunFolder(found.folder)
+    model = merge_run(found.plan, inputs, run_folder, found.record, asked, on_event or (lambda event: None))
+    _note(found, target, model)
+    return Merge(found, target, model, room)
+
+
+def _refuse_hopeless(run: Run, target: Path) -> None:
+    """Lets pass a run that left an adapter which can be merged, into a place that is free.
+
+    Raises:
+        Refusal: It is none (FTC660 to FTC662), or the folder is there (FTC651).
+    """
+    if found := [*_wrong_kind(run), *_unfinished(run), *_taken(target)]:
+        raise Refusal(found)
+
+
+def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
+    strategy = run.plan.settings.strategy
+    card = card_of(strategy)
+    at = run.plan.origins.get("strategy.kind")
+    place = f"`strategy.kind: {strategy.kind}`, {at.reason if at else run.plan.recipe_file}"
+    if card.is_whole:
+        summary = f"run `{run.record.id}` left a whole model; there is nothing to merge"
+        help = f"load, serve or learn from `{_shown(run.folder / 'model')}` as it is"
+        yield diagnostic("FTC662", summary, notes=place, help=help, path="strategy.kind")
+    elif card.no_merging is not None:
+        summary = f"the adapter of run `{run.record.id}` can't become part of the base's weights: {card.no_merging}"
+        helps = (
+            "use the base model with the adapter beside it, as the run's card shows",
+            "or train with `strategy: {kind: lora}`, which can be merged",
+        )
+        yield diagnostic("FTC661", summary, notes=place, help=helps, path="strategy.kind")
+
+
+def _unfinished(run: Run) -> Iterator[Diagnostic]:
+    if run.record.status not in FINISHED:
+        yield _not_yet(run, f"it is {run.record.status}", f"`ftc apply {run.plan.recipe_file}` goes on with it")
+
+
+def _taken(target: Path) -> Iterator[Diagnostic]:
+    if os.path.lexists(target):
+        yield diagnostic(
+            "FTC651", f"`{_shown(target)}` is there already", help="choose another name; nothing was changed"
+        )
+
+
+def _inputs(run: Run) -> tuple[Path, Path, Split]:
+    """The base model's folder, that of the token streams, and whose rows are asked.
+
+    Raises:
+        Refusal: One of them isn't here (FTC660).
+    """
+    from ftc.compiler.audit.locate import model_folder
+    from ftc.spec.storage.paths import streams_folder
+
+    base, streams = model_folder(run.plan, run.root), streams_folder(run.plan.stream_key)
+    if base is None:
+        why = f"its base model `{run.plan.settings.model.base}` is not here"
+        raise Refusal([_not_yet(run, why, "bring it back to where the recipe says")])
+    split: Split = next(name for name in _SPLITS if name in run.plan.data and run.plan.data[name].rows)
+    if not (streams / f"{split}.arrow").exists():
+        why = "its rows as tokens, on which both models are compared, are no longer in the cache"
+        raise Refusal([_not_yet(run, why, f"`ftc plan {run.plan.recipe_file}` compiles them anew")])
+    return base, streams, split
+
+
+def _stored(run: Run, base: Path) -> Mapping[str, TensorFacts]:
+    """Types and shapes of the base model's tensors, from the headers of its files.
+
+    Raises:
+        Refusal: They can't be read, so that they aren't those of the plan.
+    """
+    from ftc.compiler.resolve.models.weights import read_weights
+
+    root = run.root if run.plan.lock.model.commit is None else base.resolve().parents[1]
+    return read_weights(base, root).tensors
+
+
+def _refuse_narrow(room: Room, target: Path) -> None:
+    """Lets pass what the machine has room for.
+
+    Raises:
+        Refusal: FTC663.
+    """
+    from ftc.compiler.resolve.machine.cpu import free_memory_bytes
+    from ftc.views.numbers import byte_size
+
+    parent = next(one for one in target.parents if one.is_dir())
+    free, memory = shutil.disk_usage(parent).free, free_memory_bytes()
+    found = []
+    if free < room.disk_bytes:
+        summary = f"the merged model takes {byte_size(room.disk_bytes)} of disk, {byte_size(free)} are free"
+        help = f"make room in `{_shown(parent)}`, or write it elsewhere with `-o`"
+        found.append(diagnostic("FTC663", summary, help=help))
+    if memory < room.memory_bytes:
+        summary = f"merging takes {byte_size(room.memory_bytes)} of memory, {byte_size(memory)} are free"
+        help = "end other programs, or merge on a machine with more memory"
+        found.append(diagnostic("FTC663", summary, help=help))
+    if found:
+        raise Refusal(found)
+
+
+def _note(run: Run, target: Path, model: MergedModel) -> None:
+    from ftc.spec.documents.ledger import Merged, append_entry
+
+    root = run.root.resolve()
+    inside = target.is_relative_to(root)
+    append_entry(
+        run.root,
+        Merged,
+        name=run.plan.name,
+        run_id=run.record.id,
+        job_sha256=model.job_sha256,
+        folder=target.relative_to(root).as_posix() if inside else target.name,
+        weight_type=model.weight_type,
+        content_sha256=model.content_sha256,
+        files_sha256={name: facts.sha256 for name, facts in model.weight_files.items()},
+    )
+
+
+def _not_yet(run: Run, why: str, help: str) -> Diagnostic:
+    return diagnostic("FTC660", f"run `{run.record.id}` can't be merged", notes=why, help=help)
+
+
+def _shown(path: Path) -> str:
+    """A path as a user here would type it."""
+    here, whole = Path.cwd(), path.absolute()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(path)

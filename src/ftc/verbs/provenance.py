@@ -1,0 +1,185 @@
+"""Traces as functions: who used a digest, and which run made a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.storage.model_files import INDEX_FILE
+from ftc.verbs.runs import Run, runs
+
+if TYPE_CHECKING:
+    from ftc.compiler.audit.provenance import Use
+    from ftc.spec.documents.ledger import Merged
+    from ftc.spec.documents.provenance import Origin, Provenance
+
+__all__ = ["whence", "who_used"]
+
+_MIN_DIGITS = 8
+
+
+def who_used(digest: Path | str, *, folder: Path | str = ".") -> tuple[Use, ...]:
+    """Every lock and run of a project that holds a digest: of a file, a row, tensors, a package, a plan or a record.
+
+    Args:
+        digest: A sha256 or its beginning, at least 8 digits; or a file, whose digest is taken.
+        folder: Any folder of the project.
+
+    Raises:
+        Refusal: It is neither (FTC517).
+    """
+    from ftc.compiler.audit.provenance import uses_of
+    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.spec.canonical import file_digest
+    from ftc.spec.storage.paths import cache_folder
+
+    text = str(digest)
+    if Path(text).is_file():
+        text = file_digest(Path(text))
+    text = text.removeprefix("sha256:").lower()
+    if not _MIN_DIGITS <= len(text) <= 64 or set(text) - set("0123456789abcdef"):
+        help = f"give a sha256, its first {_MIN_DIGITS} digits or more, or a file"
+        raise Refusal([diagnostic("FTC517", f"`{digest}` is no digest and no file", help=help)])
+    return uses_of(project_root(Path(folder) / "recipe"), text, cache_folder())
+
+
+def whence(file: Path | str, *, folder: Path | str = ".") -> Origin:
+    """Which recipe, data, base and run made a file of weights, by its own header, and what records say to that.
+
+    Args:
+        file: A safetensors file, or a folder that holds one, such as an adapter's, or the parts of one model.
+        folder: Any folder of the project whose records are asked.
+
+    Raises:
+        Refusal: Neither it nor any record tells (FTC518), or a record contradicts it (FTC519).
+        OSError: The file can't be read.
+    """
+    from ftc.compiler.resolve.files.digests import DigestCache
+    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.models.safetensors_header import BrokenSafetensors, read_metadata
+    from ftc.spec.canonical import digest
+    from ftc.spec.documents.ledger import Merged, read_ledger
+    from ftc.spec.documents.provenance import Origin, read_provenance
+    from ftc.spec.storage.paths import cache_folder
+    from ftc.spec.storage.tensor_digests import content_digest
+
+    path = Path(file)
+    paths = _weights_in(path)
+    cache = DigestCache(cache_folder() / "digests")
+    try:
+        says = read_provenance(read_metadata(paths[0]))
+        content = content_digest(cache.tensors(paths))
+    except BrokenSafetensors as problem:
+        raise Refusal([_silent(paths[0], str(problem))]) from None
+    files = {cache.file(one).sha256 for one in paths}
+    entries = read_ledger(project_root(Path(folder) / "recipe"))
+    known = _Known(runs(folder), tuple(one for one in entries if isinstance(one, Merged)))
+    same_bytes, same_tensors = known.with_files(files), known.with_content(content)
+    if not same_bytes and not same_tensors:
+        _refuse_contradicted(path, says, content, known)
+        if says is None:
+            why = "its header says nothing, and no record of this project names these weights"
+            raise Refusal([_silent(path, why)])
+    return Origin(
+        file=str(file),
+        sha256=files.pop() if len(paths) == 1 else digest(sorted(files)),
+        content_sha256=content,
+        says=says,
+        runs=same_bytes or same_tensors,
+        is_merged=known.is_merge(files, content),
+        parents=known.parents(says) if says else {},
+        confirmed="same bytes" if same_bytes else "same tensors" if same_tensors else "no record here",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a project knows of weights.
+
+    Attributes:
+        runs: Its runs.
+        merges: What its ledger says of merges.
+    """
+
+    runs: Sequence[Run]
+    merges: Sequence[Merged]
+
+    def with_files(self, files: set[str]) -> tuple[str, ...]:
+        """Runs that left all of these files, or whose adapter was merged into them."""
+        found = [run.record.id for run in self.runs if files <= {one.sha256 for one in run.record.outputs.values()}]
+        found += [one.run_id for one in self.merges if files <= set(one.files_sha256.values())]
+        return tuple(dict.fromkeys(found))
+
+    def with_content(self, content: str) -> tuple[str, ...]:
+        """The same by what the tensors hold."""
+        found = [run.record.id for run in self.runs if run.record.final_weights_sha256 == content]
+        found += [one.run_id for one in self.merges if one.content_sha256 == content]
+        return tuple(dict.fromkeys(found))
+
+    def is_merge(self, files: set[str], content: str) -> bool:
+        """Whether they are a merged model, or a part of one."""
+        return any(one.content_sha256 == content or files <= set(one.files_sha256.values()) for one in self.merges)
+
+    def parents(self, says: Provenance) -> dict[str, str]:
+        """Runs that made what these weights were made from."""
+        teacher = set((says.teacher_files_sha256 or {}).values())
+        found = {
+            "base": self.with_content(says.base_content_sha256),
+            "teacher": self.with_files(teacher) if teacher else (),
+        }
+        return {part: ids[0] for part, ids in found.items() if ids}
+
+
+def _weights_in(path: Path) -> list[Path]:
+    """The file, or all files of a folder that belong together.
+
+    Raises:
+        Refusal: The folder's files don't tell which they are (FTC518).
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(one for one in path.iterdir() if one.suffix == ".safetensors")
+    if len(found) == 1:
+        return found
+    index = path / INDEX_FILE
+    if index.is_file():
+        from ftc.compiler.resolve.files.json_files import read_json_object
+        from ftc.compiler.resolve.models.weights import shard_names
+
+        return [path / name for name in shard_names(read_json_object(index, None), None)]
+    raise Refusal([_silent(path, f"the folder holds {len(found)} safetensors files; name one")])
+
+
+def _silent(path: Path, why: str) -> Diagnostic:
+    help = "`ftc who-used FILE` looks for its digest in locks and records"
+    return diagnostic("FTC518", f"nothing tells where `{path}` comes from", help=help, notes=why)
+
+
+def _refuse_contradicted(path: Path, says: Provenance | None, content: str, known: _Known) -> None:
+    """What the project knows of the job that the file names is other weights: the file was changed, or lies.
+
+    Raises:
+        Refusal: FTC519.
+    """
+    if says is None:
+        return
+    named = [run.record for run in known.runs if run.plan.job_sha256() == says.job_sha256]
+    merged = [one.content_sha256 for one in known.merges if one.job_sha256 == says.job_sha256]
+    if says.adapter_sha256 is None:
+        theirs = [(f"the record of run {one.id}", one.final_weights_sha256) for one in named]
+    elif merged:
+        theirs = [("the ledger of its merges", merged[-1])]
+    else:  # it may have been merged elsewhere, out of an adapter that is known here
+        theirs, content = (
+            [(f"the record of run {one.id}", one.final_weights_sha256) for one in named],
+            says.adapter_sha256,
+        )
+        if any(digest == content for _, digest in theirs):
+            return
+    if who := next(((name, digest) for name, digest in theirs if digest), None):
+        note = f"its tensors have the digest {content[:12]}, {who[0]} says {who[1][:12]}"
+        help = "take the file from the run's folder, and check that with `ftc audit`"
+        raise Refusal([diagnostic("FTC519", f"`{path}` isn't what its header says", help=help, notes=note)])

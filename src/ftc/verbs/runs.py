@@ -1,0 +1,290 @@
+"""The runs of a project, as their folders tell: found, read, and matched with plans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.storage.paths import RunFolder, runs_folder
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from ftc.compiler.draft import PastRun
+    from ftc.spec.base import Document
+    from ftc.spec.documents.events import Event
+    from ftc.spec.documents.outcomes import Outcome
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.record import Evaluation, Predecessor, RunRecord
+    from ftc.spec.documents.time import Phase, Work
+
+__all__ = [
+    "FINISHED",
+    "Run",
+    "find_run",
+    "load_events",
+    "load_outcomes",
+    "load_run",
+    "pages",
+    "past_runs",
+    "predecessor",
+    "record_of",
+    "run_of",
+    "runs",
+    "unreadable_runs",
+]
+
+AnyDocument = TypeVar("AnyDocument", bound="Document")
+
+FINISHED = ("finished", "gate_failed")
+"""Statuses of a run that has done all of its plan."""
+
+_MOST_PAST_RUNS = 20
+"""Newest runs that a time estimate looks at; older ones say less about today's machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, finished or not, as its folder tells.
+
+    Attributes:
+        folder: The run's folder.
+        plan: The plan that it executes.
+        record: What happened.
+        evaluation: The measurement on the test split; None until it is made.
+    """
+
+    folder: Path
+    plan: Plan
+    record: RunRecord
+    evaluation: Evaluation | None
+
+    @property
+    def root(self) -> Path:
+        """The project that the run belongs to."""
+        return self.folder.resolve().parents[2]
+
+    def _repr_html_(self) -> str:
+        from ftc.views.html import run_html
+
+        return run_html(self.plan, self.record, self.evaluation)
+
+
+def load_run(folder: Path) -> Run:
+    """Reads a run's folder.
+
+    Raises:
+        Refusal: A document in it can't be read (FTC524).
+    """
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.record import Evaluation, RunRecord
+
+    place = RunFolder(folder)
+    return Run(
+        folder=folder,
+        plan=_document(place.plan, Plan),
+        record=_document(place.record, RunRecord),
+        evaluation=_document(place.evaluation, Evaluation) if place.evaluation.exists() else None,
+    )
+
+
+def _document(file: Path, kind: type[AnyDocument]) -> AnyDocument:
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate_json(file.read_bytes())
+    except (ValidationError, OSError) as problem:
+        raise _unreadable(file, problem) from None
+
+
+def _unreadable(file: Path, problem: ValidationError | OSError) -> Refusal:
+    from ftc.spec.storage.read_errors import reason_of
+
+    summary = f"`{file.name}` of run `{file.parent.name}` can't be read"
+    help = "restore the file from a copy, or move the run's folder away"
+    return Refusal([diagnostic("FTC524", summary, help=help, notes=reason_of(problem))])
+
+
+def load_events(folder: Path) -> tuple[Event, ...]:
+    """What a run said, in order; a last line that a crash cut off is left out."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from ftc.spec.documents.events import Event
+
+    reader: TypeAdapter[Event] = TypeAdapter(Event)
+    found: list[Event] = []
+    file = RunFolder(folder).events
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        try:
+            found.append(reader.validate_json(line))
+        except ValidationError:
+            continue
+    return tuple(found)
+
+
+def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
+    """What the models of a run made of each test row; empty where nothing was measured.
+
+    Raises:
+        Refusal: A line can't be read (FTC524).
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from ftc.spec.documents.outcomes import Outcome
+
+    file = RunFolder(folder).outcomes
+    if not file.exists():
+        return ()
+    reader: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+    try:
+        return tuple(reader.validate_json(line) for line in file.read_bytes().splitlines())
+    except (ValidationError, OSError) as problem:
+        raise _unreadable(file, problem) from None
+
+
+def pages(run: Run) -> dict[str, str]:
+    """The pages for people that follow from a run's documents, by file name: the report and the model card."""
+    from ftc.views.card import model_card
+    from ftc.views.report.run_report import report_html
+
+    place = RunFolder(run.folder)
+    events, outcomes = load_events(run.folder), load_outcomes(run.folder)
+    return {
+        place.report.name: report_html(run.plan, run.record, run.evaluation, events, outcomes),
+        place.card.name: model_card(run.plan, run.record, run.evaluation),
+    }
+
+
+def runs(folder: Path | str = ".") -> tuple[Run, ...]:
+    """All runs that can be read of the project that a folder belongs to, newest first."""
+    from ftc.compiler.resolve.files.safe_paths import project_root
+
+    root = project_root(Path(folder) / "recipe")
+    found = list(_readable(iter(_recorded(root))))
+    return tuple(sorted(found, key=_started_at, reverse=True))
+
+
+def unreadable_runs(readable: Iterable[Run], folder: Path | str = ".") -> tuple[str, ...]:
+    """Names of the run folders of a project that have a record and are not among those that could be read, sorted."""
+    from ftc.compiler.resolve.files.safe_paths import project_root
+
+    root = project_root(Path(folder) / "recipe")
+    return tuple(sorted(one.name for one in set(_recorded(root)) - {run.folder for run in readable}))
+
+
+def find_run(text: str, folder: Path | str = ".") -> Run:
+    """A run by its folder or by the beginning of its name.
+
+    Raises:
+        Refusal: There is none, or there are several (FTC520), or it can't be read (FTC524).
+    """
+    if (Path(text) / "record.json").exists():
+        return load_run(Path(text))
+    from ftc.compiler.resolve.files.safe_paths import project_root
+
+    folders = _recorded(project_root(Path(folder) / "recipe"))
+    matches = [found for found in folders if found.name == text]
+    matches = matches or sorted(found for found in folders if text and found.name.startswith(text))
+    if len(matches) == 1:
+        return load_run(matches[0])
+    notes = [f"{found.name} of {found.parent.name}" for found in matches[:5]]
+    summary = f"several runs begin with `{text}`" if matches else f"no run `{text}` in this project"
+    raise Refusal([diagnostic("FTC520", summary, help=_instead(text, bool(folders)), notes=notes)])
+
+
+def _recorded(root: Path) -> list[Path]:
+    """Folders with a record below a project's runs.
+
+    Raises:
+        OSError: The folder of all runs is there and can't be listed; a pattern alone would find nothing in it.
+    """
+    place = root / "runs"
+    if not place.is_dir():
+        return []
+    next(place.iterdir(), None)
+    return [file.parent for file in place.glob("*/*/record.json")]
+
+
+def _instead(text: str, has_runs: bool) -> str:
+    """What helps somebody who named no run."""
+    if Path(text).suffix in (".yaml", ".yml"):
+        return f"`ftc plan {text}` shows what a recipe stands for; runs are named by id or folder"
+    if text and Path(text).is_dir() and has_runs:
+        return "the folder holds no record; `ftc runs` lists the runs of this project"
+    return "`ftc runs` lists them" if has_runs else "there are no runs here yet; `ftc apply RECIPE` makes one"
+
+
+def run_of(root: Path, plan: Plan) -> Run | None:
+    """The latest run of exactly this job, if there is one that can be read."""
+    same = _readable(runs_folder(root, plan.name).glob(f"{plan.run_id}*"))
+    return max(same, key=_started_at, default=None)
+
+
+def predecessor(folder: Path) -> Predecessor | None:
+    """The run of the same recipe that was the last one to end, beside the one in `folder`.
+
+    Only records of runs that are over count: they never change again.
+    """
+    from ftc.spec.documents.record import Predecessor
+
+    others = [run for run in _readable(folder.parent.glob("*")) if run.folder != folder]
+    ended = [run for run in others if run.record.status in FINISHED]
+    last = max(ended, key=lambda run: run.record.segments[-1].ended_at or "", default=None)
+    return Predecessor(run_id=last.record.id, record_sha256=last.record.sha256) if last else None
+
+
+def record_of(parent: Path, run_id: str) -> RunRecord | None:
+    """The record of a run by its name, or None where it isn't here or can't be read."""
+    found = next(_readable(iter([parent / run_id])), None)
+    return found.record if found else None
+
+
+def past_runs(root: Path) -> tuple[PastRun, ...]:
+    """What the newest finished runs of a project tell about speed."""
+    folders = sorted(_recorded(root), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+    readable = _readable(iter(folders[:_MOST_PAST_RUNS]))
+    return tuple(_past(run) for run in readable if run.record.status in FINISHED and run.record.train_seconds > 0)
+
+
+def _past(run: Run) -> PastRun:
+    from ftc.compiler.draft import PastRun
+
+    settings, record = run.plan.settings, run.record
+    done = record.steps_done / settings.train.num_steps  # a run that stopped early did less than was planned
+    planned = run.plan.work.phases.items() if run.plan.work else ()
+    work: dict[Phase, Work] = {
+        phase: work.scaled(done) if phase in ("train", "validate") else work for phase, work in planned
+    }
+    alone = len(record.segments) == 1  # what is done again after a stop is in no plan
+    seconds: dict[Phase, float] = {
+        one.phase: one.seconds for one in record.time_by_phase if alone or one.phase == "train"
+    }
+    judged = run.evaluation.judge if run.evaluation else None
+    return PastRun(
+        device=run.plan.device.name,
+        threads=settings.device.threads,
+        model=run.plan.model.name,
+        strategy=settings.strategy.kind,
+        precision=settings.train.precision,
+        work=work,
+        seconds=seconds,
+        judge_model=settings.eval.judge.model if settings.eval.judge else "",
+        judge=judged.use if judged else None,
+    )
+
+
+def _readable(folders: Iterator[Path]) -> Iterator[Run]:
+    """A run that can't be read says nothing about the others; naming it tells what is wrong with it."""
+    for folder in folders:
+        if RunFolder(folder).record.exists():
+            try:
+                yield load_run(folder)
+            except Refusal:
+                continue
+
+
+def _started_at(run: Run) -> str:
+    return run.record.segments[0].started_at if run.record.segments else ""

@@ -1,0 +1,325 @@
+"""Several runs on one page: what is shown to differ, curves, settings, and the rows that tell the runs apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ftc.spec.documents.comparison import ComparedMetric, RunComparison, Standing
+from ftc.spec.documents.events import Event
+from ftc.spec.documents.outcomes import Outcome
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.version import VERSION
+from ftc.views import numbers
+from ftc.views.comparison import standing_words, verdict
+from ftc.views.headline import metric_title
+from ftc.views.report.charts import COLORS, Axis, Drawer, Lines, Range, Ranges, Series, are_shares, drawer, figure
+from ftc.views.report.elements import details, long_text, section, table, text
+from ftc.views.report.frame import framed
+from ftc.views.report.history import history, smoothed, thinned
+from ftc.views.report.origins import setting_words
+from ftc.views.report.rows import is_right
+from ftc.views.report.steps import STEPS, range_words, short
+from ftc.views.run import wall_seconds
+
+__all__ = ["Side", "comparison_html"]
+
+_MOST_METRICS = 4
+"""Metrics that have a picture each."""
+_ROWS_A_WAY = 5
+"""Rows shown on which a run gained most, and on which it lost most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the runs.
+
+    Attributes:
+        plan: What it executed.
+        record: What it recorded.
+        events: What it said, in order.
+        outcomes: What its model made of each test row.
+    """
+
+    plan: Plan
+    record: RunRecord
+    events: Sequence[Event]
+    outcomes: Sequence[Outcome]
+
+
+def comparison_html(found: RunComparison, sides: Sequence[Side], drawn: Drawer | None = None) -> str:
+    """The page.
+
+    Args:
+        found: The comparison.
+        sides: The runs, in its order.
+        drawn: Who draws the charts; by default the library of the `report` extra, where it is installed.
+    """
+    drawn = drawn or drawer()
+    parts = [
+        ("result", "Result", _result(found, drawn)),
+        ("rows", "Rows", _rows(sides)),
+        ("training", "Training", _training(sides, drawn)),
+        ("resources", "Planned and happened", _resources(sides)),
+        ("settings", "Settings", _settings(sides)),
+        ("provenance", "Provenance", _provenance(sides)),
+    ]
+    title = f"Runs {', '.join(run.id for run in found.runs)}"
+    header = (
+        f'<header><p class="kind">Comparison of {len(sides)} runs</p><h1>{text(title)}</h1>'
+        f'<p class="lead">{text(_lead(found))}</p></header>'
+    )
+    return framed(title, header, parts, f"Made by ftc {text(VERSION)}.", drawn)
+
+
+def _lead(found: RunComparison) -> str:
+    """What the first metric shows, in a sentence."""
+    rows = f"{numbers.plural(found.rows, 'test row')} that all runs were given"
+    if not found.metrics:
+        return f"No metric is common to the runs, on {rows}."
+    main = found.metrics[0]
+    first, *others = found.runs
+    words = [
+        f"{run.id} {numbers.metric(standing.value)} ({verdict(main, standing)})"
+        for run, standing in zip(others, main.standings[1:], strict=True)
+    ]
+    title = metric_title(main.metric)
+    start = numbers.metric(main.standings[0].value)
+    return f"{title[:1].upper()}{title[1:]} of {first.id} is {start}; {', '.join(words)}. On {rows}."
+
+
+def _result(found: RunComparison, drawn: Drawer) -> str:
+    charts = "".join(
+        figure(_metric_chart(found, number), drawn) for number in range(len(found.metrics))[:_MOST_METRICS]
+    )
+    rows = [
+        (
+            text(metric_title(one.metric)),
+            f"<code>{text(run.id)}</code> {text(run.name)}",
+            *map(text, standing_words(one, standing)),
+        )
+        for one in found.metrics
+        for run, standing in zip(found.runs, one.standings, strict=True)
+    ]
+    header = ("metric", "run", "value", "95 % interval", "change", "95 % interval of the change", "verdict")
+    left = "".join(f"<li>{text(reason)}</li>" for reason in found.not_compared)
+    caption = f"On {numbers.plural(found.rows, 'common test row')}, held against {found.runs[0].id}"
+    many = "<p>Each interval holds for its own pair; of twenty such, one may miss by chance.</p>"
+    return section(
+        "result",
+        "Result on the common test rows",
+        charts,
+        table(caption, header, rows, right=(2, 3, 4, 5)),
+        many if len(found.runs) > 2 else "",
+        f"<h3>Left out</h3><ul>{left}</ul>" if left else "",
+    )
+
+
+def _metric_chart(found: RunComparison, number: int) -> Ranges:
+    one = found.metrics[number]
+    title = metric_title(one.metric)
+    pairs = list(zip(found.runs, one.standings, strict=True))
+    rows = [
+        (
+            run.id,
+            [Range(1 if place else 0, standing.value, _ends(standing), _standing_label(run.id, one, standing))],
+        )
+        for place, (run, standing) in enumerate(pairs)
+    ]
+    is_share = are_shares(value for _, values in rows for value in values)
+    return Ranges(
+        key=f"metric-{number}",
+        title=f"{title[:1].upper()}{title[1:]}, with 95 % intervals",
+        description="; ".join(_standing_label(run.id, one, standing) for run, standing in pairs),
+        rows=rows,
+        names=(),
+        axis=Axis(title, limits=(0.0, 1.0) if is_share else None),
+    )
+
+
+def _ends(standing: Standing) -> tuple[float, float] | None:
+    return (standing.interval.low, standing.interval.high) if standing.interval else None
+
+
+def _standing_label(run: str, one: ComparedMetric, standing: Standing) -> str:
+    word = f", {verdict(one, standing)}" if standing.gain else ""
+    return f"{run}: {numbers.metric(standing.value)}{word}"
+
+
+def _rows(sides: Sequence[Side]) -> str:
+    first, *others = sides
+    parts = [_told_apart(first, other) for other in others]
+    return section("rows", "Rows that tell the runs apart", *parts)
+
+
+def _told_apart(first: Side, other: Side) -> str:
+    """The test rows whose loss fell and rose most from one run to the other."""
+    theirs = {(one.row, one.prompt): one for one in other.outcomes}
+    pairs = [(one, theirs[one.row, one.prompt]) for one in first.outcomes if (one.row, one.prompt) in theirs]
+    ranked = sorted(pairs, key=lambda pair: (_loss(pair[1]) - _loss(pair[0]), pair[0].row))
+    better = [pair for pair in ranked[:_ROWS_A_WAY] if _loss(pair[1]) < _loss(pair[0])]
+    worse = [pair for pair in ranked[::-1][:_ROWS_A_WAY] if _loss(pair[1]) > _loss(pair[0])]
+    name = other.record.id
+    return (
+        f"<h3>{text(name)}</h3>{_words_of(pairs, first, other)}"
+        f"{_row_table(f'Where the loss of {name} is lowest beside the first run', better)}"
+        f"{_row_table(f'Where the loss of {name} is highest beside the first run', worse)}"
+    )
+
+
+def _words_of(pairs: Sequence[tuple[Outcome, Outcome]], first: Side, other: Side) -> str:
+    """How many rows one of the two has right and the other has not, where rows are right or wrong."""
+    if not pairs or any(one.tuned.text is None or one.expected is None for pair in pairs for one in pair):
+        return ""
+    judged = [(is_right(one, one.tuned), is_right(another, another.tuned)) for one, another in pairs]
+    gained, lost = judged.count((False, True)), judged.count((True, False))
+    both = judged.count((True, True))
+    words = (
+        f"Of {numbers.plural(len(pairs), 'common row')} both are as expected on {numbers.count(both)}, "
+        f"{other.record.id} alone on {numbers.count(gained)}, {first.record.id} alone on {numbers.count(lost)}."
+    )
+    return f"<p>{text(words)}</p>"
+
+
+def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> str:
+    has_text = any(one.tuned.text is not None for pair in pairs for one in pair)
+    rows = [
+        (
+            numbers.count(one.row),
+            long_text(one.prompt),
+            *((long_text(one.expected or ""), *_answers(one, another)) if has_text else ()),
+            f"{numbers.metric(_loss(one))} → {numbers.metric(_loss(another))}",
+        )
+        for one, another in pairs
+    ]
+    header = ("row", "text", *(("expected", "first run", "this run") if has_text else ()), "loss")
+    kind = "answers" if has_text else "texts"
+    return table(caption, header, rows, right=(0, len(header) - 1), kind=f"predictions apart {kind}")
+
+
+def _answers(one: Outcome, another: Outcome) -> tuple[str, str]:
+    return long_text(one.tuned.text or ""), long_text(another.tuned.text or "")
+
+
+def _loss(one: Outcome) -> float:
+    """Nats a target, of the tuned model."""
+    return one.tuned.loss_sum / max(1, one.tuned.targets)
+
+
+def _training(sides: Sequence[Side], drawn: Drawer) -> str:
+    """Curves over each other, each with its number at the end."""
+    charts = "".join(figure(chart, drawn) for chart in _curves(sides))
+    return section("training", "Training", charts)
+
+
+def _curves(sides: Sequence[Side]) -> Iterator[Lines]:
+    runs = [(number, side, history(side.events)) for number, side in enumerate(sides)]
+    for key, title, unit in (("loss", "Training loss", "nats"), ("val-loss", "Validation loss", "nats")):
+        lines = [
+            (
+                number,
+                side,
+                thinned(smoothed(run.points("loss"), max(5, len(run.steps) // 12)))
+                if key == "loss"
+                else run.validation("val_loss"),
+            )
+            for number, side, run in runs
+        ]
+        yield Lines(
+            key=key,
+            title=f"{title}, smoothed" if key == "loss" else title,
+            description=" ".join(
+                range_words(points, f"{title.lower()} of {side.record.id}") for _, side, points in lines
+            ),
+            series=[
+                Series(
+                    f"{number + 1}: {side.record.id}",
+                    points,
+                    "line" if key == "loss" else "squares" if number % 2 else "dots",
+                    number % COLORS,
+                    str(number + 1),
+                )
+                for number, side, points in lines
+            ],
+            x=STEPS,
+            y=Axis(unit, short),
+            is_wide=True,
+        )
+
+
+def _resources(sides: Sequence[Side]) -> str:
+    rows = [
+        (
+            f"<code>{text(side.record.id)}</code>",
+            text(side.plan.settings.strategy.words()),
+            numbers.count(side.plan.model.num_trainable),
+            f"{numbers.count(side.record.steps_done)} of {numbers.count(side.plan.settings.train.num_steps)}",
+            numbers.count(side.record.tokens),
+            numbers.byte_size(side.plan.memory.peak_bytes),
+            "–" if side.record.peak_memory_bytes is None else numbers.byte_size(side.record.peak_memory_bytes),
+            _planned_time(side),
+            "–" if (whole := wall_seconds(side.record)) is None else numbers.duration(whole),
+        )
+        for side in sides
+    ]
+    header = (
+        "run",
+        "strategy",
+        "trainable",
+        "steps",
+        "tokens",
+        "memory planned",
+        "memory measured",
+        "time planned",
+        "time measured",
+    )
+    return section("resources", "Planned and happened", table("What each run took", header, rows, right=range(2, 9)))
+
+
+def _planned_time(side: Side) -> str:
+    time = side.plan.time
+    return numbers.duration_range(time.low_seconds, time.high_seconds) if time else "–"
+
+
+def _settings(sides: Sequence[Side]) -> str:
+    """Settings that differ; what is equal is only counted."""
+    paths = sorted({path for side in sides for path in side.plan.origins})
+    values = [(path, [setting_words(side.plan, path) for side in sides]) for path in paths]
+    rows = [
+        (f"<code>{text(path)}</code>", *(f"<code>{text(one)}</code>" for one in found))
+        for path, found in values
+        if len(set(found)) > 1
+    ]
+    header = ("setting", *(side.record.id for side in sides))
+    equal = f"<p>{numbers.plural(len(values) - len(rows), 'setting')} equal in all runs.</p>"
+    return section("settings", "Settings", table("Settings that differ", header, rows, kind="settings"), equal)
+
+
+def _provenance(sides: Sequence[Side]) -> str:
+    rows = [
+        (f"<code>{text(side.record.id)}</code>", text(side.record.name), text(side.plan.model.name), *_digests(side))
+        for side in sides
+    ]
+    header = ("run", "name", "model", "plan", "lock", "record", "weights")
+    ran = [
+        (
+            f"<code>{text(side.record.id)}</code>",
+            text(side.record.observed.device),
+            text(side.record.ftc_version),
+            text(side.record.segments[0].started_at if side.record.segments else "–"),
+        )
+        for side in sides
+    ]
+    return section(
+        "provenance",
+        "Provenance",
+        table("Digests", header, rows),
+        details("Machines", table("Where each run was made", ("run", "device", "ftc", "started"), ran)),
+    )
+
+
+def _digests(side: Side) -> tuple[str, ...]:
+    record = side.record
+    digests = (record.plan_sha256, side.plan.lock.digest(), record.sha256, record.final_weights_sha256 or "")
+    return tuple(f"<code>{text(one)}</code>" if one else "–" for one in digests)

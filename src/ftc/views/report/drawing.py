@@ -1,0 +1,327 @@
+"""Charts drawn by matplotlib, as SVG that takes its colours from the page's style sheet.
+
+Colours are drawn as stand-ins, one for each variable of the style sheet, and exchanged for the variables, so that
+light, dark and print each have their own. Fonts and sizes of text are the page's as well. Equal charts give equal
+bytes: identifiers come from the chart's key, nothing from a clock, and places are rounded to a tenth of a pixel.
+
+The only module that imports matplotlib; nothing but the making of a report loads it.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ftc.views.report.charts import COLORS, Axis, Bar, Bars, Chart, Lines, Range, Ranges, Series
+from ftc.views.report.elements import printable
+from ftc.views.report.svg import HOVER, Titles, Words, cleaned
+
+__all__ = ["LIBRARY", "pictures"]
+
+LIBRARY = f"matplotlib {matplotlib.__version__}"
+"""Who draws."""
+
+_BROAD, _NARROW = 680, 340
+"""Widths in pixels: of the page's column, and of a phone."""
+_TEXT = 12.0
+_CHARACTER = 7.3
+"""Pixels that a character of that size takes, about; labels end at a fixed place, so little depends on it."""
+_BAR_ROW, _BAR = 46, 20
+_RANGE_ROW = 26
+_LONGEST_LABEL, _LONGEST_NARROW_LABEL = 26, 20
+_NAMES = ("page", "ink", "quiet", "rule", "faint", *(f"c{number}" for number in range(COLORS + 1)))
+_STAND_INS = {name: f"#fa{number:02x}a5" for number, name in enumerate(_NAMES)}
+_VARIABLES = {stand_in: f"var(--{name})" for name, stand_in in _STAND_INS.items()}
+_RC: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "figure.facecolor": "none",
+    "figure.edgecolor": "none",
+    "axes.facecolor": "none",
+    "text.parse_math": False,
+    "font.size": _TEXT,
+    "text.color": _STAND_INS["quiet"],
+    "axes.edgecolor": _STAND_INS["rule"],
+    "axes.labelcolor": _STAND_INS["quiet"],
+    "axes.linewidth": 1.0,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.axisbelow": True,
+    "grid.color": _STAND_INS["faint"],
+    "grid.linewidth": 1.0,
+    "xtick.color": _STAND_INS["rule"],
+    "xtick.labelcolor": _STAND_INS["quiet"],
+    "xtick.major.width": 1.0,
+    "ytick.major.size": 0.0,
+    "ytick.labelcolor": _STAND_INS["quiet"],
+    "ytick.major.pad": 8.0,
+}
+_STROKES: dict[str, dict[str, Any]] = {
+    "raw": {"linestyle": "-", "linewidth": 1.0, "alpha": 0.4},
+    "line": {"linestyle": "-", "linewidth": 2.25},
+    "dots": {"linestyle": "--", "linewidth": 1.5},
+    "squares": {"linestyle": ":", "linewidth": 1.75},
+    "ideal": {"linestyle": "--", "linewidth": 1.25},
+}
+"""How each style joins its points."""
+
+
+def pictures(chart: Chart) -> str:
+    """The chart for wide and for narrow pages, where the two differ; the style sheet shows one of them."""
+    if isinstance(chart, Lines) and not chart.is_wide:
+        return _picture(chart, _NARROW, "")
+    return _picture(chart, _BROAD, "broad") + _picture(chart, _NARROW, "narrow")
+
+
+def _picture(chart: Chart, width: int, kind: str) -> str:
+    """One SVG element, with title and description for those who don't see it."""
+    key = f"{chart.key}-{kind}" if kind else chart.key
+    titles: Titles = {}
+    with _style(key):
+        sheet = io.StringIO()
+        canvas: Any = FigureCanvasSVG(_drawn(chart, width, titles))
+        canvas.print_svg(sheet, metadata={"Date": None})
+    words = Words(key, chart.title, chart.description, titles)
+    return cleaned(sheet.getvalue(), words, kind, _VARIABLES)
+
+
+def _drawn(chart: Chart, width: int, titles: Titles) -> Figure:
+    match chart:
+        case Lines():
+            return _lines(chart, width, titles)
+        case Bars():
+            return _bars(chart, width, titles)
+        case Ranges():
+            return _ranges(chart, width, titles)
+
+
+@contextmanager
+def _style(salt: str) -> Iterator[None]:
+    """Matplotlib as it comes, less what a user's own style file says, and without its remarks about fonts."""
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with matplotlib.rc_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            matplotlib.rcdefaults()
+            settings: Any = matplotlib.rcParams
+            settings.update({**_RC, "svg.hashsalt": salt})
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _sheet(width: int, height: float) -> Figure:
+    return Figure(figsize=(width / 72, height / 72), dpi=72)
+
+
+def _axes(sheet: Figure, left: float, top: float, right: float, bottom: float) -> Axes:
+    """Axes with margins in pixels."""
+    width, height = (72 * size for size in sheet.get_size_inches())
+    return sheet.add_axes(
+        (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
+    )
+
+
+def _lines(chart: Lines, width: int, titles: Titles) -> Figure:
+    is_broad = width > _NARROW
+    steps = [step for series in chart.series for step, _ in series.points]
+    values = [value for series in chart.series for _, value in series.points]
+    ticks = _round_ticks(chart.y, values, 5 if is_broad else 4)
+    labels = [chart.y.form(tick) for tick in ticks]
+    left = min(max(map(len, labels)) * _CHARACTER + 12, width / 2)
+    sheet = _sheet(width, chart.height if is_broad else 220)
+    axes = _axes(sheet, left, 30, 24 if any(series.tag for series in chart.series) else 14, 44)
+    axes.set_ylim(ticks[0], ticks[-1])
+    axes.set_yticks(ticks, labels)
+    axes.grid(visible=True, axis="y")
+    low, high = chart.x.limits or (min(steps), max(steps))
+    low, high = (low, high) if low < high else (low - 1, high + 1)
+    axes.set_xlim(low, high)
+    _across(axes, chart.x, (low, high), 7 if is_broad else 4)
+    axes.annotate(chart.y.title, (0, 1), (-left, 12), xycoords="axes fraction", textcoords="offset pixels", ha="left")
+    for number, series in enumerate(chart.series):
+        if series.points:
+            _series(axes, chart, series, number, titles)
+    if chart.mark and low <= chart.mark[0] <= high:
+        _mark(axes, *chart.mark)
+    return sheet
+
+
+def _across(axes: Axes, axis: Axis, ends: tuple[float, float], most: int) -> None:
+    """Ticks of the horizontal axis, none of them beyond its ends."""
+    locator = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=axis.whole)
+    found = [axis.unit * float(tick) for tick in locator.tick_values(ends[0] / axis.unit, ends[1] / axis.unit)]
+    margin = (ends[1] - ends[0]) * 1e-6
+    ticks = [tick for tick in found if ends[0] - margin <= tick <= ends[1] + margin]
+    axes.set_xticks(ticks, [axis.form(tick) for tick in ticks])
+    axes.set_xlabel(axis.title, labelpad=4)
+
+
+def _round_ticks(axis: Axis, values: Sequence[float], most: int) -> list[float]:
+    """Round values of which the first is not above the lowest and the last not below the highest."""
+    low, high = (end / axis.unit for end in axis.limits or (min(values), max(values)))
+    if axis.from_zero and low >= 0:
+        low = 0.0
+    if high <= low:
+        margin = abs(low) / 2 or 0.5
+        low, high = (low, high + margin) if axis.from_zero and low == 0 else (low - margin, high + margin)
+    found = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [axis.unit * float(tick) for tick in found]
+
+
+def _series(axes: Axes, chart: Lines, series: Series, number: int, titles: Titles) -> None:
+    """One series: what joins its points, and the points themselves where they say their values."""
+    steps, values = zip(*series.points, strict=True)
+    color = _STAND_INS[f"c{series.color}"]
+    drawn: dict[str, Any] = {"color": color, "clip_on": False, "zorder": 3 + number / 10}
+    if series.tag:
+        place = (steps[-1], values[-1])
+        axes.annotate(
+            series.tag, place, (7, 0), textcoords="offset pixels", va="center", color=color, fontweight="bold"
+        )
+    has_marks = series.style in ("dots", "squares") or len(series.points) == 1
+    if series.style != "cloud":
+        axes.plot(steps, values, **_STROKES[series.style], **drawn)
+    else:
+        axes.plot(steps, values, "o", markersize=3.5, markeredgewidth=0, alpha=0.35, **drawn)
+    if series.style in ("cloud", "ideal") or (series.style == "raw" and not has_marks):
+        return
+    name = f"titled-{number}{'' if has_marks else HOVER}"
+    titles[name] = [
+        f"{chart.x.title} {chart.x.form(step)}: {chart.y.form(value)} ({series.label})" for step, value in series.points
+    ]
+    drawn |= {"marker": "s" if series.style == "squares" else "o", "markersize": 8.5, "markeredgewidth": 2.25}
+    drawn |= {"markerfacecolor": _STAND_INS["page"] if has_marks else color, "zorder": 4 + number / 10}
+    axes.plot(steps, values, linestyle="none", gid=name, **drawn)
+
+
+def _mark(axes: Axes, place: float, label: str) -> None:
+    """A vertical line with its label on the side that has room."""
+    low, high = axes.get_xlim()
+    is_right = place > (low + high) / 2
+    axes.axvline(place, color=_STAND_INS["quiet"], linestyle=(0, (4, 4)), linewidth=1, clip_on=False, zorder=2)
+    axes.annotate(
+        printable(label),
+        (place, 1),
+        (-6 if is_right else 6, -4),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset pixels",
+        ha="right" if is_right else "left",
+        va="top",
+        color=_STAND_INS["ink"],
+    )
+
+
+def _bars(chart: Bars, width: int, titles: Titles) -> Figure:
+    count, room = len(chart.bars), width - 19
+    ends = [sum(part.value for part in bar.parts) for bar in chart.bars] + [chart.mark[0] if chart.mark else 0.0]
+    highest = max(ends) or 1.0
+    sheet = _sheet(width, _BAR_ROW * count + 46 + (16 if chart.mark else 0))
+    axes = _axes(sheet, 5, 18 if chart.mark else 2, 14, 44)
+    axes.set_ylim(count * _BAR_ROW, 0)
+    axes.set_yticks([])
+    axes.set_xlim(0, highest)
+    axes.grid(visible=True, axis="x")
+    _across(axes, chart.axis, (0, highest), 6 if width > _NARROW else 4)
+    for row, bar in enumerate(chart.bars):
+        label = _shortened(bar.label, int(room / _CHARACTER))
+        axes.text(0, row * _BAR_ROW + 16, label, va="bottom", ha="left", color=_STAND_INS["ink"])
+        _bar(axes, bar, row, 16 * highest / room, titles)
+    if chart.mark:
+        _mark_above(axes, *chart.mark)
+    return sheet
+
+
+def _bar(axes: Axes, bar: Bar, row: int, readable: float, titles: Titles) -> None:
+    """The parts of a bar, each with its number where it is at least `readable` wide."""
+    middle, start = row * _BAR_ROW + 30, 0.0
+    for number, part in enumerate(bar.parts):
+        name = f"titled-{row}-{number}"
+        titles[name] = [part.label]
+        color = _STAND_INS[f"c{part.name % COLORS if part.name >= 0 else COLORS}"]
+        edge = _STAND_INS["page"]
+        axes.barh(middle, part.value, _BAR, start, color=color, edgecolor=edge, gid=name, clip_on=False)
+        if part.name >= 0 and part.value > readable:
+            axes.text(start + part.value / 2, middle, str(part.name + 1), ha="center", va="center", color=edge)
+        start += part.value
+
+
+def _mark_above(axes: Axes, place: float, label: str) -> None:
+    """A vertical line with its label above the axes."""
+    is_right = place > sum(axes.get_xlim()) / 2
+    axes.axvline(place, color=_STAND_INS["ink"], linestyle=(0, (4, 4)), linewidth=1, clip_on=False, zorder=2)
+    axes.annotate(
+        printable(label),
+        (place, 1),
+        (0, 4),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset pixels",
+        ha="right" if is_right else "left",
+        va="bottom",
+        color=_STAND_INS["ink"],
+    )
+
+
+def _ranges(chart: Ranges, width: int, titles: Titles) -> Figure:
+    count, longest = len(chart.rows), _LONGEST_LABEL if width > _NARROW else _LONGEST_NARROW_LABEL
+    labels = [_shortened(label, longest) for label, _ in chart.rows]
+    top = 20 if chart.mark else 6
+    sheet = _sheet(width, _RANGE_ROW * count + 44 + top)
+    axes = _axes(sheet, max(map(len, labels)) * _CHARACTER + 20, top, 16, 44)
+    axes.set_ylim(count - 0.5, -0.5)
+    axes.set_yticks(range(count), labels)
+    axes.tick_params(axis="y", labelcolor=_STAND_INS["ink"], pad=12)
+    low, high = _ends(chart)
+    axes.set_xlim(low, high)
+    axes.grid(visible=True, axis="both")
+    _across(axes, chart.axis, (low, high), 6 if width > _NARROW else 4)
+    for row, (_, values) in enumerate(chart.rows):
+        for number, value in enumerate(values):
+            shift = (number - (len(values) - 1) / 2) * 0.3 if len(values) > 1 else 0.0
+            _range(axes, row + shift, value, f"titled-{row}-{number}", titles)
+    if chart.mark:
+        _mark_above(axes, *chart.mark)
+    return sheet
+
+
+def _ends(chart: Ranges) -> tuple[float, float]:
+    """Both ends of the axis: round values around everything that is drawn."""
+    drawn = [place for _, values in chart.rows for one in values for place in (one.value, *(one.interval or ()))]
+    ticks = _round_ticks(chart.axis, [*drawn, *([chart.mark[0]] if chart.mark else [])], 6)
+    return ticks[0], ticks[-1]
+
+
+def _range(axes: Axes, place: float, one: Range, name: str, titles: Titles) -> None:
+    color = _STAND_INS["c0" if one.series else "c7"]
+    if one.interval:
+        axes.plot(one.interval, (place, place), "-", color=color, linewidth=1.75, clip_on=False, zorder=3)
+    titles[name] = [one.label]
+    axes.plot(
+        (one.value,),
+        (place,),
+        "o" if one.series else "s",
+        color=color,
+        markersize=8 if one.series else 7,
+        markerfacecolor=_STAND_INS["page"],
+        markeredgewidth=2.25,
+        clip_on=False,
+        zorder=4,
+        gid=name,
+    )
+
+
+def _shortened(label: str, longest: int) -> str:
+    line = " ".join(printable(label).split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

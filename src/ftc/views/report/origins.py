@@ -1,0 +1,215 @@
+"""What went in: data by split, checks, every setting with its origin, and what the run can be identified by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.streams import SplitReport
+from ftc.views import numbers
+from ftc.views.report.elements import details, facts, section, table, text
+from ftc.views.tasks import learnt_of_rows
+
+__all__ = ["checks_section", "data_section", "provenance_section", "setting_words", "settings_section"]
+
+
+def data_section(plan: Plan) -> str:
+    """Rows and tokens of each split, and what became of the rest."""
+    header = ("split", "rows", "tokens", "length p50", "p95", "max", "truncated", "dropped", "supervised")
+    rows = [
+        (
+            text(name),
+            numbers.count(split.rows),
+            numbers.count(split.tokens),
+            numbers.count(split.length_p50),
+            numbers.count(split.length_p95),
+            numbers.count(split.length_max),
+            _share(split.truncated_rows, split.rows),
+            _share(split.dropped_rows, split.rows_read),
+            _supervised(plan, split),
+        )
+        for name, split in plan.splits
+    ]
+    grid = table("Splits, with lengths of rows in tokens", header, rows, right=range(1, 9))
+    audit = f"<h3>Token audit</h3><p>{text(_token_audit(plan))}</p>"
+    return section("data", "Data", _sources(plan), audit, grid, _odd_rows(plan), _dropped(plan))
+
+
+def _token_audit(plan: Plan) -> str:
+    """How many rows the model doesn't see as they were written, in a sentence."""
+    splits = [split for _, split in plan.splits]
+    rows, cut = sum(split.rows for split in splits), sum(split.truncated_rows for split in splits)
+    read, dropped = sum(split.rows_read for split in splits), sum(split.dropped_rows for split in splits)
+    limit = numbers.plural(plan.settings.text.max_length, "token")
+    words = [
+        f"{numbers.count(cut)} of {numbers.plural(rows, 'row')} are cut at {limit}" if cut else "",
+        f"{numbers.count(dropped)} of {numbers.count(read)} that were read are dropped" if dropped else "",
+    ]
+    found = "; ".join(filter(None, words))
+    return f"{found}." if found else f"No row is cut or dropped: the longest of {limit} allowed has {_longest(splits)}."
+
+
+def _longest(splits: Sequence[SplitReport]) -> str:
+    return numbers.count(max((split.length_max for split in splits), default=0))
+
+
+def checks_section(plan: Plan) -> str:
+    """What was looked at before the run, and what was not."""
+    rows = [(text(check.name), text(check.result), text(check.code or "")) for check in plan.checks]
+    grid = table("Checked before the run", ("check", "result", "code"), rows)
+    items = "".join(f"<li>{text(item)}</li>" for item in plan.not_checked)
+    unchecked = f'<h3>Not checked</h3><ul class="unchecked">{items}</ul>' if items else ""
+    return section("checks", "Checks", grid, unchecked)
+
+
+def settings_section(plan: Plan) -> str:
+    """Every value that the run used, with where it came from; folded."""
+    settings = plan.settings.to_json()
+    rows = [
+        (
+            f"<code>{text(path)}</code>",
+            f"<code>{text(_words(_at(settings, path)))}</code>",
+            origin.kind,
+            text(origin.reason),
+        )
+        for path, origin in sorted(plan.origins.items())
+    ]
+    kinds = [origin.kind for origin in plan.origins.values()]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("written", "derived", "default") if kind in kinds)
+    grid = table("Every setting", ("setting", "value", "origin", "where or why"), rows, kind="settings")
+    return section("settings", "Settings", details(f"{numbers.plural(len(rows), 'value')}: {counts}", grid))
+
+
+def provenance_section(plan: Plan, record: RunRecord) -> str:
+    """Digests, versions, device and seeds."""
+    main = facts((term, _code(value)) for term, value in _digests(plan, record) if value)
+    machine = facts(_machine(plan, record))
+    return section("provenance", "Provenance", main, "<h3>Machine</h3>", machine, _folded(plan, record))
+
+
+def setting_words(plan: Plan, path: str) -> str:
+    """The value of a setting by its dotted path, as plan.json has it."""
+    return _words(_at(plan.settings.to_json(), path))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{numbers.count(part)} <small>({numbers.percent(part, whole)})</small>" if part else "0"
+
+
+def _supervised(plan: Plan, split: SplitReport) -> str:
+    if learnt := learnt_of_rows(plan.settings.text.form, split):
+        return text(learnt)
+    return f"{numbers.count(split.supervised_tokens)} <small>({numbers.percent(split.supervised_share)})</small>"
+
+
+def _sources(plan: Plan) -> str:
+    rows = []
+    for use, source in plan.lock.data.sources.items():
+        asked = source.asked.get("path") or ", ".join(str(value) for value in source.asked.values())
+        size = f"{numbers.plural(source.rows, 'row')}, {numbers.byte_size(source.file.size)}"
+        commit = f", commit {source.commit}" if source.commit else ""
+        rows.append((use, f"{text(asked)}{' · ' if asked else ''}{size}{text(commit)}<br>{_code(source.file.sha256)}"))
+    return facts(rows)
+
+
+def _odd_rows(plan: Plan) -> str:
+    """Counts that are zero in clean data."""
+    notes = []
+    for name, split in plan.splits:
+        counts = (
+            (split.unsupervised_turns, "answers are not learnt, since the template shows them otherwise in generation"),
+            (split.rows_without_stop_token, "rows have no stop token after an answer"),
+            (split.rows_with_merged_boundary, "rows have a token that spans prompt and answer"),
+        )
+        notes += [f"{name}: {numbers.count(number)} {words}" for number, words in counts if number]
+    return f"<ul>{''.join(f'<li>{text(note)}</li>' for note in notes)}</ul>" if notes else ""
+
+
+def _dropped(plan: Plan) -> str:
+    """The first rows that were dropped, folded."""
+    rows = [
+        (text(name), numbers.count(row.row), text(row.reason))
+        for name, split in plan.splits
+        for row in split.first_dropped
+    ]
+    return details(
+        "Rows that were dropped", table("The first of each split", ("split", "row", "why"), rows, right=(1,))
+    )
+
+
+def _at(values: Any, path: str) -> Any:
+    """The value under a dotted path, None where a part of it is absent."""
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
+def _words(value: Any) -> str:
+    """A value as plan.json has it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _code(value: str) -> str:
+    return f"<code>{text(value)}</code>"
+
+
+def _digests(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
+    yield "run", record.id
+    yield "plan", record.plan_sha256
+    yield "lock", plan.lock.digest()
+    yield "record", record.sha256
+    yield "model commit", plan.lock.model.commit or ""
+    yield "chat template", plan.lock.text.chat_template_sha256 or ""
+    yield "weights before the first step", record.initial_weights_sha256 or ""
+    yield "weights of the result", record.final_weights_sha256 or ""
+
+
+def _machine(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
+    seen, seeds = record.observed, plan.settings.seeds
+    yield "planned for", text(plan.device.label)
+    yield "ran on", text(seen.device)
+    yield "processes", f"{numbers.count(seen.world_size)}, with {numbers.plural(seen.threads, 'CPU thread')} each"
+    if seen.wrapper:
+        yield "model class", _code(seen.wrapper)
+    yield "python", text(f"{seen.environment.python}, {seen.environment.platform}")
+    yield "ftc", text(record.ftc_version)
+    yield "seeds", f"init {seeds.init}, order {seeds.order}, dropout {seeds.dropout}"
+
+
+def _folded(plan: Plan, record: RunRecord) -> str:
+    packages = [
+        (text(name), text(facts.version), _code(facts.sha256))
+        for name, facts in sorted(record.observed.environment.packages.items())
+    ]
+    model = _files(plan.lock.model.files)
+    outputs = _files(record.outputs)
+    segments = [
+        (
+            text(one.started_at),
+            text(one.ended_at or "–"),
+            str(one.from_step),
+            str(one.to_step),
+            text(one.ended_by or "–"),
+        )
+        for one in record.segments
+    ]
+    file_header = ("file", "size", "sha256")
+    return "".join(
+        (
+            _fold("Packages", ("package", "version", "digest of its files"), packages, ()),
+            _fold(f"Files of {plan.model.name}", file_header, model, (1,)),
+            _fold("Files of the run", file_header, outputs, (1,)),
+            _fold("Stretches", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
+        )
+    )
+
+
+def _files(files: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [(text(path), numbers.byte_size(one.size), _code(one.sha256)) for path, one in sorted(files.items())]
+
+
+def _fold(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> str:
+    return details(f"{title} ({len(rows)})", table(title, header, rows, right=right))

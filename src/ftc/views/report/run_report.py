@@ -1,0 +1,116 @@
+"""The report of a run: one page that opens from disk, with nothing to fetch and no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ftc.spec.documents.events import Event
+from ftc.spec.documents.outcomes import Outcome
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.views import numbers
+from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
+from ftc.views.report.charts import Drawer, drawer
+from ftc.views.report.classes import classes_section
+from ftc.views.report.confidence import confidence_section
+from ftc.views.report.elements import facts, text
+from ftc.views.report.frame import framed
+from ftc.views.report.history import history
+from ftc.views.report.origins import checks_section, data_section, provenance_section, settings_section
+from ftc.views.report.quality import quality_section
+from ftc.views.report.resources import resources_section
+from ftc.views.report.result import lead, predictions_section, result_section
+from ftc.views.report.rows import rows_section
+from ftc.views.report.slices import slices_section
+from ftc.views.report.training import training_section
+from ftc.views.teacher import teacher_parts
+
+__all__ = ["report_html"]
+
+_PARTS = {
+    "result": "Result",
+    "slices": "Groups",
+    "retention": "Forgetting",
+    "swaps": "Exchanged phrases",
+    "judge": "Judge",
+    "classifier": "Classifier",
+    "classes": "Classes",
+    "confidence": "Confidence",
+    "predictions": "Predictions",
+    "rows": "Worst and best rows",
+    "training": "Training",
+    "resources": "Planned and happened",
+    "data": "Data",
+    "quality": "Quality of the rows",
+    "checks": "Checks",
+    "settings": "Settings",
+    "provenance": "Provenance",
+}
+
+
+def report_html(
+    plan: Plan,
+    record: RunRecord,
+    evaluation: Evaluation | None,
+    events: Sequence[Event],
+    outcomes: Sequence[Outcome] = (),
+    drawn: Drawer | None = None,
+) -> str:
+    """The page.
+
+    Args:
+        plan: The plan that the run executed.
+        record: What the run recorded.
+        evaluation: The measurement on the test split, if it came to that.
+        events: What the run said, in order, over all its stretches.
+        outcomes: What the models made of each test row, if it came to that.
+        drawn: Who draws the charts; by default the library of the `report` extra, where it is installed.
+    """
+    run, drawn = history(events), drawn or drawer()
+    parts = {
+        "result": result_section(plan, evaluation, drawn),
+        "slices": slices_section(evaluation, drawn),
+        "retention": retention_section(evaluation),
+        "swaps": swaps_section(evaluation),
+        "judge": judge_section(evaluation),
+        "classifier": classifier_section(evaluation),
+        "classes": classes_section(plan, outcomes, drawn),
+        "confidence": confidence_section(plan, outcomes, drawn),
+        "predictions": predictions_section(plan, evaluation),
+        "rows": rows_section(plan, outcomes, drawn),
+        "training": training_section(plan, record, run, drawn),
+        "resources": resources_section(plan, record, evaluation, run, drawn),
+        "data": data_section(plan),
+        "quality": quality_section(plan),
+        "checks": checks_section(plan),
+        "settings": settings_section(plan),
+        "provenance": provenance_section(plan, record),
+    }
+    return framed(
+        f"{record.name}: run {record.id}",
+        _header(plan, record, evaluation),
+        [(key, _PARTS[key], part) for key, part in parts.items()],
+        f"Made by ftc {text(record.ftc_version)}. <code>{text(f'ftc audit {record.id}')}</code> checks it again.",
+        drawn,
+    )
+
+
+def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
+    """The answer, then which run this is."""
+    status = "finished, gate failed" if record.status == "gate_failed" else record.status
+    rows = ", ".join(f"{numbers.count(split.rows)} {name}" for name, split in plan.splits)
+    share = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
+    about = facts(
+        (
+            ("task", text(plan.recipe.task.kind)),
+            ("model", text(f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters")),
+            ("strategy", text(f"{plan.settings.strategy.words()}, {share} trainable")),
+            *([("teacher", text(", ".join(teacher)))] if (teacher := teacher_parts(plan)) else []),
+            ("rows", text(rows)),
+        )
+    )
+    return (
+        f'<header><p class="kind">Run <code>{text(record.id)}</code> '
+        f'<span class="status {text(record.status)}">{text(status)}</span></p>'
+        f'<h1>{text(record.name)}</h1><p class="lead">{text(lead(plan, record, evaluation))}</p>{about}</header>'
+    )

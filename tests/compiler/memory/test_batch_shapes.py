@@ -1,0 +1,134 @@
+"""The longest micro-batch: no batch that the rows can give is larger, whichever of them meet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.memory.batch_shapes import accumulates, rows_at_once, train_shape
+from ftc.compiler.memory.process_overhead import context_of
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.spec.batches import BatchOrder
+from ftc.spec.documents.calibration import Calibration, Measurement
+from ftc.spec.documents.streams import RowLengths
+from tests.support.drafts import CARD, CPU, draft_of, model_facts, split_report
+
+TRANSLATOR = model_facts(family="encoder_decoder", num_decoder_layers=2, decoder_start_id=0, model_type="t5")
+
+
+def with_rows(draft: Draft, prompt: list[int], scored: list[int], first: list[int] | None = None) -> Draft:
+    """The draft with training rows of these lengths."""
+    tokens = np.array(prompt) + np.array(scored)
+    rows = RowLengths(tokens, np.array(prompt), np.array(scored), np.array(first or prompt))
+    report = split_report(len(tokens), length_max=int(tokens.max()), supervised_max=max(scored))
+    return replace(draft, splits={**draft.splits, "train": report}, lengths={"train": rows})
+
+
+def settled(draft: Draft) -> Draft:
+    """The draft with rows of their own sequences, two at once."""
+    values = {"model.head": "lm", "train.packing": False, "train.micro_batch": 2, "train.micro_batch_tokens": None}
+    return replace(draft, values={**draft.values, **values})
+
+
+def test_the_longest_source_and_the_longest_target_can_meet() -> None:
+    draft = with_rows(draft_of(facts=TRANSLATOR, task={"kind": "summarization"}), [300, 20, 50], [5, 120, 60])
+    draft = settled(draft)
+    shape = train_shape(draft)
+    assert (shape.length - shape.supervised, shape.supervised) == (300, 120)
+
+
+def test_both_answers_of_a_preference_are_as_long_as_the_longer() -> None:
+    draft = with_rows(draft_of(task={"kind": "preference"}), [40, 90], [60, 20], first=[80, 30])
+    draft = settled(draft)
+    padded = [max(2 * max(f, t - f) for f, t in pair) for pair in combinations([(80, 100), (30, 110)], 2)]
+    assert train_shape(draft).length == max(padded) == 160
+
+
+def test_each_answer_of_a_preference_attends_to_itself_alone() -> None:
+    kept = []
+    for task, size, first in (("chat", 8, None), ("preference", 4, [300] * 40)):
+        train = {"micro_batch": size, "packing": False, "activation_checkpointing": False}
+        draft = draft_of(task={"kind": task}, train=train, model={"base": "model", "attention": "eager"}, device=CARD)
+        whole = 300 * (8 // size)
+        draft = with_rows(draft, [whole - 20] * 40, [20] * 40, first)
+        memory = run_passes(PASSES, run_passes(SHAPING, draft)).memory
+        assert memory is not None
+        peaks = {one.phase: one.components for one in memory.phases}
+        kept.append(peaks["backward: layers"]["saved activations"])
+    assert kept[0] == kept[1]
+
+
+SHORT_AND_LONG = {
+    "chat": ([900] + [5, 60] * 8, [100] + [115, 20] * 8, None),
+    "preference": ([10] * 17, [290] + [90] * 16, [150] + [10] * 16),
+    "summarization": ([300] + [110, 5] * 8, [300] + [5, 110] * 8, None),
+}
+"""Sources, what is scored, and where the second answer begins: short rows that outdo the longest where many meet."""
+
+
+@pytest.mark.parametrize("task", SHORT_AND_LONG)
+def test_short_rows_that_are_many_are_planned_for(task: str) -> None:
+    is_pair, is_split = task == "preference", task == "summarization"
+    facts = TRANSLATOR if is_split else model_facts()
+    prompt, scored, first = SHORT_AND_LONG[task]
+    draft = settled(with_rows(draft_of(facts=facts, task={"kind": task}), prompt, scored, first))
+    limits = {"train.micro_batch": 8, "train.micro_batch_tokens": 1000, "train.world_size": 1}
+    draft = replace(draft, values={**draft.values, **limits})
+    shape, rows, lengths = train_shape(draft), rows_at_once(draft), draft.lengths["train"]
+    width = np.maximum(lengths.first_target, lengths.tokens - lengths.first_target)
+    for piece in BatchOrder(lengths.tokens, 17, 1, 0, most_tokens=1000).micro_batches(0, 8, 0, 1):
+        if is_split:
+            assert len(piece) * lengths.prompt[piece].max() <= rows * (shape.length - shape.supervised)
+            assert len(piece) * lengths.scored[piece].max() <= rows * shape.supervised
+        else:
+            padded = 2 * width[piece].max() if is_pair else lengths.tokens[piece].max()
+            assert len(piece) * padded <= rows * shape.length
+            assert lengths.scored[piece].sum() <= rows * shape.supervised
+
+
+def test_gradients_wait_where_the_longest_rows_need_two_micro_batches() -> None:
+    draft = settled(with_rows(draft_of(train={"batch_size": 4}), [290] * 4, [10] * 4))
+    limits = {"train.micro_batch": 4, "train.micro_batch_tokens": 1000, "train.world_size": 1}
+    assert accumulates(replace(draft, values={**draft.values, **limits}))
+
+
+@pytest.mark.parametrize("measured", [None, 333 * 2**20])
+def test_a_measured_context_takes_the_place_of_the_usual_one(measured: int | None) -> None:
+    found = Calibration(
+        device="rtx-4090",
+        label="a card",
+        threads=1,
+        measured_at="2026-05-04T03:02:01Z",
+        measured=Measurement(
+            torch="2",
+            flops={},
+            bandwidth=1,
+            operation_seconds=1.0,
+            import_seconds=1.0,
+            context_bytes=measured,
+            steps=(),
+        ),
+    )
+    usual = run_passes(PASSES, run_passes(SHAPING, draft_of(device=CARD))).memory
+    memory = run_passes(PASSES, run_passes(SHAPING, replace(draft_of(device=CARD), calibration=found))).memory
+    assert usual is not None
+    assert memory is not None
+    assert memory.components["context"] == (measured or context_of(CARD).size.expected)
+    assert memory.peak_bytes - usual.peak_bytes == (measured - usual.components["context"] if measured else 0)
+    assert memory.context_source == ("by calibration of 2026-05-04" if measured else "")
+    assert context_of(CPU, found).source == ""
+
+
+def test_a_build_of_torch_for_cards_takes_more_of_a_processor() -> None:
+    usual, wide = (
+        run_passes(PASSES, run_passes(SHAPING, replace(draft_of(device=CPU), packages=frozenset(packages)))).memory
+        for packages in ({"torch"}, {"torch", "nvidia-cudnn-cu13"})
+    )
+    assert usual is not None
+    assert wide is not None
+    assert usual.reserved == wide.reserved
+    assert wide.components["libraries"] > 1.5 * usual.components["libraries"]

@@ -1,0 +1,44 @@
+"""`--fix` without a command line: rounds, and what it won't touch."""
+
+from __future__ import annotations
+
+from ftc.compiler.recipes.fix import mend_recipe
+
+GOOD = (
+    "ftc: 1\nname: tiny\ntask: {kind: classification}  # what for\ndata: {source: {path: rows.csv}}\n"
+    "model: {base: ./model}\nstrategy: {kind: lora}\n"
+)
+
+
+def mend(text: str) -> tuple[str, tuple[str, ...], list[str]]:
+    mended = mend_recipe(text.encode(), "r.yaml")
+    assert mended.before == text.encode()
+    return mended.after.decode(), mended.fixes, [found.code for found in mended.checked.diagnostics]
+
+
+def test_a_fix_uncovers_the_next() -> None:
+    text, fixes, left = mend(GOOD + "train: {batch-size: 8, epcohs: 2}  # quick\n")
+    assert text == GOOD + "train: {batch_size: 8, epochs: 2}  # quick\n"
+    assert fixes == ("rename the key to `batch_size`", "rename `epcohs` to `epochs`")
+    assert left == []
+
+
+def test_nothing_to_do() -> None:
+    assert mend(GOOD) == (GOOD, (), [])
+
+
+def test_what_is_no_text_stays() -> None:
+    data = b"name: caf\xe9\nbatch-size: 8\n"
+    mended = mend_recipe(data, "r.yaml")
+    assert (mended.after, mended.fixes) == (data, ())
+
+
+def test_a_name_that_is_taken_is_not_given_twice() -> None:
+    text = GOOD + "train: {batch-size: 8, batch_size: 4}\n"
+    assert mend(text) == (text, (), ["FTC010"])
+
+
+def test_what_no_program_may_guess_is_left() -> None:
+    text, fixes, left = mend(GOOD.replace("kind: lora", "kind: lroa"))
+    assert (fixes, left) == ((), ["FTC105"])
+    assert "lroa" in text

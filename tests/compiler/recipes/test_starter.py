@@ -1,0 +1,103 @@
+"""A starter names the columns of the data by what they are called and what they hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.compiler.recipes.starter import likely_task, write_starter
+from ftc.compiler.resolve.rows.table import Table
+from ftc.spec.language.parse import parse_recipe
+from ftc.spec.language.source import read_source
+
+
+def rows(count: int = 12) -> list[dict[str, Any]]:
+    """Rows with columns that no part is called like."""
+    return [
+        {"nr": n, "headline": f"what happened on day {n} of the year", "section": ("sport", "arts")[n % 2]}
+        for n in range(count)
+    ]
+
+
+def starter(folder: Path, found: Sequence[dict[str, Any]], task: str = "classification") -> str:
+    data = folder / "rows.jsonl"
+    data.write_text("\n".join(map(json.dumps, found)), encoding="utf-8")
+    return write_starter(folder / "new.yaml", task=task, data=data, base=None).read_text(encoding="utf-8")
+
+
+def fields(text: str) -> dict[str, str]:
+    """The columns as the language reads them."""
+    source, found = read_source(text, "new.yaml")
+    assert source is not None, found
+    recipe, problems = parse_recipe(source)
+    assert recipe is not None, problems
+    return recipe.data.fields
+
+
+def test_columns_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    assert fields(starter(tmp_path, rows())) == {"text": "headline", "label": "section"}
+
+
+def test_names_go_before_contents(tmp_path: Path) -> None:
+    named = [{"message": "x", "note": "a much longer text", "topic": n, "flag": n % 2} for n in range(12)]
+    assert fields(starter(tmp_path, named)) == {"text": "message", "label": "topic"}
+
+
+def test_columns_called_like_the_parts_need_no_line(tmp_path: Path) -> None:
+    assert "fields" not in starter(tmp_path, [{"text": "a", "label": "b"}, {"text": "c", "label": "d"}])
+
+
+@pytest.mark.parametrize("column", ["yes", "12", "it's: odd", "a b", ".inf", "# no"])
+def test_odd_names_survive_the_language(tmp_path: Path, column: str) -> None:
+    odd = [{"message": f"text {n}", column: ("x", "y")[n % 2]} for n in range(12)]
+    assert fields(starter(tmp_path, odd)) == {"text": "message", "label": column}
+
+
+def test_what_stays_open_is_a_comment_with_the_columns(tmp_path: Path) -> None:
+    unknown = starter(tmp_path, [{"text": f"text {n}", "key": f"unlike {n}", "b\nc": 1} for n in range(12)])
+    line = next(line for line in unknown.splitlines() if "fields" in line)
+    assert line == "  # fields: {label: COLUMN}   # the file has `text`, `key`, `b\\u{a}c`"
+    assert fields(unknown) == {}
+
+
+def test_a_prompt_is_not_guessed_from_its_content(tmp_path: Path) -> None:
+    pairs = [{"left": f"a long question number {n}", "answer": "no"} for n in range(12)]
+    assert "# fields: {prompt: COLUMN, completion: answer}" in starter(tmp_path, pairs, "generation")
+
+
+@pytest.mark.parametrize(
+    ("row", "task"),
+    [
+        ({"messages": [{"role": "user", "content": "a"}]}, "chat"),
+        ({"conversations": [{"from": "human", "value": "a"}], "id": "1"}, "chat"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "preference"),
+        ({"tokens": ["a"], "ner_tags": ["O"], "id": "1"}, "token_classification"),
+        ({"text": "a", "entities": [{"start": 0, "end": 1, "label": "X"}]}, "token_classification"),
+        ({"context": "a", "question": "b", "answers": {"text": ["a"]}}, "question_answering"),
+        ({"question": "b", "answer": "a"}, "question_answering"),
+        ({"article": "a", "highlights": "b", "id": "1"}, "summarization"),
+        ({"instruction": "a", "input": "", "output": "b"}, "generation"),
+        ({"prompt": "a", "response": "b"}, "generation"),
+        ({"text": "a", "label": 1}, "classification"),
+        ({"sentence": "a", "labels": ["x"]}, "classification"),
+        ({"text": "a long text"}, "pretraining"),
+        ({"a": "1", "b": "2"}, "classification"),
+    ],
+)
+def test_columns_tell_the_task(row: dict[str, Any], task: str) -> None:
+    assert likely_task(Table("rows.jsonl", tuple(row), [row])) == task
+
+
+def test_the_only_model_beside_the_recipe_is_named(tmp_path: Path) -> None:
+    for name in ("small", "large"):
+        folder = tmp_path / name / "models" / "small"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert "model: {base: models/small}\n" in starter(tmp_path / "small", rows())
+    (tmp_path / "large" / "models" / "large").mkdir()
+    (tmp_path / "large" / "models" / "large" / "config.json").write_text("{}")
+    assert "# one of models/large, models/small, or" in starter(tmp_path / "large", rows()).replace("`", "")

@@ -1,0 +1,112 @@
+"""Several sources: columns of one name, a share of each in every part, and an epoch by weight."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.compiler.resolve.rows.data import ResolvedData, resolve_data
+from ftc.compiler.resolve.rows.data_files import DataFile, source_paths
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.sections.data import Data, MixedPath, PathSource, Split
+from ftc.spec.task import Classification
+
+TASK = Classification(kind="classification")
+
+
+def rows_of(word: str, count: int, text: str = "text", label: str = "label") -> list[dict[str, Any]]:
+    return [{text: f"{word} number {number}", label: ("ham", "spam")[number % 2]} for number in range(count)]
+
+
+FACTS = FileFacts(size=1, sha256="0" * 64)
+
+
+def mixed(folder: Path, files: dict[str, list[dict[str, Any]]], data: Data) -> ResolvedData:
+    for name, rows in files.items():
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = {
+        use: DataFile(folder / source.path, source.path, at, source.to_json(), None, None, FACTS)
+        for use, (at, source) in source_paths(data).items()
+        if isinstance(source, PathSource)
+    }
+    return resolve_data(data, TASK, found, lambda path: None)
+
+
+def words_of(data: ResolvedData, part: Any) -> Counter[str]:
+    return Counter(row["text"].split()[0] for row in data.parts[part].rows)
+
+
+def test_each_source_gives_its_share_to_every_part(tmp_path: Path) -> None:
+    sources = (
+        MixedPath(path="a.jsonl"),
+        MixedPath(path="b.jsonl", fields={"text": "message", "label": "class"}),
+        MixedPath(path="c.jsonl", only_train=True),
+    )
+    files = {
+        "a.jsonl": rows_of("apple", 100),
+        "b.jsonl": rows_of("pear", 40, "message", "class"),
+        "c.jsonl": rows_of("plum", 30),
+    }
+    data = mixed(tmp_path, files, Data(source=sources, split=Split(validation=0.1, test=0.2)))
+    assert words_of(data, "train") == {"apple": 70, "pear": 28, "plum": 30}
+    assert words_of(data, "validation") == {"apple": 10, "pear": 4}
+    assert words_of(data, "test") == {"apple": 20, "pear": 8}
+    assert sorted(data.sources) == ["rows[0]", "rows[1]", "rows[2]"]
+    last = data.parts["train"]
+    assert last.place(last.numbers[-1]) == "c.jsonl, line 30"
+    assert [check.result for check in data.checks] == [
+        "a.jsonl 70 rows (54.7%), b.jsonl 28 rows (21.9%), c.jsonl 30 rows (23.4%)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exhausted", "most", "expected"),
+    [
+        ("stop", None, {"apple": 60, "plum": 20}),  # the 60 apples are three quarters of 80
+        ("repeat", None, {"apple": 600, "plum": 200}),  # all 200 plums are a quarter of 800
+        ("stop", 40, {"apple": 30, "plum": 10}),
+        ("repeat", 100, {"apple": 75, "plum": 25}),
+    ],
+)
+def test_weights_make_an_epoch(tmp_path: Path, exhausted: Any, most: int | None, expected: dict[str, int]) -> None:
+    sources = (MixedPath(path="a.jsonl", weight=3.0), MixedPath(path="c.jsonl", weight=1.0, only_train=True))
+    files = {"a.jsonl": rows_of("apple", 75), "c.jsonl": rows_of("plum", 200)}
+    split = Split(validation=0, test=0.2)
+    data = Data(source=sources, split=split, exhausted=exhausted, max_rows=most)
+    first, again = mixed(tmp_path, files, data), mixed(tmp_path, files, data)
+    assert words_of(first, "train") == expected
+    assert words_of(first, "test") == {"apple": 15}
+    assert first.parts["train"].rows == again.parts["train"].rows
+    repeats = Counter(row["text"] for row in first.parts["train"].rows if row["text"].startswith("apple"))
+    assert max(repeats.values()) - min(repeats.values()) <= 1, "every row about as often"
+    assert len(first.parts["train"].numbers) == len(set(first.parts["train"].numbers))
+    part = first.parts["train"]
+    assert {part.place(number).split(",")[0] for number in part.numbers} == {"a.jsonl", "c.jsonl"}
+
+
+def test_a_source_that_lacks_a_column_is_named_by_its_place(tmp_path: Path) -> None:
+    sources = (MixedPath(path="a.jsonl"), MixedPath(path="b.jsonl", fields={"text": "massage", "label": "class"}))
+    files = {"a.jsonl": rows_of("apple", 10), "b.jsonl": rows_of("pear", 10, "message", "class")}
+    with pytest.raises(Refusal) as caught:
+        mixed(tmp_path, files, Data(source=sources))
+    (found,) = caught.value.diagnostics
+    assert found.summary == "b.jsonl has no column `massage`"
+    assert found.help == ("did you mean `message`?",)
+
+
+def test_another_seed_draws_other_rows(tmp_path: Path) -> None:
+    sources = (MixedPath(path="a.jsonl", weight=1.0), MixedPath(path="c.jsonl", weight=1.0, only_train=True))
+    files = {"a.jsonl": rows_of("apple", 50), "c.jsonl": rows_of("plum", 200)}
+    drawn = [
+        {
+            row["text"]
+            for row in mixed(tmp_path, files, Data(source=sources, split=Split(test=0, seed=seed))).parts["train"].rows
+        }
+        for seed in (1, 2)
+    ]
+    assert drawn[0] != drawn[1]

@@ -1,0 +1,402 @@
+"""Data files are read strictly: every fault is named by file, line and column, and nothing that can run is opened."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import feather, ipc, parquet
+
+from ftc.compiler.resolve.rows.conll_rows import CONLL_SUFFIXES
+from ftc.compiler.resolve.rows.table import LARGEST_ROW, Table, shown
+from ftc.compiler.resolve.rows.tables import SUFFIXES, read_rows
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span
+from ftc.spec.language.text_checks import MOST_FINDINGS
+
+ROWS = [{"text": 'Größe, "quoted"\nand two lines', "label": "a"}, {"text": "日本", "label": "b"}]
+IN_RECIPE = Span("recipe.yaml", 4, 11, 4, 20)
+
+
+def read(folder: Path, name: str, content: bytes | str) -> Table:
+    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_rows(folder / name, f"data/{name}", IN_RECIPE)
+
+
+def faults(folder: Path, name: str, content: bytes | str) -> tuple[Diagnostic, ...]:
+    with pytest.raises(Refusal) as caught:
+        read(folder, name, content)
+    for found in caught.value.diagnostics:
+        assert found.help, found
+        assert all(len(note) < 200 and "\n" not in note for note in found.notes)
+    return caught.value.diagnostics
+
+
+def fault(folder: Path, name: str, content: bytes | str) -> Diagnostic:
+    (found,) = faults(folder, name, content)
+    return found
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    match path.suffix:
+        case ".jsonl" | ".ndjson":
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        case ".json":
+            path.write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
+        case ".csv" | ".tsv":
+            separator = "," if path.suffix == ".csv" else "\t"
+            quoted = [['"' + value.replace('"', '""') + '"' for value in row.values()] for row in rows]
+            lines = [separator.join(rows[0]), *map(separator.join, quoted)]
+            path.write_bytes("".join(line + "\r\n" for line in lines).encode())
+        case ".parquet":
+            parquet.write_table(pa.Table.from_pylist(rows), path)
+        case ".feather":
+            feather.write_feather(pa.Table.from_pylist(rows), path)
+        case ".arrow":
+            table = pa.Table.from_pylist(rows)
+            with ipc.new_stream(path, table.schema) as stream:
+                stream.write_table(table)
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix not in (".txt", *CONLL_SUFFIXES)])
+def test_every_kind_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"rows{suffix}", ROWS)
+    table = read_rows(tmp_path / f"rows{suffix}", f"rows{suffix}")
+    assert table.rows == ROWS
+    assert table.columns == ("text", "label")
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix not in (".txt", *CONLL_SUFFIXES)])
+def test_suffixes_ignore_case(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"rows{suffix}", ROWS)
+    (tmp_path / f"rows{suffix}").rename(tmp_path / f"ROWS{suffix.upper()}")
+    assert read_rows(tmp_path / f"ROWS{suffix.upper()}", "rows").rows == ROWS
+
+
+def test_rows_know_their_lines(tmp_path: Path) -> None:
+    table = read(tmp_path, "a.jsonl", '{"a": 1}\n\n{"a": 2, "b": null}\r\n')
+    assert (table.lines, table.columns) == ([1, 3], ("a", "b"))
+    assert table.span(1) == Span("data/a.jsonl", 3, 1, 3, 2)
+    assert table.places([0, 1]) == "lines 1, 3"
+    assert read(tmp_path, "a.json", '[\n {"a": 1},\n\n {"a":\n 2}, {"a": 3}]').lines == [2, 4, 5]
+    assert read(tmp_path, "a.csv", 'a,b\n"1\n1",2\n\n3,4\r5,6').lines == [2, 5, 6]
+
+
+def test_rows_without_lines_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", ROWS)
+    table = read_rows(tmp_path / "a.parquet", "a.parquet")
+    assert table.span(0) is None
+    assert table.place(1) == "row 2"
+    assert table.places([0]) == "row 1"
+    assert table.places(list(range(2)) * 4) == "rows 1, 2, 1, 2, 1 and 3 more"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, ROWS)
+    with_mark = b"\xef\xbb\xbf" + (tmp_path / name).read_bytes()
+    assert read(tmp_path, name, with_mark).rows == ROWS
+
+
+def test_a_row_that_is_cut_off(tmp_path: Path) -> None:
+    found = fault(tmp_path, "a.jsonl", '{"a": 1}\n{"a": "b", "c" 1}\n{"a": 3}\n')
+    assert (found.code, found.span) == ("FTC355", Span("data/a.jsonl", 2, 16, 2, 17))
+    assert "Expecting ':' delimiter" in found.summary
+
+
+def test_all_broken_rows_are_told_up_to_twenty(tmp_path: Path) -> None:
+    few = faults(tmp_path, "a.jsonl", '{"a": 1\n{"a": 1}\n[1]\nnull\n{"a": NaN}\n{"a": 1, "a": 2}\n{"a": "\\ud800"}\n')
+    assert [(found.code, found.span.line) for found in few if found.span] == [
+        ("FTC355", 1),
+        ("FTC356", 3),
+        ("FTC356", 4),
+        ("FTC355", 5),
+        ("FTC355", 6),
+        ("FTC355", 7),
+    ]
+    assert len(faults(tmp_path, "a.jsonl", "x\n" * 1000)) == MOST_FINDINGS
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("Infinity", "`Infinity` is no JSON value"),
+        ('{"x": 1, "x": 2}', 'key "x" stands twice'),
+        ('"\\udc00"', "half of a surrogate pair"),
+        ("[" * 90_000, "nested too deeply"),
+        ("[" * 150 + "]" * 150, "nested more than 100 levels"),
+        ("9" * 5000, "a number of more than 4,300 digits"),
+    ],
+)
+def test_values_that_mean_nothing_elsewhere(tmp_path: Path, name: str, value: str, words: str) -> None:
+    row = f'{{"a": {value}}}'
+    found = fault(tmp_path, name, f"[{row}]" if name == "a.json" else row)
+    assert found.code == "FTC355"
+    assert words in found.summary
+
+
+def test_a_whole_surrogate_pair_is_a_character(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.jsonl", '{"a": "\\ud83d\\ude00"}').rows == [{"a": "😀"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line", "column", "offset"),
+    [
+        ("a.jsonl", b'{"a": "x"}\n{"a": "caf\xe9"}\n', 2, 11, 21),
+        ("a.jsonl", b'\xef\xbb\xbf{"a": "caf\xe9"}\n', 1, 11, 13),
+        ("a.json", b'[{"a": "x"},\n{"a": "caf\xe9"}]\n', 2, 11, 23),
+        ("a.csv", b"a,b\nx,y\ncaf\xe9,z\n", 3, 4, 11),
+    ],
+)
+def test_other_encodings(tmp_path: Path, name: str, content: bytes, line: int, column: int, offset: int) -> None:
+    found = fault(tmp_path, name, content)
+    assert found.code == "FTC354"
+    assert found.span == Span(f"data/{name}", line, column, line, column + 1)
+    assert f"0xe9 at offset {offset} " in found.summary
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        ('{"a": 1}\n{"a": 2}\n', "FTC356", ".jsonl"),
+        ('{"rows": [{"a": 1}]}', "FTC356", "array of objects"),
+        ('[{"a": 1} {"a": 2}]', "FTC355", "delete"),
+        ('[{"a": 1},]', "FTC355", "delete"),
+        ('[{"a": 1}', "FTC355", "delete"),
+        ("[", "FTC355", "delete"),
+        ('[{"a": 1}] x', "FTC355", "one array"),
+        ("[1]", "FTC356", "object"),
+    ],
+)
+def test_json_files_hold_one_array(tmp_path: Path, content: str, code: str, words: str) -> None:
+    found = fault(tmp_path, "a.json", content)
+    assert found.code == code
+    assert words in found.help[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "line", "words"),
+    [
+        ("a,b\n1,2,3\n", "FTC357", 2, "3 fields; the header has 2"),
+        ("a,b\n1\n", "FTC357", 2, "a row with 1 field;"),
+        ("a,a\n1,2\n", "FTC358", 1, 'stand twice in the header: "a"'),
+        ("a,\n1,2\n", "FTC358", 1, "column 2 of the header has no name"),
+        ('a,b\n1,2\n"3,4\n5,6\n', "FTC355", 3, "unexpected end of data"),
+        ('a,b\n"1"x,2\n', "FTC355", 2, "expected after"),
+    ],
+)
+def test_broken_csv(tmp_path: Path, content: str, code: str, line: int, words: str) -> None:
+    found = fault(tmp_path, "a.csv", content)
+    assert (found.code, found.span) == (code, Span("data/a.csv", line, 1, line, 2))
+    assert words in found.summary
+
+
+def test_all_csv_rows_of_another_length_are_told(tmp_path: Path) -> None:
+    lines = [found.span.line for found in faults(tmp_path, "a.csv", "a,b\n1\n1,2\n1,2,3\n") if found.span]
+    assert lines == [2, 4]
+
+
+def test_long_fields_are_read_and_endless_ones_are_not(tmp_path: Path) -> None:
+    assert len(read(tmp_path, "a.csv", f"a,b\n{'x' * 200_000},y\n").rows[0]["a"]) == 200_000
+    endless = "x" * (LARGEST_ROW + 1)
+    assert fault(tmp_path, "a.csv", f"a,b\n{endless},y\n").code == "FTC355"
+    found = fault(tmp_path, "a.jsonl", f'{{"a": 1}}\n{{"a": "{endless}"}}\n')
+    assert (found.code, found.span and found.span.line) == ("FTC355", 2)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.tsv"])
+@pytest.mark.parametrize("content", ["", "\n\n", " \n"])
+def test_files_without_rows(tmp_path: Path, name: str, content: str) -> None:
+    found = faults(tmp_path, name, content)[0]
+    assert found.code in ("FTC359", "FTC358")  # a lone blank in a CSV is a column without a name
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", "a,b\n"), ("a.json", "[]")])
+def test_files_with_nothing_but_a_frame(tmp_path: Path, name: str, content: str) -> None:
+    found = fault(tmp_path, name, content)
+    assert (found.code, found.span) == ("FTC359", IN_RECIPE)
+    assert f"{len(content)} bytes" in found.notes[0]
+
+
+def _zip() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.jsonl", "{}")
+    return stream.getvalue()
+
+
+def _tar() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a.jsonl"))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet", ".arrow", ".zip", ".pkl", ""])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (_zip(), "zip archive"),
+        (_tar(), "tar archive"),
+        (gzip.compress(b"{}", mtime=0), "gzip archive"),
+        (b"\x80\x04\x95\x0b\x00\x00\x00", "pickle"),
+        (b"\x93NUMPY\x01\x00", "NumPy"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "LFS pointer"),
+        (b"<!DOCTYPE html><p>not found", "web page"),
+    ],
+)
+def test_other_formats_are_known_by_their_first_bytes(tmp_path: Path, suffix: str, content: bytes, words: str) -> None:
+    found = fault(tmp_path, f"a{suffix}", content)
+    assert (found.code, found.span) == ("FTC353", IN_RECIPE)
+    assert words in found.summary
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.jsonll", "did you mean `.jsonl`"),
+        ("a.xlsx", ".parquet"),
+        ("a.docx", ".csv"),
+        ("a.jsonl.gz", "unpack"),
+        ("a.pkl", "pickles run code"),
+        ("a", ".jsonl"),
+    ],
+)
+def test_unknown_suffixes(tmp_path: Path, name: str, words: str) -> None:
+    found = fault(tmp_path, name, "text")
+    assert found.code == "FTC352"
+    assert words in found.help[0]
+
+
+def test_parquet_under_a_text_suffix(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", ROWS)
+    found = fault(tmp_path, "a.jsonl", (tmp_path / "a.parquet").read_bytes())
+    assert (found.code, found.help) == ("FTC353", ("give the file the suffix `.parquet`",))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".feather"])
+def test_binary_files_that_are_cut_off(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"a{suffix}", ROWS)
+    content = (tmp_path / f"a{suffix}").read_bytes()
+    assert fault(tmp_path, f"b{suffix}", content[: len(content) // 2]).code == "FTC353"
+    assert fault(tmp_path, f"c{suffix}", b"not at all such a file").code == "FTC353"
+
+
+def test_absent_files(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}", encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/rows.csv").write_text("text\na\n", encoding="utf-8")
+    cases = {
+        "row.jsonl": "did you mean `rows.jsonl`?",
+        "data/row.csv": "did you mean `data/rows.csv`?",
+        "./data/row.csv": "did you mean `./data/rows.csv`?",
+        "other.csv": "relative",
+        "x/y.csv": "absent",
+    }
+    for name, words in cases.items():
+        with pytest.raises(Refusal) as caught:
+            read_rows(tmp_path / name, name, IN_RECIPE)
+        (found,) = caught.value.diagnostics
+        assert (found.code, found.span) == ("FTC350", IN_RECIPE)
+        assert words in found.help[0]
+    with pytest.raises(Refusal, match="is a folder"):
+        read_rows(tmp_path, "data")
+
+
+def test_arrow_types_become_json_values(tmp_path: Path) -> None:
+    import decimal
+
+    table = pa.table(
+        {
+            "when": pa.array(["2024-02-29T12:30:00"]).cast(pa.timestamp("ms")),
+            "price": pa.array([decimal.Decimal("1.50")], pa.decimal128(5, 2)),
+            "kind": pa.array(["a"]).dictionary_encode(),
+            "turns": pa.array([[{"role": "user", "content": "hi"}]]),
+            "ok": pa.array([True]),
+            "none": pa.nulls(1),
+        }
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    (row,) = read_rows(tmp_path / "a.parquet", "a.parquet").rows
+    assert row == {
+        "when": "2024-02-29 12:30:00.000",
+        "price": "1.50",
+        "kind": "a",
+        "turns": [{"role": "user", "content": "hi"}],
+        "ok": True,
+        "none": None,
+    }
+    json.dumps(row)
+
+
+def test_arrow_columns_without_a_json_form(tmp_path: Path) -> None:
+    days = pa.array([[0]], pa.list_(pa.date32()))
+    table = pa.table({"image": pa.array([b"\x89PNG"]), "days": days, "text": pa.array(["a"])})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    read = read_rows(tmp_path / "a.parquet", "a.parquet")
+    assert (read.columns, read.rows) == (("text",), [{"text": "a"}])
+    assert set(read.left_out) == {"image", "days"}
+    parquet.write_table(table.drop_columns("text"), tmp_path / "a.parquet")
+    with pytest.raises(Refusal) as caught:
+        read_rows(tmp_path / "a.parquet", "a.parquet")
+    assert [found.code for found in caught.value.diagnostics] == ["FTC360", "FTC360"]
+    assert "`image` holds `binary`" in caught.value.diagnostics[0].summary
+
+
+def test_arrow_columns_of_one_name(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+    with ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
+        file.write_table(table)
+    with pytest.raises(Refusal, match="column `a` stands twice"):
+        read_rows(tmp_path / "a.arrow", "a.arrow")
+
+
+def test_shown_values_are_short_escaped_and_without_secrets() -> None:
+    assert shown("a\nb\x1b[0m") == '"a\\nb\ufffd[0m"'
+    assert shown("%YAML") == '"%YAML"'
+    assert len(shown("x" * 500)) == 80
+    secret = "hf_" + "abcdefghij0123456789"
+    assert secret not in shown(f"token {secret}")
+    assert secret not in shown({"token": secret})
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    rows=st.lists(st.dictionaries(TEXT, VALUES, min_size=1, max_size=3), min_size=1, max_size=5), escape=st.booleans()
+)
+def test_json_rows_come_back_as_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], escape: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    lines = [json.dumps(row, ensure_ascii=escape) for row in rows]
+    assert read(folder, "a.jsonl", "\n".join(lines)).rows == rows
+    assert read(folder, "a.json", "[" + ",\n".join(lines) + "]").rows == rows
+
+
+@given(content=st.binary(max_size=200) | TEXT.map(str.encode), suffix=st.sampled_from(SUFFIXES))
+def test_any_bytes_give_rows_or_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    try:
+        found: Sequence[object] = read(folder, f"a{suffix}", content).rows
+    except Refusal as refusal:
+        found = refusal.diagnostics
+    assert found

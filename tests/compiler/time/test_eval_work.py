@@ -1,0 +1,88 @@
+"""Looks at rows are counted as the run takes them: who is looked at, what is folded, and what prompts share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.time.run_work import RunWork, run_work
+from ftc.spec.documents.streams import RowLengths
+from ftc.spec.documents.time import Work
+from tests.support.drafts import CARD, draft_of, model_facts
+
+WRITTEN: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}}
+
+
+def work(shared: int = 0, *, rows: int = 40, tokens: int = 100, answer: int = 20, **recipe: Any) -> RunWork:
+    draft = draft_of(device=recipe.pop("device", CARD), **{**WRITTEN, **recipe})
+    whole, scored = np.full(rows, tokens), np.full(rows, answer)
+    lengths = RowLengths(whole, whole - scored, scored, whole // 2, shared)
+    draft = replace(draft, lengths=dict.fromkeys((*draft.splits, "swaps"), lengths))
+    return run_work(run_passes(PASSES, run_passes(SHAPING, draft)))
+
+
+def written(found: RunWork) -> tuple[Work, Work, Work]:
+    return found.phases["generate"]
+
+
+def test_what_prompts_share_goes_through_once() -> None:
+    apart, alike, hardly = (work(shared) for shared in (0, 60, 10))
+    assert apart.prompts is not None
+    assert alike.prompts is not None
+    assert alike.prompts.flops == pytest.approx(apart.prompts.flops * 0.25, rel=0.1)  # 20 of 80 tokens are a row's own
+    for before, after in zip(written(apart), written(alike), strict=True):
+        assert before.flops - after.flops == pytest.approx(apart.prompts.flops - alike.prompts.flops)
+    assert hardly == apart, "so few are not worth a pass"
+    assert alike.phases["train"] == apart.phases["train"]
+    assert alike.phases["evaluate"] == apart.phases["evaluate"]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"strategy": {"kind": "prompt_tuning"}},
+        {"facts": model_facts(attention=("eager", "sdpa"), model_type="gpt_neo")},
+        {"facts": model_facts(family="encoder_decoder", num_decoder_layers=2, decoder_start_id=0, model_type="t5")},
+        {"facts": model_facts().model_copy(update={"config": {"sliding_window": 32}})},
+    ],
+    ids=["virtual tokens", "padding in places", "encoder", "window"],
+)
+def test_where_the_run_takes_no_prompt_apart_it_is_not_counted_so(recipe: dict[str, Any]) -> None:
+    assert work(60, **recipe) == work(0, **recipe)
+
+
+def test_an_adapter_costs_where_it_stands_beside_its_layers() -> None:
+    beside = work(strategy={"kind": "lora", "rank": 64}, train={"precision": "bfloat16"}).phases
+    folded = work(strategy={"kind": "lora", "rank": 64}, train={"precision": "float32"}).phases
+    whole = work(strategy={"kind": "full"}, train={"precision": "float32"}).phases
+    assert folded["evaluate"][1].flops == whole["evaluate"][1].flops
+    assert folded["validate"][1].flops > whole["validate"][1].flops
+    assert beside["evaluate"][1].flops > folded["evaluate"][1].flops
+    alone = work(strategy={"kind": "lora", "rank": 64}, eval={"baseline": False}).phases
+    assert alone["evaluate"][1].flops > beside["evaluate"][1].flops / 2, "the base has no adapter"
+
+
+def test_answers_are_a_phase_of_their_own_with_their_prompts() -> None:
+    found = work()
+    low, usual, high = written(found)
+    assert found.prompts is not None
+    assert found.prompts.flops < low.flops < usual.flops < high.flops
+    assert work(tokens=110, answer=30).phases["generate"][0].flops > low.flops
+    read = work(task={"kind": "chat"})
+    assert "generate" not in read.phases
+    assert read.prompts is None
+
+
+def test_a_look_that_gives_rows_classes_leaves_out_what_no_head_reads() -> None:
+    def read(**recipe: Any) -> float:
+        return work(task={"kind": "classification"}, eval={"baseline": False}, **recipe).phases["evaluate"][1].flops
+
+    untold = model_facts(model_type="opt")
+    layers, whole = model_facts().num_layers, read(facts=untold)
+    assert whole * (1 - 1 / layers) < read() < whole * (1 - 0.5 / layers), "most of the last layer"
+    virtual = {"kind": "prompt_tuning"}
+    assert read(strategy=virtual) == read(strategy=virtual, facts=untold)

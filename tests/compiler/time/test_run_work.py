@@ -1,0 +1,148 @@
+"""What a run has to do and leaves behind, as the plan counts it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ftc.compiler.draft import Draft
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes.estimate_cost import estimate_cost
+from ftc.compiler.resolve.machine.device import resolve_device
+from ftc.compiler.time.amounts import Amounts, decode_amounts, prompt_amounts, target_amounts
+from ftc.compiler.time.microbatches import Form, evaluated, written
+from ftc.compiler.time.run_work import run_work
+from ftc.compiler.time.traffic import traffic_rates
+from ftc.compiler.time.workload import draft_network
+from ftc.spec.documents.calibration import Calibration, Measurement
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.streams import RowLengths
+from tests.support.drafts import draft_of, model_facts
+
+CARD = resolve_device("rtx-4090", cards=list)
+
+
+def compiled(**recipe: Any) -> Draft:
+    return run_passes(SHAPING + PASSES, draft_of(device=CARD, **recipe))
+
+
+def test_the_whole_model_is_written_however_little_of_it_was_trained() -> None:
+    whole = compiled(strategy={"kind": "full"})
+    for strategy in ({"kind": "bitfit"}, {"kind": "partial", "layers": 1}):
+        disk = compiled(strategy=strategy).disk
+        assert disk["model"] == whole.disk["model"]
+        assert sum(disk.values()) < sum(whole.disk.values())
+    assert compiled(strategy={"kind": "lora"}).disk["adapter"] < whole.disk["model"]
+
+
+def test_energy_is_that_of_all_cards() -> None:
+    draft = compiled()
+    two = estimate_cost(replace(draft, values={**draft.values, "train.world_size": 2})).time
+    assert two is not None
+    assert two.energy_high_joules == pytest.approx(2 * 450 * two.high_seconds)
+
+
+def test_processes_that_share_a_processor_are_no_faster_and_paid_for_once() -> None:
+    measured = Measurement(
+        torch="2",
+        flops={"float32": 10**11},
+        bandwidth=10**10,
+        operation_seconds=1e-6,
+        import_seconds=1.0,
+        context_bytes=None,
+        steps=(),
+    )
+    found = Calibration(device="cpu", label="a CPU", threads=4, measured_at="2026-05-04T03:02:01Z", measured=measured)
+    seconds, costs = [], []
+    for count in (1, 4):
+        draft = draft_of(
+            facts=model_facts(hidden=512),
+            budget={"devices": count, "price_per_hour": "1 USD"},
+            train={"micro_batch": 1},
+        )
+        time = run_passes(SHAPING + PASSES, replace(draft, calibration=found)).time
+        assert time is not None
+        assert time.cost_high is not None
+        seconds.append(next(one.seconds.expected for one in time.phases if one.phase == "train"))
+        costs.append(time.cost_high.amount / time.high_seconds)
+    assert seconds[1] == pytest.approx(seconds[0], rel=0.3)
+    assert costs[1] == pytest.approx(costs[0])
+
+
+def test_cards_that_are_joined_exchange_faster() -> None:
+    shared: dict[str, Any] = {"budget": {"devices": 2}, "train": {"sharding": "ddp"}}
+    cards = [CARD.model_copy(update={"name": name, "capability": (9, 0)}) for name in ("h100-pcie", "h100-80gb")]
+    slow, fast = (run_passes(SHAPING + PASSES, draft_of(device=card, **shared)).work for card in cards)
+    assert slow is not None
+    assert fast is not None
+    assert slow.phases["train"].host_bytes > 5 * fast.phases["train"].host_bytes > 0
+
+
+def test_the_prompt_gives_a_decoder_its_first_token() -> None:
+    prompt, first, third = prompt_amounts(2, 5), decode_amounts(2, 5, 1), decode_amounts(2, 5, 3)
+    assert (prompt.passes, prompt.tokens, prompt.scored, prompt.pairs) == (1, 10, 2, 50)
+    assert first == Amounts()
+    assert (third.passes, third.tokens, third.scored, third.pairs) == (2, 4, 4, 2 * (6 + 7))
+    assert decode_amounts(2, 5, 9, window=7).near_pairs == 2 * (6 + 7 + 6 * 7)
+    encoder = target_amounts(2, 5, 3)
+    assert (encoder.passes, encoder.target_tokens, encoder.scored) == (3, 6, 6)
+
+
+def test_weights_are_read_in_as_many_bytes_as_they_are_packed_in() -> None:
+    def read(strategy: dict[str, Any]) -> float:
+        network = draft_network(compiled(strategy=strategy))
+        return traffic_rates(network, 2, checkpointing=False).forward.passes / network.linear_weights
+
+    eight = read({"kind": "qlora", "quantization": "int8"})
+    four = read({"kind": "qlora", "quantization": "nf4", "double_quantization": False})
+    assert eight - four == pytest.approx(1 - (0.5 + 4 / 64))
+
+
+def lengths_of(tokens: list[int]) -> RowLengths:
+    """Rows of these lengths, half of each a prompt."""
+    whole = np.array(tokens, dtype=np.int64)
+    return RowLengths(whole, whole // 2, whole - whole // 2, whole // 2)
+
+
+def test_rows_are_shared_and_cut_as_the_run_does() -> None:
+    rows = lengths_of([40, 40, *[10] * 14])
+    tagger, classifier = Form("token_classification", "encoder"), Form("classification", "encoder")
+    assert evaluated(rows, tagger, 2).passes == 8
+    assert evaluated(rows, classifier, 2).passes == 3  # two long ones, then eight short ones at once, then six
+    shared = evaluated(rows, tagger, 2, world_size=2)
+    assert (shared.rows, shared.tokens) == (8, 2 * 40 + 6 * 10)
+    assert written(rows, Form("lm", "decoder"), 2, 3, 3, world_size=2).scored == 8 * 2
+
+
+def test_of_very_many_rows_some_stand_for_all() -> None:
+    form = Form("token_classification", "encoder")
+    many = evaluated(lengths_of([10, 20] * 30_000), form, 8)
+    assert many.rows == 60_000
+    assert many.passes == pytest.approx(7_500)
+
+
+def test_no_padding_is_counted_where_there_is_none() -> None:
+    encoder_decoder = model_facts().model_copy(update={"family": "encoder_decoder", "num_decoder_layers": 2})
+    whole = lengths_of([60] * 100)
+    for changes in ({"facts": encoder_decoder}, {"strategy": {"kind": "prompt_tuning"}}):
+        draft = compiled(**changes)
+        draft = replace(draft, lengths=dict.fromkeys(draft.splits, whole))
+        epochs = draft.values["train.num_steps"] / draft.values["train.steps_per_epoch"]
+        assert run_work(draft).train_tokens == epochs * 6000
+
+
+def test_a_teacher_costs_its_forward_pass_and_its_weights() -> None:
+    large = model_facts(layers=8, hidden=256)
+    lesson: dict[str, Any] = {"train": {"distillation": {"teacher": "models/large"}}}
+    facts = TeacherFacts(model=large, labels=(), problem=None, other_tokens=None)
+    usual: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}, "strategy": {"kind": "lora"}}
+    alone = compiled(**usual)
+    taught = run_passes(SHAPING + PASSES, replace(draft_of(device=CARD, **usual, **lesson), teacher=facts))
+    more = run_work(taught).phases["train"][1].flops - run_work(alone).phases["train"][1].flops
+    forward = 2 * sum(inputs * outputs for inputs, outputs in large.linear_modules.values())
+    assert more == pytest.approx(forward * run_work(alone).train_tokens, rel=0.3)  # the rest is attention and the head
+    assert taught.memory is not None
+    assert taught.memory.components["teacher"] == 2 * large.num_parameters

@@ -1,0 +1,46 @@
+"""What kernels hold beside their results comes and goes in a card's own order, on which reserved memory depends."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ftc.runtime.memory_trace.buffers import card_buffers, workspace_bytes
+from ftc.runtime.memory_trace.log import Log
+from ftc.runtime.memory_trace.tracker import StorageTracker
+
+
+def sizes(log: Log, section: str) -> list[int]:
+    """Births of a section by size; ends by size below zero."""
+    events = [event for one in log.sections if one.name == section for event in one.events]
+    return [log.storages[event].size if event >= 0 else -log.storages[~event].size for event in events]
+
+
+def test_each_thread_makes_its_workspace_at_its_first_product() -> None:
+    tracker, space = StorageTracker(buffers=card_buffers((8, 0))), workspace_bytes((8, 0))
+    weight = torch.empty(32, 32, device="meta", requires_grad=True)
+    with tracker:
+        tracker.section("forward: layers")
+        first = weight + 1
+        second = first @ weight
+        third = second @ weight
+        tracker.section("backward: layers")
+        run = torch.autograd.Variable._execution_engine.run_backward
+        run((third,), (torch.ones_like(third),), False, False, (), allow_unreachable=True, accumulate_grad=True)
+    log = tracker.close()
+    assert sizes(log, "forward: layers") == [4096, 4096, space, 4096]
+    assert sizes(log, "backward: layers").count(space) == 1
+
+
+def test_a_quantised_weight_is_unpacked_before_its_product_is_there() -> None:
+    pytest.importorskip("bitsandbytes")
+    tracker = StorageTracker(buffers=card_buffers((8, 0)))
+    inputs = torch.empty(64, 128, dtype=torch.bfloat16, device="meta")
+    packed = torch.empty(256 * 128 // 2, 1, dtype=torch.uint8, device="meta")
+    scales = torch.empty(256 * 128 // 64, device="meta")
+    with tracker:
+        tracker.section("forward: layers")
+        torch.ops.bitsandbytes.gemm_4bit.default(inputs, packed, [256, 128], scales, 64, "nf4")
+    unpacked, result = 2 * 256 * 128, 2 * 64 * 256
+    births = [size for size in sizes(tracker.close(), "forward: layers") if size > 0]
+    assert births == [4 * 256 * 128 // 64, unpacked, result, workspace_bytes((8, 0))]

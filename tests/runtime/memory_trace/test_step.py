@@ -1,0 +1,208 @@
+"""A step without memory allocates what a real one does: byte for byte, phase by phase."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from ftc.runtime.artifacts.checkpoint import Contents, Kept, save, verified
+from ftc.runtime.artifacts.tensor_files import read_tensors, write_tensors
+from ftc.runtime.memory_trace.keeping import Read
+from ftc.runtime.memory_trace.log import peaks
+from ftc.runtime.memory_trace.step import run_steps
+from ftc.runtime.memory_trace.whole import log_of, whole_groups
+from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.training.selection import Progress
+from ftc.runtime.training.teacher import build_teacher
+from ftc.spec.documents.memory_trace import BatchShape
+from tests.support.lessons import lesson
+from tests.support.tiny_models import write_tiny_model
+from tests.support.trace_jobs import PROCESSOR, trace_job
+
+
+class Folder:
+    """A shelf of real files, as a run writes them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def checkpoint(self, tensors: Contents) -> Kept:
+        save(self.path, "job", Progress(step=2), tensors)
+        found = verified(self.path, 2, "job", lambda _: None)
+        assert found is not None
+        return found
+
+    def result(self, tensors: Mapping[str, torch.Tensor]) -> Read:
+        file = self.path / "result.safetensors"
+        write_tensors(file, tensors, {})
+        return lambda: read_tensors(file)
+
+
+KINDS = ("llama", "qwen2", "gemma2", "gpt2", "bert", "t5", "bart")
+OF_THE_HOST = {"load", "clip"}
+"""Phases in which a real step on the processor also makes its batches where the tracker sees them."""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny models with real weights, two layers each."""
+    root = tmp_path_factory.mktemp("models")
+    for kind in KINDS:
+        write_tiny_model(root / kind, kind)
+    return {kind: root / kind for kind in KINDS}
+
+
+CASES = [
+    (kind, strategy, checkpointing, precision)
+    for kind in KINDS
+    for strategy in ("full", "lora", "qlora")
+    for checkpointing in (False, True)
+    for precision in ("float32", "bfloat16")
+]
+USUAL = [
+    *[case for case in CASES if case[0] == "llama"][::3],
+    ("llama", "qlora", True, "float32"),
+    ("qwen2", "full", True, "float32"),
+    ("qwen2", "lora", False, "bfloat16"),
+    ("bert", "full", False, "bfloat16"),
+    ("bert", "lora", True, "float32"),
+    ("t5", "lora", False, "float32"),
+    ("t5", "qlora", True, "bfloat16"),
+    ("gemma2", "lora", True, "bfloat16"),
+    ("gpt2", "qlora", False, "bfloat16"),
+    ("bart", "full", False, "float32"),
+]
+"""What is looked at each time; `nox -s traces` looks at all."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategy", "checkpointing", "precision"), CASES if os.environ.get("FTC_TRACES") else USUAL
+)
+def test_a_step_without_memory_is_a_real_step(
+    kind: str, strategy: str, checkpointing: bool, precision: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    if strategy == "qlora":
+        pytest.importorskip("bitsandbytes")
+    for attention in ("eager",) if kind == "gemma2" else ("eager", "sdpa"):
+        job = trace_job(
+            json.loads((models[kind] / "config.json").read_text()),
+            strategy,
+            device=PROCESSOR,
+            shape=BatchShape(length=20, supervised=7, padded=False),
+            num_modules={"gpt2": 2, "t5": 12, "bart": 12}.get(kind, 4),
+            model__attention=attention,
+            train__activation_checkpointing=checkpointing,
+            train__precision=precision,
+        )
+        depths = (2, 2) if kind in ("t5", "bart") else (2,)
+        without = peaks(log_of(job, depths, whole_groups(depths)))
+        model = build_model(job.settings, FolderBase(models[kind]), torch.device("cpu"))
+        real = peaks(run_steps(job, model, whole_groups(depths), torch.device("cpu"), Folder(tmp_path / attention)))
+        assert real.keys() == without.keys()
+        apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
+        assert set(apart.values()) == {0}, (attention, apart)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_rows_that_share_a_sequence_are_told_apart_by_a_mask(
+    packs: bool, models: dict[str, Path], tmp_path: Path
+) -> None:
+    """Padding behind rows of their own needs none, since a decoder never looks back from it."""
+    job = trace_job(
+        json.loads((models["llama"] / "config.json").read_text()),
+        "lora",
+        device=PROCESSOR,
+        shape=BatchShape(length=21, supervised=7, padded=True),
+        num_modules=4,
+        train__packing=packs,
+        train__micro_batch=1,
+        train__batch_size=2,
+    )
+    without = peaks(log_of(job, (2,), whole_groups((2,))))
+    model = build_model(job.settings, FolderBase(models["llama"]), torch.device("cpu"))
+    real = peaks(run_steps(job, model, whole_groups((2,)), torch.device("cpu"), Folder(tmp_path)))
+    assert {without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == {0}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("kind", "strategy", "teacher", "loss", "quantization"),
+    [
+        ("llama", "prompt_tuning", "gpt2", "forward_kl", None),
+        ("qwen2", "full", "llama", "jsd", "nf4"),
+        ("bert", "lora", "bert", "reverse_kl", "int8"),
+        ("t5", "lora", "t5", "forward_kl", None),
+    ],
+)
+def test_a_teacher_is_asked_without_memory_as_it_really_is(
+    kind: str,
+    strategy: str,
+    teacher: str,
+    loss: str,
+    quantization: str | None,
+    precision: str,
+    models: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    configs = {one: json.loads((models[one] / "config.json").read_text()) for one in (kind, teacher)}
+    families = {"bert": "encoder", "t5": "encoder_decoder"}
+    outputs = (2, 0, 1) if kind == "bert" else ()
+    asked = lesson(models[teacher], families.get(teacher, "decoder"), teacher={"outputs": outputs})
+    job = trace_job(
+        configs[kind],
+        strategy,
+        device=PROCESSOR,
+        shape=BatchShape(length=20, supervised=7, padded=False),
+        num_modules={"t5": 12}.get(kind, 4),
+        train__precision=precision,
+        train__distillation={**asked, "loss": loss, "precision": precision, "quantization": quantization},
+    ).model_copy(update={"teacher": configs[teacher]})
+    depths = (2, 2) if kind == "t5" else (2,)
+    without = peaks(log_of(job, depths, whole_groups(depths)))
+    cpu = torch.device("cpu")
+    taught = build_teacher(job.settings, FolderBase(models[teacher]), cpu)
+    model = build_model(job.settings, FolderBase(models[kind]), cpu)
+    real = peaks(run_steps(job, model, whole_groups(depths), cpu, Folder(tmp_path / "kept"), taught))
+    assert real["teacher"].components["teacher"] > 0
+    apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
+    assert set(apart.values()) == {0}, apart
+
+
+OTHERS = ["dora", "partial", "bitfit", "ln_tuning", "ia3", "bottleneck", "prompt_tuning", "p_tuning", "prefix_tuning"]
+OTHERS += ["projected"]
+MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}
+
+
+@pytest.mark.parametrize("strategy", OTHERS)
+def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Path], tmp_path: Path) -> None:
+    kind = "bert" if strategy == "bitfit" else "llama"  # which has no biases
+    job = trace_job(
+        json.loads((models[kind] / "config.json").read_text()),
+        strategy,
+        device=PROCESSOR,
+        shape=BatchShape(length=20, supervised=7, padded=False),
+        num_modules=MODULES.get(strategy, 4),
+        train__precision="bfloat16",
+    )
+    groups = whole_groups((2,))
+    without = peaks(log_of(job, (2,), groups))
+    model = build_model(job.settings, FolderBase(models[kind]), torch.device("cpu"))
+    real = peaks(run_steps(job, model, groups, torch.device("cpu"), Folder(tmp_path / "run")))
+    assert {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == dict.fromkeys(
+        real.keys() - OF_THE_HOST, 0
+    )
+
+
+def test_the_workspace_of_an_lstm_is_all_that_a_trace_does_not_see(models: dict[str, Path]) -> None:
+    job = trace_job(json.loads((models["llama"] / "config.json").read_text()), "lstm", device=PROCESSOR)
+    without = peaks(log_of(job, (2,), whole_groups((2,))))
+    model = build_model(job.settings, FolderBase(models["llama"]), torch.device("cpu"))
+    real = peaks(run_steps(job, model, whole_groups((2,)), torch.device("cpu")))
+    workspace = {real[name].size - without[name].size for name in real.keys() - OF_THE_HOST}
+    assert min(workspace) == 0, "phases without it are the same to the byte"
+    assert max(workspace) < 2**18

@@ -1,0 +1,103 @@
+"""The learning rate is a function of the step; only matrices decay; the optimiser's memory survives a round trip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ftc.runtime.training.optimizer import (
+    learning_rate_at,
+    load_state,
+    make_optimizer,
+    set_learning_rate,
+    state_misfit,
+    state_tensors,
+)
+from ftc.runtime.training.selection import Selection
+from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
+from tests.support.documents import plan
+
+
+def _train(kind: str = "linear", warmup_steps: int = 4, num_steps: int = 12, **changes: Any) -> TrainSettings:
+    schedule = ScheduleSettings.model_validate({"kind": kind, "warmup_steps": warmup_steps})
+    values = {"schedule": schedule, "num_steps": num_steps, "learning_rate": 1.0, "fused": False, **changes}
+    return plan().settings.train.model_copy(update=values)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    rates = [learning_rate_at(step, _train()) for step in range(12)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert rates[4:] == pytest.approx([1 - step / 8 for step in range(8)])
+    cosine = [learning_rate_at(step, _train("cosine")) for step in range(12)]
+    assert cosine[4] == 1.0
+    assert cosine[8] == pytest.approx(0.5)
+    assert [learning_rate_at(step, _train("constant", 0)) for step in (0, 11)] == [1.0, 1.0]
+    assert learning_rate_at(0, _train("linear", 1, 1)) == 1.0
+
+
+def test_only_matrices_decay() -> None:
+    parameters = {"w": torch.nn.Parameter(torch.ones(2, 2)), "b": torch.nn.Parameter(torch.ones(2))}
+    rule = _train().optimizer.model_copy(update={"weight_decay": 0.1})
+    groups = make_optimizer(parameters, _train(optimizer=rule)).param_groups
+    assert [(group["weight_decay"], group["params"][0].ndim) for group in groups] == [(0.1, 2), (0.0, 1)]
+
+
+KINDS = ("adamw", "sgd", "adafactor", "adamw_8bit", "lion", "lion_8bit")
+
+
+@pytest.mark.parametrize(("kind", "fused"), [("adamw", True), *((kind, False) for kind in KINDS)])
+def test_memory_round_trip(kind: str, fused: bool) -> None:
+    if "bit" in kind or kind == "lion":
+        pytest.importorskip("bitsandbytes")
+    rule = _train().optimizer.model_copy(update={"kind": kind, "momentum": 0.9})
+    train = _train(fused=fused, optimizer=rule, learning_rate=0.01)
+
+    def steps(optimizer: torch.optim.Optimizer, parameters: dict[str, torch.nn.Parameter], count: int) -> None:
+        for number in range(count):
+            for parameter in parameters.values():
+                parameter.grad = torch.full_like(parameter, 0.1 * (number + 1))
+            optimizer.step()
+
+    def fresh() -> dict[str, torch.nn.Parameter]:
+        return {"w": torch.nn.Parameter(torch.ones(80, 80)), "b": torch.nn.Parameter(torch.ones(2))}
+
+    whole = fresh()
+    optimizer = make_optimizer(whole, train)
+    steps(optimizer, whole, 3)
+    saved = {name: tensor.clone() for name, tensor in state_tensors(optimizer, whole).items()}
+    resumed = {name: torch.nn.Parameter(parameter.detach().clone()) for name, parameter in whole.items()}
+    again = make_optimizer(resumed, train)
+    assert state_misfit(resumed, {name: tensor.shape for name, tensor in saved.items()}) is None
+    load_state(again, resumed, saved)
+    steps(optimizer, whole, 2)
+    steps(again, resumed, 2)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not torch.equal(whole["w"], torch.ones(80, 80))
+
+
+def test_a_stable_rate_falls_at_the_end() -> None:
+    schedule = ScheduleSettings(kind="warmup_stable_decay", warmup_steps=2, decay_steps=4)
+    rates = [learning_rate_at(step, _train(schedule=schedule)) for step in range(12)]
+    assert rates == [0.5, *[1.0] * 7, 1.0, 0.75, 0.5, 0.25]
+
+
+def test_a_plateau_is_torch_s_own() -> None:
+    schedule = ScheduleSettings(kind="plateau", warmup_steps=0, patience=1, factor=0.5)
+    train, selection = _train(schedule=schedule), Selection()
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1, threshold=0)
+    for step, loss in enumerate([3.0, 2.0, 2.5, 2.5, 2.1, 2.0, 1.9, 2.0, 2.0, 2.0, 2.0]):
+        selection = selection.after(step, loss, train)
+        theirs.step(loss)
+        assert learning_rate_at(step, train) * selection.rate_factor == optimizer.param_groups[0]["lr"]
+
+
+def test_lora_plus_gives_the_second_matrix_a_rate_of_its_own() -> None:
+    names = ("q.lora_A.default.weight", "q.lora_B.default.weight", "classifier.bias")
+    parameters = {name: torch.nn.Parameter(torch.ones(*([2] * (1 + ("lora" in name))))) for name in names}
+    optimizer = make_optimizer(parameters, _train(b_rate_ratio=16.0))
+    set_learning_rate(optimizer, 0.5)
+    rates = {id(one): group["lr"] for group in optimizer.param_groups for one in group["params"]}
+    assert [rates[id(parameters[name])] for name in names] == [0.5, 8.0, 0.5]

@@ -1,0 +1,127 @@
+"""Runs held against each other on the rows that they share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc import api
+from ftc.cli.main import main
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.outcomes import Outcome
+from ftc.spec.documents.settings import PreferenceSettings
+from ftc.spec.storage.atomic_write import write_text
+from ftc.spec.storage.paths import RunFolder
+from ftc.verbs.compare import statistics_of
+from ftc.views.comparison import comparison_markdown, comparison_text
+from ftc.views.page import Page
+from tests.support import documents
+from tests.support.contests import answered_run
+
+
+def classified(root: Path, run_id: str, right: set[int], rows: int = 60) -> Path:
+    """A run whose model is right on some rows."""
+    folder = answered_run(root, run_id, rows, tuned=lambda row: f"{'answer' if row in right else 'wrong'} {row}")
+    result = {"metrics": {"accuracy": len(right) / rows, "loss": 0.25}, "rows": rows, "seconds": 1.0}
+    write_text(
+        RunFolder(folder).evaluation, documents.evaluation(tuned=result, base=None, gains={}, gates=()).to_text()
+    )
+    return folder
+
+
+def test_a_clear_gain_is_shown_and_an_even_one_is_not(tmp_path: Path) -> None:
+    few, many, even = set(range(20)), set(range(45)), {*range(1, 20), 40}
+    folders = [classified(tmp_path, name, right) for name, right in (("aaa", few), ("bbb", many), ("ccc", even))]
+    found = api.compare(folders)
+    assert (found.rows, [run.id for run in found.runs]) == (60, ["aaa", "bbb", "ccc"])
+    accuracy = found.metrics[0]
+    assert [standing.value for standing in accuracy.standings] == pytest.approx([20 / 60, 45 / 60, 20 / 60])
+    _, better, same = (standing.gain for standing in accuracy.standings)
+    assert better and better.is_shown and better.value == pytest.approx(25 / 60)  # noqa: PT018
+    assert same and not same.is_shown  # noqa: PT018
+    text = comparison_text(found)
+    assert "bbb  demo" in text
+    assert "better" in text
+    assert text.count("no difference shown") == 3, "accuracy of ccc, and two losses that are all alike"
+    assert "| accuracy | `bbb` demo | 0.750 |" in comparison_markdown(found)
+    narrow = comparison_text(found, page=Page(columns=60)).splitlines()
+    assert max(map(len, narrow)) <= 80
+    assert any(line.startswith("      +0.417 (") and line.endswith("better") for line in narrow)
+
+
+def test_only_common_rows_count(tmp_path: Path) -> None:
+    one, two = classified(tmp_path, "aaa", {0, 1}, rows=10), classified(tmp_path, "bbb", {0, 1, 2, 3, 4, 5}, rows=6)
+    found = api.compare([one, two])
+    assert found.rows == 6
+    assert [run.rows for run in found.runs] == [10, 6]
+    assert [standing.value for standing in found.metrics[0].standings] == pytest.approx([2 / 6, 1.0])
+
+
+def test_the_command_tells_it_in_every_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".ftc").mkdir()
+    classified(tmp_path, "aaa", {1, 2, 3})
+    classified(tmp_path, "bbb", set(range(50)))
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "aaa", "bbb"]) == 0
+    assert "held against aaa" in capsys.readouterr().out
+    assert main(["compare", "aaa", "bbb", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == "ftc.verbs.compare/1"
+    assert main(["compare", "aaa", "bbb", "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.startswith("On 60 test rows")
+    assert main(["compare", "aaa", "bbb", "--format", "html"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert page.startswith("<!doctype html>")
+    assert "Accuracy of aaa is 0.050; bbb 0.833 (better). On 60 test rows that all runs were given." in page
+    assert "Of 60 common rows both are as expected on 3, bbb alone on 47, aaa alone on 0." in page
+
+
+def test_what_can_not_be_compared_says_so(tmp_path: Path) -> None:
+    one = classified(tmp_path, "aaa", {1})
+    empty = answered_run(tmp_path, "bbb", 0)
+    other = answered_run(tmp_path, "ccc", 5, prompt=lambda row: f"something else {row}")
+    for pair, code in (((one, empty), "FTC683"), ((one, other), "FTC681")):
+        with pytest.raises(Refusal) as refused:
+            api.compare(pair)
+        assert [finding.code for finding in refused.value.diagnostics] == [code]
+
+
+@pytest.mark.parametrize(
+    ("head", "metric", "fields", "value"),
+    [
+        ("multi_label", "micro_f1", {"targets": (0, 1), "predicted": (0.0,)}, 2 / 3),
+        ("multi_label", "recall of cold", {"targets": (0, 1), "predicted": (0.0,)}, 1.0),
+        ("token_classification", "entity_f1", {"targets": (1, 2, 0), "predicted": (1.0, 2.0, 1.0)}, 2 / 3),
+        ("token_classification", "precision of A", {"targets": (1, 2, 0), "predicted": (1.0, 2.0, 1.0)}, 0.5),
+        ("token_classification", "accuracy", {"targets": (1, 2, 0), "predicted": (1.0, 2.0, 1.0)}, 2 / 3),
+        ("span", "answer_f1", {"right": ("a cat", "the dog"), "text": "dog"}, 1.0),
+        ("span", "exact_match", {"right": (), "text": "(no answer)"}, 1.0),
+        ("preference", "reward_margin", {"predicted": (-1.0, -2.0, 0.5)}, 0.5),
+        ("classification", "calibration_error", {"text": "cold", "expected": "cold", "confidence": 0.75}, 0.25),
+    ],
+)
+def test_every_head_s_metrics_can_be_compared(head: str, metric: str, fields: dict[str, Any], value: float) -> None:
+    """What is kept of a row is enough for its metric."""
+    if head == "token_classification" and metric != "accuracy":
+        pytest.importorskip("seqeval")
+    said: dict[str, Any] = {"text": None, "loss_sum": 1.0, "targets": 1}
+    tuned = said | {key: fields[key] for key in ("text", "predicted", "confidence") if key in fields}
+    row = {key: fields[key] for key in ("targets", "right", "expected") if key in fields}
+    outcome = Outcome.model_validate({"row": 0, "prompt": "", "expected": None, "base": None, **row, "tuned": tuned})
+    settings = documents.plan().settings
+    labels = {"token_classification": ("O", "B-A", "I-A"), "preference": ()}.get(head, ("cold", "warm"))
+    kind = "lm" if head == "preference" else head
+    settings = settings.model_copy(
+        update={
+            "model": settings.model.model_copy(update={"head": kind}),
+            "text": settings.text.model_copy(update={"labels": labels}),
+            "train": settings.train.model_copy(
+                update={"preference": PreferenceSettings(beta=0.1) if head == "preference" else None}
+            ),
+        }
+    )
+    assert statistics_of(metric, settings, [outcome, outcome]).observed == pytest.approx(value)
