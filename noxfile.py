@@ -104,7 +104,9 @@ def harness(session: nox.Session) -> None:
 def traces(session: nox.Session) -> None:
     """Hold the memory trace against real steps, for every family, strategy and precision. Takes some minutes."""
     python = train_environment(session)
-    session.run(python, "-m", "pytest", "-n2", "tests/runtime/trace", external=True, env={**QUIET, "FTC_TRACES": "1"})
+    session.run(
+        python, "-m", "pytest", "-n2", "tests/runtime/memory_trace", external=True, env={**QUIET, "FTC_TRACES": "1"}
+    )
 
 
 @nox.session(venv_backend="none")

@@ -1,21 +1,48 @@
-"""A plan in the making: facts, and the values that passes have settled so far, each with its origin."""
+"""A plan in the making: facts, and the sections of the settings that passes have settled so far, each value with its
+origin.
+
+How a value gets from the recipe into the settings:
+
+- A *section* is a frozen document of `ftc.spec.documents.settings` (`TrainSettings`, `EvalSettings`, ...). One pass
+  makes it whole, through its constructor, so that a type checker sees every field that is missing or of another type,
+  and every read: `draft.text.form`, `draft.loaded.head`. There is no draft with half a section in it.
+- Values are chosen by functions that take the draft and give the value. `Reasons` notes the origin of each beside its
+  path and hands the value through: `why.take("overflow", data.overflow, "data.overflow")` for one that the recipe has,
+  written or default, `why.derive("form", "chat", "the task is a chat")` for one that follows from facts. `Draft.settle`
+  accepts a section only where each of its values has an origin, and each origin a value.
+- What the solver chooses (the micro-batch, the attention kernel, what each device holds ...) is in no section before
+  it is chosen. A section with such fields has a base class without them (`OpenModel` under `ModelSettings`, ...);
+  passes before the solver settle that one, so that reading an open value is a type error and not a wrong value.
+- Where one value of an else settled section is told later, its type says so: `OpenText.prompt` may be `Open.OPEN`.
+- A pass that reads a section before another pass has settled it gets a `LookupError`: the order of passes is wrong.
+
+A pass returns a new draft. First it settles its section, then it says what it found wrong with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from ftc.compiler.tokens.judged_tokens import JudgedTokens
-from ftc.spec.base import Money
+from ftc.spec.base import Document, Money
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.calibration import Calibration
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
 from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
-from ftc.spec.documents.settings import ClassifierSettings, Settings, WordnetSettings
+from ftc.spec.documents.settings import (
+    ClassifierSettings,
+    Open,
+    OpenModel,
+    OpenText,
+    Settings,
+    TextSettings,
+    WordnetSettings,
+)
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.documents.time import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.language.reference import default_reason
@@ -24,7 +51,10 @@ from ftc.spec.language.source import Source
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import StrategySettings, Trained
 
-__all__ = ["Draft", "PastRun"]
+__all__ = ["Draft", "PastRun", "Reasons", "Section"]
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +84,59 @@ class PastRun:
     judge: JudgeUse | None = None
 
 
+class Section(Generic[S]):
+    """Reads a settled section of a draft.
+
+    Raises:
+        LookupError: No pass has settled it yet.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, draft: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, draft: Draft, owner: type) -> S: ...
+
+    def __get__(self, draft: Draft | None, owner: type) -> Self | S:
+        if draft is None:
+            return self
+        if self._name not in draft.settled:
+            raise LookupError(f"`{self._name}` is not settled yet: the pass that settles it runs later")
+        return cast(S, draft.settled[self._name])
+
+
+class Reasons:
+    """Origins of the values of one section, noted as a pass chooses them.
+
+    Attributes:
+        section: Path of the section in the settings, such as `train`.
+        found: Value and origin by dotted path below it, as far as they are chosen.
+    """
+
+    def __init__(self, draft: Draft, section: str) -> None:
+        self._draft = draft
+        self.section = section
+        self.found: dict[str, tuple[object, Origin]] = {}
+
+    def derive(self, path: str, value: T, reason: str) -> T:
+        """A value that follows from facts, with the reason in words."""
+        self.found[path] = value, Origin(kind="derived", reason=reason)
+        return value
+
+    def take(self, path: str, value: T, recipe_path: str | None = None) -> T:
+        """A value as the recipe has it, written or default, in whichever form.
+
+        Args:
+            path: Path below the section.
+            value: The value as the settings have it.
+            recipe_path: Path in the recipe, where that differs.
+        """
+        self.found[path] = value, self._draft.origin_of(recipe_path or f"{self.section}.{path}")
+        return value
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """Facts first, then what the passes add. Immutable: every pass returns a new one.
@@ -81,9 +164,9 @@ class Draft:
         platform: Tag of this machine's platform, such as `linux-x86_64-cp311`.
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
-        values: Settled values by dotted path of `ftc.spec.documents.settings.Settings`, those of `strategy` left out.
-        settled_strategy: The settled strategy; None until its pass.
-        settled_trained: What it trains of the model; None until its pass.
+        settled: Sections by name; read as attributes, such as `text`.
+        values: Settled values by dotted path of `ftc.spec.documents.settings.Settings`.
+        settled_trained: What the strategy trains of the model; None until its pass.
         origins: Where each value came from, by the same path.
         memory: The estimate, once made.
         questions: Jobs whose traces a pass would decide by; with their answers the passes run again.
@@ -118,8 +201,8 @@ class Draft:
     platform: str = ""
     traces: Mapping[str, TraceAnswer] | None = None
     untraced: str = ""
+    settled: Mapping[str, Document] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
-    settled_strategy: StrategySettings | None = None
     settled_trained: Trained | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     memory: MemoryEstimate | None = None
@@ -133,17 +216,39 @@ class Draft:
     not_checked: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    @property
-    def strategy(self) -> StrategySettings:
-        """The settled strategy, which is there once its pass has run."""
-        assert self.settled_strategy is not None, "`choose_strategy` has run"
-        return self.settled_strategy
+    shape = Section[OpenText]()
+    """How rows become tokens, as far as no row tells it."""
+    text = Section[TextSettings]()
+    """The same with what the rows tell."""
+    loaded = Section[OpenModel]()
+    """How the model is loaded, but for its kernel of attention."""
+    strategy = Section[StrategySettings]()
+    """How its weights are changed."""
 
     @property
     def trained(self) -> Trained:
         """What the strategy trains of the model, once its pass has run."""
         assert self.settled_trained is not None, "`choose_strategy` has run"
         return self.settled_trained
+
+    def reasons(self, section: str) -> Reasons:
+        """Where a pass notes the origins of a section's values."""
+        return Reasons(self, section)
+
+    def settle(self, name: str, section: Document, why: Reasons) -> Self:
+        """The draft with a section, and with the origin of each of its values.
+
+        Raises:
+            ValueError: A value has no origin, or an origin has no value.
+        """
+        values = {f"{why.section}.{path}": value for path, (value, _) in why.found.items()}
+        origins = {**self.origins, **{f"{why.section}.{path}": origin for path, (_, origin) in why.found.items()}}
+        closed = {name for name in section.model_fields_set if getattr(section, name) is not Open.OPEN}
+        explained = {path.split(".")[1] for path in origins if path.startswith(f"{why.section}.")}
+        if wrong := (closed - explained) | ({path.split(".")[0] for path in why.found} - closed):
+            raise ValueError(f"values without origin, or origins without value, in `{name}`: {sorted(wrong)}")
+        settled = {**self.settled, name: section}
+        return replace(self, settled=settled, values={**self.values, **values}, origins=origins)
 
     def derive(self, path: str, value: Any, reason: str) -> Draft:
         """Settles a value that follows from facts, with the reason in words."""
@@ -169,12 +274,12 @@ class Draft:
 
     def find(
         self, code: str, summary: str, at: str, *, help: str | tuple[str, ...] = (), notes: str | tuple[str, ...] = ()
-    ) -> Draft:
+    ) -> Self:
         """Adds a finding at a value of the recipe."""
         found = diagnostic(code, summary, self.source.span(at), help=help, notes=notes, path=at)
         return replace(self, diagnostics=(*self.diagnostics, found))
 
-    def miss(self, what: str) -> Draft:
+    def miss(self, what: str) -> Self:
         """Adds something that could not be computed, with the reason."""
         return replace(self, not_checked=(*self.not_checked, what))
 
@@ -184,7 +289,7 @@ class Draft:
         Raises:
             pydantic.ValidationError: Some value is not settled yet.
         """
-        nested: dict[str, Any] = {} if self.settled_strategy is None else {"strategy": self.settled_strategy}
+        nested: dict[str, Any] = {}
         for path, value in self.values.items():
             *outer, name = path.split(".")
             section = nested

@@ -18,6 +18,7 @@ from ftc.compiler.audit.tensor_index import remember_tensors
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes.shape_text import with_rows
 from ftc.compiler.quality.presidio import missing_presidio
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
@@ -49,7 +50,6 @@ from ftc.spec.sections.data import PathSource
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.storage.tensor_digests import TensorDigest
-from ftc.spec.task import Classification, TokenClassification
 from ftc.spec.version import VERSION
 
 __all__ = ["Ask", "Compiled", "Locked", "compile_recipe", "lock_recipe"]
@@ -288,15 +288,7 @@ def _with_data(draft: Draft, data: CompiledData, known: _Known) -> Draft:
     draft = draft.derive("eval.retention_sha256", data.retention_sha256, "the text of `retention` as tokens")
     draft = draft.derive("eval.swaps_sha256", data.swaps_sha256, "the test rows with the phrases of `swaps` exchanged")
     draft = draft.derive("eval.groups_sha256", data.groups_sha256, "what the columns of `slices` hold in the test rows")
-    task = draft.recipe.task
-    draft = draft.derive("text.columns", data.columns, data.columns_reason)
-    if data.prompt is not None:
-        draft = draft.derive("text.prompt", *data.prompt)
-    declared = task.labels if isinstance(task, Classification | TokenClassification) else None
-    if declared is not None:
-        return draft.inherit("text.labels", data.labels, "task.labels")
-    reason = "the labels of the training rows, sorted" if data.labels else f"a {task.kind} has no classes"
-    return draft.derive("text.labels", data.labels, reason)
+    return with_rows(draft, (data.columns, data.columns_reason), data.prompt, data.labels)
 
 
 def _settings(draft: Draft) -> Settings:

@@ -121,7 +121,7 @@ def _most_scored(lengths: RowLengths, most_tokens: int) -> int:
 
 def scored_per_row(draft: Draft, shape: BatchShape) -> int:
     """Places of a row at which the head is computed, at most."""
-    match draft.values["model.head"]:
+    match draft.loaded.head:
         case "classification" | "multi_label":
             return 1
         case "span":
@@ -133,7 +133,7 @@ def scored_per_row(draft: Draft, shape: BatchShape) -> int:
 def hides_padding(draft: Draft, shape: BatchShape) -> bool:
     """Whether a mask hides padding: a decoder never looks at what stands behind a row, unless that is decided on."""
     is_alone = draft.strategy.traits.num_virtual == 0
-    is_behind = draft.model.family == "decoder" and draft.values["model.head"] == "lm" and is_alone
+    is_behind = draft.model.family == "decoder" and draft.loaded.head == "lm" and is_alone
     return shape.padded and not is_behind
 
 
@@ -171,7 +171,7 @@ def _longest_answer(report: SplitReport, lengths: RowLengths | None) -> int:
 
 def is_translated(draft: Draft) -> bool:
     """Whether an encoder reads one part of a row and a decoder learns the other."""
-    return draft.model.family == "encoder_decoder" and draft.values["model.head"] == "lm"
+    return draft.model.family == "encoder_decoder" and draft.loaded.head == "lm"
 
 
 def known_lengths(draft: Draft, split: str) -> RowLengths | None:

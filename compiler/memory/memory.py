@@ -172,7 +172,7 @@ def _form_job(draft: Draft) -> memory_formula.Job:
         num_trainable=num_trainable(draft),
         num_frozen=trained.num_frozen,
         state_bytes=device_bytes(draft),
-        head_width=head_outputs(draft.values["model.head"], len(draft.labels)) or draft.model.vocab_size,
+        head_width=head_outputs(draft.loaded.head, len(draft.labels)) or draft.model.vocab_size,
         head_rows=rows * scored_per_row(draft, shape),
         tokens=rows * sequences * length,
         length=length,
@@ -209,7 +209,7 @@ def _taught(draft: Draft, places: int) -> Taught | None:
         return None
     model = draft.teacher.model
     packed, precision = (draft.values[f"train.distillation.{name}"] for name in ("quantization", "precision"))
-    width = head_outputs(draft.values["model.head"], len(draft.labels)) or model.vocab_size
+    width = head_outputs(draft.loaded.head, len(draft.labels)) or model.vocab_size
     return Taught(weights=held_bytes(model, precision, packed), scores=places * width)
 
 
@@ -249,4 +249,4 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
     length = shape.length // _sequences(draft) + draft.strategy.traits.num_virtual
     if draft.model.family != "encoder_decoder":
         return length, 0
-    return (length, shape.supervised) if draft.values["model.head"] == "lm" else (2 * length, length)
+    return (length, shape.supervised) if draft.loaded.head == "lm" else (2 * length, length)

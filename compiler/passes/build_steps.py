@@ -25,7 +25,7 @@ def build_steps(draft: Draft) -> Draft:
     ]
     if "test" not in draft.splits:
         return replace(draft.miss("quality: there is no test split"), steps=tuple(steps))
-    rows = draft.splits["test"].measured(draft.values["text.form"])
+    rows = draft.splits["test"].measured(draft.text.form)
     if draft.values["eval.baseline"]:
         steps.append(EvaluateStep(kind="evaluate", subject="base", rows=rows))
     steps.append(EvaluateStep(kind="evaluate", subject="tuned", rows=rows))

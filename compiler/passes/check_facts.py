@@ -24,7 +24,8 @@ from ftc.compiler.strategies.trainable import base_of
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.slices import LABEL, LENGTH, LENGTHS, measured
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.sections.evaluation import has_entities, metric_kind, parse_gate, split_metric
+from ftc.spec.metrics import metric_named, split_metric
+from ftc.spec.sections.evaluation import has_entities, parse_gate
 
 __all__ = ["FACT_RULES", "FactRule", "check_facts"]
 
@@ -32,9 +33,6 @@ FactRule = Callable[[Draft], Iterator[Diagnostic]]
 
 _NOMINAL = 1.1
 """A card is sold by a rounder size than its driver reports, by up to a tenth."""
-
-_SHARES = frozenset(("accuracy", "exact_match", "valid_json"))
-"""Metrics that are a share of the test rows."""
 
 
 def revision_needs_the_hub(draft: Draft) -> Iterator[Diagnostic]:
@@ -173,7 +171,7 @@ def strategies_find_their_place(draft: Draft) -> Iterator[Diagnostic]:
 
 def smoothing_has_choices(draft: Draft) -> Iterator[Diagnostic]:
     """Label smoothing spreads a target over choices of a fixed number, of which one is right."""
-    head, kind = draft.values["model.head"], draft.recipe.task.kind
+    head, kind = draft.loaded.head, draft.recipe.task.kind
     if draft.recipe.train.label_smoothing and (kind == "preference" or head in ("multi_label", "span")):
         what = {"multi_label": "several labels a row", "span": "places in a context"}.get(head, "two answers")
         summary = f"`label_smoothing` with {what}, where no one choice among a fixed number is right"
@@ -227,8 +225,8 @@ def classes_are_known(draft: Draft) -> Iterator[Diagnostic]:
     named = [(path, split_metric(name)[1]) for path, name in _named_metrics(draft)]
     if not any(label for _, label in named):
         return
-    labels: tuple[str, ...] = draft.values["text.labels"]
-    if draft.values["text.form"] == "tag" and has_entities(labels):
+    labels = draft.text.labels
+    if draft.text.form == "tag" and has_entities(labels):
         labels = tuple(dict.fromkeys(tag[2:] for tag in labels if tag != "O"))
     for path, label in named:
         if label and label not in labels:
@@ -254,14 +252,14 @@ def general_text_needs_a_decoder(draft: Draft) -> Iterator[Diagnostic]:
 
 def swaps_keep_answers_in_place(draft: Draft) -> Iterator[Diagnostic]:
     """An answer that is cut out of a context moves with the words before it."""
-    if draft.recipe.eval.swaps is not None and draft.values["text.form"] == "extract":
+    if draft.recipe.eval.swaps is not None and draft.text.form == "extract":
         summary = "answers that are cut out of a context move with its words"
         yield _found(draft, "FTC242", summary, "eval.swaps", help="drop `swaps`, or set `task.mode: generative`")
 
 
 def swaps_need_answers(draft: Draft) -> Iterator[Diagnostic]:
     """What a language model says changes only where it is asked to say something."""
-    writes = draft.values["model.head"] == "lm"
+    writes = draft.loaded.head == "lm"
     if draft.recipe.eval.swaps is not None and writes and draft.values["eval.max_new_tokens"] is None:
         help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
         summary = "no metric has answers written that swaps could change"
@@ -303,8 +301,10 @@ def gates_are_coarser_than_a_row(draft: Draft) -> Iterator[Diagnostic]:
         return
     rows = draft.splits["test"].rows
     for name, text, path in draft.recipe.eval.bounds():
-        gate = parse_gate(text)
-        if name in _SHARES and gate and gate.comparison in (">=", ">") and 0 < _allowed(gate.bound) * rows < 1:
+        gate, metric = parse_gate(text), metric_named(name)
+        if metric is None or not metric.is_share_of_rows(draft.recipe.task.kind) or gate is None:
+            continue
+        if gate.comparison in (">=", ">") and 0 < _allowed(gate.bound) * rows < 1:
             yield _found(
                 draft,
                 "FTC237",
@@ -365,7 +365,7 @@ def _found(
 
 
 def _metrics(draft: Draft) -> str:
-    kinds = map(metric_kind, draft.values["eval.metrics"])
+    kinds = map(metric_named, draft.values["eval.metrics"])
     return ", ".join(kind.title for kind in kinds if kind)
 
 

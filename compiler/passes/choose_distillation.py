@@ -22,7 +22,7 @@ def choose_distillation(draft: Draft) -> Draft:
         draft = draft.derive(f"{_PATH}.precision", draft.values["train.precision"], "the precision of the run")
     else:
         draft = draft.take(f"{_PATH}.precision")
-    labels = () if draft.values["model.head"] == "lm" else draft.labels  # what is written is tokens, labels too
+    labels = () if draft.loaded.head == "lm" else draft.labels  # what is written is tokens, labels too
     draft = draft.derive(f"{_PATH}.teacher", _settings(teacher, labels), "files and labels of the teacher")
     return _check_license(draft, teacher)
 

@@ -9,7 +9,8 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.memory.eval_passes import usual_rows
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.slices import FIGURES, measured
-from ftc.spec.sections.evaluation import Judge, metric_kind, parse_gate, writes_labels
+from ftc.spec.metrics import metric_named
+from ftc.spec.sections.evaluation import Judge, parse_gate, writes_labels
 from ftc.spec.task import Classification, Task, TokenClassification
 
 __all__ = ["USUAL_METRICS", "choose_evaluation"]
@@ -103,8 +104,8 @@ def _choose_gates(draft: Draft) -> Draft:
 
 
 def _choose_answers(draft: Draft) -> Draft:
-    is_written = draft.values["model.head"] == "lm"
-    kinds = {name: metric_kind(name) for name in draft.values["eval.metrics"] if name != "loss"}
+    is_written = draft.loaded.head == "lm"
+    kinds = {name: metric_named(name) for name in draft.values["eval.metrics"] if name != "loss"}
     of_labels = writes_labels(draft.recipe.task)
     generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
     if not generates:
@@ -120,6 +121,6 @@ def _choose_answers(draft: Draft) -> Draft:
 
 
 def _choose_extraction(draft: Draft) -> Draft:
-    if draft.values["model.head"] == "span":
+    if draft.loaded.head == "span":
         return draft.take("eval.max_answer_tokens", "task.max_answer_length")
     return draft.derive("eval.max_answer_tokens", None, "no answer is cut out of a context")

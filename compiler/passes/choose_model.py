@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.search.attention_kernels import flash_obstacle, model_obstacle
 from ftc.compiler.strategies.heads import head_modules
+from ftc.spec.documents.settings import Head, OpenModel
 from ftc.spec.task import Chat, Classification, Preference, Pretraining, TokenClassification
 
 __all__ = ["choose_model"]
@@ -20,12 +21,20 @@ _ALTERNATIVES = {"span": ", or `mode: generative`"}
 
 def choose_model(draft: Draft) -> Draft:
     """Settles everything under `model`."""
-    draft = draft.take("model.base")
-    reason = "the hub's commit, kept by the lock" if draft.model.commit else "a local folder has no commit"
-    draft = draft.derive("model.commit", draft.model.commit, reason)
-    draft = draft.derive("model.architecture", draft.model.architecture, "config.json of the model")
-    draft = draft.derive("model.family", draft.model.family, f"what {draft.model.architecture} is")
-    return _choose_tokens(_choose_attention(_choose_head(_check_license(draft))))
+    why, model = draft.reasons("model"), draft.model
+    commit = "the hub's commit, kept by the lock" if model.commit else "a local folder has no commit"
+    loaded = OpenModel(
+        base=why.take("base", draft.recipe.model.base),
+        commit=why.derive("commit", model.commit, commit),
+        architecture=why.derive("architecture", model.architecture, "config.json of the model"),
+        family=why.derive("family", model.family, f"what {model.architecture} is"),
+        head=_head(draft, why),
+        decoder_start_id=_start(draft, why),
+        pad_id=_padding(draft, why),
+        stop_ids=_stops(draft, why),
+    )
+    draft = _check_license(draft.settle("loaded", loaded, why))
+    return _choose_attention(_check_head(_check_start(draft)))
 
 
 def _check_license(draft: Draft) -> Draft:
@@ -41,26 +50,23 @@ def _check_license(draft: Draft) -> Draft:
     )
 
 
-def _choose_head(draft: Draft) -> Draft:
+def _head(draft: Draft, why: Reasons) -> Head:
     match draft.recipe.task:
         case Classification(multi_label=True):
-            draft = draft.derive(
-                "model.head", "multi_label", f"a new layer over {len(draft.labels)} labels, each alone"
-            )
+            return why.derive("head", "multi_label", f"a new layer over {len(draft.labels)} labels, each alone")
         case Classification(mode="head"):
-            draft = draft.derive("model.head", "classification", f"a new layer over {len(draft.labels)} labels")
+            return why.derive("head", "classification", f"a new layer over {len(draft.labels)} labels")
         case TokenClassification():
-            draft = draft.derive("model.head", "token_classification", f"a new layer over {len(draft.labels)} tags")
-        case _ if draft.values["text.form"] == "extract":
-            draft = draft.derive("model.head", "span", "a new layer over the begin and the end of an answer")
+            return why.derive("head", "token_classification", f"a new layer over {len(draft.labels)} tags")
+        case _ if draft.shape.form == "extract":
+            return why.derive("head", "span", "a new layer over the begin and the end of an answer")
         case _:
-            draft = draft.derive("model.head", "lm", "the model's own output layer")
-    return _check_head(_choose_start(draft))
+            return why.derive("head", "lm", "the model's own output layer")
 
 
 def _check_head(draft: Draft) -> Draft:
     """Whether this kind of model has such a head, and whether it can do the task with its own."""
-    model, head, kind = draft.model, draft.values["model.head"], draft.recipe.task.kind
+    model, head, kind = draft.model, draft.loaded.head, draft.recipe.task.kind
     if head_modules(head, model) is None:
         return draft.find(
             "FTC250",
@@ -80,14 +86,18 @@ def _check_head(draft: Draft) -> Draft:
     )
 
 
-def _choose_start(draft: Draft) -> Draft:
+def _start(draft: Draft, why: Reasons) -> int | None:
     """What the decoder of an encoder-decoder begins with."""
     if draft.model.family != "encoder_decoder":
         reason = f"only an encoder-decoder has one, this is {'a' if draft.model.family == 'decoder' else 'an'}"
-        return draft.derive("model.decoder_start_id", None, f"{reason} {draft.model.family}")
+        return why.derive("decoder_start_id", None, f"{reason} {draft.model.family}")
     start = draft.model.decoder_start_id
-    draft = draft.derive("model.decoder_start_id", start, "`decoder_start_token_id` in the model's config.json")
-    if start is not None or draft.values["model.head"] != "lm":
+    return why.derive("decoder_start_id", start, "`decoder_start_token_id` in the model's config.json")
+
+
+def _check_start(draft: Draft) -> Draft:
+    is_written = draft.loaded.family == "encoder_decoder" and draft.loaded.head == "lm"
+    if not is_written or draft.loaded.decoder_start_id is not None:
         return draft
     return draft.find(
         "FTC251",
@@ -109,14 +119,17 @@ def _choose_attention(draft: Draft) -> Draft:
     return draft.find("FTC223", obstacle, "model.attention", help="leave `attention` out") if obstacle else draft
 
 
-def _choose_tokens(draft: Draft) -> Draft:
+def _padding(draft: Draft, why: Reasons) -> int:
     tokens = draft.model.tokenizer
     if tokens.pad_id is not None:
-        draft = draft.derive("model.pad_id", tokens.pad_id, f"the tokenizer's padding token `{tokens.pad_token}`")
-    elif tokens.eos_id is not None:
-        draft = draft.derive("model.pad_id", tokens.eos_id, "no padding token; the end token fills, masks ignore it")
-    else:
-        draft = draft.derive("model.pad_id", 0, "neither padding nor end token; masks ignore what fills")
-    stops = (tokens.eos_id,) if tokens.eos_id is not None else ()
-    reason = f"the end token `{tokens.eos_token}`" if stops else "the tokenizer has no end token"
-    return draft.derive("model.stop_ids", stops, reason)
+        return why.derive("pad_id", tokens.pad_id, f"the tokenizer's padding token `{tokens.pad_token}`")
+    if tokens.eos_id is not None:
+        return why.derive("pad_id", tokens.eos_id, "no padding token; the end token fills, masks ignore it")
+    return why.derive("pad_id", 0, "neither padding nor end token; masks ignore what fills")
+
+
+def _stops(draft: Draft, why: Reasons) -> tuple[int, ...]:
+    tokens = draft.model.tokenizer
+    if tokens.eos_id is None:
+        return why.derive("stop_ids", (), "the tokenizer has no end token")
+    return why.derive("stop_ids", (tokens.eos_id,), f"the end token `{tokens.eos_token}`")

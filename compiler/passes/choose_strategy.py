@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.strategies.trainable import base_of
@@ -16,13 +17,11 @@ def choose_strategy(draft: Draft) -> Draft:
     """Settles everything under `strategy`, and what is trained by it."""
     base = base_of(draft)
     settled = draft.recipe.strategy.settle(base)
-    origins = {f"strategy.{path}": _origin(draft, reason) for path, reason in settled.reasons.items()}
-    draft = replace(
-        draft,
-        settled_strategy=settled.settings,
-        settled_trained=settled.settings.trained(base),
-        origins={**draft.origins, **origins},
-    )
+    why = draft.reasons("strategy")
+    for path, reason in settled.reasons.items():
+        why.found[path] = reduce(getattr, path.split("."), settled.settings), _origin(draft, reason)
+    draft = draft.settle("strategy", settled.settings, why)
+    draft = replace(draft, settled_trained=settled.settings.trained(base))
     for one in settled.problems:
         draft = draft.find(one.code, one.summary, f"strategy.{one.key}", help=one.help, notes=one.notes or ())
     for words in settled.not_estimated:

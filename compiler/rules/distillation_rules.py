@@ -71,7 +71,7 @@ def teacher_knows_the_task(draft: Draft) -> Iterator[Diagnostic]:
     teacher = draft.teacher
     if teacher is None:
         return
-    head: Head = draft.values["model.head"]
+    head: Head = draft.loaded.head
     if fault := _of_head(teacher, head, draft.model):
         help = "tune one first: the `model` folder of a run with `strategy: {kind: full}` is a teacher"
         summary = f"the teacher `{teacher.model.name}` has no head for this task: {fault}"

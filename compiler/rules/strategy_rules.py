@@ -1,4 +1,4 @@
-"""Rules about strategies, optimisers and schedules, in the form of `ftc.compiler.rules.recipe_rules`, which runs them."""
+"""Rules about strategies, optimizers and schedules, run by `ftc.compiler.rules.recipe_rules`."""
 
 from __future__ import annotations
 

@@ -161,9 +161,9 @@ def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
 def packing_obstacle(draft: Draft) -> str | None:
     """Why rows of this job can't share a sequence."""
     task: str = draft.recipe.task.kind
-    if draft.values["model.head"] != "lm" or task == "preference":
+    if draft.loaded.head != "lm" or task == "preference":
         return f"a {task.replace('_', ' ')} scores whole rows"
-    if draft.values["model.family"] != "decoder":
+    if draft.loaded.family != "decoder":
         return f"an {draft.values['model.family'].replace('_', '-')} reads a row as a whole"
     if draft.strategy.traits.num_virtual:
         return "its virtual tokens stand before the first row alone"

@@ -18,7 +18,7 @@ _NO_WEIGHTS = frozenset(("final_logits_bias", "inv_freq", "masked_bias", "positi
 
 def base_of(draft: Draft) -> Base:
     """The base model as strategies see it, once its head is settled."""
-    head = draft.values["model.head"]
+    head = draft.loaded.head
     return Base(
         model=draft.model,
         head=head,
@@ -30,7 +30,7 @@ def base_of(draft: Draft) -> Base:
 
 def held(draft: Draft) -> dict[str, TensorFacts]:
     """Stored weights that the task's model holds: a tagger has no pooler, and no classifier an output over words."""
-    head = draft.values["model.head"]
+    head = draft.loaded.head
     weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
     if head == "lm":
         return weights
@@ -52,4 +52,4 @@ def result_bytes(draft: Draft) -> int:
 
 def _num_of_head(draft: Draft) -> int:
     """Weights of a new head; none where the model's own is used."""
-    return head_size(draft.values["model.head"], draft.model, len(draft.labels))
+    return head_size(draft.loaded.head, draft.model, len(draft.labels))

@@ -155,7 +155,7 @@ def _look(draft: Draft, subject: _Subject, split: str) -> Work:
 
 
 def _reads_one_place(draft: Draft, subject: _Subject) -> bool:
-    """Whether the run computes one place of each row behind the last attention; see `ftc.runtime.evaluation.last_layer`."""
+    """Whether the run computes one position of each row behind the last attention: `evaluation.last_layer`."""
     return (
         subject.form.head in ("classification", "multi_label")
         and draft.model.family != "encoder_decoder"

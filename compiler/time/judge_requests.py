@@ -24,7 +24,7 @@ def judge_estimate(draft: Draft) -> JudgeEstimate | None:
     if judge is None or counted is None or longest is None:
         return None
     subjects = 2 if draft.values["eval.baseline"] else 1
-    requests = subjects * draft.splits["test"].measured(draft.values["text.form"])
+    requests = subjects * draft.splits["test"].measured(draft.text.form)
     high = subjects * counted.empty + requests * longest
     sent = TokenRange(low=subjects * counted.empty, expected=min(subjects * counted.expected, high), high=high)
     received = requests * judge.max_tokens

@@ -138,7 +138,7 @@ def _teacher_network(draft: Draft, teacher: TeacherFacts) -> Network:
         trained=frozenset(),
         flows_from_start=False,
         trainable=0,
-        new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
+        new_outputs=head_outputs(draft.loaded.head, len(draft.labels)),
         packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
         attention=draft_kernel(draft, teacher.model, training=False),
     )

@@ -33,7 +33,7 @@ def draft_network(draft: Draft, *, training: bool = True, adapters: bool = True)
         trained=trained.own,
         flows_from_start=trained.from_start,
         trainable=num_trainable(draft),
-        new_outputs=head_outputs(draft.values["model.head"], len(draft.labels)),
+        new_outputs=head_outputs(draft.loaded.head, len(draft.labels)),
         packed_bytes=packed_bytes(draft),
         attention=draft_kernel(draft, draft.model, training=training),
     )
@@ -47,15 +47,15 @@ def draft_kernel(draft: Draft, model: ModelFacts, *, training: bool) -> Kernel:
 
 def form_of(draft: Draft, *, training: bool) -> microbatches.Form:
     """How a row becomes what goes through the draft's model."""
-    values, model = draft.values, draft.model
+    model = draft.model
     virtual, is_split = draft.strategy.traits.num_virtual, model.family == "encoder_decoder"
     kernel, (window, _) = draft_kernel(draft, model, training=training), window_of(model)
     is_causal = looks_back_alone(model)
     # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.
-    hides = values["model.head"] != "lm" or is_split or virtual > 0
+    hides = draft.loaded.head != "lm" or is_split or virtual > 0
     return microbatches.Form(
-        values["model.head"],
-        values["model.family"],
+        draft.loaded.head,
+        draft.loaded.family,
         is_pair=isinstance(draft.recipe.task, Preference),
         virtual=virtual,
         on_processor=draft.device.kind == "cpu",

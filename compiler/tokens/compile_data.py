@@ -21,6 +21,7 @@ from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
+from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SPLITS, RowLengths, SplitReport, open_lengths
 from ftc.spec.language.source import Source
 from ftc.spec.storage.paths import streams_folder
@@ -125,7 +126,7 @@ def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
 
 def _key(draft: Draft, files: DataFiles) -> str:
     recipe = draft.recipe.to_json()
-    text = {path: value for path, value in draft.values.items() if path.startswith("text.")}
+    text = {f"text.{name}": value for name, value in draft.shape if value is not Open.OPEN}
     model_files = draft.model.files
     return canonical.digest(
         {

@@ -39,6 +39,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.probes import swaps_digest
+from ftc.spec.documents.settings import Open
 from ftc.spec.documents.slices import LABEL, LENGTH, Groups
 from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
@@ -102,8 +103,8 @@ def _encode(
                 tokenizer,
                 draft.model.tokenizer,
                 renderer,
-                max_length=draft.values["text.max_length"],
-                cuts=draft.values["text.overflow"] == "cut",
+                max_length=draft.shape.max_length,
+                cuts=draft.shape.overflow == "cut",
                 numbers=part.numbers,
                 place=part.place,
             )
@@ -127,10 +128,10 @@ def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows])
     Raises:
         Refusal: They can't be trained on (FTC330, FTC335 to FTC337), or rows are too long that must not be (FTC342).
     """
-    refuses_long = draft.values["text.overflow"] == "refuse"
-    limits = Limits(draft.values["text.max_length"], draft.model.max_positions, refuses_long)
+    refuses_long = draft.shape.overflow == "refuse"
+    limits = Limits(draft.shape.max_length, draft.model.max_positions, refuses_long)
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
-    is_chat, most_lost = draft.values["text.form"] == "chat", draft.recipe.data.max_lost_answers
+    is_chat, most_lost = draft.shape.form == "chat", draft.recipe.data.max_lost_answers
     audit = token_findings(splits, places, draft.model.tokenizer, is_chat=is_chat, most_lost=most_lost)
     found = [*stream_findings(splits, places, limits), *audit]
     if any(finding.is_error for finding in found):
@@ -198,9 +199,9 @@ def _has_one_class(draft: Draft) -> bool:
 
 def _wording(draft: Draft, prompt: tuple[str, str] | None) -> Wording:
     """What the passes settled on how rows are put into words."""
-    tokenizer, values = draft.model.tokenizer, draft.values
-    words = prompt[0] if prompt else values.get("text.prompt")
-    return Wording(values["text.form"], words, values.get("text.system"), draft.model.family, tokenizer.eos_id)
+    shape = draft.shape
+    words = prompt[0] if prompt else None if shape.prompt is Open.OPEN else shape.prompt
+    return Wording(shape.form, words, shape.system, draft.model.family, draft.model.tokenizer.eos_id)
 
 
 def _task(draft: Draft) -> Task:
@@ -208,11 +209,11 @@ def _task(draft: Draft) -> Task:
     task = draft.recipe.task
     if not isinstance(task, QuestionAnswering):
         return task
-    return task.model_copy(update={"mode": "extractive" if draft.values["text.form"] == "extract" else "generative"})
+    return task.model_copy(update={"mode": "extractive" if draft.shape.form == "extract" else "generative"})
 
 
 def _usual_prompt(draft: Draft, data: ResolvedData) -> tuple[str, str] | None:
     task = draft.recipe.task
-    if not isinstance(task, Prompted) or "text.prompt" in draft.values:
+    if not isinstance(task, Prompted) or draft.shape.prompt is not Open.OPEN:
         return None
     return usual_prompt(task, draft.model, data.columns.by_part, data.labels)

@@ -63,7 +63,7 @@ def make_probes(
     with TemplateRenderer() as renderer:
 
         def encode(rows: Sequence[Row], of: TextForm) -> TokenRows:
-            length, cuts = draft.values["text.max_length"], draft.values["text.overflow"] == "cut"
+            length, cuts = draft.shape.max_length, draft.shape.overflow == "cut"
             facts = draft.model.tokenizer
             return encode_rows(rows, of, tokenizer, facts, renderer, max_length=length, cuts=cuts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ftc.runtime.base_model import (
+from ftc.runtime.models.base_model import (
     Base,
     FolderBase,
     keep_differentiable,

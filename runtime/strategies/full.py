@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.base_model import Base, checkpoint_activations, load_base
+from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base
 from ftc.runtime.strategies.half import Half, S_contra, in_parts
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.full import FullSettings

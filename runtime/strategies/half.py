@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from ftc.runtime.base_model import Base
+from ftc.runtime.models.base_model import Base
 from ftc.runtime.models.sharding import is_sharded, split_like
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.settings import Settings

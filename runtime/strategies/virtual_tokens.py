@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.base_model import Base
+from ftc.runtime.models.base_model import Base
 from ftc.runtime.strategies.with_peft import OfPeft, peft_config
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.virtual_tokens import VirtualSettings

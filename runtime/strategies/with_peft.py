@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.base_model import Base, frozen_base, quiet_transformers, trainable_tensors
+from ftc.runtime.models.base_model import Base, frozen_base, quiet_transformers, trainable_tensors
 from ftc.runtime.models.heads import peft_task
 from ftc.runtime.models.peft_import import peft_with_bitsandbytes, peft_without_bitsandbytes
 from ftc.runtime.strategies.half import BESIDE_LAYERS, Half, S_contra, in_parts

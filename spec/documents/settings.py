@@ -1,10 +1,11 @@
 """The recipe with nothing left open: what a run does, value by value.
 
-The runtime reads these documents and nothing else; `ftc.spec.documents.plan.Plan.origins` tells where each value came from.
+The runtime reads these documents and nothing else; `Plan.origins` tells where each value came from.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Literal
 
 from pydantic import Field
@@ -30,8 +31,12 @@ __all__ = [
     "DeviceSettings",
     "DistillationSettings",
     "EvalSettings",
+    "FormName",
     "Head",
     "ModelSettings",
+    "Open",
+    "OpenModel",
+    "OpenText",
     "OptimizerSettings",
     "PreferenceSettings",
     "ScheduleSettings",
@@ -46,30 +51,45 @@ __all__ = [
 Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
 """What a model ends in: its own language model head, or one for labels of a row, of each word, or of an answer."""
 
+FormName = Literal["classify", "tag", "extract", "chat", "prompt", "preference", "raw"]
 
-class TextSettings(Document):
-    """How a row becomes tokens."""
 
-    form: Literal["classify", "tag", "extract", "chat", "prompt", "preference", "raw"]
+class Open(Enum):
+    """Stands for a value that nobody could choose yet."""
+
+    OPEN = "open"
+
+
+class OpenText(Document):
+    """How a row becomes tokens, as far as no row tells it."""
+
+    form: FormName
     """`classify`: text to label. `tag`: words to tags. `extract`: question and context to the answer's place. `chat`:
     messages through the chat template. `prompt`: prompt and completion. `preference`: a prompt and two answers. `raw`:
     text in blocks."""
-    columns: dict[str, str] = Field(default_factory=dict)
-    """Column by part of the task."""
     uses_chat_template: bool
     """Whether prompt and completion are wrapped as turns of the model's chat template."""
     max_length: int
     """Longest sequence in tokens."""
     overflow: Literal["cut", "drop", "refuse"]
+    prompt: str | Open | None
+    """Jinja template of the prompt over a row's columns; open where the columns decide."""
+    system: str | None
+
+
+class TextSettings(OpenText):
+    """How a row becomes tokens."""
+
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Column by part of the task."""
     prompt: str | None
     """Jinja template of the prompt over a row's columns."""
-    system: str | None
     labels: tuple[str, ...]
     """Classes, or tags of words, in the order of the head's outputs; empty for tasks without."""
 
 
-class ModelSettings(Document):
-    """The model as it is loaded."""
+class OpenModel(Document):
+    """The model as it is loaded, but for what the solver chooses."""
 
     base: str
     """What the recipe calls it."""
@@ -82,11 +102,16 @@ class ModelSettings(Document):
     `token_classification` over the tags of a word, `span` over begin and end of an answer."""
     decoder_start_id: int | None = None
     """Token that the decoder of an encoder-decoder begins with; None for the other families."""
-    attention: AttentionKernel
     pad_id: int
     """Token that fills short rows. Masks never depend on it."""
     stop_ids: tuple[int, ...]
     """Tokens that end an answer."""
+
+
+class ModelSettings(OpenModel):
+    """The model as it is loaded."""
+
+    attention: AttentionKernel
 
 
 class ScheduleSettings(Document):

@@ -1,8 +1,8 @@
 """Faults that rows have in real files: each is told with its file and line, its column or key, and what to do.
 
 They are those that a person meets who saves a table in another way than ftc reads it, and those of columns that the
-recipe names. What every reader must bear is in `tests/compiler/resolve/rows/test_tables.py`, the project's own list of bad
-inputs beside this file; `REPORTED` are the topics that users of other tools report, each with what answers it.
+recipe names. What every reader must bear is in `tests/compiler/resolve/rows/test_tables.py`, the project's own list of
+bad inputs beside this file; `REPORTED` are the topics that users of other tools report, each with what answers it.
 """
 
 from __future__ import annotations

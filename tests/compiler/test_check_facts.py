@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 
 from ftc.compiler.memory.host_memory import host_bytes
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.passes.check_facts import FACT_RULES
 from ftc.spec.diagnostics import Severity
-from tests.support.drafts import CARD, draft_of, model_facts
+from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
 
 def found(**job: Any) -> list[tuple[str, Severity]]:
-    draft = run_passes(PASSES, run_passes(SHAPING, draft_of(**job)))
+    draft = decided(draft_of(**job))
     return [(finding.code, finding.severity) for finding in draft.diagnostics]
 
 
@@ -51,6 +50,19 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("FTC236", {"budget": {"vram": "27GiB"}, "device": CARD}, {"budget": {"vram": "26GiB"}, "device": CARD}),
     ("FTC237", {"eval": {"gates": {"accuracy": ">= 0.95"}}}, {"eval": {"gates": {"accuracy": ">= 0.9"}}}),
+    (
+        "FTC237",
+        {"task": {"kind": "preference"}, "eval": {"gates": {"preference_accuracy": ">= 0.95"}}},
+        {
+            "task": {"kind": "preference"},
+            "eval": {"gates": {"preference_accuracy": ">= 0.9", "reward_margin": "> 0.95"}},
+        },
+    ),
+    (
+        "FTC237",
+        {"task": GENERATION, "eval": {"gates": {"valid_json": ">= 0.95"}}},
+        {"task": GENERATION, "eval": {"gates": {"valid_json": ">= 0.9", "rouge_l": ">= 0.95"}}},
+    ),
     (
         "FTC239",
         {"task": GENERATION, "eval": {"max_new_tokens": 19}},
@@ -89,7 +101,7 @@ def test_a_divided_model_has_to_fit_on_the_host() -> None:
 def test_the_host_holds_one_model_whatever_shares_it() -> None:
     def size(devices: int, **train: Any) -> int:
         shared: dict[str, Any] = {"train": {"sharding": "fsdp", **train}, "budget": {"devices": devices}}
-        return host_bytes(run_passes(SHAPING + PASSES, draft_of(device=CARD, strategy={"kind": "full"}, **shared)))
+        return host_bytes(decided(draft_of(device=CARD, strategy={"kind": "full"}, **shared)))
 
     assert size(2) == size(8) == 4 * model_facts().num_parameters
     assert size(2, offload="cpu") == size(8, offload="cpu") == pytest.approx(4 * size(2), rel=0.01), "two moments, too"

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.documents.facts import TeacherFacts
-from tests.support.drafts import draft_of, model_facts
+from tests.support.drafts import decided, draft_of, model_facts
 
 
 @pytest.mark.parametrize(
@@ -20,5 +19,5 @@ def test_labels_that_are_written_are_no_outputs(mode: dict[str, str], outputs: t
         task={"kind": "classification", **mode}, train={"distillation": {"teacher": "large"}}, labels=("cold", "warm")
     )
     facts = TeacherFacts(model=model_facts(hidden=128), labels=("warm", "cold"), problem=None, other_tokens=None)
-    found = run_passes(PASSES, run_passes(SHAPING, replace(draft, teacher=facts)))
+    found = decided(replace(draft, teacher=facts))
     assert found.values["train.distillation.teacher"].outputs == outputs

@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.plan import ProveStep
-from tests.support.drafts import CARD, draft_of, model_facts
+from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 
 def compiled(determinism: str, **changes: Any) -> Draft:
     draft = draft_of(train={"determinism": determinism, **changes.pop("train", {})}, **changes)
-    return run_passes(PASSES, run_passes(SHAPING, draft))
+    return decided(draft)
 
 
 def proofs(draft: Draft) -> list[int]:
@@ -72,6 +71,6 @@ def test_a_packed_teacher_counts_like_a_packed_model(packed: str | None, codes: 
     task = {"kind": "generation", "prompt": "{{ text }}"}
     facts = TeacherFacts(model=model_facts(hidden=128), labels=(), problem=None, other_tokens=None)
     draft = draft_of(device=CARD, task=task, train={"determinism": "bitwise", "distillation": lesson})
-    found = run_passes(PASSES, run_passes(SHAPING, replace(draft, teacher=facts))).diagnostics
+    found = decided(replace(draft, teacher=facts)).diagnostics
     assert [one.code for one in found if one.code == "FTC640"] == codes
     assert all("of the teacher on a card" in one.summary for one in found if one.code == "FTC640")

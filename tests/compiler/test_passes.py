@@ -21,13 +21,13 @@ from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
 from ftc.spec.documents.streams import RowLengths
-from tests.support.drafts import CARD, CPU, draft_of, model_facts, split_report
+from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shaped, split_report
 
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
 
 def compiled(draft: Draft) -> Draft:
-    return run_passes(PASSES, run_passes(SHAPING, draft))
+    return decided(draft)
 
 
 def settled(path: str, **recipe: Any) -> tuple[Any, str, str]:
@@ -187,7 +187,7 @@ def test_what_is_refused_gives_no_fit_as_a_reason() -> None:
 
 def askable(draft: Draft) -> Draft:
     """As the pipeline hands it to the passes where a trace can be asked."""
-    return replace(run_passes(SHAPING, draft).derive("text.labels", draft.labels, "the rows'"), traces={})
+    return replace(shaped(draft), traces={})
 
 
 def point_in(job: TraceJob) -> Point:

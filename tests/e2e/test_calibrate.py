@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.resolve.machine.calibration import keep_calibration, read_calibration
 from ftc.compiler.time.calibrated import look_work, measured_work
 from ftc.runtime.calibration.calibrate import measure
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.calibration import Calibration, CalibrationJob
 from ftc.views.calibration import calibration_text
-from tests.support.drafts import CARD, CPU, draft_of
+from tests.support.drafts import CARD, CPU, decided, draft_of
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +36,19 @@ def test_plans_rest_on_what_was_measured(found: Calibration, tmp_path: Path) -> 
     assert read_calibration(tmp_path, CPU.model_copy(update={"label": "Another"}), 1) is None
     assert read_calibration(tmp_path, CARD, 1) is None, "a card that is not here was never measured"
     draft = replace(draft_of(budget={"threads": 1}), calibration=found)
-    time = run_passes(PASSES, run_passes(SHAPING, draft)).time
+    time = decided(draft).time
     assert time is not None
     assert (time.source, time.method) == ("calibration", "calibration of 2026-11-26")
     slower = tuple(one.model_copy(update={"seconds": 3 * one.seconds}) for one in found.measured.looks)
     other = found.model_copy(update={"measured": found.measured.model_copy(update={"looks": slower})})
-    late = run_passes(PASSES, run_passes(SHAPING, replace(draft, calibration=other))).time
+    late = decided(replace(draft, calibration=other)).time
     assert late is not None
     for before, after in zip(time.phases, late.phases, strict=True):
         is_look = before.phase in ("validate", "evaluate")
         assert after.seconds.expected == pytest.approx((3 if is_look else 1) * before.seconds.expected)
     assert 0 < time.low_seconds < time.high_seconds
     busy = replace(draft, calibration=found.model_copy(update={"busy": 6.5}))
-    loaded = run_passes(PASSES, run_passes(SHAPING, busy)).time
+    loaded = decided(busy).time
     assert loaded is not None
     assert loaded.method == "calibration of 2026-11-26, on a busy machine"
     assert loaded.low_seconds < time.low_seconds

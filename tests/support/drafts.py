@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ftc.compiler.draft import Draft
+from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes.shape_text import with_rows
 from ftc.spec.documents.facts import DeviceFacts, FileFacts, ModelFacts, TensorFacts, TokenizerFacts
+from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SplitReport
 from tests.support.recipes import parsed, read, recipe_text
 
-__all__ = ["CARD", "CPU", "draft_of", "model_facts", "split_report"]
+__all__ = ["CARD", "CPU", "decided", "draft_of", "model_facts", "shaped", "split_report"]
 
 GIB = 2**30
 CPU = DeviceFacts(
@@ -119,3 +122,15 @@ def draft_of(
         splits={name: split_report(rows) for name, rows in counts.items()},
         labels=labels if recipe.task.kind == "classification" else (),
     )
+
+
+def shaped(draft: Draft) -> Draft:
+    """The draft with its text settled, as for rows whose columns are named like the task's parts."""
+    draft = run_passes(SHAPING, draft)
+    prompt = ("{{ prompt }}", "the usual one") if draft.shape.prompt is Open.OPEN else None
+    return with_rows(draft, ({}, "as the task names them"), prompt, draft.labels)
+
+
+def decided(draft: Draft) -> Draft:
+    """What the passes make of a draft of nothing but facts."""
+    return run_passes(PASSES, shaped(draft))

@@ -13,7 +13,6 @@ from ftc.compiler.memory.memory import by_closed_form, question
 from ftc.compiler.memory.memory_formula import Job, estimate, quantised_bytes
 from ftc.compiler.memory.sharding_formula import on_one_of
 from ftc.compiler.memory.teacher_formula import Taught, held_bytes
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.resolve.models.linear_modules import linear_modules
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.search.candidates import point_of
@@ -26,7 +25,7 @@ from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import DistillationSettings
 from ftc.spec.sections.train import Offload, Sharding, TeacherQuantization
 from ftc.spec.strategies.common import low_rank
-from tests.support.drafts import CARD, draft_of, model_facts, split_report
+from tests.support.drafts import CARD, decided, draft_of, model_facts, split_report
 from tests.support.lessons import lesson_of
 from tests.support.trace_jobs import trace_job
 
@@ -248,8 +247,7 @@ def by_both(facts: ModelFacts, strategy: dict[str, Any]) -> tuple[int, int]:
     )
     report = split_report(100, length_max=length, supervised_max=_SUPERVISED)
     draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=frozenset(("bitsandbytes",)))
-    draft = run_passes(SHAPING, draft).derive("text.labels", _LABELS if task == "classification" else (), "given")
-    draft = run_passes(PASSES, draft if "text.prompt" in draft.values else draft.derive("text.prompt", None, "none"))
+    draft = decided(replace(draft, labels=_LABELS if task == "classification" else ()))
     point = point_of(draft)
     return by_closed_form(draft, point).allocated_bytes, trace(question(draft, point)).allocated_bytes
 

@@ -11,11 +11,11 @@ import pytest
 from ftc.compiler.draft import Draft
 from ftc.compiler.memory.batch_shapes import accumulates, rows_at_once, train_shape
 from ftc.compiler.memory.process_overhead import context_of
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes.choose_model import choose_model
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.calibration import Calibration, Measurement
 from ftc.spec.documents.streams import RowLengths
-from tests.support.drafts import CARD, CPU, draft_of, model_facts, split_report
+from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shaped, split_report
 
 TRANSLATOR = model_facts(family="encoder_decoder", num_decoder_layers=2, decoder_start_id=0, model_type="t5")
 
@@ -30,7 +30,8 @@ def with_rows(draft: Draft, prompt: list[int], scored: list[int], first: list[in
 
 def settled(draft: Draft) -> Draft:
     """The draft with rows of their own sequences, two at once."""
-    values = {"model.head": "lm", "train.packing": False, "train.micro_batch": 2, "train.micro_batch_tokens": None}
+    draft = choose_model(shaped(draft))
+    values = {"train.packing": False, "train.micro_batch": 2, "train.micro_batch_tokens": None}
     return replace(draft, values={**draft.values, **values})
 
 
@@ -55,7 +56,7 @@ def test_each_answer_of_a_preference_attends_to_itself_alone() -> None:
         draft = draft_of(task={"kind": task}, train=train, model={"base": "model", "attention": "eager"}, device=CARD)
         whole = 300 * (8 // size)
         draft = with_rows(draft, [whole - 20] * 40, [20] * 40, first)
-        memory = run_passes(PASSES, run_passes(SHAPING, draft)).memory
+        memory = decided(draft).memory
         assert memory is not None
         peaks = {one.phase: one.components for one in memory.phases}
         kept.append(peaks["backward: layers"]["saved activations"])
@@ -113,8 +114,8 @@ def test_a_measured_context_takes_the_place_of_the_usual_one(measured: int | Non
             steps=(),
         ),
     )
-    usual = run_passes(PASSES, run_passes(SHAPING, draft_of(device=CARD))).memory
-    memory = run_passes(PASSES, run_passes(SHAPING, replace(draft_of(device=CARD), calibration=found))).memory
+    usual = decided(draft_of(device=CARD)).memory
+    memory = decided(replace(draft_of(device=CARD), calibration=found)).memory
     assert usual is not None
     assert memory is not None
     assert memory.components["context"] == (measured or context_of(CARD).size.expected)
@@ -125,7 +126,7 @@ def test_a_measured_context_takes_the_place_of_the_usual_one(measured: int | Non
 
 def test_a_build_of_torch_for_cards_takes_more_of_a_processor() -> None:
     usual, wide = (
-        run_passes(PASSES, run_passes(SHAPING, replace(draft_of(device=CPU), packages=frozenset(packages)))).memory
+        decided(replace(draft_of(device=CPU), packages=frozenset(packages))).memory
         for packages in ({"torch"}, {"torch", "nvidia-cudnn-cu13"})
     )
     assert usual is not None

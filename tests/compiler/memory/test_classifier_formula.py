@@ -10,14 +10,13 @@ import pytest
 
 from ftc.compiler.draft import Draft, PastRun
 from ftc.compiler.memory.eval_passes import evaluation_batch
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.search.device_catalog import CARDS
 from ftc.compiler.tokens.judged_tokens import JudgedTokens
 from ftc.spec.base import Money
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.documents.streams import RowLengths
-from tests.support.drafts import CARD, draft_of, model_facts
+from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 ADA = CARD.model_copy(update={"capability": (8, 9), "speed": CARDS["rtx-4090"].speed})
 JUDGE = {"url": "http://localhost:8000/v1", "model": "judge"}
@@ -47,7 +46,7 @@ def job(*, lengths: dict[str, RowLengths] | None = None, graded: bool = False, *
     draft = replace(draft, lengths=lengths or {})
     if graded:
         draft = replace(draft, classifier=CLASSIFIER, grader=GRADER)
-    return run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
+    return decided(draft)
 
 
 def seconds(draft: Draft, phase: str) -> float:
@@ -97,7 +96,7 @@ def judged(*, past: tuple[PastRun, ...] = (), baseline: bool = True, **sections:
     evaluated = {"metrics": ["exact_match"], "judge": {**JUDGE, "max_tokens": 8}, "baseline": baseline}
     draft = draft_of(device=ADA, task={"kind": "generation"}, eval=evaluated, **sections)
     draft = replace(draft, judged=COUNTED, past_runs=past)
-    return run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
+    return decided(draft)
 
 
 def asked(url: str = JUDGE["url"], model: str = JUDGE["model"], each: float = 2.0) -> PastRun:
@@ -178,7 +177,7 @@ def test_a_price_for_tokens_is_a_part_of_the_cost() -> None:
 def test_a_policys_price_in_another_currency_makes_no_sum() -> None:
     draft = judged(budget={"price_per_million_tokens": PRICE})
     draft = replace(draft, prices={"rtx-4090": Money(amount=1.0, currency="EUR")}, not_checked=(), values={})
-    again = run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
+    again = decided(draft)
     assert any("EUR" in one and "USD" in one for one in again.not_checked)
     assert again.time is not None
     assert again.time.cost_high is None

@@ -10,9 +10,8 @@ import pytest
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.memory.eval_passes import evaluation_batch
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.documents.streams import RowLengths
-from tests.support.drafts import draft_of
+from tests.support.drafts import decided, draft_of
 
 WRITTEN: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}}
 READ: dict[str, Any] = {"task": {"kind": "chat"}}
@@ -25,7 +24,7 @@ def rows(count: int, length: int, scored: int) -> RowLengths:
 
 def settled(lengths: dict[str, RowLengths] | None = None, **recipe: Any) -> Draft:
     draft = replace(draft_of(**recipe), lengths=lengths or {})
-    return run_passes(SHAPING + PASSES, draft)
+    return decided(draft)
 
 
 @pytest.mark.parametrize(

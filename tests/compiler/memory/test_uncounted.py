@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from ftc.compiler.memory.uncounted import uncounted_parts
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
-from tests.support.drafts import CARD, draft_of, model_facts
+from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 
 def with_tensors(**shapes: tuple[int, ...]) -> ModelFacts:
@@ -48,7 +47,6 @@ def test_a_layer_without_attention() -> None:
 
 def test_a_plan_by_closed_form_says_so() -> None:
     draft = draft_of(facts=with_tensors(mixer__A_log=(64,)), device=CARD, task={"kind": "chat"})
-    draft = run_passes(SHAPING, replace(draft, untraced="there is no torch")).derive("text.labels", (), "none")
-    missed = run_passes(PASSES, draft).not_checked
+    missed = decided(replace(draft, untraced="there is no torch")).not_checked
     assert "memory by trace: there is no torch" in missed
     assert any("`mixer.A_log`: the closed form knows attention" in one for one in missed)

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from ftc.compiler.draft import Draft
 from ftc.compiler.memory.host_memory import host_bytes
 from ftc.compiler.memory.memory import by_closed_form, may_run
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes import PASSES, run_passes
 from ftc.compiler.search.candidates import Point, at, point_of, training_points
 from ftc.compiler.search.device_catalog import CARDS
 from ftc.compiler.search.ranking import pace_of
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.memory_trace import TraceJob
 from tests.compiler.test_passes import answered
-from tests.support.drafts import CARD, CPU, draft_of, model_facts
+from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shaped
 
 FACTS = model_facts(hidden=4096, layers=4)
 GIB = 2**30
@@ -45,7 +45,7 @@ def job(device: DeviceFacts, *, budget: dict[str, Any] | None = None, **sections
         budget={"devices": "auto", **(budget or {})},
         **{"strategy": {"kind": "lora"}, **sections},
     )
-    return run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
+    return decided(draft)
 
 
 def every_way(draft: Draft) -> Iterator[Point]:
@@ -163,7 +163,7 @@ def test_what_cannot_be_counted_is_asked_for(
 
 def test_nothing_is_traced_for_cards_that_cannot_be_counted() -> None:
     draft = draft_of(device=cards(8, local=False), budget={"devices": "auto"})
-    asking = replace(run_passes(SHAPING, draft).derive("text.labels", draft.labels, "the rows'"), traces={})
+    asking = replace(shaped(draft), traces={})
     assert not run_passes(PASSES, asking).questions
 
 
@@ -178,8 +178,7 @@ def test_each_device_has_pages_of_its_own() -> None:
             train={"optimizer": {"kind": "auto"}, "batch_size": 4},
         )
         draft = replace(draft, packages=frozenset(("bitsandbytes",)))
-        decided = run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
-        return {(one.devices, one.optimizer) for one in training_points(decided)}
+        return {(one.devices, one.optimizer) for one in training_points(decided(draft))}
 
     pages = 8 * FACTS.num_parameters
     assert (4, "adamw_paged") in kinds(6 * pages)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.memory.memory import by_closed_form, may_run
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.search.candidates import Point, at, point_of
 from ftc.compiler.search.device_catalog import CARDS
 from ftc.compiler.search.ranking import pace_of, train_seconds
@@ -22,7 +21,7 @@ from ftc.compiler.time.run_work import run_work
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import OptimizerKind
-from tests.support.drafts import CARD, draft_of, model_facts, split_report
+from tests.support.drafts import CARD, decided, draft_of, model_facts, split_report
 
 ADA = CARD.model_copy(update={"capability": (8, 9), "speed": CARDS["rtx-4090"].speed})
 FACTS = model_facts(hidden=1024, layers=16, attention=("eager", "sdpa", "flash_attention_2"))
@@ -48,7 +47,7 @@ def job(mebibytes: int, *, batch: int = 8, packages: frozenset[str] = PACKAGES, 
     rows = RowLengths(tokens, tokens - 10, np.full(100, 10), tokens)
     report = split_report(100, tokens=int(tokens.sum()), length_max=int(tokens.max()))
     draft = replace(draft, packages=packages, lengths={"train": rows}, splits={**draft.splits, "train": report})
-    return run_passes(PASSES, run_passes(SHAPING, draft).derive("text.labels", (), "none"))
+    return decided(draft)
 
 
 def every_way(draft: Draft) -> list[Point]:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes import PASSES, run_passes
 from ftc.compiler.recipes.recipe_edits import changed_recipe, edit_of
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.search.suggest import with_suggestions
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
 from ftc.spec.language.fixes import with_fixes
 from ftc.spec.language.parse import parse_recipe
-from tests.support.drafts import CARD, draft_of, model_facts, split_report
+from tests.support.drafts import CARD, draft_of, model_facts, shaped, split_report
 from tests.support.recipes import read, recipe_text
 
 FILE = "recipe.yaml"
@@ -35,7 +35,7 @@ def undecided(text: str) -> Draft:
     longest = recipe.data.max_length if isinstance(recipe.data.max_length, int) else 400
     cut = {name: split_report(one.rows, length_max=min(400, longest)) for name, one in draft.splits.items()}
     draft = replace(draft, labels=(), splits=cut, packages=frozenset(("bitsandbytes", "flash-attn")))
-    return run_passes(SHAPING, draft).derive("text.labels", (), "none")
+    return shaped(draft)
 
 
 def refusal(text: str) -> Diagnostic:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.time.attention_pairs import Attending, Kernel, kernel_of, window_of
 from ftc.compiler.time.run_work import run_work
 from ftc.spec.documents.streams import RowLengths
-from tests.support.drafts import CARD, CPU, draft_of, model_facts
+from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts
 
 FUSED: tuple[Kernel, ...] = ("processor", "efficient", "flash", "flash package")
 LONG = 4096
@@ -90,7 +89,7 @@ def flops(rows: int, length: int, config: dict[str, Any] | None = None, **train:
             train=train,
         )
         draft = replace(draft, lengths=dict.fromkeys(draft.splits, RowLengths(tokens, tokens, tokens, tokens)))
-        found[kernel] = run_work(run_passes(PASSES, run_passes(SHAPING, draft))).phases["train"][1].flops
+        found[kernel] = run_work(decided(draft)).phases["train"][1].flops
     return found
 
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.time.run_work import RunWork, run_work
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.documents.time import Work
-from tests.support.drafts import CARD, draft_of, model_facts
+from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 WRITTEN: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}}
 
@@ -22,7 +21,7 @@ def work(shared: int = 0, *, rows: int = 40, tokens: int = 100, answer: int = 20
     whole, scored = np.full(rows, tokens), np.full(rows, answer)
     lengths = RowLengths(whole, whole - scored, scored, whole // 2, shared)
     draft = replace(draft, lengths=dict.fromkeys((*draft.splits, "swaps"), lengths))
-    return run_work(run_passes(PASSES, run_passes(SHAPING, draft)))
+    return run_work(decided(draft))
 
 
 def written(found: RunWork) -> tuple[Work, Work, Work]:

@@ -9,11 +9,10 @@ import pytest
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.memory.memory import by_closed_form
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.search.candidates import point_of
 from ftc.compiler.time.network import composes_norms, network_of, rotates
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
-from tests.support.drafts import draft_of, model_facts
+from tests.support.drafts import decided, draft_of, model_facts
 
 
 def renamed(attention: str, mlp: str, **changes: Any) -> ModelFacts:
@@ -31,7 +30,7 @@ def renamed(attention: str, mlp: str, **changes: Any) -> ModelFacts:
 
 def kept(facts: ModelFacts, **strategy: Any) -> int:
     """Bytes of activations that are kept at the peak."""
-    drafted: Draft = run_passes(SHAPING + PASSES, draft_of(facts=facts, strategy=strategy))
+    drafted: Draft = decided(draft_of(facts=facts, strategy=strategy))
     point = replace(point_of(drafted), micro_batch=2, checkpointing=False, eval_batch=2, packs=False, tokens=None)
     return by_closed_form(drafted, point).components["saved activations"]
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.time.amounts import Amounts, decode_amounts, prompt_amounts, target_amounts
@@ -20,13 +19,13 @@ from ftc.compiler.time.workload import draft_network
 from ftc.spec.documents.calibration import Calibration, Measurement
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.streams import RowLengths
-from tests.support.drafts import draft_of, model_facts
+from tests.support.drafts import decided, draft_of, model_facts
 
 CARD = resolve_device("rtx-4090", cards=list)
 
 
 def compiled(**recipe: Any) -> Draft:
-    return run_passes(SHAPING + PASSES, draft_of(device=CARD, **recipe))
+    return decided(draft_of(device=CARD, **recipe))
 
 
 def test_the_whole_model_is_written_however_little_of_it_was_trained() -> None:
@@ -63,7 +62,7 @@ def test_processes_that_share_a_processor_are_no_faster_and_paid_for_once() -> N
             budget={"devices": count, "price_per_hour": "1 USD"},
             train={"micro_batch": 1},
         )
-        time = run_passes(SHAPING + PASSES, replace(draft, calibration=found)).time
+        time = decided(replace(draft, calibration=found)).time
         assert time is not None
         assert time.cost_high is not None
         seconds.append(next(one.seconds.expected for one in time.phases if one.phase == "train"))
@@ -75,7 +74,7 @@ def test_processes_that_share_a_processor_are_no_faster_and_paid_for_once() -> N
 def test_cards_that_are_joined_exchange_faster() -> None:
     shared: dict[str, Any] = {"budget": {"devices": 2}, "train": {"sharding": "ddp"}}
     cards = [CARD.model_copy(update={"name": name, "capability": (9, 0)}) for name in ("h100-pcie", "h100-80gb")]
-    slow, fast = (run_passes(SHAPING + PASSES, draft_of(device=card, **shared)).work for card in cards)
+    slow, fast = (decided(draft_of(device=card, **shared)).work for card in cards)
     assert slow is not None
     assert fast is not None
     assert slow.phases["train"].host_bytes > 5 * fast.phases["train"].host_bytes > 0
@@ -140,7 +139,7 @@ def test_a_teacher_costs_its_forward_pass_and_its_weights() -> None:
     facts = TeacherFacts(model=large, labels=(), problem=None, other_tokens=None)
     usual: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}, "strategy": {"kind": "lora"}}
     alone = compiled(**usual)
-    taught = run_passes(SHAPING + PASSES, replace(draft_of(device=CARD, **usual, **lesson), teacher=facts))
+    taught = decided(replace(draft_of(device=CARD, **usual, **lesson), teacher=facts))
     more = run_work(taught).phases["train"][1].flops - run_work(alone).phases["train"][1].flops
     forward = 2 * sum(inputs * outputs for inputs, outputs in large.linear_modules.values())
     assert more == pytest.approx(forward * run_work(alone).train_tokens, rel=0.3)  # the rest is attention and the head
