@@ -26,7 +26,7 @@ from ftc.compiler.strategies.trainable import held, num_trainable
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
-from ftc.spec.strategies import card_of
+from ftc.spec.strategies import strategy_card
 from ftc.spec.task import Preference
 
 __all__ = ["answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "may_run", "question"]
@@ -157,7 +157,7 @@ def _estimate(
 def _form_job(draft: Draft) -> memory_formula.Job:
     """The formula's job for a draft that stands at a point."""
     shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.values["model.attention"]
-    is_whole, precision = card_of(draft.strategy).is_whole, draft.values["train.precision"]
+    is_whole, precision = strategy_card(draft.strategy).is_whole, draft.values["train.precision"]
     trained, quantized = draft.trained, draft.strategy.traits.quantized
     weight_bytes = 4.0 if is_whole else _WEIGHT_BYTES[precision]
     if quantized is not None:
@@ -205,12 +205,12 @@ def _as_held(draft: Draft) -> ModelFacts:
 
 def _taught(draft: Draft, places: int) -> Taught | None:
     """The teacher, where so many places of a micro-batch are scored; None without one."""
-    if draft.teacher is None:
+    lesson = draft.distillation
+    if draft.teacher is None or lesson is None:
         return None
     model = draft.teacher.model
-    packed, precision = (draft.values[f"train.distillation.{name}"] for name in ("quantization", "precision"))
     width = head_outputs(draft.loaded.head, len(draft.labels)) or model.vocab_size
-    return Taught(weights=held_bytes(model, precision, packed), scores=places * width)
+    return Taught(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
 
 
 def _measuring(draft: Draft) -> Measuring | None:
@@ -222,7 +222,7 @@ def _measuring(draft: Draft) -> Measuring | None:
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
-    new_tokens = draft.values["eval.max_new_tokens"] or 0
+    new_tokens = draft.eval.max_new_tokens or 0
     kernel = draft.values["model.attention"]
     return Measuring(
         rows * sequences,

@@ -27,7 +27,7 @@ from typing import IO, Self
 
 from ftc.spec import canonical
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
-from ftc.spec.strategies import card_of
+from ftc.spec.strategies import strategy_card
 from ftc.spec.version import VERSION
 
 __all__ = ["Tracer", "installed_versions"]
@@ -209,7 +209,7 @@ def _killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[
 def _needed(job: TraceJob) -> tuple[str, ...]:
     lesson = job.settings.train.distillation
     packs = lesson is not None and lesson.quantization is not None
-    libraries = card_of(job.settings.strategy).libraries
+    libraries = strategy_card(job.settings.strategy).libraries
     return tuple(dict.fromkeys((*_NEEDED, *libraries, *(["bitsandbytes"] if packs else []))))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ftc.compiler.draft import Draft
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
-from ftc.spec.strategies import card_of
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["build_steps"]
 
@@ -15,8 +15,8 @@ def build_steps(draft: Draft) -> Draft:
     """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
     teacher = len(draft.teacher.model.files) if draft.teacher else 0
     files = len(draft.model.files) + teacher + len(draft.splits)
-    artifact = card_of(draft.strategy).result
-    proof_steps = draft.values["train.determinism"].proof_steps
+    artifact = strategy_card(draft.strategy).result
+    proof_steps = draft.determinism.proof_steps
     steps: list[Step] = [
         VerifyStep(kind="verify", files=files),
         *([ProveStep(kind="prove", steps=proof_steps)] if proof_steps else []),
@@ -26,7 +26,7 @@ def build_steps(draft: Draft) -> Draft:
     if "test" not in draft.splits:
         return replace(draft.miss("quality: there is no test split"), steps=tuple(steps))
     rows = draft.splits["test"].measured(draft.text.form)
-    if draft.values["eval.baseline"]:
+    if draft.eval.baseline:
         steps.append(EvaluateStep(kind="evaluate", subject="base", rows=rows))
     steps.append(EvaluateStep(kind="evaluate", subject="tuned", rows=rows))
     return replace(draft, steps=tuple(steps))

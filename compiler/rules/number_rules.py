@@ -13,9 +13,10 @@ from ftc.spec.diagnostics import Diagnostic, Related, Severity, diagnostic
 from ftc.spec.documents.slices import measured_kind
 from ftc.spec.language.source import Path, Source
 from ftc.spec.metrics import Metric
+from ftc.spec.optimizers import candidates
 from ftc.spec.sections.evaluation import Gate, parse_gate
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.strategies import card_of
+from ftc.spec.strategies import strategy_card
 
 __all__ = [
     "early_stopping_can_stop",
@@ -90,9 +91,10 @@ def micro_batch_divides_the_batch(recipe: Recipe, source: Source) -> Iterator[Di
 
 def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """A learning rate far from what the strategy is usually trained with is most often a slip."""
-    rate, usual = recipe.train.learning_rate, card_of(recipe.strategy).rate
+    rate, usual = recipe.train.learning_rate, strategy_card(recipe.strategy).rate
     low, high = usual.low, usual.high
-    if recipe.train.optimizer.kind.startswith(("adamw", "auto")) and rate != "auto" and not low <= rate <= high:
+    is_known = all(card.rate.range_known for card in candidates(recipe.train.optimizer.kind))
+    if is_known and rate != "auto" and not low <= rate <= high:
         yield diagnostic(
             "FTC211",
             f"a learning rate of {rate:g} is unusual for the strategy `{recipe.strategy.kind}`",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ftc.compiler.rules.number_rules import value_at
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
+from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import STRATEGIES
 
@@ -32,17 +33,10 @@ WHOLE: tuple[_Whole, ...] = (
         for card in STRATEGIES
         if card.no_sharding is not None
     ),
-    _Whole(
-        "train.optimizer.kind",
-        ("adamw_8bit", "adamw_paged", "adamw_8bit_paged", "lion", "lion_8bit"),
-        "its kernels take whole tensors",
-        "choose `adamw`, or `sharding: ddp`",
-    ),
-    _Whole(
-        "train.optimizer.kind",
-        ("adafactor",),
-        "means over rows and columns need whole matrices",
-        "choose `adamw`, or `sharding: ddp`",
+    *(
+        _Whole("train.optimizer.kind", (card.kind,), card.whole_tensors, "choose `adamw`, or `sharding: ddp`")
+        for card in OPTIMIZERS
+        if card.whole_tensors is not None
     ),
 )
 """The one table of what goes with `sharding: ddp` alone."""

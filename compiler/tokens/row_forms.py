@@ -16,7 +16,7 @@ from ftc.compiler.tokens.forms import (
     TagForm,
     TextForm,
 )
-from ftc.spec.documents.facts import Family
+from ftc.spec.architectures import Family
 from ftc.spec.task import (
     Chat,
     Classification,

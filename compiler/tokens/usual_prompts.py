@@ -34,8 +34,8 @@ def usual_prompt(
             question = f"Which of these fits: {{{{ {json.dumps(', '.join(labels), ensure_ascii=False)} }}}}?"
             return f"Text: {value('text')}{second}\n\n{question}\nAnswer:", "the usual words for a choice"
         case Summarization() if model.family == "encoder_decoder":
-            if "t5" in model.model_type:
-                return f"summarize: {value('document')}", "the words that T5 was trained with"
+            if prefix := model.kind.summary_prefix:
+                return f"{prefix}{value('document')}", "the words that T5 was trained with"
             return value("document"), "the document alone"
         case Summarization():
             text = f"Summarize the following text.\n\n{value('document')}\n\nSummary:"

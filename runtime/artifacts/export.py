@@ -23,7 +23,7 @@ from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.spec.storage.atomic_write import building_folder
-from ftc.spec.strategies import card_of
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["export", "is_exported", "load_exported", "write_model_files"]
 
@@ -80,7 +80,7 @@ def _whole(session: Session, model: nn.Module, tensors: dict[str, torch.Tensor])
 
 
 def _is_whole(session: Session) -> bool:
-    return card_of(session.plan.settings.strategy).is_whole
+    return strategy_card(session.plan.settings.strategy).is_whole
 
 
 def _folder(session: Session) -> Path:

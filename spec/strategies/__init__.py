@@ -29,7 +29,7 @@ __all__ = [
     "Strategy",
     "StrategySettings",
     "Trained",
-    "card_of",
+    "strategy_card",
 ]
 
 STRATEGIES: tuple[Card, ...] = (
@@ -59,6 +59,6 @@ else:
 _BY_KIND = {card.kind: card for card in STRATEGIES}
 
 
-def card_of(strategy: Strategy | StrategySettings) -> Card:
+def strategy_card(strategy: Strategy | StrategySettings) -> Card:
     """The facts about a strategy."""
     return _BY_KIND[strategy.kind]

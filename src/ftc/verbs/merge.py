@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.strategies import card_of
+from ftc.spec.strategies import strategy_card
 from ftc.verbs.export import refuse_faults
 from ftc.verbs.runs import FINISHED, Run, find_run
 
@@ -119,7 +119,7 @@ def _refuse_hopeless(run: Run, target: Path) -> None:
 
 def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
     strategy = run.plan.settings.strategy
-    card = card_of(strategy)
+    card = strategy_card(strategy)
     at = run.plan.origins.get("strategy.kind")
     place = f"`strategy.kind: {strategy.kind}`, {at.reason if at else run.plan.recipe_file}"
     if card.is_whole:

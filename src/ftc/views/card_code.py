@@ -6,7 +6,7 @@ import json
 from pathlib import PurePosixPath
 
 from ftc.spec.documents.plan import Plan
-from ftc.spec.strategies import card_of
+from ftc.spec.strategies import strategy_card
 from ftc.views.tasks import task_words
 
 __all__ = ["loading_code"]
@@ -20,7 +20,7 @@ def loading_code(plan: Plan, folder: str | None = None) -> str:
         folder: Where a whole model lies, where the result isn't what the run itself left.
     """
     loader = task_words(plan).auto_class
-    is_whole = folder is not None or card_of(plan.settings.strategy).is_whole
+    is_whole = folder is not None or strategy_card(plan.settings.strategy).is_whole
     load = _whole(loader, folder or "model") if is_whole else _adapted(plan, loader)
     return "\n".join((*load, "", *_trial(plan)))
 

@@ -12,7 +12,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation
 from ftc.spec.metrics import metric_named
 from ftc.spec.sections.data import HubSource
-from ftc.spec.strategies import card_of
+from ftc.spec.strategies import strategy_card
 from ftc.views.headline import metric_title
 from ftc.views.tasks import task_words
 
@@ -29,14 +29,14 @@ def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool =
         evaluation: The measurement on the test split.
         is_merged: Whether the adapter has become part of the base's weights.
     """
-    is_adapter = not card_of(plan.settings.strategy).is_whole and not is_merged
+    is_adapter = not strategy_card(plan.settings.strategy).is_whole and not is_merged
     values: dict[str, Any] = {
         "base_model": plan.settings.model.base if plan.settings.model.commit else None,
         "base_model_relation": ("adapter" if is_adapter else "finetune") if plan.settings.model.commit else None,
-        "library_name": "transformers" if is_merged else card_of(plan.settings.strategy).library,
+        "library_name": "transformers" if is_merged else strategy_card(plan.settings.strategy).library,
         "license": plan.lock.model.license,
         "pipeline_tag": task_words(plan).pipeline,
-        "tags": ["ftc", card_of(plan.settings.strategy).tag],
+        "tags": ["ftc", strategy_card(plan.settings.strategy).tag],
         "datasets": _hub_datasets(plan),
     }
     if evaluation is not None and evaluation.tuned.metrics:
