@@ -42,7 +42,6 @@ from ftc.runtime.training.optimizers import make_optimizer
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import TrainSettings
-from ftc.spec.strategy import VIRTUAL_TOKENS
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -141,7 +140,7 @@ def _watched(
 
 def _empties_cache(job: TraceJob) -> bool:
     """Whether the installed peft gives unused memory back after it has prepared 4-bit weights."""
-    if job.settings.strategy.kind != "qlora":
+    if job.settings.strategy.traits.quantized is None:
         return False
     import peft
 
@@ -160,8 +159,8 @@ def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
 
 def _all_is_seen(job: TraceJob, shape: BatchShape) -> bool:
     """Whether no mask hides padding: there is none, or it stands where a decoder never looks back from."""
-    model, kind = job.settings.model, job.settings.strategy.kind
-    needs_mask = model.head != "lm" or model.family != "decoder" or kind in VIRTUAL_TOKENS
+    model, virtual = job.settings.model, job.settings.strategy.traits.num_virtual
+    needs_mask = model.head != "lm" or model.family != "decoder" or virtual > 0
     return not (shape.padded and needs_mask)
 
 
