@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.metrics import METRIC_BY_NAME, metric_called
 
 __all__ = [
     "AdapterKeys",
@@ -145,6 +146,8 @@ def schedule(t: Translation, key: str, usual: str = "linear") -> str | None:
     kind = words.SCHEDULES.get(word.lower()) if word else None
     if kind:
         t.carry(key, "train.schedule.kind", kind)
+        for name, (value, reason) in words.SCHEDULE_VALUES[kind].items():
+            t.add(f"train.schedule.{name}", value, reason)
     elif word:
         help = f"ftc has {', '.join(words.SCHEDULE_KINDS)}; the default, {usual}, stands in its place"
         t.drop(key, f"no schedule `{word[:40]}`", help)
@@ -324,7 +327,7 @@ def watched(t: Translation, key: Key) -> None:
     if word in ("loss", ""):
         t.needless(key, "the loss, as in ftc")
     elif "train.early_stopping.patience" in t.values:
-        t.carry(key, "train.early_stopping.metric", f"val_{words.METRICS.get(word, word)}")
+        t.carry(key, "train.early_stopping.metric", f"val_{metric_called(word, METRIC_BY_NAME) or word}")
     else:
         t.drop(key, "nothing stops early by it", "set `train.early_stopping`, which names the metric")
 

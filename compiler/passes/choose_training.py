@@ -6,21 +6,14 @@ import hashlib
 import math
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.search.optimizer_choice import with_kernel
+from ftc.compiler.search.optimizer_choice import card_of, with_kernel
 from ftc.spec.documents.settings import Seeds
-from ftc.spec.sections.train import OptimizerKind
-from ftc.spec.strategy import Lora, QLora
+from ftc.spec.optimizers import candidates
+from ftc.spec.schedules import schedule_card
+from ftc.spec.strategies import strategy_card
 from ftc.spec.task import Preference
 
-__all__ = ["USUAL_RATE", "choose_training"]
-
-USUAL_RATE = {
-    **dict.fromkeys(("full", "partial"), 2e-5),
-    **dict.fromkeys(("lora", "qlora"), 2e-4),
-    **{"bitfit": 4e-4, "ln_tuning": 1e-3, "ia3": 3e-3, "bottleneck": 1e-4},
-    **{"prompt_tuning": 3e-2, "p_tuning": 1e-3, "prefix_tuning": 1e-2},
-}
-"""Peak learning rate of `auto`, by strategy: the usual middle for AdamW."""
+__all__ = ["choose_training"]
 
 _AS_WRITTEN = (
     *("batch_size", "label_smoothing", "neftune_alpha", "max_grad_norm"),
@@ -38,39 +31,35 @@ def choose_training(draft: Draft) -> Draft:
 
 
 def _choose_optimizer(draft: Draft) -> Draft:
-    for name in ("beta1", "epsilon", "momentum", "weight_decay"):
-        draft = draft.take(f"train.optimizer.{name}")
     asked = draft.recipe.train.optimizer.kind
+    card = candidates(asked)[0]
     if asked == "auto":  # until it is known what fits
-        draft = draft.derive("train.optimizer.kind", "adamw", "AdamW in float32 comes first")
+        draft = draft.derive("train.optimizer.kind", card.kind, f"{card.label} in float32 comes first")
     else:
         draft = draft.take("train.optimizer.kind")
-    return with_kernel(_choose_beta2(draft, draft.values["train.optimizer.kind"]))
-
-
-def _choose_beta2(draft: Draft, kind: OptimizerKind) -> Draft:
-    if draft.recipe.train.optimizer.beta2 == "auto":
-        beta2, paper = (0.99, "Lion") if kind.startswith("lion") else (0.999, "Adam")
-        return draft.derive("train.optimizer.beta2", beta2, f"that of {paper}'s paper")
-    return draft.take("train.optimizer.beta2")
+    for name in ("beta1", "beta2", "epsilon", "momentum", "weight_decay"):
+        path, usual = f"train.optimizer.{name}", card.usual_value(name)
+        is_open = draft.source.node(path) is None or getattr(draft.recipe.train.optimizer, name) == "auto"
+        if is_open and usual is not None:
+            draft = draft.derive(path, usual.value, usual.source)
+        else:
+            draft = draft.take(path)
+    return with_kernel(draft)
 
 
 def _choose_rate(draft: Draft) -> Draft:
-    if isinstance(draft.recipe.strategy, Lora | QLora):
-        draft = draft.take("train.b_rate_ratio", "strategy.b_rate_ratio")
+    strategy = draft.recipe.strategy
+    if (ratio := strategy.second_rate_ratio()) is not None:
+        draft = draft.inherit("train.b_rate_ratio", ratio, "strategy.b_rate_ratio")
     else:
         draft = draft.derive("train.b_rate_ratio", 1.0, "no adapter of low rank")
     if draft.recipe.train.learning_rate != "auto":
         return draft.take("train.learning_rate")
-    kind, optimizer = draft.recipe.strategy.kind, draft.values["train.optimizer.kind"]
-    usual, reason = USUAL_RATE[kind], f"the usual middle for {kind} with AdamW"
-    if kind == "prefix_tuning" and draft.values["strategy.projection_size"]:
-        usual, reason = USUAL_RATE["p_tuning"], "the usual middle for virtual tokens out of a network with AdamW"
-    if optimizer.startswith("lion"):
-        usual, reason = usual / 5, f"a fifth of {reason}, since Lion's steps are longer"
-    elif optimizer == "sgd":
-        usual, reason = usual * 100, f"a hundred times {reason}, since SGD's steps are as small as its gradients"
-    return draft.derive("train.learning_rate", usual, reason)
+    rate = card_of(draft).rate
+    usual, reason = strategy.usual_rate(strategy_card(strategy))
+    if rate.reason is not None:
+        reason = rate.reason.format(reason)
+    return draft.derive("train.learning_rate", rate.beside(usual), reason)
 
 
 def _choose_precision(draft: Draft) -> Draft:
@@ -116,13 +105,14 @@ def _choose_steps(draft: Draft) -> Draft:
 def _choose_shape(draft: Draft, steps: int) -> Draft:
     """The schedule after the warm-up; what a shape doesn't know is left out."""
     schedule = draft.recipe.train.schedule
-    draft = draft.take("train.schedule.kind")
-    if schedule.kind == "warmup_stable_decay":
-        ratio = schedule.decay_ratio
-        last = math.ceil(ratio * steps)
-        return draft.derive("train.schedule.decay_steps", last, f"the last {ratio:g} of {steps} steps, rounded up")
-    if schedule.kind == "plateau":
-        return draft.take("train.schedule.patience").take("train.schedule.factor")
+    draft, card = draft.take("train.schedule.kind"), schedule_card(schedule.kind)
+    for share in card.shares:
+        ratio: float = getattr(schedule, share.key)
+        reason = share.reason.format(f"{ratio:g} of {steps} steps")
+        draft = draft.derive(f"train.schedule.{share.setting}", math.ceil(ratio * steps), reason)
+    for key in card.reads:
+        if key not in (share.key for share in card.shares):
+            draft = draft.take(f"train.schedule.{key}")
     return draft
 
 

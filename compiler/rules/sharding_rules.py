@@ -11,7 +11,9 @@ from typing import NamedTuple
 from ftc.compiler.rules.number_rules import value_at
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
+from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.strategies import STRATEGIES
 
 __all__ = ["WHOLE", "devices_have_rows", "sharding_can_be_done", "sharding_has_devices", "unsharded"]
 
@@ -26,29 +28,15 @@ class _Whole(NamedTuple):
 
 
 WHOLE: tuple[_Whole, ...] = (
-    _Whole(
-        "strategy.kind",
-        ("qlora",),
-        "quantised weights have scales beside them, which would stay whole",
-        "choose `kind: lora`, or `sharding: ddp`",
+    *(
+        _Whole("strategy.kind", (card.kind,), card.no_sharding.reason, card.no_sharding.help)
+        for card in STRATEGIES
+        if card.no_sharding is not None
     ),
-    _Whole(
-        "strategy.kind",
-        ("prompt_tuning", "p_tuning", "prefix_tuning"),
-        "virtual tokens are made outside the model's own way forward, where weights are put together",
-        "choose `kind: lora`, or `sharding: ddp`",
-    ),
-    _Whole(
-        "train.optimizer.kind",
-        ("adamw_8bit", "adamw_paged", "adamw_8bit_paged", "lion", "lion_8bit"),
-        "its kernels take whole tensors",
-        "choose `adamw`, or `sharding: ddp`",
-    ),
-    _Whole(
-        "train.optimizer.kind",
-        ("adafactor",),
-        "means over rows and columns need whole matrices",
-        "choose `adamw`, or `sharding: ddp`",
+    *(
+        _Whole("train.optimizer.kind", (card.kind,), card.whole_tensors, "choose `adamw`, or `sharding: ddp`")
+        for card in OPTIMIZERS
+        if card.whole_tensors is not None
     ),
 )
 """The one table of what goes with `sharding: ddp` alone."""

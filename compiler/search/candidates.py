@@ -15,10 +15,11 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.rules.sharding_rules import unsharded
 from ftc.compiler.search.attention_kernels import kernels_for_auto
 from ftc.compiler.search.device_counts import device_counts, threads_of_each
-from ftc.compiler.search.optimizer_choice import FUSED, is_paged, kinds_for_auto, pages_have_room
+from ftc.compiler.search.optimizer_choice import kinds_for_auto, pages_have_room
+from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import Offload, OptimizerKind, Sharding
-from ftc.spec.strategy import VIRTUAL_TOKENS
+from ftc.spec.sections.train import Offload, Sharding
+from ftc.spec.strategies import strategy_card
 
 __all__ = [
     "LAYOUTS",
@@ -73,7 +74,7 @@ def at(draft: Draft, point: Point) -> Draft:
         "eval.batch_size": point.eval_batch,
         "model.attention": point.attention,
         "train.optimizer.kind": point.optimizer,
-        "train.fused": point.optimizer in FUSED,
+        "train.fused": optimizer_card(point.optimizer).fused,
         "train.packing": point.packs,
         "train.micro_batch_tokens": point.tokens,
         "train.sharding": point.sharding,
@@ -116,9 +117,10 @@ def training_points(draft: Draft) -> Iterator[Point]:
 
 def _can_share(draft: Draft, kind: OptimizerKind, sharding: Sharding, count: int) -> bool:
     """Whether so many devices may have this optimiser where `auto` takes it: some take whole tensors, others pages."""
+    card = optimizer_card(kind)
     if sharding == "fsdp":
-        return kind in FUSED
-    return not is_paged(kind) or pages_have_room(draft, kind, count)
+        return card.whole_tensors is None
+    return not card.paged or pages_have_room(draft, card, count)
 
 
 def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:
@@ -147,8 +149,7 @@ def _modes(draft: Draft) -> list[bool]:
     asked = draft.recipe.train.activation_checkpointing
     if asked != "auto":
         return [asked]
-    # A pass of prefix tuning that is done again would lengthen its memory.
-    return [False] if draft.recipe.strategy.kind == "prefix_tuning" else [False, True]
+    return [False] if strategy_card(draft.strategy).no_recomputing else [False, True]
 
 
 def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
@@ -166,7 +167,7 @@ def packing_obstacle(draft: Draft) -> str | None:
         return f"a {task.replace('_', ' ')} scores whole rows"
     if draft.loaded.family != "decoder":
         return f"an {draft.values['model.family'].replace('_', '-')} reads a row as a whole"
-    if draft.recipe.strategy.kind in VIRTUAL_TOKENS:
+    if draft.strategy.traits.num_virtual:
         return "its virtual tokens stand before the first row alone"
     return None
 

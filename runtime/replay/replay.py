@@ -19,6 +19,7 @@ from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.replay import MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
 from ftc.spec.documents.step_log import line_text, parse_line
+from ftc.spec.schedules import schedule_card
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -70,14 +71,11 @@ def _replay(request: ReplayRequest, tell: Tell) -> None:
     from ftc.runtime.training.seeding import deterministic
 
     settings = request.plan.settings
-    looker = Path(request.classifier_folder) if request.classifier_folder is not None else None
-    teacher = Path(request.teacher_folder) if request.teacher_folder is not None else None
     inputs = Inputs(
         Path(request.model_folder),
         Path(request.streams_folder),
         request.environment,
-        classifier_folder=looker,
-        teacher_folder=teacher,
+        companions={role: Path(folder) for role, folder in request.companion_folders.items()},
     )
     with deterministic(settings, threads=request.threads):
         accelerator = make_accelerator(settings)
@@ -117,7 +115,7 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
         work = session.build()
         job = make_job(session, work)
         training = Training(session, job, restored(session, work, job, found))
-        asks_validation = job.train.schedule.kind == "plateau"
+        asks_validation = schedule_card(job.train.schedule.kind).watches_validation
         if asks_validation:
             session.trained = work
             learn_references(session, work, "validation")
