@@ -176,6 +176,22 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         foreign_values={},
     ),
     ScheduleCard(
+        kind="cosine_with_restarts",
+        label="cosine_with_restarts",
+        meaning="falls to zero in half a cosine, `cycles` times, each time from the peak",
+        reads=("cycles",),
+        shares=(),
+        usual={"cycles": lambda warmup: (2, "one restart, in the middle")},
+        watches_validation=False,
+        factor=lambda at: 0.5 * (1 + math.cos(math.pi * (((at.settings.cycles or 1) * at.done) % 1))),
+        names=("cosine_with_restarts",),
+        without_warmup=(),
+        components=(),
+        arguments={"num_cycles": "cycles"},
+        differs="",
+        foreign_values={"cycles": (1, "transformers' default")},
+    ),
+    ScheduleCard(
         kind="plateau",
         label="plateau",
         meaning="stays level, and is lowered whenever validation no longer gets better",
@@ -213,6 +229,8 @@ class ScheduleKeys(Document):
     min_lr_ratio: Real | None = Field(default=None, ge=0, lt=1)
     """Share of the peak rate at which the rate ends, of schedules that know it. Default: none, so that they fall to
     zero."""
+    cycles: int | None = Field(default=None, ge=1, le=1000)
+    """Times that `cosine_with_restarts` falls. Default: 2, so that it restarts once, in the middle."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

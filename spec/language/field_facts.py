@@ -84,6 +84,7 @@ _UNITS = {
     "Schedule.decay_ratio": "share of the steps",
     "Schedule.patience": "evaluations",
     "Schedule.factor": NUMBER,
+    "ScheduleKeys.cycles": "falls of the rate",
     "ScheduleKeys.min_lr_ratio": "share of the peak rate",
     "Optimizer.momentum": NUMBER,
     "Optimizer.beta1": NUMBER,
@@ -174,6 +175,10 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Schedule.patience": (1,),
     "Schedule.factor": (0.5, 0.1),
     "ScheduleKeys.min_lr_ratio": (0.1,),
+    "ScheduleKeys.cycles": (
+        2,
+        4,
+    ),
     "Optimizer.epsilon": (1e-8,),
     "Optimizer.weight_decay": (0.0, 0.01),
     "Distillation.teacher": ("./models/teacher", "owner/name"),
