@@ -192,6 +192,22 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         foreign_values={"cycles": (1, "transformers' default")},
     ),
     ScheduleCard(
+        kind="polynomial",
+        label="polynomial",
+        meaning="falls as a power of the steps that are left, to zero or to `min_lr_ratio` of the peak",
+        reads=("power", "min_lr_ratio"),
+        shares=(),
+        usual={"power": lambda warmup: (2.0, "a parabola, which is flat at its end")},
+        watches_validation=False,
+        factor=lambda at: at.over_floor((1 - at.done) ** (at.settings.power or 1.0)),
+        names=("polynomial",),
+        without_warmup=(),
+        components=(),
+        arguments={"power": "power"},
+        differs="",
+        foreign_values={"power": (1, "transformers' default")},
+    ),
+    ScheduleCard(
         kind="plateau",
         label="plateau",
         meaning="stays level, and is lowered whenever validation no longer gets better",
@@ -231,6 +247,8 @@ class ScheduleKeys(Document):
     zero."""
     cycles: int | None = Field(default=None, ge=1, le=1000)
     """Times that `cosine_with_restarts` falls. Default: 2, so that it restarts once, in the middle."""
+    power: Real | None = Field(default=None, gt=0, le=10)
+    """Exponent of `polynomial`; 1 is a line. Default: 2, a parabola, which is flat at its end."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -85,6 +85,7 @@ _UNITS = {
     "Schedule.patience": "evaluations",
     "Schedule.factor": NUMBER,
     "ScheduleKeys.cycles": "falls of the rate",
+    "ScheduleKeys.power": NUMBER,
     "ScheduleKeys.min_lr_ratio": "share of the peak rate",
     "Optimizer.momentum": NUMBER,
     "Optimizer.beta1": NUMBER,
@@ -175,6 +176,10 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Schedule.patience": (1,),
     "Schedule.factor": (0.5, 0.1),
     "ScheduleKeys.min_lr_ratio": (0.1,),
+    "ScheduleKeys.power": (
+        1,
+        2,
+    ),
     "ScheduleKeys.cycles": (
         2,
         4,
