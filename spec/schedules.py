@@ -50,6 +50,12 @@ class At:
         warmup = self.settings.warmup_steps
         return (self.step - warmup) / max(1, self.num_steps - warmup)
 
+    @property
+    def inverse_root(self) -> float:
+        """Inverse square root of the steps behind the warm-up, in units of the plan's `timescale`."""
+        scale = self.settings.timescale or 1
+        return 1 / math.sqrt((self.step - self.settings.warmup_steps + scale) / scale)
+
     def over_floor(self, factor: float) -> float:
         """A factor from 0 to 1, lifted so that it ends at the plan's `min_lr_ratio` rather than at zero."""
         floor = self.settings.min_lr_ratio
@@ -208,6 +214,22 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         foreign_values={"power": (1, "transformers' default")},
     ),
     ScheduleCard(
+        kind="inverse_sqrt",
+        label="inverse_sqrt",
+        meaning="falls with the inverse square root of the steps, and so for runs of unknown length",
+        reads=("timescale",),
+        shares=(),
+        usual={"timescale": lambda warmup: (warmup or 10_000, "the warm-up's steps, or 10,000 without one")},
+        watches_validation=False,
+        factor=lambda at: at.inverse_root,
+        names=("inverse_sqrt",),
+        without_warmup=(),
+        components=(),
+        arguments={"timescale": "timescale"},
+        differs="",
+        foreign_values={},
+    ),
+    ScheduleCard(
         kind="plateau",
         label="plateau",
         meaning="stays level, and is lowered whenever validation no longer gets better",
@@ -249,6 +271,9 @@ class ScheduleKeys(Document):
     """Times that `cosine_with_restarts` falls. Default: 2, so that it restarts once, in the middle."""
     power: Real | None = Field(default=None, gt=0, le=10)
     """Exponent of `polynomial`; 1 is a line. Default: 2, a parabola, which is flat at its end."""
+    timescale: int | None = Field(default=None, ge=1)
+    """Steps after which `inverse_sqrt` has fallen by a factor of about 0.7. Default: the warm-up's steps, or 10,000
+    without a warm-up, as in transformers."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -86,6 +86,7 @@ _UNITS = {
     "Schedule.factor": NUMBER,
     "ScheduleKeys.cycles": "falls of the rate",
     "ScheduleKeys.power": NUMBER,
+    "ScheduleKeys.timescale": "optimiser steps",
     "ScheduleKeys.min_lr_ratio": "share of the peak rate",
     "Optimizer.momentum": NUMBER,
     "Optimizer.beta1": NUMBER,
@@ -176,6 +177,7 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Schedule.patience": (1,),
     "Schedule.factor": (0.5, 0.1),
     "ScheduleKeys.min_lr_ratio": (0.1,),
+    "ScheduleKeys.timescale": (1000,),
     "ScheduleKeys.power": (
         1,
         2,
