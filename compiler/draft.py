@@ -49,6 +49,7 @@ from ftc.spec.language.reference import default_reason
 from ftc.spec.language.section_tree import section_at
 from ftc.spec.language.source import Source
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.tasks.card import Mode
 
 __all__ = ["Draft", "PastRun", "Reasons", "Section"]
 
@@ -219,6 +220,11 @@ class Draft:
     """The same with what the rows tell."""
     loaded = Section[OpenModel]()
     """How the model is loaded, but for its kernel of attention."""
+
+    @property
+    def mode(self) -> Mode:
+        """The way in which the model does the task."""
+        return self.recipe.task.mode_for(self.model.family)
 
     def reasons(self, section: str) -> Reasons:
         """Where a pass notes the origins of a section's values."""

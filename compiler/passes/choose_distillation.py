@@ -5,6 +5,7 @@ from __future__ import annotations
 from ftc.compiler.draft import Draft
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.settings import TeacherSettings
+from ftc.spec.heads import head_card
 
 __all__ = ["choose_distillation"]
 
@@ -22,7 +23,7 @@ def choose_distillation(draft: Draft) -> Draft:
         draft = draft.derive(f"{_PATH}.precision", draft.values["train.precision"], "the precision of the run")
     else:
         draft = draft.take(f"{_PATH}.precision")
-    labels = () if draft.loaded.head == "lm" else draft.labels  # what is written is tokens, labels too
+    labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
     draft = draft.derive(f"{_PATH}.teacher", _settings(teacher, labels), "files and labels of the teacher")
     return _check_license(draft, teacher)
 

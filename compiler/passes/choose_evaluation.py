@@ -9,24 +9,11 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.memory.eval_passes import usual_rows
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.slices import FIGURES, measured
+from ftc.spec.heads import head_card
 from ftc.spec.sections.evaluation import Judge, metric_kind, parse_gate, writes_labels
-from ftc.spec.task import Classification, Task, TokenClassification
+from ftc.spec.text_forms import form_card
 
-__all__ = ["USUAL_METRICS", "choose_evaluation"]
-
-USUAL_METRICS = {
-    "classification": ("accuracy", "macro_f1"),
-    "token_classification": ("entity_f1", "entity_precision", "entity_recall"),
-    "question_answering": ("exact_match", "answer_f1"),
-    "summarization": ("rouge_1", "rouge_2", "rouge_l", "rouge_lsum"),
-    "generation": ("exact_match", "rouge_l"),
-    "chat": ("perplexity",),
-    "preference": ("preference_accuracy", "reward_margin"),
-    "pretraining": ("perplexity",),
-}
-"""Metrics of `auto` by task."""
-_OTHER_METRICS = {"multi_label": ("micro_f1", "macro_f1"), "plain": ("accuracy", "macro_f1")}
-"""The same where labels are of another kind."""
+__all__ = ["choose_evaluation"]
 
 
 def choose_evaluation(draft: Draft) -> Draft:
@@ -72,24 +59,13 @@ def _choose_wordnet(draft: Draft) -> Draft:
 
 def _choose_metrics(draft: Draft) -> Draft:
     if draft.recipe.eval.metrics == "auto":
-        kind = draft.recipe.task.kind
-        return draft.derive(
-            "eval.metrics", _with_gates(draft, _usual(draft.recipe.task)), f"the usual ones of a {kind}"
-        )
+        task = draft.recipe.task
+        usual = draft.mode.usual_metrics
+        return draft.derive("eval.metrics", _with_gates(draft, usual), f"the usual ones of a {task.kind}")
     asked = draft.recipe.eval.metrics
     if (complete := _with_gates(draft, asked)) != asked:
         return draft.derive("eval.metrics", complete, "those of the recipe, and those that its gates need")
     return draft.take("eval.metrics")
-
-
-def _usual(task: Task) -> tuple[str, ...]:
-    match task:
-        case Classification(multi_label=True):
-            return _OTHER_METRICS["multi_label"]
-        case TokenClassification(scheme="plain"):
-            return _OTHER_METRICS["plain"]
-        case _:
-            return USUAL_METRICS[task.kind]
 
 
 def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
@@ -103,7 +79,7 @@ def _choose_gates(draft: Draft) -> Draft:
 
 
 def _choose_answers(draft: Draft) -> Draft:
-    is_written = draft.loaded.head == "lm"
+    is_written = head_card(draft.loaded.head).writes
     kinds = {name: metric_kind(name) for name in draft.values["eval.metrics"] if name != "loss"}
     of_labels = writes_labels(draft.recipe.task)
     generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
@@ -120,6 +96,6 @@ def _choose_answers(draft: Draft) -> Draft:
 
 
 def _choose_extraction(draft: Draft) -> Draft:
-    if draft.loaded.head == "span":
+    if form_card(draft.text.form).moves_targets:
         return draft.take("eval.max_answer_tokens", "task.max_answer_length")
     return draft.derive("eval.max_answer_tokens", None, "no answer is cut out of a context")

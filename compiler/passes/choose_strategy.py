@@ -8,6 +8,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.strategies.heads import head_modules
 from ftc.compiler.strategies.low_rank import by_kind_or_pattern, misnamed
 from ftc.compiler.strategies.trainable import adapted, held, lies_in, norms, num_inside, stacks, targeted
+from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.strategy import (
     BitFit,
@@ -176,7 +177,7 @@ def _check_also_trained(draft: Draft, strategy: Lora | QLora) -> Draft:
         if num_inside(draft.model, end) == 0:
             what = f"`{draft.model.name}` stores no weights of a module `{end}`"
             help = "name a module as in the model's weight files, such as `embed_tokens` or `norm`"
-        elif draft.model.tied_embeddings and draft.loaded.head == "lm" and _is_embedding(draft, end):
+        elif draft.model.tied_embeddings and head_card(draft.loaded.head).writes and _is_embedding(draft, end):
             what = f"`{end}` shares its weights with the output layer"
             help = "drop it, or choose a model whose embeddings are not tied"
         elif inside and any(name in targeted(draft) for name in inside):

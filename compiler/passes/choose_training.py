@@ -9,7 +9,7 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.search.optimizer_choice import with_kernel
 from ftc.spec.sections.train import OptimizerKind
 from ftc.spec.strategy import Lora, QLora
-from ftc.spec.task import Preference
+from ftc.spec.text_forms import form_card
 
 __all__ = ["USUAL_RATE", "choose_training"]
 
@@ -145,7 +145,7 @@ def _choose_selection(draft: Draft) -> Draft:
 
 
 def _choose_objective(draft: Draft) -> Draft:
-    if isinstance(draft.recipe.task, Preference):
+    if form_card(draft.text.form).is_pair:
         return draft.take("train.preference.beta", "task.beta")
     return draft.derive("train.preference", None, "each target has a loss of its own")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.documents.settings import Head
+from ftc.spec.heads import Head, head_card
 
-__all__ = ["head_modules", "head_outputs"]
+__all__ = ["head_modules", "head_size"]
 
 _NO_CLASSIFIER = frozenset(
     "blenderbot blenderbot-small codegen cohere cohere2 granite led longt5 m2m_100 marian pegasus xglm".split()
@@ -42,21 +42,11 @@ def head_modules(head: Head, model: ModelFacts) -> tuple[str, ...] | None:
             return ("classifier",) if kind == "modernbert" else ("qa_outputs",)
 
 
-def head_outputs(head: Head, num_labels: int) -> int:
-    """Outputs of a new head; 0 for the model's own."""
-    match head:
-        case "lm":
-            return 0
-        case "span":
-            return 2
-        case "classification" | "multi_label" | "token_classification":
-            return num_labels
-
-
 def head_size(head: Head, model: ModelFacts, num_labels: int) -> int:
     """Weights of a new head; 0 for the model's own."""
-    width, outputs = model.hidden_size, head_outputs(head, num_labels)
-    if head not in ("classification", "multi_label"):
+    card, width = head_card(head), model.hidden_size
+    outputs = card.num_outputs(num_labels)
+    if not card.scores_rows:
         return width * outputs + outputs
     if model.family == "decoder":  # classifiers on decoders have no biases
         return width * outputs

@@ -10,6 +10,7 @@ from ftc.compiler.resolve.models.linear_modules import head_parts
 from ftc.compiler.strategies.heads import head_size
 from ftc.compiler.strategies.low_rank import by_name
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
+from ftc.spec.heads import head_card
 from ftc.spec.module_names import part_of, role_of
 from ftc.spec.strategy import VIRTUAL_TOKENS, WHOLE_MODEL
 
@@ -36,12 +37,12 @@ _NO_WEIGHTS = frozenset(("final_logits_bias", "inv_freq", "masked_bias", "positi
 
 def held(draft: Draft) -> dict[str, TensorFacts]:
     """Stored weights that the task's model holds: a tagger has no pooler, and no classifier an output over words."""
-    head = draft.loaded.head
+    head = head_card(draft.loaded.head)
     weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
-    if head == "lm":
+    if not head.is_new:
         return weights
     kept = {"head"} if draft.model.model_type == "modernbert" else set()
-    if head in ("classification", "multi_label") and draft.model.model_type in _POOLED:
+    if head.scores_rows and draft.model.model_type in _POOLED:
         kept.add("pooler")
     return {name: tensor for name, tensor in weights.items() if kept.issuperset(head_parts(name))}
 
@@ -191,7 +192,7 @@ def _num_kept_virtual(draft: Draft) -> int:
     model, tokens = draft.model, draft.values["strategy.virtual_tokens"]
     if draft.recipe.strategy.kind == "prefix_tuning":
         return int(tokens * draft.values["strategy.num_layers"] * 2 * model.num_kv_heads * model.head_dim)
-    sides = 2 if model.family == "encoder_decoder" and draft.loaded.head == "lm" else 1
+    sides = 2 if model.family == "encoder_decoder" and head_card(draft.loaded.head).writes else 1
     return int(sides * tokens * model.hidden_size)
 
 

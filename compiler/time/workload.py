@@ -6,15 +6,15 @@ import numpy as np
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.memory.quantized_weights import packed_bytes
-from ftc.compiler.strategies.heads import head_outputs
 from ftc.compiler.strategies.trainable import adapted, adapter_ranks, num_trainable, trained_layers
 from ftc.compiler.time import microbatches
 from ftc.compiler.time.attention_pairs import Attending, Kernel, kernel_of, looks_back_alone, window_of
 from ftc.compiler.time.network import Network, network_of
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.streams import RowLengths
+from ftc.spec.heads import head_card
 from ftc.spec.strategy import VIRTUAL_TOKENS
-from ftc.spec.task import Preference
+from ftc.spec.text_forms import form_card
 
 __all__ = ["activation_bytes", "draft_kernel", "draft_network", "form_of", "lengths_of"]
 
@@ -37,7 +37,7 @@ def draft_network(draft: Draft, *, training: bool = True, adapters: bool = True)
         trained=trained_layers(draft),
         flows_from_start=kind in _FROM_START or bool(draft.values.get("strategy.embeddings")),
         trainable=num_trainable(draft),
-        new_outputs=head_outputs(draft.loaded.head, len(draft.labels)),
+        new_outputs=head_card(draft.loaded.head).num_outputs(len(draft.labels)),
         packed_bytes=packed_bytes(draft),
         learns_lengths=adapters and draft.values.get("strategy.adapter.dora", False),
         attention=draft_kernel(draft, draft.model, training=training),
@@ -57,11 +57,11 @@ def form_of(draft: Draft, *, training: bool) -> microbatches.Form:
     kernel, (window, _) = draft_kernel(draft, model, training=training), window_of(model)
     is_causal = looks_back_alone(model)
     # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.
-    hides = draft.loaded.head != "lm" or is_split or virtual > 0
+    hides = head_card(draft.loaded.head).is_new or is_split or virtual > 0
     return microbatches.Form(
         draft.loaded.head,
-        draft.loaded.family,
-        is_pair=isinstance(draft.recipe.task, Preference),
+        values["model.family"],
+        is_pair=form_card(draft.text.form).is_pair,
         virtual=virtual,
         on_processor=draft.device.kind == "cpu",
         attending=Attending(kernel, causal=is_causal and not is_split, hides=hides, window=window),

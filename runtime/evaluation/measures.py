@@ -30,8 +30,9 @@ from ftc.runtime.metrics.row_statistics import (
 )
 from ftc.spec.decoding import TextDecoder
 from ftc.spec.documents.outcomes import NO_ANSWER, OTHER_LABEL, as_label
-from ftc.spec.documents.settings import Head, Settings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.heads import Head
 from ftc.spec.sections.evaluation import CLASS_METRICS, has_entities, metric_kind, split_metric
 
 __all__ = ["Measures"]

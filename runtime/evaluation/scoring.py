@@ -20,6 +20,7 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.heads import head_card
 from ftc.spec.strategy_settings import LoraSettings, QLoraSettings, virtual_tokens
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def as_base(settings: Settings, model: nn.Module) -> AbstractContextManager[None
     strategy = settings.strategy
     if isinstance(strategy, LoraSettings | QLoraSettings) and strategy.adapter.init in ("olora", "pissa"):
         return nullcontext()
-    if virtual_tokens(strategy) and settings.model.head != "lm":
+    if virtual_tokens(strategy) and head_card(settings.model.head).is_new:
         return _without_virtual_tokens(model)
     disable = getattr(model, "disable_adapter", None)
     return nullcontext() if disable is None else disable()

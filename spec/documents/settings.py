@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import Family, FileFacts
+from ftc.spec.heads import Head
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import (
@@ -24,6 +25,7 @@ from ftc.spec.sections.train import (
     TeacherQuantization,
 )
 from ftc.spec.strategy_settings import StrategySettings
+from ftc.spec.text_forms import FormName
 
 __all__ = [
     "ClassifierSettings",
@@ -31,8 +33,6 @@ __all__ = [
     "DeviceSettings",
     "DistillationSettings",
     "EvalSettings",
-    "FormName",
-    "Head",
     "ModelSettings",
     "Open",
     "OpenModel",
@@ -48,11 +48,6 @@ __all__ = [
     "WordnetSettings",
 ]
 
-Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
-"""What a model ends in: its own language model head, or one for labels of a row, of each word, or of an answer."""
-
-FormName = Literal["classify", "tag", "extract", "chat", "prompt", "preference", "raw"]
-
 
 class Open(Enum):
     """Stands for a value that nobody could choose yet."""
@@ -64,9 +59,6 @@ class OpenText(Document):
     """How a row becomes tokens, as far as no row tells it."""
 
     form: FormName
-    """`classify`: text to label. `tag`: words to tags. `extract`: question and context to the answer's place. `chat`:
-    messages through the chat template. `prompt`: prompt and completion. `preference`: a prompt and two answers. `raw`:
-    text in blocks."""
     uses_chat_template: bool
     """Whether prompt and completion are wrapped as turns of the model's chat template."""
     max_length: int

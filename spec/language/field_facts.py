@@ -10,7 +10,7 @@ from typing import Any
 
 from ftc.spec.base import Bandwidth, Bytes, Document, MoneyText, Power, Seconds, Throughput
 from ftc.spec.sections.evaluation import METRICS
-from ftc.spec.task import TASKS
+from ftc.spec.tasks import PARTS
 
 __all__ = ["NUMBER", "QUANTITIES", "choices_of", "examples_of", "forms_of", "pattern_of", "unit_of"]
 
@@ -23,7 +23,7 @@ _WATCHED = tuple(
     for name, kind in METRICS.items()
     if kind.higher_is_better and (not kind.generates or "question_answering" in kind.tasks)
 )
-_PARTS = tuple(dict.fromkeys(part for task in TASKS for part in (*task.REQUIRED_FIELDS, *task.OPTIONAL_FIELDS)))
+_PARTS = tuple(PARTS)
 _NOT_ZERO = r"(?!0+(\.0+)?\s?[A-Za-z])"
 
 QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (

@@ -11,7 +11,9 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
-from ftc.spec.task import TASKS, Classification, QuestionAnswering, Task, TokenClassification, kind_of
+from ftc.spec.heads import head_card
+from ftc.spec.tasks import TASKS, Task
+from ftc.spec.tasks.card import Trait
 
 __all__ = [
     "CLASS_METRICS",
@@ -61,7 +63,7 @@ def _kind(
     return MetricKind(tasks=tasks, higher_is_better=higher, generates=generates, title=title, least=least, most=most)
 
 
-_EVERY = tuple(kind_of(task) for task in TASKS)
+_EVERY = tuple(task.name() for task in TASKS)
 
 _AVERAGES = {
     "macro": ("classification", "token_classification"),
@@ -104,21 +106,19 @@ METRICS: dict[str, MetricKind] = {
 """Every metric by the name that recipes use."""
 
 
+_OTHERS: dict[Trait, tuple[str, ...]] = {
+    "single_label": ("micro_f1", "micro_precision", "micro_recall"),  # the accuracy, where each row has one class
+    "multi_label": ("mcc", "calibration_error"),
+    "generative": ("calibration_error",),  # what is written has no probability
+    "plain_tags": ("entity_f1", "entity_precision", "entity_recall"),
+    "entity_tags": ("macro_f1", "macro_precision", "macro_recall"),
+}
+"""Metrics that labels of some traits can't be measured by."""
+
+
 def metrics_for(task: Task) -> tuple[str, ...]:
     """Names of the metrics that a task can be measured by."""
-    match task:
-        case Classification(multi_label=True):
-            other = {"mcc", "calibration_error"}
-        case Classification():
-            other = {"micro_f1", "micro_precision", "micro_recall"}  # the accuracy, where each row has one class
-            if task.mode == "generative":
-                other |= {"calibration_error"}  # what is written has no probability
-        case TokenClassification(scheme="plain"):
-            other = {"entity_f1", "entity_precision", "entity_recall"}
-        case TokenClassification():
-            other = {"macro_f1", "macro_precision", "macro_recall"}
-        case _:
-            other = set()
+    other = {name for trait in task.modes()[0].traits for name in _OTHERS[trait]}
     return tuple(name for name, kind in METRICS.items() if task.kind in kind.tasks and name not in other)
 
 
@@ -150,7 +150,7 @@ def is_metric_for(task: Task, name: str) -> bool:
 
 def writes_labels(task: Task) -> bool:
     """Whether classes are written, so that their metrics need written answers as well."""
-    return isinstance(task, Classification) and task.mode == "generative"
+    return all(mode.writes_labels for mode in task.modes())
 
 
 def watched_metrics(task: Task) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ def watched_metrics(task: Task) -> tuple[str, ...]:
     """
     if writes_labels(task):
         return ("val_loss",)
-    is_cut_out = isinstance(task, QuestionAnswering) and task.mode == "extractive"
+    is_cut_out = all(head_card(mode.head).is_new for mode in task.modes())
     names = [name for name in metrics_for(task) if METRICS[name].higher_is_better]
     return ("val_loss", *(f"val_{name}" for name in names if is_cut_out or not METRICS[name].generates))
 

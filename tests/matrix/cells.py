@@ -15,7 +15,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
 from ftc.spec.strategy import WHOLE_MODEL
 from ftc.spec.strategy_settings import QLoraSettings
-from ftc.views.tasks import task_words
+from ftc.views.tasks import auto_class
 from tests.support.projects import make_project
 
 __all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
@@ -143,7 +143,7 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
     from ftc.runtime.strategies.bottleneck import load_adapter
 
     settings, strategy = plan.settings, plan.settings.strategy
-    loader = getattr(transformers, task_words(plan).auto_class)
+    loader = getattr(transformers, auto_class(plan))
     if strategy.kind in WHOLE_MODEL:
         return loader.from_pretrained(run / "model").eval()
     options: dict[str, Any] = {"num_labels": len(settings.text.labels)} if settings.text.labels else {}

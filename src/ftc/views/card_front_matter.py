@@ -13,7 +13,7 @@ from ftc.spec.documents.record import Evaluation
 from ftc.spec.sections.data import HubSource
 from ftc.spec.strategy import WHOLE_MODEL
 from ftc.views.headline import metric_title
-from ftc.views.tasks import task_words
+from ftc.views.tasks import pipeline
 
 __all__ = ["front_matter"]
 
@@ -50,7 +50,7 @@ def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool =
         "base_model_relation": ("adapter" if is_adapter else "finetune") if plan.settings.model.commit else None,
         "library_name": "transformers" if is_merged else _library(plan),
         "license": plan.lock.model.license,
-        "pipeline_tag": task_words(plan).pipeline,
+        "pipeline_tag": pipeline(plan),
         "tags": ["ftc", _strategy_tag(plan)],
         "datasets": _hub_datasets(plan),
     }
@@ -90,7 +90,7 @@ def _index_entry(plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
         for name, value in evaluation.tuned.metrics.items()
     ]
     result = {
-        "task": {"type": task_words(plan).pipeline},
+        "task": {"type": pipeline(plan)},
         "dataset": {"type": data[0] if data else "local", "name": data[0] if data else plan.name, "split": "test"},
         "metrics": metrics,
     }

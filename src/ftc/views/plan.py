@@ -24,6 +24,7 @@ from ftc.spec.strategy_settings import (
     PTuningSettings,
     QLoraSettings,
 )
+from ftc.spec.text_forms import FormName
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline
@@ -164,7 +165,7 @@ def _data(plan: Plan, page: Page) -> list[str]:
     return lines
 
 
-def _lengths(form: str, report: SplitReport, page: Page) -> Iterable[str]:
+def _lengths(form: FormName, report: SplitReport, page: Page) -> Iterable[str]:
     yield f"tokens p50 {numbers.count(report.length_p50)}"
     yield f"p95 {numbers.count(report.length_p95)}"
     yield f"max {numbers.count(report.length_max)}"

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, GateResult, Interval, Prediction, RunRecord
+from ftc.spec.heads import head_card
 from ftc.views import numbers
 from ftc.views.headline import metric_title
 from ftc.views.honesty import reservations
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, figure
 from ftc.views.report.elements import long_text, section, table, text
 from ftc.views.run import Comparison, change_words, comparisons
+from ftc.views.tasks import mode_of
 
 __all__ = ["lead", "predictions_section", "result_section"]
 
@@ -68,8 +70,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     """Rows of the test split with what each model answered, and a word for right and wrong."""
     if evaluation is None or not evaluation.predictions:
         return ""
-    has_one_answer = plan.settings.model.head != "lm" or plan.settings.text.form == "preference"
-    right, wrong = ("right", "wrong") if has_one_answer else ("as expected", "differs")
+    right, wrong = ("right", "wrong") if mode_of(plan).has_one_answer else ("as expected", "differs")
     shown = evaluation.predictions
     has_base = any(one.base is not None for one in shown)
     words = f"A sample of {numbers.plural(len(shown), 'test row')}. "
@@ -87,7 +88,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
         )
         for one in shown
     ]
-    kind = "labels" if plan.settings.text.form == "classify" else "answers"
+    kind = "labels" if head_card(plan.settings.model.head).scores_rows else "answers"
     grid = table("Sample of predictions", header, rows, right=(0,), kind=f"predictions {kind}")
     return section("predictions", "Predictions", f"<p>{text(words)}</p>", grid)
 
