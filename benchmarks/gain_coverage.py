@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.metrics.bootstrap import Statistics, difference, intervals
-from ftc.runtime.metrics.row_statistics import class_statistics, mean_statistics, share_statistics
+from ftc.runtime.metrics.bootstrap import intervals
+from ftc.runtime.metrics.classes import Decisions, decision_statistics
+from ftc.runtime.metrics.sums import Statistics, difference, mean_of, share_of
 from ftc.spec.documents.record import Interval
 
 Floats = NDArray[np.float64]
@@ -40,7 +41,7 @@ def shares(better: float, worse: float) -> Case:
 
     def draw(generator: np.random.Generator, count: int) -> Statistics:
         before, after = _turned(generator, generator.random(count) < 0.7, better, worse)
-        return difference(*(share_statistics(one.astype(float).tolist()) for one in (before, after)))
+        return difference(*(share_of(one.astype(float).tolist()) for one in (before, after)))
 
     return Case(f"accuracy, {better:.0%} better, {worse:.0%} worse", draw, better - worse)
 
@@ -53,8 +54,9 @@ def classes(prior: Sequence[float], better: float, worse: float) -> Case:
         other = (expected + generator.integers(1, len(prior), count)) % len(prior)
         sides = _turned(generator, generator.random(count) < 0.9, better, worse)
         said = [np.where(right, expected, other).tolist() for right in sides]
-        every = range(len(prior))
-        return difference(*(class_statistics("macro_f1", expected.tolist(), one, classes=every) for one in said))
+        names = [str(number) for number in range(len(prior))]
+        decisions = [Decisions.single(names, expected, one) for one in said]
+        return difference(*(decision_statistics("macro_f1", None, one) for one in decisions))
 
     truth = draw(np.random.default_rng(0), _MANY).observed
     return Case(f"macro F1 of {len(prior)}, {better:.0%} better, {worse:.0%} worse", draw, truth)
@@ -66,7 +68,7 @@ def scores(share: float, mean: float) -> Case:
     def draw(generator: np.random.Generator, count: int) -> Statistics:
         before = generator.beta(1, 2, count)
         change = np.where(generator.random(count) < share, generator.normal(mean, 0.4, count), 0.0)
-        return difference(mean_statistics(before.tolist()), mean_statistics((before + change).tolist()))
+        return difference(mean_of(before.tolist()), mean_of((before + change).tolist()))
 
     return Case(f"scores, {share:.0%} change by {mean}", draw, share * mean)
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.metrics.bootstrap import Statistics, intervals
+from ftc.runtime.metrics.bootstrap import intervals
+from ftc.runtime.metrics.classes import Decisions, decision_statistics
 from ftc.runtime.metrics.gaps import gap_interval
-from ftc.runtime.metrics.row_statistics import class_statistics, mean_statistics
+from ftc.runtime.metrics.sums import Statistics, mean_of
 from ftc.spec.documents.record import Interval
 
 Floats = NDArray[np.float64]
@@ -48,7 +49,7 @@ def right_answers(name: str, shares: Sequence[float], sizes: Sequence[int]) -> C
     of_rows = np.repeat(shares, sizes)
 
     def draw(generator: np.random.Generator) -> Statistics:
-        return mean_statistics((generator.random(len(of_rows)) < of_rows).astype(float).tolist())
+        return mean_of((generator.random(len(of_rows)) < of_rows).astype(float).tolist())
 
     return Case(f"accuracy, {name}", tuple(sizes), draw, max(shares) - min(shares), 1.0)
 
@@ -58,7 +59,7 @@ def losses(name: str, means: Sequence[float], sizes: Sequence[int]) -> Case:
     of_rows = np.repeat(means, sizes)
 
     def draw(generator: np.random.Generator) -> Statistics:
-        return mean_statistics((generator.gamma(1.5, 1 / 1.5, len(of_rows)) * of_rows).tolist())
+        return mean_of((generator.gamma(1.5, 1 / 1.5, len(of_rows)) * of_rows).tolist())
 
     return Case(f"loss, {name}", tuple(sizes), draw, max(means) - min(means), np.inf)
 
@@ -70,7 +71,7 @@ def classes(name: str, accuracies: Sequence[float], sizes: Sequence[int]) -> Cas
         expected = generator.choice(3, len(accuracy), p=(0.5, 0.35, 0.15))
         other = (expected + generator.integers(1, 3, len(accuracy))) % 3
         predicted = np.where(generator.random(len(accuracy)) < accuracy, expected, other)
-        return class_statistics("macro_f1", expected.tolist(), predicted.tolist())
+        return decision_statistics("macro_f1", None, Decisions.single("abc", expected, predicted))
 
     many = [rows(np.random.default_rng(0), np.full(400_000, one)).observed for one in accuracies]
     of_rows = np.repeat(accuracies, sizes)

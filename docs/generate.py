@@ -15,8 +15,9 @@ from pathlib import Path
 from ftc.spec.codes import CODES, Code, Severity
 from ftc.spec.language.json_schema import Schema, editor_schema, recipe_schema
 from ftc.spec.language.schema_words import definition_of, type_in_words, value_in_words
+from ftc.spec.metrics import METRICS, Metric
 
-__all__ = ["errors_page", "main", "matrix_page", "schema_page"]
+__all__ = ["errors_page", "main", "matrix_page", "metrics_section", "schema_page"]
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Made by docs/generate.py; change the code instead. -->"
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     """Writes the pages, or with `--check` names the stale ones and returns 1."""
     pages = {
         "errors.md": errors_page(CODES.values()),
-        "recipe.md": schema_page(recipe_schema()),
+        "recipe.md": schema_page(recipe_schema()) + metrics_section(METRICS),
         "matrix.md": matrix_page(json.loads((FOLDER / "matrix.json").read_text(encoding="utf-8"))),
         "recipe.schema.json": json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n",
     }
@@ -99,6 +100,27 @@ def schema_page(root: Schema) -> str:
     for name, title in sections.items():
         schema = root["$defs"][name]
         lines += ["", f"## {title}", "", _paragraph(schema), "", *_fields(schema, root, sections)]
+    return "\n".join(lines) + "\n"
+
+
+KINDS = {"share": "share of rows", "mean": "mean over rows", "corpus": "sums over rows"}
+
+
+def metrics_section(metrics: Iterable[Metric]) -> str:
+    """Every metric that `eval.metrics` and `eval.gates` may name, from its card."""
+    lines = [
+        *("", "## Metrics", ""),
+        "What `eval.metrics` and `eval.gates` can name. `auto` chooses the usual ones of the task.",
+        "",
+        "| metric | name | tasks | range | better | comes from | other tools call it |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in metrics:
+        bounds = (f"{bound:g}".replace("inf", "∞") for bound in (one.least, one.most))
+        better = "higher" if one.higher_is_better else "lower"
+        elsewhere = ", ".join(f"`{word}`" for word in one.foreign)
+        cells = (", ".join(one.tasks), " to ".join(bounds), better, KINDS[one.kind], elsewhere)
+        lines.append(f"| `{one.name}` | {one.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import low_rank, rules, training
+from ftc.compiler.importers import rules, training, words
 from ftc.compiler.importers.axolotl_keys import KNOWN_KEYS
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.rows import (
@@ -22,23 +22,37 @@ from ftc.compiler.importers.rows import (
     with_last_break,
 )
 from ftc.compiler.importers.rules import (
-    Rule,
+    OF_TRAINER,
+    Rules,
     Tool,
+    adapted,
     blocking,
     dropped,
+    each,
     ignored,
     meant_as,
     needless,
-    number,
-    tabled,
-    text,
-    whole,
+    numbers,
+    of_peft,
+    shared_work,
+    switched,
+    texts,
+    wholes,
 )
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["AXOLOTL"]
 
-_ADAPTER = training.AdapterKeys("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
+_TRAINER = training.TrainerKeys(
+    micro="micro_batch_size",
+    micro_rows=1,
+    schedule="lr_scheduler",
+    usual_schedule="cosine",
+    warmup=0.03,
+    optimizer="optimizer",
+)
+_LAYER = re.compile(r"layers(?:\\?\.|\[)(\d+)(?:\\?\.|\]|$)")
+"""One layer by its number, in a pattern of parameters' names."""
 _IN_FORMAT = re.compile(r"\{\{|\}\}|\{(system|instruction|input)\}|\{")
 _SHAREGPT = {"role": "from", "content": "value"}
 _BOTH_NAMES = "ftc reads `role` and `content`, and `from` and `value`"
@@ -46,7 +60,7 @@ _SUPERVISED = "choose a configuration for supervised training"
 _READS_NOTHING = "no schema of Axolotl's knows it, and unknown keys are dropped without a word"
 
 
-def _recognises(foreign: Foreign) -> bool:
+def _recognizes(foreign: Foreign) -> bool:
     keys = foreign.root.entries
     telling = ("micro_batch_size", "sequence_len", "adapter", "datasets", "num_epochs", "rl", "pretraining_dataset")
     return "base_model" in keys and any(key in keys for key in telling)
@@ -65,34 +79,54 @@ def _strategy(t: Translation) -> None:
     eight_bit = t.flag("load_in_8bit") and not (four_bit or word == "qlora")
     if t.flag("load_in_8bit") and not eight_bit:
         t.conflict("load_in_8bit", "4 bits are asked for in the same file", "keep one of the two")
-    match word:
-        case None:
-            t.add("strategy.kind", "full", "no adapter is named")
-            for bits in [bits for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]:
-                t.drop(f"load_in_{bits}bit", f"{bits}-bit weights without an adapter can't be trained")
-            for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_linear"):
-                t.ignore(key, "without `adapter` Axolotl trains all weights", "name the adapter if one was meant")
-        case "qlora" | "lora":
-            _low_rank(t, word, four_bit=four_bit, eight_bit=eight_bit)
-        case _:
-            t.block("adapter", f"no strategy like the adapter `{word[:40]}`", "choose lora or qlora")
+    kind = words.STRATEGIES["axolotl"].get(word or "")
+    if word is None:
+        _whole_weights(t)
+        for bits in [bits for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]:
+            t.drop(f"load_in_{bits}bit", f"{bits}-bit weights without an adapter can't be trained")
+        for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_linear"):
+            t.ignore(key, "without `adapter` Axolotl trains all weights", "name the adapter if one was meant")
+    elif kind is None:
+        t.block("adapter", f"no strategy like the adapter `{word[:40]}`", words.choose_strategy("axolotl"))
+    elif kind in rules.LOW_RANK:
+        _low_rank(t, word, four_bit=four_bit, eight_bit=eight_bit)
+    else:
+        t.carry("adapter", "strategy.kind", kind)
+
+
+def _whole_weights(t: Translation) -> None:
+    """Full training, or that of the last layers where patterns of names say so."""
+    names = t.names("unfrozen_parameters")
+    if not names:
+        t.add("strategy.kind", "full", "no adapter is named")
+        return
+    layers = {int(found[1]) for name in names if (found := _LAYER.search(name))}
+    others = [name for name in names if not _LAYER.search(name)]
+    known = ("lm_head", "norm", "embed_tokens")
+    if any(not any(part in name for part in known) or ".layers" in name for name in others) or (
+        layers and len(layers) != max(layers) - min(layers) + 1
+    ):
+        help = "ftc's `partial` trains the last layers: write `strategy: {kind: partial, layers: N}` by hand"
+        t.block("unfrozen_parameters", "parameters by patterns that don't name whole layers by number", help)
+        return
+    t.carry("unfrozen_parameters", "strategy.kind", "partial")
+    reason = f"if layer {max(layers)} is the last one; layers are trained whole, with all behind them" if layers else ""
+    t.carry("unfrozen_parameters", "strategy.layers", len(layers), reason)
+    if any("embed_tokens" in name for name in others):
+        t.carry("unfrozen_parameters", "strategy.embeddings", True)
 
 
 def _low_rank(t: Translation, word: str, *, four_bit: bool, eight_bit: bool) -> None:
-    if word == "lora" and eight_bit:
-        training.in_8_bits(t, ["adapter"], "load_in_8bit")
-    elif word == "qlora" and not four_bit:
+    if word == "qlora" and not four_bit:
         t.conflict("adapter", "qlora needs `load_in_4bit: true`, without which Axolotl stops", "the recipe is a qlora")
         t.add("strategy.kind", "qlora", "from adapter")
-    elif four_bit:
-        t.carry(["adapter", "load_in_4bit"], "strategy.kind", "qlora")
     else:
-        t.carry("adapter", "strategy.kind", "lora")
+        training.low_rank(t, ["adapter"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
     if t.flag("lora_target_linear"):
         if t.has("lora_target_modules"):
             t.conflict("lora_target_modules", "`lora_target_linear` takes all linear layers", "keep one of the two")
         t.carry("lora_target_linear", "strategy.targets", "all-linear")
-    training.adapter(t, _ADAPTER)
+    training.adapter(t, training.AdapterKeys())
 
 
 def _rows(t: Translation) -> None:
@@ -244,27 +278,16 @@ def _as_jinja(form: str, columns: dict[str, str]) -> str:
 
 
 def _train(t: Translation) -> None:
-    training.steps(t, "max_steps")
-    training.batch(t, "micro_batch_size", "gradient_accumulation_steps")
-    word = training.schedule(t, "lr_scheduler")
-    training.warmup(t, "warmup_ratio", "warmup_steps", word or "cosine", default=0.03)
-    training.optimizer(t, "optimizer")
-    _precision(t)
-    training.checkpointing(t, "gradient_checkpointing")
+    for old, new in (("bfloat16", "bf16"), ("float16", "fp16")):
+        if t.has(old) and not t.has(new):
+            t.drop(old, f"an older spelling of `{new}`", "the plan takes bfloat16 where the device is fast at it")
     for key in ("evals_per_epoch", "saves_per_epoch"):
         _per_epoch(t, key)
-    training.evaluation(t, "eval_strategy", "eval_steps", "save_strategy", "save_steps")
+    training.trained(t, _TRAINER)
     longer = t.text("excess_length_strategy")
     known = {"drop": "drop", "truncate": "cut", "raise": "refuse"}
     if longer in known:
         t.carry("excess_length_strategy", "data.overflow", known[longer])
-
-
-def _precision(t: Translation) -> None:
-    for old, new in (("bfloat16", "bf16"), ("float16", "fp16")):
-        if t.has(old) and not t.has(new):
-            t.drop(old, f"an older spelling of `{new}`", "the plan takes bfloat16 where the device is fast at it")
-    training.precision(t, "bf16", "fp16")
 
 
 def _per_epoch(t: Translation, key: str) -> None:
@@ -289,102 +312,101 @@ def _unknown(t: Translation, key: Key) -> None:
     t.ignore(key, _READS_NOTHING, meant_as(t, name, KNOWN_KEYS))
 
 
-_RULES: dict[str, Rule] = {
-    "learning_rate": number("train.learning_rate"),
-    "num_epochs": number("train.epochs"),
-    "weight_decay": number("train.optimizer.weight_decay"),
-    "adam_beta1": number("train.optimizer.beta1"),
-    "adam_beta2": number("train.optimizer.beta2"),
-    "adam_epsilon": number("train.optimizer.epsilon"),
-    "max_grad_norm": number("train.max_grad_norm"),
-    "seed": whole("train.seed"),
-    "sequence_len": whole("data.max_length"),
-    "save_total_limit": whole("train.keep_checkpoints"),
-    "eval_batch_size": whole("eval.batch_size"),
-    "default_system_message": text("task.system"),
-    "sample_packing": training.packing,
-    "eval_sample_packing": needless("losses mean the same, packed or not"),
-    "multipack_real_batches": needless("how rows are packed changes no gradient"),
-    "rl": blocking("no reinforcement learning, and of preferences DPO alone", _SUPERVISED),
-    "reward_model": blocking("no reward models", _SUPERVISED),
-    "process_reward_model": blocking("no reward models", _SUPERVISED),
-    "pretraining_dataset": blocking("no streams of pretraining text", "give rows with `datasets`, or `--data FILE`"),
-    "unfrozen_parameters": blocking("no training of chosen layers alone", "choose lora, qlora or full training"),
-    "qat": blocking("no training that is aware of quantisation", _SUPERVISED),
-    **tabled(blocking("no ReLoRA", "choose lora, qlora or full training"), "relora relora_steps"),
-    "kd_trainer": blocking("a teacher whose words stand in the rows or on a server", rules.NAME_THE_TEACHER),
-    "diffusion": blocking("no diffusion language models", _SUPERVISED),
-    "processor_type": blocking("no images or sound", "choose a model and rows of text"),
-    "lora_model_dir": dropped("training starts from a new adapter", "merge the old one into the base model first"),
-    "chat_template": dropped("the model's own template is used", "use a base model that brings this template", (
-        "tokenizer_default",
-    )),
-    "chat_template_jinja": dropped("the model's own template is used", "put it into the tokenizer of the base model"),
-    "special_tokens": dropped("the tokenizer's own tokens are used", "a base model with a pad token needs none"),
-    "tokens": dropped("no tokens are added", "add them to the base model first"),
-    "added_tokens_overrides": dropped("no tokens are added", "add them to the base model first"),
-    "eot_tokens": dropped("the end of a turn follows from the template"),
-    "train_on_inputs": dropped("prompts are never learnt, only answers"),
-    "group_by_length": training.length_grouped,
-    **rules.variants("peft_use_dora", "peft_use_rslora"),
-    **low_rank.of_peft("lora_modules_to_save", "lora_rank_pattern", "lora_alpha_pattern", "peft_init_lora_weights"),
-    "loss_watchdog_threshold": dropped("no watch over a rising loss; ftc stops where it is no number"),
-    "shuffle_merged_datasets": needless("rows are always shuffled, by the seed"),
-    "skip_prepare_dataset": needless(rules.OWN_LOADER),
-    "dataset_exact_deduplication": dropped("copies are counted by the plan, and stay"),
-    "tf32": dropped("float32 stays exact"),
-    "datasets.split": dropped("the file is the split; a part of it is not taken", off=("train", "")),
-    "datasets.ds_type": needless("the suffix tells the kind of file"),
-    "datasets.name": dropped("a subset of a data set is a file of its own", "name it with `--hub-file FILE`"),
-    "datasets.field_messages": needless("the rows have another shape"),
-    "datasets.chat_template": dropped("the model's own template is used", off=("tokenizer_default", "")),
-    "datasets.roles_to_train": dropped("the assistant's turns are learnt, and no others"),
-    "datasets.train_on_eos": dropped("the end of each of the assistant's turns is learnt"),
-    "datasets.message_property_mappings": needless("ftc reads `role` and `content`"),
-    "datasets.shards": dropped("a share of the rows is not taken", "set `data.max_rows`"),
-    "gptq_groupsize": ignored(_READS_NOTHING),
-    "eta_min": ignored("no file of Axolotl's reads it; `cosine_min_lr_ratio` is what sets a floor"),
-    **tabled(needless(rules.LOGS), "logging_steps logging_first_step log_level include_tokens_per_second"),
-    **tabled(dropped("trackers are not spoken to; the run folder has it all"),
-             "wandb_project wandb_entity wandb_watch wandb_name wandb_log_model wandb_run_id use_wandb use_mlflow "
-             "mlflow_tracking_uri mlflow_experiment_name use_comet comet_project_name use_tensorboard use_swanlab "
-             "swanlab_project swanlab_experiment_name swanlab_description swanlab_mode swanlab_log_completions "
-             "swanlab_workspace trackio_project_name trackio_run_name trackio_space_id use_otel_metrics"),
-    **tabled(needless(rules.FOLDERS), "output_dir dataset_prepared_path hub_model_id logging_dir"),
-    **tabled(needless("a run goes on by itself where it stopped"),
-             "resume_from_checkpoint auto_resume_from_checkpoints"),
-    **tabled(needless("read from the model itself"),
-             "model_type tokenizer_type is_falcon_derived_model is_llama_derived_model base_model_config "
-             "tokenizer_config tokenizer_use_fast tokenizer_legacy model_config"),
-    **tabled(dropped(rules.NO_CODE, "the model has to be one that transformers knows"), "trust_remote_code"),
-    **tabled(dropped(rules.SHARDING),
-             "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
-             "context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size accelerator_config "
-             "device_map use_ray ray_num_workers"),
-    **tabled(needless(rules.FASTER_KERNELS),
-             "liger_rope liger_rms_norm liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy "
-             "liger_cross_entropy liger_rms_norm_gated lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
-             "cut_cross_entropy flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp torch_compile "
-             "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
-    **tabled(needless("saves memory, not what is trained"),
-             "activation_offloading gradient_checkpointing_kwargs low_cpu_mem_usage lora_on_cpu"),
-    **tabled(needless(rules.OWN_LOADER),
-             "dataset_processes dataset_num_proc dataloader_num_workers dataloader_pin_memory pad_to_sequence_len "
-             "dataloader_prefetch_factor remove_unused_columns push_dataset_to_hub streaming pad_to_multiple_of"),
-    **tabled(needless("checkpoints are safetensors, each with its manifest"), "save_safetensors save_only_model"),
-    **tabled(needless("belongs to a feature that is off"),
-             "loss_watchdog_patience load_in_4bit load_in_8bit lora_target_linear lora_fan_in_fan_out"),
-    **tabled(needless("part of Axolotl's own checks"), "strict"),
-    **tabled(dropped("a plugin of Axolotl's", "see the keys that it reads, each listed by itself"), "plugins"),
-    **tabled(ignored(_READS_NOTHING),
-             "gptq_model_v1 gptq_disable_exllama context_parapllel_size base_model_ignore_patterns debug adam_eps "
-             "torch_dtype full_finetune test_value sample_packing_seq_len_multiplier"),
+_RULES: Rules = {
+    **numbers({**OF_TRAINER, "num_epochs": "train.epochs"}),
+    **wholes({
+        "seed": "train.seed",
+        "sequence_len": "data.max_length",
+        "save_total_limit": "train.keep_checkpoints",
+        "eval_batch_size": "eval.batch_size",
+    }),
+    **texts({"default_system_message": "task.system"}),
+    **each(training.packing, "sample_packing"),
+    **each(training.length_grouped, "group_by_length"),
+    **each(training.watched, "metric_for_best_model"),
+    **switched({"neftune_noise_alpha": "train.neftune_alpha"}),
+    **adapted({
+        "peft_use_dora": "strategy.dora",
+        "peft_use_rslora": "strategy.rank_stabilized",
+        "loraplus_lr_ratio": "strategy.b_rate_ratio",
+    }),
+    **of_peft("lora_modules_to_save", "lora_rank_pattern", "lora_alpha_pattern", "peft_init_lora_weights"),
+    **needless("losses mean the same, packed or not", "eval_sample_packing"),
+    **needless("how rows are packed changes no gradient", "multipack_real_batches"),
+    **needless("rows are always shuffled, by the seed", "shuffle_merged_datasets"),
+    **needless("the suffix tells the kind of file", "datasets.ds_type"),
+    **needless("the rows have another shape", "datasets.field_messages"),
+    **needless("ftc reads `role` and `content`", "datasets.message_property_mappings"),
+    **needless("the best checkpoint always stays", "load_best_model_at_end"),
+    **needless("a run goes on by itself where it stopped", "resume_from_checkpoint auto_resume_from_checkpoints"),
+    **needless("read from the model itself",
+               "model_type tokenizer_type is_falcon_derived_model is_llama_derived_model base_model_config "
+               "tokenizer_config tokenizer_use_fast tokenizer_legacy model_config"),
+    **needless("saves memory, not what is trained",
+               "activation_offloading gradient_checkpointing_kwargs low_cpu_mem_usage lora_on_cpu"),
+    **needless("checkpoints are safetensors, each with its manifest", "save_safetensors save_only_model"),
+    **needless("belongs to a feature that is off",
+               "loss_watchdog_patience load_in_4bit load_in_8bit lora_target_linear lora_fan_in_fan_out"),
+    **needless("part of Axolotl's own checks", "strict"),
+    **needless(rules.LOGS, "logging_steps logging_first_step log_level include_tokens_per_second"),
+    **needless(rules.FOLDERS, "output_dir dataset_prepared_path hub_model_id logging_dir"),
+    **needless(rules.OWN_LOADER,
+               "skip_prepare_dataset dataset_processes dataset_num_proc dataloader_num_workers dataloader_pin_memory "
+               "pad_to_sequence_len dataloader_prefetch_factor remove_unused_columns push_dataset_to_hub streaming "
+               "pad_to_multiple_of"),
+    **needless(rules.FASTER_KERNELS,
+               "liger_rope liger_rms_norm liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy "
+               "liger_cross_entropy liger_rms_norm_gated lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
+               "cut_cross_entropy flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp torch_compile "
+               "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
+    **dropped("training starts from a new adapter", "lora_model_dir", "merge the old one into the base model first"),
+    **dropped("the model's own template is used", "chat_template", "use a base model that brings this template",
+              ("tokenizer_default",)),
+    **dropped("the model's own template is used", "chat_template_jinja", "put it into the tokenizer of the base model"),
+    **dropped("the model's own template is used", "datasets.chat_template", off=("tokenizer_default", "")),
+    **dropped("the tokenizer's own tokens are used", "special_tokens", "a base model with a pad token needs none"),
+    **dropped("no tokens are added", "tokens added_tokens_overrides", "add them to the base model first"),
+    **dropped("the end of a turn follows from the template", "eot_tokens"),
+    **dropped("prompts are never learnt, only answers", "train_on_inputs"),
+    **dropped("no watch over a rising loss; ftc stops where it is no number", "loss_watchdog_threshold"),
+    **dropped("copies are counted by the plan, and stay", "dataset_exact_deduplication"),
+    **dropped("float32 stays exact", "tf32"),
+    **dropped("the file is the split; a part of it is not taken", "datasets.split", off=("train", "")),
+    **dropped("a subset of a data set is a file of its own", "datasets.name", "name it with `--hub-file FILE`"),
+    **dropped("the assistant's turns are learnt, and no others", "datasets.roles_to_train"),
+    **dropped("the end of each of the assistant's turns is learnt", "datasets.train_on_eos"),
+    **dropped("a share of the rows is not taken", "datasets.shards", "set `data.max_rows`"),
+    **dropped("trackers are not spoken to; the run folder has it all",
+              "wandb_project wandb_entity wandb_watch wandb_name wandb_log_model wandb_run_id use_wandb use_mlflow "
+              "mlflow_tracking_uri mlflow_experiment_name use_comet comet_project_name use_tensorboard use_swanlab "
+              "swanlab_project swanlab_experiment_name swanlab_description swanlab_mode swanlab_log_completions "
+              "swanlab_workspace trackio_project_name trackio_run_name trackio_space_id use_otel_metrics"),
+    **dropped("ftc never runs code that a model brings", "trust_remote_code",
+              "the model has to be one that transformers knows"),
+    **dropped("a plugin of Axolotl's", "plugins", "see the keys that it reads, each listed by itself"),
+    **shared_work("fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters "
+                  "tensor_parallel_size context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size "
+                  "accelerator_config device_map use_ray ray_num_workers"),
+    **blocking("no reinforcement learning, and of preferences DPO alone", "rl", _SUPERVISED),
+    **blocking("no reward models", "reward_model process_reward_model", _SUPERVISED),
+    **blocking("no streams of pretraining text", "pretraining_dataset",
+               "give rows with `datasets`, or `--data FILE`"),
+    **blocking("parameters by name beside an adapter", "unfrozen_parameters",
+               "`lora_modules_to_save` trains modules beside an adapter; `partial` trains the last layers alone"),
+    **blocking("no training that is aware of quantisation", "qat", _SUPERVISED),
+    **blocking("no ReLoRA", "relora relora_steps", "choose lora, qlora or full training"),
+    **blocking("a teacher whose words stand in the rows or on a server", "kd_trainer", rules.NAME_THE_TEACHER),
+    **blocking("no diffusion language models", "diffusion", _SUPERVISED),
+    **blocking("no images or sound", "processor_type", "choose a model and rows of text"),
+    **ignored("no file of Axolotl's reads it; `cosine_min_lr_ratio` is what sets a floor", "eta_min"),
+    **ignored(_READS_NOTHING,
+              "gptq_groupsize gptq_model_v1 gptq_disable_exllama context_parapllel_size base_model_ignore_patterns "
+              "debug adam_eps torch_dtype full_finetune test_value sample_packing_seq_len_multiplier"),
 }  # fmt: skip
 
 AXOLOTL = Tool(
     name="axolotl",
-    title="Axolotl",
-    recognises=_recognises,
+    recognizes=_recognizes,
     steps=(_model, _strategy, _rows, _train),
     rules=_RULES,
     unknown=_unknown,

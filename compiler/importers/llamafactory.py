@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import low_rank, rules, training
+from ftc.compiler.importers import rules, training, words
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.rows import (
     as_asked,
@@ -18,21 +18,36 @@ from ftc.compiler.importers.rows import (
     place_named_rows,
     validation_share,
 )
-from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, needless, number, tabled, text, whole
+from ftc.compiler.importers.rules import (
+    TRAINER,
+    Rules,
+    Tool,
+    adapted,
+    blocking,
+    dropped,
+    each,
+    ignored,
+    needless,
+    of_peft,
+    shared_work,
+    texts,
+    wholes,
+)
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
 
+_TRAINER = training.TrainerKeys(is_checkpointed=True)
 _ADAPTER = training.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
 _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
 _SUPERVISED = "choose a configuration with `stage: sft`"
+_UNKNOWN = "no counterpart in a recipe, if LLaMA-Factory knows it; it stops at keys that it doesn't"
 _RIGHT = "choose a data set of the kind that the stage trains on"
-_OTHER_VERB = "belongs to another of LLaMA-Factory's commands, which stops at it when it trains"
 
 
-def _recognises(foreign: Foreign) -> bool:
+def _recognizes(foreign: Foreign) -> bool:
     telling = ("stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "lora_target", "lora_rank")
     return "model_name_or_path" in foreign.root.entries and any(key in foreign.root.entries for key in telling)
 
@@ -51,33 +66,44 @@ def _strategy(t: Translation) -> None:
         help = "only 4 and 8 bits by bitsandbytes"
         t.drop("quantization_bit", f"no training on {bits}-bit weights by {method[:20]}", help)
     word = t.text("finetuning_type")
-    match word or "lora":
-        case "full":
-            t.carry("finetuning_type", "strategy.kind", "full")
-            t.drop("quantization_bit", "quantised weights can't be trained in full")
-        case "lora":
-            known: list[str | Key] = ["finetuning_type"] if word else []
-            if is_eight_bit:
-                training.in_8_bits(t, known, "quantization_bit")
-            else:
-                keys = [*known, "quantization_bit"] if is_four_bit else known
-                t.carry(keys, "strategy.kind", "qlora" if is_four_bit else "lora")
-            if is_four_bit:
-                _quantization(t)
-            training.adapter(t, _ADAPTER)
-            if not t.has("lora_target"):
-                t.add("strategy.targets", "all-linear", "LLaMA-Factory's default")
-        case other:
-            t.block("finetuning_type", f"no strategy like `{other[:40]}`", "choose lora, qlora or full")
+    kind = words.STRATEGIES["llamafactory"].get(word or "lora")
+    known: list[str | Key] = ["finetuning_type"] if word else []
+    if kind is None:
+        t.block("finetuning_type", f"no strategy like `{(word or '')[:40]}`", words.choose_strategy("llamafactory"))
+    elif kind in rules.LOW_RANK:
+        training.low_rank(
+            t, known, "quantization_bit" if is_four_bit else None, "quantization_bit" if is_eight_bit else None
+        )
+        if is_four_bit:
+            training.quantization(t, "quantization_type", "double_quantization")
+            t.needless("quantization_method", "bitsandbytes is what ftc uses")
+        training.adapter(t, _ADAPTER)
+        if not t.has("lora_target"):
+            t.add("strategy.targets", "all-linear", "LLaMA-Factory's default")
+    else:
+        t.carry(known, "strategy.kind", kind)
+        t.drop("quantization_bit", "quantised weights can't be trained in full")
+        if word == "freeze":
+            _freeze(t)
 
 
-def _quantization(t: Translation) -> None:
-    kind = t.text("quantization_type")
-    if kind in ("nf4", "fp4"):
-        t.carry("quantization_type", "strategy.quantization", kind)
-    if t.has("double_quantization"):
-        t.carry("double_quantization", "strategy.double_quantization", t.flag("double_quantization"))
-    t.needless("quantization_method", "bitsandbytes is what ftc uses")
+def _freeze(t: Translation) -> None:
+    """The last layers alone; there what stands behind them stays as it is, unless it is named."""
+    count = t.whole("freeze_trainable_layers")
+    if count is not None and count < 0:
+        help = "write a positive number for the last layers"
+        t.block("freeze_trainable_layers", "no training of the first layers alone", help)
+    elif count:
+        reason = "ftc trains what stands behind these layers as well"
+        t.carry("freeze_trainable_layers", "strategy.layers", count, reason)
+    else:
+        t.add("strategy.layers", 2, "LLaMA-Factory's default; ftc trains what stands behind these layers as well")
+    if t.names("freeze_trainable_modules") not in ((), ("all",)):
+        t.drop("freeze_trainable_modules", "a layer is trained whole")
+    t.needless("freeze_trainable_modules", "layers are trained whole")
+    if any("embed" in name for name in t.names("freeze_extra_modules")):
+        t.carry("freeze_extra_modules", "strategy.embeddings", True)
+    t.needless("freeze_extra_modules", "what stands behind the layers is trained in any case")
 
 
 def _rows(t: Translation) -> None:
@@ -208,104 +234,98 @@ def _ranked(t: Translation, key: str | Key, columns: dict[str, Any], form: str) 
 
 
 def _train(t: Translation) -> None:
-    training.steps(t, "max_steps")
-    training.batch(t, "per_device_train_batch_size", "gradient_accumulation_steps", default_micro=8)
-    word = training.schedule(t, "lr_scheduler_type")
-    training.warmup(t, "warmup_ratio", "warmup_steps", word)
-    training.optimizer(t, "optim")
-    training.precision(t, "bf16", "fp16")
     if t.has("disable_gradient_checkpointing"):
         is_on = not t.flag("disable_gradient_checkpointing")
         t.carry("disable_gradient_checkpointing", "train.activation_checkpointing", is_on)
-    training.checkpointing(t, "gradient_checkpointing", default=True)
-    training.evaluation(t, "eval_strategy", "eval_steps", "save_strategy", "save_steps")
+    training.trained(t, _TRAINER)
 
 
-def _unknown(t: Translation, key: Key) -> None:
-    t.drop(key, "no counterpart in a recipe, if LLaMA-Factory knows it; it stops at keys that it doesn't")
+def _pissa(t: Translation, key: Key) -> None:
+    """An adapter that begins with the weight's own main directions."""
+    if not t.flag(key):
+        t.needless(key, "off, as in ftc")
+    elif t.values["strategy.kind"].value in rules.LOW_RANK if "strategy.kind" in t.values else False:
+        t.carry(key, "strategy.init", "pissa")
+    else:
+        t.needless(key, "belongs to a feature that is off")
 
 
-_RULES: dict[str, Rule] = {
-    "learning_rate": number("train.learning_rate"),
-    "num_train_epochs": number("train.epochs"),
-    "weight_decay": number("train.optimizer.weight_decay"),
-    "adam_beta1": number("train.optimizer.beta1"),
-    "adam_beta2": number("train.optimizer.beta2"),
-    "adam_epsilon": number("train.optimizer.epsilon"),
-    "max_grad_norm": number("train.max_grad_norm"),
-    "seed": whole("train.seed"),
-    "cutoff_len": whole("data.max_length"),
-    "max_samples": whole("data.max_rows"),
-    "save_total_limit": whole("train.keep_checkpoints"),
-    "per_device_eval_batch_size": whole("eval.batch_size"),
-    "max_new_tokens": whole("eval.max_new_tokens"),
-    "default_system": text("task.system"),
-    "stage": needless("supervised training"),
-    "do_train": needless("`ftc apply` trains"),
-    "template": dropped("the model's own template is used", "compare the first prompts that `ftc plan` shows"),
-    "packing": training.packing,
-    "neat_packing": training.packing,
-    "group_by_length": training.length_grouped,
-    "train_on_prompt": dropped("prompts are never learnt, only answers"),
-    "mask_history": dropped("every turn of the assistant is learnt"),
-    "eval_dataset": dropped("a data set by name", "name its file in `data.split.validation`"),
-    "trust_remote_code": dropped(rules.NO_CODE, "the model has to be one that transformers knows"),
-    "adapter_name_or_path": dropped("training starts from a new adapter", "merge the old one into the base first"),
-    "pure_bf16": dropped("trained weights stay in float32", "the plan takes bfloat16 where the device is fast at it"),
-    "additional_target": low_rank.modules_to_save,
-    "freeze_vision_tower": needless("only text is trained on"),
-    "freeze_multi_modal_projector": needless("only text is trained on"),
-    "freeze_language_model": blocking("nothing is left to train", "leave it out"),
-    "use_llama_pro": blocking("no LLaMA Pro", "choose lora, qlora or full"),
-    "tokenized_path": dropped("rows are read from their file", "use `--data FILE --task TASK`"),
-    "include_num_input_tokens_seen": needless(rules.LOGS),
-    "resume_from_checkpoint": needless("a run goes on by itself where it stopped"),
-    "save_only_model": needless("checkpoints hold what is needed to go on"),
-    "report_to": dropped("trackers are not spoken to; the run folder has it all", off=("none", (), ("none",))),
-    "compute_accuracy": dropped("no accuracy of single tokens"),
-    "predict_with_generate": needless("the task's metrics tell whether answers are written"),
-    "do_eval": needless("follows from the split"),
-    "do_predict": dropped("the test split is measured at the end", "give `data.split.test` a share"),
-    "load_best_model_at_end": needless("the best checkpoint always stays"),
-    **rules.variants("use_dora", "use_rslora"),
-    "label_smoothing_factor": rules.switched("train.label_smoothing"),
-    **tabled(dropped("no such variant of LoRA, so plain LoRA stands in its place"),
-             "pissa_init pissa_iter pissa_convert loraplus_lr_embedding"),
-    **tabled(dropped("AdamW stands in the place of this optimiser"),
-             "use_galore use_apollo use_badam use_adam_mini use_muon"),
-    **tabled(dropped("the usual loss stands in the place of this one"),
-             "use_dft_loss use_asft_loss use_eaft_loss asft_alpha eaft_alpha"),
-    **tabled(dropped("belongs to a method that ftc does not have"),
-             "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
-             "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
-             "oft_block_size oft_target oft_rank mixture_of_depths freeze_trainable_layers "
-             "freeze_trainable_modules reward_model ref_model"),
-    **tabled(needless(rules.LOGS), "logging_steps logging_first_step plot_loss run_name log_level"),
-    **tabled(needless(rules.FOLDERS), "output_dir overwrite_output_dir overwrite_cache logging_dir"),
-    **tabled(needless(rules.OWN_LOADER),
-             "preprocessing_num_workers dataloader_num_workers preprocessing_batch_size streaming buffer_size "
-             "remove_unused_columns data_shared_file_system dataset_dir media_dir"),
-    **tabled(dropped(rules.SHARDING),
-             "deepspeed fsdp fsdp_config fsdp_transformer_layer_cls_to_wrap ddp_timeout ddp_find_unused_parameters "
-             "ray_num_workers ray_run_name ray_storage_path resources_per_worker placement_strategy use_mca "
-             "tensor_model_parallel_size pipeline_model_parallel_size sequence_parallel context_parallel_size "
-             "expert_model_parallel_size"),
-    **tabled(needless(rules.FASTER_KERNELS), "enable_liger_kernel use_unsloth use_unsloth_gc use_v1_kernels tf32"),
-    **tabled(needless("saves memory, not what is trained"), "gradient_checkpointing_kwargs use_reentrant_gc"),
-    **tabled(needless("belongs to a feature that is off"),
-             "quantization_type double_quantization quantization_method lora_rank lora_alpha lora_dropout lora_target"),
-    **tabled(rules.ignored(_OTHER_VERB),
-             "export_dir export_size export_device export_legacy_format export_quantization_bit infer_backend "
-             "export_quantization_dataset export_hub_model_id"),
+def _named_optimizer(t: Translation, key: Key) -> None:
+    """A switch of its own for an optimizer, such as `use_muon`."""
+    kind = words.OPTIMIZERS.get(str(key[-1]).removeprefix("use_"))
+    if not t.flag(key):
+        t.needless(key, "off, as in ftc")
+    elif kind:
+        t.carry(key, "train.optimizer.kind", kind)
+    else:
+        t.drop(key, "AdamW stands in the place of this optimiser")
+
+
+_RULES: Rules = {
+    **TRAINER,
+    **wholes({"cutoff_len": "data.max_length", "max_samples": "data.max_rows"}),
+    **wholes({"max_new_tokens": "eval.max_new_tokens"}),
+    **texts({"default_system": "task.system"}),
+    **each(training.packing, "packing neat_packing"),
+    **each(training.length_grouped, "group_by_length"),
+    **each(training.watched, "metric_for_best_model"),
+    **each(_pissa, "pissa_init"),
+    **each(_named_optimizer, "use_galore use_apollo use_badam use_adam_mini use_muon"),
+    **of_peft(modules="additional_target"),
+    **adapted({
+        "use_dora": "strategy.dora",
+        "use_rslora": "strategy.rank_stabilized",
+        "loraplus_lr_ratio": "strategy.b_rate_ratio",
+    }),
+    **needless("supervised training", "stage"),
+    **needless("only text is trained on", "freeze_vision_tower freeze_multi_modal_projector"),
+    **needless("checkpoints hold what is needed to go on", "save_only_model"),
+    **needless("the task's metrics tell whether answers are written", "predict_with_generate"),
+    **needless("ftc takes the exact decomposition", "pissa_iter"),
+    **needless("belongs to a feature that is off",
+               "quantization_type double_quantization quantization_method lora_rank lora_alpha lora_dropout "
+               "lora_target freeze_trainable_layers freeze_trainable_modules freeze_extra_modules"),
+    **needless(rules.LOGS, "plot_loss"),
+    **needless(rules.FOLDERS, "overwrite_cache"),
+    **needless(rules.OWN_LOADER,
+               "preprocessing_batch_size streaming buffer_size data_shared_file_system dataset_dir media_dir"),
+    **needless(rules.FASTER_KERNELS, "enable_liger_kernel use_unsloth use_unsloth_gc use_v1_kernels tf32"),
+    **needless("saves memory, not what is trained", "use_reentrant_gc"),
+    **dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
+    **dropped("prompts are never learnt, only answers", "train_on_prompt"),
+    **dropped("every turn of the assistant is learnt", "mask_history"),
+    **dropped("a data set by name", "eval_dataset", "name its file in `data.split.validation`"),
+    **dropped("training starts from a new adapter", "adapter_name_or_path", "merge the old one into the base first"),
+    **dropped("trained weights stay in float32", "pure_bf16",
+              "the plan takes bfloat16 where the device is fast at it"),
+    **dropped("rows are read from their file", "tokenized_path", "use `--data FILE --task TASK`"),
+    **dropped("no accuracy of single tokens", "compute_accuracy"),
+    **dropped("the test split is measured at the end", "do_predict", "give `data.split.test` a share"),
+    **dropped("no such variant of LoRA, so plain LoRA stands in its place", "loraplus_lr_embedding"),
+    **dropped("the adapter stays as it is trained; `ftc merge` makes one model of it and its base", "pissa_convert"),
+    **dropped("the usual loss stands in the place of this one",
+              "use_dft_loss use_asft_loss use_eaft_loss asft_alpha eaft_alpha"),
+    **dropped("belongs to a method that ftc does not have",
+              "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
+              "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
+              "oft_block_size oft_target oft_rank mixture_of_depths reward_model ref_model"),
+    **blocking("nothing is left to train", "freeze_language_model", "leave it out"),
+    **blocking("no LLaMA Pro", "use_llama_pro", "choose lora, qlora or full"),
+    **shared_work("fsdp_transformer_layer_cls_to_wrap ray_num_workers ray_run_name ray_storage_path "
+                  "resources_per_worker placement_strategy use_mca tensor_model_parallel_size "
+                  "pipeline_model_parallel_size sequence_parallel context_parallel_size "
+                  "expert_model_parallel_size"),
+    **ignored("belongs to another of LLaMA-Factory's commands, which stops at it when it trains",
+              "export_dir export_size export_device export_legacy_format export_quantization_bit infer_backend "
+              "export_quantization_dataset export_hub_model_id"),
 }  # fmt: skip
 
 LLAMAFACTORY = Tool(
     name="llamafactory",
-    title="LLaMA-Factory",
-    recognises=_recognises,
+    recognizes=_recognizes,
     steps=(_model, _strategy, _rows, _train),
     rules=_RULES,
-    unknown=_unknown,
+    unknown=lambda t, key: t.drop(key, _UNKNOWN),
     defaults={
         "data.max_length": 2048,
         "train.learning_rate": 5e-5,

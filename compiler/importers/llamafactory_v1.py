@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import low_rank, rules, training
+from ftc.compiler.importers import rules, training, words
 from ftc.compiler.importers.foreign import Foreign, plain, read_foreign
 from ftc.compiler.importers.llamafactory import columns_of
 from ftc.compiler.importers.rows import as_asked, mixed, place_named_rows
-from ftc.compiler.importers.rules import Rule, Tool, dropped, needless, number, tabled, whole
-from ftc.compiler.importers.translation import Key, Translation
+from ftc.compiler.importers.rules import Rules, Tool, adapted, dropped, needless, numbers, of_peft, shared_work, wholes
+from ftc.compiler.importers.translation import Translation
 from ftc.spec.diagnostics import Refusal
 
 __all__ = ["LLAMAFACTORY_V1"]
@@ -17,9 +17,19 @@ __all__ = ["LLAMAFACTORY_V1"]
 _ADAPTER = training.AdapterKeys(
     "peft_config.r", "peft_config.lora_alpha", "peft_config.lora_dropout", "peft_config.target_modules", 8, 16
 )
+_TRAINER = training.TrainerKeys(
+    micro="micro_batch_size",
+    micro_rows=1,
+    schedule="lr_scheduler_config.name",
+    usual_schedule="constant",
+    optimizer="optim_config.name",
+    checkpointing="enable_activation_checkpointing",
+    is_checkpointed=True,
+    precision="bfloat16",
+)
 
 
-def _recognises(foreign: Foreign) -> bool:
+def _recognizes(foreign: Foreign) -> bool:
     keys = foreign.root.entries
     telling = ("model_class", "train_dataset", "dist_config", "kernel_config", "sample_backend")
     return "model" in keys and any(key in keys for key in telling)
@@ -32,15 +42,15 @@ def _strategy(t: Translation) -> None:
     bits = t.whole("quant_config.quantization_bit")
     if word is None:
         t.add("strategy.kind", "full", "no adapter is named")
-    elif word == "lora" and bits == 4:
-        t.carry(["peft_config.name", "quant_config.quantization_bit"], "strategy.kind", "qlora")
-        t.needless("quant_config.name", "bitsandbytes is what ftc uses")
     elif word == "lora":
-        t.carry("peft_config.name", "strategy.kind", "lora")
-    else:
-        t.block("peft_config.name", f"no strategy like `{word[:40]}`", "choose lora, qlora or full")
-    if word == "lora":
+        training.low_rank(t, ["peft_config.name"], "quant_config.quantization_bit" if bits == 4 else None, None)
+        if bits == 4:
+            t.needless("quant_config.name", "bitsandbytes is what ftc uses")
         training.adapter(t, _ADAPTER)
+    elif kind := words.STRATEGIES["llamafactory"].get(word):
+        t.carry("peft_config.name", "strategy.kind", kind)
+    else:
+        t.block("peft_config.name", f"no strategy like `{word[:40]}`", words.choose_strategy("llamafactory"))
     t.drop("quant_config.quantization_bit", "no training on such weights", "only 4 bits with an adapter")
 
 
@@ -87,58 +97,52 @@ def _data_set(t: Translation, entry: object) -> None:
 
 
 def _train(t: Translation) -> None:
-    training.steps(t, "max_steps")
-    training.batch(t, "micro_batch_size", "gradient_accumulation_steps")
+    training.trained(t, _TRAINER)
     whole_batch = t.whole("global_batch_size")
     if whole_batch and whole_batch > 0:
         t.carry("global_batch_size", "train.batch_size", whole_batch)
-    training.precision(t, "bf16", "fp16", default="bfloat16")
-    training.checkpointing(t, "enable_activation_checkpointing", default=True)
-    training.evaluation(t, "eval_strategy", "eval_steps", "save_strategy", "save_steps")
 
 
-def _unknown(t: Translation, key: Key) -> None:
-    t.drop(key, "no counterpart in a recipe")
-
-
-_RULES: dict[str, Rule] = {
-    "learning_rate": number("train.learning_rate"),
-    "num_train_epochs": number("train.epochs"),
-    "max_grad_norm": number("train.max_grad_norm"),
-    "seed": whole("train.seed"),
-    "cutoff_len": whole("data.max_length"),
-    "save_total_limit": whole("train.keep_checkpoints"),
-    "max_new_tokens": whole("eval.max_new_tokens"),
-    "template": dropped("the model's own template is used", "compare the first prompts that `ftc plan` shows"),
-    "trust_remote_code": dropped(rules.NO_CODE, "the model has to be one that transformers knows"),
-    "optim_config": dropped("AdamW stands in the place of this optimiser"),
-    "lr_scheduler_config": dropped("a constant rate stands in its place"),
-    "batching_strategy": dropped("the plan packs rows where it gains", "set `train.packing`", off=("normal",)),
-    "model_class": needless("read from the model itself"),
-    "peft_config.use_dora": rules.of_adapter("strategy.dora"),
-    "peft_config.use_rslora": rules.of_adapter("strategy.rank_stabilized"),
-    **low_rank.of_peft(
+_RULES: Rules = {
+    **numbers({
+        "learning_rate": "train.learning_rate",
+        "num_train_epochs": "train.epochs",
+        "max_grad_norm": "train.max_grad_norm",
+    }),
+    **wholes({
+        "seed": "train.seed",
+        "cutoff_len": "data.max_length",
+        "save_total_limit": "train.keep_checkpoints",
+        "max_new_tokens": "eval.max_new_tokens",
+    }),
+    **adapted({"peft_config.use_dora": "strategy.dora", "peft_config.use_rslora": "strategy.rank_stabilized"}),
+    **of_peft(
         "peft_config.modules_to_save",
         "peft_config.rank_pattern",
         "peft_config.alpha_pattern",
         "peft_config.init_lora_weights",
     ),
-    "peft_config.export_dir": needless(rules.FOLDERS),
-    "quant_config.name": dropped("no such quantisation"),
-    "sample_backend": needless(rules.ELSEWHERE),
-    **tabled(needless(rules.FASTER_KERNELS), "kernel_config use_v1_kernels"),
-    **tabled(needless(rules.FOLDERS), "output_dir resume_from_checkpoint"),
-    **tabled(needless(rules.LOGS), "logging_steps"),
-    **tabled(dropped(rules.SHARDING), "dist_config init_config cp_size cp_mode dp_size"),
-}
+    **dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
+    **dropped("ftc never runs code that a model brings", "trust_remote_code",
+              "the model has to be one that transformers knows"),
+    **dropped("AdamW stands in the place of this optimiser", "optim_config"),
+    **dropped("a constant rate stands in its place", "lr_scheduler_config"),
+    **dropped("the plan packs rows where it gains", "batching_strategy", "set `train.packing`", off=("normal",)),
+    **dropped("no such quantisation", "quant_config.name"),
+    **needless("read from the model itself", "model_class"),
+    **needless("no part of training", "sample_backend"),
+    **needless(rules.FASTER_KERNELS, "kernel_config use_v1_kernels"),
+    **needless(rules.FOLDERS, "output_dir resume_from_checkpoint peft_config.export_dir"),
+    **needless(rules.LOGS, "logging_steps"),
+    **shared_work("dist_config init_config cp_size cp_mode dp_size"),
+}  # fmt: skip
 
 LLAMAFACTORY_V1 = Tool(
     name="llamafactory",
-    title="LLaMA-Factory",
-    recognises=_recognises,
+    recognizes=_recognizes,
     steps=(_strategy, _rows, _train),
     rules=_RULES,
-    unknown=_unknown,
+    unknown=lambda t, key: t.drop(key, "no counterpart in a recipe"),
     defaults={
         "data.max_length": 2048,
         "train.learning_rate": 1e-4,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import low_rank, rules, training
+from ftc.compiler.importers import rules, training
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.rows import (
     as_asked,
@@ -15,20 +15,39 @@ from ftc.compiler.importers.rows import (
     place_named_rows,
     place_rows,
 )
-from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, needless, number, tabled, whole
+from ftc.compiler.importers.rules import (
+    OF_TRAINER,
+    Rules,
+    Tool,
+    blocking,
+    dropped,
+    each,
+    needless,
+    numbers,
+    of_peft,
+    shared_work,
+    under,
+    wholes,
+)
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.language.yaml_nodes import Mapping
 
 __all__ = ["OUMI"]
 
 _ADAPTER = training.AdapterKeys("peft.lora_r", "peft.lora_alpha", "peft.lora_dropout", "peft.lora_target_modules", 8, 8)
+_TRAINER = training.TrainerKeys(
+    prefix="training.",
+    optimizer="optimizer",
+    checkpointing="enable_gradient_checkpointing",
+    bits=None,
+    saving="save_epoch",
+)
 _ALPACA = ("yahma/alpaca-cleaned", "tatsu-lab/alpaca")
 _MESSAGES = ("HuggingFaceH4/ultrachat_200k", "allenai/tulu-3-sft-mixture")
 _FILES = ("text_sft", "text_sft_jsonl")
-_SUPERVISED = "choose a configuration for supervised training"
 
 
-def _recognises(foreign: Foreign) -> bool:
+def _recognizes(foreign: Foreign) -> bool:
     model = foreign.root.entries.get("model")
     return model is not None and isinstance(model.node, Mapping) and "model_name" in model.node.entries
 
@@ -45,7 +64,11 @@ def _strategy(t: Translation) -> None:
     elif kind == "TRL_DPO":
         t.carry("training.trainer_type", "task.kind", "preference")
     elif kind not in (None, "TRL_SFT", "HF", "OUMI"):
-        t.block("training.trainer_type", f"no training of the kind `{(kind or '')[:40]}`", _SUPERVISED)
+        t.block(
+            "training.trainer_type",
+            f"no training of the kind `{(kind or '')[:40]}`",
+            "choose a configuration for supervised training",
+        )
     t.needless("training.trainer_type", "supervised training")
     if not t.flag("training.use_peft"):
         t.carry("training.use_peft", "strategy.kind", "full")
@@ -57,21 +80,11 @@ def _strategy(t: Translation) -> None:
         t.drop("peft.q_lora_bits", f"no training on {bits}-bit weights", "only 4 bits")
         is_quantized = False
         t.drop("peft.q_lora", "no training on such weights")
-    keys: list[str | Key] = ["training.use_peft", "peft.q_lora"] if is_quantized else ["training.use_peft"]
-    t.carry(keys, "strategy.kind", "qlora" if is_quantized else "lora")
+    training.low_rank(t, ["training.use_peft"], "peft.q_lora" if is_quantized else None, None)
     if is_quantized:
-        _quantization(t)
+        nested = "peft.use_bnb_nested_quant"
+        training.quantization(t, "peft.bnb_4bit_quant_type", nested, "fp4", usual_double=False)
     training.adapter(t, _ADAPTER)
-
-
-def _quantization(t: Translation) -> None:
-    kind = t.text("peft.bnb_4bit_quant_type")
-    if kind in ("nf4", "fp4"):
-        t.carry("peft.bnb_4bit_quant_type", "strategy.quantization", kind)
-    t.add("strategy.quantization", "fp4", "Oumi's default")
-    if t.has("peft.use_bnb_nested_quant"):
-        t.carry("peft.use_bnb_nested_quant", "strategy.double_quantization", t.flag("peft.use_bnb_nested_quant"))
-    t.add("strategy.double_quantization", False, "Oumi's default")
 
 
 def _rows(t: Translation) -> None:
@@ -139,20 +152,7 @@ def _prompts(t: Translation, key: Key) -> None:
 
 
 def _train(t: Translation) -> None:
-    training.steps(t, "training.max_steps")
-    rows, times = "training.per_device_train_batch_size", "training.gradient_accumulation_steps"
-    training.batch(t, rows, times, default_micro=8)
-    word = training.schedule(t, "training.lr_scheduler_type")
-    training.warmup(t, "training.warmup_ratio", "training.warmup_steps", word)
-    training.optimizer(t, "training.optimizer")
-    training.checkpointing(t, "training.enable_gradient_checkpointing")
-    training.evaluation(
-        t, "training.eval_strategy", "training.eval_steps", "training.save_epoch", "training.save_steps"
-    )
-    _precision(t)
-
-
-def _precision(t: Translation) -> None:
+    training.trained(t, _TRAINER)
     mixed = (t.text("training.mixed_precision_dtype") or "none").lower()
     weights = (t.text("model.torch_dtype_str") or "auto").lower()
     known = {"bf16": "bfloat16", "bfloat16": "bfloat16", "float32": "float32", "fp32": "float32"}
@@ -165,89 +165,78 @@ def _precision(t: Translation) -> None:
         t.drop("training.mixed_precision_dtype", "no training in float16", help)
 
 
-def _unknown(t: Translation, key: Key) -> None:
-    t.drop(key, "no counterpart in a recipe")
-
-
-_RULES: dict[str, Rule] = {
-    "training.learning_rate": number("train.learning_rate"),
-    "training.num_train_epochs": number("train.epochs"),
-    "training.weight_decay": number("train.optimizer.weight_decay"),
-    "training.adam_beta1": number("train.optimizer.beta1"),
-    "training.adam_beta2": number("train.optimizer.beta2"),
-    "training.adam_epsilon": number("train.optimizer.epsilon"),
-    "training.max_grad_norm": number("train.max_grad_norm"),
-    "training.seed": whole("train.seed"),
-    "training.per_device_eval_batch_size": whole("eval.batch_size"),
-    "model.model_max_length": whole("data.max_length"),
-    "data.train.datasets.sample_count": whole("data.max_rows"),
-    "data.train.datasets.split": dropped("the file is the split; a part of it is not taken", off=("train", "")),
-    "data.train.datasets.subset": dropped("a subset is a file of its own", "name it with `--hub-file FILE`"),
-    "data.train.datasets.dataset_kwargs": dropped("arguments of a class of Oumi's"),
-    "data.train.datasets.dataset_path": needless("the rows are named otherwise"),
-    "data.train.datasets.mixture_proportion": needless("a single data set"),
-    "data.train.pack": training.packing,
-    "data.train.collator_name": dropped("the task tells how rows become batches"),
-    "data.train.target_col": needless("the task tells which column is learnt"),
-    "data.validation": dropped("validation rows from a class", "give `data.split.validation` a share or a file"),
-    "data.test": dropped("test rows from a class", "give `data.split.test` a share or a file"),
-    "model.chat_template": dropped("the model's own template is used", "compare the prompts that `ftc plan` shows"),
-    "model.trust_remote_code": dropped(rules.NO_CODE, "the model has to be one that transformers knows"),
-    "model.load_pretrained_weights": blocking("no training from weights drawn at random", "start from a model",
-                                              off=(True,)),
-    "model.freeze_layers": blocking("no training of chosen layers alone", "choose lora, qlora or full training"),
-    "model.adapter_model": dropped("training starts from a new adapter", "merge the old one into the base first"),
-    "model.tokenizer_pad_token": dropped("the tokenizer's own tokens are used"),
-    "model.torch_dtype_str": needless("the plan chooses how weights are kept"),
-    "model.enable_liger_kernel": needless(rules.FASTER_KERNELS),
-    "model.model_kwargs": dropped("arguments for a constructor"),
-    "model.tokenizer_kwargs": dropped("arguments for a constructor"),
-    "model.device_map": dropped(rules.SHARDING),
-    "training.mixed_precision_dtype": needless("the plan chooses"),
-    "training.lr_scheduler_kwargs": dropped("a schedule's further arguments, such as a floor"),
-    "training.trainer_kwargs": dropped("a free block, of which Oumi checks nothing before it trains",
-                                       "look for settings in it that belong into the recipe"),
-    "training.resume_from_checkpoint": needless("a run goes on by itself where it stopped"),
-    "training.try_resume_from_last_checkpoint": needless("a run goes on by itself where it stopped"),
-    "training.data_seed": dropped("the order of rows follows from `train.seed`"),
-    "training.use_deterministic": needless("always"),
-    "training.full_determinism": needless("always"),
-    "peft.lora_modules_to_save": low_rank.modules_to_save,
-    "peft.lora_init_weights": low_rank.beginning,
-    "peft.lora_bias": dropped("biases are not trained", off=("none",)),
-    "peft.peft_save_mode": needless("`ftc` saves the adapter; merging is a step of its own"),
-    **tabled(needless("belongs to a feature that is off"),
-             "peft.q_lora peft.q_lora_bits peft.bnb_4bit_quant_type peft.use_bnb_nested_quant peft.lora_task_type"),
-    **tabled(needless("the plan chooses how weights are kept"),
-             "peft.bnb_4bit_compute_dtype peft.bnb_4bit_quant_storage"),
-    **tabled(needless(rules.LOGS),
-             "training.logging_steps training.logging_strategy training.logging_first_step training.log_level "
-             "training.dep_log_level training.include_performance_metrics training.log_model_summary "
-             "training.include_alternative_mfu_metrics training.run_name training.profiler training.telemetry "
-             "training.log_examples training.performance"),
-    **tabled(dropped("trackers are not spoken to; the run folder has it all"),
-             "training.enable_wandb training.enable_mlflow training.enable_tensorboard"),
-    **tabled(needless(rules.FOLDERS), "training.output_dir training.logging_dir"),
-    **tabled(needless("an adapter or a model is saved at the end, always"), "training.save_final_model"),
-    **tabled(needless(rules.OWN_LOADER),
-             "training.dataloader_num_workers training.dataloader_prefetch_factor data.train.stream "
-             "training.dataloader_main_process_only training.dataloader_persistent_workers data.train.use_torchdata "
-             "data.train.datasets.shuffle data.train.datasets.seed data.train.datasets.transform_num_workers "
-             "data.train.datasets.shuffle_buffer_size data.train.datasets.trust_remote_code data.train.seed "
-             "data.train.mixture_strategy"),
-    **tabled(needless("saves memory or time, not what is trained"),
-             "training.gradient_checkpointing_kwargs training.empty_device_cache_steps training.compile model.compile"),
-    **tabled(dropped(rules.SHARDING),
-             "fsdp deepspeed training.ddp_find_unused_parameters training.nccl_default_timeout_minutes"),
+_RULES: Rules = {
+    **numbers(under("training.", {**OF_TRAINER, "num_train_epochs": "train.epochs"})),
+    **wholes({
+        "training.seed": "train.seed",
+        "training.per_device_eval_batch_size": "eval.batch_size",
+        "model.model_max_length": "data.max_length",
+        "data.train.datasets.sample_count": "data.max_rows",
+    }),
+    **each(training.packing, "data.train.pack"),
+    **of_peft(modules="peft.lora_modules_to_save", init="peft.lora_init_weights"),
+    **dropped("the file is the split; a part of it is not taken", "data.train.datasets.split", off=("train", "")),
+    **dropped("a subset is a file of its own", "data.train.datasets.subset", "name it with `--hub-file FILE`"),
+    **dropped("arguments of a class of Oumi's", "data.train.datasets.dataset_kwargs"),
+    **needless("the rows are named otherwise", "data.train.datasets.dataset_path"),
+    **needless("a single data set", "data.train.datasets.mixture_proportion"),
+    **dropped("the task tells how rows become batches", "data.train.collator_name"),
+    **needless("the task tells which column is learnt", "data.train.target_col"),
+    **dropped("validation rows from a class", "data.validation", "give `data.split.validation` a share or a file"),
+    **dropped("test rows from a class", "data.test", "give `data.split.test` a share or a file"),
+    **dropped("the model's own template is used", "model.chat_template", "compare the prompts that `ftc plan` shows"),
+    **dropped("ftc never runs code that a model brings", "model.trust_remote_code",
+              "the model has to be one that transformers knows"),
+    **blocking("no training from weights drawn at random", "model.load_pretrained_weights", "start from a model",
+               off=(True,)),
+    **blocking("layers are frozen by name, and ftc's `partial` by their number", "model.freeze_layers",
+               "choose partial, which trains the last layers alone, lora, qlora or full training"),
+    **dropped("training starts from a new adapter", "model.adapter_model", "merge the old one into the base first"),
+    **dropped("the tokenizer's own tokens are used", "model.tokenizer_pad_token"),
+    **needless("the plan chooses how weights are kept",
+               "model.torch_dtype_str peft.bnb_4bit_compute_dtype peft.bnb_4bit_quant_storage"),
+    **needless(rules.FASTER_KERNELS, "model.enable_liger_kernel"),
+    **dropped("arguments for a constructor", "model.model_kwargs model.tokenizer_kwargs"),
+    **needless("the plan chooses", "training.mixed_precision_dtype"),
+    **dropped("a schedule's further arguments, such as a floor", "training.lr_scheduler_kwargs"),
+    **dropped("a free block, of which Oumi checks nothing before it trains", "training.trainer_kwargs",
+              "look for settings in it that belong into the recipe"),
+    **needless("a run goes on by itself where it stopped",
+               "training.resume_from_checkpoint training.try_resume_from_last_checkpoint"),
+    **dropped("the order of rows follows from `train.seed`", "training.data_seed"),
+    **needless("always", "training.use_deterministic training.full_determinism"),
+    **dropped("biases are not trained", "peft.lora_bias", off=("none",)),
+    **needless("`ftc` saves the adapter; merging is a step of its own", "peft.peft_save_mode"),
+    **needless("belongs to a feature that is off",
+               "peft.q_lora peft.q_lora_bits peft.bnb_4bit_quant_type peft.use_bnb_nested_quant peft.lora_task_type"),
+    **needless(rules.LOGS,
+               "training.logging_steps training.logging_strategy training.logging_first_step training.log_level "
+               "training.dep_log_level training.include_performance_metrics training.log_model_summary "
+               "training.include_alternative_mfu_metrics training.run_name training.profiler training.telemetry "
+               "training.log_examples training.performance"),
+    **dropped("trackers are not spoken to; the run folder has it all",
+              "training.enable_wandb training.enable_mlflow training.enable_tensorboard"),
+    **needless(rules.FOLDERS, "training.output_dir training.logging_dir"),
+    **needless("an adapter or a model is saved at the end, always", "training.save_final_model"),
+    **needless(rules.OWN_LOADER,
+               "training.dataloader_num_workers training.dataloader_prefetch_factor data.train.stream "
+               "training.dataloader_main_process_only training.dataloader_persistent_workers data.train.use_torchdata "
+               "data.train.datasets.shuffle data.train.datasets.seed data.train.datasets.transform_num_workers "
+               "data.train.datasets.shuffle_buffer_size data.train.datasets.trust_remote_code data.train.seed "
+               "data.train.mixture_strategy"),
+    **needless("saves memory or time, not what is trained",
+               "training.gradient_checkpointing_kwargs training.empty_device_cache_steps training.compile "
+               "model.compile"),
+    **shared_work("fsdp deepspeed model.device_map training.ddp_find_unused_parameters "
+                  "training.nccl_default_timeout_minutes"),
 }  # fmt: skip
 
 OUMI = Tool(
     name="oumi",
-    title="Oumi",
-    recognises=_recognises,
+    recognizes=_recognizes,
     steps=(_model, _strategy, _rows, _train),
     rules=_RULES,
-    unknown=_unknown,
+    unknown=lambda t, key: t.drop(key, "no counterpart in a recipe"),
     defaults={
         "train.learning_rate": 5e-5,
         "train.epochs": 3,

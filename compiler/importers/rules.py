@@ -1,191 +1,254 @@
-"""What happens to a key that stands for itself: the vocabulary of the tools' tables."""
+"""What happens to a key that stands for itself: the vocabulary of the tools' tables.
+
+Each function makes rows of a table, `{key: rule}`. Where keys are texts, they are words with blanks between them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, get_args
 
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.documents.imported import TOOLS
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.strategy import LoraInit
 
 __all__ = [
-    "BATCHES_FROM_PLAN",
-    "ELSEWHERE",
     "FASTER_KERNELS",
     "FOLDERS",
     "LOGS",
+    "LOW_RANK",
     "NAME_THE_TEACHER",
-    "NO_CODE",
+    "OF_TRAINER",
     "OWN_LOADER",
-    "SHARDING",
+    "TRAINER",
     "Rule",
+    "Rules",
     "Tool",
+    "adapted",
     "blocking",
     "dropped",
+    "each",
     "ignored",
     "meant_as",
     "needless",
-    "number",
-    "of_adapter",
+    "numbers",
+    "of_peft",
+    "shared_work",
     "switched",
-    "tabled",
-    "text",
-    "variants",
-    "whole",
+    "texts",
+    "under",
+    "wholes",
 ]
 
-Rule = Callable[[Translation, Key], None]
+Rule: TypeAlias = "Callable[[Translation, Key], None]"
 """Decides the fate of one key that is there and not null."""
+Rules: TypeAlias = "dict[str, Rule]"
+"""What happens to each key, by its dotted name without positions in lists."""
 
 LOGS = "ftc records every step in the run folder"
 FOLDERS = "runs and caches have their own places"
 OWN_LOADER = "ftc prepares rows once, when it plans"
-BATCHES_FROM_PLAN = "the plan chooses what fits"
-SHARDING = "how devices share the work is no part of a recipe"
-NO_CODE = "ftc never runs code that a model brings"
 FASTER_KERNELS = "a kernel that changes speed and memory, not what is trained"
-ELSEWHERE = "no part of training"
 NAME_THE_TEACHER = "import without it, then name the model itself as `train.distillation.teacher`"
+LOW_RANK = ("lora", "qlora")
+"""Strategies that have ranks."""
+OF_TRAINER = {
+    "learning_rate": "train.learning_rate",
+    "weight_decay": "train.optimizer.weight_decay",
+    "adam_beta1": "train.optimizer.beta1",
+    "adam_beta2": "train.optimizer.beta2",
+    "adam_epsilon": "train.optimizer.epsilon",
+    "max_grad_norm": "train.max_grad_norm",
+}
+"""Numbers of transformers' trainer, which most tools hand on, with their places in a recipe."""
 
 _MOST_KEYS = 500
 """Keys of a file in which slips are looked for; each costs milliseconds, and no real file has so many."""
-
 _OFF: tuple[Any, ...] = (False, 0, "", "none", "None", "no", "false", (), {})
+_IS_OFF, _NOT_IN_USE = "off, as in ftc", "belongs to a feature that is off"
+_MODULE = re.compile(r"\w+(\.\w+)*")
+_NO_PATTERN: tuple[Any, ...] = (None, "", "{}", "none", (), {})
+_USUAL_INIT = (*_NO_PATTERN, True, "true", "default", "DEFAULT")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool whose configurations can be read.
+    """A tool whose configurations can be read, in one of its forms.
 
     Attributes:
         name: What `--from` takes.
-        title: The name for people.
-        recognises: Whether a file looks like one of this tool's.
+        recognizes: Whether a file looks like one of this tool's.
         steps: What reads the keys that mean something together; they run before the table.
-        rules: What happens to each other key, by its dotted name without positions in lists.
+        rules: What happens to each other key.
         unknown: What happens to a key that stands in no table.
         defaults: What the tool itself takes where the file says nothing, by recipe path.
     """
 
     name: str
-    title: str
-    recognises: Callable[[Foreign], bool]
+    recognizes: Callable[[Foreign], bool]
     steps: tuple[Callable[[Translation], None], ...]
     rules: Mapping[str, Rule]
     unknown: Rule
     defaults: Mapping[str, Any]
 
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        return TOOLS[self.name]
 
-def number(path: str) -> Rule:
-    """A number that means the same there and here."""
 
+def each(rule: Rule, keys: str) -> Rules:
+    """One rule for several keys."""
+    return dict.fromkeys(keys.split(), rule)
+
+
+def under(prefix: str, paths: Mapping[str, str]) -> dict[str, str]:
+    """The same keys in a block of the configuration."""
+    return {f"{prefix}{key}": path for key, path in paths.items()}
+
+
+def numbers(paths: Mapping[str, str]) -> Rules:
+    """Numbers that mean the same there and here, by key, with their places in a recipe."""
+    return {key: _carried(path, Translation.number) for key, path in paths.items()}
+
+
+def wholes(paths: Mapping[str, str]) -> Rules:
+    """Whole numbers that mean the same there and here."""
+    return {key: _carried(path, Translation.whole) for key, path in paths.items()}
+
+
+def _carried(path: str, read: Callable[[Translation, Key], float | None]) -> Rule:
     def rule(t: Translation, key: Key) -> None:
-        if (value := t.number(key)) is not None:
+        if (value := read(t, key)) is not None:
             t.carry(key, path, value)
 
     return rule
 
 
-def whole(path: str) -> Rule:
-    """A whole number that means the same there and here."""
+def texts(paths: Mapping[str, str]) -> Rules:
+    """Texts that mean the same there and here."""
 
-    def rule(t: Translation, key: Key) -> None:
-        if (value := t.whole(key)) is not None:
-            t.carry(key, path, value)
+    def carried(path: str) -> Rule:
+        return lambda t, key: t.carry(key, path, text) if (text := t.text(key)) else t.needless(key, "empty")
 
-    return rule
-
-
-def text(path: str) -> Rule:
-    """A text that means the same there and here."""
-
-    def rule(t: Translation, key: Key) -> None:
-        if value := t.text(key):
-            t.carry(key, path, value)
-        else:
-            t.needless(key, "empty")
-
-    return rule
+    return {key: carried(path) for key, path in paths.items()}
 
 
-def of_adapter(path: str) -> Rule:
-    """A flag or a number of low-rank adapters that means the same there and here, where the job has one."""
-
-    def rule(t: Translation, key: Key) -> None:
-        value, kind = t.value(key), t.values.get("strategy.kind")
-        if _is_off(value, _OFF):
-            t.needless(key, "off, as in ftc")
-        elif kind is None or kind.value not in ("lora", "qlora"):
-            t.needless(key, "belongs to a feature that is off")
-        elif isinstance(value, bool) or t.number(key) is None:
-            t.carry(key, path, t.flag(key))
-        else:
-            t.carry(key, path, t.number(key))
-
-    return rule
+def switched(paths: Mapping[str, str]) -> Rules:
+    """Numbers that mean the same there and here, unless they are off."""
+    return {key: _unless_off(_carried(path, Translation.number)) for key, path in paths.items()}
 
 
-def switched(path: str) -> Rule:
-    """A number that means the same there and here, unless it is off."""
+def adapted(paths: Mapping[str, str]) -> Rules:
+    """Flags and numbers of low-rank adapters that mean the same there and here, where the job has one."""
 
-    def rule(t: Translation, key: Key) -> None:
-        if _is_off(t.value(key), _OFF):
-            t.needless(key, "off, as in ftc")
-        elif (value := t.number(key)) is not None:
-            t.carry(key, path, value)
+    def carried(path: str) -> Rule:
+        def rule(t: Translation, key: Key) -> None:
+            is_flag = isinstance(t.value(key), bool) or t.number(key) is None
+            t.carry(key, path, t.flag(key) if is_flag else t.number(key))
 
-    return rule
+        return rule
+
+    return {key: _for_adapter(carried(path), _OFF) for key, path in paths.items()}
 
 
-def variants(dora: str, rank_stabilized: str) -> dict[str, Rule]:
-    """Rules of the usual variants of LoRA, and of noise on embeddings, by the tool's keys for two of them."""
+def needless(reason: str, keys: str) -> Rules:
+    """Keys without which the recipe means the same."""
+    return each(lambda t, key: t.needless(key, reason), keys)
+
+
+def dropped(reason: str, keys: str, help: str = "", off: tuple[Any, ...] = _OFF) -> Rules:
+    """Keys that have no counterpart, unless they are off."""
+    return each(_unless_off(lambda t, key: t.drop(key, reason, help), off), keys)
+
+
+def ignored(evidence: str, keys: str) -> Rules:
+    """Keys that the tool itself never looks at."""
+    return each(lambda t, key: t.ignore(key, evidence), keys)
+
+
+def blocking(summary: str, keys: str, help: str, off: tuple[Any, ...] = _OFF) -> Rules:
+    """Keys that make the training another one than a recipe can say, unless they are off."""
+    return each(_unless_off(lambda t, key: t.block(key, summary, help), off), keys)
+
+
+def shared_work(keys: str) -> Rules:
+    """Keys about the work of several devices."""
+    help = "set `budget.devices`, and `train.sharding` if the choice shall be yours"
+    return dropped("the plan chooses how devices share the work", keys, help)
+
+
+def of_peft(modules: str = "", ranks: str = "", alphas: str = "", init: str = "") -> Rules:
+    """Keys of low-rank adapters that hold more than a number, in peft's words, by a tool's names for them."""
     return {
-        dora: of_adapter("strategy.dora"),
-        rank_stabilized: of_adapter("strategy.rank_stabilized"),
-        "loraplus_lr_ratio": of_adapter("strategy.b_rate_ratio"),
-        "neftune_noise_alpha": switched("train.neftune_alpha"),
+        **each(_for_adapter(_carry_modules, _NO_PATTERN), modules),
+        **each(_for_adapter(lambda t, key: _carry_pattern(t, key, "rank"), _NO_PATTERN), ranks),
+        **each(_for_adapter(lambda t, key: _carry_pattern(t, key, "alpha"), _NO_PATTERN), alphas),
+        **each(_for_adapter(_carry_init, _USUAL_INIT), init),
     }
 
 
-def needless(reason: str) -> Rule:
-    """A key without which the recipe means the same."""
-    return lambda t, key: t.needless(key, reason)
+def _carry_modules(t: Translation, key: Key) -> None:
+    """Modules that are trained whole beside an adapter."""
+    names = t.names(key)
+    if names and all(_MODULE.fullmatch(name) for name in names):
+        t.carry(key, "strategy.also_train", tuple(dict.fromkeys(names)))
+    elif names:
+        t.drop(key, "a pattern; ftc takes names of modules", "name them in `strategy.also_train`")
 
 
-def dropped(reason: str, help: str = "", off: tuple[Any, ...] = _OFF) -> Rule:
-    """A key that has no counterpart, unless it is off."""
+def _carry_pattern(t: Translation, key: Key, what: str) -> None:
+    """The first that fits counts there and here. Elsewhere names are regular expressions; plain ones mean the same."""
+    entries = t.value(key)
+    named = {name.replace("\\.", "."): one for name, one in entries.items()} if isinstance(entries, dict) else {}
+    if not named or not all(_MODULE.fullmatch(name) and _is_whole(one) for name, one in named.items()):
+        t.drop(key, "no whole numbers by plain names of modules", "write `strategy.patterns`, which can name layers")
+        return
+    before = t.values.get("strategy.patterns")
+    new = tuple({"modules": (name,), what: int(one)} for name, one in named.items())
+    known: list[str | Key] = [*(before.keys if before else ()), key]
+    t.carry(known, "strategy.patterns", (*(before.value if before else ()), *new))
 
+
+def _carry_init(t: Translation, key: Key) -> None:
+    """What a low-rank adapter begins with."""
+    word = t.text(key) or ""
+    if word in get_args(LoraInit):
+        t.carry(key, "strategy.init", word)
+    elif word.startswith("pissa_niter_"):
+        t.carry(key, "strategy.init", "pissa", "by the exact decomposition")
+    elif word:
+        t.drop(key, f"no beginning `{word[:40]}` of an adapter", "it begins with chance and zero; see `strategy.init`")
+
+
+def _for_adapter(carry: Rule, off: tuple[Any, ...]) -> Rule:
     def rule(t: Translation, key: Key) -> None:
-        if _is_off(t.value(key), off):
-            t.needless(key, "off, as in ftc")
+        kind = t.values.get("strategy.kind")
+        if kind is None or kind.value not in LOW_RANK:
+            t.needless(key, _NOT_IN_USE)
         else:
-            t.drop(key, reason, help)
+            carry(t, key)
 
-    return rule
-
-
-def ignored(evidence: str) -> Rule:
-    """A key that the tool itself never looks at."""
-    return lambda t, key: t.ignore(key, evidence)
+    return _unless_off(rule, off)
 
 
-def blocking(summary: str, help: str, off: tuple[Any, ...] = _OFF) -> Rule:
-    """A key that makes the training another one than a recipe can say, unless it is off."""
-
-    def rule(t: Translation, key: Key) -> None:
-        if _is_off(t.value(key), off):
-            t.needless(key, "off, as in ftc")
+def _unless_off(rule: Rule, off: tuple[Any, ...] = _OFF) -> Rule:
+    def decided(t: Translation, key: Key) -> None:
+        value = t.value(key)
+        if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in off):
+            t.needless(key, _IS_OFF)
         else:
-            t.block(key, summary, help)
+            rule(t, key)
 
-    return rule
+    return decided
 
 
-def tabled(rule: Rule, *keys: str) -> dict[str, Rule]:
-    """One rule for several keys, given as words with blanks between them."""
-    return {key: rule for words in keys for key in words.split()}
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value) and value >= 1
 
 
 def meant_as(t: Translation, name: str, known: Iterable[str]) -> str:
@@ -196,5 +259,25 @@ def meant_as(t: Translation, name: str, known: Iterable[str]) -> str:
     return f"it may have been meant as `{meant}`" if meant else ""
 
 
-def _is_off(value: Any, off: tuple[Any, ...]) -> bool:
-    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in off)
+TRAINER: Rules = {
+    **numbers({**OF_TRAINER, "num_train_epochs": "train.epochs"}),
+    **wholes({
+        "seed": "train.seed",
+        "save_total_limit": "train.keep_checkpoints",
+        "per_device_eval_batch_size": "eval.batch_size",
+    }),
+    **switched({"label_smoothing_factor": "train.label_smoothing", "neftune_noise_alpha": "train.neftune_alpha"}),
+    **needless("the best checkpoint always stays", "load_best_model_at_end"),
+    **needless("follows from the split", "do_eval"),
+    **needless("`ftc apply` trains", "do_train"),
+    **needless("a run goes on by itself where it stopped", "resume_from_checkpoint"),
+    **needless("saves memory, not what is trained", "gradient_checkpointing_kwargs"),
+    **dropped("trackers are not spoken to; the run folder has it all", "report_to", off=("none", (), ("none",))),
+    **dropped("ftc never runs code that a model brings", "trust_remote_code",
+              "the model has to be one that transformers knows"),
+    **needless(LOGS, "logging_steps logging_first_step run_name log_level include_num_input_tokens_seen"),
+    **needless(FOLDERS, "output_dir overwrite_output_dir logging_dir"),
+    **needless(OWN_LOADER, "dataloader_num_workers preprocessing_num_workers remove_unused_columns"),
+    **shared_work("deepspeed fsdp fsdp_config ddp_timeout ddp_find_unused_parameters"),
+}  # fmt: skip
+"""Keys of transformers' trainer that its tools hand on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ftc.compiler.importers import rules, training
+from ftc.compiler.importers import rules, training, words
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.rows import (
     as_alpaca,
@@ -16,7 +16,20 @@ from ftc.compiler.importers.rows import (
     place_named_rows,
     place_rows,
 )
-from ftc.compiler.importers.rules import Rule, Tool, blocking, dropped, meant_as, needless, number, tabled, text, whole
+from ftc.compiler.importers.rules import (
+    Rules,
+    Tool,
+    adapted,
+    blocking,
+    dropped,
+    each,
+    meant_as,
+    needless,
+    numbers,
+    shared_work,
+    texts,
+    wholes,
+)
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.language.yaml_nodes import Mapping
 
@@ -45,14 +58,6 @@ _SUMMARY = {
     "torchtune.datasets.samsum_dataset": ("Samsung/samsum", "dialogue", "summary"),
     "torchtune.datasets.grammar_dataset": ("liweili/c4_200m", "input", "output"),
 }
-_OPTIMIZERS = {
-    "torch.optim.AdamW": "",
-    "torch.optim.adamw.AdamW": "",
-    "bitsandbytes.optim.PagedAdamW": "its states are paged there",
-    "bitsandbytes.optim.PagedAdamW8bit": "its states are kept in 32 bits, which needs more memory",
-    "bitsandbytes.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
-    "torchao.optim.AdamW8bit": "its states are kept in 32 bits, which needs more memory",
-}
 _PAIRS = "choose a data set of preferences, or use `--data FILE --task preference`"
 _DPO = "torchtune.rlhf.loss.DPOLoss"
 _LOSSES = frozenset(
@@ -70,7 +75,7 @@ _READS_NOTHING = "torchtune's recipes ask for the keys that they know and never 
 _SUPERVISED = "choose a configuration for supervised training"
 
 
-def _recognises(foreign: Foreign) -> bool:
+def _recognizes(foreign: Foreign) -> bool:
     blocks = [entry.node for entry in foreign.root.entries.values() if isinstance(entry.node, Mapping)]
     return any("_component_" in block.entries for block in blocks)
 
@@ -128,10 +133,10 @@ def _strategy(t: Translation, prefix: str) -> None:
     if prefix == "":
         t.carry("model._component_", "strategy.kind", "full")
         return
-    is_quantized = prefix == "qlora_" or t.flag("model.quantize_base")
     keys: list[str | Key] = ["model._component_"]
     if t.has("model.quantize_base"):
         keys.append("model.quantize_base")
+    is_quantized = prefix == "qlora_" or t.flag("model.quantize_base")
     t.carry(keys, "strategy.kind", "qlora" if is_quantized else "lora")
     _targets(t)
     names = training.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
@@ -257,12 +262,7 @@ def _train(t: Translation) -> None:
 
 
 def _optimizer(t: Translation) -> None:
-    word = t.text("optimizer._component_")
-    if word in _OPTIMIZERS:
-        t.carry("optimizer._component_", "train.optimizer.kind", "adamw", _OPTIMIZERS[word])
-    elif word:
-        help = "AdamW stands in its place; its learning rate may have to change"
-        t.drop("optimizer._component_", f"no optimiser `{word[:60]}`", help)
+    training.optimizer(t, "optimizer._component_")
     betas = t.value("optimizer.betas")
     if isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(beta, float) for beta in betas):
         t.carry("optimizer.betas", "train.optimizer.beta1", betas[0])
@@ -275,8 +275,8 @@ def _schedule(t: Translation) -> None:
         t.add("train.schedule.kind", "constant", "no schedule is named")
         t.add("train.schedule.warmup_ratio", 0, "no schedule is named")
         return
-    if word.endswith("get_cosine_schedule_with_warmup"):
-        t.carry("lr_scheduler._component_", "train.schedule.kind", "cosine")
+    if kind := words.SCHEDULE_COMPONENTS.get(word.rpartition(".")[2]):
+        t.carry("lr_scheduler._component_", "train.schedule.kind", kind)
     else:
         t.drop("lr_scheduler._component_", f"no schedule `{word[:60]}`", "linear stands in its place")
     training.warmup(t, "lr_scheduler.warmup_ratio", "lr_scheduler.num_warmup_steps", None)
@@ -314,61 +314,57 @@ _KNOWN = frozenset(
 )
 """Keys that one of torchtune's recipes asks for, as of its last state."""
 
-_RULES: dict[str, Rule] = {
-    "optimizer.lr": number("train.learning_rate"),
-    "optimizer.weight_decay": number("train.optimizer.weight_decay"),
-    "optimizer.eps": number("train.optimizer.epsilon"),
-    "epochs": number("train.epochs"),
-    "seed": whole("train.seed"),
-    "tokenizer.max_seq_len": whole("data.max_length"),
-    "dataset.new_system_prompt": text("task.system"),
-    "dataset.packed": training.packing,
-    "dataset.train_on_input": dropped("prompts are never learnt, only answers"),
-    "dataset.split": dropped("the file is the split; a part of it is not taken", off=("train", "")),
-    "dataset.add_eos": needless("a completion ends with the model's own end token"),
-    "dataset.filter_fn": dropped("rows are not filtered by code", "filter the file"),
-    "model.use_dora": rules.of_adapter("strategy.dora"),
-    "model.num_classes": blocking("no classification heads of torchtune's", "write the recipe by hand"),
-    "model.quantize_base": needless("off"),
-    "model.apply_lora_to_mlp": needless("off"),
-    "model.apply_lora_to_output": needless("off"),
-    "lr_scheduler.num_cycles": dropped("a cosine of half a turn", off=(0.5,)),
-    "quantizer": blocking("no training that is aware of quantisation", _SUPERVISED),
-    "optimizer_in_bwd": dropped("the optimiser steps after the backward pass; only memory differs"),
-    "resume_from_checkpoint": needless("a run goes on by itself where it stopped"),
-    "tokenizer.prompt_template": dropped("the model's own template is used"),
-    "enable_activation_offloading": needless("saves memory, not what is trained"),
-    "dataset_val": dropped("validation rows from a builder", "give `data.split.validation` a share or a file"),
-    "checkpointer.adapter_checkpoint": dropped("training starts from a new adapter"),
-    "save_adapter_weights_only": needless("an adapter is saved by itself, always"),
-    "shuffle": needless("rows are always shuffled, by the seed"),
-    "loss.ignore_index": needless("the usual loss"),
-    "loss.num_output_chunks": needless("saves memory, not what is trained"),
-    "compile": needless("changes speed, not what is trained"),
-    "device": needless("`budget.device` names another machine's card, if there is one"),
-    **tabled(blocking("no reinforcement learning, and of preferences DPO alone", _SUPERVISED),
-             "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions"),
-    **tabled(needless(rules.LOGS),
-             "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),
-    **tabled(needless(rules.FOLDERS), "output_dir checkpointer.output_dir"),
-    **tabled(needless("read from the model itself"),
-             "tokenizer._component_ tokenizer.path tokenizer.merges_file tokenizer.vocab_path tokenizer.merges_path "
-             "tokenizer.special_tokens_path tokenizer.truncation_type checkpointer._component_ "
-             "teacher_checkpointer._component_ teacher_checkpointer.checkpoint_files "
-             "teacher_checkpointer.model_type teacher_checkpointer.recipe_checkpoint "
-             "teacher_checkpointer.output_dir kd_loss.ignore_index kd_loss.num_output_chunks "
-             "checkpointer.checkpoint_files checkpointer.model_type checkpointer.recipe_checkpoint "
-             "checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
-    **tabled(needless("changes speed, not what is trained"), "optimizer.fused optimizer.foreach"),
-    **tabled(dropped(rules.SHARDING),
-             "fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
-             "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
+_RULES: Rules = {
+    **numbers({
+        "optimizer.lr": "train.learning_rate",
+        "optimizer.weight_decay": "train.optimizer.weight_decay",
+        "optimizer.eps": "train.optimizer.epsilon",
+        "optimizer.momentum": "train.optimizer.momentum",
+        "epochs": "train.epochs",
+    }),
+    **wholes({"seed": "train.seed", "tokenizer.max_seq_len": "data.max_length"}),
+    **texts({"dataset.new_system_prompt": "task.system"}),
+    **each(training.packing, "dataset.packed"),
+    **adapted({"model.use_dora": "strategy.dora"}),
+    **needless("a completion ends with the model's own end token", "dataset.add_eos"),
+    **needless("off", "model.quantize_base model.apply_lora_to_mlp model.apply_lora_to_output"),
+    **needless("a run goes on by itself where it stopped", "resume_from_checkpoint"),
+    **needless("saves memory, not what is trained", "enable_activation_offloading loss.num_output_chunks"),
+    **needless("an adapter is saved by itself, always", "save_adapter_weights_only"),
+    **needless("rows are always shuffled, by the seed", "shuffle"),
+    **needless("the usual loss", "loss.ignore_index"),
+    **needless("changes speed, not what is trained", "compile optimizer.fused optimizer.foreach"),
+    **needless("`budget.device` names another machine's card, if there is one", "device"),
+    **needless(rules.LOGS, "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),
+    **needless(rules.FOLDERS, "output_dir checkpointer.output_dir"),
+    **needless("read from the model itself",
+               "tokenizer._component_ tokenizer.path tokenizer.merges_file tokenizer.vocab_path tokenizer.merges_path "
+               "tokenizer.special_tokens_path tokenizer.truncation_type checkpointer._component_ "
+               "teacher_checkpointer._component_ teacher_checkpointer.checkpoint_files "
+               "teacher_checkpointer.model_type teacher_checkpointer.recipe_checkpoint "
+               "teacher_checkpointer.output_dir kd_loss.ignore_index kd_loss.num_output_chunks "
+               "checkpointer.checkpoint_files checkpointer.model_type checkpointer.recipe_checkpoint "
+               "checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
+    **dropped("prompts are never learnt, only answers", "dataset.train_on_input"),
+    **dropped("the file is the split; a part of it is not taken", "dataset.split", off=("train", "")),
+    **dropped("rows are not filtered by code", "dataset.filter_fn", "filter the file"),
+    **dropped("a cosine of half a turn", "lr_scheduler.num_cycles", off=(0.5,)),
+    **dropped("the optimiser steps after the backward pass; only memory differs", "optimizer_in_bwd"),
+    **dropped("the model's own template is used", "tokenizer.prompt_template"),
+    **dropped("validation rows from a builder", "dataset_val", "give `data.split.validation` a share or a file"),
+    **dropped("training starts from a new adapter", "checkpointer.adapter_checkpoint"),
+    **blocking("no classification heads of torchtune's", "model.num_classes", "write the recipe by hand"),
+    **blocking("no training that is aware of quantisation", "quantizer", _SUPERVISED),
+    **blocking("no reinforcement learning, and of preferences DPO alone",
+               "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions",
+               _SUPERVISED),
+    **shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
+                  "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
 }  # fmt: skip
 
 TORCHTUNE = Tool(
     name="torchtune",
-    title="torchtune",
-    recognises=_recognises,
+    recognizes=_recognizes,
     steps=(_model, _rows, _train, _teacher),
     rules=_RULES,
     unknown=_unknown,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = [
     "AdapterKeys",
+    "TrainerKeys",
     "adapter",
     "attention",
     "base_model",
@@ -16,24 +18,17 @@ __all__ = [
     "checkpointing",
     "early_stopping",
     "evaluation",
-    "in_8_bits",
     "length_grouped",
-    "optimizer",
+    "low_rank",
     "packing",
-    "precision",
+    "quantization",
     "schedule",
     "steps",
+    "trained",
     "warmup",
+    "watched",
 ]
 
-_OPTIMIZERS = {
-    **dict.fromkeys(("adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused"), "adamw"),
-    **dict.fromkeys(("adamw_8bit", "adamw_bnb_8bit", "adamw_torch_8bit"), "adamw_8bit"),
-    **dict.fromkeys(("paged_adamw", "paged_adamw_32bit"), "adamw_paged"),
-    **{"paged_adamw_8bit": "adamw_8bit_paged", "lion_32bit": "lion", "lion": "lion", "lion_8bit": "lion_8bit"},
-    **{"adafactor": "adafactor", "sgd": "sgd"},
-}
-_SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 _AFTER_PLAN = "`ftc plan` says how many steps there are; then set it by hand"
 
@@ -42,13 +37,58 @@ _AFTER_PLAN = "`ftc plan` says how many steps there are; then set it by hand"
 class AdapterKeys:
     """Names of the keys that shape a low-rank adapter, and what the tool takes where they are absent."""
 
-    rank: str
-    alpha: str
-    dropout: str
-    targets: str
+    rank: str = "lora_r"
+    alpha: str = "lora_alpha"
+    dropout: str = "lora_dropout"
+    targets: str = "lora_target_modules"
     default_rank: int | None = None
     default_alpha: int | str | None = None
     default_dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerKeys:
+    """Names of the keys of transformers' trainer, and what the tool takes where they are absent.
+
+    Attributes:
+        prefix: Stands before each name.
+        is_checkpointed: Whether activations are recomputed by default; None where another key tells.
+        precision: The default arithmetic; None where the plan chooses.
+        usual_schedule: What the tool calls its default schedule.
+        warmup: The default share of steps.
+    """
+
+    prefix: str = ""
+    max_steps: str = "max_steps"
+    micro: str = "per_device_train_batch_size"
+    accumulation: str = "gradient_accumulation_steps"
+    micro_rows: int = 8
+    schedule: str = "lr_scheduler_type"
+    usual_schedule: str = "linear"
+    warmup: float = 0.0
+    optimizer: str = "optim"
+    checkpointing: str = "gradient_checkpointing"
+    is_checkpointed: bool | None = False
+    bits: tuple[str, str] | None = ("bf16", "fp16")
+    precision: str | None = None
+    saving: str = "save_strategy"
+
+
+def trained(t: Translation, keys: TrainerKeys) -> None:
+    """Steps, batch, rate, optimizer, arithmetic and evaluations, as transformers' trainer takes them."""
+
+    def at(name: str) -> str:
+        return f"{keys.prefix}{name}"
+
+    steps(t, at(keys.max_steps))
+    batch(t, at(keys.micro), at(keys.accumulation), default_micro=keys.micro_rows)
+    word = schedule(t, at(keys.schedule), keys.usual_schedule) or keys.usual_schedule
+    warmup(t, at("warmup_ratio"), at("warmup_steps"), word, default=keys.warmup)
+    optimizer(t, at(keys.optimizer))
+    if keys.bits:
+        precision(t, at(keys.bits[0]), at(keys.bits[1]), default=keys.precision)
+    checkpointing(t, at(keys.checkpointing), default=keys.is_checkpointed)
+    evaluation(t, at("eval_strategy"), at("eval_steps"), at(keys.saving), at("save_steps"))
 
 
 def base_model(t: Translation, key: str, revision_key: str | None = None) -> None:
@@ -99,24 +139,25 @@ def steps(t: Translation, key: str) -> None:
         t.needless(key, "no limit, as in ftc")
 
 
-def schedule(t: Translation, key: str) -> str | None:
-    """The shape of the learning rate; gives the other tool's own word."""
+def schedule(t: Translation, key: str, usual: str = "linear") -> str | None:
+    """The shape of the learning rate, `usual` where it can't be said; gives the other tool's own word."""
     word = t.text(key)
-    kind = _SCHEDULES.get(word.lower()) if word else None
+    kind = words.SCHEDULES.get(word.lower()) if word else None
     if kind:
         t.carry(key, "train.schedule.kind", kind)
     elif word:
-        help = "ftc has constant, linear and cosine; the default, linear, stands in its place"
+        help = f"ftc has {', '.join(words.SCHEDULE_KINDS)}; the default, {usual}, stands in its place"
         t.drop(key, f"no schedule `{word[:40]}`", help)
     return word.lower() if word else None
 
 
 def warmup(t: Translation, ratio_key: str, steps_key: str, word: str | None, *, default: float = 0.0) -> None:
     """The warm-up as a share of the steps; in the other tools' trainer, steps win over a share."""
-    if word == "constant" and "train.schedule.kind" in t.values:
+    if word in words.WITHOUT_WARMUP and "train.schedule.kind" in t.values:
+        evidence = f"the schedule `{word}` has no warm-up"
         for key in (ratio_key, steps_key):
-            t.ignore(key, "the schedule `constant` has no warm-up", "write `constant_with_warmup` there to have one")
-        t.add("train.schedule.warmup_ratio", 0, "the schedule `constant` has no warm-up")
+            t.ignore(key, evidence, f"write `{word}_with_warmup` there to have one")
+        t.add("train.schedule.warmup_ratio", 0, evidence)
         return
     count, ratio = t.number(steps_key), t.number(ratio_key)
     if count and ratio:
@@ -144,14 +185,17 @@ def _warmup_steps(t: Translation, key: str, count: float) -> None:
 
 
 def optimizer(t: Translation, key: str) -> None:
-    """The optimiser in any of its spellings."""
-    word = (t.text(key) or "").lower().removeprefix("optimizernames.")
-    if word in _OPTIMIZERS:
-        t.carry(key, "train.optimizer.kind", _OPTIMIZERS[word])
-        if word == "sgd":
-            t.add("train.optimizer.momentum", 0, "the other tools' SGD has none")
-    elif word:
-        t.drop(key, f"no optimiser `{word[:40]}`", "AdamW stands in its place; its learning rate may have to change")
+    """The optimizer, in any spelling of transformers' trainer or by the path of its class."""
+    said = t.text(key) or ""
+    word = said.lower().removeprefix("optimizernames.")
+    kind = words.OPTIMIZERS.get(word) or words.COMPONENTS.get(said)
+    if kind:
+        t.carry(key, "train.optimizer.kind", kind)
+        for path, (value, reason) in words.OPTIMIZER_VALUES.get(kind, {}).items():
+            t.add(f"train.optimizer.{path}", value, reason)
+    elif said:
+        shown = said[:60] if "." in said else word[:40]
+        t.drop(key, f"no optimiser `{shown}`", "AdamW stands in its place; its learning rate may have to change")
 
 
 def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = None) -> None:
@@ -182,10 +226,36 @@ def checkpointing(t: Translation, key: str, *, default: bool | None = False) -> 
         t.add("train.activation_checkpointing", default, f"{t.tool}'s default")
 
 
-def in_8_bits(t: Translation, adapter_keys: list[str | Key], bits_key: str | Key) -> None:
-    """A low-rank adapter beside frozen 8-bit weights, which is a qlora here."""
-    t.carry([*adapter_keys, bits_key], "strategy.kind", "qlora", "LoRA beside 8-bit weights")
-    t.carry(bits_key, "strategy.quantization", "int8")
+def low_rank(t: Translation, known: list[str | Key], four_bit: str | Key | None, eight_bit: str | Key | None) -> None:
+    """Writes that there is a low-rank adapter, beside weights of fewer bits where one of these keys is given.
+
+    Args:
+        t: The sheet.
+        known: Keys that ask for the adapter.
+        four_bit: The key that asks for weights of 4 bits, if they are asked for.
+        eight_bit: The key that asks for weights of 8 bits, if they are asked for and those of 4 aren't.
+    """
+    if eight_bit is not None:
+        t.carry([*known, eight_bit], "strategy.kind", "qlora", "LoRA beside 8-bit weights")
+        t.carry(eight_bit, "strategy.quantization", "int8")
+    elif four_bit is not None:
+        t.carry([*known, four_bit], "strategy.kind", "qlora")
+    else:
+        t.carry(known, "strategy.kind", "lora")
+
+
+def quantization(
+    t: Translation, kind: str, double: str, usual: str | None = None, *, usual_double: bool = True
+) -> None:
+    """The type of 4-bit weights, and whether their scales are quantized too."""
+    if (word := t.text(kind)) in ("nf4", "fp4"):
+        t.carry(kind, "strategy.quantization", word)
+    if usual:
+        t.add("strategy.quantization", usual, f"{t.tool}'s default")
+    if t.has(double):
+        t.carry(double, "strategy.double_quantization", t.flag(double))
+    if not usual_double:
+        t.add("strategy.double_quantization", False, f"{t.tool}'s default")
 
 
 def packing(t: Translation, key: str | Key) -> None:
@@ -246,6 +316,17 @@ def _saving(t: Translation, strategy: str, every: str) -> None:
         t.needless(every, "off")
     else:
         t.drop(every, reason, "set `train.evaluate_every` if that is too seldom")
+
+
+def watched(t: Translation, key: Key) -> None:
+    """The metric of validation that early stopping goes by; the best checkpoint is chosen by it as well."""
+    word = (t.text(key) or "").removeprefix("eval_")
+    if word in ("loss", ""):
+        t.needless(key, "the loss, as in ftc")
+    elif "train.early_stopping.patience" in t.values:
+        t.carry(key, "train.early_stopping.metric", f"val_{words.METRICS.get(word, word)}")
+    else:
+        t.drop(key, "nothing stops early by it", "set `train.early_stopping`, which names the metric")
 
 
 def early_stopping(t: Translation, patience: str, *, has_validation: bool) -> None:

@@ -70,7 +70,7 @@ def import_configuration(
 
 def _tool(foreign: Foreign, asked: str | None) -> Tool:
     for tool in TOOLS:
-        if tool.recognises(foreign) and (asked is None or tool.name == asked):
+        if tool.recognizes(foreign) and (asked is None or tool.name == asked):
             return tool
     named = [tool for tool in TOOLS if tool.name == asked]
     if named:

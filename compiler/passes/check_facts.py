@@ -25,7 +25,8 @@ from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.slices import LABEL, LENGTH, LENGTHS, measured
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.sections.evaluation import has_entities, metric_kind, parse_gate, split_metric
+from ftc.spec.metrics import metric_named, split_metric
+from ftc.spec.sections.evaluation import has_entities, parse_gate
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.text_forms import form_card
 
@@ -35,9 +36,6 @@ FactRule = Callable[[Draft], Iterator[Diagnostic]]
 
 _NOMINAL = 1.1
 """A card is sold by a rounder size than its driver reports, by up to a tenth."""
-
-_SHARES = frozenset(("accuracy", "exact_match", "valid_json"))
-"""Metrics that are a share of the test rows."""
 
 
 def revision_needs_the_hub(draft: Draft) -> Iterator[Diagnostic]:
@@ -314,8 +312,10 @@ def gates_are_coarser_than_a_row(draft: Draft) -> Iterator[Diagnostic]:
         return
     rows = draft.splits["test"].rows
     for name, text, path in draft.recipe.eval.bounds():
-        gate = parse_gate(text)
-        if name in _SHARES and gate and gate.comparison in (">=", ">") and 0 < _allowed(gate.bound) * rows < 1:
+        gate, metric = parse_gate(text), metric_named(name)
+        if metric is None or not metric.is_share_of_rows(draft.recipe.task.kind) or gate is None:
+            continue
+        if gate.comparison in (">=", ">") and 0 < _allowed(gate.bound) * rows < 1:
             yield _found(
                 draft,
                 "FTC237",
@@ -376,7 +376,7 @@ def _found(
 
 
 def _metrics(draft: Draft) -> str:
-    kinds = map(metric_kind, draft.values["eval.metrics"])
+    kinds = map(metric_named, draft.values["eval.metrics"])
     return ", ".join(kind.title for kind in kinds if kind)
 
 

@@ -10,7 +10,8 @@ from ftc.compiler.memory.eval_passes import usual_rows
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
-from ftc.spec.sections.evaluation import Judge, metric_kind, parse_gate, writes_labels
+from ftc.spec.metrics import metric_named
+from ftc.spec.sections.evaluation import Judge, parse_gate, writes_labels
 from ftc.spec.text_forms import form_card
 
 __all__ = ["choose_evaluation"]
@@ -80,7 +81,7 @@ def _choose_gates(draft: Draft) -> Draft:
 
 def _choose_answers(draft: Draft) -> Draft:
     is_written = head_card(draft.loaded.head).writes
-    kinds = {name: metric_kind(name) for name in draft.values["eval.metrics"] if name != "loss"}
+    kinds = {name: metric_named(name) for name in draft.values["eval.metrics"] if name != "loss"}
     of_labels = writes_labels(draft.recipe.task)
     generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
     if not generates:

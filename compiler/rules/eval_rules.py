@@ -12,7 +12,8 @@ from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.source import Source
-from ftc.spec.sections.evaluation import METRICS, is_metric_for, metrics_for, parse_gate
+from ftc.spec.metrics import METRIC_BY_NAME, metric_called
+from ftc.spec.sections.evaluation import is_metric_for, metrics_for, parse_gate
 from ftc.spec.sections.recipe import Recipe
 
 __all__ = [
@@ -33,8 +34,8 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     for position, name in enumerate(recipe.eval.metrics):
         path = f"eval.metrics[{position}]"
         if not is_metric_for(recipe.task, name):
-            close = nearest(name, usable)
-            known = _other_use(name, recipe) if name in METRICS else "is not known"
+            close = metric_called(name, usable) or nearest(name, usable)
+            known = _other_use(name, recipe) if name in METRIC_BY_NAME else "is not known"
             yield diagnostic(
                 "FTC206",
                 f"metric `{name}` {known}",
@@ -160,7 +161,7 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
 
 
 def _other_use(metric: str, recipe: Recipe) -> str:
-    tasks = METRICS[metric].tasks
+    tasks = METRIC_BY_NAME[metric].tasks
     return "does not fit these labels" if recipe.task.kind in tasks else f"is for a {' or '.join(tasks)}"
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from ftc.spec.diagnostics import Diagnostic, Related, Severity, diagnostic
 from ftc.spec.documents.slices import measured_kind
 from ftc.spec.language.source import Path, Source
-from ftc.spec.sections.evaluation import Gate, MetricKind, parse_gate
+from ftc.spec.metrics import Metric
+from ftc.spec.sections.evaluation import Gate, parse_gate
 from ftc.spec.sections.recipe import Recipe
 
 __all__ = [
@@ -218,7 +219,7 @@ _GateFault = tuple[str, str, str, Severity]
 """Code, summary, help, severity."""
 
 
-def _out_of_range(name: str, kind: MetricKind, gate: Gate) -> _GateFault | None:
+def _out_of_range(name: str, kind: Metric, gate: Gate) -> _GateFault | None:
     """A gate that no result keeps, or that every result keeps."""
     ends = [end for end in (kind.least, kind.most) if math.isfinite(end)]
     if not ends:  # any value can come out
@@ -242,7 +243,7 @@ def _out_of_range(name: str, kind: MetricKind, gate: Gate) -> _GateFault | None:
     return None
 
 
-def _wrong_side(name: str, kind: MetricKind, gate: Gate) -> _GateFault | None:
+def _wrong_side(name: str, kind: Metric, gate: Gate) -> _GateFault | None:
     if (gate.comparison in (">=", ">")) == kind.higher_is_better:
         return None
     turned = {">=": "<=", ">": "<", "<=": ">=", "<": ">"}[gate.comparison]

@@ -9,7 +9,7 @@ from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics.intervals import means
-from ftc.runtime.metrics.row_statistics import share_statistics
+from ftc.runtime.metrics.sums import share_of
 from ftc.spec.documents.record import ClassifierResult
 from ftc.spec.documents.settings import ClassifierSettings
 
@@ -54,7 +54,7 @@ def _document(
     settings: ClassifierSettings, columns: Sequence[Sequence[bool]], examples: tuple[int, ...], cut: int
 ) -> ClassifierResult:
     """`columns` holds what is true of the tuned model's answers, then of the base's."""
-    found = means([share_statistics([float(flag) for flag in column]) for column in columns])
+    found = means([share_of([float(flag) for flag in column]) for column in columns])
     assert found.interval is not None, "there are answers"
     return ClassifierResult(
         name=settings.base,

@@ -16,7 +16,7 @@ from ftc.runtime.evaluation.probing import retained
 from ftc.runtime.evaluation.scoring import RowScore, as_base, gathered, score_rows, shared_batches, still
 from ftc.runtime.execution.accelerator import StopTogether
 from ftc.runtime.execution.session import Session, Workpiece
-from ftc.runtime.metrics.metrics import loss_metrics
+from ftc.runtime.metrics.sums import Statistics
 from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.training.references import learn_references
 from ftc.runtime.training.signals import StopRequest
@@ -41,6 +41,8 @@ class Measurement:
     """In the order of the stream's rows."""
     texts: dict[int, str]
     """What the model said, by row of the stream: classes or written answers; empty for a loss alone."""
+    statistics: dict[str, Statistics]
+    """Each metric, taken apart into what rows add to it."""
     retained: list[RowScore] = field(default_factory=list)
     """General text, block by block; empty where none is measured."""
     swapped: dict[int, str] = field(default_factory=dict)
@@ -65,7 +67,10 @@ def validate(session: Session) -> tuple[dict[str, float], float] | None:
         # A signal is heeded after the look, so that a checkpoint never lacks the validation that the plan asks for.
         batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, StopRequest())
         scores = gathered([score for batch in batches for score in batch], session.accelerator)
-    known = _scored_metrics(session, rows, scores)
+    watched = settings.train.select_metric.removeprefix("val_")
+    measures = Measures(settings, rows, session.inputs.model_folder)
+    names = measures.scored({*settings.eval.metrics, watched})
+    known = {name: one.observed for name, one in measures.statistics(names, scores, {}).items()}
     if not math.isfinite(known["loss"]):
         raise Refusal([_not_finite(known["loss"])])
     metrics = {"val_loss" if name == "loss" else name: value for name, value in known.items()}
@@ -96,13 +101,16 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
         started = time.perf_counter()
         as_subject = as_base(session.plan.settings, work.model) if subject == "base" else nullcontext()
         with still(work.model), faster_linears(work.model), as_subject:
-            metrics, scores, texts = _measured(session, subject, work, rows)
+            scores, texts = _measured(session, subject, work, rows)
             kept = retained(session, work)
             swapped = _swapped(session, work)
+        measures = Measures(session.plan.settings, rows, session.inputs.model_folder)
+        statistics = measures.statistics(session.plan.settings.eval.metrics, scores, texts)
+        metrics = {name: one.observed for name, one in statistics.items()}
         measured = session.plan.data["test"].measured(session.plan.settings.text.form)
         result = SubjectResult(metrics=metrics, rows=measured, seconds=time.perf_counter() - started)
     session.note_memory("evaluate")
-    return Measurement(result, scores, texts, kept, swapped)
+    return Measurement(result, scores, texts, statistics, kept, swapped)
 
 
 def _swapped(session: Session, work: Workpiece) -> dict[int, str]:
@@ -120,8 +128,8 @@ def _swapped(session: Session, work: Workpiece) -> dict[int, str]:
 
 def _measured(
     session: Session, subject: Subject, work: Workpiece, rows: TokenStream
-) -> tuple[dict[str, float], list[RowScore], dict[int, str]]:
-    """The plan's metrics, and what they are computed from."""
+) -> tuple[list[RowScore], dict[int, str]]:
+    """What the plan's metrics are computed from: each row's scores, and what the model said of it."""
     settings = session.plan.settings
     scores: list[RowScore] = []
     for batch in score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop):
@@ -129,13 +137,10 @@ def _measured(
         if settings.eval.max_new_tokens is None:
             _tell(session, subject, len(scores), rows)
     scores = gathered(scores, session.accelerator)
-    metrics = _scored_metrics(session, rows, scores)
     measures = Measures(settings, rows, session.inputs.model_folder)
     if settings.eval.max_new_tokens is None:
-        return _chosen(session, metrics), scores, measures.said(scores)
-    texts = _written(session, subject, work, rows, measures.decode)
-    metrics |= {name: measures.metric(name, scores, texts) for name in measures.written(settings.eval.metrics)}
-    return _chosen(session, metrics), scores, texts
+        return scores, measures.said(scores)
+    return scores, _written(session, subject, work, rows, measures.decode)
 
 
 def _written(
@@ -162,19 +167,6 @@ def _written(
 
         texts = dict(gather_object(list(texts.items())))
     return texts
-
-
-def _scored_metrics(session: Session, rows: TokenStream, scores: list[RowScore]) -> dict[str, float]:
-    """Metrics that need no written answer: the loss always, the others where the plan names them."""
-    settings = session.plan.settings
-    names = {*settings.eval.metrics, settings.train.select_metric.removeprefix("val_")}
-    metrics = {name: value for name, value in loss_metrics(scores).items() if name == "loss" or name in names}
-    measures = Measures(settings, rows, session.inputs.model_folder)
-    return metrics | {name: measures.metric(name, scores, {}) for name in measures.scored(sorted(names))}
-
-
-def _chosen(session: Session, metrics: dict[str, float]) -> dict[str, float]:
-    return {name: metrics[name] for name in session.plan.settings.eval.metrics}
 
 
 def _tell(session: Session, subject: Subject, done: int, rows: TokenStream) -> None:

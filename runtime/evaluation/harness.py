@@ -14,8 +14,8 @@ from ftc.runtime.evaluation.evaluate import Subject
 from ftc.runtime.evaluation.evaluate_again import reopened
 from ftc.runtime.evaluation.scoring import as_base, still
 from ftc.runtime.execution.verify import verify_model
-from ftc.runtime.metrics.bootstrap import difference, intervals
-from ftc.runtime.metrics.row_statistics import mean_statistics, share_statistics
+from ftc.runtime.metrics.bootstrap import intervals
+from ftc.runtime.metrics.sums import difference, mean_of, share_of
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.harness import HarnessMetric, HarnessReport
 from ftc.spec.documents.record import Gain, Interval
@@ -133,7 +133,7 @@ def _paired(base: Mapping[str, Any], tuned: Mapping[str, Any], task: str, name: 
         scores = [one.get(name) for one in sorted(rows, key=lambda one: int(one["doc_id"]))]
         if not scores or not all(map(_is_number, scores)):
             return None
-        one = (share_statistics if set(scores) <= {0, 1} else mean_statistics)([float(score) for score in scores])
+        one = (share_of if set(scores) <= {0, 1} else mean_of)([float(score) for score in scores])
         if not math.isclose(one.observed, found["results"][task][f"{name},{kind}"], abs_tol=1e-9):
             return None
         apart.append(one)

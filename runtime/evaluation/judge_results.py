@@ -9,7 +9,7 @@ from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.evaluation.judge import Graded, Question, grades
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.metrics.intervals import means
-from ftc.runtime.metrics.row_statistics import mean_statistics
+from ftc.runtime.metrics.sums import mean_of
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.record import JudgeResult
 from ftc.spec.sections.evaluation import Judge
@@ -55,7 +55,7 @@ def _judged(judge: Judge, measures: Measures, subjects: Sequence[Measurement], s
 
 def _document(judge: Judge, graded: Sequence[Sequence[float]], rows: int, asked: Graded) -> JudgeResult:
     """`graded` holds the tuned model's grades, then the base's; nothing where no row was graded."""
-    found = means([mean_statistics(one) for one in graded]) if graded else None
+    found = means([mean_of(one) for one in graded]) if graded else None
     return JudgeResult(
         model=judge.model,
         rows=rows,

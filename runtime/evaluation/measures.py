@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics.bootstrap import Statistics
-from ftc.runtime.metrics.metrics import (
-    answer_metric,
-    calibration_error,
-    class_metric,
-    found_scores,
-    multi_label_metric,
-    preference_scores,
-    tag_metric,
-)
-from ftc.runtime.metrics.row_statistics import (
-    answer_statistics,
-    calibration_statistics,
-    class_statistics,
-    label_statistics,
-    loss_statistics,
-    score_statistics,
-    tag_statistics,
-)
+from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, statistics_of
+from ftc.runtime.metrics.classes import Decisions, Tags
+from ftc.runtime.metrics.sums import Statistics
+from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.decoding import TextDecoder
-from ftc.spec.documents.outcomes import NO_ANSWER, OTHER_LABEL, as_label
+from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import Head
-from ftc.spec.sections.evaluation import CLASS_METRICS, has_entities, metric_kind, split_metric
+from ftc.spec.metrics import metric_named
 
 __all__ = ["Measures"]
 
 _CHOSEN = "the chosen answer"
-_LOSSES = ("loss", "perplexity")
 
 
 class Measures:
@@ -62,54 +46,51 @@ class Measures:
         """Whether metrics look at answers that the model writes."""
         return self._settings.eval.max_new_tokens is not None
 
-    def metric(self, name: str, scores: Sequence[RowScore], texts: Mapping[int, str]) -> float:
-        """A metric that isn't a loss.
+    def statistics(
+        self, names: Sequence[str], scores: Sequence[RowScore], texts: Mapping[int, str]
+    ) -> dict[str, Statistics]:
+        """Metrics, taken apart into what each row adds.
 
         Args:
-            name: One of `ftc.spec.sections.evaluation.METRICS`, or that of a class.
+            names: Some of `ftc.spec.metrics.METRICS`, or those of a class.
             scores: One for each row, in their order.
             texts: Written answers by row; empty where none are needed.
         """
-        part, label = split_metric(name)
-        match self._head:
-            case "classification" if name == "calibration_error":
-                return calibration_error(*self._confidence(scores))
-            case "classification":
-                return class_metric(part, self._rows.labels.tolist(), _firsts(scores), self._number(label))
-            case "multi_label":
-                size = len(self._labels)
-                return multi_label_metric(part, self._targets(), _all(scores), size, self._number(label))
-            case "token_classification":
-                return tag_metric(self._of_tags(part), self._named(self._targets()), self._named(_all(scores)), label)
-            case "lm" if self._writes_labels:
-                return class_metric(part, self._expected(), self._labels_of(texts), label)
-            case "lm" if not self._is_preference and not self._has_references():
-                return answer_metric(name, self._expected(), self._written(texts), self._settings.eval.wordnet)
-            case _:
-                return _mean(self._row_scores(name, scores, texts))
+        sums = [(score.loss_sum, score.targets) for score in scores]
+        found = {name: loss_statistics(name, sums) for name in names if name in LOSSES}
+        others = [name for name in names if name not in LOSSES]
+        if others:
+            predictions = self._predictions(scores, texts)
+            found |= {name: statistics_of(name, predictions) for name in others}
+        return {name: found[name] for name in names}
 
-    def statistics(self, name: str, scores: Sequence[RowScore], texts: Mapping[int, str]) -> Statistics:
-        """The same, and the losses, taken apart into what each row adds."""
-        if name in _LOSSES:
-            return loss_statistics(name, [(score.loss_sum, score.targets) for score in scores])
-        part, label = split_metric(name)
+    def _predictions(self, scores: Sequence[RowScore], texts: Mapping[int, str]) -> Predictions:
+        """What rows expect, and what the model said."""
         match self._head:
-            case "classification" if name == "calibration_error":
-                return calibration_statistics(*self._confidence(scores))
             case "classification":
-                wanted, among = self._rows.labels.tolist(), range(len(self._labels))
-                return class_statistics(part, wanted, _firsts(scores), self._number(label), among)
+                firsts, confidence = np.array([score.predicted[:2] for score in scores], np.float64).reshape(-1, 2).T
+                return Decisions.single(self._labels, self._rows.labels.tolist(), firsts.astype(int), confidence)
             case "multi_label":
-                return label_statistics(name, self._targets(), _all(scores), self._labels)
+                return Decisions.several(self._labels, self._targets(), _all(scores))
             case "token_classification":
-                return tag_statistics(name, self._targets(), _all(scores), self._labels)
+                return Tags(self._labels, self._targets(), _all(scores))
+            case "span":
+                return self._found(self._answers(scores), first=1)  # before the answers stands the context
             case "lm" if self._writes_labels:
-                said = self._labels_of(texts)
-                return class_statistics(part, self._expected(), said, label, (*self._labels, OTHER_LABEL))
-            case "lm" if not self._is_preference and not self._has_references():
-                return answer_statistics(name, self._expected(), self._written(texts), self._settings.eval.wordnet)
-            case _:
-                return score_statistics(name, self._row_scores(name, scores, texts))
+                said = [as_label(text, self._labels) for text in self._written(texts)]
+                return Decisions.named(self._labels, self._expected(), said)
+            case "lm" if self._is_preference:
+                return Pairs(np.array([score.predicted for score in scores], np.float64).reshape(-1, 3))
+            case "lm" if len(self._rows) and self._rows.texts(0):
+                return self._found(texts, first=0)
+            case "lm":
+                return Written(self._expected(), self._written(texts), self._settings.eval.wordnet)
+
+    def _found(self, answers: Mapping[int, str], first: int) -> Found:
+        """Questions with their right answers, which stand among a row's texts from the first one on."""
+        numbers = sorted(answers)
+        right = [self._rows.texts(number)[first:] for number in numbers]
+        return Found(right, [answers[number] for number in numbers])
 
     def targets(self, number: int) -> tuple[int, ...]:
         """Numbers of a row's classes or tags; empty where it has one class, or none."""
@@ -128,7 +109,7 @@ class Measures:
 
     def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
         """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""
-        if self._head != "span" or name in _LOSSES:
+        if self._head != "span" or name in LOSSES:
             return [score.row for score in scores]
         first: dict[int, int] = {}
         for score in scores:
@@ -150,59 +131,23 @@ class Measures:
         """Classes, or tags, in the order of the head's outputs."""
         return self._labels
 
-    def scored(self, names: Sequence[str]) -> list[str]:
-        """Those of the names that need no written answers and are no losses."""
-        is_lm = self._head == "lm"
-        kinds = [(name, metric_kind(name)) for name in names if name not in _LOSSES]
+    def scored(self, names: Collection[str]) -> list[str]:
+        """The loss, and those of the names that need no written answers."""
+        losses = [name for name in LOSSES if name == "loss" or name in names]
         if self._writes_labels:
-            return []
-        return [name for name, kind in kinds if kind is not None and not (is_lm and kind.generates)]
-
-    def written(self, names: Sequence[str]) -> list[str]:
-        """Those of the names that need answers which the model writes."""
-        scored = self.scored(names)
-        return [name for name in names if name not in (*_LOSSES, *scored)] if self.is_written else []
-
-    def _confidence(self, scores: Sequence[RowScore]) -> tuple[list[bool], list[float]]:
-        """Whether each row's class is right, and its probability."""
-        pairs = zip(scores, self._rows.labels.tolist(), strict=True)
-        return [score.predicted[0] == label for score, label in pairs], [score.predicted[1] for score in scores]
-
-    def _number(self, label: str | None) -> int | None:
-        return None if label is None else self._labels.index(label)
-
-    def _of_tags(self, part: str) -> str:
-        """A class of tagged words is a type of entity, or a tag where tags stand for themselves."""
-        return f"entity_{part}" if part in CLASS_METRICS and has_entities(self._labels) else part
-
-    def _row_scores(self, name: str, scores: Sequence[RowScore], texts: Mapping[int, str]) -> list[float]:
-        """One score a row, or a question, whose mean the metric is."""
-        if self._is_preference:
-            return preference_scores(name, [score.predicted for score in scores])
-        answers = self._answers(scores) if self._head == "span" else texts
-        numbers = sorted(answers)
-        begin = 1 if self._head == "span" else 0  # before the answers stands the context
-        right = [self._rows.texts(number)[begin:] for number in numbers]
-        return found_scores(name, right, [answers[number] for number in numbers])
-
-    def _has_references(self) -> bool:
-        return len(self._rows) > 0 and bool(self._rows.texts(0))
+            return losses
+        is_lm = self._head == "lm"
+        cards = {name: metric_named(name) for name in sorted(names) if name not in LOSSES}
+        return losses + [name for name, card in cards.items() if card and not (is_lm and card.generates)]
 
     def _targets(self) -> list[list[int]]:
         return [self._rows.targets[number].tolist() for number in range(len(self._rows))]
-
-    def _named(self, tags: Sequence[Sequence[int]]) -> list[list[str]]:
-        return [[self._labels[tag] for tag in row] for row in tags]
 
     def _expected(self) -> list[str]:
         return [self.decode.expected(self._rows, number) for number in range(len(self._rows))]
 
     def _written(self, texts: Mapping[int, str]) -> list[str]:
         return [texts[number] for number in range(len(self._rows))]
-
-    def _labels_of(self, texts: Mapping[int, str]) -> list[str]:
-        """Written labels; what is none of them is one of its own, which no row has."""
-        return [as_label(text, self._labels) for text in self._written(texts)]
 
     def _answers(self, scores: Sequence[RowScore]) -> dict[int, str]:
         """The answer to each question, by its first window: the best of all, or none where that scores higher."""
@@ -274,10 +219,6 @@ class Measures:
         return "; ".join(found) or "(none)"
 
 
-def _firsts(scores: Sequence[RowScore]) -> list[int]:
-    return [int(score.predicted[0]) for score in scores]
-
-
 def _all(scores: Sequence[RowScore]) -> list[list[int]]:
     return [[int(value) for value in score.predicted] for score in scores]
 
@@ -285,7 +226,3 @@ def _all(scores: Sequence[RowScore]) -> list[list[int]]:
 def _choice(predicted: Sequence[float]) -> str:
     chosen, rejected, _ = predicted
     return _CHOSEN if chosen > rejected else "the rejected answer"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

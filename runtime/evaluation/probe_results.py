@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Sequence
 
 from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics.bootstrap import Statistics, difference, intervals
+from ftc.runtime.metrics import loss_statistics
+from ftc.runtime.metrics.bootstrap import intervals
 from ftc.runtime.metrics.intervals import means
-from ftc.runtime.metrics.row_statistics import loss_statistics, mean_of_groups, share_statistics
+from ftc.runtime.metrics.sums import Statistics, difference, mean_of_groups, share_of
 from ftc.spec.documents.probes import Swapped
 from ftc.spec.documents.record import Gain, RetentionResult, SwapExample, SwapPair, SwapsResult
 from ftc.spec.documents.streams import TokenStream
@@ -27,23 +27,18 @@ def retention_result(base: Measurement | None, tuned: Measurement) -> RetentionR
     if base is None or not tuned.retained:
         return None
     before, after = (loss_statistics("loss", _sums(one.retained)) for one in (base, tuned))
-    values = [_mean(one.retained) for one in (base, tuned)]
     sure = intervals([difference(before, after)])[0]
     return RetentionResult(
         blocks=len(tuned.retained),
         tokens=sum(score.targets for score in tuned.retained),
-        base=values[0],
-        tuned=values[1],
-        forgetting=Gain(value=values[1] - values[0], interval=sure),
+        base=before.observed,
+        tuned=after.observed,
+        forgetting=Gain(value=after.observed - before.observed, interval=sure),
     )
 
 
 def _sums(scores: Sequence[RowScore]) -> list[tuple[float, int]]:
     return [(score.loss_sum, score.targets) for score in scores]
-
-
-def _mean(scores: Sequence[RowScore]) -> float:
-    return math.fsum(score.loss_sum for score in scores) / max(1, sum(score.targets for score in scores))
 
 
 def swaps_result(swapped: Swapped, rows: TokenStream, base: Measurement | None, tuned: Measurement) -> SwapsResult:
@@ -74,7 +69,7 @@ def _share(swapped: Swapped, changes: Sequence[bool]) -> Statistics:
     """The share of changes; the exchanged rows of one test row are drawn together, since they are alike."""
     scores = [float(one) for one in changes]
     if len(set(swapped.rows)) == len(swapped.rows):
-        return share_statistics(scores)
+        return share_of(scores)
     return mean_of_groups(scores, swapped.rows)
 
 

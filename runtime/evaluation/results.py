@@ -12,7 +12,7 @@ from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.probe_results import retention_result, swaps_result
 from ftc.runtime.evaluation.probing import read_swapped
 from ftc.runtime.execution.session import Session
-from ftc.runtime.metrics.intervals import certainty, taken_apart
+from ftc.runtime.metrics.intervals import certainty
 from ftc.runtime.metrics.slices import slice_results
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.record import Evaluation, Prediction
@@ -27,9 +27,8 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     """The evaluation of a run."""
     measures, rows = _measures(session), session.stream("test")
     assert rows is not None, "what was measured has rows"
-    before, after = taken_apart(base, measures) if base else None, taken_apart(tuned, measures)
-    sure = certainty(before, after)
-    slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, before, after)
+    sure = certainty(base, tuned)
+    slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, base, tuned)
     kept = retention_result(base, tuned)
     swaps = swaps_result(read_swapped(session), rows, base, tuned) if tuned.swapped else None
     judged = judge_result(session, measures, base, tuned)

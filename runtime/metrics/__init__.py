@@ -1,1 +1,81 @@
-"""Metrics from what models answered, with intervals."""
+"""What each metric of `ftc.spec.metrics` computes, once: as a function of sums over rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+import numpy as np
+
+from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, tag_statistics
+from ftc.runtime.metrics.sums import Floats, Statistics, mean_of
+from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
+from ftc.spec.metrics import metric_named, split_metric
+
+__all__ = ["LOSSES", "PAIRS", "Pairs", "Predictions", "loss_statistics", "statistics_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Preferences: what a model gives both answers.
+
+    Attributes:
+        rows: (N, 3) log-probability of the chosen and of the rejected answer, and the margin of their rewards.
+    """
+
+    rows: Floats
+
+
+Predictions = Decisions | Tags | Written | Found | Pairs
+"""What rows expect, and what a model said."""
+
+PAIRS: dict[str, Callable[[Floats], Floats]] = {
+    "preference_accuracy": lambda rows: (rows[:, 0] > rows[:, 1]).astype(np.float64),
+    "reward_margin": lambda rows: rows[:, 2],
+}
+"""Metrics of preferences: the score of each row of `Pairs`."""
+
+
+def _loss(sums: Floats) -> Floats:
+    return np.asarray(sums[..., 0] / np.maximum(1.0, sums[..., 1]))
+
+
+def _perplexity(sums: Floats) -> Floats:
+    return np.asarray(np.vectorize(math.exp, otypes=[float])(_loss(sums)))
+
+
+LOSSES: dict[str, Callable[[Floats], Floats]] = {"loss": _loss, "perplexity": _perplexity}
+"""Metrics of cross entropy: in nats by target (a token that is trained on, or a row's class), and its exponential."""
+
+
+def loss_statistics(name: str, sums: Sequence[tuple[float, int]]) -> Statistics:
+    """A metric of cross entropy, from the nats and the number of targets of each row."""
+    return Statistics(np.array(sums, dtype=np.float64).reshape(-1, 2), LOSSES[name])
+
+
+def statistics_of(name: str, predictions: Predictions) -> Statistics:
+    """A metric that isn't one of cross entropy, taken apart into what each row adds.
+
+    Args:
+        name: One of `ftc.spec.metrics.METRICS`, or that of a class; it serves such predictions.
+        predictions: What rows expect, and what a model said.
+    """
+    head, label = split_metric(name)
+    match predictions:
+        case Decisions():
+            found = decision_statistics(head, label, predictions)
+        case Tags():
+            return tag_statistics(head, label, predictions)  # a row has many words: no share is one of the rows
+        case Written():
+            found = WRITTEN[name](predictions)
+        case Found():
+            found = FOUND[name](predictions)
+        case Pairs():
+            found = mean_of(PAIRS[name](predictions.rows).tolist())
+        case _:
+            assert_never(predictions)
+    metric = metric_named(name)
+    assert metric is not None, "a plan names metrics that are known"
+    return replace(found, shares=found.rows[:, :1]) if metric.kind == "share" else found

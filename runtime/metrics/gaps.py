@@ -18,7 +18,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.metrics.bootstrap import Floats, Statistics, student
+from ftc.runtime.metrics.bootstrap import student
+from ftc.runtime.metrics.sums import Floats, Statistics
 from ftc.spec.documents.record import Interval
 
 __all__ = ["gap_by_chance", "gap_interval"]

@@ -6,24 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftc.runtime.evaluation.evaluate import Measurement
-from ftc.runtime.evaluation.measures import Measures
-from ftc.runtime.metrics.bootstrap import Statistics, difference, intervals
+from ftc.runtime.metrics.bootstrap import intervals
+from ftc.runtime.metrics.sums import Statistics, difference
 from ftc.spec.documents.record import Gain, Interval
 
-__all__ = ["Apart", "Certainty", "Means", "certainty", "means", "taken_apart"]
-
-
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """A measurement whose metrics are taken apart into rows.
-
-    Attributes:
-        measured: The measurement.
-        statistics: What each row adds, by metric.
-    """
-
-    measured: Measurement
-    statistics: dict[str, Statistics]
+__all__ = ["Certainty", "Means", "certainty", "means"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +32,18 @@ class Means:
     gain: Gain | None
 
 
-def taken_apart(measured: Measurement, measures: Measures) -> Apart:
-    """A measurement with the statistics of all its metrics."""
-    names = measured.result.metrics
-    return Apart(measured, {name: measures.statistics(name, measured.scores, measured.texts) for name in names})
-
-
-def certainty(base: Apart | None, tuned: Apart) -> Certainty:
+def certainty(base: Measurement | None, tuned: Measurement) -> Certainty:
     """Resamples the rows of a measurement, for all metrics and both models together."""
-    names = list(tuned.statistics)
-    of_tuned = list(tuned.statistics.values())
-    of_base = [base.statistics[name] for name in names] if base else []
-    of_gains = [difference(*pair) for pair in zip(of_base, of_tuned, strict=True)] if base else []
-    found = intervals([*of_tuned, *of_base, *of_gains])
-    by_tuned, by_base, by_gain = (found[start : start + len(names)] for start in (0, len(names), 2 * len(names)))
-    after, before = tuned.measured.result.metrics, base.measured.result.metrics if base else {}
+    names, after, before = list(tuned.statistics), tuned.statistics, base.statistics if base else {}
+    gains = {name: difference(before[name], after[name]) for name in names if before}
+    found = iter(intervals([*after.values(), *(before[name] for name in names if before), *gains.values()]))
+    of_tuned, of_base, of_gains = ({name: next(found) for name in some} for some in (after, gains, gains))
     return Certainty(
-        tuned=_known(names, by_tuned),
-        base=_known(names, by_base),
+        tuned={name: one for name, one in of_tuned.items() if one is not None},
+        base={name: one for name, one in of_base.items() if one is not None},
         gains={
-            name: Gain(value=after[name] - before[name], interval=interval)
-            for name, interval in zip(names, by_gain, strict=False)
+            name: Gain(value=tuned.result.metrics[name] - base.result.metrics[name], interval=interval)
+            for name, interval in of_gains.items()
             if base
         },
     )
@@ -82,7 +60,3 @@ def means(found: Sequence[Statistics]) -> Means:
     sure, *between = intervals([tuned, *gains])
     gain = Gain(value=gains[0].observed, interval=between[0]) if gains else None
     return Means(tuned.observed, sure, others[0].observed if others else None, gain)
-
-
-def _known(names: list[str], found: list[Interval | None]) -> dict[str, Interval]:
-    return {name: one for name, one in zip(names, found, strict=False) if one is not None}

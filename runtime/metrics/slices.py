@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.evaluation.measures import Measures
-from ftc.runtime.metrics.bootstrap import Statistics, intervals
+from ftc.runtime.metrics.bootstrap import intervals
 from ftc.runtime.metrics.gaps import gap_by_chance, gap_interval
-from ftc.runtime.metrics.intervals import Apart
+from ftc.runtime.metrics.sums import Statistics
 from ftc.spec.documents.record import Gap, GroupResult, Interval, SliceResult
 from ftc.spec.documents.slices import LABEL, LENGTHS
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.sections.evaluation import metric_kind
+from ftc.spec.metrics import metric_named
 
 __all__ = ["slice_results"]
 
@@ -33,8 +34,8 @@ def slice_results(
     columns: Mapping[str, Sequence[str]],
     rows: TokenStream,
     measures: Measures,
-    base: Apart | None,
-    tuned: Apart,
+    base: Measurement | None,
+    tuned: Measurement,
 ) -> tuple[SliceResult, ...]:
     """Results of every slice, for the metrics that were measured.
 
@@ -43,7 +44,7 @@ def slice_results(
         columns: Each row's group, by column.
         rows: The split.
         measures: How it is measured.
-        base: The untouched model on it, where it was measured, taken apart into rows.
+        base: The untouched model on it, where it was measured.
         tuned: The tuned one.
     """
     return tuple(_result(name, *_grouped(name, columns, rows, measures), measures, base, tuned) for name in slices)
@@ -75,14 +76,14 @@ def _result(
     groups: Sequence[str],
     details: _Details,
     measures: Measures,
-    base: Apart | None,
-    tuned: Apart,
+    base: Measurement | None,
+    tuned: Measurement,
 ) -> SliceResult:
     members = np.array([[group == one for one in groups] for group in of_rows], dtype=bool)  # (N, G)
 
-    def grouped(subject: Apart) -> _Grouped:
+    def grouped(subject: Measurement) -> _Grouped:
         return {
-            metric: (one, members[measures.places(metric, subject.measured.scores)])
+            metric: (one, members[measures.places(metric, subject.scores)])
             for metric, one in subject.statistics.items()
         }
 
@@ -124,7 +125,7 @@ def _gaps(groups: Sequence[GroupResult], of_tuned: _Grouped) -> dict[str, Gap]:
     found: dict[str, Gap] = {}
     for metric, pair in of_tuned.items():
         ranked = sorted(groups, key=lambda one: one.tuned[metric])
-        kind = metric_kind(metric)
+        kind = metric_named(metric)
         before = [one.base[metric] for one in groups if metric in one.base]
         found[metric] = Gap(
             value=ranked[-1].tuned[metric] - ranked[0].tuned[metric],

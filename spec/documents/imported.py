@@ -7,7 +7,18 @@ from enum import StrEnum
 
 from ftc.spec.diagnostics import Diagnostic
 
-__all__ = ["Added", "Fate", "Imported", "KeyFate"]
+__all__ = ["TASKS", "TOOLS", "Added", "Fate", "Imported", "KeyFate"]
+
+TOOLS = {
+    "axolotl": "Axolotl",
+    "llamafactory": "LLaMA-Factory",
+    "oumi": "Oumi",
+    "torchtune": "torchtune",
+    "trl": "TRL",
+}
+"""Tools whose configurations can be read: what `--from` takes, and their names for people."""
+TASKS = ("generation", "chat", "preference", "pretraining")
+"""Kinds of tasks that rows of these tools can be for."""
 
 
 class Fate(StrEnum):

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from ftc.spec.base import Bytes, Document, MoneyText, Seconds
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.sections.evaluation import METRICS
+from ftc.spec.metrics import METRIC_BY_NAME
 
 __all__ = ["POLICY_FILE", "DevicePrice", "Level", "Policy", "PolicyResult", "Rules"]
 
@@ -60,8 +60,8 @@ class RequiredGates(Rule):
     def _are_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         """A metric that doesn't exist would be asked of every recipe in vain."""
         for name in names:
-            if name not in METRICS:
-                meant = nearest(name, METRICS)
+            if name not in METRIC_BY_NAME:
+                meant = nearest(name, METRIC_BY_NAME)
                 raise ValueError(f"there is no metric `{name}`" + (f"; did you mean `{meant}`?" if meant else ""))
         return names
 

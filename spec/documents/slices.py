@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ftc.spec.base import Document
-from ftc.spec.sections.evaluation import MetricKind, metric_kind
+from ftc.spec.metrics import Metric, metric_named
 
 __all__ = [
     "FIGURES",
@@ -33,12 +33,18 @@ MOST_GROUPS = 50
 NO_VALUE = "(none)"
 """Group of the rows that have no value."""
 
-FIGURES = {
-    "flagged": MetricKind((), False, False, "answers with the classifier's label", 0.0, 1.0),
-    "forgetting": MetricKind((), False, False, "forgetting", -math.inf, math.inf),
-    "judge": MetricKind((), True, True, "judge's grade", 1.0, 10.0),
-    "swapped": MetricKind((), False, False, "predictions changed by swaps", 0.0, 1.0),
-}
+# fmt: off
+FIGURES = {figure.name: figure for figure in (
+    Metric("flagged", "answers with the classifier's label", tasks=(), lacks=(), higher_is_better=False,
+           generates=False, least=0, most=1, kind="share", needs=None, hub="flagged", foreign=()),
+    Metric("forgetting", "forgetting", tasks=(), lacks=(), higher_is_better=False, generates=False,
+           least=-math.inf, most=math.inf, kind="corpus", needs=None, hub="forgetting", foreign=()),
+    Metric("judge", "judge's grade", tasks=(), lacks=(), higher_is_better=True, generates=True,
+           least=1, most=10, kind="mean", needs=None, hub="judge", foreign=()),
+    Metric("swapped", "predictions changed by swaps", tasks=(), lacks=(), higher_is_better=False, generates=False,
+           least=0, most=1, kind="share", needs=None, hub="swapped", foreign=()),
+)}
+# fmt: on
 """What gates may be about beside metrics: what a token of general text costs more after tuning, in nats, the share
 of predictions that change when phrases are exchanged, the judge's mean grade, and the share of answers that have the
 classifier's label."""
@@ -76,12 +82,12 @@ def measured(name: str) -> Measured:
     return Measured(match["metric"], match["slice"], match["group"])
 
 
-def measured_kind(name: str) -> MetricKind | None:
+def measured_kind(name: str) -> Metric | None:
     """What is known of a figure that a gate may be about; None where there is none of that name."""
     if name in FIGURES:
         return FIGURES[name]
     about = measured(name)
-    kind = metric_kind(about.metric)
+    kind = metric_named(about.metric)
     if kind is None or not about.is_gap:
         return kind
     return replace(kind, higher_is_better=False, least=0.0, most=kind.most - kind.least)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftc.spec.base import Bandwidth, Bytes, Document, MoneyText, Power, Seconds, Throughput
-from ftc.spec.sections.evaluation import METRICS
+from ftc.spec.metrics import METRICS
 from ftc.spec.tasks import PARTS
 
 __all__ = ["NUMBER", "QUANTITIES", "choices_of", "examples_of", "forms_of", "pattern_of", "unit_of"]
@@ -17,11 +17,11 @@ __all__ = ["NUMBER", "QUANTITIES", "choices_of", "examples_of", "forms_of", "pat
 NUMBER = "a pure number"
 """Unit of what has none."""
 
-_METRICS = tuple(METRICS)
+_METRICS = tuple(metric.name for metric in METRICS)
 _WATCHED = tuple(
-    f"val_{name}"
-    for name, kind in METRICS.items()
-    if kind.higher_is_better and (not kind.generates or "question_answering" in kind.tasks)
+    f"val_{metric.name}"
+    for metric in METRICS
+    if metric.higher_is_better and (not metric.generates or "question_answering" in metric.tasks)
 )
 _PARTS = tuple(PARTS)
 _NOT_ZERO = r"(?!0+(\.0+)?\s?[A-Za-z])"

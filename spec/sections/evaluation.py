@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.heads import head_card
-from ftc.spec.tasks import TASKS, Task
-from ftc.spec.tasks.card import Trait
+from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Trait, metric_named
+from ftc.spec.tasks import Task
 
 __all__ = [
-    "CLASS_METRICS",
-    "METRICS",
     "Bound",
     "Classifier",
     "Eval",
     "Gate",
     "Judge",
-    "MetricKind",
     "Retention",
     "Swaps",
     "has_entities",
     "is_metric_for",
-    "metric_kind",
     "metrics_for",
     "parse_gate",
-    "split_metric",
+    "traits_of",
     "watched_metrics",
     "writes_labels",
 ]
@@ -40,92 +34,15 @@ _GATE = re.compile(r"\s*(>=|<=|>|<)\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*")
 _BOUND = re.compile(r"\s*(\S[^<>]*?)\s*((?:>=|<=|>|<)[^<>]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class MetricKind:
-    """What is known of a metric before anything is measured."""
-
-    tasks: tuple[str, ...]
-    """Kinds of task that it is for."""
-    higher_is_better: bool
-    generates: bool
-    """Whether a language model has to write answers for it, which takes far longer than scoring."""
-    title: str
-    """Name for people."""
-    least: float
-    """No result lies below."""
-    most: float
-    """No result lies above."""
-
-
-def _kind(
-    title: str, *tasks: str, higher: bool = True, generates: bool = False, least: float = 0.0, most: float = math.inf
-) -> MetricKind:
-    return MetricKind(tasks=tasks, higher_is_better=higher, generates=generates, title=title, least=least, most=most)
-
-
-_EVERY = tuple(task.name() for task in TASKS)
-
-_AVERAGES = {
-    "macro": ("classification", "token_classification"),
-    "micro": ("classification",),
-    "weighted": ("classification",),
-}
-"""How scores of classes become one, and the tasks that know it: mean of classes, of decisions, weighted by support."""
-
-CLASS_METRICS = {"precision": "precision", "recall": "recall", "f1": "F1"}
-"""What is known of a single class, by the word before ` of `, and its title: `f1 of sport`."""
-
-METRICS: dict[str, MetricKind] = {
-    "accuracy": _kind("accuracy", "classification", "token_classification", most=1),
-    **{
-        f"{average}_{part}": _kind(f"{average} {title}", *tasks, most=1)
-        for part, title in (("f1", "F1"), ("precision", "precision"), ("recall", "recall"))
-        for average, tasks in _AVERAGES.items()
-    },
-    "mcc": _kind("Matthews correlation", "classification", least=-1, most=1),
-    "calibration_error": _kind("calibration error", "classification", higher=False, most=1),
-    "entity_f1": _kind("entity F1", "token_classification", most=1),
-    "entity_precision": _kind("entity precision", "token_classification", most=1),
-    "entity_recall": _kind("entity recall", "token_classification", most=1),
-    "loss": _kind("loss", *_EVERY, higher=False),
-    "perplexity": _kind("perplexity", "generation", "summarization", "chat", "pretraining", higher=False, least=1),
-    "exact_match": _kind("exact match", "generation", "question_answering", generates=True, most=1),
-    "answer_f1": _kind("answer F1", "question_answering", generates=True, most=1),
-    "rouge_1": _kind("ROUGE-1", "summarization", generates=True, most=1),
-    "rouge_2": _kind("ROUGE-2", "summarization", generates=True, most=1),
-    "rouge_l": _kind("ROUGE-L", "generation", "summarization", generates=True, most=1),
-    "rouge_lsum": _kind("ROUGE-Lsum", "summarization", generates=True, most=1),
-    "bleu": _kind("BLEU", "generation", "summarization", generates=True, most=100),
-    "chrf": _kind("chrF", "generation", "summarization", generates=True, most=100),
-    "ter": _kind("TER", "generation", "summarization", generates=True, higher=False),
-    "meteor": _kind("METEOR", "generation", "summarization", generates=True, most=1),
-    "valid_json": _kind("valid JSON", "generation", generates=True, most=1),
-    "preference_accuracy": _kind("preference accuracy", "preference", most=1),
-    "reward_margin": _kind("reward margin", "preference", least=-math.inf),
-}
-"""Every metric by the name that recipes use."""
-
-
-_OTHERS: dict[Trait, tuple[str, ...]] = {
-    "single_label": ("micro_f1", "micro_precision", "micro_recall"),  # the accuracy, where each row has one class
-    "multi_label": ("mcc", "calibration_error"),
-    "generative": ("calibration_error",),  # what is written has no probability
-    "plain_tags": ("entity_f1", "entity_precision", "entity_recall"),
-    "entity_tags": ("macro_f1", "macro_precision", "macro_recall"),
-}
-"""Metrics that labels of some traits can't be measured by."""
+def traits_of(task: Task) -> tuple[Trait, ...]:
+    """What a task's labels are, which decides what they can be measured by; empty for a task without labels."""
+    return task.modes()[0].traits
 
 
 def metrics_for(task: Task) -> tuple[str, ...]:
     """Names of the metrics that a task can be measured by."""
-    other = {name for trait in task.modes()[0].traits for name in _OTHERS[trait]}
-    return tuple(name for name, kind in METRICS.items() if task.kind in kind.tasks and name not in other)
-
-
-def split_metric(name: str) -> tuple[str, str | None]:
-    """A metric's own name and the class that it is told of: `f1 of sport` is `f1` and `sport`."""
-    head, of, label = name.partition(" of ")
-    return (head, label) if of and head in CLASS_METRICS and label else (name, None)
+    traits = traits_of(task)
+    return tuple(metric.name for metric in METRICS if metric.serves(task.kind, traits))
 
 
 def has_entities(labels: Sequence[str]) -> bool:
@@ -133,19 +50,10 @@ def has_entities(labels: Sequence[str]) -> bool:
     return all(tag == "O" or tag[:2] in ("B-", "I-") for tag in labels)
 
 
-def metric_kind(name: str) -> MetricKind | None:
-    """What is known of a metric, that of a single class included; None where there is none of that name."""
-    head, label = split_metric(name)
-    if label is None:
-        return METRICS.get(name)
-    return _kind(f"{CLASS_METRICS[head]} of {label}", "classification", "token_classification", most=1)
-
-
 def is_metric_for(task: Task, name: str) -> bool:
     """Whether a task can be measured by a metric. Whether the class is one of the data's, only its labels tell."""
-    if split_metric(name)[1] is not None:
-        return task.kind in ("classification", "token_classification")
-    return name in metrics_for(task)
+    metric = metric_named(name)
+    return metric is not None and metric.serves(task.kind, traits_of(task))
 
 
 def writes_labels(task: Task) -> bool:
@@ -160,8 +68,9 @@ def watched_metrics(task: Task) -> tuple[str, ...]:
     if writes_labels(task):
         return ("val_loss",)
     is_cut_out = all(head_card(mode.head).is_new for mode in task.modes())
-    names = [name for name in metrics_for(task) if METRICS[name].higher_is_better]
-    return ("val_loss", *(f"val_{name}" for name in names if is_cut_out or not METRICS[name].generates))
+    known = [METRIC_BY_NAME[name] for name in metrics_for(task)]
+    watched = [metric for metric in known if metric.higher_is_better and (is_cut_out or not metric.generates)]
+    return ("val_loss", *(f"val_{metric.name}" for metric in watched))
 
 
 class Gate(Document):

@@ -16,6 +16,7 @@ from pydantic import Field
 from ftc.spec.base import Document, Effect
 from ftc.spec.documents.facts import Family
 from ftc.spec.heads import Head, head_card
+from ftc.spec.metrics import Trait
 from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.rows import RowKind
 from ftc.spec.text_forms import FormName, form_card
@@ -29,17 +30,11 @@ __all__ = [
     "Sign",
     "TaskCard",
     "TaskSection",
-    "Trait",
     "Unused",
     "unused",
 ]
 
 EVERY_FAMILY: tuple[Family, ...] = ("encoder", "decoder", "encoder_decoder")
-
-Trait = Literal["single_label", "multi_label", "generative", "plain_tags", "entity_tags"]
-"""What labels can be: one class a row or several, classes that the model writes, tags that stand for themselves or for
-entities. Some metrics are for some of them alone.
-"""
 
 Labels = Literal["one", "several", "words"]
 """How labels belong to a row: one each, any number of them, or one a word."""

@@ -51,6 +51,19 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FTC236", {"budget": {"vram": "27GiB"}, "device": CARD}, {"budget": {"vram": "26GiB"}, "device": CARD}),
     ("FTC237", {"eval": {"gates": {"accuracy": ">= 0.95"}}}, {"eval": {"gates": {"accuracy": ">= 0.9"}}}),
     (
+        "FTC237",
+        {"task": {"kind": "preference"}, "eval": {"gates": {"preference_accuracy": ">= 0.95"}}},
+        {
+            "task": {"kind": "preference"},
+            "eval": {"gates": {"preference_accuracy": ">= 0.9", "reward_margin": "> 0.95"}},
+        },
+    ),
+    (
+        "FTC237",
+        {"task": GENERATION, "eval": {"gates": {"valid_json": ">= 0.95"}}},
+        {"task": GENERATION, "eval": {"gates": {"valid_json": ">= 0.9", "rouge_l": ">= 0.95"}}},
+    ),
+    (
         "FTC239",
         {"task": GENERATION, "eval": {"max_new_tokens": 19}},
         {"task": GENERATION, "eval": {"max_new_tokens": 20}},

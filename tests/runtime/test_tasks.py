@@ -162,6 +162,6 @@ def test_windows_of_a_question_give_one_answer(tmp_path: Path) -> None:
         RowScore(2, 1.0, 2, (2.0, -math.inf, 0, 0)),
     ]
     assert measures.said(scores) == {0: "Ada", 2: "(no answer)"}
-    assert measures.metric("exact_match", scores, {}) == 1
-    assert measures.statistics("answer_f1", scores, {}).observed == 1
+    assert measures.statistics(["exact_match"], scores, {})["exact_match"].observed == 1
+    assert measures.statistics(["answer_f1"], scores, {})["answer_f1"].observed == 1
     assert measures.expected(2) == "(no answer)"

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ftc.rating.ballots import Ballot
 from ftc.rating.pairs import Contest
 from ftc.spec.documents.rating import CHOICES, Agreement, Rating, Tally, WinRate
@@ -45,26 +42,23 @@ def tally(contest: Contest, raters: Sequence[Ballot]) -> Tally:
 
 def _win_rate(ratings: Sequence[Rating]) -> WinRate:
     """Rows are what is drawn by chance: several ratings of one row are one row's mean."""
-    from ftc.runtime.metrics.bootstrap import Statistics, intervals
+    from ftc.runtime.metrics.bootstrap import intervals
+    from ftc.runtime.metrics.sums import mean_of
 
     by_row: dict[int, list[float]] = {}
     for rating in ratings:
         by_row.setdefault(rating.row, []).append(_POINTS[rating.choice or "tie"])
-    rows = np.array([[sum(points) / len(points), 1.0] for points in by_row.values()])
-    (interval,) = intervals([Statistics(rows, _mean)])
+    found = mean_of([sum(points) / len(points) for points in by_row.values()])
+    (interval,) = intervals([found])
     counts = {choice: sum(rating.choice == choice for rating in ratings) for choice in CHOICES}
     return WinRate(
-        rate=float(_mean(rows.sum(axis=0))),
+        rate=found.observed,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         wins=counts["second"],
         losses=counts["first"],
         ties=counts["tie"],
     )
-
-
-def _mean(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def _agreement(raters: tuple[str, str], one: Iterable[Rating], other: Iterable[Rating]) -> Agreement:

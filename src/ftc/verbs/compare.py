@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
-from ftc.spec.documents.outcomes import NO_ANSWER
+from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.documents.record import Gain
-from ftc.spec.sections.evaluation import split_metric
+from ftc.spec.metrics import needs_of
 from ftc.spec.storage.wordnet import find_wordnet
 from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
 
 if TYPE_CHECKING:
-    from ftc.runtime.metrics.bootstrap import Statistics
+    from ftc.runtime.metrics import Predictions
+    from ftc.runtime.metrics.sums import Statistics
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.settings import Settings
 
@@ -85,7 +86,8 @@ def _described(run: Run, rows: int) -> ComparedRun:
 
 
 def _compared(name: str, settings: Settings, rows: Sequence[Sequence[Outcome]]) -> ComparedMetric:
-    from ftc.runtime.metrics.bootstrap import difference, intervals
+    from ftc.runtime.metrics.bootstrap import intervals
+    from ftc.runtime.metrics.sums import difference
 
     found = [statistics_of(name, settings, outcomes) for outcomes in rows]
     gains = [difference(found[0], other) for other in found[1:]]
@@ -102,56 +104,44 @@ def _compared(name: str, settings: Settings, rows: Sequence[Sequence[Outcome]]) 
 
 def statistics_of(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> Statistics:
     """A metric of some rows, from what is kept of them."""
-    from ftc.runtime.metrics import row_statistics as apart
+    from ftc.runtime import metrics
 
-    said = [one.tuned for one in outcomes]
-    if name in ("loss", "perplexity"):
-        return apart.loss_statistics(name, [(one.loss_sum, one.targets) for one in said])
-    labels = settings.text.labels
-    wanted = [list(one.targets) for one in outcomes]
+    if name in metrics.LOSSES:
+        return metrics.loss_statistics(name, [(one.tuned.loss_sum, one.tuned.targets) for one in outcomes])
+    return metrics.statistics_of(name, _predictions(settings, outcomes))
+
+
+def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions:
+    """What rows expect, and what a model said; where it writes classes, whatever is none of them is `OTHER_LABEL`."""
+    import numpy as np
+
+    from ftc.runtime.metrics import Pairs
+    from ftc.runtime.metrics.classes import Decisions, Tags
+    from ftc.runtime.metrics.texts import Found, Written
+
+    labels, said = settings.text.labels, [one.tuned for one in outcomes]
+    expected, answers = [one.expected or "" for one in outcomes], [one.text or "" for one in said]
+    wanted = [one.targets for one in outcomes]
     got = [[int(value) for value in one.predicted] for one in said]
     match settings.model.head:
         case "classification":
-            return _of_classes(name, outcomes, labels, is_written=False)
-        case "lm" if labels:
-            return _of_classes(name, outcomes, labels, is_written=True)
+            confidence = np.array([one.confidence or 0.0 for one in said], np.float64)
+            return Decisions.named(labels, expected, answers, confidence)
         case "multi_label":
-            return apart.label_statistics(name, wanted, got, labels)
+            return Decisions.several(labels, wanted, got)
         case "token_classification":
-            return apart.tag_statistics(name, wanted, got, labels)
-        case _:
-            return _of_answers(name, settings, outcomes)
-
-
-def _of_classes(name: str, outcomes: Sequence[Outcome], labels: Sequence[str], *, is_written: bool) -> Statistics:
-    """A metric of classes; where they are written, whatever is none of these is a class of its own."""
-    from ftc.runtime.metrics import row_statistics as apart
-    from ftc.spec.documents.outcomes import OTHER_LABEL, as_label
-
-    expected, chosen = [one.expected or "" for one in outcomes], [one.tuned.text or "" for one in outcomes]
-    if is_written:
-        known = {*labels, *expected}
-        chosen = [as_label(answer, known) for answer in chosen]
-    if name == "calibration_error":
-        right = [one == other for one, other in zip(expected, chosen, strict=True)]
-        return apart.calibration_statistics(right, [one.tuned.confidence or 0.0 for one in outcomes])
-    part, label = split_metric(name)
-    return apart.class_statistics(part, expected, chosen, label, (*labels, OTHER_LABEL))
-
-
-def _of_answers(name: str, settings: Settings, outcomes: Sequence[Outcome]) -> Statistics:
-    from ftc.runtime.metrics.metrics import found_scores, preference_scores
-    from ftc.runtime.metrics.row_statistics import answer_statistics, score_statistics
-
-    if settings.train.preference is not None:
-        return score_statistics(name, preference_scores(name, [one.tuned.predicted for one in outcomes]))
-    answers = [one.tuned.text or "" for one in outcomes]
-    if settings.model.head == "span":
-        answers = ["" if answer == NO_ANSWER else answer for answer in answers]
-    elif not any(one.right for one in outcomes):
-        expected = [one.expected or "" for one in outcomes]
-        return answer_statistics(name, expected, answers, settings.eval.wordnet)
-    return score_statistics(name, found_scores(name, [list(one.right) for one in outcomes], answers))
+            return Tags(labels, wanted, got)
+        case "span":
+            return Found([one.right for one in outcomes], ["" if text == NO_ANSWER else text for text in answers])
+        case "lm" if labels:
+            known = {*labels, *expected}
+            return Decisions.named(labels, expected, [as_label(text, known) for text in answers])
+        case "lm" if settings.train.preference is not None:
+            return Pairs(np.array([one.predicted for one in said], np.float64).reshape(-1, 3))
+        case "lm" if any(one.right for one in outcomes):
+            return Found([one.right for one in outcomes], answers)
+        case "lm":
+            return Written(expected, answers, settings.eval.wordnet)
 
 
 def _lacking(settings: Settings) -> dict[str, str]:
@@ -159,7 +149,8 @@ def _lacking(settings: Settings) -> dict[str, str]:
     wordnet = settings.eval.wordnet
     if wordnet is None or find_wordnet(wordnet.sha256):
         return {}
-    return {"meteor": "WordNet as the first run used it is not on this machine"}
+    needing = needs_of(settings.eval.metrics)
+    return {name: f"{need.data} as the first run used it is not on this machine" for name, need in needing.items()}
 
 
 def _left_out(runs: Sequence[Run], compared: Sequence[str], lacking: Mapping[str, str]) -> list[str]:

@@ -10,28 +10,13 @@ from typing import Any
 
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation
+from ftc.spec.metrics import metric_named
 from ftc.spec.sections.data import HubSource
 from ftc.spec.strategy import WHOLE_MODEL
 from ftc.views.headline import metric_title
 from ftc.views.tasks import pipeline
 
 __all__ = ["front_matter"]
-
-_HUB_METRICS = {
-    "micro_f1": "f1",
-    "macro_f1": "f1",
-    "entity_f1": "f1",
-    "entity_precision": "precision",
-    "entity_recall": "recall",
-    "answer_f1": "f1",
-    "rouge_1": "rouge",
-    "rouge_2": "rouge",
-    "rouge_lsum": "rouge",
-    "weighted_f1": "f1",
-    "mcc": "matthews_correlation",
-    "rouge_l": "rouge",
-}
-"""What the hub calls a metric, where it has another name."""
 
 
 def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool = False) -> str:
@@ -79,7 +64,8 @@ def _hub_datasets(plan: Plan) -> list[str]:
 
 
 def _hub_metric(name: str) -> str:
-    return _HUB_METRICS.get(name, name)
+    metric = metric_named(name)
+    return metric.hub if metric else name
 
 
 def _index_entry(plan: Plan, evaluation: Evaluation) -> dict[str, Any]:

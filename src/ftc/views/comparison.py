@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftc.spec.documents.comparison import ComparedMetric, RunComparison, Standing
-from ftc.spec.sections.evaluation import metric_kind
+from ftc.spec.metrics import metric_named
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
@@ -86,5 +86,5 @@ def verdict(one: ComparedMetric, standing: Standing) -> str:
 
 
 def _is_higher_better(metric: str) -> bool:
-    kind = metric_kind(metric)
+    kind = metric_named(metric)
     return kind.higher_is_better if kind else True

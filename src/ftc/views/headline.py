@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftc.spec.documents.record import Evaluation
-from ftc.spec.sections.evaluation import metric_kind
+from ftc.spec.metrics import metric_named
 from ftc.views import numbers
 from ftc.views.cells import escaped
 
@@ -33,5 +33,5 @@ def main_metric(evaluation: Evaluation) -> str:
 
 def metric_title(name: str) -> str:
     """What people call a metric."""
-    kind = metric_kind(name)
+    kind = metric_named(name)
     return escaped(kind.title if kind else name)

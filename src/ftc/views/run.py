@@ -9,7 +9,7 @@ from ftc.spec.documents.expected import planned_by_phase
 from ftc.spec.documents.ledger import Merged
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, Gain, GateResult, Interval, RunRecord
-from ftc.spec.sections.evaluation import metric_kind
+from ftc.spec.metrics import metric_named
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import metric_title
@@ -47,7 +47,7 @@ class Comparison(NamedTuple):
     @property
     def higher_is_better(self) -> bool:
         """Which way is up."""
-        kind = metric_kind(self.name)
+        kind = metric_named(self.name)
         return kind.higher_is_better if kind else True
 
     @property

@@ -144,6 +144,14 @@ def test_each_rule(code: str, wrong: dict[str, Any], right: dict[str, Any]) -> N
     assert not found_in(**right)
 
 
+@pytest.mark.parametrize(
+    ("word", "metric"), [("f1_macro", "macro_f1"), ("eval_matthews_correlation", "mcc"), ("acuracy", "accuracy")]
+)
+def test_another_tools_word_for_a_metric_is_understood(word: str, metric: str) -> None:
+    (finding,) = found_in(eval={"metrics": [word]})
+    assert (finding.code, finding.label) == ("FTC206", f"did you mean `{metric}`?")
+
+
 def test_an_unusual_rate_is_a_warning() -> None:
     (finding,) = found_in(train={"learning_rate": 5})
     assert finding.severity is Severity.WARNING

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ftc.runtime.evaluation.classifier import TextClassifier
-from ftc.runtime.metrics.shares import share_interval
+from ftc.runtime.metrics.bootstrap import share_interval
 from ftc.runtime.training.signals import Interrupted, StopRequest
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ftc.runtime.metrics.bootstrap import Statistics, difference, intervals
-from ftc.runtime.metrics.row_statistics import share_statistics
+from ftc.runtime.metrics.bootstrap import intervals
+from ftc.runtime.metrics.sums import Statistics, difference, share_of
 from ftc.spec.documents.record import Interval
 
 Floats = NDArray[np.float64]
@@ -125,14 +125,14 @@ def test_a_share_that_few_rows_tell_apart_has_an_interval_that_holds(count: int)
     repetitions, held = 1000, 0
     for number in range(repetitions):
         pair = few_differ(np.random.default_rng(number), count)
-        (found,) = intervals([difference(*map(share_statistics, pair))])
+        (found,) = intervals([difference(*map(share_of, pair))])
         assert found is not None
         held += found.low <= 0.03 <= found.high
     assert held / repetitions >= 0.95
 
 
 def test_a_share_of_rows_that_are_all_alike_has_an_interval() -> None:
-    right = share_statistics([1.0] * 20)
+    right = share_of([1.0] * 20)
     alone, gain = intervals([right, difference(right, right)])
     assert alone is not None
     assert gain is not None
@@ -143,7 +143,7 @@ def test_a_share_of_rows_that_are_all_alike_has_an_interval() -> None:
 def test_a_gain_of_shares_is_as_bonett_and_price_have_it() -> None:
     """43 rows right by the second alone and 19 by the first alone, of 200: by their formula, counted by hand."""
     pairs = [(0.0, 1.0)] * 43 + [(1.0, 0.0)] * 19 + [(1.0, 1.0)] * 100 + [(0.0, 0.0)] * 38
-    before, after = (share_statistics(list(column)) for column in zip(*pairs, strict=True))
+    before, after = (share_of(list(column)) for column in zip(*pairs, strict=True))
     (found,) = intervals([difference(before, after)])
     middle, spread = 24 / 202, ((64 / 202 - (24 / 202) ** 2) / 202) ** 0.5
     assert found is not None
@@ -151,10 +151,10 @@ def test_a_gain_of_shares_is_as_bonett_and_price_have_it() -> None:
 
 
 def test_shares_of_some_rows_and_other_metrics_stand_beside_each_other() -> None:
-    shares, scores = share_statistics([1.0, 0.0] * 20), Statistics(with_ones(np.linspace(0, 1, 40)), mean)
+    shares, scores = share_of([1.0, 0.0] * 20), Statistics(with_ones(np.linspace(0, 1, 40)), mean)
     members = np.arange(40) % 2 == 0
     some, *both = intervals([shares.of(members)]) + intervals([scores, shares])
-    assert some == intervals([share_statistics([1.0] * 20)])[0]
+    assert some == intervals([share_of([1.0] * 20)])[0]
     assert both == [*intervals([scores]), *intervals([shares])]
 
 

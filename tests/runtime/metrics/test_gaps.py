@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ftc.runtime.metrics.gaps import gap_by_chance, gap_interval
-from ftc.runtime.metrics.row_statistics import class_statistics, mean_statistics
+from ftc.runtime.metrics.sums import mean_of
+from tests.support.metric_values import class_statistics
 
 REPETITIONS = 60
 """Coverage of 95 % is then known to within 3 %; `benchmarks/gap_coverage.py` knows it better, and of more cases."""
@@ -28,7 +29,7 @@ def test_a_95_percent_interval_of_a_gap_holds_the_true_gap(shares: list[float], 
     held = 0
     for number in range(REPETITIONS):
         right = np.random.default_rng(number).random(len(members)) < np.repeat(shares, size)
-        found = gap_interval(mean_statistics(right.astype(float).tolist()), members, most=1)
+        found = gap_interval(mean_of(right.astype(float).tolist()), members, most=1)
         assert found is not None
         held += found.low - 1e-9 <= max(shares) - min(shares) <= found.high + 1e-9
     assert held / REPETITIONS >= least
@@ -37,7 +38,7 @@ def test_a_95_percent_interval_of_a_gap_holds_the_true_gap(shares: list[float], 
 def test_two_groups_far_apart_have_students_interval() -> None:
     """Where nothing can be mistaken, it is the one that everybody knows."""
     first, second = np.random.default_rng(1).normal(0, 1, 200), np.random.default_rng(2).normal(5, 1, 200)
-    found = gap_interval(mean_statistics([*first, *second]), dealt([200, 200]))
+    found = gap_interval(mean_of([*first, *second]), dealt([200, 200]))
     assert found is not None
     reach = 1.972 * math.hypot(first.std(ddof=1), second.std(ddof=1)) / math.sqrt(200)
     assert found.low == pytest.approx(second.mean() - first.mean() - reach, abs=0.02)
@@ -62,7 +63,7 @@ def test_groups_that_happen_to_be_equal_may_still_differ() -> None:
     """Eight of ten right in both groups tells hardly more of their gap than eight and nine."""
     right = [1.0] * 8 + [0.0] * 2
     equal, apart = (
-        gap_interval(mean_statistics(rows), dealt([10, 10]), most=1) for rows in (right * 2, right + [1.0] * 9 + [0.0])
+        gap_interval(mean_of(rows), dealt([10, 10]), most=1) for rows in (right * 2, right + [1.0] * 9 + [0.0])
     )
     assert equal is not None
     assert apart is not None
@@ -72,7 +73,7 @@ def test_groups_that_happen_to_be_equal_may_still_differ() -> None:
 
 @pytest.mark.parametrize("sizes", [[8], [1, 1], [5, 5]], ids=["one group", "a row each", "all alike"])
 def test_rows_that_can_not_tell_give_no_interval(sizes: list[int]) -> None:
-    rows = mean_statistics([1.0] * 5 + [0.0] * (sum(sizes) - 5) if sizes == [5, 5] else [0.5] * sum(sizes))
+    rows = mean_of([1.0] * 5 + [0.0] * (sum(sizes) - 5) if sizes == [5, 5] else [0.5] * sum(sizes))
     assert gap_interval(rows, dealt(sizes)) is None
 
 
@@ -86,7 +87,7 @@ def test_what_chance_adds_to_a_gap_is_told_beside_it(groups: int, size: int) -> 
         right = (generator.random(groups * size) < 0.8).astype(float)
         shares = [right[chosen].mean() for chosen in members.T]
         observed.append(max(shares) - min(shares))
-        told.append(gap_by_chance(mean_statistics(right.tolist()), members))
+        told.append(gap_by_chance(mean_of(right.tolist()), members))
     noise = float(np.std(observed)) / math.sqrt(len(observed))
     assert np.mean(observed) > 0.05
     assert abs(np.mean(observed) - np.mean([one for one in told if one is not None])) < 3 * noise

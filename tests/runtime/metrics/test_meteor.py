@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from ftc.runtime.metrics.meteor import meteor_scores, meteor_tokens, wordnet_findings
-from ftc.runtime.metrics.metrics import answer_metric
-from ftc.runtime.metrics.row_statistics import answer_statistics
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.storage import wordnet
 from ftc.spec.storage.wordnet import WORDNET_FILES, find_wordnet, wordnet_places
+from tests.support.metric_values import answer_metric, answer_statistics
 from tests.support.wordnets import SYNSETS, write_wordnet
 
 nltk = pytest.importorskip("nltk")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics.bootstrap import Statistics
-from ftc.runtime.metrics.metrics import (
+from ftc.runtime.metrics import loss_statistics
+from ftc.runtime.metrics.sums import Statistics
+from tests.support.metric_oracles import (
     answer_metric,
     calibration_error,
     class_metric,
@@ -17,13 +18,12 @@ from ftc.runtime.metrics.metrics import (
     multi_label_metric,
     tag_metric,
 )
-from ftc.runtime.metrics.row_statistics import (
+from tests.support.metric_values import (
     answer_statistics,
     calibration_statistics,
     class_statistics,
-    entity_statistics,
     label_statistics,
-    loss_statistics,
+    tag_statistics,
 )
 
 WORDS = "the council approved a new plan for trams after long talks on tuesday night".split()
@@ -72,7 +72,7 @@ def test_entities(name: str, label: str | None) -> None:
     chance = random.Random(8)
     tags = ["O", "O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     expected, predicted = ([chance.choices(tags, k=9) for _ in range(30)] for _ in range(2))
-    statistics = entity_statistics(name, expected, predicted, label)
+    statistics = tag_statistics(name, expected, predicted, label)
     for rows in draws(30):
         wanted = tag_metric(name, [expected[row] for row in rows], [predicted[row] for row in rows], label)
         assert drawn(statistics, rows) == pytest.approx(wanted, abs=1e-12)

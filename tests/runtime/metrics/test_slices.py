@@ -9,7 +9,6 @@ import pytest
 from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics.intervals import taken_apart
 from ftc.runtime.metrics.slices import slice_results
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.figures import figures, plain_name
@@ -91,9 +90,10 @@ def test_windows_of_a_question_are_of_one_length(tmp_path: Path) -> None:
     settings = settings.model_copy(update={"model": settings.model.model_copy(update={"head": "span"})})
     scores = [RowScore(number, 1.0, 2, (0.0, 1.0, 0, 3)) for number in range(len(ids))]
     subject = SubjectResult(metrics={"exact_match": 1.0}, rows=4, seconds=1)
-    tuned = Measurement(subject, scores, dict.fromkeys((0, 2, 3, 4), "Ada"))
     measures = Measures(settings, rows, tmp_path / "model-bert")
-    (found,) = slice_results(("length",), {}, rows, measures, None, taken_apart(tuned, measures))
+    statistics = measures.statistics(["exact_match"], scores, {})
+    tuned = Measurement(subject, scores, dict.fromkeys((0, 2, 3, 4), "Ada"), statistics)
+    (found,) = slice_results(("length",), {}, rows, measures, None, tuned)
     assert [(one.group, one.rows, one.tuned["exact_match"]) for one in found.groups] == [
         ("short", 2, 1),
         ("medium", 2, 1),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.runtime.metrics.metrics import (
+from tests.support.metric_values import (
     answer_metric,
     calibration_error,
     class_metric,

@@ -1,38 +1,16 @@
-"""Metrics by the names of `ftc.spec.sections.evaluation.METRICS`, each computed by the library that defines it."""
+"""Metrics by the libraries that define them, which what a run computes is held against."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ftc.runtime.metrics.meteor import meteor_scores
-from ftc.runtime.metrics.squad import answer_f1, is_exact
+from ftc.runtime.evaluation.scoring import RowScore
 from ftc.spec.documents.outcomes import confidence_bin
-from ftc.spec.documents.settings import WordnetSettings
 
-if TYPE_CHECKING:
-    from ftc.runtime.evaluation.scoring import RowScore
-
-__all__ = [
-    "CORPUS_METRICS",
-    "answer_metric",
-    "answer_scores",
-    "calibration_error",
-    "class_metric",
-    "found_scores",
-    "loss_metrics",
-    "multi_label_metric",
-    "preference_scores",
-    "sacrebleu_metric",
-    "tag_metric",
-]
-
-_ROUGE = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL", "rouge_lsum": "rougeLsum"}
+ROUGE = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL", "rouge_lsum": "rougeLsum"}
 """rouge-score's names."""
-CORPUS_METRICS = ("bleu", "chrf", "ter")
-"""Metrics of a whole corpus, by sacrebleu."""
 
 
 def loss_metrics(scores: Sequence[RowScore]) -> dict[str, float]:
@@ -117,77 +95,64 @@ def tag_metric(
     return float(scores.get(label, 0.0))
 
 
-def found_scores(name: str, right: Sequence[Sequence[str]], answers: Sequence[str]) -> list[float]:
-    """Each answer's score, where several may be right: `exact_match` or `answer_f1`."""
-    compute = is_exact if name == "exact_match" else answer_f1
-    return [float(compute(answer, some)) for answer, some in zip(answers, right, strict=True)]
+def answer_metric(name: str, expected: Sequence[str], answers: Sequence[str]) -> float:
+    """A metric of written answers by rouge-score or sacrebleu, or by what its name says."""
+    import json
 
-
-def preference_scores(name: str, predicted: Sequence[Sequence[float]]) -> list[float]:
-    """Each pair's score, from log-probability of the chosen and of the rejected answer, and the reward's margin."""
-    if name == "preference_accuracy":
-        return [float(chosen > rejected) for chosen, rejected, _ in predicted]
-    return [margin for _, _, margin in predicted]
-
-
-def answer_metric(
-    name: str, expected: Sequence[str], answers: Sequence[str], wordnet: WordnetSettings | None = None
-) -> float:
-    """A metric of written answers. BLEU, chrF and TER are in percent, as their users know them; the others go to 1.
-
-    Args:
-        name: One of `ftc.spec.sections.evaluation.METRICS`.
-        expected: What each answer should be.
-        answers: What was written.
-        wordnet: What METEOR takes synonyms from.
-    """
-    if name in CORPUS_METRICS:
-        return float(sacrebleu_metric(name).corpus_score(list(answers), [list(expected)]).score)
-    return _mean(answer_scores(name, expected, answers, wordnet))
-
-
-def answer_scores(
-    name: str, expected: Sequence[str], answers: Sequence[str], wordnet: WordnetSettings | None = None
-) -> list[float]:
-    """Each answer's score, for the metrics that are the mean of those; arguments as for `answer_metric`."""
-    if name == "meteor":
-        assert wordnet is not None, "a plan with METEOR names its WordNet"
-        return meteor_scores(expected, answers, wordnet)
-    if name in _ROUGE:
-        return _rouge(_ROUGE[name], expected, answers)
-    is_right = {"exact_match": _is_same, "valid_json": _is_same_form}[name]
-    return [float(is_right(*pair)) for pair in zip(expected, answers, strict=True)]
-
-
-def sacrebleu_metric(name: str) -> Any:
-    """BLEU, chrF or TER as sacrebleu computes them by default."""
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-    from sacrebleu.metrics.ter import TER
-
-    return {"bleu": BLEU, "chrf": CHRF, "ter": TER}[name]()
-
-
-def _is_same(expected: str, answer: str) -> bool:
-    return expected.strip() == answer.strip()
-
-
-def _is_same_form(expected: str, answer: str) -> bool:
-    """Whether an answer is JSON of the same type as the expected one, with the same keys."""
-    try:
-        want, got = json.loads(expected), json.loads(answer)
-    except ValueError:
-        return False
-    return type(want) is type(got) and (not isinstance(want, dict) or want.keys() == got.keys())
-
-
-def _rouge(kind: str, expected: Sequence[str], answers: Sequence[str]) -> list[float]:
-    """F-measures without stemming; for `rougeLsum` a line is a sentence."""
+    import sacrebleu
     from rouge_score.rouge_scorer import RougeScorer
 
-    scorer = RougeScorer([kind])
-    return [scorer.score(want, got)[kind].fmeasure for want, got in zip(expected, answers, strict=True)]
+    pairs = list(zip(expected, answers, strict=True))
+    if name in ("bleu", "chrf", "ter"):
+        return float(getattr(sacrebleu, f"corpus_{name}")(list(answers), [list(expected)]).score)
+    if name in ROUGE:
+        kind = ROUGE[name]
+        return math.fsum(RougeScorer([kind]).score(*pair)[kind].fmeasure for pair in pairs) / len(pairs)
+    if name == "meteor":
+        from nltk.translate.meteor_score import meteor_score
+
+        from ftc.runtime.metrics.meteor import _read, meteor_tokens
+        from ftc.spec.storage.wordnet import wordnets
+
+        reader = _read(next(wordnets()))
+        tokens = [([meteor_tokens(want)], meteor_tokens(got)) for want, got in pairs]
+        return math.fsum(meteor_score(*pair, wordnet=reader) for pair in tokens) / len(pairs)
+    if name == "exact_match":
+        return math.fsum(want.strip() == got.strip() for want, got in pairs) / len(pairs)
+    assert name == "valid_json"
+
+    def shape(text: str) -> Any:
+        try:
+            return {dict: sorted}.get(type(json.loads(text)), type)(json.loads(text))
+        except ValueError:
+            return object()
+
+    return math.fsum(shape(want) == shape(got) for want, got in pairs) / len(pairs)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+def found_metric(name: str, right: Sequence[Sequence[str]], answers: Sequence[str]) -> float:
+    """A metric of answers by the rules of SQuAD's own script, written anew."""
+    import re
+    import string
+    from collections import Counter
+
+    def words(text: str) -> list[str]:
+        bare = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+        return re.sub(r"\b(a|an|the)\b", " ", bare).split()
+
+    def f1(one: list[str], other: list[str]) -> float:
+        common = (Counter(one) & Counter(other)).total()
+        return 2 * common / (len(one) + len(other)) if common else float(one == other)
+
+    score = f1 if name == "answer_f1" else lambda one, other: float(one == other)
+    best = [max(score(words(said), words(one)) for one in some) for said, some in zip(answers, right, strict=True)]
+    return math.fsum(best) / len(best)
+
+
+def pair_metric(name: str, predicted: Sequence[Sequence[float]]) -> float:
+    """TRL's `rewards/margins`, and how often the chosen answer has the larger log-probability."""
+    scores = {
+        "preference_accuracy": [float(chosen > rejected) for chosen, rejected, _ in predicted],
+        "reward_margin": [margin for _, _, margin in predicted],
+    }[name]
+    return math.fsum(scores) / len(scores)

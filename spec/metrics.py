@@ -1,0 +1,228 @@
+"""Metrics: what is known of each before anything is measured. A card a metric, in one tuple.
+
+What a metric computes stands in `ftc.runtime.metrics`, by the same names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "CLASS_METRICS",
+    "METRICS",
+    "METRIC_BY_NAME",
+    "WORDNET",
+    "Kind",
+    "Metric",
+    "Need",
+    "Trait",
+    "metric_called",
+    "metric_named",
+    "needs_of",
+    "split_metric",
+]
+
+Kind = Literal["share", "mean", "corpus"]
+"""How a metric comes from rows. A share: each row is right or wrong. A mean: each row has a score. Corpus: a function
+of other sums over rows, such as counts of n-grams or of each class.
+"""
+Trait = Literal["single_label", "multi_label", "generative", "plain_tags", "entity_tags"]
+"""What a task's labels can be, besides its kind: one class a row or several, classes that the model writes, and tags
+that stand for themselves or for entities.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a metric needs beside ftc's own dependencies."""
+
+    extra: str
+    """The extra of ftc that brings its package."""
+    package: str
+    """The module that the extra brings."""
+    data: str
+    """Name of the data that no package carries, for people."""
+
+
+WORDNET = Need(extra="meteor", package="nltk", data="WordNet")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric's card."""
+
+    name: str
+    """As recipes write it."""
+    title: str
+    """Name for people."""
+    tasks: tuple[str, ...]
+    """Kinds of task that it is for."""
+    lacks: tuple[Trait, ...]
+    """Labels of those tasks that it can't measure, or that another metric says as much of."""
+    higher_is_better: bool
+    generates: bool
+    """Whether a language model has to write answers for it, which takes far longer than scoring."""
+    least: float
+    """No result is lower."""
+    most: float
+    """No result is higher."""
+    kind: Kind
+    needs: Need | None
+    """What it needs beside ftc's own dependencies."""
+    hub: str
+    """What the Hugging Face hub calls it in a model card; its own name where the hub has none."""
+    foreign: tuple[str, ...]
+    """What scikit-learn, evaluate, TRL, Axolotl and others call it, where that differs."""
+
+    def serves(self, kind: str, traits: Iterable[Trait]) -> bool:
+        """Whether a task of a kind, with labels of these traits, can be measured by it."""
+        return kind in self.tasks and not set(self.lacks).intersection(traits)
+
+    def is_share_of_rows(self, kind: str) -> bool:
+        """Whether one row more or less that is right moves it by one of the rows; a tagged row has many decisions."""
+        return self.kind == "share" and kind != "token_classification"
+
+
+_CLASSES = ("classification",)
+_WORDS = ("token_classification",)
+_QUESTIONS = ("question_answering",)
+_SUMMARIES = ("summarization",)
+_TEXTS = ("generation", "summarization")
+_PAIRS = ("preference",)
+_LANGUAGE = ("generation", "summarization", "chat", "pretraining")
+_EVERY = (
+    "classification",
+    "token_classification",
+    "question_answering",
+    "summarization",
+    "generation",
+    "chat",
+    "preference",
+    "pretraining",
+)
+
+# fmt: off
+METRICS: tuple[Metric, ...] = (
+    Metric("accuracy", "accuracy", tasks=_CLASSES + _WORDS, lacks=(), higher_is_better=True, generates=False,
+           least=0, most=1, kind="share", needs=None, hub="accuracy",
+           foreign=("accuracy_score", "acc", "overall_accuracy")),
+    Metric("macro_f1", "macro F1", tasks=_CLASSES + _WORDS, lacks=("entity_tags",), higher_is_better=True,
+           generates=False, least=0, most=1, kind="corpus", needs=None, hub="f1",
+           foreign=("f1_macro", "f1", "f1_score")),
+    Metric("micro_f1", "micro F1", tasks=_CLASSES, lacks=("single_label",), higher_is_better=True, generates=False,
+           least=0, most=1, kind="corpus", needs=None, hub="f1", foreign=("f1_micro", "f1", "f1_score")),
+    Metric("weighted_f1", "weighted F1", tasks=_CLASSES, lacks=(), higher_is_better=True, generates=False,
+           least=0, most=1, kind="corpus", needs=None, hub="f1", foreign=("f1_weighted",)),
+    Metric("macro_precision", "macro precision", tasks=_CLASSES + _WORDS, lacks=("entity_tags",),
+           higher_is_better=True, generates=False, least=0, most=1, kind="corpus", needs=None, hub="precision",
+           foreign=("precision_macro", "precision", "precision_score")),
+    Metric("micro_precision", "micro precision", tasks=_CLASSES, lacks=("single_label",), higher_is_better=True,
+           generates=False, least=0, most=1, kind="corpus", needs=None, hub="precision",
+           foreign=("precision_micro", "precision", "precision_score")),
+    Metric("weighted_precision", "weighted precision", tasks=_CLASSES, lacks=(), higher_is_better=True,
+           generates=False, least=0, most=1, kind="corpus", needs=None, hub="precision",
+           foreign=("precision_weighted",)),
+    Metric("macro_recall", "macro recall", tasks=_CLASSES + _WORDS, lacks=("entity_tags",), higher_is_better=True,
+           generates=False, least=0, most=1, kind="corpus", needs=None, hub="recall",
+           foreign=("recall_macro", "recall", "recall_score")),
+    Metric("micro_recall", "micro recall", tasks=_CLASSES, lacks=("single_label",), higher_is_better=True,
+           generates=False, least=0, most=1, kind="corpus", needs=None, hub="recall",
+           foreign=("recall_micro", "recall", "recall_score")),
+    Metric("weighted_recall", "weighted recall", tasks=_CLASSES, lacks=(), higher_is_better=True, generates=False,
+           least=0, most=1, kind="corpus", needs=None, hub="recall", foreign=("recall_weighted",)),
+    Metric("mcc", "Matthews correlation", tasks=_CLASSES, lacks=("multi_label",), higher_is_better=True,
+           generates=False, least=-1, most=1, kind="corpus", needs=None, hub="matthews_correlation",
+           foreign=("matthews_corrcoef", "matthews_correlation")),
+    Metric("calibration_error", "calibration error", tasks=_CLASSES, lacks=("multi_label", "generative"),
+           higher_is_better=False, generates=False, least=0, most=1, kind="corpus", needs=None,
+           hub="calibration_error", foreign=("ece", "expected_calibration_error")),
+    Metric("entity_f1", "entity F1", tasks=_WORDS, lacks=("plain_tags",), higher_is_better=True, generates=False,
+           least=0, most=1, kind="corpus", needs=None, hub="f1", foreign=("overall_f1", "seqeval", "f1", "f1_score")),
+    Metric("entity_precision", "entity precision", tasks=_WORDS, lacks=("plain_tags",), higher_is_better=True,
+           generates=False, least=0, most=1, kind="corpus", needs=None, hub="precision",
+           foreign=("overall_precision", "precision", "precision_score")),
+    Metric("entity_recall", "entity recall", tasks=_WORDS, lacks=("plain_tags",), higher_is_better=True,
+           generates=False, least=0, most=1, kind="corpus", needs=None, hub="recall",
+           foreign=("overall_recall", "recall", "recall_score")),
+    Metric("loss", "loss", tasks=_EVERY, lacks=(), higher_is_better=False, generates=False, least=0, most=math.inf,
+           kind="corpus", needs=None, hub="loss", foreign=("eval_loss", "cross_entropy", "nll_loss")),
+    Metric("perplexity", "perplexity", tasks=_LANGUAGE, lacks=(), higher_is_better=False, generates=False,
+           least=1, most=math.inf, kind="corpus", needs=None, hub="perplexity", foreign=("ppl",)),
+    Metric("exact_match", "exact match", tasks=("generation", "question_answering"), lacks=(), higher_is_better=True,
+           generates=True, least=0, most=1, kind="share", needs=None, hub="exact_match", foreign=("exact", "em")),
+    Metric("answer_f1", "answer F1", tasks=_QUESTIONS, lacks=(), higher_is_better=True, generates=True,
+           least=0, most=1, kind="mean", needs=None, hub="f1", foreign=("squad", "squad_v2", "f1")),
+    Metric("rouge_1", "ROUGE-1", tasks=_SUMMARIES, lacks=(), higher_is_better=True, generates=True,
+           least=0, most=1, kind="mean", needs=None, hub="rouge", foreign=("rouge1", "rouge-1")),
+    Metric("rouge_2", "ROUGE-2", tasks=_SUMMARIES, lacks=(), higher_is_better=True, generates=True,
+           least=0, most=1, kind="mean", needs=None, hub="rouge", foreign=("rouge2", "rouge-2")),
+    Metric("rouge_l", "ROUGE-L", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True,
+           least=0, most=1, kind="mean", needs=None, hub="rouge", foreign=("rougeL", "rouge-l", "rouge")),
+    Metric("rouge_lsum", "ROUGE-Lsum", tasks=_SUMMARIES, lacks=(), higher_is_better=True, generates=True,
+           least=0, most=1, kind="mean", needs=None, hub="rouge", foreign=("rougeLsum",)),
+    Metric("bleu", "BLEU", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True,
+           least=0, most=100, kind="corpus", needs=None, hub="bleu", foreign=("sacrebleu",)),
+    Metric("chrf", "chrF", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True,
+           least=0, most=100, kind="corpus", needs=None, hub="chrf", foreign=("chrF",)),
+    Metric("ter", "TER", tasks=_TEXTS, lacks=(), higher_is_better=False, generates=True,
+           least=0, most=math.inf, kind="corpus", needs=None, hub="ter", foreign=("translation_edit_rate",)),
+    Metric("meteor", "METEOR", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True,
+           least=0, most=1, kind="mean", needs=WORDNET, hub="meteor", foreign=("meteor_score",)),
+    Metric("valid_json", "valid JSON", tasks=("generation",), lacks=(), higher_is_better=True, generates=True,
+           least=0, most=1, kind="share", needs=None, hub="valid_json", foreign=()),
+    Metric("preference_accuracy", "preference accuracy", tasks=_PAIRS, lacks=(), higher_is_better=True,
+           generates=False, least=0, most=1, kind="share", needs=None, hub="preference_accuracy", foreign=()),
+    Metric("reward_margin", "reward margin", tasks=_PAIRS, lacks=(), higher_is_better=True, generates=False,
+           least=-math.inf, most=math.inf, kind="mean", needs=None, hub="reward_margin",
+           foreign=("rewards/margins", "rewards_margins")),
+)
+"""Every metric that a recipe may name."""
+# fmt: on
+
+METRIC_BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+CLASS_METRICS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+"""What is known of a single class, by the word before ` of `, and its title: `f1 of sport`."""
+
+
+def split_metric(name: str) -> tuple[str, str | None]:
+    """A metric's own name and the class that it is of: `f1 of sport` is `f1` and `sport`."""
+    head, of, label = name.partition(" of ")
+    return (head, label) if of and head in CLASS_METRICS and label else (name, None)
+
+
+def metric_named(name: str) -> Metric | None:
+    """The card of a metric, that of a single class included; None where there is none of that name."""
+    head, label = split_metric(name)
+    if label is None:
+        return METRIC_BY_NAME.get(name)
+    return Metric(
+        name,
+        f"{CLASS_METRICS[head]} of {label}",
+        tasks=_CLASSES + _WORDS,
+        lacks=(),
+        higher_is_better=True,
+        generates=False,
+        least=0,
+        most=1,
+        kind="corpus",
+        needs=None,
+        hub=head,
+        foreign=(),
+    )
+
+
+def metric_called(word: str, among: Iterable[str]) -> str | None:
+    """The metric, among some, that another tool calls by a word; with the Trainer's `eval_` before it or without."""
+    plain = word.removeprefix("eval_")
+    known = [metric for metric in METRICS if metric.name in set(among)]
+    return next((metric.name for metric in known if plain in (metric.name, *metric.foreign)), None)
+
+
+def needs_of(names: Iterable[str]) -> dict[str, Need]:
+    """What some metrics need beside ftc's own dependencies, by metric."""
+    cards = [metric_named(name) for name in names]
+    return {card.name: card.needs for card in cards if card is not None and card.needs is not None}

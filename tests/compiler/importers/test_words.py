@@ -1,0 +1,133 @@
+"""What ftc has, `ftc import` knows by the words of every tool that has it too; what it lacks, it says truly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftc.compiler.importers import words
+from ftc.compiler.importers.translate import TOOLS
+from ftc.spec.documents import imported as documents
+from ftc.spec.documents.imported import Fate
+from tests.compiler.importers.examples import AXOLOTL, FACTORY, OUMI, TRL, TUNE, import_text, recipe_values
+
+ROWS = "dataset: {_component_: torchtune.datasets.alpaca_dataset}\n"
+GIVEN = {"data": "x.jsonl", "task": "chat"}
+V1 = "model: acme/brook\nmodel_class: llm\ntrain_dataset: listed.yaml\n"
+TRAINERS = {
+    "axolotl": AXOLOTL + "val_set_size: 0.1\n{axolotl}: {word}\n",
+    "llamafactory": FACTORY + "val_size: 0.1\n{trainer}: {word}\n",
+    "trl": TRL + "{trainer}: {word}\n",
+    "oumi": OUMI.replace("use_peft: false", "use_peft: false, {oumi}: {word}"),
+}
+"""A minimal configuration of each tool that hands a word on to transformers' trainer."""
+
+
+def value(text: str, path: str, **options: str) -> Any:
+    return recipe_values(import_text(text, **(options or GIVEN))).get(path)
+
+
+def written(tool: str, word: str, keys: dict[str, str]) -> str:
+    text = TRAINERS[tool].replace("{word}", word)
+    for name, key in keys.items():
+        text = text.replace(f"{{{name}}}", key)
+    return text
+
+
+@pytest.mark.parametrize("tool", TRAINERS)
+@pytest.mark.parametrize("word", words.OPTIMIZERS)
+def test_every_optimizer_is_known_by_its_words(tool: str, word: str) -> None:
+    keys = {"axolotl": "optimizer", "trainer": "optim", "oumi": "optimizer"}
+    assert value(written(tool, word, keys), "train.optimizer.kind") == words.OPTIMIZERS[word]
+
+
+@pytest.mark.parametrize("path", words.COMPONENTS)
+def test_every_optimizer_is_known_by_its_class(path: str) -> None:
+    text = f"{TUNE}{ROWS}optimizer: {{_component_: {path}}}\n"
+    assert value(text, "train.optimizer.kind") == words.COMPONENTS[path]
+
+
+@pytest.mark.parametrize("tool", TRAINERS)
+@pytest.mark.parametrize("word", words.SCHEDULES)
+def test_every_schedule_is_known_by_its_words(tool: str, word: str) -> None:
+    keys = {"axolotl": "lr_scheduler", "trainer": "lr_scheduler_type", "oumi": "lr_scheduler_type"}
+    imported = import_text(written(tool, word, keys), **GIVEN)
+    if (kind := words.SCHEDULES[word]) != "plateau" or tool in ("axolotl", "llamafactory"):
+        assert recipe_values(imported)["train.schedule.kind"] == kind
+    else:  # these tools' validation rows are no share, and this schedule watches validation
+        assert any("needs validation data" in key.reason for key in imported.keys)
+
+
+@pytest.mark.parametrize("name", words.SCHEDULE_COMPONENTS)
+def test_every_schedule_is_known_by_its_function(name: str) -> None:
+    text = f"{TUNE}{ROWS}lr_scheduler: {{_component_: torchtune.training.lr_schedulers.{name}}}\n"
+    assert value(text, "train.schedule.kind") == words.SCHEDULE_COMPONENTS[name]
+
+
+@pytest.mark.parametrize(("tool", "word"), [(tool, word) for tool, known in words.STRATEGIES.items() for word in known])
+def test_every_strategy_is_known_by_its_words(tool: str, word: str) -> None:
+    text = {
+        "axolotl": f"{AXOLOTL}adapter: {word}\nload_in_4bit: {str(word == 'qlora').lower()}\n",
+        "llamafactory": f"{FACTORY}finetuning_type: {word}\n",
+    }[tool]
+    assert value(text, "strategy.kind") == words.STRATEGIES[tool][word]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "expected"),
+    [
+        (FACTORY + "finetuning_type: lora\npissa_init: true\npissa_iter: 16", "strategy.init", "pissa"),
+        (FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: 3", "strategy.layers", 3),
+        (FACTORY + "finetuning_type: freeze", "strategy.layers", 2),
+        (FACTORY + "finetuning_type: freeze\nfreeze_extra_modules: embed_tokens", "strategy.embeddings", True),
+        (AXOLOTL + "adapter: lora\npeft_init_lora_weights: pissa_niter_4", "strategy.init", "pissa"),
+        (AXOLOTL + "unfrozen_parameters: ['^lm_head.weight$', 'model.norm']", "strategy.layers", 0),
+        (AXOLOTL + "unfrozen_parameters: ['model.layers.30.', 'model\\.layers\\.31\\.']", "strategy.layers", 2),
+        (AXOLOTL + "unfrozen_parameters: ['model.embed_tokens', 'layers.31.']", "strategy.embeddings", True),
+        (TUNE + ROWS + "optimizer: {_component_: torch.optim.SGD}", "train.optimizer.momentum", 0),
+        (TUNE + ROWS + "optimizer: {_component_: torch.optim.SGD, momentum: 0.8}", "train.optimizer.momentum", 0.8),
+        (V1 + "optim_config: {name: paged_adamw_8bit}", "train.optimizer.kind", "adamw_8bit_paged"),
+        (V1 + "lr_scheduler_config: {name: cosine}", "train.schedule.kind", "cosine"),
+        (
+            AXOLOTL + "val_set_size: 0.1\nearly_stopping_patience: 2\nmetric_for_best_model: eval_loss",
+            "train.early_stopping.patience",
+            2,
+        ),
+    ],
+)
+def test_what_ftc_has_is_carried(text: str, path: str, expected: Any) -> None:
+    assert value(text, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: -2", "no training of the first layers alone"),
+        (AXOLOTL + "unfrozen_parameters: ['layers.1.', 'layers.7.']", "patterns that don't name whole layers"),
+        (AXOLOTL + "unfrozen_parameters: ['model.layers.2[0-9]+.mlp']", "patterns that don't name whole layers"),
+        (AXOLOTL + "adapter: lora\nunfrozen_parameters: [lm_head]", "parameters by name beside an adapter"),
+    ],
+)
+def test_what_a_strategy_can_not_say_gives_a_reason(text: str, reason: str) -> None:
+    imported = import_text(text)
+    assert imported.recipe is None
+    assert any(reason in found.summary for found in imported.reasons), imported.reasons
+
+
+def test_a_word_for_nothing_that_ftc_has_lists_what_there_is() -> None:
+    imported = import_text(AXOLOTL + "lr_scheduler: one_cycle", **GIVEN)
+    (key,) = [key for key in imported.keys if key.key == "lr_scheduler"]
+    assert key.fate is Fate.NOT_CARRIED
+    assert all(kind in key.help for kind in words.SCHEDULE_KINDS)
+    assert "cosine, stands in its place" in key.help
+
+
+def test_keys_about_several_devices_are_not_called_foreign_to_a_recipe() -> None:
+    imported = import_text(AXOLOTL + "deepspeed: zero3.json", **GIVEN)
+    (key,) = [key for key in imported.keys if key.key == "deepspeed"]
+    assert "train.sharding" in key.help
+
+
+def test_every_tool_that_can_be_named_has_a_reader() -> None:
+    assert {tool.name for tool in TOOLS} == set(documents.TOOLS)

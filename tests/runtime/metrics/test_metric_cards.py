@@ -1,0 +1,206 @@
+"""Every metric's card beside what is computed under its name: nothing that people add here can be half there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from ftc.runtime.evaluation.scoring import RowScore
+from ftc.runtime.metrics import LOSSES, PAIRS, Pairs, loss_statistics, statistics_of
+from ftc.runtime.metrics.bootstrap import intervals
+from ftc.runtime.metrics.classes import Decisions, Tags
+from ftc.runtime.metrics.sums import Statistics
+from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
+from ftc.spec.documents.settings import WordnetSettings
+from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Metric, metric_called, metric_named
+from ftc.spec.sections.evaluation import metrics_for
+from ftc.spec.storage import wordnet
+from ftc.spec.tasks import TASKS
+from ftc.spec.tasks.classification import Classification
+from ftc.spec.tasks.token_classification import TokenClassification
+from ftc.views.headline import metric_title
+from tests.support import metric_oracles as oracles
+from tests.support.wordnets import write_wordnet
+
+REFERENCE = (Path(__file__).parents[3] / "docs" / "recipe.md").read_text(encoding="utf-8")
+ONLY_HERE = {"valid_json", "preference_accuracy"}
+"""Metrics that no other tool has a word for."""
+ROWS = 40
+NAMES = ("a", "b", "c", "d")
+TAGS = ("B-LOC", "B-PER", "I-LOC", "I-PER", "O")
+WORDS = "the council approved a new plan for trams after long talks on tuesday night".split()
+Rows = Sequence[int]
+
+
+class Example(NamedTuple):
+    """Rows that a metric is for.
+
+    `statistics` takes them apart by the metric's name, and `oracle` gives the value of any draw of them as the library
+    that defines the metric says.
+    """
+
+    statistics: Callable[[str], Statistics]
+    oracle: Callable[[str, Rows], float]
+
+
+def numbers(seed: int, count: int, most: int) -> list[int]:
+    chance = random.Random(seed)
+    return [chance.randrange(most) for _ in range(count)]
+
+
+def single() -> Example:
+    wanted, other = numbers(1, ROWS, 4), numbers(2, ROWS, 4)
+    got = [want if place % 3 else said for place, (want, said) in enumerate(zip(wanted, other, strict=True))]
+    sure = np.random.default_rng(3).uniform(0.25, 1, ROWS)
+    decisions = Decisions.single(NAMES, wanted, got, sure)
+
+    def oracle(name: str, rows: Rows) -> float:
+        if name == "calibration_error":
+            return oracles.calibration_error([wanted[row] == got[row] for row in rows], sure[list(rows)].tolist())
+        return oracles.class_metric(name, [wanted[row] for row in rows], [got[row] for row in rows])
+
+    return Example(lambda name: statistics_of(name, decisions), oracle)
+
+
+def several() -> Example:
+    chance = random.Random(4)
+    wanted, got = ([sorted(chance.sample(range(4), chance.randrange(4))) for _ in range(ROWS)] for _ in range(2))
+    decisions = Decisions.several(NAMES, wanted, got)
+
+    def oracle(name: str, rows: Rows) -> float:
+        return oracles.multi_label_metric(name, [wanted[row] for row in rows], [got[row] for row in rows], 4)
+
+    return Example(lambda name: statistics_of(name, decisions), oracle)
+
+
+def tags() -> Example:
+    chance = random.Random(5)
+    lengths = [chance.randrange(1, 9) for _ in range(ROWS)]
+    wanted, got = ([[chance.randrange(5) for _ in range(length)] for length in lengths] for _ in range(2))
+    first, second = ([[TAGS[tag] for tag in row] for row in side] for side in (wanted, got))
+    return Example(
+        lambda name: statistics_of(name, Tags(TAGS, wanted, got)),
+        lambda name, rows: oracles.tag_metric(name, [first[row] for row in rows], [second[row] for row in rows]),
+    )
+
+
+def texts() -> Example:
+    chance = random.Random(6)
+    wanted = [" ".join(chance.sample(WORDS, 9)) for _ in range(ROWS - 3)] + ['{"a": 1}', "[1]", "(none)"]
+    got = [text if chance.random() < 0.3 else " ".join(text.split()[:6]) for text in wanted[:-3]] + ['{"a": 2}', "", ""]
+    return Example(
+        lambda name: statistics_of(name, Written(wanted, got, settled() if name == "meteor" else None)),
+        lambda name, rows: oracles.answer_metric(name, [wanted[row] for row in rows], [got[row] for row in rows]),
+    )
+
+
+def found() -> Example:
+    chance = random.Random(7)
+    right = [[" ".join(chance.sample(WORDS, 3)) for _ in range(1 + row % 3)] for row in range(ROWS)]
+    got = [chance.choice(some) if row % 2 else " ".join(chance.sample(WORDS, 4)) for row, some in enumerate(right)]
+    return Example(
+        lambda name: statistics_of(name, Found(right, got)),
+        lambda name, rows: oracles.found_metric(name, [right[row] for row in rows], [got[row] for row in rows]),
+    )
+
+
+def pairs() -> Example:
+    gained = np.random.default_rng(8).normal(size=(ROWS, 3))
+    return Example(
+        lambda name: statistics_of(name, Pairs(gained)),
+        lambda name, rows: oracles.pair_metric(name, gained[list(rows)].tolist()),
+    )
+
+
+def losses() -> Example:
+    chance = random.Random(9)
+    scores = [RowScore(row, chance.random() * 20, chance.randrange(1, 30)) for row in range(ROWS)]
+    return Example(
+        lambda name: loss_statistics(name, [(score.loss_sum, score.targets) for score in scores]),
+        lambda name, rows: oracles.loss_metrics([scores[row] for row in rows])[name],
+    )
+
+
+def settled() -> WordnetSettings:
+    (one,) = wordnet.wordnets()
+    return WordnetSettings(release=one.release, sha256=one.sha256)
+
+
+def examples(metric: Metric) -> list[Example]:
+    """Rows of each kind that a metric's card says it can be computed of."""
+    if metric.name in LOSSES:
+        return [losses()]
+    made: list[Example] = []
+    for kind in metric.tasks:
+        if kind == "classification":
+            made += [single()] if "single_label" not in metric.lacks else []
+            made += [several()] if "multi_label" not in metric.lacks else []
+        elif kind == "token_classification":
+            made.append(tags())
+        elif kind == "preference":
+            made.append(pairs())
+        elif kind == "question_answering":
+            made.append(found())
+        else:
+            made.append(texts())
+    return made
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metric_is_all_there(metric: Metric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_wordnet(tmp_path / "wordnet")
+    monkeypatch.setattr(wordnet, "wordnet_places", lambda: (folder,))
+    made = examples(metric)
+    assert made, "rows that it is for"
+    for statistics, oracle in ((example.statistics(metric.name), example.oracle) for example in made):
+        value = statistics.observed
+        assert metric.least <= value <= metric.most
+        assert value == pytest.approx(oracle(metric.name, range(ROWS)), abs=1e-12)
+        chance = random.Random(10)
+        for rows in ([chance.randrange(ROWS) for _ in range(ROWS)] for _ in range(5)):
+            drawn = float(statistics.value(statistics.rows[rows].sum(axis=0)))
+            assert drawn == pytest.approx(oracle(metric.name, rows), abs=1e-10)
+        (interval,) = intervals([statistics], resamples=100)
+        assert interval is not None
+        assert interval.low <= value <= interval.high
+        half = statistics.of(np.arange(ROWS) < ROWS // 2)
+        assert half.observed == pytest.approx(oracle(metric.name, range(ROWS // 2)), abs=1e-12)
+    assert (metric.kind == "share") == any(example.statistics(metric.name).shares is not None for example in made)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metric_has_words(metric: Metric) -> None:
+    assert metric_title(metric.name) == metric.title
+    assert f"\n| `{metric.name}` | {metric.title} |" in REFERENCE
+    assert bool(metric.foreign) == (metric.name not in ONLY_HERE)
+    assert all(metric_called(word, [metric.name]) == metric.name for word in metric.foreign)
+    assert metric_called(f"eval_{metric.name}", METRIC_BY_NAME) == metric.name
+
+
+def test_names_are_told_apart_and_mean_one_thing() -> None:
+    assert len(METRIC_BY_NAME) == len(METRICS)
+    computed = {*LOSSES, *PAIRS, *WRITTEN, *FOUND}
+    assert computed <= METRIC_BY_NAME.keys()
+    assert {kind for metric in METRICS for kind in metric.tasks} == {task.name() for task in TASKS}
+    card = metric_named("f1 of sport")
+    assert card is not None
+    assert (card.title, card.hub, card.kind) == ("F1 of sport", "f1", "corpus")
+    assert metric_named("accuracy of sport") is None
+
+
+@pytest.mark.parametrize(
+    ("task", "without"),
+    [
+        (Classification, {"micro_f1", "micro_precision", "micro_recall"}),
+        (TokenClassification, {"macro_f1", "macro_precision", "macro_recall"}),
+    ],
+)
+def test_what_says_nothing_new_of_labels_is_left_out(task: Any, without: set[str]) -> None:
+    of_kind = {metric.name for metric in METRICS if task.name() in metric.tasks}
+    assert of_kind - set(metrics_for(task.model_construct(kind=task.name()))) == without
