@@ -7,7 +7,7 @@ from typing import Literal
 
 from ftc.spec.documents.facts import Family
 
-__all__ = ["HEADS", "Choices", "Head", "HeadCard", "ScoredPlaces", "head_card"]
+__all__ = ["HEADS", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
 
 Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
 """What a model ends in: its own language model head, or one for labels of a row, of each word, or of an answer."""
@@ -18,6 +18,9 @@ ScoredPlaces = Literal["row", "token", "target"]
 Choices = Literal["exclusive", "independent", "positions"]
 """What one line of a head's scores is over: choices that exclude each other, labels that are each decided alone, or
 the positions of a row, where padding scores minus infinity."""
+
+Labels = Literal["one", "several", "words"]
+"""How labels belong to a row: one each, any number of them, or one a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class HeadCard:
     """Pattern of the name of the weights of its last layer; empty for a model's own head."""
     problem_type: str | None
     """What config.json says of its labels, where one class of transformers serves several heads."""
+    labels: Labels | None
+    """How the labels that its outputs stand for belong to a row; None where they stand for something else."""
     scored: ScoredPlaces
     choices: Choices
     smoothing_obstacle: str | None
@@ -72,7 +77,7 @@ class HeadCard:
     @property
     def is_labeled(self) -> bool:
         """Whether each output stands for a label."""
-        return self.outputs is None
+        return self.labels is not None
 
     @property
     def scores_rows(self) -> bool:
@@ -105,6 +110,7 @@ HEADS = (
         class_suffix="",
         last_layer="",
         problem_type=None,
+        labels=None,
         scored="target",
         choices="exclusive",
         smoothing_obstacle=None,
@@ -125,6 +131,7 @@ HEADS = (
         class_suffix="ForSequenceClassification",
         last_layer=_ROW_LAYER,
         problem_type="single_label_classification",
+        labels="one",
         scored="row",
         choices="exclusive",
         smoothing_obstacle=None,
@@ -145,6 +152,7 @@ HEADS = (
         class_suffix="ForSequenceClassification",
         last_layer=_ROW_LAYER,
         problem_type="multi_label_classification",
+        labels="several",
         scored="row",
         choices="independent",
         smoothing_obstacle="several labels a row",
@@ -169,6 +177,7 @@ HEADS = (
         class_suffix="ForTokenClassification",
         last_layer=r"(classifier|score)\.weight",
         problem_type=None,
+        labels="words",
         scored="target",
         choices="exclusive",
         smoothing_obstacle=None,
@@ -201,6 +210,7 @@ HEADS = (
         class_suffix="ForQuestionAnswering",
         last_layer=r"(qa_outputs|classifier)\.weight",
         problem_type=None,
+        labels=None,
         scored="token",
         choices="positions",
         smoothing_obstacle="places in a context",

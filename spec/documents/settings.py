@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import Family, FileFacts
-from ftc.spec.heads import Head
+from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import (
@@ -25,7 +25,7 @@ from ftc.spec.sections.train import (
     TeacherQuantization,
 )
 from ftc.spec.strategy_settings import StrategySettings
-from ftc.spec.text_forms import FormName
+from ftc.spec.text_forms import FormName, form_card
 
 __all__ = [
     "ClassifierSettings",
@@ -321,3 +321,14 @@ class Settings(Document):
     seeds: Seeds
     eval: EvalSettings
     device: DeviceSettings
+
+    @property
+    def labels(self) -> Labels | None:
+        """How labels belong to a row; None for rows without."""
+        head = head_card(self.model.head)
+        return "one" if head.writes and self.text.labels else head.labels
+
+    @property
+    def has_one_answer(self) -> bool:
+        """Whether an answer is right or wrong, rather than one of many ways to write it."""
+        return head_card(self.model.head).is_new or form_card(self.text.form).is_pair

@@ -15,15 +15,14 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Effect
 from ftc.spec.documents.facts import Family
-from ftc.spec.heads import Head, head_card
+from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.metrics import Trait
 from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.rows import RowKind
-from ftc.spec.text_forms import FormName, form_card
+from ftc.spec.text_forms import FormName
 
 __all__ = [
     "EVERY_FAMILY",
-    "Labels",
     "Mode",
     "PromptFacts",
     "Prompted",
@@ -35,9 +34,6 @@ __all__ = [
 ]
 
 EVERY_FAMILY: tuple[Family, ...] = ("encoder", "decoder", "encoder_decoder")
-
-Labels = Literal["one", "several", "words"]
-"""How labels belong to a row: one each, any number of them, or one a word."""
 
 
 class Sign(NamedTuple):
@@ -82,8 +78,6 @@ class Mode:
     """Why there is no prompt template, and why no system message; None where the model is asked with a prompt."""
     unused: tuple[Unused, ...]
     """Keys of the task that do nothing, which a recipe must not set."""
-    labels: Labels | None
-    """How labels belong to a row; None for rows without."""
     traits: tuple[Trait, ...]
     """What its labels are, which decides what it can be measured by; empty for a task without labels."""
     usual_metrics: tuple[str, ...]
@@ -97,13 +91,13 @@ class Mode:
 
     @property
     def writes_labels(self) -> bool:
-        """Whether labels are written, so that their metrics need written answers."""
-        return self.labels is not None and head_card(self.head).writes
+        """Whether the model writes the labels of rows, so that their metrics need written answers."""
+        return "generative" in self.traits
 
     @property
-    def has_one_answer(self) -> bool:
-        """Whether an answer is right or wrong, rather than one of many ways to write it."""
-        return head_card(self.head).is_new or form_card(self.form).is_pair
+    def labels(self) -> Labels | None:
+        """How labels belong to a row; None for rows without."""
+        return "one" if self.writes_labels else head_card(self.head).labels
 
     def pipeline_of(self, family: Family) -> str:
         """The hub's name of the task, done by a model of a family."""

@@ -18,7 +18,6 @@ _MODE = Mode(
     reason="the task is a chat",
     no_prompt=("a chat has no prompt template", "a chat has no system message of its own"),
     unused=(),
-    labels=None,
     traits=(),
     usual_metrics=("perplexity",),
     does="answers in a conversation",

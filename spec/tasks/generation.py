@@ -18,7 +18,6 @@ _MODE = Mode(
     reason="the task is a generation",
     no_prompt=None,
     unused=(),
-    labels=None,
     traits=(),
     usual_metrics=("exact_match", "rouge_l"),
     does="writes a completion for a prompt",

@@ -21,7 +21,6 @@ _MODE = Mode(
     reason="the task compares two answers",
     no_prompt=("a preference has no prompt template", "a preference has no system message of its own"),
     unused=(),
-    labels=None,
     traits=(),
     usual_metrics=("preference_accuracy", "reward_margin"),
     does="answers as people prefer",

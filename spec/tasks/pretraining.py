@@ -18,7 +18,6 @@ _MODE = Mode(
     reason="the task is pretraining",
     no_prompt=("a pretraining has no prompt template", "a pretraining has no system message of its own"),
     unused=(),
-    labels=None,
     traits=(),
     usual_metrics=("perplexity",),
     does="goes on with a text",

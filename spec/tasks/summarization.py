@@ -18,7 +18,6 @@ _MODE = Mode(
     reason="the task is a summarization",
     no_prompt=None,
     unused=(),
-    labels=None,
     traits=(),
     usual_metrics=("rouge_1", "rouge_2", "rouge_l", "rouge_lsum"),
     does="sums up a text",

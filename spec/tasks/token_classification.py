@@ -24,7 +24,6 @@ _ENTITIES = Mode(
         "a token_classification has no system message of its own",
     ),
     unused=(),
-    labels="words",
     traits=("entity_tags",),
     usual_metrics=("entity_f1", "entity_precision", "entity_recall"),
     does="gives each word of a text a tag",

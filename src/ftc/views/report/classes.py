@@ -12,7 +12,6 @@ from ftc.views import numbers
 from ftc.views.confusion import ClassScore, Confusion, confusion, label_scores
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, figure
 from ftc.views.report.elements import details, matrix, section, table, text
-from ftc.views.tasks import mode_of
 
 __all__ = ["classes_section"]
 
@@ -42,7 +41,7 @@ class _Recognised:
 
 def classes_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     """Scores by class, then the confusion matrix; empty for a task without classes, or where nothing was measured."""
-    labels, kind = plan.settings.text.labels, mode_of(plan).labels
+    labels, kind = plan.settings.text.labels, plan.settings.labels
     if kind is None or not labels or not outcomes:
         return ""
     base = [(one, one.base) for one in outcomes if one.base]

@@ -13,7 +13,6 @@ from ftc.views.honesty import reservations
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, figure
 from ftc.views.report.elements import long_text, section, table, text
 from ftc.views.run import Comparison, change_words, comparisons
-from ftc.views.tasks import mode_of
 
 __all__ = ["lead", "predictions_section", "result_section"]
 
@@ -70,7 +69,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     """Rows of the test split with what each model answered, and a word for right and wrong."""
     if evaluation is None or not evaluation.predictions:
         return ""
-    right, wrong = ("right", "wrong") if mode_of(plan).has_one_answer else ("as expected", "differs")
+    right, wrong = ("right", "wrong") if plan.settings.has_one_answer else ("as expected", "differs")
     shown = evaluation.predictions
     has_base = any(one.base is not None for one in shown)
     words = f"A sample of {numbers.plural(len(shown), 'test row')}. "

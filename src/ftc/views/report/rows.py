@@ -12,7 +12,6 @@ from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Series, figure
 from ftc.views.report.elements import details, long_text, section, table, text
 from ftc.views.report.history import Point
-from ftc.views.tasks import mode_of
 
 __all__ = ["is_right", "rows_section"]
 
@@ -93,10 +92,9 @@ _LOSS = Axis("loss, nats a target", from_zero=True)
 
 def _quality(plan: Plan) -> tuple[Axis, Quality]:
     """What is shown over length: the share of rows or tags that are right where there are such, else the loss."""
-    mode = mode_of(plan)
-    if mode.labels == "words":
+    if plan.settings.labels == "words":
         return Axis("share of tags that are right", limits=(0.0, 1.0)), _share_of_tags
-    if mode.has_one_answer:
+    if plan.settings.has_one_answer:
         return Axis("share of rows that are right", limits=(0.0, 1.0)), _share_right
     return _LOSS, _mean_loss
 
