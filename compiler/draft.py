@@ -36,9 +36,13 @@ from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.settings import (
     ClassifierSettings,
+    DeterminismSettings,
+    DistillationSettings,
     Open,
+    OpenEval,
     OpenModel,
     OpenText,
+    Seeds,
     Settings,
     TextSettings,
     WordnetSettings,
@@ -51,10 +55,25 @@ from ftc.spec.language.source import Source
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.tasks.card import Mode
 
-__all__ = ["Draft", "PastRun", "Reasons", "Section"]
+__all__ = ["Draft", "Measured", "PastRun", "Reasons", "Section"]
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Digests of what a run is measured on beside rows of the test split; None for what there isn't.
+
+    Attributes:
+        retention: The text of `eval.retention`, as tokens.
+        swaps: The test rows with the phrases of `eval.swaps` exchanged, as tokens.
+        groups: Values of the columns of `eval.slices` in the test rows.
+    """
+
+    retention: str | None = None
+    swaps: str | None = None
+    groups: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +144,10 @@ class Reasons:
         self.found[path] = value, Origin(kind="derived", reason=reason)
         return value
 
+    def words(self, path: str) -> str:
+        """The reason of a value that is chosen."""
+        return self.found[path][1].reason
+
     def take(self, path: str, value: T, recipe_path: str | None = None) -> T:
         """A value as the recipe has it, written or default, in whichever form.
 
@@ -155,6 +178,7 @@ class Draft:
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         teacher: The model that is learnt from; None where rows alone teach.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
+        measured: Digests of what is measured beside the test rows.
         groups: Test rows by group, by the columns that results are told apart by.
         past_runs: Earlier runs of the project.
         calibration: What was measured of the device; None where nothing was.
@@ -191,6 +215,7 @@ class Draft:
     judged: JudgedTokens | None = None
     teacher: TeacherFacts | None = None
     wordnet: WordnetSettings | None = None
+    measured: Measured = Measured()
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     past_runs: tuple[PastRun, ...] = ()
     calibration: Calibration | None = None
@@ -200,7 +225,7 @@ class Draft:
     platform: str = ""
     traces: Mapping[str, TraceAnswer] | None = None
     untraced: str = ""
-    settled: Mapping[str, Document] = field(default_factory=dict)
+    settled: Mapping[str, Document | None] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     memory: MemoryEstimate | None = None
@@ -220,6 +245,12 @@ class Draft:
     """The same with what the rows tell."""
     loaded = Section[OpenModel]()
     """How the model is loaded, but for its kernel of attention."""
+    seeds = Section[Seeds]()
+    eval = Section[OpenEval]()
+    """The measurement at the end, but for the rows at once."""
+    distillation = Section[DistillationSettings | None]()
+    """What is learnt from a teacher; None without one."""
+    determinism = Section[DeterminismSettings]()
 
     @property
     def mode(self) -> Mode:
@@ -230,18 +261,20 @@ class Draft:
         """Where a pass notes the origins of a section's values."""
         return Reasons(self, section)
 
-    def settle(self, name: str, section: Document, why: Reasons) -> Self:
-        """The draft with a section, and with the origin of each of its values.
+    def settle(self, name: str, section: Document | None, why: Reasons) -> Self:
+        """The draft with a section, and with the origin of each of its values, or one of the section as a whole.
 
         Raises:
             ValueError: A value has no origin, or an origin has no value.
         """
         values = {f"{why.section}.{path}": value for path, (value, _) in why.found.items()}
         origins = {**self.origins, **{f"{why.section}.{path}": origin for path, (_, origin) in why.found.items()}}
-        closed = {name for name in section.model_fields_set if getattr(section, name) is not Open.OPEN}
-        explained = {path.split(".")[1] for path in origins if path.startswith(f"{why.section}.")}
-        if wrong := (closed - explained) | ({path.split(".")[0] for path in why.found} - closed):
-            raise ValueError(f"values without origin, or origins without value, in `{name}`: {sorted(wrong)}")
+        if section is not None and not any(value is section for value, _ in why.found.values()):
+            closed = {name for name in section.model_fields_set if getattr(section, name) is not Open.OPEN}
+            inside = {path.removeprefix(f"{why.section}.") for path in origins if path.startswith(f"{why.section}.")}
+            explained = {path.partition(".")[0] for path in inside}
+            if wrong := (closed - explained) | ({path.partition(".")[0] for path in why.found} - closed):
+                raise ValueError(f"values without origin, or origins without value, in `{name}`: {sorted(wrong)}")
         settled = {**self.settled, name: section}
         return replace(self, settled=settled, values={**self.values, **values}, origins=origins)
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ftc.compiler.audit.tensor_index import remember_tensors
-from ftc.compiler.draft import Draft, PastRun
+from ftc.compiler.draft import Draft, Measured, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import PASSES, SHAPING, run_passes
 from ftc.compiler.passes.shape_text import with_rows
@@ -285,9 +285,8 @@ def _with_data(draft: Draft, data: CompiledData, known: _Known) -> Draft:
     draft = replace(draft, splits=data.splits, lengths=data.lengths, labels=data.labels)
     draft = replace(draft, past_runs=known.past_runs, prices=known.prices)
     draft = replace(draft, groups=data.groups, judged=data.judged)
-    draft = draft.derive("eval.retention_sha256", data.retention_sha256, "the text of `retention` as tokens")
-    draft = draft.derive("eval.swaps_sha256", data.swaps_sha256, "the test rows with the phrases of `swaps` exchanged")
-    draft = draft.derive("eval.groups_sha256", data.groups_sha256, "what the columns of `slices` hold in the test rows")
+    measured = Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256)
+    draft = replace(draft, measured=measured)
     return with_rows(draft, (data.columns, data.columns_reason), data.prompt, data.labels)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ftc.spec.documents.facts import Family
+from ftc.spec.architectures import Architecture, Family
 
 __all__ = ["HEADS", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
 
@@ -36,6 +37,11 @@ class HeadCard:
     """Why a plan has it; `{labels}` stands for their number."""
     outputs: int | None
     """Outputs of the new layer: None for one a label, 0 where no layer is new."""
+    known_modules: Callable[[Architecture], tuple[str, ...] | None]
+    """What a type of models calls the modules that the head makes anew: empty where it has no such head, None where
+    nothing else is known than the usual."""
+    usual_module: Mapping[Family, str]
+    """What most models of a family call it; no word for a family without such heads."""
     auto_class: str
     """Class of transformers that finds a model with this head."""
     split_auto_class: str
@@ -93,6 +99,11 @@ class HeadCard:
         return self.split_auto_class if family == "encoder_decoder" else self.auto_class
 
 
+_ROW_MODULES: dict[Family, str] = {
+    "encoder": "classifier",
+    "decoder": "score",
+    "encoder_decoder": "classification_head",
+}
 _ROW_LAYER = r"(classifier|score|classification_head)(\.out_proj)?\.weight"
 _READS_TEXT = 'inputs = tokenizer("A text to sort.", truncation=True, max_length={max_length}, return_tensors="pt")'
 
@@ -103,6 +114,8 @@ HEADS = (
         alternative="",
         reason="the model's own output layer",
         outputs=0,
+        known_modules=lambda _: (),
+        usual_module={},
         auto_class="AutoModelForCausalLM",
         split_auto_class="AutoModelForSeq2SeqLM",
         peft_task="CAUSAL_LM",
@@ -124,6 +137,8 @@ HEADS = (
         alternative="",
         reason="a new layer over {labels} labels",
         outputs=None,
+        known_modules=lambda kind: kind.classifier,
+        usual_module=_ROW_MODULES,
         auto_class="AutoModelForSequenceClassification",
         split_auto_class="AutoModelForSequenceClassification",
         peft_task="SEQ_CLS",
@@ -145,6 +160,8 @@ HEADS = (
         alternative="",
         reason="a new layer over {labels} labels, each alone",
         outputs=None,
+        known_modules=lambda kind: kind.classifier,
+        usual_module=_ROW_MODULES,
         auto_class="AutoModelForSequenceClassification",
         split_auto_class="AutoModelForSequenceClassification",
         peft_task="SEQ_CLS",
@@ -170,6 +187,8 @@ HEADS = (
         alternative="",
         reason="a new layer over {labels} tags",
         outputs=None,
+        known_modules=lambda kind: kind.tagger,
+        usual_module={"encoder": "classifier"},
         auto_class="AutoModelForTokenClassification",
         split_auto_class="AutoModelForTokenClassification",
         peft_task="TOKEN_CLS",
@@ -203,6 +222,8 @@ HEADS = (
         alternative=", or `mode: generative`",
         reason="a new layer over the begin and the end of an answer",
         outputs=2,
+        known_modules=lambda kind: kind.span_head,
+        usual_module={"encoder": "qa_outputs"},
         auto_class="AutoModelForQuestionAnswering",
         split_auto_class="AutoModelForQuestionAnswering",
         peft_task="QUESTION_ANS",

@@ -82,5 +82,5 @@ def _rows(draft: Draft, settings: ClassifierSettings) -> int:
 
 
 def _longest(draft: Draft, settings: ClassifierSettings) -> int:
-    most: int | None = draft.values["eval.max_new_tokens"]
+    most = draft.eval.max_new_tokens
     return settings.max_length if most is None else min(settings.max_length, _TOKENS_EACH * most)

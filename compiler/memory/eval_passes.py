@@ -70,7 +70,7 @@ def evaluation_batch(draft: Draft) -> tuple[int, BatchShape] | None:
         return max(look.rows for look in looks), _translated(looks)
     length = max(look.length for look in looks)
     rows = max(-(-look.rows * look.length // length) for look in looks)
-    if draft.values["eval.max_new_tokens"] is not None:
+    if draft.eval.max_new_tokens is not None:
         rows = max([rows, *(look.rows for look in looks if look.name in _WRITTEN)])
     supervised = max(-(-look.rows * look.supervised // rows) for look in looks)
     return rows, BatchShape(length=length, supervised=supervised, padded=_is_padded(looks))

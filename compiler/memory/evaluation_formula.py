@@ -17,8 +17,6 @@ from ftc.spec.documents.facts import ModelFacts
 __all__ = ["Measuring", "measuring_moments"]
 
 _FP32 = 4
-_TURNED_BACK = ("olmo", "olmo2")
-"""Kinds that give rotated keys the type that they had before."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +92,6 @@ def _writing(
 
 def _remembered_bytes(model: ModelFacts, numbers: Numbers, trained: Trained) -> int:
     """Keys and values of one token in one layer: what linear layers give, keys wider where rotation widens them."""
-    widens = trained.all_weights and rotates(model) and model.model_type not in _TURNED_BACK
+    widens = trained.all_weights and rotates(model) and model.kind.widens_keys is not False
     turned = numbers.residual if widens else numbers.linear
     return model.num_kv_heads * model.head_dim * (turned + numbers.linear)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from ftc.compiler.time.network import composes_norms, reads_encoder, rotates
+from ftc.compiler.time.network import composes_norms, drops, reads_encoder, rotates
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
 
@@ -24,25 +24,6 @@ OF_HEADS = re.compile(r"\.(q|k|query|key)_(layer)?norm\.")
 """Norms of queries and keys, which attention counts."""
 _COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
 """Activations that are written out in several operators, each of which keeps something."""
-_COMPOSED_BY_DEFAULT = ("gpt2", "gpt_neo", "gptj", "codegen", "phi")
-_DROPPING = (
-    "bert",
-    "roberta",
-    "xlm-roberta",
-    "camembert",
-    "electra",
-    "deberta",
-    "deberta-v2",
-    "gpt2",
-    "t5",
-    "mt5",
-    "bart",
-)
-_DROPOUTS = ("hidden_dropout_prob", "hidden_dropout", "resid_pdrop", "dropout_rate", "dropout", "resid_dropout")
-_LIKE_T5 = ("t5", "mt5", "umt5", "longt5")
-_BY_DISTANCE = ("deberta", "deberta-v2")
-_TWICE_NORMED = ("gpt_neox",)
-"""Two norms of one input, side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +194,7 @@ class Stack:
             return heads * (copies + e * self.length * (numbers.residual > e))
         if not self._holds_scores:
             return e * self._aligned if self.masks else 0
-        if self.model.model_type in _BY_DISTANCE:  # two products with distances, what is picked of them, and their sums
+        if self._multiplies_distances:  # two products with distances, what is picked of them, and their sums
             return (_FP32 + 7 * e) * heads * self.length
         each = 2 * _FP32 + (e if numbers.casts else 0)  # into softmax and out of it, and as the product gave them
         return each * heads * self.length
@@ -252,14 +233,14 @@ class Stack:
     def _of_norms(self, numbers: Numbers, trained: Trained) -> float:
         """Input in float32; of composed ones also what was normalised, where their weights are trained."""
         h, inputs = self.model.hidden_size, self.norms
-        if self.model.model_type in _TWICE_NORMED and numbers.residual == _FP32:
+        if self.model.kind.two_norms and numbers.residual == _FP32:
             inputs = self.layers
         size = _FP32 * h * inputs
         if trained.all_weights and composes_norms(self.model):
             size += _FP32 * h * self.norms
         elif trained.norms and composes_norms(self.model):
             size += numbers.residual * h * self.norms
-        if self.model.model_type in _LIKE_T5 and numbers.residual < _FP32:
+        if self.model.kind.norm == "composed twice" and numbers.residual < _FP32:
             size += numbers.residual * h * self.norms
         return self.repeats * self.tokens * (size + 8 * self.norms + _FP32 * self.inner_norms)
 
@@ -296,9 +277,7 @@ class Stack:
         e, dropped = numbers.operand, self._drops
         each = _FP32 + (e if dropped or numbers.casts else 0) + (numbers.mask if dropped else 0)
         scores = self.model.num_heads * self.length * each
-        if (
-            self.model.model_type in _BY_DISTANCE
-        ):  # scores against distances, twice, their places, and the distances' own keys and queries
+        if self._multiplies_distances:  # scores against them, twice, their places, and their own keys and queries
             buckets = 2 * int(self.model.config.get("position_buckets") or 256)
             scores += 2 * e * self.model.num_heads * buckets + 2 * e * self._queries * buckets // self.length
             scores += 2 * 8 * self.length * self.length // self.tokens + self.length + e * self._queries
@@ -321,7 +300,11 @@ class Stack:
 
     @property
     def _holds_scores(self) -> bool:
-        return self.eager or self.model.model_type in _BY_DISTANCE
+        return self.eager or self._multiplies_distances
+
+    @property
+    def _multiplies_distances(self) -> bool:
+        return self.model.kind.positions == "disentangled"
 
     @property
     def _crossed_length(self) -> int:
@@ -333,7 +316,7 @@ class Stack:
         kept = numbers.linear * (3 if self._is_gated else 1)
         if self._composes:  # steps in float32; a gate's activation stays so
             kept += 3 * _FP32 + (_FP32 - numbers.linear if self._is_gated else 0)
-        if self.model.model_type in _LIKE_T5:
+        if self.model.kind.inner_dropout:
             kept += numbers.mask
         return self.layers * self.tokens * kept * self._inner
 
@@ -341,14 +324,12 @@ class Stack:
     def _composes(self) -> bool:
         config = self.model.config
         keys = ("hidden_act", "activation_function", "hidden_activation", "feed_forward_proj")
-        named = next((str(config[key]) for key in keys if config.get(key)), None)
-        return named in _COMPOSED_ACTIVATIONS if named else self.model.model_type in _COMPOSED_BY_DEFAULT
+        named = next((str(config[key]) for key in keys if config.get(key)), self.model.kind.activation)
+        return named in _COMPOSED_ACTIVATIONS
 
     @property
     def _drops(self) -> bool:
-        config = self.model.config
-        named = next((config[key] for key in _DROPOUTS if isinstance(config.get(key), (int, float))), None)
-        return bool(named) if named is not None else self.model.model_type in _DROPPING
+        return drops(self.model)
 
     def _of_dropout(self, numbers: Numbers) -> float:
         """A mask after each attention and each feed-forward layer."""

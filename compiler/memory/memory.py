@@ -209,12 +209,12 @@ def _adapters(draft: Draft) -> dict[str, tuple[int, int]]:
 
 def _taught(draft: Draft, places: int) -> Taught | None:
     """The teacher, where so many places of a micro-batch are scored; None without one."""
-    if draft.teacher is None:
+    lesson = draft.distillation
+    if draft.teacher is None or lesson is None:
         return None
     model = draft.teacher.model
-    packed, precision = (draft.values[f"train.distillation.{name}"] for name in ("quantization", "precision"))
     width = head_card(draft.loaded.head).num_outputs(len(draft.labels)) or model.vocab_size
-    return Taught(weights=held_bytes(model, precision, packed), scores=places * width)
+    return Taught(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
 
 
 def _measuring(draft: Draft) -> Measuring | None:
@@ -226,7 +226,7 @@ def _measuring(draft: Draft) -> Measuring | None:
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
-    new_tokens = draft.values["eval.max_new_tokens"] or 0
+    new_tokens = draft.eval.max_new_tokens or 0
     kernel = draft.values["model.attention"]
     return Measuring(
         rows * sequences,

@@ -11,14 +11,10 @@ _NF4_BYTES = {True: 0.5 + 1 / 64 + 4 / (64 * 256), False: 0.5 + 4 / 64}
 """Bytes of a 4-bit weight with its block's scale, with and without double quantisation."""
 
 
-_KEPT_IN_FULL = {"t5": ".wo", "mt5": ".wo", "umt5": ".wo", "longt5": ".wo"}
-"""Linear layers that transformers never packs, by kind of model."""
-
-
 def never_packed(model: ModelFacts) -> int:
     """Weights of linear layers that transformers keeps out of 4 bits."""
-    end = _KEPT_IN_FULL.get(model.model_type)
-    return sum(i * o for name, (i, o) in model.linear_modules.items() if end and name.endswith(end))
+    ends = model.kind.unquantized or ()
+    return sum(i * o for name, (i, o) in model.linear_modules.items() if name.endswith(ends))
 
 
 def packed_bytes(draft: Draft) -> float:

@@ -17,7 +17,7 @@ def build_steps(draft: Draft) -> Draft:
     teacher = len(draft.teacher.model.files) if draft.teacher else 0
     files = len(draft.model.files) + teacher + len(draft.splits)
     artifact: Literal["adapter", "model"] = "model" if draft.recipe.strategy.kind in WHOLE_MODEL else "adapter"
-    proof_steps = draft.values["train.determinism"].proof_steps
+    proof_steps = draft.determinism.proof_steps
     steps: list[Step] = [
         VerifyStep(kind="verify", files=files),
         *([ProveStep(kind="prove", steps=proof_steps)] if proof_steps else []),
@@ -27,7 +27,7 @@ def build_steps(draft: Draft) -> Draft:
     if "test" not in draft.splits:
         return replace(draft.miss("quality: there is no test split"), steps=tuple(steps))
     rows = draft.splits["test"].measured(draft.text.form)
-    if draft.values["eval.baseline"]:
+    if draft.eval.baseline:
         steps.append(EvaluateStep(kind="evaluate", subject="base", rows=rows))
     steps.append(EvaluateStep(kind="evaluate", subject="tuned", rows=rows))
     return replace(draft, steps=tuple(steps))

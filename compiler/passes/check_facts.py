@@ -26,6 +26,7 @@ from ftc.spec.documents.slices import LABEL, LENGTH, LENGTHS, measured
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named, split_metric
+from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
 from ftc.spec.sections.evaluation import has_entities, parse_gate
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.text_forms import form_card
@@ -52,7 +53,7 @@ def revision_needs_the_hub(draft: Draft) -> Iterator[Diagnostic]:
 
 def answers_are_written(draft: Draft) -> Iterator[Diagnostic]:
     """A longest answer matters where a metric needs answers, and then no shorter than the expected ones."""
-    longest, asked = draft.values["eval.max_new_tokens"], draft.recipe.eval.max_new_tokens
+    longest, asked = draft.eval.max_new_tokens, draft.recipe.eval.max_new_tokens
     if asked == "auto":
         return
     if longest is None:
@@ -192,8 +193,8 @@ def smoothing_has_choices(draft: Draft) -> Iterator[Diagnostic]:
 def pages_need_a_card(draft: Draft) -> Iterator[Diagnostic]:
     """Paged optimisers have something to page between."""
     kind = draft.recipe.train.optimizer.kind
-    if kind.endswith("_paged") and draft.device.kind == "cpu":
-        other = kind.removesuffix("_paged")
+    if draft.device.kind == "cpu" and kind != "auto" and optimizer_card(kind).paged:
+        other = next(card.kind for card in OPTIMIZERS if card.paged_as == kind)
         summary = f"`{kind}` needs a card, and {draft.device.label} is none"
         yield _found(draft, "FTC275", summary, "train.optimizer.kind", help=f"write `{other}`")
 
@@ -271,7 +272,7 @@ def swaps_keep_answers_in_place(draft: Draft) -> Iterator[Diagnostic]:
 def swaps_need_answers(draft: Draft) -> Iterator[Diagnostic]:
     """What a language model says changes only where it is asked to say something."""
     writes = head_card(draft.loaded.head).writes
-    if draft.recipe.eval.swaps is not None and writes and draft.values["eval.max_new_tokens"] is None:
+    if draft.recipe.eval.swaps is not None and writes and draft.eval.max_new_tokens is None:
         help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
         summary = "no metric has answers written that swaps could change"
         yield _found(draft, "FTC242", summary, "eval.swaps", help=help)
@@ -279,14 +280,14 @@ def swaps_need_answers(draft: Draft) -> Iterator[Diagnostic]:
 
 def judge_has_answers(draft: Draft) -> Iterator[Diagnostic]:
     """A judge grades what is written, and something is only written where a metric needs it."""
-    if draft.recipe.eval.judge is not None and draft.values["eval.max_new_tokens"] is None:
+    if draft.recipe.eval.judge is not None and draft.eval.max_new_tokens is None:
         help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
         yield _found(draft, "FTC243", "no metric has answers written that a judge could grade", "eval.judge", help=help)
 
 
 def classifier_has_answers(draft: Draft) -> Iterator[Diagnostic]:
     """As for a judge."""
-    if draft.recipe.eval.classifier is not None and draft.values["eval.max_new_tokens"] is None:
+    if draft.recipe.eval.classifier is not None and draft.eval.max_new_tokens is None:
         help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
         summary = "no metric has answers written that a classifier could look at"
         yield _found(draft, "FTC244", summary, "eval.classifier", help=help)
@@ -376,7 +377,7 @@ def _found(
 
 
 def _metrics(draft: Draft) -> str:
-    kinds = map(metric_named, draft.values["eval.metrics"])
+    kinds = map(metric_named, draft.eval.metrics)
     return ", ".join(kind.title for kind in kinds if kind)
 
 

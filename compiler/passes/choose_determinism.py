@@ -7,18 +7,19 @@ from typing import Literal
 
 from ftc.compiler.draft import Draft
 from ftc.spec.documents.settings import DeterminismSettings
+from ftc.spec.optimizers import OPTIMIZERS
 
 __all__ = ["EXACT", "choose_determinism"]
 
 EXACT = {
     "cpu": {
         "attention": frozenset({"eager", "sdpa"}),
-        "optimizer": frozenset({"adamw"}),
+        "optimizer": frozenset(card.kind for card in OPTIMIZERS if "cpu" in card.exact_on),
         "quantization": frozenset({"none", "nf4", "fp4"}),
     },
     "cuda": {
         "attention": frozenset({"eager", "sdpa"}),
-        "optimizer": frozenset({"adamw"}),
+        "optimizer": frozenset(card.kind for card in OPTIMIZERS if "cuda" in card.exact_on),
         "quantization": frozenset({"none"}),
     },
 }
@@ -37,7 +38,7 @@ def choose_determinism(draft: Draft) -> Draft:
     asked, path = draft.recipe.train.determinism, "train.determinism"
     if asked in ("off", "auto"):
         kernels: Literal["any", "deterministic"] = "any" if asked == "off" else "deterministic"
-        return draft.inherit(path, DeterminismSettings(asked=asked, kernels=kernels, proof_steps=0), path)
+        return _settled(draft, DeterminismSettings(asked=asked, kernels=kernels, proof_steps=0))
     if unknown := list(_unknown(draft)):
         known = EXACT[draft.device.kind]
         help = (
@@ -49,10 +50,15 @@ def choose_determinism(draft: Draft) -> Draft:
         summary = f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to give the same bits twice"
         notes = "" if asked == "bitwise" else "the run goes on with deterministic kernels and no proof"
         draft = draft.find(code, summary, path, help=help, notes=notes or ())
-        return draft.inherit(path, DeterminismSettings(asked=asked, kernels="deterministic", proof_steps=0), path)
+        return _settled(draft, DeterminismSettings(asked=asked, kernels="deterministic", proof_steps=0))
     steps = draft.values["train.num_steps"]
     proof = min(steps, _MOST_PROOF_STEPS, max(2, steps // _PROOF_SHARE))
-    return draft.inherit(path, DeterminismSettings(asked=asked, kernels="exact", proof_steps=proof), path)
+    return _settled(draft, DeterminismSettings(asked=asked, kernels="exact", proof_steps=proof))
+
+
+def _settled(draft: Draft, section: DeterminismSettings) -> Draft:
+    why = draft.reasons("train")
+    return draft.settle("determinism", why.take("determinism", section), why)
 
 
 def _unknown(draft: Draft) -> Iterator[str]:
@@ -66,7 +72,7 @@ def _unknown(draft: Draft) -> Iterator[str]:
     for name, value in used.items():
         if value not in known[name]:
             yield f"{name} `{value}` on a {_DEVICES[draft.device.kind]}"
-    packed = draft.values.get("train.distillation.quantization")
+    packed = draft.distillation.quantization if draft.distillation else None
     if packed is not None and packed not in known["quantization"]:
         yield f"quantization `{packed}` of the teacher on a {_DEVICES[draft.device.kind]}"
     if (processes := draft.values["train.world_size"]) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftc.compiler.draft import Draft
 from ftc.spec.documents.facts import TeacherFacts
-from ftc.spec.documents.settings import TeacherSettings
+from ftc.spec.documents.settings import DistillationSettings, TeacherSettings
 from ftc.spec.heads import head_card
 
 __all__ = ["choose_distillation"]
@@ -16,16 +16,24 @@ def choose_distillation(draft: Draft) -> Draft:
     """Settles everything under `train.distillation`."""
     asked, teacher = draft.recipe.train.distillation, draft.teacher
     if asked is None or teacher is None:
-        return draft.derive(_PATH, None, "no teacher: the rows alone are learnt from")
-    for name in ("loss", "temperature", "weight", "quantization"):
-        draft = draft.take(f"{_PATH}.{name}")
-    if asked.precision == "auto":
-        draft = draft.derive(f"{_PATH}.precision", draft.values["train.precision"], "the precision of the run")
-    else:
-        draft = draft.take(f"{_PATH}.precision")
+        why = draft.reasons("train")
+        nothing = why.derive("distillation", None, "no teacher: the rows alone are learnt from")
+        return draft.settle("distillation", nothing, why)
+    why = draft.reasons(_PATH)
     labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
-    draft = draft.derive(f"{_PATH}.teacher", _settings(teacher, labels), "files and labels of the teacher")
-    return _check_license(draft, teacher)
+    section = DistillationSettings(
+        teacher=why.derive("teacher", _settings(teacher, labels), "files and labels of the teacher"),
+        loss=why.take("loss", asked.loss),
+        temperature=why.take("temperature", asked.temperature),
+        weight=why.take("weight", asked.weight),
+        precision=(
+            why.derive("precision", draft.values["train.precision"], "the precision of the run")
+            if asked.precision == "auto"
+            else why.take("precision", asked.precision)
+        ),
+        quantization=why.take("quantization", asked.quantization),
+    )
+    return _check_license(draft.settle("distillation", section, why), teacher)
 
 
 def _settings(teacher: TeacherFacts, labels: tuple[str, ...]) -> TeacherSettings:

@@ -3,31 +3,61 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.memory.eval_passes import usual_rows
 from ftc.spec.documents.plan import Check
+from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.sections.evaluation import Judge, parse_gate, writes_labels
-from ftc.spec.text_forms import form_card
+from ftc.spec.tasks.rows import AnswerRows
 
 __all__ = ["choose_evaluation"]
 
 
 def choose_evaluation(draft: Draft) -> Draft:
-    """Settles everything under `eval`."""
-    draft = draft.take("eval.baseline").take("eval.samples").take("eval.slices").take("eval.judge")
-    draft = _choose_extraction(_choose_answers(_choose_gates(_choose_metrics(draft))))
-    if draft.recipe.eval.judge is not None:
-        check = Check(name="judge", code=None, result=_sent(draft.recipe.eval.judge))
-        draft = replace(draft, checks=(*draft.checks, check))
-    draft = _choose_wordnet(_choose_classifier(draft))
-    if draft.recipe.eval.batch_size != "auto":
+    """Settles what is under `eval`, but for the rows at once."""
+    why, asked, measured = draft.reasons("eval"), draft.recipe.eval, draft.measured
+    metrics = _metrics(draft, why)
+    gates = {name: gate for name, text, _ in asked.bounds() if (gate := parse_gate(text))}  # rules refuse other texts
+    section = OpenEval(
+        baseline=why.take("baseline", asked.baseline),
+        samples=why.take("samples", asked.samples),
+        slices=why.take("slices", asked.slices),
+        judge=why.take("judge", asked.judge),
+        metrics=metrics,
+        gates=why.take("gates", gates),
+        max_new_tokens=_new_tokens(draft, why, metrics),
+        max_answer_tokens=_answer_tokens(draft, why),
+        classifier=_classifier(draft, why),
+        wordnet=_wordnet(draft, why),
+        retention_sha256=why.derive("retention_sha256", measured.retention, "the text of `retention` as tokens"),
+        swaps_sha256=why.derive("swaps_sha256", measured.swaps, "the test rows with the phrases of `swaps` exchanged"),
+        groups_sha256=why.derive(
+            "groups_sha256", measured.groups, "what the columns of `slices` hold in the test rows"
+        ),
+    )
+    draft = draft.settle("eval", section, why)
+    draft = replace(draft, checks=(*draft.checks, *_checks(section, why)))
+    if asked.batch_size != "auto":
         return draft.take("eval.batch_size")
     return draft.derive("eval.batch_size", *usual_rows(draft))
+
+
+def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:
+    """What a reader should know: who is asked beside the model, and what METEOR goes by."""
+    if section.judge is not None:
+        yield Check(name="judge", code=None, result=_sent(section.judge))
+    if (found := section.classifier) is not None:
+        words = f"answers are scored for `{found.label}` by {found.base}, once the model has left the device; "
+        yield Check(name="classifier", code=None, result=f"{words}its memory is by closed form")
+    if section.wordnet is not None:
+        words = f"{why.words('wordnet')}, digest {section.wordnet.sha256[:12]}"
+        yield Check(name="wordnet", code=None, result=words)
 
 
 def _sent(judge: Judge) -> str:
@@ -38,35 +68,29 @@ def _sent(judge: Judge) -> str:
     return f"{words}; with them {judge.host} is sent the value of the environment variable {judge.key_env}"
 
 
-def _choose_classifier(draft: Draft) -> Draft:
+def _classifier(draft: Draft, why: Reasons) -> ClassifierSettings | None:
     found = draft.classifier
     if found is None:
-        return draft.take("eval.classifier")
-    words = f"answers are scored for `{found.label}` by {found.base}, once the model has left the device; "
-    words += "its memory is by closed form"
-    draft = replace(draft, checks=(*draft.checks, Check(name="classifier", code=None, result=words)))
-    return draft.derive("eval.classifier", found, f"`{found.label}` is output {found.label_id} of {found.num_labels}")
+        return why.take("classifier", None)
+    return why.derive("classifier", found, f"`{found.label}` is output {found.label_id} of {found.num_labels}")
 
 
-def _choose_wordnet(draft: Draft) -> Draft:
+def _wordnet(draft: Draft, why: Reasons) -> WordnetSettings | None:
     found = draft.wordnet
     if found is None:
-        return draft.derive("eval.wordnet", None, "nothing is measured by METEOR")
-    words = f"METEOR takes synonyms from WordNet {found.release or 'of an unknown release'}"
-    check = Check(name="wordnet", code=None, result=f"{words}, digest {found.sha256[:12]}")
-    draft = replace(draft, checks=(*draft.checks, check))
-    return draft.derive("eval.wordnet", found, words)
+        return why.derive("wordnet", None, "nothing is measured by METEOR")
+    return why.derive(
+        "wordnet", found, f"METEOR takes synonyms from WordNet {found.release or 'of an unknown release'}"
+    )
 
 
-def _choose_metrics(draft: Draft) -> Draft:
-    if draft.recipe.eval.metrics == "auto":
-        task = draft.recipe.task
-        usual = draft.mode.usual_metrics
-        return draft.derive("eval.metrics", _with_gates(draft, usual), f"the usual ones of a {task.kind}")
-    asked = draft.recipe.eval.metrics
+def _metrics(draft: Draft, why: Reasons) -> tuple[str, ...]:
+    asked, task = draft.recipe.eval.metrics, draft.recipe.task
+    if asked == "auto":
+        return why.derive("metrics", _with_gates(draft, draft.mode.usual_metrics), f"the usual ones of a {task.kind}")
     if (complete := _with_gates(draft, asked)) != asked:
-        return draft.derive("eval.metrics", complete, "those of the recipe, and those that its gates need")
-    return draft.take("eval.metrics")
+        return why.derive("metrics", complete, "those of the recipe, and those that its gates need")
+    return why.take("metrics", asked)
 
 
 def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,29 +98,25 @@ def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
     return (*metrics, *(name for name in gated if name not in metrics and name not in FIGURES))
 
 
-def _choose_gates(draft: Draft) -> Draft:
-    gates = {name: parse_gate(text) for name, text, _ in draft.recipe.eval.bounds()}
-    return draft.inherit("eval.gates", gates, "eval.gates")
-
-
-def _choose_answers(draft: Draft) -> Draft:
+def _new_tokens(draft: Draft, why: Reasons, metrics: tuple[str, ...]) -> int | None:
+    """Most tokens of a written answer; None where no metric needs one."""
     is_written = head_card(draft.loaded.head).writes
-    kinds = {name: metric_named(name) for name in draft.values["eval.metrics"] if name != "loss"}
+    kinds = {name: metric_named(name) for name in metrics if name != "loss"}
     of_labels = writes_labels(draft.recipe.task)
     generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
     if not generates:
-        return draft.derive("eval.max_new_tokens", None, "no metric needs answers")
-    if draft.recipe.eval.max_new_tokens != "auto":
-        return draft.take("eval.max_new_tokens")
+        return why.derive("max_new_tokens", None, "no metric needs answers")
+    asked = draft.recipe.eval.max_new_tokens
+    if asked != "auto":
+        return why.take("max_new_tokens", asked)
     longest = draft.splits["train"].supervised_max
-    return draft.derive(
-        "eval.max_new_tokens",
-        math.ceil(longest * 1.25),
-        f"the longest training answer has {longest} tokens, plus a quarter",
-    )
+    reason = f"the longest training answer has {longest} tokens, plus a quarter"
+    return why.derive("max_new_tokens", math.ceil(longest * 1.25), reason)
 
 
-def _choose_extraction(draft: Draft) -> Draft:
-    if form_card(draft.text.form).moves_targets:
-        return draft.take("eval.max_answer_tokens", "task.max_answer_length")
-    return draft.derive("eval.max_answer_tokens", None, "no answer is cut out of a context")
+def _answer_tokens(draft: Draft, why: Reasons) -> int | None:
+    """Longest answer that is cut out of a context."""
+    rows = draft.recipe.task.settled(draft.model.family).rows()
+    if isinstance(rows, AnswerRows) and rows.is_extractive:
+        return why.take("max_answer_tokens", rows.longest, "task.max_answer_length")
+    return why.derive("max_answer_tokens", None, "no answer is cut out of a context")

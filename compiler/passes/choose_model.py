@@ -25,8 +25,18 @@ def choose_model(draft: Draft) -> Draft:
         pad_id=_padding(draft, why),
         stop_ids=_stops(draft, why),
     )
-    draft = _check_license(draft.settle("loaded", loaded, why))
+    draft = _check_license(_miss_unknown(draft).settle("loaded", loaded, why))
     return _choose_attention(_check_head(_check_start(draft)))
+
+
+def _miss_unknown(draft: Draft) -> Draft:
+    """Says which facts of the model's architecture are unknown, since estimates then go by what is usual."""
+    kind, model_type = draft.model.kind, draft.model.model_type
+    if kind.family is None:
+        return draft.miss(f"architecture: ftc's table has no `{model_type}`; estimates assume what is usual")
+    if kind.unknown:
+        return draft.miss(f"architecture: of `{model_type}` ftc doesn't know: {', '.join(kind.unknown)}")
+    return draft
 
 
 def _check_license(draft: Draft) -> Draft:

@@ -6,8 +6,10 @@ import hashlib
 import math
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.search.optimizer_choice import with_kernel
-from ftc.spec.sections.train import OptimizerKind
+from ftc.compiler.search.optimizer_choice import card_of, with_kernel
+from ftc.spec.documents.settings import Seeds
+from ftc.spec.optimizers import candidates
+from ftc.spec.schedules import schedule_card
 from ftc.spec.strategy import Lora, QLora
 from ftc.spec.text_forms import form_card
 
@@ -25,11 +27,6 @@ _AS_WRITTEN = (
     *("batch_size", "label_smoothing", "neftune_alpha", "max_grad_norm"),
     *("keep_checkpoints", "early_stopping"),
 )
-_SEED_STREAMS = {
-    "init": "weights that are new",
-    "order": "order of rows",
-    "dropout": "dropout",
-}
 
 
 def choose_training(draft: Draft) -> Draft:
@@ -42,21 +39,20 @@ def choose_training(draft: Draft) -> Draft:
 
 
 def _choose_optimizer(draft: Draft) -> Draft:
-    for name in ("beta1", "epsilon", "momentum", "weight_decay"):
-        draft = draft.take(f"train.optimizer.{name}")
     asked = draft.recipe.train.optimizer.kind
+    card = candidates(asked)[0]
     if asked == "auto":  # until it is known what fits
-        draft = draft.derive("train.optimizer.kind", "adamw", "AdamW in float32 comes first")
+        draft = draft.derive("train.optimizer.kind", card.kind, f"{card.label} in float32 comes first")
     else:
         draft = draft.take("train.optimizer.kind")
-    return with_kernel(_choose_beta2(draft, draft.values["train.optimizer.kind"]))
-
-
-def _choose_beta2(draft: Draft, kind: OptimizerKind) -> Draft:
-    if draft.recipe.train.optimizer.beta2 == "auto":
-        beta2, paper = (0.99, "Lion") if kind.startswith("lion") else (0.999, "Adam")
-        return draft.derive("train.optimizer.beta2", beta2, f"that of {paper}'s paper")
-    return draft.take("train.optimizer.beta2")
+    for name in ("beta1", "beta2", "epsilon", "momentum", "weight_decay"):
+        path, usual = f"train.optimizer.{name}", card.usual_value(name)
+        is_open = draft.source.node(path) is None or getattr(draft.recipe.train.optimizer, name) == "auto"
+        if is_open and usual is not None:
+            draft = draft.derive(path, usual.value, usual.source)
+        else:
+            draft = draft.take(path)
+    return with_kernel(draft)
 
 
 def _choose_rate(draft: Draft) -> Draft:
@@ -66,15 +62,13 @@ def _choose_rate(draft: Draft) -> Draft:
         draft = draft.derive("train.b_rate_ratio", 1.0, "no adapter of low rank")
     if draft.recipe.train.learning_rate != "auto":
         return draft.take("train.learning_rate")
-    kind, optimizer = draft.recipe.strategy.kind, draft.values["train.optimizer.kind"]
+    kind, rate = draft.recipe.strategy.kind, card_of(draft).rate
     usual, reason = USUAL_RATE[kind], f"the usual middle for {kind} with AdamW"
     if kind == "prefix_tuning" and draft.values["strategy.projection_size"]:
         usual, reason = USUAL_RATE["p_tuning"], "the usual middle for virtual tokens out of a network with AdamW"
-    if optimizer.startswith("lion"):
-        usual, reason = usual / 5, f"a fifth of {reason}, since Lion's steps are longer"
-    elif optimizer == "sgd":
-        usual, reason = usual * 100, f"a hundred times {reason}, since SGD's steps are as small as its gradients"
-    return draft.derive("train.learning_rate", usual, reason)
+    if rate.reason is not None:
+        reason = rate.reason.format(reason)
+    return draft.derive("train.learning_rate", rate.beside(usual), reason)
 
 
 def _choose_precision(draft: Draft) -> Draft:
@@ -120,13 +114,14 @@ def _choose_steps(draft: Draft) -> Draft:
 def _choose_shape(draft: Draft, steps: int) -> Draft:
     """The schedule after the warm-up; what a shape doesn't know is left out."""
     schedule = draft.recipe.train.schedule
-    draft = draft.take("train.schedule.kind")
-    if schedule.kind == "warmup_stable_decay":
-        ratio = schedule.decay_ratio
-        last = math.ceil(ratio * steps)
-        return draft.derive("train.schedule.decay_steps", last, f"the last {ratio:g} of {steps} steps, rounded up")
-    if schedule.kind == "plateau":
-        return draft.take("train.schedule.patience").take("train.schedule.factor")
+    draft, card = draft.take("train.schedule.kind"), schedule_card(schedule.kind)
+    for share in card.shares:
+        ratio: float = getattr(schedule, share.key)
+        reason = share.reason.format(f"{ratio:g} of {steps} steps")
+        draft = draft.derive(f"train.schedule.{share.setting}", math.ceil(ratio * steps), reason)
+    for key in card.reads:
+        if key not in (share.key for share in card.shares):
+            draft = draft.take(f"train.schedule.{key}")
     return draft
 
 
@@ -151,11 +146,18 @@ def _choose_objective(draft: Draft) -> Draft:
 
 
 def _choose_seeds(draft: Draft) -> Draft:
-    root = draft.recipe.train.seed
-    for stream, use in _SEED_STREAMS.items():
-        value = int.from_bytes(hashlib.sha256(f"{root}:{stream}".encode()).digest()[:4])
-        draft = draft.derive(f"seeds.{stream}", value, f"stream for {use}, from `train.seed` {root}")
-    return draft
+    root, why = draft.recipe.train.seed, draft.reasons("seeds")
+
+    def stream(name: str, use: str) -> int:
+        value = int.from_bytes(hashlib.sha256(f"{root}:{name}".encode()).digest()[:4])
+        return why.derive(name, value, f"stream for {use}, from `train.seed` {root}")
+
+    seeds = Seeds(
+        init=stream("init", "weights that are new"),
+        order=stream("order", "order of rows"),
+        dropout=stream("dropout", "dropout"),
+    )
+    return draft.settle("seeds", seeds, why)
 
 
 def _choose_device(draft: Draft) -> Draft:

@@ -15,10 +15,11 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.rules.sharding_rules import unsharded
 from ftc.compiler.search.attention_kernels import kernels_for_auto
 from ftc.compiler.search.device_counts import device_counts, threads_of_each
-from ftc.compiler.search.optimizer_choice import FUSED, is_paged, kinds_for_auto, pages_have_room
+from ftc.compiler.search.optimizer_choice import kinds_for_auto, pages_have_room
 from ftc.spec.heads import head_card
+from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import Offload, OptimizerKind, Sharding
+from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.text_forms import form_card
 
@@ -75,7 +76,7 @@ def at(draft: Draft, point: Point) -> Draft:
         "eval.batch_size": point.eval_batch,
         "model.attention": point.attention,
         "train.optimizer.kind": point.optimizer,
-        "train.fused": point.optimizer in FUSED,
+        "train.fused": optimizer_card(point.optimizer).fused,
         "train.packing": point.packs,
         "train.micro_batch_tokens": point.tokens,
         "train.sharding": point.sharding,
@@ -118,9 +119,10 @@ def training_points(draft: Draft) -> Iterator[Point]:
 
 def _can_share(draft: Draft, kind: OptimizerKind, sharding: Sharding, count: int) -> bool:
     """Whether so many devices may have this optimiser where `auto` takes it: some take whole tensors, others pages."""
+    card = optimizer_card(kind)
     if sharding == "fsdp":
-        return kind in FUSED
-    return not is_paged(kind) or pages_have_room(draft, kind, count)
+        return card.whole_tensors is None
+    return not card.paged or pages_have_room(draft, card, count)
 
 
 def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:

@@ -29,8 +29,6 @@ __all__ = [
     "trained_layers",
 ]
 
-_POOLED = frozenset("albert bert ernie mobilebert rembert".split())
-"""Encoders whose classifiers of rows read the pooler."""
 _NO_WEIGHTS = frozenset(("final_logits_bias", "inv_freq", "masked_bias", "position_ids"))
 """Last parts of names of stored tensors that nobody trains."""
 
@@ -41,10 +39,9 @@ def held(draft: Draft) -> dict[str, TensorFacts]:
     weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
     if not head.is_new:
         return weights
-    kept = {"head"} if draft.model.model_type == "modernbert" else set()
-    if head.scores_rows and draft.model.model_type in _POOLED:
-        kept.add("pooler")
-    return {name: tensor for name, tensor in weights.items() if kept.issuperset(head_parts(name))}
+    kind = draft.model.kind
+    kept = kind.classifier_keeps if head.scores_rows else kind.tagger_keeps
+    return {name: tensor for name, tensor in weights.items() if set(kept or ()).issuperset(head_parts(name))}
 
 
 def targeted(draft: Draft) -> dict[str, tuple[int, int]]:

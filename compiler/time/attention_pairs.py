@@ -28,12 +28,6 @@ _WIDEST_HEAD = 256
 _KEYS_OF_PROCESSOR = 512
 _QUERIES = {"efficient": 64, "flash": 128, "flash package": 128}
 _DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
-_DROP_BY_DEFAULT = frozenset("albert bert camembert electra gpt2 gpt_bigcode roberta xlm-roberta".split())
-"""Kinds whose attention drops a tenth of its scores where config.json doesn't say."""
-_LEARNED_DISTANCES = frozenset("longt5 mt5 pop2piano switch_transformers t5 umt5".split())
-"""Kinds that add a number for each distance to the scores, and drop by `dropout_rate`."""
-_BY_TURNS = {"cohere2": 4, "gemma2": 2, "gemma3": 6, "gemma3_text": 6}
-"""Kinds in which one of so many layers, the last of them, looks at everything, where config.json doesn't list them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +108,10 @@ def kernel_of(model: ModelFacts, device: DeviceFacts, attention: str, precision:
 
 
 def _drops(model: ModelFacts) -> bool:
-    """Whether attention drops scores in training."""
-    if model.model_type in _LEARNED_DISTANCES:
-        return bool(model.config.get("dropout_rate", 0.1))
-    said = [model.config[name] for name in _DROPOUTS if name in model.config]
-    return any(said) if said else model.model_type in _DROP_BY_DEFAULT
+    """Whether attention drops scores in training; not, where that isn't known."""
+    names = ("dropout_rate",) if model.kind.positions == "relative" else _DROPOUTS
+    said = [model.config[name] for name in names if name in model.config]
+    return any(said) if said else bool(model.kind.attention_dropout)
 
 
 def looks_back_alone(model: ModelFacts) -> bool:
@@ -126,7 +119,7 @@ def looks_back_alone(model: ModelFacts) -> bool:
 
     Distances that are learnt come as a mask.
     """
-    return model.family != "encoder" and model.model_type not in _LEARNED_DISTANCES
+    return model.family != "encoder" and model.kind.positions != "relative"
 
 
 def window_of(model: ModelFacts) -> tuple[int | None, frozenset[int]]:
@@ -146,5 +139,5 @@ def _is_near(model: ModelFacts, config: dict[str, Any], layer: int) -> bool:
         return "sliding" in str(kinds[layer])
     if config.get("use_sliding_window"):  # Qwen's first layers look at everything
         return layer >= int(config.get("max_window_layers") or 0)
-    turns = config.get("sliding_window_pattern") or _BY_TURNS.get(model.model_type)
+    turns = config.get("sliding_window_pattern") or model.kind.window_every
     return (layer + 1) % int(turns) != 0 if turns else True

@@ -13,6 +13,7 @@ from ftc.compiler.time.network import network_of
 from ftc.compiler.time.run_work import step_work
 from ftc.compiler.time.speed import DeviceSpeed, by_calibration, shared
 from ftc.spec import canonical
+from ftc.spec.architectures import architecture
 from ftc.spec.documents.calibration import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TokenizerFacts
 from ftc.spec.documents.time import Work
@@ -117,7 +118,7 @@ def _facts(step: MeasuredPass) -> ModelFacts:
         architecture="",
         config=config,
         model_type=config["model_type"],
-        family="encoder" if config["model_type"] == "bert" else "decoder",
+        family=architecture(config["model_type"]).family or "decoder",
         hidden_size=config["hidden_size"],
         intermediate_size=config["intermediate_size"],
         num_layers=config["num_hidden_layers"],

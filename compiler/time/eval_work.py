@@ -28,8 +28,6 @@ __all__ = ["forward_work", "grading", "prompts", "references", "tests", "validat
 _FP32 = 4
 _LEARNT_FROM_BASE = ("olora", "pissa")
 """Beginnings that take an adapter's first weights out of the base's, so that it has to stay for the base's sake."""
-_PADDING_IN_PLACES = ("gpt_neo", "mpt")
-"""Kinds that can't be told of a prompt's common part; see `ftc.runtime.evaluation.shared_prompt`."""
 _READ_AS_A_WHOLE = ("eurobert", "falcon", "mpnet", "opt", "xlnet")
 """Kinds whose heads read all places, or whose last layer can't be taken apart behind its attention."""
 
@@ -66,7 +64,7 @@ def tests(draft: Draft) -> dict[Phase, _Ranges]:
     if "retention" in draft.lengths:  # general text, token by token, whatever the task
         plain = [replace(one, form=replace(one.form, head="lm", is_pair=False)) for one in subjects]
         looks += [_look(draft, subject, "retention") for subject in plain]
-    writes = draft.values["eval.max_new_tokens"] is not None
+    writes = draft.eval.max_new_tokens is not None
     if "swaps" in draft.lengths and not writes:
         looks.append(_look(draft, subjects[0], "swaps"))
     found: dict[Phase, _Ranges] = {"evaluate": (scored := reduce(Work.plus, looks), scored, scored)}
@@ -93,7 +91,7 @@ def _prompts(draft: Draft, subject: _Subject, rows: str) -> Work:
 
 def _subjects(draft: Draft) -> list[_Subject]:
     """The tuned model, and the base where it is compared."""
-    return [_tuned(draft), *([_base(draft)] if draft.values["eval.baseline"] else [])]
+    return [_tuned(draft), *([_base(draft)] if draft.eval.baseline else [])]
 
 
 def _all_answers(draft: Draft, subjects: list[_Subject]) -> _Ranges:
@@ -117,7 +115,8 @@ class _Answers:
 
 
 def _answers(draft: Draft, subject: _Subject, rows: str) -> _Answers:
-    lengths, most = lengths_of(draft, rows), draft.values["eval.max_new_tokens"]
+    lengths, most = lengths_of(draft, rows), draft.eval.max_new_tokens
+    assert most is not None, "answers are written"
     batch, ranks = draft.values["eval.batch_size"], draft.values["train.world_size"]
     amounts = (microbatches.written(lengths, subject.form, batch, tokens, most, ranks) for tokens in (None, most))
     return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
@@ -132,17 +131,17 @@ def _shared(draft: Draft, subject: _Subject, tokens: int) -> int:
         and draft.values["train.sharding"] != "fsdp"
         and draft.values["model.attention"] in ("eager", "sdpa")
         and not subject.network.near_layers
-        and draft.model.model_type not in _PADDING_IN_PLACES
+        and draft.model.kind.counts_padding is False  # see `ftc.runtime.evaluation.shared_prompt`
     )
     return tokens if takes_apart and tokens >= LEAST_SHARED else 0
 
 
 def grading(draft: Draft) -> _Ranges:
     """The classifier's looks at all answers, in float32."""
-    network, is_compared = grader_network(draft), draft.values["eval.baseline"]
+    network, is_compared = grader_network(draft), draft.eval.baseline
     low, high = (
         forward_work(network, grader_amounts(draft, lengths_of(draft, "test"), tokens), _FP32)
-        for tokens in (None, draft.values["eval.max_new_tokens"])
+        for tokens in (None, draft.eval.max_new_tokens)
     )
     if not is_compared:
         return low, low, high

@@ -20,10 +20,10 @@ _MILLION = 1_000_000
 def judge_estimate(draft: Draft) -> JudgeEstimate | None:
     """The estimate for a draft's run; None where nobody is asked, or the rows' messages weren't counted."""
     judge, counted = draft.recipe.eval.judge, draft.judged
-    longest: int | None = draft.values["eval.max_new_tokens"]
+    longest = draft.eval.max_new_tokens
     if judge is None or counted is None or longest is None:
         return None
-    subjects = 2 if draft.values["eval.baseline"] else 1
+    subjects = 2 if draft.eval.baseline else 1
     requests = subjects * draft.splits["test"].measured(draft.text.form)
     high = subjects * counted.empty + requests * longest
     sent = TokenRange(low=subjects * counted.empty, expected=min(subjects * counted.expected, high), high=high)

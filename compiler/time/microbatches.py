@@ -24,8 +24,8 @@ from ftc.compiler.time.amounts import (
     target_amounts,
 )
 from ftc.compiler.time.attention_pairs import Attending
+from ftc.spec.architectures import Family
 from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
-from ftc.spec.documents.facts import Family
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import Head, head_card
 

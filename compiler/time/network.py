@@ -13,24 +13,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ftc.compiler.time.attention_pairs import Kernel, window_of
-from ftc.spec.documents.facts import Family, ModelFacts
+from ftc.spec.architectures import Family
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
 
-__all__ = ["Linear", "Network", "Part", "composes_norms", "network_of", "reads_encoder", "rotates"]
+__all__ = ["Linear", "Network", "Part", "composes_norms", "drops", "network_of", "reads_encoder", "rotates"]
 
 Part = Literal["attention in", "attention out", "cross in", "cross out", "feed in", "feed out"]
 
 _ATTENTION = re.compile(r"attn|attention|\.att\.", re.IGNORECASE)
 _CROSS = re.compile(r"EncDecAttention|encoder_attn|crossattention|cross_attn")
-_ENDS_WITH_PRODUCT = frozenset("cohere gemma granite llama mistral olmo qwen2 qwen3 smollm3".split())
-"""Models whose layers only add the last product to what came in; others drop out or normalise it before."""
-_UNTURNED = frozenset("bloom gpt2 gpt_bigcode gpt_neo mpt openai-gpt opt xglm".split())
-"""Decoders that tell places otherwise than by turning queries and keys."""
-_TURNED_ENCODERS = frozenset("eurobert modernbert neobert nomic_bert".split())
-"""Encoders that turn them."""
 _LEARNED_PLACES = re.compile(r"\bwpe\.|position_embeddings\.")
-_BARE_LAYER_NORMS = frozenset("mpt olmo".split())
-"""Decoders whose norms are torch's own though they have no bias."""
+_DROPOUTS = (
+    *("hidden_dropout_prob", "hidden_dropout", "resid_pdrop", "dropout_rate", "dropout", "resid_dropout"),
+    "residual_dropout",
+)
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
@@ -194,7 +191,7 @@ def network_of(
         packed_bytes=packed_bytes,
         attention=attention,
         near_layers=window_of(model)[1],
-        ends_with_product=model.model_type in _ENDS_WITH_PRODUCT,
+        ends_with_product=bool(model.kind.ends_with_product) and not drops(model),
         composes_norms=composes_norms(model),
         rotates=rotates(model),
     )
@@ -203,21 +200,28 @@ def network_of(
 def composes_norms(model: ModelFacts) -> bool:
     """Whether norms are written out in pieces, as those by the root mean square are, and not one kernel of torch's.
 
-    A norm with a bias is torch's; one without is written out, but in a few decoders, and in encoders whose
+    Where that isn't known, a norm with a bias is torch's and one without is written out, but in encoders whose
     configuration doesn't call it one by the root mean square.
     """
+    if model.kind.norm is not None:
+        return model.kind.norm != "fused"
     if model.family == "encoder":
         return "rms_norm_eps" in model.config
-    if model.model_type in _BARE_LAYER_NORMS:
-        return False
     return not any("norm" in name.lower() or "ln_" in name for name in model.tensors if name.endswith(".bias"))
 
 
 def rotates(model: ModelFacts) -> bool:
-    """Whether queries and keys are turned by their place."""
-    if model.family != "decoder":
-        return model.model_type in _TURNED_ENCODERS
-    return model.model_type not in _UNTURNED and not any(map(_LEARNED_PLACES.search, model.tensors))
+    """Whether queries and keys are rotated by their positions; decoders without a table of them, where not known."""
+    if model.kind.positions is not None:
+        return model.kind.positions == "rotary"
+    return model.family == "decoder" and not any(map(_LEARNED_PLACES.search, model.tensors))
+
+
+def drops(model: ModelFacts) -> bool:
+    """Whether something is dropped at random between the parts of layers; not, where that isn't known."""
+    config = model.config
+    said = next((config[key] for key in _DROPOUTS if isinstance(config.get(key), (int, float))), None)
+    return bool(model.kind.dropout if said is None else said)
 
 
 def reads_encoder(module: str) -> bool:

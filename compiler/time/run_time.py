@@ -166,7 +166,7 @@ def _loading(draft: Draft) -> SecondsRange:
     A teacher is loaded once in each.
     """
     size = _weights_size(draft.model)
-    processes = 1 + 2 * bool(draft.values["train.determinism"].proof_steps)
+    processes = 1 + 2 * bool(draft.determinism.proof_steps)
     builds = processes + ("test" in draft.splits)
     calibrated = draft.calibration.measured.import_seconds if draft.calibration else None
     libraries = _IMPORT_SECONDS

@@ -58,7 +58,7 @@ def run_work(draft: Draft) -> RunWork:
     alone = _trained(draft, network, amounts, steps)
     train = alone.plus(exchanged(draft, network, amounts.passes, steps))
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
-    if proof := draft.values["train.determinism"].proof_steps:
+    if proof := draft.determinism.proof_steps:
         phases["prove"] = _same(train.scaled(2 * proof / steps))
     phases |= dict(_looks(draft))
     return RunWork(phases, round(_of_rows(amounts, form)), prompts(draft) if "generate" in phases else None)
@@ -72,7 +72,7 @@ def _looks(draft: Draft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
         yield "validate", _same(validation(draft).scaled(evaluations(draft)))
     if "test" in draft.splits:
         yield from tests(draft).items()
-        if draft.grader is not None and draft.values["eval.max_new_tokens"] is not None:
+        if draft.grader is not None and draft.eval.max_new_tokens is not None:
             yield "grade", grading(draft)
 
 
@@ -131,7 +131,7 @@ def _lessons(draft: Draft, amounts: Amounts) -> Work:
 
 def _teacher_network(draft: Draft, teacher: TeacherFacts) -> Network:
     """The teacher, of which nothing is trained."""
-    packed = draft.values["train.distillation.quantization"]
+    packed = draft.distillation.quantization if draft.distillation else None
     return network_of(
         teacher.model,
         ranks={},
@@ -179,7 +179,7 @@ def _training(draft: Draft) -> microbatches.Training:
         most_tokens=values["train.micro_batch_tokens"],
         packs=values["train.packing"],
         batching=values["train.batching"],
-        seed=values["seeds.order"],
+        seed=draft.seeds.order,
         world_size=values["train.world_size"],
     )
 

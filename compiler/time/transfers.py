@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY, host_link, peer_link
-from ftc.compiler.search.optimizer_choice import bytes_per_weight, is_paged
+from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.time.network import Network
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.time import Work
@@ -34,7 +34,7 @@ def moved_to_host(draft: Draft, network: Network, passes: float, steps: int) -> 
         steps: Optimiser steps.
     """
     kept = bytes_per_weight(draft)
-    if is_paged(draft.values["train.optimizer.kind"]):
+    if card_of(draft).paged:
         return _host(2 * steps * kept * network.trainable)
     if draft.values["train.offload"] != "cpu":
         return _host(0.0)

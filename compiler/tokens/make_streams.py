@@ -210,4 +210,4 @@ def _usual_prompt(draft: Draft, data: ResolvedData) -> tuple[str, str] | None:
     if not isinstance(task, Prompted) or draft.shape.prompt is not Open.OPEN:
         return None
     model = draft.model
-    return task.usual_prompt(PromptFacts(data.columns.by_part, data.labels, model.family, model.model_type))
+    return task.usual_prompt(PromptFacts(data.columns.by_part, data.labels, model.family, model.kind.summary_prefix))

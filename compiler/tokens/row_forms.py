@@ -15,7 +15,7 @@ from ftc.compiler.tokens.forms import (
     TagForm,
     TextForm,
 )
-from ftc.spec.documents.facts import Family
+from ftc.spec.architectures import Family
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import ANSWER_COLUMN, REFERENCES_COLUMN, AnswerRows, LabelRows, TagRows
 from ftc.spec.text_forms import FormName

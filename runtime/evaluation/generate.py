@@ -15,14 +15,12 @@ from ftc.runtime.evaluation.static_cache import static_cache_pays
 from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.training.collate import prompt_batch
 from ftc.runtime.training.signals import StopRequest
+from ftc.spec.architectures import architecture
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.strategy_settings import virtual_tokens
 
 __all__ = ["answers"]
-
-_READ_PADDING = ("recurrent_gemma", "rwkv")
-"""Models whose state takes in padding, whatever the mask says."""
 
 
 def answers(
@@ -44,7 +42,7 @@ def answers(
         shared = None if is_static else _shared(model, rows, order, settings, device)
         # peft numbers places itself where virtual tokens stand before a row, and takes padding for a part of it.
         # A model in parts is called equally often everywhere, so that its batches stay as they are.
-        reads_padding = model.config.model_type in _READ_PADDING and not is_sharded(model)
+        reads_padding = architecture(model.config.model_type).reads_padding and not is_sharded(model)
         is_even = reads_padding or virtual_tokens(settings.strategy) > 0
         for numbers in _of_one_length(order, rows) if is_even else order:
             stop.check()

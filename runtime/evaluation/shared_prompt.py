@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ftc.spec.architectures import architecture
 from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.documents.streams import TokenStream
 
@@ -22,8 +23,6 @@ __all__ = ["SharedPrompt", "cache_name", "shared_length"]
 
 _ATTENTION = ("eager", "sdpa")
 """Kinds of attention that take padding anywhere."""
-_BY_PLACE = ("gpt_neo", "mpt")
-"""Models that tell how far apart two tokens are by their places in the row, with all padding between them."""
 _BY_LENGTH = ("dynamic", "longrope")
 """Kinds of positions that change for all tokens once a row is longer than the model was made for."""
 
@@ -93,7 +92,8 @@ def _counts_padding(config: Any, longest: int) -> bool:
     known = getattr(config, "max_position_embeddings", None), places.get("original_max_position_embeddings")
     of_config = getattr(config, "original_max_position_embeddings", None)
     made_for = min((int(one) for one in (*known, of_config) if one), default=0)
-    return config.model_type in _BY_PLACE or (longest > made_for and not kinds.isdisjoint(_BY_LENGTH))
+    by_place = architecture(config.model_type).counts_padding is not False
+    return by_place or (longest > made_for and not kinds.isdisjoint(_BY_LENGTH))
 
 
 def cache_name(model: Any) -> str:

@@ -16,7 +16,7 @@ import torch
 from ftc.runtime.evaluation.shared_prompt import cache_name
 from ftc.runtime.memory_trace.sections import Groups, layers_name
 from ftc.runtime.memory_trace.tracker import StorageTracker
-from ftc.spec.documents.facts import Family
+from ftc.spec.architectures import Family
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.strategy import VIRTUAL_TOKENS
 

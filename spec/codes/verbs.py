@@ -18,7 +18,12 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC651",
         title="file or folder exists",
-        cause="`ftc init` and `ftc import` write a new file, `ftc merge` a new folder; they touch none that is there.",
+        cause="`ftc init` and `ftc import` write a new file, `ftc merge` a new folder; they touch none that is there. "
+        "`ftc plan -o`, `ftc export -o` and `ftc sign -o` replace only what ftc itself wrote as the same kind of "
+        "document, so that a wrong name costs no rows or recipe. `--force` replaces other regular files; links, "
+        "folders, devices, write-protected files and files of a run are never replaced.",
+        wrong="ftc plan recipe.yaml -o rows.json",
+        right="ftc plan recipe.yaml -o recipe.plan.json",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
     Code(
@@ -28,6 +33,14 @@ CODES: tuple[Code, ...] = (
         "download. It is looked for where nltk looks for its data, `NLTK_DATA` first, and where Debian puts it.",
         wrong="pip install 'ftc[train]' && ftc plan recipe.yaml   # with `eval: {metrics: [meteor]}`",
         right="apt-get install wordnet-base && ftc plan recipe.yaml",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC653",
+        title="folder for an output is missing",
+        cause="ftc makes no folders for `-o`, since a mistyped folder would hide the file in a new one.",
+        wrong="ftc plan recipe.yaml -o plans/recipe.plan.json",
+        right="mkdir plans && ftc plan recipe.yaml -o plans/recipe.plan.json",
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
 )

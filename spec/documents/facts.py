@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.base import Document
 from ftc.spec.documents.device import Speed
 from ftc.spec.sections.model import AttentionKernel
@@ -23,8 +24,6 @@ __all__ = [
     "TensorFacts",
     "TokenizerFacts",
 ]
-
-Family = Literal["decoder", "encoder", "encoder_decoder"]
 
 
 class FileFacts(Document):
@@ -117,6 +116,11 @@ class ModelFacts(Document):
     license: str | None
     """SPDX-like id in lower case from the model card or a licence file; None when none is stated."""
     tokenizer: TokenizerFacts
+
+    @property
+    def kind(self) -> Architecture:
+        """What ftc knows of models of this type."""
+        return architecture(self.model_type)
 
     @property
     def num_parameters(self) -> int:

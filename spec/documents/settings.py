@@ -10,20 +10,15 @@ from typing import Literal
 
 from pydantic import Field
 
+from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
-from ftc.spec.documents.facts import Family, FileFacts
+from ftc.spec.documents.facts import FileFacts
 from ftc.spec.heads import Head, Labels, head_card
+from ftc.spec.optimizers import OptimizerKind
+from ftc.spec.schedules import ScheduleKind
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import (
-    Divergence,
-    EarlyStopping,
-    Offload,
-    OptimizerKind,
-    Precision,
-    Sharding,
-    TeacherQuantization,
-)
+from ftc.spec.sections.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
 from ftc.spec.strategy_settings import StrategySettings
 from ftc.spec.text_forms import FormName, form_card
 
@@ -35,6 +30,7 @@ __all__ = [
     "EvalSettings",
     "ModelSettings",
     "Open",
+    "OpenEval",
     "OpenModel",
     "OpenText",
     "OptimizerSettings",
@@ -109,7 +105,7 @@ class ModelSettings(OpenModel):
 class ScheduleSettings(Document):
     """Learning rate over the steps."""
 
-    kind: Literal["constant", "linear", "cosine", "warmup_stable_decay", "plateau"]
+    kind: ScheduleKind
     warmup_steps: int
     decay_steps: int = 0
     """Last steps, over which `warmup_stable_decay` falls."""
@@ -274,13 +270,12 @@ class WordnetSettings(Document):
     """Digest of its files."""
 
 
-class EvalSettings(Document):
-    """The measurement at the end."""
+class OpenEval(Document):
+    """The measurement at the end, but for what the solver chooses."""
 
     metrics: tuple[str, ...]
     baseline: bool
     gates: dict[str, Gate]
-    batch_size: int
     max_new_tokens: int | None
     """None where no metric needs answers."""
     samples: int
@@ -300,6 +295,12 @@ class EvalSettings(Document):
     """What METEOR takes synonyms from; None where nothing is measured by it."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
+
+
+class EvalSettings(OpenEval):
+    """The measurement at the end."""
+
+    batch_size: int
 
 
 class DeviceSettings(Document):

@@ -13,8 +13,8 @@ from typing import ClassVar, Literal, NamedTuple, Self, get_args
 
 from pydantic import Field
 
+from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Effect
-from ftc.spec.documents.facts import Family
 from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.metrics import Trait
 from ftc.spec.tasks.parts import Part
@@ -206,8 +206,8 @@ class PromptFacts(NamedTuple):
     labels: Sequence[str]
     """The classes, where the task has any."""
     family: Family
-    model_type: str
-    """As in config.json of the model."""
+    summary_prefix: str | None
+    """What the model was pretrained to read before a text that is to be summarized; None where that is unknown."""
 
     def value(self, part: str) -> str:
         """A part's value, in a template."""

@@ -80,7 +80,7 @@ class QuestionAnswering(Prompted):
 
     def rows(self) -> AnswerRows:
         """Questions with their right answers."""
-        return AnswerRows(is_extractive=self.mode == "extractive", stride=self.stride)
+        return AnswerRows(is_extractive=self.mode == "extractive", stride=self.stride, longest=self.max_answer_length)
 
     def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
         """The question, below its context where there is one."""

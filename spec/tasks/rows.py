@@ -60,6 +60,8 @@ class AnswerRows:
     """Whether an answer stands at a known place of its context, or is written."""
     stride: int
     """Tokens that neighboring windows of a long context have in common."""
+    longest: int
+    """Longest answer that is cut out of a context, in tokens."""
 
 
 @dataclass(frozen=True, slots=True)

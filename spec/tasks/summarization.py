@@ -60,8 +60,8 @@ class Summarization(Prompted):
     def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
         """The document, with the words that the model knows for the task."""
         if facts.family == "encoder_decoder":
-            if "t5" in facts.model_type:
-                return f"summarize: {facts.value('document')}", "the words that T5 was trained with"
+            if facts.summary_prefix:
+                return f"{facts.summary_prefix}{facts.value('document')}", "the words that T5 was trained with"
             return facts.value("document"), "the document alone"
         text = f"Summarize the following text.\n\n{facts.value('document')}\n\nSummary:"
         return text, "the usual words for a summary"

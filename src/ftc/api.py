@@ -302,18 +302,25 @@ def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> Ru
 
 
 def sign(
-    target: Run | Path | str, *, key: Path | str, signature: Path | str | None = None, folder: Path | str = "."
+    target: Run | Path | str,
+    *,
+    key: Path | str,
+    signature: Path | str | None = None,
+    force: bool = False,
+    folder: Path | str = ".",
 ) -> SignedFolder:
     """Signs a finished run, or any other folder, with a local key; the form is that of OpenSSF model signing.
 
     Args:
         target: The run, its folder, the beginning of its name, or another folder, such as an adapter's.
         key: File of a private key on an elliptic curve, PEM, without a password.
-        signature: Where it goes; `model.sig` in the folder where left out.
+        signature: Where it goes; `model.sig` in the folder where left out. An older signature is replaced.
+        force: Replace any other file there too.
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
-        Refusal: There is nothing whole to sign, or the key can't be used (FTC540).
+        Refusal: There is nothing whole to sign, the key can't be used (FTC540), or another file is in the signature's
+            place (FTC651).
         OSError: A file can't be read or written.
     """
     from ftc.verbs.sign import sign_folder
@@ -322,7 +329,7 @@ def sign(
     if isinstance(found, Run):
         refuse_faults(found)
         found = found.folder
-    return sign_folder(found, Path(key), Path(signature) if signature else None)
+    return sign_folder(found, Path(key), Path(signature) if signature else None, force=force)
 
 
 def verify(

@@ -85,5 +85,5 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(api, "runs", fake.runs)
     monkeypatch.setattr(api, "load_plan", fake.load_plan)
     monkeypatch.setattr(api, "find_run", lambda text: fake.run("finished"))
-    monkeypatch.setattr(api, "save_plan", lambda planned, file: fake.saved.append(Path(file)) or planned)
+    monkeypatch.setattr(api, "save_plan", lambda planned, file, force=False: fake.saved.append(Path(file)) or planned)
     return fake

@@ -84,6 +84,12 @@ def test_a_pass_changes_no_draft_that_it_is_given() -> None:
         ("strategy.adapter.num_modules", {"strategy": {"kind": "lora", "targets": ["q_proj"]}}, 2, "derived"),
         ("strategy.adapter.trained_modules", {}, ("score",), "derived"),
         ("strategy.adapter.trained_modules", {"task": {"kind": "chat"}}, (), "derived"),
+        (  # DeBERTa's pooler is part of the new head: no pretrained model has one
+            "strategy.adapter.trained_modules",
+            {"facts": model_facts(family="encoder", model_type="deberta-v2")},
+            ("pooler", "classifier"),
+            "derived",
+        ),
         ("model.head", {}, "classification", "derived"),
         ("model.head", {"task": GENERATION}, "lm", "derived"),
         ("text.max_length", {}, 512, "derived"),
@@ -141,6 +147,19 @@ def test_seeds_differ_from_each_other_and_follow_the_root() -> None:
     assert len({first[name] for name in names}) == 3
     assert [first[name] for name in names] == [again[name] for name in names]
     assert all(first[name] != other[name] for name in names)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "told"),
+    [
+        ("llama", None),
+        ("biogpt", "architecture: ftc's table has no `biogpt`; estimates assume what is usual"),
+        ("falcon", "architecture: of `falcon` ftc doesn't know: two norms"),
+    ],
+)
+def test_what_is_unknown_of_an_architecture_is_in_the_plan(model_type: str, told: str | None) -> None:
+    missed = compiled(draft_of(facts=model_facts(model_type=model_type))).not_checked
+    assert [one for one in missed if one.startswith("architecture")] == ([told] if told else [])
 
 
 def test_without_a_test_split_quality_is_not_checked() -> None:

@@ -14,7 +14,7 @@ from ftc.spec.tasks.classification import Classification
 def test_a_choice_names_the_classes_as_they_are(labels: tuple[str, ...]) -> None:
     task = Classification(kind="classification", mode="generative")
     columns = {"text": "body", "text_pair": "reply", "label": "kind"}
-    prompt, _ = task.usual_prompt(PromptFacts(columns, labels, "decoder", "llama"))
+    prompt, _ = task.usual_prompt(PromptFacts(columns, labels, "decoder", None))
     template = SandboxedEnvironment(undefined=StrictUndefined).from_string(prompt)
     asked = template.render(body="Hello", reply="Hi")
     assert asked == f"Text: Hello\n\nSecond text: Hi\n\nWhich of these fits: {', '.join(labels)}?\nAnswer:"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ftc.spec.architectures import architecture
 from ftc.spec.documents.facts import TensorFacts
 
 __all__ = ["head_parts", "input_embedding", "linear_modules", "output_head"]
@@ -25,17 +26,16 @@ _HEADS = re.compile(
 )
 _INPUT_EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "shared", "embed_in", "tok_embeddings")
 _OUTPUT_HEADS = ("lm_head", "embed_out", "output_projection", "cls.predictions.decoder", "vocab_projector")
-_CONV1D_MODEL_TYPES = frozenset({"gpt2", "openai-gpt"})  # their linear layers are stored as (inputs, outputs)
 
 
 def linear_modules(tensors: Mapping[str, TensorFacts], model_type: str) -> dict[str, tuple[int, int]]:
     """(inputs, outputs) of each linear layer of the backbone, by the name under which it is stored."""
-    found = {}
+    found, transposed = {}, architecture(model_type).transposed
     for name in sorted(tensors):
         module, _, last = name.rpartition(".")
         shape = tensors[name].shape
         if last == "weight" and len(shape) == 2 and _is_backbone_linear(module):
-            inputs, outputs = shape if model_type in _CONV1D_MODEL_TYPES else reversed(shape)
+            inputs, outputs = shape if transposed else reversed(shape)
             found[module] = (inputs, outputs)
     return found
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ftc.compiler.resolve.models.linear_modules import linear_modules
-from ftc.compiler.resolve.models.model_config import ModelConfig, is_listed
+from ftc.compiler.resolve.models.model_config import ModelConfig
+from ftc.spec.architectures import architecture
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.module_names import part_of
 
@@ -19,7 +20,7 @@ __all__ = ["misfits"]
 def misfits(config: ModelConfig, tensors: Mapping[str, TensorFacts]) -> list[str]:
     """What doesn't fit, in words; empty where all does, or where it can't be told."""
     sizes = linear_modules(tensors, config.model_type).values()
-    if not sizes or not is_listed(config.model_type):
+    if not sizes or not architecture(config.model_type).widths_in_config:
         return []
     return [*_layers(config, tensors), *_widths(config, {width for size in sizes for width in size})]
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from ftc.compiler.resolve.models.attention import is_known
 from ftc.compiler.resolve.models.model_form import form_of
+from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
-from ftc.spec.documents.facts import Family
 from ftc.spec.language.safe_repr import quoted
 
-__all__ = ["ModelConfig", "code_keys", "is_listed", "read_config"]
+__all__ = ["ModelConfig", "code_keys", "read_config"]
 
 _CODE_KEYS = frozenset(
     {"auto_map", "auto_mapping", "trust_remote_code", "custom_pipelines", "custom_generate", "use_kernels"}
@@ -27,21 +27,6 @@ _CODE_KEYS = frozenset(
 )
 _PLAIN_IMPLEMENTATIONS = frozenset({"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"})
 
-_ENCODERS = (
-    "albert bert camembert deberta deberta-v2 distilbert electra ernie mobilebert modernbert mpnet roberta "
-    "roberta-prelayernorm roformer xlm-roberta xlm-roberta-xl"
-)
-_DECODERS = (
-    "bloom codegen cohere cohere2 exaone4 falcon gemma gemma2 gemma3_text glm glm4 gpt2 gpt_bigcode gpt_neo gpt_neox "
-    "gptj granite helium llama mistral mpt olmo olmo2 openai-gpt opt persimmon phi phi3 qwen2 qwen3 smollm3 stablelm "
-    "starcoder2 xglm"
-)
-_ENCODER_DECODERS = "bart blenderbot blenderbot-small led longt5 m2m_100 marian mbart mt5 pegasus t5 umt5"
-_FAMILY_BY_MODEL_TYPE: dict[str, Family] = {
-    **dict.fromkeys(_ENCODERS.split(), "encoder"),
-    **dict.fromkeys(_DECODERS.split(), "decoder"),
-    **dict.fromkeys(_ENCODER_DECODERS.split(), "encoder_decoder"),
-}
 _FAMILY_BY_CLASS: tuple[tuple[str, Family], ...] = (
     ("ForCausalLM", "decoder"),
     ("LMHeadModel", "decoder"),
@@ -70,14 +55,6 @@ _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_exp
 _OTHER_INPUTS = ("text_config", "vision_config", "audio_config", "thinker_config")
 
 _LARGEST_SIZE = 10**8
-# Their feed-forward layer is four times as wide as the model where the configuration gives no width.
-_FOUR_TIMES_WIDE = frozenset("bloom codegen falcon gpt2 gpt_bigcode gpt_neo gptj mpt openai-gpt".split())
-# Position numbers begin after the padding id, which costs that many rows of the table.
-_OFFSET_POSITIONS = frozenset(
-    {"camembert", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"}
-)
-# Relative distances or slopes: the configuration's figure is no limit.
-_UNLIMITED_POSITIONS = frozenset({"bloom", "longt5", "mpt", "mt5", "t5", "umt5"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +163,6 @@ def _unsupported(config: Mapping[str, Any], span: Span | None) -> list[Diagnosti
     return found
 
 
-def is_listed(model_type: str) -> bool:
-    """Whether ftc knows how models of this kind are built, and not only that they are text models."""
-    return model_type in _FAMILY_BY_MODEL_TYPE
-
-
 def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
     if inner := next((key for key in _OTHER_INPUTS if isinstance(config.get(key), Mapping)), None):
         return f"`{inner}` in config.json marks a model of several kinds of input"
@@ -216,7 +188,7 @@ def _architecture(config: Mapping[str, Any]) -> str:
 
 
 def _family(config: Mapping[str, Any]) -> Family | None:
-    if (known := _FAMILY_BY_MODEL_TYPE.get(config["model_type"])) is not None:
+    if (known := architecture(config["model_type"]).family) is not None:
         return known
     name = _architecture(config)
     return next((family for end, family in _FAMILY_BY_CLASS if name.endswith(end)), None)
@@ -262,7 +234,7 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
         model_type=model_type,
         family=family,
         hidden_size=hidden_size,
-        intermediate_size=sizes.needed(_INTERMEDIATE, _usual_inner(model_type, hidden_size, sizes)),
+        intermediate_size=sizes.needed(_INTERMEDIATE, _usual_inner(architecture(model_type), hidden_size, sizes)),
         num_layers=sizes.needed(_LAYERS),
         num_decoder_layers=_num_decoder_layers(sizes) if family == "encoder_decoder" else None,
         decoder_start_id=_decoder_start_id(config) if family == "encoder_decoder" else None,
@@ -276,9 +248,9 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
     )
 
 
-def _usual_inner(model_type: str, hidden_size: int, sizes: _Sizes) -> int | None:
+def _usual_inner(kind: Architecture, hidden_size: int, sizes: _Sizes) -> int | None:
     """Width of the feed-forward layer where the configuration gives none, or gives it by that of the model."""
-    return hidden_size * (sizes.optional(("expansion_ratio",)) or 4) if model_type in _FOUR_TIMES_WIDE else None
+    return hidden_size * (sizes.optional(("expansion_ratio",)) or kind.inner_ratio) if kind.inner_ratio else None
 
 
 def _num_decoder_layers(sizes: _Sizes) -> int:
@@ -292,12 +264,13 @@ def _decoder_start_id(config: Mapping[str, Any]) -> int | None:
 
 
 def _max_positions(config: Mapping[str, Any], sizes: _Sizes) -> int | None:
-    if config["model_type"] in _UNLIMITED_POSITIONS:
+    positions = architecture(config["model_type"]).positions
+    if positions in ("alibi", "relative"):  # the configuration's figure is no limit
         return None
     limit = sizes.optional(_POSITIONS)
     if limit is None:
         return None
-    if config["model_type"] in _OFFSET_POSITIONS:
+    if positions == "learned after padding":  # which costs that many rows of the table
         padding = config.get("pad_token_id", 1)
         return max(1, limit - (padding + 1 if type(padding) is int and 0 <= padding < limit else 0))
     return max(limit, _stretched_positions(config))
@@ -317,7 +290,7 @@ def _stretched_positions(config: Mapping[str, Any]) -> int:
 def _contradictions(config: ModelConfig, raw: Mapping[str, Any]) -> list[str]:
     faults = []
     names_width = any(raw.get(key) is not None for key in _HEAD_DIM)
-    if is_listed(config.model_type) and not names_width and config.hidden_size % config.num_heads:
+    if architecture(config.model_type).widths_in_config and not names_width and config.hidden_size % config.num_heads:
         faults.append(f"a width of {config.hidden_size} can't be divided among {config.num_heads} attention heads")
     if config.num_heads % config.num_kv_heads:
         faults.append(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ftc.compiler.resolve.files.json_files import read_json_object
 from ftc.compiler.resolve.models.model_config import code_keys
+from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 
@@ -17,19 +18,6 @@ _SLOW_ONLY = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "voc
 _NO_LIMIT = 10**9  # tokenizers without a limit write 1e30
 _MAX_TEMPLATE_BYTES = 2**20
 
-# What a tokenizer's class assumes where its files name no token: beginning, end and padding, by model type.
-# Only ever used if the vocabulary holds the token.
-_DEFAULT_TOKENS: tuple[tuple[frozenset[str], tuple[str | None, str | None, str | None]], ...] = (
-    (frozenset({"bert", "distilbert", "electra", "ernie", "mobilebert", "roformer"}), (None, None, "[PAD]")),
-    (frozenset({"albert"}), ("[CLS]", "[SEP]", "<pad>")),
-    (frozenset({"deberta", "deberta-v2"}), ("[CLS]", "[SEP]", "[PAD]")),
-    (frozenset({"bart", "camembert", "mbart", "mpnet", "roberta", "xlm-roberta"}), ("<s>", "</s>", "<pad>")),
-    (
-        frozenset({"codegen", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj"}),
-        ("<|endoftext|>", "<|endoftext|>", None),
-    ),
-    (frozenset({"longt5", "mt5", "pegasus", "t5", "umt5"}), (None, "</s>", "<pad>")),
-)
 _TOKEN_KEYS = ("bos_token", "eos_token", "pad_token")
 
 
@@ -126,8 +114,9 @@ def _text(token: Any) -> str | None:
 
 
 def _default(model_type: str, key: str, ids: Mapping[str, int]) -> str | None:
-    assumed = next((tokens for types, tokens in _DEFAULT_TOKENS if model_type in types), (None, None, None))
-    token = assumed[_TOKEN_KEYS.index(key)]
+    """What the tokenizer's class assumes, if the vocabulary holds it."""
+    assumed = architecture(model_type).tokens
+    token = assumed[_TOKEN_KEYS.index(key)] if assumed else None
     return token if token in ids else None
 
 

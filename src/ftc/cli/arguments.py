@@ -12,7 +12,7 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Parser", "add_color", "add_json", "add_overrides", "add_waive", "override_words"]
+__all__ = ["Parser", "add_color", "add_force", "add_json", "add_overrides", "add_waive", "override_words"]
 
 _WIDEST = 100
 
@@ -75,6 +75,11 @@ def add_overrides(parser: Parser) -> None:
         metavar="FILE",
         help="lay a file with part of a recipe on top; repeatable, in one order with --set",
     )
+
+
+def add_force(parser: Parser) -> None:
+    """Adds `--force`, for what a verb writes where the user says."""
+    parser.add_argument("--force", action="store_true", help="let `-o` replace a file that ftc didn't write")
 
 
 def add_waive(parser: Parser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from ftc.cli.arguments import Parser
+from ftc.cli.arguments import Parser, add_force
 from ftc.cli.inputs import STDOUT
 from ftc.cli.terminal import write
 from ftc.spec.exit_codes import ExitCode
@@ -21,15 +21,18 @@ def add_arguments(parser: Parser) -> None:
     words = "; ".join(f"{name}: {text}" for name, text in FORMATS.items())
     parser.add_argument("--format", required=True, choices=tuple(FORMATS), help=words)
     parser.add_argument("-o", "--output", metavar="FILE", help="write it to a file; `-` is the terminal")
+    add_force(parser)
 
 
 def run(args: Namespace) -> int:
     """Prints or writes the statement."""
     from ftc import api
     from ftc.spec.storage.atomic_write import write_text
+    from ftc.spec.storage.outputs import OutputKind, claim_output
 
     text = api.export(args.target, args.format)
     if args.output and args.output != STDOUT:
+        claim_output(Path(args.output), OutputKind[args.format.upper()], force=args.force)
         write_text(Path(args.output), text)
         write(f"Wrote {args.output}.\n")
     else:

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ftc.cli.arguments import Parser, add_json, add_overrides, add_waive
+from ftc.cli.arguments import Parser, add_force, add_json, add_overrides, add_waive
 from ftc.cli.following import tracing
 from ftc.cli.results import show_planned
 from ftc.cli.terminal import page, print_json, write
@@ -24,11 +24,14 @@ def add_arguments(parser: Parser) -> None:
     add_overrides(parser)
     add_waive(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="save the plan for `ftc apply FILE`; ends in .json")
+    add_force(parser)
     parser.add_argument("--origins", action="store_true", help="list every value and where it came from")
     parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
     parser.add_argument("--no-trace", action="store_true", help="estimate a card's memory by formula, without torch")
     parser.add_argument(
-        "--detailed-exitcode", action="store_true", help="exit with 2 where something is to be done or moved"
+        "--detailed-exitcode",
+        action="store_true",
+        help="exit with 2 where something is to be done or moved; the lock file stays as it is",
     )
     parser.add_argument(
         "--refresh-only", action="store_true", help="tell what moved under the lock, here and upstream; change nothing"
@@ -52,15 +55,17 @@ def run(args: Namespace) -> int:
             args.recipe,
             overrides=args.overrides,
             locked=args.locked,
+            keep_lock=args.detailed_exitcode,
             offline=args.offline,
             trace=not args.no_trace,
             on_trace=tell,
             waive=waivers_of(args.waive),
         )
     if args.output:
-        planned = api.save_plan(planned, args.output)
+        planned = api.save_plan(planned, args.output, force=args.force)
     _show(planned, args)
-    return ExitCode.CHANGES if args.detailed_exitcode and not _is_done(planned) else ExitCode.FINE
+    is_settled = _is_done(planned) and (planned.lock_state == "up to date" or bool(args.overrides))
+    return ExitCode.CHANGES if args.detailed_exitcode and not is_settled else ExitCode.FINE
 
 
 def _misuse(args: Namespace) -> str | None:
@@ -71,6 +76,7 @@ def _misuse(args: Namespace) -> str | None:
         "--set or --set-file": args.overrides,
         "--waive": args.waive,
         "-o": args.output,
+        "--force": args.force,
         "--origins": args.origins,
         "--locked": args.locked,
         "--no-trace": args.no_trace,

@@ -15,18 +15,26 @@ if TYPE_CHECKING:
 __all__ = ["load_plan", "save_plan"]
 
 
-def save_plan(planned: Planned, file: Path | str) -> Planned:
+def save_plan(planned: Planned, file: Path | str, *, force: bool = False) -> Planned:
     """Writes a plan for a later `apply`, with a mark of where the recipe's runs stand now.
+
+    Args:
+        planned: The plan.
+        file: Where to; a name that is free, or a saved plan, which is replaced.
+        force: Replace another file too.
 
     Returns:
         The plan as saved.
 
     Raises:
+        Refusal: Something else is there (FTC651), or its folder isn't (FTC653).
         OSError: The file can't be written.
     """
     from ftc.spec.documents.ledger import state_mark
     from ftc.spec.storage.atomic_write import write_text
+    from ftc.spec.storage.outputs import OutputKind, claim_output
 
+    claim_output(Path(file), OutputKind.PLAN, force=force)
     state = state_mark(planned.root, planned.plan.name)
     saved = planned.plan.model_copy(update={"state": state}).sealed()
     write_text(Path(file), saved.to_text())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.signature import SignedFolder
+from ftc.spec.storage.outputs import OutputKind, claim_output
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -31,21 +32,23 @@ _NAMED = 10
 """Files that a refusal names at most."""
 
 
-def sign_folder(folder: Path, key: Path, signature: Path | None = None) -> SignedFolder:
+def sign_folder(folder: Path, key: Path, signature: Path | None = None, *, force: bool = False) -> SignedFolder:
     """Signs all files of a folder but the signature, git's own files, and what a run needs while it goes on.
 
     Args:
         folder: The folder, such as a run's or an adapter's.
         key: The private key's file.
         signature: Where the signature goes; `SIGNATURE_FILE` in the folder where left out.
+        force: Replace a file there that is no signature.
 
     Raises:
-        Refusal: The packages are missing (FTC650), the key can't be used (FTC540), or the folder can't be signed
-            (FTC543).
+        Refusal: The packages are missing (FTC650), the key can't be used (FTC540), the folder can't be signed
+            (FTC543), or something else is in the signature's place (FTC651, FTC653).
         OSError: A file can't be read or written.
     """
-    signing, _, hashing = _library("sign")
     path = signature or folder / SIGNATURE_FILE
+    claim_output(path, OutputKind.SIGNATURE, force=force)
+    signing, _, hashing = _library("sign")
     left_out = [*_OF_A_RUN, *_inside(folder, path)]
     config = signing.Config()
     _with_key(key, "private", lambda path: config.use_elliptic_key_signer(private_key=path))

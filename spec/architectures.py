@@ -1,0 +1,365 @@
+"""What each model type of transformers is made of, as far as a plan has to know: one row a model type.
+
+Sizes are in a model's config.json and in its tensors; a row says what neither does. Each row is compared with
+transformers' own classes by `tests/runtime/test_architectures.py`. `None` means that ftc doesn't know: whoever asks
+has to decide what that comes to, and the plan lists it. A type without a row is one of which nothing is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+__all__ = ["ARCHITECTURES", "Architecture", "Family", "Norm", "Positions", "architecture"]
+
+Family = Literal["decoder", "encoder", "encoder_decoder"]
+
+Positions = Literal["learned", "learned after padding", "sinusoidal", "rotary", "alibi", "relative", "disentangled"]
+"""How a model knows where a token stands.
+
+A table of positions, in some models counted from behind the padding id; sines; rotated queries and keys (RoPE); a
+slope for each head (ALiBi); a learned bias for each distance, as in T5; DeBERTa's products with learned distances.
+"""
+Norm = Literal["fused", "composed", "composed twice"]
+"""How norms are computed: by torch's kernel for layer norms, which keeps its input and two numbers a token; in several
+operators, which keep what was normalized as well where weights are trained; or so that the input is kept once more as
+it came, as T5's norms do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """One model type.
+
+    Attributes:
+        model_type: As config.json calls it.
+        family: Decoder, encoder, or both; where it isn't known, the class in config.json tells.
+        widths_in_config: Whether config.json gives the widths of its linear layers, so that both can be compared.
+        inner_ratio: Width of the feed-forward part by the model's, where config.json may leave it out; 0 where it
+            never does.
+        transposed: Whether weights of linear layers are stored as (inputs, outputs).
+        positions: How it knows where a token stands.
+        window_every: One layer of so many, the last of them, attends to everything, where config.json gives a window
+            and doesn't list its layers; 0 where each layer has the window.
+        norm: How norms are computed.
+        two_norms: Whether attention and feed-forward part stand side by side, with a norm of the same input each.
+        activation: Of the feed-forward part, where config.json names none.
+        dropout: Rate between the parts of layers, where config.json gives none.
+        attention_dropout: Rate of attention's scores, where config.json gives none.
+        inner_dropout: Whether the feed-forward part drops out between its halves, at the same rate as elsewhere.
+        ends_with_product: Whether a layer's last product is added to the residual as it is, dropout aside: no norm
+            and no product with it comes behind.
+        widens_keys: Whether rotation gives keys the type of its cosines, float32, in place of their own.
+        unquantized: Ends of the names of linear layers that transformers keeps out of 4 and 8 bits.
+        counts_padding: Whether it tells how far apart two tokens are by their places in the row, padding included.
+        reads_padding: Whether its state takes in padding, whatever the mask says.
+        classifier: Modules that transformers makes anew for classes of rows; empty where it has no such model.
+        classifier_layers: Linear layers of these: 2 where a square one comes before the one of the labels.
+        classifier_keeps: Parts of a pretrained head that a classifier of rows still has.
+        tagger: Modules made anew for classes of tokens; empty where ftc trains none.
+        span_head: Modules made anew for spans; empty where ftc trains none.
+        tagger_keeps: Parts of a pretrained head that the two still have.
+        tokens: Tokens of beginning, end and padding that its tokenizer's class assumes where files name none.
+        summary_prefix: What it was pretrained to read before a text that is to be summarized.
+    """
+
+    model_type: str
+    family: Family | None
+    widths_in_config: bool | None
+    inner_ratio: int | None
+    transposed: bool | None
+    positions: Positions | None
+    window_every: int | None
+    norm: Norm | None
+    two_norms: bool | None
+    activation: str | None
+    dropout: float | None
+    attention_dropout: float | None
+    inner_dropout: bool | None
+    ends_with_product: bool | None
+    widens_keys: bool | None
+    unquantized: tuple[str, ...] | None
+    counts_padding: bool | None
+    reads_padding: bool | None
+    classifier: tuple[str, ...] | None
+    classifier_layers: int | None
+    classifier_keeps: tuple[str, ...] | None
+    tagger: tuple[str, ...] | None
+    span_head: tuple[str, ...] | None
+    tagger_keeps: tuple[str, ...] | None
+    tokens: tuple[str | None, str | None, str | None] | None
+    summary_prefix: str | None
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Columns of which nothing is known, in words."""
+        return tuple(one.name.replace("_", " ") for one in fields(self) if getattr(self, one.name) is None)
+
+
+def _unknown(model_type: str) -> Architecture:
+    return Architecture(
+        model_type=model_type, **{one.name: None for one in fields(Architecture) if one.name != "model_type"}
+    )
+
+
+_BERT = Architecture(
+    model_type="bert",
+    family="encoder",
+    widths_in_config=True,
+    inner_ratio=0,
+    transposed=False,
+    positions="learned",
+    window_every=0,
+    norm="fused",
+    two_norms=False,
+    activation="gelu",
+    dropout=0.1,
+    attention_dropout=0.1,
+    inner_dropout=False,
+    ends_with_product=False,
+    widens_keys=False,
+    unquantized=(),
+    counts_padding=False,
+    reads_padding=False,
+    classifier=("classifier",),
+    classifier_layers=1,
+    classifier_keeps=("pooler",),
+    tagger=("classifier",),
+    span_head=("qa_outputs",),
+    tagger_keeps=(),
+    tokens=(None, None, "[PAD]"),
+    summary_prefix="",
+)
+_ELECTRA = replace(_BERT, model_type="electra", classifier_layers=2, classifier_keeps=())
+_ROBERTA = replace(_ELECTRA, model_type="roberta", positions="learned after padding", tokens=("<s>", "</s>", "<pad>"))
+_DEBERTA = replace(
+    _ELECTRA,
+    model_type="deberta-v2",
+    positions="disentangled",
+    classifier=("pooler", "classifier"),
+    tokens=("[CLS]", "[SEP]", "[PAD]"),
+)
+_LLAMA = replace(
+    _BERT,
+    model_type="llama",
+    family="decoder",
+    positions="rotary",
+    norm="composed",
+    activation="silu",
+    dropout=0.0,
+    attention_dropout=0.0,
+    ends_with_product=True,
+    widens_keys=True,
+    classifier=("score",),
+    classifier_keeps=(),
+    tagger=("score",),
+    span_head=(),
+    tokens=(None, None, None),
+)
+_GEMMA2 = replace(
+    _LLAMA,
+    model_type="gemma2",
+    window_every=2,
+    activation="gelu_pytorch_tanh",
+    ends_with_product=False,
+    tokens=("<bos>", "<eos>", "<pad>"),
+)
+_COHERE = replace(
+    _LLAMA,
+    model_type="cohere",
+    widens_keys=False,
+    classifier=(),
+    tagger=(),
+    tokens=("<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<PAD>"),
+)
+_GPT2 = replace(
+    _LLAMA,
+    model_type="gpt2",
+    inner_ratio=4,
+    transposed=True,
+    positions="learned",
+    norm="fused",
+    activation="gelu_new",
+    dropout=0.1,
+    attention_dropout=0.1,
+    widens_keys=False,
+    tagger=("classifier",),
+    tokens=("<|endoftext|>", "<|endoftext|>", None),
+)
+_GPTJ = replace(
+    _GPT2,
+    model_type="gptj",
+    transposed=False,
+    positions="rotary",
+    dropout=0.0,
+    attention_dropout=0.0,
+    widens_keys=True,
+    tagger=(),
+)
+_GPT_NEOX = replace(
+    _GPTJ,
+    model_type="gpt_neox",
+    inner_ratio=0,
+    two_norms=True,
+    activation="gelu",
+    tagger=("classifier",),
+    tokens=("<|endoftext|>", "<|endoftext|>", "<|padding|>"),
+)
+_BART = replace(
+    _BERT,
+    model_type="bart",
+    family="encoder_decoder",
+    attention_dropout=0.0,
+    classifier=("classification_head",),
+    classifier_layers=2,
+    classifier_keeps=(),
+    tagger=(),
+    span_head=(),
+    tokens=("<s>", "</s>", "<pad>"),
+)
+_MARIAN = replace(_BART, model_type="marian", positions="sinusoidal", classifier=(), tokens=(None, None, None))
+_T5 = replace(
+    _BART,
+    model_type="t5",
+    positions="relative",
+    norm="composed twice",
+    activation="relu",
+    attention_dropout=0.1,
+    inner_dropout=True,
+    ends_with_product=True,
+    unquantized=(".wo",),
+    tokens=(None, "</s>", "<pad>"),
+    summary_prefix="summarize: ",
+)
+
+ARCHITECTURES: tuple[Architecture, ...] = (
+    replace(
+        _BERT,
+        model_type="albert",
+        activation="gelu_new",
+        dropout=0.0,
+        attention_dropout=0.0,
+        tokens=("[CLS]", "[SEP]", "<pad>"),
+    ),
+    _BERT,
+    replace(_ROBERTA, model_type="camembert"),
+    replace(_DEBERTA, model_type="deberta", norm="composed"),
+    _DEBERTA,
+    replace(_ELECTRA, model_type="distilbert", classifier=("pre_classifier", "classifier")),
+    _ELECTRA,
+    replace(_BERT, model_type="ernie"),
+    replace(_BERT, model_type="mobilebert", norm=None, activation="relu", dropout=0.0),  # most norms only scale
+    replace(
+        _BERT,
+        model_type="modernbert",
+        positions="rotary",
+        dropout=0.0,
+        attention_dropout=0.0,
+        ends_with_product=True,
+        classifier_keeps=("head",),
+        span_head=("classifier",),
+        tagger_keeps=("head",),
+        tokens=(None, None, None),
+    ),
+    replace(_ROBERTA, model_type="mpnet"),
+    _ROBERTA,
+    replace(_ROBERTA, model_type="roberta-prelayernorm", ends_with_product=True),
+    replace(_ELECTRA, model_type="roformer", positions="rotary"),
+    replace(_ROBERTA, model_type="xlm-roberta"),
+    replace(_ROBERTA, model_type="xlm-roberta-xl", ends_with_product=True),
+    replace(
+        _GPT_NEOX,
+        model_type="bloom",
+        inner_ratio=4,
+        positions="alibi",
+        two_norms=False,
+        widens_keys=False,
+        tokens=(None, None, None),
+    ),
+    replace(_GPTJ, model_type="codegen", widens_keys=False, classifier=()),
+    _COHERE,
+    replace(_COHERE, model_type="cohere2", window_every=4),
+    replace(_LLAMA, model_type="exaone4", window_every=4, ends_with_product=False),
+    # Its larger models have two norms of one input, its smaller ones one, and their config.json tells.
+    replace(_GPT_NEOX, model_type="falcon", inner_ratio=4, two_norms=None, tokens=(None, None, None)),
+    replace(_GEMMA2, model_type="gemma", window_every=0, ends_with_product=True),
+    _GEMMA2,
+    replace(_GEMMA2, model_type="gemma3_text", window_every=6, tagger=()),
+    replace(_LLAMA, model_type="glm"),
+    replace(_LLAMA, model_type="glm4", ends_with_product=False),
+    _GPT2,
+    replace(_GPT2, model_type="gpt_bigcode", transposed=False, activation="gelu_pytorch_tanh"),
+    replace(_GPT2, model_type="gpt_neo", transposed=False, dropout=0.0, attention_dropout=0.0, counts_padding=True),
+    _GPT_NEOX,
+    _GPTJ,
+    replace(_LLAMA, model_type="granite", classifier=(), tagger=()),
+    replace(_LLAMA, model_type="helium"),
+    _LLAMA,
+    replace(_LLAMA, model_type="mistral"),
+    replace(
+        _GPT_NEOX,
+        model_type="mpt",
+        inner_ratio=4,
+        positions="alibi",
+        two_norms=False,
+        widens_keys=False,
+        counts_padding=True,
+    ),
+    replace(
+        _LLAMA,
+        model_type="olmo",
+        norm="fused",
+        widens_keys=False,
+        tagger=(),
+        tokens=("<|endoftext|>", "<|endoftext|>", "<|padding|>"),
+    ),
+    replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=()),
+    replace(_GPT2, model_type="openai-gpt", ends_with_product=False, tagger=(), tokens=(None, None, None)),
+    replace(
+        _GPT2, model_type="opt", inner_ratio=0, transposed=False, activation="relu", attention_dropout=0.0, tagger=()
+    ),
+    replace(_LLAMA, model_type="persimmon", norm="fused", activation="relu2"),
+    replace(_GPTJ, model_type="phi", inner_ratio=0, tagger=("score",)),
+    replace(_LLAMA, model_type="phi3"),
+    replace(_LLAMA, model_type="qwen2", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
+    replace(_LLAMA, model_type="qwen3", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
+    replace(_unknown("recurrent_gemma"), reads_padding=True),
+    replace(_unknown("rwkv"), reads_padding=True),
+    replace(_LLAMA, model_type="smollm3"),
+    replace(_LLAMA, model_type="stablelm", norm="fused"),
+    replace(
+        _LLAMA,
+        model_type="starcoder2",
+        norm="fused",
+        activation="gelu_pytorch_tanh",
+        tokens=("<|endoftext|>", "<|endoftext|>", None),
+    ),
+    replace(
+        _GPT2,
+        model_type="xglm",
+        inner_ratio=0,
+        transposed=False,
+        positions="sinusoidal",
+        activation="gelu",
+        classifier=(),
+        tagger=(),
+        tokens=("<s>", "</s>", "<pad>"),
+    ),
+    _BART,
+    replace(_BART, model_type="blenderbot", ends_with_product=True, classifier=()),
+    replace(_BART, model_type="blenderbot-small", classifier=(), tokens=("__start__", "__end__", "__null__")),
+    replace(_BART, model_type="led", classifier=()),
+    replace(_T5, model_type="longt5", classifier=(), unquantized=()),
+    replace(_MARIAN, model_type="m2m_100", activation="relu", attention_dropout=0.1, ends_with_product=True),
+    _MARIAN,
+    replace(_BART, model_type="mbart", ends_with_product=True),
+    replace(_T5, model_type="mt5", activation="gated-gelu"),
+    replace(_MARIAN, model_type="pegasus", ends_with_product=True, tokens=(None, "</s>", "<pad>")),
+    _T5,
+    replace(_T5, model_type="umt5", activation="gated-gelu"),
+)
+_BY_TYPE = {one.model_type: one for one in ARCHITECTURES}
+
+
+def architecture(model_type: str) -> Architecture:
+    """The row of a model type; one of unknowns where it has none."""
+    return _BY_TYPE.get(model_type) or _unknown(model_type)
