@@ -53,6 +53,7 @@ from ftc.spec.language.reference import default_reason
 from ftc.spec.language.section_tree import section_at
 from ftc.spec.language.source import Source
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.strategies import StrategySettings, Trained
 from ftc.spec.tasks.card import Mode
 
 __all__ = ["Draft", "Measured", "PastRun", "Reasons", "Section"]
@@ -190,6 +191,7 @@ class Draft:
         untraced: Why there is nobody to ask.
         settled: Sections by name; read as attributes, such as `text`.
         values: Settled values by dotted path of `ftc.spec.documents.settings.Settings`.
+        settled_trained: What the strategy trains of the model; None until its pass.
         origins: Where each value came from, by the same path.
         memory: The estimate, once made.
         questions: Jobs whose traces a pass would decide by; with their answers the passes run again.
@@ -227,6 +229,7 @@ class Draft:
     untraced: str = ""
     settled: Mapping[str, Document | None] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
+    settled_trained: Trained | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     memory: MemoryEstimate | None = None
     questions: tuple[TraceJob, ...] = ()
@@ -245,6 +248,8 @@ class Draft:
     """The same with what the rows tell."""
     loaded = Section[OpenModel]()
     """How the model is loaded, but for its kernel of attention."""
+    strategy = Section[StrategySettings]()
+    """How its weights are changed."""
     seeds = Section[Seeds]()
     eval = Section[OpenEval]()
     """The measurement at the end, but for the rows at once."""
@@ -256,6 +261,12 @@ class Draft:
     def mode(self) -> Mode:
         """The way in which the model does the task."""
         return self.recipe.task.mode_for(self.model.family)
+
+    @property
+    def trained(self) -> Trained:
+        """What the strategy trains of the model, once its pass has run."""
+        assert self.settled_trained is not None, "`choose_strategy` has run"
+        return self.settled_trained
 
     def reasons(self, section: str) -> Reasons:
         """Where a pass notes the origins of a section's values."""

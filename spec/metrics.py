@@ -174,10 +174,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("valid_json", "valid JSON", tasks=("generation",), lacks=(), higher_is_better=True, generates=True,
            least=0, most=1, kind="share", needs=None, hub="valid_json", foreign=()),
     Metric("preference_accuracy", "preference accuracy", tasks=_PAIRS, lacks=(), higher_is_better=True,
-           generates=False, least=0, most=1, kind="share", needs=None, hub="preference_accuracy", foreign=()),
+           generates=False, least=0, most=1, kind="share", needs=None, hub="preference_accuracy",
+           foreign=("rewards/accuracies", "reward_accuracy")),
     Metric("reward_margin", "reward margin", tasks=_PAIRS, lacks=(), higher_is_better=True, generates=False,
            least=-math.inf, most=math.inf, kind="mean", needs=None, hub="reward_margin",
-           foreign=("rewards/margins", "rewards_margins")),
+           foreign=("rewards/margins",)),
+    Metric("logps_accuracy", "log-probability accuracy", tasks=_PAIRS, lacks=(), higher_is_better=True,
+           generates=False, least=0, most=1, kind="share", needs=None, hub="logps_accuracy", foreign=()),
 )
 """Every metric that a recipe may name."""
 # fmt: on

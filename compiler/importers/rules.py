@@ -14,7 +14,7 @@ from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.documents.imported import TOOLS
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.strategy import LoraInit
+from ftc.spec.strategies.lora import LoraInit
 
 __all__ = [
     "FASTER_KERNELS",

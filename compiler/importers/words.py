@@ -8,7 +8,6 @@ from ftc.spec import optimizers, schedules
 
 __all__ = [
     "COMPONENTS",
-    "METRICS",
     "OPTIMIZERS",
     "OPTIMIZER_VALUES",
     "SCHEDULES",
@@ -36,9 +35,6 @@ OPTIMIZER_VALUES: Mapping[str, Mapping[str, tuple[float, str]]] = {
     card.kind: card.names.values for card in optimizers.OPTIMIZERS
 }
 """Values that these tools set otherwise than ftc, by kind of optimizer and key, with the reason."""
-
-METRICS: Mapping[str, str] = {"f1": "macro_f1"}
-"""Metrics by other words for them."""
 
 SCHEDULE_KINDS = tuple(card.kind for card in schedules.SCHEDULES)
 """Every kind of schedule."""

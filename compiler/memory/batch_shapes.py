@@ -16,7 +16,6 @@ from ftc.compiler.search.candidates import share_of_batch
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.heads import head_card
-from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.text_forms import form_card
 
 __all__ = [
@@ -139,8 +138,8 @@ def scored_per_row(draft: Draft, shape: BatchShape) -> int:
 
 def hides_padding(draft: Draft, shape: BatchShape) -> bool:
     """Whether a mask hides padding: a decoder never looks at what stands behind a row, unless that is decided on."""
-    kind = draft.recipe.strategy.kind
-    is_behind = draft.model.family == "decoder" and head_card(draft.loaded.head).writes and kind not in VIRTUAL_TOKENS
+    is_alone = draft.strategy.traits.num_virtual == 0
+    is_behind = draft.model.family == "decoder" and head_card(draft.loaded.head).writes and is_alone
     return shape.padded and not is_behind
 
 

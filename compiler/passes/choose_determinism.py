@@ -67,7 +67,7 @@ def _unknown(draft: Draft) -> Iterator[str]:
     used = {
         "attention": draft.values["model.attention"],
         "optimizer": draft.values["train.optimizer.kind"],
-        "quantization": draft.values.get("strategy.quantization", "none"),
+        "quantization": quantized.type if (quantized := draft.strategy.traits.quantized) else "none",
     }
     for name, value in used.items():
         if value not in known[name]:

@@ -10,18 +10,10 @@ from ftc.compiler.search.optimizer_choice import card_of, with_kernel
 from ftc.spec.documents.settings import Seeds
 from ftc.spec.optimizers import candidates
 from ftc.spec.schedules import schedule_card
-from ftc.spec.strategy import Lora, QLora
+from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
-__all__ = ["USUAL_RATE", "choose_training"]
-
-USUAL_RATE = {
-    **dict.fromkeys(("full", "partial"), 2e-5),
-    **dict.fromkeys(("lora", "qlora"), 2e-4),
-    **{"bitfit": 4e-4, "ln_tuning": 1e-3, "ia3": 3e-3, "bottleneck": 1e-4},
-    **{"prompt_tuning": 3e-2, "p_tuning": 1e-3, "prefix_tuning": 1e-2},
-}
-"""Peak learning rate of `auto`, by strategy: the usual middle for AdamW."""
+__all__ = ["choose_training"]
 
 _AS_WRITTEN = (
     *("batch_size", "label_smoothing", "neftune_alpha", "max_grad_norm"),
@@ -56,16 +48,15 @@ def _choose_optimizer(draft: Draft) -> Draft:
 
 
 def _choose_rate(draft: Draft) -> Draft:
-    if isinstance(draft.recipe.strategy, Lora | QLora):
-        draft = draft.take("train.b_rate_ratio", "strategy.b_rate_ratio")
+    strategy = draft.recipe.strategy
+    if (ratio := strategy.second_rate_ratio()) is not None:
+        draft = draft.inherit("train.b_rate_ratio", ratio, "strategy.b_rate_ratio")
     else:
         draft = draft.derive("train.b_rate_ratio", 1.0, "no adapter of low rank")
     if draft.recipe.train.learning_rate != "auto":
         return draft.take("train.learning_rate")
-    kind, rate = draft.recipe.strategy.kind, card_of(draft).rate
-    usual, reason = USUAL_RATE[kind], f"the usual middle for {kind} with AdamW"
-    if kind == "prefix_tuning" and draft.values["strategy.projection_size"]:
-        usual, reason = USUAL_RATE["p_tuning"], "the usual middle for virtual tokens out of a network with AdamW"
+    rate = card_of(draft).rate
+    usual, reason = strategy.usual_rate(strategy_card(strategy))
     if rate.reason is not None:
         reason = rate.reason.format(reason)
     return draft.derive("train.learning_rate", rate.beside(usual), reason)

@@ -20,7 +20,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Offload, Sharding
-from ftc.spec.strategy import VIRTUAL_TOKENS
+from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
 __all__ = [
@@ -151,8 +151,7 @@ def _modes(draft: Draft) -> list[bool]:
     asked = draft.recipe.train.activation_checkpointing
     if asked != "auto":
         return [asked]
-    # A pass of prefix tuning that is done again would lengthen its memory.
-    return [False] if draft.recipe.strategy.kind == "prefix_tuning" else [False, True]
+    return [False] if strategy_card(draft.strategy).no_recomputing else [False, True]
 
 
 def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
@@ -170,7 +169,7 @@ def packing_obstacle(draft: Draft) -> str | None:
         return f"a {task.replace('_', ' ')} scores whole rows"
     if draft.loaded.family != "decoder":
         return f"an {draft.values['model.family'].replace('_', '-')} reads a row as a whole"
-    if draft.recipe.strategy.kind in VIRTUAL_TOKENS:
+    if draft.strategy.traits.num_virtual:
         return "its virtual tokens stand before the first row alone"
     return None
 

@@ -19,7 +19,7 @@ from ftc.spec.schedules import ScheduleKind
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
-from ftc.spec.strategy_settings import StrategySettings
+from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
 
 __all__ = [
@@ -317,7 +317,7 @@ class Settings(Document):
 
     text: TextSettings
     model: ModelSettings
-    strategy: StrategySettings
+    strategy: AnySettings
     train: TrainSettings
     seeds: Seeds
     eval: EvalSettings

@@ -177,10 +177,12 @@ class Eval(Document):
     metrics: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = "auto"
     """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, micro and macro F1 where a row has
     several labels, entity F1 for words, exact match and answer F1 for questions, ROUGE for summaries, exact match and
-    ROUGE-L for a generation, preference accuracy and reward margin for preferences, perplexity for a chat and for
-    pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and `recall of`. `meteor`,
-    for English, needs the extra `meteor` and WordNet's data, which is looked for where nltk looks and in Debian's
-    place; each line of an answer counts as a sentence."""
+    ROUGE-L for a generation, preference accuracy, reward margin and log-probability accuracy for preferences (how often
+    and by how much tuning raised the chosen answer more than the rejected one, as TRL's `rewards/accuracies` and
+    `rewards/margins`, so the untuned model's are 0; and how often the chosen answer is the likelier one), perplexity
+    for a chat and for pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and
+    `recall of`. `meteor`, for English, needs the extra `meteor` and WordNet's data, which is looked for where nltk
+    looks and in Debian's place; each line of an answer counts as a sentence."""
     baseline: bool = True
     """Whether the untouched base model is measured too, by the same code. Default: yes; without it no gain is known."""
     gates: dict[str, str] | tuple[str, ...] = Field(default_factory=dict)

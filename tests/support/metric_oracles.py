@@ -150,9 +150,10 @@ def found_metric(name: str, right: Sequence[Sequence[str]], answers: Sequence[st
 
 
 def pair_metric(name: str, predicted: Sequence[Sequence[float]]) -> float:
-    """TRL's `rewards/margins`, and how often the chosen answer has the larger log-probability."""
+    """TRL's `rewards/accuracies` and `rewards/margins`, and how often the chosen answer is the likelier one."""
     scores = {
-        "preference_accuracy": [float(chosen > rejected) for chosen, rejected, _ in predicted],
+        "preference_accuracy": [float(margin > 0) for _, _, margin in predicted],
+        "logps_accuracy": [float(chosen > rejected) for chosen, rejected, _ in predicted],
         "reward_margin": [margin for _, _, margin in predicted],
     }[name]
     return math.fsum(scores) / len(scores)

@@ -28,7 +28,7 @@ from tests.support import metric_oracles as oracles
 from tests.support.wordnets import write_wordnet
 
 REFERENCE = (Path(__file__).parents[3] / "docs" / "recipe.md").read_text(encoding="utf-8")
-ONLY_HERE = {"valid_json", "preference_accuracy"}
+ONLY_HERE = {"valid_json", "logps_accuracy"}
 """Metrics that no other tool has a word for."""
 ROWS = 40
 NAMES = ("a", "b", "c", "d")
