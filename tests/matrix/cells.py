@@ -13,6 +13,7 @@ from typing import Any
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
+from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.views.tasks import auto_class
