@@ -133,7 +133,7 @@ def _estimate(
     draft: Draft, method: memory_formula.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
 ) -> MemoryEstimate:
     peak = max(phases, key=lambda phase: phase.peak_bytes)
-    context = context_of(draft.device, draft.calibration, draft.packages, opens_wordnet=draft.wordnet is not None)
+    context = context_of(draft.device, draft.calibration, draft.packages, needs=draft.recipe.eval.needs())
     process = process_range(reserved, context)
     limit, source = limit_of(draft)
     components = {context.name: context.size.expected, **peak.components}

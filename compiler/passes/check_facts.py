@@ -223,7 +223,7 @@ def budget_is_on_the_device(draft: Draft) -> Iterator[Diagnostic]:
 
 def classes_are_known(draft: Draft) -> Iterator[Diagnostic]:
     """A metric or gate of one class names one that the labels have."""
-    named = [(path, split_metric(name)[1]) for path, name in _named_metrics(draft)]
+    named = [(path, split_metric(name)[1]) for name, path in draft.recipe.eval.named()]
     if not any(label for _, label in named):
         return
     labels = draft.text.labels
@@ -234,13 +234,6 @@ def classes_are_known(draft: Draft) -> Iterator[Diagnostic]:
             close = nearest(label, labels)
             help = f"did you mean `{close}`?" if close else f"the classes are {', '.join(labels[:12])}"
             yield _found(draft, "FTC240", f"no class `{label}` among the labels", path, help=help)
-
-
-def _named_metrics(draft: Draft) -> Iterator[tuple[str, str]]:
-    """Metrics that the recipe names, with the place of each."""
-    asked = draft.recipe.eval.metrics
-    yield from ((f"eval.metrics[{at}]", name) for at, name in enumerate(() if asked == "auto" else asked))
-    yield from ((bound.path, measured(bound.name).metric) for bound in draft.recipe.eval.bounds())
 
 
 def general_text_needs_a_decoder(draft: Draft) -> Iterator[Diagnostic]:

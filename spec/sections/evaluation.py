@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
-from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Trait, metric_named
+from ftc.spec.documents.slices import measured
+from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Need, Trait, metric_named, needs_of
 from ftc.spec.task import Classification, QuestionAnswering, Task, TokenClassification
 
 __all__ = [
@@ -227,6 +228,16 @@ class Eval(Document):
     there are."""
     samples: int = Field(default=8, ge=0, le=1000)
     """Predictions that the report shows. Default: 8, which fit on a screen."""
+
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The metrics that the recipe itself names, in metrics and gates, each with its place."""
+        metrics = () if self.metrics == "auto" else self.metrics
+        listed = ((name, f"eval.metrics[{number}]") for number, name in enumerate(metrics))
+        return (*listed, *((measured(bound.name).metric, bound.path) for bound in self.bounds()))
+
+    def needs(self) -> tuple[Need, ...]:
+        """What these metrics need beside ftc's own dependencies."""
+        return needs_of(name for name, _ in self.named())
 
     def bounds(self) -> tuple[Bound, ...]:
         """The gates in either form, in their order."""

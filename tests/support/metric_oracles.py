@@ -28,6 +28,8 @@ def class_metric(name: str, expected: Sequence[Any], predicted: Sequence[Any], l
         return float(metrics.accuracy_score(expected, predicted))
     if name == "mcc":
         return float(metrics.matthews_corrcoef(expected, predicted))
+    if name in ("balanced_accuracy", "cohen_kappa"):
+        return float(getattr(metrics, f"{name}_score")(expected, predicted))
     return _scored(name, expected, predicted, label)
 
 
