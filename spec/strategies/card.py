@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from ftc.spec.base import Document, Effect
+from ftc.spec.documents import imported
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 
 if TYPE_CHECKING:
     from ftc.spec.documents.settings import Head
 
 __all__ = [
-    "TOOLS",
     "Base",
     "Beside",
     "Card",
@@ -39,8 +39,7 @@ __all__ = [
     "UsualRate",
 ]
 
-Tool = Literal["peft", "axolotl", "llamafactory", "torchtune", "trl", "oumi"]
-TOOLS: tuple[Tool, ...] = ("peft", "axolotl", "llamafactory", "torchtune", "trl", "oumi")
+Tool = Literal["peft"] | imported.Tool
 """Tools whose words for a strategy are known; `peft` stands for its `peft_type`, in lower case."""
 
 _T = TypeVar("_T")
