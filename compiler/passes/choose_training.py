@@ -11,7 +11,7 @@ from ftc.spec.documents.settings import Seeds
 from ftc.spec.optimizers import candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.strategies import strategy_card
-from ftc.spec.task import Preference
+from ftc.spec.text_forms import form_card
 
 __all__ = ["choose_training"]
 
@@ -131,7 +131,7 @@ def _choose_selection(draft: Draft) -> Draft:
 
 
 def _choose_objective(draft: Draft) -> Draft:
-    if isinstance(draft.recipe.task, Preference):
+    if form_card(draft.text.form).is_pair:
         return draft.take("train.preference.beta", "task.beta")
     return draft.derive("train.preference", None, "each target has a loss of its own")
 
