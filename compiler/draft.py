@@ -54,6 +54,7 @@ from ftc.spec.language.section_tree import section_at
 from ftc.spec.language.source import Source
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import StrategySettings, Trained
+from ftc.spec.tasks.card import Mode
 
 __all__ = ["Draft", "Measured", "PastRun", "Reasons", "Section"]
 
@@ -255,6 +256,11 @@ class Draft:
     distillation = Section[DistillationSettings | None]()
     """What is learnt from a teacher; None without one."""
     determinism = Section[DeterminismSettings]()
+
+    @property
+    def mode(self) -> Mode:
+        """The way in which the model does the task."""
+        return self.recipe.task.mode_for(self.model.family)
 
     @property
     def trained(self) -> Trained:

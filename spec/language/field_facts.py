@@ -11,7 +11,7 @@ from typing import Any
 
 from ftc.spec.base import Bandwidth, Bytes, Document, MoneyText, Power, Seconds, Throughput
 from ftc.spec.metrics import METRICS
-from ftc.spec.task import TASKS
+from ftc.spec.tasks import PARTS
 
 __all__ = ["NUMBER", "QUANTITIES", "choices_of", "examples_of", "forms_of", "pattern_of", "unit_of"]
 
@@ -24,7 +24,7 @@ _WATCHED = tuple(
     for metric in METRICS
     if metric.higher_is_better and (not metric.generates or "question_answering" in metric.tasks)
 )
-_PARTS = tuple(dict.fromkeys(part for task in TASKS for part in (*task.REQUIRED_FIELDS, *task.OPTIONAL_FIELDS)))
+_PARTS = tuple(PARTS)
 _NOT_ZERO = r"(?!0+(\.0+)?\s?[A-Za-z])"
 
 QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (
@@ -73,6 +73,10 @@ _UNITS = {
     "Schedule.decay_ratio": "share of the steps",
     "Schedule.patience": "evaluations",
     "Schedule.factor": NUMBER,
+    "ScheduleKeys.cycles": "falls of the rate",
+    "ScheduleKeys.power": NUMBER,
+    "ScheduleKeys.timescale": "optimiser steps",
+    "ScheduleKeys.min_lr_ratio": "share of the peak rate",
     "Optimizer.momentum": NUMBER,
     "Optimizer.beta1": NUMBER,
     "Optimizer.beta2": NUMBER,
@@ -143,6 +147,16 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Schedule.decay_ratio": (0.2,),
     "Schedule.patience": (1,),
     "Schedule.factor": (0.5, 0.1),
+    "ScheduleKeys.min_lr_ratio": (0.1,),
+    "ScheduleKeys.timescale": (1000,),
+    "ScheduleKeys.power": (
+        1,
+        2,
+    ),
+    "ScheduleKeys.cycles": (
+        2,
+        4,
+    ),
     "Optimizer.epsilon": (1e-8,),
     "Optimizer.weight_decay": (0.0, 0.01),
     "Distillation.teacher": ("./models/teacher", "owner/name"),
