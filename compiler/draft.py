@@ -22,8 +22,9 @@ A pass returns a new draft. First it settles its section, then it says what it f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
+from operator import getitem
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from ftc.compiler.tokens.judged_tokens import JudgedTokens
@@ -42,6 +43,7 @@ from ftc.spec.documents.settings import (
     OpenEval,
     OpenModel,
     OpenText,
+    OpenTrain,
     Seeds,
     Settings,
     TextSettings,
@@ -54,7 +56,7 @@ from ftc.spec.language.section_tree import section_at
 from ftc.spec.language.source import Source
 from ftc.spec.sections.recipe import Recipe
 
-__all__ = ["Draft", "Measured", "PastRun", "Reasons", "Section"]
+__all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "PastRun", "Reasons", "Section"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -243,10 +245,12 @@ class Draft:
     text = Section[TextSettings]()
     """The same with what the rows tell."""
     loaded = Section[OpenModel]()
-    """How the model is loaded, but for its kernel of attention."""
+    """How the model is loaded, but for what the solver chooses."""
+    train = Section[OpenTrain]()
+    """Training, but for what the solver chooses, the teacher, and how alike two runs have to be."""
     seeds = Section[Seeds]()
     eval = Section[OpenEval]()
-    """The measurement at the end, but for the rows at once."""
+    """The measurement at the end, but for what the solver chooses."""
     distillation = Section[DistillationSettings | None]()
     """What is learnt from a teacher; None without one."""
     determinism = Section[DeterminismSettings]()
@@ -305,20 +309,88 @@ class Draft:
         """Adds something that could not be computed, with the reason."""
         return replace(self, not_checked=(*self.not_checked, what))
 
-    def settings(self) -> Settings:
-        """The settled values as a typed document.
-
-        Raises:
-            pydantic.ValidationError: Some value is not settled yet.
-        """
-        nested: dict[str, Any] = {}
-        for path, value in self.values.items():
-            *outer, name = path.split(".")
-            section = nested
-            for part in outer:
-                section = section.setdefault(part, {})
-            section[name] = value
-        return Settings.model_validate(nested)
+    def at(self, candidate: Candidate) -> ClosedDraft:
+        """The draft with all that the solver chooses."""
+        return ClosedDraft(**{one.name: getattr(self, one.name) for one in fields(Draft)}, candidate=candidate)
 
     def _settle(self, path: str, value: Any, origin: Origin) -> Draft:
         return replace(self, values={**self.values, path: value}, origins={**self.origins, path: origin})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run the job: a value for each knob of `ftc.spec.knobs`.
+
+    Attributes:
+        micro_batch: Rows that go through the model at once on one device.
+        activation_checkpointing: Whether activations are recomputed.
+        eval_batch: Rows that are evaluated at once on one device.
+        attention: Kernel of attention.
+        optimizer: Kind of optimizer.
+        packing: Whether rows share sequences.
+        micro_batch_tokens: Most tokens that go through the model at once; None where rows alone decide.
+        sharding: What each of several devices holds.
+        offload: Where their parts lie.
+        devices: How many share the run.
+    """
+
+    micro_batch: int
+    activation_checkpointing: bool
+    eval_batch: int
+    attention: AttentionKernel
+    optimizer: OptimizerKind
+    packing: bool
+    micro_batch_tokens: int | None
+    sharding: Sharding
+    offload: Offload
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDraft(Draft):
+    """A draft in which nothing is open: what the estimates of memory and time take, and what a plan is made of.
+
+    Attributes:
+        candidate: What the solver tries, and in the end what it has chosen.
+    """
+
+    candidate: Candidate = field(kw_only=True)
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each process: those of one machine share its cores."""
+        asked = self.recipe.budget.threads
+        return max(1, self.device.threads // self.candidate.devices) if asked == "auto" else asked
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """Most tokens that go through the model at once, of a candidate that limits them."""
+        assert self.candidate.micro_batch_tokens is not None, "packed sequences have a length"
+        return self.candidate.micro_batch_tokens
+
+    def settings(self) -> Settings:
+        """The settled sections with the candidate's values, as one document.
+
+        Raises:
+            pydantic.ValidationError: A value is of another type than its field.
+        """
+        nested: dict[str, Any] = {
+            "text": self.text,
+            "model": dict(self.loaded),
+            "strategy": STRATEGY,
+            "train": {
+                **dict(self.train),
+                "optimizer": dict(self.train.optimizer),
+                "fused": FUSEDX,
+                "distillation": self.distillation,
+                "determinism": self.determinism,
+            },
+            "seeds": self.seeds,
+            "eval": dict(self.eval),
+            "device": {"name": self.device.name, "kind": self.device.kind, "threads": self.threads},
+        }
+        for knob in KNOBS:
+            for path in knob.settings:
+                *outer, name = path.split(".")
+                reduce(getitem, outer, nested)[name] = getattr(self.candidate, knob.name)
+        return Settings.model_validate(nested)

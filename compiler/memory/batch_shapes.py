@@ -31,10 +31,10 @@ __all__ = [
 
 def rows_at_once(draft: Draft) -> int:
     """Sequences in the largest micro-batch: one of several rows, or as many of the longest as have its tokens."""
-    if draft.values["train.packing"]:
+    if draft.candidate.packing:
         return 1
-    micro_batch: int = draft.values["train.micro_batch"]
-    most: int | None = draft.values["train.micro_batch_tokens"]
+    micro_batch = draft.candidate.micro_batch
+    most = draft.candidate.micro_batch_tokens
     if most is None:
         return micro_batch
     lengths, longest = known_lengths(draft, "train"), longest_row(draft, "train")
@@ -63,19 +63,19 @@ def _together(draft: Draft, lengths: RowLengths) -> NDArray[np.int64]:
 def accumulates(draft: Draft) -> bool:
     """Whether a device can have more than one micro-batch in an optimiser step."""
     mine = share_of_batch(draft)
-    if draft.values["train.packing"]:
-        return bool(_largest(_tokens(draft), mine) > draft.values["train.micro_batch_tokens"])
-    most: int | None = draft.values["train.micro_batch_tokens"]
+    if draft.candidate.packing:
+        return bool(_largest(_tokens(draft), mine) > draft.candidate.micro_batch_tokens)
+    most = draft.candidate.micro_batch_tokens
     of_longest = mine if most is None else max(1, most // max(1, draft.splits["train"].length_max))
-    return mine > min(of_longest, int(draft.values["train.micro_batch"]))
+    return mine > min(of_longest, draft.candidate.micro_batch)
 
 
 def train_shape(draft: Draft) -> BatchShape:
     """The largest micro-batch of training, of a draft that stands at a point."""
-    if draft.values["train.packing"]:
+    if draft.candidate.packing:
         return _packed_shape(draft)
-    rows, shape = rows_at_once(draft), _shape(draft, draft.values["train.micro_batch"])
-    if draft.values["train.micro_batch_tokens"] is None or is_translated(draft):
+    rows, shape = rows_at_once(draft), _shape(draft, draft.candidate.micro_batch)
+    if draft.candidate.micro_batch_tokens is None or is_translated(draft):
         return shape
     most = -(-_scored_at_once(draft) // rows)  # more rows than these, which are shorter
     return shape.model_copy(update={"supervised": min(shape.length, max(shape.supervised, most))})
@@ -83,17 +83,17 @@ def train_shape(draft: Draft) -> BatchShape:
 
 def _scored_at_once(draft: Draft) -> int:
     """Supervised tokens of a micro-batch whose padded tokens are limited, at most."""
-    most, lengths = draft.values["train.micro_batch_tokens"], known_lengths(draft, "train")
+    most, lengths = draft.candidate.micro_batch_tokens, known_lengths(draft, "train")
     if lengths is not None:
         return int((_together(draft, lengths) * lengths.scored).max())
-    return min(int(most), int(draft.values["train.micro_batch"]) * draft.splits["train"].supervised_max)
+    return min(int(most), draft.candidate.micro_batch * draft.splits["train"].supervised_max)
 
 
 def _packed_shape(draft: Draft) -> BatchShape:
     """The longest sequence that rows of one optimiser step can make up, and the most of it that can be supervised."""
     batch, longest = share_of_batch(draft), longest_row(draft, "train")
     tokens, lengths = _tokens(draft), known_lengths(draft, "train")
-    length = max(longest, min(draft.values["train.micro_batch_tokens"], _largest(tokens, batch)))
+    length = max(longest, min(draft.candidate.micro_batch_tokens, _largest(tokens, batch)))
     if lengths is None:
         most = batch * draft.splits["train"].supervised_max
     else:

@@ -78,7 +78,7 @@ def grader_amounts(draft: Draft, right: RowLengths, new_tokens: int | None) -> A
 
 def _rows(draft: Draft, settings: ClassifierSettings) -> int:
     """Answers that are looked at at once; one alone where nothing can fill shorter ones."""
-    return 1 if settings.pad_id is None else int(draft.values["eval.batch_size"])
+    return 1 if settings.pad_id is None else draft.candidate.eval_batch
 
 
 def _longest(draft: Draft, settings: ClassifierSettings) -> int:

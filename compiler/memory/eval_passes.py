@@ -50,7 +50,7 @@ def usual_rows(draft: Draft) -> tuple[int, str]:
 
     What is measured later may have more than none.
     """
-    devices = int(draft.values["train.world_size"])
+    devices = draft.candidate.devices
     rows = max((-(-count // devices) for count in _counts(draft).values()), default=0)
     if not 0 < rows < _USUAL_ROWS:
         return _USUAL_ROWS, "beyond it little is gained"
@@ -104,7 +104,7 @@ def _beside(draft: Draft) -> Iterator[tuple[str, int]]:
 
 
 def _look(draft: Draft, name: str, count: int) -> _Look:
-    rows = min(int(draft.values["eval.batch_size"]), -(-count // int(draft.values["train.world_size"])))
+    rows = min(draft.candidate.eval_batch, -(-count // draft.candidate.devices))
     if name not in draft.splits:
         return _look_beside(draft, name, rows, draft.lengths[name])
     report, length = draft.splits[name], longest_row(draft, name)

@@ -20,11 +20,11 @@ def host_bytes(draft: Draft) -> int:
     its gradients and what the optimiser keeps.
     """
     values = draft.values
-    if values["train.sharding"] != "fsdp":
+    if draft.candidate.sharding != "fsdp":
         return 0
     is_whole = draft.recipe.strategy.kind in WHOLE_MODEL
-    width = _FP32 if is_whole or values["train.precision"] == "float32" else 2
+    width = _FP32 if is_whole or draft.train.precision == "float32" else 2
     trained = num_trainable(draft)
     model = width * draft.model.num_parameters + (0 if is_whole else _FP32 * trained)
-    kept = (_FP32 + bytes_per_weight(draft)) * trained if values["train.offload"] == "cpu" else 0
+    kept = (_FP32 + bytes_per_weight(draft)) * trained if draft.candidate.offload == "cpu" else 0
     return model + round(kept)

@@ -40,7 +40,7 @@ def limit_of(draft: Draft) -> tuple[int, str]:
     """Bytes that each process of the run may take, and who says so; processes on a CPU share its memory."""
     if draft.recipe.budget.vram is not None:
         return draft.recipe.budget.vram, "the recipe's budget"
-    processes = draft.values["train.world_size"] if draft.device.kind == "cpu" else 1
+    processes = draft.candidate.devices if draft.device.kind == "cpu" else 1
     share = f"one of {processes} parts of the " if processes > 1 else ""
     return draft.device.memory_bytes // processes, f"{share}memory of {draft.device.label}"
 
@@ -123,7 +123,7 @@ def _reserved(draft: Draft, allocated: int, expected: int) -> ByteRange:
     return reserved_range(
         allocated,
         expected,
-        draft.values["model.attention"],
+        draft.candidate.attention,
         on_card=draft.device.kind == "cuda",
         expandable=expands_segments(draft),
     )
@@ -156,8 +156,8 @@ def _estimate(
 
 def _form_job(draft: Draft) -> memory_formula.Job:
     """The formula's job for a draft that stands at a point."""
-    shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.values["model.attention"]
-    kind, precision = draft.recipe.strategy.kind, draft.values["train.precision"]
+    shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.candidate.attention
+    kind, precision = draft.recipe.strategy.kind, draft.train.precision
     weight_bytes = 4.0 if kind in WHOLE_MODEL else _WEIGHT_BYTES[precision]
     if kind == "qlora":
         weight_bytes = _mean_quantised_bytes(draft)
@@ -176,14 +176,14 @@ def _form_job(draft: Draft) -> memory_formula.Job:
         length=length,
         weight_bytes=weight_bytes,
         activation_bytes=2 if precision == "bfloat16" else 4,
-        checkpointing=draft.values["train.activation_checkpointing"],
+        checkpointing=draft.candidate.activation_checkpointing,
         accumulates=accumulates(draft),
         quantised=kind == "qlora",
         target_length=target,
         adapter_dropout=draft.values.get("strategy.adapter.dropout", 0) > 0,
         eager=kernel == "eager",
-        in_parts=draft.values["train.sharding"] == "fsdp",
-        masked=draft.values["train.packing"] or hides_padding(draft, shape),
+        in_parts=draft.candidate.sharding == "fsdp",
+        masked=draft.candidate.packing or hides_padding(draft, shape),
         unpadded=kernel == "flash_attention_2",
         on_card=draft.device.kind == "cuda",
         capability=draft.device.capability or UNKNOWN_CAPABILITY,
@@ -227,7 +227,7 @@ def _measuring(draft: Draft) -> Measuring | None:
     sequences = _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
     new_tokens = draft.eval.max_new_tokens or 0
-    kernel = draft.values["model.attention"]
+    kernel = draft.candidate.attention
     return Measuring(
         rows * sequences,
         length,

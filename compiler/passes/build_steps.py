@@ -21,7 +21,7 @@ def build_steps(draft: Draft) -> Draft:
     steps: list[Step] = [
         VerifyStep(kind="verify", files=files),
         *([ProveStep(kind="prove", steps=proof_steps)] if proof_steps else []),
-        TrainStep(kind="train", steps=draft.values["train.num_steps"]),
+        TrainStep(kind="train", steps=draft.train.num_steps),
         ExportStep(kind="export", artifact=artifact),
     ]
     if "test" not in draft.splits:

@@ -104,8 +104,8 @@ def batch_fits_the_rows(draft: Draft) -> Iterator[Diagnostic]:
 
 def validation_is_looked_at(draft: Draft) -> Iterator[Diagnostic]:
     """Evaluations come often enough for what relies on them; what the recipe alone tells was told before."""
-    train, steps = draft.recipe.train, draft.values["train.num_steps"]
-    every = draft.values["train.evaluate_every_steps"]
+    train, steps = draft.recipe.train, draft.train.num_steps
+    every = draft.train.evaluate_every_steps
     if train.evaluate_every == "epoch" or train.max_steps is not None or "validation" not in draft.splits:
         return
     if every > steps:
@@ -197,7 +197,7 @@ def pages_need_a_card(draft: Draft) -> Iterator[Diagnostic]:
 
 def flash_attention_is_half_precise(draft: Draft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
-    kernel, precision = draft.values["model.attention"], draft.values["train.precision"]
+    kernel, precision = draft.candidate.attention, draft.train.precision
     if kernel == "flash_attention_2" and precision == "float32" and flash_obstacle(draft) is None:
         yield _found(
             draft,

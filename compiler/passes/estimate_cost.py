@@ -109,8 +109,8 @@ def _saved_by_stopping(draft: Draft, phases: Iterable[PhaseTime]) -> float:
     stopping = draft.recipe.train.early_stopping
     if stopping is None:
         return 0.0
-    steps: int = draft.values["train.num_steps"]
-    every: int = draft.values["train.evaluate_every_steps"]
+    steps = draft.train.num_steps
+    every = draft.train.evaluate_every_steps
     least = min(steps, (stopping.patience + 1) * every)
     spent = sum(phase.seconds.low for phase in phases if phase.phase in ("train", "validate"))
     return spent * (1 - least / steps)
@@ -172,7 +172,7 @@ def _disk(draft: Draft) -> dict[str, int]:
     Kept are the newest checkpoints, the best one, and the one that is being written.
     """
     trained = 4 * num_trainable(draft)
-    kept = draft.values["train.keep_checkpoints"] + 2
+    kept = draft.train.keep_checkpoints + 2
     result = "model" if draft.recipe.strategy.kind in WHOLE_MODEL else "adapter"
     return {f"{kept} checkpoints": 3 * trained * kept, result: result_bytes(draft), "records": _RECORDS}
 

@@ -27,7 +27,7 @@ def device_has_a_price(draft: Draft) -> Iterator[Diagnostic]:
 
 def devices_are_here(draft: Draft) -> Iterator[Diagnostic]:
     """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
-    asked, device = draft.values["device.count"], draft.device
+    asked, device = draft.candidate.devices, draft.device
     if device.local and device.kind == "cuda" and asked > device.count:
         has, path = "one" if device.count == 1 else str(device.count), "budget.devices"
         help = f"write `devices: {device.count}`, or apply the plan where there are {asked}"

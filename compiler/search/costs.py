@@ -19,7 +19,7 @@ def price_of(draft: Draft) -> Money | None:
 
 def num_paid(draft: Draft) -> int:
     """Devices that are paid for: all processes on a processor share it."""
-    return 1 if draft.device.kind == "cpu" else int(draft.values["train.world_size"])
+    return 1 if draft.device.kind == "cpu" else draft.candidate.devices
 
 
 def cost_of(draft: Draft, seconds: float, judge: Money | None = None) -> Money | None:

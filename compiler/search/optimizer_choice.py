@@ -42,12 +42,12 @@ def is_rounded(kind: str) -> bool:
 
 def bytes_per_weight(draft: Draft) -> float:
     """Bytes that the draft's optimiser keeps for each trained weight, wherever they lie."""
-    return _bytes_of(draft, draft.values["train.optimizer.kind"])
+    return _bytes_of(draft, draft.candidate.optimizer)
 
 
 def _bytes_of(draft: Draft, kind: str) -> float:
     if kind == "sgd":
-        return 4.0 if draft.values["train.optimizer.momentum"] else 0.0
+        return 4.0 if draft.train.optimizer.momentum else 0.0
     if kind == "adafactor":  # a row and a column for each matrix, which is little beside it
         return 8 / max(1, draft.model.hidden_size)
     return _BYTES[kind.removesuffix("_paged")]
@@ -58,7 +58,7 @@ def device_bytes(draft: Draft) -> int:
 
     Scales of 8-bit memories aren't paged, and there is one for each of two moments.
     """
-    kind, weights = draft.values["train.optimizer.kind"], num_trainable(draft)
+    kind, weights = draft.candidate.optimizer, num_trainable(draft)
     if not is_paged(kind):
         return round(bytes_per_weight(draft) * weights)
     return round(2 * _SCALES * weights) if is_rounded(kind) else 0
@@ -84,7 +84,7 @@ def pages_have_room(draft: Draft, kind: str, processes: int = 1) -> bool:
 
 def with_kernel(draft: Draft) -> Draft:
     """Settles which kernel of the draft's optimiser is used."""
-    kind = draft.values["train.optimizer.kind"]
+    kind = draft.candidate.optimizer
     is_fused = kind in FUSED
     reason = "the fused kernel takes one pass over the weights" if is_fused else f"`{kind}` has one kernel"
     return draft.derive("train.fused", is_fused, reason)

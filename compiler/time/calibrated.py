@@ -30,7 +30,7 @@ def calibrated_speed(draft: Draft, kind: Kind) -> DeviceSpeed | None:
 
     Where no such passes were measured, training steps stand for them.
     """
-    found, precision = draft.calibration, draft.values["train.precision"]
+    found, precision = draft.calibration, draft.train.precision
     if found is None:
         return None
     device, measured = draft.device, found.measured
@@ -57,10 +57,10 @@ def _looks(found: Measurement, precision: str, kind: Kind, device: DeviceFacts) 
 
 def _part(draft: Draft, found: Calibration) -> float:
     """Part of the cores that were measured which each process has, where several share a processor."""
-    processes: int = draft.values["train.world_size"]
+    processes = draft.candidate.devices
     if processes == 1 or draft.device.kind != "cpu":
         return 1.0
-    threads = min(float(draft.values["device.threads"]), draft.device.threads / processes)
+    threads = min(float(draft.threads), draft.device.threads / processes)
     return min(1.0, threads / found.threads)
 
 

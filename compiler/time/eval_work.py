@@ -83,7 +83,7 @@ def prompts(draft: Draft) -> Work:
 
 
 def _prompts(draft: Draft, subject: _Subject, rows: str) -> Work:
-    lengths, batch, ranks = lengths_of(draft, rows), draft.values["eval.batch_size"], draft.values["train.world_size"]
+    lengths, batch, ranks = lengths_of(draft, rows), draft.candidate.eval_batch, draft.candidate.devices
     amounts = microbatches.prompts(lengths, subject.form, batch, ranks, known=_shared(draft, subject, lengths.shared))
     return forward_work(subject.network, amounts, activation_bytes(draft))
 
@@ -116,7 +116,7 @@ class _Answers:
 def _answers(draft: Draft, subject: _Subject, rows: str) -> _Answers:
     lengths, most = lengths_of(draft, rows), draft.eval.max_new_tokens
     assert most is not None, "answers are written"
-    batch, ranks = draft.values["eval.batch_size"], draft.values["train.world_size"]
+    batch, ranks = draft.candidate.eval_batch, draft.candidate.devices
     amounts = (microbatches.written(lengths, subject.form, batch, tokens, most, ranks) for tokens in (None, most))
     return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
 
@@ -127,8 +127,8 @@ def _shared(draft: Draft, subject: _Subject, tokens: int) -> int:
         draft.model.family == "decoder"
         and not subject.form.virtual
         and draft.recipe.strategy.kind not in VIRTUAL_TOKENS
-        and draft.values["train.sharding"] != "fsdp"
-        and draft.values["model.attention"] in ("eager", "sdpa")
+        and draft.candidate.sharding != "fsdp"
+        and draft.candidate.attention in ("eager", "sdpa")
         and not subject.network.near_layers
         and draft.model.kind.counts_padding is False  # see `ftc.runtime.evaluation.shared_prompt`
     )
@@ -150,7 +150,7 @@ def grading(draft: Draft) -> _Ranges:
 def _look(draft: Draft, subject: _Subject, split: str) -> Work:
     """One look at all rows of a split."""
     amounts = microbatches.evaluated(
-        lengths_of(draft, split), subject.form, draft.values["eval.batch_size"], draft.values["train.world_size"]
+        lengths_of(draft, split), subject.form, draft.candidate.eval_batch, draft.candidate.devices
     )
     reads_one = _reads_one_place(draft, subject)
     return forward_work(subject.network, amounts, activation_bytes(draft), one_place=reads_one)
@@ -162,7 +162,7 @@ def _reads_one_place(draft: Draft, subject: _Subject) -> bool:
         subject.form.head in ("classification", "multi_label")
         and draft.model.family != "encoder_decoder"
         and not subject.form.virtual
-        and draft.values["train.sharding"] != "fsdp"
+        and draft.candidate.sharding != "fsdp"
         and subject.network.repeats == 1
         and draft.model.model_type not in _READ_AS_A_WHOLE
     )
@@ -193,9 +193,9 @@ def _in_training(draft: Draft) -> _Subject:
 def _tuned(draft: Draft) -> _Subject:
     """The model with what was learnt: in float32 a low-rank adapter is folded into its layers."""
     values = draft.values
-    is_exact = draft.recipe.strategy.kind == "lora" and values["train.precision"] == "float32"
+    is_exact = draft.recipe.strategy.kind == "lora" and draft.train.precision == "float32"
     found = _in_training(draft)
-    if is_exact and values["train.sharding"] != "fsdp":
+    if is_exact and draft.candidate.sharding != "fsdp":
         return replace(found, network=draft_network(draft, training=False, adapters=False))
     return found
 

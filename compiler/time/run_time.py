@@ -67,7 +67,7 @@ def job_speed(draft: Draft) -> DeviceSpeed | None:
 
 
 def _base(draft: Draft, kind: Kind) -> DeviceSpeed | None:
-    return calibrated_speed(draft, kind) or by_data_sheet(draft.device, draft.values["train.precision"])
+    return calibrated_speed(draft, kind) or by_data_sheet(draft.device, draft.train.precision)
 
 
 def _earlier(draft: Draft) -> tuple[list[PastRun], list[PastRun]]:

@@ -54,7 +54,7 @@ def run_work(draft: Draft) -> RunWork:
     """What the run of a settled draft has to do."""
     network, form = draft_network(draft), form_of(draft, training=True)
     amounts = microbatches.trained(lengths_of(draft, "train"), form, _training(draft))
-    steps: int = draft.values["train.num_steps"]
+    steps = draft.train.num_steps
     alone = _trained(draft, network, amounts, steps)
     train = alone.plus(exchanged(draft, network, amounts.passes, steps))
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
@@ -100,7 +100,7 @@ def train_work(draft: Draft, network: Network, amounts: Amounts) -> Work:
         network: See `draft_network`.
         amounts: What it is fed.
     """
-    steps: int = draft.values["train.num_steps"]
+    steps = draft.train.num_steps
     return _trained(draft, network, amounts, steps).plus(exchanged(draft, network, amounts.passes, steps))
 
 
@@ -166,26 +166,26 @@ def step_work(
 
 def evaluations(draft: Draft) -> int:
     """Looks at validation, each with a checkpoint."""
-    return num_evaluations(draft.values["train.num_steps"], draft.values["train.evaluate_every_steps"])
+    return num_evaluations(draft.train.num_steps, draft.train.evaluate_every_steps)
 
 
 def _training(draft: Draft) -> microbatches.Training:
     values = draft.values
     return microbatches.Training(
-        num_steps=values["train.num_steps"],
-        steps_per_epoch=values["train.steps_per_epoch"],
-        batch_size=values["train.batch_size"],
-        micro_batch=values["train.micro_batch"],
-        most_tokens=values["train.micro_batch_tokens"],
-        packs=values["train.packing"],
-        batching=values["train.batching"],
+        num_steps=draft.train.num_steps,
+        steps_per_epoch=draft.train.steps_per_epoch,
+        batch_size=draft.train.batch_size,
+        micro_batch=draft.candidate.micro_batch,
+        most_tokens=draft.candidate.micro_batch_tokens,
+        packs=draft.candidate.packing,
+        batching=draft.train.batching,
         seed=draft.seeds.order,
-        world_size=values["train.world_size"],
+        world_size=draft.candidate.devices,
     )
 
 
 def _checkpoints(draft: Draft) -> bool:
-    return bool(draft.values["train.activation_checkpointing"])
+    return bool(draft.candidate.activation_checkpointing)
 
 
 def _same(work: Work) -> tuple[Work, Work, Work]:

@@ -34,11 +34,11 @@ def moved_to_host(draft: Draft, network: Network, passes: float, steps: int) -> 
         steps: Optimiser steps.
     """
     kept = bytes_per_weight(draft)
-    if is_paged(draft.values["train.optimizer.kind"]):
+    if is_paged(draft.candidate.optimizer):
         return _host(2 * steps * kept * network.trainable)
-    if draft.values["train.offload"] != "cpu":
+    if draft.candidate.offload != "cpu":
         return _host(0.0)
-    devices = draft.values["train.world_size"]
+    devices = draft.candidate.devices
     parts = _GATHERS * passes * _weights(draft, network, _frozen_bytes(draft)) + passes * _FP32 * network.trainable
     stepped = steps * (_STEP_ON_HOST + 2 * kept) * network.trainable
     return _host((parts + stepped) / devices)
@@ -46,13 +46,13 @@ def moved_to_host(draft: Draft, network: Network, passes: float, steps: int) -> 
 
 def exchanged(draft: Draft, network: Network, passes: float, steps: int) -> Work:
     """What a device sends to the others and gets from them; for the arguments see `moved_to_host`."""
-    devices = draft.values["train.world_size"]
+    devices = draft.candidate.devices
     gradients = _FP32 * network.trainable
-    match draft.values["train.sharding"]:
+    match draft.candidate.sharding:
         case "ddp":
             moved = 2.0 * steps * gradients
         case "fsdp":
-            half = 2 if draft.values["train.precision"] == "bfloat16" else _FP32
+            half = 2 if draft.train.precision == "bfloat16" else _FP32
             whole = half * (draft.model.num_parameters + _beside(draft, network))
             moved = passes * (_GATHERS * whole + gradients)
         case _:
@@ -73,7 +73,7 @@ def _weights(draft: Draft, network: Network, frozen_bytes: int) -> float:
 
 def _frozen_bytes(draft: Draft) -> int:
     is_whole = draft.recipe.strategy.kind in WHOLE_MODEL
-    return _FP32 if is_whole or draft.values["train.precision"] == "float32" else 2
+    return _FP32 if is_whole or draft.train.precision == "float32" else 2
 
 
 def _beside(draft: Draft, network: Network) -> int:

@@ -46,7 +46,7 @@ def draft_network(draft: Draft, *, training: bool = True, adapters: bool = True)
 
 def draft_kernel(draft: Draft, model: ModelFacts, *, training: bool) -> Kernel:
     """What computes a model's attention in the draft's run; see `kernel_of`."""
-    attention, precision = draft.values["model.attention"], draft.values["train.precision"]
+    attention, precision = draft.candidate.attention, draft.train.precision
     return kernel_of(model, draft.device, attention, precision, training=training)
 
 
@@ -82,4 +82,4 @@ def lengths_of(draft: Draft, split: str) -> RowLengths:
 
 def activation_bytes(draft: Draft) -> int:
     """Of a number between layers."""
-    return 2 if draft.values["train.precision"] == "bfloat16" else 4
+    return 2 if draft.train.precision == "bfloat16" else 4
