@@ -363,6 +363,11 @@ class ClosedDraft(Draft):
         return max(1, self.device.threads // self.candidate.devices) if asked == "auto" else asked
 
     @property
+    def share_of_batch(self) -> int:
+        """Rows of an optimizer step that one device gets at most."""
+        return -(-self.recipe.train.batch_size // self.candidate.devices)
+
+    @property
     def micro_batch_tokens(self) -> int:
         """Most tokens that go through the model at once, of a candidate that limits them."""
         assert self.candidate.micro_batch_tokens is not None, "packed sequences have a length"
@@ -381,7 +386,7 @@ class ClosedDraft(Draft):
             "train": {
                 **dict(self.train),
                 "optimizer": dict(self.train.optimizer),
-                "fused": FUSEDX,
+                "fused": optimizer_card(self.candidate.optimizer).fused,
                 "distillation": self.distillation,
                 "determinism": self.determinism,
             },

@@ -16,8 +16,10 @@ from ftc.spec.codes import CODES, Code, Severity
 from ftc.spec.language.json_schema import Schema, editor_schema, recipe_schema
 from ftc.spec.language.schema_words import definition_of, type_in_words, value_in_words
 from ftc.spec.metrics import METRICS, Metric
+from ftc.spec.optimizers import OPTIMIZERS
+from ftc.spec.schedules import SCHEDULES
 
-__all__ = ["errors_page", "main", "matrix_page", "metrics_section", "schema_page"]
+__all__ = ["errors_page", "main", "matrix_page", "metrics_section", "optimizers_page", "schema_page"]
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Made by docs/generate.py; change the code instead. -->"
@@ -37,6 +39,7 @@ def main(arguments: list[str]) -> int:
     pages = {
         "errors.md": errors_page(CODES.values()),
         "recipe.md": schema_page(recipe_schema()) + metrics_section(METRICS),
+        "optimizers.md": optimizers_page(),
         "matrix.md": matrix_page(json.loads((FOLDER / "matrix.json").read_text(encoding="utf-8"))),
         "recipe.schema.json": json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n",
     }
@@ -78,6 +81,44 @@ def matrix_page(results: dict[str, str]) -> str:
         lines.append(f"| {task} | {family.replace('_', '-')} | {' | '.join(shown)} |")
     lines += ["", *(f"[{code}]: errors.md#{_anchor(f'{code}: {CODES[code].title}')}" for code in codes)]
     return "\n".join(lines) + "\n"
+
+
+def optimizers_page() -> str:
+    """Every optimizer and every schedule, as their cards have them."""
+    optimizers = [
+        "| `kind` | method | paper | reads | bytes of state a weight | from | equal bits on | with FSDP | elsewhere |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in OPTIMIZERS:
+        state = one.state
+        size = "a row and a column a matrix" if state.factored else f"{state.moments * state.bits // 8}"
+        if not state.factored and state.outside_layers != state.moments:
+            size += f", outside the layers {state.outside_layers * state.bits // 8}"
+        cells = (
+            *(f"`{one.kind}`", one.label, one.source, _listed(one.reads), size),
+            f"{one.package}, `ftc[{one.extra}]`",
+            ", ".join(sorted(one.exact_on)) or "not known",
+            "yes" if one.whole_tensors is None else f"no: {one.whole_tensors}",
+            _listed((*one.names.trainer, *one.names.component)),
+        )
+        optimizers.append(f"| {' | '.join(cells)} |")
+    schedules = ["| `kind` | the rate behind the warm-up | reads | elsewhere |", "| --- | --- | --- | --- |"]
+    for schedule in SCHEDULES:
+        names = _listed((*schedule.names, *schedule.components))
+        schedules.append(f"| `{schedule.kind}` | {schedule.meaning} | {_listed(schedule.reads)} | {names} |")
+    return "\n".join(
+        [
+            *("# Optimizers and schedules", "", NOTICE, ""),
+            "`train.optimizer.kind` takes one of these; all of them know `weight_decay`. State of 8 bits has a float32",
+            "scale for each 256 weights beside it. The last column has the names by which `ftc import` knows them.",
+            *("", *optimizers, "", "`train.schedule.kind` takes one of these; all of them know the warm-up.", ""),
+            *(*schedules, ""),
+        ]
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
 
 
 def errors_page(codes: Iterable[Code]) -> str:

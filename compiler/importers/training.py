@@ -145,6 +145,8 @@ def schedule(t: Translation, key: str, usual: str = "linear") -> str | None:
     kind = words.SCHEDULES.get(word.lower()) if word else None
     if kind:
         t.carry(key, "train.schedule.kind", kind)
+        for name, (value, reason) in words.SCHEDULE_VALUES[kind].items():
+            t.add(f"train.schedule.{name}", value, reason)
     elif word:
         help = f"ftc has {', '.join(words.SCHEDULE_KINDS)}; the default, {usual}, stands in its place"
         t.drop(key, f"no schedule `{word[:40]}`", help)

@@ -55,16 +55,16 @@ def _together(draft: Draft, lengths: RowLengths) -> NDArray[np.int64]:
 
     A row of one with longer rows is with fewer, so a sum over a micro-batch is at most this times what a row has.
     """
-    most, micro_batch = (int(draft.values[f"train.{name}"]) for name in ("micro_batch_tokens", "micro_batch"))
+    most, micro_batch = draft.micro_batch_tokens, draft.candidate.micro_batch
     fitting: NDArray[np.int64] = np.clip(most // np.maximum(lengths.tokens, 1), 1, micro_batch)
     return fitting
 
 
 def accumulates(draft: Draft) -> bool:
     """Whether a device can have more than one micro-batch in an optimiser step."""
-    mine = share_of_batch(draft)
+    mine = draft.share_of_batch
     if draft.candidate.packing:
-        return bool(_largest(_tokens(draft), mine) > draft.candidate.micro_batch_tokens)
+        return bool(_largest(_tokens(draft), mine) > draft.micro_batch_tokens)
     most = draft.candidate.micro_batch_tokens
     of_longest = mine if most is None else max(1, most // max(1, draft.splits["train"].length_max))
     return mine > min(of_longest, draft.candidate.micro_batch)
@@ -83,17 +83,17 @@ def train_shape(draft: Draft) -> BatchShape:
 
 def _scored_at_once(draft: Draft) -> int:
     """Supervised tokens of a micro-batch whose padded tokens are limited, at most."""
-    most, lengths = draft.candidate.micro_batch_tokens, known_lengths(draft, "train")
+    most, lengths = draft.micro_batch_tokens, known_lengths(draft, "train")
     if lengths is not None:
         return int((_together(draft, lengths) * lengths.scored).max())
-    return min(int(most), draft.candidate.micro_batch * draft.splits["train"].supervised_max)
+    return min(most, draft.candidate.micro_batch * draft.splits["train"].supervised_max)
 
 
 def _packed_shape(draft: Draft) -> BatchShape:
     """The longest sequence that rows of one optimiser step can make up, and the most of it that can be supervised."""
-    batch, longest = share_of_batch(draft), longest_row(draft, "train")
+    batch, longest = draft.share_of_batch, longest_row(draft, "train")
     tokens, lengths = _tokens(draft), known_lengths(draft, "train")
-    length = max(longest, min(draft.candidate.micro_batch_tokens, _largest(tokens, batch)))
+    length = max(longest, min(draft.micro_batch_tokens, _largest(tokens, batch)))
     if lengths is None:
         most = batch * draft.splits["train"].supervised_max
     else:

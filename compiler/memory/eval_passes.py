@@ -45,12 +45,11 @@ class _Look:
     is_even: bool
 
 
-def usual_rows(draft: Draft) -> tuple[int, str]:
-    """Rows at once where memory doesn't matter, and why: as many as there are, up to a bound.
+def usual_rows(draft: Draft, devices: int) -> tuple[int, str]:
+    """Rows at once on each of so many devices where memory doesn't matter, and why: all there are, up to a bound.
 
     What is measured later may have more than none.
     """
-    devices = draft.candidate.devices
     rows = max((-(-count // devices) for count in _counts(draft).values()), default=0)
     if not 0 < rows < _USUAL_ROWS:
         return _USUAL_ROWS, "beyond it little is gained"

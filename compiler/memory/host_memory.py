@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.search.optimizer_choice import bytes_per_weight
+from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.strategies.trainable import num_trainable
 from ftc.spec.strategy import WHOLE_MODEL
 
@@ -19,12 +19,11 @@ def host_bytes(draft: Draft) -> int:
     take the place of what was read. Training, with parts in the host's memory: all parts together are one model, with
     its gradients and what the optimiser keeps.
     """
-    values = draft.values
     if draft.candidate.sharding != "fsdp":
         return 0
     is_whole = draft.recipe.strategy.kind in WHOLE_MODEL
     width = _FP32 if is_whole or draft.train.precision == "float32" else 2
     trained = num_trainable(draft)
     model = width * draft.model.num_parameters + (0 if is_whole else _FP32 * trained)
-    kept = (_FP32 + bytes_per_weight(draft)) * trained if draft.candidate.offload == "cpu" else 0
+    kept = (_FP32 + bytes_per_weight(draft, card_of(draft))) * trained if draft.candidate.offload == "cpu" else 0
     return model + round(kept)

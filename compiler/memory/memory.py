@@ -55,12 +55,11 @@ def expands_segments(draft: Draft) -> bool:
     return draft.device.kind == "cuda" and draft.platform.startswith("linux")
 
 
-def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
+def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     """The estimate from shapes alone."""
-    draft = at(draft, point)
-    job, train = _form_job(draft), draft.values
+    job, one = _form_job(draft), draft.candidate
     alone = memory_formula.estimate(job).phases
-    shared = on_one_of(alone, job, train["train.world_size"], train["train.sharding"], train["train.offload"])
+    shared = on_one_of(alone, job, one.devices, one.sharding, one.offload)
     phases = _with_grading(draft, shared)
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, allocated)
@@ -70,9 +69,8 @@ def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
     return _estimate(draft, "closed form", phases, reserved)
 
 
-def question(draft: Draft, point: Point) -> TraceJob:
-    """The point as a job for the trace."""
-    draft = at(draft, point)
+def question(draft: ClosedDraft) -> TraceJob:
+    """The draft as a job for the trace."""
     settings, rows = draft.settings(), rows_at_once(draft)
     looked_at = evaluation_batch(draft)
     # What matters about the step's rows is whether there is another micro-batch before the last one.
@@ -97,17 +95,17 @@ def _traced_device(draft: Draft) -> TraceDevice:
     return TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft))
 
 
-def answer_for(draft: Draft, point: Point) -> TraceAnswer | None:
-    """What the trace said about a point; None where it wasn't asked."""
-    return draft.traces.get(question(draft, point).key()) if draft.traces else None
+def answer_for(draft: ClosedDraft) -> TraceAnswer | None:
+    """What the trace said about a draft; None where it wasn't asked."""
+    return draft.traces.get(question(draft).key()) if draft.traces else None
 
 
-def by_trace(draft: Draft, point: Point) -> MemoryEstimate | None:
+def by_trace(draft: ClosedDraft) -> MemoryEstimate | None:
     """The estimate by trace; None where there is no answer."""
-    answer = answer_for(draft, point)
+    answer = answer_for(draft)
     if answer is None or answer.result is None:
         return None
-    found, draft = answer.result, at(draft, point)
+    found = answer.result
     phases = _with_grading(draft, found.phases)
     allocated = max(phase.peak_bytes for phase in phases)
     return _estimate(draft, "trace", phases, _reserved(draft, allocated, max(allocated, found.reserved_bytes)))

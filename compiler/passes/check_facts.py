@@ -25,6 +25,7 @@ from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.slices import LABEL, LENGTH, LENGTHS, measured
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named, split_metric
+from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
 from ftc.spec.sections.evaluation import has_entities, parse_gate
 from ftc.spec.strategy import VIRTUAL_TOKENS
 
@@ -189,8 +190,8 @@ def smoothing_has_choices(draft: Draft) -> Iterator[Diagnostic]:
 def pages_need_a_card(draft: Draft) -> Iterator[Diagnostic]:
     """Paged optimisers have something to page between."""
     kind = draft.recipe.train.optimizer.kind
-    if kind.endswith("_paged") and draft.device.kind == "cpu":
-        other = kind.removesuffix("_paged")
+    if draft.device.kind == "cpu" and kind != "auto" and optimizer_card(kind).paged:
+        other = next(card.kind for card in OPTIMIZERS if card.paged_as == kind)
         summary = f"`{kind}` needs a card, and {draft.device.label} is none"
         yield _found(draft, "FTC275", summary, "train.optimizer.kind", help=f"write `{other}`")
 

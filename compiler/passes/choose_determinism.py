@@ -7,18 +7,19 @@ from typing import Literal
 
 from ftc.compiler.draft import Draft
 from ftc.spec.documents.settings import DeterminismSettings
+from ftc.spec.optimizers import OPTIMIZERS
 
 __all__ = ["EXACT", "choose_determinism"]
 
 EXACT = {
     "cpu": {
         "attention": frozenset({"eager", "sdpa"}),
-        "optimizer": frozenset({"adamw"}),
+        "optimizer": frozenset(card.kind for card in OPTIMIZERS if "cpu" in card.exact_on),
         "quantization": frozenset({"none", "nf4", "fp4"}),
     },
     "cuda": {
         "attention": frozenset({"eager", "sdpa"}),
-        "optimizer": frozenset({"adamw"}),
+        "optimizer": frozenset(card.kind for card in OPTIMIZERS if "cuda" in card.exact_on),
         "quantization": frozenset({"none"}),
     },
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Any, Literal, cast
 
-from ftc.compiler.draft import Draft
-from ftc.compiler.search.optimizer_choice import with_kernel
-from ftc.spec.documents.settings import Seeds
-from ftc.spec.sections.train import OptimizerKind
+from ftc.compiler.draft import Draft, Reasons
+from ftc.spec.documents.settings import OpenOptimizer, OpenTrain, PreferenceSettings, ScheduleSettings, Seeds
+from ftc.spec.optimizers import candidates
+from ftc.spec.schedules import schedule_card
+from ftc.spec.sections.train import Precision
 from ftc.spec.strategy import Lora, QLora
 from ftc.spec.task import Preference
 
@@ -22,128 +24,156 @@ USUAL_RATE = {
 }
 """Peak learning rate of `auto`, by strategy: the usual middle for AdamW."""
 
-_AS_WRITTEN = (
-    *("batch_size", "label_smoothing", "neftune_alpha", "max_grad_norm"),
-    *("keep_checkpoints", "early_stopping"),
-)
-
 
 def choose_training(draft: Draft) -> Draft:
-    """Settles what is under `train`, `seeds` and `device`, but for the micro-batch and what several devices share."""
-    for name in _AS_WRITTEN:
-        draft = draft.take(f"train.{name}")
-    draft = _choose_precision(_choose_rate(_choose_optimizer(draft)))
-    draft = _choose_objective(_choose_selection(_choose_steps(draft)))
-    return _choose_device(_choose_seeds(draft))
+    """Settles what is under `train` and `seeds`, but for what the solver chooses, the teacher and determinism."""
+    why, train = draft.reasons("train"), draft.recipe.train
+    steps, per_epoch = _steps(draft, why)
+    select, metric = _selection(draft, why)
+    section = OpenTrain(
+        num_steps=steps,
+        steps_per_epoch=per_epoch,
+        batch_size=why.take("batch_size", train.batch_size),
+        batching=why.take("batching", train.batching),
+        learning_rate=_rate(draft, why),
+        b_rate_ratio=_second_rate(draft, why),
+        schedule=_schedule(draft, why, steps),
+        optimizer=_optimizer(draft, why),
+        label_smoothing=why.take("label_smoothing", train.label_smoothing),
+        neftune_alpha=why.take("neftune_alpha", train.neftune_alpha),
+        max_grad_norm=why.take("max_grad_norm", train.max_grad_norm),
+        precision=_precision(draft, why),
+        evaluate_every_steps=(
+            why.derive("evaluate_every_steps", per_epoch, "once an epoch")
+            if train.evaluate_every == "epoch"
+            else why.take("evaluate_every_steps", train.evaluate_every, "train.evaluate_every")
+        ),
+        keep_checkpoints=why.take("keep_checkpoints", train.keep_checkpoints),
+        early_stopping=why.take("early_stopping", train.early_stopping),
+        select=select,
+        select_metric=metric,
+        select_higher=_is_higher(why, metric),
+        preference=_objective(draft, why),
+    )
+    return _choose_seeds(_check_precision(draft.settle("train", section, why)))
 
 
-def _choose_optimizer(draft: Draft) -> Draft:
-    for name in ("beta1", "epsilon", "momentum", "weight_decay"):
-        draft = draft.take(f"train.optimizer.{name}")
-    asked = draft.recipe.train.optimizer.kind
-    if asked == "auto":  # until it is known what fits
-        draft = draft.derive("train.optimizer.kind", "adamw", "AdamW in float32 comes first")
-    else:
-        draft = draft.take("train.optimizer.kind")
-    return with_kernel(_choose_beta2(draft, draft.values["train.optimizer.kind"]))
+def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
+    """Its numbers; the kinds among which `auto` chooses have them in common."""
+    asked = draft.recipe.train.optimizer
+    card = candidates(asked.kind)[0]
+
+    def number(name: str) -> float:
+        path, usual = f"optimizer.{name}", card.usual_value(name)
+        value: float | str = getattr(asked, name)
+        is_open = draft.source.node(f"train.{path}") is None or value == "auto"
+        if is_open and usual is not None:
+            return why.derive(path, usual.value, usual.source)
+        return cast(float, why.take(path, value))
+
+    return OpenOptimizer(
+        beta1=number("beta1"),
+        beta2=number("beta2"),
+        epsilon=number("epsilon"),
+        momentum=number("momentum"),
+        weight_decay=number("weight_decay"),
+    )
 
 
-def _choose_beta2(draft: Draft, kind: OptimizerKind) -> Draft:
-    if draft.recipe.train.optimizer.beta2 == "auto":
-        beta2, paper = (0.99, "Lion") if kind.startswith("lion") else (0.999, "Adam")
-        return draft.derive("train.optimizer.beta2", beta2, f"that of {paper}'s paper")
-    return draft.take("train.optimizer.beta2")
+def _second_rate(draft: Draft, why: Reasons) -> float:
+    """Times the rate for the second matrix of low-rank adapters."""
+    strategy = draft.recipe.strategy
+    if isinstance(strategy, Lora | QLora):
+        return why.take("b_rate_ratio", strategy.b_rate_ratio, "strategy.b_rate_ratio")
+    return why.derive("b_rate_ratio", 1.0, "no adapter of low rank")
 
 
-def _choose_rate(draft: Draft) -> Draft:
-    if isinstance(draft.recipe.strategy, Lora | QLora):
-        draft = draft.take("train.b_rate_ratio", "strategy.b_rate_ratio")
-    else:
-        draft = draft.derive("train.b_rate_ratio", 1.0, "no adapter of low rank")
-    if draft.recipe.train.learning_rate != "auto":
-        return draft.take("train.learning_rate")
-    kind, optimizer = draft.recipe.strategy.kind, draft.values["train.optimizer.kind"]
+def _rate(draft: Draft, why: Reasons) -> float:
+    asked = draft.recipe.train.learning_rate
+    if asked != "auto":
+        return why.take("learning_rate", asked)
+    kind, rate = draft.recipe.strategy.kind, candidates(draft.recipe.train.optimizer.kind)[0].rate
     usual, reason = USUAL_RATE[kind], f"the usual middle for {kind} with AdamW"
     if kind == "prefix_tuning" and draft.values["strategy.projection_size"]:
         usual, reason = USUAL_RATE["p_tuning"], "the usual middle for virtual tokens out of a network with AdamW"
-    if optimizer.startswith("lion"):
-        usual, reason = usual / 5, f"a fifth of {reason}, since Lion's steps are longer"
-    elif optimizer == "sgd":
-        usual, reason = usual * 100, f"a hundred times {reason}, since SGD's steps are as small as its gradients"
-    return draft.derive("train.learning_rate", usual, reason)
+    if rate.reason is not None:
+        reason = rate.reason.format(reason)
+    return why.derive("learning_rate", rate.beside(usual), reason)
 
 
-def _choose_precision(draft: Draft) -> Draft:
-    on_card = draft.device.kind == "cuda"
-    if draft.recipe.train.precision != "auto":
-        draft = draft.take("train.precision")
-        if draft.recipe.train.precision == "bfloat16" and not draft.device.has_bfloat16:
-            speed = "does not have bfloat16" if on_card else "is very slow at bfloat16"
-            return draft.find(
-                "FTC226",
-                f"{draft.device.label} {speed}",
-                "train.precision",
-                help="write `float32`, or leave `precision` out",
-            )
+def _precision(draft: Draft, why: Reasons) -> Precision:
+    asked, device = draft.recipe.train.precision, draft.device
+    if asked != "auto":
+        return why.take("precision", asked)
+    if device.kind == "cpu":
+        return why.derive("precision", "float32", "a CPU is exact and seldom faster in bfloat16")
+    if device.has_bfloat16:
+        return why.derive("precision", "bfloat16", f"{device.label} is fast at it")
+    return why.derive("precision", "float32", f"{device.label} is not fast at bfloat16")
+
+
+def _check_precision(draft: Draft) -> Draft:
+    device = draft.device
+    if draft.recipe.train.precision != "bfloat16" or device.has_bfloat16:
         return draft
-    if not on_card:
-        return draft.derive("train.precision", "float32", "a CPU is exact and seldom faster in bfloat16")
-    if draft.device.has_bfloat16:
-        return draft.derive("train.precision", "bfloat16", f"{draft.device.label} is fast at it")
-    return draft.derive("train.precision", "float32", f"{draft.device.label} is not fast at bfloat16")
+    speed = "does not have bfloat16" if device.kind == "cuda" else "is very slow at bfloat16"
+    help = "write `float32`, or leave `precision` out"
+    return draft.find("FTC226", f"{device.label} {speed}", "train.precision", help=help)
 
 
-def _choose_steps(draft: Draft) -> Draft:
+def _steps(draft: Draft, why: Reasons) -> tuple[int, int]:
+    """Optimizer steps of the run, and of an epoch."""
     train, rows = draft.recipe.train, draft.splits["train"].rows
     per_epoch = math.ceil(rows / train.batch_size)
     wanted = max(1, round(train.epochs * per_epoch))
     steps = min(wanted, train.max_steps or wanted)
-    draft = draft.derive("train.steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}")
+    why.derive("steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}")
     reason = f"{train.epochs:g} {'epoch' if train.epochs == 1 else 'epochs'} of {per_epoch} steps"
     if steps < wanted:
         reason = f"`max_steps`; {reason} would be {wanted}"
-    draft = draft.derive("train.num_steps", steps, reason)
-    if train.evaluate_every == "epoch":
-        draft = draft.derive("train.evaluate_every_steps", per_epoch, "once an epoch")
-    else:
-        draft = draft.take("train.evaluate_every_steps", "train.evaluate_every")
-    draft = _choose_shape(draft, steps)
-    ratio = train.schedule.warmup_ratio
-    warmup = math.ceil(ratio * steps)
-    return draft.derive("train.schedule.warmup_steps", warmup, f"{ratio:g} of {steps} steps, rounded up")
+    return why.derive("num_steps", steps, reason), per_epoch
 
 
-def _choose_shape(draft: Draft, steps: int) -> Draft:
-    """The schedule after the warm-up; what a shape doesn't know is left out."""
-    schedule = draft.recipe.train.schedule
-    draft = draft.take("train.schedule.kind")
-    if schedule.kind == "warmup_stable_decay":
-        ratio = schedule.decay_ratio
-        last = math.ceil(ratio * steps)
-        return draft.derive("train.schedule.decay_steps", last, f"the last {ratio:g} of {steps} steps, rounded up")
-    if schedule.kind == "plateau":
-        return draft.take("train.schedule.patience").take("train.schedule.factor")
-    return draft
+def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
+    """The learning rate over the steps; what a shape doesn't know is left out."""
+    asked = draft.recipe.train.schedule
+    card, known = schedule_card(asked.kind), dict[str, Any]()
+    for share in card.shares:
+        part: float = getattr(asked, share.key)
+        reason = share.reason.format(f"{part:g} of {steps} steps")
+        known[share.setting] = why.derive(f"schedule.{share.setting}", math.ceil(part * steps), reason)
+    for key in card.reads:
+        if key not in (share.key for share in card.shares):
+            known[key] = why.take(f"schedule.{key}", getattr(asked, key))
+    ratio = asked.warmup_ratio
+    words = f"{ratio:g} of {steps} steps, rounded up"
+    return ScheduleSettings(
+        kind=why.take("schedule.kind", asked.kind),
+        warmup_steps=why.derive("schedule.warmup_steps", math.ceil(ratio * steps), words),
+        **known,
+    )
 
 
-def _choose_selection(draft: Draft) -> Draft:
+def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str]:
+    """Which checkpoint becomes the result, and the metric that it goes by."""
     stopping = draft.recipe.train.early_stopping
     metric = stopping.metric if stopping else "val_loss"
-    has_validation = "validation" in draft.splits
-    select = "best" if has_validation else "last"
-    reason = f"the checkpoint with the best {metric}" if has_validation else "there is no validation split"
-    draft = draft.derive("train.select", select, reason)
-    draft = draft.derive(
-        "train.select_metric", metric, "what early stopping watches" if stopping else "the usual choice"
-    )
+    why.derive("select_metric", metric, "what early stopping watches" if stopping else "the usual choice")
+    if "validation" in draft.splits:
+        return why.derive("select", "best", f"the checkpoint with the best {metric}"), metric
+    return why.derive("select", "last", "there is no validation split"), metric
+
+
+def _is_higher(why: Reasons, metric: str) -> bool:
     higher = metric != "val_loss"
-    return draft.derive("train.select_higher", higher, f"{'more' if higher else 'less'} {metric} is better")
+    return why.derive("select_higher", higher, f"{'more' if higher else 'less'} {metric} is better")
 
 
-def _choose_objective(draft: Draft) -> Draft:
-    if isinstance(draft.recipe.task, Preference):
-        return draft.take("train.preference.beta", "task.beta")
-    return draft.derive("train.preference", None, "each target has a loss of its own")
+def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
+    task = draft.recipe.task
+    if isinstance(task, Preference):
+        return PreferenceSettings(beta=why.take("preference.beta", task.beta, "task.beta"))
+    return why.derive("preference", None, "each target has a loss of its own")
 
 
 def _choose_seeds(draft: Draft) -> Draft:
@@ -159,12 +189,3 @@ def _choose_seeds(draft: Draft) -> Draft:
         dropout=stream("dropout", "dropout"),
     )
     return draft.settle("seeds", seeds, why)
-
-
-def _choose_device(draft: Draft) -> Draft:
-    device = draft.device
-    reason = f"{device.label}" if device.local else f"{device.label}, from the catalogue"
-    draft = draft.derive("device.name", device.name, reason).derive("device.kind", device.kind, reason)
-    if draft.recipe.budget.threads == "auto":
-        return draft.derive("device.threads", device.threads, "physical cores that this process may use")
-    return draft.take("device.threads", "budget.threads")

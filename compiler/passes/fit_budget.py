@@ -16,11 +16,12 @@ from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.compiler.search.attention_kernels import model_obstacle
 from ftc.compiler.search.candidates import Point, at, packing_obstacle, packings, point_of, share_of_batch
 from ftc.compiler.search.device_counts import on_devices
-from ftc.compiler.search.optimizer_choice import is_rounded, with_kernel
+from ftc.compiler.search.optimizer_choice import with_kernel
 from ftc.compiler.search.ranking import TOLD_APART, by_speed, pace_of
 from ftc.compiler.search.search import Found, fastest_that_fits, way_of
 from ftc.spec.documents.memory import MemoryEstimate
 from ftc.spec.documents.plan import Check
+from ftc.spec.optimizers import optimizer_card
 
 __all__ = ["fit_budget"]
 
@@ -138,11 +139,12 @@ def _take_optimizer(draft: Draft, point: Point, *, fits: bool) -> Draft:
     if draft.recipe.train.optimizer.kind != "auto":
         return draft
     reason = "AdamW in float32, which rounds nothing, and fits"
-    if is_rounded(point.optimizer):
+    card = optimizer_card(point.optimizer)
+    if card.is_rounded:
         reason = "nothing fits with what AdamW remembers in float32: 8 bits of it round each step"
     elif not fits:
         reason = _SMALLEST
-    elif point.optimizer != "adamw":
+    elif card.paged:
         reason = "AdamW in float32, whose memory the driver may move to the processor's: the fastest such way that fits"
     return with_kernel(draft.derive("train.optimizer.kind", point.optimizer, reason))
 

@@ -13,6 +13,7 @@ from ftc.spec.diagnostics import Diagnostic, Related, Severity, diagnostic
 from ftc.spec.documents.slices import measured_kind
 from ftc.spec.language.source import Path, Source
 from ftc.spec.metrics import Metric
+from ftc.spec.optimizers import candidates
 from ftc.spec.sections.evaluation import Gate, parse_gate
 from ftc.spec.sections.recipe import Recipe
 
@@ -99,7 +100,8 @@ def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     """A learning rate far from what the strategy is usually trained with is most often a slip."""
     rate, kind = recipe.train.learning_rate, recipe.strategy.kind
     low, high = USUAL_RATES[kind]
-    if recipe.train.optimizer.kind.startswith(("adamw", "auto")) and rate != "auto" and not low <= rate <= high:
+    is_known = all(card.rate.range_known for card in candidates(recipe.train.optimizer.kind))
+    if is_known and rate != "auto" and not low <= rate <= high:
         yield diagnostic(
             "FTC211",
             f"a learning rate of {rate:g} is unusual for the strategy `{kind}`",

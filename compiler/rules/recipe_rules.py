@@ -30,7 +30,7 @@ from ftc.compiler.rules.number_rules import (
 from ftc.compiler.rules.sharding_rules import devices_have_rows, sharding_can_be_done, sharding_has_devices
 from ftc.compiler.rules.strategy_rules import (
     optimizer_values_count,
-    plateau_has_something_to_watch,
+    schedule_has_something_to_watch,
     strategy_agrees_with_itself,
 )
 from ftc.spec.base import Money
@@ -325,7 +325,7 @@ RULES: tuple[Rule, ...] = (
     targets_stand_once,
     strategy_agrees_with_itself,
     optimizer_values_count,
-    plateau_has_something_to_watch,
+    schedule_has_something_to_watch,
     micro_batch_divides_the_batch,
     devices_have_rows,
     sharding_has_devices,

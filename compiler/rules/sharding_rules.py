@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ftc.compiler.rules.number_rules import value_at
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
+from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.sections.recipe import Recipe
 
 __all__ = ["WHOLE", "devices_have_rows", "sharding_can_be_done", "sharding_has_devices", "unsharded"]
@@ -38,17 +39,10 @@ WHOLE: tuple[_Whole, ...] = (
         "virtual tokens are made outside the model's own way forward, where weights are put together",
         "choose `kind: lora`, or `sharding: ddp`",
     ),
-    _Whole(
-        "train.optimizer.kind",
-        ("adamw_8bit", "adamw_paged", "adamw_8bit_paged", "lion", "lion_8bit"),
-        "its kernels take whole tensors",
-        "choose `adamw`, or `sharding: ddp`",
-    ),
-    _Whole(
-        "train.optimizer.kind",
-        ("adafactor",),
-        "means over rows and columns need whole matrices",
-        "choose `adamw`, or `sharding: ddp`",
+    *(
+        _Whole("train.optimizer.kind", (card.kind,), card.whole_tensors, "choose `adamw`, or `sharding: ddp`")
+        for card in OPTIMIZERS
+        if card.whole_tensors is not None
     ),
 )
 """The one table of what goes with `sharding: ddp` alone."""

@@ -6,36 +6,26 @@ from collections.abc import Iterator
 
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
+from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard, candidates
+from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategy import Lora, QLora
 
-__all__ = ["optimizer_values_count", "plateau_has_something_to_watch", "strategy_agrees_with_itself"]
+__all__ = ["optimizer_values_count", "schedule_has_something_to_watch", "strategy_agrees_with_itself"]
 
 _MOVES_WEIGHTS = ("olora", "pissa")
 """Beginnings that take directions out of the frozen weight, which has to be there whole."""
 
 
-_OF_ADAM = ("beta1", "beta2", "epsilon")
-_OPTIMIZERS = {
-    **dict.fromkeys(("auto", "adamw", "adamw_8bit", "adamw_paged", "adamw_8bit_paged"), _OF_ADAM),
-    **dict.fromkeys(("lion", "lion_8bit"), ("beta1", "beta2")),
-    "adafactor": (),
-    "sgd": ("momentum",),
-}
-"""Values that an optimiser knows, beside those that all know."""
-_SCHEDULES = {"warmup_stable_decay": ("decay_ratio",), "plateau": ("patience", "factor")}
-_KNOWN_TO_SOME = {
-    "train.optimizer": (*_OF_ADAM, "momentum"),
-    "train.schedule": ("decay_ratio", "patience", "factor"),
-}
-
-
 def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each value of the optimiser and the schedule is one that its kind knows."""
-    kinds = {"train.optimizer": recipe.train.optimizer.kind, "train.schedule": recipe.train.schedule.kind}
-    for section, kind in kinds.items():
-        known = {**_OPTIMIZERS, **_SCHEDULES}.get(kind, ())
-        for name in _KNOWN_TO_SOME[section]:
+    """Each value of the optimizer and the schedule is one that its kind knows."""
+    optimizer, schedule = recipe.train.optimizer.kind, recipe.train.schedule.kind
+    sections: dict[str, tuple[str, tuple[str, ...], tuple[OptimizerCard | ScheduleCard, ...]]] = {
+        "train.optimizer": (optimizer, candidates(optimizer)[0].reads, OPTIMIZERS),
+        "train.schedule": (schedule, schedule_card(schedule).reads, SCHEDULES),
+    }
+    for section, (kind, known, cards) in sections.items():
+        for name in dict.fromkeys(name for card in cards for name in card.reads):
             path = f"{section}.{name}"
             if name not in known and source.node(path) is not None:
                 help = f"drop it{', or keep ' + ' and '.join(f'`{one}`' for one in known) if known else ''}"
@@ -44,11 +34,12 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
                 )
 
 
-def plateau_has_something_to_watch(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+def schedule_has_something_to_watch(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """A rate that follows validation needs a validation split."""
-    if recipe.train.schedule.kind == "plateau" and recipe.data.split.validation == 0:
+    kind = recipe.train.schedule.kind
+    if schedule_card(kind).watches_validation and recipe.data.split.validation == 0:
         path, help = "train.schedule.kind", "set `validation: 0.1` in `data.split`, or choose `cosine`"
-        yield diagnostic("FTC204", "`plateau` needs validation data", source.span(path), help=help, path=path)
+        yield diagnostic("FTC204", f"`{kind}` needs validation data", source.span(path), help=help, path=path)
 
 
 def strategy_agrees_with_itself(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

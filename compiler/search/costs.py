@@ -51,14 +51,14 @@ class CostBound:
         self._draft, self._limit = draft, limit.amount if limit is not None and counts_cost else None
         self._over: dict[int, float] = {}
 
-    def keeps(self, point: Point) -> bool:
+    def keeps(self, candidate: Candidate) -> bool:
         """Whether the fastest way with a number of devices that fits keeps the bound; if not, that is remembered."""
         if self._limit is None:
             return True
-        cost = self._most(at(self._draft, point))
+        cost = self._most(self._draft.at(candidate))
         if cost is None or cost <= self._limit:
             return True
-        self._over[point.devices] = cost
+        self._over[candidate.devices] = cost
         return False
 
     def least(self) -> int | None:

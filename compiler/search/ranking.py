@@ -17,13 +17,14 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.memory.eval_passes import usual_rows
 from ftc.compiler.search.attention_kernels import kernels_for_auto
 from ftc.compiler.search.candidates import LAYOUTS, Point, at, eval_batches, packings, training_points
-from ftc.compiler.search.optimizer_choice import is_rounded, kinds_for_auto
+from ftc.compiler.search.optimizer_choice import kinds_for_auto
 from ftc.compiler.time.amounts import Amounts
 from ftc.compiler.time.network import Network
 from ftc.compiler.time.run_time import job_speed
 from ftc.compiler.time.run_work import train_amounts, train_work
 from ftc.compiler.time.speed import scale_only, seconds_for
 from ftc.compiler.time.workload import draft_network
+from ftc.spec.optimizers import optimizer_card
 
 __all__ = ["TOLD_APART", "WORTH_PACKING", "by_speed", "pace_of", "train_seconds"]
 
@@ -97,12 +98,12 @@ def _paced(draft: Draft, seconds: Pace) -> Iterator[tuple[Point, float]]:
 def _order(draft: Draft, pace: dict[Point, float]) -> Callable[[Point], tuple[Any, ...]]:
     kernels, kinds = kernels_for_auto(draft), kinds_for_auto(draft)
     fastest = {
-        rounded: min((pace[one] for one in pace if is_rounded(one.optimizer) is rounded), default=0.0)
+        rounded: min((pace[one] for one in pace if optimizer_card(one.optimizer).is_rounded is rounded), default=0.0)
         for rounded in (False, True)
     }
 
     def key(point: Point) -> tuple[Any, ...]:
-        rounded = is_rounded(point.optimizer)
+        rounded = optimizer_card(point.optimizer).is_rounded
         least, seconds = fastest[rounded], pace[point]
         rung = math.floor(math.log(seconds / least) / math.log(TOLD_APART)) if least > 0 else 0
         kernel = kernels.index(point.attention) if point.attention in kernels else 0

@@ -18,9 +18,10 @@ from ftc.compiler.memory.host_memory import host_bytes
 from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, limit_of, may_run, question
 from ftc.compiler.search.candidates import Point, at
 from ftc.compiler.search.costs import CostBound
-from ftc.compiler.search.optimizer_choice import bytes_per_weight, is_paged
+from ftc.compiler.search.optimizer_choice import bytes_per_weight
 from ftc.spec.documents.memory import MemoryEstimate
 from ftc.spec.documents.memory_trace import TraceJob
+from ftc.spec.optimizers import optimizer_card
 
 __all__ = ["Found", "Way", "fastest_that_fits", "way_of"]
 
@@ -198,7 +199,7 @@ class _Search:
 
     def _kept(self, point: Point) -> float:
         """Bytes on the device that the optimiser remembers of a weight."""
-        return 0.0 if is_paged(point.optimizer) else bytes_per_weight(at(self._draft, point))
+        return 0.0 if optimizer_card(point.optimizer).paged else bytes_per_weight(at(self._draft, point))
 
 
 def _kin(point: Point) -> tuple[object, ...]:

@@ -18,9 +18,10 @@ from ftc.compiler.recipes.recipe_edits import changed_recipe, edit_of, yaml_text
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.rules.sharding_rules import unsharded
 from ftc.compiler.search.attention_kernels import kernels_for_auto
-from ftc.compiler.search.optimizer_choice import is_rounded, kinds_for_auto
+from ftc.compiler.search.optimizer_choice import can_take
 from ftc.compiler.search.ranking import train_seconds
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
+from ftc.spec.optimizers import optimizer_card
 
 __all__ = ["Decide", "with_suggestions"]
 
@@ -168,9 +169,10 @@ def _other_kernels(undecided: Draft, decided: Draft) -> Iterator[_Change]:
 
 
 def _paged(undecided: Draft, decided: Draft) -> Iterator[_Change]:
-    """AdamW's memory in pages, which rounds nothing."""
-    if undecided.recipe.train.optimizer.kind == "adamw" and "adamw_paged" in kinds_for_auto(decided):
-        yield _change(_OPTIMIZER, "adamw_paged")
+    """The same optimizer with a paged state, which rounds nothing."""
+    asked = undecided.recipe.train.optimizer.kind
+    if asked != "auto" and (kind := optimizer_card(asked).paged_as) and can_take(decided, optimizer_card(kind)):
+        yield _change(_OPTIMIZER, kind)
 
 
 def _other_layouts(undecided: Draft) -> Iterator[_Change]:
@@ -196,12 +198,10 @@ def _more_devices(undecided: Draft) -> Iterator[_Change]:
 
 
 def _fewer_bits(undecided: Draft, decided: Draft) -> Iterator[_Change]:
-    """The same optimiser with a memory of 8 bits."""
-    asked, kinds = undecided.recipe.train.optimizer.kind, kinds_for_auto(decided)
-    if asked in ("adamw", "adamw_paged"):
-        yield from (_change(_OPTIMIZER, kind) for kind in kinds if is_rounded(kind))
-    elif asked == "lion" and len(kinds) > 1:
-        yield _change(_OPTIMIZER, "lion_8bit")
+    """The same optimizer with a state of 8 bits."""
+    asked = undecided.recipe.train.optimizer.kind
+    rounded = () if asked == "auto" else optimizer_card(asked).rounded_as
+    yield from (_change(_OPTIMIZER, kind) for kind in rounded if can_take(decided, optimizer_card(kind)))
 
 
 def _fewer_layers(undecided: Draft) -> Iterator[_Change]:

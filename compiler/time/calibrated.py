@@ -25,12 +25,12 @@ Kind = Literal["train", "read", "write"]
 """What goes through a model: a training step, rows that are scored, or answers that are written."""
 
 
-def calibrated_speed(draft: Draft, kind: Kind) -> DeviceSpeed | None:
-    """The speed of the draft's device in its precision at a kind of passes; None where nobody measured it.
+def calibrated_speed(draft: Draft, kind: Kind, precision: Precision) -> DeviceSpeed | None:
+    """The speed of the draft's device in a precision at a kind of passes; None where nobody measured it.
 
     Where no such passes were measured, training steps stand for them.
     """
-    found, precision = draft.calibration, draft.train.precision
+    found = draft.calibration
     if found is None:
         return None
     device, measured = draft.device, found.measured

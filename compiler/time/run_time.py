@@ -59,22 +59,20 @@ def run_time(draft: Draft, work: RunWork) -> RunTime | None:
 
 def job_speed(draft: Draft) -> DeviceSpeed | None:
     """The speed of a draft's device at training, by the best source there is; None where there is none."""
-    base, (alike, others) = _base(draft, "train"), _earlier(draft)
+    base, (alike, others) = _base(draft, "train", draft.train.precision), _earlier(draft)
     if base is None and not alike and not others:
         return None
     base = base or scale_only()
     return _narrowed(base, base, alike, others, "train")
 
 
-def _base(draft: Draft, kind: Kind) -> DeviceSpeed | None:
-    return calibrated_speed(draft, kind) or by_data_sheet(draft.device, draft.train.precision)
+def _base(draft: Draft, kind: Kind, precision: Precision) -> DeviceSpeed | None:
+    return calibrated_speed(draft, kind, precision) or by_data_sheet(draft.device, precision)
 
 
 def _earlier(draft: Draft) -> tuple[list[PastRun], list[PastRun]]:
     """Runs of this device in this precision: those of the same model and strategy, and the others."""
-    device, threads, precision = (
-        draft.values[f"{name}"] for name in ("device.name", "device.threads", "train.precision")
-    )
+    device, threads, precision = draft.device.name, draft.threads, draft.train.precision
     here = [
         run
         for run in draft.past_runs
@@ -126,10 +124,10 @@ def _runs(runs: Sequence[object]) -> str:
 def _arithmetic(
     draft: Draft, work: RunWork, alike: Sequence[PastRun], others: Sequence[PastRun]
 ) -> Iterator[PhaseTime]:
-    exact = replace(draft, values={**draft.values, "train.precision": "float32"})  # as a classifier computes
-    training = _base(draft, "train") or scale_only()
+    exact: Precision = "float32"  # as a classifier computes
+    training = _base(draft, "train", draft.train.precision) or scale_only()
     for phase, amounts in work.phases.items():
-        base = _base(exact if phase == "grade" else draft, _KINDS.get(phase, "read")) or scale_only()
+        base = _base(draft, _KINDS.get(phase, "read"), exact if phase == "grade" else draft.train.precision) or scale_only()
         speed = _narrowed(base, training, alike, others, phase)
         if any(_is_same(run.work.get(phase), amounts[1]) for run in alike if run.seconds.get(phase)):
             amounts = (amounts[1],) * 3  # such a run tells how long answers were, too

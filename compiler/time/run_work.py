@@ -109,7 +109,7 @@ def _trained(draft: Draft, network: Network, amounts: Amounts, steps: int) -> Wo
 
     What several devices exchange is left out.
     """
-    kept = bytes_per_weight(draft)
+    kept = bytes_per_weight(draft, card_of(draft))
     work = step_work(
         network, amounts, steps, activation_bytes(draft), checkpointing=_checkpoints(draft), state_bytes=kept
     )
@@ -170,22 +170,22 @@ def evaluations(draft: Draft) -> int:
 
 
 def _training(draft: Draft) -> microbatches.Training:
-    values = draft.values
+    train, one = draft.train, draft.candidate
     return microbatches.Training(
-        num_steps=draft.train.num_steps,
-        steps_per_epoch=draft.train.steps_per_epoch,
-        batch_size=draft.train.batch_size,
-        micro_batch=draft.candidate.micro_batch,
-        most_tokens=draft.candidate.micro_batch_tokens,
-        packs=draft.candidate.packing,
-        batching=draft.train.batching,
+        num_steps=train.num_steps,
+        steps_per_epoch=train.steps_per_epoch,
+        batch_size=train.batch_size,
+        micro_batch=one.micro_batch,
+        most_tokens=one.micro_batch_tokens,
+        packs=one.packing,
+        batching=train.batching,
         seed=draft.seeds.order,
-        world_size=draft.candidate.devices,
+        world_size=one.devices,
     )
 
 
 def _checkpoints(draft: Draft) -> bool:
-    return bool(draft.candidate.activation_checkpointing)
+    return draft.candidate.activation_checkpointing
 
 
 def _same(work: Work) -> tuple[Work, Work, Work]:

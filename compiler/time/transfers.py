@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY, host_link, peer_link
-from ftc.compiler.search.optimizer_choice import bytes_per_weight, is_paged
+from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.time.network import Network
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.time import Work
@@ -33,8 +33,8 @@ def moved_to_host(draft: Draft, network: Network, passes: float, steps: int) -> 
         passes: Micro-batches of the run on one device.
         steps: Optimiser steps.
     """
-    kept = bytes_per_weight(draft)
-    if is_paged(draft.candidate.optimizer):
+    kept = bytes_per_weight(draft, card_of(draft))
+    if card_of(draft).paged:
         return _host(2 * steps * kept * network.trainable)
     if draft.candidate.offload != "cpu":
         return _host(0.0)

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ftc.runtime.artifacts.tensor_files import read_shapes, read_tensors, write_tensors
 from ftc.runtime.models.weights import load_weights
-from ftc.runtime.training.optimizer import load_state, state_tensors
+from ftc.runtime.training.optimizers import load_state, state_tensors
 from ftc.runtime.training.selection import Progress
 from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest

@@ -14,7 +14,7 @@ import torch
 from ftc.runtime.artifacts.tensor_files import content_digest, tensor_digests
 from ftc.runtime.execution.accelerator import everywhere
 from ftc.runtime.models.sharding import whole_tensors
-from ftc.runtime.training.optimizer import state_tensors
+from ftc.runtime.training.optimizers import state_tensors
 from ftc.spec import canonical
 from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.step_log import Rung, StepLine

@@ -193,7 +193,7 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
     from ftc.runtime.models.build_model import trainable_tensors
     from ftc.runtime.models.make_scorer import make_scorer
     from ftc.runtime.training.loop import Job, training_steps
-    from ftc.runtime.training.optimizer import make_optimizer
+    from ftc.runtime.training.optimizers import make_optimizer
     from ftc.spec.batches import BatchOrder
     from ftc.spec.documents.memory_trace import BatchShape
 

@@ -17,13 +17,14 @@ from ftc.runtime.models.sharding import in_step, whole
 from ftc.runtime.tasks.scorer import Scorer
 from ftc.runtime.training.collate import Batch, packed_batch
 from ftc.runtime.training.distillation import Teacher
-from ftc.runtime.training.optimizer import Pace, learning_rate_at, set_learning_rate
+from ftc.runtime.training.optimizers import Pace, set_learning_rate
 from ftc.runtime.training.seeding import seed_everything, stream_seed
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.settings import Seeds, TrainSettings
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.schedules import learning_rate_at
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.schedules import schedule_card
 
 __all__ = ["Progress", "Selection", "reason_to_stop"]
 
@@ -39,7 +40,7 @@ class Selection(Document):
 
     def _plateau(self, train: TrainSettings, *, is_best: bool) -> tuple[int, float]:
         """Looks without a new best, and the factor of the learning rate, after one more look."""
-        if train.schedule.kind != "plateau" or is_best:
+        if not schedule_card(train.schedule.kind).watches_validation or is_best:
             return 0, self.rate_factor
         looks = self.looks_on_plateau + 1
         if looks <= train.schedule.patience:

@@ -13,7 +13,7 @@ from ftc.runtime.models.sharding import is_sharded, whole_tensors
 from ftc.runtime.models.weights import misfit
 from ftc.runtime.training.hooks import HOOKS, Training, note_progress
 from ftc.runtime.training.loop import Job, training_steps
-from ftc.runtime.training.optimizer import make_optimizer, state_misfit
+from ftc.runtime.training.optimizers import make_optimizer, state_misfit
 from ftc.runtime.training.packing import prove_isolation
 from ftc.runtime.training.references import learn_references
 from ftc.runtime.training.selection import Progress

@@ -13,17 +13,11 @@ from pydantic import Field
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.optimizers import OptimizerKind
+from ftc.spec.schedules import ScheduleKind
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import (
-    Divergence,
-    EarlyStopping,
-    Offload,
-    OptimizerKind,
-    Precision,
-    Sharding,
-    TeacherQuantization,
-)
+from ftc.spec.sections.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
 from ftc.spec.strategy_settings import StrategySettings
 
 __all__ = [
@@ -121,7 +115,7 @@ class ModelSettings(OpenModel):
 class ScheduleSettings(Document):
     """Learning rate over the steps."""
 
-    kind: Literal["constant", "linear", "cosine", "warmup_stable_decay", "plateau"]
+    kind: ScheduleKind
     warmup_steps: int
     decay_steps: int = 0
     """Last steps, over which `warmup_stable_decay` falls."""

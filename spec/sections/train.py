@@ -8,6 +8,8 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.knobs import effects_in
+from ftc.spec.optimizers import OptimizerKind
+from ftc.spec.schedules import ScheduleKind
 
 __all__ = [
     "Distillation",
@@ -15,7 +17,6 @@ __all__ = [
     "EarlyStopping",
     "Offload",
     "Optimizer",
-    "OptimizerKind",
     "Precision",
     "Schedule",
     "Sharding",
@@ -35,9 +36,8 @@ class Schedule(Document):
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
-    kind: Literal["constant", "linear", "cosine", "warmup_stable_decay", "plateau"] = "linear"
-    """Shape after the warm-up: to zero in a line or a cosine; level and then to zero in a line at the end; level, and
-    lower whenever validation no longer gets better; or level throughout. Default: linear, which has nothing to tune."""
+    kind: ScheduleKind = "linear"
+    """Shape after the warm-up, as `docs/optimizers.md` lists them. Default: linear, which has nothing to tune."""
     warmup_ratio: Real = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises from zero. Default: 0.05, which calms the first Adam steps."""
     decay_ratio: Real = Field(default=0.2, gt=0, le=1)
@@ -50,22 +50,15 @@ class Schedule(Document):
     """What `plateau` multiplies the rate by. Default: 0.5, which can be done several times in a run."""
 
 
-OptimizerKind = Literal[
-    "adamw", "adamw_8bit", "adamw_paged", "adamw_8bit_paged", "lion", "lion_8bit", "adafactor", "sgd"
-]
-"""Methods. Those of 8 bits keep their memory in 8 bits; paged ones let the driver move it to the processor's memory."""
-
-
 class Optimizer(Document):
     """The optimiser: what becomes of a gradient."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
     kind: Literal["auto"] | OptimizerKind = "adamw"
-    """AdamW (Loshchilov & Hutter 2019), with a memory of 8 bits (Dettmers et al. 2021), paged, or both; Lion (Chen et
-    al. 2023); Adafactor (Shazeer & Stern 2018) at the rate that is given; SGD with momentum. `auto`: AdamW in
-    float32, paged where it fits only so, and in 8 bits where nothing else fits. Default: AdamW, fused where the device
-    has it, since another memory gives other results."""
+    """The method; `docs/optimizers.md` lists their papers, state and hyperparameters. Paged ones let the driver move
+    their state to the host's memory. `auto`: AdamW in float32, paged where it fits only so, and in 8 bits where nothing
+    else fits. Default: AdamW, fused where the device has it, since another memory gives other results."""
     beta1: Real = Field(default=0.9, ge=0, lt=1)
     """Decay of the gradient's mean, of AdamW and Lion. Default: 0.9, the papers'."""
     beta2: Literal["auto"] | Annotated[Real, Field(ge=0, lt=1)] = "auto"

@@ -9,7 +9,8 @@ from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, Plan, Prove
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import SplitReport
-from ftc.spec.sections.train import OptimizerKind
+from ftc.spec.optimizers import OptimizerKind, optimizer_card
+from ftc.spec.schedules import schedule_card
 from ftc.spec.strategy_settings import (
     AdapterSettings,
     BitFitSettings,
@@ -188,7 +189,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     parts = [
         f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} = {numbers.plural(train.num_steps, 'step')}",
         f"batch {train.batch_size} ({split})",
-        f"lr {numbers.rate(train.learning_rate)} {train.schedule.kind}{warmup}",
+        f"lr {numbers.rate(train.learning_rate)} {schedule_card(train.schedule.kind).label}{warmup}",
         f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
     ]
     if train.world_size > 1:
@@ -216,11 +217,8 @@ def _sharing(plan: Plan) -> str:
 
 
 def optimizer_words(kind: OptimizerKind, *, fused: bool) -> str:
-    """An optimiser in a few words: `fused AdamW`, `paged AdamW of 8 bits`."""
-    name, *traits = kind.split("_")
-    words = {"adamw": "AdamW", "lion": "Lion", "sgd": "SGD", "adafactor": "Adafactor"}[name]
-    first = "paged " if "paged" in traits else "fused " if fused else ""
-    return f"{first}{words}{' of 8 bits' if '8bit' in traits else ''}"
+    """An optimizer in a few words: `fused AdamW`, `paged AdamW of 8 bits`."""
+    return f"{'fused ' if fused else ''}{optimizer_card(kind).label}"
 
 
 def _padding(plan: Plan) -> str:

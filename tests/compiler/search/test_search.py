@@ -19,8 +19,8 @@ from ftc.compiler.search.device_catalog import CARDS
 from ftc.compiler.search.ranking import pace_of, train_seconds
 from ftc.compiler.time.run_work import run_work
 from ftc.spec.documents.streams import RowLengths
+from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.sections.train import OptimizerKind
 from tests.support.drafts import CARD, decided, draft_of, model_facts, split_report
 
 ADA = CARD.model_copy(update={"capability": (8, 9), "speed": CARDS["rtx-4090"].speed})

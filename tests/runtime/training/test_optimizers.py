@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from ftc.runtime.training.optimizer import (
-    learning_rate_at,
+from ftc.runtime.training.optimizers import (
     load_state,
     make_optimizer,
     set_learning_rate,
@@ -17,6 +16,7 @@ from ftc.runtime.training.optimizer import (
 )
 from ftc.runtime.training.selection import Selection
 from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
+from ftc.spec.schedules import learning_rate_at
 from tests.support.documents import plan
 
 

@@ -1,21 +1,22 @@
-"""The optimiser and its learning rate."""
+"""Optimizers: how each is made, and how its state is saved. The pure half is `ftc.spec.optimizers`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 import torch
 from torch import nn
 
 from ftc.runtime.models.sharding import split_like
 from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.optimizers import optimizer_card
 
 __all__ = [
+    "CONSTRUCTIONS",
+    "Construction",
     "Pace",
-    "learning_rate_at",
     "load_state",
     "make_optimizer",
     "set_learning_rate",
@@ -23,20 +24,25 @@ __all__ = [
     "state_tensors",
 ]
 
-_MEMORIES = (
-    frozenset(("exp_avg", "exp_avg_sq", "step")),
-    frozenset(("state1", "step")),
-    frozenset(("state1", "absmax1", "step")),
-    frozenset(("state1", "state2", "step")),
-    frozenset(("state1", "state2", "absmax1", "absmax2", "step")),
-    frozenset(("momentum_buffer",)),
-    frozenset(("exp_avg_sq", "step", "RMS")),
-    frozenset(("exp_avg_sq_row", "exp_avg_sq_col", "step", "RMS")),
-)
-"""What optimisers remember of a parameter: AdamW, bitsandbytes' in 32 and in 8 bits, SGD, Adafactor."""
-_LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"))
+Groups = list[dict[str, Any]]
+"""Groups of parameters, as torch's optimizers take them."""
 _TABLES = "qmap"
 """Beginning of the names of bitsandbytes' tables of 8-bit numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Construction:
+    """The torch half of an optimizer's card.
+
+    Attributes:
+        kind: The card's.
+        build: Makes the optimizer.
+        states: Names of what it keeps of a parameter: one set for each way in which it may.
+    """
+
+    kind: str
+    build: Callable[[Groups, TrainSettings], torch.optim.Optimizer]
+    states: tuple[frozenset[str], ...]
 
 
 @dataclass(slots=True)
@@ -46,39 +52,72 @@ class Pace:
     factor: float = 1.0
 
 
-def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) -> torch.optim.Optimizer:
-    """The plan's optimiser over named parameters; matrices decay, biases and norms don't."""
-    rule, groups = train.optimizer, _groups(parameters, train)
+def _adamw(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    rule = train.optimizer
     betas = (rule.beta1, rule.beta2)
-    match rule.kind:
-        case "adamw":
-            return torch.optim.AdamW(groups, lr=train.learning_rate, betas=betas, eps=rule.epsilon, fused=train.fused)
-        case "sgd":
-            return torch.optim.SGD(groups, lr=train.learning_rate, momentum=rule.momentum, fused=train.fused)
-        case "adafactor":
-            from transformers.optimization import Adafactor
-
-            return Adafactor(groups, lr=train.learning_rate, scale_parameter=False, relative_step=False)
-        case _:
-            made: torch.optim.Optimizer = _of_few_bits(rule.kind, groups, train)
-            return made
+    return torch.optim.AdamW(groups, lr=train.learning_rate, betas=betas, eps=rule.epsilon, fused=train.fused)
 
 
-def _of_few_bits(kind: str, groups: list[dict[str, Any]], train: TrainSettings) -> Any:
-    """bitsandbytes' optimisers."""
-    import bitsandbytes
+def _sgd(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=train.learning_rate, momentum=train.optimizer.momentum, fused=train.fused)
 
-    optim: Any = bitsandbytes.optim  # whose names are not declared
-    rate, betas = train.learning_rate, (train.optimizer.beta1, train.optimizer.beta2)
-    if kind.startswith("lion"):
-        lion = optim.Lion8bit if kind == "lion_8bit" else optim.Lion32bit
-        return lion(groups, lr=rate, betas=betas)
-    adamw = {
-        "adamw_8bit": optim.AdamW8bit,
-        "adamw_paged": optim.PagedAdamW32bit,
-        "adamw_8bit_paged": optim.PagedAdamW8bit,
-    }
-    return adamw[kind](groups, lr=rate, betas=betas, eps=train.optimizer.epsilon)
+
+def _adafactor(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    from transformers.optimization import Adafactor
+
+    return Adafactor(groups, lr=train.learning_rate, scale_parameter=False, relative_step=False)
+
+
+def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Optimizer]:
+    """Builds an optimizer of bitsandbytes by the name of its class."""
+
+    def build(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+        import bitsandbytes
+
+        rule = train.optimizer
+        values: dict[str, Any] = {"betas": (rule.beta1, rule.beta2)}
+        if "epsilon" in optimizer_card(rule.kind).reads:
+            values["eps"] = rule.epsilon
+        made: torch.optim.Optimizer = getattr(bitsandbytes.optim, name)(groups, lr=train.learning_rate, **values)
+        return made
+
+    return build
+
+
+_ONE_STATE = (frozenset(("state1", "step")), frozenset(("state1", "absmax1", "step")))
+_TWO_STATES = (
+    frozenset(("state1", "state2", "step")),
+    frozenset(("state1", "state2", "absmax1", "absmax2", "step")),
+)
+"""What bitsandbytes keeps, in 32 bits and in 8."""
+
+CONSTRUCTIONS: tuple[Construction, ...] = (
+    Construction("adamw", _adamw, (frozenset(("exp_avg", "exp_avg_sq", "step")),)),
+    Construction("adamw_8bit", _bitsandbytes("AdamW8bit"), _TWO_STATES),
+    Construction("adamw_paged", _bitsandbytes("PagedAdamW32bit"), _TWO_STATES),
+    Construction("adamw_8bit_paged", _bitsandbytes("PagedAdamW8bit"), _TWO_STATES),
+    Construction("lion", _bitsandbytes("Lion32bit"), _ONE_STATE),
+    Construction("lion_8bit", _bitsandbytes("Lion8bit"), _ONE_STATE),
+    Construction(
+        "adafactor",
+        _adafactor,
+        (
+            frozenset(("exp_avg_sq", "step", "RMS")),
+            frozenset(("exp_avg_sq_row", "exp_avg_sq_col", "step", "RMS")),
+        ),
+    ),
+    Construction("sgd", _sgd, (frozenset(("momentum_buffer",)),)),
+)
+"""How each optimizer of `ftc.spec.optimizers` is made."""
+
+_BY_KIND = {one.kind: one for one in CONSTRUCTIONS}
+_STATES = tuple(dict.fromkeys(states for one in CONSTRUCTIONS for states in one.states))
+_LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"))
+
+
+def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) -> torch.optim.Optimizer:
+    """The plan's optimizer over named parameters; matrices decay, biases and norms don't."""
+    return _BY_KIND[train.optimizer.kind].build(_groups(parameters, train), train)
 
 
 def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[dict[str, Any]]:
@@ -94,29 +133,6 @@ def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[d
     return [group for group in groups if group["params"]]
 
 
-def learning_rate_at(step: int, train: TrainSettings) -> float:
-    """Learning rate of an optimiser step, counted from 0.
-
-    It rises to the peak over the warm-up, whose first step already moves, and falls towards zero, which it would reach
-    one step after the last.
-    """
-    warmup = train.schedule.warmup_steps
-    if step < warmup:
-        return train.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(1, train.num_steps - warmup)
-    match train.schedule.kind:
-        case "constant" | "plateau":
-            return train.learning_rate
-        case "linear":
-            return train.learning_rate * (1 - done)
-        case "cosine":
-            return train.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-        case "warmup_stable_decay":
-            return train.learning_rate * min(1.0, (train.num_steps - step) / max(1, train.schedule.decay_steps))
-        case _:
-            assert_never(train.schedule.kind)
-
-
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Sets the rate of the next step."""
     for group in optimizer.param_groups:
@@ -124,7 +140,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
-    """The optimiser's memory as `<parameter>/<part>`, counts of steps included, and no tables that never change."""
+    """The optimizer's state as `<parameter>/<part>`, counts of steps included, and no tables that never change."""
     return {
         f"{name}/{part}": value if isinstance(value, torch.Tensor) else torch.tensor(value)
         for name, parameter in parameters.items()
@@ -134,17 +150,17 @@ def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Par
 
 
 def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, torch.Size]) -> str | None:
-    """Why tensors of such shapes can't be the memory of these parameters' optimiser, or None where they can."""
+    """Why tensors of such shapes can't be the state of these parameters' optimizer, or None where they can."""
     found: dict[str, set[str]] = {}
     for full_name, shape in shapes.items():
         name, _, part = full_name.rpartition("/")
-        if name not in parameters or not any(part in memory for memory in _MEMORIES):
+        if name not in parameters or not any(part in states for states in _STATES):
             return f"the optimiser's `{full_name}` belongs to no parameter"
         if part in _LIKE_THE_PARAMETER and shape != parameters[name].shape:
             return f"the optimiser's `{full_name}` has shape {tuple(shape)}"
         found.setdefault(name, set()).add(part)
     for name, parts in found.items():
-        wanted = min((memory for memory in _MEMORIES if memory >= parts), key=len, default=frozenset[str]())
+        wanted = min((states for states in _STATES if states >= parts), key=len, default=frozenset[str]())
         if parts != wanted:
             return f"the optimiser's `{name}/{min(wanted - parts, default=min(parts))}` is missing"
     return None
@@ -172,7 +188,7 @@ def load_state(
 
 
 def _make_room(optimizer: Any, parameters: set[nn.Parameter]) -> None:
-    """bitsandbytes' memory as it is before the first step, pages and tables included."""
+    """bitsandbytes' state as it is before the first step, pages and tables included."""
     for number, group in enumerate(optimizer.param_groups):
         for place, parameter in enumerate(group["params"]):
             if parameter in parameters:

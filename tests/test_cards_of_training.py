@@ -1,0 +1,77 @@
+"""Every optimizer and every schedule has all that its users meet: plan, state, step, words, docs, names elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.compiler.rules.recipe_rules import check_rules
+from ftc.spec.documents.settings import ScheduleSettings
+from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
+from ftc.spec.schedules import SCHEDULES, ScheduleCard, learning_rate_at
+from ftc.views.plan import optimizer_words
+from tests.compiler.importers.examples import FACTORY, TUNE, import_text, recipe_values
+from tests.support.documents import plan
+from tests.support.drafts import CARD, decided, draft_of
+
+TUNE_ROWS = f"{TUNE}dataset: {{_component_: torchtune.datasets.alpaca_dataset}}\n"
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def settled(device: Any = CARD, **train: Any) -> dict[str, Any]:
+    """Values of a plan for a recipe with this `train` section."""
+    draft = draft_of(device=device.model_copy(update={"host_bytes": 64 * 2**30}), train=train)
+    assert [found.summary for found in check_rules(draft.recipe, draft.source) if found.is_error] == []
+    draft = decided(draft)
+    assert [found.summary for found in draft.diagnostics if found.is_error] == []
+    return dict(draft.values)
+
+
+@pytest.mark.parametrize("card", OPTIMIZERS, ids=lambda card: card.kind)
+def test_an_optimizer_has_a_plan_words_and_docs(card: OptimizerCard) -> None:
+    schedule = {"schedule": {"kind": card.schedules[0]}} if card.schedules else {}
+    values = settled(optimizer={"kind": card.kind}, **schedule)
+    assert values["train.optimizer.kind"] == card.kind
+    for usual in card.usual:
+        assert values[f"train.optimizer.{usual.name}"] == usual.value
+    assert optimizer_words(card.kind, fused=False) == card.label
+    assert f"| `{card.kind}` | {card.label} | {card.source} |" in (DOCS / "optimizers.md").read_text()
+
+
+@pytest.mark.parametrize("card", SCHEDULES, ids=lambda card: card.kind)
+def test_a_schedule_has_a_plan_rates_and_docs(card: ScheduleCard) -> None:
+    values = settled(schedule={"kind": card.kind, "warmup_ratio": 0.1}, max_steps=50, epochs=100)
+    settings = {name.rpartition(".")[2]: one for name, one in values.items() if name.startswith("train.schedule.")}
+    train = plan().settings.train.model_copy(
+        update={"schedule": ScheduleSettings.model_validate(settings), "num_steps": 50, "learning_rate": 1.0}
+    )
+    rates = [learning_rate_at(step, train) for step in range(50)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert max(rates) == 1.0
+    assert min(rates) >= 0.0
+    assert f"| `{card.kind}` | {card.meaning} |" in (DOCS / "optimizers.md").read_text()
+
+
+def imported(text: str) -> dict[str, Any]:
+    """The recipe that a configuration becomes."""
+    return recipe_values(import_text(text))
+
+
+@pytest.mark.parametrize("card", OPTIMIZERS, ids=lambda card: card.kind)
+def test_every_name_of_an_optimizer_is_imported(card: OptimizerCard) -> None:
+    for word in card.names.trainer:
+        assert imported(f"{FACTORY}optim: {word}\n")["train.optimizer.kind"] == card.kind
+    for name in card.names.component:
+        assert imported(f"{TUNE_ROWS}optimizer: {{_component_: {name}}}\n")["train.optimizer.kind"] == card.kind
+
+
+@pytest.mark.parametrize("card", SCHEDULES, ids=lambda card: card.kind)
+def test_every_name_of_a_schedule_is_imported(card: ScheduleCard) -> None:
+    for word in card.names:
+        found = imported(f"{FACTORY}val_size: 0.1\nlr_scheduler_type: {word}\n")
+        assert found["train.schedule.kind"] == card.kind
+    for name in card.components:
+        found = imported(f"{TUNE_ROWS}lr_scheduler: {{_component_: torchtune.training.lr_schedulers.{name}}}\n")
+        assert found["train.schedule.kind"] == card.kind
