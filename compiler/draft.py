@@ -51,10 +51,14 @@ from ftc.spec.documents.settings import (
 )
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.documents.time import Phase, TimeEstimate, Work, WorkEstimate
+from ftc.spec.knobs import KNOBS
 from ftc.spec.language.reference import default_reason
 from ftc.spec.language.section_tree import section_at
 from ftc.spec.language.source import Source
+from ftc.spec.optimizers import OptimizerKind, optimizer_card
+from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.sections.train import Offload, Sharding
 
 __all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "PastRun", "Reasons", "Section"]
 
@@ -382,7 +386,7 @@ class ClosedDraft(Draft):
         nested: dict[str, Any] = {
             "text": self.text,
             "model": dict(self.loaded),
-            "strategy": STRATEGY,
+            "strategy": self._strategy(),
             "train": {
                 **dict(self.train),
                 "optimizer": dict(self.train.optimizer),
@@ -399,3 +403,14 @@ class ClosedDraft(Draft):
                 *outer, name = path.split(".")
                 reduce(getitem, outer, nested)[name] = getattr(self.candidate, knob.name)
         return Settings.model_validate(nested)
+
+    def _strategy(self) -> dict[str, Any]:
+        nested: dict[str, Any] = {}
+        for path, value in self.values.items():
+            section, *outer, name = path.split(".")
+            if section == "strategy":
+                inner = nested
+                for part in outer:
+                    inner = inner.setdefault(part, {})
+                inner[name] = value
+        return nested

@@ -5,40 +5,9 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import rules, training, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.axolotl_keys import KNOWN_KEYS
 from ftc.compiler.importers.foreign import Foreign
-from ftc.compiler.importers.rows import (
-    as_alpaca,
-    as_asked,
-    as_chat,
-    as_instruction,
-    as_preference,
-    as_text,
-    columns_fit,
-    mixed,
-    place_rows,
-    validation_share,
-    with_last_break,
-)
-from ftc.compiler.importers.rules import (
-    OF_TRAINER,
-    Rules,
-    Tool,
-    adapted,
-    blocking,
-    dropped,
-    each,
-    ignored,
-    meant_as,
-    needless,
-    numbers,
-    of_peft,
-    shared_work,
-    switched,
-    texts,
-    wholes,
-)
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["AXOLOTL"]
@@ -136,7 +105,7 @@ def _rows(t: Translation) -> None:
         _preferences(t)
         one = _preferred_rows
     if len(sets) > 1:
-        mixed(t, "datasets", [functools.partial(one, t, key) for key in sets])
+        rows.mixed(t, "datasets", [functools.partial(one, t, key) for key in sets])
     elif sets:
         one(t, sets[0])
     elif t.has("datasets") or not t.has("pretraining_dataset"):
@@ -144,7 +113,7 @@ def _rows(t: Translation) -> None:
     has_tests = bool(t.items("test_datasets"))
     if len(t.items("test_datasets")) == 1 and not t.options.data:
         _validation_file(t, t.items("test_datasets")[0])
-    is_validated = validation_share(t, "val_set_size") if not has_tests else True
+    is_validated = rows.validation_share(t, "val_set_size") if not has_tests else True
     if has_tests:
         t.conflict("val_set_size", "`test_datasets` stands in the same file", "keep one of the two")
         t.add("data.split.test", 0, "Axolotl looks at no rows but those for validation")
@@ -162,7 +131,7 @@ def _validation_file(t: Translation, key: Key) -> None:
 
 
 def _data_set(t: Translation, key: Key) -> None:
-    place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
+    rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
     kind = t.value((*key, "type"))
     if isinstance(kind, dict):
         _own_format(t, (*key, "type"))
@@ -170,16 +139,16 @@ def _data_set(t: Translation, key: Key) -> None:
     word = str(kind or "").split(".")[0].split(":")[0]
     match word:
         case "alpaca":
-            as_alpaca(t, (*key, "type"), "instruction", "input", "output")
+            rows.as_alpaca(t, (*key, "type"), "instruction", "input", "output")
         case "chat_template":
             _chat(t, key)
         case "completion":
-            as_text(t, (*key, "type"), t.text((*key, "field")) or "text")
+            rows.as_text(t, (*key, "type"), t.text((*key, "field")) or "text")
             t.needless((*key, "field"), "named as the text's column")
         case "sharegpt":
-            as_chat(t, (*key, "type"), (*key, "conversation"), "conversations")
+            rows.as_chat(t, (*key, "type"), (*key, "conversation"), "conversations")
         case _:
-            as_asked(t, (*key, "type"), f"no rows of the type `{str(kind)[:40]}`")
+            rows.as_asked(t, (*key, "type"), f"no rows of the type `{str(kind)[:40]}`")
 
 
 def _chat(t: Translation, key: Key) -> None:
@@ -192,7 +161,7 @@ def _chat(t: Translation, key: Key) -> None:
         t.needless((*key, f"message_field_{part}"), _BOTH_NAMES)
     t.needless((*key, "message_property_mappings"), _BOTH_NAMES)
     t.needless((*key, "roles"), "ftc reads `user` and `assistant`")
-    as_chat(t, (*key, "type"), (*key, "field_messages"))
+    rows.as_chat(t, (*key, "type"), (*key, "field_messages"))
 
 
 def _names(t: Translation, key: Key) -> dict[str, str]:
@@ -218,17 +187,17 @@ def _preferences(t: Translation) -> None:
 
 def _preferred_rows(t: Translation, key: Key) -> None:
     """Rows with a better and a worse answer; their type tells the columns, or a mapping names them."""
-    place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
+    rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
     kind = t.value((*key, "type"))
     if isinstance(kind, dict):
         columns = {part: str(kind.get(f"field_{part}") or part) for part in ("prompt", "chosen", "rejected")}
-        as_preference(t, (*key, "type"), columns)
+        rows.as_preference(t, (*key, "type"), columns)
         return
     word = str(kind or "").rpartition(".")[2]
     prompt = {"intel": "question", "default": t.text((*key, "field_messages")) or "messages"}.get(word, "prompt")
     columns = {part: t.text((*key, f"field_{part}")) or part for part in ("chosen", "rejected")}
     reason = f"the columns that `{str(kind)[:40]}` reads; compare them with the rows"
-    as_preference(t, (*key, "type"), {"prompt": prompt, **columns}, reason)
+    rows.as_preference(t, (*key, "type"), {"prompt": prompt, **columns}, reason)
     for part in ("field_messages", "field_chosen", "field_rejected", "message_property_mappings", "roles"):
         t.needless((*key, part), "its columns stand in the recipe")
 
@@ -252,17 +221,17 @@ def _own_format(t: Translation, key: Key) -> None:
     if system := t.text((*key, "system_prompt")):
         t.carry(key, "task.system", system, lost)
     if not form:
-        as_instruction(t, key, columns["instruction"], columns["input"], columns["output"])
+        rows.as_instruction(t, key, columns["instruction"], columns["input"], columns["output"])
         return
     if system_column := t.text((*key, "field_system")):
         columns["system"] = system_column
-    if not columns_fit(t, key, *(column for part, column in columns.items() if part != "output")):
+    if not rows.columns_fit(t, key, *(column for part, column in columns.items() if part != "output")):
         return
     prompt = _as_jinja(form, columns)
     if without and without != form:
         prompt = f"{{% if {columns['input']} %}}{prompt}{{% else %}}{_as_jinja(without, columns)}{{% endif %}}"
     t.carry(key, "task.kind", "generation", lost)
-    t.carry(key, "task.prompt", with_last_break(prompt), lost)
+    t.carry(key, "task.prompt", rows.with_last_break(prompt), lost)
     t.carry(key, "data.fields.completion", columns["output"], lost)
 
 
@@ -309,102 +278,106 @@ def _unknown(t: Translation, key: Key) -> None:
     if len(key) > 1 or name in KNOWN_KEYS:
         t.drop(key, "no counterpart in a recipe")
         return
-    t.ignore(key, _READS_NOTHING, meant_as(t, name, KNOWN_KEYS))
+    t.ignore(key, _READS_NOTHING, rules.meant_as(t, name, KNOWN_KEYS))
 
 
-_RULES: Rules = {
-    **numbers({**OF_TRAINER, "num_epochs": "train.epochs"}),
-    **wholes({
+_RULES: rules.Rules = {
+    **rules.numbers({**rules.OF_TRAINER, "num_epochs": "train.epochs"}),
+    **rules.wholes({
         "seed": "train.seed",
         "sequence_len": "data.max_length",
         "save_total_limit": "train.keep_checkpoints",
         "eval_batch_size": "eval.batch_size",
     }),
-    **texts({"default_system_message": "task.system"}),
-    **each(training.packing, "sample_packing"),
-    **each(training.length_grouped, "group_by_length"),
-    **each(training.watched, "metric_for_best_model"),
-    **switched({"neftune_noise_alpha": "train.neftune_alpha"}),
-    **adapted({
+    **rules.texts({"default_system_message": "task.system"}),
+    **rules.each(training.packing, "sample_packing"),
+    **rules.each(training.length_grouped, "group_by_length"),
+    **rules.each(training.watched, "metric_for_best_model"),
+    **rules.switched({"neftune_noise_alpha": "train.neftune_alpha"}),
+    **rules.adapted({
         "peft_use_dora": "strategy.dora",
         "peft_use_rslora": "strategy.rank_stabilized",
         "loraplus_lr_ratio": "strategy.b_rate_ratio",
     }),
-    **of_peft("lora_modules_to_save", "lora_rank_pattern", "lora_alpha_pattern", "peft_init_lora_weights"),
-    **needless("losses mean the same, packed or not", "eval_sample_packing"),
-    **needless("how rows are packed changes no gradient", "multipack_real_batches"),
-    **needless("rows are always shuffled, by the seed", "shuffle_merged_datasets"),
-    **needless("the suffix tells the kind of file", "datasets.ds_type"),
-    **needless("the rows have another shape", "datasets.field_messages"),
-    **needless("ftc reads `role` and `content`", "datasets.message_property_mappings"),
-    **needless("the best checkpoint always stays", "load_best_model_at_end"),
-    **needless("a run goes on by itself where it stopped", "resume_from_checkpoint auto_resume_from_checkpoints"),
-    **needless("read from the model itself",
-               "model_type tokenizer_type is_falcon_derived_model is_llama_derived_model base_model_config "
-               "tokenizer_config tokenizer_use_fast tokenizer_legacy model_config"),
-    **needless("saves memory, not what is trained",
-               "activation_offloading gradient_checkpointing_kwargs low_cpu_mem_usage lora_on_cpu"),
-    **needless("checkpoints are safetensors, each with its manifest", "save_safetensors save_only_model"),
-    **needless("belongs to a feature that is off",
-               "loss_watchdog_patience load_in_4bit load_in_8bit lora_target_linear lora_fan_in_fan_out"),
-    **needless("part of Axolotl's own checks", "strict"),
-    **needless(rules.LOGS, "logging_steps logging_first_step log_level include_tokens_per_second"),
-    **needless(rules.FOLDERS, "output_dir dataset_prepared_path hub_model_id logging_dir"),
-    **needless(rules.OWN_LOADER,
-               "skip_prepare_dataset dataset_processes dataset_num_proc dataloader_num_workers dataloader_pin_memory "
-               "pad_to_sequence_len dataloader_prefetch_factor remove_unused_columns push_dataset_to_hub streaming "
-               "pad_to_multiple_of"),
-    **needless(rules.FASTER_KERNELS,
-               "liger_rope liger_rms_norm liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy "
-               "liger_cross_entropy liger_rms_norm_gated lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
-               "cut_cross_entropy flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp torch_compile "
-               "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
-    **dropped("training starts from a new adapter", "lora_model_dir", "merge the old one into the base model first"),
-    **dropped("the model's own template is used", "chat_template", "use a base model that brings this template",
-              ("tokenizer_default",)),
-    **dropped("the model's own template is used", "chat_template_jinja", "put it into the tokenizer of the base model"),
-    **dropped("the model's own template is used", "datasets.chat_template", off=("tokenizer_default", "")),
-    **dropped("the tokenizer's own tokens are used", "special_tokens", "a base model with a pad token needs none"),
-    **dropped("no tokens are added", "tokens added_tokens_overrides", "add them to the base model first"),
-    **dropped("the end of a turn follows from the template", "eot_tokens"),
-    **dropped("prompts are never learnt, only answers", "train_on_inputs"),
-    **dropped("no watch over a rising loss; ftc stops where it is no number", "loss_watchdog_threshold"),
-    **dropped("copies are counted by the plan, and stay", "dataset_exact_deduplication"),
-    **dropped("float32 stays exact", "tf32"),
-    **dropped("the file is the split; a part of it is not taken", "datasets.split", off=("train", "")),
-    **dropped("a subset of a data set is a file of its own", "datasets.name", "name it with `--hub-file FILE`"),
-    **dropped("the assistant's turns are learnt, and no others", "datasets.roles_to_train"),
-    **dropped("the end of each of the assistant's turns is learnt", "datasets.train_on_eos"),
-    **dropped("a share of the rows is not taken", "datasets.shards", "set `data.max_rows`"),
-    **dropped("trackers are not spoken to; the run folder has it all",
-              "wandb_project wandb_entity wandb_watch wandb_name wandb_log_model wandb_run_id use_wandb use_mlflow "
-              "mlflow_tracking_uri mlflow_experiment_name use_comet comet_project_name use_tensorboard use_swanlab "
-              "swanlab_project swanlab_experiment_name swanlab_description swanlab_mode swanlab_log_completions "
-              "swanlab_workspace trackio_project_name trackio_run_name trackio_space_id use_otel_metrics"),
-    **dropped("ftc never runs code that a model brings", "trust_remote_code",
-              "the model has to be one that transformers knows"),
-    **dropped("a plugin of Axolotl's", "plugins", "see the keys that it reads, each listed by itself"),
-    **shared_work("fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters "
-                  "tensor_parallel_size context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size "
-                  "accelerator_config device_map use_ray ray_num_workers"),
-    **blocking("no reinforcement learning, and of preferences DPO alone", "rl", _SUPERVISED),
-    **blocking("no reward models", "reward_model process_reward_model", _SUPERVISED),
-    **blocking("no streams of pretraining text", "pretraining_dataset",
-               "give rows with `datasets`, or `--data FILE`"),
-    **blocking("parameters by name beside an adapter", "unfrozen_parameters",
-               "`lora_modules_to_save` trains modules beside an adapter; `partial` trains the last layers alone"),
-    **blocking("no training that is aware of quantisation", "qat", _SUPERVISED),
-    **blocking("no ReLoRA", "relora relora_steps", "choose lora, qlora or full training"),
-    **blocking("a teacher whose words stand in the rows or on a server", "kd_trainer", rules.NAME_THE_TEACHER),
-    **blocking("no diffusion language models", "diffusion", _SUPERVISED),
-    **blocking("no images or sound", "processor_type", "choose a model and rows of text"),
-    **ignored("no file of Axolotl's reads it; `cosine_min_lr_ratio` is what sets a floor", "eta_min"),
-    **ignored(_READS_NOTHING,
-              "gptq_groupsize gptq_model_v1 gptq_disable_exllama context_parapllel_size base_model_ignore_patterns "
-              "debug adam_eps torch_dtype full_finetune test_value sample_packing_seq_len_multiplier"),
+    **rules.of_peft("lora_modules_to_save", "lora_rank_pattern", "lora_alpha_pattern", "peft_init_lora_weights"),
+    **rules.needless("losses mean the same, packed or not", "eval_sample_packing"),
+    **rules.needless("how rows are packed changes no gradient", "multipack_real_batches"),
+    **rules.needless("rows are always shuffled, by the seed", "shuffle_merged_datasets"),
+    **rules.needless("the suffix tells the kind of file", "datasets.ds_type"),
+    **rules.needless("the rows have another shape", "datasets.field_messages"),
+    **rules.needless("ftc reads `role` and `content`", "datasets.message_property_mappings"),
+    **rules.needless("the best checkpoint always stays", "load_best_model_at_end"),
+    **rules.needless("a run goes on by itself where it stopped", "resume_from_checkpoint auto_resume_from_checkpoints"),
+    **rules.needless("read from the model itself",
+        "model_type tokenizer_type is_falcon_derived_model is_llama_derived_model base_model_config tokenizer_config "
+        "tokenizer_use_fast tokenizer_legacy model_config"),
+    **rules.needless("saves memory, not what is trained",
+        "activation_offloading gradient_checkpointing_kwargs low_cpu_mem_usage lora_on_cpu"),
+    **rules.needless("checkpoints are safetensors, each with its manifest", "save_safetensors save_only_model"),
+    **rules.needless("belongs to a feature that is off",
+        "loss_watchdog_patience load_in_4bit load_in_8bit lora_target_linear lora_fan_in_fan_out"),
+    **rules.needless("part of Axolotl's own checks", "strict"),
+    **rules.needless(rules.LOGS, "logging_steps logging_first_step log_level include_tokens_per_second"),
+    **rules.needless(rules.FOLDERS, "output_dir dataset_prepared_path hub_model_id logging_dir"),
+    **rules.needless(rules.OWN_LOADER,
+        "skip_prepare_dataset dataset_processes dataset_num_proc dataloader_num_workers dataloader_pin_memory "
+        "pad_to_sequence_len dataloader_prefetch_factor remove_unused_columns push_dataset_to_hub streaming "
+        "pad_to_multiple_of"),
+    **rules.needless(rules.FASTER_KERNELS,
+        "liger_rope liger_rms_norm liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy "
+        "liger_cross_entropy liger_rms_norm_gated lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
+        "cut_cross_entropy flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp torch_compile "
+        "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
+    **rules.dropped("training starts from a new adapter", "lora_model_dir",
+        "merge the old one into the base model first"),
+    **rules.dropped("the model's own template is used", "chat_template", "use a base model that brings this template",
+        ("tokenizer_default",)),
+    **rules.dropped("the model's own template is used", "chat_template_jinja",
+        "put it into the tokenizer of the base model"),
+    **rules.dropped("the model's own template is used", "datasets.chat_template", off=("tokenizer_default", "")),
+    **rules.dropped("the tokenizer's own tokens are used", "special_tokens",
+        "a base model with a pad token needs none"),
+    **rules.dropped("no tokens are added", "tokens added_tokens_overrides", "add them to the base model first"),
+    **rules.dropped("the end of a turn follows from the template", "eot_tokens"),
+    **rules.dropped("prompts are never learnt, only answers", "train_on_inputs"),
+    **rules.dropped("no watch over a rising loss; ftc stops where it is no number", "loss_watchdog_threshold"),
+    **rules.dropped("copies are counted by the plan, and stay", "dataset_exact_deduplication"),
+    **rules.dropped("float32 stays exact", "tf32"),
+    **rules.dropped("the file is the split; a part of it is not taken", "datasets.split", off=("train", "")),
+    **rules.dropped("a subset of a data set is a file of its own", "datasets.name", "name it with `--hub-file FILE`"),
+    **rules.dropped("the assistant's turns are learnt, and no others", "datasets.roles_to_train"),
+    **rules.dropped("the end of each of the assistant's turns is learnt", "datasets.train_on_eos"),
+    **rules.dropped("a share of the rows is not taken", "datasets.shards", "set `data.max_rows`"),
+    **rules.dropped("trackers are not spoken to; the run folder has it all",
+        "wandb_project wandb_entity wandb_watch wandb_name wandb_log_model wandb_run_id use_wandb use_mlflow "
+        "mlflow_tracking_uri mlflow_experiment_name use_comet comet_project_name use_tensorboard use_swanlab "
+        "swanlab_project swanlab_experiment_name swanlab_description swanlab_mode swanlab_log_completions "
+        "swanlab_workspace trackio_project_name trackio_run_name trackio_space_id use_otel_metrics"),
+    **rules.dropped("ftc never runs code that a model brings", "trust_remote_code",
+        "the model has to be one that transformers knows"),
+    **rules.dropped("a plugin of Axolotl's", "plugins", "see the keys that it reads, each listed by itself"),
+    **rules.shared_work(
+        "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
+        "context_parallel_size expert_parallel_size dp_shard_size dp_replicate_size accelerator_config device_map "
+        "use_ray ray_num_workers"),
+    **rules.blocking("no reinforcement learning, and of preferences DPO alone", "rl", _SUPERVISED),
+    **rules.blocking("no reward models", "reward_model process_reward_model", _SUPERVISED),
+    **rules.blocking("no streams of pretraining text", "pretraining_dataset",
+        "give rows with `datasets`, or `--data FILE`"),
+    **rules.blocking("parameters by name beside an adapter", "unfrozen_parameters",
+        "`lora_modules_to_save` trains modules beside an adapter; `partial` trains the last layers alone"),
+    **rules.blocking("no training that is aware of quantisation", "qat", _SUPERVISED),
+    **rules.blocking("no ReLoRA", "relora relora_steps", "choose lora, qlora or full training"),
+    **rules.blocking("a teacher whose words stand in the rows or on a server", "kd_trainer", rules.NAME_THE_TEACHER),
+    **rules.blocking("no diffusion language models", "diffusion", _SUPERVISED),
+    **rules.blocking("no images or sound", "processor_type", "choose a model and rows of text"),
+    **rules.ignored("no file of Axolotl's reads it; `cosine_min_lr_ratio` is what sets a floor", "eta_min"),
+    **rules.ignored(_READS_NOTHING,
+        "gptq_groupsize gptq_model_v1 gptq_disable_exllama context_parapllel_size base_model_ignore_patterns debug "
+        "adam_eps torch_dtype full_finetune test_value sample_packing_seq_len_multiplier"),
 }  # fmt: skip
 
-AXOLOTL = Tool(
+AXOLOTL = rules.Tool(
     name="axolotl",
     recognizes=_recognizes,
     steps=(_model, _strategy, _rows, _train),

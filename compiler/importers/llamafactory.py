@@ -6,33 +6,8 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rules, training, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.foreign import Foreign
-from ftc.compiler.importers.rows import (
-    as_asked,
-    as_chat,
-    as_instruction,
-    as_preference,
-    as_text,
-    mixed,
-    place_named_rows,
-    validation_share,
-)
-from ftc.compiler.importers.rules import (
-    TRAINER,
-    Rules,
-    Tool,
-    adapted,
-    blocking,
-    dropped,
-    each,
-    ignored,
-    needless,
-    of_peft,
-    shared_work,
-    texts,
-    wholes,
-)
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
@@ -115,14 +90,14 @@ def _rows(t: Translation) -> None:
     names = t.names("dataset")
     if t.options.data and not (len(names) == 1 and t.options.task is None):
         t.add("data.source.path", t.options.data, "given by --data")
-        as_asked(t, "dataset", "the shape of the rows is not said")
+        rows.as_asked(t, "dataset", "the shape of the rows is not said")
     elif len(names) > 1:
-        mixed(t, "dataset", [functools.partial(_data_set, t, name, stage) for name in names])
+        rows.mixed(t, "dataset", [functools.partial(_data_set, t, name, stage) for name in names])
     elif not names:
         t.block("dataset", "no data set is named", "give the rows with `--data FILE --task TASK`")
     else:
         _data_set(t, names[0], stage)
-    has_validation = validation_share(t, "val_size")
+    has_validation = rows.validation_share(t, "val_size")
     training.early_stopping(t, "early_stopping_steps", has_validation=has_validation)
 
 
@@ -144,11 +119,11 @@ def _data_set(t: Translation, name: str, stage: str) -> None:
     file = entry.get("file_name")
     hub = entry.get("hf_hub_url")
     if isinstance(file, str):
-        place_named_rows(t, "dataset", path=_beside(t, folder, file))
+        rows.place_named_rows(t, "dataset", path=_beside(t, folder, file))
     elif isinstance(hub, str):
-        place_named_rows(t, "dataset", hub=hub)
+        rows.place_named_rows(t, "dataset", hub=hub)
     else:
-        place_named_rows(t, "dataset", unreachable=f"the registry tells no file for `{name[:60]}`")
+        rows.place_named_rows(t, "dataset", unreachable=f"the registry tells no file for `{name[:60]}`")
     columns_of(t, "dataset", entry, stage)
 
 
@@ -171,8 +146,8 @@ def _registered(t: Translation, name: str, folder: str) -> dict[str, Any] | None
     read = (t.around.read(f"{place}dataset_info.json") for place in _places(folder))
     raw = next((data for data in read if data is not None), None)
     if raw is None and t.options.data:
-        place_named_rows(t, "dataset", path="")
-        as_asked(t, "dataset", "the shape of the rows stands in `dataset_info.json`, which is not here")
+        rows.place_named_rows(t, "dataset", path="")
+        rows.as_asked(t, "dataset", "the shape of the rows stands in `dataset_info.json`, which is not here")
     elif raw is None:
         help = "import beside `data/dataset_info.json`, or use `--data FILE --task TASK`"
         t.block("dataset", f"`{name[:60]}` is a name in `dataset_info.json`, which is not here", help)
@@ -203,14 +178,14 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
     elif any(part in columns for part in ("images", "videos", "audios")):
         t.block(key, "rows with images or sound, which ftc does not train on", "choose another data set")
     elif stage == "pt":
-        as_text(t, key, names["prompt"])
+        rows.as_text(t, key, names["prompt"])
     elif form in ("sharegpt", "openai"):
         _conversation(t, key, columns, tags, str(form))
     elif "history" in columns:
         t.block(key, "rows with a history of turns are not read", "rewrite them as `messages`, then use `--data FILE`")
     else:
         has_query = not columns or "query" in columns
-        as_instruction(t, key, names["prompt"], names["query"] if has_query else None, names["response"])
+        rows.as_instruction(t, key, names["prompt"], names["query"] if has_query else None, names["response"])
 
 
 def _conversation(t: Translation, key: str | Key, columns: dict[str, Any], tags: dict[str, Any], form: str) -> None:
@@ -220,7 +195,7 @@ def _conversation(t: Translation, key: str | Key, columns: dict[str, Any], tags:
         help = "rewrite the rows as `messages` of `role` and `content`, then use `--data FILE --task chat`"
         t.block(key, f"conversations whose parts are named {', '.join(map(str, named.values()))[:80]}", help)
     else:
-        as_chat(t, key, None, str(columns.get("messages", "conversations" if form == "sharegpt" else "messages")))
+        rows.as_chat(t, key, None, str(columns.get("messages", "conversations" if form == "sharegpt" else "messages")))
 
 
 def _ranked(t: Translation, key: str | Key, columns: dict[str, Any], form: str) -> None:
@@ -230,7 +205,7 @@ def _ranked(t: Translation, key: str | Key, columns: dict[str, Any], form: str) 
         return
     prompt = columns.get("messages", "conversations") if form != "alpaca" else columns.get("prompt", "instruction")
     answers = {part: str(columns.get(part, part)) for part in ("chosen", "rejected")}
-    as_preference(t, key, {"prompt": str(prompt), **answers})
+    rows.as_preference(t, key, {"prompt": str(prompt), **answers})
 
 
 def _train(t: Translation) -> None:
@@ -261,66 +236,68 @@ def _named_optimizer(t: Translation, key: Key) -> None:
         t.drop(key, "AdamW stands in the place of this optimiser")
 
 
-_RULES: Rules = {
-    **TRAINER,
-    **wholes({"cutoff_len": "data.max_length", "max_samples": "data.max_rows"}),
-    **wholes({"max_new_tokens": "eval.max_new_tokens"}),
-    **texts({"default_system": "task.system"}),
-    **each(training.packing, "packing neat_packing"),
-    **each(training.length_grouped, "group_by_length"),
-    **each(training.watched, "metric_for_best_model"),
-    **each(_pissa, "pissa_init"),
-    **each(_named_optimizer, "use_galore use_apollo use_badam use_adam_mini use_muon"),
-    **of_peft(modules="additional_target"),
-    **adapted({
+_RULES: rules.Rules = {
+    **rules.TRAINER,
+    **rules.wholes({"cutoff_len": "data.max_length", "max_samples": "data.max_rows"}),
+    **rules.wholes({"max_new_tokens": "eval.max_new_tokens"}),
+    **rules.texts({"default_system": "task.system"}),
+    **rules.each(training.packing, "packing neat_packing"),
+    **rules.each(training.length_grouped, "group_by_length"),
+    **rules.each(training.watched, "metric_for_best_model"),
+    **rules.each(_pissa, "pissa_init"),
+    **rules.each(_named_optimizer, "use_galore use_apollo use_badam use_adam_mini use_muon"),
+    **rules.of_peft(modules="additional_target"),
+    **rules.adapted({
         "use_dora": "strategy.dora",
         "use_rslora": "strategy.rank_stabilized",
         "loraplus_lr_ratio": "strategy.b_rate_ratio",
     }),
-    **needless("supervised training", "stage"),
-    **needless("only text is trained on", "freeze_vision_tower freeze_multi_modal_projector"),
-    **needless("checkpoints hold what is needed to go on", "save_only_model"),
-    **needless("the task's metrics tell whether answers are written", "predict_with_generate"),
-    **needless("ftc takes the exact decomposition", "pissa_iter"),
-    **needless("belongs to a feature that is off",
-               "quantization_type double_quantization quantization_method lora_rank lora_alpha lora_dropout "
-               "lora_target freeze_trainable_layers freeze_trainable_modules freeze_extra_modules"),
-    **needless(rules.LOGS, "plot_loss"),
-    **needless(rules.FOLDERS, "overwrite_cache"),
-    **needless(rules.OWN_LOADER,
-               "preprocessing_batch_size streaming buffer_size data_shared_file_system dataset_dir media_dir"),
-    **needless(rules.FASTER_KERNELS, "enable_liger_kernel use_unsloth use_unsloth_gc use_v1_kernels tf32"),
-    **needless("saves memory, not what is trained", "use_reentrant_gc"),
-    **dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
-    **dropped("prompts are never learnt, only answers", "train_on_prompt"),
-    **dropped("every turn of the assistant is learnt", "mask_history"),
-    **dropped("a data set by name", "eval_dataset", "name its file in `data.split.validation`"),
-    **dropped("training starts from a new adapter", "adapter_name_or_path", "merge the old one into the base first"),
-    **dropped("trained weights stay in float32", "pure_bf16",
-              "the plan takes bfloat16 where the device is fast at it"),
-    **dropped("rows are read from their file", "tokenized_path", "use `--data FILE --task TASK`"),
-    **dropped("no accuracy of single tokens", "compute_accuracy"),
-    **dropped("the test split is measured at the end", "do_predict", "give `data.split.test` a share"),
-    **dropped("no such variant of LoRA, so plain LoRA stands in its place", "loraplus_lr_embedding"),
-    **dropped("the adapter stays as it is trained; `ftc merge` makes one model of it and its base", "pissa_convert"),
-    **dropped("the usual loss stands in the place of this one",
-              "use_dft_loss use_asft_loss use_eaft_loss asft_alpha eaft_alpha"),
-    **dropped("belongs to a method that ftc does not have",
-              "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
-              "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
-              "oft_block_size oft_target oft_rank mixture_of_depths reward_model ref_model"),
-    **blocking("nothing is left to train", "freeze_language_model", "leave it out"),
-    **blocking("no LLaMA Pro", "use_llama_pro", "choose lora, qlora or full"),
-    **shared_work("fsdp_transformer_layer_cls_to_wrap ray_num_workers ray_run_name ray_storage_path "
-                  "resources_per_worker placement_strategy use_mca tensor_model_parallel_size "
-                  "pipeline_model_parallel_size sequence_parallel context_parallel_size "
-                  "expert_model_parallel_size"),
-    **ignored("belongs to another of LLaMA-Factory's commands, which stops at it when it trains",
-              "export_dir export_size export_device export_legacy_format export_quantization_bit infer_backend "
-              "export_quantization_dataset export_hub_model_id"),
+    **rules.needless("supervised training", "stage"),
+    **rules.needless("only text is trained on", "freeze_vision_tower freeze_multi_modal_projector"),
+    **rules.needless("checkpoints hold what is needed to go on", "save_only_model"),
+    **rules.needless("the task's metrics tell whether answers are written", "predict_with_generate"),
+    **rules.needless("ftc takes the exact decomposition", "pissa_iter"),
+    **rules.needless("belongs to a feature that is off",
+        "quantization_type double_quantization quantization_method lora_rank lora_alpha lora_dropout lora_target "
+        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules"),
+    **rules.needless(rules.LOGS, "plot_loss"),
+    **rules.needless(rules.FOLDERS, "overwrite_cache"),
+    **rules.needless(rules.OWN_LOADER,
+        "preprocessing_batch_size streaming buffer_size data_shared_file_system dataset_dir media_dir"),
+    **rules.needless(rules.FASTER_KERNELS, "enable_liger_kernel use_unsloth use_unsloth_gc use_v1_kernels tf32"),
+    **rules.needless("saves memory, not what is trained", "use_reentrant_gc"),
+    **rules.dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
+    **rules.dropped("prompts are never learnt, only answers", "train_on_prompt"),
+    **rules.dropped("every turn of the assistant is learnt", "mask_history"),
+    **rules.dropped("a data set by name", "eval_dataset", "name its file in `data.split.validation`"),
+    **rules.dropped("training starts from a new adapter", "adapter_name_or_path",
+        "merge the old one into the base first"),
+    **rules.dropped("trained weights stay in float32", "pure_bf16",
+        "the plan takes bfloat16 where the device is fast at it"),
+    **rules.dropped("rows are read from their file", "tokenized_path", "use `--data FILE --task TASK`"),
+    **rules.dropped("no accuracy of single tokens", "compute_accuracy"),
+    **rules.dropped("the test split is measured at the end", "do_predict", "give `data.split.test` a share"),
+    **rules.dropped("no such variant of LoRA, so plain LoRA stands in its place", "loraplus_lr_embedding"),
+    **rules.dropped("the adapter stays as it is trained; `ftc merge` makes one model of it and its base",
+        "pissa_convert"),
+    **rules.dropped("the usual loss stands in the place of this one",
+        "use_dft_loss use_asft_loss use_eaft_loss asft_alpha eaft_alpha"),
+    **rules.dropped("belongs to a method that ftc does not have",
+        "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
+        "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
+        "oft_block_size oft_target oft_rank mixture_of_depths reward_model ref_model"),
+    **rules.blocking("nothing is left to train", "freeze_language_model", "leave it out"),
+    **rules.blocking("no LLaMA Pro", "use_llama_pro", "choose lora, qlora or full"),
+    **rules.shared_work(
+        "fsdp_transformer_layer_cls_to_wrap ray_num_workers ray_run_name ray_storage_path resources_per_worker "
+        "placement_strategy use_mca tensor_model_parallel_size pipeline_model_parallel_size sequence_parallel "
+        "context_parallel_size expert_model_parallel_size"),
+    **rules.ignored("belongs to another of LLaMA-Factory's commands, which stops at it when it trains",
+        "export_dir export_size export_device export_legacy_format export_quantization_bit infer_backend "
+        "export_quantization_dataset export_hub_model_id"),
 }  # fmt: skip
 
-LLAMAFACTORY = Tool(
+LLAMAFACTORY = rules.Tool(
     name="llamafactory",
     recognizes=_recognizes,
     steps=(_model, _strategy, _rows, _train),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rules, training, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.foreign import Foreign, plain, read_foreign
 from ftc.compiler.importers.llamafactory import columns_of
-from ftc.compiler.importers.rows import as_asked, mixed, place_named_rows
-from ftc.compiler.importers.rules import Rules, Tool, adapted, dropped, needless, numbers, of_peft, shared_work, wholes
 from ftc.compiler.importers.translation import Translation
 from ftc.spec.diagnostics import Refusal
 
@@ -60,7 +58,7 @@ def _rows(t: Translation) -> None:
     t.add("data.split.validation", 0, "LLaMA-Factory's default")
     if t.options.data and t.options.task:
         t.add("data.source.path", t.options.data, "given by --data")
-        as_asked(t, "train_dataset", "")
+        rows.as_asked(t, "train_dataset", "")
     elif name is None:
         t.block("train_dataset", "no data set is named", "give the rows with `--data FILE --task TASK`")
     else:
@@ -79,7 +77,7 @@ def _registered(t: Translation, name: str) -> None:
     if not isinstance(entries, dict):
         t.block("train_dataset", f"`{name[:60]}`, which lists the rows, is not here", help)
     elif len(entries) != 1:
-        mixed(t, "train_dataset", [functools.partial(_data_set, t, entry) for entry in entries.values()])
+        rows.mixed(t, "train_dataset", [functools.partial(_data_set, t, entry) for entry in entries.values()])
     else:
         _data_set(t, next(iter(entries.values())))
 
@@ -88,11 +86,11 @@ def _data_set(t: Translation, entry: object) -> None:
     path = entry.get("path") if isinstance(entry, dict) else None
     converter = entry.get("converter", "alpaca") if isinstance(entry, dict) else None
     if not isinstance(path, str):
-        place_named_rows(t, "train_dataset", unreachable="the list of rows names no path")
+        rows.place_named_rows(t, "train_dataset", unreachable="the list of rows names no path")
     elif isinstance(entry, dict) and entry.get("source") == "hf_hub":
-        place_named_rows(t, "train_dataset", hub=path)
+        rows.place_named_rows(t, "train_dataset", hub=path)
     else:
-        place_named_rows(t, "train_dataset", path=path)
+        rows.place_named_rows(t, "train_dataset", path=path)
     columns_of(t, "train_dataset", {"formatting": converter}, "sft")
 
 
@@ -103,41 +101,37 @@ def _train(t: Translation) -> None:
         t.carry("global_batch_size", "train.batch_size", whole_batch)
 
 
-_RULES: Rules = {
-    **numbers({
+_RULES: rules.Rules = {
+    **rules.numbers({
         "learning_rate": "train.learning_rate",
         "num_train_epochs": "train.epochs",
         "max_grad_norm": "train.max_grad_norm",
     }),
-    **wholes({
+    **rules.wholes({
         "seed": "train.seed",
         "cutoff_len": "data.max_length",
         "save_total_limit": "train.keep_checkpoints",
         "max_new_tokens": "eval.max_new_tokens",
     }),
-    **adapted({"peft_config.use_dora": "strategy.dora", "peft_config.use_rslora": "strategy.rank_stabilized"}),
-    **of_peft(
-        "peft_config.modules_to_save",
-        "peft_config.rank_pattern",
-        "peft_config.alpha_pattern",
-        "peft_config.init_lora_weights",
-    ),
-    **dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
-    **dropped("ftc never runs code that a model brings", "trust_remote_code",
-              "the model has to be one that transformers knows"),
-    **dropped("AdamW stands in the place of this optimiser", "optim_config"),
-    **dropped("a constant rate stands in its place", "lr_scheduler_config"),
-    **dropped("the plan packs rows where it gains", "batching_strategy", "set `train.packing`", off=("normal",)),
-    **dropped("no such quantisation", "quant_config.name"),
-    **needless("read from the model itself", "model_class"),
-    **needless("no part of training", "sample_backend"),
-    **needless(rules.FASTER_KERNELS, "kernel_config use_v1_kernels"),
-    **needless(rules.FOLDERS, "output_dir resume_from_checkpoint peft_config.export_dir"),
-    **needless(rules.LOGS, "logging_steps"),
-    **shared_work("dist_config init_config cp_size cp_mode dp_size"),
+    **rules.adapted({"peft_config.use_dora": "strategy.dora", "peft_config.use_rslora": "strategy.rank_stabilized"}),
+    **rules.of_peft("peft_config.modules_to_save", "peft_config.rank_pattern", "peft_config.alpha_pattern",
+        "peft_config.init_lora_weights"),
+    **rules.dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
+    **rules.dropped("ftc never runs code that a model brings", "trust_remote_code",
+        "the model has to be one that transformers knows"),
+    **rules.dropped("AdamW stands in the place of this optimiser", "optim_config"),
+    **rules.dropped("a constant rate stands in its place", "lr_scheduler_config"),
+    **rules.dropped("the plan packs rows where it gains", "batching_strategy", "set `train.packing`", off=("normal",)),
+    **rules.dropped("no such quantisation", "quant_config.name"),
+    **rules.needless("read from the model itself", "model_class"),
+    **rules.needless("no part of training", "sample_backend"),
+    **rules.needless(rules.FASTER_KERNELS, "kernel_config use_v1_kernels"),
+    **rules.needless(rules.FOLDERS, "output_dir resume_from_checkpoint peft_config.export_dir"),
+    **rules.needless(rules.LOGS, "logging_steps"),
+    **rules.shared_work("dist_config init_config cp_size cp_mode dp_size"),
 }  # fmt: skip
 
-LLAMAFACTORY_V1 = Tool(
+LLAMAFACTORY_V1 = rules.Tool(
     name="llamafactory",
     recognizes=_recognizes,
     steps=(_strategy, _rows, _train),

@@ -4,31 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rules, training
+from ftc.compiler.importers import rows, rules, training
 from ftc.compiler.importers.foreign import Foreign
-from ftc.compiler.importers.rows import (
-    as_asked,
-    as_chat,
-    as_instruction,
-    as_preference,
-    mixed,
-    place_named_rows,
-    place_rows,
-)
-from ftc.compiler.importers.rules import (
-    OF_TRAINER,
-    Rules,
-    Tool,
-    blocking,
-    dropped,
-    each,
-    needless,
-    numbers,
-    of_peft,
-    shared_work,
-    under,
-    wholes,
-)
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.language.yaml_nodes import Mapping
 
@@ -94,14 +71,14 @@ def _rows(t: Translation) -> None:
     elif sets and not t.options.data:
         shares = [(*key, "mixture_proportion") for key in sets]
         one = [functools.partial(_data_set, t, key) for key in sets]
-        is_weighted = mixed(t, "data.train.datasets", one, shares)
+        is_weighted = rows.mixed(t, "data.train.datasets", one, shares)
         if is_weighted and t.text("data.train.mixture_strategy") == "all_exhausted":
             t.carry("data.train.mixture_strategy", "data.exhausted", "repeat")
     elif t.options.data:
         t.add("data.source.path", t.options.data, "given by --data")
-        as_asked(t, "data.train.datasets", "the shape of the rows is not said")
+        rows.as_asked(t, "data.train.datasets", "the shape of the rows is not said")
         if t.options.task and not t.has("data.train.datasets"):
-            as_asked(t, (), "")
+            rows.as_asked(t, (), "")
     else:
         t.block("data", "no rows to train on are named", "give a configuration that trains, or `--data FILE`")
     t.add("data.split.validation", 0, "Oumi takes validation rows from data sets of their own")
@@ -117,22 +94,22 @@ def _data_set(t: Translation, key: Key) -> None:
         help = "use `--data FILE --task preference`"
         t.block(name_key, f"`{name[:60]}` is no set of preferences in ftc's table", help)
     elif is_dpo:
-        place_named_rows(t, name_key, hub=name)
-        as_preference(t, name_key, {}, "columns `prompt`, `chosen` and `rejected`; compare them with the rows")
+        rows.place_named_rows(t, name_key, hub=name)
+        rows.as_preference(t, name_key, {}, "columns `prompt`, `chosen` and `rejected`; compare them with the rows")
     elif name in _FILES and (t.has(path_key) or t.options.data):
-        place_rows(t, path_key)
-        as_chat(t, name_key, None)
+        rows.place_rows(t, path_key)
+        rows.as_chat(t, name_key, None)
     elif name in _ALPACA:
-        place_named_rows(t, name_key, hub=name)
-        as_instruction(t, name_key, "instruction", "input", "output", between="\\n\\n### Input:\\n")
+        rows.place_named_rows(t, name_key, hub=name)
+        rows.as_instruction(t, name_key, "instruction", "input", "output", between="\\n\\n### Input:\\n")
     elif name in _MESSAGES:
-        place_named_rows(t, name_key, hub=name)
-        as_chat(t, name_key, None)
+        rows.place_named_rows(t, name_key, hub=name)
+        rows.as_chat(t, name_key, None)
     elif name == "PromptResponseDataset":
         _prompts(t, key)
     elif t.options.data:
-        place_named_rows(t, name_key)
-        as_asked(t, name_key, "the shape of the rows is not said")
+        rows.place_named_rows(t, name_key)
+        rows.as_asked(t, name_key, "the shape of the rows is not said")
     else:
         t.block(name_key, f"no data set class `{name[:60]}` in ftc's table", "use `--data FILE --task TASK`")
 
@@ -141,12 +118,12 @@ def _prompts(t: Translation, key: Key) -> None:
     kwargs = (*key, "dataset_kwargs")
     named = next((inner for inner in ("hf_dataset_path", "dataset_path") if t.has((*kwargs, inner))), None)
     place = (*kwargs, named) if named else (*key, "dataset_path")
-    place_rows(t, place)
+    rows.place_rows(t, place)
     columns = [
         t.text((*kwargs, part)) or usual
         for part, usual in (("prompt_column", "instruction"), ("response_column", "output"))
     ]
-    as_instruction(t, (*key, "dataset_name"), columns[0], None, columns[1])
+    rows.as_instruction(t, (*key, "dataset_name"), columns[0], None, columns[1])
     for part in ("prompt_column", "response_column"):
         t.needless((*kwargs, part), "its column stands in the recipe")
 
@@ -165,73 +142,75 @@ def _train(t: Translation) -> None:
         t.drop("training.mixed_precision_dtype", "no training in float16", help)
 
 
-_RULES: Rules = {
-    **numbers(under("training.", {**OF_TRAINER, "num_train_epochs": "train.epochs"})),
-    **wholes({
+_RULES: rules.Rules = {
+    **rules.numbers(rules.under("training.", {**rules.OF_TRAINER, "num_train_epochs": "train.epochs"})),
+    **rules.wholes({
         "training.seed": "train.seed",
         "training.per_device_eval_batch_size": "eval.batch_size",
         "model.model_max_length": "data.max_length",
         "data.train.datasets.sample_count": "data.max_rows",
     }),
-    **each(training.packing, "data.train.pack"),
-    **of_peft(modules="peft.lora_modules_to_save", init="peft.lora_init_weights"),
-    **dropped("the file is the split; a part of it is not taken", "data.train.datasets.split", off=("train", "")),
-    **dropped("a subset is a file of its own", "data.train.datasets.subset", "name it with `--hub-file FILE`"),
-    **dropped("arguments of a class of Oumi's", "data.train.datasets.dataset_kwargs"),
-    **needless("the rows are named otherwise", "data.train.datasets.dataset_path"),
-    **needless("a single data set", "data.train.datasets.mixture_proportion"),
-    **dropped("the task tells how rows become batches", "data.train.collator_name"),
-    **needless("the task tells which column is learnt", "data.train.target_col"),
-    **dropped("validation rows from a class", "data.validation", "give `data.split.validation` a share or a file"),
-    **dropped("test rows from a class", "data.test", "give `data.split.test` a share or a file"),
-    **dropped("the model's own template is used", "model.chat_template", "compare the prompts that `ftc plan` shows"),
-    **dropped("ftc never runs code that a model brings", "model.trust_remote_code",
-              "the model has to be one that transformers knows"),
-    **blocking("no training from weights drawn at random", "model.load_pretrained_weights", "start from a model",
-               off=(True,)),
-    **blocking("layers are frozen by name, and ftc's `partial` by their number", "model.freeze_layers",
-               "choose partial, which trains the last layers alone, lora, qlora or full training"),
-    **dropped("training starts from a new adapter", "model.adapter_model", "merge the old one into the base first"),
-    **dropped("the tokenizer's own tokens are used", "model.tokenizer_pad_token"),
-    **needless("the plan chooses how weights are kept",
-               "model.torch_dtype_str peft.bnb_4bit_compute_dtype peft.bnb_4bit_quant_storage"),
-    **needless(rules.FASTER_KERNELS, "model.enable_liger_kernel"),
-    **dropped("arguments for a constructor", "model.model_kwargs model.tokenizer_kwargs"),
-    **needless("the plan chooses", "training.mixed_precision_dtype"),
-    **dropped("a schedule's further arguments, such as a floor", "training.lr_scheduler_kwargs"),
-    **dropped("a free block, of which Oumi checks nothing before it trains", "training.trainer_kwargs",
-              "look for settings in it that belong into the recipe"),
-    **needless("a run goes on by itself where it stopped",
-               "training.resume_from_checkpoint training.try_resume_from_last_checkpoint"),
-    **dropped("the order of rows follows from `train.seed`", "training.data_seed"),
-    **needless("always", "training.use_deterministic training.full_determinism"),
-    **dropped("biases are not trained", "peft.lora_bias", off=("none",)),
-    **needless("`ftc` saves the adapter; merging is a step of its own", "peft.peft_save_mode"),
-    **needless("belongs to a feature that is off",
-               "peft.q_lora peft.q_lora_bits peft.bnb_4bit_quant_type peft.use_bnb_nested_quant peft.lora_task_type"),
-    **needless(rules.LOGS,
-               "training.logging_steps training.logging_strategy training.logging_first_step training.log_level "
-               "training.dep_log_level training.include_performance_metrics training.log_model_summary "
-               "training.include_alternative_mfu_metrics training.run_name training.profiler training.telemetry "
-               "training.log_examples training.performance"),
-    **dropped("trackers are not spoken to; the run folder has it all",
-              "training.enable_wandb training.enable_mlflow training.enable_tensorboard"),
-    **needless(rules.FOLDERS, "training.output_dir training.logging_dir"),
-    **needless("an adapter or a model is saved at the end, always", "training.save_final_model"),
-    **needless(rules.OWN_LOADER,
-               "training.dataloader_num_workers training.dataloader_prefetch_factor data.train.stream "
-               "training.dataloader_main_process_only training.dataloader_persistent_workers data.train.use_torchdata "
-               "data.train.datasets.shuffle data.train.datasets.seed data.train.datasets.transform_num_workers "
-               "data.train.datasets.shuffle_buffer_size data.train.datasets.trust_remote_code data.train.seed "
-               "data.train.mixture_strategy"),
-    **needless("saves memory or time, not what is trained",
-               "training.gradient_checkpointing_kwargs training.empty_device_cache_steps training.compile "
-               "model.compile"),
-    **shared_work("fsdp deepspeed model.device_map training.ddp_find_unused_parameters "
-                  "training.nccl_default_timeout_minutes"),
+    **rules.each(training.packing, "data.train.pack"),
+    **rules.of_peft(modules="peft.lora_modules_to_save", init="peft.lora_init_weights"),
+    **rules.dropped("the file is the split; a part of it is not taken", "data.train.datasets.split", off=("train", "")),
+    **rules.dropped("a subset is a file of its own", "data.train.datasets.subset", "name it with `--hub-file FILE`"),
+    **rules.dropped("arguments of a class of Oumi's", "data.train.datasets.dataset_kwargs"),
+    **rules.needless("the rows are named otherwise", "data.train.datasets.dataset_path"),
+    **rules.needless("a single data set", "data.train.datasets.mixture_proportion"),
+    **rules.dropped("the task tells how rows become batches", "data.train.collator_name"),
+    **rules.needless("the task tells which column is learnt", "data.train.target_col"),
+    **rules.dropped("validation rows from a class", "data.validation",
+        "give `data.split.validation` a share or a file"),
+    **rules.dropped("test rows from a class", "data.test", "give `data.split.test` a share or a file"),
+    **rules.dropped("the model's own template is used", "model.chat_template",
+        "compare the prompts that `ftc plan` shows"),
+    **rules.dropped("ftc never runs code that a model brings", "model.trust_remote_code",
+        "the model has to be one that transformers knows"),
+    **rules.blocking("no training from weights drawn at random", "model.load_pretrained_weights",
+        "start from a model", off=(True,)),
+    **rules.blocking("layers are frozen by name, and ftc's `partial` by their number", "model.freeze_layers",
+        "choose partial, which trains the last layers alone, lora, qlora or full training"),
+    **rules.dropped("training starts from a new adapter", "model.adapter_model",
+        "merge the old one into the base first"),
+    **rules.dropped("the tokenizer's own tokens are used", "model.tokenizer_pad_token"),
+    **rules.needless("the plan chooses how weights are kept",
+        "model.torch_dtype_str peft.bnb_4bit_compute_dtype peft.bnb_4bit_quant_storage"),
+    **rules.needless(rules.FASTER_KERNELS, "model.enable_liger_kernel"),
+    **rules.dropped("arguments for a constructor", "model.model_kwargs model.tokenizer_kwargs"),
+    **rules.needless("the plan chooses", "training.mixed_precision_dtype"),
+    **rules.dropped("a schedule's further arguments, such as a floor", "training.lr_scheduler_kwargs"),
+    **rules.dropped("a free block, of which Oumi checks nothing before it trains", "training.trainer_kwargs",
+        "look for settings in it that belong into the recipe"),
+    **rules.needless("a run goes on by itself where it stopped",
+        "training.resume_from_checkpoint training.try_resume_from_last_checkpoint"),
+    **rules.dropped("the order of rows follows from `train.seed`", "training.data_seed"),
+    **rules.needless("always", "training.use_deterministic training.full_determinism"),
+    **rules.dropped("biases are not trained", "peft.lora_bias", off=("none",)),
+    **rules.needless("`ftc` saves the adapter; merging is a step of its own", "peft.peft_save_mode"),
+    **rules.needless("belongs to a feature that is off",
+        "peft.q_lora peft.q_lora_bits peft.bnb_4bit_quant_type peft.use_bnb_nested_quant peft.lora_task_type"),
+    **rules.needless(rules.LOGS,
+        "training.logging_steps training.logging_strategy training.logging_first_step training.log_level "
+        "training.dep_log_level training.include_performance_metrics training.log_model_summary "
+        "training.include_alternative_mfu_metrics training.run_name training.profiler training.telemetry "
+        "training.log_examples training.performance"),
+    **rules.dropped("trackers are not spoken to; the run folder has it all",
+        "training.enable_wandb training.enable_mlflow training.enable_tensorboard"),
+    **rules.needless(rules.FOLDERS, "training.output_dir training.logging_dir"),
+    **rules.needless("an adapter or a model is saved at the end, always", "training.save_final_model"),
+    **rules.needless(rules.OWN_LOADER,
+        "training.dataloader_num_workers training.dataloader_prefetch_factor data.train.stream "
+        "training.dataloader_main_process_only training.dataloader_persistent_workers data.train.use_torchdata "
+        "data.train.datasets.shuffle data.train.datasets.seed data.train.datasets.transform_num_workers "
+        "data.train.datasets.shuffle_buffer_size data.train.datasets.trust_remote_code data.train.seed "
+        "data.train.mixture_strategy"),
+    **rules.needless("saves memory or time, not what is trained",
+        "training.gradient_checkpointing_kwargs training.empty_device_cache_steps training.compile model.compile"),
+    **rules.shared_work(
+        "fsdp deepspeed model.device_map training.ddp_find_unused_parameters training.nccl_default_timeout_minutes"),
 }  # fmt: skip
 
-OUMI = Tool(
+OUMI = rules.Tool(
     name="oumi",
     recognizes=_recognizes,
     steps=(_model, _strategy, _rows, _train),

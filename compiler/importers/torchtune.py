@@ -4,32 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ftc.compiler.importers import rules, training, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.foreign import Foreign
-from ftc.compiler.importers.rows import (
-    as_alpaca,
-    as_asked,
-    as_chat,
-    as_instruction,
-    as_preference,
-    as_text,
-    place_named_rows,
-    place_rows,
-)
-from ftc.compiler.importers.rules import (
-    Rules,
-    Tool,
-    adapted,
-    blocking,
-    dropped,
-    each,
-    meant_as,
-    needless,
-    numbers,
-    shared_work,
-    texts,
-    wholes,
-)
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.language.yaml_nodes import Mapping
 
@@ -167,7 +143,7 @@ def _rows(t: Translation) -> None:
     elif builder in _ALPACA:
         _source(t, _ALPACA[builder])
         columns = _columns(t, ("instruction", "input", "output"))
-        as_alpaca(t, "dataset._component_", *columns)
+        rows.as_alpaca(t, "dataset._component_", *columns)
         if not t.has("dataset.train_on_input") and t.options.task is None:
             reason = "torchtune learns the prompt too unless told otherwise; ftc learns the answer"
             t.carry("dataset._component_", "data.fields.completion", columns[-1], reason)
@@ -175,7 +151,7 @@ def _rows(t: Translation) -> None:
         hub, *parts = _SUMMARY[builder]
         _source(t, hub)
         question, answer = _columns(t, ("input", "output"), tuple(parts))
-        as_instruction(t, "dataset._component_", question, None, answer)
+        rows.as_instruction(t, "dataset._component_", question, None, answer)
     else:
         _general(t, builder)
 
@@ -190,36 +166,36 @@ def _columns(t: Translation, parts: tuple[str, ...], usual: tuple[str, ...] | No
 
 def _source(t: Translation, usual: str) -> None:
     if t.has("dataset.source"):
-        place_rows(t, "dataset.source", file_key="dataset.data_files")
+        rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
     else:
-        place_named_rows(t, "dataset._component_", hub=usual)
+        rows.place_named_rows(t, "dataset._component_", hub=usual)
 
 
 def _general(t: Translation, builder: str) -> None:
     match builder.removeprefix("torchtune.datasets."):
         case "instruct_dataset":
-            place_rows(t, "dataset.source", file_key="dataset.data_files")
+            rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
             question, answer = _columns(t, ("input", "output"))
-            as_instruction(t, "dataset._component_", question, None, answer)
+            rows.as_instruction(t, "dataset._component_", question, None, answer)
         case "text_completion_dataset":
-            place_rows(t, "dataset.source", file_key="dataset.data_files")
-            as_text(t, "dataset._component_", t.text("dataset.column") or "text")
+            rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
+            rows.as_text(t, "dataset._component_", t.text("dataset.column") or "text")
             t.needless("dataset.column", "named as the text's column")
         case "chat_dataset" if t.text("dataset.conversation_style") in ("openai", "sharegpt"):
-            place_rows(t, "dataset.source", file_key="dataset.data_files")
-            as_chat(t, "dataset._component_", "dataset.conversation_column")
+            rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
+            rows.as_chat(t, "dataset._component_", "dataset.conversation_column")
             t.needless("dataset.conversation_style", "ftc reads `role` and `content`, and `from` and `value`")
         case "preference_dataset" if t.text("loss._component_") == _DPO:
-            place_rows(t, "dataset.source", file_key="dataset.data_files")
+            rows.place_rows(t, "dataset.source", file_key="dataset.data_files")
             columns = _columns(t, ("chosen", "rejected"))
-            as_preference(t, "dataset._component_", dict(zip(("chosen", "rejected"), columns, strict=True)))
+            rows.as_preference(t, "dataset._component_", dict(zip(("chosen", "rejected"), columns, strict=True)))
         case "stack_exchange_paired_dataset" if t.text("loss._component_") == _DPO:
             _source(t, "lvwerra/stack-exchange-paired")
             named = {"prompt": "question", "chosen": "response_j", "rejected": "response_k"}
-            as_preference(t, "dataset._component_", named)
+            rows.as_preference(t, "dataset._component_", named)
         case _ if t.options.data:
-            place_named_rows(t, "dataset._component_")
-            as_asked(t, "dataset._component_", "the shape of the rows is not said")
+            rows.place_named_rows(t, "dataset._component_")
+            rows.as_asked(t, "dataset._component_", "the shape of the rows is not said")
         case _:
             help = "use `--data FILE --task TASK` if the rows are text"
             t.block("dataset._component_", f"no data set builder `{builder[:60]}` in ftc's table", help)
@@ -290,7 +266,7 @@ def _unknown(t: Translation, key: Key) -> None:
     elif any(f"${{{name}" in line for line in t.foreign.lines):
         t.needless(key, "followed where other keys refer to it")
     else:
-        t.ignore(key, _READS_NOTHING, meant_as(t, name, _KNOWN))
+        t.ignore(key, _READS_NOTHING, rules.meant_as(t, name, _KNOWN))
 
 
 _KNOWN = frozenset(
@@ -314,55 +290,54 @@ _KNOWN = frozenset(
 )
 """Keys that one of torchtune's recipes asks for, as of its last state."""
 
-_RULES: Rules = {
-    **numbers({
+_RULES: rules.Rules = {
+    **rules.numbers({
         "optimizer.lr": "train.learning_rate",
         "optimizer.weight_decay": "train.optimizer.weight_decay",
         "optimizer.eps": "train.optimizer.epsilon",
         "optimizer.momentum": "train.optimizer.momentum",
         "epochs": "train.epochs",
     }),
-    **wholes({"seed": "train.seed", "tokenizer.max_seq_len": "data.max_length"}),
-    **texts({"dataset.new_system_prompt": "task.system"}),
-    **each(training.packing, "dataset.packed"),
-    **adapted({"model.use_dora": "strategy.dora"}),
-    **needless("a completion ends with the model's own end token", "dataset.add_eos"),
-    **needless("off", "model.quantize_base model.apply_lora_to_mlp model.apply_lora_to_output"),
-    **needless("a run goes on by itself where it stopped", "resume_from_checkpoint"),
-    **needless("saves memory, not what is trained", "enable_activation_offloading loss.num_output_chunks"),
-    **needless("an adapter is saved by itself, always", "save_adapter_weights_only"),
-    **needless("rows are always shuffled, by the seed", "shuffle"),
-    **needless("the usual loss", "loss.ignore_index"),
-    **needless("changes speed, not what is trained", "compile optimizer.fused optimizer.foreach"),
-    **needless("`budget.device` names another machine's card, if there is one", "device"),
-    **needless(rules.LOGS, "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),
-    **needless(rules.FOLDERS, "output_dir checkpointer.output_dir"),
-    **needless("read from the model itself",
-               "tokenizer._component_ tokenizer.path tokenizer.merges_file tokenizer.vocab_path tokenizer.merges_path "
-               "tokenizer.special_tokens_path tokenizer.truncation_type checkpointer._component_ "
-               "teacher_checkpointer._component_ teacher_checkpointer.checkpoint_files "
-               "teacher_checkpointer.model_type teacher_checkpointer.recipe_checkpoint "
-               "teacher_checkpointer.output_dir kd_loss.ignore_index kd_loss.num_output_chunks "
-               "checkpointer.checkpoint_files checkpointer.model_type checkpointer.recipe_checkpoint "
-               "checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
-    **dropped("prompts are never learnt, only answers", "dataset.train_on_input"),
-    **dropped("the file is the split; a part of it is not taken", "dataset.split", off=("train", "")),
-    **dropped("rows are not filtered by code", "dataset.filter_fn", "filter the file"),
-    **dropped("a cosine of half a turn", "lr_scheduler.num_cycles", off=(0.5,)),
-    **dropped("the optimiser steps after the backward pass; only memory differs", "optimizer_in_bwd"),
-    **dropped("the model's own template is used", "tokenizer.prompt_template"),
-    **dropped("validation rows from a builder", "dataset_val", "give `data.split.validation` a share or a file"),
-    **dropped("training starts from a new adapter", "checkpointer.adapter_checkpoint"),
-    **blocking("no classification heads of torchtune's", "model.num_classes", "write the recipe by hand"),
-    **blocking("no training that is aware of quantisation", "quantizer", _SUPERVISED),
-    **blocking("no reinforcement learning, and of preferences DPO alone",
-               "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions",
-               _SUPERVISED),
-    **shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
-                  "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
+    **rules.wholes({"seed": "train.seed", "tokenizer.max_seq_len": "data.max_length"}),
+    **rules.texts({"dataset.new_system_prompt": "task.system"}),
+    **rules.each(training.packing, "dataset.packed"),
+    **rules.adapted({"model.use_dora": "strategy.dora"}),
+    **rules.needless("a completion ends with the model's own end token", "dataset.add_eos"),
+    **rules.needless("off", "model.quantize_base model.apply_lora_to_mlp model.apply_lora_to_output"),
+    **rules.needless("a run goes on by itself where it stopped", "resume_from_checkpoint"),
+    **rules.needless("saves memory, not what is trained", "enable_activation_offloading loss.num_output_chunks"),
+    **rules.needless("an adapter is saved by itself, always", "save_adapter_weights_only"),
+    **rules.needless("rows are always shuffled, by the seed", "shuffle"),
+    **rules.needless("the usual loss", "loss.ignore_index"),
+    **rules.needless("changes speed, not what is trained", "compile optimizer.fused optimizer.foreach"),
+    **rules.needless("`budget.device` names another machine's card, if there is one", "device"),
+    **rules.needless(rules.LOGS,
+        "metric_logger log_every_n_steps log_peak_memory_stats log_level log_grad_norm profiler"),
+    **rules.needless(rules.FOLDERS, "output_dir checkpointer.output_dir"),
+    **rules.needless("read from the model itself",
+        "tokenizer._component_ tokenizer.path tokenizer.merges_file tokenizer.vocab_path tokenizer.merges_path "
+        "tokenizer.special_tokens_path tokenizer.truncation_type checkpointer._component_ "
+        "teacher_checkpointer._component_ teacher_checkpointer.checkpoint_files teacher_checkpointer.model_type "
+        "teacher_checkpointer.recipe_checkpoint teacher_checkpointer.output_dir kd_loss.ignore_index "
+        "kd_loss.num_output_chunks checkpointer.checkpoint_files checkpointer.model_type "
+        "checkpointer.recipe_checkpoint checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
+    **rules.dropped("prompts are never learnt, only answers", "dataset.train_on_input"),
+    **rules.dropped("the file is the split; a part of it is not taken", "dataset.split", off=("train", "")),
+    **rules.dropped("rows are not filtered by code", "dataset.filter_fn", "filter the file"),
+    **rules.dropped("a cosine of half a turn", "lr_scheduler.num_cycles", off=(0.5,)),
+    **rules.dropped("the optimiser steps after the backward pass; only memory differs", "optimizer_in_bwd"),
+    **rules.dropped("the model's own template is used", "tokenizer.prompt_template"),
+    **rules.dropped("validation rows from a builder", "dataset_val", "give `data.split.validation` a share or a file"),
+    **rules.dropped("training starts from a new adapter", "checkpointer.adapter_checkpoint"),
+    **rules.blocking("no classification heads of torchtune's", "model.num_classes", "write the recipe by hand"),
+    **rules.blocking("no training that is aware of quantisation", "quantizer", _SUPERVISED),
+    **rules.blocking("no reinforcement learning, and of preferences DPO alone",
+        "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
+    **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
+        "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
 }  # fmt: skip
 
-TORCHTUNE = Tool(
+TORCHTUNE = rules.Tool(
     name="torchtune",
     recognizes=_recognizes,
     steps=(_model, _rows, _train, _teacher),

@@ -4,21 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rules, training
+from ftc.compiler.importers import rows, rules, training
 from ftc.compiler.importers.foreign import Foreign
-from ftc.compiler.importers.rows import as_asked, as_chat, as_preference, as_text, mixed, place_rows
-from ftc.compiler.importers.rules import (
-    TRAINER,
-    Rules,
-    Tool,
-    adapted,
-    blocking,
-    dropped,
-    each,
-    needless,
-    of_peft,
-    shared_work,
-)
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
@@ -67,7 +54,7 @@ def _rows(t: Translation) -> None:
         if t.has("dataset_mixer"):
             t.block("dataset_mixer", "data sets mixed by share, and a recipe reads one file", "use `--data FILE`")
         else:
-            place_rows(t, "dataset_name")
+            rows.place_rows(t, "dataset_name")
         _shape(t, "dataset_name")
     t.add("data.split.validation", 0, "TRL has a split of its own on the hub; give a share, or a file")
     t.add("data.split.test", 0, "TRL keeps no test rows; a share such as 0.1 makes ftc measure the result")
@@ -79,15 +66,15 @@ def _mixture(t: Translation, key: str) -> None:
     if len(sets) == 1:
         _one(t, sets[0])
     else:
-        mixed(t, key, [functools.partial(_one, t, one) for one in sets], [(*one, "weight") for one in sets])
+        rows.mixed(t, key, [functools.partial(_one, t, one) for one in sets], [(*one, "weight") for one in sets])
 
 
 def _one(t: Translation, key: Key) -> None:
     named = "id" if t.has((*key, "id")) else "path"
     files = (*key, "data_files")
-    place_rows(t, (*key, named), file_key=files if t.has(files) else None)
+    rows.place_rows(t, (*key, named), file_key=files if t.has(files) else None)
     if t.names((*key, "columns")) == ("messages",):
-        as_chat(t, (*key, "columns"), None)
+        rows.as_chat(t, (*key, "columns"), None)
     else:
         _shape(t, (*key, named))
 
@@ -96,17 +83,17 @@ def _shape(t: Translation, key: str | Key) -> None:
     """TRL looks at the columns when it trains; some keys tell their shape before."""
     column = t.text("dataset_text_field")
     if t.has("beta") and not any(t.has(other) for other in _OF_OTHER_METHODS):
-        as_preference(t, "beta", {}, "the key of `trl dpo`")
+        rows.as_preference(t, "beta", {}, "the key of `trl dpo`")
         if (beta := t.number("beta")) is not None:
             t.carry("beta", "task.beta", beta)
     elif t.flag("assistant_only_loss"):
-        as_chat(t, "assistant_only_loss", None)
+        rows.as_chat(t, "assistant_only_loss", None)
     elif t.flag("completion_only_loss"):
         t.carry("completion_only_loss", "task.kind", "generation")
     elif column and t.options.task is None:
-        as_text(t, "dataset_text_field", column)
+        rows.as_text(t, "dataset_text_field", column)
     else:
-        as_asked(t, key, "TRL finds out the shape of the rows when it trains")
+        rows.as_asked(t, key, "TRL finds out the shape of the rows when it trains")
 
 
 def _train(t: Translation) -> None:
@@ -116,54 +103,54 @@ def _train(t: Translation) -> None:
         t.carry(length, "data.max_length", count)
 
 
-_RULES: Rules = {
-    **TRAINER,
-    **each(training.packing, "packing"),
-    **each(training.length_grouped, "group_by_length"),
-    **each(training.watched, "metric_for_best_model"),
-    **of_peft(modules="lora_modules_to_save"),
-    **adapted({"use_dora": "strategy.dora", "use_rslora": "strategy.rank_stabilized"}),
-    **needless("losses mean the same, packed or not", "eval_packing"),
-    **needless("how rows are packed changes no gradient", "packing_strategy"),
-    **needless(rules.FASTER_KERNELS, "padding_free use_liger_kernel"),
-    **needless("only the assistant's turns are learnt, always", "assistant_only_loss"),
-    **needless("only the completion is learnt, always", "completion_only_loss"),
-    **needless("the rows have another shape", "dataset_text_field"),
-    **needless("the plan chooses how weights are kept", "torch_dtype dtype"),
-    **needless("the file is the split", "dataset_train_split dataset_mixture.datasets.split datasets.split"),
-    **needless("the file is the subset", "dataset_mixture.datasets.config"),
-    **needless("a single data set", "dataset_mixture.datasets.weight"),
-    **needless("`max_length` says it", "max_seq_length"),
-    **needless("belongs to a feature that is off",
-               "load_in_4bit load_in_8bit bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage "
-               "lora_task_type lora_r lora_alpha lora_dropout lora_target_modules"),
-    **needless(rules.LOGS, "logging_strategy disable_tqdm"),
-    **needless(rules.FOLDERS, "hub_model_id hub_strategy push_to_hub"),
-    **needless(rules.OWN_LOADER,
-               "dataset_num_proc dataloader_pin_memory dataset_kwargs dataset_streaming pad_to_multiple_of "
-               "shuffle_dataset dataset_mixture.seed"),
-    **needless("saves memory, not what is trained", "activation_offloading use_reentrant"),
-    **needless("checkpoints are safetensors, each with its manifest", "save_safetensors save_only_model"),
-    **dropped("the model's own template is used", "chat_template chat_template_path",
-              "put it into the tokenizer of the base model"),
-    **dropped("a subset of a data set is a file of its own", "dataset_config", "name it with `--hub-file FILE`"),
-    **dropped("another split of the hub", "dataset_test_split", "name its file in `data.split.validation`"),
-    **dropped("too long rows lose a part of the prompt first", "truncation_mode", off=("keep_start",)),
-    **dropped("the usual loss stands in the place of this one", "loss_type", off=("nll", "sigmoid", ("sigmoid",))),
-    **dropped("float32 stays exact", "tf32"),
-    **dropped("the environment is no part of a recipe", "env", "set it where the run happens"),
-    **dropped("a share of the rows is not taken", "dataset_mixture.datasets.fraction datasets.fraction",
-              "set `data.max_rows`"),
-    **dropped("rows for a test", "dataset_mixture.test_split_size", "give `data.split.validation` a share"),
-    **dropped("prompts have no limit of their own; `data.max_length` holds for a whole row", "max_prompt_length"),
-    **blocking("no reinforcement learning, and of preferences DPO alone",
-               "beta rpo_alpha num_generations reward_model_path reward_funcs max_completion_length desirable_weight "
-               "undesirable_weight center_rewards_coefficient", "choose a configuration for supervised training",
-               off=()),
-    **shared_work("accelerate_config num_processes parallelism_config"),
+_RULES: rules.Rules = {
+    **rules.TRAINER,
+    **rules.each(training.packing, "packing"),
+    **rules.each(training.length_grouped, "group_by_length"),
+    **rules.each(training.watched, "metric_for_best_model"),
+    **rules.of_peft(modules="lora_modules_to_save"),
+    **rules.adapted({"use_dora": "strategy.dora", "use_rslora": "strategy.rank_stabilized"}),
+    **rules.needless("losses mean the same, packed or not", "eval_packing"),
+    **rules.needless("how rows are packed changes no gradient", "packing_strategy"),
+    **rules.needless(rules.FASTER_KERNELS, "padding_free use_liger_kernel"),
+    **rules.needless("only the assistant's turns are learnt, always", "assistant_only_loss"),
+    **rules.needless("only the completion is learnt, always", "completion_only_loss"),
+    **rules.needless("the rows have another shape", "dataset_text_field"),
+    **rules.needless("the plan chooses how weights are kept", "torch_dtype dtype"),
+    **rules.needless("the file is the split", "dataset_train_split dataset_mixture.datasets.split datasets.split"),
+    **rules.needless("the file is the subset", "dataset_mixture.datasets.config"),
+    **rules.needless("a single data set", "dataset_mixture.datasets.weight"),
+    **rules.needless("`max_length` says it", "max_seq_length"),
+    **rules.needless("belongs to a feature that is off",
+        "load_in_4bit load_in_8bit bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage lora_task_type "
+        "lora_r lora_alpha lora_dropout lora_target_modules"),
+    **rules.needless(rules.LOGS, "logging_strategy disable_tqdm"),
+    **rules.needless(rules.FOLDERS, "hub_model_id hub_strategy push_to_hub"),
+    **rules.needless(rules.OWN_LOADER,
+        "dataset_num_proc dataloader_pin_memory dataset_kwargs dataset_streaming pad_to_multiple_of shuffle_dataset "
+        "dataset_mixture.seed"),
+    **rules.needless("saves memory, not what is trained", "activation_offloading use_reentrant"),
+    **rules.needless("checkpoints are safetensors, each with its manifest", "save_safetensors save_only_model"),
+    **rules.dropped("the model's own template is used", "chat_template chat_template_path",
+        "put it into the tokenizer of the base model"),
+    **rules.dropped("a subset of a data set is a file of its own", "dataset_config", "name it with `--hub-file FILE`"),
+    **rules.dropped("another split of the hub", "dataset_test_split", "name its file in `data.split.validation`"),
+    **rules.dropped("too long rows lose a part of the prompt first", "truncation_mode", off=("keep_start",)),
+    **rules.dropped("the usual loss stands in the place of this one", "loss_type",
+        off=("nll", "sigmoid", ("sigmoid",))),
+    **rules.dropped("float32 stays exact", "tf32"),
+    **rules.dropped("the environment is no part of a recipe", "env", "set it where the run happens"),
+    **rules.dropped("a share of the rows is not taken", "dataset_mixture.datasets.fraction datasets.fraction",
+        "set `data.max_rows`"),
+    **rules.dropped("rows for a test", "dataset_mixture.test_split_size", "give `data.split.validation` a share"),
+    **rules.dropped("prompts have no limit of their own; `data.max_length` holds for a whole row", "max_prompt_length"),
+    **rules.blocking("no reinforcement learning, and of preferences DPO alone",
+        "beta rpo_alpha num_generations reward_model_path reward_funcs max_completion_length desirable_weight "
+        "undesirable_weight center_rewards_coefficient", "choose a configuration for supervised training", off=()),
+    **rules.shared_work("accelerate_config num_processes parallelism_config"),
 }  # fmt: skip
 
-TRL = Tool(
+TRL = rules.Tool(
     name="trl",
     recognizes=_recognizes,
     steps=(_model, _strategy, _rows, _train),

@@ -31,8 +31,8 @@ from ftc.spec.documents.lockfile import (
     sealed,
 )
 from ftc.spec.documents.settings import Settings
-from ftc.spec.knobs import KNOBS
 from ftc.spec.documents.streams import SplitReport
+from ftc.spec.knobs import KNOBS
 from ftc.spec.storage.read_errors import reason_of
 from ftc.spec.storage.tensor_digests import TensorDigest, content_digest, header_digest
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.draft import Draft
-from ftc.compiler.search.candidates import share_of_batch
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.strategy import VIRTUAL_TOKENS
@@ -29,7 +28,7 @@ __all__ = [
 ]
 
 
-def rows_at_once(draft: Draft) -> int:
+def rows_at_once(draft: ClosedDraft) -> int:
     """Sequences in the largest micro-batch: one of several rows, or as many of the longest as have its tokens."""
     if draft.candidate.packing:
         return 1
@@ -50,7 +49,7 @@ def rows_at_once(draft: Draft) -> int:
     return -(-int((together * tokens).max()) // longest)
 
 
-def _together(draft: Draft, lengths: RowLengths) -> NDArray[np.int64]:
+def _together(draft: ClosedDraft, lengths: RowLengths) -> NDArray[np.int64]:
     """For each row how many can be in a micro-batch with it, where their padded tokens are limited.
 
     A row of one with longer rows is with fewer, so a sum over a micro-batch is at most this times what a row has.
@@ -60,7 +59,7 @@ def _together(draft: Draft, lengths: RowLengths) -> NDArray[np.int64]:
     return fitting
 
 
-def accumulates(draft: Draft) -> bool:
+def accumulates(draft: ClosedDraft) -> bool:
     """Whether a device can have more than one micro-batch in an optimiser step."""
     mine = draft.share_of_batch
     if draft.candidate.packing:
@@ -70,7 +69,7 @@ def accumulates(draft: Draft) -> bool:
     return mine > min(of_longest, draft.candidate.micro_batch)
 
 
-def train_shape(draft: Draft) -> BatchShape:
+def train_shape(draft: ClosedDraft) -> BatchShape:
     """The largest micro-batch of training, of a draft that stands at a point."""
     if draft.candidate.packing:
         return _packed_shape(draft)
@@ -81,7 +80,7 @@ def train_shape(draft: Draft) -> BatchShape:
     return shape.model_copy(update={"supervised": min(shape.length, max(shape.supervised, most))})
 
 
-def _scored_at_once(draft: Draft) -> int:
+def _scored_at_once(draft: ClosedDraft) -> int:
     """Supervised tokens of a micro-batch whose padded tokens are limited, at most."""
     most, lengths = draft.micro_batch_tokens, known_lengths(draft, "train")
     if lengths is not None:
@@ -89,7 +88,7 @@ def _scored_at_once(draft: Draft) -> int:
     return min(most, draft.candidate.micro_batch * draft.splits["train"].supervised_max)
 
 
-def _packed_shape(draft: Draft) -> BatchShape:
+def _packed_shape(draft: ClosedDraft) -> BatchShape:
     """The longest sequence that rows of one optimiser step can make up, and the most of it that can be supervised."""
     batch, longest = draft.share_of_batch, longest_row(draft, "train")
     tokens, lengths = _tokens(draft), known_lengths(draft, "train")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import is_translated, known_lengths, longest_row, longest_target
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.streams import RowLengths
@@ -57,7 +57,7 @@ def usual_rows(draft: Draft, devices: int) -> tuple[int, str]:
     return rows, alone if devices == 1 else f"a device measures {rows} rows at the most"
 
 
-def evaluation_batch(draft: Draft) -> tuple[int, BatchShape] | None:
+def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
     """Rows at once and their shape, such that no look's batch takes more; None where nothing is looked at.
 
     Fewer rows stand for more shorter ones, as long as answers of each need their place.
@@ -102,7 +102,7 @@ def _beside(draft: Draft) -> Iterator[tuple[str, int]]:
             yield name, len(lengths.tokens)
 
 
-def _look(draft: Draft, name: str, count: int) -> _Look:
+def _look(draft: ClosedDraft, name: str, count: int) -> _Look:
     rows = min(draft.candidate.eval_batch, -(-count // draft.candidate.devices))
     if name not in draft.splits:
         return _look_beside(draft, name, rows, draft.lengths[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.strategies.trainable import num_trainable
 from ftc.spec.strategy import WHOLE_MODEL
@@ -12,7 +12,7 @@ __all__ = ["host_bytes"]
 _FP32 = 4
 
 
-def host_bytes(draft: Draft) -> int:
+def host_bytes(draft: ClosedDraft) -> int:
     """Bytes that all processes of the machine take there together at the most; 0 where no model is divided.
 
     Loading: one of them holds the model, of which others get a layer at a time, on their devices. Parts that then stay

@@ -6,7 +6,7 @@ Both methods end in the same document, so that they can stand beside each other;
 
 from __future__ import annotations
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory import memory_formula
 from ftc.compiler.memory.batch_shapes import accumulates, hides_padding, rows_at_once, scored_per_row, train_shape
 from ftc.compiler.memory.classifier_formula import grading_peak
@@ -18,7 +18,6 @@ from ftc.compiler.memory.quantized_weights import packed_bytes
 from ftc.compiler.memory.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.memory.sharding_formula import on_one_of
 from ftc.compiler.memory.teacher_formula import Taught, held_bytes
-from ftc.compiler.search.candidates import Point, at
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.search.optimizer_choice import device_bytes
 from ftc.compiler.strategies.heads import head_outputs
@@ -36,7 +35,7 @@ _FORM_LOW, _FORM_HIGH = 0.9, 1.15
 """What the trace is by the closed form's figure, at the least and at the most: see `benchmarks/closed_form.py`."""
 
 
-def limit_of(draft: Draft) -> tuple[int, str]:
+def limit_of(draft: ClosedDraft) -> tuple[int, str]:
     """Bytes that each process of the run may take, and who says so; processes on a CPU share its memory."""
     if draft.recipe.budget.vram is not None:
         return draft.recipe.budget.vram, "the recipe's budget"
@@ -111,13 +110,13 @@ def by_trace(draft: ClosedDraft) -> MemoryEstimate | None:
     return _estimate(draft, "trace", phases, _reserved(draft, allocated, max(allocated, found.reserved_bytes)))
 
 
-def _with_grading(draft: Draft, phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
+def _with_grading(draft: ClosedDraft, phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
     """A run's phases, and at their end the classifier's, which no trace follows."""
     grading = grading_peak(draft)
     return phases if grading is None else (*phases, grading)
 
 
-def _reserved(draft: Draft, allocated: int, expected: int) -> ByteRange:
+def _reserved(draft: ClosedDraft, allocated: int, expected: int) -> ByteRange:
     return reserved_range(
         allocated,
         expected,
@@ -128,7 +127,7 @@ def _reserved(draft: Draft, allocated: int, expected: int) -> ByteRange:
 
 
 def _estimate(
-    draft: Draft, method: memory_formula.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
+    draft: ClosedDraft, method: memory_formula.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
 ) -> MemoryEstimate:
     peak = max(phases, key=lambda phase: phase.peak_bytes)
     context = context_of(draft.device, draft.calibration, draft.packages, opens_wordnet=draft.wordnet is not None)
@@ -152,7 +151,7 @@ def _estimate(
     )
 
 
-def _form_job(draft: Draft) -> memory_formula.Job:
+def _form_job(draft: ClosedDraft) -> memory_formula.Job:
     """The formula's job for a draft that stands at a point."""
     shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.candidate.attention
     kind, precision = draft.recipe.strategy.kind, draft.train.precision
@@ -215,7 +214,7 @@ def _taught(draft: Draft, places: int) -> Taught | None:
     return Taught(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
 
 
-def _measuring(draft: Draft) -> Measuring | None:
+def _measuring(draft: ClosedDraft) -> Measuring | None:
     """How rows are measured, in the terms of the closed form; None where no split is."""
     found = evaluation_batch(draft)
     if found is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.strategy import WHOLE_MODEL
 
 __all__ = ["build_steps"]
 
 
-def build_steps(draft: Draft) -> Draft:
+def build_steps(draft: ClosedDraft) -> ClosedDraft:
     """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
     teacher = len(draft.teacher.model.files) if draft.teacher else 0
     files = len(draft.model.files) + teacher + len(draft.splits)

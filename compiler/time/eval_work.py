@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.classifier_formula import grader_amounts, grader_network
 from ftc.compiler.time import microbatches
 from ftc.compiler.time.amounts import Amounts, cost
@@ -46,17 +46,17 @@ class _Subject:
     form: microbatches.Form
 
 
-def validation(draft: Draft) -> Work:
+def validation(draft: ClosedDraft) -> Work:
     """One look at validation, by the model in training."""
     return _look(draft, _in_training(draft), "validation")
 
 
-def references(draft: Draft) -> Work:
+def references(draft: ClosedDraft) -> Work:
     """What the untrained model gives the pairs of all splits."""
     return reduce(Work.plus, (_look(draft, _base(draft), split) for split in draft.splits))
 
 
-def tests(draft: Draft) -> dict[Phase, _Ranges]:
+def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
     """The test split and what is measured beside it, by phase: rows that are scored, and answers that are written."""
     subjects = _subjects(draft)
     looks = [_look(draft, subject, "test") for subject in subjects]
@@ -74,7 +74,7 @@ def tests(draft: Draft) -> dict[Phase, _Ranges]:
     return found
 
 
-def prompts(draft: Draft) -> Work:
+def prompts(draft: ClosedDraft) -> Work:
     """What `generate` has to do before anything is written: prompts are read at once, and not token by token."""
     read = [_prompts(draft, subject, "test") for subject in _subjects(draft)]
     if "swaps" in draft.lengths:  # exchanged rows are answered by the tuned model alone
@@ -82,18 +82,18 @@ def prompts(draft: Draft) -> Work:
     return reduce(Work.plus, read)
 
 
-def _prompts(draft: Draft, subject: _Subject, rows: str) -> Work:
+def _prompts(draft: ClosedDraft, subject: _Subject, rows: str) -> Work:
     lengths, batch, ranks = lengths_of(draft, rows), draft.candidate.eval_batch, draft.candidate.devices
     amounts = microbatches.prompts(lengths, subject.form, batch, ranks, known=_shared(draft, subject, lengths.shared))
     return forward_work(subject.network, amounts, activation_bytes(draft))
 
 
-def _subjects(draft: Draft) -> list[_Subject]:
+def _subjects(draft: ClosedDraft) -> list[_Subject]:
     """The tuned model, and the base where it is compared."""
     return [_tuned(draft), *([_base(draft)] if draft.eval.baseline else [])]
 
 
-def _all_answers(draft: Draft, subjects: list[_Subject]) -> _Ranges:
+def _all_answers(draft: ClosedDraft, subjects: list[_Subject]) -> _Ranges:
     """Answers end by themselves, or are cut off where a model doesn't stop.
 
     Expected is a base that never stops and a tuned one that answers as long as the rows do.
@@ -113,7 +113,7 @@ class _Answers:
     high: Work
 
 
-def _answers(draft: Draft, subject: _Subject, rows: str) -> _Answers:
+def _answers(draft: ClosedDraft, subject: _Subject, rows: str) -> _Answers:
     lengths, most = lengths_of(draft, rows), draft.eval.max_new_tokens
     assert most is not None, "answers are written"
     batch, ranks = draft.candidate.eval_batch, draft.candidate.devices
@@ -121,7 +121,7 @@ def _answers(draft: Draft, subject: _Subject, rows: str) -> _Answers:
     return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
 
 
-def _shared(draft: Draft, subject: _Subject, tokens: int) -> int:
+def _shared(draft: ClosedDraft, subject: _Subject, tokens: int) -> int:
     """Tokens of all prompts that go through once; 0 where the run doesn't take them apart."""
     takes_apart = (
         draft.model.family == "decoder"
@@ -135,7 +135,7 @@ def _shared(draft: Draft, subject: _Subject, tokens: int) -> int:
     return tokens if takes_apart and tokens >= LEAST_SHARED else 0
 
 
-def grading(draft: Draft) -> _Ranges:
+def grading(draft: ClosedDraft) -> _Ranges:
     """The classifier's looks at all answers, in float32."""
     network, is_compared = grader_network(draft), draft.eval.baseline
     low, high = (
@@ -147,7 +147,7 @@ def grading(draft: Draft) -> _Ranges:
     return low.scaled(2), high.plus(low), high.scaled(2)
 
 
-def _look(draft: Draft, subject: _Subject, split: str) -> Work:
+def _look(draft: ClosedDraft, subject: _Subject, split: str) -> Work:
     """One look at all rows of a split."""
     amounts = microbatches.evaluated(
         lengths_of(draft, split), subject.form, draft.candidate.eval_batch, draft.candidate.devices
@@ -156,7 +156,7 @@ def _look(draft: Draft, subject: _Subject, split: str) -> Work:
     return forward_work(subject.network, amounts, activation_bytes(draft), one_place=reads_one)
 
 
-def _reads_one_place(draft: Draft, subject: _Subject) -> bool:
+def _reads_one_place(draft: ClosedDraft, subject: _Subject) -> bool:
     """Whether the run computes one position of each row behind the last attention: `evaluation.last_layer`."""
     return (
         subject.form.head in ("classification", "multi_label")
@@ -186,13 +186,12 @@ def forward_work(network: Network, amounts: Amounts, element_bytes: int, *, one_
     )
 
 
-def _in_training(draft: Draft) -> _Subject:
+def _in_training(draft: ClosedDraft) -> _Subject:
     return _Subject(draft_network(draft, training=False), form_of(draft, training=False))
 
 
-def _tuned(draft: Draft) -> _Subject:
+def _tuned(draft: ClosedDraft) -> _Subject:
     """The model with what was learnt: in float32 a low-rank adapter is folded into its layers."""
-    values = draft.values
     is_exact = draft.recipe.strategy.kind == "lora" and draft.train.precision == "float32"
     found = _in_training(draft)
     if is_exact and draft.candidate.sharding != "fsdp":
@@ -200,7 +199,7 @@ def _tuned(draft: Draft) -> _Subject:
     return found
 
 
-def _base(draft: Draft) -> _Subject:
+def _base(draft: ClosedDraft) -> _Subject:
     """The model as it was: adapters are switched off, and no virtual tokens stand before its rows."""
     if _begins_with(draft.values) in _LEARNT_FROM_BASE:
         return _in_training(draft)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.teacher_formula import PACKED_BYTES
 from ftc.compiler.rules.number_rules import num_evaluations
-from ftc.compiler.search.optimizer_choice import bytes_per_weight
+from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.strategies.heads import head_outputs
 from ftc.compiler.time import microbatches
 from ftc.compiler.time.amounts import Amounts, cost
@@ -50,7 +50,7 @@ class RunWork:
     prompts: Work | None = None
 
 
-def run_work(draft: Draft) -> RunWork:
+def run_work(draft: ClosedDraft) -> RunWork:
     """What the run of a settled draft has to do."""
     network, form = draft_network(draft), form_of(draft, training=True)
     amounts = microbatches.trained(lengths_of(draft, "train"), form, _training(draft))
@@ -64,7 +64,7 @@ def run_work(draft: Draft) -> RunWork:
     return RunWork(phases, round(_of_rows(amounts, form)), prompts(draft) if "generate" in phases else None)
 
 
-def _looks(draft: Draft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
+def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
     """What looks at rows have to do."""
     if isinstance(draft.recipe.task, Preference):
         yield "reference", _same(references(draft))
@@ -81,7 +81,7 @@ def _of_rows(amounts: Amounts, form: microbatches.Form) -> float:
     return amounts.tokens - form.virtual * amounts.rows + (amounts.target_tokens if form.head == "lm" else 0)
 
 
-def train_amounts(draft: Draft) -> Amounts:
+def train_amounts(draft: ClosedDraft) -> Amounts:
     """What training alone is fed, from a sample of its batches: enough to tell one way of dividing from another.
 
     Args:
@@ -92,7 +92,7 @@ def train_amounts(draft: Draft) -> Amounts:
     )
 
 
-def train_work(draft: Draft, network: Network, amounts: Amounts) -> Work:
+def train_work(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
     """What training alone has to do, with what devices exchange.
 
     Args:
@@ -104,7 +104,7 @@ def train_work(draft: Draft, network: Network, amounts: Amounts) -> Work:
     return _trained(draft, network, amounts, steps).plus(exchanged(draft, network, amounts.passes, steps))
 
 
-def _trained(draft: Draft, network: Network, amounts: Amounts, steps: int) -> Work:
+def _trained(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> Work:
     """Work of the draft's training steps; all that an optimiser can page counts as moved there and back each step.
 
     What several devices exchange is left out.
@@ -116,7 +116,7 @@ def _trained(draft: Draft, network: Network, amounts: Amounts, steps: int) -> Wo
     return work.plus(_lessons(draft, amounts)).plus(moved_to_host(draft, network, amounts.passes, steps))
 
 
-def _lessons(draft: Draft, amounts: Amounts) -> Work:
+def _lessons(draft: ClosedDraft, amounts: Amounts) -> Work:
     """A teacher's forward pass over what the model is fed, and what is made of what it says; nothing without one."""
     if draft.teacher is None:
         return Work(flops=0.0, bytes=0.0, operations=0.0)
@@ -129,7 +129,7 @@ def _lessons(draft: Draft, amounts: Amounts) -> Work:
     return forward_work(network, amounts, activation_bytes(draft)).plus(compared)
 
 
-def _teacher_network(draft: Draft, teacher: TeacherFacts) -> Network:
+def _teacher_network(draft: ClosedDraft, teacher: TeacherFacts) -> Network:
     """The teacher, of which nothing is trained."""
     packed = draft.distillation.quantization if draft.distillation else None
     return network_of(
@@ -169,7 +169,7 @@ def evaluations(draft: Draft) -> int:
     return num_evaluations(draft.train.num_steps, draft.train.evaluate_every_steps)
 
 
-def _training(draft: Draft) -> microbatches.Training:
+def _training(draft: ClosedDraft) -> microbatches.Training:
     train, one = draft.train, draft.candidate
     return microbatches.Training(
         num_steps=train.num_steps,
@@ -184,7 +184,7 @@ def _training(draft: Draft) -> microbatches.Training:
     )
 
 
-def _checkpoints(draft: Draft) -> bool:
+def _checkpoints(draft: ClosedDraft) -> bool:
     return draft.candidate.activation_checkpointing
 
 

@@ -7,7 +7,7 @@ the most, and not in what is least, where it may hide behind arithmetic.
 
 from __future__ import annotations
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.time.network import Network
@@ -24,7 +24,7 @@ _STEP_ON_HOST = 28
 """Bytes of the host's memory that a step there reads and writes for each weight, beside what the optimiser keeps."""
 
 
-def moved_to_host(draft: Draft, network: Network, passes: float, steps: int) -> Work:
+def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
     """What goes to the processor's memory and back: pages of the optimiser, or offloaded parts and the step on them.
 
     Args:
@@ -44,7 +44,7 @@ def moved_to_host(draft: Draft, network: Network, passes: float, steps: int) -> 
     return _host((parts + stepped) / devices)
 
 
-def exchanged(draft: Draft, network: Network, passes: float, steps: int) -> Work:
+def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
     """What a device sends to the others and gets from them; for the arguments see `moved_to_host`."""
     devices = draft.candidate.devices
     gradients = _FP32 * network.trainable

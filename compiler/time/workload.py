@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.quantized_weights import packed_bytes
 from ftc.compiler.strategies.heads import head_outputs
 from ftc.compiler.strategies.trainable import adapted, adapter_ranks, num_trainable, trained_layers
@@ -22,7 +22,7 @@ _FROM_START = ("full", "bitfit", "ln_tuning", *VIRTUAL_TOKENS)
 """Strategies that learn something at or before the first layer."""
 
 
-def draft_network(draft: Draft, *, training: bool = True, adapters: bool = True) -> Network:
+def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool = True) -> Network:
     """The draft's model, with what is trained of it.
 
     Args:
@@ -44,13 +44,13 @@ def draft_network(draft: Draft, *, training: bool = True, adapters: bool = True)
     )
 
 
-def draft_kernel(draft: Draft, model: ModelFacts, *, training: bool) -> Kernel:
+def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:
     """What computes a model's attention in the draft's run; see `kernel_of`."""
     attention, precision = draft.candidate.attention, draft.train.precision
     return kernel_of(model, draft.device, attention, precision, training=training)
 
 
-def form_of(draft: Draft, *, training: bool) -> microbatches.Form:
+def form_of(draft: ClosedDraft, *, training: bool) -> microbatches.Form:
     """How a row becomes what goes through the draft's model."""
     values, model = draft.values, draft.model
     virtual, is_split = values.get("strategy.virtual_tokens", 0), model.family == "encoder_decoder"
