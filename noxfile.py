@@ -23,13 +23,28 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests_light", "lint", "docs"]
 
 ROOT = Path(__file__).parent
-GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+GROUPS = PROJECT["dependency-groups"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
 RECIPES = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("recipes/demo/*.yaml"))]
 LINKS = ("spec", "compiler", "runtime")
 
 # Two thread pools on two cores wait for each other far longer than they compute, so every test process has one thread.
 # No test reaches the real hub: the address refuses, and the hub's own tests bring their server.
 QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_ENDPOINT": "http://127.0.0.1:9"}
+
+# Other CPUs, as far as one can pretend to be them: instructions that kernels may not use, threads that share a sum, and
+# sums in an order that no kernel here has. The last one is no CPU: it runs the tests in another order.
+OLD_CPU = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
+USUAL_CPU = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+OTHER_SUMS = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("tests/support/other_sums", "src"))}
+CPUS = {
+    "no-avx": OLD_CPU,
+    "avx2": USUAL_CPU,
+    "two-threads": {"OMP_NUM_THREADS": "2"},
+    "other-sums": OTHER_SUMS,
+    "reversed": {"PYTEST_PLUGINS": "tests.support.reversed_order"},
+}
 
 # uv doesn't read pip's configuration, so what a machine's owner set for pip is handed on.
 UV_NAMES = {
@@ -114,6 +129,32 @@ def sharding(session: nox.Session) -> None:
     """Train in two real processes in every way that a model can be divided, and hold it against one. Takes minutes."""
     python = train_environment(session)
     tests = ["tests/runtime/test_distributed.py", "tests/runtime/memory_trace/test_sharded_model.py", *session.posargs]
+    session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("cpu", [nox.param(name, id=name) for name in CPUS])
+def cpus(session: nox.Session, cpu: str) -> None:
+    """Run what computes as on another CPU: what differs between CPUs may decide no test. Takes an hour for all of them.
+
+    `nox -s "cpus(no-avx)" -- tests/runtime/test_resume.py` runs some tests as on one of them.
+    """
+    python = train_environment(session)
+    tests = session.posargs or ["tests/runtime", "tests/e2e"]
+    session.run(python, "-m", "pytest", "-n2", "--dist=loadfile", *tests, external=True, env={**QUIET, **CPUS[cpu]})
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("release", ["oldest", "newest"])
+def torches(session: nox.Session, release: str) -> None:
+    """Hold the memory trace against real processes on the oldest or the newest torch allowed. Downloads that torch."""
+    requirement = next(one for one in EXTRAS["train"] if one.startswith("torch>="))
+    torch = requirement.replace(">=", "==") + ".*" if release == "oldest" else requirement
+    folder = ROOT / ".nox" / f"torch-{release}"
+    python = environment(session, folder, ["-e", ".[train,quant]", torch, *GROUPS["test"]])
+    session.run(python, "-c", "import torch; print('torch', torch.__version__)", external=True)
+    names = ("torch_internals", "sharded_model", "step")
+    tests = session.posargs or [f"tests/runtime/memory_trace/test_{name}.py" for name in names]
     session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
 
 

@@ -59,6 +59,7 @@ from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.sections.train import Offload, Sharding
+from ftc.spec.strategies import StrategySettings, Trained
 
 __all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "PastRun", "Reasons", "Section"]
 
@@ -194,7 +195,7 @@ class Draft:
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
         settled: Sections by name; read as attributes, such as `text`.
-        values: Settled values by dotted path of `ftc.spec.documents.settings.Settings`.
+        settled_trained: What the strategy trains of the model; None until its pass.
         origins: Where each value came from, by the same path.
         memory: The estimate, once made.
         questions: Jobs whose traces a pass would decide by; with their answers the passes run again.
@@ -231,7 +232,7 @@ class Draft:
     traces: Mapping[str, TraceAnswer] | None = None
     untraced: str = ""
     settled: Mapping[str, Document | None] = field(default_factory=dict)
-    values: Mapping[str, Any] = field(default_factory=dict)
+    settled_trained: Trained | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     memory: MemoryEstimate | None = None
     questions: tuple[TraceJob, ...] = ()
@@ -250,6 +251,8 @@ class Draft:
     """The same with what the rows tell."""
     loaded = Section[OpenModel]()
     """How the model is loaded, but for what the solver chooses."""
+    strategy = Section[StrategySettings]()
+    """How its weights are changed."""
     train = Section[OpenTrain]()
     """Training, but for what the solver chooses, the teacher, and how alike two runs have to be."""
     seeds = Section[Seeds]()
@@ -258,6 +261,12 @@ class Draft:
     distillation = Section[DistillationSettings | None]()
     """What is learnt from a teacher; None without one."""
     determinism = Section[DeterminismSettings]()
+
+    @property
+    def trained(self) -> Trained:
+        """What the strategy trains of the model, once its pass has run."""
+        assert self.settled_trained is not None, "`choose_strategy` has run"
+        return self.settled_trained
 
     def reasons(self, section: str) -> Reasons:
         """Where a pass notes the origins of a section's values."""
@@ -269,7 +278,6 @@ class Draft:
         Raises:
             ValueError: A value has no origin, or an origin has no value.
         """
-        values = {f"{why.section}.{path}": value for path, (value, _) in why.found.items()}
         origins = {**self.origins, **{f"{why.section}.{path}": origin for path, (_, origin) in why.found.items()}}
         if section is not None and not any(value is section for value, _ in why.found.values()):
             closed = {name for name in section.model_fields_set if getattr(section, name) is not Open.OPEN}
@@ -278,21 +286,7 @@ class Draft:
             if wrong := (closed - explained) | ({path.partition(".")[0] for path in why.found} - closed):
                 raise ValueError(f"values without origin, or origins without value, in `{name}`: {sorted(wrong)}")
         settled = {**self.settled, name: section}
-        return replace(self, settled=settled, values={**self.values, **values}, origins=origins)
-
-    def derive(self, path: str, value: Any, reason: str) -> Draft:
-        """Settles a value that follows from facts, with the reason in words."""
-        return self._settle(path, value, Origin(kind="derived", reason=reason))
-
-    def inherit(self, path: str, value: Any, recipe_path: str) -> Draft:
-        """Settles a value in another form than the recipe's, with the origin of the recipe's."""
-        return self._settle(path, value, self.origin_of(recipe_path))
-
-    def take(self, path: str, recipe_path: str | None = None) -> Draft:
-        """Settles a value as the recipe has it, written or default; the paths differ where sections do."""
-        at = recipe_path or path
-        value = reduce(getattr, at.split("."), self.recipe)
-        return self._settle(path, value, self.origin_of(at))
+        return replace(self, settled=settled, origins=origins)
 
     def origin_of(self, recipe_path: str) -> Origin:
         """Where a value of the recipe came from: its place in a file, the flag that set it, or its default's reason."""
@@ -316,9 +310,6 @@ class Draft:
     def at(self, candidate: Candidate) -> ClosedDraft:
         """The draft with all that the solver chooses."""
         return ClosedDraft(**{one.name: getattr(self, one.name) for one in fields(Draft)}, candidate=candidate)
-
-    def _settle(self, path: str, value: Any, origin: Origin) -> Draft:
-        return replace(self, values={**self.values, path: value}, origins={**self.origins, path: origin})
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +377,7 @@ class ClosedDraft(Draft):
         nested: dict[str, Any] = {
             "text": self.text,
             "model": dict(self.loaded),
-            "strategy": self._strategy(),
+            "strategy": self.strategy,
             "train": {
                 **dict(self.train),
                 "optimizer": dict(self.train.optimizer),
@@ -403,14 +394,3 @@ class ClosedDraft(Draft):
                 *outer, name = path.split(".")
                 reduce(getitem, outer, nested)[name] = getattr(self.candidate, knob.name)
         return Settings.model_validate(nested)
-
-    def _strategy(self) -> dict[str, Any]:
-        nested: dict[str, Any] = {}
-        for path, value in self.values.items():
-            section, *outer, name = path.split(".")
-            if section == "strategy":
-                inner = nested
-                for part in outer:
-                    inner = inner.setdefault(part, {})
-                inner[name] = value
-        return nested

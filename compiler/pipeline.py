@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
@@ -27,10 +28,10 @@ from ftc.compiler.resolve.machine.calibration import read_calibration
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
 from ftc.compiler.resolve.machine.wordnet import resolve_wordnet
-from ftc.compiler.resolve.models.beside import World
-from ftc.compiler.resolve.models.classifier import ResolvedClassifier, resolve_classifier
+from ftc.compiler.resolve.models.beside import World, resolve_companion
+from ftc.compiler.resolve.models.classifier import classifier_settings
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
-from ftc.compiler.resolve.models.teacher import ResolvedTeacher, resolve_teacher
+from ftc.compiler.resolve.models.teacher import teacher_facts
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
 from ftc.compiler.search.suggest import with_suggestions
@@ -38,6 +39,7 @@ from ftc.compiler.strategies.trainable import num_trainable
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
 from ftc.spec.base import Money
 from ftc.spec.codes import CODES
+from ftc.spec.companions import COMPANIONS, Role
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.lockfile import Lock
@@ -66,8 +68,7 @@ class Compiled:
         old_lock: The lock on disk, if there is one.
         lock_changes: What the plan's lock says otherwise than the one on disk.
         model_folder: The base model.
-        classifier_folder: The classifier that looks at answers; None without one.
-        teacher_folder: The model that is learnt from; None without one.
+        companions: Folders of the models beside it, by role.
         environment: Packages as installed here.
     """
 
@@ -77,16 +78,14 @@ class Compiled:
     old_lock: Lock | None
     lock_changes: tuple[str, ...]
     model_folder: Path
-    classifier_folder: Path | None
-    teacher_folder: Path | None
+    companions: Mapping[Role, Path]
     environment: EnvironmentFacts
 
 
 @dataclass(frozen=True, slots=True)
 class _Models:
     base: ResolvedModel
-    classifier: ResolvedClassifier | None
-    teacher: ResolvedTeacher | None
+    companions: Mapping[Role, ResolvedModel]
 
 
 Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
@@ -166,8 +165,7 @@ def compile_recipe(
         old_lock=old_lock,
         lock_changes=lock_changes(old_lock, made.lock) if old_lock else (),
         model_folder=made.models.base.folder,
-        classifier_folder=made.models.classifier.folder if made.models.classifier else None,
-        teacher_folder=made.models.teacher.folder if made.models.teacher else None,
+        companions={role: model.folder for role, model in made.models.companions.items()},
         environment=made.environment,
     )
 
@@ -228,11 +226,18 @@ def _resolve(
 
     world = World(folder, root, hub, digests, source.span)
     here: dict[str, Any] = {"folder": folder, "root": root, "hub": hub, "digests": digests, "span_of": source.span}
-    asked, looker, lesson = recipe.model, recipe.eval.classifier, recipe.train.distillation
+    asked = recipe.model
     commit = _locked_commit(recipe, lock)
     model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
-    classifier: ResolvedClassifier | None = attempt(lambda: resolve_classifier(looker, lock, world))
-    teacher: ResolvedTeacher | None = attempt(lambda: resolve_teacher(lesson, lock, model, world))
+    beside: dict[Role, ResolvedModel] = {
+        card.role: companion
+        for card in COMPANIONS
+        if (companion := attempt(partial(resolve_companion, card, recipe, lock, world))) is not None
+    }
+    grader, looker = beside.get("classifier"), recipe.eval.classifier
+    classifier = attempt(lambda: classifier_settings(looker, grader, source.span)) if looker and grader else None
+    lesson = beside.get("teacher")
+    teacher = attempt(lambda: teacher_facts(lesson, model, world)) if lesson else None
     wordnet = attempt(lambda: resolve_wordnet(recipe.eval, source.span))
     files = attempt(lambda: locate_data(recipe.data, probes=_probes(recipe), lock=lock, **here))
     device = attempt(lambda: resolve_device(recipe.budget.device, source.span("budget.device")))
@@ -255,12 +260,12 @@ def _resolve(
         packages=frozenset(environment.packages),
         calibration=calibration,
         free_disk=free,
-        classifier=classifier.settings if classifier else None,
-        grader=classifier.facts if classifier else None,
-        teacher=teacher.facts if teacher else None,
+        classifier=classifier,
+        grader=grader.facts if grader else None,
+        teacher=teacher,
         wordnet=wordnet,
     )
-    return _Models(model, classifier, teacher), files, environment, draft, tensors
+    return _Models(model, beside), files, environment, draft, tensors
 
 
 def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:

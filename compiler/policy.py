@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ftc.spec.base import Money
+from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, diagnostic
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.policy import POLICY_FILE, Policy, PolicyResult, Rule, Rules
@@ -164,8 +165,12 @@ def _results(rules: Rules, plan: Plan, waivers: Mapping[str, str], lookers: froz
 
 
 def _licenses(rule: Any, plan: Plan) -> tuple[bool, str]:
-    lesson = plan.settings.train.distillation
-    licenses = {"base model": plan.lock.model.license} | ({"teacher": lesson.teacher.license} if lesson else {})
+    licenses: dict[str, str | None] = {"base model": plan.lock.model.license}
+    licenses |= {
+        card.role: card.license(plan.settings)
+        for card in COMPANIONS
+        if card.shapes_weights and card.pinned(plan.settings)
+    }
     allowed = {one.lower() for one in rule.allow}
     broken = {whose: license for whose, license in licenses.items() if (license or "").lower() not in allowed}
     told = [f"the {whose}'s licence is {license or 'not stated'}" for whose, license in (broken or licenses).items()]
@@ -176,12 +181,10 @@ def _pinned(_rule: Any, plan: Plan) -> tuple[bool, str]:
     asked = {"model": plan.recipe.model.revision} if plan.lock.model.commit else {}
     sources = plan.lock.data.sources.items()
     asked |= {use: source.asked.get("revision") for use, source in sources if source.commit}
-    classifier, seen = plan.recipe.eval.classifier, plan.settings.eval.classifier
-    if classifier is not None and seen is not None and seen.commit:
-        asked["eval.classifier"] = classifier.revision
-    lesson, teacher = plan.recipe.train.distillation, plan.settings.train.distillation
-    if lesson is not None and teacher is not None and teacher.teacher.commit:
-        asked["train.distillation"] = lesson.revision
+    for card in COMPANIONS:
+        named, pinned = card.asked(plan.recipe), card.pinned(plan.settings)
+        if named and pinned and pinned.commit:
+            asked[card.section] = named.revision
     loose = [name for name, revision in asked.items() if not _COMMIT.fullmatch(str(revision))]
     return (
         not loose,

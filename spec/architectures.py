@@ -353,7 +353,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _MARIAN,
     replace(_BART, model_type="mbart", ends_with_product=True),
     replace(_T5, model_type="mt5", activation="gated-gelu"),
+    replace(_BART, model_type="mvp"),
     replace(_MARIAN, model_type="pegasus", ends_with_product=True, tokens=(None, "</s>", "<pad>")),
+    replace(_BART, model_type="plbart", attention_dropout=0.1),
     _T5,
     replace(_T5, model_type="umt5", activation="gated-gelu"),
 )

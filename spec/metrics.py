@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from ftc.spec.documents.memory import ByteRange
+
 __all__ = [
     "CLASS_METRICS",
     "METRICS",
@@ -45,9 +47,18 @@ class Need:
     """The module that the extra brings."""
     data: str
     """Name of the data that no package carries, for people."""
+    memory: ByteRange
+    """What the data take in memory while answers are measured."""
 
 
-WORDNET = Need(extra="meteor", package="nltk", data="WordNet")
+_MIB = 2**20
+WORDNET = Need(
+    extra="meteor",
+    package="nltk",
+    data="WordNet",
+    # WordNet 3.0 in nltk's reader: when it is opened, once 5,000 words were looked up, and once every word was
+    memory=ByteRange(low=95 * _MIB, expected=110 * _MIB, high=210 * _MIB),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,8 @@ class Metric:
     most: float
     """No result is higher."""
     kind: Kind
+    headline: int | None
+    """Where it is looked for when one metric stands for a whole result, 1 first; None where it doesn't."""
     needs: Need | None
     """What it needs beside ftc's own dependencies."""
     hub: str
@@ -106,78 +119,91 @@ _EVERY = (
 
 # fmt: off
 METRICS: tuple[Metric, ...] = (
-    Metric("accuracy", "accuracy", tasks=_CLASSES + _WORDS, lacks=(), higher_is_better=True, generates=False,
-           least=0, most=1, kind="share", needs=None, hub="accuracy",
+    Metric("accuracy", "accuracy", tasks=_CLASSES + _WORDS, lacks=(), higher_is_better=True, generates=False, least=0,
+           most=1, kind="share", headline=None, needs=None, hub="accuracy",
            foreign=("accuracy_score", "acc", "overall_accuracy")),
     Metric("macro_f1", "macro F1", tasks=_CLASSES + _WORDS, lacks=("entity_tags",), higher_is_better=True,
-           generates=False, least=0, most=1, kind="corpus", needs=None, hub="f1",
+           generates=False, least=0, most=1, kind="corpus", headline=1, needs=None, hub="f1",
            foreign=("f1_macro", "f1", "f1_score")),
     Metric("micro_f1", "micro F1", tasks=_CLASSES, lacks=("single_label",), higher_is_better=True, generates=False,
-           least=0, most=1, kind="corpus", needs=None, hub="f1", foreign=("f1_micro", "f1", "f1_score")),
-    Metric("weighted_f1", "weighted F1", tasks=_CLASSES, lacks=(), higher_is_better=True, generates=False,
-           least=0, most=1, kind="corpus", needs=None, hub="f1", foreign=("f1_weighted",)),
+           least=0, most=1, kind="corpus", headline=None, needs=None, hub="f1",
+           foreign=("f1_micro", "f1", "f1_score")),
+    Metric("weighted_f1", "weighted F1", tasks=_CLASSES, lacks=(), higher_is_better=True, generates=False, least=0,
+           most=1, kind="corpus", headline=None, needs=None, hub="f1", foreign=("f1_weighted",)),
     Metric("macro_precision", "macro precision", tasks=_CLASSES + _WORDS, lacks=("entity_tags",),
-           higher_is_better=True, generates=False, least=0, most=1, kind="corpus", needs=None, hub="precision",
-           foreign=("precision_macro", "precision", "precision_score")),
+           higher_is_better=True, generates=False, least=0, most=1, kind="corpus", headline=None, needs=None,
+           hub="precision", foreign=("precision_macro", "precision", "precision_score")),
     Metric("micro_precision", "micro precision", tasks=_CLASSES, lacks=("single_label",), higher_is_better=True,
-           generates=False, least=0, most=1, kind="corpus", needs=None, hub="precision",
+           generates=False, least=0, most=1, kind="corpus", headline=None, needs=None, hub="precision",
            foreign=("precision_micro", "precision", "precision_score")),
     Metric("weighted_precision", "weighted precision", tasks=_CLASSES, lacks=(), higher_is_better=True,
-           generates=False, least=0, most=1, kind="corpus", needs=None, hub="precision",
+           generates=False, least=0, most=1, kind="corpus", headline=None, needs=None, hub="precision",
            foreign=("precision_weighted",)),
     Metric("macro_recall", "macro recall", tasks=_CLASSES + _WORDS, lacks=("entity_tags",), higher_is_better=True,
-           generates=False, least=0, most=1, kind="corpus", needs=None, hub="recall",
+           generates=False, least=0, most=1, kind="corpus", headline=None, needs=None, hub="recall",
            foreign=("recall_macro", "recall", "recall_score")),
     Metric("micro_recall", "micro recall", tasks=_CLASSES, lacks=("single_label",), higher_is_better=True,
-           generates=False, least=0, most=1, kind="corpus", needs=None, hub="recall",
+           generates=False, least=0, most=1, kind="corpus", headline=None, needs=None, hub="recall",
            foreign=("recall_micro", "recall", "recall_score")),
     Metric("weighted_recall", "weighted recall", tasks=_CLASSES, lacks=(), higher_is_better=True, generates=False,
-           least=0, most=1, kind="corpus", needs=None, hub="recall", foreign=("recall_weighted",)),
+           least=0, most=1, kind="corpus", headline=None, needs=None, hub="recall", foreign=("recall_weighted",)),
     Metric("mcc", "Matthews correlation", tasks=_CLASSES, lacks=("multi_label",), higher_is_better=True,
-           generates=False, least=-1, most=1, kind="corpus", needs=None, hub="matthews_correlation",
+           generates=False, least=-1, most=1, kind="corpus", headline=None, needs=None, hub="matthews_correlation",
            foreign=("matthews_corrcoef", "matthews_correlation")),
+    Metric("balanced_accuracy", "balanced accuracy", tasks=_CLASSES, lacks=("multi_label",), higher_is_better=True,
+           generates=False, least=0, most=1, kind="corpus", headline=None, needs=None, hub="balanced_accuracy",
+           foreign=("balanced_accuracy_score",)),
+    Metric("cohen_kappa", "Cohen's kappa", tasks=_CLASSES, lacks=("multi_label",), higher_is_better=True,
+           generates=False, least=-1, most=1, kind="corpus", headline=None, needs=None, hub="cohen_kappa",
+           foreign=("cohen_kappa_score", "kappa")),
     Metric("calibration_error", "calibration error", tasks=_CLASSES, lacks=("multi_label", "generative"),
-           higher_is_better=False, generates=False, least=0, most=1, kind="corpus", needs=None,
+           higher_is_better=False, generates=False, least=0, most=1, kind="corpus", headline=None, needs=None,
            hub="calibration_error", foreign=("ece", "expected_calibration_error")),
     Metric("entity_f1", "entity F1", tasks=_WORDS, lacks=("plain_tags",), higher_is_better=True, generates=False,
-           least=0, most=1, kind="corpus", needs=None, hub="f1", foreign=("overall_f1", "seqeval", "f1", "f1_score")),
+           least=0, most=1, kind="corpus", headline=None, needs=None, hub="f1",
+           foreign=("overall_f1", "seqeval", "f1", "f1_score")),
     Metric("entity_precision", "entity precision", tasks=_WORDS, lacks=("plain_tags",), higher_is_better=True,
-           generates=False, least=0, most=1, kind="corpus", needs=None, hub="precision",
+           generates=False, least=0, most=1, kind="corpus", headline=None, needs=None, hub="precision",
            foreign=("overall_precision", "precision", "precision_score")),
     Metric("entity_recall", "entity recall", tasks=_WORDS, lacks=("plain_tags",), higher_is_better=True,
-           generates=False, least=0, most=1, kind="corpus", needs=None, hub="recall",
+           generates=False, least=0, most=1, kind="corpus", headline=None, needs=None, hub="recall",
            foreign=("overall_recall", "recall", "recall_score")),
     Metric("loss", "loss", tasks=_EVERY, lacks=(), higher_is_better=False, generates=False, least=0, most=math.inf,
-           kind="corpus", needs=None, hub="loss", foreign=("eval_loss", "cross_entropy", "nll_loss")),
-    Metric("perplexity", "perplexity", tasks=_LANGUAGE, lacks=(), higher_is_better=False, generates=False,
-           least=1, most=math.inf, kind="corpus", needs=None, hub="perplexity", foreign=("ppl",)),
+           kind="corpus", headline=None, needs=None, hub="loss", foreign=("eval_loss", "cross_entropy", "nll_loss")),
+    Metric("perplexity", "perplexity", tasks=_LANGUAGE, lacks=(), higher_is_better=False, generates=False, least=1,
+           most=math.inf, kind="corpus", headline=4, needs=None, hub="perplexity", foreign=("ppl",)),
     Metric("exact_match", "exact match", tasks=("generation", "question_answering"), lacks=(), higher_is_better=True,
-           generates=True, least=0, most=1, kind="share", needs=None, hub="exact_match", foreign=("exact", "em")),
-    Metric("answer_f1", "answer F1", tasks=_QUESTIONS, lacks=(), higher_is_better=True, generates=True,
-           least=0, most=1, kind="mean", needs=None, hub="f1", foreign=("squad", "squad_v2", "f1")),
-    Metric("rouge_1", "ROUGE-1", tasks=_SUMMARIES, lacks=(), higher_is_better=True, generates=True,
-           least=0, most=1, kind="mean", needs=None, hub="rouge", foreign=("rouge1", "rouge-1")),
-    Metric("rouge_2", "ROUGE-2", tasks=_SUMMARIES, lacks=(), higher_is_better=True, generates=True,
-           least=0, most=1, kind="mean", needs=None, hub="rouge", foreign=("rouge2", "rouge-2")),
-    Metric("rouge_l", "ROUGE-L", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True,
-           least=0, most=1, kind="mean", needs=None, hub="rouge", foreign=("rougeL", "rouge-l", "rouge")),
-    Metric("rouge_lsum", "ROUGE-Lsum", tasks=_SUMMARIES, lacks=(), higher_is_better=True, generates=True,
-           least=0, most=1, kind="mean", needs=None, hub="rouge", foreign=("rougeLsum",)),
-    Metric("bleu", "BLEU", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True,
-           least=0, most=100, kind="corpus", needs=None, hub="bleu", foreign=("sacrebleu",)),
-    Metric("chrf", "chrF", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True,
-           least=0, most=100, kind="corpus", needs=None, hub="chrf", foreign=("chrF",)),
-    Metric("ter", "TER", tasks=_TEXTS, lacks=(), higher_is_better=False, generates=True,
-           least=0, most=math.inf, kind="corpus", needs=None, hub="ter", foreign=("translation_edit_rate",)),
-    Metric("meteor", "METEOR", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True,
-           least=0, most=1, kind="mean", needs=WORDNET, hub="meteor", foreign=("meteor_score",)),
+           generates=True, least=0, most=1, kind="share", headline=2, needs=None, hub="exact_match",
+           foreign=("exact", "em")),
+    Metric("answer_f1", "answer F1", tasks=_QUESTIONS, lacks=(), higher_is_better=True, generates=True, least=0,
+           most=1, kind="mean", headline=None, needs=None, hub="f1", foreign=("squad", "squad_v2", "f1")),
+    Metric("rouge_1", "ROUGE-1", tasks=_SUMMARIES, lacks=(), higher_is_better=True, generates=True, least=0, most=1,
+           kind="mean", headline=None, needs=None, hub="rouge", foreign=("rouge1", "rouge-1")),
+    Metric("rouge_2", "ROUGE-2", tasks=_SUMMARIES, lacks=(), higher_is_better=True, generates=True, least=0, most=1,
+           kind="mean", headline=None, needs=None, hub="rouge", foreign=("rouge2", "rouge-2")),
+    Metric("rouge_l", "ROUGE-L", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True, least=0, most=1,
+           kind="mean", headline=3, needs=None, hub="rouge", foreign=("rougeL", "rouge-l", "rouge")),
+    Metric("rouge_lsum", "ROUGE-Lsum", tasks=_SUMMARIES, lacks=(), higher_is_better=True, generates=True, least=0,
+           most=1, kind="mean", headline=None, needs=None, hub="rouge", foreign=("rougeLsum",)),
+    Metric("bleu", "BLEU", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True, least=0, most=100,
+           kind="corpus", headline=None, needs=None, hub="bleu", foreign=("sacrebleu",)),
+    Metric("chrf", "chrF", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True, least=0, most=100,
+           kind="corpus", headline=None, needs=None, hub="chrf", foreign=("chrF",)),
+    Metric("ter", "TER", tasks=_TEXTS, lacks=(), higher_is_better=False, generates=True, least=0, most=math.inf,
+           kind="corpus", headline=None, needs=None, hub="ter", foreign=("translation_edit_rate",)),
+    Metric("meteor", "METEOR", tasks=_TEXTS, lacks=(), higher_is_better=True, generates=True, least=0, most=1,
+           kind="mean", headline=None, needs=WORDNET, hub="meteor", foreign=("meteor_score",)),
     Metric("valid_json", "valid JSON", tasks=("generation",), lacks=(), higher_is_better=True, generates=True,
-           least=0, most=1, kind="share", needs=None, hub="valid_json", foreign=()),
+           least=0, most=1, kind="share", headline=None, needs=None, hub="valid_json", foreign=()),
     Metric("preference_accuracy", "preference accuracy", tasks=_PAIRS, lacks=(), higher_is_better=True,
-           generates=False, least=0, most=1, kind="share", needs=None, hub="preference_accuracy", foreign=()),
+           generates=False, least=0, most=1, kind="share", headline=None, needs=None, hub="preference_accuracy",
+           foreign=("rewards/accuracies", "reward_accuracy")),
     Metric("reward_margin", "reward margin", tasks=_PAIRS, lacks=(), higher_is_better=True, generates=False,
-           least=-math.inf, most=math.inf, kind="mean", needs=None, hub="reward_margin",
-           foreign=("rewards/margins", "rewards_margins")),
+           least=-math.inf, most=math.inf, kind="mean", headline=None, needs=None, hub="reward_margin",
+           foreign=("rewards/margins",)),
+    Metric("logps_accuracy", "log-probability accuracy", tasks=_PAIRS, lacks=(), higher_is_better=True,
+           generates=False, least=0, most=1, kind="share", headline=None, needs=None, hub="logps_accuracy",
+           foreign=()),
 )
 """Every metric that a recipe may name."""
 # fmt: on
@@ -209,6 +235,7 @@ def metric_named(name: str) -> Metric | None:
         least=0,
         most=1,
         kind="corpus",
+        headline=None,
         needs=None,
         hub=head,
         foreign=(),
@@ -222,7 +249,7 @@ def metric_called(word: str, among: Iterable[str]) -> str | None:
     return next((metric.name for metric in known if plain in (metric.name, *metric.foreign)), None)
 
 
-def needs_of(names: Iterable[str]) -> dict[str, Need]:
-    """What some metrics need beside ftc's own dependencies, by metric."""
+def needs_of(names: Iterable[str]) -> tuple[Need, ...]:
+    """What some metrics need beside ftc's own dependencies, each need once."""
     cards = [metric_named(name) for name in names]
-    return {card.name: card.needs for card in cards if card is not None and card.needs is not None}
+    return tuple(dict.fromkeys(card.needs for card in cards if card is not None and card.needs is not None))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-__all__ = ["Part", "Role", "layer_name", "part_of", "role_of"]
+__all__ = ["Part", "Role", "head_parts", "layer_name", "part_of", "role_of"]
 
 Role = Literal["keys_values", "attention_out", "feed_forward_out"]
 
@@ -25,6 +25,12 @@ _ENDS: dict[Role, tuple[str, ...]] = {
     "feed_forward_out": ("down_proj", "fc2", "output.dense", "wo", "lin2", "mlp.c_proj", "dense_4h_to_h", "mlp.Wo"),
 }
 _ROLES: dict[str, Role] = {end: role for role, ends in _ENDS.items() for end in ends}
+# Any part of the name that marks a layer outside the backbone.
+_HEADS = re.compile(
+    r"(lm_head|embed_out|output_projection|score|classifier|classification_head|pre_classifier|qa_outputs|pooler|cls"
+    r"|vocab_transform|vocab_projector|vocab_layer_norm|generator_predictions|discriminator_predictions|predictions"
+    r"|final_logits_bias|v_head|summary|head)"
+)
 _LAYER = re.compile(r"(?:^|(.*?)\.)((?:layers|layer|h|block|blocks)\.(\d+)\..*)")
 _EMBEDDING = re.compile(r"embed\w*|\w+_embed|\w*embeddings?|wte|wpe|shared|\w+_embeddings?_\w+|layernorm_embedding")
 
@@ -57,3 +63,8 @@ def layer_name(module: str) -> str:
     """A module's name from the word for its layer on, such as `layers.0.mlp.up_proj`; all of it outside of layers."""
     found = _LAYER.match(module)
     return found[2] if found else module
+
+
+def head_parts(name: str) -> list[str]:
+    """Parts of a name that mark something outside the backbone."""
+    return [part for part in name.split(".") if _HEADS.fullmatch(part)]

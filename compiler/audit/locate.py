@@ -12,6 +12,7 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.safe_paths import UnsafePath, safe_path
 from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
+from ftc.spec.companions import COMPANIONS, Role
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
@@ -19,7 +20,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.storage.paths import cache_folder, streams_folder
 from ftc.spec.storage.wordnet import find_wordnet
 
-__all__ = ["audit_inputs", "classifier_folder", "model_folder", "teacher_folder"]
+__all__ = ["audit_inputs", "companion_folders", "model_folder"]
 
 Found = TypeVar("Found")
 
@@ -32,8 +33,7 @@ def audit_inputs(
     streams = streams_folder(plan.stream_key)
     return AuditInputs(
         model=model_folder(plan, root),
-        classifier=classifier_folder(plan, root),
-        teacher=teacher_folder(plan, root),
+        companions=companion_folders(plan, root),
         wordnet=_wordnet(plan),
         sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
         streams=streams if streams.is_dir() else None,
@@ -50,16 +50,15 @@ def model_folder(plan: Plan, root: Path) -> Path | None:
     return _folder(plan, root, plan.recipe.model.base, plan.lock.model.commit)
 
 
-def classifier_folder(plan: Plan, root: Path) -> Path | None:
-    """Where the classifier lies that looks at answers; None where the plan has none, or it isn't on this machine."""
-    asked, settled = plan.recipe.eval.classifier, plan.settings.eval.classifier
-    return _folder(plan, root, asked.base, settled.commit) if asked and settled else None
-
-
-def teacher_folder(plan: Plan, root: Path) -> Path | None:
-    """Where the teacher lies; None where the plan has none, or it isn't on this machine."""
-    asked, settled = plan.recipe.train.distillation, plan.settings.train.distillation
-    return _folder(plan, root, asked.teacher, settled.teacher.commit) if asked and settled else None
+def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:
+    """Where the models beside the base lie, by role; those that the plan asks for and that are on this machine."""
+    found = {}
+    for card in COMPANIONS:
+        asked, pinned = card.asked(plan.recipe), card.pinned(plan.settings)
+        folder = _folder(plan, root, asked.base, pinned.commit) if asked and pinned else None
+        if folder is not None:
+            found[card.role] = folder
+    return found
 
 
 def _wordnet(plan: Plan) -> Path | None:

@@ -23,7 +23,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.tensor_digests import TensorDigest
-from ftc.spec.strategy import VIRTUAL_TOKENS
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["base_part", "is_as_trained", "run_part", "source_part", "tensors_of"]
 
@@ -38,7 +38,7 @@ def tensors_of(file: Path) -> dict[str, TensorDigest]:
 
 def is_as_trained(plan: Plan) -> bool:
     """Whether an adapter's saved tensors are those that were trained; virtual tokens are saved as what they lead to."""
-    return plan.settings.strategy.kind not in VIRTUAL_TOKENS
+    return strategy_card(plan.settings.strategy).saves_what_it_trains
 
 
 def source_part(file: Path, locked: SourceLock, cache: Path) -> str:

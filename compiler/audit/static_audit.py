@@ -17,6 +17,7 @@ from ftc.compiler.audit.contradictions import Witnesses, contradictions, is_ours
 from ftc.compiler.audit.parts import base_part, run_part, source_part, tensors_of
 from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.codes import CODES
+from ftc.spec.companions import COMPANIONS, Companion, Role
 from ftc.spec.documents.audit import AuditReport, Finding
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.lockfile import is_weight_file
@@ -48,8 +49,7 @@ class AuditInputs:
 
     Attributes:
         model: Folder of the base model, or None where it is not here.
-        classifier: Folder of the classifier that looks at answers; None where there is none, or it is not here.
-        teacher: Folder of the model that was learnt from; None where there is none, or it is not here.
+        companions: Folders of the models beside the base, by role; those that are here.
         wordnet: Where the WordNet of the plan lies; None where it has none, or it is not here.
         sources: Data files by their use in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
@@ -61,8 +61,7 @@ class AuditInputs:
     """
 
     model: Path | None
-    classifier: Path | None
-    teacher: Path | None
+    companions: Mapping[Role, Path]
     wordnet: Path | None
     sources: Mapping[str, Path | None]
     streams: Path | None
@@ -93,8 +92,8 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
     _check_chain(tally, run, record, inputs.previous)
     _check_pages(tally, run, record, inputs.pages, ours=ours)
     _check_model(tally, plan, inputs.model)
-    _check_classifier(tally, plan, inputs.classifier)
-    _check_teacher(tally, plan, inputs.teacher)
+    for card in COMPANIONS:
+        _check_companion(tally, plan, card, inputs.companions.get(card.role))
     _check_wordnet(tally, plan, inputs.wordnet)
     _check_sources(tally, plan, inputs.sources)
     _check_streams(tally, plan, inputs.streams)
@@ -246,36 +245,27 @@ def _check_model(tally: _Tally, plan: Plan, folder: Path | None) -> None:
     tally.findings += [_planted(f"{plan.model.name}: {name}") for name in stray_files(folder, plan.lock.model.files)]
 
 
-def _check_classifier(tally: _Tally, plan: Plan, folder: Path | None) -> None:
-    asked, settled = plan.recipe.eval.classifier, plan.settings.eval.classifier
-    if asked is None or settled is None:
+def _check_companion(tally: _Tally, plan: Plan, card: Companion, folder: Path | None) -> None:
+    """Where weights hang on every byte of a companion, one that is gone leaves the question open."""
+    asked, pinned = card.asked(plan.recipe), card.pinned(plan.settings)
+    if asked is None or pinned is None:
         return
-    if folder is None:
-        tally.not_checked.append(f"the classifier `{asked.base}`: it is not on this machine")
-        return
-    tally.findings += _compare(tally, folder, settled.files, asked.base)
-    tally.checked.append(_plural(len(settled.files), "file") + " of the classifier")
+    if folder is not None:
+        tally.findings += _compare(tally, folder, pinned.files, pinned.base)
+        if card.shapes_weights:
+            tally.findings += [_planted(f"{pinned.base}: {name}") for name in stray_files(folder, pinned.files)]
+        tally.checked.append(_plural(len(pinned.files), "file") + f" of the {card.role}")
+    elif card.shapes_weights:
+        hint = f"bring back `{asked.base}`"
+        tally.findings.append(_finding("FTC522", pinned.base, f"a {card.role}'s folder", "nothing", hint))
+    else:
+        tally.not_checked.append(f"the {card.role} `{asked.base}`: it is not on this machine")
 
 
 def _check_wordnet(tally: _Tally, plan: Plan, place: Path | None) -> None:
     if plan.settings.eval.wordnet is not None:
         told = tally.checked if place else tally.not_checked
         told.append("WordNet's files" if place else "WordNet as the run used it: it is not on this machine")
-
-
-def _check_teacher(tally: _Tally, plan: Plan, folder: Path | None) -> None:
-    """Weights hang on every byte of the teacher, so that one that is gone leaves the question open."""
-    asked, lesson = plan.recipe.train.distillation, plan.settings.train.distillation
-    if asked is None or lesson is None:
-        return
-    if folder is None:
-        hint = f"bring back `{asked.teacher}`"
-        tally.findings.append(_finding("FTC522", lesson.teacher.base, "a teacher's folder", "nothing", hint))
-        return
-    known = lesson.teacher.files
-    tally.findings += _compare(tally, folder, known, lesson.teacher.base)
-    tally.findings += [_planted(f"{lesson.teacher.base}: {name}") for name in stray_files(folder, known)]
-    tally.checked.append(_plural(len(known), "file") + " of the teacher")
 
 
 def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> list[Finding]:

@@ -57,7 +57,7 @@ def _strategy(t: Translation) -> None:
             t.ignore(key, "without `adapter` Axolotl trains all weights", "name the adapter if one was meant")
     elif kind is None:
         t.block("adapter", f"no strategy like the adapter `{word[:40]}`", words.choose_strategy("axolotl"))
-    elif kind in rules.LOW_RANK:
+    elif kind in words.LOW_RANK:
         _low_rank(t, word, four_bit=four_bit, eight_bit=eight_bit)
     else:
         t.carry("adapter", "strategy.kind", kind)

@@ -45,7 +45,7 @@ def _strategy(t: Translation) -> None:
     known: list[str | Key] = ["finetuning_type"] if word else []
     if kind is None:
         t.block("finetuning_type", f"no strategy like `{(word or '')[:40]}`", words.choose_strategy("llamafactory"))
-    elif kind in rules.LOW_RANK:
+    elif kind in words.LOW_RANK:
         training.low_rank(
             t, known, "quantization_bit" if is_four_bit else None, "quantization_bit" if is_eight_bit else None
         )
@@ -219,7 +219,7 @@ def _pissa(t: Translation, key: Key) -> None:
     """An adapter that begins with the weight's own main directions."""
     if not t.flag(key):
         t.needless(key, "off, as in ftc")
-    elif t.values["strategy.kind"].value in rules.LOW_RANK if "strategy.kind" in t.values else False:
+    elif t.values["strategy.kind"].value in words.LOW_RANK if "strategy.kind" in t.values else False:
         t.carry(key, "strategy.init", "pissa")
     else:
         t.needless(key, "belongs to a feature that is off")

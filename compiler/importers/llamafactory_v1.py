@@ -38,14 +38,15 @@ def _strategy(t: Translation) -> None:
     training.attention(t, "flash_attn")
     word = t.text("peft_config.name")
     bits = t.whole("quant_config.quantization_bit")
+    kind = words.STRATEGIES["llamafactory"].get(word or "")
     if word is None:
         t.add("strategy.kind", "full", "no adapter is named")
-    elif word == "lora":
+    elif kind in words.LOW_RANK:
         training.low_rank(t, ["peft_config.name"], "quant_config.quantization_bit" if bits == 4 else None, None)
         if bits == 4:
             t.needless("quant_config.name", "bitsandbytes is what ftc uses")
         training.adapter(t, _ADAPTER)
-    elif kind := words.STRATEGIES["llamafactory"].get(word):
+    elif kind:
         t.carry("peft_config.name", "strategy.kind", kind)
     else:
         t.block("peft_config.name", f"no strategy like `{word[:40]}`", words.choose_strategy("llamafactory"))

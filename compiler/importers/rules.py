@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
+from ftc.compiler.importers import words
 from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.documents.imported import TOOLS
+from ftc.spec.documents import imported
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.strategy import LoraInit
+from ftc.spec.strategies.lora import LoraInit
 
 __all__ = [
     "FASTER_KERNELS",
     "FOLDERS",
     "LOGS",
-    "LOW_RANK",
     "NAME_THE_TEACHER",
     "OF_TRAINER",
     "OWN_LOADER",
@@ -54,8 +54,6 @@ FOLDERS = "runs and caches have their own places"
 OWN_LOADER = "ftc prepares rows once, when it plans"
 FASTER_KERNELS = "a kernel that changes speed and memory, not what is trained"
 NAME_THE_TEACHER = "import without it, then name the model itself as `train.distillation.teacher`"
-LOW_RANK = ("lora", "qlora")
-"""Strategies that have ranks."""
 OF_TRAINER = {
     "learning_rate": "train.learning_rate",
     "weight_decay": "train.optimizer.weight_decay",
@@ -88,7 +86,7 @@ class Tool:
         defaults: What the tool itself takes where the file says nothing, by recipe path.
     """
 
-    name: str
+    name: imported.Tool
     recognizes: Callable[[Foreign], bool]
     steps: tuple[Callable[[Translation], None], ...]
     rules: Mapping[str, Rule]
@@ -98,7 +96,7 @@ class Tool:
     @property
     def title(self) -> str:
         """The name for people."""
-        return TOOLS[self.name]
+        return imported.TOOLS[self.name]
 
 
 def each(rule: Rule, keys: str) -> Rules:
@@ -228,7 +226,7 @@ def _carry_init(t: Translation, key: Key) -> None:
 def _for_adapter(carry: Rule, off: tuple[Any, ...]) -> Rule:
     def rule(t: Translation, key: Key) -> None:
         kind = t.values.get("strategy.kind")
-        if kind is None or kind.value not in LOW_RANK:
+        if kind is None or kind.value not in words.LOW_RANK:
             t.needless(key, _NOT_IN_USE)
         else:
             carry(t, key)

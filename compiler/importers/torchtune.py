@@ -106,14 +106,14 @@ def _teacher(t: Translation) -> None:
 
 
 def _strategy(t: Translation, prefix: str) -> None:
-    if prefix == "":
-        t.carry("model._component_", "strategy.kind", "full")
+    kind = words.STRATEGIES["torchtune"][prefix.removesuffix("_") or "full"]
+    if kind not in words.LOW_RANK:
+        t.carry("model._component_", "strategy.kind", kind)
         return
     keys: list[str | Key] = ["model._component_"]
     if t.has("model.quantize_base"):
         keys.append("model.quantize_base")
-    is_quantized = prefix == "qlora_" or t.flag("model.quantize_base")
-    t.carry(keys, "strategy.kind", "qlora" if is_quantized else "lora")
+    t.carry(keys, "strategy.kind", "qlora" if t.flag("model.quantize_base") else kind)
     _targets(t)
     names = training.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
     training.adapter(t, names)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.metrics import METRIC_BY_NAME, metric_called
 
 __all__ = [
     "AdapterKeys",
@@ -326,7 +327,7 @@ def watched(t: Translation, key: Key) -> None:
     if word in ("loss", ""):
         t.needless(key, "the loss, as in ftc")
     elif "train.early_stopping.patience" in t.values:
-        t.carry(key, "train.early_stopping.metric", f"val_{words.METRICS.get(word, word)}")
+        t.carry(key, "train.early_stopping.metric", f"val_{metric_called(word, METRIC_BY_NAME) or word}")
     else:
         t.drop(key, "nothing stops early by it", "set `train.early_stopping`, which names the metric")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ftc.spec import optimizers, schedules
+from ftc.spec import optimizers, schedules, strategies
+from ftc.spec.documents.imported import TOOLS, Tool
 
 __all__ = [
     "COMPONENTS",
-    "METRICS",
+    "LOW_RANK",
     "OPTIMIZERS",
     "OPTIMIZER_VALUES",
     "SCHEDULES",
@@ -20,11 +21,14 @@ __all__ = [
     "choose_strategy",
 ]
 
-STRATEGIES: Mapping[str, Mapping[str, str]] = {
-    "axolotl": {"lora": "lora", "qlora": "qlora"},
-    "llamafactory": {"full": "full", "freeze": "partial", "lora": "lora"},
+STRATEGIES: Mapping[Tool, Mapping[str, str]] = {
+    tool: {name: card.kind for card in strategies.STRATEGIES for name in card.foreign_names.get(tool, ())}
+    for tool in TOOLS
 }
 """Kinds of strategies by a tool's words for them."""
+
+LOW_RANK = tuple(card.kind for card in strategies.STRATEGIES if {"rank", "alpha"} <= card.recipe.model_fields.keys())
+"""Kinds of strategies that have a rank and an alpha."""
 
 OPTIMIZERS: Mapping[str, str] = {name: card.kind for card in optimizers.OPTIMIZERS for name in card.names.trainer}
 """Kinds of optimizers by the words of transformers' trainer, which most tools hand on."""
@@ -36,9 +40,6 @@ OPTIMIZER_VALUES: Mapping[str, Mapping[str, tuple[float, str]]] = {
     card.kind: card.names.values for card in optimizers.OPTIMIZERS
 }
 """Values that these tools set otherwise than ftc, by kind of optimizer and key, with the reason."""
-
-METRICS: Mapping[str, str] = {"f1": "macro_f1"}
-"""Metrics by other words for them."""
 
 SCHEDULE_KINDS = tuple(card.kind for card in schedules.SCHEDULES)
 """Every kind of schedule."""
@@ -58,7 +59,7 @@ SCHEDULE_VALUES: Mapping[str, Mapping[str, tuple[float, str]]] = {
 """Values that these tools set otherwise than ftc, by kind of schedule and key, with the reason."""
 
 
-def choose_strategy(tool: str) -> str:
+def choose_strategy(tool: Tool) -> str:
     """What a tool's user can do where ftc has no such strategy."""
     *others, last = STRATEGIES[tool]
     return f"choose {', '.join(others)} or {last}"

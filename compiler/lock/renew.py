@@ -14,6 +14,7 @@ from ftc.compiler.lock.lockfile import lock_changes, lock_path, read_lock
 from ftc.compiler.pipeline import Locked, lock_recipe
 from ftc.compiler.rules.check import Checked
 from ftc.spec import canonical
+from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.lockfile import Lock, PlatformLock, sealed
 
@@ -113,18 +114,19 @@ def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
     }
     data = lock.data.model_copy(update={"sources": sources})
     settings = lock.train.settings
-    if everything or "classifier" in upgrade:
-        settings = {**settings, "eval": {**settings.get("eval", {}), "classifier": None}}
-    if everything or "teacher" in upgrade:
-        settings = {**settings, "train": {**settings.get("train", {}), "distillation": None}}
+    for card in COMPANIONS:
+        if everything or card.role in upgrade:
+            section, key = card.section.split(".")
+            settings = {**settings, section: {**settings.get(section, {}), key: None}}
     train = lock.train.model_copy(update={"settings": settings})
     return lock.model_copy(update={"model": model, "data": data, "train": train})
 
 
 def _refuse_unknown(upgrade: Sequence[str], made: Locked) -> None:
-    classifier = ("classifier",) if made.lock.train.settings["eval"]["classifier"] else ()
-    teacher = ("teacher",) if made.lock.train.settings["train"]["distillation"] else ()
-    refs = ("model", *classifier, *teacher, *made.lock.data.sources)
+    settings = made.lock.train.settings
+    places = {card.role: card.section.split(".") for card in COMPANIONS}
+    refs = ("model", *(role for role, (section, key) in places.items() if settings[section][key]))
+    refs = (*refs, *made.lock.data.sources)
     known = (*refs, *made.environment.packages)
     unknown = [name for name in upgrade if name not in known and (name,) != EVERYTHING]
     if unknown:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.streams import RowLengths, SplitReport
-from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.task import Preference
 
 __all__ = [
@@ -132,8 +131,8 @@ def scored_per_row(draft: Draft, shape: BatchShape) -> int:
 
 def hides_padding(draft: Draft, shape: BatchShape) -> bool:
     """Whether a mask hides padding: a decoder never looks at what stands behind a row, unless that is decided on."""
-    kind = draft.recipe.strategy.kind
-    is_behind = draft.model.family == "decoder" and draft.loaded.head == "lm" and kind not in VIRTUAL_TOKENS
+    is_alone = draft.strategy.traits.num_virtual == 0
+    is_behind = draft.model.family == "decoder" and draft.loaded.head == "lm" and is_alone
     return shape.padded and not is_behind
 
 

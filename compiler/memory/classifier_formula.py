@@ -35,7 +35,7 @@ def grading_peak(draft: ClosedDraft) -> PhasePeak | None:
     both = length * (1 + has_decoder)
     stacks = stacks_of(model, rows * both, both, length * has_decoder, masked=rows > 1)
     exact = Numbers(operand=_FP32, linear=_FP32, residual=_FP32)
-    untrained = Trained(all_weights=False, adapted={}, ranks={})
+    untrained = Trained(all_weights=False, beside={})
     held = {
         "weights": _FP32 * model.num_parameters,
         "temporaries": max(stack.going_through_bytes(exact, untrained) for stack in stacks),
@@ -50,7 +50,7 @@ def grader_network(draft: Draft) -> Network:
     assert draft.classifier is not None, "both are known or none is"
     return network_of(
         draft.grader,
-        ranks={},
+        beside={},
         trained=(),
         flows_from_start=False,
         trainable=0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.strategies.trainable import num_trainable
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["host_bytes"]
 
@@ -21,7 +21,7 @@ def host_bytes(draft: ClosedDraft) -> int:
     """
     if draft.candidate.sharding != "fsdp":
         return 0
-    is_whole = draft.recipe.strategy.kind in WHOLE_MODEL
+    is_whole = strategy_card(draft.strategy).is_whole
     width = _FP32 if is_whole or draft.train.precision == "float32" else 2
     trained = num_trainable(draft)
     model = width * draft.model.num_parameters + (0 if is_whole else _FP32 * trained)

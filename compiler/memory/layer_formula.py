@@ -8,12 +8,14 @@ with or without a bias, gated or plain feed-forward layers, one projection or th
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from ftc.compiler.time.network import composes_norms, drops, reads_encoder, rotates
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
+from ftc.spec.strategies import Beside
 
 __all__ = ["OF_HEADS", "Numbers", "Stack", "Trained"]
 
@@ -54,15 +56,13 @@ class Trained:
 
     Attributes:
         all_weights: Whether every weight is.
-        adapted: Linear layers with an adapter, by full name: (inputs, outputs).
-        ranks: Of the adapters, by the same name; none for those that only scale.
+        beside: What stands beside linear layers, by their full names.
         dropout: Whether the adapters' inputs are dropped at random.
         norms: Whether the weights of norms are, though others aren't.
     """
 
     all_weights: bool
-    adapted: dict[str, tuple[int, int]]
-    ranks: dict[str, int]
+    beside: Mapping[str, Beside]
     dropout: bool = True
     norms: bool = False
 
@@ -145,17 +145,16 @@ class Stack:
 
     def _adapts_wide(self, trained: Trained) -> bool:
         """Whether an adapter reads what lies between the two halves of a feed-forward part."""
-        read = (inputs for inputs, _ in self._adapted(trained).values())
+        read = (one.inputs for one in self._adapted(trained).values())
         return self._inner > self.model.hidden_size and self._inner in read
 
-    def _adapted(self, trained: Trained) -> dict[str, tuple[int, int]]:
+    def _adapted(self, trained: Trained) -> dict[str, Beside]:
         """Its linear layers with a second way beside or behind them."""
-        return {name: size for name, size in trained.adapted.items() if name in self.linear and name in trained.ranks}
+        return {name: one for name, one in trained.beside.items() if name in self.linear and not one.scales}
 
-    def _scaled(self, trained: Trained) -> dict[str, tuple[int, int]]:
+    def _scaled(self, trained: Trained) -> dict[str, Beside]:
         """Its linear layers whose input or output is scaled."""
-        adapted = {name: size for name, size in trained.adapted.items() if name in self.linear}
-        return {name: size for name, size in adapted.items() if name not in trained.ranks}
+        return {name: one for name, one in trained.beside.items() if name in self.linear and one.scales}
 
     def going_through_bytes(self, numbers: Numbers, trained: Trained) -> int:
         """What is there at once in a layer of which nothing is kept: in attention, or at its feed-forward part."""
@@ -173,10 +172,10 @@ class Stack:
             cast = _FP32 if numbers.linear < _FP32 else 0
             read = self._inner * (numbers.linear + cast + numbers.operand)
             feeding = max(feeding, read + 3 * numbers.residual * h + numbers.linear * h)
-        if numbers.casts and self._inner in (inputs for inputs, _ in self._scaled(trained).values()):
+        if numbers.casts and self._inner in (one.inputs for one in self._scaled(trained).values()):
             scaled = self._inner * (numbers.linear + 2 * _FP32 + numbers.operand)  # as it came, wide, scaled, cast
             feeding = max(feeding, scaled + 3 * numbers.residual * h)
-        if self._inner in (outputs for _, outputs in self._adapted(trained).values()):  # two results and their sum
+        if self._inner in (one.outputs for one in self._adapted(trained).values()):  # two results and their sum
             feeding = max(feeding, self._inner * (3 + self._is_gated) * numbers.linear + 3 * numbers.residual * h)
         seen = self.length if self.masks else 0  # truth values for all layers
         return self.tokens * (max(attending, feeding) + seen)
@@ -349,19 +348,23 @@ class Stack:
     def _of_adapters(self, numbers: Numbers, trained: Trained) -> float:
         """Inputs and middles of adapters, and what is multiplied by scales that are learnt."""
         adapted = self._adapted(trained)
-        size: float = sum(self._tokens_of(name) * numbers.operand * trained.ranks[name] for name in adapted)
+        size: float = sum(
+            numbers.operand * (self._tokens_of(name) * one.keeps + one.keeps_once) for name, one in adapted.items()
+        )
         size += self._of_scaled(numbers, trained)
+        read = {name: (one.inputs, one.outputs) for name, one in adapted.items() if one.keeps_input}
+        dropped = numbers.mask if trained.dropout else 0
         if not (numbers.casts or trained.dropout):
-            return size + self._of_shared(adapted, _FP32)
-        each = numbers.operand + (numbers.mask if trained.dropout else 0)
-        return size + sum(self._tokens_of(name) * each * inputs for name, (inputs, _) in adapted.items())
+            return size + self._of_shared(read, _FP32)
+        size += sum(self._tokens_of(name) * numbers.operand * inputs for name, (inputs, _) in read.items())
+        return size + sum(self._tokens_of(name) * dropped * one.inputs for name, one in adapted.items())
 
     def _of_scaled(self, numbers: Numbers, trained: Trained) -> float:
         """Where an input is scaled, the input in the scales' float32; else what the linear layer gives."""
         size = 0.0
-        for name, (inputs, outputs) in self._scaled(trained).items():
+        for name, one in self._scaled(trained).items():
             scales_input = role_of(name) == "feed_forward_out"
-            size += self._tokens_of(name) * (_FP32 * inputs if scales_input else numbers.linear * outputs)
+            size += self._tokens_of(name) * (_FP32 * one.inputs if scales_input else numbers.linear * one.outputs)
         return size
 
     def _of_shared(self, read: dict[str, tuple[int, int]], each: int) -> float:

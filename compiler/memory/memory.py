@@ -21,11 +21,11 @@ from ftc.compiler.memory.teacher_formula import Taught, held_bytes
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.search.optimizer_choice import device_bytes
 from ftc.compiler.strategies.heads import head_outputs
-from ftc.compiler.strategies.trainable import adapted, adapter_ranks, held, num_trainable
+from ftc.compiler.strategies.trainable import held, num_trainable
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategies import strategy_card
 from ftc.spec.task import Preference
 
 __all__ = ["answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "may_run", "question"]
@@ -130,7 +130,7 @@ def _estimate(
     draft: ClosedDraft, method: memory_formula.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
 ) -> MemoryEstimate:
     peak = max(phases, key=lambda phase: phase.peak_bytes)
-    context = context_of(draft.device, draft.calibration, draft.packages, opens_wordnet=draft.wordnet is not None)
+    context = context_of(draft.device, draft.calibration, draft.packages, needs=draft.recipe.eval.needs())
     process = process_range(reserved, context)
     limit, source = limit_of(draft)
     components = {context.name: context.size.expected, **peak.components}
@@ -154,18 +154,20 @@ def _estimate(
 def _form_job(draft: ClosedDraft) -> memory_formula.Job:
     """The formula's job for a draft that stands at a point."""
     shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.candidate.attention
-    kind, precision = draft.recipe.strategy.kind, draft.train.precision
-    weight_bytes = 4.0 if kind in WHOLE_MODEL else _WEIGHT_BYTES[precision]
-    if kind == "qlora":
-        weight_bytes = _mean_quantised_bytes(draft)
+    is_whole, precision = strategy_card(draft.strategy).is_whole, draft.train.precision
+    trained, quantized = draft.trained, draft.strategy.traits.quantized
+    weight_bytes = 4.0 if is_whole else _WEIGHT_BYTES[precision]
+    if quantized is not None:
+        row = 4.0 if quantized.type == "int8" else 0.0  # a scale for each
+        weight_bytes = memory_formula.quantised_bytes(_as_held(draft), packed_bytes(draft), row=row)
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
     return memory_formula.Job(
         model=_as_held(draft),
-        trained_linear=_adapters(draft),
-        ranks=adapter_ranks(draft),
-        is_adapter=kind not in WHOLE_MODEL,
+        beside=trained.beside,
+        is_adapter=not is_whole,
         num_trainable=num_trainable(draft),
+        num_frozen=trained.num_frozen,
         state_bytes=device_bytes(draft),
         head_width=head_outputs(draft.loaded.head, len(draft.labels)) or draft.model.vocab_size,
         head_rows=rows * scored_per_row(draft, shape),
@@ -175,19 +177,19 @@ def _form_job(draft: ClosedDraft) -> memory_formula.Job:
         activation_bytes=2 if precision == "bfloat16" else 4,
         checkpointing=draft.candidate.activation_checkpointing,
         accumulates=accumulates(draft),
-        quantised=kind == "qlora",
+        quantised=quantized is not None,
         target_length=target,
-        adapter_dropout=draft.values.get("strategy.adapter.dropout", 0) > 0,
+        adapter_dropout=trained.dropout,
         eager=kernel == "eager",
         in_parts=draft.candidate.sharding == "fsdp",
         masked=draft.candidate.packing or hides_padding(draft, shape),
         unpadded=kernel == "flash_attention_2",
         on_card=draft.device.kind == "cuda",
         capability=draft.device.capability or UNKNOWN_CAPABILITY,
-        layers_kept=_layers_kept(draft),
-        starts_late=draft.values.get("strategy.placement") == "pfeiffer",
-        trains_products=kind != "bitfit",
-        trains_norms=kind == "ln_tuning",
+        layers_kept=trained.last_layers,
+        starts_late=trained.first_behind,
+        trains_products=trained.products,
+        trains_norms=trained.norms,
         measuring=_measuring(draft),
         taught=_taught(draft, rows * scored_per_row(draft, shape)),
     )
@@ -196,12 +198,6 @@ def _form_job(draft: ClosedDraft) -> memory_formula.Job:
 def _as_held(draft: Draft) -> ModelFacts:
     """The model without weights that the task leaves in the file, such as an output over words for a classifier."""
     return draft.model.model_copy(update={"tensors": held(draft)})
-
-
-def _adapters(draft: Draft) -> dict[str, tuple[int, int]]:
-    """Layers with an adapter and what goes through it; one behind a layer reads what the layer gives."""
-    is_behind = draft.recipe.strategy.kind == "bottleneck"
-    return {name: (outputs if is_behind else inputs, outputs) for name, (inputs, outputs) in adapted(draft).items()}
 
 
 def _taught(draft: Draft, places: int) -> Taught | None:
@@ -247,18 +243,7 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
 
     Where the row as a whole is decided on, both of its stacks read it.
     """
-    length = shape.length // _sequences(draft) + draft.values.get("strategy.virtual_tokens", 0)
+    length = shape.length // _sequences(draft) + draft.strategy.traits.num_virtual
     if draft.model.family != "encoder_decoder":
         return length, 0
     return (length, shape.supervised) if draft.loaded.head == "lm" else (2 * length, length)
-
-
-def _layers_kept(draft: Draft) -> int | None:
-    """Layers whose activations the backward pass needs: it ends at the first weight that is trained."""
-    last = draft.values.get("strategy.layers", "all")
-    return None if last == "all" or draft.values["strategy.embeddings"] else int(last)
-
-
-def _mean_quantised_bytes(draft: Draft) -> float:
-    row = 4.0 if draft.values["strategy.quantization"] == "int8" else 0.0  # a scale for each
-    return memory_formula.quantised_bytes(_as_held(draft), packed_bytes(draft), row=row)

@@ -21,6 +21,7 @@ from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.time.network import composes_norms
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.strategies import Beside
 
 __all__ = ["Job", "Method", "Usage", "estimate", "quantised_bytes"]
 
@@ -37,10 +38,10 @@ class Job:
 
     Attributes:
         model: The base model.
-        trained_linear: Linear layers that have an adapter, by name: what comes into the adapter, and what goes out.
-        ranks: Rank of each adapter, or width of its middle, by the same name; none for those that only scale.
+        beside: What stands beside linear layers, by their names.
         is_adapter: Whether what is trained lies beside the base's weights.
         num_trainable: Weights that are trained.
+        num_frozen: Weights that an adapter brings along and never changes.
         state_bytes: What the optimiser keeps on the device.
         head_width: Outputs of the last layer: vocabulary or labels.
         head_rows: Rows of logits that are computed for one micro-batch.
@@ -68,8 +69,7 @@ class Job:
     """
 
     model: ModelFacts
-    trained_linear: dict[str, tuple[int, int]]
-    ranks: dict[str, int]
+    beside: Mapping[str, Beside]
     is_adapter: bool
     num_trainable: int
     state_bytes: int
@@ -80,6 +80,7 @@ class Job:
     weight_bytes: float
     activation_bytes: int
     checkpointing: bool
+    num_frozen: int = 0
     accumulates: bool = False
     quantised: bool = False
     target_length: int = 0
@@ -136,7 +137,7 @@ class Job:
     @cached_property
     def trained(self) -> Trained:
         """What is trained in the layers."""
-        return Trained(self.is_full, self.trained_linear, self.ranks, self.adapter_dropout, self.trains_norms)
+        return Trained(self.is_full, self.beside, self.adapter_dropout, self.trains_norms)
 
     @property
     def has_vocabulary(self) -> bool:
@@ -174,7 +175,7 @@ def estimate(job: Job) -> Usage:
     """The moments at which a step or a measurement can be largest, each with what it holds."""
     fixed = {
         "weights": round(job.model.num_parameters * job.weight_bytes),
-        "adapter": 0 if not job.is_adapter else _FP32 * job.num_trainable,
+        "adapter": 0 if not job.is_adapter else _FP32 * (job.num_trainable + job.num_frozen),
         "optimiser state": job.state_bytes,
         "workspace": _workspaces(job),
     }

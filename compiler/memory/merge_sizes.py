@@ -16,17 +16,12 @@ from ftc.spec.documents.facts import DeviceFacts, TensorFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.merged import Held, Room, WeightType
 from ftc.spec.documents.plan import Plan
-from ftc.spec.strategy_settings import LoraSettings, QLoraSettings
 
 __all__ = ["added_to", "merge_room", "usual_type"]
 
 _WIDTH: dict[WeightType, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 _STORED = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 _FP32 = 4
-_COPIES = 4
-"""Of the weight that is merged, in float32: the weight, the copy that peft adds to, the product and its scaled form."""
-_DORA_COPIES = 2
-"""More where lengths are learnt: the sum whose rows are measured, and that divided by them."""
 _SCORED = 8 * 16 * 2
 """Places whose scores are kept, of both models."""
 _SMALL_FILES = 2**20
@@ -45,9 +40,9 @@ def usual_type(plan: Plan, tensors: Mapping[str, TensorFacts]) -> WeightType:
 
 def added_to(plan: Plan, tensors: Mapping[str, TensorFacts]) -> Held:
     """What a run's adapter stood beside."""
-    if isinstance(plan.settings.strategy, QLoraSettings):
+    if (quantized := plan.settings.strategy.traits.quantized) is not None:
         packed: dict[str, Held] = {"nf4": "unpacked from nf4", "fp4": "unpacked from fp4", "int8": "unpacked from int8"}
-        return packed[plan.settings.strategy.quantization]
+        return packed[quantized.type]
     is_rounded = plan.settings.train.precision == "bfloat16" and any(one.dtype != "BF16" for one in tensors.values())
     return "rounded to bfloat16" if is_rounded else "as stored"
 
@@ -90,11 +85,11 @@ def _stored_bytes(tensor: TensorFacts) -> int:
 
 def _loaded(plan: Plan, converted: int) -> int:
     """Weights in memory of the process before anything is merged."""
-    strategy = plan.settings.strategy
-    if isinstance(strategy, QLoraSettings):  # beside the packed weights lies the plain model that takes their values
+    traits = plan.settings.strategy.traits
+    if traits.quantized is not None:  # beside the packed weights lies the plain model that takes their values
         packed = next((one.components.get("weights", 0) for one in plan.memory.phases if one.phase == "load"), 0)
         return packed + converted
-    if isinstance(strategy, LoraSettings) and strategy.adapter.init in ("olora", "pissa"):  # the base is changed
+    if traits.changes_base:
         width = _WIDTH[plan.settings.train.precision]
         return max(converted, width * plan.model.num_parameters)
     return converted
@@ -102,9 +97,7 @@ def _loaded(plan: Plan, converted: int) -> int:
 
 def _widest(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: WeightType) -> int:
     """What one weight takes while it is merged, or while another that no adapter changes is written."""
-    strategy = plan.settings.strategy
-    has_lengths = isinstance(strategy, LoraSettings | QLoraSettings) and strategy.adapter.dora
-    copies = _COPIES + (_DORA_COPIES if has_lengths else 0)
+    copies = plan.settings.strategy.traits.merge_copies
     adapted = max((i * o for i, o in linear_modules(tensors, "").values()), default=0)
     other = max((one.num_elements for one in tensors.values()), default=0)
     return max(adapted * (copies * _FP32 + _WIDTH[weight_type]), other * (_WIDTH[weight_type] + 1))

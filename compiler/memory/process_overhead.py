@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from ftc.compiler.memory.ranges import Context, process_range
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY, context_bytes
 from ftc.spec.documents.calibration import Calibration
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.memory import ByteRange
+from ftc.spec.metrics import Need
 
 __all__ = ["context_of"]
 
@@ -19,8 +20,6 @@ _LIBRARIES = ByteRange(low=540 * _MIB, expected=580 * _MIB, high=640 * _MIB)
 """Resident set with torch, transformers, peft and the metric libraries imported, on Linux, x86-64, torch 2.13."""
 _LIBRARIES_FOR_CARDS = ByteRange(low=1000 * _MIB, expected=1060 * _MIB, high=1140 * _MIB)
 """The same where torch is built for CUDA, whose libraries it loads on any machine; torch 2.15."""
-_WORDNET = ByteRange(low=95 * _MIB, expected=110 * _MIB, high=210 * _MIB)
-"""WordNet 3.0 in nltk's reader: when it is opened, once 5,000 words were looked up, and once every word was."""
 _OF_CUDA = "nvidia-cudnn"
 """What the name of a package begins with that only such a build asks for."""
 
@@ -30,22 +29,22 @@ def context_of(
     calibration: Calibration | None = None,
     packages: Collection[str] = (),
     *,
-    opens_wordnet: bool = False,
+    needs: Iterable[Need] = (),
 ) -> Context:
     """The context of a process on a device.
 
     Args:
         device: What the plan is for.
         packages: Normalised names of what is installed, which tells how torch is built.
-        opens_wordnet: Whether answers are measured by METEOR, which takes WordNet into memory.
+        needs: Data that metrics take into memory.
         calibration: What was measured of it. Kernels that weren't used then can add as much as the table's range.
     """
     if device.kind == "cpu":
         is_for_cards = any(name.startswith(_OF_CUDA) for name in packages)
         libraries = _LIBRARIES_FOR_CARDS if is_for_cards else _LIBRARIES
-        return Context(
-            "libraries", process_range(libraries, Context("WordNet", _WORDNET)) if opens_wordnet else libraries
-        )
+        for need in needs:
+            libraries = process_range(libraries, Context(need.data, need.memory))
+        return Context("libraries", libraries)
     usual, high = context_bytes(device.capability or UNKNOWN_CAPABILITY)
     measured = calibration.measured.context_bytes if calibration else None
     if calibration is None or measured is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ftc.compiler.draft import Draft
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.strategies.card import Quantized
 
 __all__ = ["never_packed", "packed_bytes"]
 
@@ -19,8 +20,10 @@ def never_packed(model: ModelFacts) -> int:
 
 def packed_bytes(draft: Draft) -> float:
     """Bytes of a packed weight, scales of whole rows left out; 0 where a strategy packs none."""
-    if draft.recipe.strategy.kind != "qlora":
-        return 0.0
-    if draft.values["strategy.quantization"] == "int8":
-        return 1.0
-    return _NF4_BYTES[draft.values["strategy.double_quantization"]]
+    match draft.strategy.traits.quantized:
+        case None:
+            return 0.0
+        case Quantized(type="int8"):
+            return 1.0
+        case Quantized(double=double):
+            return _NF4_BYTES[double]

@@ -27,6 +27,7 @@ from typing import IO, Self
 
 from ftc.spec import canonical
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
+from ftc.spec.strategies import strategy_card
 from ftc.spec.version import VERSION
 
 __all__ = ["Tracer", "installed_versions"]
@@ -206,10 +207,10 @@ def _killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[
 
 
 def _needed(job: TraceJob) -> tuple[str, ...]:
-    kind, lesson = job.settings.strategy.kind, job.settings.train.distillation
-    packs = kind == "qlora" or (lesson is not None and lesson.quantization is not None)
-    adapts = kind not in ("full", "partial", "bitfit", "bottleneck")
-    return (*_NEEDED, *(["peft"] if adapts else []), *(["bitsandbytes"] if packs else []))
+    lesson = job.settings.train.distillation
+    packs = lesson is not None and lesson.quantization is not None
+    libraries = strategy_card(job.settings.strategy).libraries
+    return tuple(dict.fromkeys((*_NEEDED, *libraries, *(["bitsandbytes"] if packs else []))))
 
 
 def _understood(text: bytes) -> TraceAnswer:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["build_steps"]
 
@@ -16,7 +15,7 @@ def build_steps(draft: ClosedDraft) -> ClosedDraft:
     """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
     teacher = len(draft.teacher.model.files) if draft.teacher else 0
     files = len(draft.model.files) + teacher + len(draft.splits)
-    artifact: Literal["adapter", "model"] = "model" if draft.recipe.strategy.kind in WHOLE_MODEL else "adapter"
+    artifact = strategy_card(draft.strategy).result
     proof_steps = draft.determinism.proof_steps
     steps: list[Step] = [
         VerifyStep(kind="verify", files=files),

@@ -20,14 +20,13 @@ from ftc.compiler.rules.distillation_rules import (
 )
 from ftc.compiler.rules.number_rules import num_evaluations
 from ftc.compiler.search.attention_kernels import flash_obstacle
-from ftc.compiler.strategies.trainable import targeted
+from ftc.compiler.strategies.trainable import base_of
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.slices import LABEL, LENGTH, LENGTHS, measured
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named, split_metric
 from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
 from ftc.spec.sections.evaluation import has_entities, parse_gate
-from ftc.spec.strategy import VIRTUAL_TOKENS
 
 __all__ = ["FACT_RULES", "FactRule", "check_facts"]
 
@@ -131,16 +130,17 @@ def validation_is_looked_at(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def adapters_are_low_rank(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """An adapter's rank is below that of the layers it adapts."""
-    rank = draft.values.get("strategy.adapter.rank")
+    rank = draft.strategy.traits.rank
     if rank is None or draft.source.node("strategy.rank") is None:  # a default is nobody's slip
         return
-    full = {name: size for name, size in targeted(draft).items() if min(size) <= rank}
+    sizes = {name: (one.inputs, one.outputs) for name, one in draft.trained.beside.items()}
+    full = {name: size for name, size in sizes.items() if min(size) <= rank}
     if full:
         name, size = next(iter(full.items()))
         yield _found(
             draft,
             "FTC232",
-            f"rank {rank} is no less than that of {len(full)} of {len(targeted(draft))} adapted layers",
+            f"rank {rank} is no less than that of {len(full)} of {len(sizes)} adapted layers",
             "strategy.rank",
             help=f"write less than {min(map(min, full.values()))}; a rank of a quarter of that is usual",
             notes=f"`{name}` is a matrix of {size[0]:,} by {size[1]:,}; an adapter of its rank is larger than it is",
@@ -149,7 +149,7 @@ def adapters_are_low_rank(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def virtual_tokens_have_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The longest row fits the model together with the virtual tokens before it, and an answer behind it."""
-    own, places = draft.values.get("strategy.virtual_tokens", 0), draft.model.max_positions
+    own, places = draft.strategy.traits.num_virtual, draft.model.max_positions
     longest = max(split.length_max for split in draft.splits.values())
     left = (places or 0) - own
     if own and places is not None and own + longest > places:
@@ -164,18 +164,10 @@ def virtual_tokens_have_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 
 def strategies_find_their_place(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """Virtual tokens go where the model takes them: as keys and values of earlier tokens, or before its input."""
-    kind, head = draft.recipe.strategy.kind, draft.loaded.head
-    if kind not in VIRTUAL_TOKENS or head == "lm":
-        return
+    """The model takes what the strategy brings: virtual tokens as keys and values, say, or before its input."""
     task = draft.recipe.task.kind.replace("_", " ")
-    if kind == "prefix_tuning":
-        summary = f"a {task} with a new head takes no keys and values of earlier tokens"
-        help = "choose `prompt_tuning` or `p_tuning`, which put tokens before the row"
-        yield _found(draft, "FTC274", summary, "strategy.kind", help=help)
-    elif draft.model.family == "encoder_decoder":
-        summary = f"a {task} on an encoder-decoder takes tokens of the vocabulary alone"
-        yield _found(draft, "FTC274", summary, "strategy.kind", help="choose `lora`, or an encoder as the model")
+    if (misfit := draft.strategy.misfit(base_of(draft), task)) is not None:
+        yield _found(draft, misfit.code, misfit.summary, f"strategy.{misfit.key}", help=misfit.help)
 
 
 def smoothing_has_choices(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -231,7 +223,7 @@ def budget_is_on_the_device(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def classes_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A metric or gate of one class names one that the labels have."""
-    named = [(path, split_metric(name)[1]) for path, name in _named_metrics(draft)]
+    named = [(path, split_metric(name)[1]) for name, path in draft.recipe.eval.named()]
     if not any(label for _, label in named):
         return
     labels = draft.text.labels
@@ -242,13 +234,6 @@ def classes_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
             close = nearest(label, labels)
             help = f"did you mean `{close}`?" if close else f"the classes are {', '.join(labels[:12])}"
             yield _found(draft, "FTC240", f"no class `{label}` among the labels", path, help=help)
-
-
-def _named_metrics(draft: ClosedDraft) -> Iterator[tuple[str, str]]:
-    """Metrics that the recipe names, with the place of each."""
-    asked = draft.recipe.eval.metrics
-    yield from ((f"eval.metrics[{at}]", name) for at, name in enumerate(() if asked == "auto" else asked))
-    yield from ((bound.path, measured(bound.name).metric) for bound in draft.recipe.eval.bounds())
 
 
 def general_text_needs_a_decoder(draft: ClosedDraft) -> Iterator[Diagnostic]:

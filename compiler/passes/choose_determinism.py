@@ -69,7 +69,7 @@ def _unknown(draft: Draft) -> Iterator[str]:
     used = {
         "attention": attention_kernels(draft)[0],
         "optimizer": optimizer_kinds(draft)[0],
-        "quantization": draft.values.get("strategy.quantization", "none"),
+        "quantization": quantized.type if (quantized := draft.strategy.traits.quantized) else "none",
     }
     for name, value in used.items():
         if value not in known[name]:

@@ -23,7 +23,7 @@ USUAL_METRICS = {
     "summarization": ("rouge_1", "rouge_2", "rouge_l", "rouge_lsum"),
     "generation": ("exact_match", "rouge_l"),
     "chat": ("perplexity",),
-    "preference": ("preference_accuracy", "reward_margin"),
+    "preference": ("preference_accuracy", "reward_margin", "logps_accuracy"),
     "pretraining": ("perplexity",),
 }
 """Metrics of `auto` by task."""

@@ -11,18 +11,10 @@ from ftc.spec.documents.settings import OpenOptimizer, OpenTrain, PreferenceSett
 from ftc.spec.optimizers import candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.train import Precision
-from ftc.spec.strategy import Lora, QLora
+from ftc.spec.strategies import strategy_card
 from ftc.spec.task import Preference
 
-__all__ = ["USUAL_RATE", "choose_training"]
-
-USUAL_RATE = {
-    **dict.fromkeys(("full", "partial"), 2e-5),
-    **dict.fromkeys(("lora", "qlora"), 2e-4),
-    **{"bitfit": 4e-4, "ln_tuning": 1e-3, "ia3": 3e-3, "bottleneck": 1e-4},
-    **{"prompt_tuning": 3e-2, "p_tuning": 1e-3, "prefix_tuning": 1e-2},
-}
-"""Peak learning rate of `auto`, by strategy: the usual middle for AdamW."""
+__all__ = ["choose_training"]
 
 
 def choose_training(draft: Draft) -> Draft:
@@ -82,20 +74,17 @@ def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
 
 def _second_rate(draft: Draft, why: Reasons) -> float:
     """Times the rate for the second matrix of low-rank adapters."""
-    strategy = draft.recipe.strategy
-    if isinstance(strategy, Lora | QLora):
-        return why.take("b_rate_ratio", strategy.b_rate_ratio, "strategy.b_rate_ratio")
+    if (ratio := draft.recipe.strategy.second_rate_ratio()) is not None:
+        return why.take("b_rate_ratio", ratio, "strategy.b_rate_ratio")
     return why.derive("b_rate_ratio", 1.0, "no adapter of low rank")
 
 
 def _rate(draft: Draft, why: Reasons) -> float:
-    asked = draft.recipe.train.learning_rate
+    asked, strategy = draft.recipe.train.learning_rate, draft.recipe.strategy
     if asked != "auto":
         return why.take("learning_rate", asked)
-    kind, rate = draft.recipe.strategy.kind, candidates(draft.recipe.train.optimizer.kind)[0].rate
-    usual, reason = USUAL_RATE[kind], f"the usual middle for {kind} with AdamW"
-    if kind == "prefix_tuning" and draft.values["strategy.projection_size"]:
-        usual, reason = USUAL_RATE["p_tuning"], "the usual middle for virtual tokens out of a network with AdamW"
+    rate = candidates(draft.recipe.train.optimizer.kind)[0].rate
+    usual, reason = strategy.usual_rate(strategy_card(strategy))
     if rate.reason is not None:
         reason = rate.reason.format(reason)
     return why.derive("learning_rate", rate.beside(usual), reason)

@@ -15,7 +15,7 @@ from ftc.compiler.time.run_work import run_work
 from ftc.spec.base import Money
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.time import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["estimate_cost"]
 
@@ -173,7 +173,7 @@ def _disk(draft: ClosedDraft) -> dict[str, int]:
     """
     trained = 4 * num_trainable(draft)
     kept = draft.train.keep_checkpoints + 2
-    result = "model" if draft.recipe.strategy.kind in WHOLE_MODEL else "adapter"
+    result = strategy_card(draft.strategy).result
     return {f"{kept} checkpoints": 3 * trained * kept, result: result_bytes(draft), "records": _RECORDS}
 
 

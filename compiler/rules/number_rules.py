@@ -16,6 +16,7 @@ from ftc.spec.metrics import Metric
 from ftc.spec.optimizers import candidates
 from ftc.spec.sections.evaluation import Gate, parse_gate
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.strategies import strategy_card
 
 __all__ = [
     "early_stopping_can_stop",
@@ -28,14 +29,6 @@ __all__ = [
     "value_at",
     "warm_up_leaves_training",
 ]
-
-USUAL_RATES = {
-    **dict.fromkeys(("full", "partial"), (1e-6, 5e-4)),
-    **dict.fromkeys(("lora", "qlora", "bottleneck", "bitfit"), (1e-5, 1e-2)),
-    **dict.fromkeys(("ln_tuning", "ia3", "p_tuning"), (1e-5, 5e-2)),
-    **dict.fromkeys(("prompt_tuning", "prefix_tuning"), (1e-4, 0.5)),
-}
-"""Learning rates between which a strategy is usually trained with AdamW."""
 
 LONGEST_WARM_UP = 0.5
 """Share of the steps beyond which a warm-up is most often a number of steps written as a ratio, or a slip."""
@@ -98,13 +91,13 @@ def micro_batch_divides_the_batch(recipe: Recipe, source: Source) -> Iterator[Di
 
 def learning_rate_is_usual(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """A learning rate far from what the strategy is usually trained with is most often a slip."""
-    rate, kind = recipe.train.learning_rate, recipe.strategy.kind
-    low, high = USUAL_RATES[kind]
+    rate, usual = recipe.train.learning_rate, strategy_card(recipe.strategy).rate
+    low, high = usual.low, usual.high
     is_known = all(card.rate.range_known for card in candidates(recipe.train.optimizer.kind))
     if is_known and rate != "auto" and not low <= rate <= high:
         yield diagnostic(
             "FTC211",
-            f"a learning rate of {rate:g} is unusual for the strategy `{kind}`",
+            f"a learning rate of {rate:g} is unusual for the strategy `{recipe.strategy.kind}`",
             source.span("train.learning_rate"),
             label=f"usual: {low:g} to {high:g}",
             help="check the exponent; leave it out to get the usual middle",

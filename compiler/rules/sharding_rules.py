@@ -13,6 +13,7 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
 from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.strategies import STRATEGIES
 
 __all__ = ["WHOLE", "devices_have_rows", "sharding_can_be_done", "sharding_has_devices", "unsharded"]
 
@@ -27,17 +28,10 @@ class _Whole(NamedTuple):
 
 
 WHOLE: tuple[_Whole, ...] = (
-    _Whole(
-        "strategy.kind",
-        ("qlora",),
-        "quantised weights have scales beside them, which would stay whole",
-        "choose `kind: lora`, or `sharding: ddp`",
-    ),
-    _Whole(
-        "strategy.kind",
-        ("prompt_tuning", "p_tuning", "prefix_tuning"),
-        "virtual tokens are made outside the model's own way forward, where weights are put together",
-        "choose `kind: lora`, or `sharding: ddp`",
+    *(
+        _Whole("strategy.kind", (card.kind,), card.no_sharding.reason, card.no_sharding.help)
+        for card in STRATEGIES
+        if card.no_sharding is not None
     ),
     *(
         _Whole("train.optimizer.kind", (card.kind,), card.whole_tensors, "choose `adamw`, or `sharding: ddp`")

@@ -20,7 +20,7 @@ from ftc.compiler.search.optimizer_choice import kinds_for_auto, pages_have_room
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Offload, Sharding
-from ftc.spec.strategy import VIRTUAL_TOKENS
+from ftc.spec.strategies import strategy_card
 
 __all__ = [
     "LAYOUTS",
@@ -92,8 +92,7 @@ def _modes(draft: Draft) -> list[bool]:
     asked = draft.recipe.train.activation_checkpointing
     if asked != "auto":
         return [asked]
-    # A pass of prefix tuning that is done again would lengthen its memory.
-    return [False] if draft.recipe.strategy.kind == "prefix_tuning" else [False, True]
+    return [False] if strategy_card(draft.strategy).no_recomputing else [False, True]
 
 
 def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
@@ -111,7 +110,7 @@ def packing_obstacle(draft: Draft) -> str | None:
         return f"a {task.replace('_', ' ')} scores whole rows"
     if draft.loaded.family != "decoder":
         return f"an {draft.loaded.family.replace('_', '-')} reads a row as a whole"
-    if draft.recipe.strategy.kind in VIRTUAL_TOKENS:
+    if draft.strategy.traits.num_virtual:
         return "its virtual tokens stand before the first row alone"
     return None
 

@@ -126,11 +126,8 @@ def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:
     if undecided.recipe.train.precision == "float32" and undecided.device.has_bfloat16:
         yield iter([_change("train.precision", "bfloat16")])
     yield _fewer_bits(undecided, decided)
-    if undecided.recipe.strategy.kind == "lora":
-        yield iter([_change("strategy.kind", "qlora")])
-    if undecided.recipe.strategy.kind == "full":
-        yield _fewer_layers(undecided)
-        yield iter([_change("strategy", {"kind": "lora"}), _change("strategy", {"kind": "qlora"})])
+    for ways in undecided.recipe.strategy.smaller(undecided.model):
+        yield (_change(path, value) for path, value in ways)
     yield _shorter_rows(undecided)
 
 
@@ -190,14 +187,6 @@ def _fewer_bits(undecided: Draft, decided: Draft) -> Iterator[_Change]:
     asked = undecided.recipe.train.optimizer.kind
     rounded = () if asked == "auto" else optimizer_card(asked).rounded_as
     yield from (_change(_OPTIMIZER, kind) for kind in rounded if can_take(decided, optimizer_card(kind)))
-
-
-def _fewer_layers(undecided: Draft) -> Iterator[_Change]:
-    """The last layers alone, ever fewer of them."""
-    layers = undecided.model.num_layers // 2
-    while layers >= 1:
-        yield _change("strategy", {"kind": "partial", "layers": layers})
-        layers //= 2
 
 
 def _halves(path: str, asked: int) -> Iterator[_Change]:

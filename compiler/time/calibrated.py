@@ -18,6 +18,7 @@ from ftc.spec.documents.calibration import Calibration, MeasuredLook, MeasuredPa
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TokenizerFacts
 from ftc.spec.documents.time import Work
 from ftc.spec.sections.train import Precision
+from ftc.spec.strategies.common import low_rank
 
 __all__ = ["Kind", "calibrated_speed", "look_work", "measured_work"]
 
@@ -73,7 +74,7 @@ def measured_work(step: MeasuredStep, device: DeviceFacts) -> Work:
     amounts = batch_amounts(step.rows, step.length, scored=step.scored, attending=attending)
     network = network_of(
         facts,
-        ranks=dict.fromkeys(step.adapted, step.rank),
+        beside={name: low_rank(step.rank, *facts.linear_modules[name]) for name in step.adapted},
         trained=() if step.rank else tuple(step.linear_modules),
         flows_from_start=not step.rank,
         trainable=step.trainable,
@@ -93,7 +94,7 @@ def look_work(look: MeasuredLook, device: DeviceFacts) -> Work:
         amounts = decode_amounts(look.rows, look.length, look.new_tokens, window=attending.window)
     network = network_of(
         facts,
-        ranks={},
+        beside={},
         trained=(),
         flows_from_start=False,
         trainable=0,

@@ -6,7 +6,6 @@ loses nothing, and is switched off for the base. Of prompts that begin alike the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -20,13 +19,11 @@ from ftc.compiler.time.traffic import traffic_rates
 from ftc.compiler.time.workload import activation_bytes, draft_network, form_of, lengths_of
 from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.documents.time import Phase, Work
-from ftc.spec.strategy import VIRTUAL_TOKENS
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["forward_work", "grading", "prompts", "references", "tests", "validation"]
 
 _FP32 = 4
-_LEARNT_FROM_BASE = ("olora", "pissa")
-"""Beginnings that take an adapter's first weights out of the base's, so that it has to stay for the base's sake."""
 _READ_AS_A_WHOLE = ("eurobert", "falcon", "mpnet", "opt", "xlnet")
 """Kinds whose heads read all places, or whose last layer can't be taken apart behind its attention."""
 
@@ -126,7 +123,7 @@ def _shared(draft: ClosedDraft, subject: _Subject, tokens: int) -> int:
     takes_apart = (
         draft.model.family == "decoder"
         and not subject.form.virtual
-        and draft.recipe.strategy.kind not in VIRTUAL_TOKENS
+        and draft.strategy.traits.num_virtual == 0
         and draft.candidate.sharding != "fsdp"
         and draft.candidate.attention in ("eager", "sdpa")
         and not subject.network.near_layers
@@ -192,7 +189,7 @@ def _in_training(draft: ClosedDraft) -> _Subject:
 
 def _tuned(draft: ClosedDraft) -> _Subject:
     """The model with what was learnt: in float32 a low-rank adapter is folded into its layers."""
-    is_exact = draft.recipe.strategy.kind == "lora" and draft.train.precision == "float32"
+    is_exact = strategy_card(draft.strategy).folds_in and draft.train.precision == "float32"
     found = _in_training(draft)
     if is_exact and draft.candidate.sharding != "fsdp":
         return replace(found, network=draft_network(draft, training=False, adapters=False))
@@ -201,11 +198,7 @@ def _tuned(draft: ClosedDraft) -> _Subject:
 
 def _base(draft: ClosedDraft) -> _Subject:
     """The model as it was: adapters are switched off, and no virtual tokens stand before its rows."""
-    if _begins_with(draft.values) in _LEARNT_FROM_BASE:
+    if draft.strategy.traits.changes_base:  # the adapter has to stay for the base's sake
         return _in_training(draft)
     form = form_of(draft, training=False)
     return _Subject(draft_network(draft, training=False, adapters=False), replace(form, virtual=0))
-
-
-def _begins_with(values: Mapping[str, object]) -> object:
-    return values.get("strategy.adapter.init")

@@ -61,14 +61,14 @@ def flop_rates(network: Network, *, checkpointing: bool, one_place: bool = False
             flow = replace(flow, main=True)  # the norm before it is trained, too
         parts, is_near = _by_part(members_of_layer), not decoder and number in network.near_layers
         for part, members in parts.items():
-            products = _linear_forward(network, members)
+            products = _linear_forward(members)
             alone = one_place and network.is_behind_last_attention(members[0])
             forward += replace(products, tokens=0, rows=products.tokens) if alone else products
             backward += _linear_backward(members, flow)
             if part in _INPUT_PARTS:
                 forward += _pairs(network, part, decoder, 2, is_near=is_near)
                 backward += _pairs(network, part, decoder, _attention_backward(network, members, flow), is_near=is_near)
-            if any(one.adapted or one.trained for one in members):
+            if any(one.beside or one.trained for one in members):
                 flow = replace(flow, main=True)
         last += _not_recomputed(network, parts)
     again = (forward + last * -1.0) if checkpointing else Rates()
@@ -94,31 +94,32 @@ class _Flow:
         return self.encoder if one.reads_encoder else self.main
 
 
-def _linear_forward(network: Network, members: tuple[Linear, ...]) -> Rates:
-    products = _sum(_per_token(one, 2 * (one.inputs * one.outputs + _adapter(one))) for one in members)
-    return products + _sum(_lengths(network, one) for one in members)
+def _linear_forward(members: tuple[Linear, ...]) -> Rates:
+    return _sum(_per_token(one, 2 * (one.inputs * one.outputs + _adapter(one))) + _once(one) for one in members)
 
 
 def _linear_backward(members: tuple[Linear, ...], flow: _Flow) -> Rates:
-    return _sum(_per_token(one, 2 * _backward_products(one, flow)) for one in members)
+    return _sum(_per_token(one, 2 * _backward_products(one, flow)) + _once(one, backward=True) for one in members)
 
 
 def _backward_products(one: Linear, flow: _Flow) -> int:
-    """Multiplications a token: gradients of the input, of the weights, of the adapter's two matrices."""
+    """Multiplications a token: gradients of the input, of the weights, and those that the adapter takes."""
     weights, flows = one.inputs * one.outputs, flow.reaches(one)
-    products = weights * (flows + one.trained)
-    if one.adapted:
-        products += one.rank * (2 * one.outputs + one.inputs * (1 + flows))
-    return products
+    if one.beside is None:
+        return weights * (flows + one.trained)
+    through = flows or one.beside.turns_input
+    return weights * (through + one.trained) + one.beside.backward + one.beside.through * flows
 
 
 def _adapter(one: Linear) -> int:
-    return one.rank * (one.inputs + one.outputs)
+    return one.beside.forward if one.beside else 0
 
 
-def _lengths(network: Network, one: Linear) -> Rates:
-    """The adapter's update as a whole, once a pass, whose rows' lengths are wanted."""
-    return Rates(passes=2 * one.inputs * one.outputs * one.rank * network.learns_lengths)
+def _once(one: Linear, *, backward: bool = False) -> Rates:
+    """What an adapter's own weights take once a pass, whatever the rows."""
+    if one.beside is None:
+        return Rates()
+    return Rates(passes=2 * (one.beside.once_backward if backward else one.beside.once))
 
 
 def _per_token(one: Linear, flops: float) -> Rates:
@@ -144,7 +145,7 @@ def _attention_backward(network: Network, members: tuple[Linear, ...], flow: _Fl
     """
 
     def wanted(role: str) -> bool:
-        return any(one.feeds(role) and (one.adapted or one.trained or flow.reaches(one)) for one in members)
+        return any(one.feeds(role) and (one.beside or one.trained or flow.reaches(one)) for one in members)
 
     queries, keys, values = wanted("q"), wanted("k"), wanted("v")
     if network.attention != "formula":
@@ -161,7 +162,7 @@ def _not_recomputed(network: Network, parts: dict[Part, tuple[Linear, ...]]) -> 
 
 def _last_product(one: Linear) -> Rates:
     """Of a layer with an adapter it is the adapter's second one, since that comes after."""
-    return _per_token(one, 2 * one.outputs * (one.rank or one.inputs))
+    return _per_token(one, 2 * one.outputs * ((one.beside.width if one.beside else 0) or one.inputs))
 
 
 def _head(network: Network, flow: _Flow) -> tuple[Rates, Rates]:

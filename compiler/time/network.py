@@ -16,6 +16,7 @@ from ftc.compiler.time.attention_pairs import Kernel, window_of
 from ftc.spec.architectures import Family
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
+from ftc.spec.strategies import Beside
 
 __all__ = ["Linear", "Network", "Part", "composes_norms", "drops", "network_of", "reads_encoder", "rotates"]
 
@@ -42,8 +43,7 @@ class Linear:
         part: Its part in the layer.
         inputs: Width of what comes in.
         outputs: Width of what goes out.
-        adapted: Whether something beside or behind it is learnt.
-        rank: Rank of the adapter; 0 where there is none, or where it only scales.
+        beside: What is learned beside it; None where nothing is.
         trained: Whether its own weights are trained.
     """
 
@@ -53,8 +53,7 @@ class Linear:
     part: Part
     inputs: int
     outputs: int
-    adapted: bool
-    rank: int
+    beside: Beside | None
     trained: bool
 
     @property
@@ -89,7 +88,6 @@ class Network:
         is_full: Whether all of them are.
         flows_from_start: Whether the embeddings' output wants a gradient, as where virtual tokens, biases or scales of
             the first layer are learnt.
-        learns_lengths: Whether adapters learn the weights' lengths beside their directions.
         trains_head: Whether the head is new.
         packed_bytes: Bytes of a weight of a linear layer that is held packed; 0 where none is.
         attention: The kernel that computes attention.
@@ -113,7 +111,6 @@ class Network:
     trainable: int
     is_full: bool
     flows_from_start: bool
-    learns_lengths: bool
     trains_head: bool
     packed_bytes: float
     attention: Kernel
@@ -140,35 +137,33 @@ class Network:
     @property
     def adapters(self) -> int:
         """Linear layers that have an adapter."""
-        return sum(one.adapted for one in self.linears)
+        return sum(one.beside is not None for one in self.linears)
 
 
 def network_of(
     model: ModelFacts,
     *,
-    ranks: Mapping[str, int],
+    beside: Mapping[str, Beside],
     trained: Container[str],
     flows_from_start: bool,
     trainable: int,
     new_outputs: int,
     attention: Kernel,
     packed_bytes: float = 0.0,
-    learns_lengths: bool = False,
 ) -> Network:
     """A model with what is trained of it.
 
     Args:
         model: The base model.
-        ranks: Ranks of the linear layers that have an adapter, by name; 0 for one that only scales.
+        beside: What stands beside linear layers, by their names.
         trained: Names of those that are trained themselves.
         flows_from_start: Whether gradients go down to the embeddings in any case.
         trainable: Weights that are trained.
         new_outputs: Outputs of a new head; 0 where the model's own is used.
         attention: The kernel that computes attention.
         packed_bytes: Bytes of a weight of a linear layer that is held in fewer bits; 0 where none is.
-        learns_lengths: Whether adapters learn the weights' lengths, too.
     """
-    linears = tuple(sorted(_linears(model, ranks, trained), key=_order))
+    linears = tuple(sorted(_linears(model, beside, trained), key=_order))
     stored = len({(one.in_decoder, one.layer) for one in linears})
     used = model.num_layers + (model.num_decoder_layers or 0)
     return Network(
@@ -186,7 +181,6 @@ def network_of(
         trainable=trainable,
         is_full=all(one.trained for one in linears),
         flows_from_start=flows_from_start,
-        learns_lengths=learns_lengths,
         trains_head=bool(new_outputs),
         packed_bytes=packed_bytes,
         attention=attention,
@@ -237,7 +231,7 @@ def _order(one: Linear) -> tuple[bool, int, int, str]:
     return one.in_decoder, one.layer, _PARTS.index(one.part), one.name
 
 
-def _linears(model: ModelFacts, ranks: Mapping[str, int], trained: Container[str]) -> Iterator[Linear]:
+def _linears(model: ModelFacts, beside: Mapping[str, Beside], trained: Container[str]) -> Iterator[Linear]:
     for name, (inputs, outputs) in model.linear_modules.items():
         layer = _LAYER.search(name)
         yield Linear(
@@ -247,8 +241,7 @@ def _linears(model: ModelFacts, ranks: Mapping[str, int], trained: Container[str
             part=_part(name, inputs, outputs, model.hidden_size),
             inputs=inputs,
             outputs=outputs,
-            adapted=name in ranks,
-            rank=ranks.get(name, 0),
+            beside=beside.get(name),
             trained=name in trained,
         )
 

@@ -134,7 +134,7 @@ def _teacher_network(draft: ClosedDraft, teacher: TeacherFacts) -> Network:
     packed = draft.distillation.quantization if draft.distillation else None
     return network_of(
         teacher.model,
-        ranks={},
+        beside={},
         trained=frozenset(),
         flows_from_start=False,
         trainable=0,

@@ -85,7 +85,8 @@ def traffic_rates(
     head = Rates(scored=network.head_width * (activation_bytes + _LOGITS / 2))
     passes = 2 if checkpointing else 1
     gradients = 2 * _FP32 * network.trainable
-    forward = layers + head + Rates(passes=weights)
+    made = 2 * _FP32 * sum(one.beside.keeps_once for one in network.linears if one.beside)
+    forward = layers + head + Rates(passes=weights + made)
     backward = layers * (_BACKWARD + passes - 1) + head + Rates(passes=passes * weights + gradients)
     operations = {way: count * network.depth + _ADAPTER_OPERATIONS * network.adapters
                   for way, count in _LAYER_OPERATIONS.items()}  # fmt: skip
@@ -123,8 +124,8 @@ def _layers(network: Network, activation_bytes: int, *, one_place: bool) -> Rate
 def _linear(one: Linear) -> float:
     """Elements a token: what comes in and goes out, what an adapter does beside it, and an activation behind it."""
     moved: float = one.inputs + one.outputs
-    if one.adapted:
-        moved += 3 * one.inputs + 4 * one.outputs + 2 * one.rank
+    if one.beside is not None:
+        moved += 3 * one.inputs + 4 * one.outputs + 2 * one.beside.width
     if one.part == "feed in":
         moved += 2.5 * one.outputs
     return moved

@@ -13,7 +13,7 @@ from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.time.network import Network
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.time import Work
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["exchanged", "moved_to_host"]
 
@@ -72,13 +72,13 @@ def _weights(draft: Draft, network: Network, frozen_bytes: int) -> float:
 
 
 def _frozen_bytes(draft: Draft) -> int:
-    is_whole = draft.recipe.strategy.kind in WHOLE_MODEL
+    is_whole = strategy_card(draft.strategy).is_whole
     return _FP32 if is_whole or draft.train.precision == "float32" else 2
 
 
 def _beside(draft: Draft, network: Network) -> int:
     """Weights of an adapter, which are no part of the model."""
-    return 0 if draft.recipe.strategy.kind in WHOLE_MODEL else network.trainable
+    return 0 if strategy_card(draft.strategy).is_whole else network.trainable
 
 
 def _host(size: float) -> Work:

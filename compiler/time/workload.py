@@ -7,19 +7,15 @@ import numpy as np
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.quantized_weights import packed_bytes
 from ftc.compiler.strategies.heads import head_outputs
-from ftc.compiler.strategies.trainable import adapted, adapter_ranks, num_trainable, trained_layers
+from ftc.compiler.strategies.trainable import num_trainable
 from ftc.compiler.time import microbatches
 from ftc.compiler.time.attention_pairs import Attending, Kernel, kernel_of, looks_back_alone, window_of
 from ftc.compiler.time.network import Network, network_of
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.streams import RowLengths
-from ftc.spec.strategy import VIRTUAL_TOKENS
 from ftc.spec.task import Preference
 
 __all__ = ["activation_bytes", "draft_kernel", "draft_network", "form_of", "lengths_of"]
-
-_FROM_START = ("full", "bitfit", "ln_tuning", *VIRTUAL_TOKENS)
-"""Strategies that learn something at or before the first layer."""
 
 
 def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool = True) -> Network:
@@ -30,16 +26,15 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
         training: Whether it learns; attention may take another kernel where it doesn't.
         adapters: Whether what stands beside layers is computed.
     """
-    kind = draft.recipe.strategy.kind
+    trained = draft.trained
     return network_of(
         draft.model,
-        ranks={**dict.fromkeys(adapted(draft), 0), **adapter_ranks(draft)} if adapters else {},
-        trained=trained_layers(draft),
-        flows_from_start=kind in _FROM_START or bool(draft.values.get("strategy.embeddings")),
+        beside=trained.beside if adapters else {},
+        trained=trained.own,
+        flows_from_start=trained.from_start,
         trainable=num_trainable(draft),
         new_outputs=head_outputs(draft.loaded.head, len(draft.labels)),
         packed_bytes=packed_bytes(draft),
-        learns_lengths=adapters and draft.values.get("strategy.adapter.dora", False),
         attention=draft_kernel(draft, draft.model, training=training),
     )
 
@@ -52,8 +47,8 @@ def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Ke
 
 def form_of(draft: ClosedDraft, *, training: bool) -> microbatches.Form:
     """How a row becomes what goes through the draft's model."""
-    values, model = draft.values, draft.model
-    virtual, is_split = values.get("strategy.virtual_tokens", 0), model.family == "encoder_decoder"
+    model = draft.model
+    virtual, is_split = draft.strategy.traits.num_virtual, model.family == "encoder_decoder"
     kernel, (window, _) = draft_kernel(draft, model, training=training), window_of(model)
     is_causal = looks_back_alone(model)
     # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.

@@ -19,13 +19,11 @@ from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, wri
 from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.sharding import is_sharded, plain_class_name, whole_tensors
-from ftc.runtime.strategies.bottleneck import saved_config
+from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
-from ftc.spec.documents.settings import Settings
 from ftc.spec.storage.atomic_write import building_folder
-from ftc.spec.strategy import WHOLE_MODEL
-from ftc.spec.strategy_settings import BottleneckSettings
+from ftc.spec.strategies import strategy_card
 
 __all__ = ["export", "is_exported", "load_exported", "write_model_files"]
 
@@ -82,7 +80,7 @@ def _whole(session: Session, model: nn.Module, tensors: dict[str, torch.Tensor])
 
 
 def _is_whole(session: Session) -> bool:
-    return session.plan.settings.strategy.kind in WHOLE_MODEL
+    return strategy_card(session.plan.settings.strategy).is_whole
 
 
 def _folder(session: Session) -> Path:
@@ -101,18 +99,11 @@ def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folde
     if _is_whole(session):
         write_model_files(session, model, folder)
         return
-    config = _adapter_config(model, session.plan.settings)
+    settings = session.plan.settings
+    config = half_of(settings.strategy).adapter_config(model, settings.strategy)
+    config["base_model_name_or_path"] = settings.model.base
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / "adapter_config.json").write_text(text, encoding="utf-8")
-
-
-def _adapter_config(model: Any, settings: Settings) -> dict[str, Any]:
-    base = settings.model.base
-    if isinstance(settings.strategy, BottleneckSettings):
-        return {"base_model_name_or_path": base, **saved_config(model, settings.strategy)}
-    config = model.peft_config["default"].to_dict()
-    config |= {"base_model_name_or_path": base, "inference_mode": True, "revision": None}
-    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
 
 
 def write_model_files(session: Session, model: Any, folder: Path) -> None:

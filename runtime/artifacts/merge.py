@@ -40,7 +40,6 @@ from ftc.spec.documents.streams import Split
 from ftc.spec.storage.atomic_write import building_folder
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.paths import RunFolder
-from ftc.spec.strategy_settings import LoraSettings, QLoraSettings
 from ftc.spec.version import VERSION
 
 __all__ = ["Asked", "merge"]
@@ -187,9 +186,9 @@ def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple
     with torch.inference_mode():
         is_untold = settings.model.head == "span" and drops_types(model)
     packed: Mapping[str, Unpack] = {}
-    if isinstance(settings.strategy, QLoraSettings):
+    if (plain_strategy := settings.strategy.unpacked()) is not None:
         packed = unpacked(model)
-        plain = settings.model_copy(update={"strategy": LoraSettings(kind="lora", adapter=settings.strategy.adapter)})
+        plain = settings.model_copy(update={"strategy": plain_strategy})
         model = build_model(plain, FolderBase(session.inputs.model_folder), torch.device("cpu"))
         load_exported(session, model)
     if is_untold:
@@ -260,7 +259,8 @@ def _loaded(session: Session, folder: Path) -> Workpiece:
 
 def _allowed(settings: Settings, weight_type: WeightType) -> float:
     widest = _ALLOWED["bfloat16"] if settings.train.precision == "bfloat16" else 0.0
-    is_int8 = isinstance(settings.strategy, QLoraSettings) and settings.strategy.quantization == "int8"
+    quantized = settings.strategy.traits.quantized
+    is_int8 = quantized is not None and quantized.type == "int8"
     return max(_ALLOWED[weight_type], widest, _ALLOWED_INT8 if is_int8 else 0.0)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts.tensor_files import Form, digest_of_tensor
+from ftc.runtime.strategies.ln_tuning import replaces_layer
 from ftc.spec.storage.tensor_digests import TensorDigest, content_digest
 
 __all__ = ["MergedWeights", "NotFinite", "Unpack", "drops_types", "forget_types", "unpacked"]
@@ -57,7 +58,7 @@ class MergedWeights:
         _untie(adapted.get_base_model(), layers)
         changed = {id(part): layer for layer in layers for part in layer.get_base_layer().parameters(recurse=False)}
         for layer in layers:
-            if _is_another_layer(layer):
+            if replaces_layer(layer):
                 layer.merge()  # a trained norm takes the place of the other
         model = adapted.base_model.unload()
         _unwrap(model)
@@ -121,11 +122,6 @@ def _adapted_layers(adapted: Any) -> Iterator[Any]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return (layer for layer in adapted.modules() if isinstance(layer, BaseTunerLayer) and hasattr(layer, "base_layer"))
-
-
-def _is_another_layer(layer: Any) -> bool:
-    """Whether the adapter is a layer of the base's own kind, instead of something that is added to it."""
-    return hasattr(layer, "ln_tuning_layers")
 
 
 def _unwrap(model: nn.Module) -> None:

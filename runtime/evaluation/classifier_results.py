@@ -33,8 +33,7 @@ def classifier_result(session: Session, base: Measurement | None, tuned: Measure
 def _looked(
     session: Session, settings: ClassifierSettings, base: Measurement | None, tuned: Measurement
 ) -> ClassifierResult:
-    folder = session.inputs.classifier_folder
-    assert folder is not None, "the caller looked it up, since the plan has a classifier"
+    folder = session.inputs.companions["classifier"]
     with session.journal.phase("load", settings.base):
         classifier = TextClassifier(settings, folder, session.accelerator.device)
     session.witness.confirm()

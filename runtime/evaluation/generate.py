@@ -18,7 +18,6 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.architectures import architecture
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.strategy_settings import virtual_tokens
 
 __all__ = ["answers"]
 
@@ -43,7 +42,7 @@ def answers(
         # peft numbers places itself where virtual tokens stand before a row, and takes padding for a part of it.
         # A model in parts is called equally often everywhere, so that its batches stay as they are.
         reads_padding = architecture(model.config.model_type).reads_padding and not is_sharded(model)
-        is_even = reads_padding or virtual_tokens(settings.strategy) > 0
+        is_even = reads_padding or settings.strategy.traits.num_virtual > 0
         for numbers in _of_one_length(order, rows) if is_even else order:
             stop.check()
             # What is compiled is for so many rows, so the last batch is filled up with one of its own.
@@ -75,7 +74,7 @@ def _shared(
     model: Any, rows: TokenStream, order: list[list[int]], settings: Settings, device: torch.device
 ) -> SharedPrompt | None:
     """What all prompts begin with, where it can be computed by itself: an encoder looks at all of a prompt at once."""
-    if settings.model.family != "decoder" or virtual_tokens(settings.strategy) or is_sharded(model):
+    if settings.model.family != "decoder" or settings.strategy.traits.num_virtual or is_sharded(model):
         return None
     with _arithmetic(settings, device):
         return SharedPrompt.of(model, rows, [number for numbers in order for number in numbers], device)

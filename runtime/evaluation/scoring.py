@@ -20,7 +20,6 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.strategy_settings import LoraSettings, QLoraSettings, virtual_tokens
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -117,10 +116,10 @@ def as_base(settings: Settings, model: nn.Module) -> AbstractContextManager[None
     An adapter of virtual tokens changes what the base says from the start, and others cost time. One that took its
     first weights out of the base's has to stay.
     """
-    strategy = settings.strategy
-    if isinstance(strategy, LoraSettings | QLoraSettings) and strategy.adapter.init in ("olora", "pissa"):
+    traits = settings.strategy.traits
+    if traits.changes_base:
         return nullcontext()
-    if virtual_tokens(strategy) and settings.model.head != "lm":
+    if traits.num_virtual and settings.model.head != "lm":
         return _without_virtual_tokens(model)
     disable = getattr(model, "disable_adapter", None)
     return nullcontext() if disable is None else disable()

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from ftc.spec.documents.settings import Settings
-from ftc.spec.strategy_settings import QLoraSettings, virtual_tokens
 
 __all__ = ["static_cache_pays"]
 
@@ -33,7 +32,8 @@ def static_cache_pays(model: Any, settings: Settings, device: torch.device, batc
     if device.type != "cuda" or settings.model.family != "decoder" or not _has_compiler():
         return False
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    is_plain = not virtual_tokens(settings.strategy) and not isinstance(settings.strategy, QLoraSettings)
+    traits = settings.strategy.traits
+    is_plain = traits.num_virtual == 0 and traits.quantized is None
     steps = batches * (settings.eval.max_new_tokens or 0)
     return is_plain and bool(getattr(base, "_can_compile_fullgraph", False)) and steps >= _LEAST_STEPS
 

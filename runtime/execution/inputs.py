@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftc.spec.companions import Role
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.record import Predecessor
 
@@ -20,13 +22,11 @@ class Inputs:
         streams_folder: Folder of `train.arrow`, `validation.arrow` and `test.arrow`, those that the plan's data has.
         environment: Interpreter and packages as observed now.
         previous: The run of the same recipe that was the last one to end; None where there is none.
-        classifier_folder: Folder of the classifier that looks at answers; None where the plan has none.
-        teacher_folder: Folder of the model that is learnt from; None where the plan has none.
+        companions: Folders of the models beside it, by role; those that the plan asks for.
     """
 
     model_folder: Path
     streams_folder: Path
     environment: EnvironmentFacts
     previous: Predecessor | None = None
-    classifier_folder: Path | None = None
-    teacher_folder: Path | None = None
+    companions: Mapping[Role, Path] = field(default_factory=dict)

@@ -113,8 +113,7 @@ class Session:
         settings = self.plan.settings
         if settings.train.distillation is None:
             return None
-        folder = self.inputs.teacher_folder
-        assert folder is not None, "what is verified is there"
+        folder = self.inputs.companions["teacher"]
         with self.journal.phase("load", settings.train.distillation.teacher.base):
             model = build_teacher(settings, FolderBase(folder), self.accelerator.device)
         self.witness.confirm()

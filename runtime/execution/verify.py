@@ -12,6 +12,7 @@ from ftc.runtime.execution.file_witness import Witness
 from ftc.runtime.execution.inputs import Inputs
 from ftc.runtime.metrics.meteor import wordnet_findings
 from ftc.spec.canonical import file_digest
+from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.lockfile import LockedSplit, is_weight_file
@@ -96,13 +97,12 @@ def verify_model(plan: Plan, inputs: Inputs) -> None:
 def _inputs(plan: Plan, inputs: Inputs, witness: Witness) -> Iterator[Diagnostic]:
     yield from _model_files(plan, inputs.model_folder, witness)
     yield from _streams(plan, inputs.streams_folder, witness)
-    looker, lesson = plan.settings.eval.classifier, plan.settings.train.distillation
     if (wordnet := plan.settings.eval.wordnet) is not None:
         yield from wordnet_findings(wordnet.sha256)
-    if looker is not None:
-        yield from _beside("the classifier", looker.base, looker.files, inputs.classifier_folder, witness)
-    if lesson is not None:
-        yield from _beside("the teacher", lesson.teacher.base, lesson.teacher.files, inputs.teacher_folder, witness)
+    for card in COMPANIONS:
+        if (pinned := card.pinned(plan.settings)) is not None:
+            folder = inputs.companions.get(card.role)
+            yield from _beside(f"the {card.role}", pinned.base, pinned.files, folder, witness)
 
 
 def _model_files(plan: Plan, folder: Path, witness: Witness) -> Iterator[Diagnostic]:

@@ -18,7 +18,6 @@ from ftc.runtime.memory_trace.sections import Groups, layers_name
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.spec.architectures import Family
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
-from ftc.spec.strategy import VIRTUAL_TOKENS
 
 __all__ = ["write_answers", "writes_answers"]
 
@@ -29,7 +28,7 @@ def writes_answers(job: TraceJob) -> bool:
     Virtual tokens go into keys and values by a way of peft's own; beside their training they need little.
     """
     asked = job.evaluation is not None and job.settings.eval.max_new_tokens is not None
-    return asked and job.settings.strategy.kind not in VIRTUAL_TOKENS
+    return asked and job.settings.strategy.traits.num_virtual == 0
 
 
 def write_answers(

@@ -7,12 +7,14 @@ and a trained weight is cast once in each pass. Recomputed layers do the same, s
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, ClassVar, Self
-from unittest import mock
 
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from ftc.runtime.memory_trace.torch_internals import remembers_casts_in_inference, replaced
 
 __all__ = ["MixedPrecision"]
 
@@ -46,10 +48,11 @@ class MixedPrecision(TorchFunctionMode):
         super().__init__()
         self._in_full = _IN_FULL_ON_CARD if on_card else frozenset[Any]()
         self._casts: dict[int, torch.Tensor] = {}
-        self._forgetting = mock.patch.object(torch, "clear_autocast_cache", self._casts.clear)
+        self._remembers_in_inference = remembers_casts_in_inference()
+        self._forgetting = ExitStack()
 
     def __enter__(self) -> Self:
-        self._forgetting.start()
+        self._forgetting.enter_context(replaced(torch, "clear_autocast_cache", self._casts.clear))
         MixedPrecision._active = self
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -57,7 +60,7 @@ class MixedPrecision(TorchFunctionMode):
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         MixedPrecision._active = None
-        self._forgetting.stop()
+        self._forgetting.close()
 
     @staticmethod
     def halved(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -96,7 +99,7 @@ class MixedPrecision(TorchFunctionMode):
         if tensor.dtype == torch.bfloat16:
             return tensor
         is_weight = tensor.is_leaf and tensor.requires_grad and tensor.dtype == torch.float32
-        if not is_weight or torch.is_inference_mode_enabled():  # where autocast remembers nothing
+        if not is_weight or (torch.is_inference_mode_enabled() and not self._remembers_in_inference):
             return tensor.to(torch.bfloat16)
         if id(tensor) not in self._casts:
             self._casts[id(tensor)] = tensor.to(torch.bfloat16)

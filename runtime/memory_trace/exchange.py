@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.memory_trace.sections import Groups
+from ftc.runtime.memory_trace.torch_internals import buckets
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.spec.documents.memory_trace import TraceJob
 
@@ -123,9 +124,8 @@ class _Exchange:
         all_of_them = [one.detach() for one in self._at_depth(tensors)]
         if not all_of_them:
             return
-        divide: Any = torch.distributed._compute_bucket_assignment_by_size  # type: ignore[attr-defined]
-        found, _ = divide(all_of_them, limits)
-        yield from ([all_of_them[place].nbytes for place in bucket] for bucket in found)
+        for bucket in buckets(all_of_them, limits):
+            yield [all_of_them[place].nbytes for place in bucket]
 
     def _at_depth(self, tensors: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The tensors with those of a group that stands for others as often as the model has them."""

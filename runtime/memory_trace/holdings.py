@@ -11,13 +11,14 @@ from torch import nn
 from ftc.runtime.memory_trace.sections import Groups
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.stacks import stacks_of
+from ftc.spec.strategies import STRATEGIES
 
 __all__ = ["register_model", "register_state", "register_teacher", "release_teacher"]
 
 _HALF = 2
 """Bytes of an element of a weight that arrives in 16 bits."""
 
-_OF_ADAPTERS = ("lora_", "modules_to_save", "ia3_", "ln_tuning_layers", "prompt_encoder", ".bottleneck.")
+_OF_ADAPTERS = ("modules_to_save", *{mark: None for card in STRATEGIES for mark in card.marks})
 """What names of adapters' weights hold."""
 
 _Tensors = dict[str, torch.Tensor]

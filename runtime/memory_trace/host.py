@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode
 
 __all__ = ["Host"]
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
-from unittest import mock
 
 import torch
 
 from ftc.runtime.memory_trace.arithmetic import MixedPrecision
+from ftc.runtime.memory_trace.torch_internals import replaced
 
 __all__ = ["IMPLEMENTATION", "UNPADDED", "KernelRules", "choose", "fused", "register"]
 
@@ -138,7 +138,7 @@ def fused(rules: KernelRules) -> Iterator[None]:
         groups = query.shape[1] // key.shape[1] if enable_gqa else 1
         return _computed(rules, query, key, value, attn_mask, dropout=dropout_p, is_causal=is_causal, groups=groups)
 
-    with mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", attention):
+    with replaced(torch.nn.functional, "scaled_dot_product_attention", attention):
         yield
 
 

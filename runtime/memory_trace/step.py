@@ -8,13 +8,11 @@ optimiser's state appears at the end of the first.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
-from unittest import mock
 
 import torch
 from torch import nn
@@ -34,6 +32,7 @@ from ftc.runtime.memory_trace.rows import packed_halves, stand_in_rows
 from ftc.runtime.memory_trace.sections import Groups, mark
 from ftc.runtime.memory_trace.sharded_model import divided, hold_wholes
 from ftc.runtime.memory_trace.teacher import watched_teacher
+from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.build_model import trainable_tensors
 from ftc.runtime.models.make_scorer import make_scorer
@@ -43,7 +42,6 @@ from ftc.runtime.training.optimizers import make_optimizer
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import TrainSettings
-from ftc.spec.strategy import VIRTUAL_TOKENS
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -71,8 +69,7 @@ class _StandIn:
     def backward(self, loss: torch.Tensor) -> None:
         """The way back; what comes after it is clipping, unless another micro-batch follows."""
         self.tracker.section("backward: loss and head")
-        run = torch.autograd.Variable._execution_engine.run_backward  # public names would hide modes from what it calls
-        run((loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True)
+        run_backward(loss)
         self.tracker.section("clip")
 
 
@@ -124,7 +121,7 @@ def _watched(
         scorer = make_scorer(model, settings, arithmetic)
         loop_job = _loop_job(job, model, scorer, tracker, groups, device)
         loop_job = replace(loop_job, teacher=watched_teacher(job, teacher, arithmetic, tracker))
-        with tracker, _fused_on_meta():
+        with tracker, fused_on_meta():
             _train(loop_job, tracker)
             if job.evaluation is not None:
                 tracker.answer = _all_is_seen(job, job.evaluation)
@@ -143,7 +140,7 @@ def _watched(
 
 def _empties_cache(job: TraceJob) -> bool:
     """Whether the installed peft gives unused memory back after it has prepared 4-bit weights."""
-    if job.settings.strategy.kind != "qlora":
+    if job.settings.strategy.traits.quantized is None:
         return False
     import peft
 
@@ -162,8 +159,8 @@ def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
 
 def _all_is_seen(job: TraceJob, shape: BatchShape) -> bool:
     """Whether no mask hides padding: there is none, or it stands where a decoder never looks back from."""
-    model, kind = job.settings.model, job.settings.strategy.kind
-    needs_mask = model.head != "lm" or model.family != "decoder" or kind in VIRTUAL_TOKENS
+    model, virtual = job.settings.model, job.settings.strategy.traits.num_virtual
+    needs_mask = model.head != "lm" or model.family != "decoder" or virtual > 0
     return not (shape.padded and needs_mask)
 
 
@@ -201,7 +198,7 @@ def _loop_job(
     for parameter in parameters.values():
         parameter.register_post_accumulate_grad_hook(partial(_note_gradient, job, tracker))
     train = _two_steps(job)
-    with _fused_on_meta():
+    with fused_on_meta():
         optimizer = make_optimizer(parameters, train)
         _leave_pages_out(optimizer)
     for group in optimizer.param_groups:
@@ -336,12 +333,3 @@ def _exact(forward: Callable[..., Any]) -> Callable[..., Any]:
             return forward(*args, **kwargs)
 
     return call
-
-
-@contextmanager
-def _fused_on_meta() -> Iterator[None]:
-    """Lets torch's fused optimisers take tensors without memory; the tracker knows that they write in place."""
-    module = sys.modules[torch.optim.Optimizer.__module__]  # torch.optim hides it under a class's name
-    real = module._get_fused_kernels_supported_devices
-    with mock.patch.object(module, "_get_fused_kernels_supported_devices", return_value=[*real(), "meta"]):
-        yield

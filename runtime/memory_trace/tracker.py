@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ftc.runtime.memory_trace.log import Log, Section, Storage, Tag, rounded
+from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode, storage_key, tree_leaves
 from ftc.runtime.memory_trace.values import sized_by_values
 
 __all__ = ["Buffers", "StorageTracker"]
@@ -147,7 +146,7 @@ class StorageTracker(TorchDispatchMode):
 
     def resized(self, storage: Any) -> None:
         """Logs the end of what a storage held, and the birth of what it holds now."""
-        key, group = storage._cdata, self.log.sections[-1].group
+        key, group = storage_key(storage), self.log.sections[-1].group
         number = self._numbers.pop(key, None)
         if number is not None:
             self.log.sections[-1].events.append(~number)
@@ -159,7 +158,7 @@ class StorageTracker(TorchDispatchMode):
     def leave_out(self, tensor: torch.Tensor) -> None:
         """From now on a tensor lies elsewhere: where it was counted its end is logged, and nothing of it is counted."""
         storage = _part(tensor).untyped_storage()
-        key = storage._cdata
+        key = storage_key(storage)
         if (number := self._numbers.pop(key, None)) is not None:
             self.release(number)
         if key not in self._watchers:
@@ -235,7 +234,7 @@ class StorageTracker(TorchDispatchMode):
 
     def _add(self, tensor: torch.Tensor, tag: Tag, owner: int | None) -> int:
         storage = tensor.untyped_storage()
-        key = storage._cdata
+        key = storage_key(storage)
         number = self._numbers[key] = self.hold(storage.nbytes(), tag, owner)
         self._watchers[key] = weakref.ref(storage, lambda _: self._end(key))
         return number

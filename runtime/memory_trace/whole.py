@@ -15,7 +15,6 @@ from ftc.runtime.memory_trace.step import run_steps
 from ftc.runtime.memory_trace.stored import repeats_after, require_stored_layers
 from ftc.runtime.memory_trace.teacher import teacher_on_meta
 from ftc.spec.documents.memory_trace import TraceJob
-from ftc.spec.strategy_settings import differs_by_layer
 
 __all__ = ["log_of", "whole_groups", "whole_log"]
 
@@ -31,7 +30,7 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
     depths = depths_of(config)
     few, groups = _few(depths, math.lcm(period(config), *map(repeats_after, job.layer_weights)))
     require_stored_layers(job, few)
-    if few != depths and not differs_by_layer(job.settings.strategy):
+    if few != depths and not job.settings.strategy.traits.differs_by_layer:
         with contextlib.suppress(IrregularLayers):
             log = log_of(job, few, groups)
             for one in reversed(groups):  # the later stack first: it leaves the numbers of earlier groups alone

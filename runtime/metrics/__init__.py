@@ -32,10 +32,16 @@ Predictions = Decisions | Tags | Written | Found | Pairs
 """What rows expect, and what a model said."""
 
 PAIRS: dict[str, Callable[[Floats], Floats]] = {
-    "preference_accuracy": lambda rows: (rows[:, 0] > rows[:, 1]).astype(np.float64),
+    "preference_accuracy": lambda rows: (rows[:, 2] > 0).astype(np.float64),
     "reward_margin": lambda rows: rows[:, 2],
+    "logps_accuracy": lambda rows: (rows[:, 0] > rows[:, 1]).astype(np.float64),
 }
-"""Metrics of preferences: the score of each row of `Pairs`."""
+"""Metrics of preferences: the score of each row of `Pairs`.
+
+The first two are TRL's `rewards/accuracies` and `rewards/margins`: a reward is beta times what tuning added to the
+log-probability of an answer, so the untuned model's are 0. The third asks which answer is the likelier one, which
+favors short answers.
+"""
 
 
 def _loss(sums: Floats) -> Floats:

@@ -215,9 +215,23 @@ def _matthews(found: Counts) -> Floats:
     return np.asarray(np.where(spread > 0, covered / np.sqrt(np.maximum(spread, 1e-300)), 0.0))
 
 
+def _balanced_accuracy(found: Counts) -> Floats:
+    """The mean recall of the classes that rows have, which no frequent class decides."""
+    return _mean_of(_recall(found.right, found.predicted, found.expected), found.expected > 0)
+
+
+def _kappa(found: Counts) -> Floats:
+    """Cohen 1960: what agreement there is beyond chance; 0 where both sides are one and the same class."""
+    disagreed = found.decisions - found.exact
+    by_chance = found.decisions - (found.predicted * found.expected).sum(axis=-1) / found.decisions
+    return np.asarray(np.where(by_chance > 0, 1 - disagreed / np.maximum(by_chance, 1e-300), 0.0))
+
+
 CLASSES: dict[str, Callable[[Counts], Floats]] = {
     "accuracy": _accuracy,
     "mcc": _matthews,
+    "balanced_accuracy": _balanced_accuracy,
+    "cohen_kappa": _kappa,
     **{f"{average}_{part}": _averaged(average, part) for average in _AVERAGES for part in _PARTS},
 }
 """Metrics of decisions."""

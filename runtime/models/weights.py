@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from ftc.runtime.models.build_model import trainable_tensors
+from ftc.runtime.models.base_model import trainable_tensors
 from ftc.runtime.models.sharding import split_like
 from ftc.spec.diagnostics import Refusal, diagnostic
 

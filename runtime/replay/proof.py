@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ftc.runtime.execution.session import Session
 from ftc.runtime.replay.replay_process import Replayed, replay_in_fresh_process, scratch_folder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -55,8 +53,7 @@ def _replayed(session: Session, steps: int) -> Replayed:
             plan=session.plan,
             model_folder=str(session.inputs.model_folder.absolute()),
             streams_folder=str(session.inputs.streams_folder.absolute()),
-            classifier_folder=_absolute(session.inputs.classifier_folder),
-            teacher_folder=_absolute(session.inputs.teacher_folder),
+            companion_folders={role: str(one.absolute()) for role, one in session.inputs.companions.items()},
             environment=session.inputs.environment,
             scratch=str(scratch),
             last_step=steps,
@@ -71,10 +68,6 @@ def _replayed(session: Session, steps: int) -> Replayed:
     if found.problem is not None:
         raise Refusal([found.problem])
     return found
-
-
-def _absolute(folder: Path | None) -> str | None:
-    return str(folder.absolute()) if folder is not None else None
 
 
 def _fall(session: Session, steps: int, what: str, parted: Difference) -> None:

@@ -71,14 +71,11 @@ def _replay(request: ReplayRequest, tell: Tell) -> None:
     from ftc.runtime.training.seeding import deterministic
 
     settings = request.plan.settings
-    looker = Path(request.classifier_folder) if request.classifier_folder is not None else None
-    teacher = Path(request.teacher_folder) if request.teacher_folder is not None else None
     inputs = Inputs(
         Path(request.model_folder),
         Path(request.streams_folder),
         request.environment,
-        classifier_folder=looker,
-        teacher_folder=teacher,
+        companions={role: Path(folder) for role, folder in request.companion_folders.items()},
     )
     with deterministic(settings, threads=request.threads):
         accelerator = make_accelerator(settings)

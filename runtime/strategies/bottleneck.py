@@ -12,15 +12,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftc.runtime.models.base_model import Base, frozen_base, trainable_tensors
+from ftc.runtime.models.weights import load_weights
+from ftc.runtime.strategies.half import BESIDE_LAYERS, Half, require
+from ftc.runtime.training.seeding import seed_everything
+from ftc.spec.documents.settings import Settings
 from ftc.spec.module_names import role_of
-from ftc.spec.strategy_settings import BottleneckSettings
+from ftc.spec.strategies.bottleneck import BottleneckSettings, roles_of
 
-__all__ = ["CONFIG_KEY", "Bottleneck", "add_bottlenecks", "load_adapter", "places_of", "saved_config"]
+__all__ = ["CONFIG_KEY", "Bottleneck", "OfBottleneck", "load_adapter"]
 
 CONFIG_KEY = "ftc_adapter"
 """Key of `adapter_config.json` by which such an adapter is known."""
 _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
-_BEHIND = {"pfeiffer": ("feed_forward_out",), "houlsby": ("attention_out", "feed_forward_out")}
 
 
 class Bottleneck(nn.Module):
@@ -46,17 +50,42 @@ class Bottleneck(nn.Module):
         return changed
 
 
-def places_of(model: nn.Module, placement: str, others: tuple[str, ...] = ()) -> list[str]:
-    """Full names of the layers that get one; `others` are modules beside the layers, such as a head."""
-    roles = _BEHIND[placement]
-    return [
-        name
-        for name, module in model.named_modules()
-        if role_of(name) in roles and hasattr(module, "weight") and not set(others) & set(name.split("."))
-    ]
+class OfBottleneck(Half[BottleneckSettings]):
+    """Small layers, put behind others by hooks."""
+
+    def build(self, settings: Settings, strategy: BottleneckSettings, base: Base) -> nn.Module:
+        """The frozen model with its adapters, which with a new head are trained in float32."""
+        model: nn.Module = frozen_base(settings, base)
+        roles = roles_of(strategy.placement)
+        places = [
+            name
+            for name, module in model.named_modules()
+            if role_of(name) in roles and hasattr(module, "weight") and not set(BESIDE_LAYERS) & set(name.split("."))
+        ]
+        require(len(places), strategy.num_modules, places, is_whole=base.is_whole)
+        seed_everything(settings.seeds.init)
+        _add(model, strategy, places)
+        for name, parameter in model.named_parameters():
+            if set(name.split(".")) & set(strategy.trained_modules):
+                parameter.requires_grad_(True)
+                parameter.data = parameter.data.float()
+        return model
+
+    def saved(self, model: nn.Module, strategy: BottleneckSettings) -> dict[str, torch.Tensor]:
+        """All that was trained, by the model's names."""
+        return {name: tensor.detach() for name, tensor in trainable_tensors(model).items()}
+
+    def load(self, model: Any, strategy: BottleneckSettings, tensors: dict[str, torch.Tensor]) -> None:
+        """By the model's names."""
+        load_weights(model, tensors)
+
+    def adapter_config(self, model: Any, strategy: BottleneckSettings) -> dict[str, Any]:
+        """What `load_adapter` needs to know."""
+        modules = [name for name, module in model.named_modules() if hasattr(module, "bottleneck")]
+        return {CONFIG_KEY: "bottleneck", "settings": strategy.to_json(), "modules": modules}
 
 
-def add_bottlenecks(model: nn.Module, settings: BottleneckSettings, places: list[str]) -> None:
+def _add(model: nn.Module, settings: BottleneckSettings, places: list[str]) -> None:
     """Puts one behind each of these layers, for good; nothing else of the model changes."""
     for name in places:
         layer = model.get_submodule(name)
@@ -78,18 +107,12 @@ def load_adapter(model: nn.Module, folder: str | Path) -> nn.Module:
     if config.get(CONFIG_KEY) != "bottleneck":
         raise ValueError(f"{folder} holds no bottleneck adapter of ftc")
     settings = BottleneckSettings.model_validate_json(json.dumps(config["settings"]))
-    add_bottlenecks(model, settings, config["modules"])
+    _add(model, settings, config["modules"])
     tensors = load_file(Path(folder) / "adapter_model.safetensors")
     if unknown := set(tensors) - set(dict(model.named_parameters())):
         raise ValueError(f"the model has no {min(unknown)}")
     model.load_state_dict(tensors, strict=False)
     return model
-
-
-def saved_config(model: nn.Module, settings: BottleneckSettings) -> dict[str, Any]:
-    """What `adapter_config.json` says of the adapters in a model."""
-    modules = [name for name, module in model.named_modules() if hasattr(module, "bottleneck")]
-    return {CONFIG_KEY: "bottleneck", "settings": settings.to_json(), "modules": modules}
 
 
 def _through(layer: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:

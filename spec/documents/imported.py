@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from ftc.spec.diagnostics import Diagnostic
 
-__all__ = ["TASKS", "TOOLS", "Added", "Fate", "Imported", "KeyFate"]
+__all__ = ["TASKS", "TOOLS", "Added", "Fate", "Imported", "KeyFate", "Tool"]
 
-TOOLS = {
+Tool = Literal["axolotl", "llamafactory", "oumi", "torchtune", "trl"]
+"""A tool whose configurations can be read, as `--from` takes it."""
+TOOLS: dict[Tool, str] = {
     "axolotl": "Axolotl",
     "llamafactory": "LLaMA-Factory",
     "oumi": "Oumi",
     "torchtune": "torchtune",
     "trl": "TRL",
 }
-"""Tools whose configurations can be read: what `--from` takes, and their names for people."""
+"""All of them, with their names for people."""
 TASKS = ("generation", "chat", "preference", "pretraining")
 """Kinds of tasks that rows of these tools can be for."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document
+from ftc.spec.companions import Role
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
@@ -21,10 +22,8 @@ class ReplayRequest(Document):
     plan: Plan
     model_folder: str
     streams_folder: str
-    classifier_folder: str | None = None
-    """None where no answers are looked at."""
-    teacher_folder: str | None = None
-    """None where rows alone are learnt from."""
+    companion_folders: dict[Role, str] = Field(default={})
+    """Folders of the models beside the base, by role."""
     environment: EnvironmentFacts
     scratch: str
     """An empty folder that the process may fill."""

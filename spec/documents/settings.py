@@ -18,7 +18,7 @@ from ftc.spec.schedules import ScheduleKind
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
-from ftc.spec.strategy_settings import StrategySettings
+from ftc.spec.strategies import AnySettings
 
 __all__ = [
     "ClassifierSettings",
@@ -338,7 +338,7 @@ class Settings(Document):
 
     text: TextSettings
     model: ModelSettings
-    strategy: StrategySettings
+    strategy: AnySettings
     train: TrainSettings
     seeds: Seeds
     eval: EvalSettings

@@ -1,7 +1,8 @@
 """What a type can't say about a field: its unit, examples, and names that it may take. One line a field.
 
-Apart from the models, because only the reference, the JSON Schema and editors ask. A test holds that no field that can
-be a number lacks its unit, and that every example is a value that the field takes.
+Apart from the models, because only the reference, the JSON Schema and editors ask; a strategy says it of its own fields
+itself. A test holds that no field that can be a number lacks its unit, and that every example is a value that the field
+takes.
 """
 
 from __future__ import annotations
@@ -56,18 +57,6 @@ _UNITS = {
     "QualityRules.similarity": "share of the runs of words that either text has",
     "QualityRules.allow_overlap": "share of the part's rows",
     "PresidioRules.least_score": "presidio's score, from 0 to 1",
-    "Partial.layers": "layers",
-    "Bottleneck.size": "dimensions",
-    "_Virtual.virtual_tokens": "tokens",
-    "PTuning.encoder_size": "dimensions",
-    "PrefixTuning.projection_size": "dimensions",
-    "LowRankPattern.layers": "layers, counted from 0",
-    "LowRankPattern.rank": "dimensions",
-    "LowRankPattern.alpha": NUMBER,
-    "_LowRank.rank": "dimensions",
-    "_LowRank.alpha": NUMBER,
-    "_LowRank.dropout": "share of the inputs",
-    "_LowRank.b_rate_ratio": NUMBER,
     "Train.epochs": "passes over the training rows",
     "Train.max_steps": "optimiser steps",
     "Train.batch_size": "rows",
@@ -136,24 +125,6 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "Model.base": ("HuggingFaceTB/SmolLM2-135M-Instruct", "models/minilm"),
     "Model.revision": ("main", "v1.0"),
     "License.allow": (("apache-2.0", "mit"),),
-    "Partial.layers": (2, "all"),
-    "Bottleneck.size": (16, 64),
-    "_Virtual.virtual_tokens": (20,),
-    "PTuning.encoder_size": ("auto", 128),
-    "PrefixTuning.projection_size": ("auto", 128),
-    "_LowRank.rank": (8, 16, 64),
-    "_LowRank.alpha": ("auto", 32),
-    "_LowRank.dropout": (0.05,),
-    "_LowRank.targets": ("all-linear", ("q_proj", "v_proj")),
-    "LowRankPattern.modules": (("q_proj", "v_proj"), ("layers.0.mlp.down_proj",)),
-    "LowRankPattern.layers": ((0, 1, 2),),
-    "LowRankPattern.rank": (4,),
-    "LowRankPattern.alpha": (8,),
-    "_LowRank.patterns": (({"layers": [0, 1], "rank": 4},),),
-    "_LowRank.ranks": ({"down_proj": 32},),
-    "_LowRank.alphas": ({"down_proj": 64},),
-    "_LowRank.b_rate_ratio": (1, 16),
-    "_LowRank.also_train": (("embed_tokens", "lm_head"), ("norm",)),
     "Train.epochs": (1, 3, 0.5),
     "Train.max_steps": (1000,),
     "Train.batch_size": (16, 32),
@@ -241,12 +212,14 @@ _FORMS: dict[str, dict[str, Any]] = {
 
 def unit_of(section: type[Document], field: str) -> str | None:
     """The unit of a field's number, or None where it holds none."""
-    return next((_UNITS[name] for name in _names(section, field) if name in _UNITS), None)
+    own = _own(section, "UNITS", field)
+    return own if own is not None else next((_UNITS[name] for name in _names(section, field) if name in _UNITS), None)
 
 
 def examples_of(section: type[Document], field: str) -> tuple[Any, ...]:
     """Values that make sense for a field; none where its choices say it all."""
-    return next((_EXAMPLES[name] for name in _names(section, field) if name in _EXAMPLES), ())
+    own: tuple[Any, ...] | None = _own(section, "EXAMPLES", field)
+    return own or next((_EXAMPLES[name] for name in _names(section, field) if name in _EXAMPLES), ())
 
 
 def choices_of(section: type[Document], field: str) -> tuple[str, ...]:
@@ -262,6 +235,12 @@ def pattern_of(section: type[Document], field: str) -> str | None:
 def forms_of(section: type[Document], field: str) -> dict[str, Any]:
     """Keywords of JSON Schema for what a validator of ours reads out of text, such as a gate."""
     return next((_FORMS[name] for name in _names(section, field) if name in _FORMS), {})
+
+
+def _own(section: type[Document], table: str, field: str) -> Any:
+    """What a section, or the parent that declares the field, says of it itself; None where none does."""
+    tables = (vars(parent).get(table, {}) for parent in section.__mro__)
+    return next((found[field] for found in tables if field in found), None)
 
 
 def _names(section: type[Document], field: str) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
-from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Trait, metric_named
+from ftc.spec.documents.slices import measured
+from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Need, Trait, metric_named, needs_of
 from ftc.spec.task import Classification, QuestionAnswering, Task, TokenClassification
 
 __all__ = [
@@ -188,10 +189,12 @@ class Eval(Document):
     metrics: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = "auto"
     """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, micro and macro F1 where a row has
     several labels, entity F1 for words, exact match and answer F1 for questions, ROUGE for summaries, exact match and
-    ROUGE-L for a generation, preference accuracy and reward margin for preferences, perplexity for a chat and for
-    pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and `recall of`. `meteor`,
-    for English, needs the extra `meteor` and WordNet's data, which is looked for where nltk looks and in Debian's
-    place; each line of an answer counts as a sentence."""
+    ROUGE-L for a generation, preference accuracy, reward margin and log-probability accuracy for preferences (how often
+    and by how much tuning raised the chosen answer more than the rejected one, as TRL's `rewards/accuracies` and
+    `rewards/margins`, so the untuned model's are 0; and how often the chosen answer is the likelier one), perplexity
+    for a chat and for pretraining. `f1 of sport` is that of one class or type of entity, as are `precision of` and
+    `recall of`. `meteor`, for English, needs the extra `meteor` and WordNet's data, which is looked for where nltk
+    looks and in Debian's place; each line of an answer counts as a sentence."""
     baseline: bool = True
     """Whether the untouched base model is measured too, by the same code. Default: yes; without it no gain is known."""
     gates: dict[str, str] | tuple[str, ...] = Field(default_factory=dict)
@@ -225,6 +228,16 @@ class Eval(Document):
     there are."""
     samples: int = Field(default=8, ge=0, le=1000)
     """Predictions that the report shows. Default: 8, which fit on a screen."""
+
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The metrics that the recipe itself names, in metrics and gates, each with its place."""
+        metrics = () if self.metrics == "auto" else self.metrics
+        listed = ((name, f"eval.metrics[{number}]") for number, name in enumerate(metrics))
+        return (*listed, *((measured(bound.name).metric, bound.path) for bound in self.bounds()))
+
+    def needs(self) -> tuple[Need, ...]:
+        """What these metrics need beside ftc's own dependencies."""
+        return needs_of(name for name, _ in self.named())
 
     def bounds(self) -> tuple[Bound, ...]:
         """The gates in either form, in their order."""

@@ -12,7 +12,7 @@ from ftc.spec.sections.data import Data
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.model import Model
 from ftc.spec.sections.train import Train
-from ftc.spec.strategy import Strategy
+from ftc.spec.strategies import AnyStrategy
 from ftc.spec.task import Task
 
 __all__ = ["LANGUAGE_VERSION", "Recipe"]
@@ -41,7 +41,7 @@ class Recipe(Document):
     """The rows."""
     model: Model
     """The base model."""
-    strategy: Strategy
+    strategy: AnyStrategy
     """How the weights are changed."""
     train: Train = Train.usual()
     """How training runs."""

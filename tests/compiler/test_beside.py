@@ -6,10 +6,12 @@ import pytest
 
 from ftc.compiler.lock.renew import EVERYTHING, _without_pins
 from ftc.compiler.resolve.models.beside import locked_commit
+from ftc.spec.companions import COMPANIONS, Asked
 from ftc.spec.documents.lockfile import Lock
 from tests.support import documents
 
 COMMIT = "c" * 40
+(TEACHER,) = (card for card in COMPANIONS if card.role == "teacher")
 
 
 def lock_with_teacher() -> Lock:
@@ -23,8 +25,8 @@ def lock_with_teacher() -> Lock:
     return lock.model_copy(update={"train": train})
 
 
-def kept(lock: Lock | None, **named: str | None) -> str | None:
-    return locked_commit(lock, "train.distillation", asked=named, keeps="train.distillation.teacher")
+def kept(lock: Lock | None, *, teacher: str, revision: str | None) -> str | None:
+    return locked_commit(TEACHER, Asked(teacher, revision), lock)
 
 
 def test_a_commit_stays_for_the_same_teacher() -> None:

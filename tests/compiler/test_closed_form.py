@@ -13,6 +13,7 @@ from ftc.compiler.memory.memory_formula import Job, estimate
 from ftc.compiler.memory.sharding_formula import on_one_of
 from ftc.compiler.memory.teacher_formula import Taught
 from ftc.spec.documents.facts import TensorFacts
+from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import model_facts
 
 GROWTH = st.integers(2, 4)
@@ -30,8 +31,7 @@ def jobs(draw: st.DrawFn) -> Job:
     tokens = draw(st.integers(1, 20_000))
     return Job(
         model=model,
-        trained_linear=adapted,
-        ranks=dict.fromkeys(adapted, rank),
+        beside={name: low_rank(rank, *size) for name, size in adapted.items()},
         is_adapter=bool(rank),
         num_trainable=trainable,
         state_bytes=8 * trainable,
@@ -82,12 +82,9 @@ def test_more_tokens_never_need_less(job: Job, factor: int) -> None:
 @given(jobs(), GROWTH)
 @laws
 def test_more_rank_never_needs_less(job: Job, factor: int) -> None:
-    if job.ranks:
-        larger = replace(
-            job,
-            ranks={name: rank * factor for name, rank in job.ranks.items()},
-            num_trainable=job.num_trainable * factor,
-        )
+    if job.beside:
+        beside = {name: low_rank(one.width * factor, one.inputs, one.outputs) for name, one in job.beside.items()}
+        larger = replace(job, beside=beside, num_trainable=job.num_trainable * factor)
         assert peak(larger) > peak(job)
 
 
@@ -96,9 +93,10 @@ def test_more_rank_never_needs_less(job: Job, factor: int) -> None:
 def test_more_layers_never_need_less(job: Job, factor: int) -> None:
     layers = job.model.num_layers * factor
     model = model_facts(layers=layers, hidden=job.model.hidden_size)
-    adapted = model.linear_modules if job.ranks else {}
+    ranks = {one.width for one in job.beside.values()}
+    beside = {name: low_rank(rank, *size) for rank in ranks for name, size in model.linear_modules.items()}
     trainable = job.num_trainable * factor
-    assert peak(replace(job, model=model, trained_linear=adapted, num_trainable=trainable)) > peak(job)
+    assert peak(replace(job, model=model, beside=beside, num_trainable=trainable)) > peak(job)
 
 
 @given(jobs())
@@ -144,8 +142,7 @@ def windowed(length: int, **changes: Any) -> Job:
     config = {"sliding_window": 256, "layer_types": ["sliding_attention", "full_attention"] * 2}
     model = model_facts(layers=4, config=config)
     values: dict[str, Any] = {
-        "trained_linear": {},
-        "ranks": {},
+        "beside": {},
         "is_adapter": True,
         "num_trainable": 1000,
         "state_bytes": 8000,
@@ -175,8 +172,8 @@ def test_cublas_has_larger_workspaces_since_hopper() -> None:
 def test_what_is_scaled_is_kept_and_no_adapter_beside_it() -> None:
     job = windowed(64)
     names = [name for name in job.model.linear_modules if name.endswith(("v_proj", "down_proj"))]
-    scaled = {name: job.model.linear_modules[name] for name in names}
-    more = kept(replace(job, trained_linear=scaled)) - kept(job)
+    scaled = {name: replace(low_rank(0, *job.model.linear_modules[name]), scales=True) for name in names}
+    more = kept(replace(job, beside=scaled)) - kept(job)
     assert more == 4 * job.tokens * (4 * 256 + 2 * 64)  # inputs of down_proj in float32, what v_proj gives
 
 

@@ -19,7 +19,7 @@ USUAL = {
     "extraction": {"exact_match", "answer_f1"},
     "question_answering": {"exact_match", "answer_f1"},
     "summarization": {"rouge_1", "rouge_2", "rouge_l", "rouge_lsum"},
-    "preference": {"preference_accuracy", "reward_margin"},
+    "preference": {"preference_accuracy", "reward_margin", "logps_accuracy"},
     "pretraining": {"perplexity"},
 }
 """Metrics of `auto` by task."""
@@ -74,6 +74,7 @@ def test_full_training_on_preferences_needs_no_second_model(project: MakeProject
     assert ftc("apply", "recipe.yaml", "--yes").code == 0
     found = measured(root)
     assert abs(float(found["base"]["reward_margin"])) < 1e-6, "the base is its own reference"
+    assert float(found["base"]["preference_accuracy"]) == 0, found["base"]["reward_margin"]
     assert abs(float(found["tuned"]["reward_margin"])) > 1e-4
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
-from ftc.spec.strategy import WHOLE_MODEL
-from ftc.spec.strategy_settings import QLoraSettings
+from ftc.spec.strategies import strategy_card
+from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.views.tasks import task_words
 from tests.support.projects import make_project
 
@@ -144,7 +144,7 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
 
     settings, strategy = plan.settings, plan.settings.strategy
     loader = getattr(transformers, task_words(plan).auto_class)
-    if strategy.kind in WHOLE_MODEL:
+    if strategy_card(strategy).is_whole:
         return loader.from_pretrained(run / "model").eval()
     options: dict[str, Any] = {"num_labels": len(settings.text.labels)} if settings.text.labels else {}
     if isinstance(strategy, QLoraSettings):

@@ -17,12 +17,12 @@ from transformers.models.auto import modeling_auto as mappings
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
-from ftc.compiler.resolve.models.linear_modules import head_parts
 from ftc.compiler.resolve.models.misfits import misfits
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.runtime.models.stacks import stacks_of
 from ftc.spec.architectures import ARCHITECTURES, Architecture, Family, architecture
 from ftc.spec.documents.facts import TensorFacts
+from ftc.spec.module_names import head_parts
 from tests.support.tiny_architectures import INNER, tiny_config
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -27,6 +27,7 @@ from ftc.runtime.models.make_scorer import make_scorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
+from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import CARD, CPU, model_facts
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import trace_job
@@ -104,7 +105,7 @@ def test_operations_are_those_that_torch_counts(
     settings = settings_of(kind, strategy, len(adapted), checkpointing=checkpointing)
     network = network_of(
         facts,
-        ranks=dict.fromkeys(adapted, RANK) if strategy == "lora" else {},
+        beside={name: low_rank(RANK, *size) for name, size in adapted.items()} if strategy == "lora" else {},
         trained=facts.linear_modules if strategy == "full" else (),
         flows_from_start=strategy == "full",
         trainable=0,
@@ -139,7 +140,7 @@ def test_operations_of_a_look_whose_rows_get_classes(kind: str, models: dict[str
         before = counter.get_total_flops()
         look()
     network = network_of(
-        facts_of(models[kind]), ranks={}, trained=(), flows_from_start=False, trainable=0, new_outputs=3,
+        facts_of(models[kind]), beside={}, trained=(), flows_from_start=False, trainable=0, new_outputs=3,
         attention="formula",
     )  # fmt: skip
     rates = flop_rates(network, checkpointing=False, one_place=True)
@@ -168,7 +169,7 @@ def test_operations_of_other_strategies(strategy: str, models: dict[str, Path]) 
     ranks = {"bottleneck": dict.fromkeys(outputs, RANK), "ia3": dict.fromkeys(scaled, 0)}
     network = network_of(
         facts,
-        ranks=ranks.get(strategy, {}),
+        beside={name: low_rank(rank, *facts.linear_modules[name]) for name, rank in ranks.get(strategy, {}).items()},
         trained=[name for name in facts.linear_modules if ".layers.1." in name] if strategy == "partial" else (),
         flows_from_start=strategy in ("ln_tuning", "prompt_tuning"),
         trainable=0,

@@ -23,6 +23,7 @@ from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import DistillationSettings
 from ftc.spec.sections.train import Offload, Sharding, TeacherQuantization
+from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import CARD, decided, draft_of, model_facts, split_report
 from tests.support.lessons import lesson_of
 from tests.support.trace_jobs import trace_job
@@ -289,8 +290,7 @@ def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> Job:
     trained = facts.num_parameters if full else sum(_RANK * (i + o) for i, o in targets.values())
     return Job(
         model=facts,
-        trained_linear={} if full else targets,
-        ranks={} if full else dict.fromkeys(targets, _RANK),
+        beside={} if full else {name: low_rank(_RANK, *size) for name, size in targets.items()},
         is_adapter=not full,
         num_trainable=trained + head,
         state_bytes=8 * (trained + head),

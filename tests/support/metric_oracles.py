@@ -28,6 +28,8 @@ def class_metric(name: str, expected: Sequence[Any], predicted: Sequence[Any], l
         return float(metrics.accuracy_score(expected, predicted))
     if name == "mcc":
         return float(metrics.matthews_corrcoef(expected, predicted))
+    if name in ("balanced_accuracy", "cohen_kappa"):
+        return float(getattr(metrics, f"{name}_score")(expected, predicted))
     return _scored(name, expected, predicted, label)
 
 
@@ -150,9 +152,10 @@ def found_metric(name: str, right: Sequence[Sequence[str]], answers: Sequence[st
 
 
 def pair_metric(name: str, predicted: Sequence[Sequence[float]]) -> float:
-    """TRL's `rewards/margins`, and how often the chosen answer has the larger log-probability."""
+    """TRL's `rewards/accuracies` and `rewards/margins`, and how often the chosen answer is the likelier one."""
     scores = {
-        "preference_accuracy": [float(chosen > rejected) for chosen, rejected, _ in predicted],
+        "preference_accuracy": [float(margin > 0) for _, _, margin in predicted],
+        "logps_accuracy": [float(chosen > rejected) for chosen, rejected, _ in predicted],
         "reward_margin": [margin for _, _, margin in predicted],
     }[name]
     return math.fsum(scores) / len(scores)

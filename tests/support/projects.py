@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.tiny_architectures import tiny_model
+
 __all__ = ["contents", "make_model", "make_project", "metadata", "recipe_of", "write_rows"]
 
 _WORDS = "the a small old red green market team player film bank goal song price match actor share win".split()
@@ -142,7 +144,8 @@ def make_project(root: Path, models: Path, task: str, strategy: str = "lora", **
 def make_model(folder: Path, kind: str) -> Path:
     """Writes a model of two layers and 32 dimensions.
 
-    `encoder` is a BERT, `decoder` a Llama with a chat template, `encoder_decoder` a T5 and `bart` a BART.
+    `encoder` is a BERT, `decoder` a Llama with a chat template, `encoder_decoder` a T5 and `bart` a BART; other words
+    are model types of transformers.
     """
     import torch
     import transformers
@@ -167,6 +170,8 @@ def make_model(folder: Path, kind: str) -> Path:
         model = transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=size, **heads, **ids))
     elif kind == "bart":
         model = transformers.BartForConditionalGeneration(_bart_config(size))
+    elif kind != "decoder":
+        model = tiny_model(kind, vocab_size=size)
     else:
         ends: dict[str, Any] = {
             "bos_token_id": 1,

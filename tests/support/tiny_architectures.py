@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["INNER", "tiny_config"]
+__all__ = ["INNER", "tiny_config", "tiny_model"]
 
 INNER = 56
 """Width between the two halves of a feed-forward part."""
@@ -50,8 +50,22 @@ def tiny_config(model_type: str, *, rate: float = 0.0, inner: bool = True, **cha
     kind = CONFIG_MAPPING[model_type]
     default = kind()
     keys = {*default.to_dict(), *kind.attribute_map}
+    if getattr(default, "is_encoder_decoder", False):
+        keys.add("decoder_start_token_id")  # config.json has it, whatever the class says
     values = {**_SIZES, **dict.fromkeys(_RATES, rate)}
     values = {key: value for key, value in values.items() if key in keys and (inner or value != INNER)}
     if layers := getattr(default, "layer_types", None):
         values["layer_types"] = list(layers[:2])
-    return kind(**values, **changes)
+    return kind(**{**values, **changes})
+
+
+def tiny_model(model_type: str, **changes: Any) -> Any:
+    """A model of such a configuration that has an output over words, if its family has one; without it an encoder."""
+    import transformers
+
+    from ftc.spec.architectures import architecture
+
+    kinds = {"decoder": transformers.AutoModelForCausalLM, "encoder_decoder": transformers.AutoModelForSeq2SeqLM}
+    family = architecture(model_type).family
+    assert family is not None
+    return kinds.get(family, transformers.AutoModel).from_config(tiny_config(model_type, **changes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ftc.spec.architectures import architecture
 from ftc.spec.documents.memory_trace import BatchShape, TraceDevice, TraceJob
 from ftc.spec.documents.settings import Settings
 from tests.support import documents
@@ -23,8 +24,6 @@ LLAMA = {
 CARD = TraceDevice(kind="cuda", capability=(8, 0), expandable_segments=False)
 PROCESSOR = TraceDevice(kind="cpu", capability=None, expandable_segments=False)
 _TARGETS = {"bert": ("query", "value"), "gpt2": ("c_attn",), "t5": ("q", "v")}
-_ENCODERS = "albert bert camembert deberta-v2 distilbert electra modernbert mpnet roberta xlm-roberta".split()
-_FAMILIES = dict.fromkeys(_ENCODERS, "encoder") | dict.fromkeys(("bart", "marian", "mt5", "t5"), "encoder_decoder")
 _LABELS = ("cold", "hot", "mild")
 
 
@@ -41,7 +40,7 @@ def trace_job(
 ) -> TraceJob:
     """A job of two micro-batches of 2 rows; `changes` are settings by dotted path with `__` for the dot."""
     kind = config["model_type"]
-    family = _FAMILIES.get(kind, "decoder")
+    family = architecture(kind).family or "decoder"
     is_encoder = family == "encoder"
     adapter = {
         "rank": rank,

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ftc.compiler.resolve.machine.wordnet import place_of_meteor
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
@@ -51,8 +50,8 @@ _FORMAT = 3  # of the remembered document; a new number forgets the old ones
 
 def asked_extras(recipe: Recipe) -> frozenset[str]:
     """Extras whose packages can change what this recipe compiles to, beside those of every run."""
-    asked = {"pii": recipe.data.quality.presidio is not None, "meteor": place_of_meteor(recipe.eval) is not None}
-    return frozenset(name for name, is_asked in asked.items() if is_asked)
+    of_metrics = {need.extra for need in recipe.eval.needs()}
+    return frozenset(of_metrics | ({"pii"} if recipe.data.quality.presidio is not None else set()))
 
 
 def resolve_environment(folder: Path | None = None, also: frozenset[str] = frozenset()) -> EnvironmentFacts:

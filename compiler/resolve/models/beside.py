@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
+from ftc.spec.companions import Asked, Companion
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from ftc.spec.documents.lockfile import Lock
+from ftc.spec.sections.recipe import Recipe
 
-__all__ = ["Beside", "World", "locked_commit", "numbered_labels", "resolve_beside"]
+__all__ = ["World", "locked_commit", "numbered_labels", "resolve_companion"]
 
 SpanOf = Callable[[str], Span | None]
 _MOST_LABELS = 1000
@@ -38,75 +40,50 @@ class World:
     span_of: SpanOf
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """Where a recipe names such a model.
-
-    Attributes:
-        base: Dotted path of what names it.
-        revision: Dotted path of its revision.
-        helps: Mends by code, where the base model's don't fit.
-    """
-
-    base: str
-    revision: str
-    helps: Mapping[str, str] = field(default_factory=dict)
-
-    def here(self, path: str) -> str:
-        """What a path of the base model's section is for this one."""
-        return {"model.base": self.base, "model.revision": self.revision}.get(path, path)
-
-
-def resolve_beside(
-    at: Beside, base: str, revision: str | None, locked_commit: str | None, world: World
-) -> ResolvedModel:
-    """Facts of a model that is named beside the base.
+def resolve_companion(card: Companion, recipe: Recipe, lock: Lock | None, world: World) -> ResolvedModel | None:
+    """A model of some role beside the base, through the base model's own door; None where a recipe asks for none.
 
     Args:
-        at: Where it is named, which is where findings point.
-        base: Folder or hub id.
-        revision: Branch, tag or commit on the hub.
-        locked_commit: The commit that the lock keeps for them.
+        card: The role.
+        recipe: The recipe.
+        lock: The lock on disk; a commit of the hub that it keeps for the same model stays.
         world: Where models are looked up.
 
     Raises:
         Refusal: The model can't be used, by the codes of a base model.
     """
+    asked = card.asked(recipe)
+    if asked is None:
+        return None
+    here = {"model.base": card.base, "model.revision": card.revision}
     try:
         return resolve_model(
-            base,
-            revision,
-            locked_commit=locked_commit,
+            asked.base,
+            asked.revision,
+            locked_commit=locked_commit(card, asked, lock),
             folder=world.folder,
             root=world.root,
             hub=world.hub,
             digests=world.digests,
-            span_of=lambda path: world.span_of(at.here(path)),
+            span_of=lambda path: world.span_of(here.get(path, path)),
         )
     except Refusal as refusal:
-        raise Refusal([_placed(one, at) for one in refusal.diagnostics]) from None
+        raise Refusal([_placed(one, card, here) for one in refusal.diagnostics]) from None
 
 
-def _placed(found: Diagnostic, at: Beside) -> Diagnostic:
-    if found.code in at.helps:
-        found = replace(found, help=(at.helps[found.code],))
-    return replace(found, path=at.here(found.path)) if found.path else found
+def _placed(found: Diagnostic, card: Companion, here: Mapping[str, str]) -> Diagnostic:
+    if found.code in card.helps:
+        found = replace(found, help=(card.helps[found.code],))
+    return replace(found, path=here.get(found.path, found.path)) if found.path else found
 
 
-def locked_commit(lock: Lock | None, section: str, *, asked: Mapping[str, str | None], keeps: str) -> str | None:
-    """The commit that the lock keeps for such a model, as long as the same is asked for.
-
-    Args:
-        lock: The lock on disk.
-        section: Dotted path of the section that names the model, as a recipe has it.
-        asked: What names it there, by key.
-        keeps: Dotted path of the model's own settings.
-    """
+def locked_commit(card: Companion, asked: Asked, lock: Lock | None) -> str | None:
+    """The commit that the lock keeps for a companion, as long as the same is asked for."""
     if lock is None:
         return None
-    before = _at(lock.train.asked, section)
-    is_same = all(before.get(key) == value for key, value in asked.items())
-    commit = _at(lock.train.settings, keeps).get("commit")
+    before = _at(lock.train.asked, card.section)
+    is_same = (before.get(card.key), before.get("revision")) == asked
+    commit = _at(lock.train.settings, card.pins).get("commit")
     return str(commit) if is_same and commit else None
 
 

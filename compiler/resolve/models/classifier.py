@@ -1,28 +1,24 @@
-"""Turns `eval.classifier` of a recipe into facts, through the same door as the base model."""
+"""Settings of a classifier that looks at answers: the label that counts, and how it reads."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ftc.compiler.resolve.files.json_files import read_json_object
-from ftc.compiler.resolve.models.beside import Beside, World, locked_commit, numbered_labels, resolve_beside
+from ftc.compiler.resolve.models.beside import numbered_labels
 from ftc.compiler.resolve.models.model import ResolvedModel
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.documents.lockfile import Lock
 from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.sections.evaluation import Classifier
 
-__all__ = ["ResolvedClassifier", "resolve_classifier"]
+__all__ = ["classifier_settings"]
 
 _BASE = "eval.classifier.base"
-_PLACE = Beside(_BASE, "eval.classifier.revision")
 _HEAD = re.compile(r"(classifier|score|classification_head)(\.out_proj)?\.weight")
 """The last layer of the heads for sequences that transformers has."""
 _USUAL_LENGTH = 512
@@ -30,35 +26,17 @@ _USUAL_LENGTH = 512
 SpanOf = Callable[[str], Span | None]
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedClassifier:
-    """What of the classifier counts, its model, and the folder on this machine that the runtime loads."""
-
-    settings: ClassifierSettings
-    facts: ModelFacts
-    folder: Path
-
-
-def resolve_classifier(asked: Classifier | None, lock: Lock | None, world: World) -> ResolvedClassifier | None:
-    """Facts of the classifier that a recipe names; None where it names none.
+def classifier_settings(asked: Classifier, model: ResolvedModel, span_of: SpanOf) -> ClassifierSettings:
+    """What of a classifier counts.
 
     Args:
         asked: `eval.classifier` of the recipe.
-        lock: The lock on disk; a commit of the hub that it keeps for the same classifier stays.
-        world: Where it is looked up.
+        model: The model that it names.
+        span_of: The place of a recipe value by its dotted path.
 
     Raises:
-        Refusal: The model can't be used, by the codes of a base model, or it is no such classifier (FTC244).
+        Refusal: It is no such classifier (FTC244).
     """
-    if asked is None:
-        return None
-    named = {"base": asked.base, "revision": asked.revision}
-    commit = locked_commit(lock, "eval.classifier", asked=named, keeps="eval.classifier")
-    model = resolve_beside(_PLACE, asked.base, asked.revision, commit, world)
-    return ResolvedClassifier(_settings(asked, model, world.span_of), model.facts, model.folder)
-
-
-def _settings(asked: Classifier, model: ResolvedModel, span_of: SpanOf) -> ClassifierSettings:
     facts = model.facts
     config = read_json_object(model.folder / "config.json", span_of(_BASE), _BASE)
     labels = numbered_labels(config)

@@ -13,17 +13,12 @@ from collections.abc import Mapping
 
 from ftc.spec.architectures import architecture
 from ftc.spec.documents.facts import TensorFacts
+from ftc.spec.module_names import head_parts
 
-__all__ = ["head_parts", "input_embedding", "linear_modules", "output_head"]
+__all__ = ["input_embedding", "linear_modules", "output_head"]
 
 # Last part of the name of a module that looks numbers up instead of multiplying.
 _EMBEDDING = re.compile(r"(embed|embedding|embeddings|embed_\w+|\w+_embed|\w+_embeddings?|wte|wpe|shared|\w+_bias)")
-# Any part of the name that marks a layer outside the backbone.
-_HEADS = re.compile(
-    r"(lm_head|embed_out|output_projection|score|classifier|classification_head|pre_classifier|qa_outputs|pooler|cls"
-    r"|vocab_transform|vocab_projector|vocab_layer_norm|generator_predictions|discriminator_predictions|predictions"
-    r"|final_logits_bias|v_head|summary|head)"
-)
 _INPUT_EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "shared", "embed_in", "tok_embeddings")
 _OUTPUT_HEADS = ("lm_head", "embed_out", "output_projection", "cls.predictions.decoder", "vocab_projector")
 
@@ -56,11 +51,6 @@ def input_embedding(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
 def output_head(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
     """The stored layer that turns vectors into logits over the vocabulary, or None where none is stored."""
     return next((tensors[f"{name}.weight"] for name in _OUTPUT_HEADS if f"{name}.weight" in tensors), None)
-
-
-def head_parts(name: str) -> list[str]:
-    """Parts of a name that mark something outside the backbone."""
-    return [part for part in name.split(".") if _HEADS.fullmatch(part)]
 
 
 def _is_backbone_linear(module: str) -> bool:

@@ -1,64 +1,41 @@
-"""Turns `train.distillation` of a recipe into facts of the teacher, through the same door as the base model."""
+"""Facts of a teacher: its labels, and whether its tokens are the base model's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ftc.compiler.resolve.files.json_files import read_json_object
-from ftc.compiler.resolve.models.beside import Beside, World, locked_commit, numbered_labels, resolve_beside
+from ftc.compiler.resolve.models.beside import World, numbered_labels
 from ftc.compiler.resolve.models.model import ResolvedModel
 from ftc.compiler.resolve.models.tokenizer import token_ids
 from ftc.spec.documents.facts import TeacherFacts
-from ftc.spec.documents.lockfile import Lock
 from ftc.spec.language.safe_repr import quoted
-from ftc.spec.sections.train import Distillation
 
-__all__ = ["ResolvedTeacher", "resolve_teacher"]
+__all__ = ["teacher_facts"]
 
 _TEACHER = "train.distillation.teacher"
-_HELPS = {"FTC312": "`ftc merge RUN -o FOLDER` makes a whole model of a run's adapter; give that folder"}
-_PLACE = Beside(_TEACHER, "train.distillation.revision", _HELPS)
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedTeacher:
-    """The teacher's facts, and the folder on this machine that the runtime loads."""
-
-    facts: TeacherFacts
-    folder: Path
-
-
-def resolve_teacher(
-    asked: Distillation | None, lock: Lock | None, student: ResolvedModel | None, world: World
-) -> ResolvedTeacher | None:
-    """Facts of the teacher that a recipe names; None where it names none.
+def teacher_facts(model: ResolvedModel, student: ResolvedModel | None, world: World) -> TeacherFacts:
+    """What is known of a model to learn from.
 
     Args:
-        asked: `train.distillation` of the recipe.
-        lock: The lock on disk; a commit of the hub that it keeps for the same teacher stays.
+        model: The teacher.
         student: The base model, whose tokenizer the teacher's is compared with; None where it can't be used itself.
-        world: Where it is looked up.
+        world: Where it was looked up.
 
     Raises:
-        Refusal: The model can't be used, by the codes of a base model.
+        Refusal: One of its files can't be read.
     """
-    if asked is None:
-        return None
-    named = {"teacher": asked.teacher, "revision": asked.revision}
-    commit = locked_commit(lock, "train.distillation", asked=named, keeps="train.distillation.teacher")
-    model = resolve_beside(_PLACE, asked.teacher, asked.revision, commit, world)
     config = read_json_object(model.folder / "config.json", world.span_of(_TEACHER), _TEACHER)
     problem = config.get("problem_type")
-    facts = TeacherFacts(
+    return TeacherFacts(
         model=model.facts,
         labels=tuple(numbered_labels(config)),
         problem=problem if isinstance(problem, str) else None,
         other_tokens=_difference(model, student, world) if student else None,
     )
-    return ResolvedTeacher(facts, model.folder)
 
 
 def _difference(teacher: ResolvedModel, student: ResolvedModel, world: World) -> str | None:

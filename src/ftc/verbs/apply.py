@@ -47,8 +47,7 @@ def execute_planned(planned: Planned, *, listen: EventListener, again: bool) -> 
         streams_folder=streams_folder(plan.stream_key),
         environment=planned.compiled.environment,
         previous=predecessor(folder),
-        classifier_folder=planned.compiled.classifier_folder,
-        teacher_folder=planned.compiled.teacher_folder,
+        companions=planned.compiled.companions,
     )
     following = _Following(planned.root, plan, RunFolder(folder), listen, planned.recipe_text)
     try:

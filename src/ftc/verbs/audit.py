@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.compiler.audit.contradictions import Witnesses
-from ftc.compiler.audit.locate import audit_inputs, classifier_folder, teacher_folder
+from ftc.compiler.audit.locate import audit_inputs
 from ftc.compiler.audit.replay import (
     Steps,
     asked_steps,
@@ -174,13 +174,11 @@ def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch:
 
     assert inputs.model is not None, "the static level has found the model"
     assert inputs.streams is not None, "and the token streams"
-    looker, teacher = classifier_folder(run.plan, run.root), teacher_folder(run.plan, run.root)
     return ReplayRequest(
         plan=run.plan,
         model_folder=str(inputs.model.absolute()),
         streams_folder=str(inputs.streams.absolute()),
-        classifier_folder=str(looker.absolute()) if looker else None,
-        teacher_folder=str(teacher.absolute()) if teacher else None,
+        companion_folders={role: str(folder.absolute()) for role, folder in inputs.companions.items()},
         environment=run.plan.lock.platforms[run.plan.platform],
         scratch=str(scratch),
         whole=asked.level == "full",

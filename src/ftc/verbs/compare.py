@@ -149,8 +149,11 @@ def _lacking(settings: Settings) -> dict[str, str]:
     wordnet = settings.eval.wordnet
     if wordnet is None or find_wordnet(wordnet.sha256):
         return {}
-    needing = needs_of(settings.eval.metrics)
-    return {name: f"{need.data} as the first run used it is not on this machine" for name, need in needing.items()}
+    return {
+        name: f"{need.data} as the first run used it is not on this machine"
+        for name in settings.eval.metrics
+        for need in needs_of([name])
+    }
 
 
 def _left_out(runs: Sequence[Run], compared: Sequence[str], lacking: Mapping[str, str]) -> list[str]:

@@ -17,6 +17,7 @@ from ftc.verbs.runs import FINISHED, Run, find_run
 
 if TYPE_CHECKING:
     from ftc.runtime.execution.inputs import Inputs
+    from ftc.spec.companions import Role
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.harness import HarnessReport
     from ftc.spec.documents.plan import Plan
@@ -82,8 +83,7 @@ def evaluate(
             plan = compile_rows(found.plan, model, Path(data), str(data), streams)
         from ftc.runtime.execution.inputs import Inputs
 
-        looker = _classifier(found)
-        inputs = Inputs(model, streams, found.record.observed.environment, classifier_folder=looker)
+        inputs = Inputs(model, streams, found.record.observed.environment, companions=_companions(found))
         evaluation = _measured(found, plan, inputs, None if data is None else str(data), on_event)
     return Remeasured(found, plan, None if data is None else str(data), evaluation)
 
@@ -179,13 +179,19 @@ def _model(run: Run) -> Path:
     return found
 
 
-def _classifier(run: Run) -> Path | None:
-    from ftc.compiler.audit.locate import classifier_folder
+def _companions(run: Run) -> dict[Role, Path]:
+    """Folders of the models that measuring needs; those that shaped the weights have done their part."""
+    from ftc.compiler.audit.locate import companion_folders
+    from ftc.spec.companions import COMPANIONS
 
-    settled = run.plan.settings.eval.classifier
-    found = classifier_folder(run.plan, run.root)
-    if settled is not None and found is None:
-        raise _refused(run, f"its classifier `{settled.base}` is not here", "bring it back to where the recipe says")
+    found = companion_folders(run.plan, run.root)
+    for card in COMPANIONS:
+        pinned = card.pinned(run.plan.settings)
+        if card.shapes_weights:
+            found.pop(card.role, None)
+        elif pinned is not None and card.role not in found:
+            summary = f"its {card.role} `{pinned.base}` is not here"
+            raise _refused(run, summary, "bring it back to where the recipe says")
     return found
 
 

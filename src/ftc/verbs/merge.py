@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.strategy import VIRTUAL_TOKENS, WHOLE_MODEL
+from ftc.spec.strategies import strategy_card
 from ftc.verbs.export import refuse_faults
 from ftc.verbs.runs import FINISHED, Run, find_run
 
@@ -119,19 +119,15 @@ def _refuse_hopeless(run: Run, target: Path) -> None:
 
 def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
     strategy = run.plan.settings.strategy
+    card = strategy_card(strategy)
     at = run.plan.origins.get("strategy.kind")
     place = f"`strategy.kind: {strategy.kind}`, {at.reason if at else run.plan.recipe_file}"
-    if strategy.kind in WHOLE_MODEL:
+    if card.is_whole:
         summary = f"run `{run.record.id}` left a whole model; there is nothing to merge"
         help = f"load, serve or learn from `{_shown(run.folder / 'model')}` as it is"
         yield diagnostic("FTC662", summary, notes=place, help=help, path="strategy.kind")
-    elif strategy.kind in (*VIRTUAL_TOKENS, "bottleneck"):
-        what = (
-            "virtual tokens stand before each row"
-            if strategy.kind in VIRTUAL_TOKENS
-            else "they are layers of their own"
-        )
-        summary = f"the adapter of run `{run.record.id}` can't become part of the base's weights: {what}"
+    elif card.no_merging is not None:
+        summary = f"the adapter of run `{run.record.id}` can't become part of the base's weights: {card.no_merging}"
         helps = (
             "use the base model with the adapter beside it, as the run's card shows",
             "or train with `strategy: {kind: lora}`, which can be merged",

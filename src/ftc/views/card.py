@@ -13,13 +13,11 @@ from ftc.spec.documents.merged import MergedModel
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.sections.data import HubSource
-from ftc.spec.strategy_settings import LoraSettings, QLoraSettings
 from ftc.views import numbers
 from ftc.views.card_code import loading_code
 from ftc.views.card_front_matter import front_matter
 from ftc.views.headline import metric_title
 from ftc.views.merged import agreement_words
-from ftc.views.plan import strategy_words
 from ftc.views.run import change_words, comparisons
 from ftc.views.tasks import task_words
 from ftc.views.teacher import teacher_parts
@@ -107,10 +105,10 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     train = plan.settings.train
     yield "recipe", _code(PurePosixPath(plan.recipe_file).name)
     share = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
-    yield "strategy", f"{strategy_words(plan.settings)}, {numbers.count(plan.model.num_trainable)} trainable ({share})"
-    if isinstance(plan.settings.strategy, LoraSettings | QLoraSettings):
-        adapter = plan.settings.strategy.adapter
-        yield "adapter", f"alpha {adapter.alpha}, dropout {adapter.dropout:g}, on {_codes(adapter.targets)}"
+    yield "strategy", f"{plan.settings.strategy.words()}, {numbers.count(plan.model.num_trainable)} trainable ({share})"
+    traits = plan.settings.strategy.traits
+    if traits.adapter:
+        yield "adapter", f"{traits.adapter}, on {_codes(traits.targets)}"
     if teacher := teacher_parts(plan):
         yield "teacher", ", ".join([_inline(_teacher_name(plan)), *teacher[1:]])
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""

@@ -6,8 +6,7 @@ import json
 from pathlib import PurePosixPath
 
 from ftc.spec.documents.plan import Plan
-from ftc.spec.strategy import VIRTUAL_TOKENS, WHOLE_MODEL
-from ftc.spec.strategy_settings import BottleneckSettings, QLoraSettings
+from ftc.spec.strategies import strategy_card
 from ftc.views.tasks import task_words
 
 __all__ = ["loading_code"]
@@ -21,7 +20,7 @@ def loading_code(plan: Plan, folder: str | None = None) -> str:
         folder: Where a whole model lies, where the result isn't what the run itself left.
     """
     loader = task_words(plan).auto_class
-    is_whole = folder is not None or plan.settings.strategy.kind in WHOLE_MODEL
+    is_whole = folder is not None or strategy_card(plan.settings.strategy).is_whole
     load = _whole(loader, folder or "model") if is_whole else _adapted(plan, loader)
     return "\n".join((*load, "", *_trial(plan)))
 
@@ -58,11 +57,12 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     labels = f", num_labels={len(settings.text.labels)}" if settings.model.head != "lm" and settings.text.labels else ""
     base = settings.model.base if commit else PurePosixPath(settings.model.base.replace("\\", "/")).name
     where = "" if commit else "  # the folder of the base model"
-    is_quantized = isinstance(settings.strategy, QLoraSettings)
+    traits = settings.strategy.traits
+    is_quantized = traits.quantized is not None
     options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"
-    is_ours = isinstance(settings.strategy, BottleneckSettings)
+    is_ours = settings.strategy.peft() is None
     # What writes behind virtual tokens needs peft and transformers to mean the same by the cache.
-    writes_behind = settings.strategy.kind in VIRTUAL_TOKENS and settings.model.head == "lm"
+    writes_behind = traits.num_virtual > 0 and settings.model.head == "lm"
     return [
         *(["from ftc.runtime.strategies.virtual_tokens import agree_on_cache"] if writes_behind else []),
         "from ftc.runtime.strategies.bottleneck import load_adapter" if is_ours else "from peft import PeftModel",
@@ -79,17 +79,17 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
 
 def _quantization(plan: Plan) -> list[str]:
     """The quantised form in which the base model was loaded for training; no lines for other strategies."""
-    strategy = plan.settings.strategy
-    if not isinstance(strategy, QLoraSettings):
+    traits = plan.settings.strategy.traits
+    if traits.quantized is None:
         return []
-    whole = list(strategy.adapter.trained_modules)
-    if strategy.quantization == "int8":
+    whole = list(traits.new_modules)
+    if traits.quantized.type == "int8":
         skipped = f", llm_int8_skip_modules={_literal(whole)}" if whole else ""
         return [f"quantization = BitsAndBytesConfig(load_in_8bit=True{skipped})"]
     return [
         "quantization = BitsAndBytesConfig(",
-        f'    load_in_4bit=True, bnb_4bit_quant_type="{strategy.quantization}",',
-        f"    bnb_4bit_use_double_quant={strategy.double_quantization},",
+        f'    load_in_4bit=True, bnb_4bit_quant_type="{traits.quantized.type}",',
+        f"    bnb_4bit_use_double_quant={traits.quantized.double},",
         f'    bnb_4bit_compute_dtype="{plan.settings.train.precision}",',
         *([f"    llm_int8_skip_modules={_literal(whole)},"] if whole else []),
         ")",

@@ -12,7 +12,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation
 from ftc.spec.metrics import metric_named
 from ftc.spec.sections.data import HubSource
-from ftc.spec.strategy import WHOLE_MODEL
+from ftc.spec.strategies import strategy_card
 from ftc.views.headline import metric_title
 from ftc.views.tasks import task_words
 
@@ -29,14 +29,14 @@ def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool =
         evaluation: The measurement on the test split.
         is_merged: Whether the adapter has become part of the base's weights.
     """
-    is_adapter = plan.settings.strategy.kind not in WHOLE_MODEL and not is_merged
+    is_adapter = not strategy_card(plan.settings.strategy).is_whole and not is_merged
     values: dict[str, Any] = {
         "base_model": plan.settings.model.base if plan.settings.model.commit else None,
         "base_model_relation": ("adapter" if is_adapter else "finetune") if plan.settings.model.commit else None,
-        "library_name": "transformers" if is_merged else _library(plan),
+        "library_name": "transformers" if is_merged else strategy_card(plan.settings.strategy).library,
         "license": plan.lock.model.license,
         "pipeline_tag": task_words(plan).pipeline,
-        "tags": ["ftc", _strategy_tag(plan)],
+        "tags": ["ftc", strategy_card(plan.settings.strategy).tag],
         "datasets": _hub_datasets(plan),
     }
     if evaluation is not None and evaluation.tuned.metrics:
@@ -44,16 +44,6 @@ def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool =
         values["model-index"] = [_index_entry(plan, evaluation)]
     lines = [line for key, value in values.items() if value for line in _lines(key, value, 0)]
     return "\n".join(("---", *lines, "---"))
-
-
-def _library(plan: Plan) -> str:
-    kind = plan.settings.strategy.kind
-    return "transformers" if kind in WHOLE_MODEL else "ftc" if kind == "bottleneck" else "peft"
-
-
-def _strategy_tag(plan: Plan) -> str:
-    kind = plan.settings.strategy.kind
-    return "full-fine-tuning" if kind == "full" else kind.replace("_", "-")
 
 
 def _hub_datasets(plan: Plan) -> list[str]:

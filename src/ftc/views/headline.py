@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ftc.spec.documents.record import Evaluation
-from ftc.spec.metrics import metric_named
+from ftc.spec.metrics import METRICS, metric_named
 from ftc.views import numbers
 from ftc.views.cells import escaped
 
 __all__ = ["headline", "main_metric", "metric_title"]
 
-_FIRST = ("macro_f1", "exact_match", "rouge_l", "perplexity")
+_FIRST = tuple(metric.name for metric in sorted(METRICS, key=lambda one: one.headline or 0) if metric.headline)
 """Metrics that tell most about a task, in the order in which one is looked for."""
 
 

@@ -9,7 +9,6 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.headline import metric_title
-from ftc.views.plan import strategy_words
 from ftc.views.run import change_words, comparisons
 
 __all__ = ["plan_html", "run_html"]
@@ -24,7 +23,7 @@ def plan_html(plan: Plan) -> str:
     rows = [
         ("task", plan.recipe.task.kind),
         ("model", f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters"),
-        ("strategy", f"{strategy_words(plan.settings)}, {_trainable(plan)} trainable"),
+        ("strategy", f"{plan.settings.strategy.words()}, {_trainable(plan)} trainable"),
         ("data", ", ".join(f"{name} {numbers.count(split.rows)}" for name, split in plan.splits)),
         ("training", f"{numbers.plural(train.num_steps, 'step')} of {numbers.plural(train.batch_size, 'row')}"),
         ("learning rate", f"{numbers.rate(train.learning_rate)}, {train.schedule.kind}"),

@@ -9,7 +9,6 @@ from ftc.spec.documents.plan import Plan
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import PLAIN, Page
-from ftc.views.plan import strategy_words
 from ftc.views.tasks import task_words
 
 __all__ = ["agreement_words", "merged_text"]
@@ -29,7 +28,7 @@ def merged_text(plan: Plan, merged: MergedModel, room: Room, folder: str, *, pag
     loader = f'{task_words(plan).auto_class}.from_pretrained("{folder}")'
     lines = [
         *page.flow(
-            "merged", [f"run {page.strong(merged.run_id)} of {escaped(merged.name)}", strategy_words(plan.settings)]
+            "merged", [f"run {page.strong(merged.run_id)} of {escaped(merged.name)}", plan.settings.strategy.words()]
         ),
         *page.flow("base", _base_words(merged)),
         *page.flow("agrees", agreement_words(found)),

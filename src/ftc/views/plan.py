@@ -7,24 +7,9 @@ from typing import assert_never
 
 from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.record import Evaluation, RunRecord
-from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.schedules import schedule_card
-from ftc.spec.strategy_settings import (
-    AdapterSettings,
-    BitFitSettings,
-    BottleneckSettings,
-    FullSettings,
-    Ia3Settings,
-    LnTuningSettings,
-    LoraSettings,
-    PartialSettings,
-    PrefixTuningSettings,
-    PromptTuningSettings,
-    PTuningSettings,
-    QLoraSettings,
-)
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline
@@ -36,7 +21,7 @@ from ftc.views.tasks import learnt_of_rows
 from ftc.views.teacher import teacher_parts
 from ftc.views.times import time_lines
 
-__all__ = ["optimizer_words", "plan_text", "strategy_words", "up_to_date_text"]
+__all__ = ["optimizer_words", "plan_text", "up_to_date_text"]
 
 _LONGEST_OVERRIDE = 60
 _LEAST_PADDING = 0.01
@@ -93,53 +78,12 @@ def up_to_date_text(plan: Plan, record: RunRecord, evaluation: Evaluation | None
     return "\n".join(page.wrap(f"{words} ({result})." if result else f"{words}.")) + "\n"
 
 
-def strategy_words(settings: Settings) -> str:
-    """The strategy in a few words: `LoRA r=16 on 24 modules`."""
-    match settings.strategy:
-        case FullSettings():
-            return "full training"
-        case PartialSettings(layers=layers, embeddings=embeddings):
-            which = "all layers" if layers == "all" else f"the last {numbers.plural(layers, 'layer')}" if layers else ""
-            return " and ".join(part for part in (which, "embeddings" if embeddings else "", "the output") if part)
-        case BitFitSettings():
-            return "biases alone"
-        case LnTuningSettings(num_modules=count):
-            return f"the weights of {numbers.plural(count, 'norm')}"
-        case LoraSettings(adapter=adapter):
-            return _adapter_words("LoRA", adapter)
-        case QLoraSettings(adapter=adapter, quantization=quantization):
-            return _adapter_words(f"QLoRA {quantization}", adapter)
-        case Ia3Settings(num_modules=count):
-            return f"IA3 on {numbers.plural(count, 'module')}"
-        case BottleneckSettings(placement=placement, size=size, num_modules=count):
-            return f"{placement} adapters of {size} behind {numbers.plural(count, 'module')}"
-        case PromptTuningSettings() | PTuningSettings() | PrefixTuningSettings() as virtual:
-            name = "p-tuning" if virtual.kind == "p_tuning" else virtual.kind.replace("_", " ")
-            return f"{name}, {numbers.plural(virtual.virtual_tokens, 'virtual token')}"
-        case _:
-            assert_never(settings.strategy)
-
-
-def _adapter_words(name: str, adapter: AdapterSettings) -> str:
-    """`LoRA r=16 on 24 modules`, with what is unusual about it."""
-    ranks = {adapter.rank, *adapter.ranks.values()}
-    rank = f"r={adapter.rank}" if len(ranks) == 1 else f"r={min(ranks)} to {max(ranks)}"
-    variants = {"DoRA": adapter.dora, "rank-stabilised": adapter.rank_stabilized}
-    traits = [*(word for word, is_on in variants.items() if is_on)]
-    if adapter.init != "default":
-        traits.append(f"{adapter.init} init")
-    if adapter.also_trained:
-        traits.append(f"{', '.join(adapter.also_trained)} whole")
-    more = f" ({', '.join(traits)})" if traits else ""
-    return f"{name} {rank} on {numbers.plural(adapter.num_modules, 'module')}{more}"
-
-
 def _title(plan: Plan, page: Page) -> list[str]:
     model = plan.model
     parts = [
         plan.recipe.task.kind,
         f"{escaped(model.name)} {numbers.magnitude(model.num_parameters)} ({escaped(model.license or 'no licence')})",
-        f"{strategy_words(plan.settings)}, {numbers.percent(model.num_trainable, model.num_parameters)} trainable",
+        f"{plan.settings.strategy.words()}, {numbers.percent(model.num_trainable, model.num_parameters)} trainable",
     ]
     indent = max(INDENT, len(plan.name) + 3)
     return page.flow(page.strong(plan.name), parts, indent=min(indent, page.columns // 2))

@@ -9,7 +9,8 @@ import pytest
 from ftc.compiler.importers import words
 from ftc.compiler.importers.translate import TOOLS
 from ftc.spec.documents import imported as documents
-from ftc.spec.documents.imported import Fate
+from ftc.spec.documents.imported import Fate, Tool
+from ftc.spec.strategies import STRATEGIES, Card
 from tests.compiler.importers.examples import AXOLOTL, FACTORY, OUMI, TRL, TUNE, import_text, recipe_values
 
 ROWS = "dataset: {_component_: torchtune.datasets.alpaca_dataset}\n"
@@ -65,13 +66,26 @@ def test_every_schedule_is_known_by_its_function(name: str) -> None:
     assert value(text, "train.schedule.kind") == words.SCHEDULE_COMPONENTS[name]
 
 
-@pytest.mark.parametrize(("tool", "word"), [(tool, word) for tool, known in words.STRATEGIES.items() for word in known])
-def test_every_strategy_is_known_by_its_words(tool: str, word: str) -> None:
+@pytest.mark.parametrize(
+    ("card", "tool", "word"),
+    [
+        (card, tool, word)
+        for card in STRATEGIES
+        for tool, known in card.foreign_names.items()
+        for word in known
+        if tool != "peft"
+    ],
+    ids=lambda one: getattr(one, "kind", one),
+)
+def test_every_strategy_is_known_by_its_words(card: Card, tool: Tool, word: str) -> None:
+    prefix = "" if word == "full" else f"{word}_"
     text = {
         "axolotl": f"{AXOLOTL}adapter: {word}\nload_in_4bit: {str(word == 'qlora').lower()}\n",
         "llamafactory": f"{FACTORY}finetuning_type: {word}\n",
-    }[tool]
-    assert value(text, "strategy.kind") == words.STRATEGIES[tool][word]
+        "torchtune": TUNE.replace("qwen3.qwen3", f"qwen3.{prefix}qwen3") + ROWS,
+        "oumi": OUMI.replace("use_peft: false", f"use_peft: {str(word == 'lora').lower()}"),
+    }
+    assert value(text[tool], "strategy.kind") == card.kind
 
 
 @pytest.mark.parametrize(
@@ -98,6 +112,12 @@ def test_every_strategy_is_known_by_its_words(tool: str, word: str) -> None:
 )
 def test_what_ftc_has_is_carried(text: str, path: str, expected: Any) -> None:
     assert value(text, path) == expected
+
+
+def test_the_metric_to_stop_by_is_known_by_its_words() -> None:
+    ranked = FACTORY.replace("tickets_registered", "ranked").replace("sft", "dpo")
+    text = f"{ranked}val_size: 0.1\nearly_stopping_steps: 2\nmetric_for_best_model: eval_rewards/accuracies\n"
+    assert recipe_values(import_text(text))["train.early_stopping.metric"] == "val_preference_accuracy"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def kept(facts: ModelFacts, **strategy: Any) -> int:
 def test_what_closes_a_layer_is_known_by_any_of_its_names(attention: str, mlp: str) -> None:
     facts = renamed(attention, mlp)
     network = network_of(
-        facts, ranks={}, trained=(), flows_from_start=False, trainable=0, new_outputs=0, attention="processor"
+        facts, beside={}, trained=(), flows_from_start=False, trainable=0, new_outputs=0, attention="processor"
     )
     parts = {one.part: one.name.partition("layers.")[2][2:] for one in network.linears}
     assert (parts["attention out"], parts["feed out"]) == (attention, mlp)

@@ -14,7 +14,8 @@ from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, unpac
 from ftc.runtime.artifacts.tensor_files import content_digest
 from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
 from ftc.runtime.models.heads import auto_class
-from ftc.spec.strategy_settings import LoraSettings, QLoraSettings
+from ftc.spec.strategies.lora import LoraSettings
+from ftc.spec.strategies.qlora import QLoraSettings
 from tests.runtime.jobs import make_job
 
 CPU = torch.device("cpu")

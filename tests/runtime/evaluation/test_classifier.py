@@ -74,7 +74,7 @@ def test_a_run_tells_and_gates_the_share_and_refuses_another_classifier(tmp_path
         train__learning_rate=1e-5,  # tuned further, it says nothing
     )
     job.inputs = type(job.inputs)(
-        job.inputs.model_folder, job.inputs.streams_folder, job.inputs.environment, classifier_folder=folder
+        job.inputs.model_folder, job.inputs.streams_folder, job.inputs.environment, companions={"classifier": folder}
     )
     assert job.run().status == "gate_failed"
     assert [event.phase for event in job.of_kind("phase_ended")][-1] == "grade"

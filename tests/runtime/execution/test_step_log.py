@@ -6,6 +6,7 @@ import pytest
 
 from ftc.runtime.artifacts import checkpoint
 from ftc.runtime.artifacts.tensor_files import content_digest
+from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
 from tests.runtime.jobs import Job, changed, make_job
 
@@ -35,9 +36,10 @@ def test_every_step_has_a_line_and_rungs_stand_where_they_should(job: Job) -> No
 
 
 def test_rungs_are_what_the_record_and_the_checkpoints_hold(job: Job) -> None:
-    found, record = ladder(job, "whole"), job.run("whole")
+    found, folder = ladder(job, "whole"), job.folder("whole")
+    record = RunRecord.model_validate_json(folder.record.read_bytes())
     assert found.rungs[0].weights_sha256 == record.initial_weights_sha256
-    last = checkpoint.verified(job.folder("whole").checkpoints, 12, job.plan.job_sha256(), lambda finding: None)
+    last = checkpoint.verified(folder.checkpoints, 12, job.plan.job_sha256(), lambda finding: None)
     assert last is not None
     assert found.rungs[12].weights_sha256 == content_digest(last.weights())
     assert found.rungs[12].optimizer_sha256 == content_digest(last.optimizer())

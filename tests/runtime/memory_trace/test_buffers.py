@@ -7,6 +7,7 @@ import torch
 
 from ftc.runtime.memory_trace.buffers import card_buffers, workspace_bytes
 from ftc.runtime.memory_trace.log import Log
+from ftc.runtime.memory_trace.torch_internals import run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker
 
 
@@ -25,8 +26,7 @@ def test_each_thread_makes_its_workspace_at_its_first_product() -> None:
         second = first @ weight
         third = second @ weight
         tracker.section("backward: layers")
-        run = torch.autograd.Variable._execution_engine.run_backward
-        run((third,), (torch.ones_like(third),), False, False, (), allow_unreachable=True, accumulate_grad=True)
+        run_backward(third)
     log = tracker.close()
     assert sizes(log, "forward: layers") == [4096, 4096, space, 4096]
     assert sizes(log, "backward: layers").count(space) == 1

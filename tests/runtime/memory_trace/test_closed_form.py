@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-from ftc.runtime.memory_trace.sharded_model import follows_sharding
 from ftc.spec.sections.train import Offload, Sharding
 from tests.support.grid import (
     GRID,
@@ -119,8 +118,6 @@ def test_both_methods_agree_about_a_teacher(
 def test_both_methods_agree_about_one_of_several_devices(
     name: str, strategy: str, sharding: Sharding, offload: Offload, checkpointing: bool
 ) -> None:
-    if sharding == "fsdp" and not follows_sharding():
-        pytest.skip("the trace doesn't follow this torch as it divides")
     facts = grid_facts(GRID[name])
     shared = (facts, strategy, checkpointing, 4, sharding, offload)
     form, traced = shared_by_form(*shared).peak_bytes, shared_by_trace(*shared).peak_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -108,8 +109,9 @@ def test_a_shallow_model_is_traced_whole() -> None:
 
 def test_layers_with_ranks_of_their_own_are_all_traced() -> None:
     job = trace_job()
-    adapter = job.settings.strategy.adapter.model_copy(update={"ranks": {"layers.11.self_attn.q_proj": 64}})  # type: ignore[union-attr]
-    strategy = job.settings.strategy.model_copy(update={"adapter": adapter})
+    strategy: Any = job.settings.strategy
+    adapter = strategy.adapter.model_copy(update={"ranks": {"layers.11.self_attn.q_proj": 64}})
+    strategy = strategy.model_copy(update={"adapter": adapter})
     settings = job.settings.model_copy(update={"strategy": strategy})
     log, traced = whole_log(job.model_copy(update={"settings": settings}))
     assert traced == LAYERS

@@ -13,14 +13,11 @@ import pytest
 
 from ftc.runtime.memory_trace.child import trace
 from ftc.runtime.memory_trace.log import peaks
-from ftc.runtime.memory_trace.sharded_model import follows_sharding
 from ftc.runtime.memory_trace.whole import log_of, whole_groups
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from tests.runtime.memory_trace.test_step import OF_THE_HOST
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
-
-pytestmark = pytest.mark.skipif(not follows_sharding(), reason="the trace doesn't follow this torch as it divides")
 
 ROOT = Path(__file__).parents[3]
 _WAYS: list[dict[str, Any]] = [

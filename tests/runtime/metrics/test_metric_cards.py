@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.sums import Statistics
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
 from ftc.spec.documents.settings import WordnetSettings
-from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Metric, metric_called, metric_named
+from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Metric, metric_called, metric_named, needs_of
 from ftc.spec.sections.evaluation import metrics_for
 from ftc.spec.storage import wordnet
 from ftc.spec.task import TASKS, Classification, TokenClassification, kind_of
@@ -25,8 +26,9 @@ from ftc.views.headline import metric_title
 from tests.support import metric_oracles as oracles
 from tests.support.wordnets import write_wordnet
 
-REFERENCE = (Path(__file__).parents[3] / "docs" / "recipe.md").read_text(encoding="utf-8")
-ONLY_HERE = {"valid_json", "preference_accuracy"}
+ROOT = Path(__file__).parents[3]
+REFERENCE = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
+ONLY_HERE = {"valid_json", "logps_accuracy"}
 """Metrics that no other tool has a word for."""
 ROWS = 40
 NAMES = ("a", "b", "c", "d")
@@ -202,3 +204,16 @@ def test_names_are_told_apart_and_mean_one_thing() -> None:
 def test_what_says_nothing_new_of_labels_is_left_out(task: Any, without: set[str]) -> None:
     of_kind = {metric.name for metric in METRICS if kind_of(task) in metric.tasks}
     assert of_kind - set(metrics_for(task.model_construct(kind=kind_of(task)))) == without
+
+
+def test_what_a_metric_needs_has_an_extra_that_brings_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needs = needs_of(METRIC_BY_NAME)
+    assert needs
+    for need in needs:
+        assert any(line.startswith(need.package) for line in project["optional-dependencies"][need.extra])
+
+
+def test_one_metric_at_most_stands_first_for_a_result() -> None:
+    ranks = [metric.headline for metric in METRICS if metric.headline is not None]
+    assert sorted(ranks) == list(range(1, len(ranks) + 1))

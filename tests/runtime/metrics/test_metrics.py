@@ -52,6 +52,16 @@ def test_valid_json_wants_the_keys_of_the_expected_answer(answer: str, share: fl
     assert answer_metric("valid_json", ['{"a": 0, "b": 0}'], [answer]) == share
 
 
+def test_a_preference_is_what_tuning_raised_and_not_the_shorter_answer() -> None:
+    """The chosen answer is long: tuning raised it from -70 to -60, and the rejected one from -10 to -9."""
+    beta, chosen, rejected = 0.1, -60.0, -9.0
+    pair = (chosen, rejected, beta * ((chosen + 70) - (rejected + 10)))
+    assert preference_scores("preference_accuracy", [pair]) == [1]
+    assert preference_scores("reward_margin", [pair]) == [pytest.approx(0.9)]
+    assert preference_scores("logps_accuracy", [pair]) == [0]
+    assert preference_scores("preference_accuracy", [(chosen, rejected, 0.0)]) == [0], "as TRL has a tie"
+
+
 def test_calibration_by_hand() -> None:
     """Two rows at 0.95, one of them right, and two right ones at 0.65: |0.95 - 0.5| and |0.65 - 1|, half each."""
     right, confidence = [True, False, True, True], [0.95, 0.95, 0.65, 0.65]

@@ -108,3 +108,41 @@ def test_losses(name: str) -> None:
     statistics = loss_statistics(name, [(score.loss_sum, score.targets) for score in scores])
     for rows in draws(40):
         assert drawn(statistics, rows) == pytest.approx(loss_metrics([scores[row] for row in rows])[name], rel=1e-12)
+
+
+ODD: dict[str, tuple[list[int], list[int]]] = {
+    "one row": ([1], [1]),
+    "one row, wrong": ([0], [1]),
+    "one class": ([2] * 9, [2] * 9),
+    "one class expected": ([0] * 9, [0, 1, 2] * 3),
+    "one class said": ([0, 1, 2] * 3, [0] * 9),
+    "nothing right": ([0, 1, 2] * 3, [1, 2, 0] * 3),
+    "no class in common": ([0, 1] * 4, [2, 3] * 4),
+    "more classes than rows": (list(range(0, 60, 7)), list(range(0, 90, 10))),
+    "a rare class": ([0] * 999 + [1], [0] * 1000),
+}
+
+
+@pytest.mark.parametrize(("expected", "predicted"), ODD.values(), ids=ODD)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_odd_rows_have_the_librarys_values_to_the_last_bit(expected: list[int], predicted: list[int]) -> None:
+    for name in ("accuracy", "mcc", "balanced_accuracy", *AVERAGED):
+        wanted = class_metric(name, expected, predicted)
+        assert class_statistics(name, expected, predicted).observed == wanted, name
+    wanted = class_metric("cohen_kappa", expected, predicted)
+    found = class_statistics("cohen_kappa", expected, predicted).observed
+    assert found == pytest.approx(0.0 if np.isnan(wanted) else wanted, abs=1e-15), "of nothing it is 0"
+
+
+@pytest.mark.parametrize("name", ["accuracy", *AVERAGED])
+def test_rows_without_labels_have_the_librarys_values_to_the_last_bit(name: str) -> None:
+    for expected, predicted in (([[], []], [[], []]), ([[], [0]], [[0, 1, 2], []]), ([[0, 2]], [[0, 2]])):
+        wanted = multi_label_metric(name, expected, predicted, 3)
+        assert label_statistics(name, expected, predicted, "abc").observed == wanted
+
+
+@pytest.mark.parametrize("name", ["entity_f1", "entity_precision", "entity_recall"])
+def test_tags_without_entities_have_the_librarys_values_to_the_last_bit(name: str) -> None:
+    nothing, something = [["O", "O"], ["O"]], [["B-A", "I-A"], ["I-B"]]
+    for expected, predicted in ((nothing, nothing), (nothing, something), (something, nothing), (something, something)):
+        assert tag_statistics(name, expected, predicted).observed == tag_metric(name, expected, predicted)

@@ -263,7 +263,7 @@ def job_with_teacher(root: Path, **changes: Any) -> Job:
     write_tiny_model(root / "teacher", "gpt2", seed=8)
     asked = lesson(root / "teacher", **changes.pop("lesson", {}))
     job = make_job(root, train__distillation=asked, eval__metrics=("loss",), eval__max_new_tokens=None, **changes)
-    return replace(job, inputs=replace(job.inputs, teacher_folder=root / "teacher"))
+    return replace(job, inputs=replace(job.inputs, companions={"teacher": root / "teacher"}))
 
 
 def test_a_run_learns_from_its_teacher_and_does_so_again_bit_by_bit(tmp_path: Path) -> None:

@@ -6,20 +6,20 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from ftc.spec.companions import Pinned
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.settings import TeacherSettings
 
 __all__ = [
     "as_text",
     "base_address",
+    "companion_address",
     "ended_at",
     "known",
     "result_files",
     "source_address",
     "started_at",
-    "teacher_address",
 ]
 
 _RESULTS = ("adapter/", "model/")
@@ -55,9 +55,9 @@ def base_address(plan: Plan) -> str:
     return f"hf://{base}@{commit}" if commit else base
 
 
-def teacher_address(teacher: TeacherSettings) -> str:
-    """A teacher, in the same form."""
-    return f"hf://{teacher.base}@{teacher.commit}" if teacher.commit else teacher.base
+def companion_address(pinned: Pinned) -> str:
+    """A model beside it, in the same form."""
+    return f"hf://{pinned.base}@{pinned.commit}" if pinned.commit else pinned.base
 
 
 def source_address(source: SourceLock) -> str:

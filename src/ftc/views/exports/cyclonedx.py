@@ -10,7 +10,6 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.exports.common import ended_at, known, result_files, source_address
-from ftc.views.plan import strategy_words
 from ftc.views.tasks import task_words
 
 __all__ = ["cyclonedx_bom"]
@@ -62,7 +61,7 @@ def _result(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> dic
         "bom-ref": f"run:{record.id}",
         "name": plan.name,
         "version": record.id,
-        "description": f"{strategy_words(plan.settings)}, from {plan.model.name}",
+        "description": f"{plan.settings.strategy.words()}, from {plan.model.name}",
         "modelCard": _card(plan, evaluation),
         "components": [
             {"type": "file", "bom-ref": f"run:{record.id}/{name}", "name": name, "hashes": _sha256(sha256)}

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ftc.spec.companions import COMPANIONS
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.views.exports.common import (
     base_address,
+    companion_address,
     ended_at,
     known,
     result_files,
     source_address,
     started_at,
-    teacher_address,
 )
 
 __all__ = ["BUILDER", "BUILD_TYPE", "slsa_statement"]
@@ -60,9 +61,10 @@ def _dependencies(plan: Plan, record: RunRecord) -> Iterator[dict[str, Any]]:
     base = base_address(plan)
     for name, file in sorted(plan.lock.model.files.items()):
         yield _input(f"{base}/{name}", file.sha256, role="base model")
-    if lesson := plan.settings.train.distillation:
-        for name, file in sorted(lesson.teacher.files.items()):
-            yield _input(f"{teacher_address(lesson.teacher)}/{name}", file.sha256, role="teacher")
+    for card in COMPANIONS:
+        if card.shapes_weights and (pinned := card.pinned(plan.settings)):
+            for name, file in sorted(pinned.files.items()):
+                yield _input(f"{companion_address(pinned)}/{name}", file.sha256, role=card.role)
     for use, source in sorted(plan.lock.data.sources.items()):
         yield _input(source_address(source), source.file.sha256, role=f"data: {use}", rows_sha256=source.rows_sha256)
     if commit := record.observed.code.project_commit:

@@ -14,7 +14,6 @@ from ftc.spec.version import VERSION
 from ftc.views import numbers
 from ftc.views.comparison import standing_words, verdict
 from ftc.views.headline import metric_title
-from ftc.views.plan import strategy_words
 from ftc.views.report.charts import COLORS, Axis, Drawer, Lines, Range, Ranges, Series, are_shares, drawer, figure
 from ftc.views.report.elements import details, long_text, section, table, text
 from ftc.views.report.frame import framed
@@ -253,7 +252,7 @@ def _resources(sides: Sequence[Side]) -> str:
     rows = [
         (
             f"<code>{text(side.record.id)}</code>",
-            text(strategy_words(side.plan.settings)),
+            text(side.plan.settings.strategy.words()),
             numbers.count(side.plan.model.num_trainable),
             f"{numbers.count(side.record.steps_done)} of {numbers.count(side.plan.settings.train.num_steps)}",
             numbers.count(side.record.tokens),

@@ -26,7 +26,7 @@ def framed(title: str, header: str, parts: Sequence[tuple[str, str, str]], foote
         footer: What stands last, as HTML.
         drawn: Who drew the charts.
     """
-    style = resources.files("ftc.views").joinpath("report.css").read_text(encoding="utf-8")
+    style = resources.files("ftc.views.report").joinpath("report.css").read_text(encoding="utf-8")
     present = [(key, name, part) for key, name, part in parts if part]
     links = "".join(f'<li><a href="#{key}">{text(name)}</a></li>' for key, name, _ in present)
     body = "\n".join(part for _, _, part in present)

@@ -9,7 +9,6 @@ from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
-from ftc.views.plan import strategy_words
 from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.report.charts import Drawer, drawer
 from ftc.views.report.classes import classes_section
@@ -105,7 +104,7 @@ def _header(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str
         (
             ("task", text(plan.recipe.task.kind)),
             ("model", text(f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters")),
-            ("strategy", text(f"{strategy_words(plan.settings)}, {share} trainable")),
+            ("strategy", text(f"{plan.settings.strategy.words()}, {share} trainable")),
             *([("teacher", text(", ".join(teacher)))] if (teacher := teacher_parts(plan)) else []),
             ("rows", text(rows)),
         )

@@ -4,13 +4,59 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
+from pydantic import Field
+
+from ftc.spec.base import Document, Effect
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.module_names import layer_name, part_of
-from ftc.spec.strategy import Lora, LowRankPattern, QLora
+from ftc.spec.strategies.card import Problem
 
-__all__ = ["Misnamed", "by_kind_or_pattern", "by_name", "misnamed"]
+__all__ = ["LowRankPattern", "ModuleName", "by_kind_or_pattern", "by_name", "misnamed"]
+
+ModuleName = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=200)]
+"""The end of a module's name, of whole parts: `q_proj`, `layers.0.q_proj`."""
+
+
+class LowRankPattern(Document):
+    """Another rank or alpha for some of the adapted modules."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+    UNITS: ClassVar[dict[str, str]] = {
+        "layers": "layers, counted from 0",
+        "rank": "dimensions",
+        "alpha": "a pure number",
+    }
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "modules": (("q_proj", "v_proj"), ("layers.0.mlp.down_proj",)),
+        "layers": ((0, 1, 2),),
+        "rank": (4,),
+        "alpha": (8,),
+    }
+
+    modules: Literal["all"] | Annotated[tuple[ModuleName, ...], Field(min_length=1)] = "all"
+    """Ends of the names of adapted modules, of whole parts: `[q_proj]`, `[layers.0.mlp.down_proj]`. Default: all, so
+    that `layers` alone decides."""
+    layers: Literal["all"] | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = "all"
+    """Layers that are meant, counted from 0; those of encoder and decoder, where there are both. Default: all, so that
+    `modules` alone decides."""
+    rank: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Their rank. Default: none, so that they keep the one that they have without this pattern."""
+    alpha: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Their alpha. Default: none, so that they keep the one that they have without this pattern, which doesn't follow
+    their rank."""
+
+
+class _Patterned(Protocol):
+    """A strategy with patterns."""
+
+    @property
+    def patterns(self) -> tuple[LowRankPattern, ...]: ...
+    @property
+    def ranks(self) -> Mapping[str, int]: ...
+    @property
+    def alphas(self) -> Mapping[str, int]: ...
 
 
 def by_name(ends: Collection[str], name: str) -> str | None:
@@ -20,7 +66,7 @@ def by_name(ends: Collection[str], name: str) -> str | None:
 
 
 def by_kind_or_pattern(
-    what: Literal["rank", "alpha"], strategy: Lora | QLora, by_kind: Mapping[str, int], adapted: Collection[str]
+    what: Literal["rank", "alpha"], strategy: _Patterned, by_kind: Mapping[str, int], adapted: Collection[str]
 ) -> dict[str, int]:
     """The value of each adapted module that has one of its own, by the shortest end of its name that means it alone.
 
@@ -68,25 +114,17 @@ def _end(name: str, adapted: Collection[str]) -> str:
     return end
 
 
-class Misnamed(NamedTuple):
-    """A name or a layer that means no adapted module."""
-
-    path: str
-    summary: str
-    help: str
-
-
-def misnamed(strategy: Lora | QLora, adapted: Collection[str]) -> Iterator[Misnamed]:
+def misnamed(strategy: _Patterned, adapted: Collection[str]) -> Iterator[Problem]:
     """Names of kinds and of patterns that no adapted module has, and layers that there are none of."""
     for key, ends in (("ranks", strategy.ranks), ("alphas", strategy.alphas)):
         for end in ends:
             if not any(by_name((end,), name) for name in adapted):
-                yield _no_such_name(f"strategy.{key}", end, adapted)
+                yield _no_such_name(key, end, adapted)
     for position, pattern in enumerate(strategy.patterns):
-        yield from _misnamed_in(pattern, f"strategy.patterns[{position}]", adapted)
+        yield from _misnamed_in(pattern, f"patterns[{position}]", adapted)
 
 
-def _misnamed_in(pattern: LowRankPattern, path: str, adapted: Collection[str]) -> Iterator[Misnamed]:
+def _misnamed_in(pattern: LowRankPattern, path: str, adapted: Collection[str]) -> Iterator[Problem]:
     ends = () if pattern.modules == "all" else pattern.modules
     wrong = [end for end in ends if not any(by_name((end,), name) for name in adapted)]
     yield from (_no_such_name(f"{path}.modules[{ends.index(end)}]", end, adapted) for end in wrong)
@@ -96,17 +134,19 @@ def _misnamed_in(pattern: LowRankPattern, path: str, adapted: Collection[str]) -
     if absent:
         known = f"the last layer with adapters is {max(layers)}" if layers else "no layer has adapters"
         place = f"{path}.layers[{asked.index(absent[0])}]"
-        yield Misnamed(place, f"layer {absent[0]} has no adapter", f"{known}; layers are counted from 0")
+        yield Problem("FTC224", f"layer {absent[0]} has no adapter", place, f"{known}; layers are counted from 0")
     if not wrong and not absent and not any(_fits(pattern, name) for name in adapted):
-        yield Misnamed(path, "no adapted module has such a name in such a layer", "drop one of `modules` and `layers`")
+        summary = "no adapted module has such a name in such a layer"
+        yield Problem("FTC224", summary, path, "drop one of `modules` and `layers`")
 
 
-def _no_such_name(path: str, end: str, adapted: Collection[str]) -> Misnamed:
+def _no_such_name(path: str, end: str, adapted: Collection[str]) -> Problem:
     kinds = sorted({name.rpartition(".")[2] for name in adapted})
     names = kinds if "." not in end else [_of_length(name, end.count(".") + 1) for name in adapted]
     close = nearest(end, names)
     hint = f"did you mean `{close}`? " if close else ""
-    return Misnamed(path, f"no adapter has a name that ends in `{end}`", f"{hint}adapted are {', '.join(kinds)}")
+    summary = f"no adapter has a name that ends in `{end}`"
+    return Problem("FTC224", summary, path, f"{hint}adapted are {', '.join(kinds)}")
 
 
 def _of_length(name: str, parts: int) -> str:

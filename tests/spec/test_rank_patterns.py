@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.compiler.strategies.low_rank import by_kind_or_pattern, misnamed
-from ftc.spec.strategy import Lora
+from ftc.spec.strategies.lora import Lora
+from ftc.spec.strategies.patterns import by_kind_or_pattern, misnamed
 
 LLAMA = [f"model.layers.{layer}.{name}" for layer in range(3) for name in ("self_attn.q_proj", "mlp.up_proj")]
 T5 = [f"{stack}.block.{layer}.layer.0.SelfAttention.q" for stack in ("encoder", "decoder") for layer in range(2)]
@@ -74,5 +74,5 @@ def test_a_module_of_two_stacks_is_named_with_its_stack() -> None:
 )
 def test_what_means_no_module_is_told_with_what_is_near(strategy: Lora, path: str, help: str) -> None:
     (found,) = misnamed(strategy, LLAMA)
-    assert found.path == path
+    assert f"strategy.{found.key}" == path
     assert help in found.help

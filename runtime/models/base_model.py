@@ -1,0 +1,173 @@
+"""Loads a base model: the only place that does, from the folder whose digests `verify` has compared with the plan.
+
+Weights come from safetensors files alone, without the network, and no code of a model's folder is ever run. The memory
+trace builds its model by the same code, from shapes alone: it hands in another `Base`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, assert_never
+
+import torch
+from torch import nn
+
+from ftc.runtime.models.heads import auto_class, head_options, num_outputs
+from ftc.runtime.training.seeding import seed_everything
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.settings import Settings
+
+__all__ = [
+    "Base",
+    "FolderBase",
+    "checkpoint_activations",
+    "frozen_base",
+    "frozen_dtype",
+    "keep_differentiable",
+    "load_base",
+    "quiet_transformers",
+    "trainable_tensors",
+]
+
+
+class Base(Protocol):
+    """Where a base model comes from."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has all layers, so that the plan's counts of modules hold."""
+        ...
+
+    def load(self, kind: Any, options: dict[str, Any]) -> Any:
+        """A model of the class that `kind`, one of transformers' Auto classes, finds for it.
+
+        Args:
+            kind: Decides about the head.
+            options: `dtype`, `attn_implementation`, `quantization_config`, and values for the model's configuration.
+
+        Raises:
+            OSError, ValueError, KeyError, RuntimeError: It can't be loaded; the text is shown.
+        """
+        ...
+
+
+class FolderBase:
+    """A model's folder, with all its weights.
+
+    Raises:
+        Refusal: FTC634, an adapter lies beside the weights.
+    """
+
+    is_whole = True
+
+    def __init__(self, folder: Path) -> None:
+        if (folder / "adapter_config.json").exists():
+            raise Refusal([_adapter_in_base()])
+        self._folder = folder
+
+    def load(self, kind: Any, options: dict[str, Any]) -> Any:
+        """The weights, from safetensors files and without the network."""
+        return kind.from_pretrained(self._folder, local_files_only=True, use_safetensors=True, **options)
+
+
+def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options: Any) -> Any:
+    """The one call that loads a model.
+
+    Args:
+        settings: Which head it has, and how it computes attention.
+        base: Where it comes from.
+        is_new: Whether its head is made anew, with names for its outputs.
+        options: How its weights are held.
+
+    Raises:
+        Refusal: It can't be loaded (FTC635).
+    """
+    options |= {"attn_implementation": settings.model.attention, "pad_token_id": settings.model.pad_id}
+    options |= head_options(settings) if is_new else num_outputs(settings)
+    seed_everything(settings.seeds.init)  # a new head is drawn while the model is loaded
+    try:
+        with quiet_transformers():
+            return base.load(auto_class(settings), options)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise Refusal([_not_loadable(settings, error)]) from error
+
+
+def frozen_base(settings: Settings, base: Base) -> Any:
+    """A base of which nothing is trained, in the type that the plan's arithmetic has."""
+    model = load_base(settings, base, dtype=frozen_dtype(settings))
+    model.requires_grad_(False)
+    if settings.train.activation_checkpointing:
+        checkpoint_activations(model)
+    return model
+
+
+def frozen_dtype(settings: Settings) -> torch.dtype:
+    """The type of frozen weights."""
+    match settings.train.precision:
+        case "float32":
+            return torch.float32
+        case "bfloat16":
+            return torch.bfloat16
+        case _:
+            assert_never(settings.train.precision)
+
+
+def trainable_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name; a shared one appears once."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def keep_differentiable(model: Any) -> None:
+    """Forbids a form of 4-bit weights that is for inference alone.
+
+    On some processors bitsandbytes repacks weights at the first evaluation, for a kernel that no gradient passes; the
+    training steps after a look at validation would then learn next to nothing, without an error.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Has the model compute its activations anew in the backward pass."""
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Leaves progress bars and the news of a new head to ftc's own events, and old names to those who use them."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _adapter_in_base() -> Any:
+    return diagnostic(
+        "FTC634",
+        "the model's folder holds an adapter beside the base weights",
+        notes="`adapter_config.json` makes transformers load more than the plan's files",
+        help="move its two files elsewhere; `ftc merge` makes a whole model of a run's adapter",
+    )
+
+
+def _not_loadable(settings: Settings, error: Exception) -> Any:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return diagnostic(
+        "FTC635",
+        f"`{settings.model.base}` can't be loaded as {settings.model.architecture}",
+        notes=f"transformers says: {reason[0][:300]}",
+        help="check the model's folder with `ftc plan`, or take another version of transformers",
+    )

@@ -1,0 +1,57 @@
+"""Full training, and what all strategies share whose result is a model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Container
+from typing import Any
+
+import torch
+from torch import nn
+
+from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base
+from ftc.runtime.strategies.half import Half, S_contra, in_parts
+from ftc.spec.documents.settings import Settings
+from ftc.spec.strategies.full import FullSettings
+
+__all__ = ["OfFull", "OfWhole"]
+
+
+class OfWhole(Half[S_contra]):
+    """Weights of the model itself are trained, in float32; the arithmetic follows the plan's precision."""
+
+    @abstractmethod
+    def chosen(self, model: nn.Module, strategy: S_contra) -> Container[str]:
+        """Names of the weights that are trained."""
+
+    def build(self, settings: Settings, strategy: S_contra, base: Base) -> nn.Module:
+        """The model, of which nothing but the chosen weights is trained."""
+        model: nn.Module = load_base(settings, base, dtype=torch.float32)
+        if settings.train.activation_checkpointing:
+            checkpoint_activations(model)
+        chosen = self.chosen(model, strategy)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in chosen)
+        return model
+
+    def saved(self, model: nn.Module, strategy: S_contra) -> dict[str, torch.Tensor]:
+        """All weights, shared ones once."""
+        saved = model.state_dict()
+        shared = saved.keys() - dict(model.named_parameters()).keys() - dict(model.named_buffers()).keys()
+        return {name: tensor for name, tensor in saved.items() if name not in shared}
+
+    def load(self, model: Any, strategy: S_contra, tensors: dict[str, torch.Tensor]) -> None:
+        """All weights. Shared names are absent; the digest afterwards proves the rest."""
+        model.load_state_dict(in_parts(model, tensors), strict=False)
+
+    def adapter_config(self, model: Any, strategy: S_contra) -> dict[str, Any]:
+        """There is no adapter."""
+        return {}
+
+
+class OfFull(OfWhole[FullSettings]):
+    """Every weight."""
+
+    def chosen(self, model: nn.Module, strategy: FullSettings) -> Container[str]:
+        """All."""
+        return dict(model.named_parameters())

@@ -1,0 +1,79 @@
+"""LoRA: low-rank adapters beside frozen linear layers."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from ftc.runtime.strategies.half import BESIDE_LAYERS, require
+from ftc.runtime.strategies.with_peft import OfPeft, peft_config
+from ftc.spec.documents.settings import Settings
+from ftc.spec.strategies.lora import AdapterSettings, LoraSettings
+
+__all__ = ["OfLora", "lora_config", "require_layers", "targeted"]
+
+
+class OfLora(OfPeft[LoraSettings]):
+    """Beside weights as they are."""
+
+    def config(
+        self, peft: ModuleType, model: Any, settings: Settings, strategy: LoraSettings, *, is_whole: bool
+    ) -> Any:
+        """peft's configuration."""
+        return lora_config(peft, model, settings, strategy.adapter, is_whole=is_whole)
+
+    def check(self, model: nn.Module, peft: ModuleType, strategy: LoraSettings) -> None:
+        """As many modules as the plan says."""
+        require_layers(model, peft, strategy.adapter)
+
+
+def lora_config(peft: ModuleType, model: Any, settings: Settings, adapter: AdapterSettings, *, is_whole: bool) -> Any:
+    """peft's configuration of a low-rank adapter."""
+    targets, others = targeted(model, adapter.targets, adapter.trained_modules)
+    whole = [*adapter.trained_modules, *_named(model, adapter.also_trained)]
+    return peft_config(
+        peft,
+        settings,
+        settings.strategy,
+        target_modules=list(adapter.targets),
+        exclude_modules=others or None,
+        modules_to_save=whole or None,
+        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in targets.values()),
+        # Shapes alone have no directions that an adapter could begin with.
+        init_lora_weights=adapter.init if is_whole and adapter.init != "default" else True,
+    )
+
+
+def require_layers(model: nn.Module, peft: ModuleType, adapter: AdapterSettings) -> None:
+    """Looks whether a low-rank adapter reached as many modules as the plan says.
+
+    Raises:
+        Refusal: FTC625, it didn't.
+    """
+    found = sum(isinstance(module, peft.tuners.lora.LoraLayer) for module in model.modules())
+    require(found, adapter.num_modules, list(adapter.targets), is_whole=True)
+
+
+def targeted(
+    model: Any, targets: tuple[str, ...], new_modules: tuple[str, ...]
+) -> tuple[dict[str, nn.Module], list[str]]:
+    """Modules that get an adapter, and names of those that only bear the same last name."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    found: dict[str, nn.Module] = {}
+    others: list[str] = []
+    for name, module in model.named_modules():
+        parts = name.split(".")
+        if parts[-1] not in targets:
+            continue
+        if module is head or any(part in (*BESIDE_LAYERS, *new_modules) for part in parts):
+            others.append(name)
+        else:
+            found[name] = module
+    return found, sorted(others)
+
+
+def _named(model: Any, ends: tuple[str, ...]) -> list[str]:
+    """Full names of the modules whose names have one of these ends, in whole parts."""
+    return [name for name, _ in model.named_modules() if any(name == end or name.endswith(f".{end}") for end in ends)]

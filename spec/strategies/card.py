@@ -1,0 +1,397 @@
+"""What a strategy is to the rest of ftc: one card for each, whose facts have no defaults.
+
+A strategy has three parts, all in one file of this package: the section of the recipe (`Strategy`), what is settled of
+it in a plan (`StrategySettings`), and the facts that hold for every plan of its kind (`Card`). Passes, budgets, the
+runtime and the views ask these, and name no strategy. A forgotten fact is an error of types, and fails when Python
+makes the object.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
+
+from ftc.spec.base import Document, Effect
+from ftc.spec.documents import imported
+from ftc.spec.documents.facts import ModelFacts, TensorFacts
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.settings import Head
+
+__all__ = [
+    "Base",
+    "Beside",
+    "Card",
+    "Choices",
+    "Obstacle",
+    "PeftMethod",
+    "Problem",
+    "Quantized",
+    "Reason",
+    "Settled",
+    "Strategy",
+    "StrategySettings",
+    "Tool",
+    "Trained",
+    "Traits",
+    "UsualRate",
+]
+
+Tool = Literal["peft"] | imported.Tool
+"""Tools whose words for a strategy are known; `peft` stands for its `peft_type`, in lower case."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The base model as strategies see it.
+
+    Attributes:
+        model: Its facts.
+        head: What the task's model ends in.
+        head_modules: Modules of a new head; empty for the model's own.
+        held: Stored weights that the task's model holds, by name.
+        on_card: Whether the run is on a CUDA device.
+    """
+
+    model: ModelFacts
+    head: Head
+    head_modules: tuple[str, ...]
+    held: Mapping[str, TensorFacts]
+    on_card: bool
+
+
+class Reason(NamedTuple):
+    """Where a settled value came from.
+
+    Attributes:
+        words: Why it was derived; empty where the recipe's value was taken as it is.
+        key: The key of the recipe whose value was taken, or whose origin ends the words; empty for none.
+    """
+
+    words: str
+    key: str
+
+
+class Problem(NamedTuple):
+    """A finding at a key of the strategy."""
+
+    code: str
+    summary: str
+    key: str
+    help: str
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Collects, while a strategy is settled, the origin of each value and what is wrong with it."""
+
+    reasons: dict[str, Reason] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def take(self, path: str, value: _T, key: str = "") -> _T:
+        """Settles a value of the recipe; its key differs from its path where sections do."""
+        self.reasons[path] = Reason("", key or path)
+        return value
+
+    def derive(self, path: str, value: _T, words: str, *, key: str = "") -> _T:
+        """Settles a value that follows from facts; the origin of a key may end the words."""
+        self.reasons[path] = Reason(words, key)
+        return value
+
+    def head(self, path: str, base: Base) -> tuple[str, ...]:
+        """Settles the modules of a new head, which every adapter trains whole."""
+        words = "the new head has nothing to start from" if base.head_modules else _NOTHING_ELSE
+        return self.derive(path, base.head_modules, words)
+
+    def places(self, path: str, kind: str, found: Mapping[str, object], base: Base) -> int:
+        """Settles how many modules an adapter changes; a problem where there are none."""
+        if not found:
+            summary = f"`{kind}` finds nothing to change in a `{base.model.model_type}`"
+            self.problems.append(Problem("FTC272", summary, "kind", "choose `lora`, which takes any linear layer"))
+        return self.derive(path, len(found), "modules of the base that it changes, by their names")
+
+
+_NOTHING_ELSE = "every module beside the adapter stays as it is"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A settled strategy.
+
+    Attributes:
+        settings: With nothing left open.
+        reasons: Where each value came from, by its path below `strategy`, in the order in which they were settled.
+        problems: What is wrong with it.
+        not_estimated: What the estimates leave out, in words.
+    """
+
+    settings: StrategySettings
+    reasons: Mapping[str, Reason]
+    problems: tuple[Problem, ...]
+    not_estimated: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What stands beside, before or behind one linear layer.
+
+    Attributes:
+        inputs: Width of what comes into it.
+        outputs: Width of what goes out.
+        width: Width of its middle; 0 where it has none.
+        scales: Whether it only multiplies what comes in or goes out, number by number.
+        forward: Multiplications a token.
+        backward: Multiplications a token on the way back, for what it learns.
+        through: Multiplications a token on the way back, for the gradient of the layer's input.
+        once: Multiplications a forward pass, whatever the rows.
+        once_backward: Multiplications a backward pass, whatever the rows.
+        turns_input: Whether the frozen layer reads what it made of the input, so that gradients go through the layer.
+        keeps_input: Whether the backward pass needs what comes in.
+        keeps: Further numbers a token that the backward pass needs.
+        keeps_once: Numbers that the backward pass needs, whatever the rows.
+    """
+
+    inputs: int
+    outputs: int
+    width: int
+    scales: bool
+    forward: int
+    backward: int
+    through: int
+    once: int
+    once_backward: int
+    turns_input: bool
+    keeps_input: bool
+    keeps: int
+    keeps_once: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What is trained of a model, and what that costs.
+
+    Attributes:
+        num_weights: Weights that are trained, those of a new head left out.
+        num_saved: Weights that the run leaves behind, those of a new head left out.
+        num_frozen: Further weights that the adapter brings along and never changes.
+        beside: What stands beside linear layers, by the layers' full names.
+        own: Linear layers whose own weights are trained, by full name.
+        from_start: Whether something is learned at or before the first layer, so that gradients go all the way down.
+        first_behind: Whether the first thing that is learned stands behind the first layer.
+        last_layers: Layers of each stack whose activations the backward pass needs; None for all.
+        products: Whether weights of linear layers are trained where the base's own weights are.
+        norms: Whether weights of norms are trained, and none of linear layers.
+        dropout: Whether adapters drop some of their input.
+    """
+
+    num_weights: int
+    num_saved: int
+    num_frozen: int
+    beside: Mapping[str, Beside]
+    own: frozenset[str]
+    from_start: bool
+    first_behind: bool
+    last_layers: int | None
+    products: bool
+    norms: bool
+    dropout: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """How the frozen linear layers are packed.
+
+    Attributes:
+        type: Of the packed weights.
+        double: Whether the scales are quantized too.
+    """
+
+    type: Literal["nf4", "fp4", "int8"]
+    double: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a run has to know of settled values, whatever the strategy.
+
+    Attributes:
+        num_virtual: Tokens of its own before every row; 0 for none.
+        new_modules: Modules of a new head, which are trained whole beside an adapter.
+        quantized: How frozen weights are packed; None where they are not.
+        changes_base: Whether the adapter begins with directions that it took out of the base's weights.
+        differs_by_layer: Whether adapters of like modules have other shapes in other layers, so that no layer stands
+            for the others.
+        merge_copies: Copies of a weight, in float32, while the adapter becomes part of it; 0 where it never can.
+        adapter: The adapter's numbers for people, beside `words`; empty where those say it all.
+        targets: Last parts of the names of the modules that it adapts, where the recipe can choose them.
+        rank: Rank of what stands beside each layer, where the recipe can choose it.
+    """
+
+    num_virtual: int
+    new_modules: tuple[str, ...]
+    quantized: Quantized | None
+    changes_base: bool
+    differs_by_layer: bool
+    merge_copies: int
+    adapter: str
+    targets: tuple[str, ...]
+    rank: int | None
+
+
+class PeftMethod(NamedTuple):
+    """What peft is asked for.
+
+    Attributes:
+        config: Name of peft's class of configuration.
+        arguments: What it gets, beside the modules that are found in the loaded model.
+        layer: Name of the class of its layers, by which they are counted.
+    """
+
+    config: str
+    arguments: Mapping[str, Any]
+    layer: str
+
+
+class Obstacle(NamedTuple):
+    """Why something can't be done with a strategy, and what to choose instead."""
+
+    reason: str
+    help: str
+
+
+class UsualRate(NamedTuple):
+    """Peak learning rates with AdamW.
+
+    Attributes:
+        rate: The usual middle, which `auto` takes.
+        low: The least that is usual.
+        high: The most.
+        source: Who says so.
+    """
+
+    rate: float
+    low: float
+    high: float
+    source: str
+
+
+class Strategy(Document, ABC):
+    """A strategy as a recipe has it."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+    UNITS: ClassVar[dict[str, str]] = {}
+    """Units of fields that can be numbers."""
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """Values that make sense for a field."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def kind(self) -> str:
+            """The word by which strategies are told apart."""
+
+    @abstractmethod
+    def settle(self, base: Base) -> Settled:
+        """Decides what the recipe leaves open."""
+
+    @abstractmethod
+    def conflicts(self) -> Iterator[Problem]:
+        """Values of the section that exclude each other, or have no effect."""
+
+    @abstractmethod
+    def usual_rate(self, card: Card) -> tuple[float, str]:
+        """The learning rate that `auto` takes with AdamW, and why; the card is the strategy's own."""
+
+    @abstractmethod
+    def second_rate_ratio(self) -> float | None:
+        """Learning rate of the adapter's second matrix by that of its first; None where there is no such matrix."""
+
+    @abstractmethod
+    def smaller(self, model: ModelFacts) -> Iterator[Iterator[tuple[str, Any]]]:
+        """Changes of the recipe that take less memory, as paths with values: each kind from its smallest change on."""
+
+
+class StrategySettings(Document, ABC):
+    """A strategy with nothing left open, as a run carries it out."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def kind(self) -> str:
+            """The word by which strategies are told apart."""
+
+    @property
+    @abstractmethod
+    def traits(self) -> Traits:
+        """What a run has to know, whatever the strategy."""
+
+    @abstractmethod
+    def trained(self, base: Base) -> Trained:
+        """What is trained of a model, counted from its shapes."""
+
+    @abstractmethod
+    def misfit(self, base: Base, task: str) -> Problem | None:
+        """Why this kind of model can't do a task with it; None where it can. The task is in words."""
+
+    @abstractmethod
+    def words(self) -> str:
+        """The strategy in a few words: `LoRA r=16 on 24 modules`."""
+
+    @abstractmethod
+    def unpacked(self) -> StrategySettings | None:
+        """The same beside weights that are not packed; None where they aren't anyway."""
+
+    @abstractmethod
+    def peft(self) -> PeftMethod | None:
+        """What peft is asked for; None where it has no such method."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """Facts that hold for every plan of a kind of strategy.
+
+    Attributes:
+        kind: What a recipe calls it.
+        recipe: The section of the recipe.
+        settings: What is settled of it.
+        label: Its name for people.
+        tag: What the hub calls it.
+        result: What a run leaves behind: a model, or an adapter beside the base.
+        library: What loads the result, by the hub's name.
+        rate: Usual learning rates.
+        libraries: Packages that a run needs beside torch and transformers.
+        marks: Parts of parameters' names by which an adapter's are known.
+        no_sharding: Why torch's `fully_shard` can't divide it; None where it can.
+        no_recomputing: Why activations can't be computed anew in the backward pass; None where they can.
+        no_merging: Why its adapter can't become part of the base's weights; None where it can, or where there is none.
+        saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
+        folds_in: Whether a run in float32 measures with the adapter added to the weights, which is as exact.
+        foreign_names: What other tools call it; empty for a tool that hasn't got it.
+    """
+
+    kind: str
+    recipe: type[Strategy]
+    settings: type[StrategySettings]
+    label: str
+    tag: str
+    result: Literal["model", "adapter"]
+    library: Literal["transformers", "peft", "ftc"]
+    rate: UsualRate
+    libraries: tuple[str, ...]
+    marks: tuple[str, ...]
+    no_sharding: Obstacle | None
+    no_recomputing: Obstacle | None
+    no_merging: str | None
+    saves_what_it_trains: bool
+    folds_in: bool
+    foreign_names: Mapping[Tool, tuple[str, ...]]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a run leaves a model behind, and not an adapter beside one."""
+        return self.result == "model"

@@ -1,0 +1,84 @@
+"""Full training: every weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.strategies.card import (
+    Base,
+    Card,
+    Choices,
+    Settled,
+    Trained,
+    UsualRate,
+)
+from ftc.spec.strategies.common import Simple, WholeSettings
+
+__all__ = ["FULL", "Full", "FullSettings"]
+
+
+class Full(Simple):
+    """Every weight is trained."""
+
+    kind: Literal["full"]
+
+    def settle(self, base: Base) -> Settled:
+        """There is nothing to decide."""
+        chosen = Choices()
+        settings = FullSettings(kind=chosen.take("kind", self.kind))
+        return Settled(settings, chosen.reasons, (), ())
+
+    def smaller(self, model: ModelFacts) -> Iterator[Iterator[tuple[str, Any]]]:
+        """The last layers alone, ever fewer of them; or an adapter."""
+        halves = (model.num_layers >> times for times in range(1, model.num_layers.bit_length()))
+        yield (("strategy", {"kind": "partial", "layers": layers}) for layers in halves)
+        yield iter([("strategy", {"kind": "lora"}), ("strategy", {"kind": "qlora"})])
+
+
+class FullSettings(WholeSettings):
+    """Every weight is trained."""
+
+    kind: Literal["full"]
+
+    def trained(self, base: Base) -> Trained:
+        """All that the task's model holds."""
+        size = sum(tensor.num_elements for tensor in base.held.values())
+        return Trained(
+            num_weights=size,
+            num_saved=size,
+            num_frozen=0,
+            beside={},
+            own=frozenset(base.model.linear_modules),
+            from_start=True,
+            first_behind=False,
+            last_layers=None,
+            products=True,
+            norms=False,
+            dropout=False,
+        )
+
+    def words(self) -> str:
+        """In a few words."""
+        return "full training"
+
+
+FULL = Card(
+    kind="full",
+    recipe=Full,
+    settings=FullSettings,
+    label="full training",
+    tag="full-fine-tuning",
+    result="model",
+    library="transformers",
+    rate=UsualRate(2e-5, 1e-6, 5e-4, "BERT's and most later models' fine-tuning (Devlin et al. 2019)"),
+    libraries=(),
+    marks=(),
+    no_sharding=None,
+    no_recomputing=None,
+    no_merging=None,
+    saves_what_it_trains=True,
+    folds_in=False,
+    foreign_names={"llamafactory": ("full",), "torchtune": ("full",)},
+)

@@ -1,0 +1,394 @@
+"""LoRA: low-rank adapters beside frozen linear layers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Document, Real
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.module_names import part_of
+from ftc.spec.strategies.card import (
+    Base,
+    Card,
+    Choices,
+    PeftMethod,
+    Problem,
+    Quantized,
+    Settled,
+    StrategySettings,
+    Trained,
+    Traits,
+    UsualRate,
+)
+from ftc.spec.strategies.common import Simple, choose_targets, low_rank, plural, targeted
+from ftc.spec.strategies.patterns import LowRankPattern, ModuleName, by_kind_or_pattern, by_name, misnamed
+
+__all__ = [
+    "LORA",
+    "OF_THE_WEIGHT",
+    "RATE",
+    "AdapterSettings",
+    "Lora",
+    "LoraInit",
+    "LoraSettings",
+    "LowRank",
+    "LowRankSettings",
+]
+
+LoraInit = Literal["default", "gaussian", "orthogonal", "olora", "pissa"]
+"""What a low-rank adapter begins with."""
+OF_THE_WEIGHT = ("olora", "pissa")
+"""Beginnings that take directions out of the frozen weight, which has to be there whole."""
+
+
+class LowRank(Simple):
+    """What LoRA and QLoRA have in common."""
+
+    UNITS: ClassVar[dict[str, str]] = {
+        "rank": "dimensions",
+        "alpha": "a pure number",
+        "dropout": "share of the inputs",
+        "b_rate_ratio": "a pure number",
+    }
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "rank": (8, 16, 64),
+        "alpha": ("auto", 32),
+        "dropout": (0.05,),
+        "targets": ("all-linear", ("q_proj", "v_proj")),
+        "ranks": ({"down_proj": 32},),
+        "alphas": ({"down_proj": 64},),
+        "patterns": (({"layers": [0, 1], "rank": 4},),),
+        "b_rate_ratio": (1, 16),
+        "also_train": (("embed_tokens", "lm_head"), ("norm",)),
+    }
+
+    rank: int = Field(default=16, ge=1, le=4096)
+    """Rank of the update. More rank learns more and costs memory in proportion. Default: 16, enough for most single
+    tasks."""
+    alpha: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = "auto"
+    """Scale of the update: it is multiplied by alpha / rank. Default `auto`: twice the rank."""
+    dropout: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapter's inputs that is dropped in training. Default: 0, which is fastest; try 0.05 on few rows."""
+    targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
+    """Linear layers that get an adapter: names of modules such as `[q_proj, v_proj]`. Default: all but the output
+    layer, which comes closest to full training."""
+    ranks: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(default={})
+    """Ranks of single kinds of modules, such as `{down_proj: 32}`. Default: none, so that all have `rank`."""
+    alphas: dict[str, Annotated[int, Field(ge=1, le=65536)]] = Field(default={})
+    """Alphas of single kinds of modules, such as `{down_proj: 64}`. Default: none, so that all have `alpha`."""
+    patterns: tuple[LowRankPattern, ...] = Field(default=(), max_length=200)
+    """Ranks and alphas by layer, or by longer names, such as `[{layers: [0, 1], rank: 4}]`. The first pattern that fits
+    a module and tells its rank decides it, before `ranks`; of alpha likewise. Default: none, so that layers are
+    alike."""
+    rank_stabilized: bool = False
+    """Multiply by alpha / sqrt(rank) instead of alpha / rank (rsLoRA, Kalajdzievski 2023), which keeps large ranks
+    learning. Default: no, since at usual ranks alpha does the same."""
+    dora: bool = False
+    """Learn each weight's length beside its direction (DoRA, Liu et al. 2024). Default: no; it helps most at small
+    ranks, and takes more time and memory."""
+    b_rate_ratio: Real = Field(default=1.0, ge=1, le=100)
+    """Learning rate of the adapter's second matrix, B, by that of its first (LoRA+, Hayou et al. 2024). Default: 1, one
+    rate for both; the paper uses 16."""
+    also_train: tuple[ModuleName, ...] = ()
+    """Modules beside the adapter that are trained whole and saved with it, such as `[embed_tokens, lm_head]` for new
+    words. Default: none; a new head is trained in any case."""
+
+    @property
+    @abstractmethod
+    def begins_with(self) -> LoraInit:
+        """What the adapter begins with."""
+
+    def conflicts(self) -> Iterator[Problem]:
+        """Each pattern tells something, and of some modules alone."""
+        for position, pattern in enumerate(self.patterns):
+            if pattern.rank is None and pattern.alpha is None:
+                summary, help = "a pattern without rank or alpha has no effect", "say its `rank`, its `alpha`, or both"
+            elif pattern.modules == "all" and pattern.layers == "all":
+                summary = "a pattern of all modules in all layers"
+                help = "write `rank` and `alpha` in `strategy` instead"
+            else:
+                continue
+            yield Problem("FTC230", summary, f"patterns[{position}]", help)
+
+    def second_rate_ratio(self) -> float:
+        """LoRA+'s."""
+        return self.b_rate_ratio
+
+    def settle_adapter(self, chosen: Choices, base: Base, *, packs: bool) -> AdapterSettings:
+        """Decides everything about the adapter itself.
+
+        Args:
+            chosen: Takes the reasons.
+            base: The base model.
+            packs: Whether its linear layers are quantized, so that their own weights can't be trained.
+        """
+        at = "adapter."
+        rank = chosen.take(f"{at}rank", self.rank, "rank")
+        dropout = chosen.take(f"{at}dropout", self.dropout, "dropout")
+        is_stabilized = chosen.take(f"{at}rank_stabilized", self.rank_stabilized, "rank_stabilized")
+        dora = chosen.take(f"{at}dora", self.dora, "dora")
+        init = chosen.take(f"{at}init", self.begins_with, "init")
+        if self.alpha == "auto":
+            alpha = chosen.derive(f"{at}alpha", 2 * self.rank, "twice the rank")
+        else:
+            alpha = chosen.take(f"{at}alpha", self.alpha, "alpha")
+        targets = choose_targets(chosen, self.targets, f"{at}targets", base.model)
+        adapted = targeted(base.model, targets)
+        chosen.problems.extend(misnamed(self, adapted))
+        ranks, alphas = self._own_values(chosen, adapted)
+        num_modules = chosen.derive(f"{at}num_modules", len(adapted), "modules of the base that the targets match")
+        trained_modules = chosen.head(f"{at}trained_modules", base)
+        also_trained = chosen.take(f"{at}also_trained", self.also_train, "also_train")
+        chosen.problems.extend(self._misplaced(base, adapted, packs=packs))
+        return AdapterSettings(
+            rank=rank,
+            alpha=alpha,
+            dropout=dropout,
+            targets=targets,
+            num_modules=num_modules,
+            trained_modules=trained_modules,
+            also_trained=also_trained,
+            ranks=ranks,
+            alphas=alphas,
+            rank_stabilized=is_stabilized,
+            dora=dora,
+            init=init,
+        )
+
+    def _own_values(
+        self, chosen: Choices, adapted: dict[str, tuple[int, int]]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """Ranks and alphas of single modules."""
+        if not self.patterns:
+            return chosen.take("adapter.ranks", self.ranks, "ranks"), chosen.take(
+                "adapter.alphas", self.alphas, "alphas"
+            )
+        words = "`patterns` before `{}`, by the ends of modules' names"
+        ranks = by_kind_or_pattern("rank", self, self.ranks, adapted)
+        alphas = by_kind_or_pattern("alpha", self, self.alphas, adapted)
+        return (
+            chosen.derive("adapter.ranks", ranks, words.format("ranks")),
+            chosen.derive("adapter.alphas", alphas, words.format("alphas")),
+        )
+
+    def _misplaced(self, base: Base, adapted: dict[str, tuple[int, int]], *, packs: bool) -> Iterator[Problem]:
+        """Modules trained whole exist, share no weights with others, and hold no adapter."""
+        model = base.model
+        for position, end in enumerate(self.also_train):
+            inside = [name for name in model.linear_modules if _lies_in(f"{name}.", end)]
+            own = {name: one for name, one in model.tensors.items() if _lies_in(name, end)}
+            is_embedding = any(one.shape == (model.vocab_size, model.hidden_size) for one in own.values())
+            if sum(one.num_elements for one in own.values()) == 0:
+                what = f"`{model.name}` stores no weights of a module `{end}`"
+                help = "name a module as in the model's weight files, such as `embed_tokens` or `norm`"
+            elif model.tied_embeddings and base.head == "lm" and is_embedding:
+                what = f"`{end}` shares its weights with the output layer"
+                help = "drop it, or choose a model whose embeddings are not tied"
+            elif any(name in adapted for name in inside):
+                what, help = f"`{end}` has adapters inside", "drop it, or leave these modules out of `targets`"
+            elif inside and packs:
+                what = f"`{end}` is quantised, and such weights can't be trained"
+                help = "drop it, or write `kind: lora`"
+            else:
+                continue
+            yield Problem("FTC271", what, f"also_train[{position}]", help)
+
+
+class Lora(LowRank):
+    """Low-rank adapters beside frozen weights (Hu et al. 2021)."""
+
+    kind: Literal["lora"]
+    init: LoraInit = "default"
+    """What the adapter begins with. `default`: chance and zero, so that it adds nothing yet; `gaussian`: the same with
+    normally distributed numbers; `orthogonal`: two parts that cancel out; `olora` and `pissa`: the weight's own main
+    directions, which leave the frozen weight (Büyükakyüz 2024, Meng et al. 2024). Default: `default`, the only one that
+    costs no time."""
+
+    @property
+    def begins_with(self) -> LoraInit:
+        """What the adapter begins with."""
+        return self.init
+
+    def settle(self, base: Base) -> Settled:
+        """Decides everything about the adapter."""
+        chosen = Choices()
+        kind = chosen.take("kind", self.kind)
+        settings = LoraSettings(kind=kind, adapter=self.settle_adapter(chosen, base, packs=False))
+        return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
+
+    def smaller(self, model: ModelFacts) -> Iterator[Iterator[tuple[str, Any]]]:
+        """The same beside weights of 4 bits."""
+        yield iter([("strategy.kind", "qlora")])
+
+
+class AdapterSettings(Document):
+    """A low-rank adapter."""
+
+    rank: int
+    alpha: int
+    dropout: Real
+    targets: tuple[str, ...]
+    """Last parts of the names of the adapted modules, sorted."""
+    num_modules: int
+    """Modules that these targets match in the base model; checked when the adapter is made."""
+    trained_modules: tuple[str, ...]
+    """Modules of a new head, which are trained whole."""
+    also_trained: tuple[str, ...] = ()
+    """Ends of the names of further modules that are trained whole."""
+    ranks: dict[str, int] = Field(default={})
+    """Ranks of single modules by the end of their names; the longest end counts. An end may name a layer."""
+    alphas: dict[str, int] = Field(default={})
+    rank_stabilized: bool = False
+    """Whether the update is multiplied by alpha / sqrt(rank) instead of alpha / rank."""
+    dora: bool = False
+    """Whether a length is learnt for each row of the weight."""
+    init: LoraInit = "default"
+
+    def rank_of(self, name: str) -> int:
+        """Rank of an adapted layer's update, by its full name."""
+        own = by_name(self.ranks, name)
+        return self.rank if own is None else self.ranks[own]
+
+    def words(self, name: str) -> str:
+        """`LoRA r=16 on 24 modules`, with what is unusual about it."""
+        ranks = {self.rank, *self.ranks.values()}
+        rank = f"r={self.rank}" if len(ranks) == 1 else f"r={min(ranks)} to {max(ranks)}"
+        variants = {"DoRA": self.dora, "rank-stabilised": self.rank_stabilized}
+        traits = [*(word for word, is_on in variants.items() if is_on)]
+        if self.init != "default":
+            traits.append(f"{self.init} init")
+        if self.also_trained:
+            traits.append(f"{', '.join(self.also_trained)} whole")
+        more = f" ({', '.join(traits)})" if traits else ""
+        return f"{name} {rank} on {plural(self.num_modules, 'module')}{more}"
+
+
+class LowRankSettings(StrategySettings):
+    """What LoRA and QLoRA have in common once settled."""
+
+    adapter: AdapterSettings
+
+    @property
+    @abstractmethod
+    def quantized(self) -> Quantized | None:
+        """How the frozen weights are packed."""
+
+    @property
+    def traits(self) -> Traits:
+        """Those of the adapter."""
+        one = self.adapter
+        return Traits(
+            num_virtual=0,
+            new_modules=one.trained_modules,
+            quantized=self.quantized,
+            changes_base=one.init in OF_THE_WEIGHT,
+            differs_by_layer=any(part_of(f"{end}.weight").kind == "layer" for end in one.ranks),
+            # The weight, the copy that peft adds to, the product and its scaled form; of DoRA also the sum whose rows
+            # are measured, and that divided by them.
+            merge_copies=6 if one.dora else 4,
+            adapter=f"alpha {one.alpha}, dropout {one.dropout:g}",
+            targets=one.targets,
+            rank=one.rank,
+        )
+
+    def trained(self, base: Base) -> Trained:
+        """Two matrices a layer, a length for each row where they are learned, and modules trained whole."""
+        one, adapted = self.adapter, targeted(base.model, self.adapter.targets)
+        whole = (
+            sum(tensor.num_elements for name, tensor in base.model.tensors.items() if _lies_in(name, end))
+            for end in one.also_trained
+        )
+        matrices = sum(one.rank_of(name) * (i + o) + one.dora * o for name, (i, o) in adapted.items())
+        size = matrices + sum(whole)
+        return Trained(
+            num_weights=size,
+            num_saved=size,
+            num_frozen=0,
+            beside={name: low_rank(one.rank_of(name), i, o, dora=one.dora) for name, (i, o) in adapted.items()},
+            own=frozenset(),
+            from_start=False,
+            first_behind=False,
+            last_layers=None,
+            products=True,
+            norms=False,
+            dropout=one.dropout > 0,
+        )
+
+    def misfit(self, base: Base, task: str) -> Problem | None:
+        """Any model can."""
+        return None
+
+    def peft(self) -> PeftMethod:
+        """LoRA's, beside whatever weights."""
+        one = self.adapter
+        arguments = {
+            "r": one.rank,
+            "lora_alpha": one.alpha,
+            "lora_dropout": one.dropout,
+            "rank_pattern": _longest_first(one.ranks),
+            "alpha_pattern": _longest_first(one.alphas),
+            "use_rslora": one.rank_stabilized,
+            "use_dora": one.dora,
+        }
+        return PeftMethod("LoraConfig", arguments, "LoraLayer")
+
+
+class LoraSettings(LowRankSettings):
+    """An adapter beside frozen weights."""
+
+    kind: Literal["lora"]
+
+    @property
+    def quantized(self) -> Quantized | None:
+        """Not at all."""
+        return None
+
+    def unpacked(self) -> StrategySettings | None:
+        """Nothing is packed."""
+        return None
+
+    def words(self) -> str:
+        """In a few words."""
+        return self.adapter.words(LORA.label)
+
+
+def _lies_in(tensor: str, end: str) -> bool:
+    """Whether a tensor is a module's own, or of one inside it; the module by the end of its name."""
+    return f".{end}." in f".{tensor}"
+
+
+def _longest_first(by_end: dict[str, int]) -> dict[str, int]:
+    """In the order in which peft looks for the first that fits."""
+    return dict(sorted(by_end.items(), key=lambda item: (-len(item[0]), item[0])))
+
+
+RATE = UsualRate(2e-4, 1e-5, 1e-2, "QLoRA's (Dettmers et al. 2023)")
+
+LORA = Card(
+    kind="lora",
+    recipe=Lora,
+    settings=LoraSettings,
+    label="LoRA",
+    tag="lora",
+    result="adapter",
+    library="peft",
+    rate=RATE,
+    libraries=("peft",),
+    marks=("lora_",),
+    no_sharding=None,
+    no_recomputing=None,
+    no_merging=None,
+    saves_what_it_trains=True,
+    folds_in=True,
+    foreign_names={
+        "peft": ("lora",),
+        "axolotl": ("lora",),
+        "llamafactory": ("lora",),
+        "torchtune": ("lora",),
+        "oumi": ("lora",),
+    },
+)
