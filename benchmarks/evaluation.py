@@ -27,7 +27,7 @@ from ftc.runtime.evaluation.scoring import score_rows, still
 from ftc.runtime.execution.accelerator import make_accelerator
 from ftc.runtime.execution.session import Workpiece
 from ftc.runtime.models.build_model import FolderBase, build_model
-from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.objectives import make_scorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.decoding import TextDecoder

@@ -60,6 +60,7 @@ from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import StrategySettings, Trained
+from ftc.spec.tasks.card import Mode
 
 __all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "PastRun", "Reasons", "Section"]
 
@@ -261,6 +262,11 @@ class Draft:
     distillation = Section[DistillationSettings | None]()
     """What is learnt from a teacher; None without one."""
     determinism = Section[DeterminismSettings]()
+
+    @property
+    def mode(self) -> Mode:
+        """The way in which the model does the task."""
+        return self.recipe.task.mode_for(self.model.family)
 
     @property
     def trained(self) -> Trained:

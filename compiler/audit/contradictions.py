@@ -27,6 +27,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.step_log import Ladder, StepLine, first_difference, is_rung, read_ladder
+from ftc.spec.heads import head_card
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.tensor_digests import content_digest
 from ftc.spec.version import VERSION
@@ -294,7 +295,7 @@ def _scores(case: _Case) -> Iterator[Finding]:
 def _again(case: _Case, said: list[tuple[Outcome, Said]]) -> dict[str, float]:
     targets = sum(one.targets for _, one in said)
     found = {"loss": sum(one.loss_sum for _, one in said) / targets} if targets else {}
-    if case.plan.settings.model.head == "classification":
+    if head_card(case.plan.settings.model.head).has_confidence:
         found["accuracy"] = sum(one.text == row.expected for row, one in said) / len(said)
     return found
 

@@ -6,13 +6,16 @@ an encoder's source and a decoder's target or the two answers of a preference, t
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.streams import RowLengths, SplitReport
-from ftc.spec.task import Preference
+from ftc.spec.heads import head_card
+from ftc.spec.text_forms import form_card
 
 __all__ = [
     "accumulates",
@@ -43,7 +46,7 @@ def rows_at_once(draft: ClosedDraft) -> int:
         parts = (lengths.prompt, lengths.tokens - lengths.prompt)
         return max(-(-int((together * part).max()) // max(1, int(part.max()))) for part in parts)
     tokens = lengths.tokens
-    if isinstance(draft.recipe.task, Preference):
+    if form_card(draft.text.form).is_pair:
         tokens = 2 * np.maximum(lengths.first_target, tokens - lengths.first_target)
     return -(-int((together * tokens).max()) // longest)
 
@@ -120,19 +123,22 @@ def _most_scored(lengths: RowLengths, most_tokens: int) -> int:
 
 def scored_per_row(draft: Draft, shape: BatchShape) -> int:
     """Places of a row at which the head is computed, at most."""
-    match draft.loaded.head:
-        case "classification" | "multi_label":
+    places = head_card(draft.loaded.head).scored
+    match places:
+        case "row":
             return 1
-        case "span":
+        case "token":
             return shape.length
-        case _:
+        case "target":
             return shape.supervised
+        case _:
+            assert_never(places)
 
 
 def hides_padding(draft: Draft, shape: BatchShape) -> bool:
     """Whether a mask hides padding: a decoder never looks at what stands behind a row, unless that is decided on."""
     is_alone = draft.strategy.traits.num_virtual == 0
-    is_behind = draft.model.family == "decoder" and draft.loaded.head == "lm" and is_alone
+    is_behind = draft.model.family == "decoder" and head_card(draft.loaded.head).writes and is_alone
     return shape.padded and not is_behind
 
 
@@ -149,7 +155,7 @@ def longest_row(draft: Draft, split: str) -> int:
     if is_translated(draft):
         source = report.length_max - 1 if lengths is None else int(lengths.prompt.max())
         return source + longest_target(draft, split)
-    if isinstance(draft.recipe.task, Preference):
+    if form_card(draft.text.form).is_pair:
         return 2 * _longest_answer(report, lengths)
     return report.length_max
 
@@ -170,7 +176,7 @@ def _longest_answer(report: SplitReport, lengths: RowLengths | None) -> int:
 
 def is_translated(draft: Draft) -> bool:
     """Whether an encoder reads one part of a row and a decoder learns the other."""
-    return draft.model.family == "encoder_decoder" and draft.loaded.head == "lm"
+    return draft.model.family == "encoder_decoder" and head_card(draft.loaded.head).writes
 
 
 def known_lengths(draft: Draft, split: str) -> RowLengths | None:

@@ -15,7 +15,7 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import is_translated, known_lengths, longest_row, longest_target
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.streams import RowLengths
-from ftc.spec.task import Preference
+from ftc.spec.text_forms import form_card
 
 __all__ = ["evaluation_batch", "usual_rows"]
 
@@ -88,7 +88,7 @@ def _is_padded(looks: list[_Look]) -> bool:
 
 def _counts(draft: Draft) -> dict[str, int]:
     """Rows of each look. Preferences are also compared on the rows that are learnt from, before the first step."""
-    compares = isinstance(draft.recipe.task, Preference)
+    compares = form_card(draft.text.form).is_pair
     splits = [name for name in ("train", "validation", "test") if name != "train" or compares]
     found = {name: draft.splits[name].rows for name in splits if name in draft.splits}
     return {name: rows for name, rows in (*found.items(), *_beside(draft)) if rows}

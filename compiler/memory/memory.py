@@ -20,13 +20,13 @@ from ftc.compiler.memory.sharding_formula import on_one_of
 from ftc.compiler.memory.teacher_formula import Taught, held_bytes
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.search.optimizer_choice import device_bytes
-from ftc.compiler.strategies.heads import head_outputs
 from ftc.compiler.strategies.trainable import held, num_trainable
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
+from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
-from ftc.spec.task import Preference
+from ftc.spec.text_forms import form_card
 
 __all__ = ["answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "may_run", "question"]
 
@@ -169,7 +169,7 @@ def _form_job(draft: ClosedDraft) -> memory_formula.Job:
         num_trainable=num_trainable(draft),
         num_frozen=trained.num_frozen,
         state_bytes=device_bytes(draft),
-        head_width=head_outputs(draft.loaded.head, len(draft.labels)) or draft.model.vocab_size,
+        head_width=head_card(draft.loaded.head).num_outputs(len(draft.labels)) or draft.model.vocab_size,
         head_rows=rows * scored_per_row(draft, shape),
         tokens=rows * sequences * length,
         length=length,
@@ -206,7 +206,7 @@ def _taught(draft: Draft, places: int) -> Taught | None:
     if draft.teacher is None or lesson is None:
         return None
     model = draft.teacher.model
-    width = head_outputs(draft.loaded.head, len(draft.labels)) or model.vocab_size
+    width = head_card(draft.loaded.head).num_outputs(len(draft.labels)) or model.vocab_size
     return Taught(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
 
 
@@ -235,7 +235,7 @@ def _measuring(draft: ClosedDraft) -> Measuring | None:
 
 def _sequences(draft: Draft) -> int:
     """Sequences of a row: the two answers of a preference attend to themselves alone."""
-    return 2 if isinstance(draft.recipe.task, Preference) else 1
+    return 2 if form_card(draft.text.form).is_pair else 1
 
 
 def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
@@ -246,4 +246,4 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
     length = shape.length // _sequences(draft) + draft.strategy.traits.num_virtual
     if draft.model.family != "encoder_decoder":
         return length, 0
-    return (length, shape.supervised) if draft.loaded.head == "lm" else (2 * length, length)
+    return (length, shape.supervised) if head_card(draft.loaded.head).writes else (2 * length, length)

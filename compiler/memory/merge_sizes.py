@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 from ftc.compiler.memory.process_overhead import context_of
 from ftc.compiler.resolve.models.linear_modules import linear_modules
-from ftc.compiler.strategies.heads import head_outputs
 from ftc.spec.documents.facts import DeviceFacts, TensorFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.merged import Held, Room, WeightType
 from ftc.spec.documents.plan import Plan
+from ftc.spec.heads import head_card
 
 __all__ = ["added_to", "merge_room", "usual_type"]
 
@@ -64,7 +64,8 @@ def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: Weig
     merging = loaded + _widest(plan, tensors, weight_type)
     again = 0 if weight_type == held else _WIDTH[held] * whole
     asking = max(loaded, again) + _one_row(plan)
-    kept = _FP32 * _SCORED * (head_outputs(plan.settings.model.head, len(plan.settings.text.labels)) or _words(tensors))
+    outputs = head_card(plan.settings.model.head).num_outputs(len(plan.settings.text.labels))
+    kept = _FP32 * _SCORED * (outputs or _words(tensors))
     written = _WIDTH[weight_type] * (whole + trained)
     return Room(
         memory_bytes=context_of(machine).size.expected + max(merging, asking) + kept,

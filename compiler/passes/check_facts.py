@@ -23,10 +23,12 @@ from ftc.compiler.search.attention_kernels import flash_obstacle
 from ftc.compiler.strategies.trainable import base_of
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.slices import LABEL, LENGTH, LENGTHS, measured
+from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.metrics import metric_named, split_metric
 from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
 from ftc.spec.sections.evaluation import has_entities, parse_gate
+from ftc.spec.text_forms import form_card
 
 __all__ = ["FACT_RULES", "FactRule", "check_facts"]
 
@@ -172,9 +174,10 @@ def strategies_find_their_place(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def smoothing_has_choices(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """Label smoothing spreads a target over choices of a fixed number, of which one is right."""
-    head, kind = draft.loaded.head, draft.recipe.task.kind
-    if draft.recipe.train.label_smoothing and (kind == "preference" or head in ("multi_label", "span")):
-        what = {"multi_label": "several labels a row", "span": "places in a context"}.get(head, "two answers")
+    what = head_card(draft.loaded.head).smoothing_obstacle
+    if form_card(draft.text.form).is_pair:
+        what = "two answers"
+    if draft.recipe.train.label_smoothing and what is not None:
         summary = f"`label_smoothing` with {what}, where no one choice among a fixed number is right"
         yield _found(draft, "FTC276", summary, "train.label_smoothing", help="drop it")
 
@@ -226,8 +229,8 @@ def classes_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
     named = [(path, split_metric(name)[1]) for name, path in draft.recipe.eval.named()]
     if not any(label for _, label in named):
         return
-    labels = draft.text.labels
-    if draft.text.form == "tag" and has_entities(labels):
+    labels: tuple[str, ...] = draft.text.labels
+    if draft.mode.labels == "words" and has_entities(labels):
         labels = tuple(dict.fromkeys(tag[2:] for tag in labels if tag != "O"))
     for path, label in named:
         if label and label not in labels:
@@ -246,14 +249,14 @@ def general_text_needs_a_decoder(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def swaps_keep_answers_in_place(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """An answer that is cut out of a context moves with the words before it."""
-    if draft.recipe.eval.swaps is not None and draft.text.form == "extract":
+    if draft.recipe.eval.swaps is not None and form_card(draft.text.form).moves_targets:
         summary = "answers that are cut out of a context move with its words"
         yield _found(draft, "FTC242", summary, "eval.swaps", help="drop `swaps`, or set `task.mode: generative`")
 
 
 def swaps_need_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """What a language model says changes only where it is asked to say something."""
-    writes = draft.loaded.head == "lm"
+    writes = head_card(draft.loaded.head).writes
     if draft.recipe.eval.swaps is not None and writes and draft.eval.max_new_tokens is None:
         help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
         summary = "no metric has answers written that swaps could change"

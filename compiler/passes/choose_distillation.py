@@ -5,6 +5,7 @@ from __future__ import annotations
 from ftc.compiler.draft import Draft
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.settings import DistillationSettings, TeacherSettings
+from ftc.spec.heads import head_card
 
 __all__ = ["choose_distillation"]
 
@@ -19,7 +20,7 @@ def choose_distillation(draft: Draft) -> Draft:
         nothing = why.derive("distillation", None, "no teacher: the rows alone are learnt from")
         return draft.settle("distillation", nothing, why)
     why = draft.reasons(_PATH)
-    labels = () if draft.loaded.head == "lm" else draft.labels  # what is written is tokens, labels too
+    labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
     section = DistillationSettings(
         teacher=why.derive("teacher", _settings(teacher, labels), "files and labels of the teacher"),
         loss=why.take("loss", asked.loss),

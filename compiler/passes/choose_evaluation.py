@@ -10,25 +10,12 @@ from ftc.compiler.draft import Draft, Reasons
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
 from ftc.spec.documents.slices import FIGURES, measured
+from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.sections.evaluation import Judge, parse_gate, writes_labels
-from ftc.spec.task import Classification, QuestionAnswering, Task, TokenClassification
+from ftc.spec.tasks.rows import AnswerRows
 
-__all__ = ["USUAL_METRICS", "choose_evaluation"]
-
-USUAL_METRICS = {
-    "classification": ("accuracy", "macro_f1"),
-    "token_classification": ("entity_f1", "entity_precision", "entity_recall"),
-    "question_answering": ("exact_match", "answer_f1"),
-    "summarization": ("rouge_1", "rouge_2", "rouge_l", "rouge_lsum"),
-    "generation": ("exact_match", "rouge_l"),
-    "chat": ("perplexity",),
-    "preference": ("preference_accuracy", "reward_margin", "logps_accuracy"),
-    "pretraining": ("perplexity",),
-}
-"""Metrics of `auto` by task."""
-_OTHER_METRICS = {"multi_label": ("micro_f1", "macro_f1"), "plain": ("accuracy", "macro_f1")}
-"""The same where labels are of another kind."""
+__all__ = ["choose_evaluation"]
 
 
 def choose_evaluation(draft: Draft) -> Draft:
@@ -96,20 +83,10 @@ def _wordnet(draft: Draft, why: Reasons) -> WordnetSettings | None:
 def _metrics(draft: Draft, why: Reasons) -> tuple[str, ...]:
     asked, task = draft.recipe.eval.metrics, draft.recipe.task
     if asked == "auto":
-        return why.derive("metrics", _with_gates(draft, _usual(task)), f"the usual ones of a {task.kind}")
+        return why.derive("metrics", _with_gates(draft, draft.mode.usual_metrics), f"the usual ones of a {task.kind}")
     if (complete := _with_gates(draft, asked)) != asked:
         return why.derive("metrics", complete, "those of the recipe, and those that its gates need")
     return why.take("metrics", asked)
-
-
-def _usual(task: Task) -> tuple[str, ...]:
-    match task:
-        case Classification(multi_label=True):
-            return _OTHER_METRICS["multi_label"]
-        case TokenClassification(scheme="plain"):
-            return _OTHER_METRICS["plain"]
-        case _:
-            return USUAL_METRICS[task.kind]
 
 
 def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,7 +96,7 @@ def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
 
 def _new_tokens(draft: Draft, why: Reasons, metrics: tuple[str, ...]) -> int | None:
     """Most tokens of a written answer; None where no metric needs one."""
-    is_written = draft.loaded.head == "lm"
+    is_written = head_card(draft.loaded.head).writes
     kinds = {name: metric_named(name) for name in metrics if name != "loss"}
     of_labels = writes_labels(draft.recipe.task)
     generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
@@ -135,7 +112,7 @@ def _new_tokens(draft: Draft, why: Reasons, metrics: tuple[str, ...]) -> int | N
 
 def _answer_tokens(draft: Draft, why: Reasons) -> int | None:
     """Longest answer that is cut out of a context."""
-    task = draft.recipe.task
-    if draft.loaded.head == "span" and isinstance(task, QuestionAnswering):
-        return why.take("max_answer_tokens", task.max_answer_length, "task.max_answer_length")
+    rows = draft.recipe.task.settled(draft.model.family).rows()
+    if isinstance(rows, AnswerRows) and rows.is_extractive:
+        return why.take("max_answer_tokens", rows.longest, "task.max_answer_length")
     return why.derive("max_answer_tokens", None, "no answer is cut out of a context")

@@ -5,18 +5,10 @@ from __future__ import annotations
 from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.search.attention_kernels import flash_obstacle, model_obstacle
 from ftc.compiler.strategies.heads import head_modules
-from ftc.spec.documents.settings import Head, OpenModel
-from ftc.spec.task import Chat, Classification, Preference, Pretraining, TokenClassification
+from ftc.spec.documents.settings import OpenModel
+from ftc.spec.heads import Head, head_card
 
 __all__ = ["choose_model"]
-
-_HEAD_WORDS = {
-    "classification": "classifier",
-    "multi_label": "classifier",
-    "token_classification": "head over words",
-    "span": "head over answers",
-}
-_ALTERNATIVES = {"span": ", or `mode: generative`"}
 
 
 def choose_model(draft: Draft) -> Draft:
@@ -61,31 +53,22 @@ def _check_license(draft: Draft) -> Draft:
 
 
 def _head(draft: Draft, why: Reasons) -> Head:
-    match draft.recipe.task:
-        case Classification(multi_label=True):
-            return why.derive("head", "multi_label", f"a new layer over {len(draft.labels)} labels, each alone")
-        case Classification(mode="head"):
-            return why.derive("head", "classification", f"a new layer over {len(draft.labels)} labels")
-        case TokenClassification():
-            return why.derive("head", "token_classification", f"a new layer over {len(draft.labels)} tags")
-        case _ if draft.shape.form == "extract":
-            return why.derive("head", "span", "a new layer over the begin and the end of an answer")
-        case _:
-            return why.derive("head", "lm", "the model's own output layer")
+    head = head_card(draft.mode.head)
+    return why.derive("head", head.name, head.reason.format(labels=len(draft.labels)))
 
 
 def _check_head(draft: Draft) -> Draft:
     """Whether this kind of model has such a head, and whether it can do the task with its own."""
-    model, head, kind = draft.model, draft.loaded.head, draft.recipe.task.kind
-    if head_modules(head, model) is None:
+    model, head, kind = draft.model, head_card(draft.loaded.head), draft.recipe.task.kind
+    if head_modules(head.name, model) is None:
         return draft.find(
             "FTC250",
-            f"transformers has no {_HEAD_WORDS[head]} for the model type `{model.model_type}`",
+            f"transformers has no {head.title} for the model type `{model.model_type}`",
             "model.base",
-            help="choose an encoder such as BERT or ModernBERT" + _ALTERNATIVES.get(head, ""),
+            help="choose an encoder such as BERT or ModernBERT" + head.alternative,
         )
-    needs_decoder = isinstance(draft.recipe.task, Chat | Preference | Pretraining)
-    if head != "lm" or model.family == "decoder" or (model.family == "encoder_decoder" and not needs_decoder):
+    needs_decoder = draft.recipe.task.CARD.needs_decoder
+    if head.is_new or model.family == "decoder" or (model.family == "encoder_decoder" and not needs_decoder):
         return draft
     article = "an" if model.family[0] in "aeiou" else "a"
     return draft.find(
@@ -106,7 +89,7 @@ def _start(draft: Draft, why: Reasons) -> int | None:
 
 
 def _check_start(draft: Draft) -> Draft:
-    is_written = draft.loaded.family == "encoder_decoder" and draft.loaded.head == "lm"
+    is_written = draft.loaded.family == "encoder_decoder" and head_card(draft.loaded.head).writes
     if not is_written or draft.loaded.decoder_start_id is not None:
         return draft
     return draft.find(

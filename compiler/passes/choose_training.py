@@ -12,7 +12,7 @@ from ftc.spec.optimizers import candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.train import Precision
 from ftc.spec.strategies import strategy_card
-from ftc.spec.task import Preference
+from ftc.spec.text_forms import form_card
 
 __all__ = ["choose_training"]
 
@@ -159,9 +159,9 @@ def _is_higher(why: Reasons, metric: str) -> bool:
 
 
 def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
-    task = draft.recipe.task
-    if isinstance(task, Preference):
-        return PreferenceSettings(beta=why.take("preference.beta", task.beta, "task.beta"))
+    if form_card(draft.text.form).is_pair:
+        beta: float = vars(draft.recipe.task)["beta"]  # which tasks of pairs have
+        return PreferenceSettings(beta=why.take("preference.beta", beta, "task.beta"))
     return why.derive("preference", None, "each target has a loss of its own")
 
 

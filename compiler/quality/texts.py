@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.spec.tasks import PARTS
 
 __all__ = ["row_text"]
-
-_NOT_TEXT = ("label", "labels", "tags", "spans", "tools", "answer_start", "system")
-"""Parts and roles that say nothing of what a row is about: its class, and what all rows are told."""
 
 
 def row_text(row: Mapping[str, Any], columns: Columns) -> str:
     """Everything that the task reads of a row but its class and system messages, a line a value."""
-    names = {column: None for part, column in columns.by_part.items() if part not in _NOT_TEXT}
+    names = {column: None for part, column in columns.by_part.items() if PARTS[part].is_content}
     names |= dict.fromkeys(columns.in_prompt)
     return "\n".join(text for name in names for text in _texts(row.get(name)))
 

@@ -7,20 +7,24 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import assert_never
 
-from ftc.compiler.resolve.rows.part_names import NAMES, likely_column
+from ftc.compiler.resolve.rows.part_names import likely_column
 from ftc.compiler.resolve.rows.row_checks import canonical_text
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
-from ftc.spec.task import TASKS, kind_of
+from ftc.spec.tasks import PARTS, TASKS
+from ftc.spec.tasks.card import Sign, TaskSection
 
 __all__ = ["KINDS", "likely_task", "write_starter"]
 
-KINDS = {kind_of(task): task.ROW_FORMS for task in TASKS}
-"""Tasks that a starter can be for, with the parts of the rows that each can read."""
+KINDS = {task.name(): task for task in TASKS}
+"""Tasks that a starter can be for."""
+_USUAL = TASKS[0].name()
+"""Where no rows tell the task."""
 
 _ROWS_A_CLASS = 4
 """Fewest rows that a class has on average, for a column to look like labels."""
@@ -40,7 +44,7 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         help = f"did you mean `{close}`?" if close else f"write one of {', '.join(KINDS)}"
         raise Refusal([diagnostic("FTC105", f"no task `{task}`", help=help)])
     table = read_rows(data, str(data)) if data else None
-    task = task or (likely_task(table) if table else "classification")
+    task = task or (likely_task(table) if table else _USUAL)
     options = ", multi_label: true" if table and _has_lists(task, table) else ""
     text = _recipe(file, f"{task}{options}", data, base, _fields_line(task, table) if table else "")
     try:
@@ -54,29 +58,24 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
 
 def likely_task(table: Table) -> str:
     """The task that rows are most likely for, by the names of columns that tell, and by whether they hold lists."""
-    columns, first = set(map(str.lower, table.columns)), table.rows[0]
+    for task in sorted(TASKS, key=lambda task: task.CARD.guess_order):
+        if any(all(_is_there(sign, task, table) for sign in signs) for signs in task.CARD.signs):
+            return task.name()
+    return _USUAL
 
-    def has(*parts: str) -> bool:
-        return all(columns & set(NAMES[part]) for part in parts)
 
-    def holds_list(part: str) -> bool:
-        column = likely_column(part, table.columns)
-        return column is not None and isinstance(first.get(column), list)
-
-    if holds_list("messages"):
-        return "chat"
-    if has("chosen", "rejected"):
-        return "preference"
-    if (holds_list("tokens") and has("tags")) or holds_list("spans"):
-        return "token_classification"
-    if has("question", "answers"):
-        return "question_answering"
-    if columns & {"summary", "highlights", "abstract"} and has("document"):
-        return "summarization"
-    if has("instruction", "output") or (columns & {"prompt", "instruction"} and has("completion")):
-        return "generation"
-    has_label = "label" in _guesses(("text", "label"), table)
-    return "classification" if has_label or "text" not in columns else "pretraining"
+def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> bool:
+    match sign.by:
+        case "name":
+            columns = set(map(str.lower, table.columns))
+            return bool(columns & set(sign.names or PARTS[sign.part].columns))
+        case "list":
+            column = likely_column(sign.part, table.columns)
+            return column is not None and isinstance(table.rows[0].get(column), list)
+        case "content":
+            return sign.part in _guesses(task.CARD.row_forms[0], table)
+        case _:
+            assert_never(sign.by)
 
 
 def _fields_line(task: str, table: Table) -> str:
@@ -84,7 +83,7 @@ def _fields_line(task: str, table: Table) -> str:
 
     Where a part stays open, the line is a comment with the file's columns, to be finished by hand.
     """
-    guesses = ((form, _guesses(form, table)) for form in KINDS[task])
+    guesses = ((form, _guesses(form, table)) for form in KINDS[task].CARD.row_forms)
     parts, found = max(guesses, key=lambda pair: (len(pair[1]) / len(pair[0]), sum(k == v for k, v in pair[1].items())))
     named = {part: _quoted(found[part]) if part in found else "COLUMN" for part in parts}
     line = f"fields: {{{', '.join(f'{part}: {column}' for part, column in named.items() if part != column)}}}"
@@ -106,7 +105,8 @@ def _guesses(parts: Sequence[str], table: Table) -> dict[str, str]:
 
 def _has_lists(task: str, table: Table) -> bool:
     """Whether rows of a classification have any number of labels."""
-    column = _guesses(KINDS[task][0], table).get("label") if task == "classification" else None
+    fields = KINDS[task].model_fields
+    column = _guesses(KINDS[task].CARD.row_forms[0], table).get("label") if "multi_label" in fields else None
     return column is not None and all(isinstance(row.get(column), list) for row in table.rows)
 
 

@@ -11,24 +11,16 @@ from collections.abc import Iterator
 from ftc.compiler.draft import Draft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import ModelFacts, TeacherFacts
-from ftc.spec.documents.settings import Head
+from ftc.spec.heads import HEADS, HeadCard, head_card
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.language.source import Source
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.task import Preference
 
 __all__ = ["teacher_can_teach", "teacher_knows_the_task", "teacher_reads_the_rows", "teacher_speaks_the_same"]
 
 _SECTION = "train.distillation"
 _TEACHER = f"{_SECTION}.teacher"
-_CLASSES: dict[Head, tuple[str, str]] = {
-    "classification": ("ForSequenceClassification", r"(classifier|score|classification_head)(\.out_proj)?\.weight"),
-    "multi_label": ("ForSequenceClassification", r"(classifier|score|classification_head)(\.out_proj)?\.weight"),
-    "token_classification": ("ForTokenClassification", r"(classifier|score)\.weight"),
-    "span": ("ForQuestionAnswering", r"(qa_outputs|classifier)\.weight"),
-}
-"""How a class with a head ends, and the last layer of that head."""
-_OTHER_HEADS = re.compile(r"For(SequenceClassification|TokenClassification|QuestionAnswering|MultipleChoice)$")
+_OTHER_HEADS = re.compile(f"({'|'.join([card.class_suffix for card in HEADS if card.is_new])}|ForMultipleChoice)$")
 _OUTPUT_LAYERS = ("lm_head", "embed_out", "output_projection")
 
 
@@ -37,9 +29,8 @@ def teacher_can_teach(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     asked = recipe.train.distillation
     if asked is None:
         return
-    if isinstance(recipe.task, Preference):
+    if (summary := recipe.task.CARD.teacher_obstacle) is not None:
         span = source.key_span(_SECTION)
-        summary = "a preference has no choice of tokens or labels that a teacher could weigh"
         yield diagnostic("FTC280", summary, span, help="drop `distillation`", path=_SECTION)
     if asked.weight == 1 and recipe.train.label_smoothing > 0:
         path, help = "train.label_smoothing", "drop it, or lower `distillation.weight`"
@@ -71,12 +62,12 @@ def teacher_knows_the_task(draft: Draft) -> Iterator[Diagnostic]:
     teacher = draft.teacher
     if teacher is None:
         return
-    head: Head = draft.loaded.head
+    head = head_card(draft.loaded.head)
     if fault := _of_head(teacher, head, draft.model):
         help = "tune one first: the `model` folder of a run with `strategy: {kind: full}` is a teacher"
         summary = f"the teacher `{teacher.model.name}` has no head for this task: {fault}"
         yield _found(draft, "FTC282", summary, help=help)
-    elif head not in ("lm", "span") and (fault := _of_labels(teacher.labels, draft.labels)):
+    elif head.is_labeled and (fault := _of_labels(teacher.labels, draft.labels)):
         wanted = ", ".join(map(quoted, draft.labels[:12])) + (", …" if len(draft.labels) > 12 else "")
         help = f"give it these labels under `id2label` in its config.json, if it was trained on them: {wanted}"
         yield _found(draft, "FTC282", f"the teacher's labels aren't the task's: {fault}", help=help)
@@ -93,29 +84,23 @@ def teacher_reads_the_rows(draft: Draft) -> Iterator[Diagnostic]:
     yield _found(draft, "FTC284", summary, help=f"write `data: {{max_length: {most}}}`, or choose another teacher")
 
 
-def _of_head(teacher: TeacherFacts, head: Head, student: ModelFacts) -> str:
+def _of_head(teacher: TeacherFacts, head: HeadCard, student: ModelFacts) -> str:
     """Why a teacher hasn't the head; empty where it has."""
     model = teacher.model
     name = quoted(model.architecture or "none")
-    if head == "lm":
+    if not head.is_new:
         if model.family != student.family or _OTHER_HEADS.search(model.architecture):
             return f"its class is {name}, the base model's is {quoted(student.architecture)}"
         stored = any(f"{layer}.weight" in model.tensors for layer in _OUTPUT_LAYERS)
         return "" if model.tied_embeddings or stored else "its weights have no output layer"
-    end, layer = _CLASSES[head]
-    if not model.architecture.endswith(end):
-        return f"its class is {name}, and not one that ends in `{end}`"
-    if teacher.problem and teacher.problem == _OTHER_PROBLEM.get(head):
+    if not model.architecture.endswith(head.class_suffix):
+        return f"its class is {name}, and not one that ends in `{head.class_suffix}`"
+    problems = {card.problem_type for card in HEADS} if head.problem_type else set()
+    if teacher.problem in problems - {None, head.problem_type}:
         return f"its `problem_type` is `{teacher.problem}`"
-    outputs = [header.shape[0] for name, header in model.tensors.items() if re.fullmatch(layer, name)]
-    wanted = 2 if head == "span" else len(teacher.labels)
+    outputs = [header.shape[0] for name, header in model.tensors.items() if re.fullmatch(head.last_layer, name)]
+    wanted = head.num_outputs(len(teacher.labels))
     return "" if wanted in outputs else f"its weights have no layer of {wanted} outputs"
-
-
-_OTHER_PROBLEM: dict[Head, str] = {
-    "classification": "multi_label_classification",
-    "multi_label": "single_label_classification",
-}
 
 
 def _of_labels(has: tuple[str, ...], wanted: tuple[str, ...]) -> str:

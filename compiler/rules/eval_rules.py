@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
 from ftc.spec.documents.slices import FIGURES, measured
+from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.source import Source
 from ftc.spec.metrics import METRIC_BY_NAME, metric_called
-from ftc.spec.sections.evaluation import is_metric_for, metrics_for, parse_gate, writes_labels
+from ftc.spec.sections.evaluation import is_metric_for, metrics_for, parse_gate
 from ftc.spec.sections.recipe import Recipe
 
 __all__ = [
@@ -52,9 +53,7 @@ def _figure_is_measured(name: str, recipe: Recipe, source: Source, path: str) ->
         yield diagnostic("FTC207", f"nothing measures `{name}`", source.key_span(path), help=help, path=path)
 
 
-_WRITTEN_TASKS = ("generation", "summarization", "chat", "question_answering", "preference", "pretraining")
 _ADD_TEST = "set `test: 0.1` in `data.split`"
-_SWAPPED_TASKS = ("classification", "generation", "summarization", "question_answering")
 
 
 def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -62,14 +61,14 @@ def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     kind = recipe.task.kind.replace("_", " ")
     found: list[tuple[str, str, str]] = []
     if recipe.eval.retention is not None:
-        if recipe.task.kind not in _WRITTEN_TASKS and not writes_labels(recipe.task):
+        if all(head_card(mode.head).is_new for mode in recipe.task.modes()):
             found.append(("retention", f"a {kind} trains a new head, which knows nothing of general text", "drop it"))
         elif not recipe.eval.baseline:
             found.append(("retention", "forgetting is measured against the base", "leave out `baseline: false`"))
         elif recipe.data.split.test == 0:
             found.append(("retention", "general text is measured with the test rows", _ADD_TEST))
     if recipe.eval.swaps is not None:
-        if recipe.task.kind not in _SWAPPED_TASKS:
+        if not recipe.task.CARD.can_swap:
             found.append(("swaps", f"words of a {kind} can't be exchanged without changing what is right", "drop it"))
         elif recipe.data.split.test == 0:
             found.append(("swaps", "swaps are made in test rows", _ADD_TEST))
@@ -78,16 +77,13 @@ def probes_can_be_measured(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         yield diagnostic("FTC242", summary, source.key_span(path), help=help, path=path)
 
 
-_JUDGED_TASKS = ("generation", "summarization", "question_answering")
-
-
 def judge_can_grade(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """There are answers to grade, and the key goes nowhere in the clear."""
     judge = recipe.eval.judge
     if judge is None:
         return
     summary, help, path = "", "", "eval.judge"
-    if recipe.task.kind not in _JUDGED_TASKS:
+    if not recipe.task.CARD.can_grade:
         summary, help = f"a {recipe.task.kind.replace('_', ' ')} writes no answers to grade", "drop `judge`"
     elif recipe.data.split.test == 0:
         summary, help = "answers to test rows are graded, and there are none", _ADD_TEST
@@ -102,7 +98,7 @@ def classifier_has_answers(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     if recipe.eval.classifier is None:
         return
     summary, help, path = "", "", "eval.classifier"
-    if recipe.task.kind not in _JUDGED_TASKS:
+    if not recipe.task.CARD.can_grade:
         kind = recipe.task.kind.replace("_", " ")
         summary, help = f"a {kind} writes no answers that a classifier could look at", "drop `classifier`"
     elif recipe.data.split.test == 0:
@@ -115,10 +111,8 @@ def slices_can_be_formed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     """Slices are of test rows."""
     if not recipe.eval.slices:
         return
-    summary = ""
-    if recipe.task.kind == "pretraining":
-        summary = "raw text is measured in blocks, which belong to no row"
-    elif recipe.data.split.test == 0:
+    summary = recipe.task.CARD.slices_obstacle
+    if summary is None and recipe.data.split.test == 0:
         summary = "slices are of test rows, and there are none"
     if summary:
         span = source.key_span("eval.slices")

@@ -39,7 +39,6 @@ from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.source import Source
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.task import Generation
 
 __all__ = ["RULES", "Rule", "check_rules"]
 
@@ -48,7 +47,7 @@ Rule = Callable[[Recipe, Source], Iterator[Diagnostic]]
 
 def fields_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Each key of `data.fields` is a part that the task knows."""
-    parts = (*recipe.task.REQUIRED_FIELDS, *recipe.task.OPTIONAL_FIELDS)
+    parts = recipe.task.CARD.part_names
     for part in recipe.data.fields:
         if part not in parts:
             close = nearest(part, parts)
@@ -64,7 +63,7 @@ def fields_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
 
 def one_prompt(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """A generation has its prompt from a template or from a column, not from both."""
-    if isinstance(recipe.task, Generation) and recipe.task.prompt and "prompt" in recipe.data.fields:
+    if recipe.task.template and "prompt" in recipe.task.CARD.part_names and "prompt" in recipe.data.fields:
         yield diagnostic(
             "FTC202",
             "two prompts: a template and a column",
@@ -287,22 +286,18 @@ def sources_can_be_mixed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
         yield diagnostic("FTC263", "`exhausted` says nothing without weights", at, help=help, path="data.exhausted")
 
 
-_VARIED_TASKS = ("classification", "generation", "chat")
-"""Tasks whose labels stand at no place of the text."""
-
-
 def variants_can_be_made(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Variants need something that varies, and a task whose labels don't hang on places in the text."""
-    rule, kind = recipe.data.augment, recipe.task.kind
+    rule, kind, card = recipe.data.augment, recipe.task.kind, recipe.task.CARD
     if rule is None:
         return
     varies = rule.prompts or rule.paraphrases or rule.words or rule.characters
     summary, help, path = "", "", "data.augment"
-    if kind not in _VARIED_TASKS:
+    if not card.has_variants:
         summary, help = f"a {kind.replace('_', ' ')} has no variants", "drop `augment`"
-    elif rule.prompts and kind != "generation":
+    elif rule.prompts and not card.has_prompt_variants:
         summary, help, path = f"a {kind} has no prompt template", "drop `prompts`", "data.augment.prompts"
-    elif rule.prompts and isinstance(recipe.task, Generation) and recipe.task.prompt is None:
+    elif rule.prompts and recipe.task.template is None:
         summary, help = "further prompts, and none that the rows themselves have", "add `task.prompt`"
         path = "data.augment.prompts"
     elif not varies:

@@ -17,10 +17,12 @@ from ftc.compiler.rules.sharding_rules import unsharded
 from ftc.compiler.search.attention_kernels import kernels_for_auto
 from ftc.compiler.search.device_counts import device_counts
 from ftc.compiler.search.optimizer_choice import kinds_for_auto, pages_have_room
+from ftc.spec.heads import head_card
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import strategy_card
+from ftc.spec.text_forms import form_card
 
 __all__ = [
     "LAYOUTS",
@@ -106,7 +108,7 @@ def eval_batches(draft: Draft, rows: int) -> Iterator[int]:
 def packing_obstacle(draft: Draft) -> str | None:
     """Why rows of this job can't share a sequence."""
     task: str = draft.recipe.task.kind
-    if draft.loaded.head != "lm" or task == "preference":
+    if head_card(draft.loaded.head).is_new or form_card(draft.text.form).is_pair:
         return f"a {task.replace('_', ' ')} scores whole rows"
     if draft.loaded.family != "decoder":
         return f"an {draft.loaded.family.replace('_', '-')} reads a row as a whole"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ftc.compiler.draft import Draft
 from ftc.compiler.strategies.heads import head_modules, head_size
 from ftc.spec.documents.facts import TensorFacts
+from ftc.spec.heads import head_card
 from ftc.spec.module_names import head_parts
 from ftc.spec.strategies import Base
 
@@ -28,12 +29,12 @@ def base_of(draft: Draft) -> Base:
 
 def held(draft: Draft) -> dict[str, TensorFacts]:
     """Stored weights that the task's model holds: a tagger has no pooler, and no classifier an output over words."""
-    head = draft.loaded.head
+    head = head_card(draft.loaded.head)
     weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
-    if head == "lm":
+    if not head.is_new:
         return weights
     kind = draft.model.kind
-    kept = kind.classifier_keeps if head in ("classification", "multi_label") else kind.tagger_keeps
+    kept = kind.classifier_keeps if head.scores_rows else kind.tagger_keeps
     return {name: tensor for name, tensor in weights.items() if set(kept or ()).issuperset(head_parts(name))}
 
 

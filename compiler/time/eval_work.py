@@ -19,6 +19,7 @@ from ftc.compiler.time.traffic import traffic_rates
 from ftc.compiler.time.workload import activation_bytes, draft_network, form_of, lengths_of
 from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.documents.time import Phase, Work
+from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["forward_work", "grading", "prompts", "references", "tests", "validation"]
@@ -156,7 +157,7 @@ def _look(draft: ClosedDraft, subject: _Subject, split: str) -> Work:
 def _reads_one_place(draft: ClosedDraft, subject: _Subject) -> bool:
     """Whether the run computes one position of each row behind the last attention: `evaluation.last_layer`."""
     return (
-        subject.form.head in ("classification", "multi_label")
+        head_card(subject.form.head).scores_rows
         and draft.model.family != "encoder_decoder"
         and not subject.form.virtual
         and draft.candidate.sharding != "fsdp"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from ftc.compiler.time.attention_pairs import Attending
 from ftc.spec.architectures import Family
 from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.streams import RowLengths
+from ftc.spec.heads import Head, head_card
 
 __all__ = ["Form", "Training", "evaluated", "prompts", "trained", "written"]
 
@@ -48,7 +49,7 @@ class Form:
         target_attending: The same of the targets of an encoder-decoder.
     """
 
-    head: Literal["lm", "classification", "multi_label", "token_classification", "span"]
+    head: Head
     family: Family
     is_pair: bool = False
     virtual: int = 0
@@ -122,7 +123,7 @@ def evaluated(lengths: RowLengths, form: Form, batch_size: int, world_size: int 
         world_size: Processes that share the rows.
     """
     some, mine, factor = _share(lengths, "tokens", world_size)
-    whole_rows = form.head in ("classification", "multi_label")
+    whole_rows = head_card(form.head).scores_rows
     if whole_rows and form.on_processor and mine:
         batch_size = processor_batch(batch_size, int(some.tokens.max()))
     batches = scored_at_once(mine, some.tokens, batch_size, whole_rows=whole_rows)
@@ -196,7 +197,7 @@ def _padded(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:
         first = lengths.first_target[numbers]
         longest = int(np.maximum(first, tokens - first).max()) + form.virtual
         return batch(2 * len(numbers), longest, scored=scored, padded=True)
-    if form.family == "encoder_decoder" and form.head == "lm":
+    if form.family == "encoder_decoder" and head_card(form.head).writes:
         target, source, padded = int((tokens - prompt).max()), int(prompt.max()), _is_padded(prompt)
         return batch(len(numbers), source + form.virtual, target_length=target, scored=scored, padded=padded)
     longest = int(tokens.max())
@@ -228,13 +229,16 @@ def _unpadded(found: Amounts, form: Form, tokens: NDArray[np.int64]) -> Amounts:
 
 
 def _scored(form: Form, supervised: float, rows: int, length: int) -> float:
-    match form.head:
-        case "classification" | "multi_label":
+    places = head_card(form.head).scored
+    match places:
+        case "row":
             return rows
-        case "span":
+        case "token":
             return rows * length
-        case _:
+        case "target":
             return supervised
+        case _:
+            assert_never(places)
 
 
 def _packed(lengths: RowLengths, form: Form, numbers: Sequence[int]) -> Amounts:

@@ -12,7 +12,6 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.teacher_formula import PACKED_BYTES
 from ftc.compiler.rules.number_rules import num_evaluations
 from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
-from ftc.compiler.strategies.heads import head_outputs
 from ftc.compiler.time import microbatches
 from ftc.compiler.time.amounts import Amounts, cost
 from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, tests, validation
@@ -23,7 +22,8 @@ from ftc.compiler.time.transfers import exchanged, moved_to_host
 from ftc.compiler.time.workload import activation_bytes, draft_kernel, draft_network, form_of, lengths_of
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.time import Phase, Work
-from ftc.spec.task import Preference
+from ftc.spec.heads import head_card
+from ftc.spec.text_forms import form_card
 
 __all__ = ["RunWork", "evaluations", "run_work", "step_work", "train_amounts", "train_work"]
 
@@ -66,7 +66,7 @@ def run_work(draft: ClosedDraft) -> RunWork:
 
 def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
     """What looks at rows have to do."""
-    if isinstance(draft.recipe.task, Preference):
+    if form_card(draft.text.form).is_pair:
         yield "reference", _same(references(draft))
     if "validation" in draft.splits:
         yield "validate", _same(validation(draft).scaled(evaluations(draft)))
@@ -78,7 +78,7 @@ def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]
 
 def _of_rows(amounts: Amounts, form: microbatches.Form) -> float:
     """Tokens of rows with their padding: no virtual ones, and those that a classifier's decoder reads again once."""
-    return amounts.tokens - form.virtual * amounts.rows + (amounts.target_tokens if form.head == "lm" else 0)
+    return amounts.tokens - form.virtual * amounts.rows + (amounts.target_tokens if head_card(form.head).writes else 0)
 
 
 def train_amounts(draft: ClosedDraft) -> Amounts:
@@ -138,7 +138,7 @@ def _teacher_network(draft: ClosedDraft, teacher: TeacherFacts) -> Network:
         trained=frozenset(),
         flows_from_start=False,
         trainable=0,
-        new_outputs=head_outputs(draft.loaded.head, len(draft.labels)),
+        new_outputs=head_card(draft.loaded.head).num_outputs(len(draft.labels)),
         packed_bytes=PACKED_BYTES[packed] if packed else 0.0,
         attention=draft_kernel(draft, teacher.model, training=False),
     )

@@ -6,14 +6,14 @@ import numpy as np
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.quantized_weights import packed_bytes
-from ftc.compiler.strategies.heads import head_outputs
 from ftc.compiler.strategies.trainable import num_trainable
 from ftc.compiler.time import microbatches
 from ftc.compiler.time.attention_pairs import Attending, Kernel, kernel_of, looks_back_alone, window_of
 from ftc.compiler.time.network import Network, network_of
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.streams import RowLengths
-from ftc.spec.task import Preference
+from ftc.spec.heads import head_card
+from ftc.spec.text_forms import form_card
 
 __all__ = ["activation_bytes", "draft_kernel", "draft_network", "form_of", "lengths_of"]
 
@@ -33,7 +33,7 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
         trained=trained.own,
         flows_from_start=trained.from_start,
         trainable=num_trainable(draft),
-        new_outputs=head_outputs(draft.loaded.head, len(draft.labels)),
+        new_outputs=head_card(draft.loaded.head).num_outputs(len(draft.labels)),
         packed_bytes=packed_bytes(draft),
         attention=draft_kernel(draft, draft.model, training=training),
     )
@@ -52,11 +52,11 @@ def form_of(draft: ClosedDraft, *, training: bool) -> microbatches.Form:
     kernel, (window, _) = draft_kernel(draft, model, training=training), window_of(model)
     is_causal = looks_back_alone(model)
     # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.
-    hides = draft.loaded.head != "lm" or is_split or virtual > 0
+    hides = head_card(draft.loaded.head).is_new or is_split or virtual > 0
     return microbatches.Form(
         draft.loaded.head,
         draft.loaded.family,
-        is_pair=isinstance(draft.recipe.task, Preference),
+        is_pair=form_card(draft.text.form).is_pair,
         virtual=virtual,
         on_processor=draft.device.kind == "cpu",
         attending=Attending(kernel, causal=is_causal and not is_split, hides=hides, window=window),

@@ -34,7 +34,6 @@ from ftc.compiler.tokens.stream_writer import write_stream
 from ftc.compiler.tokens.token_audit import token_findings
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.compiler.tokens.tokenizer_probe import render_probe, tokenizer_probe
-from ftc.compiler.tokens.usual_prompts import usual_prompt
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.lockfile import SourceLock
@@ -44,12 +43,9 @@ from ftc.spec.documents.slices import LABEL, LENGTH, Groups
 from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import cache_folder
-from ftc.spec.task import (
-    Classification,
-    Prompted,
-    QuestionAnswering,
-    Task,
-)
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.card import Prompted, PromptFacts
+from ftc.spec.text_forms import form_card
 
 __all__ = ["make_streams"]
 
@@ -131,7 +127,7 @@ def _findings(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows])
     refuses_long = draft.shape.overflow == "refuse"
     limits = Limits(draft.shape.max_length, draft.model.max_positions, refuses_long)
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
-    is_chat, most_lost = draft.shape.form == "chat", draft.recipe.data.max_lost_answers
+    is_chat, most_lost = form_card(draft.shape.form).is_conversation, draft.recipe.data.max_lost_answers
     audit = token_findings(splits, places, draft.model.tokenizer, is_chat=is_chat, most_lost=most_lost)
     found = [*stream_findings(splits, places, limits), *audit]
     if any(finding.is_error for finding in found):
@@ -194,7 +190,7 @@ def _groups(draft: Draft, data: ResolvedData, splits: Mapping[str, TokenRows], s
 
 def _has_one_class(draft: Draft) -> bool:
     """Whether each row has a class that is expected."""
-    return isinstance(draft.recipe.task, Classification) and not draft.recipe.task.multi_label
+    return draft.mode.labels == "one"
 
 
 def _wording(draft: Draft, prompt: tuple[str, str] | None) -> Wording:
@@ -206,14 +202,12 @@ def _wording(draft: Draft, prompt: tuple[str, str] | None) -> Wording:
 
 def _task(draft: Draft) -> Task:
     """The recipe's task with the mode that was chosen for it."""
-    task = draft.recipe.task
-    if not isinstance(task, QuestionAnswering):
-        return task
-    return task.model_copy(update={"mode": "extractive" if draft.shape.form == "extract" else "generative"})
+    return draft.recipe.task.settled(draft.model.family)
 
 
 def _usual_prompt(draft: Draft, data: ResolvedData) -> tuple[str, str] | None:
     task = draft.recipe.task
     if not isinstance(task, Prompted) or draft.shape.prompt is not Open.OPEN:
         return None
-    return usual_prompt(task, draft.model, data.columns.by_part, data.labels)
+    model = draft.model
+    return task.usual_prompt(PromptFacts(data.columns.by_part, data.labels, model.family, model.kind.summary_prefix))

@@ -29,7 +29,7 @@ from ftc.spec.documents.slices import LABEL, LENGTH
 from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import streams_folder
-from ftc.spec.task import Classification, Prompted, QuestionAnswering, Task
+from ftc.spec.tasks import Task
 
 __all__ = ["compile_rows", "measuring", "without_probes"]
 
@@ -50,8 +50,8 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     Raises:
         Refusal: The rows can't be used (FTC350 to FTC388), or the columns of the plan's slices aren't there (FTC241).
     """
-    task, text = _task(plan), plan.settings.text
-    template = task.prompt if isinstance(task, Prompted) else None
+    task, text = plan.recipe.task.settled(plan.settings.model.family), plan.settings.text
+    template = task.template
     columns = Columns(text.columns, prompt_columns(template, tuple(text.columns.values())) if template else ())
     table = read_rows(file, shown_as, None)
     write_canonical(task, columns, table)
@@ -66,7 +66,7 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
         help = "give it rows that fit into the run's length"
         raise Refusal([diagnostic("FTC371", f"no row of {shown_as} can be measured", help=help)])
     report = write_stream(folder / "test.arrow", rows)
-    has_class = isinstance(task, Classification) and not task.multi_label
+    has_class = task.mode_for(plan.settings.model.family).labels == "one"
     builtin = (LENGTH, LABEL) if has_class else (LENGTH,)
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
     write_text(folder / "groups.json", groups.to_text())
@@ -111,13 +111,6 @@ def without_probes(plan: Plan) -> Plan:
     # What is known of the run's own test rows says nothing of these.
     quality = plan.quality.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": 0})
     return plan.model_copy(update={"settings": settings, "quality": quality})
-
-
-def _task(plan: Plan) -> Task:
-    task = plan.recipe.task
-    if not isinstance(task, QuestionAnswering):
-        return task
-    return task.model_copy(update={"mode": "extractive" if plan.settings.text.form == "extract" else "generative"})
 
 
 def _faults(plan: Plan, task: Task, columns: Columns, table: Table) -> list[Diagnostic]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
-from ftc.compiler.resolve.rows.canonical_rows import ANSWER_COLUMN, REFERENCES_COLUMN
 from ftc.compiler.tokens.forms import (
     ChatForm,
     ClassifyForm,
@@ -17,17 +16,9 @@ from ftc.compiler.tokens.forms import (
     TextForm,
 )
 from ftc.spec.architectures import Family
-from ftc.spec.task import (
-    Chat,
-    Classification,
-    Generation,
-    Preference,
-    Pretraining,
-    QuestionAnswering,
-    Summarization,
-    Task,
-    TokenClassification,
-)
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import ANSWER_COLUMN, REFERENCES_COLUMN, AnswerRows, LabelRows, TagRows
+from ftc.spec.text_forms import FormName
 
 __all__ = ["Wording", "row_form"]
 
@@ -35,8 +26,7 @@ __all__ = ["Wording", "row_form"]
 class Wording(NamedTuple):
     """What is settled of a text's form beside its columns."""
 
-    form: str
-    """As in `ftc.spec.documents.settings.TextSettings`."""
+    form: FormName
     prompt: str | None
     system: str | None
     family: Family
@@ -60,54 +50,47 @@ def row_form(
         wording: Form, prompt and system message.
         rows: Some rows; the first tells whether the answers of preferences are messages.
     """
-    match task:
-        case Classification(mode="head"):
+    kind = task.rows()
+    match wording.form:
+        case "classify":
             return ClassifyForm(
                 text=columns["text"],
                 text_pair=columns.get("text_pair"),
                 label=columns["label"],
                 labels=labels,
-                multi_label=task.multi_label,
+                multi_label=isinstance(kind, LabelRows) and kind.several,
                 end_id=wording.end_id if wording.family == "encoder_decoder" else None,
             )
-        case TokenClassification():
-            return _tag_form(task, columns, labels)
-        case QuestionAnswering() if wording.form == "extract":
+        case "tag" if "spans" in columns:
+            return TagForm(text=columns["text"], spans=columns["spans"], labels=labels)
+        case "tag":
+            assert isinstance(kind, TagRows), "words have tags"
+            return TagForm(words=columns["tokens"], tags=columns["tags"], labels=labels, scheme=kind.scheme)
+        case "extract":
+            assert isinstance(kind, AnswerRows), "answers are cut out of contexts"
             return ExtractForm(
                 question=columns["question"],
                 context=columns["context"],
                 answers=columns["answers"],
-                stride=task.stride,
+                stride=kind.stride,
             )
-        case Chat():
+        case "chat":
             return ChatForm(messages=columns["messages"], tools=columns.get("tools"))
-        case Preference():
+        case "preference":
             return _preference_form(columns, rows)
-        case Pretraining():
+        case "raw":
             return RawForm(text=columns["text"])
-        case Classification() | QuestionAnswering() | Summarization() | Generation():
-            return _prompt_form(task, columns, wording)
+        case "prompt":
+            assert wording.prompt is not None, "a task that asks has a prompt"
+            return PromptForm(
+                prompt=wording.prompt,
+                completion=next((columns[part] for part in task.CARD.written_parts if part in columns), ANSWER_COLUMN),
+                system=wording.system,
+                references=REFERENCES_COLUMN if isinstance(kind, AnswerRows) else None,
+                is_split=wording.family == "encoder_decoder",
+            )
         case _:
-            assert_never(task)
-
-
-def _tag_form(task: TokenClassification, columns: Mapping[str, str], labels: tuple[str, ...]) -> TagForm:
-    if "spans" in columns:
-        return TagForm(text=columns["text"], spans=columns["spans"], labels=labels)
-    return TagForm(words=columns["tokens"], tags=columns["tags"], labels=labels, scheme=task.scheme)
-
-
-def _prompt_form(task: Task, columns: Mapping[str, str], wording: Wording) -> PromptForm:
-    is_question = isinstance(task, QuestionAnswering)
-    answers = (columns[part] for part in ("completion", "output", "summary") if part in columns)
-    assert wording.prompt is not None, "a task that asks has a prompt"
-    return PromptForm(
-        prompt=wording.prompt,
-        completion=next(answers, ANSWER_COLUMN),
-        system=wording.system,
-        references=REFERENCES_COLUMN if is_question else None,
-        is_split=wording.family == "encoder_decoder",
-    )
+            assert_never(wording.form)
 
 
 def _preference_form(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> PreferenceForm:

@@ -22,6 +22,7 @@ from ftc.runtime.models.sharding import is_sharded, plain_class_name, whole_tens
 from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
+from ftc.spec.heads import head_card
 from ftc.spec.storage.atomic_write import building_folder
 from ftc.spec.strategies import strategy_card
 
@@ -111,7 +112,7 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
     config = model.config
     config.architectures = [plain_class_name(model)]
     config.save_pretrained(folder)
-    if session.plan.settings.model.head == "lm":
+    if head_card(session.plan.settings.model.head).writes:
         _end_where_learnt(model.generation_config, session.plan.settings.model.stop_ids)
         model.generation_config.save_pretrained(folder)
     for name in session.plan.lock.text.tokenizer_files:

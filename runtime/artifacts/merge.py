@@ -26,7 +26,7 @@ from ftc.runtime.execution.inputs import Inputs
 from ftc.runtime.execution.session import Session, Workpiece
 from ftc.runtime.execution.verify import verify_some
 from ftc.runtime.models.build_model import FolderBase, build_model, load_base
-from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.objectives import make_scorer
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import EventListener
@@ -37,6 +37,7 @@ from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Split
+from ftc.spec.heads import head_card
 from ftc.spec.storage.atomic_write import building_folder
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.paths import RunFolder
@@ -120,7 +121,7 @@ def merge(
                 after,
                 split=asked.split,
                 allowed=_allowed(plan.settings, asked.weight_type),
-                several=plan.settings.model.head == "multi_label",
+                several=head_card(plan.settings.model.head).choices == "independent",
             )
             _require(found, asked)
             merged = _described(plan, record, asked, written, found, folder)

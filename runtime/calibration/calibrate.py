@@ -191,7 +191,7 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
     from ftc.runtime.execution.accelerator import make_accelerator
     from ftc.runtime.memory_trace.rows import stand_in_rows
     from ftc.runtime.models.build_model import trainable_tensors
-    from ftc.runtime.models.make_scorer import make_scorer
+    from ftc.runtime.tasks.objectives import make_scorer
     from ftc.runtime.training.loop import Job, training_steps
     from ftc.runtime.training.optimizers import make_optimizer
     from ftc.spec.batches import BatchOrder

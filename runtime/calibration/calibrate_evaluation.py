@@ -32,8 +32,9 @@ def seconds_of_looks(settings: Settings, model: Any, tries: int) -> Iterator[tup
     from ftc.runtime.evaluation.scoring import score_rows, still
     from ftc.runtime.execution.accelerator import make_accelerator
     from ftc.runtime.execution.session import Workpiece
-    from ftc.runtime.models.make_scorer import make_scorer
+    from ftc.runtime.tasks.objectives import make_scorer
     from ftc.runtime.training.signals import StopRequest
+    from ftc.spec.heads import head_card
 
     rows, stop = _rows(settings), StopRequest()
     work, accelerator = Workpiece(model, make_scorer(model, settings)), make_accelerator(settings)
@@ -50,7 +51,7 @@ def seconds_of_looks(settings: Settings, model: Any, tries: int) -> Iterator[tup
     fold_adapter(model, settings)
     with still(model), faster_linears(model):
         yield 0, _median(score, tries)
-        if settings.model.head == "lm":
+        if head_card(settings.model.head).writes:
             yield _NEW_TOKENS, _median(write, tries)
 
 

@@ -15,8 +15,9 @@ from ftc.runtime.metrics.sums import Statistics
 from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.decoding import TextDecoder
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
-from ftc.spec.documents.settings import Head, Settings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.heads import Head
 from ftc.spec.metrics import metric_named
 
 __all__ = ["Measures"]

@@ -16,6 +16,7 @@ from ftc.runtime.metrics.intervals import certainty
 from ftc.runtime.metrics.slices import slice_results
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.record import Evaluation, Prediction
+from ftc.spec.heads import head_card
 
 __all__ = ["evaluation", "outcomes"]
 
@@ -53,7 +54,7 @@ def outcomes(session: Session, base: Measurement | None, tuned: Measurement) -> 
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
     measures = _measures(session)
-    has_class = session.plan.settings.model.head == "classification"
+    has_class = head_card(session.plan.settings.model.head).has_confidence
     groups = session.groups()
     lines = (
         Outcome(

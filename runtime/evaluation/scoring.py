@@ -20,6 +20,7 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.heads import head_card
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -119,7 +120,7 @@ def as_base(settings: Settings, model: nn.Module) -> AbstractContextManager[None
     traits = settings.strategy.traits
     if traits.changes_base:
         return nullcontext()
-    if traits.num_virtual and settings.model.head != "lm":
+    if traits.num_virtual and head_card(settings.model.head).is_new:
         return _without_virtual_tokens(model)
     disable = getattr(model, "disable_adapter", None)
     return nullcontext() if disable is None else disable()

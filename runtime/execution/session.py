@@ -18,8 +18,8 @@ from ftc.runtime.execution.memory import MemoryPeak, begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.execution.step_log import LadderFile
 from ftc.runtime.models.build_model import FolderBase, build_model
-from ftc.runtime.models.make_scorer import make_scorer
 from ftc.runtime.models.rank0_loading import build_once
+from ftc.runtime.tasks.objectives import make_scorer
 from ftc.runtime.tasks.scorer import Scorer
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.signals import StopRequest

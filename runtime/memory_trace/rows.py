@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.runtime.tasks.objectives import objective_of
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Lists, TokenStream
+from ftc.spec.heads import head_card
+from ftc.spec.text_forms import form_card
 
 __all__ = ["packed_halves", "stand_in_rows"]
 
@@ -23,7 +26,7 @@ def stand_in_rows(settings: Settings, shape: BatchShape, count: int, end_id: int
         count: How many.
         end_id: The last token of each; some class heads look for it.
     """
-    masks = _masks(settings, shape)
+    objective, masks = objective_of(settings), _masks(settings, shape)
     ids = np.zeros(shape.length, dtype=np.int32)
     ids[-1] = end_id
     return TokenStream(
@@ -33,8 +36,8 @@ def stand_in_rows(settings: Settings, shape: BatchShape, count: int, end_id: int
         prompt_lengths=np.full(count, _prompt_length(settings, shape), dtype=np.int32),
         labels=np.zeros(count, dtype=np.int32),
         rows=np.arange(count, dtype=np.int64),
-        targets=_lists(_targets(settings, shape), count),
-        offsets=_lists([-1] * (2 * shape.length if settings.model.head == "span" else 0), count),
+        targets=_lists(objective.stand_in_targets(shape), count),
+        offsets=_lists([-1] * (2 * shape.length if objective.has_offsets else 0), count),
         table=None,
     )
 
@@ -58,7 +61,7 @@ def packed_halves(settings: Settings, shape: BatchShape, count: int) -> TokenStr
 def _masks(settings: Settings, shape: BatchShape) -> NDArray[np.bool_]:
     """(T,) supervised tokens: the last ones, of each of two halves where a row is a pair of sequences."""
     mask = np.zeros(shape.length, dtype=np.bool_)
-    if settings.train.preference is None:
+    if not form_card(settings.text.form).is_pair:
         mask[shape.length - shape.supervised :] = True
         return mask
     half, answer = shape.length // 2, min(shape.supervised, shape.length) // 2
@@ -67,20 +70,8 @@ def _masks(settings: Settings, shape: BatchShape) -> NDArray[np.bool_]:
 
 
 def _prompt_length(settings: Settings, shape: BatchShape) -> int:
-    is_split = settings.model.head == "lm" and settings.model.family == "encoder_decoder"
+    is_split = head_card(settings.model.head).writes and settings.model.family == "encoder_decoder"
     return shape.length - shape.supervised if is_split else 0
-
-
-def _targets(settings: Settings, shape: BatchShape) -> list[int]:
-    match settings.model.head:
-        case "token_classification":
-            return [0] * shape.supervised
-        case "span":
-            return [0, 0]
-        case "lm" if settings.train.preference is not None:
-            return [shape.length // 2]
-        case _:
-            return []
 
 
 def _lists(values: list[int], count: int) -> Lists:

@@ -35,13 +35,14 @@ from ftc.runtime.memory_trace.teacher import watched_teacher
 from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.build_model import trainable_tensors
-from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.objectives import make_scorer, objective_of
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.heads import head_card
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -160,7 +161,7 @@ def _tracker(job: TraceJob, device: torch.device) -> StorageTracker:
 def _all_is_seen(job: TraceJob, shape: BatchShape) -> bool:
     """Whether no mask hides padding: there is none, or it stands where a decoder never looks back from."""
     model, virtual = job.settings.model, job.settings.strategy.traits.num_virtual
-    needs_mask = model.head != "lm" or model.family != "decoder" or virtual > 0
+    needs_mask = head_card(model.head).is_new or model.family != "decoder" or virtual > 0
     return not (shape.padded and needs_mask)
 
 
@@ -170,19 +171,13 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
     batches = [(settings.train.micro_batch, job.train)]
     if job.evaluation is not None:
         batches.append((settings.eval.batch_size, job.evaluation))
-    labels = len(settings.text.labels)
-    match settings.model.head:
-        case "classification" | "multi_label":
-            return [(rows, labels) for rows, _ in batches]
-        case "token_classification":
-            return [(rows * shape.supervised, labels) for rows, shape in batches]
-        case "span":
-            return [(2 * rows, shape.length) for rows, shape in batches]
-        case "lm":
-            vocabulary = int(job.config["vocab_size"])
-            theirs = [] if job.teacher is None else [int(job.teacher["vocab_size"])]
-            scored = [(n * s.supervised, width) for n, s in batches for width in (vocabulary, *theirs)]
-            return [(settings.eval.batch_size, vocabulary), *scored]
+    head, shape_of = head_card(settings.model.head), objective_of(settings).score_shape
+    if head.is_new:
+        return [shape_of(rows, shape, head.num_outputs(len(settings.text.labels))) for rows, shape in batches]
+    vocabulary = int(job.config["vocab_size"])
+    theirs = [] if job.teacher is None else [int(job.teacher["vocab_size"])]
+    scored = [shape_of(rows, shape, width) for rows, shape in batches for width in (vocabulary, *theirs)]
+    return [(settings.eval.batch_size, vocabulary), *scored]
 
 
 def _loop_job(

@@ -2,65 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Any
 
 from ftc.spec.documents.settings import Settings
+from ftc.spec.heads import head_card
 
 __all__ = ["auto_class", "head_options", "num_outputs", "peft_task"]
-
-_LABELLED = ("classification", "multi_label", "token_classification")
 
 
 def auto_class(settings: Settings) -> Any:
     """The Auto class of transformers that finds a model with this head."""
     import transformers
 
-    match settings.model.head:
-        case "lm" if settings.model.family == "encoder_decoder":
-            return transformers.AutoModelForSeq2SeqLM
-        case "lm":
-            return transformers.AutoModelForCausalLM
-        case "classification" | "multi_label":
-            return transformers.AutoModelForSequenceClassification
-        case "token_classification":
-            return transformers.AutoModelForTokenClassification
-        case "span":
-            return transformers.AutoModelForQuestionAnswering
-        case _:
-            assert_never(settings.model.head)
+    return getattr(transformers, head_card(settings.model.head).auto_class_of(settings.model.family))
 
 
 def head_options(settings: Settings) -> dict[str, Any]:
     """What the model's configuration says of the head."""
-    if settings.model.head not in _LABELLED:
+    head, labels = head_card(settings.model.head), settings.text.labels
+    if not head.is_labeled:
         return {}
-    labels = settings.text.labels
     options: dict[str, Any] = {
         "num_labels": len(labels),
         "id2label": dict(enumerate(labels)),
         "label2id": {label: number for number, label in enumerate(labels)},
     }
-    kinds = {"classification": "single_label_classification", "multi_label": "multi_label_classification"}
-    if settings.model.head in kinds:
-        options["problem_type"] = kinds[settings.model.head]
-    return options
+    return options if head.problem_type is None else {**options, "problem_type": head.problem_type}
 
 
 def num_outputs(settings: Settings) -> dict[str, Any]:
     """What the configuration has to say of a head that is there already."""
-    return {"num_labels": len(settings.text.labels)} if settings.model.head in _LABELLED else {}
+    return {"num_labels": len(settings.text.labels)} if head_card(settings.model.head).is_labeled else {}
 
 
 def peft_task(settings: Settings) -> str:
     """peft's kind of task."""
-    match settings.model.head:
-        case "lm":
-            return "SEQ_2_SEQ_LM" if settings.model.family == "encoder_decoder" else "CAUSAL_LM"
-        case "classification" | "multi_label":
-            return "SEQ_CLS"
-        case "token_classification":
-            return "TOKEN_CLS"
-        case "span":
-            return "QUESTION_ANS"
-        case _:
-            assert_never(settings.model.head)
+    head = head_card(settings.model.head)
+    return head.split_peft_task if settings.model.family == "encoder_decoder" else head.peft_task

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.evaluation.last_layer import LastLayer, find_last_layer
+from ftc.runtime.tasks.objective import Objective
 from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy, states_at, without_cache
-from ftc.runtime.training.collate import Batch, classification_batch, multi_label_batch
+from ftc.runtime.training.collate import Batch, padded, token_types_of
 from ftc.spec.documents.settings import ModelSettings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["ClassifierScorer", "MultiLabelScorer", "has_token_types"]
+__all__ = ["CLASSIFICATION", "MULTI_LABEL", "ClassifierScorer", "MultiLabelScorer", "has_token_types"]
 
 _SHORT = 2, 8
 """Rows, and tokens of each, by which it is found out what a head reads."""
@@ -49,8 +52,17 @@ class ClassifierScorer:
             model.score.register_forward_pre_hook(self._last_token)
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
-        """The rows as tensors."""
-        return classification_batch(rows, numbers, self._pad_id)
+        """The rows as tensors: scored is each row once, at its last token."""
+        ids, attention = padded([rows.ids(number) for number in numbers], self._pad_id)
+        lines = torch.arange(len(numbers))
+        return Batch(
+            ids=torch.from_numpy(ids),
+            attention=torch.from_numpy(attention),
+            positions=lines * ids.shape[1] + torch.from_numpy(attention).sum(dim=1) - 1,
+            targets=torch.tensor([int(rows.labels[number]) for number in numbers], dtype=torch.int64),
+            owners=lines,
+            token_types=token_types_of(rows, numbers, attention),
+        )
 
     def num_targets(self, rows: TokenStream, number: int) -> int:  # noqa: ARG002 - a row is decided on as a whole
         """One: the row."""
@@ -107,7 +119,10 @@ class MultiLabelScorer(ClassifierScorer):
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
         """The rows as tensors; a row's target is a one for each of its classes."""
-        return multi_label_batch(rows, numbers, self._pad_id, self._num_labels)
+        wanted = torch.zeros(len(numbers), self._num_labels)
+        for line, number in enumerate(numbers):
+            wanted[line, torch.from_numpy(rows.targets[number].astype(np.int64))] = 1.0
+        return replace(super().batch(rows, numbers), targets=wanted)
 
     def losses(self, logits: torch.Tensor, batch: Batch, smoothing: float = 0.0) -> torch.Tensor:  # noqa: ARG002
         """(B,) binary cross entropy of each row, the mean over its classes."""
@@ -116,3 +131,18 @@ class MultiLabelScorer(ClassifierScorer):
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - a line is a row
         """The classes that are more likely than not."""
         return [tuple(row.nonzero().flatten().tolist()) for row in (logits > 0).cpu()]
+
+
+CLASSIFICATION = Objective(
+    head="classification",
+    is_pair=False,
+    scorer=lambda model, settings, arithmetic: ClassifierScorer(model, settings.model, arithmetic),
+    score_shape=lambda rows, _, outputs: (rows, outputs),
+    stand_in_targets=lambda _: [],
+    has_offsets=False,
+)
+MULTI_LABEL = replace(
+    CLASSIFICATION,
+    head="multi_label",
+    scorer=lambda model, settings, arithmetic: MultiLabelScorer(model, settings.model, arithmetic),
+)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from ftc.runtime.tasks.objective import Objective
 from ftc.runtime.tasks.scorer import Arithmetic, PickedStates, Prediction, cross_entropy
-from ftc.runtime.training.collate import Batch, lm_batch, seq2seq_batch
-from ftc.spec.documents.settings import ModelSettings
+from ftc.runtime.training.collate import Batch, next_tokens, padded
+from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["LanguageScorer", "Seq2SeqScorer"]
+__all__ = ["LANGUAGE", "LanguageScorer", "Seq2SeqScorer"]
 
 
 class LanguageScorer:
@@ -32,7 +34,9 @@ class LanguageScorer:
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
         """The rows as tensors."""
-        return lm_batch(rows, numbers, self._pad_id)
+        return next_tokens(
+            [rows.ids(number) for number in numbers], [rows.mask(number) for number in numbers], self._pad_id
+        )
 
     def num_targets(self, rows: TokenStream, number: int) -> int:
         """Supervised tokens of a row; its first token has nothing before it to be predicted from."""
@@ -77,7 +81,20 @@ class Seq2SeqScorer:
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
         """The rows as tensors."""
-        return seq2seq_batch(rows, numbers, self._pad_id, self._start_id)
+        prompts = [rows.ids(number)[: rows.prompt_length(number)] for number in numbers]
+        answers = [rows.ids(number)[rows.prompt_length(number) :] for number in numbers]
+        ids, attention = padded(prompts, self._pad_id)
+        wanted, counts = padded(answers, self._pad_id)
+        positions = np.flatnonzero(counts)
+        read = np.concatenate([np.full((len(numbers), 1), self._start_id), wanted[:, :-1]], axis=1)
+        return Batch(
+            ids=torch.from_numpy(ids),
+            attention=torch.from_numpy(attention),
+            positions=torch.from_numpy(positions),
+            targets=torch.from_numpy(wanted.reshape(-1)[positions]),
+            owners=torch.from_numpy(positions // wanted.shape[1]),
+            decoder_ids=torch.from_numpy(read),
+        )
 
     def num_targets(self, rows: TokenStream, number: int) -> int:
         """Tokens of the decoder, all of which follow its start token."""
@@ -104,3 +121,18 @@ class Seq2SeqScorer:
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:  # noqa: ARG002 - answers are written
         """Nothing: what a language model says is written token by token."""
         return [()] * len(batch.ids)
+
+
+def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> LanguageScorer | Seq2SeqScorer:
+    family = Seq2SeqScorer if settings.model.family == "encoder_decoder" else LanguageScorer
+    return family(model, settings.model, arithmetic)
+
+
+LANGUAGE = Objective(
+    head="lm",
+    is_pair=False,
+    scorer=_scorer,
+    score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
+    stand_in_targets=lambda _: [],
+    has_offsets=False,
+)

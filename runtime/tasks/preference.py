@@ -7,6 +7,7 @@ before the first step, so its figures are computed once, by `references`, and no
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,12 +15,13 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.tasks.language import LanguageScorer
+from ftc.runtime.tasks.objective import Objective
 from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy
-from ftc.runtime.training.collate import Batch, preference_batch
-from ftc.spec.documents.settings import ModelSettings
+from ftc.runtime.training.collate import Batch, next_tokens
+from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["PreferenceScorer"]
+__all__ = ["PREFERENCE", "PreferenceScorer"]
 
 
 class PreferenceScorer:
@@ -43,9 +45,23 @@ class PreferenceScorer:
         self._references[id(rows)] = log_probs
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
-        """The rows as tensors: 2B sequences, chosen and rejected in turn; no reference counts as one of zero."""
+        """The rows as tensors: 2B sequences, chosen and rejected in turn, of which the answers' tokens are scored.
+
+        No reference counts as one of zero.
+        """
         known = self._references.get(id(rows))
-        return preference_batch(rows, numbers, self._pad_id, None if known is None else known[numbers])
+        lines, masks = [], []
+        for number in numbers:
+            first = int(rows.targets[number][0])
+            lines += [rows.ids(number)[:first], rows.ids(number)[first:]]
+            masks += [rows.mask(number)[:first], rows.mask(number)[first:]]
+        batch = next_tokens(lines, masks, self._pad_id)
+        return replace(
+            batch,
+            owners=torch.arange(len(numbers)),
+            sequences=batch.owners,
+            references=None if known is None else known[numbers],
+        )
 
     def num_targets(self, rows: TokenStream, number: int) -> int:  # noqa: ARG002 - a row is one comparison
         """One: the comparison."""
@@ -71,3 +87,18 @@ class PreferenceScorer:
     def _margins(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         gained = logits if batch.references is None else logits - batch.references
         return gained[:, 0] - gained[:, 1]
+
+
+def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> PreferenceScorer:
+    assert settings.train.preference is not None, "the plan says how closely the model stays to the reference"
+    return PreferenceScorer(model, settings.model, arithmetic, settings.train.preference.beta)
+
+
+PREFERENCE = Objective(
+    head="lm",
+    is_pair=True,
+    scorer=_scorer,
+    score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
+    stand_in_targets=lambda shape: [shape.length // 2],
+    has_offsets=False,
+)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from ftc.runtime.tasks.classification import has_token_types
+from ftc.runtime.tasks.objective import Objective
 from ftc.runtime.tasks.scorer import Arithmetic, PickedStates, Prediction, cross_entropy, without_cache
-from ftc.runtime.training.collate import Batch, words_batch
+from ftc.runtime.training.collate import Batch, padded
 from ftc.spec.documents.settings import ModelSettings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["WordScorer", "output_layer"]
+__all__ = ["TOKEN_CLASSIFICATION", "WordScorer", "output_layer"]
 
 
 def output_layer(model: Any) -> nn.Module:
@@ -34,8 +36,21 @@ class WordScorer:
         self._states = PickedStates(output_layer(model))
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
-        """The rows as tensors."""
-        return words_batch(rows, numbers, self._pad_id)
+        """The rows as tensors: scored is each word, at its first token."""
+        ids, attention = padded([rows.ids(number) for number in numbers], self._pad_id)
+        begins = np.zeros(ids.shape, dtype=bool)
+        for line, number in enumerate(numbers):
+            mask = rows.mask(number)
+            begins[line, : len(mask)] = mask
+        positions = np.flatnonzero(begins)
+        targets = np.concatenate([rows.targets[number] for number in numbers]).astype(np.int64)
+        return Batch(
+            ids=torch.from_numpy(ids),
+            attention=torch.from_numpy(attention),
+            positions=torch.from_numpy(positions),
+            targets=torch.from_numpy(targets),
+            owners=torch.from_numpy(positions // ids.shape[1]),
+        )
 
     def num_targets(self, rows: TokenStream, number: int) -> int:
         """Words that have a token of their own."""
@@ -57,3 +72,13 @@ class WordScorer:
         """The tag that scores highest for each word, row by row."""
         best, counts = logits.argmax(dim=-1), torch.bincount(batch.owners, minlength=len(batch.ids)).tolist()
         return [tuple(part.tolist()) for part in best.split(counts)]
+
+
+TOKEN_CLASSIFICATION = Objective(
+    head="token_classification",
+    is_pair=False,
+    scorer=lambda model, settings, arithmetic: WordScorer(model, settings.model, arithmetic),
+    score_shape=lambda rows, shape, outputs: (rows * shape.supervised, outputs),
+    stand_in_targets=lambda shape: [0] * shape.supervised,
+    has_offsets=False,
+)

@@ -1,4 +1,7 @@
-"""Rows to tensors. Rows are padded to the longest of a batch; what is padding is known from lengths, never from ids."""
+"""Rows to tensors, as far as tasks have it in common. Each task's own batches stand in `ftc.runtime.tasks`.
+
+Rows are padded to the longest of a batch; what is padding is known from lengths, never from ids.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,7 @@ from numpy.typing import NDArray
 
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = [
-    "Batch",
-    "classification_batch",
-    "lm_batch",
-    "multi_label_batch",
-    "packed_batch",
-    "preference_batch",
-    "prompt_batch",
-    "seq2seq_batch",
-    "span_batch",
-    "words_batch",
-]
+__all__ = ["Batch", "next_tokens", "packed_batch", "padded", "prompt_batch", "token_types_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +70,9 @@ class Batch:
         )
 
 
-def lm_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
-    """Rows for a language model: scored is every place that is followed by a supervised token."""
-    return _next_tokens([rows.ids(number) for number in numbers], [rows.mask(number) for number in numbers], pad_id)
-
-
-def _next_tokens(lines: list[NDArray[np.int32]], masks: list[NDArray[np.bool_]], pad_id: int) -> Batch:
-    ids, attention = _padded(lines, pad_id)
+def next_tokens(lines: list[NDArray[np.int32]], masks: list[NDArray[np.bool_]], pad_id: int) -> Batch:
+    """Sequences for a language model: scored is every place that is followed by a target token."""
+    ids, attention = padded(lines, pad_id)
     follows = np.zeros(ids.shape, dtype=bool)
     for line, mask in enumerate(masks):
         follows[line, : len(mask) - 1] = mask[1:]
@@ -118,98 +106,7 @@ def packed_batch(rows: TokenStream, numbers: list[int]) -> Batch:
     )
 
 
-def classification_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
-    """Rows for a classifier: scored is each row once, at its last token."""
-    ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
-    lines = torch.arange(len(numbers))
-    return Batch(
-        ids=torch.from_numpy(ids),
-        attention=torch.from_numpy(attention),
-        positions=lines * ids.shape[1] + torch.from_numpy(attention).sum(dim=1) - 1,
-        targets=torch.tensor([int(rows.labels[number]) for number in numbers], dtype=torch.int64),
-        owners=lines,
-        token_types=_token_types(rows, numbers, attention),
-    )
-
-
-def multi_label_batch(rows: TokenStream, numbers: list[int], pad_id: int, num_labels: int) -> Batch:
-    """The same for rows that have any number of classes."""
-    wanted = torch.zeros(len(numbers), num_labels)
-    for line, number in enumerate(numbers):
-        wanted[line, torch.from_numpy(rows.targets[number].astype(np.int64))] = 1.0
-    return replace(classification_batch(rows, numbers, pad_id), targets=wanted)
-
-
-def words_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
-    """Rows of tagged words: scored is each word, at its first token."""
-    ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
-    begins = np.zeros(ids.shape, dtype=bool)
-    for line, number in enumerate(numbers):
-        mask = rows.mask(number)
-        begins[line, : len(mask)] = mask
-    positions = np.flatnonzero(begins)
-    targets = np.concatenate([rows.targets[number] for number in numbers]).astype(np.int64)
-    return Batch(
-        ids=torch.from_numpy(ids),
-        attention=torch.from_numpy(attention),
-        positions=torch.from_numpy(positions),
-        targets=torch.from_numpy(targets),
-        owners=torch.from_numpy(positions // ids.shape[1]),
-    )
-
-
-def span_batch(rows: TokenStream, numbers: list[int], pad_id: int) -> Batch:
-    """Windows of a context: scored are all tokens of each, as begin and as end of the answer."""
-    ids, attention = _padded([rows.ids(number) for number in numbers], pad_id)
-    offsets = torch.full((*ids.shape, 2), -1, dtype=torch.int64)
-    for line, number in enumerate(numbers):
-        places = torch.from_numpy(rows.offsets[number].astype(np.int64)).view(-1, 2)
-        offsets[line, : len(places)] = places
-    targets = np.stack([rows.targets[number] for number in numbers]).astype(np.int64)
-    lines = torch.arange(len(numbers))
-    return Batch(
-        ids=torch.from_numpy(ids),
-        attention=torch.from_numpy(attention),
-        positions=torch.arange(ids.size),
-        targets=torch.from_numpy(targets).flatten(),
-        owners=lines.repeat_interleave(2),
-        token_types=_token_types(rows, numbers, attention),
-        offsets=offsets,
-    )
-
-
-def seq2seq_batch(rows: TokenStream, numbers: list[int], pad_id: int, start_id: int) -> Batch:
-    """Rows for an encoder-decoder: scored is each token of the decoder, which follows those before it."""
-    prompts = [rows.ids(number)[: rows.prompt_length(number)] for number in numbers]
-    answers = [rows.ids(number)[rows.prompt_length(number) :] for number in numbers]
-    ids, attention = _padded(prompts, pad_id)
-    wanted, counts = _padded(answers, pad_id)
-    positions = np.flatnonzero(counts)
-    read = np.concatenate([np.full((len(numbers), 1), start_id), wanted[:, :-1]], axis=1)
-    return Batch(
-        ids=torch.from_numpy(ids),
-        attention=torch.from_numpy(attention),
-        positions=torch.from_numpy(positions),
-        targets=torch.from_numpy(wanted.reshape(-1)[positions]),
-        owners=torch.from_numpy(positions // wanted.shape[1]),
-        decoder_ids=torch.from_numpy(read),
-    )
-
-
-def preference_batch(
-    rows: TokenStream, numbers: list[int], pad_id: int, references: torch.Tensor | None = None
-) -> Batch:
-    """Pairs of answers as sequences one below the other: scored are the answers' tokens, a loss belongs to a pair."""
-    lines, masks = [], []
-    for number in numbers:
-        first = int(rows.targets[number][0])
-        lines += [rows.ids(number)[:first], rows.ids(number)[first:]]
-        masks += [rows.mask(number)[:first], rows.mask(number)[first:]]
-    batch = _next_tokens(lines, masks, pad_id)
-    return replace(batch, owners=torch.arange(len(numbers)), sequences=batch.owners, references=references)
-
-
-def _token_types(rows: TokenStream, numbers: list[int], attention: NDArray[np.int64]) -> torch.Tensor:
+def token_types_of(rows: TokenStream, numbers: list[int], attention: NDArray[np.int64]) -> torch.Tensor:
     """(B, T) ones where the second text of a pair stands."""
     first_lengths = np.array([rows.prompt_length(number) for number in numbers])
     columns = np.arange(attention.shape[1])
@@ -227,13 +124,14 @@ def prompt_batch(
     """
     heads = np.stack([rows.ids(number)[:shared] for number in numbers]).astype(np.int64)
     rests = [rows.ids(number)[shared : rows.prompt_length(number)] for number in numbers]
-    ids, attention = _padded(rests, pad_id, left=left)
+    ids, attention = padded(rests, pad_id, left=left)
     return torch.from_numpy(np.hstack((heads, ids))), torch.from_numpy(np.hstack((np.ones_like(heads), attention)))
 
 
-def _padded(
+def padded(
     lines: list[NDArray[np.int32]], pad_id: int, *, left: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids and attention, (B, T) each, of lines that are filled up on the right, or on the left."""
     width = max(map(len, lines))
     ids = np.full((len(lines), width), pad_id, dtype=np.int64)
     attention = np.zeros((len(lines), width), dtype=np.int64)

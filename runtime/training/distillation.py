@@ -15,7 +15,8 @@ from torch import nn
 
 from ftc.runtime.tasks.scorer import Scorer
 from ftc.runtime.training.collate import Batch
-from ftc.spec.documents.settings import DistillationSettings, Head
+from ftc.spec.documents.settings import DistillationSettings
+from ftc.spec.heads import Head, head_card
 from ftc.spec.sections.train import Divergence
 
 __all__ = ["Teacher", "divergence"]
@@ -67,20 +68,23 @@ class Teacher:
             width = min(width, scores.shape[-1])
             scores, wanted = scores[..., :width], wanted[..., :width].log_softmax(dim=-1)
         apart = divergence(scores, wanted, self.settings.loss, self.settings.temperature)
-        if self.head == "multi_label":
+        if head_card(self.head).choices == "independent":
             apart = apart.mean(dim=-1)
         weight = self.settings.weight
         return (1 - weight) * losses + weight * self.settings.temperature**2 * apart
 
     def _choices(self, scores: torch.Tensor) -> torch.Tensor:
         """Scores of choices that exclude each other, all of them finite."""
-        match self.head:
-            case "multi_label":  # two for each class, whose scores are its own and zero
+        over = head_card(self.head).choices
+        match over:
+            case "independent":  # two for each class, whose scores are its own and zero
                 return torch.stack((scores, torch.zeros_like(scores)), dim=-1)
-            case "span":
+            case "positions":
                 return scores.clamp_min(_NEVER)
-            case _:
+            case "exclusive":
                 return scores
+            case _:
+                assert_never(over)
 
 
 def divergence(scores: torch.Tensor, wanted: torch.Tensor, kind: Divergence, temperature: float = 1.0) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.models.build_model import Base, keep_differentiable, load_base
-from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.objectives import make_scorer
 from ftc.runtime.tasks.scorer import Arithmetic
 from ftc.runtime.training.distillation import Teacher
 from ftc.spec.documents.settings import DistillationSettings, Settings

@@ -14,6 +14,7 @@ from ftc.spec.base import Document
 from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
+from ftc.spec.text_forms import form_card
 
 __all__ = ["BatchShape", "TraceAnswer", "TraceDevice", "TraceJob", "TraceResult"]
 
@@ -83,7 +84,7 @@ class TraceJob(Document):
                 "has_momentum": self.settings.train.optimizer.momentum > 0,
                 "smooths": self.settings.train.label_smoothing > 0,
                 "is_noisy": self.settings.train.neftune_alpha is not None,
-                "compares": self.settings.train.preference is not None,
+                "compares": form_card(self.settings.text.form).is_pair,
                 **{name: train[name] for name in ("fused", "precision")},
             },
             "new_tokens": settings["eval"]["max_new_tokens"],

@@ -13,12 +13,14 @@ from pydantic import Field
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.heads import Head, Labels, head_card
 from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.schedules import ScheduleKind
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
 from ftc.spec.strategies import AnySettings
+from ftc.spec.text_forms import FormName, form_card
 
 __all__ = [
     "ClassifierSettings",
@@ -26,8 +28,6 @@ __all__ = [
     "DeviceSettings",
     "DistillationSettings",
     "EvalSettings",
-    "FormName",
-    "Head",
     "ModelSettings",
     "Open",
     "OpenEval",
@@ -46,11 +46,6 @@ __all__ = [
     "WordnetSettings",
 ]
 
-Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
-"""What a model ends in: its own language model head, or one for labels of a row, of each word, or of an answer."""
-
-FormName = Literal["classify", "tag", "extract", "chat", "prompt", "preference", "raw"]
-
 
 class Open(Enum):
     """Stands for a value that nobody could choose yet."""
@@ -62,9 +57,6 @@ class OpenText(Document):
     """How a row becomes tokens, as far as no row tells it."""
 
     form: FormName
-    """`classify`: text to label. `tag`: words to tags. `extract`: question and context to the answer's place. `chat`:
-    messages through the chat template. `prompt`: prompt and completion. `preference`: a prompt and two answers. `raw`:
-    text in blocks."""
     uses_chat_template: bool
     """Whether prompt and completion are wrapped as turns of the model's chat template."""
     max_length: int
@@ -343,3 +335,14 @@ class Settings(Document):
     seeds: Seeds
     eval: EvalSettings
     device: DeviceSettings
+
+    @property
+    def labels(self) -> Labels | None:
+        """How labels belong to a row; None for rows without."""
+        head = head_card(self.model.head)
+        return "one" if head.writes and self.text.labels else head.labels
+
+    @property
+    def has_one_answer(self) -> bool:
+        """Whether an answer is right or wrong, rather than one of many ways to write it."""
+        return head_card(self.model.head).is_new or form_card(self.text.form).is_pair

@@ -11,7 +11,7 @@ from typing import Any
 
 from ftc.spec.base import Bandwidth, Bytes, Document, MoneyText, Power, Seconds, Throughput
 from ftc.spec.metrics import METRICS
-from ftc.spec.task import TASKS
+from ftc.spec.tasks import PARTS
 
 __all__ = ["NUMBER", "QUANTITIES", "choices_of", "examples_of", "forms_of", "pattern_of", "unit_of"]
 
@@ -24,7 +24,7 @@ _WATCHED = tuple(
     for metric in METRICS
     if metric.higher_is_better and (not metric.generates or "question_answering" in metric.tasks)
 )
-_PARTS = tuple(dict.fromkeys(part for task in TASKS for part in (*task.REQUIRED_FIELDS, *task.OPTIONAL_FIELDS)))
+_PARTS = tuple(PARTS)
 _NOT_ZERO = r"(?!0+(\.0+)?\s?[A-Za-z])"
 
 QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (

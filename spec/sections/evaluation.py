@@ -10,8 +10,9 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.documents.slices import measured
+from ftc.spec.heads import head_card
 from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Need, Trait, metric_named, needs_of
-from ftc.spec.task import Classification, QuestionAnswering, Task, TokenClassification
+from ftc.spec.tasks import Task
 
 __all__ = [
     "Bound",
@@ -36,19 +37,7 @@ _BOUND = re.compile(r"\s*(\S[^<>]*?)\s*((?:>=|<=|>|<)[^<>]*)")
 
 def traits_of(task: Task) -> tuple[Trait, ...]:
     """What a task's labels are, which decides what they can be measured by; empty for a task without labels."""
-    match task:
-        case Classification(multi_label=True):
-            return ("multi_label",)
-        case Classification(mode="generative"):
-            return ("single_label", "generative")
-        case Classification():
-            return ("single_label",)
-        case TokenClassification(scheme="plain"):
-            return ("plain_tags",)
-        case TokenClassification():
-            return ("entity_tags",)
-        case _:
-            return ()
+    return task.modes()[0].traits
 
 
 def metrics_for(task: Task) -> tuple[str, ...]:
@@ -70,7 +59,7 @@ def is_metric_for(task: Task, name: str) -> bool:
 
 def writes_labels(task: Task) -> bool:
     """Whether classes are written, so that their metrics need written answers as well."""
-    return isinstance(task, Classification) and task.mode == "generative"
+    return all(mode.writes_labels for mode in task.modes())
 
 
 def watched_metrics(task: Task) -> tuple[str, ...]:
@@ -79,7 +68,7 @@ def watched_metrics(task: Task) -> tuple[str, ...]:
     """
     if writes_labels(task):
         return ("val_loss",)
-    is_cut_out = isinstance(task, QuestionAnswering) and task.mode == "extractive"
+    is_cut_out = all(head_card(mode.head).is_new for mode in task.modes())
     known = [METRIC_BY_NAME[name] for name in metrics_for(task)]
     watched = [metric for metric in known if metric.higher_is_better and (is_cut_out or not metric.generates)]
     return ("val_loss", *(f"val_{metric.name}" for metric in watched))

@@ -13,7 +13,7 @@ from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.model import Model
 from ftc.spec.sections.train import Train
 from ftc.spec.strategies import AnyStrategy
-from ftc.spec.task import Task
+from ftc.spec.tasks import Task
 
 __all__ = ["LANGUAGE_VERSION", "Recipe"]
 

@@ -18,7 +18,7 @@ from ftc.spec.documents import imported
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 
 if TYPE_CHECKING:
-    from ftc.spec.documents.settings import Head
+    from ftc.spec.heads import Head
 
 __all__ = [
     "Base",

@@ -13,9 +13,10 @@ from typing import Any
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
+from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
-from ftc.views.tasks import task_words
+from ftc.views.tasks import auto_class
 from tests.support.projects import make_project
 
 __all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]
@@ -143,7 +144,7 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
     from ftc.runtime.strategies.bottleneck import load_adapter
 
     settings, strategy = plan.settings, plan.settings.strategy
-    loader = getattr(transformers, task_words(plan).auto_class)
+    loader = getattr(transformers, auto_class(plan))
     if strategy_card(strategy).is_whole:
         return loader.from_pretrained(run / "model").eval()
     options: dict[str, Any] = {"num_labels": len(settings.text.labels)} if settings.text.labels else {}
@@ -179,6 +180,6 @@ def _inputs(plan: Plan) -> dict[str, Any]:
     ids = torch.arange(8, 32).reshape(2, 12)
     ids[:, -1] = 2  # a classifier on an encoder-decoder reads the end of the row
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if plan.settings.model.family == "encoder_decoder" and plan.settings.model.head == "lm":
+    if plan.settings.model.family == "encoder_decoder" and head_card(plan.settings.model.head).writes:
         inputs["decoder_input_ids"] = ids[:, :6]
     return inputs

@@ -23,7 +23,7 @@ from ftc.runtime.execution.session import Workpiece
 from ftc.runtime.memory_trace.kernels import KernelRules, choose
 from ftc.runtime.memory_trace.rows import stand_in_rows
 from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
-from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.objectives import make_scorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings

@@ -13,7 +13,7 @@ from torch.nn import functional
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.models.build_model import FolderBase, build_model
-from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.objectives import make_scorer
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from tests.runtime.jobs import changed, make_job
@@ -131,7 +131,7 @@ def test_preferences_by_the_formula_itself(tmp_path: Path) -> None:
     masks = [[0, 0, 1, 1, 0, 0, 1, 1, 1], [0, 0, 1, 0, 0, 1, 1]]
     both = [[*a, *b] for a, b in zip(chosen, rejected, strict=True)]
     rows = write_columns(tmp_path / "rows.arrow", both, masks, prompts=[2, 2], targets=[[4], [3]])
-    settings, model = settings_of(tmp_path, "llama", "lm", train__preference={"beta": 0.3})
+    settings, model = settings_of(tmp_path, "llama", "lm", train__preference={"beta": 0.3}, text__form="preference")
     scorer: Any = make_scorer(model, settings)
     references = torch.tensor([[-3.0, -4.0], [-2.5, -1.0]])
     scorer.learn_references(rows, references)

@@ -5,22 +5,28 @@ What can't be understood stays as it is: the checks behind this step tell what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.row_checks import label_text
 from ftc.compiler.resolve.rows.table import Row, Table
-from ftc.spec.task import Chat, Classification, Generation, Preference, QuestionAnswering, Task, TokenClassification
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import (
+    ANSWER_COLUMN,
+    INSTRUCTION_PROMPT,
+    REFERENCES_COLUMN,
+    AnswerRows,
+    InstructionRows,
+    LabelRows,
+    MessageRows,
+    PairRows,
+    TagRows,
+    TextRows,
+)
 
-__all__ = ["ANSWER_COLUMN", "INSTRUCTION_PROMPT", "REFERENCES_COLUMN", "write_canonical"]
-
-ANSWER_COLUMN = "ftc: answer"
-"""Column that is added for the answer that a model learns to write; no file names a column so."""
-REFERENCES_COLUMN = "ftc: answers"
-"""Column that is added for all right answers."""
-INSTRUCTION_PROMPT = "ftc_prompt"
-"""Column that is added for an instruction with its input."""
+__all__ = ["write_canonical"]
 
 _ROLES = {
     **dict.fromkeys(("human", "user"), "user"),
@@ -33,31 +39,34 @@ _ROLES = {
 
 def write_canonical(task: Task, columns: Columns, table: Table) -> None:
     """Rewrites the rows of a table in place."""
-    by_part = columns.by_part
+    by_part, rows = columns.by_part, task.rows()
+    rewrite: Callable[[Row], None]
+    match rows:
+        case MessageRows():
+            rewrite = partial(_rewrite, columns=(by_part["messages"],), form=_as_messages)
+        case PairRows():
+            present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
+            rewrite = partial(_rewrite, columns=present, form=_as_messages)
+        case AnswerRows():
+            rewrite = partial(_write_answers, by_part=by_part)
+        case LabelRows(written=True):
+            rewrite = partial(_write_label, column=by_part["label"])
+        case TagRows() if "tokens" in by_part:
+            rewrite = partial(_rewrite, columns=(by_part["tokens"], by_part["tags"]), form=_as_list)
+        case InstructionRows() if "instruction" in by_part:
+            rewrite = partial(_write_prompt, by_part=by_part)
+        case TextRows() | LabelRows() | TagRows() | InstructionRows():
+            return
+        case _:
+            assert_never(rows)
     for row in table.rows:
-        match task:
-            case Chat():
-                _rewrite(row, by_part["messages"], _as_messages)
-            case Preference():
-                for part in ("prompt", "chosen", "rejected"):
-                    if part in by_part:
-                        _rewrite(row, by_part[part], _as_messages)
-            case QuestionAnswering():
-                _write_answers(row, by_part)
-            case Classification(mode="generative"):
-                _write_label(row, by_part["label"])
-            case TokenClassification() if "tokens" in by_part:
-                for part in ("tokens", "tags"):
-                    _rewrite(row, by_part[part], _as_list)
-            case Generation() if "instruction" in by_part:
-                _write_prompt(row, by_part)
-            case _:
-                return
+        rewrite(row)
 
 
-def _rewrite(row: Row, column: str, form: Any) -> None:
-    if column in row:
-        row[column] = form(row[column])
+def _rewrite(row: Row, columns: Sequence[str], form: Callable[[Any], Any]) -> None:
+    for column in columns:
+        if column in row:
+            row[column] = form(row[column])
 
 
 def _as_messages(value: Any) -> Any:

@@ -12,7 +12,7 @@ from ftc.compiler.resolve.rows.table import Table, shown, without_form
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.sections.data import Data
-from ftc.spec.task import Generation, Prompted, Summarization, Task, TokenClassification
+from ftc.spec.tasks import Task
 
 __all__ = ["Columns", "SpanOf", "missing_annotations", "missing_columns", "prompt_columns", "task_columns"]
 
@@ -62,10 +62,10 @@ def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) 
     A required part is always there, whether or not its column exists; an optional one only if it is mapped, if there
     is a column of its name, or if the task can't do without. A prompt template takes the place of what it is made of.
     """
-    template = task.prompt if isinstance(task, Prompted) else None
+    template = task.template
     by_part, recognised = _row_form(task, fields, columns, has_template=template is not None)
-    for part in task.OPTIONAL_FIELDS:
-        if part not in by_part and (part in fields or part in columns) and not _is_replaced(task, part, by_part):
+    for part, neighbor in task.CARD.beside.items():
+        if part not in by_part and neighbor in by_part and (part in fields or part in columns):
             by_part[part] = fields.get(part, part)
     return Columns(by_part, prompt_columns(template, columns) if template else (), recognised)
 
@@ -74,7 +74,8 @@ def _row_form(
     task: Task, fields: Mapping[str, str], columns: Sequence[str], *, has_template: bool
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Column by part of the first form of row that the file can be, and the parts whose column was recognised."""
-    forms = [task.ANSWER] if has_template and isinstance(task, Generation | Summarization) else list(task.ROW_FORMS)
+    left = task.CARD.template_form if has_template else None
+    forms = task.CARD.row_forms if left is None else (left,)
     named = [form for form in forms if all(part in fields or part in columns for part in form)]
     mapped = [form for form in forms if any(part in fields for part in form)]
     for form in (*named, *mapped, *forms):
@@ -91,17 +92,6 @@ def _unused(part: str, form: Sequence[str], fields: Mapping[str, str], columns: 
     """The column of a part, among those that no other part is named after or mapped to."""
     taken = {*fields.values(), *(other for other in form if other != part)}
     return column_for(part, [column for column in columns if column not in taken])
-
-
-def _is_replaced(task: Task, part: str, by_part: Mapping[str, str]) -> bool:
-    """Whether an optional part belongs to another form of row than the file's, or to what a template is made of."""
-    match task:
-        case Generation():
-            return part != "input" or "instruction" not in by_part
-        case TokenClassification():
-            return True
-        case _:
-            return False
 
 
 def prompt_columns(template: str, columns: Sequence[str]) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.sections.data import Data
-from ftc.spec.task import Task
+from ftc.spec.tasks import Task
 
 __all__ = ["ResolvedData", "lock_entry", "resolve_data"]
 

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
-from ftc.compiler.resolve.rows.canonical_rows import ANSWER_COLUMN
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.conll_rows import CONLL_SUFFIXES
 from ftc.compiler.resolve.rows.table import Row, Table, shown
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
-from ftc.spec.task import Preference, QuestionAnswering, Task, TokenClassification
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import (
+    ANSWER_COLUMN,
+    AnswerRows,
+    InstructionRows,
+    LabelRows,
+    MessageRows,
+    PairRows,
+    TagRows,
+    TextRows,
+)
 
 __all__ = ["check_together"]
 
@@ -77,19 +86,22 @@ def _span(fault: _Fault, row: int, table: Table) -> Span | None:
 
 
 def _check_of(task: Task, by_part: Mapping[str, str]) -> Callable[[Row], _Fault | None] | None:
-    match task:
-        case TokenClassification() if "tokens" in by_part:
-            return lambda row: _tags_fault(row[by_part["tokens"]], row[by_part["tags"]], task.scheme)
-        case TokenClassification():
+    rows = task.rows()
+    match rows:
+        case TagRows(scheme=scheme) if "tokens" in by_part:
+            return lambda row: _tags_fault(row[by_part["tokens"]], row[by_part["tags"]], scheme)
+        case TagRows():
             return lambda row: _spans_fault(row[by_part["text"]], row[by_part["spans"]])
-        case QuestionAnswering(mode="extractive"):
+        case AnswerRows(is_extractive=True):
             return lambda row: _answers_fault(row[by_part["context"]], row[by_part["answers"]])
-        case QuestionAnswering():
+        case AnswerRows():
             return lambda row: _no_answer_fault(row[ANSWER_COLUMN])
-        case Preference():
+        case PairRows():
             return lambda row: _pair_fault(row, by_part)
-        case _:
+        case TextRows() | LabelRows() | InstructionRows() | MessageRows():
             return None
+        case _:
+            assert_never(rows)
 
 
 def _tags_fault(words: list[str], tags: list[Any], scheme: str) -> _Fault | None:

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.row_checks import label_text, sorted_labels
 from ftc.compiler.resolve.rows.splits import MEASURED, Part
 from ftc.compiler.resolve.rows.table import PartRows, Row, Table
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.task import Classification, Task, TokenClassification
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import (
+    AnswerRows,
+    InstructionRows,
+    LabelRows,
+    MessageRows,
+    PairRows,
+    TagRows,
+    TextRows,
+)
 
 __all__ = ["Labelled", "labels_of", "sorted_of", "unlearnt_labels"]
 
@@ -59,19 +68,22 @@ class Labelled:
 
 def labels_of(task: Task, columns: Columns) -> Labelled | None:
     """Where the labels of a task stand; None for a task without."""
-    match task:
-        case Classification(multi_label=False):
-            return Labelled(columns.by_part["label"], True, lambda value: (value,), tuple, task.labels)
-        case Classification():
-            return Labelled(columns.by_part["label"], False, tuple, tuple, task.labels)
-        case TokenClassification(scheme="plain") if "tags" in columns.by_part:
-            return Labelled(columns.by_part["tags"], False, tuple, tuple, task.labels)
-        case TokenClassification() if "tags" in columns.by_part:
-            return Labelled(columns.by_part["tags"], False, _types, _iob2, task.labels)
-        case TokenClassification():
-            return Labelled(columns.by_part["spans"], False, _span_types, _iob2, task.labels)
-        case _:
+    rows, declared = task.rows(), task.declared_labels
+    match rows:
+        case LabelRows(several=False):
+            return Labelled(columns.by_part["label"], True, lambda value: (value,), tuple, declared)
+        case LabelRows():
+            return Labelled(columns.by_part["label"], False, tuple, tuple, declared)
+        case TagRows() if "tags" not in columns.by_part:
+            return Labelled(columns.by_part["spans"], False, _span_types, _iob2, declared)
+        case TagRows(scheme="plain"):
+            return Labelled(columns.by_part["tags"], False, tuple, tuple, declared)
+        case TagRows():
+            return Labelled(columns.by_part["tags"], False, _types, _iob2, declared)
+        case TextRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows():
             return None
+        case _:
+            assert_never(rows)
 
 
 def _types(tags: Iterable[str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from ftc.compiler.resolve.rows.units import rank
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.plan import Check
 from ftc.spec.sections.data import Data, MixedHub, MixedPath
-from ftc.spec.task import Task
+from ftc.spec.tasks import Task
 
 __all__ = ["divide_sources", "draw_epoch", "join_sources", "sources_of"]
 

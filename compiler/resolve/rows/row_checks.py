@@ -11,7 +11,9 @@ from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.conversations import conversation_fault
 from ftc.compiler.resolve.rows.table import Row, Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.task import Classification, Task
+from ftc.spec.tasks import PARTS, Task
+from ftc.spec.tasks.parts import Values
+from ftc.spec.tasks.rows import LabelRows
 
 __all__ = [
     "canonical_text",
@@ -150,34 +152,25 @@ def _answer_fault(value: Any) -> _Fault | None:
     return conversation_fault(value) if isinstance(value, list) else _text_fault(value)
 
 
-_CHECKS: dict[str, Callable[[Any], _Fault | None]] = {
+_CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     "text": _text_fault,
-    "text_pair": _text_fault,
+    "optional text": _optional_text_fault,
     "label": _one_label_fault,
-    "tokens": _words_fault,
+    "words": _words_fault,
     "tags": _tags_fault,
-    "spans": _list_fault,
-    "question": _text_fault,
-    "context": _text_fault,
+    "list": _list_fault,
     "answers": _answers_fault,
-    "answer_start": lambda _: None,
-    "document": _text_fault,
-    "summary": _text_fault,
-    "prompt": _text_fault,
-    "completion": _text_fault,
-    "instruction": _text_fault,
-    "input": _optional_text_fault,
-    "output": _text_fault,
+    "anything": lambda _: None,
     "messages": conversation_fault,
     "tools": _tools_fault,
-    "chosen": _answer_fault,
-    "rejected": _answer_fault,
+    "answer": _answer_fault,
 }
 
 
 def _check_of(task: Task, part: str) -> Callable[[Any], _Fault | None]:
-    is_list = part == "label" and isinstance(task, Classification) and task.multi_label
-    return _labels_fault if is_list else _CHECKS[part]
+    values, rows = PARTS[part].values, task.rows()
+    takes_lists = values == "label" and isinstance(rows, LabelRows) and rows.several
+    return _labels_fault if takes_lists else _CHECKS[values]
 
 
 def label_text(value: str | int) -> str:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from ftc.cli.arguments import Parser
 from ftc.cli.terminal import write
 from ftc.spec.exit_codes import ExitCode
-from ftc.spec.task import TASKS, kind_of
+from ftc.spec.tasks import TASKS
 
 __all__ = ["add_arguments", "run"]
 
@@ -15,7 +15,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
     parser.add_argument("file", nargs="?", default="recipe.yaml", metavar="FILE", help="default: recipe.yaml")
-    tasks = [kind_of(task) for task in TASKS]
+    tasks = [task.name() for task in TASKS]
     parser.add_argument("--task", choices=tasks, help="default: what the columns of `--data` tell, or classification")
     parser.add_argument("--data", metavar="FILE", help="the rows; their columns are filled in")
     parser.add_argument("--base", metavar="MODEL", help="the base model: a folder, or an id on the hub")

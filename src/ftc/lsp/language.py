@@ -15,6 +15,7 @@ from ftc.spec.language.json_schema import Schema, recipe_schema
 from ftc.spec.language.schema_words import definition_of, type_in_words, value_in_words
 from ftc.spec.language.section_tree import sections_at
 from ftc.spec.language.yaml_nodes import typed
+from ftc.spec.tasks.card import TaskSection
 
 __all__ = ["Choice", "Key", "choices_at", "in_flow", "item_choices_at", "keys_at", "parts_of"]
 
@@ -113,7 +114,7 @@ def parts_of(task: str | None) -> tuple[str, ...]:
     """Parts of a kind of task, the required ones first; none for an unknown kind."""
     for form in sections_at(("task",)):
         if task in get_args(form.model_fields["kind"].annotation):
-            return (*getattr(form, "REQUIRED_FIELDS", ()), *getattr(form, "OPTIONAL_FIELDS", ()))
+            return form.CARD.part_names if issubclass(form, TaskSection) else ()
     return ()
 
 

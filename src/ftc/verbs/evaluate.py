@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.heads import head_card
 from ftc.verbs.runs import FINISHED, Run, find_run
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def evaluate_on_harness(
     if find_spec("lm_eval") is None:
         help, note = "`pip install 'ftc[harness]'` brings what `--harness` needs", "`lm_eval` is not installed"
         raise Refusal([diagnostic("FTC650", "`eval` needs more packages", help=help, notes=note)])
-    if found.plan.settings.model.head != "lm":
+    if head_card(found.plan.settings.model.head).is_new:
         why = f"a {found.plan.recipe.task.kind.replace('_', ' ')} has a head that the harness's tasks can't ask"
         raise _refused(found, why, "measure it on rows with `--data`")
     model = _model(found)

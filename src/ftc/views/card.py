@@ -19,7 +19,7 @@ from ftc.views.card_front_matter import front_matter
 from ftc.views.headline import metric_title
 from ftc.views.merged import agreement_words
 from ftc.views.run import change_words, comparisons
-from ftc.views.tasks import task_words
+from ftc.views.tasks import mode_of
 from ftc.views.teacher import teacher_parts
 
 __all__ = ["model_card"]
@@ -50,7 +50,7 @@ def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, mer
 def _introduction(plan: Plan) -> str:
     base = _code(_base_name(plan))
     size = numbers.magnitude(plan.model.num_parameters)
-    words = f"A model that {task_words(plan).does}, tuned from {base} ({size} parameters)."
+    words = f"A model that {mode_of(plan).does}, tuned from {base} ({size} parameters)."
     labels = plan.settings.text.labels
     if labels and len(labels) <= 20:
         words += f" Classes: {', '.join(map(_code, labels))}."

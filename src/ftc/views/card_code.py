@@ -6,8 +6,10 @@ import json
 from pathlib import PurePosixPath
 
 from ftc.spec.documents.plan import Plan
+from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
-from ftc.views.tasks import task_words
+from ftc.spec.text_forms import form_card
+from ftc.views.tasks import auto_class
 
 __all__ = ["loading_code"]
 
@@ -19,26 +21,18 @@ def loading_code(plan: Plan, folder: str | None = None) -> str:
         plan: The run's plan.
         folder: Where a whole model lies, where the result isn't what the run itself left.
     """
-    loader = task_words(plan).auto_class
+    loader = auto_class(plan)
     is_whole = folder is not None or strategy_card(plan.settings.strategy).is_whole
     load = _whole(loader, folder or "model") if is_whole else _adapted(plan, loader)
     return "\n".join((*load, "", *_trial(plan)))
 
 
 def _trial(plan: Plan) -> list[str]:
-    match plan.settings.model.head:
-        case "classification":
-            return _classify(plan)
-        case "multi_label":
-            return _choose_labels(plan)
-        case "token_classification":
-            return _tag(plan)
-        case "span":
-            return _extract(plan)
-        case "lm" if plan.settings.model.family == "encoder_decoder":
-            return _translate(plan)
-        case "lm":
-            return _generate(plan)
+    text, head = plan.settings.text, head_card(plan.settings.model.head)
+    if head.writes:
+        return _translate(plan) if plan.settings.model.family == "encoder_decoder" else _generate(plan)
+    labels, length = _literal(list(text.labels)), str(text.max_length)
+    return [line.replace("{labels}", labels).replace("{max_length}", length) for line in head.example]
 
 
 def _whole(loader: str, folder: str) -> list[str]:
@@ -54,7 +48,11 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     settings = plan.settings
     commit = settings.model.commit
     revision = f", revision={_literal(commit)}" if commit else ""
-    labels = f", num_labels={len(settings.text.labels)}" if settings.model.head != "lm" and settings.text.labels else ""
+    labels = (
+        f", num_labels={len(settings.text.labels)}"
+        if head_card(settings.model.head).is_new and settings.text.labels
+        else ""
+    )
     base = settings.model.base if commit else PurePosixPath(settings.model.base.replace("\\", "/")).name
     where = "" if commit else "  # the folder of the base model"
     traits = settings.strategy.traits
@@ -62,7 +60,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"
     is_ours = settings.strategy.peft() is None
     # What writes behind virtual tokens needs peft and transformers to mean the same by the cache.
-    writes_behind = traits.num_virtual > 0 and settings.model.head == "lm"
+    writes_behind = traits.num_virtual > 0 and head_card(settings.model.head).writes
     return [
         *(["from ftc.runtime.strategies.virtual_tokens import agree_on_cache"] if writes_behind else []),
         "from ftc.runtime.strategies.bottleneck import load_adapter" if is_ours else "from peft import PeftModel",
@@ -101,57 +99,6 @@ def _literal(value: str | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _classify(plan: Plan) -> list[str]:
-    text = plan.settings.text
-    return [
-        f"labels = {_literal(list(text.labels))}",
-        f'inputs = tokenizer("A text to sort.", truncation=True, max_length={text.max_length}, return_tensors="pt")',
-        "print(labels[model(**inputs).logits.argmax().item()])",
-    ]
-
-
-def _choose_labels(plan: Plan) -> list[str]:
-    text = plan.settings.text
-    return [
-        f"labels = {_literal(list(text.labels))}",
-        f'inputs = tokenizer("A text to sort.", truncation=True, max_length={text.max_length}, return_tensors="pt")',
-        "print([label for label, score in zip(labels, model(**inputs).logits[0].tolist()) if score > 0])",
-    ]
-
-
-def _tag(plan: Plan) -> list[str]:
-    """Tags of words, each at the first token whose characters reach into the word."""
-    text = plan.settings.text
-    return [
-        f"labels = {_literal(list(text.labels))}",
-        'text = "A text of some words"',
-        "inputs = tokenizer(",
-        f'    text, truncation=True, max_length={text.max_length}, return_tensors="pt", return_offsets_mapping=True',
-        ")",
-        'ends = inputs.pop("offset_mapping")[0, :, 1].tolist()',
-        "tags = model(**inputs).logits[0].argmax(dim=-1).tolist()",
-        "begin = 0",
-        "for word in text.split():",
-        "    begin = text.index(word, begin)",
-        "    print(word, labels[next(tag for tag, end in zip(tags, ends) if end > begin)])",
-    ]
-
-
-def _extract(plan: Plan) -> list[str]:
-    text = plan.settings.text
-    return [
-        'question, context = "Who wrote it?", "It was written by Ada."',
-        "inputs = tokenizer(",
-        f'    question, context, truncation="only_second", max_length={text.max_length}, return_tensors="pt",',
-        "    return_offsets_mapping=True,",
-        ")",
-        'places = inputs.pop("offset_mapping")[0].tolist()',
-        "output = model(**inputs)",
-        "first, last = output.start_logits.argmax().item(), output.end_logits.argmax().item()",
-        'print(context[places[first][0] : places[last][1]] if first else "no answer")',
-    ]
-
-
 def _translate(plan: Plan) -> list[str]:
     settings = plan.settings
     limit = settings.eval.max_new_tokens or plan.data["train"].supervised_max
@@ -167,7 +114,7 @@ def _translate(plan: Plan) -> list[str]:
 def _generate(plan: Plan) -> list[str]:
     text = plan.settings.text
     limit = plan.settings.eval.max_new_tokens or plan.data["train"].supervised_max
-    if not (text.uses_chat_template or text.form == "chat"):
+    if not (text.uses_chat_template or form_card(text.form).is_conversation):
         read = ['inputs = tokenizer("A prompt.", return_tensors="pt")']
     else:
         system = [f'    {{"role": "system", "content": {_literal(text.system)}}},'] if text.system else []

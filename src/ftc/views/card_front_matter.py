@@ -14,7 +14,7 @@ from ftc.spec.metrics import metric_named
 from ftc.spec.sections.data import HubSource
 from ftc.spec.strategies import strategy_card
 from ftc.views.headline import metric_title
-from ftc.views.tasks import task_words
+from ftc.views.tasks import pipeline
 
 __all__ = ["front_matter"]
 
@@ -35,7 +35,7 @@ def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool =
         "base_model_relation": ("adapter" if is_adapter else "finetune") if plan.settings.model.commit else None,
         "library_name": "transformers" if is_merged else strategy_card(plan.settings.strategy).library,
         "license": plan.lock.model.license,
-        "pipeline_tag": task_words(plan).pipeline,
+        "pipeline_tag": pipeline(plan),
         "tags": ["ftc", strategy_card(plan.settings.strategy).tag],
         "datasets": _hub_datasets(plan),
     }
@@ -66,7 +66,7 @@ def _index_entry(plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
         for name, value in evaluation.tuned.metrics.items()
     ]
     result = {
-        "task": {"type": task_words(plan).pipeline},
+        "task": {"type": pipeline(plan)},
         "dataset": {"type": data[0] if data else "local", "name": data[0] if data else plan.name, "split": "test"},
         "metrics": metrics,
     }

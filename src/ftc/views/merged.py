@@ -9,7 +9,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.page import PLAIN, Page
-from ftc.views.tasks import task_words
+from ftc.views.tasks import auto_class
 
 __all__ = ["agreement_words", "merged_text"]
 
@@ -25,7 +25,7 @@ def merged_text(plan: Plan, merged: MergedModel, room: Room, folder: str, *, pag
         page: Width and colours.
     """
     found = merged.agreement
-    loader = f'{task_words(plan).auto_class}.from_pretrained("{folder}")'
+    loader = f'{auto_class(plan)}.from_pretrained("{folder}")'
     lines = [
         *page.flow(
             "merged", [f"run {page.strong(merged.run_id)} of {escaped(merged.name)}", plan.settings.strategy.words()]

@@ -10,6 +10,7 @@ from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.schedules import schedule_card
+from ftc.spec.text_forms import FormName
 from ftc.views import numbers
 from ftc.views.cells import escaped
 from ftc.views.headline import headline
@@ -109,7 +110,7 @@ def _data(plan: Plan, page: Page) -> list[str]:
     return lines
 
 
-def _lengths(form: str, report: SplitReport, page: Page) -> Iterable[str]:
+def _lengths(form: FormName, report: SplitReport, page: Page) -> Iterable[str]:
     yield f"tokens p50 {numbers.count(report.length_p50)}"
     yield f"p95 {numbers.count(report.length_p95)}"
     yield f"max {numbers.count(report.length_max)}"

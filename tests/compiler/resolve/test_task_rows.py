@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.resolve.rows.canonical_rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, write_canonical
+from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import task_columns
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.table import Table
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.task import Chat, Classification, Generation, QuestionAnswering, Summarization, Task, TokenClassification
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.chat import Chat
+from ftc.spec.tasks.classification import Classification
+from ftc.spec.tasks.generation import Generation
+from ftc.spec.tasks.question_answering import QuestionAnswering
+from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT
+from ftc.spec.tasks.summarization import Summarization
+from ftc.spec.tasks.token_classification import TokenClassification
 
 WORDS = TokenClassification(kind="token_classification")
 EXTRACT = QuestionAnswering(kind="question_answering", mode="extractive")

@@ -14,7 +14,7 @@ from ftc.runtime.evaluation.scoring import score_rows, still
 from ftc.runtime.execution.accelerator import make_accelerator
 from ftc.runtime.execution.session import Workpiece
 from ftc.runtime.models.build_model import FolderBase, build_model
-from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.objectives import make_scorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.streams import open_stream
 from tests.runtime.jobs import Job, make_job

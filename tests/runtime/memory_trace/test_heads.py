@@ -37,7 +37,7 @@ LABELS = ("O", "B-X", "I-X")
         (BERT, {"model__head": "token_classification"}),
         (TINY, {"model__head": "token_classification"}),
         (BERT, {"model__head": "span", "eval__max_answer_tokens": 8}),
-        (TINY, {"train__preference": {"beta": 0.1}}),
+        (TINY, {"train__preference": {"beta": 0.1}, "text__form": "preference"}),
     ],
 )
 def test_a_trace_of_every_head(config: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -49,7 +49,10 @@ def test_a_trace_of_every_head(config: dict[str, Any], changes: dict[str, Any]) 
 
 def test_comparing_answers_holds_two_sequences_a_row() -> None:
     """A pair is as long as the sum of its sequences, so it needs about what a row of that length needs."""
-    plain, pair = trace(trace_job(TINY, "full")), trace(trace_job(TINY, "full", train__preference={"beta": 0.1}))
+    plain, pair = (
+        trace(trace_job(TINY, "full")),
+        trace(trace_job(TINY, "full", train__preference={"beta": 0.1}, text__form="preference")),
+    )
     assert 0.5 < pair.allocated_bytes / plain.allocated_bytes < 1.5
 
 

@@ -21,7 +21,9 @@ from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Metric, metric_called, metric_named, needs_of
 from ftc.spec.sections.evaluation import metrics_for
 from ftc.spec.storage import wordnet
-from ftc.spec.task import TASKS, Classification, TokenClassification, kind_of
+from ftc.spec.tasks import TASKS
+from ftc.spec.tasks.classification import Classification
+from ftc.spec.tasks.token_classification import TokenClassification
 from ftc.views.headline import metric_title
 from tests.support import metric_oracles as oracles
 from tests.support.wordnets import write_wordnet
@@ -187,7 +189,7 @@ def test_names_are_told_apart_and_mean_one_thing() -> None:
     assert len(METRIC_BY_NAME) == len(METRICS)
     computed = {*LOSSES, *PAIRS, *WRITTEN, *FOUND}
     assert computed <= METRIC_BY_NAME.keys()
-    assert {kind for metric in METRICS for kind in metric.tasks} == {kind_of(task) for task in TASKS}
+    assert {kind for metric in METRICS for kind in metric.tasks} == {task.name() for task in TASKS}
     card = metric_named("f1 of sport")
     assert card is not None
     assert (card.title, card.hub, card.kind) == ("F1 of sport", "f1", "corpus")
@@ -202,8 +204,8 @@ def test_names_are_told_apart_and_mean_one_thing() -> None:
     ],
 )
 def test_what_says_nothing_new_of_labels_is_left_out(task: Any, without: set[str]) -> None:
-    of_kind = {metric.name for metric in METRICS if kind_of(task) in metric.tasks}
-    assert of_kind - set(metrics_for(task.model_construct(kind=kind_of(task)))) == without
+    of_kind = {metric.name for metric in METRICS if task.name() in metric.tasks}
+    assert of_kind - set(metrics_for(task.model_construct(kind=task.name()))) == without
 
 
 def test_what_a_metric_needs_has_an_extra_that_brings_it() -> None:

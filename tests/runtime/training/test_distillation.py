@@ -14,7 +14,7 @@ from torch.nn import functional
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.execution.execute import execute
 from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
-from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.objectives import make_scorer
 from ftc.runtime.training import distillation
 from ftc.runtime.training.distillation import divergence
 from ftc.runtime.training.loop import Job as LoopJob

@@ -14,7 +14,7 @@ from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
-from ftc.runtime.models.make_scorer import make_scorer
+from ftc.runtime.tasks.objectives import make_scorer
 from ftc.runtime.training.collate import packed_batch
 from ftc.runtime.training.loop import Job, _accumulate_gradients
 from ftc.runtime.training.packing import prove_isolation

@@ -9,7 +9,7 @@ import pytest
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.language.foreign_keys import KEYS, VALUES
 from ftc.spec.language.section_tree import sections_at
-from ftc.spec.task import Classification
+from ftc.spec.tasks.classification import Classification
 from tests.support.recipes import parsed, plain_recipe, problems_of, recipe_text
 
 SHORTEST = """\

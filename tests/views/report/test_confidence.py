@@ -30,7 +30,7 @@ def test_confidence_stands_beside_the_share_that_is_right() -> None:
     ("head", "form", "row", "told"),
     [
         ("token_classification", "tag", {"targets": (1, 2)}, "Share of tags that are right, "),
-        ("question_answering", "extract", {"right": ("no", "yes")}, "Share of rows that are right, "),
+        ("span", "extract", {"right": ("no", "yes")}, "Share of rows that are right, "),
         ("lm", "preference", {"expected": " yes"}, "Share of rows that are right, "),
     ],
 )

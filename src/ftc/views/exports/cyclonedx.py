@@ -10,7 +10,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.exports.common import ended_at, known, result_files, source_address
-from ftc.views.tasks import task_words
+from ftc.views.tasks import pipeline
 
 __all__ = ["cyclonedx_bom"]
 
@@ -75,7 +75,7 @@ def _card(plan: Plan, evaluation: Evaluation | None) -> dict[str, Any]:
     approach = "self-supervised" if plan.settings.text.form == "raw" else "supervised"
     parameters = {
         "approach": {"type": approach},
-        "task": task_words(plan).pipeline,
+        "task": pipeline(plan),
         "architectureFamily": f"transformer, {plan.settings.model.family.replace('_', '-')}",
         "modelArchitecture": plan.settings.model.architecture,
         "datasets": [{"ref": _data_ref(use)} for use in sorted(plan.lock.data.sources)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from ftc.spec.documents.outcomes import OTHER_LABEL, Outcome, Said, as_label
 from ftc.spec.documents.plan import Plan
@@ -40,21 +41,23 @@ class _Recognised:
 
 def classes_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     """Scores by class, then the confusion matrix; empty for a task without classes, or where nothing was measured."""
-    labels, head = plan.settings.text.labels, plan.settings.model.head
-    if not labels or not outcomes:
+    labels, kind = plan.settings.text.labels, plan.settings.labels
+    if kind is None or not labels or not outcomes:
         return ""
     base = [(one, one.base) for one in outcomes if one.base]
     tuned = [(one, one.tuned) for one in outcomes]
-    match head:
-        case "classification" | "lm" if outcomes[0].expected is not None:
+    match kind:
+        case "one" if outcomes[0].expected is None:  # labels that nobody had written
+            return ""
+        case "one":
             return _exclusive("class", "test rows", _classes(labels, base), _classes(labels, tuned), drawn)
-        case "token_classification":
+        case "words":
             return _exclusive("tag", "words", _tags(labels, base), _tags(labels, tuned), drawn)
-        case "multi_label":
+        case "several":
             scores = (_labels(labels, base) if base else (), _labels(labels, tuned))
             return section("classes", "Classes", *_scores(_Recognised("label", "test rows", labels, *scores), drawn))
         case _:
-            return ""
+            assert_never(kind)
 
 
 def _exclusive(noun: str, counted: str, base: Confusion | None, tuned: Confusion | None, drawn: Drawer) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ftc.spec.documents.outcomes import CONFIDENCE_BINS, Outcome, Said, confidence_bin
 from ftc.spec.documents.plan import Plan
+from ftc.spec.heads import head_card
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Series, figure
 from ftc.views.report.elements import details, section, table, text
@@ -30,7 +31,9 @@ class _Group(NamedTuple):
 
 def confidence_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     """Confidence beside what came of it; empty where no class is chosen by probability."""
-    if plan.settings.model.head != "classification" or not any(one.tuned.confidence is not None for one in outcomes):
+    if not head_card(plan.settings.model.head).has_confidence or not any(
+        one.tuned.confidence is not None for one in outcomes
+    ):
         return ""
     tuned = _groups([(one, one.tuned) for one in outcomes])
     base = _groups([(one, one.base) for one in outcomes if one.base])

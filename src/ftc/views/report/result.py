@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, GateResult, Interval, Prediction, RunRecord
+from ftc.spec.heads import head_card
 from ftc.views import numbers
 from ftc.views.headline import metric_title
 from ftc.views.honesty import reservations
@@ -68,8 +69,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     """Rows of the test split with what each model answered, and a word for right and wrong."""
     if evaluation is None or not evaluation.predictions:
         return ""
-    has_one_answer = plan.settings.model.head != "lm" or plan.settings.text.form == "preference"
-    right, wrong = ("right", "wrong") if has_one_answer else ("as expected", "differs")
+    right, wrong = ("right", "wrong") if plan.settings.has_one_answer else ("as expected", "differs")
     shown = evaluation.predictions
     has_base = any(one.base is not None for one in shown)
     words = f"A sample of {numbers.plural(len(shown), 'test row')}. "
@@ -87,7 +87,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
         )
         for one in shown
     ]
-    kind = "labels" if plan.settings.text.form == "classify" else "answers"
+    kind = "labels" if head_card(plan.settings.model.head).scores_rows else "answers"
     grid = table("Sample of predictions", header, rows, right=(0,), kind=f"predictions {kind}")
     return section("predictions", "Predictions", f"<p>{text(words)}</p>", grid)
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.plan import Plan
+from ftc.spec.heads import head_card
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Series, figure
 from ftc.views.report.elements import details, long_text, section, table, text
@@ -44,7 +45,7 @@ def _loss(said: Said) -> float:
 
 
 def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome]) -> str:
-    is_class = plan.settings.model.head == "classification"
+    is_class = head_card(plan.settings.model.head).has_confidence
     has_text = any(one.tuned.text is not None for one in shown)
     header = (
         "row",
@@ -91,14 +92,10 @@ _LOSS = Axis("loss, nats a target", from_zero=True)
 
 def _quality(plan: Plan) -> tuple[Axis, Quality]:
     """What is shown over length: the share of rows or tags that are right where there are such, else the loss."""
-    settings = plan.settings
-    right = Axis("share of rows that are right", limits=(0.0, 1.0))
-    if settings.model.head in ("classification", "multi_label") or settings.text.form == "preference":
-        return right, _share_right
-    if settings.model.head == "token_classification":
+    if plan.settings.labels == "words":
         return Axis("share of tags that are right", limits=(0.0, 1.0)), _share_of_tags
-    if settings.text.form == "extract":
-        return right, _share_right
+    if plan.settings.has_one_answer:
+        return Axis("share of rows that are right", limits=(0.0, 1.0)), _share_right
     return _LOSS, _mean_loss
 
 

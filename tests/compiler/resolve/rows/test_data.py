@@ -18,7 +18,10 @@ from ftc.compiler.resolve.rows.row_checks import row_digests, rows_digest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, Span
 from ftc.spec.sections.data import Data, PathSource, Split
-from ftc.spec.task import Chat, Classification, Generation, Task
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.chat import Chat
+from ftc.spec.tasks.classification import Classification
+from ftc.spec.tasks.generation import Generation
 
 CLASSIFICATION = Classification(kind="classification")
 HAM = [{"text": f"see you at {number}", "label": "ham"} for number in range(60)]

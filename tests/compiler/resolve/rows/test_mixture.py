@@ -14,7 +14,7 @@ from ftc.compiler.resolve.rows.data_files import DataFile, source_paths
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.sections.data import Data, MixedPath, PathSource, Split
-from ftc.spec.task import Classification
+from ftc.spec.tasks.classification import Classification
 
 TASK = Classification(kind="classification")
 

@@ -24,7 +24,10 @@ from ftc.compiler.resolve.rows.row_checks import (
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.diagnostics import Diagnostic, Span
 from ftc.spec.sections.data import Data, PathSource
-from ftc.spec.task import Chat, Classification, Generation, Task
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.chat import Chat
+from ftc.spec.tasks.classification import Classification
+from ftc.spec.tasks.generation import Generation
 
 CLASSIFICATION = Classification(kind="classification")
 CHAT = Chat(kind="chat")

@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from ftc.runtime.tasks.classification import has_token_types
+from ftc.runtime.tasks.objective import Objective
 from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy
-from ftc.runtime.training.collate import Batch, span_batch
-from ftc.spec.documents.settings import ModelSettings
+from ftc.runtime.training.collate import Batch, padded, token_types_of
+from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["SpanScorer"]
+__all__ = ["EXTRACTIVE", "SpanScorer"]
 
 _BEST_EDGES = 20
 """Begins and ends of which all pairs are tried, as in the reference for SQuAD."""
@@ -40,8 +42,23 @@ class SpanScorer:
         self._has_token_types = has_token_types(model)
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
-        """The windows as tensors."""
-        return span_batch(rows, numbers, self._pad_id)
+        """The windows as tensors: scored are all tokens of each, as begin and as end of the answer."""
+        ids, attention = padded([rows.ids(number) for number in numbers], self._pad_id)
+        offsets = torch.full((*ids.shape, 2), -1, dtype=torch.int64)
+        for line, number in enumerate(numbers):
+            places = torch.from_numpy(rows.offsets[number].astype(np.int64)).view(-1, 2)
+            offsets[line, : len(places)] = places
+        targets = np.stack([rows.targets[number] for number in numbers]).astype(np.int64)
+        lines = torch.arange(len(numbers))
+        return Batch(
+            ids=torch.from_numpy(ids),
+            attention=torch.from_numpy(attention),
+            positions=torch.arange(ids.size),
+            targets=torch.from_numpy(targets).flatten(),
+            owners=lines.repeat_interleave(2),
+            token_types=token_types_of(rows, numbers, attention),
+            offsets=offsets,
+        )
 
     def num_targets(self, rows: TokenStream, number: int) -> int:  # noqa: ARG002 - alike for all windows
         """Two: begin and end."""
@@ -84,3 +101,19 @@ class SpanScorer:
         place = int(scores.argmax())
         a, b = int(first[place // len(last)]), int(last[place % len(last)])
         return float(scores.flatten()[place]), float(offsets[a, 0]), float(offsets[b, 1])
+
+
+def _scorer(model: Any, settings: Settings, arithmetic: Arithmetic) -> SpanScorer:
+    longest = settings.eval.max_answer_tokens
+    assert longest is not None, "the plan limits answers that are cut out"
+    return SpanScorer(model, settings.model, arithmetic, longest)
+
+
+EXTRACTIVE = Objective(
+    head="span",
+    is_pair=False,
+    scorer=_scorer,
+    score_shape=lambda rows, shape, outputs: (outputs * rows, shape.length),
+    stand_in_targets=lambda _: [0, 0],
+    has_offsets=True,
+)

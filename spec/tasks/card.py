@@ -1,0 +1,238 @@
+"""What is known of a task: the section of the recipe, its card, and the modes that it can be done in.
+
+A task is a class in a file of its own, which the tuple `ftc.spec.tasks.TASKS` lists. Everything else asks its card and
+its mode, and names no task.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, Self, get_args
+
+from pydantic import Field
+
+from ftc.spec.architectures import Family
+from ftc.spec.base import Document, Effect
+from ftc.spec.heads import Head, Labels, head_card
+from ftc.spec.metrics import Trait
+from ftc.spec.tasks.parts import Part
+from ftc.spec.tasks.rows import RowKind
+from ftc.spec.text_forms import FormName
+
+__all__ = [
+    "EVERY_FAMILY",
+    "Mode",
+    "PromptFacts",
+    "Prompted",
+    "Sign",
+    "TaskCard",
+    "TaskSection",
+    "Unused",
+    "unused",
+]
+
+EVERY_FAMILY: tuple[Family, ...] = ("encoder", "decoder", "encoder_decoder")
+
+
+class Sign(NamedTuple):
+    """What tells `ftc init` that a file's rows are for a task: a column that can play a part."""
+
+    part: str
+    by: Literal["name", "list", "content"]
+    """A column with a usual name, one whose values are lists besides, or one that looks like it by its values."""
+    names: tuple[str, ...] = ()
+    """Names that count instead of the usual ones; empty for the usual ones."""
+
+
+class Unused(NamedTuple):
+    """A key of a task that does nothing in a mode."""
+
+    key: str
+    summary: str
+    help: str
+
+
+def unused(keys: Sequence[str], what: str) -> tuple[Unused, ...]:
+    """Keys that do nothing for what the other mode doesn't do."""
+    return tuple(
+        Unused(key, f"`{key}` does nothing for {what}", f"leave `{key}` out, or write the other `mode`") for key in keys
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    """One way to do a task: what becomes of its rows, what the model ends in, and what is said of it."""
+
+    option: str | None
+    """What the recipe's `mode` calls it; None for a task that has one mode alone."""
+    families: tuple[Family, ...]
+    """Families of models that it is chosen for, where the recipe leaves the mode open."""
+    form: FormName
+    """How a row becomes tokens."""
+    head: Head
+    reason: str
+    """Why rows take this form; `{family}` stands for the model's."""
+    no_prompt: tuple[str, str] | None
+    """Why there is no prompt template, and why no system message; None where the model is asked with a prompt."""
+    unused: tuple[Unused, ...]
+    """Keys of the task that do nothing, which a recipe must not set."""
+    traits: tuple[Trait, ...]
+    """What its labels are, which decides what it can be measured by; empty for a task without labels."""
+    usual_metrics: tuple[str, ...]
+    """Metrics of `auto`."""
+    does: str
+    """What a model for it does: completes "A model that …"."""
+    pipeline: str
+    """The hub's name of the task."""
+    split_pipeline: str
+    """The same for an encoder-decoder."""
+
+    @property
+    def writes_labels(self) -> bool:
+        """Whether the model writes the labels of rows, so that their metrics need written answers."""
+        return "generative" in self.traits
+
+    @property
+    def labels(self) -> Labels | None:
+        """How labels belong to a row; None for rows without."""
+        return "one" if self.writes_labels else head_card(self.head).labels
+
+    def pipeline_of(self, family: Family) -> str:
+        """The hub's name of the task, done by a model of a family."""
+        return self.split_pipeline if family == "encoder_decoder" else self.pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCard:
+    """What is known of a task whatever its options."""
+
+    parts: tuple[Part, ...]
+    """What it can read of a row, in the order in which people are told."""
+    row_forms: tuple[tuple[str, ...], ...]
+    """The parts of each kind of row that it can read, the usual one first."""
+    template_form: tuple[str, ...] | None
+    """What is left of them where a prompt template takes the place of the others; None where they stay."""
+    written_parts: tuple[str, ...]
+    """Parts whose text the model learns to write, of which a row has one; empty where the answer is made of a part, or
+    nothing is written."""
+    beside: Mapping[str, str]
+    """Optional parts, which a row may have besides, by name, and the part that each stands beside."""
+    signs: tuple[tuple[Sign, ...], ...]
+    """What tells that rows are for it; all signs of any one of these have to be there."""
+    guess_order: int
+    """Place in the order in which `ftc init` looks for signs: the more telling ones are looked for first."""
+    foreign_names: tuple[str, ...]
+    """What other tools call it."""
+    needs_decoder: bool
+    """Whether a model has to predict every token from those before it."""
+    has_variants: bool
+    """Whether rows can be varied, since no label hangs on a place in the text."""
+    has_prompt_variants: bool
+    """Whether a row can be asked with several prompts."""
+    can_swap: bool
+    """Whether phrases of a test row can be exchanged without changing what is right."""
+    can_grade: bool
+    """Whether it writes answers that a judge or a classifier can look at."""
+    slices_obstacle: str | None
+    """Why results can't be told apart by groups of rows."""
+    teacher_obstacle: str | None
+    """Why it can't be learned from a teacher."""
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The parts by their names."""
+        return tuple(part.name for part in self.parts)
+
+
+class TaskSection(Document):
+    """The recipe's section `task`, whatever the kind."""
+
+    EFFECT: ClassVar[Effect] = Effect.DATA
+    CARD: ClassVar[TaskCard]
+    """What is known of the task whatever its options."""
+
+    @abstractmethod
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes that the options leave open: one, or one for each family of models."""
+
+    @abstractmethod
+    def rows(self) -> RowKind:
+        """What kind of rows it reads, with the options that reading them needs."""
+
+    @classmethod
+    def name(cls) -> str:
+        """What a recipe calls the task."""
+        return str(get_args(cls.model_fields["kind"].annotation)[0])
+
+    def mode_for(self, family: Family) -> Mode:
+        """The mode in which a model of a family does the task."""
+        modes = self.modes()
+        return modes[0] if len(modes) == 1 else next(mode for mode in modes if family in mode.families)
+
+    @property
+    def names_mode(self) -> bool:
+        """Whether the recipe says which mode it wants, other than the usual one."""
+        field = type(self).model_fields.get("mode")
+        return field is not None and getattr(self, "mode") != field.default  # noqa: B009 - few tasks have one
+
+    @property
+    def declared_labels(self) -> tuple[str, ...] | None:
+        """The labels that the recipe names; None where it names none, or the task has none."""
+        return getattr(self, "labels", None)
+
+    @property
+    def template(self) -> str | None:
+        """The prompt template that the recipe gives; None for a task without."""
+        return None
+
+    @property
+    def system_message(self) -> str | None:
+        """The system message that the recipe gives; None for a task without."""
+        return None
+
+    def settled(self, family: Family) -> Self:
+        """The task with the mode that it has for a family of models."""
+        option = self.mode_for(family).option
+        return self if option is None else self.model_copy(update={"mode": option})
+
+
+class PromptFacts(NamedTuple):
+    """What a usual prompt is made of."""
+
+    columns: Mapping[str, str]
+    """Column by part."""
+    labels: Sequence[str]
+    """The classes, where the task has any."""
+    family: Family
+    summary_prefix: str | None
+    """What the model was pretrained to read before a text that is to be summarized; None where that is unknown."""
+
+    def value(self, part: str) -> str:
+        """A part's value, in a template."""
+        return "{{ " + self.columns[part] + " }}"
+
+
+class Prompted(TaskSection):
+    """What tasks have in common that ask with a prompt."""
+
+    prompt: str | None = Field(default=None, min_length=1, max_length=20_000)
+    """Jinja template of the prompt over the row's columns, such as `Summarise: {{ article }}`. Default: the column
+    that `data.fields.prompt` names as it stands, or, for a task that implies a question, the usual words for it."""
+    system: str | None = Field(default=None, min_length=1, max_length=20_000)
+    """System message for models with a chat template. Default: none, so that the model's own template decides."""
+
+    @property
+    def template(self) -> str | None:
+        """The prompt template that the recipe gives."""
+        return self.prompt
+
+    @property
+    def system_message(self) -> str | None:
+        """The system message that the recipe gives."""
+        return self.system
+
+    @abstractmethod
+    def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
+        """The template where the recipe gives none, and the reason for it."""

@@ -1,0 +1,58 @@
+"""Conversations, of which the assistant's turns are trained on."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Sign, TaskCard, TaskSection
+from ftc.spec.tasks.parts import MESSAGES, TOOLS
+from ftc.spec.tasks.rows import MessageRows
+
+__all__ = ["Chat"]
+
+_MODE = Mode(
+    option=None,
+    families=EVERY_FAMILY,
+    form="chat",
+    head="lm",
+    reason="the task is a chat",
+    no_prompt=("a chat has no prompt template", "a chat has no system message of its own"),
+    unused=(),
+    traits=(),
+    usual_metrics=("perplexity",),
+    does="answers in a conversation",
+    pipeline="text-generation",
+    split_pipeline="text2text-generation",
+)
+
+
+class Chat(TaskSection):
+    """Conversations; only the assistant's turns are learnt."""
+
+    CARD: ClassVar[TaskCard] = TaskCard(
+        parts=(MESSAGES, TOOLS),
+        row_forms=(("messages",),),
+        template_form=None,
+        written_parts=(),
+        beside={"tools": "messages"},
+        signs=((Sign("messages", "list"),),),
+        guess_order=1,
+        foreign_names=("sft", "chat_template", "sharegpt", "conversation", "conversational"),
+        needs_decoder=True,
+        has_variants=True,
+        has_prompt_variants=False,
+        can_swap=False,
+        can_grade=False,
+        slices_obstacle=None,
+        teacher_obstacle=None,
+    )
+
+    kind: Literal["chat"]
+
+    def modes(self) -> tuple[Mode, ...]:
+        """The answers are written."""
+        return (_MODE,)
+
+    def rows(self) -> MessageRows:
+        """Conversations."""
+        return MessageRows()

@@ -1,0 +1,113 @@
+"""One label out of several for each text, or any number of them."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Prompted, PromptFacts, Sign, TaskCard, Unused, unused
+from ftc.spec.tasks.parts import LABEL, TEXT, TEXT_PAIR
+from ftc.spec.tasks.rows import LabelRows
+
+__all__ = ["Classification"]
+
+_ONE = Mode(
+    option="head",
+    families=EVERY_FAMILY,
+    form="classify",
+    head="classification",
+    reason="the task is a classification",
+    no_prompt=("a classification has no prompt template", "a classification has no system message of its own"),
+    unused=unused(("prompt", "system"), "a label that an output layer chooses"),
+    traits=("single_label",),
+    usual_metrics=("accuracy", "macro_f1"),
+    does="sorts text into classes",
+    pipeline="text-classification",
+    split_pipeline="text-classification",
+)
+_SEVERAL = Mode(
+    option="head",
+    families=EVERY_FAMILY,
+    form="classify",
+    head="multi_label",
+    reason="the task is a classification",
+    no_prompt=("a classification has no prompt template", "a classification has no system message of its own"),
+    unused=unused(("prompt", "system"), "a label that an output layer chooses"),
+    traits=("multi_label",),
+    usual_metrics=("micro_f1", "macro_f1"),
+    does="sorts text into classes",
+    pipeline="text-classification",
+    split_pipeline="text-classification",
+)
+_WRITTEN = Mode(
+    option="generative",
+    families=EVERY_FAMILY,
+    form="prompt",
+    head="lm",
+    reason="the task is a classification",
+    no_prompt=None,
+    unused=(
+        Unused(
+            "multi_label",
+            "a model that writes its label gives one for each row",
+            "leave `mode` out, or `multi_label`",
+        ),
+    ),
+    traits=("single_label", "generative"),
+    usual_metrics=("accuracy", "macro_f1"),
+    does="sorts text into classes by writing their names",
+    pipeline="text-generation",
+    split_pipeline="text2text-generation",
+)
+
+
+class Classification(Prompted):
+    """One label out of several for each text, or any number of them."""
+
+    CARD: ClassVar[TaskCard] = TaskCard(
+        parts=(TEXT, LABEL, TEXT_PAIR),
+        row_forms=(("text", "label"),),
+        template_form=None,
+        written_parts=(),
+        beside={"text_pair": "text"},
+        signs=((Sign("label", "content"),),),
+        guess_order=7,
+        foreign_names=("text-classification", "sequence-classification", "sentiment-analysis", "SEQ_CLS"),
+        needs_decoder=False,
+        has_variants=True,
+        has_prompt_variants=False,
+        can_swap=True,
+        can_grade=False,
+        slices_obstacle=None,
+        teacher_obstacle=None,
+    )
+
+    kind: Literal["classification"]
+    labels: tuple[str, ...] | None = Field(default=None, min_length=2, max_length=10_000)
+    """The classes in the order of the head's outputs. Default: the labels of the data, sorted, since no order is
+    better than another and a sorted one does not depend on the order of the rows."""
+    mode: Literal["head", "generative"] = "head"
+    """`head`: a new output layer gives each class a score. `generative`: the model writes the label behind a prompt,
+    and anything else that it writes is wrong. Default: head, which is faster and can't answer beside the classes."""
+    multi_label: bool = False
+    """Whether a row has any number of labels, none included: the column holds lists. Each label is then decided by
+    itself, at a probability of one half. Default: no, a row has exactly one."""
+
+    def modes(self) -> tuple[Mode, ...]:
+        """By a new head over one label or several, or written."""
+        if self.mode == "generative":
+            return (_WRITTEN,)
+        return (_SEVERAL,) if self.multi_label else (_ONE,)
+
+    def rows(self) -> LabelRows:
+        """Texts with their labels."""
+        return LabelRows(several=self.multi_label, written=self.mode == "generative")
+
+    def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
+        """The text, and the question which class fits."""
+        second = f"\n\nSecond text: {facts.value('text_pair')}" if "text_pair" in facts.columns else ""
+        # As a literal, since a name may hold what a template would read.
+        question = f"Which of these fits: {{{{ {json.dumps(', '.join(facts.labels), ensure_ascii=False)} }}}}?"
+        return f"Text: {facts.value('text')}{second}\n\n{question}\nAnswer:", "the usual words for a choice"

@@ -1,0 +1,87 @@
+"""The parts of rows: what a task reads of a row, under which names a column may play it, and what its values are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "ANSWERS",
+    "ANSWER_START",
+    "CHOSEN",
+    "COMPLETION",
+    "CONTEXT",
+    "DOCUMENT",
+    "INPUT",
+    "INSTRUCTION",
+    "LABEL",
+    "MESSAGES",
+    "OUTPUT",
+    "PROMPT",
+    "QUESTION",
+    "REJECTED",
+    "SPANS",
+    "SUMMARY",
+    "TAGS",
+    "TEXT",
+    "TEXT_PAIR",
+    "TOKENS",
+    "TOOLS",
+    "Part",
+    "Values",
+]
+
+Values = Literal[
+    "text",
+    "optional text",
+    "label",
+    "words",
+    "tags",
+    "list",
+    "answers",
+    "anything",
+    "messages",
+    "tools",
+    "answer",
+]
+"""What the values of a part are: a filled text, a text or nothing, a label or a list of them, a list of words, of
+their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas, or a text or conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a row."""
+
+    name: str
+    values: Values
+    columns: tuple[str, ...]
+    """Names that a column of it usually has, the part's own first."""
+    is_content: bool
+    """Whether it says what a row is about, unlike a label or what all rows are told."""
+
+
+TEXT = Part("text", "text", ("text", "sentence", "message", "content", "review", "document", "body", "input"), True)
+TEXT_PAIR = Part("text_pair", "text", ("text_pair", "hypothesis", "sentence2"), True)
+LABEL = Part(
+    "label", "label", ("label", "labels", "class", "category", "target", "sentiment", "topic", "output"), False
+)
+TOKENS = Part("tokens", "words", ("tokens", "words"), True)
+TAGS = Part("tags", "tags", ("tags", "ner_tags", "pos_tags", "labels"), False)
+SPANS = Part("spans", "list", ("spans", "entities"), False)
+QUESTION = Part("question", "text", ("question", "query"), True)
+CONTEXT = Part("context", "text", ("context", "passage", "paragraph"), True)
+ANSWERS = Part("answers", "answers", ("answers", "answer"), True)
+ANSWER_START = Part("answer_start", "anything", ("answer_start",), False)
+DOCUMENT = Part("document", "text", ("document", "article", "dialogue", "text", "source"), True)
+SUMMARY = Part("summary", "text", ("summary", "highlights", "abstract", "headline", "target"), True)
+PROMPT = Part("prompt", "text", ("prompt", "instruction", "question", "input", "source", "article", "text"), True)
+COMPLETION = Part(
+    "completion", "text", ("completion", "response", "answer", "output", "target", "summary", "headline"), True
+)
+INSTRUCTION = Part("instruction", "text", ("instruction",), True)
+INPUT = Part("input", "optional text", ("input",), True)
+OUTPUT = Part("output", "text", ("output", "response"), True)
+MESSAGES = Part("messages", "messages", ("messages", "conversations", "conversation", "dialogue", "chat"), True)
+TOOLS = Part("tools", "tools", ("tools",), False)
+CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
+REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)

@@ -1,0 +1,91 @@
+"""Questions, answered by a span of a context or in the model's own words."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ftc.spec.tasks.card import Mode, Prompted, PromptFacts, Sign, TaskCard, unused
+from ftc.spec.tasks.parts import ANSWER_START, ANSWERS, CONTEXT, QUESTION
+from ftc.spec.tasks.rows import AnswerRows
+
+__all__ = ["QuestionAnswering"]
+
+_EXTRACTIVE = Mode(
+    option="extractive",
+    families=("encoder",),
+    form="extract",
+    head="span",
+    reason="an encoder finds answers in a context",
+    no_prompt=("question and context are read as a pair of texts", "an encoder has no system message"),
+    unused=unused(("prompt", "system"), "an answer that is cut out of its context"),
+    traits=(),
+    usual_metrics=("exact_match", "answer_f1"),
+    does="finds the answer to a question in a text",
+    pipeline="question-answering",
+    split_pipeline="question-answering",
+)
+_WRITTEN = Mode(
+    option="generative",
+    families=("decoder", "encoder_decoder"),
+    form="prompt",
+    head="lm",
+    reason="a model of the family {family} writes answers",
+    no_prompt=None,
+    unused=unused(("stride", "max_answer_length"), "an answer that is written"),
+    traits=(),
+    usual_metrics=("exact_match", "answer_f1"),
+    does="answers questions",
+    pipeline="text-generation",
+    split_pipeline="text2text-generation",
+)
+
+
+class QuestionAnswering(Prompted):
+    """Questions, answered by a stretch of a context or in the model's own words."""
+
+    CARD: ClassVar[TaskCard] = TaskCard(
+        parts=(QUESTION, ANSWERS, CONTEXT, ANSWER_START),
+        row_forms=(("question", "answers"),),
+        template_form=None,
+        written_parts=(),
+        beside={"context": "question", "answer_start": "answers"},
+        signs=((Sign("question", "name"), Sign("answers", "name")),),
+        guess_order=4,
+        foreign_names=("question-answering", "extractive-qa", "squad", "QUESTION_ANS"),
+        needs_decoder=False,
+        has_variants=False,
+        has_prompt_variants=False,
+        can_swap=True,
+        can_grade=True,
+        slices_obstacle=None,
+        teacher_obstacle=None,
+    )
+
+    kind: Literal["question_answering"]
+    mode: Literal["auto", "extractive", "generative"] = "auto"
+    """`extractive`: a new head finds the answer's begin and end in the context. `generative`: the model writes it.
+    Default `auto`: extractive with an encoder, generative with any other model."""
+    stride: int = Field(default=128, ge=1, le=100_000)
+    """Tokens that neighbouring windows of a long context have in common, so that an answer at the edge of one stands
+    whole in the next. Only for `extractive`. Default: 128, longer than nearly any answer."""
+    max_answer_length: int = Field(default=30, ge=1, le=10_000)
+    """Longest answer that is cut out of a context, in tokens. Only for `extractive`. Default: 30, as in the reference
+    for SQuAD."""
+
+    def modes(self) -> tuple[Mode, ...]:
+        """Cut out of the context, or written; `auto` leaves both open."""
+        return tuple(mode for mode in (_EXTRACTIVE, _WRITTEN) if self.mode in ("auto", mode.option))
+
+    def rows(self) -> AnswerRows:
+        """Questions with their right answers."""
+        return AnswerRows(is_extractive=self.mode == "extractive", stride=self.stride, longest=self.max_answer_length)
+
+    def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
+        """The question, below its context where there is one."""
+        asked = f"Question: {facts.value('question')}\nAnswer:"
+        if "context" not in facts.columns:
+            return asked, "the usual words for a question without a context"
+        words = f"Answer the question with the help of the context.\n\nContext: {facts.value('context')}\n\n{asked}"
+        return words, "the usual words for a question"

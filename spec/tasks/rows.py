@@ -1,0 +1,83 @@
+"""The kinds of rows: how the ways in which people write one and the same row become one, and what has to fit in it.
+
+A task says which kind its rows are; reading them stands in `ftc.compiler.resolve`, by kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "ANSWER_COLUMN",
+    "INSTRUCTION_PROMPT",
+    "REFERENCES_COLUMN",
+    "AnswerRows",
+    "InstructionRows",
+    "LabelRows",
+    "MessageRows",
+    "PairRows",
+    "RowKind",
+    "TagRows",
+    "TextRows",
+]
+
+ANSWER_COLUMN = "ftc: answer"
+"""Column that is added for the answer that a model learns to write; no file names a column so."""
+REFERENCES_COLUMN = "ftc: answers"
+"""Column that is added for all right answers."""
+INSTRUCTION_PROMPT = "ftc_prompt"
+"""Column that is added for an instruction with its input."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextRows:
+    """Texts that are read as they stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRows:
+    """A text and its label, or its labels."""
+
+    several: bool
+    """Whether a row has any number of labels, none included."""
+    written: bool
+    """Whether the model learns to write the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagRows:
+    """Words with a tag each, or a text with labeled spans."""
+
+    scheme: Literal["iob2", "iob1", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRows:
+    """Questions with right answers, as SQuAD has them."""
+
+    is_extractive: bool
+    """Whether an answer stands at a known place of its context, or is written."""
+    stride: int
+    """Tokens that neighboring windows of a long context have in common."""
+    longest: int
+    """Longest answer that is cut out of a context, in tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionRows:
+    """A prompt and its completion, or an instruction with its input and its output."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRows:
+    """Conversations, of `role` and `content` or of ShareGPT's `from` and `value`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRows:
+    """Two answers to one prompt, as texts or as conversations."""
+
+
+RowKind = TextRows | LabelRows | TagRows | AnswerRows | InstructionRows | MessageRows | PairRows
+"""Any kind of rows."""

@@ -1,0 +1,67 @@
+"""A document in, its summary out."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from ftc.spec.tasks.card import EVERY_FAMILY, Mode, Prompted, PromptFacts, Sign, TaskCard
+from ftc.spec.tasks.parts import DOCUMENT, SUMMARY
+from ftc.spec.tasks.rows import TextRows
+
+__all__ = ["Summarization"]
+
+_MODE = Mode(
+    option=None,
+    families=EVERY_FAMILY,
+    form="prompt",
+    head="lm",
+    reason="the task is a summarization",
+    no_prompt=None,
+    unused=(),
+    traits=(),
+    usual_metrics=("rouge_1", "rouge_2", "rouge_l", "rouge_lsum"),
+    does="sums up a text",
+    pipeline="summarization",
+    split_pipeline="summarization",
+)
+
+
+class Summarization(Prompted):
+    """A document in, its summary out; only the summary is learnt."""
+
+    CARD: ClassVar[TaskCard] = TaskCard(
+        parts=(DOCUMENT, SUMMARY),
+        row_forms=(("document", "summary"),),
+        template_form=("summary",),
+        written_parts=("summary",),
+        beside={},
+        signs=((Sign("document", "name"), Sign("summary", "name", ("summary", "highlights", "abstract"))),),
+        guess_order=5,
+        foreign_names=("summary", "summarize"),
+        needs_decoder=False,
+        has_variants=False,
+        has_prompt_variants=False,
+        can_swap=True,
+        can_grade=True,
+        slices_obstacle=None,
+        teacher_obstacle=None,
+    )
+
+    kind: Literal["summarization"]
+
+    def modes(self) -> tuple[Mode, ...]:
+        """The summary is written."""
+        return (_MODE,)
+
+    def rows(self) -> TextRows:
+        """Documents with their summaries."""
+        return TextRows()
+
+    def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
+        """The document, with the words that the model knows for the task."""
+        if facts.family == "encoder_decoder":
+            if facts.summary_prefix:
+                return f"{facts.summary_prefix}{facts.value('document')}", "the words that T5 was trained with"
+            return facts.value("document"), "the document alone"
+        text = f"Summarize the following text.\n\n{facts.value('document')}\n\nSummary:"
+        return text, "the usual words for a summary"

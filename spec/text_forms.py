@@ -1,0 +1,122 @@
+"""The forms in which rows become tokens, a card each: what a plan and the views have to know of them.
+
+How a form is written down token by token stands in `ftc.compiler.text`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
+
+FormName = Literal["classify", "tag", "extract", "chat", "prompt", "preference", "raw"]
+"""`classify`: text to label. `tag`: words to tags. `extract`: question and context to the answer's place. `chat`:
+messages through the chat template. `prompt`: prompt and completion. `preference`: a prompt and two answers. `raw`:
+text in blocks."""
+
+TemplateUse = Literal["needed", "offered", "unused"]
+"""Whether a model's chat template has to be there, is used where it is there, or is left aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormCard:
+    """Everything that is known of a form without a row."""
+
+    name: FormName
+    chat_template: TemplateUse
+    usual_max_length: int
+    """Longest sequence, in tokens, that `max_length: auto` allows; longer ones are asked for by name."""
+    is_pair: bool
+    """Whether a row is two sequences that are compared, which attend to themselves alone."""
+    is_conversation: bool
+    """Whether the template writes every turn of a row."""
+    moves_targets: bool
+    """Whether a target is a place in the text, which moves with the words before it."""
+    noun: str
+    """What the count of targets counts, a plural; empty for tokens."""
+    targets: str
+    """What a split's rows are trained on, over `{targets}` and `{windows}`; empty where that is a share of their
+    tokens."""
+
+
+FORMS = (
+    FormCard(
+        name="classify",
+        chat_template="unused",
+        usual_max_length=1024,
+        is_pair=False,
+        is_conversation=False,
+        moves_targets=False,
+        noun="row labels",
+        targets="one label a row",
+    ),
+    FormCard(
+        name="tag",
+        chat_template="unused",
+        usual_max_length=1024,
+        is_pair=False,
+        is_conversation=False,
+        moves_targets=False,
+        noun="tags of words",
+        targets="{targets} tagged words",
+    ),
+    FormCard(
+        name="extract",
+        chat_template="unused",
+        usual_max_length=384,  # as in the reference for SQuAD: a longer context gets more windows
+        is_pair=False,
+        is_conversation=False,
+        moves_targets=True,
+        noun="begins and ends",
+        targets="in {windows} of one answer each",
+    ),
+    FormCard(
+        name="chat",
+        chat_template="needed",
+        usual_max_length=1024,
+        is_pair=False,
+        is_conversation=True,
+        moves_targets=False,
+        noun="",
+        targets="",
+    ),
+    FormCard(
+        name="prompt",
+        chat_template="offered",
+        usual_max_length=1024,
+        is_pair=False,
+        is_conversation=False,
+        moves_targets=False,
+        noun="",
+        targets="",
+    ),
+    FormCard(
+        name="preference",
+        chat_template="offered",
+        usual_max_length=1024,
+        is_pair=True,
+        is_conversation=False,
+        moves_targets=False,
+        noun="pairs",
+        targets="two answers a row",
+    ),
+    FormCard(
+        name="raw",
+        chat_template="unused",
+        usual_max_length=1024,
+        is_pair=False,
+        is_conversation=False,
+        moves_targets=False,
+        noun="",
+        targets="",
+    ),
+)
+"""Every form."""
+
+_BY_NAME = {card.name: card for card in FORMS}
+
+
+def form_card(name: FormName) -> FormCard:
+    """What is known of a form."""
+    return _BY_NAME[name]
