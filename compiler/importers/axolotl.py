@@ -7,7 +7,6 @@ import re
 
 from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.axolotl_keys import KNOWN_KEYS
-from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["AXOLOTL"]
@@ -29,20 +28,9 @@ _SUPERVISED = "choose a configuration for supervised training"
 _READS_NOTHING = "no schema of Axolotl's knows it, and unknown keys are dropped without a word"
 
 
-def _recognizes(foreign: Foreign) -> bool:
-    keys = foreign.root.entries
-    telling = ("micro_batch_size", "sequence_len", "adapter", "datasets", "num_epochs", "rl", "pretraining_dataset")
-    return "base_model" in keys and any(key in keys for key in telling)
-
-
-def _model(t: Translation) -> None:
-    training.base_model(t, "base_model", "revision_of_model")
-    training.attention(t, "attn_implementation")
+def _strategy(t: Translation) -> None:
     if t.flag("flash_attention") and "model.attention" not in t.values:
         t.carry("flash_attention", "model.attention", "flash_attention_2")
-
-
-def _strategy(t: Translation) -> None:
     word = t.text("adapter")
     four_bit = t.flag("load_in_4bit")
     eight_bit = t.flag("load_in_8bit") and not (four_bit or word == "qlora")
@@ -379,8 +367,12 @@ _RULES: rules.Rules = {
 
 AXOLOTL = rules.Tool(
     name="axolotl",
-    recognizes=_recognizes,
-    steps=(_model, _strategy, _rows, _train),
+    marks=(
+        ("base_model",),
+        ("micro_batch_size", "sequence_len", "adapter", "datasets", "num_epochs", "rl", "pretraining_dataset"),
+    ),
+    model=rules.ModelKeys("base_model", "revision_of_model", "attn_implementation"),
+    steps=(_strategy, _rows, _train),
     rules=_RULES,
     unknown=_unknown,
     defaults={

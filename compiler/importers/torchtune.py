@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.language.yaml_nodes import Mapping
 
 __all__ = ["TORCHTUNE"]
 
@@ -49,11 +47,6 @@ _DIVERGENCES = {
 }
 _READS_NOTHING = "torchtune's recipes ask for the keys that they know and never look at others"
 _SUPERVISED = "choose a configuration for supervised training"
-
-
-def _recognizes(foreign: Foreign) -> bool:
-    blocks = [entry.node for entry in foreign.root.entries.values() if isinstance(entry.node, Mapping)]
-    return any("_component_" in block.entries for block in blocks)
 
 
 def _model(t: Translation) -> None:
@@ -339,7 +332,8 @@ _RULES: rules.Rules = {
 
 TORCHTUNE = rules.Tool(
     name="torchtune",
-    recognizes=_recognizes,
+    marks=(("*._component_",),),
+    model=None,
     steps=(_model, _rows, _train, _teacher),
     rules=_RULES,
     unknown=_unknown,
