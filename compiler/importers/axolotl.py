@@ -270,7 +270,11 @@ def _unknown(t: Translation, key: Key) -> None:
 
 
 _RULES: rules.Rules = {
-    **rules.numbers({**rules.OF_TRAINER, "num_epochs": "train.epochs"}),
+    **rules.numbers({
+        **rules.OF_TRAINER,
+        "num_epochs": "train.epochs",
+        "cosine_min_lr_ratio": "train.schedule.min_lr_ratio",
+    }),
     **rules.wholes({
         "seed": "train.seed",
         "sequence_len": "data.max_length",

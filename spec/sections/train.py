@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
 from ftc.spec.optimizers import OptimizerKind
-from ftc.spec.schedules import ScheduleKind
+from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 
 __all__ = [
     "Distillation",
@@ -30,7 +30,7 @@ Offload = Literal["none", "cpu"]
 """Where parts of weights, gradients and moments lie between their uses: on the device, or in the host's memory."""
 
 
-class Schedule(Document):
+class Schedule(ScheduleKeys):
     """How the learning rate moves over the run."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
