@@ -63,13 +63,9 @@ def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
             return why.derive(path, usual.value, usual.source)
         return cast(float, why.take(path, value))
 
-    return OpenOptimizer(
-        beta1=number("beta1"),
-        beta2=number("beta2"),
-        epsilon=number("epsilon"),
-        momentum=number("momentum"),
-        weight_decay=number("weight_decay"),
-    )
+    names = dict.fromkeys(("beta1", "beta2", "epsilon", "momentum", "weight_decay", *card.reads))
+    numbers: dict[str, Any] = {name: number(name) for name in names}
+    return OpenOptimizer(**numbers)
 
 
 def _second_rate(draft: Draft, why: Reasons) -> float:
@@ -124,23 +120,22 @@ def _steps(draft: Draft, why: Reasons) -> tuple[int, int]:
 
 
 def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
-    """The learning rate over the steps; what a shape doesn't know is left out."""
+    """The warm-up, and the schedule behind it; keys that it doesn't know are left out."""
     asked = draft.recipe.train.schedule
     card, known = schedule_card(asked.kind), dict[str, Any]()
+    ratio: float = asked.warmup_ratio
+    warmup = why.derive("schedule.warmup_steps", math.ceil(ratio * steps), f"{ratio:g} of {steps} steps, rounded up")
     for share in card.shares:
-        part: float = getattr(asked, share.key)
-        reason = share.reason.format(f"{part:g} of {steps} steps")
-        known[share.setting] = why.derive(f"schedule.{share.setting}", math.ceil(part * steps), reason)
+        ratio = getattr(asked, share.key)
+        reason = share.reason.format(f"{ratio:g} of {steps} steps")
+        known[share.setting] = why.derive(f"schedule.{share.setting}", math.ceil(ratio * steps), reason)
     for key in card.reads:
-        if key not in (share.key for share in card.shares):
-            known[key] = why.take(f"schedule.{key}", getattr(asked, key))
-    ratio = asked.warmup_ratio
-    words = f"{ratio:g} of {steps} steps, rounded up"
-    return ScheduleSettings(
-        kind=why.take("schedule.kind", asked.kind),
-        warmup_steps=why.derive("schedule.warmup_steps", math.ceil(ratio * steps), words),
-        **known,
-    )
+        value: object = getattr(asked, key)
+        if value is None and key in card.usual:
+            known[key] = why.derive(f"schedule.{key}", *card.usual[key](warmup))
+        elif value is not None and key not in (share.key for share in card.shares):
+            known[key] = why.take(f"schedule.{key}", value)
+    return ScheduleSettings(kind=why.take("schedule.kind", asked.kind), warmup_steps=warmup, **known)
 
 
 def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str]:
