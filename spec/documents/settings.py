@@ -14,7 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.heads import Head, Labels, head_card
-from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
+from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
@@ -116,7 +116,7 @@ class ScheduleSettings(ScheduleKeys):
     """What `plateau` multiplies the rate by after one more."""
 
 
-class OpenOptimizer(OptimizerKeys):
+class OpenOptimizer(OptimizerNumbers):
     """The optimizer, but for its kind; values that the kind doesn't know have no effect."""
 
     beta1: Real
