@@ -37,7 +37,7 @@ def _choose_optimizer(draft: Draft) -> Draft:
         draft = draft.derive("train.optimizer.kind", card.kind, f"{card.label} in float32 comes first")
     else:
         draft = draft.take("train.optimizer.kind")
-    for name in ("beta1", "beta2", "epsilon", "momentum", "weight_decay"):
+    for name in dict.fromkeys(("beta1", "beta2", "epsilon", "momentum", "weight_decay", *card.reads)):
         path, usual = f"train.optimizer.{name}", card.usual_value(name)
         is_open = draft.source.node(path) is None or getattr(draft.recipe.train.optimizer, name) == "auto"
         if is_open and usual is not None:

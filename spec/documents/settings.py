@@ -14,7 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.heads import Head, Labels, head_card
-from ftc.spec.optimizers import OptimizerKind
+from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
@@ -114,7 +114,7 @@ class ScheduleSettings(ScheduleKeys):
     """What `plateau` multiplies the rate by after one more."""
 
 
-class OptimizerSettings(Document):
+class OptimizerSettings(OptimizerKeys):
     """The optimiser; values that its kind doesn't know have no effect."""
 
     kind: OptimizerKind

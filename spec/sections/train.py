@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
-from ftc.spec.optimizers import OptimizerKind
+from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 
 __all__ = [
@@ -49,7 +49,7 @@ class Schedule(ScheduleKeys):
     """What `plateau` multiplies the rate by. Default: 0.5, which can be done several times in a run."""
 
 
-class Optimizer(Document):
+class Optimizer(OptimizerKeys):
     """The optimiser: what becomes of a gradient."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
