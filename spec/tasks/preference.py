@@ -45,6 +45,7 @@ class Preference(TaskSection):
         signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
         guess_order=2,
         foreign_names=("dpo", "DPO", "rlhf", "preference_dpo"),
+        is_imported=True,
         needs_decoder=True,
         has_variants=False,
         has_prompt_variants=False,
