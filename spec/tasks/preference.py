@@ -44,7 +44,7 @@ class Preference(TaskSection):
         beside={"prompt": "chosen"},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
         guess_order=2,
-        foreign_names=("dpo", "DPO", "rlhf", "preference_dpo"),
+        foreign_names=("dpo", "rlhf", "preference_dpo"),
         is_imported=True,
         needs_decoder=True,
         has_variants=False,
