@@ -96,6 +96,11 @@ class HeadCard:
         """Whether a row is decided on as a whole."""
         return self.scored == "row"
 
+    @property
+    def finds_spans(self) -> bool:
+        """Whether it chooses positions of a text, of which a long one has several windows."""
+        return self.choices == "positions"
+
     def num_outputs(self, num_labels: int) -> int:
         """Outputs of the new layer; 0 for a model's own."""
         return num_labels if self.outputs is None else self.outputs

@@ -10,13 +10,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from ftc.spec.base import Document, Real
 
 __all__ = [
     "ADAM_BETA2",
     "OPTIMIZERS",
     "ForeignNames",
     "OptimizerCard",
+    "OptimizerKeys",
     "OptimizerKind",
     "Rate",
     "State",
@@ -197,6 +202,7 @@ class OptimizerCard:
 
 ADAM_BETA2 = Usual("beta2", 0.999, "that of Adam's paper")
 _LION_BETA2 = Usual("beta2", 0.99, "that of Lion's paper")
+_OF_ADEMAMIX = (ADAM_BETA2, Usual("beta3", 0.9999, "that of AdEMAMix's paper"), Usual("alpha", 5.0, "bitsandbytes'"))
 _ADAM = ("beta1", "beta2", "epsilon")
 _AS_ADAMW = Rate(Fraction(1), None, range_known=True)
 _FIFTH = Rate(Fraction(1, 5), "a fifth of {}, since Lion's steps are longer", range_known=False)
@@ -358,6 +364,52 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         names=ForeignNames(trainer=("lion_8bit",), component=("bitsandbytes.optim.Lion8bit",), values={}),
     ),
     OptimizerCard(
+        kind="ademamix",
+        label="AdEMAMix",
+        source="Pagliardini et al. 2024",
+        reads=(*_ADAM, "beta3", "alpha"),
+        usual=_OF_ADEMAMIX,
+        state=_moments(3),
+        paged=False,
+        fused=False,
+        package="bitsandbytes",
+        extra="quant",
+        exact_on=_NOWHERE,
+        rate=_AS_ADAMW,
+        whole_tensors=_KERNELS_TAKE_WHOLE,
+        schedules=None,
+        solver_on=_NOWHERE,
+        is_auto=False,
+        paged_as=None,
+        rounded_as=("ademamix_8bit",),
+        names=ForeignNames(
+            trainer=("ademamix",),
+            component=("bitsandbytes.optim.AdEMAMix",),
+            values={},
+        ),
+    ),
+    OptimizerCard(
+        kind="ademamix_8bit",
+        label="AdEMAMix of 8 bits",
+        source="Pagliardini et al. 2024",
+        reads=(*_ADAM, "beta3", "alpha"),
+        usual=_OF_ADEMAMIX,
+        state=_moments(3, bits=8),
+        paged=False,
+        fused=False,
+        package="bitsandbytes",
+        extra="quant",
+        exact_on=_NOWHERE,
+        rate=_AS_ADAMW,
+        whole_tensors=_KERNELS_TAKE_WHOLE,
+        schedules=None,
+        solver_on=_GPU,
+        is_auto=False,
+        paged_as=None,
+        rounded_as=(),
+        names=ForeignNames(trainer=("ademamix_8bit",), component=("bitsandbytes.optim.AdEMAMix8bit",), values={}),
+    ),
+    OptimizerCard(
         kind="adafactor",
         label="Adafactor",
         source="Shazeer & Stern 2018",
@@ -419,6 +471,20 @@ if TYPE_CHECKING:
 else:
     OptimizerKind = Literal[tuple(_BY_KIND)]
 """What a recipe may write; the cards decide, so that mypy sees a text and pydantic the kinds."""
+
+
+class OptimizerKeys(Document):
+    """What a recipe says and a plan settles of single optimizers; None for what nobody said, or one ignores."""
+
+    kind: str
+    beta3: Real | None = Field(default=None, ge=0, lt=1)
+    """Decay of AdEMAMix's slow mean. Default: 0.9999, the paper's."""
+    alpha: Real | None = Field(default=None, ge=0, le=100)
+    """Weight of AdEMAMix's slow mean beside the fast one. Default: 5, bitsandbytes'; the paper has 4 to 10."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 def optimizer_card(kind: str) -> OptimizerCard:

@@ -9,12 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from ftc.spec.base import Document, Real
 
 if TYPE_CHECKING:
     from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
 
-__all__ = ["SCHEDULES", "At", "ScheduleCard", "ScheduleKind", "Share", "learning_rate_at", "schedule_card"]
+__all__ = [
+    "SCHEDULES",
+    "At",
+    "ScheduleCard",
+    "ScheduleKeys",
+    "ScheduleKind",
+    "Share",
+    "learning_rate_at",
+    "schedule_card",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,17 @@ class At:
         """Share of the steps behind the warm-up that are done, from 0 to 1."""
         warmup = self.settings.warmup_steps
         return (self.step - warmup) / max(1, self.num_steps - warmup)
+
+    @property
+    def inverse_root(self) -> float:
+        """Inverse square root of the steps behind the warm-up, in units of the plan's `timescale`."""
+        scale = self.settings.timescale or 1
+        return 1 / math.sqrt((self.step - self.settings.warmup_steps + scale) / scale)
+
+    def over_floor(self, factor: float) -> float:
+        """A factor from 0 to 1, lifted so that it ends at the plan's `min_lr_ratio` rather than at zero."""
+        floor = self.settings.min_lr_ratio
+        return factor if floor is None else floor + (1 - floor) * factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +87,16 @@ class ScheduleCard:
         meaning: What the rate does behind the warm-up.
         reads: Keys of the recipe that it knows, beside those of the warm-up, which all know.
         shares: Those of them that become numbers of steps.
+        usual: Values of keys that nobody has written, given the steps of the warm-up, with the reason; a key that isn't
+            here stays without a value.
         watches_validation: Whether it goes by validation results.
         factor: Times the peak rate, behind the warm-up.
         names: Values of `lr_scheduler_type` in transformers' trainer, which TRL, Axolotl, LLaMA-Factory and Oumi hand
             on.
         without_warmup: Those of them that have no warm-up.
         components: Functions, as torchtune's configurations name them behind their modules.
+        arguments: Further arguments of these schedules (`lr_scheduler_kwargs`), with the plan's names for them.
+        differs: What is different there, as an import says it; empty for nothing.
         foreign_values: Keys of the recipe that these tools set otherwise unless told, with the reason.
     """
 
@@ -77,11 +105,14 @@ class ScheduleCard:
     meaning: str
     reads: tuple[str, ...]
     shares: tuple[Share, ...]
+    usual: Mapping[str, Callable[[int], tuple[float, str]]]
     watches_validation: bool
     factor: Callable[[At], float]
     names: tuple[str, ...]
     without_warmup: tuple[str, ...]
     components: tuple[str, ...]
+    arguments: Mapping[str, str]
+    differs: str
     foreign_values: Mapping[str, tuple[float, str]]
 
 
@@ -97,6 +128,9 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         names=("constant", "constant_with_warmup"),
         without_warmup=("constant",),
         components=("get_constant_schedule_with_warmup",),
+        usual={},
+        arguments={},
+        differs="",
         foreign_values={},
     ),
     ScheduleCard(
@@ -110,32 +144,89 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         names=("linear",),
         without_warmup=(),
         components=("get_linear_schedule_with_warmup",),
+        usual={},
+        arguments={},
+        differs="",
         foreign_values={},
     ),
     ScheduleCard(
         kind="cosine",
         label="cosine",
-        meaning="falls to zero in half a cosine",
-        reads=(),
+        meaning="falls in half a cosine, to zero or to `min_lr_ratio` of the peak",
+        reads=("min_lr_ratio",),
         shares=(),
         watches_validation=False,
-        factor=lambda at: 0.5 * (1 + math.cos(math.pi * at.done)),
-        names=("cosine",),
+        factor=lambda at: at.over_floor(0.5 * (1 + math.cos(math.pi * at.done))),
+        names=("cosine", "cosine_with_min_lr"),
         without_warmup=(),
         components=("get_cosine_schedule_with_warmup",),
+        usual={},
+        arguments={"min_lr_rate": "min_lr_ratio"},
+        differs="",
         foreign_values={},
     ),
     ScheduleCard(
         kind="warmup_stable_decay",
         label="warmup_stable_decay",
-        meaning="stays at the peak, and falls to zero in a line at the end",
-        reads=("decay_ratio",),
+        meaning="stays at the peak, and falls in a line at the end, to zero or to `min_lr_ratio` of the peak",
+        reads=("decay_ratio", "min_lr_ratio"),
         shares=(Share("decay_ratio", "decay_steps", "the last {}, rounded up"),),
         watches_validation=False,
-        factor=lambda at: min(1.0, (at.num_steps - at.step) / max(1, at.settings.decay_steps)),
+        factor=lambda at: at.over_floor(min(1.0, (at.num_steps - at.step) / max(1, at.settings.decay_steps))),
         names=("warmup_stable_decay",),
         without_warmup=(),
         components=(),
+        usual={},
+        arguments={"num_decay_steps": "decay_steps", "min_lr_ratio": "min_lr_ratio"},
+        differs="it falls in a line here, and there in half a cosine unless `decay_type` is `linear`",
+        foreign_values={},
+    ),
+    ScheduleCard(
+        kind="cosine_with_restarts",
+        label="cosine_with_restarts",
+        meaning="falls to zero in half a cosine, `cycles` times, each time from the peak",
+        reads=("cycles",),
+        shares=(),
+        usual={"cycles": lambda warmup: (2, "one restart, in the middle")},
+        watches_validation=False,
+        factor=lambda at: 0.5 * (1 + math.cos(math.pi * (((at.settings.cycles or 1) * at.done) % 1))),
+        names=("cosine_with_restarts",),
+        without_warmup=(),
+        components=(),
+        arguments={"num_cycles": "cycles"},
+        differs="",
+        foreign_values={"cycles": (1, "transformers' default")},
+    ),
+    ScheduleCard(
+        kind="polynomial",
+        label="polynomial",
+        meaning="falls as a power of the steps that are left, to zero or to `min_lr_ratio` of the peak",
+        reads=("power", "min_lr_ratio"),
+        shares=(),
+        usual={"power": lambda warmup: (2.0, "a parabola, which is flat at its end")},
+        watches_validation=False,
+        factor=lambda at: at.over_floor((1 - at.done) ** (at.settings.power or 1.0)),
+        names=("polynomial",),
+        without_warmup=(),
+        components=(),
+        arguments={"power": "power"},
+        differs="",
+        foreign_values={"power": (1, "transformers' default")},
+    ),
+    ScheduleCard(
+        kind="inverse_sqrt",
+        label="inverse_sqrt",
+        meaning="falls with the inverse square root of the steps, and so for runs of unknown length",
+        reads=("timescale",),
+        shares=(),
+        usual={"timescale": lambda warmup: (warmup or 10_000, "the warm-up's steps, or 10,000 without one")},
+        watches_validation=False,
+        factor=lambda at: at.inverse_root,
+        names=("inverse_sqrt",),
+        without_warmup=(),
+        components=(),
+        arguments={"timescale": "timescale"},
+        differs="",
         foreign_values={},
     ),
     ScheduleCard(
@@ -149,6 +240,9 @@ SCHEDULES: tuple[ScheduleCard, ...] = (
         names=("reduce_lr_on_plateau",),
         without_warmup=(),
         components=(),
+        usual={},
+        arguments={},
+        differs="",
         foreign_values={
             "patience": (10, "torch's default"),
             "factor": (0.1, "torch's default"),
@@ -164,6 +258,26 @@ if TYPE_CHECKING:
 else:
     ScheduleKind = Literal[tuple(_BY_KIND)]
 """What a recipe may write; the cards decide, so that mypy sees a text and pydantic the kinds."""
+
+
+class ScheduleKeys(Document):
+    """What a recipe says and a plan settles of single schedules; None for what nobody said, or a schedule ignores."""
+
+    kind: ScheduleKind
+    min_lr_ratio: Real | None = Field(default=None, ge=0, lt=1)
+    """Share of the peak rate at which the rate ends, of schedules that know it. Default: none, so that they fall to
+    zero."""
+    cycles: int | None = Field(default=None, ge=1, le=1000)
+    """Times that `cosine_with_restarts` falls. Default: 2, so that it restarts once, in the middle."""
+    power: Real | None = Field(default=None, gt=0, le=10)
+    """Exponent of `polynomial`; 1 is a line. Default: 2, a parabola, which is flat at its end."""
+    timescale: int | None = Field(default=None, ge=1)
+    """Steps after which `inverse_sqrt` has fallen by a factor of about 0.7. Default: the warm-up's steps, or 10,000
+    without a warm-up, as in transformers."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 def schedule_card(kind: str) -> ScheduleCard:

@@ -12,7 +12,7 @@ from ftc.spec.documents.settings import ScheduleSettings
 from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, learning_rate_at
 from ftc.views.plan import optimizer_words
-from tests.compiler.importers.examples import FACTORY, TUNE, import_text, recipe_values
+from tests.compiler.importers.examples import AXOLOTL, FACTORY, TUNE, import_text, recipe_values
 from tests.support.documents import plan
 from tests.support.drafts import CARD, decided, draft_of
 
@@ -75,3 +75,11 @@ def test_every_name_of_a_schedule_is_imported(card: ScheduleCard) -> None:
     for name in card.components:
         found = imported(f"{TUNE_ROWS}lr_scheduler: {{_component_: torchtune.training.lr_schedulers.{name}}}\n")
         assert found["train.schedule.kind"] == card.kind
+
+
+def test_further_arguments_of_a_schedule_are_imported() -> None:
+    floor = imported(f"{FACTORY}lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {{min_lr_rate: 0.1}}\n")
+    assert floor["train.schedule.min_lr_ratio"] == 0.1
+    stable = "lr_scheduler_type: warmup_stable_decay\nlr_scheduler_kwargs: {num_decay_steps: 30}\nmax_steps: 120\n"
+    assert imported(f"{FACTORY}{stable}")["train.schedule.decay_ratio"] == 0.25
+    assert imported(f"{AXOLOTL}cosine_min_lr_ratio: 0.2\n")["train.schedule.min_lr_ratio"] == 0.2

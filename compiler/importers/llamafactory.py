@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
@@ -20,16 +19,6 @@ _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user"
 _SUPERVISED = "choose a configuration with `stage: sft`"
 _UNKNOWN = "no counterpart in a recipe, if LLaMA-Factory knows it; it stops at keys that it doesn't"
 _RIGHT = "choose a data set of the kind that the stage trains on"
-
-
-def _recognizes(foreign: Foreign) -> bool:
-    telling = ("stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "lora_target", "lora_rank")
-    return "model_name_or_path" in foreign.root.entries and any(key in foreign.root.entries for key in telling)
-
-
-def _model(t: Translation) -> None:
-    training.base_model(t, "model_name_or_path", "model_revision")
-    training.attention(t, "flash_attn")
 
 
 def _strategy(t: Translation) -> None:
@@ -299,8 +288,12 @@ _RULES: rules.Rules = {
 
 LLAMAFACTORY = rules.Tool(
     name="llamafactory",
-    recognizes=_recognizes,
-    steps=(_model, _strategy, _rows, _train),
+    marks=(
+        ("model_name_or_path",),
+        ("stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "lora_target", "lora_rank"),
+    ),
+    model=rules.ModelKeys("model_name_or_path", "model_revision", "flash_attn"),
+    steps=(_strategy, _rows, _train),
     rules=_RULES,
     unknown=lambda t, key: t.drop(key, _UNKNOWN),
     defaults={

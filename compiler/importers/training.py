@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 
 from ftc.compiler.importers import words
-from ftc.compiler.importers.translation import Key, Translation
+from ftc.compiler.importers.translation import Key, Translation, key_of
 from ftc.spec.metrics import METRIC_BY_NAME, metric_called
+from ftc.spec.schedules import schedule_card
 
 __all__ = [
     "AdapterKeys",
@@ -145,13 +146,28 @@ def schedule(t: Translation, key: str, usual: str = "linear") -> str | None:
     word = t.text(key)
     kind = words.SCHEDULES.get(word.lower()) if word else None
     if kind:
-        t.carry(key, "train.schedule.kind", kind)
+        t.carry(key, "train.schedule.kind", kind, schedule_card(kind).differs)
+        _arguments(t, f"{key.removesuffix('_type')}_kwargs", kind)
         for name, (value, reason) in words.SCHEDULE_VALUES[kind].items():
             t.add(f"train.schedule.{name}", value, reason)
     elif word:
         help = f"ftc has {', '.join(words.SCHEDULE_KINDS)}; the default, {usual}, stands in its place"
         t.drop(key, f"no schedule `{word[:40]}`", help)
     return word.lower() if word else None
+
+
+def _arguments(t: Translation, key: str, kind: str) -> None:
+    """A schedule's further arguments, as far as a recipe has them; steps become a share where `max_steps` is known."""
+    card, most = schedule_card(kind), t.values.get("train.max_steps")
+    shares = {share.setting: share.key for share in card.shares}
+    for argument, name in card.arguments.items():
+        place = (*key_of(key), argument)
+        value = t.number(place)
+        if value is not None and name not in shares:
+            t.carry(place, f"train.schedule.{name}", value)
+        elif value is not None and most:
+            reason = f"{value:g} of {most.value} steps"
+            t.carry([place, *most.keys], f"train.schedule.{shares[name]}", round(value / most.value, 6), reason)
 
 
 def warmup(t: Translation, ratio_key: str, steps_key: str, word: str | None, *, default: float = 0.0) -> None:

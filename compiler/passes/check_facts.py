@@ -299,7 +299,7 @@ def gates_are_coarser_than_a_row(draft: Draft) -> Iterator[Diagnostic]:
     rows = draft.splits["test"].rows
     for name, text, path in draft.recipe.eval.bounds():
         gate, metric = parse_gate(text), metric_named(name)
-        if metric is None or not metric.is_share_of_rows(draft.recipe.task.kind) or gate is None:
+        if metric is None or not metric.is_share_of_rows(draft.mode.traits) or gate is None:
             continue
         if gate.comparison in (">=", ">") and 0 < _allowed(gate.bound) * rows < 1:
             yield _found(

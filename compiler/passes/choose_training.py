@@ -37,7 +37,7 @@ def _choose_optimizer(draft: Draft) -> Draft:
         draft = draft.derive("train.optimizer.kind", card.kind, f"{card.label} in float32 comes first")
     else:
         draft = draft.take("train.optimizer.kind")
-    for name in ("beta1", "beta2", "epsilon", "momentum", "weight_decay"):
+    for name in dict.fromkeys(("beta1", "beta2", "epsilon", "momentum", "weight_decay", *card.reads)):
         path, usual = f"train.optimizer.{name}", card.usual_value(name)
         is_open = draft.source.node(path) is None or getattr(draft.recipe.train.optimizer, name) == "auto"
         if is_open and usual is not None:
@@ -96,22 +96,24 @@ def _choose_steps(draft: Draft) -> Draft:
         draft = draft.derive("train.evaluate_every_steps", per_epoch, "once an epoch")
     else:
         draft = draft.take("train.evaluate_every_steps", "train.evaluate_every")
-    draft = _choose_shape(draft, steps)
-    ratio = train.schedule.warmup_ratio
-    warmup = math.ceil(ratio * steps)
-    return draft.derive("train.schedule.warmup_steps", warmup, f"{ratio:g} of {steps} steps, rounded up")
+    return _choose_schedule(draft, steps)
 
 
-def _choose_shape(draft: Draft, steps: int) -> Draft:
-    """The schedule after the warm-up; what a shape doesn't know is left out."""
+def _choose_schedule(draft: Draft, steps: int) -> Draft:
+    """The warm-up, and the schedule behind it; keys that it doesn't know are left out."""
     schedule = draft.recipe.train.schedule
+    ratio: float = schedule.warmup_ratio
+    warmup = math.ceil(ratio * steps)
+    draft = draft.derive("train.schedule.warmup_steps", warmup, f"{ratio:g} of {steps} steps, rounded up")
     draft, card = draft.take("train.schedule.kind"), schedule_card(schedule.kind)
     for share in card.shares:
-        ratio: float = getattr(schedule, share.key)
+        ratio = getattr(schedule, share.key)
         reason = share.reason.format(f"{ratio:g} of {steps} steps")
         draft = draft.derive(f"train.schedule.{share.setting}", math.ceil(ratio * steps), reason)
     for key in card.reads:
-        if key not in (share.key for share in card.shares):
+        if getattr(schedule, key) is None and key in card.usual:
+            draft = draft.derive(f"train.schedule.{key}", *card.usual[key](warmup))
+        elif getattr(schedule, key) is not None and key not in (share.key for share in card.shares):
             draft = draft.take(f"train.schedule.{key}")
     return draft
 

@@ -40,7 +40,6 @@ class Measures:
         self._settings, self._rows, self._labels = settings, rows, settings.text.labels
         self.decode = TextDecoder(model_folder)
         self._head, self._answer = head_card(settings.model.head), settings.answer
-        self._has_windows = form_card(settings.text.form).moves_targets
 
     @property
     def is_written(self) -> bool:
@@ -101,7 +100,7 @@ class Measures:
 
     def right(self, number: int) -> tuple[str, ...]:
         """All right answers of a row, where there may be several."""
-        return tuple(self._rows.texts(number)[1 if self._has_windows else 0 :])
+        return tuple(self._rows.texts(number)[1 if self._head.finds_spans else 0 :])
 
     @property
     def keeps_predictions(self) -> bool:
@@ -110,7 +109,7 @@ class Measures:
 
     def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
         """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""
-        if not self._has_windows or name in LOSSES:
+        if not self._head.finds_spans or name in LOSSES:
             return [score.row for score in scores]
         first: dict[int, int] = {}
         for score in scores:
@@ -120,7 +119,7 @@ class Measures:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(N,) tokens of each row; every window of a question counts as its longest, so that they stay together."""
-        if not self._has_windows:
+        if not self._head.finds_spans:
             return self._rows.lengths
         _, question = np.unique(self._rows.rows, return_inverse=True)
         longest = np.zeros(question.max(initial=-1) + 1, np.int64)

@@ -78,6 +78,8 @@ def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Op
         values: dict[str, Any] = {"betas": (rule.beta1, rule.beta2)}
         if "epsilon" in optimizer_card(rule.kind).reads:
             values["eps"] = rule.epsilon
+        if rule.beta3 is not None:
+            values |= {"betas": (rule.beta1, rule.beta2, rule.beta3), "alpha": rule.alpha}
         made: torch.optim.Optimizer = getattr(bitsandbytes.optim, name)(groups, lr=train.learning_rate, **values)
         return made
 
@@ -98,6 +100,8 @@ CONSTRUCTIONS: tuple[Construction, ...] = (
     Construction("adamw_8bit_paged", _bitsandbytes("PagedAdamW8bit"), _TWO_STATES),
     Construction("lion", _bitsandbytes("Lion32bit"), _ONE_STATE),
     Construction("lion_8bit", _bitsandbytes("Lion8bit"), _ONE_STATE),
+    Construction("ademamix", _bitsandbytes("AdEMAMix"), _TWO_STATES),
+    Construction("ademamix_8bit", _bitsandbytes("AdEMAMix8bit"), _TWO_STATES),
     Construction(
         "adafactor",
         _adafactor,
@@ -156,7 +160,8 @@ def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, to
         name, _, part = full_name.rpartition("/")
         if name not in parameters or not any(part in states for states in _STATES):
             return f"the optimiser's `{full_name}` belongs to no parameter"
-        if part in _LIKE_THE_PARAMETER and shape != parameters[name].shape:
+        like = parameters[name].shape
+        if part in _LIKE_THE_PARAMETER and shape not in (like, (2, *like)):  # AdEMAMix's two means are one tensor
             return f"the optimiser's `{full_name}` has shape {tuple(shape)}"
         found.setdefault(name, set()).add(part)
     for name, parts in found.items():

@@ -14,8 +14,8 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.heads import Answer, Head, Labels, head_card
-from ftc.spec.optimizers import OptimizerKind
-from ftc.spec.schedules import ScheduleKind
+from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
+from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Divergence, EarlyStopping, Offload, Precision, Sharding, TeacherQuantization
@@ -102,10 +102,9 @@ class ModelSettings(OpenModel):
     attention: AttentionKernel
 
 
-class ScheduleSettings(Document):
+class ScheduleSettings(ScheduleKeys):
     """Learning rate over the steps."""
 
-    kind: ScheduleKind
     warmup_steps: int
     decay_steps: int = 0
     """Last steps, over which `warmup_stable_decay` falls."""
@@ -115,7 +114,7 @@ class ScheduleSettings(Document):
     """What `plateau` multiplies the rate by after one more."""
 
 
-class OptimizerSettings(Document):
+class OptimizerSettings(OptimizerKeys):
     """The optimiser; values that its kind doesn't know have no effect."""
 
     kind: OptimizerKind

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
-from ftc.spec.optimizers import OptimizerKind
-from ftc.spec.schedules import ScheduleKind
+from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
+from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 
 __all__ = [
     "Distillation",
@@ -30,7 +30,7 @@ Offload = Literal["none", "cpu"]
 """Where parts of weights, gradients and moments lie between their uses: on the device, or in the host's memory."""
 
 
-class Schedule(Document):
+class Schedule(ScheduleKeys):
     """How the learning rate moves over the run."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
@@ -49,7 +49,7 @@ class Schedule(Document):
     """What `plateau` multiplies the rate by. Default: 0.5, which can be done several times in a run."""
 
 
-class Optimizer(Document):
+class Optimizer(OptimizerKeys):
     """The optimiser: what becomes of a gradient."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS

@@ -16,6 +16,9 @@ from tests.support.projects import make_model
     [
         ("plbart", "summarization"),
         ("mvp", "summarization"),
+        ("olmo3", "pretraining"),
+        ("ministral3", "pretraining"),
+        ("eurobert", "classification"),
     ],
 )
 def test_a_type_with_a_row_is_planned_and_trained(

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ftc import api
+from ftc.cli import export as cli
+from ftc.cli.arguments import Parser
 from ftc.cli.main import main
 from ftc.spec.diagnostics import Refusal
-from ftc.verbs.export import FORMATS, Format
 from ftc.verbs.runs import Run
 from ftc.views.exports.croissant import croissant_dataset
+from ftc.views.exports.formats import FORMATS, Format
 from ftc.views.exports.slsa import slsa_statement
 from tests.exports.conftest import ROWS
 from tests.support import documents
 
 
-def document(run: Run, format: Format) -> dict[str, Any]:
+def document(run: Run, format: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(api.export(run, format))
     return found
 
@@ -87,8 +90,8 @@ def test_croissant_in_the_eyes_of_its_library_which_reads_the_rows(run: Run) -> 
     assert "is not identical" in str(caught.value.__cause__)
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_statement_is_the_same_anywhere_and_names_no_place_of_the_machine(run: Run, format: Format) -> None:
+@pytest.mark.parametrize("format", [one.name for one in FORMATS])
+def test_a_statement_is_the_same_anywhere_and_names_no_place_of_the_machine(run: Run, format: str) -> None:
     text = api.export(run, format)
     assert text == api.export(run.folder, format)
     assert str(run.root) not in text
@@ -145,3 +148,18 @@ def test_into_a_file_or_to_the_terminal(run: Run, capsys: pytest.CaptureFixture[
     assert not Path("-").exists()
     assert main(["export", run.record.id, "--format", "cyclonedx", "-o", "bom.json"]) == 0
     assert Path("bom.json").read_text(encoding="utf-8") == shown
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda one: one.name)
+def test_docs_and_help_name_every_format(format: Format) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "exports.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `ftc export RUN --format {format.name}`")]
+    assert all(word in row for word in re.split(r"[ ,]+", format.standard))
+    parser = Parser(prog="ftc export")
+    cli.add_arguments(parser)
+    assert f"{format.name}: {format.about}" in " ".join(parser.format_help().split())
+
+
+def test_another_name_is_no_format() -> None:
+    with pytest.raises(ValueError, match="slsa"):
+        api.export("any", "spdx")

@@ -99,6 +99,8 @@ GRID: dict[str, dict[str, Any]] = {
     "Phi-3-mini": _decoder("phi3", 3072, 8192, 32, 32, 32, 32064, pad_token_id=32000),
     "Phi-2": _decoder("phi", 2560, 10240, 32, 32, 32, 51200, partial_rotary_factor=0.4),
     "OLMo-2-1B": _decoder("olmo2", 2048, 8192, 16, 16, 16, 100352),
+    "OLMo-3-7B": _decoder("olmo3", 4096, 11008, 32, 32, 32, 100278, sliding_window=4096),
+    "Ministral-3-3B": _decoder("ministral3", 3072, 9216, 26, 32, 8, 131072, head_dim=128),
     "StableLM-2-1.6B": _decoder("stablelm", 2048, 5632, 24, 32, 32, 100352, partial_rotary_factor=0.25),
     "Gemma-3-1B": _decoder(
         "gemma3_text",
@@ -136,6 +138,7 @@ GRID: dict[str, dict[str, Any]] = {
     },
     "BERT-base": _encoder("bert", 30522, 512),
     "RoBERTa-base": _encoder("roberta", 50265, 514, type_vocab_size=1),
+    "EuroBERT-210M": _encoder("eurobert", 128256, 8192, num_key_value_heads=12),
     "DeBERTa-v3-base": _encoder(
         "deberta-v2",
         128100,

@@ -15,11 +15,11 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
-    from ftc.verbs.export import FORMATS
+    from ftc.views.exports.formats import FORMATS
 
     parser.add_argument("target", metavar="RUN", help="a run's id, its beginning or its folder")
-    words = "; ".join(f"{name}: {text}" for name, text in FORMATS.items())
-    parser.add_argument("--format", required=True, choices=tuple(FORMATS), help=words)
+    words = "; ".join(f"{one.name}: {one.about}: {one.standard}" for one in FORMATS)
+    parser.add_argument("--format", required=True, choices=[one.name for one in FORMATS], help=words)
     parser.add_argument("-o", "--output", metavar="FILE", help="write it to a file; `-` is the terminal")
     add_force(parser)
 

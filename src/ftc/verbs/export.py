@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.runs import Run, find_run
 
-__all__ = ["FORMATS", "Format", "export", "refuse_faults"]
-
-Format = Literal["slsa", "cyclonedx", "croissant"]
-
-FORMATS: dict[Format, str] = {
-    "slsa": "provenance of the result: in-toto statement, SLSA v1",
-    "cyclonedx": "bill of materials with model card: CycloneDX 1.6",
-    "croissant": "the data: Croissant 1.0",
-}
-"""What there is, with a word on each."""
+__all__ = ["export", "refuse_faults"]
 
 
-def export(run: Run | Path | str, format: Format, *, folder: Path | str = ".") -> str:
+def export(run: Run | Path | str, format: str, *, folder: Path | str = ".") -> str:
     """A statement about a finished run for other people's tools, as the text of its file.
 
     Args:
         run: The run, its folder, or the beginning of its name.
-        format: `slsa`, `cyclonedx` or `croissant`.
+        format: The name of one of `ftc.views.exports.formats.FORMATS`, such as `slsa`.
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
         Refusal: There is no such run, it isn't finished, or its files aren't those of its record (FTC521 to FTC525,
             FTC539).
+        ValueError: There is no such format.
     """
     from ftc.views.exports.common import as_text
+    from ftc.views.exports.formats import FORMATS
 
+    writers = {one.name: one.write for one in FORMATS}
+    if format not in writers:
+        raise ValueError(f"no format {format!r}; there are {', '.join(writers)}")
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     refuse_faults(found)
-    return as_text(_document(found, format))
+    return as_text(writers[format](found.plan, found.record, found.evaluation))
 
 
 def refuse_faults(run: Run) -> None:
@@ -61,19 +56,3 @@ def refuse_faults(run: Run) -> None:
 def _short(value: str) -> str:
     """A digest by its beginning, anything else as it is."""
     return value[:12] if len(value) == 64 else value
-
-
-def _document(run: Run, format: Format) -> dict[str, Any]:
-    match format:
-        case "slsa":
-            from ftc.views.exports.slsa import slsa_statement
-
-            return slsa_statement(run.plan, run.record)
-        case "cyclonedx":
-            from ftc.views.exports.cyclonedx import cyclonedx_bom
-
-            return cyclonedx_bom(run.plan, run.record, run.evaluation)
-        case "croissant":
-            from ftc.views.exports.croissant import croissant_dataset
-
-            return croissant_dataset(run.plan)

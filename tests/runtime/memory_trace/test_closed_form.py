@@ -21,7 +21,12 @@ from tests.support.grid import (
 )
 
 CASES = [(name, strategy, kept) for name in GRID for strategy in ("lora", "qlora", "full") for kept in (True, False)]
-USUAL = [("Qwen2.5-1.5B", "lora", False), ("GPT-2", "full", True), ("T5-base", "qlora", False)]
+USUAL = [
+    ("Qwen2.5-1.5B", "lora", False),
+    ("GPT-2", "full", True),
+    ("T5-base", "qlora", False),
+    ("EuroBERT-210M", "lora", True),
+]
 
 
 @pytest.mark.parametrize(("name", "strategy", "checkpointing"), CASES if os.environ.get("FTC_TRACES") else USUAL)

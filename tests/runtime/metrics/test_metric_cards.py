@@ -189,6 +189,7 @@ def test_names_are_told_apart_and_mean_one_thing() -> None:
     assert len(METRIC_BY_NAME) == len(METRICS)
     computed = {*LOSSES, *PAIRS, *WRITTEN, *FOUND}
     assert computed <= METRIC_BY_NAME.keys()
+    assert {metric.name for metric in METRICS if metric.of_loss} == LOSSES.keys()
     assert {kind for metric in METRICS for kind in metric.tasks} == {task.name() for task in TASKS}
     card = metric_named("f1 of sport")
     assert card is not None

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ftc.runtime.training.optimizers import (
+    CONSTRUCTIONS,
     load_state,
     make_optimizer,
     set_learning_rate,
@@ -16,6 +17,7 @@ from ftc.runtime.training.optimizers import (
 )
 from ftc.runtime.training.selection import Selection
 from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
+from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
 from ftc.spec.schedules import learning_rate_at
 from tests.support.documents import plan
 
@@ -44,15 +46,46 @@ def test_only_matrices_decay() -> None:
     assert [(group["weight_decay"], group["params"][0].ndim) for group in groups] == [(0.1, 2), (0.0, 1)]
 
 
-KINDS = ("adamw", "sgd", "adafactor", "adamw_8bit", "lion", "lion_8bit")
+def _of(card: OptimizerCard, **changes: Any) -> TrainSettings:
+    """Training by an optimizer's usual values."""
+    usual = {"momentum": 0.9, **{one.name: one.value for one in card.usual}}
+    rule = _train().optimizer.model_copy(update={"kind": card.kind, **usual})
+    return _train(optimizer=rule, learning_rate=0.01, **changes)
 
 
-@pytest.mark.parametrize(("kind", "fused"), [("adamw", True), *((kind, False) for kind in KINDS)])
-def test_memory_round_trip(kind: str, fused: bool) -> None:
-    if "bit" in kind or kind == "lion":
-        pytest.importorskip("bitsandbytes")
-    rule = _train().optimizer.model_copy(update={"kind": kind, "momentum": 0.9})
-    train = _train(fused=fused, optimizer=rule, learning_rate=0.01)
+def test_every_card_has_a_construction() -> None:
+    assert [one.kind for one in CONSTRUCTIONS] == [card.kind for card in OPTIMIZERS]
+
+
+ON_CPU = [pytest.param(card, card.fused, id=card.kind) for card in OPTIMIZERS if not card.paged]
+
+
+@pytest.mark.parametrize(("card", "fused"), ON_CPU)
+def test_state_is_as_large_as_the_card_says(card: OptimizerCard, fused: bool) -> None:
+    pytest.importorskip(card.package)
+    shapes = {"model.layers.0.up.weight": (96, 80), "model.layers.0.up.bias": (96,), "model.embed.weight": (100, 80)}
+    parameters = {name: torch.nn.Parameter(torch.ones(shape)) for name, shape in shapes.items()}
+    optimizer = make_optimizer(parameters, _of(card, fused=fused))
+    for parameter in parameters.values():
+        parameter.grad = torch.full_like(parameter, 0.1)
+    optimizer.step()
+    found = dict.fromkeys(shapes, 0)
+    for full_name, tensor in state_tensors(optimizer, parameters).items():
+        name, _, part = full_name.rpartition("/")
+        if part not in ("step", "RMS", "counts"):
+            found[name] += tensor.nbytes
+    for name, shape in shapes.items():
+        expected = card.state.bytes_of(shape, momentum=0.9, in_layers=name == "model.layers.0.up.weight")
+        assert found[name] == expected, name
+
+
+@pytest.mark.parametrize(
+    ("card", "fused"),
+    [*ON_CPU, *(pytest.param(card, False, id=f"{card.kind}, plain") for card in OPTIMIZERS if card.fused)],
+)
+def test_memory_round_trip(card: OptimizerCard, fused: bool) -> None:
+    pytest.importorskip(card.package)
+    train = _of(card, fused=fused)
 
     def steps(optimizer: torch.optim.Optimizer, parameters: dict[str, torch.nn.Parameter], count: int) -> None:
         for number in range(count):

@@ -50,7 +50,8 @@ def _in_another_order(linear: Any) -> Any:
 
     @cache
     def order(size: int) -> torch.Tensor:
-        return torch.randperm(size, generator=torch.Generator().manual_seed(size))
+        with torch.inference_mode(False):  # else gradients couldn't flow through it later
+            return torch.randperm(size, generator=torch.Generator().manual_seed(size))
 
     def call(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:  # noqa: A002 - torch's name
         plain = type(weight) in (torch.Tensor, torch.nn.Parameter) and weight.device.type == "cpu"
