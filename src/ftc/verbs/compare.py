@@ -11,7 +11,7 @@ from ftc.spec.documents.comparison import ComparedMetric, ComparedRun, RunCompar
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.documents.record import Gain
 from ftc.spec.metrics import needs_of
-from ftc.spec.storage.wordnet import find_wordnet
+from ftc.spec.storage.wordnet import lacking_data
 from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
 
 if TYPE_CHECKING:
@@ -148,13 +148,12 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
 
 def _lacking(settings: Settings) -> dict[str, str]:
     """Metrics that can't be computed here, with reasons; the first run's data judge all runs alike."""
-    wordnet = settings.eval.wordnet
-    if wordnet is None or find_wordnet(wordnet.sha256):
-        return {}
+    lacking = lacking_data(settings.eval)
     return {
         name: f"{need.data} as the first run used it is not on this machine"
         for name in settings.eval.metrics
         for need in needs_of([name])
+        if need in lacking
     }
 
 
