@@ -292,7 +292,7 @@ _RULES: rules.Rules = {
     **rules.each(training.length_grouped, "group_by_length"),
     **rules.each(training.watched, "metric_for_best_model"),
     **rules.switched({"neftune_noise_alpha": "train.neftune_alpha"}),
-    **rules.adapted({
+    **rules.of_strategy({
         "peft_use_dora": "strategy.dora",
         "peft_use_rslora": "strategy.rank_stabilized",
         "loraplus_lr_ratio": "strategy.b_rate_ratio",

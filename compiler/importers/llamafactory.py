@@ -46,7 +46,11 @@ def _strategy(t: Translation) -> None:
             t.add("strategy.targets", "all-linear", "LLaMA-Factory's default")
     else:
         t.carry(known, "strategy.kind", kind)
-        t.drop("quantization_bit", "quantised weights can't be trained in full")
+        has_place = "targets" in words.FIELDS[kind]
+        whole = "quantised weights can't be trained in full"
+        t.drop("quantization_bit", "weights of fewer bits go with LoRA alone" if has_place else whole)
+        if has_place and t.has(f"{word}_target"):
+            training.targets(t, f"{word}_target")
         if word == "freeze":
             _freeze(t)
 
@@ -236,7 +240,8 @@ _RULES: rules.Rules = {
     **rules.each(_pissa, "pissa_init"),
     **rules.each(_named_optimizer, "use_galore use_apollo use_badam use_adam_mini use_muon"),
     **rules.of_peft(modules="additional_target"),
-    **rules.adapted({
+    **rules.of_strategy({"oft_block_size": "strategy.block_size"}),
+    **rules.of_strategy({
         "use_dora": "strategy.dora",
         "use_rslora": "strategy.rank_stabilized",
         "loraplus_lr_ratio": "strategy.b_rate_ratio",
@@ -248,7 +253,7 @@ _RULES: rules.Rules = {
     **rules.needless("ftc takes the exact decomposition", "pissa_iter"),
     **rules.needless("belongs to a feature that is off",
         "quantization_type double_quantization quantization_method lora_rank lora_alpha lora_dropout lora_target "
-        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules"),
+        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules oft_target"),
     **rules.needless(rules.LOGS, "plot_loss"),
     **rules.needless(rules.FOLDERS, "overwrite_cache"),
     **rules.needless(rules.OWN_LOADER,
@@ -274,7 +279,7 @@ _RULES: rules.Rules = {
     **rules.dropped("belongs to a method that ftc does not have",
         "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
         "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
-        "oft_block_size oft_target oft_rank mixture_of_depths reward_model ref_model"),
+        "oft_rank mixture_of_depths reward_model ref_model"),
     **rules.blocking("nothing is left to train", "freeze_language_model", "leave it out"),
     **rules.blocking("no LLaMA Pro", "use_llama_pro", "choose lora, qlora or full"),
     **rules.shared_work(

@@ -106,7 +106,10 @@ _RULES: rules.Rules = {
         "save_total_limit": "train.keep_checkpoints",
         "max_new_tokens": "eval.max_new_tokens",
     }),
-    **rules.adapted({"peft_config.use_dora": "strategy.dora", "peft_config.use_rslora": "strategy.rank_stabilized"}),
+    **rules.of_strategy({
+        "peft_config.use_dora": "strategy.dora",
+        "peft_config.use_rslora": "strategy.rank_stabilized",
+    }),
     **rules.of_peft("peft_config.modules_to_save", "peft_config.rank_pattern", "peft_config.alpha_pattern",
         "peft_config.init_lora_weights"),
     **rules.dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),

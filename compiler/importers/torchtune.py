@@ -273,7 +273,7 @@ _RULES: rules.Rules = {
     **rules.wholes({"seed": "train.seed", "tokenizer.max_seq_len": "data.max_length"}),
     **rules.texts({"dataset.new_system_prompt": "task.system"}),
     **rules.each(training.packing, "dataset.packed"),
-    **rules.adapted({"model.use_dora": "strategy.dora"}),
+    **rules.of_strategy({"model.use_dora": "strategy.dora"}),
     **rules.needless("a completion ends with the model's own end token", "dataset.add_eos"),
     **rules.needless("off", "model.quantize_base model.apply_lora_to_mlp model.apply_lora_to_output"),
     **rules.needless("a run goes on by itself where it stopped", "resume_from_checkpoint"),

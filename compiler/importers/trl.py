@@ -96,7 +96,7 @@ _RULES: rules.Rules = {
     **rules.each(training.length_grouped, "group_by_length"),
     **rules.each(training.watched, "metric_for_best_model"),
     **rules.of_peft(modules="lora_modules_to_save"),
-    **rules.adapted({"use_dora": "strategy.dora", "use_rslora": "strategy.rank_stabilized"}),
+    **rules.of_strategy({"use_dora": "strategy.dora", "use_rslora": "strategy.rank_stabilized"}),
     **rules.needless("losses mean the same, packed or not", "eval_packing"),
     **rules.needless("how rows are packed changes no gradient", "packing_strategy"),
     **rules.needless(rules.FASTER_KERNELS, "padding_free use_liger_kernel"),

@@ -13,7 +13,7 @@ from pydantic import Field
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.heads import Head, Labels, head_card
+from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge
@@ -321,6 +321,14 @@ class Settings(Document):
     seeds: Seeds
     eval: EvalSettings
     device: DeviceSettings
+
+    @property
+    def answer(self) -> Answer:
+        """What the model's answer to a row is."""
+        if form_card(self.text.form).is_pair:
+            return "pair"
+        head = head_card(self.model.head)
+        return "written label" if head.writes and self.text.labels else head.answer
 
     @property
     def labels(self) -> Labels | None:
