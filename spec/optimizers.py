@@ -28,6 +28,7 @@ __all__ = [
     "State",
     "Usual",
     "candidates",
+    "in_layers",
     "optimizer_card",
 ]
 
@@ -165,6 +166,7 @@ class OptimizerCard:
         whole_tensors: Why it can't work on parts of tensors, as with FSDP; None where it can.
         schedules: Learning rate schedules that it goes with; None for all.
         solver_on: Kinds of device on which the solver may take it by itself.
+        uncounted: Work of its step that time estimates leave out, as a plan says it; None for nothing.
         is_auto: Whether `kind: auto` chooses among it and others.
         paged_as: The same arithmetic with a paged state.
         rounded_as: The same method with a state of 8 bits.
@@ -186,6 +188,7 @@ class OptimizerCard:
     whole_tensors: str | None
     schedules: tuple[str, ...] | None
     solver_on: frozenset[str]
+    uncounted: str | None
     is_auto: bool
     paged_as: str | None
     rounded_as: tuple[str, ...]
@@ -195,6 +198,11 @@ class OptimizerCard:
     def is_rounded(self) -> bool:
         """Whether its state is kept in fewer bits than the weights."""
         return self.state.bits < 32
+
+    @property
+    def splits_weights(self) -> bool:
+        """Whether it treats matrices in layers otherwise than the rest."""
+        return self.state.outside_layers != self.state.moments
 
     def usual_value(self, name: str) -> Usual | None:
         """Its own value of a hyperparameter; None where the language's default holds."""
@@ -235,6 +243,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=None,
         schedules=None,
         solver_on=_EVERYWHERE,
+        uncounted=None,
         is_auto=True,
         paged_as="adamw_paged",
         rounded_as=("adamw_8bit", "adamw_8bit_paged"),
@@ -263,6 +272,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=True,
         paged_as="adamw_8bit_paged",
         rounded_as=(),
@@ -288,6 +298,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=True,
         paged_as=None,
         rounded_as=("adamw_8bit", "adamw_8bit_paged"),
@@ -313,6 +324,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=True,
         paged_as=None,
         rounded_as=(),
@@ -334,6 +346,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_NOWHERE,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=("lion_8bit",),
@@ -359,6 +372,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=(),
@@ -380,6 +394,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_NOWHERE,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=("ademamix_8bit",),
@@ -405,10 +420,33 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=(),
         names=ForeignNames(trainer=("ademamix_8bit",), component=("bitsandbytes.optim.AdEMAMix8bit",), values={}),
+    ),
+    OptimizerCard(
+        kind="muon",
+        label="Muon",
+        source="Jordan et al. 2024, with the scale of Liu et al. 2025",
+        reads=("momentum", *_ADAM),
+        usual=(ADAM_BETA2, Usual("momentum", 0.95, "torch's default for Muon")),
+        state=State(moments=1, bits=32, factored=False, needs_momentum=False, outside_layers=2),
+        paged=False,
+        fused=False,
+        package="torch",
+        extra="train",
+        exact_on=_NOWHERE,
+        rate=_AS_ADAMW,
+        whole_tensors="it makes whole matrices orthogonal",
+        schedules=None,
+        solver_on=_NOWHERE,
+        uncounted="Muon's orthogonalization of each matrix in each step",
+        is_auto=False,
+        paged_as=None,
+        rounded_as=(),
+        names=ForeignNames(trainer=("muon",), component=("torch.optim.Muon",), values={}),
     ),
     OptimizerCard(
         kind="adafactor",
@@ -426,6 +464,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors="means over rows and columns need whole matrices",
         schedules=None,
         solver_on=_NOWHERE,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=(),
@@ -453,6 +492,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=None,
         schedules=None,
         solver_on=_NOWHERE,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=(),
@@ -472,6 +512,20 @@ if TYPE_CHECKING:
 else:
     OptimizerKind = Literal[tuple(_BY_KIND)]
 """What a recipe may write; the cards decide, so that mypy sees a text and pydantic the kinds."""
+
+
+def in_layers(name: str, shape: Sequence[int]) -> bool:
+    """Whether a trained tensor is a matrix in one of the model's layers, and no table of embeddings or positions there.
+
+    Those are what Muon takes; the others are AdamW's.
+
+    Args:
+        name: The parameter's, with the path of its module.
+        shape: The parameter's.
+    """
+    parts = name.split(".")
+    is_table = any("embed" in part or "attention_bias" in part for part in parts)
+    return len(shape) == 2 and any(part.isdigit() for part in parts) and not is_table
 
 
 class OptimizerNumbers(Document):

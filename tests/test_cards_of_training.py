@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.rules.recipe_rules import check_rules
+from ftc.compiler.search.device_catalog import CARDS
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, learning_rate_at
@@ -22,17 +24,30 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def settled(device: Any = CARD, **train: Any) -> TrainSettings:
     """What a plan trains by, for a recipe with this `train` section."""
-    asked = draft_of(device=device.model_copy(update={"host_bytes": 64 * 2**30}), train=train)
+    return planned(device, **train).settings().train
+
+
+def planned(device: Any = CARD, **train: Any) -> ClosedDraft:
+    """The draft of a plan for a recipe with this `train` section."""
+    asked = draft_of(
+        device=device.model_copy(
+            update={"host_bytes": 64 * 2**30, "capability": (8, 9), "speed": CARDS["rtx-4090"].speed}
+        ),
+        train=train,
+    )
     assert [found.summary for found in check_rules(asked.recipe, asked.source) if found.is_error] == []
     draft = decided(asked)
     assert [found.summary for found in draft.diagnostics if found.is_error] == []
-    return draft.settings().train
+    return draft
 
 
 @pytest.mark.parametrize("card", OPTIMIZERS, ids=lambda card: card.kind)
 def test_an_optimizer_has_a_plan_words_and_docs(card: OptimizerCard) -> None:
     schedule = {"schedule": {"kind": card.schedules[0]}} if card.schedules else {}
-    train = settled(optimizer={"kind": card.kind}, **schedule)
+    draft = planned(optimizer={"kind": card.kind}, **schedule)
+    assert draft.time is not None
+    assert any(str(card.uncounted) in missing for missing in draft.not_checked) is (card.uncounted is not None)
+    train = draft.settings().train
     assert train.optimizer.kind == card.kind
     for usual in card.usual:
         assert getattr(train.optimizer, usual.name) == usual.value

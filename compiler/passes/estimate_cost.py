@@ -8,6 +8,7 @@ from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.search.costs import cost_of, num_paid, price_of
+from ftc.compiler.search.optimizer_choice import card_of
 from ftc.compiler.strategies.trainable import num_trainable, result_bytes
 from ftc.compiler.time.judge_requests import judge_estimate
 from ftc.compiler.time.run_time import RunTime, run_time
@@ -39,6 +40,8 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
         draft = draft.miss(f"time: nothing is known of the speed of {draft.device.label}; {known}")
         return _checked_disk(draft.miss("cost: no time is known") if draft.recipe.budget.cost else draft)
     draft = _with_price(replace(draft, time=_estimate(draft, found)))
+    if (left_out := card_of(draft).uncounted) is not None:
+        draft = draft.miss(f"time of {left_out}: it is not in the run's time")
     return _checked_disk(_checked_cost(_checked_time(draft)))
 
 
