@@ -8,7 +8,7 @@ from typing import Literal
 
 from ftc.spec.architectures import Architecture, Family
 
-__all__ = ["HEADS", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
+__all__ = ["HEADS", "Answer", "Choices", "Head", "HeadCard", "Labels", "ScoredPlaces", "head_card"]
 
 Head = Literal["lm", "classification", "multi_label", "token_classification", "span"]
 """What a model ends in: its own language model head, or one for labels of a row, of each word, or of an answer."""
@@ -22,6 +22,10 @@ the positions of a row, where padding scores minus infinity."""
 
 Labels = Literal["one", "several", "words"]
 """How labels belong to a row: one each, any number of them, or one a word."""
+
+Answer = Literal["label", "written label", "labels", "tags", "span", "pair", "text"]
+"""What a model's answer to a row is: a label that a head chooses, or one that the model writes, any number of labels, a
+tag for each word, a span of the context, which of two answers is the likelier, or text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,8 @@ class HeadCard:
     """What config.json says of its labels, where one class of transformers serves several heads."""
     labels: Labels | None
     """How the labels that its outputs stand for belong to a row; None where they stand for something else."""
+    answer: Answer
+    """What its answer to a row is; a model's own head writes text, which may stand for something else."""
     scored: ScoredPlaces
     choices: Choices
     smoothing_obstacle: str | None
@@ -89,6 +95,11 @@ class HeadCard:
     def scores_rows(self) -> bool:
         """Whether a row is decided on as a whole."""
         return self.scored == "row"
+
+    @property
+    def finds_spans(self) -> bool:
+        """Whether it chooses positions of a text, of which a long one has several windows."""
+        return self.choices == "positions"
 
     def num_outputs(self, num_labels: int) -> int:
         """Outputs of the new layer; 0 for a model's own."""
@@ -124,6 +135,7 @@ HEADS = (
         last_layer="",
         problem_type=None,
         labels=None,
+        answer="text",
         scored="target",
         choices="exclusive",
         smoothing_obstacle=None,
@@ -147,6 +159,7 @@ HEADS = (
         last_layer=_ROW_LAYER,
         problem_type="single_label_classification",
         labels="one",
+        answer="label",
         scored="row",
         choices="exclusive",
         smoothing_obstacle=None,
@@ -170,6 +183,7 @@ HEADS = (
         last_layer=_ROW_LAYER,
         problem_type="multi_label_classification",
         labels="several",
+        answer="labels",
         scored="row",
         choices="independent",
         smoothing_obstacle="several labels a row",
@@ -197,6 +211,7 @@ HEADS = (
         last_layer=r"(classifier|score)\.weight",
         problem_type=None,
         labels="words",
+        answer="tags",
         scored="target",
         choices="exclusive",
         smoothing_obstacle=None,
@@ -232,6 +247,7 @@ HEADS = (
         last_layer=r"(qa_outputs|classifier)\.weight",
         problem_type=None,
         labels=None,
+        answer="span",
         scored="token",
         choices="positions",
         smoothing_obstacle="places in a context",

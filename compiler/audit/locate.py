@@ -18,7 +18,7 @@ from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.storage.paths import cache_folder, streams_folder
-from ftc.spec.storage.wordnet import find_wordnet
+from ftc.spec.storage.wordnet import lacking_data
 
 __all__ = ["audit_inputs", "companion_folders", "model_folder"]
 
@@ -34,7 +34,7 @@ def audit_inputs(
     return AuditInputs(
         model=model_folder(plan, root),
         companions=companion_folders(plan, root),
-        wordnet=_wordnet(plan),
+        lacking=lacking_data(plan.settings.eval),
         sources={use: _source(locked, folder, root) for use, locked in plan.lock.data.sources.items()},
         streams=streams if streams.is_dir() else None,
         environment=resolve_environment(cache_folder(), asked_extras(plan.recipe)),
@@ -59,12 +59,6 @@ def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:
         if folder is not None:
             found[card.role] = folder
     return found
-
-
-def _wordnet(plan: Plan) -> Path | None:
-    wanted = plan.settings.eval.wordnet
-    found = find_wordnet(wanted.sha256) if wanted else None
-    return found.place if found else None
 
 
 def _folder(plan: Plan, root: Path, base: str, commit: str | None) -> Path | None:

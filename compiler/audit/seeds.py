@@ -16,12 +16,12 @@ from ftc.spec.documents.audit import AuditReport, Finding, Repetition
 from ftc.spec.documents.plan import EvaluateStep, Plan, ProveStep
 from ftc.spec.documents.record import Evaluation, Interval
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.metrics import metric_named
 
 __all__ = ["judged_by_seeds", "prediction", "reseeded"]
 
 _QUANTILES = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 """Student's quantile for 95 of 100 cases on both sides, by degrees of freedom."""
-_LOSSES = ("loss", "perplexity")
 
 
 def reseeded(plan: Plan, number: int) -> Plan:
@@ -91,7 +91,9 @@ def _outside(recorded: Evaluation, repetitions: Sequence[Repetition]) -> Iterato
         values = [one.metrics[name] for one in repetitions if name in one.metrics]
         if len(values) < len(repetitions):
             continue
-        within = prediction(values, resolution=0.0 if name in _LOSSES else 1 / max(1, recorded.tuned.rows))
+        metric = metric_named(name)
+        of_loss = metric is not None and metric.of_loss
+        within = prediction(values, resolution=0.0 if of_loss else 1 / max(1, recorded.tuned.rows))
         if not within.low <= value <= within.high:
             wanted = f"{within.low:.6g} to {within.high:.6g}, from {len(values)} runs with other seeds"
             hint = "the recorded value is not one that this job gives here; compare both ladders with --level replay"

@@ -26,6 +26,7 @@ from ftc.spec.documents.probes import planned_probes
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import read_ladder
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.metrics import Need, needs_of
 from ftc.spec.storage.drawings import drawn_by, without_drawings
 from ftc.spec.storage.model_files import SINGLE_FILE, stray_files
 from ftc.spec.storage.paths import RunFolder
@@ -50,7 +51,7 @@ class AuditInputs:
     Attributes:
         model: Folder of the base model, or None where it is not here.
         companions: Folders of the models beside the base, by role; those that are here.
-        wordnet: Where the WordNet of the plan lies; None where it has none, or it is not here.
+        lacking: Data of metrics that aren't here as the plan pins them.
         sources: Data files by their use in the lock; None where one is not here.
         streams: Folder of the token streams, or None where the cache no longer has them.
         environment: Packages as installed here.
@@ -62,7 +63,7 @@ class AuditInputs:
 
     model: Path | None
     companions: Mapping[Role, Path]
-    wordnet: Path | None
+    lacking: tuple[Need, ...]
     sources: Mapping[str, Path | None]
     streams: Path | None
     environment: EnvironmentFacts
@@ -94,7 +95,7 @@ def audit_static(run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInp
     _check_model(tally, plan, inputs.model)
     for card in COMPANIONS:
         _check_companion(tally, plan, card, inputs.companions.get(card.role))
-    _check_wordnet(tally, plan, inputs.wordnet)
+    _check_metric_data(tally, plan, inputs.lacking)
     _check_sources(tally, plan, inputs.sources)
     _check_streams(tally, plan, inputs.streams)
     _check_packages(tally, plan, record, inputs.environment)
@@ -262,10 +263,12 @@ def _check_companion(tally: _Tally, plan: Plan, card: Companion, folder: Path | 
         tally.not_checked.append(f"the {card.role} `{asked.base}`: it is not on this machine")
 
 
-def _check_wordnet(tally: _Tally, plan: Plan, place: Path | None) -> None:
-    if plan.settings.eval.wordnet is not None:
-        told = tally.checked if place else tally.not_checked
-        told.append("WordNet's files" if place else "WordNet as the run used it: it is not on this machine")
+def _check_metric_data(tally: _Tally, plan: Plan, lacking: tuple[Need, ...]) -> None:
+    for need in needs_of(plan.settings.eval.metrics):
+        if need in lacking:
+            tally.not_checked.append(f"{need.data} as the run used it: it is not on this machine")
+        else:
+            tally.checked.append(f"{need.data}'s files")
 
 
 def _of_another_meaning(plan: Plan, folder: Path, findings: list[Finding]) -> list[Finding]:

@@ -6,8 +6,7 @@ import functools
 import re
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.axolotl_keys import KNOWN_KEYS
-from ftc.compiler.importers.foreign import Foreign
+from ftc.compiler.importers.axolotl_keys import OTHER_KEYS
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["AXOLOTL"]
@@ -29,20 +28,9 @@ _SUPERVISED = "choose a configuration for supervised training"
 _READS_NOTHING = "no schema of Axolotl's knows it, and unknown keys are dropped without a word"
 
 
-def _recognizes(foreign: Foreign) -> bool:
-    keys = foreign.root.entries
-    telling = ("micro_batch_size", "sequence_len", "adapter", "datasets", "num_epochs", "rl", "pretraining_dataset")
-    return "base_model" in keys and any(key in keys for key in telling)
-
-
-def _model(t: Translation) -> None:
-    training.base_model(t, "base_model", "revision_of_model")
-    training.attention(t, "attn_implementation")
+def _strategy(t: Translation) -> None:
     if t.flag("flash_attention") and "model.attention" not in t.values:
         t.carry("flash_attention", "model.attention", "flash_attention_2")
-
-
-def _strategy(t: Translation) -> None:
     word = t.text("adapter")
     four_bit = t.flag("load_in_4bit")
     eight_bit = t.flag("load_in_8bit") and not (four_bit or word == "qlora")
@@ -275,12 +263,18 @@ def _per_epoch(t: Translation, key: str) -> None:
 def _unknown(t: Translation, key: Key) -> None:
     """A key of no table: known to Axolotl, or known to nobody."""
     name = str(key[0])
-    if len(key) > 1 or name in KNOWN_KEYS:
+    if len(key) > 1 or name in _READ:
         t.drop(key, "no counterpart in a recipe")
         return
-    t.ignore(key, _READS_NOTHING, rules.meant_as(t, name, KNOWN_KEYS))
+    t.ignore(key, _READS_NOTHING, rules.meant_as(t, name, _READ))
 
 
+_IGNORED: rules.Rules = {
+    **rules.ignored("no file of Axolotl's reads it; `cosine_min_lr_ratio` is what sets a floor", "eta_min"),
+    **rules.ignored(_READS_NOTHING,
+        "gptq_groupsize gptq_model_v1 gptq_disable_exllama context_parapllel_size base_model_ignore_patterns debug "
+        "adam_eps torch_dtype full_finetune test_value sample_packing_seq_len_multiplier"),
+}  # fmt: skip
 _RULES: rules.Rules = {
     **rules.numbers({
         **rules.OF_TRAINER,
@@ -298,7 +292,7 @@ _RULES: rules.Rules = {
     **rules.each(training.length_grouped, "group_by_length"),
     **rules.each(training.watched, "metric_for_best_model"),
     **rules.switched({"neftune_noise_alpha": "train.neftune_alpha"}),
-    **rules.adapted({
+    **rules.of_strategy({
         "peft_use_dora": "strategy.dora",
         "peft_use_rslora": "strategy.rank_stabilized",
         "loraplus_lr_ratio": "strategy.b_rate_ratio",
@@ -375,16 +369,19 @@ _RULES: rules.Rules = {
     **rules.blocking("a teacher whose words stand in the rows or on a server", "kd_trainer", rules.NAME_THE_TEACHER),
     **rules.blocking("no diffusion language models", "diffusion", _SUPERVISED),
     **rules.blocking("no images or sound", "processor_type", "choose a model and rows of text"),
-    **rules.ignored("no file of Axolotl's reads it; `cosine_min_lr_ratio` is what sets a floor", "eta_min"),
-    **rules.ignored(_READS_NOTHING,
-        "gptq_groupsize gptq_model_v1 gptq_disable_exllama context_parapllel_size base_model_ignore_patterns debug "
-        "adam_eps torch_dtype full_finetune test_value sample_packing_seq_len_multiplier"),
+    **_IGNORED,
 }  # fmt: skip
+_READ = OTHER_KEYS | (_RULES.keys() - _IGNORED.keys())
+"""Top-level keys that Axolotl reads."""
 
 AXOLOTL = rules.Tool(
     name="axolotl",
-    recognizes=_recognizes,
-    steps=(_model, _strategy, _rows, _train),
+    marks=(
+        ("base_model",),
+        ("micro_batch_size", "sequence_len", "adapter", "datasets", "num_epochs", "rl", "pretraining_dataset"),
+    ),
+    model=rules.ModelKeys("base_model", "revision_of_model", "attn_implementation"),
+    steps=(_strategy, _rows, _train),
     rules=_RULES,
     unknown=_unknown,
     defaults={

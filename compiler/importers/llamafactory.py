@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
@@ -20,16 +19,6 @@ _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user"
 _SUPERVISED = "choose a configuration with `stage: sft`"
 _UNKNOWN = "no counterpart in a recipe, if LLaMA-Factory knows it; it stops at keys that it doesn't"
 _RIGHT = "choose a data set of the kind that the stage trains on"
-
-
-def _recognizes(foreign: Foreign) -> bool:
-    telling = ("stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "lora_target", "lora_rank")
-    return "model_name_or_path" in foreign.root.entries and any(key in foreign.root.entries for key in telling)
-
-
-def _model(t: Translation) -> None:
-    training.base_model(t, "model_name_or_path", "model_revision")
-    training.attention(t, "flash_attn")
 
 
 def _strategy(t: Translation) -> None:
@@ -57,7 +46,11 @@ def _strategy(t: Translation) -> None:
             t.add("strategy.targets", "all-linear", "LLaMA-Factory's default")
     else:
         t.carry(known, "strategy.kind", kind)
-        t.drop("quantization_bit", "quantised weights can't be trained in full")
+        has_place = "targets" in words.FIELDS[kind]
+        whole = "quantised weights can't be trained in full"
+        t.drop("quantization_bit", "weights of fewer bits go with LoRA alone" if has_place else whole)
+        if has_place and t.has(f"{word}_target"):
+            training.targets(t, f"{word}_target")
         if word == "freeze":
             _freeze(t)
 
@@ -247,7 +240,8 @@ _RULES: rules.Rules = {
     **rules.each(_pissa, "pissa_init"),
     **rules.each(_named_optimizer, "use_galore use_apollo use_badam use_adam_mini use_muon"),
     **rules.of_peft(modules="additional_target"),
-    **rules.adapted({
+    **rules.of_strategy({"oft_block_size": "strategy.block_size"}),
+    **rules.of_strategy({
         "use_dora": "strategy.dora",
         "use_rslora": "strategy.rank_stabilized",
         "loraplus_lr_ratio": "strategy.b_rate_ratio",
@@ -259,7 +253,7 @@ _RULES: rules.Rules = {
     **rules.needless("ftc takes the exact decomposition", "pissa_iter"),
     **rules.needless("belongs to a feature that is off",
         "quantization_type double_quantization quantization_method lora_rank lora_alpha lora_dropout lora_target "
-        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules"),
+        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules oft_target"),
     **rules.needless(rules.LOGS, "plot_loss"),
     **rules.needless(rules.FOLDERS, "overwrite_cache"),
     **rules.needless(rules.OWN_LOADER,
@@ -285,7 +279,7 @@ _RULES: rules.Rules = {
     **rules.dropped("belongs to a method that ftc does not have",
         "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
         "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
-        "oft_block_size oft_target oft_rank mixture_of_depths reward_model ref_model"),
+        "oft_rank mixture_of_depths reward_model ref_model"),
     **rules.blocking("nothing is left to train", "freeze_language_model", "leave it out"),
     **rules.blocking("no LLaMA Pro", "use_llama_pro", "choose lora, qlora or full"),
     **rules.shared_work(
@@ -299,8 +293,12 @@ _RULES: rules.Rules = {
 
 LLAMAFACTORY = rules.Tool(
     name="llamafactory",
-    recognizes=_recognizes,
-    steps=(_model, _strategy, _rows, _train),
+    marks=(
+        ("model_name_or_path",),
+        ("stage", "finetuning_type", "cutoff_len", "template", "dataset_dir", "lora_target", "lora_rank"),
+    ),
+    model=rules.ModelKeys("model_name_or_path", "model_revision", "flash_attn"),
+    steps=(_strategy, _rows, _train),
     rules=_RULES,
     unknown=lambda t, key: t.drop(key, _UNKNOWN),
     defaults={

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.foreign import Foreign, plain, read_foreign
+from ftc.compiler.importers.foreign import plain, read_foreign
 from ftc.compiler.importers.llamafactory import columns_of
 from ftc.compiler.importers.translation import Translation
 from ftc.spec.diagnostics import Refusal
@@ -27,15 +27,7 @@ _TRAINER = training.TrainerKeys(
 )
 
 
-def _recognizes(foreign: Foreign) -> bool:
-    keys = foreign.root.entries
-    telling = ("model_class", "train_dataset", "dist_config", "kernel_config", "sample_backend")
-    return "model" in keys and any(key in keys for key in telling)
-
-
 def _strategy(t: Translation) -> None:
-    training.base_model(t, "model")
-    training.attention(t, "flash_attn")
     word = t.text("peft_config.name")
     bits = t.whole("quant_config.quantization_bit")
     kind = words.STRATEGIES["llamafactory"].get(word or "")
@@ -114,7 +106,10 @@ _RULES: rules.Rules = {
         "save_total_limit": "train.keep_checkpoints",
         "max_new_tokens": "eval.max_new_tokens",
     }),
-    **rules.adapted({"peft_config.use_dora": "strategy.dora", "peft_config.use_rslora": "strategy.rank_stabilized"}),
+    **rules.of_strategy({
+        "peft_config.use_dora": "strategy.dora",
+        "peft_config.use_rslora": "strategy.rank_stabilized",
+    }),
     **rules.of_peft("peft_config.modules_to_save", "peft_config.rank_pattern", "peft_config.alpha_pattern",
         "peft_config.init_lora_weights"),
     **rules.dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
@@ -134,7 +129,8 @@ _RULES: rules.Rules = {
 
 LLAMAFACTORY_V1 = rules.Tool(
     name="llamafactory",
-    recognizes=_recognizes,
+    marks=(("model",), ("model_class", "train_dataset", "dist_config", "kernel_config", "sample_backend")),
+    model=rules.ModelKeys("model", None, "flash_attn"),
     steps=(_strategy, _rows, _train),
     rules=_RULES,
     unknown=lambda t, key: t.drop(key, "no counterpart in a recipe"),

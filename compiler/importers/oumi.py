@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 
 from ftc.compiler.importers import rows, rules, training
-from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.language.yaml_nodes import Mapping
 
 __all__ = ["OUMI"]
 
@@ -22,16 +20,6 @@ _TRAINER = training.TrainerKeys(
 _ALPACA = ("yahma/alpaca-cleaned", "tatsu-lab/alpaca")
 _MESSAGES = ("HuggingFaceH4/ultrachat_200k", "allenai/tulu-3-sft-mixture")
 _FILES = ("text_sft", "text_sft_jsonl")
-
-
-def _recognizes(foreign: Foreign) -> bool:
-    model = foreign.root.entries.get("model")
-    return model is not None and isinstance(model.node, Mapping) and "model_name" in model.node.entries
-
-
-def _model(t: Translation) -> None:
-    training.base_model(t, "model.model_name", "model.model_revision")
-    training.attention(t, "model.attn_implementation")
 
 
 def _strategy(t: Translation) -> None:
@@ -212,8 +200,9 @@ _RULES: rules.Rules = {
 
 OUMI = rules.Tool(
     name="oumi",
-    recognizes=_recognizes,
-    steps=(_model, _strategy, _rows, _train),
+    marks=(("model.model_name",),),
+    model=rules.ModelKeys("model.model_name", "model.model_revision", "model.attn_implementation"),
+    steps=(_strategy, _rows, _train),
     rules=_RULES,
     unknown=lambda t, key: t.drop(key, "no counterpart in a recipe"),
     defaults={

@@ -6,7 +6,8 @@ Each function makes rows of a table, `{key: rule}`. Where keys are texts, they a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import abc
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
@@ -15,6 +16,7 @@ from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.documents import imported
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.yaml_nodes import Mapping
 from ftc.spec.strategies.lora import LoraInit
 
 __all__ = [
@@ -25,10 +27,10 @@ __all__ = [
     "OF_TRAINER",
     "OWN_LOADER",
     "TRAINER",
+    "ModelKeys",
     "Rule",
     "Rules",
     "Tool",
-    "adapted",
     "blocking",
     "dropped",
     "each",
@@ -37,6 +39,7 @@ __all__ = [
     "needless",
     "numbers",
     "of_peft",
+    "of_strategy",
     "shared_work",
     "switched",
     "texts",
@@ -74,12 +77,22 @@ _USUAL_INIT = (*_NO_PATTERN, True, "true", "default", "DEFAULT")
 
 
 @dataclass(frozen=True, slots=True)
+class ModelKeys:
+    """Where a tool names the base model, its revision, and the kernel of its attention."""
+
+    base: str
+    revision: str | None
+    attention: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     """A tool whose configurations can be read, in one of its forms.
 
     Attributes:
         name: What `--from` takes.
-        recognizes: Whether a file looks like one of this tool's.
+        marks: Keys by which a file is known: it has one of each group. `*.key` stands below any key of the root.
+        model: Where the base model and its attention stand; None where a step finds them.
         steps: What reads the keys that mean something together; they run before the table.
         rules: What happens to each other key.
         unknown: What happens to a key that stands in no table.
@@ -87,16 +100,29 @@ class Tool:
     """
 
     name: imported.Tool
-    recognizes: Callable[[Foreign], bool]
+    marks: tuple[tuple[str, ...], ...]
+    model: ModelKeys | None
     steps: tuple[Callable[[Translation], None], ...]
-    rules: Mapping[str, Rule]
+    rules: abc.Mapping[str, Rule]
     unknown: Rule
-    defaults: Mapping[str, Any]
+    defaults: abc.Mapping[str, Any]
 
     @property
     def title(self) -> str:
         """The name for people."""
         return imported.TOOLS[self.name]
+
+    def recognizes(self, foreign: Foreign) -> bool:
+        """Whether a file looks like one of this tool's."""
+        return all(any(_has(foreign.root, mark) for mark in group) for group in self.marks)
+
+
+def _has(root: Mapping, mark: str) -> bool:
+    above, _, key = mark.rpartition(".")
+    if not above:
+        return key in root.entries
+    blocks = root.entries.values() if above == "*" else [root.entries[above]] if above in root.entries else []
+    return any(isinstance(block.node, Mapping) and key in block.node.entries for block in blocks)
 
 
 def each(rule: Rule, keys: str) -> Rules:
@@ -104,17 +130,17 @@ def each(rule: Rule, keys: str) -> Rules:
     return dict.fromkeys(keys.split(), rule)
 
 
-def under(prefix: str, paths: Mapping[str, str]) -> dict[str, str]:
+def under(prefix: str, paths: abc.Mapping[str, str]) -> dict[str, str]:
     """The same keys in a block of the configuration."""
     return {f"{prefix}{key}": path for key, path in paths.items()}
 
 
-def numbers(paths: Mapping[str, str]) -> Rules:
+def numbers(paths: abc.Mapping[str, str]) -> Rules:
     """Numbers that mean the same there and here, by key, with their places in a recipe."""
     return {key: _carried(path, Translation.number) for key, path in paths.items()}
 
 
-def wholes(paths: Mapping[str, str]) -> Rules:
+def wholes(paths: abc.Mapping[str, str]) -> Rules:
     """Whole numbers that mean the same there and here."""
     return {key: _carried(path, Translation.whole) for key, path in paths.items()}
 
@@ -127,7 +153,7 @@ def _carried(path: str, read: Callable[[Translation, Key], float | None]) -> Rul
     return rule
 
 
-def texts(paths: Mapping[str, str]) -> Rules:
+def texts(paths: abc.Mapping[str, str]) -> Rules:
     """Texts that mean the same there and here."""
 
     def carried(path: str) -> Rule:
@@ -136,22 +162,26 @@ def texts(paths: Mapping[str, str]) -> Rules:
     return {key: carried(path) for key, path in paths.items()}
 
 
-def switched(paths: Mapping[str, str]) -> Rules:
+def switched(paths: abc.Mapping[str, str]) -> Rules:
     """Numbers that mean the same there and here, unless they are off."""
     return {key: _unless_off(_carried(path, Translation.number)) for key, path in paths.items()}
 
 
-def adapted(paths: Mapping[str, str]) -> Rules:
-    """Flags and numbers of low-rank adapters that mean the same there and here, where the job has one."""
+def of_strategy(paths: abc.Mapping[str, str]) -> Rules:
+    """Flags and numbers that mean the same there and here, where the job's strategy has such a key."""
 
     def carried(path: str) -> Rule:
         def rule(t: Translation, key: Key) -> None:
-            is_flag = isinstance(t.value(key), bool) or t.number(key) is None
-            t.carry(key, path, t.flag(key) if is_flag else t.number(key))
+            kind = t.values.get("strategy.kind")
+            if kind is None or path.removeprefix("strategy.") not in words.FIELDS[kind.value]:
+                t.needless(key, _NOT_IN_USE)
+            else:
+                is_flag = isinstance(t.value(key), bool) or t.number(key) is None
+                t.carry(key, path, t.flag(key) if is_flag else t.number(key))
 
         return rule
 
-    return {key: _for_adapter(carried(path), _OFF) for key, path in paths.items()}
+    return {key: _unless_off(carried(path)) for key, path in paths.items()}
 
 
 def needless(reason: str, keys: str) -> Rules:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
-from ftc.spec.language.yaml_nodes import Mapping
 
 __all__ = ["TORCHTUNE"]
 
@@ -49,11 +47,6 @@ _DIVERGENCES = {
 }
 _READS_NOTHING = "torchtune's recipes ask for the keys that they know and never look at others"
 _SUPERVISED = "choose a configuration for supervised training"
-
-
-def _recognizes(foreign: Foreign) -> bool:
-    blocks = [entry.node for entry in foreign.root.entries.values() if isinstance(entry.node, Mapping)]
-    return any("_component_" in block.entries for block in blocks)
 
 
 def _model(t: Translation) -> None:
@@ -269,27 +262,6 @@ def _unknown(t: Translation, key: Key) -> None:
         t.ignore(key, _READS_NOTHING, rules.meant_as(t, name, _KNOWN))
 
 
-_KNOWN = frozenset(
-    """
-    ac_mode ac_option batch_size batch_size_val chat_template checkpoint_dir checkpoint_files checkpointer
-    clip_grad_norm collate_fn compile context_parallel_dim cudnn_deterministic_mode custom_sharded_layers
-    data_parallel_replicate_dim data_parallel_shard_dim dataloader dataset dataset_val datasets device dtype
-    early_exit_loss enable_activation_checkpointing enable_activation_offloading enable_async_checkpointing
-    enable_expandable_segments enable_kv_cache epochs fake_quant_after_n_steps forward_batch_size
-    fsdp_cpu_offload fsdp_reshard_after_forward gamma gradient_accumulation_steps gradient_checkpointing
-    grpo_samples inference kd_loss kd_ratio kl_coeff layer_dropout limit lmbda log_every_n_steps log_level
-    log_peak_memory_stats loss low_cpu_ram lr_scheduler max_generated_tokens max_new_tokens max_seq_length
-    max_steps_per_epoch memory_efficient_fsdp_wrap metric_logger min_response_length model num_steps optimizer
-    optimizer_in_bwd orchestration output_dir penalise_no_eos policy_model postprocessing ppo_batch_size
-    ppo_epochs profiler prompt quantizer ref_checkpointer ref_policy_checkpointer resize_token_embeddings
-    resume_from_checkpoint reward_and_value_model reward_checkpointer reward_functions reward_penalty
-    run_val_every_n_steps save_adapter_weights_only save_every_n_epochs save_every_n_steps seed shuffle
-    stop_token_ids tasks teacher_checkpointer teacher_model temperature tensor_parallel_dim tensor_parallel_plan
-    tokenizer top_k training use_distributed_state_dict use_flex value_checkpointer value_coeff whiten_rewards
-    """.split()
-)
-"""Keys that one of torchtune's recipes asks for, as of its last state."""
-
 _RULES: rules.Rules = {
     **rules.numbers({
         "optimizer.lr": "train.learning_rate",
@@ -301,7 +273,7 @@ _RULES: rules.Rules = {
     **rules.wholes({"seed": "train.seed", "tokenizer.max_seq_len": "data.max_length"}),
     **rules.texts({"dataset.new_system_prompt": "task.system"}),
     **rules.each(training.packing, "dataset.packed"),
-    **rules.adapted({"model.use_dora": "strategy.dora"}),
+    **rules.of_strategy({"model.use_dora": "strategy.dora"}),
     **rules.needless("a completion ends with the model's own end token", "dataset.add_eos"),
     **rules.needless("off", "model.quantize_base model.apply_lora_to_mlp model.apply_lora_to_output"),
     **rules.needless("a run goes on by itself where it stopped", "resume_from_checkpoint"),
@@ -337,9 +309,26 @@ _RULES: rules.Rules = {
         "data_parallel_shard_dim data_parallel_replicate_dim context_parallel_dim custom_sharded_layers"),
 }  # fmt: skip
 
+_KNOWN = {key for key in _RULES if "." not in key} | set(
+    """
+    ac_mode ac_option batch_size batch_size_val chat_template checkpoint_dir checkpoint_files checkpointer
+    clip_grad_norm collate_fn cudnn_deterministic_mode dataloader dataset datasets dtype early_exit_loss
+    enable_activation_checkpointing enable_async_checkpointing enable_expandable_segments enable_kv_cache
+    fake_quant_after_n_steps forward_batch_size gamma gradient_accumulation_steps gradient_checkpointing inference
+    kd_loss kd_ratio kl_coeff layer_dropout limit lmbda loss low_cpu_ram lr_scheduler max_generated_tokens
+    max_new_tokens max_seq_length max_steps_per_epoch memory_efficient_fsdp_wrap min_response_length model num_steps
+    optimizer orchestration penalise_no_eos postprocessing ppo_batch_size prompt ref_policy_checkpointer
+    resize_token_embeddings reward_checkpointer reward_penalty run_val_every_n_steps save_every_n_epochs
+    save_every_n_steps stop_token_ids tasks teacher_checkpointer teacher_model temperature tokenizer top_k training
+    use_distributed_state_dict use_flex value_checkpointer value_coeff whiten_rewards
+    """.split()
+)
+"""Keys that one of torchtune's recipes asks for, as of its last state."""
+
 TORCHTUNE = rules.Tool(
     name="torchtune",
-    recognizes=_recognizes,
+    marks=(("*._component_",),),
+    model=None,
     steps=(_model, _rows, _train, _teacher),
     rules=_RULES,
     unknown=_unknown,

@@ -26,6 +26,7 @@ __all__ = [
     "quantization",
     "schedule",
     "steps",
+    "targets",
     "trained",
     "warmup",
     "watched",

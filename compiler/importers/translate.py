@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from ftc.compiler.importers import training
 from ftc.compiler.importers.axolotl import AXOLOTL
 from ftc.compiler.importers.foreign import Foreign, read_foreign
 from ftc.compiler.importers.llamafactory import LLAMAFACTORY
@@ -52,6 +53,9 @@ def import_configuration(
     foreign = read_foreign(data, file)
     found = _tool(foreign, tool)
     t = Translation(foreign, found.title, options, around)
+    if found.model:
+        training.base_model(t, found.model.base, found.model.revision)
+        training.attention(t, found.model.attention)
     for step in found.steps:
         step(t)
     _settle_rest(t, found, foreign.root, ())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 from ftc.compiler.importers import rows, rules, training
-from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
@@ -13,18 +12,6 @@ __all__ = ["TRL"]
 _ADAPTER = training.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
 _TRAINER = training.TrainerKeys(precision="bfloat16", is_checkpointed=True)
 _OF_OTHER_METHODS = ("num_generations", "reward_model_path", "reward_funcs", "desirable_weight", "undesirable_weight")
-
-
-def _recognizes(foreign: Foreign) -> bool:
-    keys = foreign.root.entries
-    of_trainer = "per_device_train_batch_size" in keys or "num_train_epochs" in keys or "learning_rate" in keys
-    telling = ("dataset_name", "dataset_mixture", "datasets", "dataset_mixer", "dataset_text_field", "packing_strategy")
-    return ("model_name_or_path" in keys or of_trainer) and any(key in keys for key in telling)
-
-
-def _model(t: Translation) -> None:
-    training.base_model(t, "model_name_or_path", "model_revision")
-    training.attention(t, "attn_implementation")
 
 
 def _strategy(t: Translation) -> None:
@@ -109,7 +96,7 @@ _RULES: rules.Rules = {
     **rules.each(training.length_grouped, "group_by_length"),
     **rules.each(training.watched, "metric_for_best_model"),
     **rules.of_peft(modules="lora_modules_to_save"),
-    **rules.adapted({"use_dora": "strategy.dora", "use_rslora": "strategy.rank_stabilized"}),
+    **rules.of_strategy({"use_dora": "strategy.dora", "use_rslora": "strategy.rank_stabilized"}),
     **rules.needless("losses mean the same, packed or not", "eval_packing"),
     **rules.needless("how rows are packed changes no gradient", "packing_strategy"),
     **rules.needless(rules.FASTER_KERNELS, "padding_free use_liger_kernel"),
@@ -152,8 +139,15 @@ _RULES: rules.Rules = {
 
 TRL = rules.Tool(
     name="trl",
-    recognizes=_recognizes,
-    steps=(_model, _strategy, _rows, _train),
+    marks=(
+        ("model_name_or_path", "per_device_train_batch_size", "num_train_epochs", "learning_rate"),
+        (
+            *("dataset_name", "dataset_mixture", "datasets", "dataset_mixer", "dataset_text_field"),
+            "packing_strategy",
+        ),
+    ),
+    model=rules.ModelKeys("model_name_or_path", "model_revision", "attn_implementation"),
+    steps=(_strategy, _rows, _train),
     rules=_RULES,
     unknown=lambda t, key: t.drop(key, "no counterpart in a recipe"),
     defaults={

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ftc.compiler.draft import Draft, Reasons
-from ftc.compiler.memory.eval_passes import usual_rows
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
-from ftc.spec.sections.evaluation import Judge, parse_gate, writes_labels
+from ftc.spec.sections.evaluation import Judge, parse_gate
 from ftc.spec.tasks.rows import AnswerRows
 
 __all__ = ["choose_evaluation"]
@@ -42,10 +41,7 @@ def choose_evaluation(draft: Draft) -> Draft:
         ),
     )
     draft = draft.settle("eval", section, why)
-    draft = replace(draft, checks=(*draft.checks, *_checks(section, why)))
-    if asked.batch_size != "auto":
-        return draft.take("eval.batch_size")
-    return draft.derive("eval.batch_size", *usual_rows(draft))
+    return replace(draft, checks=(*draft.checks, *_checks(section, why)))
 
 
 def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:
@@ -101,10 +97,8 @@ def _with_gates(draft: Draft, metrics: tuple[str, ...]) -> tuple[str, ...]:
 def _new_tokens(draft: Draft, why: Reasons, metrics: tuple[str, ...]) -> int | None:
     """Most tokens of a written answer; None where no metric needs one."""
     is_written = head_card(draft.loaded.head).writes
-    kinds = {name: metric_named(name) for name in metrics if name != "loss"}
-    of_labels = writes_labels(draft.recipe.task)
-    generates = is_written and any(of_labels or kind.generates for kind in kinds.values() if kind)
-    if not generates:
+    cards = [card for name in metrics if (card := metric_named(name)) is not None and not card.of_loss]
+    if not is_written or not any(card.generates or draft.mode.writes_labels for card in cards):
         return why.derive("max_new_tokens", None, "no metric needs answers")
     asked = draft.recipe.eval.max_new_tokens
     if asked != "auto":

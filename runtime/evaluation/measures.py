@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from ftc.spec.decoding import TextDecoder
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.heads import Head
+from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
+from ftc.spec.text_forms import form_card
 
 __all__ = ["Measures"]
 
@@ -37,9 +39,7 @@ class Measures:
     def __init__(self, settings: Settings, rows: TokenStream, model_folder: Path) -> None:
         self._settings, self._rows, self._labels = settings, rows, settings.text.labels
         self.decode = TextDecoder(model_folder)
-        self._head: Head = settings.model.head
-        self._is_preference = settings.train.preference is not None
-        self._writes_labels = self._head == "lm" and bool(self._labels)
+        self._head, self._answer = head_card(settings.model.head), settings.answer
 
     @property
     def is_written(self) -> bool:
@@ -56,8 +56,7 @@ class Measures:
             scores: One for each row, in their order.
             texts: Written answers by row; empty where none are needed.
         """
-        sums = [(score.loss_sum, score.targets) for score in scores]
-        found = {name: loss_statistics(name, sums) for name in names if name in LOSSES}
+        found = {name: loss_statistics(name, scores) for name in names if name in LOSSES}
         others = [name for name in names if name not in LOSSES]
         if others:
             predictions = self._predictions(scores, texts)
@@ -66,25 +65,27 @@ class Measures:
 
     def _predictions(self, scores: Sequence[RowScore], texts: Mapping[int, str]) -> Predictions:
         """What rows expect, and what the model said."""
-        match self._head:
-            case "classification":
+        match self._answer:
+            case "label":
                 firsts, confidence = np.array([score.predicted[:2] for score in scores], np.float64).reshape(-1, 2).T
                 return Decisions.single(self._labels, self._rows.labels.tolist(), firsts.astype(int), confidence)
-            case "multi_label":
+            case "labels":
                 return Decisions.several(self._labels, self._targets(), _all(scores))
-            case "token_classification":
+            case "tags":
                 return Tags(self._labels, self._targets(), _all(scores))
             case "span":
-                return self._found(self._answers(scores), first=1)  # before the answers stands the context
-            case "lm" if self._writes_labels:
+                return self._found(self._found_answers(scores), first=1)  # before the answers stands the context
+            case "written label":
                 said = [as_label(text, self._labels) for text in self._written(texts)]
                 return Decisions.named(self._labels, self._expected(), said)
-            case "lm" if self._is_preference:
+            case "pair":
                 return Pairs(np.array([score.predicted for score in scores], np.float64).reshape(-1, 3))
-            case "lm" if len(self._rows) and self._rows.texts(0):
+            case "text" if len(self._rows) and self._rows.texts(0):
                 return self._found(texts, first=0)
-            case "lm":
+            case "text":
                 return Written(self._expected(), self._written(texts), self._settings.eval.wordnet)
+            case _:
+                assert_never(self._answer)
 
     def _found(self, answers: Mapping[int, str], first: int) -> Found:
         """Questions with their right answers, which stand among a row's texts from the first one on."""
@@ -94,22 +95,20 @@ class Measures:
 
     def targets(self, number: int) -> tuple[int, ...]:
         """Numbers of a row's classes or tags; empty where it has one class, or none."""
-        if self._head not in ("multi_label", "token_classification"):
-            return ()
-        return tuple(self._rows.targets[number].tolist())
+        return tuple(self._rows.targets[number].tolist()) if self._head.keeps_targets else ()
 
     def right(self, number: int) -> tuple[str, ...]:
         """All right answers of a row, where there may be several."""
-        return tuple(self._rows.texts(number)[1 if self._head == "span" else 0 :])
+        return tuple(self._rows.texts(number)[1 if self._head.finds_spans else 0 :])
 
     @property
     def keeps_predictions(self) -> bool:
         """Whether metrics need more of a row than a text: several classes, tags, or figures of a pair."""
-        return self._head in ("multi_label", "token_classification") or self._is_preference
+        return self._head.keeps_targets or form_card(self._settings.text.form).is_pair
 
     def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
         """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""
-        if self._head != "span" or name in LOSSES:
+        if not self._head.finds_spans or name in LOSSES:
             return [score.row for score in scores]
         first: dict[int, int] = {}
         for score in scores:
@@ -119,7 +118,7 @@ class Measures:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(N,) tokens of each row; every window of a question counts as its longest, so that they stay together."""
-        if self._head != "span":
+        if not self._head.finds_spans:
             return self._rows.lengths
         _, question = np.unique(self._rows.rows, return_inverse=True)
         longest = np.zeros(question.max(initial=-1) + 1, np.int64)
@@ -134,11 +133,10 @@ class Measures:
     def scored(self, names: Collection[str]) -> list[str]:
         """The loss, and those of the names that need no written answers."""
         losses = [name for name in LOSSES if name == "loss" or name in names]
-        if self._writes_labels:
+        if self._settings.labels is not None and self._head.writes:
             return losses
-        is_lm = self._head == "lm"
         cards = {name: metric_named(name) for name in sorted(names) if name not in LOSSES}
-        return losses + [name for name, card in cards.items() if card and not (is_lm and card.generates)]
+        return losses + [name for name, card in cards.items() if card and not (self._head.writes and card.generates)]
 
     def _targets(self) -> list[list[int]]:
         return [self._rows.targets[number].tolist() for number in range(len(self._rows))]
@@ -149,58 +147,65 @@ class Measures:
     def _written(self, texts: Mapping[int, str]) -> list[str]:
         return [texts[number] for number in range(len(self._rows))]
 
-    def _answers(self, scores: Sequence[RowScore]) -> dict[int, str]:
+    def _found_answers(self, scores: Sequence[RowScore]) -> dict[int, str]:
         """The answer to each question, by its first window: the best of all, or none where that scores higher."""
         windows: dict[int, list[RowScore]] = {}
         for score in scores:
             windows.setdefault(int(self._rows.rows[score.row]), []).append(score)
-        return {group[0].row: self._answer(group) for group in windows.values()}
+        return {group[0].row: self._best_of(group) for group in windows.values()}
 
-    def _answer(self, windows: Sequence[RowScore]) -> str:
+    def _best_of(self, windows: Sequence[RowScore]) -> str:
         nothing = min(score.predicted[0] for score in windows)
         best, begin, end = max(score.predicted[1:] for score in windows)
         return self._rows.texts(windows[0].row)[0][int(begin) : int(end)] if best > nothing else ""
 
     def said(self, scores: Sequence[RowScore]) -> dict[int, str]:
         """What a model said without writing, by row, a question's first window standing for all; empty for losses."""
-        match self._head:
-            case "classification":
+        match self._answer:
+            case "label":
                 return {score.row: self._labels[int(score.predicted[0])] for score in scores}
-            case "multi_label":
+            case "labels":
                 return {score.row: self._listed(tags) for score, tags in zip(scores, _all(scores), strict=True)}
-            case "token_classification":
+            case "tags":
                 return {score.row: self._tagged(score.row, t) for score, t in zip(scores, _all(scores), strict=True)}
             case "span":
-                return {number: answer or NO_ANSWER for number, answer in self._answers(scores).items()}
-            case "lm":
-                return {score.row: _choice(score.predicted) for score in scores} if self._is_preference else {}
+                return {number: answer or NO_ANSWER for number, answer in self._found_answers(scores).items()}
+            case "pair":
+                return {score.row: _choice(score.predicted) for score in scores}
+            case "written label" | "text":
+                return {}
+            case _:
+                assert_never(self._answer)
 
     def given(self, number: int) -> str:
         """What a model is given of a row."""
-        match self._head:
-            case "lm":
+        match self._answer:
+            case "pair" | "written label" | "text":
                 return self.decode.prompt(self._rows, number)
             case "span":
                 return f"{self.decode.prompt(self._rows, number)} · {self._rows.texts(number)[0]}"
-            case _:
+            case "label" | "labels" | "tags":
                 return self.decode(self._rows.ids(number).tolist())
+            case _:
+                assert_never(self._answer)
 
     def expected(self, number: int) -> str:
         """What it should say of a row."""
-        match self._head:
-            case "classification":
+        match self._answer:
+            case "label":
                 return self._labels[int(self._rows.labels[number])]
-            case "multi_label":
+            case "labels":
                 return self._listed(self._rows.targets[number].tolist())
-            case "token_classification":
+            case "tags":
                 return self._tagged(number, self._rows.targets[number].tolist())
             case "span":
                 return next(iter(self._rows.texts(number)[1:]), NO_ANSWER)
-            case "lm":
-                return _CHOSEN if self._is_preference else self._answer_of(number)
-
-    def _answer_of(self, number: int) -> str:
-        return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
+            case "pair":
+                return _CHOSEN
+            case "written label" | "text":
+                return next(iter(self._rows.texts(number)), "") or self.decode.expected(self._rows, number)
+            case _:
+                assert_never(self._answer)
 
     def _listed(self, classes: Sequence[int]) -> str:
         return ", ".join(self._labels[number] for number in classes) or "(none)"

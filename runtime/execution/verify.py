@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftc.runtime.execution.file_witness import Witness
 from ftc.runtime.execution.inputs import Inputs
-from ftc.runtime.metrics.meteor import wordnet_findings
+from ftc.runtime.metrics.meteor import data_findings
 from ftc.spec.canonical import file_digest
 from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -97,8 +97,7 @@ def verify_model(plan: Plan, inputs: Inputs) -> None:
 def _inputs(plan: Plan, inputs: Inputs, witness: Witness) -> Iterator[Diagnostic]:
     yield from _model_files(plan, inputs.model_folder, witness)
     yield from _streams(plan, inputs.streams_folder, witness)
-    if (wordnet := plan.settings.eval.wordnet) is not None:
-        yield from wordnet_findings(wordnet.sha256)
+    yield from data_findings(plan.settings.eval)
     for card in COMPANIONS:
         if (pinned := card.pinned(plan.settings)) is not None:
             folder = inputs.companions.get(card.role)

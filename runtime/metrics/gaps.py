@@ -6,8 +6,12 @@ it once more. Its interval therefore comes from a test of every gap that may be 
 in the interval unless the measured one is among the 2.5 % farthest on either side. On the lower side groups that can't
 be told from the highest or the lowest one stand beside it, since ties make a measured gap the larger (the selection of
 moments, Andrews & Soares 2010). On the upper side a measured gap counts as no smaller than the median of what chance
-alone makes (power-constrained limits, Cowan et al. 2011). `benchmarks/gap_coverage.py` shows how often such intervals
-hold the true gap.
+alone makes (power-constrained limits, Cowan et al. 2011).
+
+`benchmarks/gap_coverage.py` shows how often such intervals hold the true gap: of 100 draws of each of 21 cases 90 to
+100, 97 in the median. Less does worse where it matters, with one group apart from the others: 90 to 99 of 100 hold it
+there, but 87 to 96 without the selection of moments, and 86 to 94 where the values are stretched to a gap in proportion
+rather than moved as little as it allows. Of three or more groups that don't differ resamples of the gap never hold it.
 """
 
 from __future__ import annotations

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.settings import WordnetSettings
+from ftc.spec.documents.settings import OpenEval, WordnetSettings
 from ftc.spec.storage.wordnet import WordNet, find_wordnet, wordnets
 
 if TYPE_CHECKING:
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
-__all__ = ["meteor_scores", "meteor_tokens", "wordnet_findings"]
+__all__ = ["data_findings", "meteor_scores", "meteor_tokens", "wordnet_findings"]
 
 _LEXICOGRAPHER_FILES = 45
 _LEXNAMES = "".join(f"{number:02d}\tfile{number:02d}\t0\n" for number in range(_LEXICOGRAPHER_FILES)).encode()
@@ -46,6 +46,12 @@ def meteor_tokens(text: str) -> list[str]:
     from nltk.tokenize import word_tokenize
 
     return [token for line in text.splitlines() for token in word_tokenize(line, preserve_line=True)]
+
+
+def data_findings(asked: OpenEval) -> Iterator[Diagnostic]:
+    """A finding where the WordNet that a plan pins isn't on this machine."""
+    if asked.wordnet is not None:
+        yield from wordnet_findings(asked.wordnet.sha256)
 
 
 def wordnet_findings(wanted: str) -> Iterator[Diagnostic]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from ftc.runtime.models.sharding import split_like
 from ftc.spec.documents.settings import TrainSettings
-from ftc.spec.optimizers import optimizer_card
+from ftc.spec.optimizers import in_layers, optimizer_card
 
 __all__ = [
     "CONSTRUCTIONS",
@@ -68,6 +68,34 @@ def _adafactor(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
     return Adafactor(groups, lr=train.learning_rate, scale_parameter=False, relative_step=False)
 
 
+class Together(torch.optim.Optimizer):
+    """Several optimizers in one: each takes its groups, and all keep their state in one place."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self._parts = parts
+        for part in parts:
+            part.state = self.state
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Each takes its step; the loop has no closure."""
+        for part in self._parts:
+            part.step(closure)
+
+
+def _muon(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    """Muon for matrices in layers, its steps as long as AdamW's are, and AdamW for the rest."""
+    rule, rate = train.optimizer, train.learning_rate
+    inside = [group for group in groups if group["in_layers"]]
+    outside = [group for group in groups if not group["in_layers"]]
+    parts: list[torch.optim.Optimizer] = []
+    if inside:
+        parts.append(torch.optim.Muon(inside, lr=rate, momentum=rule.momentum, adjust_lr_fn="match_rms_adamw"))
+    if outside:
+        parts.append(torch.optim.AdamW(outside, lr=rate, betas=(rule.beta1, rule.beta2), eps=rule.epsilon))
+    return Together(parts)
+
+
 def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Optimizer]:
     """Builds an optimizer of bitsandbytes by the name of its class."""
 
@@ -78,12 +106,16 @@ def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Op
         values: dict[str, Any] = {"betas": (rule.beta1, rule.beta2)}
         if "epsilon" in optimizer_card(rule.kind).reads:
             values["eps"] = rule.epsilon
+        if rule.beta3 is not None:
+            values |= {"betas": (rule.beta1, rule.beta2, rule.beta3), "alpha": rule.alpha}
         made: torch.optim.Optimizer = getattr(bitsandbytes.optim, name)(groups, lr=train.learning_rate, **values)
         return made
 
     return build
 
 
+_ADAMW = frozenset(("exp_avg", "exp_avg_sq", "step"))
+_MOMENTUM = frozenset(("momentum_buffer",))
 _ONE_STATE = (frozenset(("state1", "step")), frozenset(("state1", "absmax1", "step")))
 _TWO_STATES = (
     frozenset(("state1", "state2", "step")),
@@ -92,12 +124,15 @@ _TWO_STATES = (
 """What bitsandbytes keeps, in 32 bits and in 8."""
 
 CONSTRUCTIONS: tuple[Construction, ...] = (
-    Construction("adamw", _adamw, (frozenset(("exp_avg", "exp_avg_sq", "step")),)),
+    Construction("adamw", _adamw, (_ADAMW,)),
     Construction("adamw_8bit", _bitsandbytes("AdamW8bit"), _TWO_STATES),
     Construction("adamw_paged", _bitsandbytes("PagedAdamW32bit"), _TWO_STATES),
     Construction("adamw_8bit_paged", _bitsandbytes("PagedAdamW8bit"), _TWO_STATES),
     Construction("lion", _bitsandbytes("Lion32bit"), _ONE_STATE),
     Construction("lion_8bit", _bitsandbytes("Lion8bit"), _ONE_STATE),
+    Construction("ademamix", _bitsandbytes("AdEMAMix"), _TWO_STATES),
+    Construction("ademamix_8bit", _bitsandbytes("AdEMAMix8bit"), _TWO_STATES),
+    Construction("muon", _muon, (_MOMENTUM, _ADAMW)),
     Construction(
         "adafactor",
         _adafactor,
@@ -106,7 +141,7 @@ CONSTRUCTIONS: tuple[Construction, ...] = (
             frozenset(("exp_avg_sq_row", "exp_avg_sq_col", "step", "RMS")),
         ),
     ),
-    Construction("sgd", _sgd, (frozenset(("momentum_buffer",)),)),
+    Construction("sgd", _sgd, (_MOMENTUM,)),
 )
 """How each optimizer of `ftc.spec.optimizers` is made."""
 
@@ -130,6 +165,17 @@ def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[d
         {"params": [one for one in usual if one.ndim < 2], "weight_decay": 0.0, "rate_ratio": 1.0},
         {"params": [parameters[n] for n in faster], "weight_decay": decay, "rate_ratio": train.b_rate_ratio},
     ]
+    if optimizer_card(train.optimizer.kind).splits_weights:
+        inside = {id(one) for name, one in parameters.items() if in_layers(name, one.shape)}
+        groups = [
+            {
+                **group,
+                "params": [one for one in group["params"] if (id(one) in inside) is is_inside],
+                "in_layers": is_inside,
+            }
+            for group in groups
+            for is_inside in (True, False)
+        ]
     return [group for group in groups if group["params"]]
 
 
@@ -156,7 +202,8 @@ def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, to
         name, _, part = full_name.rpartition("/")
         if name not in parameters or not any(part in states for states in _STATES):
             return f"the optimiser's `{full_name}` belongs to no parameter"
-        if part in _LIKE_THE_PARAMETER and shape != parameters[name].shape:
+        like = parameters[name].shape
+        if part in _LIKE_THE_PARAMETER and shape not in (like, (2, *like)):  # AdEMAMix's two means are one tensor
             return f"the optimiser's `{full_name}` has shape {tuple(shape)}"
         found.setdefault(name, set()).add(part)
     for name, parts in found.items():
@@ -175,13 +222,13 @@ def load_state(
     for full_name, tensor in tensors.items():
         name, _, part = full_name.rpartition("/")
         state = optimizer.state[parameters[name]]
-        if part == "step" and not isinstance(optimizer, torch.optim.AdamW):
+        if part == "step" and not isinstance(optimizer, torch.optim.AdamW | Together):
             state[part] = int(tensor)
         elif isinstance(there := state.get(part), torch.Tensor):  # pages stay where the driver can move them
             there.copy_(split_like(tensor, there))
         else:
             # Counts stay where torch made them: on the card for fused kernels, else in the processor's memory.
-            keeps_place = part == "step" and not optimizer.param_groups[0]["fused"]
+            keeps_place = part == "step" and not optimizer.param_groups[0].get("fused")
             parts = part in _LIKE_THE_PARAMETER
             place = parameters[name]
             state[part] = tensor if keeps_place else split_like(tensor, place) if parts else tensor.to(place.device)

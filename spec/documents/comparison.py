@@ -45,7 +45,7 @@ class ComparedMetric(Document):
 class RunComparison(Document):
     """What `ftc compare` finds; the first run is what the others are held against."""
 
-    schema_: Literal["ftc.verbs.compare/1"] = Field(default="ftc.verbs.compare/1", alias="schema")
+    schema_: Literal["ftc.comparison/1"] = Field(default="ftc.comparison/1", alias="schema")
     runs: tuple[ComparedRun, ...]
     rows: int
     """Test rows that all runs were given."""

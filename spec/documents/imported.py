@@ -8,7 +8,7 @@ from typing import Literal
 
 from ftc.spec.diagnostics import Diagnostic
 
-__all__ = ["TASKS", "TOOLS", "Added", "Fate", "Imported", "KeyFate", "Tool"]
+__all__ = ["TOOLS", "Added", "Fate", "Imported", "KeyFate", "Tool"]
 
 Tool = Literal["axolotl", "llamafactory", "oumi", "torchtune", "trl"]
 """A tool whose configurations can be read, as `--from` takes it."""
@@ -20,8 +20,6 @@ TOOLS: dict[Tool, str] = {
     "trl": "TRL",
 }
 """All of them, with their names for people."""
-TASKS = ("generation", "chat", "preference", "pretraining")
-"""Kinds of tasks that rows of these tools can be for."""
 
 
 class Fate(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ftc.spec.base import Bytes, Document, MoneyText, Seconds
 from ftc.spec.language.did_you_mean import nearest
@@ -120,6 +120,14 @@ class Policy(Document):
     rules: Rules
     prices: tuple[DevicePrice, ...] = ()
     """What devices cost, for recipes that give no price themselves."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_have_prices_alone(cls, policy: object) -> object:
+        """A policy that says what devices cost needs no rules; one that says nothing needs them."""
+        if isinstance(policy, dict) and policy.get("prices") and "rules" not in policy:
+            return {**policy, "rules": {}}
+        return policy
 
 
 class PolicyResult(Document):

@@ -36,13 +36,14 @@ NO_VALUE = "(none)"
 # fmt: off
 FIGURES = {figure.name: figure for figure in (
     Metric("flagged", "answers with the classifier's label", tasks=(), lacks=(), higher_is_better=False,
-           generates=False, least=0, most=1, kind="share", headline=None, needs=None, hub="flagged", foreign=()),
-    Metric("forgetting", "forgetting", tasks=(), lacks=(), higher_is_better=False, generates=False,
+           generates=False, of_loss=False, least=0, most=1, kind="share", headline=None, needs=None, hub="flagged",
+           foreign=()),
+    Metric("forgetting", "forgetting", tasks=(), lacks=(), higher_is_better=False, generates=False, of_loss=False,
            least=-math.inf, most=math.inf, kind="corpus", headline=None, needs=None, hub="forgetting", foreign=()),
-    Metric("judge", "judge's grade", tasks=(), lacks=(), higher_is_better=True, generates=True,
+    Metric("judge", "judge's grade", tasks=(), lacks=(), higher_is_better=True, generates=True, of_loss=False,
            least=1, most=10, kind="mean", headline=None, needs=None, hub="judge", foreign=()),
     Metric("swapped", "predictions changed by swaps", tasks=(), lacks=(), higher_is_better=False, generates=False,
-           least=0, most=1, kind="share", headline=None, needs=None, hub="swapped", foreign=()),
+           of_loss=False, least=0, most=1, kind="share", headline=None, needs=None, hub="swapped", foreign=()),
 )}
 # fmt: on
 """What gates may be about beside metrics: what a token of general text costs more after tuning, in nats, the share

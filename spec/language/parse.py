@@ -14,6 +14,7 @@ from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.section_tree import all_sections, places_of_key, section_at
 from ftc.spec.language.source import Mapping, Scalar, Sequence, Source
 from ftc.spec.sections.recipe import LANGUAGE_VERSION, Recipe
+from ftc.spec.tasks import TASKS
 
 __all__ = ["parse_recipe", "version_fault"]
 
@@ -242,18 +243,26 @@ def _kinds_with(key: str, path: Path) -> tuple[str, ...]:
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:
-    close = nearest(str(value), choices)
+    known = _task_called(value) if path == ("task", "kind") else None
+    close = known or nearest(str(value), choices)
     span = source.span(path)
     fixes = (Fix(f"write `{close}`", (TextEdit(span, close),)),) if close else ()
     return diagnostic(
         "FTC105",
         f"`{_dotted(path)}` can't be {_shown(source, path, value)}",
         span,
-        label=f"did you mean `{close}`?" if close else "",
+        label=f"ftc calls it `{known}`" if known else f"did you mean `{close}`?" if close else "",
         help=f"write one of {', '.join(choices)}",
         fixes=fixes,
         path=_dotted(path),
     )
+
+
+def _task_called(word: object) -> str | None:
+    """The task that other tools call so."""
+    wanted = str(word).lower().replace("_", "-")
+    names = {name.lower().replace("_", "-"): task.name() for task in TASKS for name in task.CARD.foreign_names}
+    return names.get(wanted)
 
 
 def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
-from ftc.spec.optimizers import OptimizerKind
+from ftc.spec.knobs import effects_in
+from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 
 __all__ = [
@@ -49,7 +50,7 @@ class Schedule(ScheduleKeys):
     """What `plateau` multiplies the rate by. Default: 0.5, which can be done several times in a run."""
 
 
-class Optimizer(Document):
+class Optimizer(OptimizerKeys):
     """The optimiser: what becomes of a gradient."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
@@ -125,13 +126,7 @@ class Train(Document):
     """How training runs."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
-    EFFECTS: ClassVar[dict[str, Effect]] = {
-        "micro_batch_tokens": Effect.RESOURCE,
-        "packing": Effect.RESOURCE,
-        "sharding": Effect.RESOURCE,
-        "offload": Effect.RESOURCE,
-        "keep_checkpoints": Effect.RESOURCE,
-    }
+    EFFECTS: ClassVar[dict[str, Effect]] = {**effects_in("train"), "keep_checkpoints": Effect.RESOURCE}
 
     epochs: Real = Field(default=3, gt=0, le=1000)
     """Passes over the training rows; 0.5 is half a pass. Default: 3, after which small sets begin to be learnt by

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from ftc.spec import canonical
+from ftc.spec.documents.settings import OpenEval
+from ftc.spec.metrics import WORDNET, Need
 
-__all__ = ["WORDNET_FILES", "WordNet", "find_wordnet", "wordnet_places", "wordnets"]
+__all__ = ["WORDNET_FILES", "WordNet", "find_wordnet", "lacking_data", "wordnet_places", "wordnets"]
 
 WORDNET_FILES = tuple(
     name.format(part) for part in ("adj", "adv", "noun", "verb") for name in ("data.{}", "index.{}", "{}.exc")
@@ -69,6 +71,12 @@ def wordnets() -> Iterator[WordNet]:
 def find_wordnet(sha256: str | None = None) -> WordNet | None:
     """The first WordNet, or the first with this digest; None where there is none."""
     return next((one for one in wordnets() if sha256 in (None, one.sha256)), None)
+
+
+def lacking_data(asked: OpenEval) -> tuple[Need, ...]:
+    """Data that a plan's metrics need and that isn't on this machine as the plan pins it."""
+    pinned = asked.wordnet
+    return () if pinned is None or find_wordnet(pinned.sha256) else (WORDNET,)
 
 
 def _home() -> Path:

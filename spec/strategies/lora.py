@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.heads import head_card
 from ftc.spec.module_names import part_of
 from ftc.spec.strategies.card import (
     Base,
@@ -185,7 +186,7 @@ class LowRank(Simple):
             if sum(one.num_elements for one in own.values()) == 0:
                 what = f"`{model.name}` stores no weights of a module `{end}`"
                 help = "name a module as in the model's weight files, such as `embed_tokens` or `norm`"
-            elif model.tied_embeddings and base.head == "lm" and is_embedding:
+            elif model.tied_embeddings and head_card(base.head).writes and is_embedding:
                 what = f"`{end}` shares its weights with the output layer"
                 help = "drop it, or choose a model whose embeddings are not tied"
             elif any(name in adapted for name in inside):

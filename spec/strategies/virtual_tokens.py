@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ftc.spec.heads import head_card
 from ftc.spec.strategies.card import (
     Base,
     Card,
@@ -194,14 +195,14 @@ class _Embedded(VirtualSettings):
 
     def misfit(self, base: Base, task: str) -> Problem | None:
         """A classifier on an encoder-decoder embeds the decoder's tokens itself."""
-        if base.head == "lm" or base.model.family != "encoder_decoder":
+        if head_card(base.head).writes or base.model.family != "encoder_decoder":
             return None
         summary = f"a {task} on an encoder-decoder takes tokens of the vocabulary alone"
         return Problem("FTC274", summary, "kind", "choose `lora`, or an encoder as the model")
 
     def num_kept(self, base: Base) -> int:
         """A vector for each token. peft gives encoder and decoder tokens of their own."""
-        sides = 2 if base.model.family == "encoder_decoder" and base.head == "lm" else 1
+        sides = 2 if base.model.family == "encoder_decoder" and head_card(base.head).writes else 1
         return sides * self.virtual_tokens * base.model.hidden_size
 
 
@@ -270,7 +271,7 @@ class PrefixTuningSettings(VirtualSettings):
 
     def misfit(self, base: Base, task: str) -> Problem | None:
         """Only models that write take keys and values of earlier tokens."""
-        if base.head == "lm":
+        if head_card(base.head).writes:
             return None
         summary = f"a {task} with a new head takes no keys and values of earlier tokens"
         help = "choose `prompt_tuning` or `p_tuning`, which put tokens before the row"

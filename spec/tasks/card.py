@@ -125,6 +125,8 @@ class TaskCard:
     """Place in the order in which `ftc init` looks for signs: the more telling ones are looked for first."""
     foreign_names: tuple[str, ...]
     """What other tools call it."""
+    is_imported: bool
+    """Whether the rows of a tool whose configurations `ftc import` reads can be for it."""
     needs_decoder: bool
     """Whether a model has to predict every token from those before it."""
     has_variants: bool

@@ -38,6 +38,7 @@ class Chat(TaskSection):
         signs=((Sign("messages", "list"),),),
         guess_order=1,
         foreign_names=("sft", "chat_template", "sharegpt", "conversation", "conversational"),
+        is_imported=True,
         needs_decoder=True,
         has_variants=True,
         has_prompt_variants=False,

@@ -75,6 +75,7 @@ class Classification(Prompted):
         signs=((Sign("label", "content"),),),
         guess_order=7,
         foreign_names=("text-classification", "sequence-classification", "sentiment-analysis", "SEQ_CLS"),
+        is_imported=False,
         needs_decoder=False,
         has_variants=True,
         has_prompt_variants=False,

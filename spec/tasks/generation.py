@@ -41,6 +41,7 @@ class Generation(Prompted):
         ),
         guess_order=6,
         foreign_names=("text-generation", "text2text-generation", "instruct", "alpaca", "SEQ_2_SEQ_LM"),
+        is_imported=True,
         needs_decoder=False,
         has_variants=True,
         has_prompt_variants=True,

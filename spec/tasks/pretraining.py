@@ -38,6 +38,7 @@ class Pretraining(TaskSection):
         signs=((Sign("text", "name", ("text",)),),),
         guess_order=8,
         foreign_names=("pt", "pretrain", "completion", "language-modeling", "clm", "CAUSAL_LM"),
+        is_imported=True,
         needs_decoder=True,
         has_variants=False,
         has_prompt_variants=False,

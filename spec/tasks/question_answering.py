@@ -54,6 +54,7 @@ class QuestionAnswering(Prompted):
         signs=((Sign("question", "name"), Sign("answers", "name")),),
         guess_order=4,
         foreign_names=("question-answering", "extractive-qa", "squad", "QUESTION_ANS"),
+        is_imported=False,
         needs_decoder=False,
         has_variants=False,
         has_prompt_variants=False,

@@ -38,6 +38,7 @@ class Summarization(Prompted):
         signs=((Sign("document", "name"), Sign("summary", "name", ("summary", "highlights", "abstract"))),),
         guess_order=5,
         foreign_names=("summary", "summarize"),
+        is_imported=False,
         needs_decoder=False,
         has_variants=False,
         has_prompt_variants=False,

@@ -46,6 +46,7 @@ class TokenClassification(TaskSection):
         signs=((Sign("tokens", "list"), Sign("tags", "name")), (Sign("spans", "list"),)),
         guess_order=3,
         foreign_names=("token-classification", "ner", "pos", "TOKEN_CLS"),
+        is_imported=False,
         needs_decoder=False,
         has_variants=False,
         has_prompt_variants=False,

@@ -89,7 +89,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC295": "tests/compiler/search/test_device_counts.py::test_what_cannot_be_counted_is_asked_for",
-    "FTC636": "tests/runtime/test_meteor.py::test_other_files_are_not_the_plans",
+    "FTC636": "tests/runtime/metrics/test_meteor.py::test_other_files_are_not_the_plans",
     "FTC652": "tests/compiler/test_wordnet.py::test_what_is_missing_is_told_before_anything_else_is_done",
     "FTC649": "tests/runtime/evaluation/test_judge.py::test_a_key_that_is_not_there_stops_the_run_before_it_begins",
     "FTC685": "tests/e2e/test_eval.py::test_a_finished_run_is_measured_again",
@@ -137,7 +137,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC648": "tests/runtime/test_resume.py::test_a_place_that_cannot_be_written_to_is_told_before_anything_is_loaded",
     "FTC645": f"{_RUN}::test_code_that_changes_while_the_run_goes_on_is_told",
     "FTC650": "tests/e2e/test_outcomes.py::test_a_missing_training_package",
-    "FTC651": "tests/e2e/test_newcomer.py::test_from_a_data_file_alone",
+    "FTC651": "tests/cli/test_outputs.py::test_what_is_there_stays",
+    "FTC653": "tests/cli/test_outputs.py::test_no_folder_is_made",
 }
 """Codes that no recipe alone can give, with the test that shows each."""
 

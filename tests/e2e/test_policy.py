@@ -205,5 +205,8 @@ def test_a_price_of_the_policy_serves_a_limit_on_the_cost(project: MakeProject, 
     file.write_text(prices % ("h100-sxm", "2 USD"))
     refused = ftc("plan", *limited, "--no-trace")
     assert (refused.code, "`cost` needs a price of rtx-4090" in refused.err) == (3, True), refused.err
-    file.write_text("ftc_policy: 2\n")
-    assert "[FTC430]" in ftc("validate", *limited).err
+    file.write_text("ftc_policy: 1\nprices: [{device: rtx-4090, per_hour: 0.40 USD}]\n")
+    assert ftc("validate", *limited).code == 0, "prices need no rules beside them"
+    for text in ("ftc_policy: 2\n", "ftc_policy: 1\n", "ftc_policy: 1\nprices: []\n"):
+        file.write_text(text)
+        assert "[FTC430]" in ftc("validate", *limited).err

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.support.tiny_architectures import tiny_model
 
-__all__ = ["contents", "make_model", "make_project", "metadata", "recipe_of", "write_rows"]
+__all__ = ["KINDS", "PROJECTS", "contents", "make_model", "make_project", "metadata", "recipe_of", "write_rows"]
 
 _WORDS = "the a small old red green market team player film bank goal song price match actor share win".split()
 _TOPICS = {
@@ -26,7 +26,7 @@ _TEMPLATE = (
     "{% if add_generation_prompt %}<s>assistant: {% endif %}"
 )
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
-_TASKS = {
+PROJECTS = {
     "classification": ("rows.csv", "{text: text, label: label}", "encoder"),
     "multi_label": ("rows.jsonl", "{text: text, label: topics}", "encoder"),
     "choice": ("rows.jsonl", "{}", "decoder"),
@@ -42,7 +42,7 @@ _TASKS = {
 }
 """Data file, fields and kind of model by task, and by further ways to put one."""
 _LENGTHS = {"question_answering": 64}
-_KINDS = {
+KINDS = {
     "multi_label": "classification, multi_label: true",
     "choice": "classification, mode: generative, prompt: '{{ text }}'",
     "spans": "token_classification",
@@ -116,12 +116,12 @@ def recipe_of(task: str, strategy: str = "lora", *, steps: int = 4, more: str = 
 
     `strategy` is a kind, or a kind and what else stands in the section: `lora, dora: true`.
     """
-    file, fields, usual = _TASKS[task]
+    file, fields, usual = PROJECTS[task]
     model = model or usual
     adapter = ", rank: 4, dropout: 0.1" if strategy.startswith(("lora", "qlora")) else ""
     every = max(1, steps // 2)
     return (
-        f"ftc: 1\nname: tiny\ntask: {{kind: {_KINDS.get(task, task)}}}\n"
+        f"ftc: 1\nname: tiny\ntask: {{kind: {KINDS.get(task, task)}}}\n"
         f"data:\n  source: {{path: {file}}}\n  fields: {fields}\n  max_length: {_LENGTHS.get(task, 32)}\n"
         f"model: {{base: ./{model}}}\n"
         f"strategy: {{kind: {strategy}{adapter}}}\n"
@@ -132,7 +132,7 @@ def recipe_of(task: str, strategy: str = "lora", *, steps: int = 4, more: str = 
 
 def make_project(root: Path, models: Path, task: str, strategy: str = "lora", **recipe: Any) -> Path:
     """A project with one recipe, `recipe.yaml`; `models` is a folder that `make_model` filled. Returns its root."""
-    file, _, usual = _TASKS[task]
+    file, _, usual = PROJECTS[task]
     model = recipe.get("model") or usual
     (root / ".ftc").mkdir(parents=True)
     write_rows(root / file, task)

@@ -70,7 +70,7 @@ def test_the_command_tells_it_in_every_form(
     assert main(["compare", "aaa", "bbb"]) == 0
     assert "held against aaa" in capsys.readouterr().out
     assert main(["compare", "aaa", "bbb", "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["schema"] == "ftc.verbs.compare/1"
+    assert json.loads(capsys.readouterr().out)["schema"] == "ftc.comparison/1"
     assert main(["compare", "aaa", "bbb", "--format", "markdown"]) == 0
     assert capsys.readouterr().out.startswith("On 60 test rows")
     assert main(["compare", "aaa", "bbb", "--format", "html"]) == 0
@@ -118,7 +118,9 @@ def test_every_head_s_metrics_can_be_compared(head: str, metric: str, fields: di
     settings = settings.model_copy(
         update={
             "model": settings.model.model_copy(update={"head": kind}),
-            "text": settings.text.model_copy(update={"labels": labels}),
+            "text": settings.text.model_copy(
+                update={"labels": labels, "form": "preference" if head == "preference" else settings.text.form}
+            ),
             "train": settings.train.model_copy(
                 update={"preference": PreferenceSettings(beta=0.1) if head == "preference" else None}
             ),

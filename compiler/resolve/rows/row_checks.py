@@ -16,6 +16,7 @@ from ftc.spec.tasks.parts import Values
 from ftc.spec.tasks.rows import LabelRows
 
 __all__ = [
+    "CHECKS",
     "canonical_text",
     "check_values",
     "example_digests",
@@ -152,7 +153,7 @@ def _answer_fault(value: Any) -> _Fault | None:
     return conversation_fault(value) if isinstance(value, list) else _text_fault(value)
 
 
-_CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
+CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     "text": _text_fault,
     "optional text": _optional_text_fault,
     "label": _one_label_fault,
@@ -165,12 +166,13 @@ _CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     "tools": _tools_fault,
     "answer": _answer_fault,
 }
+"""What is wrong with a value of each kind; None where nothing is."""
 
 
 def _check_of(task: Task, part: str) -> Callable[[Any], _Fault | None]:
     values, rows = PARTS[part].values, task.rows()
     takes_lists = values == "label" and isinstance(rows, LabelRows) and rows.several
-    return _labels_fault if takes_lists else _CHECKS[values]
+    return _labels_fault if takes_lists else CHECKS[values]
 
 
 def label_text(value: str | int) -> str:

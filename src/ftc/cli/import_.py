@@ -8,8 +8,9 @@ from argparse import Namespace
 from ftc.cli.arguments import Parser, add_json
 from ftc.cli.inputs import STDOUT
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
-from ftc.spec.documents.imported import TASKS, TOOLS
+from ftc.spec.documents.imported import TOOLS
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.tasks import TASKS
 
 __all__ = ["add_arguments", "run"]
 
@@ -19,7 +20,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", help="the configuration: YAML or JSON")
     parser.add_argument("-o", "--output", metavar="RECIPE", help="write the recipe to a new file; `-` is the terminal")
     parser.add_argument("--from", dest="tool", choices=sorted(TOOLS), help="whose it is; default: what its keys tell")
-    parser.add_argument("--task", choices=TASKS, help="what the rows are, where no key tells")
+    tasks = [task.name() for task in TASKS if task.CARD.is_imported]
+    parser.add_argument("--task", choices=tasks, help="what the rows are, where no key tells")
     parser.add_argument("--data", metavar="FILE", help="the rows, in place of those that the configuration names")
     parser.add_argument("--hub-file", metavar="FILE", help="which file of its data set on the hub holds the rows")
     parser.add_argument("--base", metavar="MODEL", help="the base model, in place of the one that it names")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.documents.record import Gain
 from ftc.spec.metrics import needs_of
-from ftc.spec.storage.wordnet import find_wordnet
+from ftc.spec.storage.wordnet import lacking_data
 from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def statistics_of(name: str, settings: Settings, outcomes: Sequence[Outcome]) ->
     from ftc.runtime import metrics
 
     if name in metrics.LOSSES:
-        return metrics.loss_statistics(name, [(one.tuned.loss_sum, one.tuned.targets) for one in outcomes])
+        return metrics.loss_statistics(name, [one.tuned for one in outcomes])
     return metrics.statistics_of(name, _predictions(settings, outcomes))
 
 
@@ -123,36 +123,37 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
     expected, answers = [one.expected or "" for one in outcomes], [one.text or "" for one in said]
     wanted = [one.targets for one in outcomes]
     got = [[int(value) for value in one.predicted] for one in said]
-    match settings.model.head:
-        case "classification":
+    match settings.answer:
+        case "label":
             confidence = np.array([one.confidence or 0.0 for one in said], np.float64)
             return Decisions.named(labels, expected, answers, confidence)
-        case "multi_label":
+        case "labels":
             return Decisions.several(labels, wanted, got)
-        case "token_classification":
+        case "tags":
             return Tags(labels, wanted, got)
         case "span":
             return Found([one.right for one in outcomes], ["" if text == NO_ANSWER else text for text in answers])
-        case "lm" if labels:
+        case "written label":
             known = {*labels, *expected}
             return Decisions.named(labels, expected, [as_label(text, known) for text in answers])
-        case "lm" if settings.train.preference is not None:
+        case "pair":
             return Pairs(np.array([one.predicted for one in said], np.float64).reshape(-1, 3))
-        case "lm" if any(one.right for one in outcomes):
+        case "text" if any(one.right for one in outcomes):
             return Found([one.right for one in outcomes], answers)
-        case "lm":
+        case "text":
             return Written(expected, answers, settings.eval.wordnet)
+        case _:
+            assert_never(settings.answer)
 
 
 def _lacking(settings: Settings) -> dict[str, str]:
     """Metrics that can't be computed here, with reasons; the first run's data judge all runs alike."""
-    wordnet = settings.eval.wordnet
-    if wordnet is None or find_wordnet(wordnet.sha256):
-        return {}
+    lacking = lacking_data(settings.eval)
     return {
         name: f"{need.data} as the first run used it is not on this machine"
         for name in settings.eval.metrics
         for need in needs_of([name])
+        if need in lacking
     }
 
 

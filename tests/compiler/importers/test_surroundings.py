@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftc.compiler.importers.surroundings import as_written, surroundings_of
+from ftc.compiler.importers.files import as_written, surroundings_of
 
 
 @pytest.fixture

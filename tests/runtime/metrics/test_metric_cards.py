@@ -123,7 +123,7 @@ def losses() -> Example:
     chance = random.Random(9)
     scores = [RowScore(row, chance.random() * 20, chance.randrange(1, 30)) for row in range(ROWS)]
     return Example(
-        lambda name: loss_statistics(name, [(score.loss_sum, score.targets) for score in scores]),
+        lambda name: loss_statistics(name, scores),
         lambda name, rows: oracles.loss_metrics([scores[row] for row in rows])[name],
     )
 
@@ -189,6 +189,7 @@ def test_names_are_told_apart_and_mean_one_thing() -> None:
     assert len(METRIC_BY_NAME) == len(METRICS)
     computed = {*LOSSES, *PAIRS, *WRITTEN, *FOUND}
     assert computed <= METRIC_BY_NAME.keys()
+    assert {metric.name for metric in METRICS if metric.of_loss} == LOSSES.keys()
     assert {kind for metric in METRICS for kind in metric.tasks} == {task.name() for task in TASKS}
     card = metric_named("f1 of sport")
     assert card is not None

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ftc.runtime.training.optimizers import (
+    CONSTRUCTIONS,
     load_state,
     make_optimizer,
     set_learning_rate,
@@ -16,6 +17,7 @@ from ftc.runtime.training.optimizers import (
 )
 from ftc.runtime.training.selection import Selection
 from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
+from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
 from ftc.spec.schedules import learning_rate_at
 from tests.support.documents import plan
 
@@ -44,15 +46,46 @@ def test_only_matrices_decay() -> None:
     assert [(group["weight_decay"], group["params"][0].ndim) for group in groups] == [(0.1, 2), (0.0, 1)]
 
 
-KINDS = ("adamw", "sgd", "adafactor", "adamw_8bit", "lion", "lion_8bit")
+def _of(card: OptimizerCard, **changes: Any) -> TrainSettings:
+    """Training by an optimizer's usual values."""
+    usual = {"momentum": 0.9, **{one.name: one.value for one in card.usual}}
+    rule = _train().optimizer.model_copy(update={"kind": card.kind, **usual})
+    return _train(optimizer=rule, learning_rate=0.01, **changes)
 
 
-@pytest.mark.parametrize(("kind", "fused"), [("adamw", True), *((kind, False) for kind in KINDS)])
-def test_memory_round_trip(kind: str, fused: bool) -> None:
-    if "bit" in kind or kind == "lion":
-        pytest.importorskip("bitsandbytes")
-    rule = _train().optimizer.model_copy(update={"kind": kind, "momentum": 0.9})
-    train = _train(fused=fused, optimizer=rule, learning_rate=0.01)
+def test_every_card_has_a_construction() -> None:
+    assert [one.kind for one in CONSTRUCTIONS] == [card.kind for card in OPTIMIZERS]
+
+
+ON_CPU = [pytest.param(card, card.fused, id=card.kind) for card in OPTIMIZERS if not card.paged]
+
+
+@pytest.mark.parametrize(("card", "fused"), ON_CPU)
+def test_state_is_as_large_as_the_card_says(card: OptimizerCard, fused: bool) -> None:
+    pytest.importorskip(card.package)
+    shapes = {"model.layers.0.up.weight": (96, 80), "model.layers.0.up.bias": (96,), "model.embed.weight": (100, 80)}
+    parameters = {name: torch.nn.Parameter(torch.ones(shape)) for name, shape in shapes.items()}
+    optimizer = make_optimizer(parameters, _of(card, fused=fused))
+    for parameter in parameters.values():
+        parameter.grad = torch.full_like(parameter, 0.1)
+    optimizer.step()
+    found = dict.fromkeys(shapes, 0)
+    for full_name, tensor in state_tensors(optimizer, parameters).items():
+        name, _, part = full_name.rpartition("/")
+        if part not in ("step", "RMS", "counts"):
+            found[name] += tensor.nbytes
+    for name, shape in shapes.items():
+        expected = card.state.bytes_of(shape, momentum=0.9, in_layers=name == "model.layers.0.up.weight")
+        assert found[name] == expected, name
+
+
+@pytest.mark.parametrize(
+    ("card", "fused"),
+    [*ON_CPU, *(pytest.param(card, False, id=f"{card.kind}, plain") for card in OPTIMIZERS if card.fused)],
+)
+def test_memory_round_trip(card: OptimizerCard, fused: bool) -> None:
+    pytest.importorskip(card.package)
+    train = _of(card, fused=fused)
 
     def steps(optimizer: torch.optim.Optimizer, parameters: dict[str, torch.nn.Parameter], count: int) -> None:
         for number in range(count):
@@ -101,3 +134,24 @@ def test_lora_plus_gives_the_second_matrix_a_rate_of_its_own() -> None:
     set_learning_rate(optimizer, 0.5)
     rates = {id(one): group["lr"] for group in optimizer.param_groups for one in group["params"]}
     assert [rates[id(parameters[name])] for name in names] == [0.5, 8.0, 0.5]
+
+
+def test_muon_is_torch_s_in_layers_and_adamw_elsewhere() -> None:
+    card = next(one for one in OPTIMIZERS if one.splits_weights)
+    names = ("layers.0.up.weight", "layers.0.up.bias", "embed_tokens.weight", "layers.0.relative_attention_bias.weight")
+    parameters = {name: torch.nn.Parameter(torch.ones(4) if "up.bias" in name else torch.eye(4)) for name in names}
+    theirs = {name: torch.nn.Parameter(one.detach().clone()) for name, one in parameters.items()}
+    others = [theirs[name] for name in names[1:]]
+    muon = torch.optim.Muon(
+        [theirs[names[0]]], lr=0.01, momentum=0.95, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
+    )
+    adamw = torch.optim.AdamW(others, lr=0.01, weight_decay=0.0)
+    mine = make_optimizer(parameters, _of(card))
+    for step in range(3):
+        set_learning_rate(mine, 0.01)
+        for found in (parameters, theirs):
+            for one in found.values():
+                one.grad = torch.arange(one.numel(), dtype=torch.float32).reshape(one.shape).sin() * (step + 1)
+        for optimizer in (mine, muon, adamw):
+            optimizer.step()
+    assert all(torch.equal(parameters[name], theirs[name]) for name in names)
