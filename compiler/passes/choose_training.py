@@ -105,7 +105,13 @@ def _choose_schedule(draft: Draft, steps: int) -> Draft:
     ratio: float = schedule.warmup_ratio
     warmup = math.ceil(ratio * steps)
     draft = draft.derive("train.schedule.warmup_steps", warmup, f"{ratio:g} of {steps} steps, rounded up")
-    draft, card = draft.take("train.schedule.kind"), schedule_card(schedule.kind)
+    fitting = card_of(draft).schedules
+    if fitting is not None and draft.source.node("train.schedule.kind") is None:
+        reason = f"{card_of(draft).label} averages weights in place of a schedule"
+        draft = draft.derive("train.schedule.kind", fitting[0], reason)
+    else:
+        draft = draft.take("train.schedule.kind")
+    card = schedule_card(draft.values["train.schedule.kind"])
     for share in card.shares:
         ratio = getattr(schedule, share.key)
         reason = share.reason.format(f"{ratio:g} of {steps} steps")
