@@ -23,6 +23,7 @@ __all__ = [
     "OptimizerCard",
     "OptimizerKeys",
     "OptimizerKind",
+    "OptimizerNumbers",
     "Rate",
     "State",
     "Usual",
@@ -549,10 +550,9 @@ def in_layers(name: str, shape: Sequence[int]) -> bool:
     return len(shape) == 2 and any(part.isdigit() for part in parts) and not is_table
 
 
-class OptimizerKeys(Document):
+class OptimizerNumbers(Document):
     """What a recipe says and a plan settles of single optimizers; None for what nobody said, or one ignores."""
 
-    kind: str
     beta3: Real | None = Field(default=None, ge=0, lt=1)
     """Decay of AdEMAMix's slow mean. Default: 0.9999, the paper's."""
     alpha: Real | None = Field(default=None, ge=0, le=100)
@@ -561,6 +561,14 @@ class OptimizerKeys(Document):
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if value is not None}
+
+
+class _Kind(Document):
+    kind: str
+
+
+class OptimizerKeys(OptimizerNumbers, _Kind):
+    """The same behind the kind of the optimizer."""
 
 
 def optimizer_card(kind: str) -> OptimizerCard:
