@@ -22,8 +22,9 @@ A pass returns a new draft. First it settles its section, then it says what it f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
+from operator import getitem
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from ftc.compiler.tokens.judged_tokens import JudgedTokens
@@ -42,6 +43,7 @@ from ftc.spec.documents.settings import (
     OpenEval,
     OpenModel,
     OpenText,
+    OpenTrain,
     Seeds,
     Settings,
     TextSettings,
@@ -49,14 +51,18 @@ from ftc.spec.documents.settings import (
 )
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.documents.time import Phase, TimeEstimate, Work, WorkEstimate
+from ftc.spec.knobs import KNOBS
 from ftc.spec.language.reference import default_reason
 from ftc.spec.language.section_tree import section_at
 from ftc.spec.language.source import Source
+from ftc.spec.optimizers import OptimizerKind, optimizer_card
+from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import StrategySettings, Trained
 from ftc.spec.tasks.card import Mode
 
-__all__ = ["Draft", "Measured", "PastRun", "Reasons", "Section"]
+__all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "PastRun", "Reasons", "Section"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -190,7 +196,6 @@ class Draft:
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
         settled: Sections by name; read as attributes, such as `text`.
-        values: Settled values by dotted path of `ftc.spec.documents.settings.Settings`.
         settled_trained: What the strategy trains of the model; None until its pass.
         origins: Where each value came from, by the same path.
         memory: The estimate, once made.
@@ -228,7 +233,6 @@ class Draft:
     traces: Mapping[str, TraceAnswer] | None = None
     untraced: str = ""
     settled: Mapping[str, Document | None] = field(default_factory=dict)
-    values: Mapping[str, Any] = field(default_factory=dict)
     settled_trained: Trained | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     memory: MemoryEstimate | None = None
@@ -247,12 +251,14 @@ class Draft:
     text = Section[TextSettings]()
     """The same with what the rows tell."""
     loaded = Section[OpenModel]()
-    """How the model is loaded, but for its kernel of attention."""
+    """How the model is loaded, but for what the solver chooses."""
     strategy = Section[StrategySettings]()
     """How its weights are changed."""
+    train = Section[OpenTrain]()
+    """Training, but for what the solver chooses, the teacher, and how alike two runs have to be."""
     seeds = Section[Seeds]()
     eval = Section[OpenEval]()
-    """The measurement at the end, but for the rows at once."""
+    """The measurement at the end, but for what the solver chooses."""
     distillation = Section[DistillationSettings | None]()
     """What is learnt from a teacher; None without one."""
     determinism = Section[DeterminismSettings]()
@@ -278,7 +284,6 @@ class Draft:
         Raises:
             ValueError: A value has no origin, or an origin has no value.
         """
-        values = {f"{why.section}.{path}": value for path, (value, _) in why.found.items()}
         origins = {**self.origins, **{f"{why.section}.{path}": origin for path, (_, origin) in why.found.items()}}
         if section is not None and not any(value is section for value, _ in why.found.values()):
             closed = {name for name in section.model_fields_set if getattr(section, name) is not Open.OPEN}
@@ -287,21 +292,7 @@ class Draft:
             if wrong := (closed - explained) | ({path.partition(".")[0] for path in why.found} - closed):
                 raise ValueError(f"values without origin, or origins without value, in `{name}`: {sorted(wrong)}")
         settled = {**self.settled, name: section}
-        return replace(self, settled=settled, values={**self.values, **values}, origins=origins)
-
-    def derive(self, path: str, value: Any, reason: str) -> Draft:
-        """Settles a value that follows from facts, with the reason in words."""
-        return self._settle(path, value, Origin(kind="derived", reason=reason))
-
-    def inherit(self, path: str, value: Any, recipe_path: str) -> Draft:
-        """Settles a value in another form than the recipe's, with the origin of the recipe's."""
-        return self._settle(path, value, self.origin_of(recipe_path))
-
-    def take(self, path: str, recipe_path: str | None = None) -> Draft:
-        """Settles a value as the recipe has it, written or default; the paths differ where sections do."""
-        at = recipe_path or path
-        value = reduce(getattr, at.split("."), self.recipe)
-        return self._settle(path, value, self.origin_of(at))
+        return replace(self, settled=settled, origins=origins)
 
     def origin_of(self, recipe_path: str) -> Origin:
         """Where a value of the recipe came from: its place in a file, the flag that set it, or its default's reason."""
@@ -322,20 +313,90 @@ class Draft:
         """Adds something that could not be computed, with the reason."""
         return replace(self, not_checked=(*self.not_checked, what))
 
+    def at(self, candidate: Candidate) -> ClosedDraft:
+        """The draft with all that the solver chooses."""
+        return ClosedDraft(**{one.name: getattr(self, one.name) for one in fields(Draft)}, candidate=candidate)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run the job: a value for each knob of `ftc.spec.knobs`.
+
+    Attributes:
+        micro_batch: Rows that go through the model at once on one device.
+        activation_checkpointing: Whether activations are recomputed.
+        eval_batch: Rows that are evaluated at once on one device.
+        attention: Kernel of attention.
+        optimizer: Kind of optimizer.
+        packing: Whether rows share sequences.
+        micro_batch_tokens: Most tokens that go through the model at once; None where rows alone decide.
+        sharding: What each of several devices holds.
+        offload: Where their parts lie.
+        devices: How many share the run.
+    """
+
+    micro_batch: int
+    activation_checkpointing: bool
+    eval_batch: int
+    attention: AttentionKernel
+    optimizer: OptimizerKind
+    packing: bool
+    micro_batch_tokens: int | None
+    sharding: Sharding
+    offload: Offload
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDraft(Draft):
+    """A draft in which nothing is open: what the estimates of memory and time take, and what a plan is made of.
+
+    Attributes:
+        candidate: What the solver tries, and in the end what it has chosen.
+    """
+
+    candidate: Candidate = field(kw_only=True)
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each process: those of one machine share its cores."""
+        asked = self.recipe.budget.threads
+        return max(1, self.device.threads // self.candidate.devices) if asked == "auto" else asked
+
+    @property
+    def share_of_batch(self) -> int:
+        """Rows of an optimizer step that one device gets at most."""
+        return -(-self.recipe.train.batch_size // self.candidate.devices)
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """Most tokens that go through the model at once, of a candidate that limits them."""
+        assert self.candidate.micro_batch_tokens is not None, "packed sequences have a length"
+        return self.candidate.micro_batch_tokens
+
     def settings(self) -> Settings:
-        """The settled values as a typed document.
+        """The settled sections with the candidate's values, as one document.
 
         Raises:
-            pydantic.ValidationError: Some value is not settled yet.
+            pydantic.ValidationError: A value is of another type than its field.
         """
-        nested: dict[str, Any] = {}
-        for path, value in self.values.items():
-            *outer, name = path.split(".")
-            section = nested
-            for part in outer:
-                section = section.setdefault(part, {})
-            section[name] = value
+        nested: dict[str, Any] = {
+            "text": self.text,
+            "model": dict(self.loaded),
+            "strategy": self.strategy,
+            "train": {
+                **dict(self.train),
+                "optimizer": dict(self.train.optimizer),
+                "fused": optimizer_card(self.candidate.optimizer).fused,
+                "distillation": self.distillation,
+                "determinism": self.determinism,
+            },
+            "seeds": self.seeds,
+            "eval": dict(self.eval),
+            "device": {"name": self.device.name, "kind": self.device.kind, "threads": self.threads},
+        }
+        for knob in KNOBS:
+            for path in knob.settings:
+                *outer, name = path.split(".")
+                reduce(getitem, outer, nested)[name] = getattr(self.candidate, knob.name)
         return Settings.model_validate(nested)
-
-    def _settle(self, path: str, value: Any, origin: Origin) -> Draft:
-        return replace(self, values={**self.values, path: value}, origins={**self.origins, path: origin})

@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from ftc.compiler.audit.tensor_index import remember_tensors
-from ftc.compiler.draft import Draft, Measured, PastRun
+from ftc.compiler.draft import ClosedDraft, Draft, Measured, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.passes.shape_text import with_rows
 from ftc.compiler.quality.presidio import missing_presidio
 from ftc.compiler.resolve.files.digests import DigestCache
@@ -117,7 +117,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    draft: Draft
+    draft: ClosedDraft
     data: CompiledData
     settings: Settings
     lock: Lock
@@ -295,7 +295,7 @@ def _with_data(draft: Draft, data: CompiledData, known: _Known) -> Draft:
     return with_rows(draft, (data.columns, data.columns_reason), data.prompt, data.labels)
 
 
-def _settings(draft: Draft) -> Settings:
+def _settings(draft: ClosedDraft) -> Settings:
     try:
         return draft.settings()
     except ValidationError:
@@ -303,26 +303,23 @@ def _settings(draft: Draft) -> Settings:
         raise
 
 
-def _decided(draft: Draft, ask: Ask | None) -> Draft:
+def _decided(draft: Draft, ask: Ask | None) -> ClosedDraft:
     """What the passes decide; where they refuse for want of memory, with what would fit."""
 
-    def by_trace(one: Draft) -> Draft:
+    def by_trace(one: Draft) -> ClosedDraft:
         return _answered(one, ask)
 
-    def by_form(one: Draft) -> Draft:
-        return run_passes(PASSES, one)
-
-    return with_suggestions(draft, by_trace(draft), by_form, by_trace)
+    return with_suggestions(draft, by_trace(draft), decide, by_trace)
 
 
-def _answered(draft: Draft, ask: Ask | None) -> Draft:
+def _answered(draft: Draft, ask: Ask | None) -> ClosedDraft:
     """Runs the passes, and runs them again with what they want to know, until they have no question left."""
     if draft.device.kind == "cpu":
-        return run_passes(PASSES, draft)  # a process on a CPU is more than its tensors, so a trace would tell no more
+        return decide(draft)  # a process on a CPU is more than its tensors, so a trace would tell no more
     if ask is None:
-        return run_passes(PASSES, replace(draft, untraced="left out on request"))
+        return decide(replace(draft, untraced="left out on request"))
     draft = replace(draft, traces={})
-    while (decided := run_passes(PASSES, draft)).questions:
+    while (decided := decide(draft)).questions:
         draft = replace(draft, traces={**(draft.traces or {}), **ask(decided.questions)})
     return decided
 

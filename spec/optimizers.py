@@ -23,10 +23,12 @@ __all__ = [
     "OptimizerCard",
     "OptimizerKeys",
     "OptimizerKind",
+    "OptimizerNumbers",
     "Rate",
     "State",
     "Usual",
     "candidates",
+    "in_layers",
     "optimizer_card",
 ]
 
@@ -164,6 +166,7 @@ class OptimizerCard:
         whole_tensors: Why it can't work on parts of tensors, as with FSDP; None where it can.
         schedules: Learning rate schedules that it goes with; None for all.
         solver_on: Kinds of device on which the solver may take it by itself.
+        uncounted: Work of its step that time estimates leave out, as a plan says it; None for nothing.
         is_auto: Whether `kind: auto` chooses among it and others.
         paged_as: The same arithmetic with a paged state.
         rounded_as: The same method with a state of 8 bits.
@@ -185,6 +188,7 @@ class OptimizerCard:
     whole_tensors: str | None
     schedules: tuple[str, ...] | None
     solver_on: frozenset[str]
+    uncounted: str | None
     is_auto: bool
     paged_as: str | None
     rounded_as: tuple[str, ...]
@@ -194,6 +198,11 @@ class OptimizerCard:
     def is_rounded(self) -> bool:
         """Whether its state is kept in fewer bits than the weights."""
         return self.state.bits < 32
+
+    @property
+    def splits_weights(self) -> bool:
+        """Whether it treats matrices in layers otherwise than the rest."""
+        return self.state.outside_layers != self.state.moments
 
     def usual_value(self, name: str) -> Usual | None:
         """Its own value of a hyperparameter; None where the language's default holds."""
@@ -234,6 +243,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=None,
         schedules=None,
         solver_on=_EVERYWHERE,
+        uncounted=None,
         is_auto=True,
         paged_as="adamw_paged",
         rounded_as=("adamw_8bit", "adamw_8bit_paged"),
@@ -262,6 +272,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=True,
         paged_as="adamw_8bit_paged",
         rounded_as=(),
@@ -287,6 +298,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=True,
         paged_as=None,
         rounded_as=("adamw_8bit", "adamw_8bit_paged"),
@@ -312,6 +324,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=True,
         paged_as=None,
         rounded_as=(),
@@ -333,6 +346,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_NOWHERE,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=("lion_8bit",),
@@ -358,6 +372,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=(),
@@ -379,6 +394,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_NOWHERE,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=("ademamix_8bit",),
@@ -404,10 +420,55 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=_KERNELS_TAKE_WHOLE,
         schedules=None,
         solver_on=_GPU,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=(),
         names=ForeignNames(trainer=("ademamix_8bit",), component=("bitsandbytes.optim.AdEMAMix8bit",), values={}),
+    ),
+    OptimizerCard(
+        kind="muon",
+        label="Muon",
+        source="Jordan et al. 2024, with the scale of Liu et al. 2025",
+        reads=("momentum", *_ADAM),
+        usual=(ADAM_BETA2, Usual("momentum", 0.95, "torch's default for Muon")),
+        state=State(moments=1, bits=32, factored=False, needs_momentum=False, outside_layers=2),
+        paged=False,
+        fused=False,
+        package="torch",
+        extra="train",
+        exact_on=_NOWHERE,
+        rate=_AS_ADAMW,
+        whole_tensors="it makes whole matrices orthogonal",
+        schedules=None,
+        solver_on=_NOWHERE,
+        uncounted="Muon's orthogonalization of each matrix in each step",
+        is_auto=False,
+        paged_as=None,
+        rounded_as=(),
+        names=ForeignNames(trainer=("muon",), component=("torch.optim.Muon",), values={}),
+    ),
+    OptimizerCard(
+        kind="adamw_schedule_free",
+        label="schedule-free AdamW",
+        source="Defazio et al. 2024",
+        reads=_ADAM,
+        usual=(ADAM_BETA2,),
+        state=_moments(2),
+        paged=False,
+        fused=False,
+        package="schedulefree",
+        extra="optim",
+        exact_on=_NOWHERE,
+        rate=_AS_ADAMW,
+        whole_tensors="its averages are not tried on parts of weights",
+        schedules=("constant",),
+        solver_on=_NOWHERE,
+        uncounted=None,
+        is_auto=False,
+        paged_as=None,
+        rounded_as=(),
+        names=ForeignNames(trainer=("schedule_free_adamw",), component=("schedulefree.AdamWScheduleFree",), values={}),
     ),
     OptimizerCard(
         kind="adafactor",
@@ -425,6 +486,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors="means over rows and columns need whole matrices",
         schedules=None,
         solver_on=_NOWHERE,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=(),
@@ -452,6 +514,7 @@ OPTIMIZERS: tuple[OptimizerCard, ...] = (
         whole_tensors=None,
         schedules=None,
         solver_on=_NOWHERE,
+        uncounted=None,
         is_auto=False,
         paged_as=None,
         rounded_as=(),
@@ -473,10 +536,23 @@ else:
 """What a recipe may write; the cards decide, so that mypy sees a text and pydantic the kinds."""
 
 
-class OptimizerKeys(Document):
+def in_layers(name: str, shape: Sequence[int]) -> bool:
+    """Whether a trained tensor is a matrix in one of the model's layers, and no table of embeddings or positions there.
+
+    Those are what Muon takes; the others are AdamW's.
+
+    Args:
+        name: The parameter's, with the path of its module.
+        shape: The parameter's.
+    """
+    parts = name.split(".")
+    is_table = any("embed" in part or "attention_bias" in part for part in parts)
+    return len(shape) == 2 and any(part.isdigit() for part in parts) and not is_table
+
+
+class OptimizerNumbers(Document):
     """What a recipe says and a plan settles of single optimizers; None for what nobody said, or one ignores."""
 
-    kind: str
     beta3: Real | None = Field(default=None, ge=0, lt=1)
     """Decay of AdEMAMix's slow mean. Default: 0.9999, the paper's."""
     alpha: Real | None = Field(default=None, ge=0, le=100)
@@ -485,6 +561,14 @@ class OptimizerKeys(Document):
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if value is not None}
+
+
+class _Kind(Document):
+    kind: str
+
+
+class OptimizerKeys(OptimizerNumbers, _Kind):
+    """The same behind the kind of the optimizer."""
 
 
 def optimizer_card(kind: str) -> OptimizerCard:

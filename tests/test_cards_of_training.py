@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.rules.recipe_rules import check_rules
-from ftc.spec.documents.settings import ScheduleSettings
+from ftc.compiler.search.device_catalog import CARDS
+from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, learning_rate_at
 from ftc.views.plan import optimizer_words
@@ -20,33 +22,44 @@ TUNE_ROWS = f"{TUNE}dataset: {{_component_: torchtune.datasets.alpaca_dataset}}\
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def settled(device: Any = CARD, **train: Any) -> dict[str, Any]:
-    """Values of a plan for a recipe with this `train` section."""
-    draft = draft_of(device=device.model_copy(update={"host_bytes": 64 * 2**30}), train=train)
-    assert [found.summary for found in check_rules(draft.recipe, draft.source) if found.is_error] == []
-    draft = decided(draft)
+def settled(device: Any = CARD, **train: Any) -> TrainSettings:
+    """What a plan trains by, for a recipe with this `train` section."""
+    return planned(device, **train).settings().train
+
+
+def planned(device: Any = CARD, **train: Any) -> ClosedDraft:
+    """The draft of a plan for a recipe with this `train` section."""
+    asked = draft_of(
+        device=device.model_copy(
+            update={"host_bytes": 64 * 2**30, "capability": (8, 9), "speed": CARDS["rtx-4090"].speed}
+        ),
+        train=train,
+    )
+    assert [found.summary for found in check_rules(asked.recipe, asked.source) if found.is_error] == []
+    draft = decided(asked)
     assert [found.summary for found in draft.diagnostics if found.is_error] == []
-    return dict(draft.values)
+    return draft
 
 
 @pytest.mark.parametrize("card", OPTIMIZERS, ids=lambda card: card.kind)
 def test_an_optimizer_has_a_plan_words_and_docs(card: OptimizerCard) -> None:
     schedule = {"schedule": {"kind": card.schedules[0]}} if card.schedules else {}
-    values = settled(optimizer={"kind": card.kind}, **schedule)
-    assert values["train.optimizer.kind"] == card.kind
+    draft = planned(optimizer={"kind": card.kind}, **schedule)
+    assert draft.time is not None
+    assert any(str(card.uncounted) in missing for missing in draft.not_checked) is (card.uncounted is not None)
+    train = draft.settings().train
+    assert train.optimizer.kind == card.kind
     for usual in card.usual:
-        assert values[f"train.optimizer.{usual.name}"] == usual.value
+        assert getattr(train.optimizer, usual.name) == usual.value
     assert optimizer_words(card.kind, fused=False) == card.label
     assert f"| `{card.kind}` | {card.label} | {card.source} |" in (DOCS / "optimizers.md").read_text()
 
 
 @pytest.mark.parametrize("card", SCHEDULES, ids=lambda card: card.kind)
 def test_a_schedule_has_a_plan_rates_and_docs(card: ScheduleCard) -> None:
-    values = settled(schedule={"kind": card.kind, "warmup_ratio": 0.1}, max_steps=50, epochs=100)
-    settings = {name.rpartition(".")[2]: one for name, one in values.items() if name.startswith("train.schedule.")}
-    train = plan().settings.train.model_copy(
-        update={"schedule": ScheduleSettings.model_validate(settings), "num_steps": 50, "learning_rate": 1.0}
-    )
+    schedule = settled(schedule={"kind": card.kind, "warmup_ratio": 0.1}, max_steps=50, epochs=100).schedule
+    update = {"schedule": schedule, "num_steps": 50, "learning_rate": 1.0}
+    train = plan().settings.train.model_copy(update=update)
     rates = [learning_rate_at(step, train) for step in range(50)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert max(rates) == 1.0

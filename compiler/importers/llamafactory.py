@@ -6,13 +6,13 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rows, rules, training, words
+from ftc.compiler.importers import rows, rules, training, weights, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
 
 _TRAINER = training.TrainerKeys(is_checkpointed=True)
-_ADAPTER = training.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
+_ADAPTER = weights.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
 _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
@@ -35,18 +35,22 @@ def _strategy(t: Translation) -> None:
     if kind is None:
         t.block("finetuning_type", f"no strategy like `{(word or '')[:40]}`", words.choose_strategy("llamafactory"))
     elif kind in words.LOW_RANK:
-        training.low_rank(
+        weights.low_rank(
             t, known, "quantization_bit" if is_four_bit else None, "quantization_bit" if is_eight_bit else None
         )
         if is_four_bit:
-            training.quantization(t, "quantization_type", "double_quantization")
+            weights.quantization(t, "quantization_type", "double_quantization")
             t.needless("quantization_method", "bitsandbytes is what ftc uses")
-        training.adapter(t, _ADAPTER)
+        weights.adapter(t, _ADAPTER)
         if not t.has("lora_target"):
             t.add("strategy.targets", "all-linear", "LLaMA-Factory's default")
     else:
         t.carry(known, "strategy.kind", kind)
-        t.drop("quantization_bit", "quantised weights can't be trained in full")
+        has_place = "targets" in words.FIELDS[kind]
+        whole = "quantised weights can't be trained in full"
+        t.drop("quantization_bit", "weights of fewer bits go with LoRA alone" if has_place else whole)
+        if has_place and t.has(f"{word}_target"):
+            weights.targets(t, f"{word}_target")
         if word == "freeze":
             _freeze(t)
 
@@ -236,7 +240,8 @@ _RULES: rules.Rules = {
     **rules.each(_pissa, "pissa_init"),
     **rules.each(_named_optimizer, "use_galore use_apollo use_badam use_adam_mini use_muon"),
     **rules.of_peft(modules="additional_target"),
-    **rules.adapted({
+    **rules.of_strategy({"oft_block_size": "strategy.block_size"}),
+    **rules.of_strategy({
         "use_dora": "strategy.dora",
         "use_rslora": "strategy.rank_stabilized",
         "loraplus_lr_ratio": "strategy.b_rate_ratio",
@@ -248,7 +253,7 @@ _RULES: rules.Rules = {
     **rules.needless("ftc takes the exact decomposition", "pissa_iter"),
     **rules.needless("belongs to a feature that is off",
         "quantization_type double_quantization quantization_method lora_rank lora_alpha lora_dropout lora_target "
-        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules"),
+        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules oft_target"),
     **rules.needless(rules.LOGS, "plot_loss"),
     **rules.needless(rules.FOLDERS, "overwrite_cache"),
     **rules.needless(rules.OWN_LOADER,
@@ -274,7 +279,7 @@ _RULES: rules.Rules = {
     **rules.dropped("belongs to a method that ftc does not have",
         "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
         "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
-        "oft_block_size oft_target oft_rank mixture_of_depths reward_model ref_model"),
+        "oft_rank mixture_of_depths reward_model ref_model"),
     **rules.blocking("nothing is left to train", "freeze_language_model", "leave it out"),
     **rules.blocking("no LLaMA Pro", "use_llama_pro", "choose lora, qlora or full"),
     **rules.shared_work(

@@ -31,7 +31,6 @@ __all__ = [
     "Rule",
     "Rules",
     "Tool",
-    "adapted",
     "blocking",
     "dropped",
     "each",
@@ -40,6 +39,7 @@ __all__ = [
     "needless",
     "numbers",
     "of_peft",
+    "of_strategy",
     "shared_work",
     "switched",
     "texts",
@@ -167,17 +167,21 @@ def switched(paths: abc.Mapping[str, str]) -> Rules:
     return {key: _unless_off(_carried(path, Translation.number)) for key, path in paths.items()}
 
 
-def adapted(paths: abc.Mapping[str, str]) -> Rules:
-    """Flags and numbers of low-rank adapters that mean the same there and here, where the job has one."""
+def of_strategy(paths: abc.Mapping[str, str]) -> Rules:
+    """Flags and numbers that mean the same there and here, where the job's strategy has such a key."""
 
     def carried(path: str) -> Rule:
         def rule(t: Translation, key: Key) -> None:
-            is_flag = isinstance(t.value(key), bool) or t.number(key) is None
-            t.carry(key, path, t.flag(key) if is_flag else t.number(key))
+            kind = t.values.get("strategy.kind")
+            if kind is None or path.removeprefix("strategy.") not in words.FIELDS[kind.value]:
+                t.needless(key, _NOT_IN_USE)
+            else:
+                is_flag = isinstance(t.value(key), bool) or t.number(key) is None
+                t.carry(key, path, t.flag(key) if is_flag else t.number(key))
 
         return rule
 
-    return {key: _for_adapter(carried(path), _OFF) for key, path in paths.items()}
+    return {key: _unless_off(carried(path)) for key, path in paths.items()}
 
 
 def needless(reason: str, keys: str) -> Rules:

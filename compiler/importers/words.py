@@ -9,6 +9,7 @@ from ftc.spec.documents.imported import TOOLS, Tool
 
 __all__ = [
     "COMPONENTS",
+    "FIELDS",
     "LOW_RANK",
     "OPTIMIZERS",
     "OPTIMIZER_VALUES",
@@ -27,8 +28,13 @@ STRATEGIES: Mapping[Tool, Mapping[str, str]] = {
 }
 """Kinds of strategies by a tool's words for them."""
 
-LOW_RANK = tuple(card.kind for card in strategies.STRATEGIES if {"rank", "alpha"} <= card.recipe.model_fields.keys())
-"""Kinds of strategies that have a rank and an alpha."""
+FIELDS: Mapping[str, frozenset[str]] = {
+    card.kind: frozenset(card.recipe.model_fields) for card in strategies.STRATEGIES
+}
+"""Keys of a strategy in a recipe, by its kind."""
+
+LOW_RANK = tuple(kind for kind, fields in FIELDS.items() if {"rank", "alpha", "dora"} <= fields)
+"""Kinds of strategies that LoRA's own keys shape, as other tools have them."""
 
 OPTIMIZERS: Mapping[str, str] = {name: card.kind for card in optimizers.OPTIMIZERS for name in card.names.trainer}
 """Kinds of optimizers by the words of transformers' trainer, which most tools hand on."""

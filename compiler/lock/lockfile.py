@@ -32,6 +32,7 @@ from ftc.spec.documents.lockfile import (
 )
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import SplitReport
+from ftc.spec.knobs import KNOBS
 from ftc.spec.storage.read_errors import reason_of
 from ftc.spec.storage.tensor_digests import TensorDigest, content_digest, header_digest
 
@@ -41,10 +42,11 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_m
 
 
 _FORMAT = re.compile(rb'"schema": ?"(ftc\.lock/(\d{1,4}))"')
-_DECIDED_BY_DEVICE = (
-    *("micro_batch", "micro_batch_tokens", "packing", "activation_checkpointing"),
-    *("precision", "fused", "world_size", "sharding", "offload"),
+_FOLLOWS_DEVICE = (
+    *("model.base", "model.commit", "train.precision", "train.fused", "train.distillation.precision", "device"),
+    *(path for knob in KNOBS if knob.follows_device for path in knob.settings),
 )
+"""Paths of the settings that a lock leaves out, since another machine has other values there."""
 _LENGTHS = ("num_steps", "steps_per_epoch", "evaluate_every_steps")
 
 _ABSENT = object()
@@ -138,12 +140,14 @@ def _portable(settings: Settings) -> dict[str, Any]:
     What follows from rows and training together stands apart, as `length`; the commit stands with the files.
     """
     values = settings.to_json()
-    del values["device"], values["model"]["base"], values["model"]["commit"], values["eval"]["batch_size"]
+    for path in _FOLLOWS_DEVICE:
+        *outer, name = path.split(".")
+        section: dict[str, Any] | None = values
+        for part in outer:
+            section = section.get(part) if section is not None else None
+        if section is not None:
+            section.pop(name, None)
     train = values["train"]
-    for name in _DECIDED_BY_DEVICE:
-        train.pop(name, None)
-    if (lesson := train.get("distillation")) is not None:
-        del lesson["precision"]
     values["length"] = {name: train.pop(name) for name in _LENGTHS}
     values["length"]["warmup_steps"] = train["schedule"].pop("warmup_steps")
     return values

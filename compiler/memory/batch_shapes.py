@@ -11,8 +11,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.draft import Draft
-from ftc.compiler.search.candidates import share_of_batch
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.heads import head_card
@@ -31,12 +30,12 @@ __all__ = [
 ]
 
 
-def rows_at_once(draft: Draft) -> int:
+def rows_at_once(draft: ClosedDraft) -> int:
     """Sequences in the largest micro-batch: one of several rows, or as many of the longest as have its tokens."""
-    if draft.values["train.packing"]:
+    if draft.candidate.packing:
         return 1
-    micro_batch: int = draft.values["train.micro_batch"]
-    most: int | None = draft.values["train.micro_batch_tokens"]
+    micro_batch = draft.candidate.micro_batch
+    most = draft.candidate.micro_batch_tokens
     if most is None:
         return micro_batch
     lengths, longest = known_lengths(draft, "train"), longest_row(draft, "train")
@@ -52,50 +51,50 @@ def rows_at_once(draft: Draft) -> int:
     return -(-int((together * tokens).max()) // longest)
 
 
-def _together(draft: Draft, lengths: RowLengths) -> NDArray[np.int64]:
+def _together(draft: ClosedDraft, lengths: RowLengths) -> NDArray[np.int64]:
     """For each row how many can be in a micro-batch with it, where their padded tokens are limited.
 
     A row of one with longer rows is with fewer, so a sum over a micro-batch is at most this times what a row has.
     """
-    most, micro_batch = (int(draft.values[f"train.{name}"]) for name in ("micro_batch_tokens", "micro_batch"))
+    most, micro_batch = draft.micro_batch_tokens, draft.candidate.micro_batch
     fitting: NDArray[np.int64] = np.clip(most // np.maximum(lengths.tokens, 1), 1, micro_batch)
     return fitting
 
 
-def accumulates(draft: Draft) -> bool:
+def accumulates(draft: ClosedDraft) -> bool:
     """Whether a device can have more than one micro-batch in an optimiser step."""
-    mine = share_of_batch(draft)
-    if draft.values["train.packing"]:
-        return bool(_largest(_tokens(draft), mine) > draft.values["train.micro_batch_tokens"])
-    most: int | None = draft.values["train.micro_batch_tokens"]
+    mine = draft.share_of_batch
+    if draft.candidate.packing:
+        return bool(_largest(_tokens(draft), mine) > draft.micro_batch_tokens)
+    most = draft.candidate.micro_batch_tokens
     of_longest = mine if most is None else max(1, most // max(1, draft.splits["train"].length_max))
-    return mine > min(of_longest, int(draft.values["train.micro_batch"]))
+    return mine > min(of_longest, draft.candidate.micro_batch)
 
 
-def train_shape(draft: Draft) -> BatchShape:
+def train_shape(draft: ClosedDraft) -> BatchShape:
     """The largest micro-batch of training, of a draft that stands at a point."""
-    if draft.values["train.packing"]:
+    if draft.candidate.packing:
         return _packed_shape(draft)
-    rows, shape = rows_at_once(draft), _shape(draft, draft.values["train.micro_batch"])
-    if draft.values["train.micro_batch_tokens"] is None or is_translated(draft):
+    rows, shape = rows_at_once(draft), _shape(draft, draft.candidate.micro_batch)
+    if draft.candidate.micro_batch_tokens is None or is_translated(draft):
         return shape
     most = -(-_scored_at_once(draft) // rows)  # more rows than these, which are shorter
     return shape.model_copy(update={"supervised": min(shape.length, max(shape.supervised, most))})
 
 
-def _scored_at_once(draft: Draft) -> int:
+def _scored_at_once(draft: ClosedDraft) -> int:
     """Supervised tokens of a micro-batch whose padded tokens are limited, at most."""
-    most, lengths = draft.values["train.micro_batch_tokens"], known_lengths(draft, "train")
+    most, lengths = draft.micro_batch_tokens, known_lengths(draft, "train")
     if lengths is not None:
         return int((_together(draft, lengths) * lengths.scored).max())
-    return min(int(most), int(draft.values["train.micro_batch"]) * draft.splits["train"].supervised_max)
+    return min(most, draft.candidate.micro_batch * draft.splits["train"].supervised_max)
 
 
-def _packed_shape(draft: Draft) -> BatchShape:
+def _packed_shape(draft: ClosedDraft) -> BatchShape:
     """The longest sequence that rows of one optimiser step can make up, and the most of it that can be supervised."""
-    batch, longest = share_of_batch(draft), longest_row(draft, "train")
+    batch, longest = draft.share_of_batch, longest_row(draft, "train")
     tokens, lengths = _tokens(draft), known_lengths(draft, "train")
-    length = max(longest, min(draft.values["train.micro_batch_tokens"], _largest(tokens, batch)))
+    length = max(longest, min(draft.micro_batch_tokens, _largest(tokens, batch)))
     if lengths is None:
         most = batch * draft.splits["train"].supervised_max
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.layer_formula import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.time import microbatches
@@ -25,7 +25,7 @@ _FP32 = 4
 _TOKENS_EACH = 4
 
 
-def grading_peak(draft: Draft) -> PhasePeak | None:
+def grading_peak(draft: ClosedDraft) -> PhasePeak | None:
     """The classifier's weights with its widest layer, of a draft that stands at a point; None without one."""
     model, settings = draft.grader, draft.classifier
     if model is None or settings is None:
@@ -59,7 +59,7 @@ def grader_network(draft: Draft) -> Network:
     )
 
 
-def grader_amounts(draft: Draft, right: RowLengths, new_tokens: int | None) -> Amounts:
+def grader_amounts(draft: ClosedDraft, right: RowLengths, new_tokens: int | None) -> Amounts:
     """What the classifier is fed for one model's answers to all test rows.
 
     Args:
@@ -76,9 +76,9 @@ def grader_amounts(draft: Draft, right: RowLengths, new_tokens: int | None) -> A
     return microbatches.evaluated(answers, form, _rows(draft, draft.classifier))
 
 
-def _rows(draft: Draft, settings: ClassifierSettings) -> int:
+def _rows(draft: ClosedDraft, settings: ClassifierSettings) -> int:
     """Answers that are looked at at once; one alone where nothing can fill shorter ones."""
-    return 1 if settings.pad_id is None else int(draft.values["eval.batch_size"])
+    return 1 if settings.pad_id is None else draft.candidate.eval_batch
 
 
 def _longest(draft: Draft, settings: ClassifierSettings) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import is_translated, known_lengths, longest_row, longest_target
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.streams import RowLengths
@@ -45,12 +45,11 @@ class _Look:
     is_even: bool
 
 
-def usual_rows(draft: Draft) -> tuple[int, str]:
-    """Rows at once where memory doesn't matter, and why: as many as there are, up to a bound.
+def usual_rows(draft: Draft, devices: int) -> tuple[int, str]:
+    """Rows at once on each of so many devices where memory doesn't matter, and why: all there are, up to a bound.
 
     What is measured later may have more than none.
     """
-    devices = int(draft.values["train.world_size"])
     rows = max((-(-count // devices) for count in _counts(draft).values()), default=0)
     if not 0 < rows < _USUAL_ROWS:
         return _USUAL_ROWS, "beyond it little is gained"
@@ -58,7 +57,7 @@ def usual_rows(draft: Draft) -> tuple[int, str]:
     return rows, alone if devices == 1 else f"a device measures {rows} rows at the most"
 
 
-def evaluation_batch(draft: Draft) -> tuple[int, BatchShape] | None:
+def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
     """Rows at once and their shape, such that no look's batch takes more; None where nothing is looked at.
 
     Fewer rows stand for more shorter ones, as long as answers of each need their place.
@@ -103,8 +102,8 @@ def _beside(draft: Draft) -> Iterator[tuple[str, int]]:
             yield name, len(lengths.tokens)
 
 
-def _look(draft: Draft, name: str, count: int) -> _Look:
-    rows = min(int(draft.values["eval.batch_size"]), -(-count // int(draft.values["train.world_size"])))
+def _look(draft: ClosedDraft, name: str, count: int) -> _Look:
+    rows = min(draft.candidate.eval_batch, -(-count // draft.candidate.devices))
     if name not in draft.splits:
         return _look_beside(draft, name, rows, draft.lengths[name])
     report, length = draft.splits[name], longest_row(draft, name)

@@ -6,7 +6,7 @@ Both methods end in the same document, so that they can stand beside each other;
 
 from __future__ import annotations
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory import memory_formula
 from ftc.compiler.memory.batch_shapes import accumulates, hides_padding, rows_at_once, scored_per_row, train_shape
 from ftc.compiler.memory.classifier_formula import grading_peak
@@ -18,7 +18,6 @@ from ftc.compiler.memory.quantized_weights import packed_bytes
 from ftc.compiler.memory.ranges import process_range, reserved_range, verdict_of
 from ftc.compiler.memory.sharding_formula import on_one_of
 from ftc.compiler.memory.teacher_formula import Taught, held_bytes
-from ftc.compiler.search.candidates import Point, at
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.search.optimizer_choice import device_bytes
 from ftc.compiler.strategies.trainable import held, num_trainable
@@ -36,11 +35,11 @@ _FORM_LOW, _FORM_HIGH = 0.9, 1.15
 """What the trace is by the closed form's figure, at the least and at the most: see `benchmarks/closed_form.py`."""
 
 
-def limit_of(draft: Draft) -> tuple[int, str]:
+def limit_of(draft: ClosedDraft) -> tuple[int, str]:
     """Bytes that each process of the run may take, and who says so; processes on a CPU share its memory."""
     if draft.recipe.budget.vram is not None:
         return draft.recipe.budget.vram, "the recipe's budget"
-    processes = draft.values["train.world_size"] if draft.device.kind == "cpu" else 1
+    processes = draft.candidate.devices if draft.device.kind == "cpu" else 1
     share = f"one of {processes} parts of the " if processes > 1 else ""
     return draft.device.memory_bytes // processes, f"{share}memory of {draft.device.label}"
 
@@ -55,12 +54,11 @@ def expands_segments(draft: Draft) -> bool:
     return draft.device.kind == "cuda" and draft.platform.startswith("linux")
 
 
-def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
+def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     """The estimate from shapes alone."""
-    draft = at(draft, point)
-    job, train = _form_job(draft), draft.values
+    job, one = _form_job(draft), draft.candidate
     alone = memory_formula.estimate(job).phases
-    shared = on_one_of(alone, job, train["train.world_size"], train["train.sharding"], train["train.offload"])
+    shared = on_one_of(alone, job, one.devices, one.sharding, one.offload)
     phases = _with_grading(draft, shared)
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, allocated)
@@ -70,9 +68,8 @@ def by_closed_form(draft: Draft, point: Point) -> MemoryEstimate:
     return _estimate(draft, "closed form", phases, reserved)
 
 
-def question(draft: Draft, point: Point) -> TraceJob:
-    """The point as a job for the trace."""
-    draft = at(draft, point)
+def question(draft: ClosedDraft) -> TraceJob:
+    """The draft as a job for the trace."""
     settings, rows = draft.settings(), rows_at_once(draft)
     looked_at = evaluation_batch(draft)
     # What matters about the step's rows is whether there is another micro-batch before the last one.
@@ -97,40 +94,40 @@ def _traced_device(draft: Draft) -> TraceDevice:
     return TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft))
 
 
-def answer_for(draft: Draft, point: Point) -> TraceAnswer | None:
-    """What the trace said about a point; None where it wasn't asked."""
-    return draft.traces.get(question(draft, point).key()) if draft.traces else None
+def answer_for(draft: ClosedDraft) -> TraceAnswer | None:
+    """What the trace said about a draft; None where it wasn't asked."""
+    return draft.traces.get(question(draft).key()) if draft.traces else None
 
 
-def by_trace(draft: Draft, point: Point) -> MemoryEstimate | None:
+def by_trace(draft: ClosedDraft) -> MemoryEstimate | None:
     """The estimate by trace; None where there is no answer."""
-    answer = answer_for(draft, point)
+    answer = answer_for(draft)
     if answer is None or answer.result is None:
         return None
-    found, draft = answer.result, at(draft, point)
+    found = answer.result
     phases = _with_grading(draft, found.phases)
     allocated = max(phase.peak_bytes for phase in phases)
     return _estimate(draft, "trace", phases, _reserved(draft, allocated, max(allocated, found.reserved_bytes)))
 
 
-def _with_grading(draft: Draft, phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
+def _with_grading(draft: ClosedDraft, phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
     """A run's phases, and at their end the classifier's, which no trace follows."""
     grading = grading_peak(draft)
     return phases if grading is None else (*phases, grading)
 
 
-def _reserved(draft: Draft, allocated: int, expected: int) -> ByteRange:
+def _reserved(draft: ClosedDraft, allocated: int, expected: int) -> ByteRange:
     return reserved_range(
         allocated,
         expected,
-        draft.values["model.attention"],
+        draft.candidate.attention,
         on_card=draft.device.kind == "cuda",
         expandable=expands_segments(draft),
     )
 
 
 def _estimate(
-    draft: Draft, method: memory_formula.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
+    draft: ClosedDraft, method: memory_formula.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
 ) -> MemoryEstimate:
     peak = max(phases, key=lambda phase: phase.peak_bytes)
     context = context_of(draft.device, draft.calibration, draft.packages, needs=draft.recipe.eval.needs())
@@ -154,10 +151,10 @@ def _estimate(
     )
 
 
-def _form_job(draft: Draft) -> memory_formula.Job:
+def _form_job(draft: ClosedDraft) -> memory_formula.Job:
     """The formula's job for a draft that stands at a point."""
-    shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.values["model.attention"]
-    is_whole, precision = strategy_card(draft.strategy).is_whole, draft.values["train.precision"]
+    shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.candidate.attention
+    is_whole, precision = strategy_card(draft.strategy).is_whole, draft.train.precision
     trained, quantized = draft.trained, draft.strategy.traits.quantized
     weight_bytes = 4.0 if is_whole else _WEIGHT_BYTES[precision]
     if quantized is not None:
@@ -178,14 +175,14 @@ def _form_job(draft: Draft) -> memory_formula.Job:
         length=length,
         weight_bytes=weight_bytes,
         activation_bytes=2 if precision == "bfloat16" else 4,
-        checkpointing=draft.values["train.activation_checkpointing"],
+        checkpointing=draft.candidate.activation_checkpointing,
         accumulates=accumulates(draft),
         quantised=quantized is not None,
         target_length=target,
         adapter_dropout=trained.dropout,
         eager=kernel == "eager",
-        in_parts=draft.values["train.sharding"] == "fsdp",
-        masked=draft.values["train.packing"] or hides_padding(draft, shape),
+        in_parts=draft.candidate.sharding == "fsdp",
+        masked=draft.candidate.packing or hides_padding(draft, shape),
         unpadded=kernel == "flash_attention_2",
         on_card=draft.device.kind == "cuda",
         capability=draft.device.capability or UNKNOWN_CAPABILITY,
@@ -213,7 +210,7 @@ def _taught(draft: Draft, places: int) -> Taught | None:
     return Taught(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
 
 
-def _measuring(draft: Draft) -> Measuring | None:
+def _measuring(draft: ClosedDraft) -> Measuring | None:
     """How rows are measured, in the terms of the closed form; None where no split is."""
     found = evaluation_batch(draft)
     if found is None:
@@ -223,7 +220,7 @@ def _measuring(draft: Draft) -> Measuring | None:
     sequences = _sequences(draft)
     scored = -(-scored_per_row(draft, shape) // sequences)
     new_tokens = draft.eval.max_new_tokens or 0
-    kernel = draft.values["model.attention"]
+    kernel = draft.candidate.attention
     return Measuring(
         rows * sequences,
         length,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["build_steps"]
 
 
-def build_steps(draft: Draft) -> Draft:
+def build_steps(draft: ClosedDraft) -> ClosedDraft:
     """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
     teacher = len(draft.teacher.model.files) if draft.teacher else 0
     files = len(draft.model.files) + teacher + len(draft.splits)
@@ -20,7 +20,7 @@ def build_steps(draft: Draft) -> Draft:
     steps: list[Step] = [
         VerifyStep(kind="verify", files=files),
         *([ProveStep(kind="prove", steps=proof_steps)] if proof_steps else []),
-        TrainStep(kind="train", steps=draft.values["train.num_steps"]),
+        TrainStep(kind="train", steps=draft.train.num_steps),
         ExportStep(kind="export", artifact=artifact),
     ]
     if "test" not in draft.splits:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.rules.device_rules import device_has_a_price, devices_are_here, host_checks, host_has_room
 from ftc.compiler.rules.distillation_rules import (
     teacher_knows_the_task,
@@ -32,13 +32,13 @@ from ftc.spec.text_forms import form_card
 
 __all__ = ["FACT_RULES", "FactRule", "check_facts"]
 
-FactRule = Callable[[Draft], Iterator[Diagnostic]]
+FactRule = Callable[[ClosedDraft], Iterator[Diagnostic]]
 
 _NOMINAL = 1.1
 """A card is sold by a rounder size than its driver reports, by up to a tenth."""
 
 
-def revision_needs_the_hub(draft: Draft) -> Iterator[Diagnostic]:
+def revision_needs_the_hub(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A folder has no revisions."""
     if draft.model.source == "local" and draft.recipe.model.revision is not None:
         yield _found(
@@ -50,7 +50,7 @@ def revision_needs_the_hub(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
-def answers_are_written(draft: Draft) -> Iterator[Diagnostic]:
+def answers_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A longest answer matters where a metric needs answers, and then no shorter than the expected ones."""
     longest, asked = draft.eval.max_new_tokens, draft.recipe.eval.max_new_tokens
     if asked == "auto":
@@ -75,7 +75,7 @@ def answers_are_written(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
-def limits_leave_out_rows(draft: Draft) -> Iterator[Diagnostic]:
+def limits_leave_out_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A limit on rows is lower than their number, and leaves more than one batch."""
     rows, most = draft.splits["train"].rows, draft.recipe.data.max_rows
     if most is not None and most > rows:
@@ -89,7 +89,7 @@ def limits_leave_out_rows(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
-def batch_fits_the_rows(draft: Draft) -> Iterator[Diagnostic]:
+def batch_fits_the_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """An epoch has at least one full batch."""
     rows, batch = draft.splits["train"].rows, draft.recipe.train.batch_size
     if batch > rows:
@@ -104,10 +104,10 @@ def batch_fits_the_rows(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
-def validation_is_looked_at(draft: Draft) -> Iterator[Diagnostic]:
+def validation_is_looked_at(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """Evaluations come often enough for what relies on them; what the recipe alone tells was told before."""
-    train, steps = draft.recipe.train, draft.values["train.num_steps"]
-    every = draft.values["train.evaluate_every_steps"]
+    train, steps = draft.recipe.train, draft.train.num_steps
+    every = draft.train.evaluate_every_steps
     if train.evaluate_every == "epoch" or train.max_steps is not None or "validation" not in draft.splits:
         return
     if every > steps:
@@ -130,7 +130,7 @@ def validation_is_looked_at(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
-def adapters_are_low_rank(draft: Draft) -> Iterator[Diagnostic]:
+def adapters_are_low_rank(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """An adapter's rank is below that of the layers it adapts."""
     rank = draft.strategy.traits.rank
     if rank is None or draft.source.node("strategy.rank") is None:  # a default is nobody's slip
@@ -149,7 +149,7 @@ def adapters_are_low_rank(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
-def virtual_tokens_have_room(draft: Draft) -> Iterator[Diagnostic]:
+def virtual_tokens_have_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The longest row fits the model together with the virtual tokens before it, and an answer behind it."""
     own, places = draft.strategy.traits.num_virtual, draft.model.max_positions
     longest = max(split.length_max for split in draft.splits.values())
@@ -165,14 +165,14 @@ def virtual_tokens_have_room(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
-def strategies_find_their_place(draft: Draft) -> Iterator[Diagnostic]:
+def strategies_find_their_place(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The model takes what the strategy brings: virtual tokens as keys and values, say, or before its input."""
     task = draft.recipe.task.kind.replace("_", " ")
     if (misfit := draft.strategy.misfit(base_of(draft), task)) is not None:
         yield _found(draft, misfit.code, misfit.summary, f"strategy.{misfit.key}", help=misfit.help)
 
 
-def smoothing_has_choices(draft: Draft) -> Iterator[Diagnostic]:
+def smoothing_has_choices(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """Label smoothing spreads a target over choices of a fixed number, of which one is right."""
     what = head_card(draft.loaded.head).smoothing_obstacle
     if form_card(draft.text.form).is_pair:
@@ -182,7 +182,7 @@ def smoothing_has_choices(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC276", summary, "train.label_smoothing", help="drop it")
 
 
-def pages_need_a_card(draft: Draft) -> Iterator[Diagnostic]:
+def pages_need_a_card(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """Paged optimisers have something to page between."""
     kind = draft.recipe.train.optimizer.kind
     if draft.device.kind == "cpu" and kind != "auto" and optimizer_card(kind).paged:
@@ -191,9 +191,9 @@ def pages_need_a_card(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC275", summary, "train.optimizer.kind", help=f"write `{other}`")
 
 
-def flash_attention_is_half_precise(draft: Draft) -> Iterator[Diagnostic]:
+def flash_attention_is_half_precise(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
-    kernel, precision = draft.values["model.attention"], draft.values["train.precision"]
+    kernel, precision = draft.candidate.attention, draft.train.precision
     if kernel == "flash_attention_2" and precision == "float32" and flash_obstacle(draft) is None:
         yield _found(
             draft,
@@ -205,7 +205,7 @@ def flash_attention_is_half_precise(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
-def budget_is_on_the_device(draft: Draft) -> Iterator[Diagnostic]:
+def budget_is_on_the_device(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A budget of memory is at most what the device has; beyond it, fitting the budget proves nothing."""
     vram, has = draft.recipe.budget.vram, draft.device.memory_bytes
     if vram is None or vram <= has:
@@ -224,7 +224,7 @@ def budget_is_on_the_device(draft: Draft) -> Iterator[Diagnostic]:
     )
 
 
-def classes_are_known(draft: Draft) -> Iterator[Diagnostic]:
+def classes_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A metric or gate of one class names one that the labels have."""
     named = [(path, split_metric(name)[1]) for name, path in draft.recipe.eval.named()]
     if not any(label for _, label in named):
@@ -239,7 +239,7 @@ def classes_are_known(draft: Draft) -> Iterator[Diagnostic]:
             yield _found(draft, "FTC240", f"no class `{label}` among the labels", path, help=help)
 
 
-def general_text_needs_a_decoder(draft: Draft) -> Iterator[Diagnostic]:
+def general_text_needs_a_decoder(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """Forgetting is told from next tokens, which an encoder or an encoder-decoder doesn't predict of plain text."""
     if draft.recipe.eval.retention is not None and draft.model.family != "decoder":
         family = draft.model.family.replace("_", "-")
@@ -247,14 +247,14 @@ def general_text_needs_a_decoder(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC242", summary, "eval.retention", help="drop `retention`, or tune a decoder")
 
 
-def swaps_keep_answers_in_place(draft: Draft) -> Iterator[Diagnostic]:
+def swaps_keep_answers_in_place(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """An answer that is cut out of a context moves with the words before it."""
     if draft.recipe.eval.swaps is not None and form_card(draft.text.form).moves_targets:
         summary = "answers that are cut out of a context move with its words"
         yield _found(draft, "FTC242", summary, "eval.swaps", help="drop `swaps`, or set `task.mode: generative`")
 
 
-def swaps_need_answers(draft: Draft) -> Iterator[Diagnostic]:
+def swaps_need_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """What a language model says changes only where it is asked to say something."""
     writes = head_card(draft.loaded.head).writes
     if draft.recipe.eval.swaps is not None and writes and draft.eval.max_new_tokens is None:
@@ -263,14 +263,14 @@ def swaps_need_answers(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC242", summary, "eval.swaps", help=help)
 
 
-def judge_has_answers(draft: Draft) -> Iterator[Diagnostic]:
+def judge_has_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A judge grades what is written, and something is only written where a metric needs it."""
     if draft.recipe.eval.judge is not None and draft.eval.max_new_tokens is None:
         help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
         yield _found(draft, "FTC243", "no metric has answers written that a judge could grade", "eval.judge", help=help)
 
 
-def classifier_has_answers(draft: Draft) -> Iterator[Diagnostic]:
+def classifier_has_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """As for a judge."""
     if draft.recipe.eval.classifier is not None and draft.eval.max_new_tokens is None:
         help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
@@ -278,7 +278,7 @@ def classifier_has_answers(draft: Draft) -> Iterator[Diagnostic]:
         yield _found(draft, "FTC244", summary, "eval.classifier", help=help)
 
 
-def groups_are_known(draft: Draft) -> Iterator[Diagnostic]:
+def groups_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A gate on a group names one that the test rows have."""
     for name, _, path in draft.recipe.eval.bounds():
         about = measured(name)
@@ -292,7 +292,7 @@ def groups_are_known(draft: Draft) -> Iterator[Diagnostic]:
             yield _found(draft, "FTC240", f"no test row has `{about.group}` as its {about.slice}", path, help=help)
 
 
-def gates_are_coarser_than_a_row(draft: Draft) -> Iterator[Diagnostic]:
+def gates_are_coarser_than_a_row(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The test split has enough rows for the last digit of a gate to mean something."""
     if "test" not in draft.splits:
         return
@@ -346,7 +346,7 @@ FACT_RULES: tuple[FactRule, ...] = (
 """Every rule, in the order of the recipe's sections."""
 
 
-def check_facts(draft: Draft) -> Draft:
+def check_facts(draft: ClosedDraft) -> ClosedDraft:
     """Adds what all rules find."""
     found = tuple(found for rule in FACT_RULES for found in rule(draft))
     checks = (*draft.checks, *host_checks(draft))
@@ -354,14 +354,21 @@ def check_facts(draft: Draft) -> Draft:
 
 
 def _found(
-    draft: Draft, code: str, summary: str, at: str, *, help: str, notes: str = "", severity: Severity | None = None
+    draft: ClosedDraft,
+    code: str,
+    summary: str,
+    at: str,
+    *,
+    help: str,
+    notes: str = "",
+    severity: Severity | None = None,
 ) -> Diagnostic:
     span = draft.source.span(at)
     shown = (notes,) if notes else ()
     return diagnostic(code, summary, span, help=help, notes=shown, path=at, severity=severity)
 
 
-def _metrics(draft: Draft) -> str:
+def _metrics(draft: ClosedDraft) -> str:
     kinds = map(metric_named, draft.eval.metrics)
     return ", ".join(kind.title for kind in kinds if kind)
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ftc.compiler.draft import Draft
+from ftc.compiler.search.candidates import attention_kernels, optimizer_kinds
+from ftc.compiler.search.device_counts import device_counts
 from ftc.spec.documents.settings import DeterminismSettings
 from ftc.spec.optimizers import OPTIMIZERS
 
@@ -51,7 +53,7 @@ def choose_determinism(draft: Draft) -> Draft:
         notes = "" if asked == "bitwise" else "the run goes on with deterministic kernels and no proof"
         draft = draft.find(code, summary, path, help=help, notes=notes or ())
         return _settled(draft, DeterminismSettings(asked=asked, kernels="deterministic", proof_steps=0))
-    steps = draft.values["train.num_steps"]
+    steps = draft.train.num_steps
     proof = min(steps, _MOST_PROOF_STEPS, max(2, steps // _PROOF_SHARE))
     return _settled(draft, DeterminismSettings(asked=asked, kernels="exact", proof_steps=proof))
 
@@ -62,11 +64,11 @@ def _settled(draft: Draft, section: DeterminismSettings) -> Draft:
 
 
 def _unknown(draft: Draft) -> Iterator[str]:
-    """What stands in no table, in words."""
+    """What stands in no table, in words; of what is open, the solver takes nothing that can't be proven."""
     known = EXACT[draft.device.kind]
     used = {
-        "attention": draft.values["model.attention"],
-        "optimizer": draft.values["train.optimizer.kind"],
+        "attention": attention_kernels(draft)[0],
+        "optimizer": optimizer_kinds(draft)[0],
         "quantization": quantized.type if (quantized := draft.strategy.traits.quantized) else "none",
     }
     for name, value in used.items():
@@ -75,5 +77,5 @@ def _unknown(draft: Draft) -> Iterator[str]:
     packed = draft.distillation.quantization if draft.distillation else None
     if packed is not None and packed not in known["quantization"]:
         yield f"quantization `{packed}` of the teacher on a {_DEVICES[draft.device.kind]}"
-    if (processes := draft.values["train.world_size"]) > 1:
+    if (processes := device_counts(draft)[0]) > 1:
         yield f"training in {processes} processes"

@@ -27,7 +27,7 @@ def choose_distillation(draft: Draft) -> Draft:
         temperature=why.take("temperature", asked.temperature),
         weight=why.take("weight", asked.weight),
         precision=(
-            why.derive("precision", draft.values["train.precision"], "the precision of the run")
+            why.derive("precision", draft.train.precision, "the precision of the run")
             if asked.precision == "auto"
             else why.take("precision", asked.precision)
         ),

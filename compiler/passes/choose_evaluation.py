@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ftc.compiler.draft import Draft, Reasons
-from ftc.compiler.memory.eval_passes import usual_rows
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
 from ftc.spec.documents.slices import FIGURES, measured
@@ -42,10 +41,7 @@ def choose_evaluation(draft: Draft) -> Draft:
         ),
     )
     draft = draft.settle("eval", section, why)
-    draft = replace(draft, checks=(*draft.checks, *_checks(section, why)))
-    if asked.batch_size != "auto":
-        return draft.take("eval.batch_size")
-    return draft.derive("eval.batch_size", *usual_rows(draft))
+    return replace(draft, checks=(*draft.checks, *_checks(section, why)))
 
 
 def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:

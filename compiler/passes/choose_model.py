@@ -12,7 +12,7 @@ __all__ = ["choose_model"]
 
 
 def choose_model(draft: Draft) -> Draft:
-    """Settles everything under `model`."""
+    """Settles what is under `model`, but for the kernel of attention."""
     why, model = draft.reasons("model"), draft.model
     commit = "the hub's commit, kept by the lock" if model.commit else "a local folder has no commit"
     loaded = OpenModel(
@@ -26,7 +26,7 @@ def choose_model(draft: Draft) -> Draft:
         stop_ids=_stops(draft, why),
     )
     draft = _check_license(_miss_unknown(draft).settle("loaded", loaded, why))
-    return _choose_attention(_check_head(_check_start(draft)))
+    return _check_attention(_check_head(_check_start(draft)))
 
 
 def _miss_unknown(draft: Draft) -> Draft:
@@ -100,14 +100,11 @@ def _check_start(draft: Draft) -> Draft:
     )
 
 
-def _choose_attention(draft: Draft) -> Draft:
-    """The kernel; which one `auto` takes is settled once it is known what fits."""
+def _check_attention(draft: Draft) -> Draft:
+    """Whether the model and the device have the kernel that is asked for."""
     asked = draft.recipe.model.attention
     if asked == "auto":
-        if (obstacle := model_obstacle(draft, "sdpa")) is None:
-            return draft.derive("model.attention", "sdpa", "every device has it and it needs no further package")
-        return draft.derive("model.attention", "eager", obstacle)
-    draft = draft.take("model.attention")
+        return draft
     obstacle = model_obstacle(draft, asked) or (flash_obstacle(draft) if asked == "flash_attention_2" else None)
     return draft.find("FTC223", obstacle, "model.attention", help="leave `attention` out") if obstacle else draft
 

@@ -4,138 +4,165 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Any, Literal, cast
 
-from ftc.compiler.draft import Draft
-from ftc.compiler.search.optimizer_choice import card_of, with_kernel
-from ftc.spec.documents.settings import Seeds
+from ftc.compiler.draft import Draft, Reasons
+from ftc.spec.documents.settings import OpenOptimizer, OpenTrain, PreferenceSettings, ScheduleSettings, Seeds
 from ftc.spec.optimizers import candidates
 from ftc.spec.schedules import schedule_card
+from ftc.spec.sections.train import Precision
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
 __all__ = ["choose_training"]
 
-_AS_WRITTEN = (
-    *("batch_size", "label_smoothing", "neftune_alpha", "max_grad_norm"),
-    *("keep_checkpoints", "early_stopping"),
-)
-
 
 def choose_training(draft: Draft) -> Draft:
-    """Settles what is under `train`, `seeds` and `device`, but for the micro-batch and what several devices share."""
-    for name in _AS_WRITTEN:
-        draft = draft.take(f"train.{name}")
-    draft = _choose_precision(_choose_rate(_choose_optimizer(draft)))
-    draft = _choose_objective(_choose_selection(_choose_steps(draft)))
-    return _choose_device(_choose_seeds(draft))
+    """Settles what is under `train` and `seeds`, but for what the solver chooses, the teacher and determinism."""
+    why, train = draft.reasons("train"), draft.recipe.train
+    steps, per_epoch = _steps(draft, why)
+    select, metric = _selection(draft, why)
+    section = OpenTrain(
+        num_steps=steps,
+        steps_per_epoch=per_epoch,
+        batch_size=why.take("batch_size", train.batch_size),
+        batching=why.take("batching", train.batching),
+        learning_rate=_rate(draft, why),
+        b_rate_ratio=_second_rate(draft, why),
+        schedule=_schedule(draft, why, steps),
+        optimizer=_optimizer(draft, why),
+        label_smoothing=why.take("label_smoothing", train.label_smoothing),
+        neftune_alpha=why.take("neftune_alpha", train.neftune_alpha),
+        max_grad_norm=why.take("max_grad_norm", train.max_grad_norm),
+        precision=_precision(draft, why),
+        evaluate_every_steps=(
+            why.derive("evaluate_every_steps", per_epoch, "once an epoch")
+            if train.evaluate_every == "epoch"
+            else why.take("evaluate_every_steps", train.evaluate_every, "train.evaluate_every")
+        ),
+        keep_checkpoints=why.take("keep_checkpoints", train.keep_checkpoints),
+        early_stopping=why.take("early_stopping", train.early_stopping),
+        select=select,
+        select_metric=metric,
+        select_higher=_is_higher(why, metric),
+        preference=_objective(draft, why),
+    )
+    return _choose_seeds(_check_precision(draft.settle("train", section, why)))
 
 
-def _choose_optimizer(draft: Draft) -> Draft:
-    asked = draft.recipe.train.optimizer.kind
-    card = candidates(asked)[0]
-    if asked == "auto":  # until it is known what fits
-        draft = draft.derive("train.optimizer.kind", card.kind, f"{card.label} in float32 comes first")
-    else:
-        draft = draft.take("train.optimizer.kind")
-    for name in dict.fromkeys(("beta1", "beta2", "epsilon", "momentum", "weight_decay", *card.reads)):
-        path, usual = f"train.optimizer.{name}", card.usual_value(name)
-        is_open = draft.source.node(path) is None or getattr(draft.recipe.train.optimizer, name) == "auto"
+def _optimizer(draft: Draft, why: Reasons) -> OpenOptimizer:
+    """Its numbers; the kinds among which `auto` chooses have them in common."""
+    asked = draft.recipe.train.optimizer
+    card = candidates(asked.kind)[0]
+
+    def number(name: str) -> float:
+        path, usual = f"optimizer.{name}", card.usual_value(name)
+        value: float | str = getattr(asked, name)
+        is_open = draft.source.node(f"train.{path}") is None or value == "auto"
         if is_open and usual is not None:
-            draft = draft.derive(path, usual.value, usual.source)
-        else:
-            draft = draft.take(path)
-    return with_kernel(draft)
+            return why.derive(path, usual.value, usual.source)
+        return cast(float, why.take(path, value))
+
+    names = dict.fromkeys(("beta1", "beta2", "epsilon", "momentum", "weight_decay", *card.reads))
+    numbers: dict[str, Any] = {name: number(name) for name in names}
+    return OpenOptimizer(**numbers)
 
 
-def _choose_rate(draft: Draft) -> Draft:
-    strategy = draft.recipe.strategy
-    if (ratio := strategy.second_rate_ratio()) is not None:
-        draft = draft.inherit("train.b_rate_ratio", ratio, "strategy.b_rate_ratio")
-    else:
-        draft = draft.derive("train.b_rate_ratio", 1.0, "no adapter of low rank")
-    if draft.recipe.train.learning_rate != "auto":
-        return draft.take("train.learning_rate")
-    rate = card_of(draft).rate
+def _second_rate(draft: Draft, why: Reasons) -> float:
+    """Times the rate for the second matrix of low-rank adapters."""
+    if (ratio := draft.recipe.strategy.second_rate_ratio()) is not None:
+        return why.take("b_rate_ratio", ratio, "strategy.b_rate_ratio")
+    return why.derive("b_rate_ratio", 1.0, "no adapter of low rank")
+
+
+def _rate(draft: Draft, why: Reasons) -> float:
+    asked, strategy = draft.recipe.train.learning_rate, draft.recipe.strategy
+    if asked != "auto":
+        return why.take("learning_rate", asked)
+    rate = candidates(draft.recipe.train.optimizer.kind)[0].rate
     usual, reason = strategy.usual_rate(strategy_card(strategy))
     if rate.reason is not None:
         reason = rate.reason.format(reason)
-    return draft.derive("train.learning_rate", rate.beside(usual), reason)
+    return why.derive("learning_rate", rate.beside(usual), reason)
 
 
-def _choose_precision(draft: Draft) -> Draft:
-    on_card = draft.device.kind == "cuda"
-    if draft.recipe.train.precision != "auto":
-        draft = draft.take("train.precision")
-        if draft.recipe.train.precision == "bfloat16" and not draft.device.has_bfloat16:
-            speed = "does not have bfloat16" if on_card else "is very slow at bfloat16"
-            return draft.find(
-                "FTC226",
-                f"{draft.device.label} {speed}",
-                "train.precision",
-                help="write `float32`, or leave `precision` out",
-            )
+def _precision(draft: Draft, why: Reasons) -> Precision:
+    asked, device = draft.recipe.train.precision, draft.device
+    if asked != "auto":
+        return why.take("precision", asked)
+    if device.kind == "cpu":
+        return why.derive("precision", "float32", "a CPU is exact and seldom faster in bfloat16")
+    if device.has_bfloat16:
+        return why.derive("precision", "bfloat16", f"{device.label} is fast at it")
+    return why.derive("precision", "float32", f"{device.label} is not fast at bfloat16")
+
+
+def _check_precision(draft: Draft) -> Draft:
+    device = draft.device
+    if draft.recipe.train.precision != "bfloat16" or device.has_bfloat16:
         return draft
-    if not on_card:
-        return draft.derive("train.precision", "float32", "a CPU is exact and seldom faster in bfloat16")
-    if draft.device.has_bfloat16:
-        return draft.derive("train.precision", "bfloat16", f"{draft.device.label} is fast at it")
-    return draft.derive("train.precision", "float32", f"{draft.device.label} is not fast at bfloat16")
+    speed = "does not have bfloat16" if device.kind == "cuda" else "is very slow at bfloat16"
+    help = "write `float32`, or leave `precision` out"
+    return draft.find("FTC226", f"{device.label} {speed}", "train.precision", help=help)
 
 
-def _choose_steps(draft: Draft) -> Draft:
+def _steps(draft: Draft, why: Reasons) -> tuple[int, int]:
+    """Optimizer steps of the run, and of an epoch."""
     train, rows = draft.recipe.train, draft.splits["train"].rows
     per_epoch = math.ceil(rows / train.batch_size)
     wanted = max(1, round(train.epochs * per_epoch))
     steps = min(wanted, train.max_steps or wanted)
-    draft = draft.derive("train.steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}")
+    why.derive("steps_per_epoch", per_epoch, f"{rows:,} training rows in batches of {train.batch_size}")
     reason = f"{train.epochs:g} {'epoch' if train.epochs == 1 else 'epochs'} of {per_epoch} steps"
     if steps < wanted:
         reason = f"`max_steps`; {reason} would be {wanted}"
-    draft = draft.derive("train.num_steps", steps, reason)
-    if train.evaluate_every == "epoch":
-        draft = draft.derive("train.evaluate_every_steps", per_epoch, "once an epoch")
-    else:
-        draft = draft.take("train.evaluate_every_steps", "train.evaluate_every")
-    return _choose_schedule(draft, steps)
+    return why.derive("num_steps", steps, reason), per_epoch
 
 
-def _choose_schedule(draft: Draft, steps: int) -> Draft:
+def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
     """The warm-up, and the schedule behind it; keys that it doesn't know are left out."""
-    schedule = draft.recipe.train.schedule
-    ratio: float = schedule.warmup_ratio
-    warmup = math.ceil(ratio * steps)
-    draft = draft.derive("train.schedule.warmup_steps", warmup, f"{ratio:g} of {steps} steps, rounded up")
-    draft, card = draft.take("train.schedule.kind"), schedule_card(schedule.kind)
+    asked, optimizer = draft.recipe.train.schedule, candidates(draft.recipe.train.optimizer.kind)[0]
+    if optimizer.schedules is not None and draft.source.node("train.schedule.kind") is None:
+        reason = f"{optimizer.label} averages weights in place of a schedule"
+        kind = why.derive("schedule.kind", optimizer.schedules[0], reason)
+    else:
+        kind = why.take("schedule.kind", asked.kind)
+    card, known = schedule_card(kind), dict[str, Any]()
+    ratio: float = asked.warmup_ratio
+    warmup = why.derive("schedule.warmup_steps", math.ceil(ratio * steps), f"{ratio:g} of {steps} steps, rounded up")
     for share in card.shares:
-        ratio = getattr(schedule, share.key)
+        ratio = getattr(asked, share.key)
         reason = share.reason.format(f"{ratio:g} of {steps} steps")
-        draft = draft.derive(f"train.schedule.{share.setting}", math.ceil(ratio * steps), reason)
+        known[share.setting] = why.derive(f"schedule.{share.setting}", math.ceil(ratio * steps), reason)
     for key in card.reads:
-        if getattr(schedule, key) is None and key in card.usual:
-            draft = draft.derive(f"train.schedule.{key}", *card.usual[key](warmup))
-        elif getattr(schedule, key) is not None and key not in (share.key for share in card.shares):
-            draft = draft.take(f"train.schedule.{key}")
-    return draft
+        value: object = getattr(asked, key)
+        if value is None and key in card.usual:
+            known[key] = why.derive(f"schedule.{key}", *card.usual[key](warmup))
+        elif value is not None and key not in (share.key for share in card.shares):
+            known[key] = why.take(f"schedule.{key}", value)
+    return ScheduleSettings(kind=kind, warmup_steps=warmup, **known)
 
 
-def _choose_selection(draft: Draft) -> Draft:
+def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str]:
+    """Which checkpoint becomes the result, and the metric that it goes by."""
     stopping = draft.recipe.train.early_stopping
     metric = stopping.metric if stopping else "val_loss"
-    has_validation = "validation" in draft.splits
-    select = "best" if has_validation else "last"
-    reason = f"the checkpoint with the best {metric}" if has_validation else "there is no validation split"
-    draft = draft.derive("train.select", select, reason)
-    draft = draft.derive(
-        "train.select_metric", metric, "what early stopping watches" if stopping else "the usual choice"
-    )
+    why.derive("select_metric", metric, "what early stopping watches" if stopping else "the usual choice")
+    if "validation" in draft.splits:
+        return why.derive("select", "best", f"the checkpoint with the best {metric}"), metric
+    return why.derive("select", "last", "there is no validation split"), metric
+
+
+def _is_higher(why: Reasons, metric: str) -> bool:
     higher = metric != "val_loss"
-    return draft.derive("train.select_higher", higher, f"{'more' if higher else 'less'} {metric} is better")
+    return why.derive("select_higher", higher, f"{'more' if higher else 'less'} {metric} is better")
 
 
-def _choose_objective(draft: Draft) -> Draft:
+def _objective(draft: Draft, why: Reasons) -> PreferenceSettings | None:
     if form_card(draft.text.form).is_pair:
-        return draft.take("train.preference.beta", "task.beta")
-    return draft.derive("train.preference", None, "each target has a loss of its own")
+        beta: float = vars(draft.recipe.task)["beta"]  # which tasks of pairs have
+        return PreferenceSettings(beta=why.take("preference.beta", beta, "task.beta"))
+    return why.derive("preference", None, "each target has a loss of its own")
 
 
 def _choose_seeds(draft: Draft) -> Draft:
@@ -151,12 +178,3 @@ def _choose_seeds(draft: Draft) -> Draft:
         dropout=stream("dropout", "dropout"),
     )
     return draft.settle("seeds", seeds, why)
-
-
-def _choose_device(draft: Draft) -> Draft:
-    device = draft.device
-    reason = f"{device.label}" if device.local else f"{device.label}, from the catalogue"
-    draft = draft.derive("device.name", device.name, reason).derive("device.kind", device.kind, reason)
-    if draft.recipe.budget.threads == "auto":
-        return draft.derive("device.threads", device.threads, "physical cores that this process may use")
-    return draft.take("device.threads", "budget.threads")

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import get_args
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.search.costs import cost_of, num_paid, price_of
+from ftc.compiler.search.optimizer_choice import card_of
 from ftc.compiler.strategies.trainable import num_trainable, result_bytes
 from ftc.compiler.time.judge_requests import judge_estimate
 from ftc.compiler.time.run_time import RunTime, run_time
@@ -27,7 +28,7 @@ _RECORDS = 4 * 2**20
 """Bytes of events, ladder, report and recipe beside the weights; rows that are shown have their length limited."""
 
 
-def estimate_cost(draft: Draft) -> Draft:
+def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     """Estimates time, cost, energy and disk, and refuses what is over the budget for certain."""
     work = run_work(draft)
     draft = _with_judge(draft)
@@ -39,10 +40,12 @@ def estimate_cost(draft: Draft) -> Draft:
         draft = draft.miss(f"time: nothing is known of the speed of {draft.device.label}; {known}")
         return _checked_disk(draft.miss("cost: no time is known") if draft.recipe.budget.cost else draft)
     draft = _with_price(replace(draft, time=_estimate(draft, found)))
+    if (left_out := card_of(draft).uncounted) is not None:
+        draft = draft.miss(f"time of {left_out}: it is not in the run's time")
     return _checked_disk(_checked_cost(_checked_time(draft)))
 
 
-def _with_judge(draft: Draft) -> Draft:
+def _with_judge(draft: ClosedDraft) -> ClosedDraft:
     """What a judge takes, and what of it isn't known."""
     judge, found = draft.recipe.eval.judge, judge_estimate(draft)
     if judge is None or found is None:
@@ -61,7 +64,7 @@ def _with_judge(draft: Draft) -> Draft:
     return draft
 
 
-def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:
+def _estimate(draft: ClosedDraft, found: RunTime) -> TimeEstimate:
     phases = _in_order((*found.phases, *_judging(draft)))
     total, working = _total(phases), _total(found.phases)
     saved = _saved_by_stopping(draft, phases)
@@ -80,7 +83,7 @@ def _estimate(draft: Draft, found: RunTime) -> TimeEstimate:
     )
 
 
-def _judging(draft: Draft) -> Iterator[PhaseTime]:
+def _judging(draft: ClosedDraft) -> Iterator[PhaseTime]:
     """The judge's part of the time, where earlier runs tell it; the device has nothing to do meanwhile."""
     if draft.judge is not None and draft.judge.seconds is not None:
         yield PhaseTime(phase="judge", seconds=draft.judge.seconds, method=draft.judge.seconds_method)
@@ -91,7 +94,7 @@ def _in_order(phases: Iterable[PhaseTime]) -> tuple[PhaseTime, ...]:
     return tuple(sorted(phases, key=lambda one: order.index(one.phase)))
 
 
-def _watts(draft: Draft) -> float | None:
+def _watts(draft: ClosedDraft) -> float | None:
     """What all cards of the run draw at the most; None where that isn't known of one."""
     speed = draft.device.speed
     return None if speed is None or speed.watts is None else num_paid(draft) * speed.watts
@@ -104,19 +107,19 @@ def _total(phases: Iterable[PhaseTime]) -> SecondsRange:
     return total
 
 
-def _saved_by_stopping(draft: Draft, phases: Iterable[PhaseTime]) -> float:
+def _saved_by_stopping(draft: ClosedDraft, phases: Iterable[PhaseTime]) -> float:
     """Seconds of training and validation that early stopping saves at the most."""
     stopping = draft.recipe.train.early_stopping
     if stopping is None:
         return 0.0
-    steps: int = draft.values["train.num_steps"]
-    every: int = draft.values["train.evaluate_every_steps"]
+    steps = draft.train.num_steps
+    every = draft.train.evaluate_every_steps
     least = min(steps, (stopping.patience + 1) * every)
     spent = sum(phase.seconds.low for phase in phases if phase.phase in ("train", "validate"))
     return spent * (1 - least / steps)
 
 
-def _with_price(draft: Draft) -> Draft:
+def _with_price(draft: ClosedDraft) -> ClosedDraft:
     """Says whose price it is, where the recipe has none."""
     price = price_of(draft)
     if price is None or draft.recipe.budget.price_per_hour is not None:
@@ -131,7 +134,7 @@ def _money(sum_: Money) -> str:
     return f"{sum_.amount:{digits}} {sum_.currency}"
 
 
-def _checked_time(draft: Draft) -> Draft:
+def _checked_time(draft: ClosedDraft) -> ClosedDraft:
     time, limit = draft.time, draft.recipe.budget.time
     assert time is not None
     if limit is None or time.high_seconds <= limit:
@@ -150,7 +153,7 @@ def _phase_words(phases: Iterable[PhaseTime]) -> str:
     return ", ".join(f"{one.phase} {one.seconds.low:,.1f} to {one.seconds.high:,.1f} s" for one in longest)
 
 
-def _checked_cost(draft: Draft) -> Draft:
+def _checked_cost(draft: ClosedDraft) -> ClosedDraft:
     time, limit = draft.time, draft.recipe.budget.cost
     assert time is not None
     if limit is None or time.cost_low is None or time.cost_high is None or time.cost_high.amount <= limit.amount:
@@ -166,18 +169,18 @@ def _checked_cost(draft: Draft) -> Draft:
     return draft.find("FTC407", words, "budget.cost", help=_MORE, notes=notes)
 
 
-def _disk(draft: Draft) -> dict[str, int]:
+def _disk(draft: ClosedDraft) -> dict[str, int]:
     """Bytes in the run's folder at the most: trained weights with two moments in each checkpoint, then the result.
 
     Kept are the newest checkpoints, the best one, and the one that is being written.
     """
     trained = 4 * num_trainable(draft)
-    kept = draft.values["train.keep_checkpoints"] + 2
+    kept = draft.train.keep_checkpoints + 2
     result = strategy_card(draft.strategy).result
     return {f"{kept} checkpoints": 3 * trained * kept, result: result_bytes(draft), "records": _RECORDS}
 
 
-def _checked_disk(draft: Draft) -> Draft:
+def _checked_disk(draft: ClosedDraft) -> ClosedDraft:
     needed = sum(draft.disk.values())
     if draft.free_disk is None or needed <= draft.free_disk:
         return draft

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.compiler.draft import Draft
-from ftc.compiler.memory.host_memory import host_bytes
+from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.memory.process_overhead import host_bytes
 from ftc.compiler.search.costs import price_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.plan import Check
@@ -25,9 +25,9 @@ def device_has_a_price(draft: Draft) -> Iterator[Diagnostic]:
         yield diagnostic("FTC209", summary, draft.source.span(path), help="write both in one currency", path=path)
 
 
-def devices_are_here(draft: Draft) -> Iterator[Diagnostic]:
+def devices_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
-    asked, device = draft.values["device.count"], draft.device
+    asked, device = draft.candidate.devices, draft.device
     if device.local and device.kind == "cuda" and asked > device.count:
         has, path = "one" if device.count == 1 else str(device.count), "budget.devices"
         help = f"write `devices: {device.count}`, or apply the plan where there are {asked}"
@@ -35,7 +35,7 @@ def devices_are_here(draft: Draft) -> Iterator[Diagnostic]:
         yield diagnostic("FTC293", summary, draft.source.span(path), help=help, path=path)
 
 
-def host_has_room(draft: Draft) -> Iterator[Diagnostic]:
+def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """What a divided model takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
     needed, there = host_bytes(draft), draft.device.host_bytes
     if there is not None and draft.device.kind == "cuda" and needed > there:
@@ -50,7 +50,7 @@ def host_has_room(draft: Draft) -> Iterator[Diagnostic]:
         )
 
 
-def host_checks(draft: Draft) -> Iterator[Check]:
+def host_checks(draft: ClosedDraft) -> Iterator[Check]:
     """How much of the host's memory all processes together take for a divided model, by shapes."""
     if size := host_bytes(draft):
         there = draft.device.host_bytes

@@ -40,7 +40,7 @@ def kernels_for_auto(draft: Draft) -> tuple[AttentionKernel, ...]:
     """
     found: list[AttentionKernel] = ["sdpa"] if model_obstacle(draft, "sdpa") is None else []
     proves = draft.recipe.train.determinism in ("bitwise", "best_effort")
-    has_flash = "flash-attn" in draft.packages and draft.values["train.precision"] == "bfloat16" and not proves
+    has_flash = "flash-attn" in draft.packages and draft.train.precision == "bfloat16" and not proves
     if has_flash and flash_obstacle(draft) is None and "flash_attention_2" in (draft.model.attention or ()):
         found.append("flash_attention_2")
     return tuple(found) or ("eager",)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.compiler.draft import Draft
-from ftc.compiler.search.candidates import Point, at
+from ftc.compiler.draft import Candidate, ClosedDraft, Draft
 from ftc.compiler.time.judge_requests import judge_estimate
 from ftc.compiler.time.run_time import run_time
 from ftc.compiler.time.run_work import run_work
@@ -17,12 +16,12 @@ def price_of(draft: Draft) -> Money | None:
     return draft.recipe.budget.price_per_hour or draft.prices.get(draft.device.name)
 
 
-def num_paid(draft: Draft) -> int:
+def num_paid(draft: ClosedDraft) -> int:
     """Devices that are paid for: all processes on a processor share it."""
-    return 1 if draft.device.kind == "cpu" else int(draft.values["train.world_size"])
+    return 1 if draft.device.kind == "cpu" else draft.candidate.devices
 
 
-def cost_of(draft: Draft, seconds: float, judge: Money | None = None) -> Money | None:
+def cost_of(draft: ClosedDraft, seconds: float, judge: Money | None = None) -> Money | None:
     """What a settled draft's devices cost in so many seconds, with what its judge costs.
 
     None where devices have no price, or one in another currency than the judge's.
@@ -41,7 +40,7 @@ class CostBound:
     cost does; slower ways with the same number cost more.
 
     Args:
-        draft: Without what a point settles.
+        draft: Without a candidate.
         counts: Numbers of devices to choose among; of a single one nothing is asked.
     """
 
@@ -51,21 +50,21 @@ class CostBound:
         self._draft, self._limit = draft, limit.amount if limit is not None and counts_cost else None
         self._over: dict[int, float] = {}
 
-    def keeps(self, point: Point) -> bool:
+    def keeps(self, candidate: Candidate) -> bool:
         """Whether the fastest way with a number of devices that fits keeps the bound; if not, that is remembered."""
         if self._limit is None:
             return True
-        cost = self._most(at(self._draft, point))
+        cost = self._most(self._draft.at(candidate))
         if cost is None or cost <= self._limit:
             return True
-        self._over[point.devices] = cost
+        self._over[candidate.devices] = cost
         return False
 
     def least(self) -> int | None:
         """Of the numbers that break it the one that costs least; None where none does."""
         return min(self._over, key=lambda count: (self._over[count], count), default=None)
 
-    def _most(self, draft: Draft) -> float | None:
+    def _most(self, draft: ClosedDraft) -> float | None:
         """The highest figure of what a run costs; None where nothing is known of the device's speed."""
         found, judge = run_time(draft, run_work(draft)), judge_estimate(draft)
         if found is None:

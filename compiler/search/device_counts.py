@@ -1,10 +1,10 @@
-"""How many devices share a run: the numbers that a recipe allows, and what each number settles."""
+"""How many devices share a run: the numbers that a recipe allows."""
 
 from __future__ import annotations
 
 from ftc.compiler.draft import Draft
 
-__all__ = ["device_counts", "on_devices", "threads_of_each"]
+__all__ = ["device_counts"]
 
 
 def device_counts(draft: Draft) -> tuple[int, ...]:
@@ -28,40 +28,3 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
 def _have_rows(draft: Draft, count: int) -> bool:
     batch, micro = draft.recipe.train.batch_size, draft.recipe.train.micro_batch
     return count <= batch and (micro == "auto" or micro <= -(-batch // count))
-
-
-def on_devices(draft: Draft, count: int, reason: str | None) -> Draft:
-    """The draft with so many devices, their processes and threads, and what they hold by themselves.
-
-    Args:
-        draft: With the threads of one process settled.
-        count: How many.
-        reason: Why; None where the recipe says so.
-    """
-    draft = draft.derive("device.count", count, reason) if reason else draft.take("device.count", "budget.devices")
-    words = "one process on one device" if count == 1 else "a process for each device"
-    draft = draft.derive("train.world_size", count, words)
-    if count > 1 and draft.recipe.budget.threads == "auto":
-        words = f"a part of the physical cores for each of {count} processes"
-        draft = draft.derive("device.threads", threads_of_each(draft, count), words)
-    return _choose_offload(_choose_kind(draft, count))
-
-
-def threads_of_each(draft: Draft, count: int) -> int:
-    """CPU threads of each of so many processes: those of one machine share its cores."""
-    asked = draft.recipe.budget.threads
-    return max(1, draft.device.threads // count) if asked == "auto" else asked
-
-
-def _choose_kind(draft: Draft, count: int) -> Draft:
-    if count == 1:
-        return draft.derive("train.sharding", "none", "one device holds everything")
-    if draft.recipe.train.sharding == "auto":
-        return draft.derive("train.sharding", "ddp", "exchanging gradients alone is fastest")
-    return draft.take("train.sharding")
-
-
-def _choose_offload(draft: Draft) -> Draft:
-    if draft.recipe.train.offload == "auto":
-        return draft.derive("train.offload", "none", "the device's memory is faster")
-    return draft.take("train.offload")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.strategies.trainable import num_trainable
 from ftc.spec.optimizers import OptimizerCard, OptimizerKind, candidates, optimizer_card
 
@@ -13,29 +13,27 @@ __all__ = [
     "device_bytes",
     "kinds_for_auto",
     "pages_have_room",
-    "with_kernel",
 ]
 
 _HOST_SHARE = 0.8
 """Part of the host's memory that pages may take; the rest is for the process and the system."""
 
 
-def card_of(draft: Draft) -> OptimizerCard:
-    """The optimizer that a draft has settled on."""
-    return optimizer_card(draft.values["train.optimizer.kind"])
+def card_of(draft: ClosedDraft) -> OptimizerCard:
+    """The optimizer that the solver tries, or has chosen."""
+    return optimizer_card(draft.candidate.optimizer)
 
 
-def bytes_per_weight(draft: Draft, card: OptimizerCard | None = None) -> float:
-    """Bytes of state for each trained weight, wherever they lie: of the draft's optimizer, or of another one."""
-    state = (card or card_of(draft)).state
-    momentum = draft.values["train.optimizer.momentum"]
+def bytes_per_weight(draft: Draft, card: OptimizerCard) -> float:
+    """Bytes of an optimizer's state for each trained weight, wherever they lie."""
+    state, momentum = card.state, draft.train.optimizer.momentum
     return state.bytes_per_weight(width=draft.model.hidden_size, momentum=momentum, share_in_layers=0.0)
 
 
-def device_bytes(draft: Draft) -> int:
+def device_bytes(draft: ClosedDraft) -> int:
     """Bytes of state on the device. Pages may lie with the host, so they count as nothing; their scales don't."""
     card, weights = card_of(draft), num_trainable(draft)
-    each = card.state.scale_bytes_per_weight if card.paged else bytes_per_weight(draft)
+    each = card.state.scale_bytes_per_weight if card.paged else bytes_per_weight(draft, card)
     return round(each * weights)
 
 
@@ -62,10 +60,3 @@ def pages_have_room(draft: Draft, card: OptimizerCard, processes: int = 1) -> bo
     """Whether the host's memory has room for the pages of so many processes, each with all of the optimizer's state."""
     host = draft.device.host_bytes
     return host is None or processes * bytes_per_weight(draft, card) * num_trainable(draft) <= _HOST_SHARE * host
-
-
-def with_kernel(draft: Draft) -> Draft:
-    """Settles which kernel of the draft's optimizer is used."""
-    card = card_of(draft)
-    reason = "the fused kernel takes one pass over the weights" if card.fused else f"`{card.kind}` has one kernel"
-    return draft.derive("train.fused", card.fused, reason)

@@ -1,9 +1,9 @@
-"""The search for the fastest point that fits: formulas first, then the trace for those that they leave open.
+"""The search for the fastest candidate that fits: formulas first, then the trace for those that they leave open.
 
-Points are looked at in the order of their speed, but for numbers of devices that break the budget's cost. The formula
-knows within a tenth or so what the trace would say, so it sorts out most of them. The trace is asked of the point that
-would be taken, and of a faster one that the formula isn't sure to exclude, which needs least of those like it; what a
-trace says of one point excludes all that need at least as much.
+Candidates are tried in the order of their speed, but for numbers of devices that break the budget's cost. The formula
+knows within a tenth or so what the trace would say, so it sorts out most of them. The trace is asked of the candidate
+that would be taken, and of a faster one that the formula isn't sure to exclude, which needs least of those like it;
+what a trace says of one candidate excludes all that need at least as much.
 """
 
 from __future__ import annotations
@@ -12,32 +12,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import Candidate, Draft
 from ftc.compiler.memory.batch_shapes import accumulates
-from ftc.compiler.memory.host_memory import host_bytes
-from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, limit_of, may_run, question
-from ftc.compiler.search.candidates import Point, at
+from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, may_run, question
+from ftc.compiler.memory.process_overhead import host_bytes
 from ftc.compiler.search.costs import CostBound
 from ftc.compiler.search.optimizer_choice import bytes_per_weight
 from ftc.spec.documents.memory import MemoryEstimate
 from ftc.spec.documents.memory_trace import TraceJob
+from ftc.spec.knobs import KNOBS, Knob
 from ftc.spec.optimizers import optimizer_card
 
 __all__ = ["Found", "Way", "fastest_that_fits", "way_of"]
 
 _DOUBTFUL = 1.15
-"""A point whose closed form is at most so far over the limit may still fit by trace."""
+"""A candidate whose closed form is at most so far over the limit may still fit by trace."""
 _CLEARLY = 1.1
 """Times the other phases that one takes which alone is to blame."""
-_KIN = ("checkpointing", "attention", "packs", "sharding", "offload")
-"""What points have in common of which one can be said to need more than another."""
 _MEASURING = ("evaluation", "generation", "grade")
 """Phases of looks at rows, which hang on the rows of a look and not on those of a training step."""
 
 
 _Because = Literal["training", "measuring", "either"]
 Way = tuple[tuple[str, object], ...]
-"""What of a point decides whether it can be traced, by name: all that isn't a size."""
+"""What of a candidate decides whether it can be traced, by name: all that isn't a size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +43,16 @@ class Found:
     """What the search found.
 
     Attributes:
-        point: The fastest that fits, or the smallest where none does.
+        candidate: The fastest that fits, or the smallest where none does.
         memory: What it needs.
         fits: Whether it does.
-        looked_at: Points that the recipe allows.
+        looked_at: Candidates that the recipe allows.
         too_dear: Numbers of devices whose fastest way that fits breaks the budget's cost.
         questions: What the trace is to be asked before this holds.
         untraced: Why ways to run the job count by the formula, by what these ways have in common.
     """
 
-    point: Point
+    candidate: Candidate
     memory: MemoryEstimate
     fits: bool
     looked_at: int
@@ -63,87 +61,90 @@ class Found:
     untraced: Mapping[Way, str]
 
 
-def fastest_that_fits(draft: Draft, points: Sequence[Point]) -> Found:
-    """Looks at points, the fastest of which is the first; where all that fit are too dear the cheapest is taken."""
-    search, counts = _Search(draft), frozenset(point.devices for point in points)
+def fastest_that_fits(draft: Draft, candidates: Sequence[Candidate]) -> Found:
+    """Looks at candidates, the fastest of which is the first; where all that fit are too dear the cheapest is taken."""
+    search, counts = _Search(draft), frozenset(candidate.devices for candidate in candidates)
     bound, dear = CostBound(draft, counts), dict[int, tuple[int, MemoryEstimate]]()
 
     def found(place: int, memory: MemoryEstimate, before: int) -> Found:
-        """The point at a place; of numbers that are too dear only faster ways would be cheaper."""
-        point, ranked = points[place], enumerate(points[:before])
+        """The candidate at a place; of numbers that are too dear only faster ways would be cheaper."""
+        candidate, ranked = candidates[place], enumerate(candidates[:before])
         faster = [one for n, one in ranked if one.devices not in dear or n < dear[one.devices][0]]
-        questions = search.questions(faster, point)
+        questions = search.questions(faster, candidate)
         fits = may_run(draft, memory)
-        return Found(point, memory, fits, len(points), frozenset(dear), questions, search.untraced)
+        return Found(candidate, memory, fits, len(candidates), frozenset(dear), questions, search.untraced)
 
-    for place, point in enumerate(points):
-        memory = None if point.devices in dear else search.estimate(point)
+    for place, candidate in enumerate(candidates):
+        memory = None if candidate.devices in dear else search.estimate(candidate)
         if memory is None or not may_run(draft, memory):
             continue
-        if bound.keeps(point):
+        if bound.keeps(candidate):
             return found(place, memory, place)
-        dear[point.devices] = place, memory
+        dear[candidate.devices] = place, memory
     if (cheapest := bound.least()) is not None:
         place, memory = dear[cheapest]
         return found(place, memory, place)
-    nearest = min(range(len(points)), key=lambda n: (search.by_form(points[n]).process.low, n))
-    return found(nearest, search.traced(points[nearest]) or search.by_form(points[nearest]), len(points))
+    nearest = min(range(len(candidates)), key=lambda n: (search.by_form(candidates[n]).process.low, n))
+    return found(nearest, search.traced(candidates[nearest]) or search.by_form(candidates[nearest]), len(candidates))
 
 
 class _Search:
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
-        self._limit = limit_of(draft)[0]
-        self._forms: dict[Point, MemoryEstimate] = {}
-        self._too_large: dict[Point, MemoryEstimate] = {}
-        """Points of no rows of a look whose training is out of question by the formula."""
-        self._traced: dict[Point, MemoryEstimate] = {}
+        self._forms: dict[Candidate, MemoryEstimate] = {}
+        self._too_large: dict[Candidate, MemoryEstimate] = {}
+        """Candidates of no rows of a look whose training is out of question by the formula."""
+        self._traced: dict[Candidate, MemoryEstimate] = {}
         self.untraced: dict[Way, str] = {}
-        self._accumulates: dict[Point, bool] = {}
-        self._excluded: list[tuple[Point, _Because]] = []
-        """Points that don't fit by trace, and why."""
+        self._accumulates: dict[Candidate, bool] = {}
+        self._excluded: list[tuple[Candidate, _Because]] = []
+        """Candidates that don't fit by trace, and why."""
 
-    def by_form(self, point: Point) -> MemoryEstimate:
+    def by_form(self, candidate: Candidate) -> MemoryEstimate:
         """The closed form; what is too much to train is so with every number of rows of a look."""
-        training = replace(point, eval_batch=0)
-        if (found := self._too_large.get(training) or self._forms.get(point)) is not None:
+        training = replace(candidate, eval_batch=0)
+        if (found := self._too_large.get(training) or self._forms.get(candidate)) is not None:
             return found
-        self._forms[point] = found = by_closed_form(self._draft, point)
+        self._forms[candidate] = found = by_closed_form(self._draft.at(candidate))
         if not self._is_in_doubt(found) and not _measures(found):
             self._too_large[training] = found
         return found
 
-    def traced(self, point: Point) -> MemoryEstimate | None:
+    def traced(self, candidate: Candidate) -> MemoryEstimate | None:
         """The trace's answer, where it was asked; one that is too much excludes others, and so does a failure.
 
-        What can't be traced hangs on the code that runs and not on sizes, so the formula stands for points of that way.
+        What can't be traced hangs on the code that runs and not on sizes, so the formula stands for all of that way.
         """
-        if point in self._traced:
-            return self._traced[point]
-        answer = answer_for(self._draft, point)
+        if candidate in self._traced:
+            return self._traced[candidate]
+        answer = answer_for(self._draft.at(candidate))
         if answer is not None and answer.result is None:
-            self.untraced.setdefault(way_of(point), answer.reason or "no reason was given")
-        if (found := by_trace(self._draft, point)) is not None:
-            self._traced[point] = found
+            self.untraced.setdefault(way_of(candidate), answer.reason or "no reason was given")
+        if (found := by_trace(self._draft.at(candidate))) is not None:
+            self._traced[candidate] = found
             if not may_run(self._draft, found):
-                self._excluded.append((point, _reason(found)))
+                self._excluded.append((candidate, _reason(found)))
         return found
 
-    def estimate(self, point: Point) -> MemoryEstimate | None:
-        """What a point needs; None where the formula or another point excludes it."""
-        if not self._is_in_doubt(self.by_form(point)) or self._is_excluded(point) or not self._has_host(point):
+    def estimate(self, candidate: Candidate) -> MemoryEstimate | None:
+        """What a candidate needs; None where the formula or another candidate excludes it."""
+        if (
+            not self._is_in_doubt(self.by_form(candidate))
+            or self._is_excluded(candidate)
+            or not self._has_host(candidate)
+        ):
             return None
-        return self.traced(point) or self.by_form(point)
+        return self.traced(candidate) or self.by_form(candidate)
 
-    def questions(self, faster: Sequence[Point], taken: Point) -> tuple[TraceJob, ...]:
-        """The point taken, and the faster one that tells most of those that may fit, where they aren't traced."""
+    def questions(self, faster: Sequence[Candidate], taken: Candidate) -> tuple[TraceJob, ...]:
+        """The candidate taken, and the faster one that tells most of those that may fit, where they aren't traced."""
         if self._draft.traces is None:
             return ()
         open_ = [one for one in faster if one != taken and self._may_fit(one)]
         wanted = [*self._telling(open_), *([] if self._is_answered(taken) else [taken])]
-        return tuple(question(self._draft, one) for one in wanted)
+        return tuple(question(self._draft.at(one)) for one in wanted)
 
-    def _telling(self, open_: Sequence[Point]) -> list[Point]:
+    def _telling(self, open_: Sequence[Candidate]) -> list[Candidate]:
         """Of the ways like the slowest the one that needs least, since what is too much for it is so for the others.
 
         It looks at the most rows at once that the formula doesn't make the largest moment.
@@ -155,60 +156,75 @@ class _Search:
         alike = [one for one in kin if replace(one, eval_batch=0) == replace(least, eval_batch=0)]
         return [next((one for one in alike if not _measures(self.by_form(one))), alike[-1])]
 
-    def _may_fit(self, point: Point) -> bool:
-        if not self._is_in_doubt(self.by_form(point)) or self._is_excluded(point) or not self._has_host(point):
+    def _may_fit(self, candidate: Candidate) -> bool:
+        if (
+            not self._is_in_doubt(self.by_form(candidate))
+            or self._is_excluded(candidate)
+            or not self._has_host(candidate)
+        ):
             return False
-        return not self._is_answered(point)
+        return not self._is_answered(candidate)
 
-    def _is_answered(self, point: Point) -> bool:
-        return self.traced(point) is not None or way_of(point) in self.untraced
+    def _is_answered(self, candidate: Candidate) -> bool:
+        return self.traced(candidate) is not None or way_of(candidate) in self.untraced
 
-    def _has_host(self, point: Point) -> bool:
+    def _has_host(self, candidate: Candidate) -> bool:
         """Whether the host's memory has room for a divided model; on a CPU that is the device's, and counted."""
         device = self._draft.device
-        if point.sharding != "fsdp" or device.kind == "cpu" or device.host_bytes is None:
+        if candidate.sharding != "fsdp" or device.kind == "cpu" or device.host_bytes is None:
             return True
-        return host_bytes(at(self._draft, point)) <= device.host_bytes
+        return host_bytes(self._draft.at(candidate)) <= device.host_bytes
 
     def _is_in_doubt(self, form: MemoryEstimate) -> bool:
         """Whether the trace could still find room for what the formula says of the tensors."""
         beside = form.process.low - form.reserved.low
-        return form.reserved.low <= _DOUBTFUL * (self._limit - beside)
+        return form.reserved.low <= _DOUBTFUL * (form.limit_bytes - beside)
 
-    def _is_excluded(self, point: Point) -> bool:
-        return any(self._needs_more(point, *one) for one in self._excluded)
+    def _is_excluded(self, candidate: Candidate) -> bool:
+        return any(self._needs_more(candidate, *one) for one in self._excluded)
 
-    def _needs_more(self, point: Point, other: Point, because: _Because) -> bool:
-        """Whether a point needs at least what another one does, in the phases that were too large there."""
-        if _kin(point) != _kin(other):
+    def _needs_more(self, candidate: Candidate, other: Candidate, because: _Because) -> bool:
+        """Whether a candidate needs at least what another one does, in the phases that were too large there."""
+        if not all(self._is_more(knob, candidate, other, because) for knob in KNOBS):
             return False
-        if point.devices > other.devices or self._kept(point) < self._kept(other):
-            return False
-        if self._adds_up(other) and not self._adds_up(point):  # sums of gradients wait beside those that are computed
-            return False
-        trains = point.micro_batch >= other.micro_batch and (point.tokens or 0) >= (other.tokens or 0)
-        measures = point.eval_batch >= other.eval_batch
-        return {"training": trains, "measuring": measures, "either": trains and measures}[because]
+        return self._adds_up(candidate) or not self._adds_up(other)  # sums of gradients wait beside new ones
 
-    def _adds_up(self, point: Point) -> bool:
+    def _is_more(self, knob: Knob, candidate: Candidate, other: Candidate, because: _Because) -> bool:
+        """Whether a candidate's value of a knob lets it need no less than another one."""
+        value, beside = getattr(candidate, knob.name), getattr(other, knob.name)
+        match knob.memory:
+            case "kind":
+                return bool(value == beside)
+            case "training":
+                return because == "measuring" or (value or 0) >= (beside or 0)
+            case "evaluation":
+                return because == "training" or value >= beside
+            case "shared":
+                return bool(value <= beside)
+            case "state":
+                return self._kept(candidate) >= self._kept(other)
+
+    def _adds_up(self, candidate: Candidate) -> bool:
         """Whether a step has several micro-batches on a device, whatever is evaluated."""
-        training = replace(point, eval_batch=0)
+        training = replace(candidate, eval_batch=0)
         if training not in self._accumulates:
-            self._accumulates[training] = accumulates(at(self._draft, training))
+            self._accumulates[training] = accumulates(self._draft.at(training))
         return self._accumulates[training]
 
-    def _kept(self, point: Point) -> float:
-        """Bytes on the device that the optimiser remembers of a weight."""
-        return 0.0 if optimizer_card(point.optimizer).paged else bytes_per_weight(at(self._draft, point))
+    def _kept(self, candidate: Candidate) -> float:
+        """Bytes on the device that the optimizer keeps of a weight."""
+        card = optimizer_card(candidate.optimizer)
+        return 0.0 if card.paged else bytes_per_weight(self._draft, card)
 
 
-def _kin(point: Point) -> tuple[object, ...]:
-    return tuple(getattr(point, name) for name in _KIN)
+def _kin(candidate: Candidate) -> tuple[object, ...]:
+    """What candidates have in common of which one can be said to need more than another."""
+    return tuple(getattr(candidate, knob.name) for knob in KNOBS if knob.memory == "kind")
 
 
-def way_of(point: Point) -> Way:
-    """What of a point decides whether it can be traced."""
-    return tuple((name, getattr(point, name)) for name in (*_KIN, "optimizer"))
+def way_of(candidate: Candidate) -> Way:
+    """What of a candidate decides whether it can be traced."""
+    return tuple((knob.name, getattr(candidate, knob.name)) for knob in KNOBS if knob.memory in ("kind", "state"))
 
 
 def _measures(memory: MemoryEstimate) -> bool:
@@ -216,7 +232,7 @@ def _measures(memory: MemoryEstimate) -> bool:
 
 
 def _reason(memory: MemoryEstimate) -> _Because:
-    """Which phases make a point too large.
+    """Which phases make a candidate too large.
 
     Where the tensors alone aren't too many, but what an allocator makes of them, those that need a tenth more than the
     others; where none do, nobody knows.

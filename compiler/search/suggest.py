@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.recipes.recipe_edits import changed_recipe, edit_of, yaml_text
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.rules.sharding_rules import unsharded
@@ -21,11 +21,12 @@ from ftc.compiler.search.attention_kernels import kernels_for_auto
 from ftc.compiler.search.optimizer_choice import can_take
 from ftc.compiler.search.ranking import train_seconds
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
+from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizers import optimizer_card
 
 __all__ = ["Decide", "with_suggestions"]
 
-Decide = Callable[[Draft], Draft]
+Decide = Callable[[Draft], ClosedDraft]
 """Runs the passes on a draft of nothing but facts."""
 
 _REFUSALS = ("FTC402", "FTC405")
@@ -40,19 +41,6 @@ _KERNELS = ("eager", "sdpa", "flash_attention_2")
 _MOST_DEVICES = 8
 _STEP = 64
 """Tokens by which rows are shortened, since kernels like multiples."""
-
-
-_CHOSEN = {
-    "train.micro_batch": "micro-batch",
-    "train.activation_checkpointing": "recomputing",
-    "train.packing": "packing",
-    "device.count": "devices:",
-    "train.sharding": "sharding",
-    "train.offload": "offload",
-    "model.attention": "attention",
-    _OPTIMIZER: "optimiser",
-}
-"""What the solver may choose otherwise behind a change, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +67,10 @@ def _change(path: str, value: Any) -> _Change:
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     change: _Change
-    draft: Draft
+    draft: ClosedDraft
 
 
-def with_suggestions(undecided: Draft, decided: Draft, by_form: Decide, by_trace: Decide) -> Draft:
+def with_suggestions(undecided: Draft, decided: ClosedDraft, by_form: Decide, by_trace: Decide) -> ClosedDraft:
     """The refused draft, whose finding tells what would fit.
 
     Args:
@@ -241,7 +229,8 @@ def _variant(undecided: Draft, change: _Change) -> Draft | None:
         return variant
     splits = {name: _cut(report, length) for name, report in undecided.splits.items()}
     lengths = {name: rows.cut(length) for name, rows in undecided.lengths.items()}
-    return replace(variant, splits=splits, lengths=lengths, values={**variant.values, "text.max_length": length})
+    text = variant.text.model_copy(update={"max_length": length})
+    return replace(variant, splits=splits, lengths=lengths, settled={**variant.settled, "text": text})
 
 
 def _cut(report: Any, length: int) -> Any:
@@ -250,13 +239,13 @@ def _cut(report: Any, length: int) -> Any:
     return report.model_copy(update={**limits, "supervised_max": min(report.supervised_max, length)})
 
 
-def _told(refusal: Diagnostic, decided: Draft, outcomes: list[_Outcome]) -> Diagnostic:
+def _told(refusal: Diagnostic, decided: ClosedDraft, outcomes: list[_Outcome]) -> Diagnostic:
     lines = [_line(decided, one) for one in outcomes]
     fixes = [Fix(f"write {one.change}", edits) for one in outcomes if (edits := _edits(decided, one.change))]
     return replace(refusal, help=tuple(lines), fixes=(*refusal.fixes, *fixes))
 
 
-def _edits(decided: Draft, change: _Change) -> tuple[TextEdit, ...]:
+def _edits(decided: ClosedDraft, change: _Change) -> tuple[TextEdit, ...]:
     """The edits of the text; none where one of them can't be made there, or where two would meet."""
     edits = [edit_of(decided.source, path, value) for path, value in change.values]
     made = tuple(edit for edit in edits if edit is not None)
@@ -264,7 +253,7 @@ def _edits(decided: Draft, change: _Change) -> tuple[TextEdit, ...]:
     return made if len(places) == len(edits) else ()
 
 
-def _line(decided: Draft, outcome: _Outcome) -> str:
+def _line(decided: ClosedDraft, outcome: _Outcome) -> str:
     memory = outcome.draft.memory
     assert memory is not None
     made = ", ".join(_also(decided, outcome.draft, outcome.change))
@@ -274,15 +263,16 @@ def _line(decided: Draft, outcome: _Outcome) -> str:
     return ", ".join(words)
 
 
-def _also(before: Draft, after: Draft, change: _Change) -> Iterator[str]:
+def _also(before: ClosedDraft, after: ClosedDraft, change: _Change) -> Iterator[str]:
     """What the solver then chooses for itself."""
-    for path, word in _CHOSEN.items():
-        value = after.values[path]
-        if path not in change.paths and before.values.get(path) != value:
-            yield f"{'with' if value else 'without'} {word}" if isinstance(value, bool) else f"with {word} {value}"
+    for knob in KNOBS:
+        value = getattr(after.candidate, knob.name)
+        if knob.words and knob.settings[0] not in change.paths and getattr(before.candidate, knob.name) != value:
+            is_flag = isinstance(value, bool)
+            yield f"{'with' if value else 'without'} {knob.words}" if is_flag else f"with {knob.words} {value}"
 
 
-def _slowdown(before: Draft, outcome: _Outcome) -> str:
+def _slowdown(before: ClosedDraft, outcome: _Outcome) -> str:
     """How much longer training takes by the roofline; in proportion where nothing is known of the device's speed."""
     ratio = train_seconds(outcome.draft) / train_seconds(before) - 1
     return "as fast" if abs(ratio) < _SAME_SPEED else f"{abs(ratio):.0%} {'slower' if ratio > 0 else 'less time'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.time.amounts import batch_amounts, decode_amounts
 from ftc.compiler.time.attention_pairs import Attending, kernel_of, looks_back_alone
 from ftc.compiler.time.eval_work import forward_work
@@ -17,6 +17,7 @@ from ftc.spec.architectures import architecture
 from ftc.spec.documents.calibration import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TokenizerFacts
 from ftc.spec.documents.time import Work
+from ftc.spec.sections.train import Precision
 from ftc.spec.strategies.common import low_rank
 
 __all__ = ["Kind", "calibrated_speed", "look_work", "measured_work"]
@@ -26,12 +27,12 @@ Kind = Literal["train", "read", "write"]
 """What goes through a model: a training step, rows that are scored, or answers that are written."""
 
 
-def calibrated_speed(draft: Draft, kind: Kind) -> DeviceSpeed | None:
-    """The speed of the draft's device in its precision at a kind of passes; None where nobody measured it.
+def calibrated_speed(draft: ClosedDraft, kind: Kind, precision: Precision) -> DeviceSpeed | None:
+    """The speed of the draft's device in a precision at a kind of passes; None where nobody measured it.
 
     Where no such passes were measured, training steps stand for them.
     """
-    found, precision = draft.calibration, draft.values["train.precision"]
+    found = draft.calibration
     if found is None:
         return None
     device, measured = draft.device, found.measured
@@ -56,12 +57,12 @@ def _looks(found: Measurement, precision: str, kind: Kind, device: DeviceFacts) 
             yield look_work(look, device), look.seconds - read[config]
 
 
-def _part(draft: Draft, found: Calibration) -> float:
+def _part(draft: ClosedDraft, found: Calibration) -> float:
     """Part of the cores that were measured which each process has, where several share a processor."""
-    processes: int = draft.values["train.world_size"]
+    processes = draft.candidate.devices
     if processes == 1 or draft.device.kind != "cpu":
         return 1.0
-    threads = min(float(draft.values["device.threads"]), draft.device.threads / processes)
+    threads = min(float(draft.threads), draft.device.threads / processes)
     return min(1.0, threads / found.threads)
 
 

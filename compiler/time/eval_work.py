@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.classifier_formula import grader_amounts, grader_network
 from ftc.compiler.time import microbatches
 from ftc.compiler.time.amounts import Amounts, cost
@@ -25,8 +25,6 @@ from ftc.spec.strategies import strategy_card
 __all__ = ["forward_work", "grading", "prompts", "references", "tests", "validation"]
 
 _FP32 = 4
-_READ_AS_A_WHOLE = ("eurobert", "falcon", "mpnet", "opt", "xlnet")
-"""Kinds whose heads read all places, or whose last layer can't be taken apart behind its attention."""
 
 _Ranges = tuple[Work, Work, Work]
 
@@ -44,17 +42,17 @@ class _Subject:
     form: microbatches.Form
 
 
-def validation(draft: Draft) -> Work:
+def validation(draft: ClosedDraft) -> Work:
     """One look at validation, by the model in training."""
     return _look(draft, _in_training(draft), "validation")
 
 
-def references(draft: Draft) -> Work:
+def references(draft: ClosedDraft) -> Work:
     """What the untrained model gives the pairs of all splits."""
     return reduce(Work.plus, (_look(draft, _base(draft), split) for split in draft.splits))
 
 
-def tests(draft: Draft) -> dict[Phase, _Ranges]:
+def tests(draft: ClosedDraft) -> dict[Phase, _Ranges]:
     """The test split and what is measured beside it, by phase: rows that are scored, and answers that are written."""
     subjects = _subjects(draft)
     looks = [_look(draft, subject, "test") for subject in subjects]
@@ -72,7 +70,7 @@ def tests(draft: Draft) -> dict[Phase, _Ranges]:
     return found
 
 
-def prompts(draft: Draft) -> Work:
+def prompts(draft: ClosedDraft) -> Work:
     """What `generate` has to do before anything is written: prompts are read at once, and not token by token."""
     read = [_prompts(draft, subject, "test") for subject in _subjects(draft)]
     if "swaps" in draft.lengths:  # exchanged rows are answered by the tuned model alone
@@ -80,18 +78,18 @@ def prompts(draft: Draft) -> Work:
     return reduce(Work.plus, read)
 
 
-def _prompts(draft: Draft, subject: _Subject, rows: str) -> Work:
-    lengths, batch, ranks = lengths_of(draft, rows), draft.values["eval.batch_size"], draft.values["train.world_size"]
+def _prompts(draft: ClosedDraft, subject: _Subject, rows: str) -> Work:
+    lengths, batch, ranks = lengths_of(draft, rows), draft.candidate.eval_batch, draft.candidate.devices
     amounts = microbatches.prompts(lengths, subject.form, batch, ranks, known=_shared(draft, subject, lengths.shared))
     return forward_work(subject.network, amounts, activation_bytes(draft))
 
 
-def _subjects(draft: Draft) -> list[_Subject]:
+def _subjects(draft: ClosedDraft) -> list[_Subject]:
     """The tuned model, and the base where it is compared."""
     return [_tuned(draft), *([_base(draft)] if draft.eval.baseline else [])]
 
 
-def _all_answers(draft: Draft, subjects: list[_Subject]) -> _Ranges:
+def _all_answers(draft: ClosedDraft, subjects: list[_Subject]) -> _Ranges:
     """Answers end by themselves, or are cut off where a model doesn't stop.
 
     Expected is a base that never stops and a tuned one that answers as long as the rows do.
@@ -111,29 +109,29 @@ class _Answers:
     high: Work
 
 
-def _answers(draft: Draft, subject: _Subject, rows: str) -> _Answers:
+def _answers(draft: ClosedDraft, subject: _Subject, rows: str) -> _Answers:
     lengths, most = lengths_of(draft, rows), draft.eval.max_new_tokens
     assert most is not None, "answers are written"
-    batch, ranks = draft.values["eval.batch_size"], draft.values["train.world_size"]
+    batch, ranks = draft.candidate.eval_batch, draft.candidate.devices
     amounts = (microbatches.written(lengths, subject.form, batch, tokens, most, ranks) for tokens in (None, most))
     return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
 
 
-def _shared(draft: Draft, subject: _Subject, tokens: int) -> int:
+def _shared(draft: ClosedDraft, subject: _Subject, tokens: int) -> int:
     """Tokens of all prompts that go through once; 0 where the run doesn't take them apart."""
     takes_apart = (
         draft.model.family == "decoder"
         and not subject.form.virtual
         and draft.strategy.traits.num_virtual == 0
-        and draft.values["train.sharding"] != "fsdp"
-        and draft.values["model.attention"] in ("eager", "sdpa")
+        and draft.candidate.sharding != "fsdp"
+        and draft.candidate.attention in ("eager", "sdpa")
         and not subject.network.near_layers
         and draft.model.kind.counts_padding is False  # see `ftc.runtime.evaluation.shared_prompt`
     )
     return tokens if takes_apart and tokens >= LEAST_SHARED else 0
 
 
-def grading(draft: Draft) -> _Ranges:
+def grading(draft: ClosedDraft) -> _Ranges:
     """The classifier's looks at all answers, in float32."""
     network, is_compared = grader_network(draft), draft.eval.baseline
     low, high = (
@@ -145,24 +143,24 @@ def grading(draft: Draft) -> _Ranges:
     return low.scaled(2), high.plus(low), high.scaled(2)
 
 
-def _look(draft: Draft, subject: _Subject, split: str) -> Work:
+def _look(draft: ClosedDraft, subject: _Subject, split: str) -> Work:
     """One look at all rows of a split."""
     amounts = microbatches.evaluated(
-        lengths_of(draft, split), subject.form, draft.values["eval.batch_size"], draft.values["train.world_size"]
+        lengths_of(draft, split), subject.form, draft.candidate.eval_batch, draft.candidate.devices
     )
     reads_one = _reads_one_place(draft, subject)
     return forward_work(subject.network, amounts, activation_bytes(draft), one_place=reads_one)
 
 
-def _reads_one_place(draft: Draft, subject: _Subject) -> bool:
+def _reads_one_place(draft: ClosedDraft, subject: _Subject) -> bool:
     """Whether the run computes one position of each row behind the last attention: `evaluation.last_layer`."""
     return (
         head_card(subject.form.head).scores_rows
         and draft.model.family != "encoder_decoder"
         and not subject.form.virtual
-        and draft.values["train.sharding"] != "fsdp"
+        and draft.candidate.sharding != "fsdp"
         and subject.network.repeats == 1
-        and draft.model.model_type not in _READ_AS_A_WHOLE
+        and draft.model.kind.classifier_reads_one is True
     )
 
 
@@ -184,21 +182,20 @@ def forward_work(network: Network, amounts: Amounts, element_bytes: int, *, one_
     )
 
 
-def _in_training(draft: Draft) -> _Subject:
+def _in_training(draft: ClosedDraft) -> _Subject:
     return _Subject(draft_network(draft, training=False), form_of(draft, training=False))
 
 
-def _tuned(draft: Draft) -> _Subject:
+def _tuned(draft: ClosedDraft) -> _Subject:
     """The model with what was learnt: in float32 a low-rank adapter is folded into its layers."""
-    values = draft.values
-    is_exact = strategy_card(draft.strategy).folds_in and values["train.precision"] == "float32"
+    is_exact = strategy_card(draft.strategy).folds_in and draft.train.precision == "float32"
     found = _in_training(draft)
-    if is_exact and values["train.sharding"] != "fsdp":
+    if is_exact and draft.candidate.sharding != "fsdp":
         return replace(found, network=draft_network(draft, training=False, adapters=False))
     return found
 
 
-def _base(draft: Draft) -> _Subject:
+def _base(draft: ClosedDraft) -> _Subject:
     """The model as it was: adapters are switched off, and no virtual tokens stand before its rows."""
     if draft.strategy.traits.changes_base:  # the adapter has to stay for the base's sake
         return _in_training(draft)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import get_args
 
-from ftc.compiler.draft import Draft, PastRun
+from ftc.compiler.draft import ClosedDraft, Draft, PastRun
 from ftc.compiler.strategies.trainable import num_trainable, result_bytes
 from ftc.compiler.time.calibrated import Kind, calibrated_speed
 from ftc.compiler.time.run_work import RunWork, evaluations
 from ftc.compiler.time.speed import DeviceSpeed, by_data_sheet, narrowed, scale_only, seconds_for
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.time import Phase, PhaseTime, SecondsRange, Work
+from ftc.spec.sections.train import Precision
 
 __all__ = ["RunTime", "job_speed", "run_time"]
 
@@ -45,7 +46,7 @@ class RunTime:
     speed: DeviceSpeed
 
 
-def run_time(draft: Draft, work: RunWork) -> RunTime | None:
+def run_time(draft: ClosedDraft, work: RunWork) -> RunTime | None:
     """The time of a draft's run; None where nothing is known of its device's speed."""
     alike, others = _earlier(draft)
     speed = job_speed(draft)
@@ -57,24 +58,22 @@ def run_time(draft: Draft, work: RunWork) -> RunTime | None:
     return RunTime(tuple(known[name] for name in order if name in known), speed)
 
 
-def job_speed(draft: Draft) -> DeviceSpeed | None:
+def job_speed(draft: ClosedDraft) -> DeviceSpeed | None:
     """The speed of a draft's device at training, by the best source there is; None where there is none."""
-    base, (alike, others) = _base(draft, "train"), _earlier(draft)
+    base, (alike, others) = _base(draft, "train", draft.train.precision), _earlier(draft)
     if base is None and not alike and not others:
         return None
     base = base or scale_only()
     return _narrowed(base, base, alike, others, "train")
 
 
-def _base(draft: Draft, kind: Kind) -> DeviceSpeed | None:
-    return calibrated_speed(draft, kind) or by_data_sheet(draft.device, draft.values["train.precision"])
+def _base(draft: ClosedDraft, kind: Kind, precision: Precision) -> DeviceSpeed | None:
+    return calibrated_speed(draft, kind, precision) or by_data_sheet(draft.device, precision)
 
 
-def _earlier(draft: Draft) -> tuple[list[PastRun], list[PastRun]]:
+def _earlier(draft: ClosedDraft) -> tuple[list[PastRun], list[PastRun]]:
     """Runs of this device in this precision: those of the same model and strategy, and the others."""
-    device, threads, precision = (
-        draft.values[f"{name}"] for name in ("device.name", "device.threads", "train.precision")
-    )
+    device, threads, precision = draft.device.name, draft.threads, draft.train.precision
     here = [
         run
         for run in draft.past_runs
@@ -124,12 +123,13 @@ def _runs(runs: Sequence[object]) -> str:
 
 
 def _arithmetic(
-    draft: Draft, work: RunWork, alike: Sequence[PastRun], others: Sequence[PastRun]
+    draft: ClosedDraft, work: RunWork, alike: Sequence[PastRun], others: Sequence[PastRun]
 ) -> Iterator[PhaseTime]:
-    exact = replace(draft, values={**draft.values, "train.precision": "float32"})  # as a classifier computes
-    training = _base(draft, "train") or scale_only()
+    usual = draft.train.precision
+    training = _base(draft, "train", usual) or scale_only()
     for phase, amounts in work.phases.items():
-        base = _base(exact if phase == "grade" else draft, _KINDS.get(phase, "read")) or scale_only()
+        precision: Precision = "float32" if phase == "grade" else usual  # a classifier computes in it
+        base = _base(draft, _KINDS.get(phase, "read"), precision) or scale_only()
         speed = _narrowed(base, training, alike, others, phase)
         if any(_is_same(run.work.get(phase), amounts[1]) for run in alike if run.seconds.get(phase)):
             amounts = (amounts[1],) * 3  # such a run tells how long answers were, too
@@ -138,7 +138,7 @@ def _arithmetic(
         low, expected, high = (seconds_for(amount, speed) for amount in rest)
         seconds = SecondsRange(low=low.low, expected=expected.expected, high=high.high)
         if apart:  # prompts are read at once, as rows that are scored
-            read = _base(draft, "read") or scale_only()
+            read = _base(draft, "read", usual) or scale_only()
             seconds = seconds.plus(seconds_for(apart, _narrowed(read, training, alike, others, "evaluate")))
         yield PhaseTime(phase=phase, seconds=seconds, method=speed.method)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ftc.compiler.draft import Draft
-from ftc.compiler.memory.teacher_formula import PACKED_BYTES
+from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.memory.quantized_weights import PACKED_BYTES
 from ftc.compiler.rules.number_rules import num_evaluations
-from ftc.compiler.search.optimizer_choice import bytes_per_weight
+from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.time import microbatches
 from ftc.compiler.time.amounts import Amounts, cost
 from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, tests, validation
@@ -50,11 +50,11 @@ class RunWork:
     prompts: Work | None = None
 
 
-def run_work(draft: Draft) -> RunWork:
+def run_work(draft: ClosedDraft) -> RunWork:
     """What the run of a settled draft has to do."""
     network, form = draft_network(draft), form_of(draft, training=True)
     amounts = microbatches.trained(lengths_of(draft, "train"), form, _training(draft))
-    steps: int = draft.values["train.num_steps"]
+    steps = draft.train.num_steps
     alone = _trained(draft, network, amounts, steps)
     train = alone.plus(exchanged(draft, network, amounts.passes, steps))
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
@@ -64,7 +64,7 @@ def run_work(draft: Draft) -> RunWork:
     return RunWork(phases, round(_of_rows(amounts, form)), prompts(draft) if "generate" in phases else None)
 
 
-def _looks(draft: Draft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
+def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
     """What looks at rows have to do."""
     if form_card(draft.text.form).is_pair:
         yield "reference", _same(references(draft))
@@ -81,7 +81,7 @@ def _of_rows(amounts: Amounts, form: microbatches.Form) -> float:
     return amounts.tokens - form.virtual * amounts.rows + (amounts.target_tokens if head_card(form.head).writes else 0)
 
 
-def train_amounts(draft: Draft) -> Amounts:
+def train_amounts(draft: ClosedDraft) -> Amounts:
     """What training alone is fed, from a sample of its batches: enough to tell one way of dividing from another.
 
     Args:
@@ -92,7 +92,7 @@ def train_amounts(draft: Draft) -> Amounts:
     )
 
 
-def train_work(draft: Draft, network: Network, amounts: Amounts) -> Work:
+def train_work(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
     """What training alone has to do, with what devices exchange.
 
     Args:
@@ -100,23 +100,23 @@ def train_work(draft: Draft, network: Network, amounts: Amounts) -> Work:
         network: See `draft_network`.
         amounts: What it is fed.
     """
-    steps: int = draft.values["train.num_steps"]
+    steps = draft.train.num_steps
     return _trained(draft, network, amounts, steps).plus(exchanged(draft, network, amounts.passes, steps))
 
 
-def _trained(draft: Draft, network: Network, amounts: Amounts, steps: int) -> Work:
+def _trained(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> Work:
     """Work of the draft's training steps; all that an optimiser can page counts as moved there and back each step.
 
     What several devices exchange is left out.
     """
-    kept = bytes_per_weight(draft)
+    kept = bytes_per_weight(draft, card_of(draft))
     work = step_work(
         network, amounts, steps, activation_bytes(draft), checkpointing=_checkpoints(draft), state_bytes=kept
     )
     return work.plus(_lessons(draft, amounts)).plus(moved_to_host(draft, network, amounts.passes, steps))
 
 
-def _lessons(draft: Draft, amounts: Amounts) -> Work:
+def _lessons(draft: ClosedDraft, amounts: Amounts) -> Work:
     """A teacher's forward pass over what the model is fed, and what is made of what it says; nothing without one."""
     if draft.teacher is None:
         return Work(flops=0.0, bytes=0.0, operations=0.0)
@@ -129,7 +129,7 @@ def _lessons(draft: Draft, amounts: Amounts) -> Work:
     return forward_work(network, amounts, activation_bytes(draft)).plus(compared)
 
 
-def _teacher_network(draft: Draft, teacher: TeacherFacts) -> Network:
+def _teacher_network(draft: ClosedDraft, teacher: TeacherFacts) -> Network:
     """The teacher, of which nothing is trained."""
     packed = draft.distillation.quantization if draft.distillation else None
     return network_of(
@@ -166,26 +166,26 @@ def step_work(
 
 def evaluations(draft: Draft) -> int:
     """Looks at validation, each with a checkpoint."""
-    return num_evaluations(draft.values["train.num_steps"], draft.values["train.evaluate_every_steps"])
+    return num_evaluations(draft.train.num_steps, draft.train.evaluate_every_steps)
 
 
-def _training(draft: Draft) -> microbatches.Training:
-    values = draft.values
+def _training(draft: ClosedDraft) -> microbatches.Training:
+    train, one = draft.train, draft.candidate
     return microbatches.Training(
-        num_steps=values["train.num_steps"],
-        steps_per_epoch=values["train.steps_per_epoch"],
-        batch_size=values["train.batch_size"],
-        micro_batch=values["train.micro_batch"],
-        most_tokens=values["train.micro_batch_tokens"],
-        packs=values["train.packing"],
-        batching=values["train.batching"],
+        num_steps=train.num_steps,
+        steps_per_epoch=train.steps_per_epoch,
+        batch_size=train.batch_size,
+        micro_batch=one.micro_batch,
+        most_tokens=one.micro_batch_tokens,
+        packs=one.packing,
+        batching=train.batching,
         seed=draft.seeds.order,
-        world_size=values["train.world_size"],
+        world_size=one.devices,
     )
 
 
-def _checkpoints(draft: Draft) -> bool:
-    return bool(draft.values["train.activation_checkpointing"])
+def _checkpoints(draft: ClosedDraft) -> bool:
+    return draft.candidate.activation_checkpointing
 
 
 def _same(work: Work) -> tuple[Work, Work, Work]:

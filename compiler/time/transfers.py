@@ -7,7 +7,7 @@ the most, and not in what is least, where it may hide behind arithmetic.
 
 from __future__ import annotations
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.time.network import Network
@@ -24,7 +24,7 @@ _STEP_ON_HOST = 28
 """Bytes of the host's memory that a step there reads and writes for each weight, beside what the optimiser keeps."""
 
 
-def moved_to_host(draft: Draft, network: Network, passes: float, steps: int) -> Work:
+def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
     """What goes to the processor's memory and back: pages of the optimiser, or offloaded parts and the step on them.
 
     Args:
@@ -33,26 +33,26 @@ def moved_to_host(draft: Draft, network: Network, passes: float, steps: int) -> 
         passes: Micro-batches of the run on one device.
         steps: Optimiser steps.
     """
-    kept = bytes_per_weight(draft)
+    kept = bytes_per_weight(draft, card_of(draft))
     if card_of(draft).paged:
         return _host(2 * steps * kept * network.trainable)
-    if draft.values["train.offload"] != "cpu":
+    if draft.candidate.offload != "cpu":
         return _host(0.0)
-    devices = draft.values["train.world_size"]
+    devices = draft.candidate.devices
     parts = _GATHERS * passes * _weights(draft, network, _frozen_bytes(draft)) + passes * _FP32 * network.trainable
     stepped = steps * (_STEP_ON_HOST + 2 * kept) * network.trainable
     return _host((parts + stepped) / devices)
 
 
-def exchanged(draft: Draft, network: Network, passes: float, steps: int) -> Work:
+def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
     """What a device sends to the others and gets from them; for the arguments see `moved_to_host`."""
-    devices = draft.values["train.world_size"]
+    devices = draft.candidate.devices
     gradients = _FP32 * network.trainable
-    match draft.values["train.sharding"]:
+    match draft.candidate.sharding:
         case "ddp":
             moved = 2.0 * steps * gradients
         case "fsdp":
-            half = 2 if draft.values["train.precision"] == "bfloat16" else _FP32
+            half = 2 if draft.train.precision == "bfloat16" else _FP32
             whole = half * (draft.model.num_parameters + _beside(draft, network))
             moved = passes * (_GATHERS * whole + gradients)
         case _:
@@ -73,7 +73,7 @@ def _weights(draft: Draft, network: Network, frozen_bytes: int) -> float:
 
 def _frozen_bytes(draft: Draft) -> int:
     is_whole = strategy_card(draft.strategy).is_whole
-    return _FP32 if is_whole or draft.values["train.precision"] == "float32" else 2
+    return _FP32 if is_whole or draft.train.precision == "float32" else 2
 
 
 def _beside(draft: Draft, network: Network) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.quantized_weights import packed_bytes
 from ftc.compiler.strategies.trainable import num_trainable
 from ftc.compiler.time import microbatches
@@ -18,7 +18,7 @@ from ftc.spec.text_forms import form_card
 __all__ = ["activation_bytes", "draft_kernel", "draft_network", "form_of", "lengths_of"]
 
 
-def draft_network(draft: Draft, *, training: bool = True, adapters: bool = True) -> Network:
+def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool = True) -> Network:
     """The draft's model, with what is trained of it.
 
     Args:
@@ -39,13 +39,13 @@ def draft_network(draft: Draft, *, training: bool = True, adapters: bool = True)
     )
 
 
-def draft_kernel(draft: Draft, model: ModelFacts, *, training: bool) -> Kernel:
+def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:
     """What computes a model's attention in the draft's run; see `kernel_of`."""
-    attention, precision = draft.values["model.attention"], draft.values["train.precision"]
+    attention, precision = draft.candidate.attention, draft.train.precision
     return kernel_of(model, draft.device, attention, precision, training=training)
 
 
-def form_of(draft: Draft, *, training: bool) -> microbatches.Form:
+def form_of(draft: ClosedDraft, *, training: bool) -> microbatches.Form:
     """How a row becomes what goes through the draft's model."""
     model = draft.model
     virtual, is_split = draft.strategy.traits.num_virtual, model.family == "encoder_decoder"
@@ -77,4 +77,4 @@ def lengths_of(draft: Draft, split: str) -> RowLengths:
 
 def activation_bytes(draft: Draft) -> int:
     """Of a number between layers."""
-    return 2 if draft.values["train.precision"] == "bfloat16" else 4
+    return 2 if draft.train.precision == "bfloat16" else 4

@@ -56,8 +56,7 @@ class Measures:
             scores: One for each row, in their order.
             texts: Written answers by row; empty where none are needed.
         """
-        sums = [(score.loss_sum, score.targets) for score in scores]
-        found = {name: loss_statistics(name, sums) for name in names if name in LOSSES}
+        found = {name: loss_statistics(name, scores) for name in names if name in LOSSES}
         others = [name for name in names if name not in LOSSES]
         if others:
             predictions = self._predictions(scores, texts)

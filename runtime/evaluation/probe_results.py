@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ftc.runtime.evaluation.evaluate import Measurement
-from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import loss_statistics
 from ftc.runtime.metrics.bootstrap import intervals
 from ftc.runtime.metrics.intervals import means
@@ -26,7 +25,7 @@ def retention_result(base: Measurement | None, tuned: Measurement) -> RetentionR
     """Both models on the same blocks of general text; None where it wasn't measured."""
     if base is None or not tuned.retained:
         return None
-    before, after = (loss_statistics("loss", _sums(one.retained)) for one in (base, tuned))
+    before, after = (loss_statistics("loss", one.retained) for one in (base, tuned))
     sure = intervals([difference(before, after)])[0]
     return RetentionResult(
         blocks=len(tuned.retained),
@@ -35,10 +34,6 @@ def retention_result(base: Measurement | None, tuned: Measurement) -> RetentionR
         tuned=after.observed,
         forgetting=Gain(value=after.observed - before.observed, interval=sure),
     )
-
-
-def _sums(scores: Sequence[RowScore]) -> list[tuple[float, int]]:
-    return [(score.loss_sum, score.targets) for score in scores]
 
 
 def swaps_result(swapped: Swapped, rows: TokenStream, base: Measurement | None, tuned: Measurement) -> SwapsResult:

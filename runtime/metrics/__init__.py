@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ftc.runtime.metrics.sums import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
 from ftc.spec.metrics import metric_named, split_metric
 
-__all__ = ["LOSSES", "PAIRS", "Pairs", "Predictions", "loss_statistics", "statistics_of"]
+__all__ = ["LOSSES", "PAIRS", "Pairs", "Predictions", "Scored", "loss_statistics", "statistics_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,21 @@ LOSSES: dict[str, Callable[[Floats], Floats]] = {"loss": _loss, "perplexity": _p
 """Metrics of cross entropy: in nats by target (a token that is trained on, or a row's class), and its exponential."""
 
 
-def loss_statistics(name: str, sums: Sequence[tuple[float, int]]) -> Statistics:
-    """A metric of cross entropy, from the nats and the number of targets of each row."""
+class Scored(Protocol):
+    """A row with its loss: what a scorer says of it, or what is kept of that."""
+
+    @property
+    def loss_sum(self) -> float:
+        """Cross entropy in nats, summed over the row's targets."""
+
+    @property
+    def targets(self) -> int:
+        """What the loss is summed over."""
+
+
+def loss_statistics(name: str, rows: Iterable[Scored]) -> Statistics:
+    """A metric of cross entropy."""
+    sums = [(row.loss_sum, row.targets) for row in rows]
     return Statistics(np.array(sums, dtype=np.float64).reshape(-1, 2), LOSSES[name])
 
 

@@ -83,11 +83,13 @@ def _meteor(found: Written) -> Statistics:
     return mean_of(meteor_scores(found.expected, found.answers, found.wordnet))
 
 
-def _corpus(make: Callable[[], Any]) -> Callable[[Written], Statistics]:
+def _corpus(name: str) -> Callable[[Written], Statistics]:
     """What sacrebleu counts of each row, and its score of such counts, by its defaults; in percent."""
 
     def statistics(found: Written) -> Statistics:
-        metric = make()
+        from sacrebleu.metrics import METRICS
+
+        metric: Any = METRICS[name]()
         # sacrebleu resamples by these two itself, and offers no public way to them.
         rows = np.array(metric._extract_corpus_statistics(list(found.answers), [list(found.expected)]), np.float64)
 
@@ -99,24 +101,6 @@ def _corpus(make: Callable[[], Any]) -> Callable[[Written], Statistics]:
     return statistics
 
 
-def _bleu() -> Any:
-    from sacrebleu.metrics.bleu import BLEU
-
-    return BLEU()
-
-
-def _chrf() -> Any:
-    from sacrebleu.metrics.chrf import CHRF
-
-    return CHRF()
-
-
-def _ter() -> Any:
-    from sacrebleu.metrics.ter import TER
-
-    return TER()
-
-
 WRITTEN: dict[str, Callable[[Written], Statistics]] = {
     "exact_match": _by_pair(_is_same),
     "valid_json": _by_pair(_is_same_form),
@@ -125,9 +109,9 @@ WRITTEN: dict[str, Callable[[Written], Statistics]] = {
     "rouge_l": _rouge("rougeL"),
     "rouge_lsum": _rouge("rougeLsum"),
     "meteor": _meteor,
-    "bleu": _corpus(_bleu),
-    "chrf": _corpus(_chrf),
-    "ter": _corpus(_ter),
+    "bleu": _corpus("BLEU"),
+    "chrf": _corpus("CHRF"),
+    "ter": _corpus("TER"),
 }
 """Metrics of written answers."""
 FOUND: dict[str, Callable[[Found], Statistics]] = {

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from ftc.runtime.models.sharding import split_like
 from ftc.spec.documents.settings import TrainSettings
-from ftc.spec.optimizers import optimizer_card
+from ftc.spec.optimizers import in_layers, optimizer_card
 
 __all__ = [
     "CONSTRUCTIONS",
     "Construction",
     "Pace",
+    "evaluating",
     "load_state",
     "make_optimizer",
     "set_learning_rate",
@@ -68,6 +70,45 @@ def _adafactor(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
     return Adafactor(groups, lr=train.learning_rate, scale_parameter=False, relative_step=False)
 
 
+class Together(torch.optim.Optimizer):
+    """Several optimizers in one: each takes its groups, and all keep their state in one place."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self._parts = parts
+        for part in parts:
+            part.state = self.state
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Each takes its step; the loop has no closure."""
+        for part in self._parts:
+            part.step(closure)
+
+
+def _muon(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    """Muon for matrices in layers, its steps as long as AdamW's are, and AdamW for the rest."""
+    rule, rate = train.optimizer, train.learning_rate
+    inside = [group for group in groups if group["in_layers"]]
+    outside = [group for group in groups if not group["in_layers"]]
+    parts: list[torch.optim.Optimizer] = []
+    if inside:
+        parts.append(torch.optim.Muon(inside, lr=rate, momentum=rule.momentum, adjust_lr_fn="match_rms_adamw"))
+    if outside:
+        parts.append(torch.optim.AdamW(outside, lr=rate, betas=(rule.beta1, rule.beta2), eps=rule.epsilon))
+    return Together(parts)
+
+
+def _schedule_free(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    """Schedule-free AdamW, ready to train; `evaluating` shows the weights that it has averaged."""
+    import schedulefree
+
+    betas, epsilon = (train.optimizer.beta1, train.optimizer.beta2), train.optimizer.epsilon
+    made = schedulefree.AdamWScheduleFree(groups, lr=train.learning_rate, betas=betas, eps=epsilon)
+    made.train()
+    optimizer: torch.optim.Optimizer = made
+    return optimizer
+
+
 def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Optimizer]:
     """Builds an optimizer of bitsandbytes by the name of its class."""
 
@@ -86,6 +127,12 @@ def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Op
     return build
 
 
+_TRAINED = "trained_weights"
+"""State of schedule-free AdamW while the weights that it averages are shown: those that it trains."""
+_COUNTS = ("k", "weight_sum", "lr_max")
+"""What schedule-free AdamW keeps of a group; it is saved with each of its parameters."""
+_ADAMW = frozenset(("exp_avg", "exp_avg_sq", "step"))
+_MOMENTUM = frozenset(("momentum_buffer",))
 _ONE_STATE = (frozenset(("state1", "step")), frozenset(("state1", "absmax1", "step")))
 _TWO_STATES = (
     frozenset(("state1", "state2", "step")),
@@ -94,7 +141,7 @@ _TWO_STATES = (
 """What bitsandbytes keeps, in 32 bits and in 8."""
 
 CONSTRUCTIONS: tuple[Construction, ...] = (
-    Construction("adamw", _adamw, (frozenset(("exp_avg", "exp_avg_sq", "step")),)),
+    Construction("adamw", _adamw, (_ADAMW,)),
     Construction("adamw_8bit", _bitsandbytes("AdamW8bit"), _TWO_STATES),
     Construction("adamw_paged", _bitsandbytes("PagedAdamW32bit"), _TWO_STATES),
     Construction("adamw_8bit_paged", _bitsandbytes("PagedAdamW8bit"), _TWO_STATES),
@@ -102,6 +149,8 @@ CONSTRUCTIONS: tuple[Construction, ...] = (
     Construction("lion_8bit", _bitsandbytes("Lion8bit"), _ONE_STATE),
     Construction("ademamix", _bitsandbytes("AdEMAMix"), _TWO_STATES),
     Construction("ademamix_8bit", _bitsandbytes("AdEMAMix8bit"), _TWO_STATES),
+    Construction("muon", _muon, (_MOMENTUM, _ADAMW)),
+    Construction("adamw_schedule_free", _schedule_free, (frozenset(("z", "exp_avg_sq", "counts", _TRAINED)),)),
     Construction(
         "adafactor",
         _adafactor,
@@ -110,13 +159,13 @@ CONSTRUCTIONS: tuple[Construction, ...] = (
             frozenset(("exp_avg_sq_row", "exp_avg_sq_col", "step", "RMS")),
         ),
     ),
-    Construction("sgd", _sgd, (frozenset(("momentum_buffer",)),)),
+    Construction("sgd", _sgd, (_MOMENTUM,)),
 )
 """How each optimizer of `ftc.spec.optimizers` is made."""
 
 _BY_KIND = {one.kind: one for one in CONSTRUCTIONS}
 _STATES = tuple(dict.fromkeys(states for one in CONSTRUCTIONS for states in one.states))
-_LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"))
+_LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer", "z", _TRAINED))
 
 
 def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) -> torch.optim.Optimizer:
@@ -134,6 +183,17 @@ def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings) -> list[d
         {"params": [one for one in usual if one.ndim < 2], "weight_decay": 0.0, "rate_ratio": 1.0},
         {"params": [parameters[n] for n in faster], "weight_decay": decay, "rate_ratio": train.b_rate_ratio},
     ]
+    if optimizer_card(train.optimizer.kind).splits_weights:
+        inside = {id(one) for name, one in parameters.items() if in_layers(name, one.shape)}
+        groups = [
+            {
+                **group,
+                "params": [one for one in group["params"] if (id(one) in inside) is is_inside],
+                "in_layers": is_inside,
+            }
+            for group in groups
+            for is_inside in (True, False)
+        ]
     return [group for group in groups if group["params"]]
 
 
@@ -145,12 +205,44 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
     """The optimizer's state as `<parameter>/<part>`, counts of steps included, and no tables that never change."""
+    for group in _averaged(optimizer):
+        counts = torch.tensor([group[name] for name in _COUNTS], dtype=torch.float64)
+        for parameter in group["params"]:
+            if parameter in optimizer.state:
+                optimizer.state[parameter]["counts"] = counts
     return {
         f"{name}/{part}": value if isinstance(value, torch.Tensor) else torch.tensor(value)
         for name, parameter in parameters.items()
         for part, value in optimizer.state.get(parameter, {}).items()
         if value is not None and not part.startswith(_TABLES)
     }
+
+
+def _averaged(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Groups of an optimizer that trains other weights than those that it is measured by; none of all others."""
+    return [group for group in optimizer.param_groups if "train_mode" in group]
+
+
+@contextmanager
+def evaluating(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """A block in which parameters are the weights that are measured and saved, where those aren't the ones in training.
+
+    Behind the block each bit of the weights in training is as it was, so that looking changes nothing.
+    """
+    groups: Any = _averaged(optimizer)
+    moved = [one for group in groups for one in group["params"] if "z" in optimizer.state.get(one, {})]
+    for parameter in moved:
+        optimizer.state[parameter][_TRAINED] = parameter.detach().clone()
+    if groups:
+        cast("Any", optimizer).eval()
+    try:
+        yield
+    finally:
+        for group in groups:
+            group["train_mode"] = True
+        with torch.no_grad():
+            for parameter in moved:
+                parameter.copy_(optimizer.state[parameter].pop(_TRAINED))
 
 
 def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, torch.Size]) -> str | None:
@@ -180,13 +272,19 @@ def load_state(
     for full_name, tensor in tensors.items():
         name, _, part = full_name.rpartition("/")
         state = optimizer.state[parameters[name]]
-        if part == "step" and not isinstance(optimizer, torch.optim.AdamW):
+        if part == _TRAINED:
+            with torch.no_grad():
+                parameters[name].copy_(split_like(tensor, parameters[name]))
+        elif part == "counts":
+            (group,) = (one for one in _averaged(optimizer) if any(p is parameters[name] for p in one["params"]))
+            group |= {"k": int(tensor[0]), "weight_sum": float(tensor[1]), "lr_max": float(tensor[2])}
+        elif part == "step" and not isinstance(optimizer, torch.optim.AdamW | Together):
             state[part] = int(tensor)
         elif isinstance(there := state.get(part), torch.Tensor):  # pages stay where the driver can move them
             there.copy_(split_like(tensor, there))
         else:
             # Counts stay where torch made them: on the card for fused kernels, else in the processor's memory.
-            keeps_place = part == "step" and not optimizer.param_groups[0]["fused"]
+            keeps_place = part == "step" and not optimizer.param_groups[0].get("fused")
             parts = part in _LIKE_THE_PARAMETER
             place = parameters[name]
             state[part] = tensor if keeps_place else split_like(tensor, place) if parts else tensor.to(place.device)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from typing import Any, Literal
 
 from pydantic import Field
@@ -11,6 +13,7 @@ from ftc.spec import canonical
 from ftc.spec.base import Document
 from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.documents.settings import Settings
+from ftc.spec.knobs import KNOBS
 from ftc.spec.text_forms import form_card
 
 __all__ = ["BatchShape", "TraceAnswer", "TraceDevice", "TraceJob", "TraceResult"]
@@ -68,30 +71,31 @@ class TraceJob(Document):
         plain = self.to_json()
         settings = plain["settings"]
         train = settings["train"]
-        return {
+        key: dict[str, Any] = {
             "config": plain["config"],
             "layer_weights": plain["layer_weights"],
-            "model": {name: settings["model"][name] for name in ("attention", "family", "head")},
+            "model": {name: settings["model"][name] for name in ("family", "head")},
             "labels": len(settings["text"]["labels"]),
             "teacher": self._teacher(),
             "strategy": settings["strategy"],
             "train": {
                 "accumulates": self.accumulates,
-                **{name: train[name] for name in ("sharding", "offload")},
                 "parts": self.settings.train.world_size if self.settings.train.sharding == "fsdp" else 1,
-                "optimizer": train["optimizer"]["kind"],
                 "has_momentum": self.settings.train.optimizer.momentum > 0,
                 "smooths": self.settings.train.label_smoothing > 0,
                 "is_noisy": self.settings.train.neftune_alpha is not None,
                 "compares": form_card(self.settings.text.form).is_pair,
-                "packs": self.settings.train.packing,
-                **{name: train[name] for name in ("activation_checkpointing", "fused", "micro_batch", "precision")},
+                **{name: train[name] for name in ("fused", "precision")},
             },
-            "evaluation_batch": settings["eval"]["batch_size"],
             "new_tokens": settings["eval"]["max_new_tokens"],
             "shapes": [plain["train"], plain["evaluation"]],
             "device": plain["device"],
         }
+        for knob in KNOBS:
+            if knob.trace_key:
+                *outer, name = knob.trace_key
+                reduce(getitem, outer, key)[name] = reduce(getitem, knob.settings[0].split("."), settings)
+        return key
 
     def _teacher(self) -> dict[str, Any] | None:
         lesson = self.settings.train.distillation

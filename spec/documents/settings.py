@@ -14,7 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.heads import Answer, Head, Labels, head_card
-from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
+from ftc.spec.optimizers import OptimizerKind, OptimizerNumbers
 from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge
 from ftc.spec.sections.model import AttentionKernel
@@ -32,7 +32,9 @@ __all__ = [
     "Open",
     "OpenEval",
     "OpenModel",
+    "OpenOptimizer",
     "OpenText",
+    "OpenTrain",
     "OptimizerSettings",
     "PreferenceSettings",
     "ScheduleSettings",
@@ -114,15 +116,20 @@ class ScheduleSettings(ScheduleKeys):
     """What `plateau` multiplies the rate by after one more."""
 
 
-class OptimizerSettings(OptimizerKeys):
-    """The optimiser; values that its kind doesn't know have no effect."""
+class OpenOptimizer(OptimizerNumbers):
+    """The optimizer, but for its kind; values that the kind doesn't know have no effect."""
 
-    kind: OptimizerKind
     beta1: Real
     beta2: Real
     epsilon: Real
     momentum: Real = 0.0
     weight_decay: Real
+
+
+class OptimizerSettings(OpenOptimizer):
+    """The optimizer."""
+
+    kind: OptimizerKind
 
 
 class Seeds(Document):
@@ -185,43 +192,27 @@ class DistillationSettings(Document):
     """What its linear layers are packed into; None for nothing."""
 
 
-class TrainSettings(Document):
-    """Training, step by step."""
+class OpenTrain(Document):
+    """Training, step by step, but for what the solver chooses, the teacher, and how alike two runs have to be."""
 
     num_steps: int
     """Optimiser steps of the whole run."""
     steps_per_epoch: int
     batch_size: int
     """Rows of one optimiser step over all devices."""
-    micro_batch: int
-    """Rows that go through the model at once on one device."""
-    micro_batch_tokens: int | None = None
-    """Most tokens that go through the model at once, padding included; None where rows alone decide."""
-    packing: bool = False
-    """Whether a micro-batch is one sequence of several rows, each with its own positions."""
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
     """Whether an optimiser step's rows are of like length."""
-    world_size: int
-    """Processes that share each optimiser step's rows."""
-    sharding: Sharding = "none"
-    """What each of them holds; `none` for one process."""
-    offload: Offload = "none"
-    """Where parts lie between their uses."""
     learning_rate: Real
     b_rate_ratio: Real = 1.0
     """Times that rate for the second matrix of low-rank adapters."""
     schedule: ScheduleSettings
-    optimizer: OptimizerSettings
-    fused: bool
-    """Whether the optimiser's fused kernel is used."""
+    optimizer: OpenOptimizer
     label_smoothing: Real = 0.0
     """Share of each target that is spread over all choices in training."""
     neftune_alpha: Real | None = None
     """Noise on the embeddings in training; None for none."""
     max_grad_norm: Real | None
-    determinism: DeterminismSettings
     precision: Precision
-    activation_checkpointing: bool
     evaluate_every_steps: int
     """Steps between looks at validation, each with a checkpoint; the last step always has one."""
     keep_checkpoints: int
@@ -235,6 +226,28 @@ class TrainSettings(Document):
     """Whether a higher value of that metric is better."""
     preference: PreferenceSettings | None = None
     """Set where two answers are compared; None where each target has its own loss."""
+
+
+class TrainSettings(OpenTrain):
+    """Training, step by step."""
+
+    optimizer: OptimizerSettings
+    micro_batch: int
+    """Rows that go through the model at once on one device."""
+    micro_batch_tokens: int | None = None
+    """Most tokens that go through the model at once, padding included; None where rows alone decide."""
+    packing: bool = False
+    """Whether a micro-batch is one sequence of several rows, each with its own positions."""
+    world_size: int
+    """Processes that share each optimiser step's rows."""
+    sharding: Sharding = "none"
+    """What each of them holds; `none` for one process."""
+    offload: Offload = "none"
+    """Where parts lie between their uses."""
+    fused: bool
+    """Whether the optimiser's fused kernel is used."""
+    determinism: DeterminismSettings
+    activation_checkpointing: bool
     distillation: DistillationSettings | None = None
     """Set where a teacher is learnt from; None where rows alone teach."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
+from ftc.spec.knobs import effects_in
 from ftc.spec.optimizers import OptimizerKeys, OptimizerKind
 from ftc.spec.schedules import ScheduleKeys, ScheduleKind
 
@@ -125,13 +126,7 @@ class Train(Document):
     """How training runs."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
-    EFFECTS: ClassVar[dict[str, Effect]] = {
-        "micro_batch_tokens": Effect.RESOURCE,
-        "packing": Effect.RESOURCE,
-        "sharding": Effect.RESOURCE,
-        "offload": Effect.RESOURCE,
-        "keep_checkpoints": Effect.RESOURCE,
-    }
+    EFFECTS: ClassVar[dict[str, Effect]] = {**effects_in("train"), "keep_checkpoints": Effect.RESOURCE}
 
     epochs: Real = Field(default=3, gt=0, le=1000)
     """Passes over the training rows; 0.5 is half a pass. Default: 3, after which small sets begin to be learnt by

@@ -20,4 +20,5 @@ def test_labels_that_are_written_are_no_outputs(mode: dict[str, str], outputs: t
     )
     facts = TeacherFacts(model=model_facts(hidden=128), labels=("warm", "cold"), problem=None, other_tokens=None)
     found = decided(replace(draft, teacher=facts))
-    assert found.values["train.distillation.teacher"].outputs == outputs
+    assert found.distillation is not None
+    assert found.distillation.teacher.outputs == outputs

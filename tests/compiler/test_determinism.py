@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.plan import ProveStep
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 
-def compiled(determinism: str, **changes: Any) -> Draft:
+def compiled(determinism: str, **changes: Any) -> ClosedDraft:
     draft = draft_of(train={"determinism": determinism, **changes.pop("train", {})}, **changes)
     return decided(draft)
 
@@ -25,15 +25,15 @@ def proofs(draft: Draft) -> list[int]:
 @pytest.mark.parametrize(("asked", "kernels"), [("off", "any"), ("auto", "deterministic")])
 def test_less_than_bitwise_proves_nothing(asked: str, kernels: str) -> None:
     draft = compiled(asked)
-    assert draft.values["train.determinism"].kernels == kernels
+    assert draft.determinism.kernels == kernels
     assert proofs(draft) == []
 
 
 @pytest.mark.parametrize(("steps", "proven"), [(1, 1), (2, 2), (39, 2), (80, 4), (160, 8), (1000, 8)])
 def test_a_twentieth_of_the_steps_is_proven_and_eight_at_most(steps: int, proven: int) -> None:
     draft = compiled("bitwise", train={"epochs": 1000, "max_steps": steps})
-    assert draft.values["train.num_steps"] == steps
-    assert draft.values["train.determinism"].kernels == "exact"
+    assert draft.train.num_steps == steps
+    assert draft.determinism.kernels == "exact"
     assert proofs(draft) == [proven]
     assert not draft.diagnostics
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
@@ -12,21 +13,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.draft import Draft, PastRun
+from ftc.compiler.draft import Candidate, ClosedDraft, Draft, PastRun
 from ftc.compiler.memory.memory import by_closed_form
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.resolve.machine.device import resolve_device
-from ftc.compiler.search.candidates import Point
+from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
+from ftc.spec.documents.plan import Origin
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shaped, split_report
 
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
 
-def compiled(draft: Draft) -> Draft:
+def compiled(draft: Draft) -> ClosedDraft:
     return decided(draft)
 
 
@@ -34,7 +36,17 @@ def settled(path: str, **recipe: Any) -> tuple[Any, str, str]:
     """A value with the kind and the reason of its origin."""
     draft = compiled(draft_of(**recipe))
     origin = draft.origins[path]
-    return draft.values[path], origin.kind, origin.reason
+    return reduce(getattr, path.split("."), draft.settings()), origin.kind, origin.reason
+
+
+def unexplained(document: Document, origins: Mapping[str, Origin], above: str = "") -> Iterator[str]:
+    """Paths of values that are no defaults and have no origin."""
+    for name, value in document:
+        path = f"{above}{name}"
+        if path not in origins and isinstance(value, Document):
+            yield from unexplained(value, origins, f"{path}.")
+        elif path not in origins and value != type(document).model_fields[name].default:
+            yield path
 
 
 def found(**recipe: Any) -> dict[str, Diagnostic]:
@@ -46,18 +58,20 @@ def found(**recipe: Any) -> dict[str, Diagnostic]:
 def test_every_value_has_an_origin_with_a_reason(task: str, strategy: str) -> None:
     kind = GENERATION if task == "generation" else {"kind": task}
     draft = compiled(draft_of(task=kind, strategy={"kind": strategy}))
-    assert draft.values.keys() == draft.origins.keys()
+    plain = draft.settings()
+    assert not list(unexplained(plain, draft.origins))
+    values: list[Any] = [reduce(getattr, path.split("."), plain) for path in draft.origins]
     assert all(origin.reason for origin in draft.origins.values())
     assert not [finding for finding in draft.diagnostics if finding.is_error]
-    assert "auto" not in draft.values.values()
+    assert "auto" not in values
     assert draft.steps
 
 
 def test_a_pass_changes_no_draft_that_it_is_given() -> None:
     draft = run_passes(SHAPING, draft_of())
-    before = (dict(draft.values), dict(draft.origins))
+    before = (dict(draft.settled), dict(draft.origins))
     assert compiled(draft) == compiled(draft)
-    assert (draft.values, draft.origins) == before
+    assert (draft.settled, draft.origins) == before
 
 
 @pytest.mark.parametrize(
@@ -142,11 +156,11 @@ def test_licences(license: str | None, allowed: bool) -> None:
 
 
 def test_seeds_differ_from_each_other_and_follow_the_root() -> None:
-    first, again, other = (compiled(draft_of(train={"seed": seed})).values for seed in (1, 1, 2))
-    names = ("seeds.init", "seeds.order", "seeds.dropout")
-    assert len({first[name] for name in names}) == 3
-    assert [first[name] for name in names] == [again[name] for name in names]
-    assert all(first[name] != other[name] for name in names)
+    first, again, other = (compiled(draft_of(train={"seed": seed})).seeds for seed in (1, 1, 2))
+    names = ("init", "order", "dropout")
+    assert len({getattr(first, name) for name in names}) == 3
+    assert first == again
+    assert all(getattr(first, name) != getattr(other, name) for name in names)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +188,7 @@ def test_the_micro_batch_divides_the_batch_and_fits(batch: int, mebibytes: int) 
     draft = compiled(
         draft_of(device=CARD, train={"batch_size": batch}, budget={"vram": f"{mebibytes}MiB"}, task={"kind": "chat"})
     )
-    assert batch % draft.values["train.micro_batch"] == 0
+    assert batch % draft.candidate.micro_batch == 0
     assert draft.memory is not None
     assert sum(draft.memory.components.values()) == draft.memory.peak_bytes
     codes = {finding.code for finding in draft.diagnostics} & {"FTC402", "FTC405"}
@@ -183,7 +197,7 @@ def test_the_micro_batch_divides_the_batch_and_fits(batch: int, mebibytes: int) 
 
 
 def test_a_micro_batch_that_does_not_fit_is_refused() -> None:
-    def planned(micro_batch: int | str, **budget: str) -> Draft:
+    def planned(micro_batch: int | str, **budget: str) -> ClosedDraft:
         train = {"batch_size": 64, "micro_batch": micro_batch, "activation_checkpointing": False}
         facts = model_facts(hidden=1024, layers=16)
         return compiled(draft_of(facts=facts, device=CARD, task={"kind": "chat"}, train=train, budget=budget))
@@ -193,7 +207,7 @@ def test_a_micro_batch_that_does_not_fit_is_refused() -> None:
     budget = {"vram": f"{memory.process.high}B"}
     assert {finding.code: finding.path for finding in planned(64, **budget).diagnostics}["FTC402"] == "budget.vram"
     assert not {finding.code for finding in planned(4, **budget).diagnostics} & {"FTC402", "FTC405"}
-    assert planned("auto", **budget).values["train.micro_batch"] == 4
+    assert planned("auto", **budget).candidate.micro_batch == 4
 
 
 def test_what_is_refused_gives_no_fit_as_a_reason() -> None:
@@ -209,17 +223,17 @@ def askable(draft: Draft) -> Draft:
     return replace(shaped(draft), traces={})
 
 
-def point_in(job: TraceJob) -> Point:
-    """The point that a job for the trace stands for."""
+def candidate_in(job: TraceJob) -> Candidate:
+    """The candidate that a job for the trace stands for."""
     model, train = job.settings.model, job.settings.train
-    return Point(
+    return Candidate(
         micro_batch=train.micro_batch,
-        checkpointing=train.activation_checkpointing,
+        activation_checkpointing=train.activation_checkpointing,
         eval_batch=job.settings.eval.batch_size,
         attention=model.attention,
         optimizer=train.optimizer.kind,
-        packs=train.packing,
-        tokens=train.micro_batch_tokens,
+        packing=train.packing,
+        micro_batch_tokens=train.micro_batch_tokens,
         sharding=train.sharding,
         offload=train.offload,
         devices=train.world_size,
@@ -228,17 +242,17 @@ def point_in(job: TraceJob) -> Point:
 
 def answered(
     draft: Draft, *, factor: float, asked: list[TraceJob], fails: Mapping[str, TraceAnswer] = MappingProxyType({})
-) -> Draft:
+) -> ClosedDraft:
     """The passes with a trace that finds `factor` times what the closed form says, or fails by a way of sharding."""
     draft = askable(draft)
-    while (decided := run_passes(PASSES, draft)).questions:
+    while (decided := decide(draft)).questions:
         answers = dict(draft.traces or {})
         for job in decided.questions:
             asked.append(job)
             if (failure := fails.get(job.settings.train.sharding)) is not None:
                 answers[job.key()] = failure
                 continue
-            form = by_closed_form(decided, point_in(job))
+            form = by_closed_form(decided.at(candidate_in(job)))
             size = round(factor * form.allocated_bytes)
             peaks = {one.phase: round(factor * one.peak_bytes) for one in form.phases}
             phases = tuple(PhasePeak(phase=n, peak_bytes=p, components={"weights": p}) for n, p in peaks.items())
@@ -270,8 +284,8 @@ def test_the_trace_has_the_last_word_after_a_few_questions(batch: int, mebibytes
 
 def test_a_trace_that_fails_leaves_the_closed_form_with_the_reason() -> None:
     draft = askable(draft_of(device=CARD))
-    (job,) = run_passes(PASSES, draft).questions
-    after = run_passes(PASSES, replace(draft, traces={job.key(): TraceAnswer(None, "LookupError: no such model")}))
+    (job,) = decide(draft).questions
+    after = decide(replace(draft, traces={job.key(): TraceAnswer(None, "LookupError: no such model")}))
     assert not after.questions
     assert after.memory is not None
     assert after.memory.method == "closed form"
@@ -283,7 +297,7 @@ def test_what_cannot_be_traced_sends_no_other_way_to_the_closed_form() -> None:
     changes: dict[str, Any] = {"task": {"kind": "chat"}, "strategy": {"kind": "full"}, "train": {"batch_size": 8}}
     reason = "RuntimeError: this torch divides models in another way"
 
-    def decided(vram: str, untraceable: str) -> tuple[Draft, list[TraceJob]]:
+    def decided(vram: str, untraceable: str) -> tuple[ClosedDraft, list[TraceJob]]:
         asked: list[TraceJob] = []
         cards = CARD.model_copy(update={"count": 2})
         budget = {"vram": vram, "devices": 2}
@@ -293,21 +307,21 @@ def test_what_cannot_be_traced_sends_no_other_way_to_the_closed_form() -> None:
 
     whole, _ = decided("1500MiB", "fsdp")
     assert whole.memory is not None
-    assert (whole.values["train.sharding"], whole.memory.method) == ("ddp", "trace")
+    assert (whole.candidate.sharding, whole.memory.method) == ("ddp", "trace")
     parts, asked = decided("900MiB", "fsdp")
     assert parts.memory is not None
-    assert (parts.values["train.sharding"], parts.memory.method) == ("fsdp", "closed form")
+    assert (parts.candidate.sharding, parts.memory.method) == ("fsdp", "closed form")
     assert f"memory by trace: {reason}" in parts.not_checked
     assert 0 < parts.memory.traces < len(asked)
     traced, _ = decided("900MiB", "ddp")
     assert traced.memory is not None
-    assert (traced.values["train.sharding"], traced.memory.method) == ("fsdp", "trace")
+    assert (traced.candidate.sharding, traced.memory.method) == ("fsdp", "trace")
     ways = "ways to run the job with offload none and sharding ddp"
     assert f"memory by trace of {ways}: {reason}; they count by the closed form" in traced.not_checked
 
 
 def test_a_card_of_unknown_capability_is_traced_as_a_card() -> None:
-    (job,) = run_passes(PASSES, askable(draft_of(device=CARD))).questions
+    (job,) = decide(askable(draft_of(device=CARD))).questions
     assert CARD.capability is None
     assert job.device.capability == (8, 0)
 
@@ -335,7 +349,7 @@ def test_the_fastest_point_is_taken_and_not_the_largest() -> None:
     for long in (64, 1024):
         tokens = np.array([64] * 84 + [long] * 16, dtype=np.int64)
         lengths = RowLengths(tokens, tokens - 8, np.full(100, 8), tokens)
-        chosen.append(compiled(replace(draft, lengths={**draft.lengths, "train": lengths})).values["train.micro_batch"])
+        chosen.append(compiled(replace(draft, lengths={**draft.lengths, "train": lengths})).candidate.micro_batch)
     assert chosen[0] == 8
     assert chosen[1] < 8
 
@@ -354,7 +368,7 @@ def test_rows_are_packed_where_that_is_faster(lengths: list[int], packs: bool) -
             lengths={"train": rows},
         )
     )
-    assert decided.values["train.packing"] is packs
+    assert decided.candidate.packing is packs
     assert "by the roofline" in decided.origins["train.packing"].reason
 
 

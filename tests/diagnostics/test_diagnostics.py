@@ -137,7 +137,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC648": "tests/runtime/test_resume.py::test_a_place_that_cannot_be_written_to_is_told_before_anything_is_loaded",
     "FTC645": f"{_RUN}::test_code_that_changes_while_the_run_goes_on_is_told",
     "FTC650": "tests/e2e/test_outcomes.py::test_a_missing_training_package",
-    "FTC651": "tests/e2e/test_newcomer.py::test_from_a_data_file_alone",
+    "FTC651": "tests/cli/test_outputs.py::test_what_is_there_stays",
+    "FTC653": "tests/cli/test_outputs.py::test_no_folder_is_made",
 }
 """Codes that no recipe alone can give, with the test that shows each."""
 

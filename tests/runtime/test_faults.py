@@ -167,7 +167,7 @@ def test_a_disk_that_refuses_is_told_and_never_asked_twice(
     assert_goes_on(job, name)
 
 
-@pytest.mark.parametrize("module", ["journal", "ladder"])
+@pytest.mark.parametrize("module", ["journal", "step_log"])
 def test_a_disk_that_stays_full_hides_no_reason(
     job: Job, name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +185,7 @@ def test_a_disk_that_stays_full_hides_no_reason(
         real(path).close()
         return io.BufferedWriter(Full(path, "a"))
 
-    monkeypatch.setattr(f"ftc.runtime.{module}.open_at_last_line", opened)
+    monkeypatch.setattr(f"ftc.runtime.execution.{module}.open_at_last_line", opened)
     with pytest.raises(Refusal, match="FTC647"):
         job.run(name)
     monkeypatch.undo()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftc.compiler.draft import Draft
-from ftc.compiler.passes import PASSES, SHAPING, run_passes
+from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.passes.shape_text import with_rows
 from ftc.spec.documents.facts import DeviceFacts, FileFacts, ModelFacts, TensorFacts, TokenizerFacts
 from ftc.spec.documents.settings import Open
@@ -131,6 +131,6 @@ def shaped(draft: Draft) -> Draft:
     return with_rows(draft, ({}, "as the task names them"), prompt, draft.labels)
 
 
-def decided(draft: Draft) -> Draft:
+def decided(draft: Draft) -> ClosedDraft:
     """What the passes make of a draft of nothing but facts."""
-    return run_passes(PASSES, shaped(draft))
+    return decide(shaped(draft))

@@ -15,7 +15,6 @@ from ftc.compiler.memory.sharding_formula import on_one_of
 from ftc.compiler.memory.teacher_formula import Taught, held_bytes
 from ftc.compiler.resolve.models.linear_modules import linear_modules
 from ftc.compiler.resolve.models.model_config import read_config
-from ftc.compiler.search.candidates import point_of
 from ftc.runtime.memory_trace.child import trace
 from ftc.runtime.memory_trace.meta_model import model_config
 from ftc.spec.documents.expected import phase_groups
@@ -251,8 +250,8 @@ def by_both(facts: ModelFacts, strategy: dict[str, Any]) -> tuple[int, int]:
     report = split_report(100, length_max=length, supervised_max=_SUPERVISED)
     draft = replace(draft, splits=dict.fromkeys(draft.splits, report), packages=frozenset(("bitsandbytes",)))
     draft = decided(replace(draft, labels=_LABELS if task == "classification" else ()))
-    point = point_of(draft)
-    return by_closed_form(draft, point).allocated_bytes, trace(question(draft, point)).allocated_bytes
+    point = draft.candidate
+    return by_closed_form(draft.at(point)).allocated_bytes, trace(question(draft.at(point))).allocated_bytes
 
 
 def measuring_by_form(facts: ModelFacts, strategy: str) -> dict[str, int]:

@@ -119,5 +119,4 @@ def preference_scores(name: str, predicted: Sequence[Sequence[float]]) -> list[f
 
 def loss_metrics(scores: Sequence[RowScore]) -> dict[str, Any]:
     """`loss` and `perplexity` of some rows."""
-    sums = [(score.loss_sum, score.targets) for score in scores]
-    return {name: loss_statistics(name, sums).observed for name in ("loss", "perplexity")}
+    return {name: loss_statistics(name, scores).observed for name in ("loss", "perplexity")}

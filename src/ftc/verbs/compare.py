@@ -107,7 +107,7 @@ def statistics_of(name: str, settings: Settings, outcomes: Sequence[Outcome]) ->
     from ftc.runtime import metrics
 
     if name in metrics.LOSSES:
-        return metrics.loss_statistics(name, [(one.tuned.loss_sum, one.tuned.targets) for one in outcomes])
+        return metrics.loss_statistics(name, [one.tuned for one in outcomes])
     return metrics.statistics_of(name, _predictions(settings, outcomes))
 
 

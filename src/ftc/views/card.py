@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from ftc.spec.companions import COMPANIONS
 from ftc.spec.documents.merged import MergedModel
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
@@ -196,11 +197,12 @@ def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]
     for name, file in sorted(plan.lock.model.files.items()):
         if name.endswith(".safetensors"):
             yield f"base model {_inline(name)}, sha256", file.sha256
-    if lesson := plan.settings.train.distillation:
-        yield "commit of the teacher", lesson.teacher.commit or ""
-        for name, file in sorted(lesson.teacher.files.items()):
-            if name.endswith(".safetensors"):
-                yield f"teacher {_inline(name)}, sha256", file.sha256
+    for companion in COMPANIONS:
+        if companion.shapes_weights and (pinned := companion.pinned(plan.settings)):
+            yield f"commit of the {companion.role}", pinned.commit or ""
+            for name, file in sorted(pinned.files.items()):
+                if name.endswith(".safetensors"):
+                    yield f"{companion.role} {_inline(name)}, sha256", file.sha256
     for name, package in sorted(record.observed.environment.packages.items()):
         yield _inline(name), package.version
 

@@ -264,7 +264,7 @@ def test_a_teacher_is_carried() -> None:
         (FACTORY.replace("sft", "dpo"), "rows without preferences, which `dpo` does not train on"),
         (FACTORY.replace("sft", "kto"), "no training of the kind `kto`"),
         (FACTORY.replace("sft", "dpo") + "pref_loss: orpo", "no preference loss `orpo`"),
-        (FACTORY + "finetuning_type: oft", "no strategy like `oft`"),
+        (FACTORY + "finetuning_type: mystery", "no strategy like `mystery`"),
         (FACTORY.replace("tickets_registered", "one,two"), "says nothing of `one`"),
         (FACTORY.replace("tickets_registered", "absent"), "says nothing of `absent`"),
         (FACTORY.replace("tickets_registered", "strange"), "says nothing of `strange`"),

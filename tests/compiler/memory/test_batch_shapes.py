@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import accumulates, rows_at_once, train_shape
 from ftc.compiler.memory.process_overhead import context_of
 from ftc.compiler.passes.choose_model import choose_model
@@ -28,25 +28,22 @@ def with_rows(draft: Draft, prompt: list[int], scored: list[int], first: list[in
     return replace(draft, splits={**draft.splits, "train": report}, lengths={"train": rows})
 
 
-def settled(draft: Draft) -> Draft:
-    """The draft with rows of their own sequences, two at once."""
-    draft = choose_model(shaped(draft))
-    values = {"train.packing": False, "train.micro_batch": 2, "train.micro_batch_tokens": None}
-    return replace(draft, values={**draft.values, **values})
+def settled(draft: Draft, micro_batch: int = 2, tokens: int | None = None) -> ClosedDraft:
+    """The draft with rows of their own sequences, so many at once."""
+    candidate = replace(decided(draft).candidate, packing=False, devices=1)
+    return choose_model(shaped(draft)).at(replace(candidate, micro_batch=micro_batch, micro_batch_tokens=tokens))
 
 
 def test_the_longest_source_and_the_longest_target_can_meet() -> None:
     draft = with_rows(draft_of(facts=TRANSLATOR, task={"kind": "summarization"}), [300, 20, 50], [5, 120, 60])
-    draft = settled(draft)
-    shape = train_shape(draft)
+    shape = train_shape(settled(draft))
     assert (shape.length - shape.supervised, shape.supervised) == (300, 120)
 
 
 def test_both_answers_of_a_preference_are_as_long_as_the_longer() -> None:
     draft = with_rows(draft_of(task={"kind": "preference"}), [40, 90], [60, 20], first=[80, 30])
-    draft = settled(draft)
     padded = [max(2 * max(f, t - f) for f, t in pair) for pair in combinations([(80, 100), (30, 110)], 2)]
-    assert train_shape(draft).length == max(padded) == 160
+    assert train_shape(settled(draft)).length == max(padded) == 160
 
 
 def test_each_answer_of_a_preference_attends_to_itself_alone() -> None:
@@ -76,9 +73,7 @@ def test_short_rows_that_are_many_are_planned_for(task: str) -> None:
     is_pair, is_split = task == "preference", task == "summarization"
     facts = TRANSLATOR if is_split else model_facts()
     prompt, scored, first = SHORT_AND_LONG[task]
-    draft = settled(with_rows(draft_of(facts=facts, task={"kind": task}), prompt, scored, first))
-    limits = {"train.micro_batch": 8, "train.micro_batch_tokens": 1000, "train.world_size": 1}
-    draft = replace(draft, values={**draft.values, **limits})
+    draft = settled(with_rows(draft_of(facts=facts, task={"kind": task}), prompt, scored, first), 8, 1000)
     shape, rows, lengths = train_shape(draft), rows_at_once(draft), draft.lengths["train"]
     width = np.maximum(lengths.first_target, lengths.tokens - lengths.first_target)
     for piece in BatchOrder(lengths.tokens, 17, 1, 0, most_tokens=1000).micro_batches(0, 8, 0, 1):
@@ -92,9 +87,7 @@ def test_short_rows_that_are_many_are_planned_for(task: str) -> None:
 
 
 def test_gradients_wait_where_the_longest_rows_need_two_micro_batches() -> None:
-    draft = settled(with_rows(draft_of(train={"batch_size": 4}), [290] * 4, [10] * 4))
-    limits = {"train.micro_batch": 4, "train.micro_batch_tokens": 1000, "train.world_size": 1}
-    assert accumulates(replace(draft, values={**draft.values, **limits}))
+    assert accumulates(settled(with_rows(draft_of(train={"batch_size": 4}), [290] * 4, [10] * 4), 4, 1000))
 
 
 @pytest.mark.parametrize("measured", [None, 333 * 2**20])

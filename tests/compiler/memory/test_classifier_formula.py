@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.draft import Draft, PastRun
+from ftc.compiler.draft import ClosedDraft, Draft, PastRun
 from ftc.compiler.memory.eval_passes import evaluation_batch
 from ftc.compiler.search.device_catalog import CARDS
 from ftc.compiler.tokens.judged_tokens import JudgedTokens
@@ -39,7 +39,7 @@ def rows(count: int, length: int, scored: int) -> RowLengths:
     return RowLengths(tokens, tokens - scored, np.full(count, scored), tokens)
 
 
-def job(*, lengths: dict[str, RowLengths] | None = None, graded: bool = False, **sections: Any) -> Draft:
+def job(*, lengths: dict[str, RowLengths] | None = None, graded: bool = False, **sections: Any) -> ClosedDraft:
     """Generation on a card, decided."""
     evaluated = {"metrics": ["exact_match"], **sections.pop("eval", {})}
     draft = draft_of(device=ADA, task={"kind": "generation"}, eval=evaluated, **sections)
@@ -70,7 +70,7 @@ def test_a_classifier_too_large_for_the_budget_is_refused_and_answers_are_fewer_
     fitting = job(graded=True, budget={"vram": "1100MiB"})
     assert fitting.memory is not None
     assert fitting.memory.verdict == "fits"
-    assert fitting.values["eval.batch_size"] < 32
+    assert fitting.candidate.eval_batch < 32
     (refused,) = (one for one in job(graded=True, budget={"vram": "500MiB"}).diagnostics if one.is_error)
     assert refused.code == "FTC402"
     assert "grade" in refused.notes[0]
@@ -91,7 +91,7 @@ COUNTED = JudgedTokens(empty=3_000, expected=3_100)
 PRICE = {"sent": "1 USD", "received": "10 USD"}
 
 
-def judged(*, past: tuple[PastRun, ...] = (), baseline: bool = True, **sections: Any) -> Draft:
+def judged(*, past: tuple[PastRun, ...] = (), baseline: bool = True, **sections: Any) -> ClosedDraft:
     """A job whose answers, of at most 25 tokens, are graded."""
     evaluated = {"metrics": ["exact_match"], "judge": {**JUDGE, "max_tokens": 8}, "baseline": baseline}
     draft = draft_of(device=ADA, task={"kind": "generation"}, eval=evaluated, **sections)
@@ -176,7 +176,7 @@ def test_a_price_for_tokens_is_a_part_of_the_cost() -> None:
 
 def test_a_policys_price_in_another_currency_makes_no_sum() -> None:
     draft = judged(budget={"price_per_million_tokens": PRICE})
-    draft = replace(draft, prices={"rtx-4090": Money(amount=1.0, currency="EUR")}, not_checked=(), values={})
+    draft = replace(draft, prices={"rtx-4090": Money(amount=1.0, currency="EUR")}, not_checked=())
     again = decided(draft)
     assert any("EUR" in one and "USD" in one for one in again.not_checked)
     assert again.time is not None

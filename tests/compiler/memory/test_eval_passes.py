@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.eval_passes import evaluation_batch
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import decided, draft_of
@@ -22,7 +22,7 @@ def rows(count: int, length: int, scored: int) -> RowLengths:
     return RowLengths(tokens, tokens - targets, targets, tokens // 2)
 
 
-def settled(lengths: dict[str, RowLengths] | None = None, **recipe: Any) -> Draft:
+def settled(lengths: dict[str, RowLengths] | None = None, **recipe: Any) -> ClosedDraft:
     draft = replace(draft_of(**recipe), lengths=lengths or {})
     return decided(draft)
 
@@ -38,9 +38,9 @@ def settled(lengths: dict[str, RowLengths] | None = None, **recipe: Any) -> Draf
 )
 def test_no_more_rows_are_read_at_once_than_there_are(splits: dict[str, int], devices: int, most: int) -> None:
     draft = settled(splits=splits, budget={"devices": devices})
-    assert draft.values["eval.batch_size"] == most
+    assert draft.candidate.eval_batch == most
     beside = settled({"retention": rows(20, 50, 49)}, splits=splits, budget={"devices": devices})
-    assert beside.values["eval.batch_size"] == (max(most, 20 // devices) if "test" in splits else most)
+    assert beside.candidate.eval_batch == (max(most, 20 // devices) if "test" in splits else most)
 
 
 @pytest.mark.parametrize("recipe", [WRITTEN, READ], ids=["written", "read"])
@@ -61,7 +61,7 @@ def test_no_look_takes_more_than_the_batch_that_is_planned(recipe: dict[str, Any
 
 def test_a_batch_by_hand_is_planned_for_as_far_as_there_are_rows() -> None:
     few, same = (settled(splits={"train": 100, "test": 6}, eval={"batch_size": size}) for size in (64, 6))
-    assert few.values["eval.batch_size"] == 64
+    assert few.candidate.eval_batch == 64
     assert few.memory == same.memory
 
 

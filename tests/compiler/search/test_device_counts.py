@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.draft import Draft
-from ftc.compiler.memory.host_memory import host_bytes
+from ftc.compiler.draft import Candidate, ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, may_run
-from ftc.compiler.passes import PASSES, run_passes
-from ftc.compiler.search.candidates import Point, at, point_of, training_points
+from ftc.compiler.memory.process_overhead import host_bytes
+from ftc.compiler.passes import decide
+from ftc.compiler.search.candidates import training_candidates
 from ftc.compiler.search.device_catalog import CARDS
 from ftc.compiler.search.ranking import pace_of
 from ftc.spec.documents.facts import DeviceFacts
@@ -34,7 +34,7 @@ def cards(count: int, host: int = 64 * GIB, **changes: Any) -> DeviceFacts:
     return CARD.model_copy(update={**a100, "local": True, "count": count, "host_bytes": host, **changes})
 
 
-def job(device: DeviceFacts, *, budget: dict[str, Any] | None = None, **sections: Any) -> Draft:
+def job(device: DeviceFacts, *, budget: dict[str, Any] | None = None, **sections: Any) -> ClosedDraft:
     """Chat, decided, of which everything is open but optimiser and packing."""
     train = {"batch_size": 24, "packing": False, "optimizer": {"kind": "adamw"}, **sections.pop("train", {})}
     draft = draft_of(
@@ -48,20 +48,20 @@ def job(device: DeviceFacts, *, budget: dict[str, Any] | None = None, **sections
     return decided(draft)
 
 
-def every_way(draft: Draft) -> Iterator[Point]:
-    """All points of such a job, by counting them up."""
-    here, batch = point_of(draft), draft.recipe.train.batch_size
+def every_way(draft: ClosedDraft) -> Iterator[Candidate]:
+    """All ways to run such a job, by counting them up."""
+    here, batch = draft.candidate, draft.recipe.train.batch_size
     for count in range(1, min(draft.device.count, batch) + 1):
         share = -(-batch // count)
         sizes = [size for size in range(1, share + 1) if share % size == 0]
         for size, mode, layout in product(sizes, (False, True), LAYOUTS if count > 1 else (("none", "none"),)):
             shared: dict[str, Any] = {"devices": count, "sharding": layout[0], "offload": layout[1], "eval_batch": 1}
-            yield replace(here, micro_batch=size, checkpointing=mode, **shared)
+            yield replace(here, micro_batch=size, activation_checkpointing=mode, **shared)
 
 
-def fits(draft: Draft, point: Point) -> bool:
+def fits(draft: Draft, candidate: Candidate) -> bool:
     host = draft.device.host_bytes or 0
-    return may_run(draft, by_closed_form(draft, point)) and host_bytes(at(draft, point)) <= host
+    return may_run(draft, by_closed_form(draft.at(candidate))) and host_bytes(draft.at(candidate)) <= host
 
 
 @given(
@@ -75,14 +75,14 @@ def fits(draft: Draft, point: Point) -> bool:
 def test_the_number_is_the_fastest_that_fits(mebibytes: int, count: int, batch: int, host: int, kind: str) -> None:
     budget, train = {"vram": f"{mebibytes}MiB"}, {"batch_size": batch}
     draft = job(cards(count, host), budget=budget, train=train, strategy={"kind": kind})
-    seconds, taken = pace_of(draft), point_of(draft)
+    seconds, taken = pace_of(draft), draft.candidate
     fitting = [one for one in every_way(draft) if fits(draft, one)]
     assert bool(fitting) is not any(one.is_error for one in draft.diagnostics)
     if fitting:
-        pace = seconds(at(draft, taken))
+        pace = seconds(draft.at(taken))
         assert replace(taken, eval_batch=1) in fitting
-        assert pace <= 1.1 * min(seconds(at(draft, one)) for one in fitting)
-        assert not [one for one in fitting if one.devices < taken.devices and seconds(at(draft, one)) <= pace]
+        assert pace <= 1.1 * min(seconds(draft.at(one)) for one in fitting)
+        assert not [one for one in fitting if one.devices < taken.devices and seconds(draft.at(one)) <= pace]
         assert draft.settings().train.batch_size == batch
 
 
@@ -90,7 +90,7 @@ def test_the_number_is_the_fastest_that_fits(mebibytes: int, count: int, batch: 
 def test_it_is_the_plan_of_that_number_written_out(mebibytes: int) -> None:
     limit, full = {"vram": f"{mebibytes}MiB"}, {"kind": "full"}
     auto = job(cards(4), budget=limit, strategy=full)
-    written = job(cards(4), budget={**limit, "devices": auto.values["device.count"]}, strategy=full)
+    written = job(cards(4), budget={**limit, "devices": auto.candidate.devices}, strategy=full)
     assert auto.settings() == written.settings()
     assert auto.memory is not None
     assert written.memory is not None
@@ -109,13 +109,13 @@ def test_the_cost_is_kept_by_the_fastest_that_can() -> None:
     found = {}
     for limit in (0.5 * costs[1], 1.01 * costs[1], 1.01 * costs[2], 1.01 * costs[4]):
         draft = job(cards(4), budget={**priced, "cost": f"{limit:.2f} USD"})
-        found[limit] = count = draft.values["device.count"]
+        found[limit] = count = draft.candidate.devices
         kept = [one for one, cost in costs.items() if cost <= limit]
         assert count in (kept or [1])
         assert paces[count] <= 1.1 * min((paces[one] for one in kept), default=paces[count])
         assert ("cost" in draft.origins["device.count"].reason) is (len(kept) < 4)
     assert list(found.values())[:3] == [1, 1, 2]
-    assert job(cards(4), budget=priced).values["device.count"] == list(found.values())[3] > 2
+    assert job(cards(4), budget=priced).candidate.devices == list(found.values())[3] > 2
 
 
 def test_the_reason_is_told_with_the_time_it_saves() -> None:
@@ -140,7 +140,7 @@ def test_the_reason_is_told_with_the_time_it_saves() -> None:
 )
 def test_only_numbers_that_the_job_allows(device: DeviceFacts, change: dict[str, Any], count: int) -> None:
     draft = job(device, **change)
-    assert draft.values["device.count"] == draft.values["train.world_size"] == count
+    assert draft.candidate.devices == draft.candidate.devices == count
     assert not [one.code for one in draft.diagnostics if one.is_error]
 
 
@@ -164,7 +164,7 @@ def test_what_cannot_be_counted_is_asked_for(
 def test_nothing_is_traced_for_cards_that_cannot_be_counted() -> None:
     draft = draft_of(device=cards(8, local=False), budget={"devices": "auto"})
     asking = replace(shaped(draft), traces={})
-    assert not run_passes(PASSES, asking).questions
+    assert not decide(asking).questions
 
 
 def test_each_device_has_pages_of_its_own() -> None:
@@ -178,7 +178,7 @@ def test_each_device_has_pages_of_its_own() -> None:
             train={"optimizer": {"kind": "auto"}, "batch_size": 4},
         )
         draft = replace(draft, packages=frozenset(("bitsandbytes",)))
-        return {(one.devices, one.optimizer) for one in training_points(decided(draft))}
+        return {(one.devices, one.optimizer) for one in training_candidates(decided(draft))}
 
     pages = 8 * FACTS.num_parameters
     assert (4, "adamw_paged") in kinds(6 * pages)

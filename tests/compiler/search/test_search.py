@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import Candidate, ClosedDraft
 from ftc.compiler.memory.memory import by_closed_form, may_run
-from ftc.compiler.search.candidates import Point, at, point_of
 from ftc.compiler.search.device_catalog import CARDS
 from ftc.compiler.search.ranking import pace_of, train_seconds
 from ftc.compiler.time.run_work import run_work
@@ -32,7 +31,7 @@ ROUNDED: tuple[OptimizerKind, ...] = ("adamw_8bit", "adamw_8bit_paged")
 SIZES = st.integers(700, 6000)
 
 
-def job(mebibytes: int, *, batch: int = 8, packages: frozenset[str] = PACKAGES, **changes: Any) -> Draft:
+def job(mebibytes: int, *, batch: int = 8, packages: frozenset[str] = PACKAGES, **changes: Any) -> ClosedDraft:
     """Generation from rows of 20 to 400 tokens, decided."""
     sections: dict[str, Any] = {"task": {"kind": "chat"}, "strategy": {"kind": "full"}}
     train = {"batch_size": batch, "optimizer": {"kind": "auto"}, **changes.pop("train", {})}
@@ -50,36 +49,42 @@ def job(mebibytes: int, *, batch: int = 8, packages: frozenset[str] = PACKAGES, 
     return decided(draft)
 
 
-def every_way(draft: Draft) -> list[Point]:
-    """All points of such a job, by counting them up."""
-    here = point_of(draft)
+def every_way(draft: ClosedDraft) -> list[Candidate]:
+    """All ways to run such a job, by counting them up."""
+    here = draft.candidate
     longest, batch = draft.splits["train"].length_max, draft.recipe.train.batch_size
     sizes = [size for size in range(1, batch + 1) if batch % size == 0]
     ways = product(sizes, (False, True), KERNELS, (*EXACT, *ROUNDED))
-    points: list[Point] = []
+    found: list[Candidate] = []
     for size, mode, kernel, kind in ways:
         padded = replace(
-            here, micro_batch=size, checkpointing=mode, attention=kernel, optimizer=kind, packs=False, tokens=None
+            here,
+            micro_batch=size,
+            activation_checkpointing=mode,
+            attention=kernel,
+            optimizer=kind,
+            packing=False,
+            micro_batch_tokens=None,
         )
         narrow = max(longest, min(size * longest, draft.model.hidden_size))
         lengths = {size * longest} | ({narrow} if kernel == "sdpa" else set())
-        points += [padded, *(replace(padded, packs=True, tokens=tokens) for tokens in lengths)]
-    return points
+        found += [padded, *(replace(padded, packing=True, micro_batch_tokens=tokens) for tokens in lengths)]
+    return found
 
 
 @given(mebibytes=SIZES)
 @settings(max_examples=12, deadline=None)
 def test_no_way_that_fits_is_faster_by_a_tenth_than_the_one_taken(mebibytes: int) -> None:
     draft = job(mebibytes)
-    seconds, taken = pace_of(draft), point_of(draft)
-    fitting = [one for one in every_way(draft) if may_run(draft, by_closed_form(draft, one))]
+    seconds, taken = pace_of(draft), draft.candidate
+    fitting = [one for one in every_way(draft) if may_run(draft, by_closed_form(draft.at(one)))]
     assert draft.memory is not None
     assert bool(fitting) is may_run(draft, draft.memory)
     exact = [one for one in fitting if one.optimizer in EXACT]
     if fitting:
         assert (taken.optimizer in EXACT) is bool(exact)  # 8 bits only where nothing else fits
         assert taken in fitting
-        assert seconds(at(draft, taken)) <= 1.1 * min(seconds(at(draft, one)) for one in exact or fitting)
+        assert seconds(draft.at(taken)) <= 1.1 * min(seconds(draft.at(one)) for one in exact or fitting)
 
 
 @given(small=SIZES, more=st.integers(0, 3000), kind=st.sampled_from((*EXACT, "adamw_8bit")))
@@ -98,12 +103,12 @@ def test_what_is_left_open_is_settled_with_its_reason(host: int) -> None:
     kinds, kernels = set(), set()
     for mebibytes in range(1500, 9001, 500):
         draft = job(mebibytes, device=ADA.model_copy(update={"host_bytes": host}))
-        kinds.add(draft.values["train.optimizer.kind"])
-        kernels.add(draft.values["model.attention"])
-        assert draft.settings().train.fused is (draft.values["train.optimizer.kind"] == "adamw")
-        assert "auto" not in [value for value in draft.values.values() if isinstance(value, str)]
+        kinds.add(draft.candidate.optimizer)
+        kernels.add(draft.candidate.attention)
+        assert draft.settings().train.fused is (draft.candidate.optimizer == "adamw")
+        assert "auto" not in vars(draft.settings().train).values()
         reason = draft.origins["train.optimizer.kind"].reason
-        assert ("nothing fits" in reason) is ("8bit" in draft.values["train.optimizer.kind"])
+        assert ("nothing fits" in reason) is ("8bit" in draft.candidate.optimizer)
         assert draft.memory is not None
         assert draft.memory.ways > 10
     # Pages take 8 bytes of each of 0.2 milliards of weights in float32, and 2 in 8 bits.
@@ -127,7 +132,7 @@ def test_what_is_left_open_is_settled_with_its_reason(host: int) -> None:
 )  # fmt: skip
 def test_attention_is_one_that_model_device_and_packages_have(change: dict[str, Any], kernel: str) -> None:
     draft = job(8000, **change)
-    assert draft.values["model.attention"] == kernel
+    assert draft.candidate.attention == kernel
     assert not [one for one in draft.diagnostics if one.is_error]
 
 
@@ -147,7 +152,7 @@ def test_a_kernel_that_is_not_to_be_had_is_refused(model: dict[str, Any], device
 
 def test_without_bitsandbytes_or_with_proofs_nothing_rounds() -> None:
     for draft in (job(1500, packages=frozenset()), job(1500, train={"determinism": "bitwise"})):
-        assert draft.values["train.optimizer.kind"] == "adamw"
+        assert draft.candidate.optimizer == "adamw"
         assert draft.memory is not None
         assert draft.memory.verdict != "fits"
 
@@ -156,7 +161,7 @@ def test_what_pages_move_takes_time() -> None:
     paged, whole = (job(8000, train={"optimizer": {"kind": kind}}) for kind in ("adamw_paged", "adamw"))
     assert train_seconds(paged) > 1.2 * train_seconds(whole)
     assert paged.work is not None
-    steps, weights = paged.values["train.num_steps"], paged.model.num_parameters
+    steps, weights = paged.train.num_steps, paged.model.num_parameters
     assert paged.work.phases["train"].host_bytes == 16 * steps * weights
 
 
@@ -167,7 +172,7 @@ def test_devices_hold_parts_only_where_whole_models_do_not_fit() -> None:
         draft = job(mebibytes, budget=budget, train={"optimizer": {"kind": "adamw"}, "micro_batch": 1})
         assert draft.memory is not None
         assert draft.memory.verdict == "fits"
-        found.append((draft.values["train.sharding"], draft.values["train.offload"]))
+        found.append((draft.candidate.sharding, draft.candidate.offload))
         assert ("divides" in draft.origins["train.sharding"].reason) is (found[-1][0] == "fsdp")
     assert found == [("ddp", "none"), ("fsdp", "none"), ("fsdp", "cpu")]
 
@@ -175,7 +180,7 @@ def test_devices_hold_parts_only_where_whole_models_do_not_fit() -> None:
 @pytest.mark.parametrize("kind", ["qlora", "lora"])
 def test_what_cannot_be_divided_stays_whole(kind: str) -> None:
     draft = job(1100, budget={"vram": "900MiB", "devices": 2}, strategy={"kind": kind}, train={"micro_batch": 1})
-    assert (draft.values["train.sharding"] == "ddp") is (kind == "qlora")
+    assert (draft.candidate.sharding == "ddp") is (kind == "qlora")
 
 
 def test_more_devices_never_hold_more_each() -> None:
@@ -183,7 +188,7 @@ def test_more_devices_never_hold_more_each() -> None:
     for devices in (2, 4, 8):
         budget = {"vram": "9000MiB", "devices": devices}
         draft = job(9000, budget=budget, train={"micro_batch": 1, "sharding": "fsdp", "optimizer": {"kind": "adamw"}})
-        peaks.append(by_closed_form(draft, point_of(draft)).allocated_bytes)
+        peaks.append(by_closed_form(draft).allocated_bytes)
     assert peaks == sorted(peaks, reverse=True)
     assert peaks[0] > peaks[-1]
 

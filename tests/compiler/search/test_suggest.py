@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.passes import PASSES, run_passes
+from ftc.compiler.passes import decide
 from ftc.compiler.recipes.recipe_edits import changed_recipe, edit_of
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.search.suggest import with_suggestions
@@ -21,10 +21,6 @@ from tests.support.recipes import read, recipe_text
 FILE = "recipe.yaml"
 FACTS = model_facts(hidden=1024, layers=16, vocab_size=1000, attention=("eager", "sdpa", "flash_attention_2"))
 LOCAL = CARD.model_copy(update={"capability": (8, 9), "host_bytes": 64 * 2**30})
-
-
-def decide(draft: Draft) -> Draft:
-    return run_passes(PASSES, draft)
 
 
 def undecided(text: str) -> Draft:

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.draft import Draft
 from ftc.compiler.memory.memory import by_closed_form
-from ftc.compiler.search.candidates import point_of
 from ftc.compiler.time.network import composes_norms, network_of, rotates
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from tests.support.drafts import decided, draft_of, model_facts
@@ -30,9 +28,16 @@ def renamed(attention: str, mlp: str, **changes: Any) -> ModelFacts:
 
 def kept(facts: ModelFacts, **strategy: Any) -> int:
     """Bytes of activations that are kept at the peak."""
-    drafted: Draft = decided(draft_of(facts=facts, strategy=strategy))
-    point = replace(point_of(drafted), micro_batch=2, checkpointing=False, eval_batch=2, packs=False, tokens=None)
-    return by_closed_form(drafted, point).components["saved activations"]
+    drafted = decided(draft_of(facts=facts, strategy=strategy))
+    candidate = replace(
+        drafted.candidate,
+        micro_batch=2,
+        activation_checkpointing=False,
+        eval_batch=2,
+        packing=False,
+        micro_batch_tokens=None,
+    )
+    return by_closed_form(drafted.at(candidate)).components["saved activations"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.time.amounts import Amounts, decode_amounts, prompt_amounts, target_amounts
@@ -24,7 +24,7 @@ from tests.support.drafts import decided, draft_of, model_facts
 CARD = resolve_device("rtx-4090", cards=list)
 
 
-def compiled(**recipe: Any) -> Draft:
+def compiled(**recipe: Any) -> ClosedDraft:
     return decided(draft_of(device=CARD, **recipe))
 
 
@@ -39,7 +39,7 @@ def test_the_whole_model_is_written_however_little_of_it_was_trained() -> None:
 
 def test_energy_is_that_of_all_cards() -> None:
     draft = compiled()
-    two = estimate_cost(replace(draft, values={**draft.values, "train.world_size": 2})).time
+    two = estimate_cost(draft.at(replace(draft.candidate, devices=2))).time
     assert two is not None
     assert two.energy_high_joules == pytest.approx(2 * 450 * two.high_seconds)
 
@@ -129,7 +129,7 @@ def test_no_padding_is_counted_where_there_is_none() -> None:
     for changes in ({"facts": encoder_decoder}, {"strategy": {"kind": "prompt_tuning"}}):
         draft = compiled(**changes)
         draft = replace(draft, lengths=dict.fromkeys(draft.splits, whole))
-        epochs = draft.values["train.num_steps"] / draft.values["train.steps_per_epoch"]
+        epochs = draft.train.num_steps / draft.train.steps_per_epoch
         assert run_work(draft).train_tokens == epochs * 6000
 
 

@@ -123,7 +123,7 @@ def losses() -> Example:
     chance = random.Random(9)
     scores = [RowScore(row, chance.random() * 20, chance.randrange(1, 30)) for row in range(ROWS)]
     return Example(
-        lambda name: loss_statistics(name, [(score.loss_sum, score.targets) for score in scores]),
+        lambda name: loss_statistics(name, scores),
         lambda name, rows: oracles.loss_metrics([scores[row] for row in rows])[name],
     )
 

@@ -105,7 +105,7 @@ def test_answers(name: str) -> None:
 def test_losses(name: str) -> None:
     chance = random.Random(2)
     scores = [RowScore(row, chance.random() * 20, chance.randrange(1, 30)) for row in range(40)]
-    statistics = loss_statistics(name, [(score.loss_sum, score.targets) for score in scores])
+    statistics = loss_statistics(name, scores)
     for rows in draws(40):
         assert drawn(statistics, rows) == pytest.approx(loss_metrics([scores[row] for row in rows])[name], rel=1e-12)
 

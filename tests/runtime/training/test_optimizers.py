@@ -9,6 +9,7 @@ import torch
 
 from ftc.runtime.training.optimizers import (
     CONSTRUCTIONS,
+    evaluating,
     load_state,
     make_optimizer,
     set_learning_rate,
@@ -99,8 +100,9 @@ def test_memory_round_trip(card: OptimizerCard, fused: bool) -> None:
     whole = fresh()
     optimizer = make_optimizer(whole, train)
     steps(optimizer, whole, 3)
-    saved = {name: tensor.clone() for name, tensor in state_tensors(optimizer, whole).items()}
-    resumed = {name: torch.nn.Parameter(parameter.detach().clone()) for name, parameter in whole.items()}
+    with evaluating(optimizer):
+        saved = {name: tensor.clone() for name, tensor in state_tensors(optimizer, whole).items()}
+        resumed = {name: torch.nn.Parameter(parameter.detach().clone()) for name, parameter in whole.items()}
     again = make_optimizer(resumed, train)
     assert state_misfit(resumed, {name: tensor.shape for name, tensor in saved.items()}) is None
     load_state(again, resumed, saved)
@@ -134,3 +136,45 @@ def test_lora_plus_gives_the_second_matrix_a_rate_of_its_own() -> None:
     set_learning_rate(optimizer, 0.5)
     rates = {id(one): group["lr"] for group in optimizer.param_groups for one in group["params"]}
     assert [rates[id(parameters[name])] for name in names] == [0.5, 8.0, 0.5]
+
+
+def test_muon_is_torch_s_in_layers_and_adamw_elsewhere() -> None:
+    card = next(one for one in OPTIMIZERS if one.splits_weights)
+    names = ("layers.0.up.weight", "layers.0.up.bias", "embed_tokens.weight", "layers.0.relative_attention_bias.weight")
+    parameters = {name: torch.nn.Parameter(torch.ones(4) if "up.bias" in name else torch.eye(4)) for name in names}
+    theirs = {name: torch.nn.Parameter(one.detach().clone()) for name, one in parameters.items()}
+    others = [theirs[name] for name in names[1:]]
+    muon = torch.optim.Muon(
+        [theirs[names[0]]], lr=0.01, momentum=0.95, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
+    )
+    adamw = torch.optim.AdamW(others, lr=0.01, weight_decay=0.0)
+    mine = make_optimizer(parameters, _of(card))
+    for step in range(3):
+        set_learning_rate(mine, 0.01)
+        for found in (parameters, theirs):
+            for one in found.values():
+                one.grad = torch.arange(one.numel(), dtype=torch.float32).reshape(one.shape).sin() * (step + 1)
+        for optimizer in (mine, muon, adamw):
+            optimizer.step()
+    assert all(torch.equal(parameters[name], theirs[name]) for name in names)
+
+
+def test_schedule_free_shows_its_average_and_trains_on_as_if_nobody_had_looked() -> None:
+    schedulefree = pytest.importorskip("schedulefree")
+    card = next(one for one in OPTIMIZERS if one.package == "schedulefree")
+    mine, theirs = ({"w": torch.nn.Parameter(torch.ones(4, 4))} for _ in range(2))
+    optimizer = make_optimizer(mine, _of(card))
+    library = schedulefree.AdamWScheduleFree(theirs.values(), lr=0.01, eps=1e-8)
+    library.train()
+    average = torch.zeros(4, 4)
+    for step in range(4):
+        for one in (mine["w"], theirs["w"]):
+            one.grad = torch.arange(16.0).reshape(4, 4).sin() * (step + 1)
+        optimizer.step()
+        library.step()
+        with evaluating(optimizer):
+            average = mine["w"].detach().clone()
+        assert torch.equal(mine["w"], theirs["w"])
+    library.eval()
+    assert torch.equal(average, theirs["w"])
+    assert not torch.equal(average, mine["w"])

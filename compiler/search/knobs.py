@@ -1,0 +1,229 @@
+"""Where the solver's choice of each knob comes from: one function a knob of `ftc.spec.knobs`, which gives its origin.
+
+A value that the recipe has keeps the recipe's origin. One that it leaves open is explained by what the search found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ftc.compiler.draft import Candidate, ClosedDraft
+from ftc.compiler.memory.eval_passes import usual_rows
+from ftc.compiler.memory.memory import limit_of
+from ftc.compiler.search.attention_kernels import model_obstacle
+from ftc.compiler.search.candidates import packing_obstacle, packings
+from ftc.compiler.search.optimizer_choice import card_of
+from ftc.compiler.search.ranking import TOLD_APART, least, pace_of
+from ftc.compiler.search.search import Found
+from ftc.spec.documents.plan import Origin
+from ftc.spec.knobs import KNOBS
+
+__all__ = ["BESIDE", "ORIGINS", "Choice", "chosen"]
+
+_SMALLEST = "the smallest there is, and it does not fit"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the solver found.
+
+    Attributes:
+        draft: The draft at the candidate that is taken.
+        found: The search's finding.
+        candidates: All that were looked at.
+    """
+
+    draft: ClosedDraft
+    found: Found
+    candidates: Sequence[Candidate]
+
+    def derived(self, reason: str) -> Origin:
+        """Follows from the search, whether or not anything fits."""
+        return Origin(kind="derived", reason=reason)
+
+    def fitting(self, reason: str) -> Origin:
+        """The same, where the reason is that it fits."""
+        return self.derived(reason if self.found.fits else _SMALLEST)
+
+    def asked(self, recipe_path: str) -> Origin:
+        """The recipe has the value, written or default."""
+        return self.draft.origin_of(recipe_path)
+
+
+def chosen(choice: Choice) -> ClosedDraft:
+    """The draft with the origins of all that the solver settles."""
+    draft = choice.draft
+    told = {knob.settings[0]: ORIGINS[knob.name](choice) for knob in KNOBS}
+    beside = {path: origin(choice) for path, origin in BESIDE.items()}
+    return replace(draft, origins={**draft.origins, **told, **beside})
+
+
+def _micro_batch(choice: Choice) -> Origin:
+    if choice.draft.recipe.train.micro_batch != "auto":
+        return choice.asked("train.micro_batch")
+    one, share = choice.draft.candidate, choice.draft.share_of_batch
+    if one.micro_batch != share:
+        return choice.fitting(f"the fastest part of {share} that fits {limit_of(choice.draft)[1]}")
+    return choice.fitting("the whole batch fits" if one.devices == 1 else "a device's whole share of the batch fits")
+
+
+def _checkpointing(choice: Choice) -> Origin:
+    if choice.draft.recipe.train.activation_checkpointing != "auto":
+        return choice.asked("train.activation_checkpointing")
+    is_on = choice.draft.candidate.activation_checkpointing
+    return choice.fitting("the fastest way that fits is with it" if is_on else "the job fits without it")
+
+
+def _packing(choice: Choice) -> Origin:
+    draft = choice.draft
+    asked, obstacle = draft.recipe.train.packing, packing_obstacle(draft)
+    if asked is False or (asked is True and obstacle is None):
+        return choice.asked("train.packing")
+    if obstacle is not None:
+        return choice.derived(obstacle)
+    one, seconds = draft.candidate, pace_of(draft)
+    padded = replace(one, packing=False, micro_batch_tokens=draft.recipe.train.micro_batch_tokens)
+    packed = [one] if one.packing else list(packings(draft, padded))
+    part = min(seconds(draft.at(other)) for other in packed) / seconds(draft.at(padded))
+    return choice.derived(f"by the roofline packed rows take {part:.0%} of the time of padded ones")
+
+
+def _micro_batch_tokens(choice: Choice) -> Origin:
+    one = choice.draft.candidate
+    if one.micro_batch_tokens == choice.draft.recipe.train.micro_batch_tokens:
+        return choice.asked("train.micro_batch_tokens")
+    if one.micro_batch_tokens == one.micro_batch * choice.draft.splits["train"].length_max:
+        return choice.derived("a micro-batch of the longest rows, in one sequence")
+    return choice.derived("attention over longer sequences costs more than padding")
+
+
+def _devices(choice: Choice) -> Origin:
+    """Why so many: by what was left to choose, and by the roofline."""
+    draft, found = choice.draft, choice.found
+    if draft.recipe.budget.devices != "auto":
+        return choice.asked("budget.devices")
+    count, counts = draft.candidate.devices, sorted({one.devices for one in choice.candidates})
+    if len(counts) == 1:
+        is_all = draft.device.count == count
+        return choice.derived("all that this machine has" if is_all else "this job leaves no other number")
+    among = f"of {counts[0]} to {counts[-1]}"
+    if found.fits and count in found.too_dear:
+        return choice.derived(f"the cheapest {among}: none keeps the budget's cost for certain")
+    kept = " and keeps the budget's cost" if found.too_dear else ""
+    return choice.fitting(f"the fastest {among} that fits{kept}{_compared(choice) if found.fits else ''}")
+
+
+def _compared(choice: Choice) -> str:
+    """The pace beside the best on the least number of devices, or on more, whether or not that fits."""
+    draft, fewest = choice.draft, min(one.devices for one in choice.candidates)
+    is_more, seconds = draft.candidate.devices > fewest, pace_of(least(draft))
+    other = next(one for one in choice.candidates if (one.devices == fewest) is is_more)
+    part = seconds(draft) / seconds(draft.at(other))
+    if not is_more:
+        return ": by the roofline more save less than a tenth" if part < TOLD_APART else ""
+    words = f"the fastest way on {fewest}"
+    return f": by the roofline in {part:.0%} of the time of {words}" if part < 1 else f": {words} does not"
+
+
+def _sharding(choice: Choice) -> Origin:
+    one = choice.draft.candidate
+    if one.devices == 1:
+        return choice.derived("one device holds everything")
+    if choice.draft.recipe.train.sharding != "auto":
+        return choice.asked("train.sharding")
+    if one.sharding == "ddp":
+        return choice.derived("exchanging gradients alone is fastest")
+    return choice.fitting("the fastest way that fits divides the model")
+
+
+def _offload(choice: Choice) -> Origin:
+    one, asked = choice.draft.candidate, choice.draft.recipe.train.offload
+    if asked == one.offload:
+        return choice.asked("train.offload")
+    if asked == "auto" and one.offload == "none":
+        return choice.derived("the device's memory is faster")
+    return choice.fitting("the fastest way that fits keeps parts with the host")
+
+
+def _attention(choice: Choice) -> Origin:
+    draft = choice.draft
+    if draft.recipe.model.attention != "auto":
+        return choice.asked("model.attention")
+    obstacle = model_obstacle(draft, "sdpa")
+    if draft.candidate.attention == "flash_attention_2":
+        why = f"; {obstacle}" if obstacle else ", and the job fits or is faster with it"
+        return choice.derived(f"flash-attn is installed{why}")
+    return choice.derived(obstacle or "every device has it and it needs no further package")
+
+
+def _optimizer(choice: Choice) -> Origin:
+    if choice.draft.recipe.train.optimizer.kind != "auto":
+        return choice.asked("train.optimizer.kind")
+    card = card_of(choice.draft)
+    if card.is_rounded:
+        return choice.derived("nothing fits with what AdamW remembers in float32: 8 bits of it round each step")
+    if card.paged:
+        words = "whose memory the driver may move to the processor's: the fastest such way that fits"
+        return choice.fitting(f"AdamW in float32, {words}")
+    return choice.fitting("AdamW in float32, which rounds nothing, and fits")
+
+
+def _eval_batch(choice: Choice) -> Origin:
+    draft = choice.draft
+    if draft.recipe.eval.batch_size != "auto":
+        return choice.asked("eval.batch_size")
+    rows, reason = usual_rows(draft, draft.candidate.devices)
+    if draft.candidate.eval_batch == rows:
+        return choice.derived(reason)
+    return choice.fitting(f"the largest that fits {limit_of(draft)[1]}")
+
+
+ORIGINS: Mapping[str, Callable[[Choice], Origin]] = {
+    "micro_batch": _micro_batch,
+    "activation_checkpointing": _checkpointing,
+    "packing": _packing,
+    "micro_batch_tokens": _micro_batch_tokens,
+    "devices": _devices,
+    "sharding": _sharding,
+    "offload": _offload,
+    "attention": _attention,
+    "optimizer": _optimizer,
+    "eval_batch": _eval_batch,
+}
+"""By the knob's name."""
+
+
+def _processes(choice: Choice) -> Origin:
+    is_one = choice.draft.candidate.devices == 1
+    return choice.derived("one process on one device" if is_one else "a process for each device")
+
+
+def _threads(choice: Choice) -> Origin:
+    if choice.draft.recipe.budget.threads != "auto":
+        return choice.asked("budget.threads")
+    if (count := choice.draft.candidate.devices) > 1:
+        return choice.derived(f"a part of the physical cores for each of {count} processes")
+    return choice.derived("physical cores that this process may use")
+
+
+def _kernel_of_optimizer(choice: Choice) -> Origin:
+    card = card_of(choice.draft)
+    if card.fused:
+        return choice.derived("the fused kernel takes one pass over the weights")
+    return choice.derived(f"`{card.kind}` has one kernel")
+
+
+def _device(choice: Choice) -> Origin:
+    device = choice.draft.device
+    return choice.derived(device.label if device.local else f"{device.label}, from the catalogue")
+
+
+BESIDE: Mapping[str, Callable[[Choice], Origin]] = {
+    "train.world_size": _processes,
+    "train.fused": _kernel_of_optimizer,
+    "device.threads": _threads,
+    "device.name": _device,
+    "device.kind": _device,
+}
+"""Settings that follow from a candidate and the device, by path."""
