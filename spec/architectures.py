@@ -55,6 +55,8 @@ class Architecture:
         classifier: Modules that transformers makes anew for classes of rows; empty where it has no such model.
         classifier_layers: Linear layers of these: 2 where a square one comes before the one of the labels.
         classifier_keeps: Parts of a pretrained head that a classifier of rows still has.
+        classifier_reads_one: Whether a classifier of rows needs one position of each row behind the last attention,
+            and the layer can compute it alone; see `ftc.runtime.evaluation.last_layer`.
         tagger: Modules made anew for classes of tokens; empty where ftc trains none.
         span_head: Modules made anew for spans; empty where ftc trains none.
         tagger_keeps: Parts of a pretrained head that the two still have.
@@ -83,6 +85,7 @@ class Architecture:
     classifier: tuple[str, ...] | None
     classifier_layers: int | None
     classifier_keeps: tuple[str, ...] | None
+    classifier_reads_one: bool | None
     tagger: tuple[str, ...] | None
     span_head: tuple[str, ...] | None
     tagger_keeps: tuple[str, ...] | None
@@ -123,6 +126,7 @@ _BERT = Architecture(
     classifier=("classifier",),
     classifier_layers=1,
     classifier_keeps=("pooler",),
+    classifier_reads_one=True,
     tagger=("classifier",),
     span_head=("qa_outputs",),
     tagger_keeps=(),
@@ -212,6 +216,7 @@ _BART = replace(
     classifier=("classification_head",),
     classifier_layers=2,
     classifier_keeps=(),
+    classifier_reads_one=False,
     tagger=(),
     span_head=(),
     tokens=("<s>", "</s>", "<pad>"),
@@ -235,6 +240,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(
         _BERT,
         model_type="albert",
+        classifier_reads_one=False,
         activation="gelu_new",
         dropout=0.0,
         attention_dropout=0.0,
@@ -251,6 +257,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(
         _BERT,
         model_type="eurobert",
+        classifier_reads_one=False,
         positions="rotary",
         norm="composed",
         activation="silu",
@@ -312,7 +319,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_LLAMA, model_type="ernie4_5", widens_keys=False, classifier=(), tagger=()),
     replace(_LLAMA, model_type="exaone4", window_every=4, ends_with_product=False),
     # Its larger models have two norms of one input, its smaller ones one, and their config.json tells.
-    replace(_GPT_NEOX, model_type="falcon", inner_ratio=4, two_norms=None, tokens=(None, None, None)),
+    replace(
+        _GPT_NEOX,
+        model_type="falcon",
+        classifier_reads_one=False,
+        inner_ratio=4,
+        two_norms=None,
+        tokens=(None, None, None),
+    ),
     replace(_GEMMA2, model_type="gemma", window_every=0, ends_with_product=True),
     _GEMMA2,
     replace(_GEMMA2, model_type="gemma3_text", window_every=6, tagger=()),
@@ -349,7 +363,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_LLAMA, model_type="olmo3", window_every=4, ends_with_product=False, widens_keys=False, tagger=()),
     replace(_GPT2, model_type="openai-gpt", ends_with_product=False, tagger=(), tokens=(None, None, None)),
     replace(
-        _GPT2, model_type="opt", inner_ratio=0, transposed=False, activation="relu", attention_dropout=0.0, tagger=()
+        _GPT2,
+        model_type="opt",
+        classifier_reads_one=False,
+        inner_ratio=0,
+        transposed=False,
+        activation="relu",
+        attention_dropout=0.0,
+        tagger=(),
     ),
     replace(_LLAMA, model_type="persimmon", norm="fused", activation="relu2"),
     replace(_GPTJ, model_type="phi", inner_ratio=0, tagger=("score",)),

@@ -14,8 +14,8 @@ from typing import Literal
 
 from ftc.compiler.draft import Candidate, Draft
 from ftc.compiler.memory.batch_shapes import accumulates
-from ftc.compiler.memory.host_memory import host_bytes
 from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, may_run, question
+from ftc.compiler.memory.process_overhead import host_bytes
 from ftc.compiler.search.costs import CostBound
 from ftc.compiler.search.optimizer_choice import bytes_per_weight
 from ftc.spec.documents.memory import MemoryEstimate

@@ -25,8 +25,6 @@ from ftc.spec.strategies import strategy_card
 __all__ = ["forward_work", "grading", "prompts", "references", "tests", "validation"]
 
 _FP32 = 4
-_READ_AS_A_WHOLE = ("eurobert", "falcon", "mpnet", "opt", "xlnet")
-"""Kinds whose heads read all places, or whose last layer can't be taken apart behind its attention."""
 
 _Ranges = tuple[Work, Work, Work]
 
@@ -162,7 +160,7 @@ def _reads_one_place(draft: ClosedDraft, subject: _Subject) -> bool:
         and not subject.form.virtual
         and draft.candidate.sharding != "fsdp"
         and subject.network.repeats == 1
-        and draft.model.model_type not in _READ_AS_A_WHOLE
+        and draft.model.kind.classifier_reads_one is True
     )
 
 

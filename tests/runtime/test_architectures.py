@@ -19,6 +19,7 @@ from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from ftc.compiler.resolve.models.misfits import misfits
 from ftc.compiler.resolve.models.model_config import read_config
+from ftc.runtime.evaluation.last_layer import find_last_layer
 from ftc.runtime.models.stacks import stacks_of
 from ftc.spec.architectures import ARCHITECTURES, Architecture, Family, architecture
 from ftc.spec.documents.facts import TensorFacts
@@ -293,6 +294,18 @@ def _classifier_layers(tiny: Tiny) -> int | None:
     return None if names is None else sum(name.endswith("weight") for name in names - tiny.pretrained)
 
 
+def _classifier_reads_one(tiny: Tiny) -> bool | None:
+    """What a run finds out by calling the last layer's modules alone."""
+    name = CLASSIFIERS.get(tiny.row.model_type)
+    if name is None or tiny.family == "encoder_decoder":  # its classifiers are never asked
+        return None
+    model = getattr(transformers, name)(tiny.config).eval()
+    states = {"input_ids": IDS.view(2, 6), "attention_mask": torch.ones(2, 6, dtype=torch.int64)}
+    places = torch.full((2,), 5 if tiny.family == "decoder" else 0)
+    with torch.inference_mode():
+        return bool(find_last_layer(model, lambda: model(**states).logits, places, 6).modules)
+
+
 def _kept(tiny: Tiny, mapping: dict[str, str]) -> tuple[str, ...] | None:
     names = tiny.head(mapping)
     return None if names is None else tuple({part for name in names & tiny.pretrained for part in head_parts(name)})
@@ -342,6 +355,7 @@ OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "reads_padding": _reads_padding,
     "classifier": _modules_of(CLASSIFIERS, ("decoder", "encoder", "encoder_decoder")),
     "classifier_layers": _classifier_layers,
+    "classifier_reads_one": _classifier_reads_one,
     "classifier_keeps": lambda tiny: _kept(tiny, CLASSIFIERS),
     "tagger": _modules_of(TAGGERS, ("decoder", "encoder")),
     "span_head": _modules_of(READERS, ("encoder",)),
