@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import rows, rules, training, words
+from ftc.compiler.importers import rows, rules, training, weights, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS
 from ftc.compiler.importers.translation import Key, Translation
 
@@ -78,12 +78,12 @@ def _low_rank(t: Translation, word: str, *, four_bit: bool, eight_bit: bool) -> 
         t.conflict("adapter", "qlora needs `load_in_4bit: true`, without which Axolotl stops", "the recipe is a qlora")
         t.add("strategy.kind", "qlora", "from adapter")
     else:
-        training.low_rank(t, ["adapter"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
+        weights.low_rank(t, ["adapter"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
     if t.flag("lora_target_linear"):
         if t.has("lora_target_modules"):
             t.conflict("lora_target_modules", "`lora_target_linear` takes all linear layers", "keep one of the two")
         t.carry("lora_target_linear", "strategy.targets", "all-linear")
-    training.adapter(t, training.AdapterKeys())
+    weights.adapter(t, weights.AdapterKeys())
 
 
 def _rows(t: Translation) -> None:

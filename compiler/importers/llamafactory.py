@@ -6,13 +6,13 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rows, rules, training, words
+from ftc.compiler.importers import rows, rules, training, weights, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
 
 _TRAINER = training.TrainerKeys(is_checkpointed=True)
-_ADAPTER = training.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
+_ADAPTER = weights.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
 _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
@@ -35,13 +35,13 @@ def _strategy(t: Translation) -> None:
     if kind is None:
         t.block("finetuning_type", f"no strategy like `{(word or '')[:40]}`", words.choose_strategy("llamafactory"))
     elif kind in words.LOW_RANK:
-        training.low_rank(
+        weights.low_rank(
             t, known, "quantization_bit" if is_four_bit else None, "quantization_bit" if is_eight_bit else None
         )
         if is_four_bit:
-            training.quantization(t, "quantization_type", "double_quantization")
+            weights.quantization(t, "quantization_type", "double_quantization")
             t.needless("quantization_method", "bitsandbytes is what ftc uses")
-        training.adapter(t, _ADAPTER)
+        weights.adapter(t, _ADAPTER)
         if not t.has("lora_target"):
             t.add("strategy.targets", "all-linear", "LLaMA-Factory's default")
     else:
@@ -50,7 +50,7 @@ def _strategy(t: Translation) -> None:
         whole = "quantised weights can't be trained in full"
         t.drop("quantization_bit", "weights of fewer bits go with LoRA alone" if has_place else whole)
         if has_place and t.has(f"{word}_target"):
-            training.targets(t, f"{word}_target")
+            weights.targets(t, f"{word}_target")
         if word == "freeze":
             _freeze(t)
 

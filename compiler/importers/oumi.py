@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training
+from ftc.compiler.importers import rows, rules, training, weights
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["OUMI"]
 
-_ADAPTER = training.AdapterKeys("peft.lora_r", "peft.lora_alpha", "peft.lora_dropout", "peft.lora_target_modules", 8, 8)
+_ADAPTER = weights.AdapterKeys("peft.lora_r", "peft.lora_alpha", "peft.lora_dropout", "peft.lora_target_modules", 8, 8)
 _TRAINER = training.TrainerKeys(
     prefix="training.",
     optimizer="optimizer",
@@ -45,11 +45,11 @@ def _strategy(t: Translation) -> None:
         t.drop("peft.q_lora_bits", f"no training on {bits}-bit weights", "only 4 bits")
         is_quantized = False
         t.drop("peft.q_lora", "no training on such weights")
-    training.low_rank(t, ["training.use_peft"], "peft.q_lora" if is_quantized else None, None)
+    weights.low_rank(t, ["training.use_peft"], "peft.q_lora" if is_quantized else None, None)
     if is_quantized:
         nested = "peft.use_bnb_nested_quant"
-        training.quantization(t, "peft.bnb_4bit_quant_type", nested, "fp4", usual_double=False)
-    training.adapter(t, _ADAPTER)
+        weights.quantization(t, "peft.bnb_4bit_quant_type", nested, "fp4", usual_double=False)
+    weights.adapter(t, _ADAPTER)
 
 
 def _rows(t: Translation) -> None:

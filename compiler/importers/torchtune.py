@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ftc.compiler.importers import rows, rules, training, words
+from ftc.compiler.importers import rows, rules, training, weights, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TORCHTUNE"]
@@ -64,7 +64,7 @@ def _base(t: Translation, owner: str) -> None:
     where = t.text("checkpointer.checkpoint_dir")
     default = _DEFAULT_FOLDER.fullmatch(where or "")
     if t.options.base or not default or t.around.locate(where or "") is not None:
-        training.base_model(t, "checkpointer.checkpoint_dir")
+        weights.base_model(t, "checkpointer.checkpoint_dir")
     else:
         keys: list[str | Key] = ["checkpointer.checkpoint_dir", "model._component_"]
         base = f"{owner}/{default[1]}"
@@ -108,8 +108,8 @@ def _strategy(t: Translation, prefix: str) -> None:
         keys.append("model.quantize_base")
     t.carry(keys, "strategy.kind", "qlora" if t.flag("model.quantize_base") else kind)
     _targets(t)
-    names = training.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
-    training.adapter(t, names)
+    names = weights.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
+    weights.adapter(t, names)
 
 
 def _targets(t: Translation) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from ftc.compiler.importers import words
@@ -11,42 +10,22 @@ from ftc.spec.metrics import METRIC_BY_NAME, metric_called
 from ftc.spec.schedules import schedule_card
 
 __all__ = [
-    "AdapterKeys",
     "TrainerKeys",
-    "adapter",
-    "attention",
-    "base_model",
     "batch",
     "checkpointing",
     "early_stopping",
     "evaluation",
     "length_grouped",
-    "low_rank",
+    "optimizer",
     "packing",
-    "quantization",
     "schedule",
     "steps",
-    "targets",
     "trained",
     "warmup",
     "watched",
 ]
 
-_NAME = re.compile(r"[A-Za-z_][\w.]*")
 _AFTER_PLAN = "`ftc plan` says how many steps there are; then set it by hand"
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterKeys:
-    """Names of the keys that shape a low-rank adapter, and what the tool takes where they are absent."""
-
-    rank: str = "lora_r"
-    alpha: str = "lora_alpha"
-    dropout: str = "lora_dropout"
-    targets: str = "lora_target_modules"
-    default_rank: int | None = None
-    default_alpha: int | str | None = None
-    default_dropout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +71,6 @@ def trained(t: Translation, keys: TrainerKeys) -> None:
         precision(t, at(keys.bits[0]), at(keys.bits[1]), default=keys.precision)
     checkpointing(t, at(keys.checkpointing), default=keys.is_checkpointed)
     evaluation(t, at("eval_strategy"), at("eval_steps"), at(keys.saving), at("save_steps"))
-
-
-def base_model(t: Translation, key: str, revision_key: str | None = None) -> None:
-    """The base model: an id on the hub, or a folder of the project."""
-    if t.options.base:
-        t.add("model.base", t.options.base, "given by --base")
-        for known in (key, revision_key or ()):
-            t.needless(known, "`--base` names the model")
-        return
-    base = t.text(key)
-    if base is None:
-        t.block(key, "no base model is named", "name it with `--base MODEL`")
-        return
-    found = t.around.locate(base)
-    if found is None and base.startswith(("/", "~")):
-        help = "name an id on the hub, or a folder in the project, with `--base MODEL`"
-        t.block(key, f"the model `{base[:80]}` lies outside the project", help)
-        return
-    t.carry(key, "model.base", found or base)
-    if revision_key is not None and (revision := t.text(revision_key)):
-        t.carry(revision_key, "model.revision", revision)
 
 
 def batch(t: Translation, micro: str, accumulation: str, *, default_micro: int = 1) -> None:
@@ -193,15 +151,12 @@ def warmup(t: Translation, ratio_key: str, steps_key: str, word: str | None, *, 
 
 
 def _warmup_steps(t: Translation, key: str, count: float) -> None:
-    most = t.values.get("train.max_steps")
     if 0 < count < 1:
         t.carry(key, "train.schedule.warmup_ratio", count)
-    elif most and 0 < count < most.value:
-        keys: list[str | Key] = [key, *most.keys]
-        t.carry(keys, "train.schedule.warmup_ratio", round(count / most.value, 6), f"{count:g} of {most.value} steps")
+    elif count == int(count):
+        t.carry(key, "train.schedule.warmup_steps", int(count))
     else:
-        reason = f"{count:g} steps are a share that depends on how many rows there are"
-        t.drop(key, reason, f"ftc's 0.05 stands in its place; {_AFTER_PLAN}, in `train.schedule.warmup_ratio`")
+        t.drop(key, f"{count:g} steps are no whole number", "ftc's 0.05 stands in its place")
 
 
 def optimizer(t: Translation, key: str) -> None:
@@ -246,38 +201,6 @@ def checkpointing(t: Translation, key: str, *, default: bool | None = False) -> 
         t.add("train.activation_checkpointing", default, f"{t.tool}'s default")
 
 
-def low_rank(t: Translation, known: list[str | Key], four_bit: str | Key | None, eight_bit: str | Key | None) -> None:
-    """Writes that there is a low-rank adapter, beside weights of fewer bits where one of these keys is given.
-
-    Args:
-        t: The sheet.
-        known: Keys that ask for the adapter.
-        four_bit: The key that asks for weights of 4 bits, if they are asked for.
-        eight_bit: The key that asks for weights of 8 bits, if they are asked for and those of 4 aren't.
-    """
-    if eight_bit is not None:
-        t.carry([*known, eight_bit], "strategy.kind", "qlora", "LoRA beside 8-bit weights")
-        t.carry(eight_bit, "strategy.quantization", "int8")
-    elif four_bit is not None:
-        t.carry([*known, four_bit], "strategy.kind", "qlora")
-    else:
-        t.carry(known, "strategy.kind", "lora")
-
-
-def quantization(
-    t: Translation, kind: str, double: str, usual: str | None = None, *, usual_double: bool = True
-) -> None:
-    """The type of 4-bit weights, and whether their scales are quantized too."""
-    if (word := t.text(kind)) in ("nf4", "fp4"):
-        t.carry(kind, "strategy.quantization", word)
-    if usual:
-        t.add("strategy.quantization", usual, f"{t.tool}'s default")
-    if t.has(double):
-        t.carry(double, "strategy.double_quantization", t.flag(double))
-    if not usual_double:
-        t.add("strategy.double_quantization", False, f"{t.tool}'s default")
-
-
 def packing(t: Translation, key: str | Key) -> None:
     """Several rows in one sequence. Elsewhere a step counts the packed sequences, here the rows in them."""
     if t.flag(key):
@@ -292,17 +215,6 @@ def length_grouped(t: Translation, key: str | Key) -> None:
         t.carry(key, "train.batching", "length_grouped")
     else:
         t.needless(key, "off, as in ftc")
-
-
-def attention(t: Translation, key: str) -> None:
-    """The attention kernel by its usual name."""
-    word = t.text(key)
-    known = {"eager": "eager", "sdpa": "sdpa", "flash_attention_2": "flash_attention_2", "fa2": "flash_attention_2"}
-    known |= {"auto": "auto", "disabled": "eager"}
-    if word in known:
-        t.carry(key, "model.attention", known[word])
-    elif word:
-        t.drop(key, f"no attention kernel `{word[:40]}`", "sdpa stands in its place; it computes the same")
 
 
 def evaluation(t: Translation, strategy: str, every: str, save_strategy: str, save_every: str) -> None:
@@ -358,51 +270,6 @@ def early_stopping(t: Translation, patience: str, *, has_validation: bool) -> No
         t.carry(patience, "train.early_stopping.patience", count)
     else:
         t.conflict(patience, "there is no validation to watch", "give a validation share, then set it by hand")
-
-
-def adapter(t: Translation, keys: AdapterKeys) -> None:
-    """Rank, scale, dropout and targets of a low-rank adapter."""
-    rank = t.whole(keys.rank)
-    if rank is not None:
-        t.carry(keys.rank, "strategy.rank", rank)
-    elif keys.default_rank:
-        rank = keys.default_rank
-        t.add("strategy.rank", rank, f"{t.tool}'s default")
-    _alpha(t, keys, rank)
-    if (share := t.number(keys.dropout)) is not None:
-        t.carry(keys.dropout, "strategy.dropout", share)
-    else:
-        t.add("strategy.dropout", keys.default_dropout, f"{t.tool}'s default")
-    if "strategy.targets" not in t.values:
-        targets(t, keys.targets)
-
-
-def _alpha(t: Translation, keys: AdapterKeys, rank: int | None) -> None:
-    alpha = t.number(keys.alpha)
-    if alpha is not None and alpha == int(alpha):
-        t.carry(keys.alpha, "strategy.alpha", int(alpha))
-    elif alpha is not None:
-        t.drop(keys.alpha, f"alpha is a whole number in ftc, and {alpha:g} is none", "twice the rank stands there")
-    elif keys.default_alpha == "twice" and rank:
-        t.add("strategy.alpha", 2 * rank, f"{t.tool}'s default, twice the rank")
-    elif isinstance(keys.default_alpha, int):
-        t.add("strategy.alpha", keys.default_alpha, f"{t.tool}'s default")
-
-
-def targets(t: Translation, key: str) -> None:
-    """The modules that get an adapter: a word for all, or names."""
-    if not t.has(key):
-        reason = f"{t.tool} leaves the choice to peft's list for the architecture; these are all linear layers"
-        t.add("strategy.targets", "all-linear", reason)
-        return
-    names = t.names(key)
-    if names in (("all",), ("all-linear",)):
-        t.carry(key, "strategy.targets", "all-linear")
-    elif names and all(_NAME.fullmatch(name) for name in names):
-        t.carry(key, "strategy.targets", tuple(dict.fromkeys(names)))
-    elif names:
-        t.drop(key, "a pattern; ftc takes names of modules", "all linear layers stand in its place")
-        t.add("strategy.targets", "all-linear", "in place of a pattern")
 
 
 def _is_auto(t: Translation, key: str) -> bool:

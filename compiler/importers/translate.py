@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from ftc.compiler.importers import training
+from ftc.compiler.importers import weights
 from ftc.compiler.importers.axolotl import AXOLOTL
 from ftc.compiler.importers.foreign import Foreign, read_foreign
 from ftc.compiler.importers.llamafactory import LLAMAFACTORY
@@ -54,8 +54,8 @@ def import_configuration(
     found = _tool(foreign, tool)
     t = Translation(foreign, found.title, options, around)
     if found.model:
-        training.base_model(t, found.model.base, found.model.revision)
-        training.attention(t, found.model.attention)
+        weights.base_model(t, found.model.base, found.model.revision)
+        weights.attention(t, found.model.attention)
     for step in found.steps:
         step(t)
     _settle_rest(t, found, foreign.root, ())

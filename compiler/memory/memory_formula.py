@@ -1,12 +1,13 @@
 """Peak memory of a run from shapes alone: pure arithmetic, no framework, a few milliseconds.
 
-Each term says what is held and why. What the layers keep is counted in `layer_form`; here it is put together with
+Each term says what is held and why. What the layers keep is counted in `layer_formula`; here it is put together with
 weights, gradients, the optimiser's state and the way through the head, for each moment at which a step can be largest.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,15 +22,21 @@ from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.time.network import composes_norms
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.module_names import part_of
 from ftc.spec.strategies import Beside
 
-__all__ = ["Job", "Method", "Usage", "estimate", "quantised_bytes"]
+__all__ = ["Job", "Method", "Usage", "estimate", "quantised_bytes", "uncounted_parts"]
 
 Method = Literal["closed form", "trace"]
 
 _FP32 = 4
 _WORKSPACE, _WORKSPACE_SINCE_HOPPER = int(8.125 * 2**20), 32 * 2**20
 """torch's default for cuBLAS's own, of which the forward and the backward thread have one each."""
+_ATTENTION = re.compile(r"attn|attention|\.att\.", re.IGNORECASE)
+_COUNTED = frozenset(("weight", "bias", "gamma", "beta", "q_bias", "v_bias", "masked_bias", "inv_freq"))
+_NUMBER = re.compile(r".*?\.\d+\.")
+_MOST_NAMED = 3
+"""Parts that are named of those that the formula doesn't count."""
 
 
 @dataclass(frozen=True)
@@ -320,3 +327,25 @@ def _head_gradients(job: Job) -> int:
 def _passing(job: Job) -> int:
     """Gradients on their way through the layers."""
     return max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
+
+
+def uncounted_parts(model: ModelFacts) -> tuple[str, ...]:
+    """What the formula has no terms for, in words: names within a layer, at most three, and `…` for more.
+
+    It knows attention, feed-forward parts and norms: matrices, and vectors called weight or bias. Convolutions and
+    recurrent states have tensors of other shapes or names, and layers without attention have none of its matrices.
+    """
+    strange: dict[str, None] = {}
+    attending: dict[tuple[str, int], bool] = {}
+    for name, tensor in model.tensors.items():
+        part = part_of(name)
+        if part.kind != "layer":
+            continue
+        inner, at = _NUMBER.sub("", name, count=1), (part.stack, part.layer)
+        attending[at] = attending.get(at, False) or _ATTENTION.search(name) is not None
+        last = name.rpartition(".")[2]
+        if last not in _COUNTED or (last == "weight" and len(tensor.shape) > 2):
+            strange[f"`{inner}`"] = None
+    without = sum(not attends for attends in attending.values())
+    found = [*strange, *([f"{without} layer{'s' if without > 1 else ''} without attention"] if without else [])]
+    return (*found[:_MOST_NAMED], *(["…"] if len(found) > _MOST_NAMED else []))

@@ -1,18 +1,25 @@
-"""What a process takes beside its tensors: a driver's context on a card, interpreter and libraries on a CPU."""
+"""What processes take beside the tensors of a step: a driver's context on a GPU, libraries on a CPU, and the host's RAM
+where a model is divided: one process reads it there, and parts may stay.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.ranges import Context, process_range
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY, context_bytes
+from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
+from ftc.compiler.strategies.trainable import num_trainable
 from ftc.spec.documents.calibration import Calibration
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.memory import ByteRange
 from ftc.spec.metrics import Need
+from ftc.spec.strategies import strategy_card
 
-__all__ = ["context_of"]
+__all__ = ["context_of", "host_bytes"]
 
+_FP32 = 4
 _MIB = 2**20
 _LOWEST_CONTEXT = 300 * _MIB
 """What is told of contexts on newer cards at the least."""
@@ -51,3 +58,20 @@ def context_of(
         return Context("context", ByteRange(low=min(usual, _LOWEST_CONTEXT), expected=usual, high=high))
     size = ByteRange(low=measured, expected=measured, high=measured + high - usual)
     return Context("context", size, f"by calibration of {calibration.measured_at[:10]}")
+
+
+def host_bytes(draft: ClosedDraft) -> int:
+    """Bytes that all processes of the machine take there together at the most; 0 where no model is divided.
+
+    Loading: one of them holds the model, of which others get a layer at a time, on their devices. Parts that then stay
+    take the place of what was read. Training, with parts in the host's memory: all parts together are one model, with
+    its gradients and what the optimiser keeps.
+    """
+    if draft.candidate.sharding != "fsdp":
+        return 0
+    is_whole = strategy_card(draft.strategy).is_whole
+    width = _FP32 if is_whole or draft.train.precision == "float32" else 2
+    trained = num_trainable(draft)
+    model = width * draft.model.num_parameters + (0 if is_whole else _FP32 * trained)
+    kept = (_FP32 + bytes_per_weight(draft, card_of(draft))) * trained if draft.candidate.offload == "cpu" else 0
+    return model + round(kept)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ftc.compiler.memory.quantized_weights import never_packed
+from ftc.compiler.memory.quantized_weights import PACKED_BYTES, never_packed
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.sections.train import Precision, TeacherQuantization
 
-__all__ = ["PACKED_BYTES", "Taught", "held_bytes", "with_teacher"]
+__all__ = ["Taught", "held_bytes", "with_teacher"]
 
 _FP32 = 4
 _BYTES = {"float32": 4, "bfloat16": 2}
-PACKED_BYTES: dict[TeacherQuantization, float] = {"nf4": 0.5 + 1 / 64 + 4 / (64 * 256), "int8": 1.0}
-"""Bytes of a packed weight with its block's scale."""
 _AT_ONCE = 2**24
 """Scores that are compared at once; see `ftc.runtime.training.distillation`."""
 _PASSING = 5

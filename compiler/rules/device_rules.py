@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.memory.host_memory import host_bytes
+from ftc.compiler.memory.process_overhead import host_bytes
 from ftc.compiler.search.costs import price_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.plan import Check

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.memory.teacher_formula import PACKED_BYTES
+from ftc.compiler.memory.quantized_weights import PACKED_BYTES
 from ftc.compiler.rules.number_rules import num_evaluations
 from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.time import microbatches

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftc.compiler.draft import Candidate, ClosedDraft, Draft
-from ftc.compiler.memory.host_memory import host_bytes
 from ftc.compiler.memory.memory import by_closed_form, may_run
+from ftc.compiler.memory.process_overhead import host_bytes
 from ftc.compiler.passes import decide
 from ftc.compiler.search.candidates import training_candidates
 from ftc.compiler.search.device_catalog import CARDS
