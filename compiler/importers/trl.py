@@ -58,6 +58,10 @@ def _mixture(t: Translation, key: str) -> None:
 def _mixer(t: Translation, key: str) -> None:
     """The alignment handbook's data sets, each with the share of its rows that is taken."""
     shares = t.value(key)
+    if t.options.data:
+        rows.place_named_rows(t, key)
+        _shape(t, key)
+        return
     if not isinstance(shares, dict) or any(share != 1 for share in shares.values()):
         help = "use `--data FILE`, or list whole files in `data.source`, each with a `weight`"
         t.block(key, "shares of the rows of data sets, and a recipe takes all rows of a file", help)

@@ -129,7 +129,11 @@ def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
         kind = why.take("schedule.kind", asked.kind)
     card, known = schedule_card(kind), dict[str, Any]()
     ratio: float = asked.warmup_ratio
-    warmup = why.derive("schedule.warmup_steps", math.ceil(ratio * steps), f"{ratio:g} of {steps} steps, rounded up")
+    if asked.warmup_steps is not None:
+        warmup = why.take("schedule.warmup_steps", min(asked.warmup_steps, steps))
+    else:
+        reason = f"{ratio:g} of {steps} steps, rounded up"
+        warmup = why.derive("schedule.warmup_steps", math.ceil(ratio * steps), reason)
     for share in card.shares:
         ratio = getattr(asked, share.key)
         reason = share.reason.format(f"{ratio:g} of {steps} steps")

@@ -33,6 +33,7 @@ from ftc.compiler.rules.strategy_rules import (
     optimizer_values_count,
     schedule_has_something_to_watch,
     strategy_agrees_with_itself,
+    warm_up_is_said_once,
 )
 from ftc.spec.base import Money
 from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagnostic
@@ -320,6 +321,7 @@ RULES: tuple[Rule, ...] = (
     licenses_are_ids,
     targets_stand_once,
     strategy_agrees_with_itself,
+    warm_up_is_said_once,
     optimizer_goes_with_the_schedule,
     optimizer_values_count,
     schedule_has_something_to_watch,

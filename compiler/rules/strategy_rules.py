@@ -16,6 +16,7 @@ __all__ = [
     "optimizer_values_count",
     "schedule_has_something_to_watch",
     "strategy_agrees_with_itself",
+    "warm_up_is_said_once",
 ]
 
 
@@ -44,6 +45,14 @@ def optimizer_goes_with_the_schedule(recipe: Recipe, source: Source) -> Iterator
             summary = f"`{kind}` beside `{card.kind}`, which averages weights in place of a schedule"
             help = f"drop it, or write `{card.schedules[0]}`"
             yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
+
+
+def warm_up_is_said_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The warm-up is a share of the steps or a number of them."""
+    path = "train.schedule.warmup_ratio"
+    if recipe.train.schedule.warmup_steps is not None and source.node(path) is not None:
+        summary, help = "`warmup_ratio` has no effect beside `warmup_steps`", "keep one of the two"
+        yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)
 
 
 def schedule_has_something_to_watch(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

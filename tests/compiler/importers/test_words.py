@@ -142,6 +142,11 @@ def test_what_a_strategy_can_not_say_gives_a_reason(text: str, reason: str) -> N
     assert any(reason in found.summary for found in imported.reasons), imported.reasons
 
 
+def test_rows_that_the_user_gives_take_the_place_of_shares() -> None:
+    text = "model_name_or_path: acme/brook\ndataset_mixer: {acme/one: 0.5}\n"
+    assert value(text, "data.source.path") == "x.jsonl"
+
+
 def test_a_word_for_nothing_that_ftc_has_lists_what_there_is() -> None:
     imported = import_text(AXOLOTL + "lr_scheduler: one_cycle", **GIVEN)
     (key,) = [key for key in imported.keys if key.key == "lr_scheduler"]
