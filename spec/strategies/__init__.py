@@ -17,6 +17,7 @@ from ftc.spec.strategies.ln_tuning import LN_TUNING
 from ftc.spec.strategies.lora import LORA
 from ftc.spec.strategies.partial import PARTIAL
 from ftc.spec.strategies.qlora import QLORA
+from ftc.spec.strategies.vera import VERA
 from ftc.spec.strategies.virtual_tokens import P_TUNING, PREFIX_TUNING, PROMPT_TUNING
 
 __all__ = [
@@ -44,6 +45,7 @@ STRATEGIES: tuple[Card, ...] = (
     PROMPT_TUNING,
     P_TUNING,
     PREFIX_TUNING,
+    VERA,
 )
 """Every strategy that there is."""
 

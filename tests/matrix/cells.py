@@ -51,9 +51,10 @@ STRATEGIES = {
     "prompt_tuning": "prompt_tuning, virtual_tokens: 4",
     "p_tuning": "p_tuning, virtual_tokens: 4",
     "prefix_tuning": "prefix_tuning, virtual_tokens: 4",
+    "vera": "vera, rank: 8",
 }
 """Strategies by name, and what a recipe says."""
-LIKE_LORA: tuple[str, ...] = ()
+LIKE_LORA: tuple[str, ...] = ("vera",)
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""
 TRIED = ("classification", "chat")
 
