@@ -15,6 +15,7 @@ from ftc.spec.strategies.full import FULL
 from ftc.spec.strategies.ia3 import IA3
 from ftc.spec.strategies.ln_tuning import LN_TUNING
 from ftc.spec.strategies.lora import LORA
+from ftc.spec.strategies.oft import OFT
 from ftc.spec.strategies.partial import PARTIAL
 from ftc.spec.strategies.qlora import QLORA
 from ftc.spec.strategies.vera import VERA
@@ -46,6 +47,7 @@ STRATEGIES: tuple[Card, ...] = (
     P_TUNING,
     PREFIX_TUNING,
     VERA,
+    OFT,
 )
 """Every strategy that there is."""
 

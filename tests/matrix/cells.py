@@ -52,9 +52,10 @@ STRATEGIES = {
     "p_tuning": "p_tuning, virtual_tokens: 4",
     "prefix_tuning": "prefix_tuning, virtual_tokens: 4",
     "vera": "vera, rank: 8",
+    "oft": "oft, block_size: 8",
 }
 """Strategies by name, and what a recipe says."""
-LIKE_LORA: tuple[str, ...] = ("vera",)
+LIKE_LORA: tuple[str, ...] = ("vera", "oft")
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""
 TRIED = ("classification", "chat")
 
