@@ -14,6 +14,7 @@ from ftc.spec.strategies.card import Base, Beside, Card, Strategy, StrategySetti
 from ftc.spec.strategies.full import FULL
 from ftc.spec.strategies.ia3 import IA3
 from ftc.spec.strategies.ln_tuning import LN_TUNING
+from ftc.spec.strategies.loha import LOHA
 from ftc.spec.strategies.lora import LORA
 from ftc.spec.strategies.oft import OFT
 from ftc.spec.strategies.partial import PARTIAL
@@ -48,6 +49,7 @@ STRATEGIES: tuple[Card, ...] = (
     PREFIX_TUNING,
     VERA,
     OFT,
+    LOHA,
 )
 """Every strategy that there is."""
 

@@ -53,9 +53,10 @@ STRATEGIES = {
     "prefix_tuning": "prefix_tuning, virtual_tokens: 4",
     "vera": "vera, rank: 8",
     "oft": "oft, block_size: 8",
+    "loha": "loha, rank: 2",
 }
 """Strategies by name, and what a recipe says."""
-LIKE_LORA: tuple[str, ...] = ("vera", "oft")
+LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha")
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""
 TRIED = ("classification", "chat")
 
