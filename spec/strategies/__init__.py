@@ -15,6 +15,7 @@ from ftc.spec.strategies.full import FULL
 from ftc.spec.strategies.ia3 import IA3
 from ftc.spec.strategies.ln_tuning import LN_TUNING
 from ftc.spec.strategies.loha import LOHA
+from ftc.spec.strategies.lokr import LOKR
 from ftc.spec.strategies.lora import LORA
 from ftc.spec.strategies.oft import OFT
 from ftc.spec.strategies.partial import PARTIAL
@@ -50,6 +51,7 @@ STRATEGIES: tuple[Card, ...] = (
     VERA,
     OFT,
     LOHA,
+    LOKR,
 )
 """Every strategy that there is."""
 

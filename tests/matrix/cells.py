@@ -54,9 +54,10 @@ STRATEGIES = {
     "vera": "vera, rank: 8",
     "oft": "oft, block_size: 8",
     "loha": "loha, rank: 2",
+    "lokr": "lokr, rank: 2",
 }
 """Strategies by name, and what a recipe says."""
-LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha")
+LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha", "lokr")
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""
 TRIED = ("classification", "chat")
 
