@@ -20,6 +20,7 @@ from ftc.spec.strategies.lora import LORA
 from ftc.spec.strategies.oft import OFT
 from ftc.spec.strategies.partial import PARTIAL
 from ftc.spec.strategies.qlora import QLORA
+from ftc.spec.strategies.randlora import RANDLORA
 from ftc.spec.strategies.vera import VERA
 from ftc.spec.strategies.virtual_tokens import P_TUNING, PREFIX_TUNING, PROMPT_TUNING
 
@@ -52,6 +53,7 @@ STRATEGIES: tuple[Card, ...] = (
     OFT,
     LOHA,
     LOKR,
+    RANDLORA,
 )
 """Every strategy that there is."""
 

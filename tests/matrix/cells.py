@@ -55,9 +55,10 @@ STRATEGIES = {
     "oft": "oft, block_size: 8",
     "loha": "loha, rank: 2",
     "lokr": "lokr, rank: 2",
+    "randlora": "randlora, rank: 6",
 }
 """Strategies by name, and what a recipe says."""
-LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha", "lokr")
+LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha", "lokr", "randlora")
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""
 TRIED = ("classification", "chat")
 
