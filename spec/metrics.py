@@ -105,14 +105,15 @@ _CLASSES = ("classification",)
 _WORDS = ("token_classification",)
 _QUESTIONS = ("question_answering",)
 _SUMMARIES = ("summarization",)
-_TEXTS = ("generation", "summarization")
+_TEXTS = ("generation", "summarization", "translation")
 _PAIRS = ("preference",)
-_LANGUAGE = ("generation", "summarization", "chat", "pretraining")
+_LANGUAGE = ("generation", "summarization", "translation", "chat", "pretraining")
 _EVERY = (
     "classification",
     "token_classification",
     "question_answering",
     "summarization",
+    "translation",
     "generation",
     "chat",
     "preference",

@@ -96,3 +96,11 @@ def test_further_arguments_of_a_schedule_are_imported() -> None:
     stable = "lr_scheduler_type: warmup_stable_decay\nlr_scheduler_kwargs: {num_decay_steps: 30}\nmax_steps: 120\n"
     assert imported(f"{FACTORY}{stable}")["train.schedule.decay_ratio"] == 0.25
     assert imported(f"{AXOLOTL}cosine_min_lr_ratio: 0.2\n")["train.schedule.min_lr_ratio"] == 0.2
+
+
+def test_a_warm_up_is_a_share_or_a_number_of_steps() -> None:
+    steps = settled(schedule={"warmup_steps": 7}, max_steps=50, epochs=100)
+    assert steps.schedule.warmup_steps == 7
+    assert imported(f"{FACTORY}warmup_steps: 7\n")["train.schedule.warmup_steps"] == 7
+    both = draft_of(train={"schedule": {"warmup_steps": 7, "warmup_ratio": 0.1}})
+    assert [found.code for found in check_rules(both.recipe, both.source)] == ["FTC230"]

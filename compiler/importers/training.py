@@ -151,15 +151,12 @@ def warmup(t: Translation, ratio_key: str, steps_key: str, word: str | None, *, 
 
 
 def _warmup_steps(t: Translation, key: str, count: float) -> None:
-    most = t.values.get("train.max_steps")
     if 0 < count < 1:
         t.carry(key, "train.schedule.warmup_ratio", count)
-    elif most and 0 < count < most.value:
-        keys: list[str | Key] = [key, *most.keys]
-        t.carry(keys, "train.schedule.warmup_ratio", round(count / most.value, 6), f"{count:g} of {most.value} steps")
+    elif count == int(count):
+        t.carry(key, "train.schedule.warmup_steps", int(count))
     else:
-        reason = f"{count:g} steps are a share that depends on how many rows there are"
-        t.drop(key, reason, f"ftc's 0.05 stands in its place; {_AFTER_PLAN}, in `train.schedule.warmup_ratio`")
+        t.drop(key, f"{count:g} steps are no whole number", "ftc's 0.05 stands in its place")
 
 
 def optimizer(t: Translation, key: str) -> None:

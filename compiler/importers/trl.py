@@ -37,11 +37,10 @@ def _rows(t: Translation) -> None:
     mixture = next((key for key in ("dataset_mixture.datasets", "datasets") if t.has(key)), None)
     if mixture:
         _mixture(t, mixture)
+    elif t.has("dataset_mixer"):
+        _mixer(t, "dataset_mixer")
     else:
-        if t.has("dataset_mixer"):
-            t.block("dataset_mixer", "data sets mixed by share, and a recipe reads one file", "use `--data FILE`")
-        else:
-            rows.place_rows(t, "dataset_name")
+        rows.place_rows(t, "dataset_name")
         _shape(t, "dataset_name")
     t.add("data.split.validation", 0, "TRL has a split of its own on the hub; give a share, or a file")
     t.add("data.split.test", 0, "TRL keeps no test rows; a share such as 0.1 makes ftc measure the result")
@@ -54,6 +53,28 @@ def _mixture(t: Translation, key: str) -> None:
         _one(t, sets[0])
     else:
         rows.mixed(t, key, [functools.partial(_one, t, one) for one in sets], [(*one, "weight") for one in sets])
+
+
+def _mixer(t: Translation, key: str) -> None:
+    """The alignment handbook's data sets, each with the share of its rows that is taken."""
+    shares = t.value(key)
+    if t.options.data:
+        rows.place_named_rows(t, key)
+        _shape(t, key)
+        return
+    if not isinstance(shares, dict) or any(share != 1 for share in shares.values()):
+        help = "use `--data FILE`, or list whole files in `data.source`, each with a `weight`"
+        t.block(key, "shares of the rows of data sets, and a recipe takes all rows of a file", help)
+        return
+
+    def one(name: str) -> None:
+        rows.place_named_rows(t, key, hub=name)
+        _shape(t, key)
+
+    if len(shares) == 1:
+        one(*shares)
+    else:
+        rows.mixed(t, key, [functools.partial(one, name) for name in shares])
 
 
 def _one(t: Translation, key: Key) -> None:

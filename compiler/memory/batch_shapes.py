@@ -72,7 +72,7 @@ def accumulates(draft: ClosedDraft) -> bool:
 
 
 def train_shape(draft: ClosedDraft) -> BatchShape:
-    """The largest micro-batch of training, of a draft that stands at a point."""
+    """The largest micro-batch of training, of a candidate."""
     if draft.candidate.packing:
         return _packed_shape(draft)
     rows, shape = rows_at_once(draft), _shape(draft, draft.candidate.micro_batch)

@@ -26,7 +26,7 @@ _TOKENS_EACH = 4
 
 
 def grading_peak(draft: ClosedDraft) -> PhasePeak | None:
-    """The classifier's weights with its widest layer, of a draft that stands at a point; None without one."""
+    """The classifier's weights with its widest layer, beside a candidate; None without one."""
     model, settings = draft.grader, draft.classifier
     if model is None or settings is None:
         return None

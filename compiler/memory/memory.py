@@ -1,4 +1,4 @@
-"""Peak memory of a draft at one of the points that the solver looks at, by closed form or by the trace's answer.
+"""Peak memory of one of the solver's candidates, by closed form or by the trace's answer.
 
 Both methods end in the same document, so that they can stand beside each other; which one a plan rests on is its
 `method`.
@@ -23,7 +23,7 @@ from ftc.compiler.search.optimizer_choice import device_bytes
 from ftc.compiler.strategies.trainable import held, num_trainable
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak
-from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob
+from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
@@ -99,12 +99,8 @@ def answer_for(draft: ClosedDraft) -> TraceAnswer | None:
     return draft.traces.get(question(draft).key()) if draft.traces else None
 
 
-def by_trace(draft: ClosedDraft) -> MemoryEstimate | None:
-    """The estimate by trace; None where there is no answer."""
-    answer = answer_for(draft)
-    if answer is None or answer.result is None:
-        return None
-    found = answer.result
+def by_trace(draft: ClosedDraft, found: TraceResult) -> MemoryEstimate:
+    """The estimate from what a trace found."""
     phases = _with_grading(draft, found.phases)
     allocated = max(phase.peak_bytes for phase in phases)
     return _estimate(draft, "trace", phases, _reserved(draft, allocated, max(allocated, found.reserved_bytes)))
@@ -152,7 +148,7 @@ def _estimate(
 
 
 def _form_job(draft: ClosedDraft) -> memory_formula.Job:
-    """The formula's job for a draft that stands at a point."""
+    """The formula's job for a candidate."""
     shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.candidate.attention
     is_whole, precision = strategy_card(draft.strategy).is_whole, draft.train.precision
     trained, quantized = draft.trained, draft.strategy.traits.quantized

@@ -27,6 +27,7 @@ from typing import IO, Self
 
 from ftc.spec import canonical
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
+from ftc.spec.optimizers import optimizer_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.version import VERSION
 
@@ -209,7 +210,8 @@ def _killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[
 def _needed(job: TraceJob) -> tuple[str, ...]:
     lesson = job.settings.train.distillation
     packs = lesson is not None and lesson.quantization is not None
-    libraries = strategy_card(job.settings.strategy).libraries
+    method = optimizer_card(job.settings.train.optimizer.kind)
+    libraries = (*strategy_card(job.settings.strategy).libraries, method.package)
     return tuple(dict.fromkeys((*_NEEDED, *libraries, *(["bitsandbytes"] if packs else []))))
 
 

@@ -121,10 +121,19 @@ def _steps(draft: Draft, why: Reasons) -> tuple[int, int]:
 
 def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
     """The warm-up, and the schedule behind it; keys that it doesn't know are left out."""
-    asked = draft.recipe.train.schedule
-    card, known = schedule_card(asked.kind), dict[str, Any]()
+    asked, optimizer = draft.recipe.train.schedule, candidates(draft.recipe.train.optimizer.kind)[0]
+    if optimizer.schedules is not None and draft.source.node("train.schedule.kind") is None:
+        reason = f"{optimizer.label} averages weights in place of a schedule"
+        kind = why.derive("schedule.kind", optimizer.schedules[0], reason)
+    else:
+        kind = why.take("schedule.kind", asked.kind)
+    card, known = schedule_card(kind), dict[str, Any]()
     ratio: float = asked.warmup_ratio
-    warmup = why.derive("schedule.warmup_steps", math.ceil(ratio * steps), f"{ratio:g} of {steps} steps, rounded up")
+    if asked.warmup_steps is not None:
+        warmup = why.take("schedule.warmup_steps", min(asked.warmup_steps, steps))
+    else:
+        reason = f"{ratio:g} of {steps} steps, rounded up"
+        warmup = why.derive("schedule.warmup_steps", math.ceil(ratio * steps), reason)
     for share in card.shares:
         ratio = getattr(asked, share.key)
         reason = share.reason.format(f"{ratio:g} of {steps} steps")
@@ -135,7 +144,7 @@ def _schedule(draft: Draft, why: Reasons, steps: int) -> ScheduleSettings:
             known[key] = why.derive(f"schedule.{key}", *card.usual[key](warmup))
         elif value is not None and key not in (share.key for share in card.shares):
             known[key] = why.take(f"schedule.{key}", value)
-    return ScheduleSettings(kind=why.take("schedule.kind", asked.kind), warmup_steps=warmup, **known)
+    return ScheduleSettings(kind=kind, warmup_steps=warmup, **known)
 
 
 def _selection(draft: Draft, why: Reasons) -> tuple[Literal["best", "last"], str]:

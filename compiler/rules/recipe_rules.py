@@ -29,9 +29,11 @@ from ftc.compiler.rules.number_rules import (
 )
 from ftc.compiler.rules.sharding_rules import devices_have_rows, sharding_can_be_done, sharding_has_devices
 from ftc.compiler.rules.strategy_rules import (
+    optimizer_goes_with_the_schedule,
     optimizer_values_count,
     schedule_has_something_to_watch,
     strategy_agrees_with_itself,
+    warm_up_is_said_once,
 )
 from ftc.spec.base import Money
 from ftc.spec.diagnostics import Diagnostic, Fix, Related, Span, TextEdit, diagnostic
@@ -319,6 +321,8 @@ RULES: tuple[Rule, ...] = (
     licenses_are_ids,
     targets_stand_once,
     strategy_agrees_with_itself,
+    warm_up_is_said_once,
+    optimizer_goes_with_the_schedule,
     optimizer_values_count,
     schedule_has_something_to_watch,
     micro_batch_divides_the_batch,

@@ -11,7 +11,13 @@ from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["optimizer_values_count", "schedule_has_something_to_watch", "strategy_agrees_with_itself"]
+__all__ = [
+    "optimizer_goes_with_the_schedule",
+    "optimizer_values_count",
+    "schedule_has_something_to_watch",
+    "strategy_agrees_with_itself",
+    "warm_up_is_said_once",
+]
 
 
 def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -29,6 +35,24 @@ def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnosti
                 yield diagnostic(
                     "FTC230", f"`{name}` has no effect on `{kind}`", source.span(path), help=help, path=path
                 )
+
+
+def optimizer_goes_with_the_schedule(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """An optimizer that averages weights in place of a schedule has none beside it."""
+    path, kind = "train.schedule.kind", recipe.train.schedule.kind
+    for card in candidates(recipe.train.optimizer.kind):
+        if card.schedules is not None and kind not in card.schedules and source.node(path) is not None:
+            summary = f"`{kind}` beside `{card.kind}`, which averages weights in place of a schedule"
+            help = f"drop it, or write `{card.schedules[0]}`"
+            yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
+
+
+def warm_up_is_said_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The warm-up is a share of the steps or a number of them."""
+    path = "train.schedule.warmup_ratio"
+    if recipe.train.schedule.warmup_steps is not None and source.node(path) is not None:
+        summary, help = "`warmup_ratio` has no effect beside `warmup_steps`", "keep one of the two"
+        yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)
 
 
 def schedule_has_something_to_watch(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

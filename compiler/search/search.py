@@ -117,13 +117,14 @@ class _Search:
         """
         if candidate in self._traced:
             return self._traced[candidate]
-        answer = answer_for(self._draft.at(candidate))
-        if answer is not None and answer.result is None:
+        if (answer := answer_for(closed := self._draft.at(candidate))) is None:
+            return None
+        if answer.result is None:
             self.untraced.setdefault(way_of(candidate), answer.reason or "no reason was given")
-        if (found := by_trace(self._draft.at(candidate))) is not None:
-            self._traced[candidate] = found
-            if not may_run(self._draft, found):
-                self._excluded.append((candidate, _reason(found)))
+            return None
+        self._traced[candidate] = found = by_trace(closed, answer.result)
+        if not may_run(self._draft, found):
+            self._excluded.append((candidate, _reason(found)))
         return found
 
     def estimate(self, candidate: Candidate) -> MemoryEstimate | None:

@@ -28,7 +28,7 @@ def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: in
     """What goes to the processor's memory and back: pages of the optimiser, or offloaded parts and the step on them.
 
     Args:
-        draft: That stands at a point.
+        draft: With a candidate.
         network: Its model.
         passes: Micro-batches of the run on one device.
         steps: Optimiser steps.

@@ -14,7 +14,7 @@ import torch
 from ftc.runtime.artifacts.tensor_files import content_digest, tensor_digests
 from ftc.runtime.execution.accelerator import everywhere
 from ftc.runtime.models.sharding import whole_tensors
-from ftc.runtime.training.optimizers import state_tensors
+from ftc.runtime.training.optimizers import evaluating, state_tensors
 from ftc.spec import canonical
 from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.step_log import Rung, StepLine
@@ -84,11 +84,12 @@ def step_line(done: StepDone, job: Job) -> StepLine:
 def rung(step: int, job: Job) -> Rung:
     """What stands on the ladder behind a step: for the first process; where weights are divided all have to ask."""
     keep = job.accelerator.is_main_process
-    weights = whole_tensors(job.parameters, keep=keep)
-    memory = whole_tensors(state_tensors(job.optimizer, job.parameters), keep=keep)
-    return Rung(
-        step=step,
-        weights_sha256=content_digest(weights),
-        tensors=tensor_digests(weights),
-        optimizer_sha256=content_digest(memory),
-    )
+    with evaluating(job.optimizer):
+        weights = whole_tensors(job.parameters, keep=keep)
+        state = whole_tensors(state_tensors(job.optimizer, job.parameters), keep=keep)
+        return Rung(
+            step=step,
+            weights_sha256=content_digest(weights),
+            tensors=tensor_digests(weights),
+            optimizer_sha256=content_digest(state),
+        )

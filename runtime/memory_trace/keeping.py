@@ -20,6 +20,7 @@ from ftc.runtime.memory_trace.holdings import register_state, release_teacher
 from ftc.runtime.memory_trace.host import Host
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.training.loop import Job
+from ftc.runtime.training.optimizers import evaluating
 from ftc.spec.documents.settings import Settings
 
 __all__ = ["Read", "Shapes", "Shelf", "keep"]
@@ -91,7 +92,8 @@ def keep(job: Job, settings: Settings, tracker: StorageTracker, shelf: Shelf) ->
         shelf: Takes the place of the run's folder.
     """
     tracker.section("save")
-    kept = shelf.checkpoint(contents(job.parameters, job.optimizer))
+    with evaluating(job.optimizer):
+        kept = shelf.checkpoint(contents(job.parameters, job.optimizer))
     _forget(job, tracker)  # a run that is resumed has a new optimiser
 
     tracker.section("resume")

@@ -38,7 +38,7 @@ from ftc.runtime.models.build_model import trainable_tensors
 from ftc.runtime.tasks.objectives import make_scorer, objective_of
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer
 from ftc.runtime.training.loop import Job, training_steps
-from ftc.runtime.training.optimizers import make_optimizer
+from ftc.runtime.training.optimizers import evaluating, make_optimizer
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import TrainSettings
@@ -126,7 +126,8 @@ def _watched(
             _train(loop_job, tracker)
             if job.evaluation is not None:
                 tracker.answer = _all_is_seen(job, job.evaluation)
-                _evaluate(job, model, scorer, device)
+                with evaluating(loop_job.optimizer):
+                    _evaluate(job, model, scorer, device)
             if is_divided:  # told of before
                 pass
             elif shelf is not None:

@@ -14,6 +14,7 @@ from ftc.runtime.execution.session import Session
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
 from ftc.runtime.replay.proof import compare_with_proof
 from ftc.runtime.training.loop import Job
+from ftc.runtime.training.optimizers import evaluating
 from ftc.runtime.training.selection import Progress, reason_to_stop
 from ftc.spec.diagnostics import diagnostic
 from ftc.spec.documents.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
@@ -76,7 +77,8 @@ def look_at_validation(training: Training, done: StepDone) -> None:
     if not _is_due(training, done):
         return
     training.session.note_memory("train")
-    measured = validate(training.session)
+    with evaluating(training.job.optimizer):
+        measured = validate(training.session)
     training.session.note_memory("validate")
     if measured is None:
         return
@@ -126,7 +128,8 @@ def save(training: Training, done: StepDone) -> None:
         return
     training.session.note_memory("train")
     if _takes_part(training):
-        _write_checkpoint(training, done.step)
+        with evaluating(training.job.optimizer):
+            _write_checkpoint(training, done.step)
     training.session.note_memory("save")
     note_progress(training.session, training.progress)
 

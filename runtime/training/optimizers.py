@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ __all__ = [
     "CONSTRUCTIONS",
     "Construction",
     "Pace",
+    "evaluating",
     "load_state",
     "make_optimizer",
     "set_learning_rate",
@@ -96,6 +98,17 @@ def _muon(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
     return Together(parts)
 
 
+def _schedule_free(groups: Groups, train: TrainSettings) -> torch.optim.Optimizer:
+    """Schedule-free AdamW, ready to train; `evaluating` shows the weights that it has averaged."""
+    import schedulefree
+
+    betas, epsilon = (train.optimizer.beta1, train.optimizer.beta2), train.optimizer.epsilon
+    made = schedulefree.AdamWScheduleFree(groups, lr=train.learning_rate, betas=betas, eps=epsilon)
+    made.train()
+    optimizer: torch.optim.Optimizer = made
+    return optimizer
+
+
 def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Optimizer]:
     """Builds an optimizer of bitsandbytes by the name of its class."""
 
@@ -114,6 +127,10 @@ def _bitsandbytes(name: str) -> Callable[[Groups, TrainSettings], torch.optim.Op
     return build
 
 
+_TRAINED = "trained_weights"
+"""State of schedule-free AdamW while the weights that it averages are shown: those that it trains."""
+_COUNTS = ("k", "weight_sum", "lr_max")
+"""What schedule-free AdamW keeps of a group; it is saved with each of its parameters."""
 _ADAMW = frozenset(("exp_avg", "exp_avg_sq", "step"))
 _MOMENTUM = frozenset(("momentum_buffer",))
 _ONE_STATE = (frozenset(("state1", "step")), frozenset(("state1", "absmax1", "step")))
@@ -133,6 +150,7 @@ CONSTRUCTIONS: tuple[Construction, ...] = (
     Construction("ademamix", _bitsandbytes("AdEMAMix"), _TWO_STATES),
     Construction("ademamix_8bit", _bitsandbytes("AdEMAMix8bit"), _TWO_STATES),
     Construction("muon", _muon, (_MOMENTUM, _ADAMW)),
+    Construction("adamw_schedule_free", _schedule_free, (frozenset(("z", "exp_avg_sq", "counts", _TRAINED)),)),
     Construction(
         "adafactor",
         _adafactor,
@@ -147,7 +165,7 @@ CONSTRUCTIONS: tuple[Construction, ...] = (
 
 _BY_KIND = {one.kind: one for one in CONSTRUCTIONS}
 _STATES = tuple(dict.fromkeys(states for one in CONSTRUCTIONS for states in one.states))
-_LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer"))
+_LIKE_THE_PARAMETER = frozenset(("exp_avg", "exp_avg_sq", "state1", "state2", "momentum_buffer", "z", _TRAINED))
 
 
 def make_optimizer(parameters: dict[str, nn.Parameter], train: TrainSettings) -> torch.optim.Optimizer:
@@ -187,12 +205,44 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
     """The optimizer's state as `<parameter>/<part>`, counts of steps included, and no tables that never change."""
+    for group in _averaged(optimizer):
+        counts = torch.tensor([group[name] for name in _COUNTS], dtype=torch.float64)
+        for parameter in group["params"]:
+            if parameter in optimizer.state:
+                optimizer.state[parameter]["counts"] = counts
     return {
         f"{name}/{part}": value if isinstance(value, torch.Tensor) else torch.tensor(value)
         for name, parameter in parameters.items()
         for part, value in optimizer.state.get(parameter, {}).items()
         if value is not None and not part.startswith(_TABLES)
     }
+
+
+def _averaged(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Groups of an optimizer that trains other weights than those that it is measured by; none of all others."""
+    return [group for group in optimizer.param_groups if "train_mode" in group]
+
+
+@contextmanager
+def evaluating(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """A block in which parameters are the weights that are measured and saved, where those aren't the ones in training.
+
+    Behind the block each bit of the weights in training is as it was, so that looking changes nothing.
+    """
+    groups: Any = _averaged(optimizer)
+    moved = [one for group in groups for one in group["params"] if "z" in optimizer.state.get(one, {})]
+    for parameter in moved:
+        optimizer.state[parameter][_TRAINED] = parameter.detach().clone()
+    if groups:
+        cast("Any", optimizer).eval()
+    try:
+        yield
+    finally:
+        for group in groups:
+            group["train_mode"] = True
+        with torch.no_grad():
+            for parameter in moved:
+                parameter.copy_(optimizer.state[parameter].pop(_TRAINED))
 
 
 def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, torch.Size]) -> str | None:
@@ -222,7 +272,13 @@ def load_state(
     for full_name, tensor in tensors.items():
         name, _, part = full_name.rpartition("/")
         state = optimizer.state[parameters[name]]
-        if part == "step" and not isinstance(optimizer, torch.optim.AdamW | Together):
+        if part == _TRAINED:
+            with torch.no_grad():
+                parameters[name].copy_(split_like(tensor, parameters[name]))
+        elif part == "counts":
+            (group,) = (one for one in _averaged(optimizer) if any(p is parameters[name] for p in one["params"]))
+            group |= {"k": int(tensor[0]), "weight_sum": float(tensor[1]), "lr_max": float(tensor[2])}
+        elif part == "step" and not isinstance(optimizer, torch.optim.AdamW | Together):
             state[part] = int(tensor)
         elif isinstance(there := state.get(part), torch.Tensor):  # pages stay where the driver can move them
             there.copy_(split_like(tensor, there))

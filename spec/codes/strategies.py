@@ -52,6 +52,14 @@ CODES: tuple[Code, ...] = (
         right="train: {optimizer: {kind: adamw_8bit}}\nbudget: {device: cpu}",
     ),
     Code(
+        id="FTC277",
+        title="a schedule beside an optimizer that replaces it",
+        cause="A schedule-free optimizer averages the weights of all steps in place of letting the learning rate fall; "
+        "a rate that falls as well would weigh the last steps less and less.",
+        wrong="train: {optimizer: {kind: adamw_schedule_free}, schedule: {kind: cosine}}",
+        right="train: {optimizer: {kind: adamw_schedule_free}}",
+    ),
+    Code(
         id="FTC276",
         title="label smoothing without a choice",
         cause="Label smoothing spreads a share of the right choice over all of them. Several labels at once, places in "

@@ -68,7 +68,7 @@ VALUES: dict[str, str] = {
     "load_in_8bit": "write `kind: qlora` and `quantization: int8` in `strategy`",
     "qlora": "write `kind: qlora` in `strategy`",
     "use_peft": "name the kind of adapter in `strategy`, such as `kind: lora`",
-    "warmup_steps": "write `warmup_ratio` in `train.schedule`, a share of the steps",
+    "warmup_steps": "write it in `train.schedule`",
     "gradient_accumulation_steps": "write the product as `batch_size` in `train`; `micro_batch` is what goes at once",
     "gradient_accumulation": "write the product as `batch_size` in `train`; `micro_batch` is what goes at once",
     **dict.fromkeys(

@@ -40,6 +40,8 @@ class Schedule(ScheduleKeys):
     """Shape after the warm-up, as `docs/optimizers.md` lists them. Default: linear, which has nothing to tune."""
     warmup_ratio: Real = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises from zero. Default: 0.05, which calms the first Adam steps."""
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Optimizer steps over which the rate rises, in place of `warmup_ratio`. Default: none, so that the share holds."""
     decay_ratio: Real = Field(default=0.2, gt=0, le=1)
     """Share of the steps at the end over which `warmup_stable_decay` falls. Default: 0.2, after which longer falls gain
     little."""

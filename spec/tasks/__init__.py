@@ -20,6 +20,7 @@ from ftc.spec.tasks.pretraining import Pretraining
 from ftc.spec.tasks.question_answering import QuestionAnswering
 from ftc.spec.tasks.summarization import Summarization
 from ftc.spec.tasks.token_classification import TokenClassification
+from ftc.spec.tasks.translation import Translation
 
 __all__ = ["PARTS", "TASKS", "Task"]
 
@@ -28,6 +29,7 @@ Task = Annotated[
     | TokenClassification
     | QuestionAnswering
     | Summarization
+    | Translation
     | Generation
     | Chat
     | Preference

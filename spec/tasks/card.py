@@ -122,7 +122,7 @@ class TaskCard:
     signs: tuple[tuple[Sign, ...], ...]
     """What tells that rows are for it; all signs of any one of these have to be there."""
     guess_order: int
-    """Place in the order in which `ftc init` looks for signs: the more telling ones are looked for first."""
+    """Place in the order in which `ftc init` looks for signs, with gaps: more telling signs are looked for first."""
     foreign_names: tuple[str, ...]
     """What other tools call it."""
     is_imported: bool

@@ -36,7 +36,7 @@ class Chat(TaskSection):
         written_parts=(),
         beside={"tools": "messages"},
         signs=((Sign("messages", "list"),),),
-        guess_order=1,
+        guess_order=10,
         foreign_names=("sft", "chat_template", "sharegpt", "conversation", "conversational"),
         is_imported=True,
         needs_decoder=True,

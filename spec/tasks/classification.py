@@ -73,7 +73,7 @@ class Classification(Prompted):
         written_parts=(),
         beside={"text_pair": "text"},
         signs=((Sign("label", "content"),),),
-        guess_order=7,
+        guess_order=70,
         foreign_names=("text-classification", "sequence-classification", "sentiment-analysis", "SEQ_CLS"),
         is_imported=False,
         needs_decoder=False,

@@ -39,7 +39,7 @@ class Generation(Prompted):
             (Sign("instruction", "name"), Sign("output", "name")),
             (Sign("prompt", "name", ("prompt", "instruction")), Sign("completion", "name")),
         ),
-        guess_order=6,
+        guess_order=60,
         foreign_names=("text-generation", "text2text-generation", "instruct", "alpaca", "SEQ_2_SEQ_LM"),
         is_imported=True,
         needs_decoder=False,

@@ -43,7 +43,7 @@ class Preference(TaskSection):
         written_parts=(),
         beside={"prompt": "chosen"},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")),),
-        guess_order=2,
+        guess_order=20,
         foreign_names=("dpo", "rlhf", "preference_dpo"),
         is_imported=True,
         needs_decoder=True,

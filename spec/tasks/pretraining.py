@@ -36,7 +36,7 @@ class Pretraining(TaskSection):
         written_parts=(),
         beside={},
         signs=((Sign("text", "name", ("text",)),),),
-        guess_order=8,
+        guess_order=80,
         foreign_names=("pt", "pretrain", "completion", "language-modeling", "clm", "CAUSAL_LM"),
         is_imported=True,
         needs_decoder=True,

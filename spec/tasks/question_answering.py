@@ -52,7 +52,7 @@ class QuestionAnswering(Prompted):
         written_parts=(),
         beside={"context": "question", "answer_start": "answers"},
         signs=((Sign("question", "name"), Sign("answers", "name")),),
-        guess_order=4,
+        guess_order=40,
         foreign_names=("question-answering", "extractive-qa", "squad", "QUESTION_ANS"),
         is_imported=False,
         needs_decoder=False,

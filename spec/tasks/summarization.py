@@ -36,7 +36,7 @@ class Summarization(Prompted):
         written_parts=("summary",),
         beside={},
         signs=((Sign("document", "name"), Sign("summary", "name", ("summary", "highlights", "abstract"))),),
-        guess_order=5,
+        guess_order=50,
         foreign_names=("summary", "summarize"),
         is_imported=False,
         needs_decoder=False,

@@ -44,7 +44,7 @@ class TokenClassification(TaskSection):
         written_parts=(),
         beside={},
         signs=((Sign("tokens", "list"), Sign("tags", "name")), (Sign("spans", "list"),)),
-        guess_order=3,
+        guess_order=30,
         foreign_names=("token-classification", "ner", "pos", "TOKEN_CLS"),
         is_imported=False,
         needs_decoder=False,

@@ -35,6 +35,7 @@ PROJECTS = {
     "extraction": ("rows.jsonl", "{}", "encoder"),
     "question_answering": ("rows.jsonl", "{}", "decoder"),
     "summarization": ("rows.jsonl", "{document: text}", "encoder_decoder"),
+    "translation": ("rows.jsonl", "{}", "encoder_decoder"),
     "generation": ("rows.jsonl", "{prompt: question, completion: answer}", "decoder"),
     "chat": ("rows.jsonl", "{messages: messages}", "decoder"),
     "preference": ("rows.jsonl", "{}", "decoder"),
@@ -93,6 +94,8 @@ def _row(task: str, text: str, topic: str) -> dict[str, Any]:
             answer = text.split()[5]
             answers = {"text": [answer], "answer_start": [text.index(answer)]}
             return {"question": f"which {topic}", "context": text, "answers": answers}
+        case "translation":
+            return {"source": text, "target": topic}
         case "summarization":
             return {"text": text, "summary": topic}
         case "preference":

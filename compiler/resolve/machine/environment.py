@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
+from ftc.spec.optimizers import candidates
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.paths import cache_folder
 
@@ -51,7 +52,8 @@ _FORMAT = 3  # of the remembered document; a new number forgets the old ones
 def asked_extras(recipe: Recipe) -> frozenset[str]:
     """Extras whose packages can change what this recipe compiles to, beside those of every run."""
     of_metrics = {need.extra for need in recipe.eval.needs()}
-    return frozenset(of_metrics | ({"pii"} if recipe.data.quality.presidio is not None else set()))
+    of_optimizers = {card.extra for card in candidates(recipe.train.optimizer.kind)} - _EXTRAS
+    return frozenset(of_metrics | of_optimizers | ({"pii"} if recipe.data.quality.presidio is not None else set()))
 
 
 def resolve_environment(folder: Path | None = None, also: frozenset[str] = frozenset()) -> EnvironmentFacts:

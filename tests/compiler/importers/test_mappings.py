@@ -71,7 +71,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "train.max_steps": 400,
         "train.learning_rate": 2e-5,
         "train.schedule.kind": "constant",
-        "train.schedule.warmup_ratio": 0.05,
+        "train.schedule.warmup_steps": 20,
         "train.precision": "float32",
         "train.evaluate_every": 100,
         "train.seed": 42,
@@ -146,7 +146,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "train.epochs": 2,
         "train.max_steps": 100,
         "train.batch_size": 12,
-        "train.schedule.warmup_ratio": 0.1,
+        "train.schedule.warmup_steps": 10,
         "train.max_grad_norm": None,
         "train.precision": "bfloat16",
     },
@@ -188,7 +188,7 @@ FATES: list[tuple[str, str, Fate]] = [
     ("torchtune_lora.yaml", "gradient_acumulation_steps", IGNORED),
     ("torchtune_lora.yaml", "metric_logger", NEEDLESS),
     ("oumi_qlora.yaml", "training.trainer_kwargs", DROPPED),
-    ("oumi_qlora.yaml", "training.warmup_steps", DROPPED),
+    ("oumi_qlora.yaml", "training.warmup_steps", CARRIED),
 ]
 
 

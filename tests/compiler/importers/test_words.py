@@ -101,6 +101,11 @@ def test_every_strategy_is_known_by_its_words(card: Card, tool: Tool, word: str)
         (AXOLOTL + "unfrozen_parameters: ['model.embed_tokens', 'layers.31.']", "strategy.embeddings", True),
         (TUNE + ROWS + "optimizer: {_component_: torch.optim.SGD}", "train.optimizer.momentum", 0),
         (TUNE + ROWS + "optimizer: {_component_: torch.optim.SGD, momentum: 0.8}", "train.optimizer.momentum", 0.8),
+        (
+            "model_name_or_path: acme/brook\ndataset_mixer: {acme/one: 1.0, acme/two: 1}\nassistant_only_loss: true\n",
+            "data.source",
+            ({"hub": "acme/one"}, {"hub": "acme/two"}),
+        ),
         (V1 + "optim_config: {name: paged_adamw_8bit}", "train.optimizer.kind", "adamw_8bit_paged"),
         (V1 + "lr_scheduler_config: {name: cosine}", "train.schedule.kind", "cosine"),
         (
@@ -111,7 +116,8 @@ def test_every_strategy_is_known_by_its_words(card: Card, tool: Tool, word: str)
     ],
 )
 def test_what_ftc_has_is_carried(text: str, path: str, expected: Any) -> None:
-    assert value(text, path) == expected
+    given = {} if "dataset_mixer" in text else GIVEN  # rows that the user gives would take the place of those
+    assert recipe_values(import_text(text, **given)).get(path) == expected
 
 
 def test_the_metric_to_stop_by_is_known_by_its_words() -> None:
@@ -127,12 +133,18 @@ def test_the_metric_to_stop_by_is_known_by_its_words() -> None:
         (AXOLOTL + "unfrozen_parameters: ['layers.1.', 'layers.7.']", "patterns that don't name whole layers"),
         (AXOLOTL + "unfrozen_parameters: ['model.layers.2[0-9]+.mlp']", "patterns that don't name whole layers"),
         (AXOLOTL + "adapter: lora\nunfrozen_parameters: [lm_head]", "parameters by name beside an adapter"),
+        ("model_name_or_path: acme/brook\ndataset_mixer: {acme/one: 0.5}\n", "shares of the rows of data sets"),
     ],
 )
 def test_what_a_strategy_can_not_say_gives_a_reason(text: str, reason: str) -> None:
     imported = import_text(text)
     assert imported.recipe is None
     assert any(reason in found.summary for found in imported.reasons), imported.reasons
+
+
+def test_rows_that_the_user_gives_take_the_place_of_shares() -> None:
+    text = "model_name_or_path: acme/brook\ndataset_mixer: {acme/one: 0.5}\n"
+    assert value(text, "data.source.path") == "x.jsonl"
 
 
 def test_a_word_for_nothing_that_ftc_has_lists_what_there_is() -> None:

@@ -80,6 +80,7 @@ def test_a_prompt_is_not_guessed_from_its_content(tmp_path: Path) -> None:
         ({"context": "a", "question": "b", "answers": {"text": ["a"]}}, "question_answering"),
         ({"question": "b", "answer": "a"}, "question_answering"),
         ({"article": "a", "highlights": "b", "id": "1"}, "summarization"),
+        ({"source": "a", "target": "b"}, "translation"),
         ({"instruction": "a", "input": "", "output": "b"}, "generation"),
         ({"prompt": "a", "response": "b"}, "generation"),
         ({"text": "a", "label": 1}, "classification"),

@@ -9,6 +9,7 @@ import torch
 
 from ftc.runtime.training.optimizers import (
     CONSTRUCTIONS,
+    evaluating,
     load_state,
     make_optimizer,
     set_learning_rate,
@@ -99,8 +100,9 @@ def test_memory_round_trip(card: OptimizerCard, fused: bool) -> None:
     whole = fresh()
     optimizer = make_optimizer(whole, train)
     steps(optimizer, whole, 3)
-    saved = {name: tensor.clone() for name, tensor in state_tensors(optimizer, whole).items()}
-    resumed = {name: torch.nn.Parameter(parameter.detach().clone()) for name, parameter in whole.items()}
+    with evaluating(optimizer):
+        saved = {name: tensor.clone() for name, tensor in state_tensors(optimizer, whole).items()}
+        resumed = {name: torch.nn.Parameter(parameter.detach().clone()) for name, parameter in whole.items()}
     again = make_optimizer(resumed, train)
     assert state_misfit(resumed, {name: tensor.shape for name, tensor in saved.items()}) is None
     load_state(again, resumed, saved)
@@ -155,3 +157,24 @@ def test_muon_is_torch_s_in_layers_and_adamw_elsewhere() -> None:
         for optimizer in (mine, muon, adamw):
             optimizer.step()
     assert all(torch.equal(parameters[name], theirs[name]) for name in names)
+
+
+def test_schedule_free_shows_its_average_and_trains_on_as_if_nobody_had_looked() -> None:
+    schedulefree = pytest.importorskip("schedulefree")
+    card = next(one for one in OPTIMIZERS if one.package == "schedulefree")
+    mine, theirs = ({"w": torch.nn.Parameter(torch.ones(4, 4))} for _ in range(2))
+    optimizer = make_optimizer(mine, _of(card))
+    library = schedulefree.AdamWScheduleFree(theirs.values(), lr=0.01, eps=1e-8)
+    library.train()
+    average = torch.zeros(4, 4)
+    for step in range(4):
+        for one in (mine["w"], theirs["w"]):
+            one.grad = torch.arange(16.0).reshape(4, 4).sin() * (step + 1)
+        optimizer.step()
+        library.step()
+        with evaluating(optimizer):
+            average = mine["w"].detach().clone()
+        assert torch.equal(mine["w"], theirs["w"])
+    library.eval()
+    assert torch.equal(average, theirs["w"])
+    assert not torch.equal(average, mine["w"])
