@@ -36,6 +36,7 @@ QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_ENDPOINT
 # Other CPUs, as far as one can pretend to be them: instructions that kernels may not use, threads that share a sum, and
 # sums in an order that no kernel here has. The last one is no CPU: it runs the tests in another order.
 OLD_CPU = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
+OLD_CPU |= {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"}
 USUAL_CPU = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 OTHER_SUMS = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("tests/support/other_sums", "src"))}
 CPUS = {

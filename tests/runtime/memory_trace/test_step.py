@@ -149,6 +149,8 @@ def test_a_teacher_is_asked_without_memory_as_it_really_is(
     models: dict[str, Path],
     tmp_path: Path,
 ) -> None:
+    if quantization is not None:
+        pytest.importorskip("bitsandbytes")
     configs = {one: json.loads((models[one] / "config.json").read_text()) for one in (kind, teacher)}
     families = {"bert": "encoder", "t5": "encoder_decoder"}
     outputs = (2, 0, 1) if kind == "bert" else ()

@@ -288,6 +288,7 @@ def test_a_run_learns_from_its_teacher_and_does_so_again_bit_by_bit(tmp_path: Pa
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_a_packed_teacher(tmp_path: Path, quantization: str) -> None:
+    pytest.importorskip("bitsandbytes")
     asked = {"quantization": quantization}
     job = job_with_teacher(tmp_path, lesson=asked, train__num_steps=2, train__packing=True)
     assert job.run().status == "finished"
