@@ -31,6 +31,8 @@ class FormCard:
     """Whether a row is two sequences that are compared, which attend to themselves alone."""
     is_conversation: bool
     """Whether the template writes every turn of a row."""
+    is_self_supervised: bool
+    """Whether the text itself is all that is trained on."""
     moves_targets: bool
     """Whether a target is a place in the text, which moves with the words before it."""
     noun: str
@@ -47,6 +49,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         is_conversation=False,
+        is_self_supervised=False,
         moves_targets=False,
         noun="row labels",
         targets="one label a row",
@@ -57,6 +60,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         is_conversation=False,
+        is_self_supervised=False,
         moves_targets=False,
         noun="tags of words",
         targets="{targets} tagged words",
@@ -67,6 +71,7 @@ FORMS = (
         usual_max_length=384,  # as in the reference for SQuAD: a longer context gets more windows
         is_pair=False,
         is_conversation=False,
+        is_self_supervised=False,
         moves_targets=True,
         noun="begins and ends",
         targets="in {windows} of one answer each",
@@ -77,6 +82,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         is_conversation=True,
+        is_self_supervised=False,
         moves_targets=False,
         noun="",
         targets="",
@@ -87,6 +93,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         is_conversation=False,
+        is_self_supervised=False,
         moves_targets=False,
         noun="",
         targets="",
@@ -97,6 +104,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=True,
         is_conversation=False,
+        is_self_supervised=False,
         moves_targets=False,
         noun="pairs",
         targets="two answers a row",
@@ -107,6 +115,7 @@ FORMS = (
         usual_max_length=1024,
         is_pair=False,
         is_conversation=False,
+        is_self_supervised=True,
         moves_targets=False,
         noun="",
         targets="",

@@ -185,7 +185,7 @@ def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple
     assert work is not None, "the adapted model was asked before"
     model: Any = work.model
     with torch.inference_mode():
-        is_untold = settings.model.head == "span" and drops_types(model)
+        is_untold = head_card(settings.model.head).finds_spans and drops_types(model)
     packed: Mapping[str, Unpack] = {}
     if (plain_strategy := settings.strategy.unpacked()) is not None:
         packed = unpacked(model)

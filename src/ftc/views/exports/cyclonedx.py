@@ -8,6 +8,7 @@ from typing import Any
 
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.text_forms import form_card
 from ftc.views import numbers
 from ftc.views.exports.common import ended_at, known, result_files, source_address
 from ftc.views.tasks import pipeline
@@ -72,7 +73,7 @@ def _result(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> dic
 
 
 def _card(plan: Plan, evaluation: Evaluation | None) -> dict[str, Any]:
-    approach = "self-supervised" if plan.settings.text.form == "raw" else "supervised"
+    approach = "self-supervised" if form_card(plan.settings.text.form).is_self_supervised else "supervised"
     parameters = {
         "approach": {"type": approach},
         "task": pipeline(plan),
