@@ -24,8 +24,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
-from operator import getitem
-from typing import Any, Generic, Self, TypeVar, cast, overload
+from operator import attrgetter, getitem
+from typing import Any, Generic, Self, TypeVar, overload
 
 from ftc.compiler.tokens.judged_tokens import JudgedTokens
 from ftc.spec.base import Document, Money
@@ -128,9 +128,12 @@ class Section(Generic[S]):
     def __get__(self, draft: Draft | None, owner: type) -> Self | S:
         if draft is None:
             return self
-        if self._name not in draft.settled:
-            raise LookupError(f"`{self._name}` is not settled yet: the pass that settles it runs later")
-        return cast(S, draft.settled[self._name])
+        settled: Mapping[str, Any] = draft.settled
+        try:
+            section: S = settled[self._name]
+        except KeyError:
+            raise LookupError(f"`{self._name}` is not settled yet: the pass that settles it runs later") from None
+        return section
 
 
 class Reasons:
@@ -315,7 +318,11 @@ class Draft:
 
     def at(self, candidate: Candidate) -> ClosedDraft:
         """The draft with all that the solver chooses."""
-        return ClosedDraft(**{one.name: getattr(self, one.name) for one in fields(Draft)}, candidate=candidate)
+        return ClosedDraft(*_OPEN_FIELDS(self), candidate=candidate)
+
+
+_OPEN_FIELDS = attrgetter(*(one.name for one in fields(Draft)))
+"""Values of all fields of a draft, in their order; the solver asks for them once a candidate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _outcome(result: str | None) -> str:
+    """A cell of the table."""
+    return "–" if result is None else "yes" if result == "works" else f"[{result}]"
+
+
 def matrix_page(results: dict[str, str]) -> str:
     """What became of each task with each family of models and each strategy, as the matrix test found it."""
     table: dict[tuple[str, str], dict[str, str]] = {}
@@ -73,11 +78,13 @@ def matrix_page(results: dict[str, str]) -> str:
         "(`multi_label`), or the model writes the label (`choice`, in a recipe `mode: generative`). An answer to a",
         "question is cut out of a context (`extraction`) or written.",
         "",
+        "Adapters that differ from LoRA in peft's configuration alone are tried on two tasks; a dash says not tried.",
+        "",
         f"| task | model | {' | '.join(strategies)} |",
         f"| --- | --- | {' | '.join('---' for _ in strategies)} |",
     ]
     for (task, family), row in table.items():
-        shown = ("yes" if row[strategy] == "works" else f"[{row[strategy]}]" for strategy in strategies)
+        shown = (_outcome(row.get(strategy)) for strategy in strategies)
         lines.append(f"| {task} | {family.replace('_', '-')} | {' | '.join(shown)} |")
     lines += ["", *(f"[{code}]: errors.md#{_anchor(f'{code}: {CODES[code].title}')}" for code in codes)]
     return "\n".join(lines) + "\n"

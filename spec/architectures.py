@@ -133,6 +133,7 @@ _BERT = Architecture(
     tokens=(None, None, "[PAD]"),
     summary_prefix="",
 )
+_REMBERT = replace(_BERT, model_type="rembert", dropout=0.0, attention_dropout=0.0, tokens=("[CLS]", "[SEP]", "<pad>"))
 _ELECTRA = replace(_BERT, model_type="electra", classifier_layers=2, classifier_keeps=())
 _ROBERTA = replace(_ELECTRA, model_type="roberta", positions="learned after padding", tokens=("<s>", "</s>", "<pad>"))
 _DEBERTA = replace(
@@ -208,6 +209,15 @@ _GPT_NEOX = replace(
     tagger=("classifier",),
     tokens=("<|endoftext|>", "<|endoftext|>", "<|padding|>"),
 )
+_BLOOM = replace(
+    _GPT_NEOX,
+    model_type="bloom",
+    inner_ratio=4,
+    positions="alibi",
+    two_norms=False,
+    widens_keys=False,
+    tokens=(None, None, None),
+)
 _BART = replace(
     _BERT,
     model_type="bart",
@@ -237,15 +247,7 @@ _T5 = replace(
 )
 
 ARCHITECTURES: tuple[Architecture, ...] = (
-    replace(
-        _BERT,
-        model_type="albert",
-        classifier_reads_one=False,
-        activation="gelu_new",
-        dropout=0.0,
-        attention_dropout=0.0,
-        tokens=("[CLS]", "[SEP]", "<pad>"),
-    ),
+    replace(_REMBERT, model_type="albert", activation="gelu_new", classifier_reads_one=False),
     _BERT,
     replace(_ROBERTA, model_type="camembert"),
     replace(_ROBERTA, model_type="data2vec-text"),
@@ -255,14 +257,12 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _ELECTRA,
     replace(_BERT, model_type="ernie"),
     replace(
-        _BERT,
+        _REMBERT,
         model_type="eurobert",
         classifier_reads_one=False,
         positions="rotary",
         norm="composed",
         activation="silu",
-        dropout=0.0,
-        attention_dropout=0.0,
         ends_with_product=True,
         classifier=("dense", "classifier"),
         classifier_layers=2,
@@ -273,11 +273,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_BERT, model_type="megatron-bert", ends_with_product=True),
     replace(_BERT, model_type="mobilebert", norm=None, activation="relu", dropout=0.0),  # most norms only scale
     replace(
-        _BERT,
+        _REMBERT,
         model_type="modernbert",
         positions="rotary",
-        dropout=0.0,
-        attention_dropout=0.0,
         ends_with_product=True,
         classifier_keeps=("head",),
         span_head=("classifier",),
@@ -286,33 +284,24 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     ),
     replace(_ROBERTA, model_type="mpnet"),
     replace(
-        _BERT,
+        _REMBERT,
         model_type="nomic_bert",
         positions="rotary",
         activation="silu",
-        dropout=0.0,
-        attention_dropout=0.0,
         classifier=("pooler", "classifier"),
         classifier_layers=2,
         classifier_keeps=(),
         span_head=(),
+        tokens=_BERT.tokens,
     ),
-    replace(_BERT, model_type="rembert", dropout=0.0, attention_dropout=0.0, tokens=("[CLS]", "[SEP]", "<pad>")),
+    _REMBERT,
     _ROBERTA,
     replace(_ROBERTA, model_type="roberta-prelayernorm", ends_with_product=True),
     replace(_ELECTRA, model_type="roformer", positions="rotary"),
     replace(_ROBERTA, model_type="xlm-roberta"),
     replace(_ROBERTA, model_type="xlm-roberta-xl", ends_with_product=True),
     replace(_LLAMA, model_type="arcee", activation="relu2"),
-    replace(
-        _GPT_NEOX,
-        model_type="bloom",
-        inner_ratio=4,
-        positions="alibi",
-        two_norms=False,
-        widens_keys=False,
-        tokens=(None, None, None),
-    ),
+    _BLOOM,
     replace(_GPTJ, model_type="codegen", widens_keys=False, classifier=()),
     _COHERE,
     replace(_COHERE, model_type="cohere2", window_every=4),
@@ -342,23 +331,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _LLAMA,
     replace(_LLAMA, model_type="ministral3"),
     replace(_LLAMA, model_type="mistral"),
-    replace(
-        _GPT_NEOX,
-        model_type="mpt",
-        inner_ratio=4,
-        positions="alibi",
-        two_norms=False,
-        widens_keys=False,
-        counts_padding=True,
-    ),
-    replace(
-        _LLAMA,
-        model_type="olmo",
-        norm="fused",
-        widens_keys=False,
-        tagger=(),
-        tokens=("<|endoftext|>", "<|endoftext|>", "<|padding|>"),
-    ),
+    replace(_BLOOM, model_type="mpt", counts_padding=True, tokens=_GPT_NEOX.tokens),
+    replace(_LLAMA, model_type="olmo", norm="fused", widens_keys=False, tagger=(), tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=()),
     replace(_LLAMA, model_type="olmo3", window_every=4, ends_with_product=False, widens_keys=False, tagger=()),
     replace(_GPT2, model_type="openai-gpt", ends_with_product=False, tagger=(), tokens=(None, None, None)),
@@ -382,13 +356,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_LLAMA, model_type="seed_oss", dropout=0.1, attention_dropout=0.1),
     replace(_LLAMA, model_type="smollm3"),
     replace(_LLAMA, model_type="stablelm", norm="fused"),
-    replace(
-        _LLAMA,
-        model_type="starcoder2",
-        norm="fused",
-        activation="gelu_pytorch_tanh",
-        tokens=("<|endoftext|>", "<|endoftext|>", None),
-    ),
+    replace(_LLAMA, model_type="starcoder2", norm="fused", activation="gelu_pytorch_tanh", tokens=_GPT2.tokens),
     replace(
         _GPT2,
         model_type="xglm",

@@ -349,7 +349,8 @@ class Stack:
         """Inputs and middles of adapters, and what is multiplied by scales that are learnt."""
         adapted = self._adapted(trained)
         size: float = sum(
-            numbers.operand * (self._tokens_of(name) * one.keeps + one.keeps_once) for name, one in adapted.items()
+            numbers.operand * (self._tokens_of(name) * one.keeps + one.keeps_once + one.casts_once * numbers.casts)
+            for name, one in adapted.items()
         )
         size += self._of_scaled(numbers, trained)
         read = {name: (one.inputs, one.outputs) for name, one in adapted.items() if one.keeps_input}

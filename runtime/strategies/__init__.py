@@ -11,6 +11,7 @@ from ftc.runtime.strategies.half import Half
 from ftc.runtime.strategies.ia3 import OfIa3
 from ftc.runtime.strategies.ln_tuning import OfLnTuning
 from ftc.runtime.strategies.lora import OfLora
+from ftc.runtime.strategies.on_linear import OfLinear
 from ftc.runtime.strategies.partial import OfPartial
 from ftc.runtime.strategies.qlora import OfQLora
 from ftc.runtime.strategies.virtual_tokens import OfVirtualTokens
@@ -21,6 +22,7 @@ from ftc.spec.strategies.full import FullSettings
 from ftc.spec.strategies.ia3 import Ia3Settings
 from ftc.spec.strategies.ln_tuning import LnTuningSettings
 from ftc.spec.strategies.lora import LoraSettings
+from ftc.spec.strategies.on_linear import OnLinearSettings
 from ftc.spec.strategies.partial import PartialSettings
 from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.spec.strategies.virtual_tokens import VirtualSettings
@@ -37,6 +39,7 @@ HALVES: tuple[tuple[type[StrategySettings], Half[Any]], ...] = (
     (Ia3Settings, OfIa3()),
     (BottleneckSettings, OfBottleneck()),
     (VirtualSettings, OfVirtualTokens()),
+    (OnLinearSettings, OfLinear()),
 )
 """Settled strategies, or families of them, and who carries them out."""
 

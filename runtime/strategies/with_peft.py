@@ -73,7 +73,8 @@ class OfPeft(Half[S_contra]):
         """The adapter by peft's names."""
         # `state_dict` would make copies of what quantized layers keep.
         pairs = *model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)
-        state = {name: tensor.detach() for name, tensor in pairs}
+        passing = {id(one.get_buffer(name)) for one in model.modules() for name in one._non_persistent_buffers_set}
+        state = {name: tensor.detach() for name, tensor in pairs if id(tensor) not in passing}
         with _peft(strategy) as peft:
             return dict(peft.get_peft_model_state_dict(model, state_dict=state, save_embedding_layers=False))
 

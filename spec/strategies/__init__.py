@@ -14,9 +14,14 @@ from ftc.spec.strategies.card import Base, Beside, Card, Strategy, StrategySetti
 from ftc.spec.strategies.full import FULL
 from ftc.spec.strategies.ia3 import IA3
 from ftc.spec.strategies.ln_tuning import LN_TUNING
+from ftc.spec.strategies.loha import LOHA
+from ftc.spec.strategies.lokr import LOKR
 from ftc.spec.strategies.lora import LORA
+from ftc.spec.strategies.oft import OFT
 from ftc.spec.strategies.partial import PARTIAL
 from ftc.spec.strategies.qlora import QLORA
+from ftc.spec.strategies.randlora import RANDLORA
+from ftc.spec.strategies.vera import VERA
 from ftc.spec.strategies.virtual_tokens import P_TUNING, PREFIX_TUNING, PROMPT_TUNING
 
 __all__ = [
@@ -44,6 +49,11 @@ STRATEGIES: tuple[Card, ...] = (
     PROMPT_TUNING,
     P_TUNING,
     PREFIX_TUNING,
+    VERA,
+    OFT,
+    LOHA,
+    LOKR,
+    RANDLORA,
 )
 """Every strategy that there is."""
 

@@ -99,6 +99,7 @@ class BottleneckSettings(AdaptedSettings):
             keeps_input=True,
             keeps=self.size,
             keeps_once=0,
+            casts_once=0,
         )
 
     def words(self) -> str:

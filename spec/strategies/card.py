@@ -154,6 +154,7 @@ class Beside:
         keeps_input: Whether the backward pass needs what comes in.
         keeps: Further numbers a token that the backward pass needs.
         keeps_once: Numbers that the backward pass needs, whatever the rows.
+        casts_once: Frozen numbers of its own that mixed precision casts in each pass, and the backward pass needs.
     """
 
     inputs: int
@@ -169,6 +170,7 @@ class Beside:
     keeps_input: bool
     keeps: int
     keeps_once: int
+    casts_once: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,6 +170,7 @@ def low_rank(rank: int, inputs: int, outputs: int, *, dora: bool = False) -> Bes
         keeps_input=True,
         keeps=rank,
         keeps_once=0,
+        casts_once=0,
     )
 
 

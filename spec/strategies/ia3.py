@@ -78,6 +78,7 @@ def _scales(inputs: int, outputs: int) -> Beside:
         keeps_input=False,  # what is scaled is kept, wherever it stands
         keeps=0,
         keeps_once=0,
+        casts_once=0,
     )
 
 

@@ -1,0 +1,147 @@
+"""OFT: what comes into a linear layer is turned by a learned rotation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ftc.spec.base import Real
+from ftc.spec.strategies.card import Base, Beside, Card, Choices, PeftMethod, Problem, Settled, UsualRate
+from ftc.spec.strategies.on_linear import NOT_IN_PARTS, OnLinear, OnLinearSettings, transposed_misfit
+
+__all__ = ["OFT", "Oft", "OftSettings"]
+
+_TERMS = 5
+"""Of the series by which peft makes a rotation: its own default."""
+
+
+class Oft(OnLinear):
+    """What comes into a layer is turned, block by block, by a rotation that is learned (OFT, Qiu et al. 2023)."""
+
+    UNITS: ClassVar[dict[str, str]] = {"block_size": "dimensions", "dropout": "share of the blocks"}
+    EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"block_size": (16, 32), "dropout": (0.05,)}
+
+    kind: Literal["oft"]
+    block_size: int = Field(default=32, ge=2, le=1024)
+    """Width of a block that is turned by itself; where it doesn't divide a layer's inputs, the nearest width that does.
+    Default: 32, as in peft."""
+    block_share: bool = False
+    """Whether all blocks of a layer are turned alike. Default: no, as in peft."""
+    dropout: Real = Field(default=0.0, ge=0, lt=1)
+    """Share of the blocks that are left as they are in a training step. Default: 0, as in peft."""
+
+    def settle(self, base: Base) -> Settled:
+        """Where it is put; all else is as it is written."""
+        chosen = Choices()
+        kind = chosen.take("kind", self.kind)
+        size = chosen.take("block_size", self.block_size)
+        share = chosen.take("block_share", self.block_share)
+        dropout = chosen.take("dropout", self.dropout)
+        places = self.places(chosen, base)
+        settings = OftSettings(kind=kind, block_size=size, block_share=share, dropout=dropout, **places._asdict())
+        return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
+
+
+class OftSettings(OnLinearSettings):
+    """A rotation of what comes in."""
+
+    kind: Literal["oft"]
+    block_size: int
+    block_share: bool
+    dropout: Real
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        return OFT.label
+
+    @property
+    def numbers(self) -> Mapping[str, str]:
+        """Its numbers."""
+        return {"blocks of": str(self.block_size), "dropout": f"{self.dropout:g}"}
+
+    @property
+    def drops(self) -> float:
+        """Blocks are dropped, and no part of the input."""
+        return 0.0
+
+    def block_of(self, inputs: int) -> int:
+        """Width of the blocks of a layer with so many inputs, as peft finds it."""
+        if self.block_size >= inputs:
+            return inputs
+        higher = next(size for size in range(self.block_size, inputs + 1) if inputs % size == 0)
+        lower = next(size for size in range(self.block_size, 0, -1) if inputs % size == 0)
+        return lower if self.block_size - lower <= higher - self.block_size else higher
+
+    def num_weights(self, inputs: int, outputs: int) -> int:
+        """The upper half of each block's matrix."""
+        block = self.block_of(inputs)
+        return (1 if self.block_share else inputs // block) * block * (block - 1) // 2
+
+    def num_frozen(self, sizes: Mapping[str, tuple[int, int]]) -> int:
+        """None."""
+        return 0
+
+    @property
+    def saves_frozen(self) -> bool:
+        """There is nothing to save."""
+        return False
+
+    def beside(self, inputs: int, outputs: int) -> Beside:
+        """A product of each block, whose matrix is a sum of powers."""
+        block = self.block_of(inputs)
+        made = (1 if self.block_share else inputs // block) * block**2
+        return Beside(
+            inputs=inputs,
+            outputs=outputs,
+            width=0,
+            scales=False,
+            forward=inputs * block,
+            backward=inputs * block,
+            through=inputs * block,
+            once=(_TERMS - 2) * made * block,
+            once_backward=2 * (_TERMS - 2) * made * block,
+            turns_input=True,
+            keeps_input=True,
+            keeps=0,
+            keeps_once=inputs * block + (_TERMS - 2) * made,
+            casts_once=0,
+        )
+
+    def misfit(self, base: Base, task: str) -> Problem | None:
+        """It knows torch's own linear layers."""
+        return transposed_misfit(self.kind, base.model)
+
+    def peft(self) -> PeftMethod:
+        """peft's own."""
+        arguments = {
+            "r": 0,
+            "oft_block_size": self.block_size,
+            "block_share": self.block_share,
+            "module_dropout": self.dropout,
+            "use_cayley_neumann": True,
+            "num_cayley_neumann_terms": _TERMS,
+        }
+        return PeftMethod("OFTConfig", arguments, "OFTLayer")
+
+
+OFT = Card(
+    kind="oft",
+    recipe=Oft,
+    settings=OftSettings,
+    label="OFT",
+    tag="oft",
+    result="adapter",
+    library="peft",
+    rate=UsualRate(2e-4, 1e-5, 1e-2, "LoRA's usual middle with AdamW, for want of one of its own"),
+    libraries=("peft",),
+    marks=("oft_",),
+    no_sharding=NOT_IN_PARTS,
+    no_recomputing=None,
+    no_merging=None,
+    saves_what_it_trains=True,
+    folds_in=False,
+    foreign_names={"peft": ("oft",), "llamafactory": ("oft",)},
+)
