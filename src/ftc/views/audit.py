@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import assert_never
 
-from ftc.spec.documents.audit import AuditReport, Finding, Repetition, Replay
+from ftc.spec.documents.audit import AuditReport, Finding, Replay
 from ftc.views import numbers
 from ftc.views.page import INDENT, PLAIN, Page, escaped, shorten
 
@@ -25,12 +25,22 @@ def audit_text(report: AuditReport, *, page: Page = PLAIN) -> str:
     if report.replay:
         lines += ["", *_replay(report, report.replay, page)]
     if report.repetitions:
-        lines += ["", *_repetitions(report.repetitions, page)]
+        # What came out with other seeds.
+        found = report.repetitions
+        end = numbers.duration(sum(one.seconds for one in found))
+        repeated = page.flow("full", [f"{numbers.plural(len(found), 'run')} with other seeds"], end=end)
+        for name in found[0].metrics:
+            values = sorted(one.metrics[name] for one in found if name in one.metrics)
+            repeated += page.flow("", [f"{escaped(name)} {values[0]:.4g} to {values[-1]:.4g}"])
+        lines += ["", *repeated]
     for finding in report.findings:
         lines += ["", *_finding(finding, page)]
     if report.not_checked:
         lines += ["", *page.flow("unchecked", map(escaped, report.not_checked))]
-    return "\n".join([*lines, "", _verdict(report, page)]) + "\n"
+    paint, meaning = _meaning(report, page)
+    text = f"{paint(report.verdict)}: run {escaped(report.run_id)}, {meaning}"
+    verdict_end = f"exit {report.exit_code}" if report.exit_code else ""
+    return "\n".join([*lines, "", "\n".join(page.flow("", [text], indent=0, end=verdict_end))]) + "\n"
 
 
 def _replay(report: AuditReport, replay: Replay, page: Page) -> list[str]:
@@ -50,16 +60,6 @@ def _replay(report: AuditReport, replay: Replay, page: Page) -> list[str]:
     return lines + page.flow("", equal)
 
 
-def _repetitions(found: Sequence[Repetition], page: Page) -> list[str]:
-    """What came out with other seeds."""
-    end = numbers.duration(sum(one.seconds for one in found))
-    lines = page.flow("full", [f"{numbers.plural(len(found), 'run')} with other seeds"], end=end)
-    for name in found[0].metrics:
-        values = sorted(one.metrics[name] for one in found if name in one.metrics)
-        lines += page.flow("", [f"{escaped(name)} {values[0]:.4g} to {values[-1]:.4g}"])
-    return lines
-
-
 def _finding(finding: Finding, page: Page) -> Iterator[str]:
     room = page.columns - INDENT - 2
     yield f"{page.bad(finding.code)}  {page.strong(shorten(finding.subject, room))}"
@@ -69,13 +69,6 @@ def _finding(finding: Finding, page: Page) -> Iterator[str]:
         yield f"  found    {shorten(finding.found, room)}"
     if finding.hint:
         yield from page.flow("  = help:", [shorten(finding.hint, 4 * page.columns)])
-
-
-def _verdict(report: AuditReport, page: Page) -> str:
-    paint, meaning = _meaning(report, page)
-    text = f"{paint(report.verdict)}: run {escaped(report.run_id)}, {meaning}"
-    end = f"exit {report.exit_code}" if report.exit_code else ""
-    return "\n".join(page.flow("", [text], indent=0, end=end))
 
 
 def _meaning(report: AuditReport, page: Page) -> tuple[Callable[[str], str], str]:

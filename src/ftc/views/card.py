@@ -49,7 +49,18 @@ def front_matter(plan: Plan, evaluation: Evaluation | None, *, is_merged: bool =
     }
     if evaluation is not None and evaluation.tuned.metrics:
         values["metrics"] = sorted({_hub_metric(name) for name in evaluation.tuned.metrics})
-        values["model-index"] = [_index_entry(plan, evaluation)]
+        # The measured values in the form that the hub shows beside a model.
+        data = _hub_datasets(plan)
+        metrics = [
+            {"type": _hub_metric(name), "name": metric_title(name), "value": value}
+            for name, value in evaluation.tuned.metrics.items()
+        ]
+        result = {
+            "task": {"type": pipeline(plan)},
+            "dataset": {"type": data[0] if data else "local", "name": data[0] if data else plan.name, "split": "test"},
+            "metrics": metrics,
+        }
+        values["model-index"] = [{"name": plan.name, "results": [result]}]
     lines = [line for key, value in values.items() if value for line in _lines(key, value, 0)]
     return "\n".join(("---", *lines, "---"))
 
@@ -64,21 +75,6 @@ def _hub_datasets(plan: Plan) -> list[str]:
 def _hub_metric(name: str) -> str:
     metric = metric_named(name)
     return metric.hub if metric else name
-
-
-def _index_entry(plan: Plan, evaluation: Evaluation) -> dict[str, Any]:
-    """The measured values in the form that the hub shows beside a model."""
-    data = _hub_datasets(plan)
-    metrics = [
-        {"type": _hub_metric(name), "name": metric_title(name), "value": value}
-        for name, value in evaluation.tuned.metrics.items()
-    ]
-    result = {
-        "task": {"type": pipeline(plan)},
-        "dataset": {"type": data[0] if data else "local", "name": data[0] if data else plan.name, "split": "test"},
-        "metrics": metrics,
-    }
-    return {"name": plan.name, "results": [result]}
 
 
 def _lines(key: str, value: Any, depth: int) -> list[str]:
@@ -121,21 +117,26 @@ def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, mer
         evaluation: The measurement on the test split, if it came to that.
         merged: What the card's folder holds, where that is the adapter merged into its base.
     """
+    code = loading_code(plan, "." if merged else None)
+    making = "\n".join(f"- {name}: {value}" for name, value in _making_facts(plan, record))
+    facts = (*_merged_facts(merged), *_provenance_facts(plan, record))
+    provenance = "\n".join(f"- {name}: {_code(value)}" for name, value in facts if value)
     parts = (
         front_matter(plan, evaluation, is_merged=merged is not None),
         f"# {_inline(plan.name)}\n\n{_introduction(plan)}",
         f"## Results\n\n{_results(plan, record, evaluation)}{_agreement(merged)}",
-        f"## How to use it\n\n{_usage(plan, merged)}",
-        f"## How it was made\n\n{_making(plan, record)}",
+        f"## How to use it\n\nFrom the folder of this card:\n\n```python\n{code}\n```",
+        f"## How it was made\n\n{making}",
         f"## Data\n\n{_data(plan)}",
         f"## Limits\n\n{_limits(plan, evaluation)}",
-        f"## Provenance\n\n{_provenance(plan, record, merged)}",
+        f"## Provenance\n\n{provenance}",
     )
     return "\n\n".join(parts) + "\n"
 
 
 def _introduction(plan: Plan) -> str:
-    base = _code(_base_name(plan))
+    name = plan.settings.model.base  # a hub id, or the name of a local folder without its parents
+    base = _code(name if plan.settings.model.commit else PurePosixPath(name.replace("\\", "/")).name)
     size = numbers.magnitude(plan.model.num_parameters)
     words = f"A model that {mode_of(plan).does}, tuned from {base} ({size} parameters)."
     labels = plan.settings.text.labels
@@ -179,15 +180,6 @@ def _agreement(merged: MergedModel | None) -> str:
     return f"\n\n{measured}: {first} ({', '.join(others)})."
 
 
-def _usage(plan: Plan, merged: MergedModel | None) -> str:
-    code = loading_code(plan, "." if merged else None)
-    return f"From the folder of this card:\n\n```python\n{code}\n```"
-
-
-def _making(plan: Plan, record: RunRecord) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in _making_facts(plan, record))
-
-
 def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     train = plan.settings.train
     yield "recipe", _code(PurePosixPath(plan.recipe_file).name)
@@ -195,7 +187,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "strategy", f"{plan.settings.strategy.words()}, {numbers.count(plan.model.num_trainable)} trainable ({share})"
     traits = plan.settings.strategy.traits
     if traits.adapter:
-        yield "adapter", f"{traits.adapter}, on {_codes(traits.targets)}"
+        yield "adapter", f"{traits.adapter}, on {', '.join(map(_code, traits.targets))}"
     if teacher := teacher_parts(plan):
         yield "teacher", ", ".join([_inline(_teacher_name(plan)), *teacher[1:]])
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
@@ -258,11 +250,6 @@ def _limits(plan: Plan, evaluation: Evaluation | None) -> str:
     return "\n".join(f"- {line}" for line in lines) or "- None were recorded."
 
 
-def _provenance(plan: Plan, record: RunRecord, merged: MergedModel | None) -> str:
-    facts = (*_merged_facts(merged), *_provenance_facts(plan, record))
-    return "\n".join(f"- {name}: {_code(value)}" for name, value in facts if value)
-
-
 def _merged_facts(merged: MergedModel | None) -> Iterator[tuple[str, str]]:
     if merged is not None:
         yield "merged by ftc", merged.ftc_version
@@ -302,16 +289,6 @@ def _teacher_name(plan: Plan) -> str:
         return base
     parts = PurePosixPath(base.replace("\\", "/")).parts
     return " ".join(parts[-3:-1]) if parts[:1] == ("runs",) and len(parts) == 4 else parts[-1]
-
-
-def _base_name(plan: Plan) -> str:
-    """The hub id, or the name of a local folder without its parents."""
-    base = plan.settings.model.base
-    return base if plan.settings.model.commit else PurePosixPath(base.replace("\\", "/")).name
-
-
-def _codes(values: tuple[str, ...]) -> str:
-    return ", ".join(map(_code, values))
 
 
 def _inline(value: str) -> str:

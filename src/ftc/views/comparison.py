@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ftc.spec.documents.comparison import ComparedMetric, RunComparison, Standing
 from ftc.spec.documents.harness import HarnessMetric, HarnessReport
-from ftc.spec.documents.rating import Agreement, Tally, WinRate
+from ftc.spec.documents.rating import Tally, WinRate
 from ftc.spec.metrics import metric_named
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table, visible_width
@@ -153,9 +153,19 @@ def _lines(tally: Tally, overall: WinRate, page: Page) -> Iterator[str]:
     rated = f"{numbers.count(tally.rated)} of {numbers.count(tally.rows)} rows with different answers"
     yield from page.flow("rated", [rated, f"{numbers.count(tally.same)} with the same answer need no rating"])
     for rater, rate in sorted(tally.raters.items()):
-        yield from page.flow("", [f"{escaped(rater)}: {_rate(rate)}", _counts(rate, first, second)])
+        yield from page.flow(
+            "",
+            [
+                f"{escaped(rater)}: {_rate(rate)}",
+                f"{rate.wins} for {second}, {rate.losses} for {first}, {rate.ties} equally good",
+            ],
+        )
     for one in tally.agreement:
-        yield from page.flow("agreement", [_agreement(one)])
+        kappa = "" if one.kappa is None else f", Cohen's kappa {one.kappa:.2f}"
+        names = " and ".join(map(escaped, one.raters))
+        yield from page.flow(
+            "agreement", [f"{names}: the same on {one.same} of {numbers.plural(one.rows, 'row')}{kappa}"]
+        )
     if tally.decided >= _FEW:
         share = numbers.percent(tally.left_chosen, tally.decided)
         yield from page.flow("sides", [f"the left answer was chosen in {share} of {tally.decided} decisions"])
@@ -168,10 +178,6 @@ def _rate(rate: WinRate) -> str:
     )
 
 
-def _counts(rate: WinRate, first: str, second: str) -> str:
-    return f"{rate.wins} for {second}, {rate.losses} for {first}, {rate.ties} equally good"
-
-
 def _verdict(rate: WinRate, first: str, second: str, page: Page) -> str:
     """A preference is shown where even odds lie outside the interval."""
     if rate.low is None or rate.high is None:
@@ -181,9 +187,3 @@ def _verdict(rate: WinRate, first: str, second: str, page: Page) -> str:
     if rate.high < 0.5:
         return page.bad(f"{first} is preferred: even odds lie outside the 95 % interval")
     return page.alert("no preference shown: even odds lie inside the 95 % interval")
-
-
-def _agreement(one: Agreement) -> str:
-    kappa = "" if one.kappa is None else f", Cohen's kappa {one.kappa:.2f}"
-    names = " and ".join(map(escaped, one.raters))
-    return f"{names}: the same on {one.same} of {numbers.plural(one.rows, 'row')}{kappa}"

@@ -54,7 +54,8 @@ def _lines(device: DeviceFacts, page: Page) -> Iterable[str]:
     where = "of this machine" if device.local else "of the catalogue"
     yield from page.flow(page.strong(device.name), [escaped(device.label), where], indent=max(11, len(device.name) + 3))
     yield ""
-    memory = [f"{numbers.gibibytes(device.memory_bytes)} GiB as {_reporter(device)} reports it"]
+    reporter = "the system" if device.kind == "cpu" else "the driver"
+    memory = [f"{numbers.gibibytes(device.memory_bytes)} GiB as {reporter} reports it"]
     if device.speed and device.speed.bandwidth:
         memory.append(f"{numbers.count(device.speed.bandwidth // 10**9)} GB/s")
     yield from page.flow("Memory", memory)
@@ -70,10 +71,6 @@ def _lines(device: DeviceFacts, page: Page) -> Iterable[str]:
         yield from page.flow("Source", [escaped(device.speed.source)])
     elif device.kind == "cpu":
         yield from page.flow("Speed", ["no data sheet tells it; `ftc calibrate` and earlier runs do"])
-
-
-def _reporter(device: DeviceFacts) -> str:
-    return "the system" if device.kind == "cpu" else "the driver"
 
 
 def calibration_text(found: Calibration, *, page: Page = PLAIN) -> str:

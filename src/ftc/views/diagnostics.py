@@ -241,17 +241,7 @@ def _block(found: Diagnostic, sources: Sources, columns: int, paint: Paint, *, f
     primary = [Mark(found.span, found.label, True, found.severity.value)] if found.span else []
     marks = primary + related
     layout = Layout(gutter_width(marks) if marks else 1, columns, paint)
-    yield from _places(marks, sources, layout)
-    notes = [*found.notes, *([f"`ftc explain {found.code}` shows more"] if first else [])]
-    footer = [*(("help", text) for text in found.help), *(("note", text) for text in notes)]
-    if marks and footer:
-        yield layout.bar
-    for kind, text in footer:
-        yield from _footer(kind, text, layout)
-
-
-def _places(marks: Sequence[Mark], sources: Sources, layout: Layout) -> Iterator[str]:
-    """One snippet a file, the finding's own file first; the label alone for a file whose lines are not known."""
+    # One snippet a file, the finding's own file first; the label alone for a file whose lines are not known.
     arrow = "-->"
     for file in dict.fromkeys(mark.span.file for mark in marks):
         here = [mark for mark in marks if mark.span.file == file]
@@ -263,14 +253,19 @@ def _places(marks: Sequence[Mark], sources: Sources, layout: Layout) -> Iterator
             yield layout.bar
             yield from snippet(here, lines, layout)
 
-
-def _footer(kind: str, text: str, layout: Layout) -> Iterator[str]:
-    """`= help: …`, with what follows aligned under the first word; a line of its own in `text` stays one."""
-    lead = f"{'':{layout.gutter}} = {kind}: "
-    rows = [row for line in text.split("\n") for row in wrapped(escaped(line), max(20, layout.columns - len(lead)))]
-    painted = f"{'':{layout.gutter}} {layout.paint('=', 'gutter')} {layout.paint(kind, 'bold')}: "
-    for index, row in enumerate(rows):
-        yield (painted if index == 0 else " " * len(lead)) + row
+    notes = [*found.notes, *([f"`ftc explain {found.code}` shows more"] if first else [])]
+    footer = [*(("help", text) for text in found.help), *(("note", text) for text in notes)]
+    if marks and footer:
+        yield layout.bar
+    for kind, text in footer:
+        # `= help: …`, with what follows aligned under the first word; a line of its own in `text` stays one.
+        lead = f"{'':{layout.gutter}} = {kind}: "
+        footer_lines = [
+            row for line in text.split("\n") for row in wrapped(escaped(line), max(20, layout.columns - len(lead)))
+        ]
+        painted = f"{'':{layout.gutter}} {layout.paint('=', 'gutter')} {layout.paint(kind, 'bold')}: "
+        for index, row in enumerate(footer_lines):
+            yield (painted if index == 0 else " " * len(lead)) + row
 
 
 def _json_span(span: Span) -> dict[str, Any]:

@@ -34,8 +34,17 @@ _VERDICTS: dict[Action, str] = {
 def difference_text(found: Difference, *, page: Page = PLAIN) -> str:
     """The comparison for people: the heaviest changes first, what they call for at the end."""
     title = f"{page.strong(escaped(found.old.name))} → {page.strong(escaped(found.new.name))}"
-    head = f"{title}   {found.old.kind} and {found.new.kind}, compared as {_level(found)}"
-    blocks = [[head], change_lines(found, page=page), _outcome_lines(found.outcomes, page)]
+    level = {"recipe": "recipes", "asked": "what the recipes ask", "lock": "locks", "plan": "plans"}[found.level]
+    head = f"{title}   {found.old.kind} and {found.new.kind}, compared as {level}"
+    width = max((visible_width(metric_title(one.metric)) for one in found.outcomes), default=0)
+    blocks = [
+        [head],
+        change_lines(found, page=page),
+        [
+            f"  {pad(metric_title(one.metric), width)}  {_metric(one.old)} → {page.strong(_metric(one.new))}"
+            for one in found.outcomes
+        ],
+    ]
     blocks.append(
         [*page.flow("Unchecked", map(escaped, found.not_checked)) * bool(found.not_checked), _verdict(found, page)]
     )
@@ -105,14 +114,6 @@ def _code(text: str) -> str:
     return escaped(text).replace("`", "'").replace("|", "¦")
 
 
-def _outcome_lines(outcomes: Sequence[Outcome], page: Page) -> list[str]:
-    width = max((visible_width(metric_title(one.metric)) for one in outcomes), default=0)
-    return [
-        f"  {pad(metric_title(one.metric), width)}  {_metric(one.old)} → {page.strong(_metric(one.new))}"
-        for one in outcomes
-    ]
-
-
 def _metric(value: float | None) -> str:
     return "-" if value is None else numbers.metric(value)
 
@@ -146,10 +147,6 @@ def _shown(value: Any) -> str:
             return shorten(", ".join(map(str, value)) or "none", _VALUE_COLUMNS // 2)
         case _:
             return shorten(str(value), _VALUE_COLUMNS)
-
-
-def _level(found: Difference) -> str:
-    return {"recipe": "recipes", "asked": "what the recipes ask", "lock": "locks", "plan": "plans"}[found.level]
 
 
 def _verdict(found: Difference, page: Page) -> str:

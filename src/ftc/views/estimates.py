@@ -44,7 +44,11 @@ _REST = "other"
 
 def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> list[str]:
     """The block of a plan's page, in GiB; of several devices for each."""
-    cells = _filled(memory.peak_bytes, memory.limit_bytes)
+    cells = (
+        max(1, round(_BAR_CELLS * min(1.0, memory.peak_bytes / memory.limit_bytes)))
+        if memory.limit_bytes
+        else _BAR_CELLS
+    )
     bar = _paint(memory, page, "█" * cells) + page.faint("░" * (_BAR_CELLS - cells))
     figures = f"{numbers.gibibytes(memory.peak_bytes)} of {numbers.gibibytes(memory.limit_bytes)} GiB"
     how = [
@@ -53,11 +57,18 @@ def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> lis
         f"limit: {escaped(memory.limit_source)}",
         *_choice(memory),
     ]
+    # How tensors become what the device reports, with the range where there is one.
+    held = sum(phase.peak_bytes for phase in memory.phases if phase.phase == memory.peak_phase)
+    beside = {name: size for name, size in memory.components.items() if name not in _tensor_parts(memory)}
+    parts = [f"tensors {numbers.gibibytes(held)}"]
+    parts += [
+        f"{escaped(name)} {numbers.gibibytes(size)}{_source(memory, name)}" for name, size in beside.items() if size
+    ]
     return [
         *page.flow("Memory", [f"{bar}   {figures}   {_paint(memory, page, memory.verdict)}"]),
         *page.flow("", how),
         *_phase_table(memory.phases, page),
-        *page.flow("", _in_all(memory)),
+        *page.flow("", [*parts, f"process {_range(memory.process)}"]),
     ]
 
 
@@ -119,17 +130,6 @@ def _phase_table(phases: Sequence[PhasePeak], page: Page) -> list[str]:
     return [page.faint(head), *strong]
 
 
-def _in_all(memory: MemoryEstimate) -> list[str]:
-    """How tensors become what the device reports, with the range where there is one."""
-    held = sum(phase.peak_bytes for phase in memory.phases if phase.phase == memory.peak_phase)
-    beside = {name: size for name, size in memory.components.items() if name not in _tensor_parts(memory)}
-    parts = [f"tensors {numbers.gibibytes(held)}"]
-    parts += [
-        f"{escaped(name)} {numbers.gibibytes(size)}{_source(memory, name)}" for name, size in beside.items() if size
-    ]
-    return [*parts, f"process {_range(memory.process)}"]
-
-
 def _source(memory: MemoryEstimate, name: str) -> str:
     """Where the context's size is from, where it was measured here."""
     return f" {escaped(memory.context_source)}" if name == "context" and memory.context_source else ""
@@ -142,10 +142,6 @@ def _tensor_parts(memory: MemoryEstimate) -> set[str]:
 def _range(size: ByteRange) -> str:
     low, expected, high = map(numbers.gibibytes, (size.low, size.expected, size.high))
     return expected if low == high else f"{expected} ({low} to {high})"
-
-
-def _filled(size: int, limit: int) -> int:
-    return max(1, round(_BAR_CELLS * min(1.0, size / limit))) if limit else _BAR_CELLS
 
 
 def _paint(memory: MemoryEstimate, page: Page, text: str) -> str:

@@ -18,8 +18,9 @@ _WIDEST_KEY = 40
 
 def imported_text(result: Imported, *, page: Page = PLAIN) -> str:
     """The report: what needs a look first, what is fine last."""
+    parts = [f"{len(result.keys)} keys", *_counts(result)]
     blocks = [
-        _summary(result, page),
+        "\n".join(page.flow(page.strong(f"{result.tool}  "), parts, indent=visible_width(result.tool) + 2)),
         *_listed(page.alert("not carried"), result, Fate.NOT_CARRIED, page),
         *_listed(page.alert("in conflict"), result, Fate.CONFLICT, page),
         *_listed(page.alert(f"without effect in {result.tool} itself"), result, Fate.IGNORED, page),
@@ -40,11 +41,6 @@ def imported_json(result: Imported) -> dict[str, Any]:
         "added": [asdict(added) for added in result.added],
         "reasons": json.loads(render_json(result.reasons))["diagnostics"],
     }
-
-
-def _summary(result: Imported, page: Page) -> str:
-    parts = [f"{len(result.keys)} keys", *_counts(result)]
-    return "\n".join(page.flow(page.strong(f"{result.tool}  "), parts, indent=visible_width(result.tool) + 2))
 
 
 def _counts(result: Imported) -> Iterator[str]:

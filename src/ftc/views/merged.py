@@ -25,14 +25,35 @@ def merged_text(plan: Plan, merged: MergedModel, room: Room, folder: str, *, pag
     """
     found = merged.agreement
     loader = f'{auto_class(plan)}.from_pretrained("{folder}")'
+    commit = f" at commit {merged.base_commit[:12]}" if merged.base_commit else ""
     lines = [
         *page.flow(
             "merged", [f"run {page.strong(merged.run_id)} of {escaped(merged.name)}", plan.settings.strategy.words()]
         ),
-        *page.flow("base", _base_words(merged)),
+        *page.flow(
+            "base",
+            (
+                f"{escaped(merged.base)}{commit}",
+                f"weights {merged.added_to}",
+                f"tensors {numbers.digest(merged.base_content_sha256)}",
+            ),
+        ),
         *page.flow("agrees", agreement_words(found)),
-        *page.flow("weights", _weight_words(merged)),
-        *page.flow("memory", _room_words(room)),
+        *page.flow(
+            "weights",
+            (
+                f"{numbers.magnitude(merged.num_parameters)} in {merged.weight_type}",
+                f"{numbers.byte_size(merged.weight_bytes)} in {numbers.plural(len(merged.weight_files), 'file')}",
+                f"tensors {numbers.digest(merged.content_sha256)}",
+            ),
+        ),
+        *page.flow(
+            "memory",
+            (
+                f"planned {numbers.byte_size(room.memory_bytes)} at most",
+                f"beside {numbers.byte_size(room.mapped_bytes)} of files that are read where they are needed",
+            ),
+        ),
         *page.flow("files", [escaped(folder), numbers.plural(len(merged.files) + 2, "file")]),
         *[line for note in merged.notes for line in page.flow("note", [note])],
         *page.flow("load", [escaped(loader)]),
@@ -47,30 +68,6 @@ def agreement_words(found: Agreement) -> Sequence[str]:
         f"on {rows} a score differs by {found.largest_difference:.2g} at most, {_percent(found.share)} of their spread",
         f"{_percent(found.allowed)} is allowed",
         f"{numbers.count(found.same_choices)} of {numbers.plural(found.choices, 'choice')} the same",
-    )
-
-
-def _base_words(merged: MergedModel) -> Sequence[str]:
-    commit = f" at commit {merged.base_commit[:12]}" if merged.base_commit else ""
-    return (
-        f"{escaped(merged.base)}{commit}",
-        f"weights {merged.added_to}",
-        f"tensors {numbers.digest(merged.base_content_sha256)}",
-    )
-
-
-def _weight_words(merged: MergedModel) -> Sequence[str]:
-    return (
-        f"{numbers.magnitude(merged.num_parameters)} in {merged.weight_type}",
-        f"{numbers.byte_size(merged.weight_bytes)} in {numbers.plural(len(merged.weight_files), 'file')}",
-        f"tensors {numbers.digest(merged.content_sha256)}",
-    )
-
-
-def _room_words(room: Room) -> Sequence[str]:
-    return (
-        f"planned {numbers.byte_size(room.memory_bytes)} at most",
-        f"beside {numbers.byte_size(room.mapped_bytes)} of files that are read where they are needed",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, assert_never
 
-from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
@@ -46,6 +46,22 @@ def plan_text(
         hint: What to do next, as the end of the last line.
         page: Width and colours.
     """
+    lock, lesson = plan.lock, plan.settings.train.distillation
+    packages = max((len(facts.packages) for facts in lock.platforms.values()), default=0)
+    parts = [
+        f"model {numbers.plural(len(lock.model.files), 'file')}",
+        *([f"teacher {numbers.plural(len(lesson.teacher.files), 'file')}"] if lesson else []),
+        f"data {numbers.plural(len(lock.data.sources), 'file')}",
+        f"tokenizer {numbers.plural(len(lock.text.tokenizer_files), 'file')}",
+        numbers.plural(packages, "package"),
+    ]
+    paints = {"new": page.accent, "changed": page.alert}
+    end = paints.get(lock_state, page.faint)(lock_state) if lock_state else ""
+    lines = page.flow("Lock", parts, end=end)
+    checks = [
+        f"{escaped(check.name)}: {escaped(check.result)}" + (page.alert(f" ({check.code})") if check.code else "")
+        for check in plan.checks
+    ]
     blocks = (
         _title(plan, page),
         [
@@ -56,8 +72,8 @@ def plan_text(
             *memory_lines(plan.memory, page, devices=plan.settings.device.count),
             *time_lines(plan, page),
             *judge_lines(plan, page),
-            *_lock(plan, lock_state, lock_changes, page),
-            *_checks(plan.checks, page),
+            *(lines + [line for change in lock_changes for line in page.wrap(f"{'':{INDENT}}~ {escaped(change)}")]),
+            *(page.flow("Checks", checks) if checks else []),
             *page.flow("Unchecked", map(escaped, plan.not_checked)) * bool(plan.not_checked),
         ],
         _steps(plan, record, page),
@@ -134,7 +150,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {train.precision}",
     ]
     if train.world_size > 1:
-        parts.append(_sharing(plan))
+        held = " with its parts in the host's memory" if train.offload == "cpu" else ""
+        parts.append(f"{train.sharding.upper()}{held} on {train.world_size} devices")
     if train.packing:
         parts.append(f"packed, up to {numbers.count(train.micro_batch_tokens or 0)} tokens a sequence")
     elif train.micro_batch_tokens:
@@ -150,13 +167,6 @@ def _training(plan: Plan, page: Page) -> list[str]:
     return page.flow("Training", parts)
 
 
-def _sharing(plan: Plan) -> str:
-    """How several devices share the work."""
-    train = plan.settings.train
-    held = " with its parts in the host's memory" if train.offload == "cpu" else ""
-    return f"{train.sharding.upper()}{held} on {train.world_size} devices"
-
-
 def optimizer_words(kind: OptimizerKind, *, fused: bool) -> str:
     """An optimizer in a few words: `fused AdamW`, `paged AdamW of 8 bits`."""
     return f"{'fused ' if fused else ''}{optimizer_card(kind).label}"
@@ -170,30 +180,6 @@ def _padding(plan: Plan) -> str:
     train = plan.settings.train
     share = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
     return f"{numbers.percent(share)} padding" if share >= _LEAST_PADDING else ""
-
-
-def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> list[str]:
-    lock, lesson = plan.lock, plan.settings.train.distillation
-    packages = max((len(facts.packages) for facts in lock.platforms.values()), default=0)
-    parts = [
-        f"model {numbers.plural(len(lock.model.files), 'file')}",
-        *([f"teacher {numbers.plural(len(lesson.teacher.files), 'file')}"] if lesson else []),
-        f"data {numbers.plural(len(lock.data.sources), 'file')}",
-        f"tokenizer {numbers.plural(len(lock.text.tokenizer_files), 'file')}",
-        numbers.plural(packages, "package"),
-    ]
-    paints = {"new": page.accent, "changed": page.alert}
-    end = paints.get(state, page.faint)(state) if state else ""
-    lines = page.flow("Lock", parts, end=end)
-    return lines + [line for change in changes for line in page.wrap(f"{'':{INDENT}}~ {escaped(change)}")]
-
-
-def _checks(checks: Sequence[Check], page: Page) -> list[str]:
-    parts = [
-        f"{escaped(check.name)}: {escaped(check.result)}" + (page.alert(f" ({check.code})") if check.code else "")
-        for check in checks
-    ]
-    return page.flow("Checks", parts) if parts else []
 
 
 def _steps(plan: Plan, record: RunRecord | None, page: Page) -> list[str]:

@@ -125,24 +125,19 @@ def training_lines(state: RunState, page: Page) -> list[str]:
         f"{pad('training', LABEL)}{bar(step.step, state.num_steps, cells, page)}  {step.step}/{state.num_steps}  "
         f"epoch {step.epoch:.1f}  loss {numbers.metric(step.loss)}  lr {numbers.rate(step.learning_rate)}"
     )
-    return [first, *page.flow("", _speed_words(state), indent=LABEL)]
-
-
-def _speed_words(state: RunState) -> list[str]:
     words = []
     if speed := state.tokens_per_second:
         words.append(f"{numbers.count(round(speed))} tok/s")
     if state.validation:
-        words.append(f"validation {validation_words(state.validation)} ({_standing(state.validation, state.best)})")
+        standing = (
+            f"best, step {state.validation.step}"
+            if state.validation.best or state.best is None
+            else f"step {state.validation.step}; best at {state.best.step}"
+        )
+        words.append(f"validation {validation_words(state.validation)} ({standing})")
     if (left := state.seconds_left) is not None:
         words.append(f"{numbers.clock(left)} left")
-    return words
-
-
-def _standing(latest: Evaluated, best: Evaluated | None) -> str:
-    if latest.best or best is None:
-        return f"best, step {latest.step}"
-    return f"step {latest.step}; best at {best.step}"
+    return [first, *page.flow("", words, indent=LABEL)]
 
 
 def validation_words(event: Evaluated) -> str:
@@ -198,7 +193,17 @@ class PlainProgress:
     def _lines(self, event: Event) -> list[str]:
         match event:
             case StepDone() if self._is_due("train", event.step, self._state.num_steps):
-                return [_step_line(event, self._state)]
+                state = self._state
+                speed, left = state.tokens_per_second, state.seconds_left
+                parts = [
+                    f"step {event.step}/{state.num_steps}",
+                    f"epoch {event.epoch:.1f}",
+                    f"loss {numbers.metric(event.loss)}",
+                    f"lr {numbers.rate(event.learning_rate)}",
+                    *([f"{numbers.count(round(speed))} tok/s"] if speed else []),
+                    *([f"{numbers.clock(left)} left"] if left is not None else []),
+                ]
+                return [pad("training", LABEL) + "  ".join(parts)]
             case TestProgress() if self._is_due(event.subject, event.done, event.rows):
                 done = f"{event.subject} {numbers.count(event.done)}/{numbers.count(event.rows)}"
                 return [f"{pad('evaluating', LABEL)}{done}"]
@@ -248,19 +253,6 @@ def event_lines(event: Event, state: RunState, page: Page) -> list[str]:
             return page.flow(page.bad("failed"), [escaped(event.detail)], indent=LABEL)
         case _:
             return []
-
-
-def _step_line(step: StepDone, state: RunState) -> str:
-    speed, left = state.tokens_per_second, state.seconds_left
-    parts = [
-        f"step {step.step}/{state.num_steps}",
-        f"epoch {step.epoch:.1f}",
-        f"loss {numbers.metric(step.loss)}",
-        f"lr {numbers.rate(step.learning_rate)}",
-        *([f"{numbers.count(round(speed))} tok/s"] if speed else []),
-        *([f"{numbers.clock(left)} left"] if left is not None else []),
-    ]
-    return pad("training", LABEL) + "  ".join(parts)
 
 
 _REFRESH_PER_SECOND = 8

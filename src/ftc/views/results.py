@@ -14,7 +14,6 @@ from ftc.spec.documents.record import (
     GateResult,
     Interval,
     JudgeResult,
-    RetentionResult,
     SliceResult,
     SwapsResult,
 )
@@ -130,13 +129,27 @@ _MOST_PAIRS = 8
 def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
     """The lines of each, where it was measured."""
     if evaluation.retention is not None:
-        yield page.flow("general", [*_retention_words(evaluation.retention)])
+        found = evaluation.retention
+        yield page.flow(
+            "general",
+            [
+                f"{numbers.count(found.tokens)} tokens of general text",
+                f"{found.base:.3f} nats a token before tuning, {found.tuned:.3f} after",
+                f"forgetting {_gain(found.forgetting)}",
+            ],
+        )
     if evaluation.judge is not None:
         yield page.flow("judge", [*_judge_words(evaluation.judge)])
     if evaluation.classifier is not None:
         yield page.flow("classifier", [*_classifier_words(evaluation.classifier)])
     if evaluation.swaps is not None:
-        yield [*page.flow("swaps", [*_swaps_words(evaluation.swaps)]), *_pairs(evaluation.swaps)]
+        ranked = sorted(evaluation.swaps.pairs, key=lambda pair: (-pair.changed, -pair.rows))[:_MOST_PAIRS]
+        rows = [
+            (f"{escaped(one.phrase)} → {escaped(one.other)}", f"{one.changed:,} of {one.rows:,}")
+            for one in ranked
+            if one.rows
+        ]
+        yield [*page.flow("swaps", [*_swaps_words(evaluation.swaps)]), *table(rows, right=(1,), indent=2)]
 
 
 def _judge_words(found: JudgeResult) -> Iterator[str]:
@@ -185,12 +198,6 @@ def classifier_section(evaluation: Evaluation | None) -> str:
     return section("classifier", "Classifier", f"<p>{text(words)}.</p>", where, f"<p>{note}</p>")
 
 
-def _retention_words(found: RetentionResult) -> Iterator[str]:
-    yield f"{numbers.count(found.tokens)} tokens of general text"
-    yield f"{found.base:.3f} nats a token before tuning, {found.tuned:.3f} after"
-    yield f"forgetting {_gain(found.forgetting)}"
-
-
 def _gain(gain: Gain) -> str:
     if gain.interval is None:
         return numbers.signed(gain.value)
@@ -205,16 +212,6 @@ def _swaps_words(found: SwapsResult) -> Iterator[str]:
     yield f"{numbers.percent(found.share)} of {numbers.plural(found.rows, 'prediction')} change{sure}"
     if found.base is not None and found.change is not None:
         yield f"{numbers.percent(found.base)} before tuning, change {_gain(found.change)}"
-
-
-def _pairs(found: SwapsResult) -> list[str]:
-    ranked = sorted(found.pairs, key=lambda pair: (-pair.changed, -pair.rows))[:_MOST_PAIRS]
-    rows = [
-        (f"{escaped(one.phrase)} → {escaped(one.other)}", f"{one.changed:,} of {one.rows:,}")
-        for one in ranked
-        if one.rows
-    ]
-    return table(rows, right=(1,), indent=2)
 
 
 def retention_section(evaluation: Evaluation | None) -> str:
@@ -245,7 +242,7 @@ def swaps_section(evaluation: Evaluation | None) -> str:
             numbers.count(one.rows),
             *(("–" if one.base is None else numbers.count(one.base),) if found.base is not None else ()),
             numbers.count(one.changed),
-            _share(one.changed, one.rows),
+            numbers.percent(one.changed, one.rows) if one.rows else "–",
         )
         for one in found.pairs
     ]
@@ -262,10 +259,6 @@ def swaps_section(evaluation: Evaluation | None) -> str:
         html_table("By phrase", header, pairs, right=range(2, len(header))),
         html_table("Predictions that change", ("row", "exchange", "before", "after"), examples, right=(0,)),
     )
-
-
-def _share(changed: int, rows: int) -> str:
-    return numbers.percent(changed, rows) if rows else "–"
 
 
 Trend = Literal["better", "worse", "equal", "no difference shown"]

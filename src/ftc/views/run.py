@@ -45,14 +45,29 @@ def run_text(
         page: Width and colours.
     """
     title = f"evaluated on test, {numbers.plural(evaluation.tuned.rows, 'row')}, once" if evaluation else ""
+    # Which run it is and how it stands.
+    words = {
+        "running": page.accent("running"),
+        "interrupted": page.alert("interrupted"),
+        "failed": page.bad("failed"),
+        "finished": page.good("finished"),
+        "gate_failed": page.bad("finished, gate failed"),
+    }
+    steps = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
+    parts = [f"{page.strong(record.id)} {words[record.status]}", steps]
+    if record.selected_step is not None and record.selected_step != record.steps_done:
+        parts.append(f"weights of step {numbers.count(record.selected_step)}, the best on validation")
+    if any(segment.ended_by == "early_stop" for segment in record.segments):
+        parts.append("stopped early")
+    parts.append(f"plan {numbers.digest(record.plan_sha256)}")
     blocks = (
         _evaluation(evaluation, page, title) if evaluation else [],
         _reservations(plan, evaluation, page) if evaluation else [],
         *(slice_blocks(evaluation, page) if evaluation else ()),
         *(probe_blocks(evaluation, page) if evaluation else ()),
         [
-            *_state(record, plan, page),
-            *_curves(curves, page),
+            *page.flow("run", parts),
+            *(page.flow("curves", [curves]) if curves else []),
             *_files(record, folder, has_report, page),
             *_against_plan(plan, record, page),
             *_looks(looks, page),
@@ -100,11 +115,6 @@ def _evaluation(evaluation: Evaluation, page: Page, title: str) -> list[str]:
     forms = (_metric_table(found, page, shows) for shows in (("tuned", "change"), ("change",)))
     fitting = (lines for lines in forms if max(map(visible_width, lines)) <= page.columns)
     header, *body = next(fitting, None) or _metric_table(found, page, ())
-    gates = _gates(evaluation, page)
-    return [title, page.faint(header), *body, *(["", *gates] if gates else [])]
-
-
-def _gates(evaluation: Evaluation, page: Page) -> list[str]:
     rows = [
         (
             f"gate {metric_title(gate.metric)}",
@@ -114,7 +124,8 @@ def _gates(evaluation: Evaluation, page: Page) -> list[str]:
         )
         for gate in evaluation.gates
     ]
-    return table(rows, right=(2,), indent=2) if rows else []
+    gates = table(rows, right=(2,), indent=2) if rows else []
+    return [title, page.faint(header), *body, *(["", *gates] if gates else [])]
 
 
 def _gated_value(gate: GateResult, page: Page) -> str:
@@ -160,31 +171,8 @@ def _between(interval: Interval | None, words: Callable[[float], str], shows: Se
     return f" ({words(interval.low)} to {words(interval.high)})" if interval and name in shows else ""
 
 
-def _state(record: RunRecord, plan: Plan, page: Page) -> list[str]:
-    """Which run it is and how it stands."""
-    words = {
-        "running": page.accent("running"),
-        "interrupted": page.alert("interrupted"),
-        "failed": page.bad("failed"),
-        "finished": page.good("finished"),
-        "gate_failed": page.bad("finished, gate failed"),
-    }
-    steps = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
-    parts = [f"{page.strong(record.id)} {words[record.status]}", steps]
-    if record.selected_step is not None and record.selected_step != record.steps_done:
-        parts.append(f"weights of step {numbers.count(record.selected_step)}, the best on validation")
-    if any(segment.ended_by == "early_stop" for segment in record.segments):
-        parts.append("stopped early")
-    parts.append(f"plan {numbers.digest(record.plan_sha256)}")
-    return page.flow("run", parts)
-
-
 def _reservations(plan: Plan, evaluation: Evaluation, page: Page) -> list[str]:
     return [page.alert(line) for one in reservations(plan, evaluation) for line in page.wrap(one)]
-
-
-def _curves(words: str, page: Page) -> list[str]:
-    return page.flow("curves", [words]) if words else []
 
 
 def _files(record: RunRecord, folder: str, has_report: bool, page: Page) -> list[str]:
@@ -202,7 +190,15 @@ def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
     teacher = teacher_parts(plan)
     lines: list[str] = page.flow("teacher", teacher) if teacher else []
     if record.peak_memory_bytes is not None:
-        lines += page.flow("memory", _memory_words(plan, record.peak_memory_bytes, record.memory_method))
+        planned = planned_peak(plan)
+        beside = numbers.change_percent(record.peak_memory_bytes, planned)
+        lines += page.flow(
+            "memory",
+            (
+                f"{numbers.byte_size(record.peak_memory_bytes)} (planned {numbers.byte_size(planned)}, {beside})",
+                escaped(record.memory_method),
+            ),
+        )
         if record.memory_by_phase:
             lines += page.flow("", _memory_phases(plan, record))
     lines += page.flow("time", _time_words(plan, record))
@@ -223,12 +219,6 @@ def _merges(merges: Sequence[Merged], page: Page) -> list[str]:
         for one in merges
     ]
     return page.flow("merged", each) if each else []
-
-
-def _memory_words(plan: Plan, peak: int, method: str) -> Sequence[str]:
-    planned = planned_peak(plan)
-    beside = numbers.change_percent(peak, planned)
-    return f"{numbers.byte_size(peak)} (planned {numbers.byte_size(planned)}, {beside})", escaped(method)
 
 
 def _memory_phases(plan: Plan, record: RunRecord) -> Iterable[str]:
@@ -324,10 +314,11 @@ _LEFT = ' style="text-align:left"'
 def plan_html(plan: Plan) -> str:
     """The plan as a table of its main figures."""
     train, memory, time = plan.settings.train, plan.memory, plan.time
+    trainable = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
     rows = [
         ("task", plan.recipe.task.kind),
         ("model", f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters"),
-        ("strategy", f"{plan.settings.strategy.words()}, {_trainable(plan)} trainable"),
+        ("strategy", f"{plan.settings.strategy.words()}, {trainable} trainable"),
         ("data", ", ".join(f"{name} {numbers.count(split.rows)}" for name, split in plan.splits)),
         ("training", f"{numbers.plural(train.num_steps, 'step')} of {numbers.plural(train.batch_size, 'row')}"),
         ("learning rate", f"{numbers.rate(train.learning_rate)}, {train.schedule.kind}"),
@@ -358,10 +349,6 @@ def run_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
         for one in comparisons(evaluation)
     ]
     return _html_table(caption, ("metric", "base", "tuned", "change", "gate"), rows)
-
-
-def _trainable(plan: Plan) -> str:
-    return numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
 
 
 def _html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

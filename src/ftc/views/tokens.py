@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter, itemgetter
 
-from ftc.spec.documents.tokenized import Token, TokenizedRow, TokenizedRows
+from ftc.spec.documents.tokenized import TokenizedRow, TokenizedRows
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table, width
 
@@ -25,7 +25,13 @@ def tokens_text(found: TokenizedRows, *, listed: bool = False, page: Page = PLAI
         page: Width and colours.
     """
     blocks = [[*_title(row, found, page), *(_list(row, page) if listed else _set(row, page))] for row in found.rows]
-    blocks.append(_legend(found, page))
+    learnt = f"{page.good(_OPEN + 'learnt' + _CLOSE)} and {page.faint('read')}"
+    if not any(row.supervised for row in found.rows):
+        learnt = "one class a row is learnt, and no token"
+    parts = [learnt, f"{numbers.count(found.of)} rows in {found.split}"]
+    if found.cut:
+        parts.append(page.alert(f"{numbers.count(found.cut)} of them cut to {numbers.count(found.max_length)} tokens"))
+    blocks.append(page.flow("", parts, indent=0))
     return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
 
 
@@ -51,7 +57,10 @@ def _set(row: TokenizedRow, page: Page) -> list[str]:
     """The text, set in lines, with what is learnt in brackets."""
     lines: list[list[tuple[str, bool]]] = [[]]
     columns = 0
-    for piece, is_learnt in _stretches(row.tokens):
+    for piece, is_learnt in (
+        ("".join(token.piece for token in group), is_learnt)
+        for is_learnt, group in groupby(row.tokens, key=attrgetter("supervised"))
+    ):
         for part in _parts(f"{_OPEN}{piece}{_CLOSE}" if is_learnt else piece):
             if columns and columns + width(part) > page.columns - 2:
                 lines.append([])
@@ -69,12 +78,6 @@ def _painted(line: list[tuple[str, bool]], page: Page) -> str:
     for is_learnt, group in groupby(line, key=itemgetter(1)):
         painted += (page.good if is_learnt else page.faint)("".join(part for part, _ in group))
     return painted
-
-
-def _stretches(tokens: tuple[Token, ...]) -> Iterator[tuple[str, bool]]:
-    """Text of tokens that are learnt, or not, in turn."""
-    for is_learnt, group in groupby(tokens, key=attrgetter("supervised")):
-        yield "".join(token.piece for token in group), is_learnt
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -102,13 +105,3 @@ def _list(row: TokenizedRow, page: Page) -> list[str]:
         for place, token in enumerate(row.tokens)
     ]
     return table(rows, right=(0, 1), indent=2)
-
-
-def _legend(found: TokenizedRows, page: Page) -> list[str]:
-    learnt = f"{page.good(_OPEN + 'learnt' + _CLOSE)} and {page.faint('read')}"
-    if not any(row.supervised for row in found.rows):
-        learnt = "one class a row is learnt, and no token"
-    parts = [learnt, f"{numbers.count(found.of)} rows in {found.split}"]
-    if found.cut:
-        parts.append(page.alert(f"{numbers.count(found.cut)} of them cut to {numbers.count(found.max_length)} tokens"))
-    return page.flow("", parts, indent=0)

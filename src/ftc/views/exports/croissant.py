@@ -63,19 +63,15 @@ def croissant_dataset(plan: Plan) -> dict[str, Any]:
     sets = [
         found for use, source in sorted(plan.lock.data.sources.items()) if (found := _record_set(plan, use, source))
     ]
+    parts = ", ".join(f"{name} {numbers.plural(report.rows, 'row')}" for name, report in plan.splits)
     return known(
         **{"@context": CONTEXT, "@type": "sc:Dataset"},
         name=plan.name,
-        description=_description(plan),
+        description=f"What {plan.recipe_file} trains on and is measured on: {parts}.",
         conformsTo="http://mlcommons.org/croissant/1.0",
         distribution=files,
         recordSet=sets,
     )
-
-
-def _description(plan: Plan) -> str:
-    parts = ", ".join(f"{name} {numbers.plural(report.rows, 'row')}" for name, report in plan.splits)
-    return f"What {plan.recipe_file} trains on and is measured on: {parts}."
 
 
 def _file(use: str, source: SourceLock) -> dict[str, Any]:

@@ -28,7 +28,43 @@ _SPDX = {
 def cyclonedx_bom(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> dict[str, Any]:
     """The bill of a finished run."""
     parts = [_base(plan), *_teacher(plan), *_data(plan), *_libraries(record)]
-    result = _result(plan, record, evaluation)
+    facts = {
+        "run": record.id,
+        "status": record.status,
+        "plan_sha256": plan.sha256,
+        "lock_sha256": plan.lock.digest(),
+        "record_sha256": record.sha256,
+        "weights_sha256": record.final_weights_sha256,
+        "determinism": record.determinism.level,
+        "device": record.observed.device,
+        **{f"rows_of_{name}": str(report.rows) for name, report in plan.splits},
+    }
+    approach = "self-supervised" if form_card(plan.settings.text.form).is_self_supervised else "supervised"
+    parameters = {
+        "approach": {"type": approach},
+        "task": pipeline(plan),
+        "architectureFamily": f"transformer, {plan.settings.model.family.replace('_', '-')}",
+        "modelArchitecture": plan.settings.model.architecture,
+        "datasets": [{"ref": _data_ref(use)} for use in sorted(plan.lock.data.sources)],
+    }
+    limits = [f"not checked: {item}" for item in plan.not_checked]
+    result = {
+        "type": "machine-learning-model",
+        "bom-ref": f"run:{record.id}",
+        "name": plan.name,
+        "version": record.id,
+        "description": f"{plan.settings.strategy.words()}, from {plan.model.name}",
+        "modelCard": known(
+            modelParameters=known(**parameters),
+            quantitativeAnalysis=known(performanceMetrics=list(_metrics(evaluation))),
+            considerations=known(technicalLimitations=limits),
+        ),
+        "components": [
+            {"type": "file", "bom-ref": f"run:{record.id}/{name}", "name": name, "hashes": _sha256(sha256)}
+            for name, sha256 in result_files(record)
+        ],
+        "properties": _properties(facts),
+    }
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -43,50 +79,6 @@ def cyclonedx_bom(plan: Plan, record: RunRecord, evaluation: Evaluation | None) 
         "components": parts,
         "dependencies": [{"ref": result["bom-ref"], "dependsOn": [part["bom-ref"] for part in parts]}],
     }
-
-
-def _result(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> dict[str, Any]:
-    facts = {
-        "run": record.id,
-        "status": record.status,
-        "plan_sha256": plan.sha256,
-        "lock_sha256": plan.lock.digest(),
-        "record_sha256": record.sha256,
-        "weights_sha256": record.final_weights_sha256,
-        "determinism": record.determinism.level,
-        "device": record.observed.device,
-        **{f"rows_of_{name}": str(report.rows) for name, report in plan.splits},
-    }
-    return {
-        "type": "machine-learning-model",
-        "bom-ref": f"run:{record.id}",
-        "name": plan.name,
-        "version": record.id,
-        "description": f"{plan.settings.strategy.words()}, from {plan.model.name}",
-        "modelCard": _card(plan, evaluation),
-        "components": [
-            {"type": "file", "bom-ref": f"run:{record.id}/{name}", "name": name, "hashes": _sha256(sha256)}
-            for name, sha256 in result_files(record)
-        ],
-        "properties": _properties(facts),
-    }
-
-
-def _card(plan: Plan, evaluation: Evaluation | None) -> dict[str, Any]:
-    approach = "self-supervised" if form_card(plan.settings.text.form).is_self_supervised else "supervised"
-    parameters = {
-        "approach": {"type": approach},
-        "task": pipeline(plan),
-        "architectureFamily": f"transformer, {plan.settings.model.family.replace('_', '-')}",
-        "modelArchitecture": plan.settings.model.architecture,
-        "datasets": [{"ref": _data_ref(use)} for use in sorted(plan.lock.data.sources)],
-    }
-    limits = [f"not checked: {item}" for item in plan.not_checked]
-    return known(
-        modelParameters=known(**parameters),
-        quantitativeAnalysis=known(performanceMetrics=list(_metrics(evaluation))),
-        considerations=known(technicalLimitations=limits),
-    )
 
 
 def _metrics(evaluation: Evaluation | None) -> Iterator[dict[str, Any]]:

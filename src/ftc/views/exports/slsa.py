@@ -32,27 +32,42 @@ BUILDER = "urn:ftc:local"
 
 def slsa_statement(plan: Plan, record: RunRecord) -> dict[str, Any]:
     """The statement about a finished run."""
+    documents = {"plan.json": plan.sha256, "lock of the plan": plan.lock.digest(), "record.json": record.sha256}
+    files = {name: facts.sha256 for name, facts in record.outputs.items()}
+    results = {name for name, _ in result_files(record)}
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in result_files(record)],
         "predicateType": "https://slsa.dev/provenance/v1",
-        "predicate": {"buildDefinition": _definition(plan, record), "runDetails": _details(plan, record)},
-    }
-
-
-def _definition(plan: Plan, record: RunRecord) -> dict[str, Any]:
-    return {
-        "buildType": BUILD_TYPE,
-        "externalParameters": known(
-            recipe_file=plan.recipe_file, recipe=plan.recipe.said(), overrides=list(plan.overrides)
-        ),
-        "internalParameters": {
-            "settings": plan.settings.to_json(),
-            "platform": record.observed.platform,
-            "device": record.observed.device,
-            "determinism": record.determinism.level,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": known(
+                    recipe_file=plan.recipe_file, recipe=plan.recipe.said(), overrides=list(plan.overrides)
+                ),
+                "internalParameters": {
+                    "settings": plan.settings.to_json(),
+                    "platform": record.observed.platform,
+                    "device": record.observed.device,
+                    "determinism": record.determinism.level,
+                },
+                "resolvedDependencies": list(_dependencies(plan, record)),
+            },
+            "runDetails": {
+                "builder": {
+                    "id": BUILDER,
+                    "version": {"ftc": record.ftc_version},
+                    "builderDependencies": [
+                        {"name": "ftc", "annotations": {"source_files_sha256": record.observed.code.ftc_sha256}}
+                    ],
+                },
+                "metadata": known(invocationId=record.id, startedOn=started_at(record), finishedOn=ended_at(record)),
+                "byproducts": [
+                    *({"name": name, "annotations": {"content_sha256": sha256}} for name, sha256 in documents.items()),
+                    *({"name": name, "digest": {"sha256": files[name]}} for name in sorted(files.keys() - results)),
+                ],
+            },
         },
-        "resolvedDependencies": list(_dependencies(plan, record)),
     }
 
 
@@ -80,23 +95,3 @@ def _input(address: str, sha256: str, **notes: str) -> dict[str, Any]:
     """A file by its digest, and by its address where that is a URI; a path is a name."""
     where = {"uri": address} if "://" in address else {"name": address}
     return {**where, "digest": {"sha256": sha256}, "annotations": notes}
-
-
-def _details(plan: Plan, record: RunRecord) -> dict[str, Any]:
-    documents = {"plan.json": plan.sha256, "lock of the plan": plan.lock.digest(), "record.json": record.sha256}
-    files = {name: facts.sha256 for name, facts in record.outputs.items()}
-    results = {name for name, _ in result_files(record)}
-    return {
-        "builder": {
-            "id": BUILDER,
-            "version": {"ftc": record.ftc_version},
-            "builderDependencies": [
-                {"name": "ftc", "annotations": {"source_files_sha256": record.observed.code.ftc_sha256}}
-            ],
-        },
-        "metadata": known(invocationId=record.id, startedOn=started_at(record), finishedOn=ended_at(record)),
-        "byproducts": [
-            *({"name": name, "annotations": {"content_sha256": sha256}} for name, sha256 in documents.items()),
-            *({"name": name, "digest": {"sha256": files[name]}} for name in sorted(files.keys() - results)),
-        ],
-    }

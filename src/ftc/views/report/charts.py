@@ -220,9 +220,11 @@ def figure(chart: Chart, drawn: Drawer) -> str:
     """The chart as a `<figure>` with its legend; empty where there is nothing to draw."""
     if not _has_points(chart):
         return ""
+    names = "".join(f'<li><span aria-hidden="true">{key}</span>{text(name)}</li>' for key, name in _keys(chart))
+    legend = f'<ul class="legend">{names}</ul>' if names else ""
     return (
         f'<figure class="chart {text(chart.key)}"><figcaption>{text(chart.title)}</figcaption>'
-        f"{_legend(chart)}{marked(drawn.draw(chart))}</figure>"
+        f"{legend}{marked(drawn.draw(chart))}</figure>"
     )
 
 
@@ -234,11 +236,6 @@ def _has_points(chart: Chart) -> bool:
             return any(bar.parts for bar in chart.bars)
         case Ranges():
             return any(values for _, values in chart.rows)
-
-
-def _legend(chart: Chart) -> str:
-    names = "".join(f'<li><span aria-hidden="true">{key}</span>{text(name)}</li>' for key, name in _keys(chart))
-    return f'<ul class="legend">{names}</ul>' if names else ""
 
 
 def _keys(chart: Chart) -> list[tuple[str, str]]:

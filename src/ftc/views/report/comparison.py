@@ -55,12 +55,31 @@ def comparison_html(found: RunComparison, sides: Sequence[Side], drawn: Drawer |
         drawn: Who draws the charts; by default the library of the `report` extra, where it is installed.
     """
     drawn = drawn or drawer()
+    first, *others = sides
+    differing = [_told_apart(first, other) for other in others]
+    charts = "".join(figure(chart, drawn) for chart in _curves(sides))
+    # Settings that differ; what is equal is only counted.
+    paths = sorted({path for side in sides for path in side.plan.origins})
+    values = [(path, [setting_words(side.plan, path) for side in sides]) for path in paths]
+    rows = [
+        (f"<code>{text(path)}</code>", *(f"<code>{text(one)}</code>" for one in found))
+        for path, found in values
+        if len(set(found)) > 1
+    ]
+    settings_header = ("setting", *(side.record.id for side in sides))
+    equal = f"<p>{numbers.plural(len(values) - len(rows), 'setting')} equal in all runs.</p>"
     parts = [
         ("result", "Result", _result(found, drawn)),
-        ("rows", "Rows", _rows(sides)),
-        ("training", "Training", _training(sides, drawn)),
+        ("rows", "Rows", section("rows", "Rows that tell the runs apart", *differing)),
+        ("training", "Training", section("training", "Training", charts)),
         ("resources", "Planned and happened", _resources(sides)),
-        ("settings", "Settings", _settings(sides)),
+        (
+            "settings",
+            "Settings",
+            section(
+                "settings", "Settings", table("Settings that differ", settings_header, rows, kind="settings"), equal
+            ),
+        ),
         ("provenance", "Provenance", _provenance(sides)),
     ]
     title = f"Runs {', '.join(run.id for run in found.runs)}"
@@ -121,7 +140,14 @@ def _metric_chart(found: RunComparison, number: int) -> Ranges:
     rows = [
         (
             run.id,
-            [Range(1 if place else 0, standing.value, _ends(standing), _standing_label(run.id, one, standing))],
+            [
+                Range(
+                    1 if place else 0,
+                    standing.value,
+                    (standing.interval.low, standing.interval.high) if standing.interval else None,
+                    _standing_label(run.id, one, standing),
+                )
+            ],
         )
         for place, (run, standing) in enumerate(pairs)
     ]
@@ -136,19 +162,9 @@ def _metric_chart(found: RunComparison, number: int) -> Ranges:
     )
 
 
-def _ends(standing: Standing) -> tuple[float, float] | None:
-    return (standing.interval.low, standing.interval.high) if standing.interval else None
-
-
 def _standing_label(run: str, one: ComparedMetric, standing: Standing) -> str:
     word = f", {verdict(one, standing)}" if standing.gain else ""
     return f"{run}: {numbers.metric(standing.value)}{word}"
-
-
-def _rows(sides: Sequence[Side]) -> str:
-    first, *others = sides
-    parts = [_told_apart(first, other) for other in others]
-    return section("rows", "Rows that tell the runs apart", *parts)
 
 
 def _told_apart(first: Side, other: Side) -> str:
@@ -186,7 +202,11 @@ def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> str:
         (
             numbers.count(one.row),
             long_text(one.prompt),
-            *((long_text(one.expected or ""), *_answers(one, another)) if has_text else ()),
+            *(
+                (long_text(one.expected or ""), long_text(one.tuned.text or ""), long_text(another.tuned.text or ""))
+                if has_text
+                else ()
+            ),
             f"{numbers.metric(_loss(one))} → {numbers.metric(_loss(another))}",
         )
         for one, another in pairs
@@ -196,19 +216,9 @@ def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> str:
     return table(caption, header, rows, right=(0, len(header) - 1), kind=f"predictions apart {kind}")
 
 
-def _answers(one: Outcome, another: Outcome) -> tuple[str, str]:
-    return long_text(one.tuned.text or ""), long_text(another.tuned.text or "")
-
-
 def _loss(one: Outcome) -> float:
     """Nats a target, of the tuned model."""
     return one.tuned.loss_sum / max(1, one.tuned.targets)
-
-
-def _training(sides: Sequence[Side], drawn: Drawer) -> str:
-    """Curves over each other, each with its number at the end."""
-    charts = "".join(figure(chart, drawn) for chart in _curves(sides))
-    return section("training", "Training", charts)
 
 
 def _curves(sides: Sequence[Side]) -> Iterator[Lines]:
@@ -278,20 +288,6 @@ def _resources(sides: Sequence[Side]) -> str:
 def _planned_time(side: Side) -> str:
     time = side.plan.time
     return numbers.duration_range(time.low_seconds, time.high_seconds) if time else "–"
-
-
-def _settings(sides: Sequence[Side]) -> str:
-    """Settings that differ; what is equal is only counted."""
-    paths = sorted({path for side in sides for path in side.plan.origins})
-    values = [(path, [setting_words(side.plan, path) for side in sides]) for path in paths]
-    rows = [
-        (f"<code>{text(path)}</code>", *(f"<code>{text(one)}</code>" for one in found))
-        for path, found in values
-        if len(set(found)) > 1
-    ]
-    header = ("setting", *(side.record.id for side in sides))
-    equal = f"<p>{numbers.plural(len(values) - len(rows), 'setting')} equal in all runs.</p>"
-    return section("settings", "Settings", table("Settings that differ", header, rows, kind="settings"), equal)
 
 
 def _provenance(sides: Sequence[Side]) -> str:

@@ -22,7 +22,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ftc.views.report.charts import COLORS, Axis, Bar, Bars, Chart, Lines, Range, Ranges, Series
+from ftc.views.report.charts import COLORS, Axis, Bars, Chart, Lines, Ranges, Series
 from ftc.views.report.elements import printable
 from ftc.views.report.svg import HOVER, Titles, Words, cleaned
 
@@ -102,7 +102,45 @@ def _drawn(chart: Chart, width: int, titles: Titles) -> Figure:
         case Bars():
             return _bars(chart, width, titles)
         case Ranges():
-            return _ranges(chart, width, titles)
+            count, longest = len(chart.rows), _LONGEST_LABEL if width > _NARROW else _LONGEST_NARROW_LABEL
+            labels = [_shortened(label, longest) for label, _ in chart.rows]
+            top = 20 if chart.mark else 6
+            sheet = _sheet(width, _RANGE_ROW * count + 44 + top)
+            axes = _axes(sheet, max(map(len, labels)) * _CHARACTER + 20, top, 16, 44)
+            axes.set_ylim(count - 0.5, -0.5)
+            axes.set_yticks(range(count), labels)
+            axes.tick_params(axis="y", labelcolor=_STAND_INS["ink"], pad=12)
+            low, high = _ends(chart)
+            axes.set_xlim(low, high)
+            axes.grid(visible=True, axis="both")
+            _across(axes, chart.axis, (low, high), 6 if width > _NARROW else 4)
+            for row, (_, values) in enumerate(chart.rows):
+                for number, value in enumerate(values):
+                    shift = (number - (len(values) - 1) / 2) * 0.3 if len(values) > 1 else 0.0
+                    place = row + shift
+                    name = f"titled-{row}-{number}"
+                    color = _STAND_INS["c0" if value.series else "c7"]
+                    if value.interval:
+                        axes.plot(
+                            value.interval, (place, place), "-", color=color, linewidth=1.75, clip_on=False, zorder=3
+                        )
+                    titles[name] = [value.label]
+                    axes.plot(
+                        (value.value,),
+                        (place,),
+                        "o" if value.series else "s",
+                        color=color,
+                        markersize=8 if value.series else 7,
+                        markerfacecolor=_STAND_INS["page"],
+                        markeredgewidth=2.25,
+                        clip_on=False,
+                        zorder=4,
+                        gid=name,
+                    )
+
+            if chart.mark:
+                _mark_above(axes, *chart.mark)
+            return sheet
 
 
 @contextmanager
@@ -238,24 +276,22 @@ def _bars(chart: Bars, width: int, titles: Titles) -> Figure:
     for row, bar in enumerate(chart.bars):
         label = _shortened(bar.label, int(room / _CHARACTER))
         axes.text(0, row * _BAR_ROW + 16, label, va="bottom", ha="left", color=_STAND_INS["ink"])
-        _bar(axes, bar, row, 16 * highest / room, titles)
+        # The parts of a bar, each with its number where it is at least `readable` wide.
+        readable = 16 * highest / room
+        middle, start = row * _BAR_ROW + 30, 0.0
+        for number, part in enumerate(bar.parts):
+            name = f"titled-{row}-{number}"
+            titles[name] = [part.label]
+            color = _STAND_INS[f"c{part.name % COLORS if part.name >= 0 else COLORS}"]
+            edge = _STAND_INS["page"]
+            axes.barh(middle, part.value, _BAR, start, color=color, edgecolor=edge, gid=name, clip_on=False)
+            if part.name >= 0 and part.value > readable:
+                axes.text(start + part.value / 2, middle, str(part.name + 1), ha="center", va="center", color=edge)
+            start += part.value
+
     if chart.mark:
         _mark_above(axes, *chart.mark)
     return sheet
-
-
-def _bar(axes: Axes, bar: Bar, row: int, readable: float, titles: Titles) -> None:
-    """The parts of a bar, each with its number where it is at least `readable` wide."""
-    middle, start = row * _BAR_ROW + 30, 0.0
-    for number, part in enumerate(bar.parts):
-        name = f"titled-{row}-{number}"
-        titles[name] = [part.label]
-        color = _STAND_INS[f"c{part.name % COLORS if part.name >= 0 else COLORS}"]
-        edge = _STAND_INS["page"]
-        axes.barh(middle, part.value, _BAR, start, color=color, edgecolor=edge, gid=name, clip_on=False)
-        if part.name >= 0 and part.value > readable:
-            axes.text(start + part.value / 2, middle, str(part.name + 1), ha="center", va="center", color=edge)
-        start += part.value
 
 
 def _mark_above(axes: Axes, place: float, label: str) -> None:
@@ -274,52 +310,11 @@ def _mark_above(axes: Axes, place: float, label: str) -> None:
     )
 
 
-def _ranges(chart: Ranges, width: int, titles: Titles) -> Figure:
-    count, longest = len(chart.rows), _LONGEST_LABEL if width > _NARROW else _LONGEST_NARROW_LABEL
-    labels = [_shortened(label, longest) for label, _ in chart.rows]
-    top = 20 if chart.mark else 6
-    sheet = _sheet(width, _RANGE_ROW * count + 44 + top)
-    axes = _axes(sheet, max(map(len, labels)) * _CHARACTER + 20, top, 16, 44)
-    axes.set_ylim(count - 0.5, -0.5)
-    axes.set_yticks(range(count), labels)
-    axes.tick_params(axis="y", labelcolor=_STAND_INS["ink"], pad=12)
-    low, high = _ends(chart)
-    axes.set_xlim(low, high)
-    axes.grid(visible=True, axis="both")
-    _across(axes, chart.axis, (low, high), 6 if width > _NARROW else 4)
-    for row, (_, values) in enumerate(chart.rows):
-        for number, value in enumerate(values):
-            shift = (number - (len(values) - 1) / 2) * 0.3 if len(values) > 1 else 0.0
-            _range(axes, row + shift, value, f"titled-{row}-{number}", titles)
-    if chart.mark:
-        _mark_above(axes, *chart.mark)
-    return sheet
-
-
 def _ends(chart: Ranges) -> tuple[float, float]:
     """Both ends of the axis: round values around everything that is drawn."""
     drawn = [place for _, values in chart.rows for one in values for place in (one.value, *(one.interval or ()))]
     ticks = _round_ticks(chart.axis, [*drawn, *([chart.mark[0]] if chart.mark else [])], 6)
     return ticks[0], ticks[-1]
-
-
-def _range(axes: Axes, place: float, one: Range, name: str, titles: Titles) -> None:
-    color = _STAND_INS["c0" if one.series else "c7"]
-    if one.interval:
-        axes.plot(one.interval, (place, place), "-", color=color, linewidth=1.75, clip_on=False, zorder=3)
-    titles[name] = [one.label]
-    axes.plot(
-        (one.value,),
-        (place,),
-        "o" if one.series else "s",
-        color=color,
-        markersize=8 if one.series else 7,
-        markerfacecolor=_STAND_INS["page"],
-        markeredgewidth=2.25,
-        clip_on=False,
-        zorder=4,
-        gid=name,
-    )
 
 
 def _shortened(label: str, longest: int) -> str:

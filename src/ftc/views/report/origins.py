@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.quality import Agreement, QualityFinding, QualityReport
+from ftc.spec.documents.quality import Agreement, QualityReport
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.streams import SplitReport
 from ftc.views import numbers
@@ -43,7 +43,32 @@ def data_section(plan: Plan) -> str:
     ]
     grid = table("Splits, with lengths of rows in tokens", header, rows, right=range(1, 9))
     audit = f"<h3>Token audit</h3><p>{text(_token_audit(plan))}</p>"
-    return section("data", "Data", _sources(plan), audit, grid, _odd_rows(plan), _dropped(plan))
+    # Counts that are zero in clean data.
+    notes = []
+    for name, split in plan.splits:
+        counts = (
+            (split.unsupervised_turns, "answers are not learnt, since the template shows them otherwise in generation"),
+            (split.rows_without_stop_token, "rows have no stop token after an answer"),
+            (split.rows_with_merged_boundary, "rows have a token that spans prompt and answer"),
+        )
+        notes += [f"{name}: {numbers.count(number)} {words}" for number, words in counts if number]
+    dropped_rows = [
+        (text(name), numbers.count(row.row), text(row.reason))
+        for name, split in plan.splits
+        for row in split.first_dropped
+    ]
+    return section(
+        "data",
+        "Data",
+        _sources(plan),
+        audit,
+        grid,
+        f"<ul>{''.join(f'<li>{text(note)}</li>' for note in notes)}</ul>" if notes else "",
+        details(
+            "Rows that were dropped",
+            table("The first of each split", ("split", "row", "why"), dropped_rows, right=(1,)),
+        ),
+    )
 
 
 def _token_audit(plan: Plan) -> str:
@@ -93,9 +118,53 @@ def settings_section(plan: Plan) -> str:
 
 def provenance_section(plan: Plan, record: RunRecord) -> str:
     """Digests, versions, device and seeds."""
-    main = facts((term, _code(value)) for term, value in _digests(plan, record) if value)
+    main = facts(
+        (term, _code(value))
+        for term, value in (
+            ("run", record.id),
+            ("plan", record.plan_sha256),
+            ("lock", plan.lock.digest()),
+            ("record", record.sha256),
+            ("model commit", plan.lock.model.commit or ""),
+            ("chat template", plan.lock.text.chat_template_sha256 or ""),
+            ("weights before the first step", record.initial_weights_sha256 or ""),
+            ("weights of the result", record.final_weights_sha256 or ""),
+        )
+        if value
+    )
     machine = facts(_machine(plan, record))
-    return section("provenance", "Provenance", main, "<h3>Machine</h3>", machine, _folded(plan, record))
+    packages = [
+        (text(name), text(facts.version), _code(facts.sha256))
+        for name, facts in sorted(record.observed.environment.packages.items())
+    ]
+    model = _files(plan.lock.model.files)
+    outputs = _files(record.outputs)
+    segments = [
+        (
+            text(one.started_at),
+            text(one.ended_at or "–"),
+            str(one.from_step),
+            str(one.to_step),
+            text(one.ended_by or "–"),
+        )
+        for one in record.segments
+    ]
+    file_header = ("file", "size", "sha256")
+    return section(
+        "provenance",
+        "Provenance",
+        main,
+        "<h3>Machine</h3>",
+        machine,
+        "".join(
+            (
+                _fold("Packages", ("package", "version", "digest of its files"), packages, ()),
+                _fold(f"Files of {plan.model.name}", file_header, model, (1,)),
+                _fold("Files of the run", file_header, outputs, (1,)),
+                _fold("Stretches", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
+            )
+        ),
+    )
 
 
 def setting_words(plan: Plan, path: str) -> str:
@@ -123,31 +192,6 @@ def _sources(plan: Plan) -> str:
     return facts(rows)
 
 
-def _odd_rows(plan: Plan) -> str:
-    """Counts that are zero in clean data."""
-    notes = []
-    for name, split in plan.splits:
-        counts = (
-            (split.unsupervised_turns, "answers are not learnt, since the template shows them otherwise in generation"),
-            (split.rows_without_stop_token, "rows have no stop token after an answer"),
-            (split.rows_with_merged_boundary, "rows have a token that spans prompt and answer"),
-        )
-        notes += [f"{name}: {numbers.count(number)} {words}" for number, words in counts if number]
-    return f"<ul>{''.join(f'<li>{text(note)}</li>' for note in notes)}</ul>" if notes else ""
-
-
-def _dropped(plan: Plan) -> str:
-    """The first rows that were dropped, folded."""
-    rows = [
-        (text(name), numbers.count(row.row), text(row.reason))
-        for name, split in plan.splits
-        for row in split.first_dropped
-    ]
-    return details(
-        "Rows that were dropped", table("The first of each split", ("split", "row", "why"), rows, right=(1,))
-    )
-
-
 def _at(values: Any, path: str) -> Any:
     """The value under a dotted path, None where a part of it is absent."""
     for key in path.split("."):
@@ -164,17 +208,6 @@ def _code(value: str) -> str:
     return f"<code>{text(value)}</code>"
 
 
-def _digests(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
-    yield "run", record.id
-    yield "plan", record.plan_sha256
-    yield "lock", plan.lock.digest()
-    yield "record", record.sha256
-    yield "model commit", plan.lock.model.commit or ""
-    yield "chat template", plan.lock.text.chat_template_sha256 or ""
-    yield "weights before the first step", record.initial_weights_sha256 or ""
-    yield "weights of the result", record.final_weights_sha256 or ""
-
-
 def _machine(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     seen, seeds = record.observed, plan.settings.seeds
     yield "planned for", text(plan.device.label)
@@ -185,34 +218,6 @@ def _machine(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "python", text(f"{seen.environment.python}, {seen.environment.platform}")
     yield "ftc", text(record.ftc_version)
     yield "seeds", f"init {seeds.init}, order {seeds.order}, dropout {seeds.dropout}"
-
-
-def _folded(plan: Plan, record: RunRecord) -> str:
-    packages = [
-        (text(name), text(facts.version), _code(facts.sha256))
-        for name, facts in sorted(record.observed.environment.packages.items())
-    ]
-    model = _files(plan.lock.model.files)
-    outputs = _files(record.outputs)
-    segments = [
-        (
-            text(one.started_at),
-            text(one.ended_at or "–"),
-            str(one.from_step),
-            str(one.to_step),
-            text(one.ended_by or "–"),
-        )
-        for one in record.segments
-    ]
-    file_header = ("file", "size", "sha256")
-    return "".join(
-        (
-            _fold("Packages", ("package", "version", "digest of its files"), packages, ()),
-            _fold(f"Files of {plan.model.name}", file_header, model, (1,)),
-            _fold("Files of the run", file_header, outputs, (1,)),
-            _fold("Stretches", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
-        )
-    )
 
 
 def _files(files: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -237,14 +242,48 @@ _KINDS = {
 def quality_section(plan: Plan) -> str:
     """What was found in the rows, with the first places of each finding."""
     report = plan.quality
+    # How much of the measured rows stands in training rows, token by token.
+    rows = [
+        (
+            text(one.split),
+            text(numbers.count(one.of)),
+            text(numbers.count(one.rows)),
+            text(numbers.count(one.mostly)),
+            text(numbers.percent(one.share)),
+        )
+        for one in report.contamination
+    ]
+    run = report.contamination[0].run if report.contamination else 0
+    caption = f"Contamination: runs of {run} tokens that training rows have too"
+    # Rows of each class, part by part.
+    names = list(dict.fromkeys(name for counts in report.labels.values() for name in counts))
+    parts = list(report.labels)
+    balance_rows = [
+        (text(name), *(text(numbers.count(report.labels[part].get(name, 0))) for part in parts)) for name in names
+    ]
     return section(
         "quality",
         "Quality of the rows",
         facts(_facts(report)),
         table("What was found", ("part", "kind", "what", "rows", "of"), list(_rows(report)), right=(3, 4)),
-        details("Where it was found", table("Places", ("place", "what", "there"), list(_places(report)))),
-        _contamination(report),
-        _balance(report),
+        details(
+            "Where it was found",
+            table(
+                "Places",
+                ("place", "what", "there"),
+                [
+                    (
+                        text(sample.place),
+                        text(one.rule),
+                        text(sample.shown or ("not shown here" if one.kind in ("personal", "secrets") else "")),
+                    )
+                    for one in report.findings
+                    for sample in one.samples
+                ],
+            ),
+        ),
+        table(caption, ("part", "rows", "with such a run", "four fifths of it", "tokens"), rows, right=range(1, 5)),
+        table("Rows by class", ("class", *parts), balance_rows, right=range(1, len(parts) + 1)),
         _agreement(report.agreement),
     )
 
@@ -261,41 +300,6 @@ def _rows(report: QualityReport) -> Iterator[tuple[str, ...]]:
     for one in report.findings:
         counts = (text(numbers.count(one.rows)), text(numbers.count(one.of)))
         yield (text(one.split), text(_KINDS[one.kind]), text(one.rule), *counts)
-
-
-def _places(report: QualityReport) -> Iterator[tuple[str, ...]]:
-    for one in report.findings:
-        for sample in one.samples:
-            yield (text(sample.place), text(one.rule), text(sample.shown or _unshown(one)))
-
-
-def _unshown(one: QualityFinding) -> str:
-    return "not shown here" if one.kind in ("personal", "secrets") else ""
-
-
-def _contamination(report: QualityReport) -> str:
-    """How much of the measured rows stands in training rows, token by token."""
-    rows = [
-        (
-            text(one.split),
-            text(numbers.count(one.of)),
-            text(numbers.count(one.rows)),
-            text(numbers.count(one.mostly)),
-            text(numbers.percent(one.share)),
-        )
-        for one in report.contamination
-    ]
-    run = report.contamination[0].run if report.contamination else 0
-    caption = f"Contamination: runs of {run} tokens that training rows have too"
-    return table(caption, ("part", "rows", "with such a run", "four fifths of it", "tokens"), rows, right=range(1, 5))
-
-
-def _balance(report: QualityReport) -> str:
-    """Rows of each class, part by part."""
-    names = list(dict.fromkeys(name for counts in report.labels.values() for name in counts))
-    parts = list(report.labels)
-    rows = [(text(name), *(text(numbers.count(report.labels[part].get(name, 0))) for part in parts)) for name in names]
-    return table("Rows by class", ("class", *parts), rows, right=range(1, len(parts) + 1))
 
 
 def _agreement(found: Agreement | None) -> str:

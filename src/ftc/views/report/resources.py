@@ -30,7 +30,33 @@ def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
     charts = "".join(
         figure(chart, drawn) for chart in (_peaks(plan, record), _timeline(plan), _memory_phases_chart(plan, record))
     )
-    return f"<p>{text(_words(plan))}</p>{charts}{_memory_phases(plan, record)}{_components(plan)}{_along(plan)}"
+    # Planned and measured side by side, where the run could tell its phases apart.
+    planned = planned_by_phase(plan)
+    rows = [
+        (
+            text(one.phase),
+            numbers.byte_size(planned[one.phase]) if one.phase in planned else "–",
+            numbers.byte_size(one.peak_bytes),
+            numbers.change_percent(one.peak_bytes, planned[one.phase]) if one.phase in planned else "–",
+            "–" if one.reserved_bytes is None else numbers.byte_size(one.reserved_bytes),
+        )
+        for one in record.memory_by_phase
+    ]
+    header = ("phase", "planned", "measured", "difference", "reserved")
+    memory_phases = table(f"Memory by phase: {record.memory_method}", header, rows, right=(1, 2, 3, 4)) if rows else ""
+    memory = plan.memory
+    component_rows = [
+        (
+            text(name),
+            numbers.byte_size(size),
+            numbers.percent(size, memory.peak_bytes),
+        )
+        for name, size in memory.components.items()
+    ]
+    components = table(
+        "Planned memory by what it holds", ("component", "size", "share of the peak"), component_rows, right=(1, 2)
+    )
+    return f"<p>{text(_words(plan))}</p>{charts}{memory_phases}{components}{_along(plan)}"
 
 
 def _words(plan: Plan) -> str:
@@ -140,36 +166,6 @@ def _memory_phases_chart(plan: Plan, record: RunRecord) -> Ranges:
     )
 
 
-def _memory_phases(plan: Plan, record: RunRecord) -> str:
-    """Planned and measured side by side, where the run could tell its phases apart."""
-    planned = planned_by_phase(plan)
-    rows = [
-        (
-            text(one.phase),
-            numbers.byte_size(planned[one.phase]) if one.phase in planned else "–",
-            numbers.byte_size(one.peak_bytes),
-            numbers.change_percent(one.peak_bytes, planned[one.phase]) if one.phase in planned else "–",
-            "–" if one.reserved_bytes is None else numbers.byte_size(one.reserved_bytes),
-        )
-        for one in record.memory_by_phase
-    ]
-    header = ("phase", "planned", "measured", "difference", "reserved")
-    return table(f"Memory by phase: {record.memory_method}", header, rows, right=(1, 2, 3, 4)) if rows else ""
-
-
-def _components(plan: Plan) -> str:
-    memory = plan.memory
-    rows = [
-        (
-            text(name),
-            numbers.byte_size(size),
-            numbers.percent(size, memory.peak_bytes),
-        )
-        for name, size in memory.components.items()
-    ]
-    return table("Planned memory by what it holds", ("component", "size", "share of the peak"), rows, right=(1, 2))
-
-
 def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | None, run: History, drawn: Drawer) -> str:
     """The plan's figures beside the run's, then memory and time one by one."""
     beside = table(
@@ -179,7 +175,34 @@ def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | No
         right=(1, 2, 3),
     )
     memory = f"<h3>Memory</h3>{memory_section(plan, record, drawn)}"
-    time = f"<h3>Time</h3>{_time(plan, record, run)}{_phases(record, drawn)}{figure(_speed_chart(run), drawn)}"
+    speeds = run.throughput()
+    speed_chart = Lines(
+        key="speed",
+        title="Throughput",
+        description=range_words(speeds, "throughput"),
+        series=raw_and_smoothed("", speeds, 0),
+        x=STEPS,
+        y=Axis("tokens per second", short, from_zero=True),
+        is_wide=True,
+    )
+    whole = wall_seconds(record)
+    rows = []
+    if plan.time is not None:
+        planned = numbers.duration_range(plan.time.low_seconds, plan.time.high_seconds)
+        rows.append(("planned", f"{planned} ({text(plan.time.method)})"))
+    if whole is not None:
+        several = f", over {len(record.segments)} stretches" if len(record.segments) > 1 else ""
+        rows.append(("measured", f"{numbers.duration(whole)} from start to end{several}"))
+    rows.append(("training steps", numbers.duration(record.train_seconds)))
+    if record.train_seconds > 0:
+        speed = f"{numbers.count(round(record.tokens / record.train_seconds))} tokens/s"
+        rows.append(("mean throughput", f"{speed}, padding not counted"))
+    rows.append(("tokens", f"{numbers.count(record.tokens)}; {_supervised(plan, record)}"))
+    phases: dict[str, float] = {}
+    for phase in () if record.time_by_phase else run.phases:
+        phases[phase.phase] = phases.get(phase.phase, 0.0) + phase.seconds
+    rows += [(f"phase: {name}", numbers.duration(seconds)) for name, seconds in phases.items()]
+    time = f"<h3>Time</h3>{facts(rows)}{_phases(record, drawn)}{figure(speed_chart, drawn)}"
     return section("resources", "Planned and happened", beside, memory, time)
 
 
@@ -200,40 +223,6 @@ def _beside(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str, str, str]
     if record.outputs:
         held = sum(one.size for one in record.outputs.values())
         yield "files of the run", f"at most {numbers.byte_size(plan.disk_bytes)}", numbers.byte_size(held), "–"
-
-
-def _speed_chart(run: History) -> Lines:
-    speeds = run.throughput()
-    return Lines(
-        key="speed",
-        title="Throughput",
-        description=range_words(speeds, "throughput"),
-        series=raw_and_smoothed("", speeds, 0),
-        x=STEPS,
-        y=Axis("tokens per second", short, from_zero=True),
-        is_wide=True,
-    )
-
-
-def _time(plan: Plan, record: RunRecord, run: History) -> str:
-    whole = wall_seconds(record)
-    rows = []
-    if plan.time is not None:
-        planned = numbers.duration_range(plan.time.low_seconds, plan.time.high_seconds)
-        rows.append(("planned", f"{planned} ({text(plan.time.method)})"))
-    if whole is not None:
-        several = f", over {len(record.segments)} stretches" if len(record.segments) > 1 else ""
-        rows.append(("measured", f"{numbers.duration(whole)} from start to end{several}"))
-    rows.append(("training steps", numbers.duration(record.train_seconds)))
-    if record.train_seconds > 0:
-        speed = f"{numbers.count(round(record.tokens / record.train_seconds))} tokens/s"
-        rows.append(("mean throughput", f"{speed}, padding not counted"))
-    rows.append(("tokens", f"{numbers.count(record.tokens)}; {_supervised(plan, record)}"))
-    phases: dict[str, float] = {}
-    for phase in () if record.time_by_phase else run.phases:
-        phases[phase.phase] = phases.get(phase.phase, 0.0) + phase.seconds
-    rows += [(f"phase: {name}", numbers.duration(seconds)) for name, seconds in phases.items()]
-    return facts(rows)
 
 
 def _phases(record: RunRecord, drawn: Drawer) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, GateResult, Interval, Prediction, RunRecord
 from ftc.spec.heads import head_card
@@ -19,8 +17,10 @@ __all__ = ["lead", "predictions_section", "result_section"]
 def lead(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     """The result in a sentence or two, as text."""
     if evaluation is None or not evaluation.tuned.metrics:
-        return _unmeasured(plan, record)
-    main = _main(comparisons(evaluation))
+        done = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
+        return f"Nothing is measured on the test split. The run is {record.status.replace('_', ' ')}, with {done} done."
+    found = comparisons(evaluation)
+    main = next((one for one in found if one.gate is not None), found[0])
     rows = f"{numbers.plural(evaluation.tuned.rows, 'test row')}"
     return f"{_change(main)} on {rows}. {_gate_words(evaluation.gates)}".rstrip()
 
@@ -33,13 +33,34 @@ def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> 
     tiles = f'<div class="tiles">{"".join(map(_tile, found))}</div>'
     note = "" if evaluation.base else "<p>The base model was not measured, so no gain is known.</p>"
     doubts = "".join(f'<p class="reservation">{text(one)}</p>' for one in reservations(plan, evaluation))
-    tables = (_metrics_table(evaluation, found), _other_gates(evaluation))
-    picture = figure(_chart(evaluation, found), drawn)
-    return section("result", "Result on the test split", tiles, note, doubts, picture, *tables)
-
-
-def _chart(evaluation: Evaluation, found: Iterable[Comparison]) -> Ranges:
-    """Metrics between 0 and 1 beside each other, base and tuned with their intervals."""
+    metric_rows = [
+        (
+            text(metric_title(one.name)) + ("" if one.higher_is_better else " <small>(lower is better)</small>"),
+            "–" if one.base is None else numbers.metric(one.base),
+            numbers.metric(one.tuned),
+            f"{numbers.metric(one.interval.low)} to {numbers.metric(one.interval.high)}" if one.interval else "–",
+            _gain_words(one),
+            f"{text(_bound(one.gate))}: {_verdict(one.gate.passed)}" if one.gate else "–",
+        )
+        for one in found
+    ]
+    header = ("metric", "base", "tuned", "95 % interval", "gain (95 % interval)", "gate")
+    measured = f"Measured once, by the same code, on {numbers.plural(evaluation.tuned.rows, 'test row')}"
+    gate_rows = [
+        (
+            text(gate.metric),
+            "not measured" if gate.value is None else numbers.metric(gate.value),
+            f"{numbers.metric(gate.interval.low)} to {numbers.metric(gate.interval.high)}" if gate.interval else "–",
+            f"{text(_bound(gate))}: {_verdict(gate.passed)}",
+        )
+        for gate in evaluation.gates
+        if gate.metric not in evaluation.tuned.metrics
+    ]
+    tables = (
+        table(measured, header, metric_rows, right=(1, 2, 3, 4)),
+        table("Further gates", ("figure", "tuned", "95 % interval", "gate"), gate_rows, right=(1, 2)),
+    )
+    # Metrics between 0 and 1 beside each other, base and tuned with their intervals.
     bases = evaluation.base.intervals if evaluation.base else {}
     rows = []
     for one in found:
@@ -50,14 +71,18 @@ def _chart(evaluation: Evaluation, found: Iterable[Comparison]) -> Ranges:
             values.insert(0, Range(0, one.base, _ends(bases.get(one.name)), label))
         if are_shares(values):
             rows.append((title, values))
-    return Ranges(
-        key="metrics",
-        title="Base and tuned, with 95 % intervals",
-        description="; ".join(value.label for _, values in rows for value in values),
-        rows=rows if len(rows) > 1 else [],
-        names=("base", "tuned") if evaluation.base else (),
-        axis=Axis("value", limits=(0.0, 1.0)),
+    picture = figure(
+        Ranges(
+            key="metrics",
+            title="Base and tuned, with 95 % intervals",
+            description="; ".join(value.label for _, values in rows for value in values),
+            rows=rows if len(rows) > 1 else [],
+            names=("base", "tuned") if evaluation.base else (),
+            axis=Axis("value", limits=(0.0, 1.0)),
+        ),
+        drawn,
     )
+    return section("result", "Result on the test split", tiles, note, doubts, picture, *tables)
 
 
 def _ends(interval: Interval | None) -> tuple[float, float] | None:
@@ -89,16 +114,6 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     kind = "labels" if head_card(plan.settings.model.head).scores_rows else "answers"
     grid = table("Sample of predictions", header, rows, right=(0,), kind=f"predictions {kind}")
     return section("predictions", "Predictions", f"<p>{text(words)}</p>", grid)
-
-
-def _unmeasured(plan: Plan, record: RunRecord) -> str:
-    done = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
-    return f"Nothing is measured on the test split. The run is {record.status.replace('_', ' ')}, with {done} done."
-
-
-def _main(found: tuple[Comparison, ...]) -> Comparison:
-    """The metric that a gate asks for, else the first."""
-    return next((one for one in found if one.gate is not None), found[0])
 
 
 def _change(one: Comparison) -> str:
@@ -145,23 +160,6 @@ def _verdict(passed: bool) -> str:
     return f'<span class="{"better" if passed else "worse"}">{"passed" if passed else "failed"}</span>'
 
 
-def _metrics_table(evaluation: Evaluation, found: Iterable[Comparison]) -> str:
-    rows = [
-        (
-            text(metric_title(one.name)) + ("" if one.higher_is_better else " <small>(lower is better)</small>"),
-            "–" if one.base is None else numbers.metric(one.base),
-            numbers.metric(one.tuned),
-            f"{numbers.metric(one.interval.low)} to {numbers.metric(one.interval.high)}" if one.interval else "–",
-            _gain_words(one),
-            f"{text(_bound(one.gate))}: {_verdict(one.gate.passed)}" if one.gate else "–",
-        )
-        for one in found
-    ]
-    header = ("metric", "base", "tuned", "95 % interval", "gain (95 % interval)", "gate")
-    measured = f"Measured once, by the same code, on {numbers.plural(evaluation.tuned.rows, 'test row')}"
-    return table(measured, header, rows, right=(1, 2, 3, 4))
-
-
 def _gain_words(one: Comparison) -> str:
     """Such as `+0.746 (+0.685 to +0.803), better`."""
     if one.change is None:
@@ -169,21 +167,6 @@ def _gain_words(one: Comparison) -> str:
     found = one.gain.interval if one.gain else None
     between = f" ({numbers.signed(found.low)} to {numbers.signed(found.high)})" if found else ""
     return f"{numbers.signed(one.change)}{between}, {one.trend}"
-
-
-def _other_gates(evaluation: Evaluation) -> str:
-    """Gates that are about no metric of the table, such as a group's."""
-    rows = [
-        (
-            text(gate.metric),
-            "not measured" if gate.value is None else numbers.metric(gate.value),
-            f"{numbers.metric(gate.interval.low)} to {numbers.metric(gate.interval.high)}" if gate.interval else "–",
-            f"{text(_bound(gate))}: {_verdict(gate.passed)}",
-        )
-        for gate in evaluation.gates
-        if gate.metric not in evaluation.tuned.metrics
-    ]
-    return table("Further gates", ("figure", "tuned", "95 % interval", "gate"), rows, right=(1, 2))
 
 
 def _tally(answers: list[str | None], shown: tuple[Prediction, ...], right: str) -> str:

@@ -85,7 +85,26 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
         (_middle(group), quality(group, [one.base for one in group if one.base])) for group in groups if group[0].base
     ]
     rows = _each(ordered) if axis is _LOSS else []
-    return figure(_length_chart(axis, rows, base, tuned), drawn) + _length_table(axis, groups, base, tuned)
+    title, ends = _titled(axis), "from the shortest to the longest rows"
+    words = f"{title}, {ends}: tuned from {numbers.metric(tuned[0][1])} to {numbers.metric(tuned[-1][1])}"
+    if base:
+        words += f", base from {numbers.metric(base[0][1])} to {numbers.metric(base[-1][1])}"
+    return figure(
+        Lines(
+            key="length",
+            title=f"{title} by length of the text",
+            description=f"{words}.",
+            series=[
+                Series("tuned, single rows", rows, "cloud", 0),
+                Series("base", base, "squares", 7),
+                Series("tuned", tuned, "dots", 0),
+            ],
+            x=Axis("characters", "{:,.0f}".format, whole=True),
+            y=axis,
+            is_wide=True,
+        ),
+        drawn,
+    ) + _length_table(axis, groups, base, tuned)
 
 
 Quality = Callable[[Sequence[Outcome], Sequence[Said]], float]
@@ -133,26 +152,6 @@ def _each(ordered: Sequence[Outcome]) -> list[Point]:
 def _middle(group: Sequence[Outcome]) -> float:
     """The median length of a group, in characters."""
     return float(len(group[len(group) // 2].prompt))
-
-
-def _length_chart(axis: Axis, rows: Sequence[Point], base: Sequence[Point], tuned: Sequence[Point]) -> Lines:
-    title, ends = _titled(axis), "from the shortest to the longest rows"
-    words = f"{title}, {ends}: tuned from {numbers.metric(tuned[0][1])} to {numbers.metric(tuned[-1][1])}"
-    if base:
-        words += f", base from {numbers.metric(base[0][1])} to {numbers.metric(base[-1][1])}"
-    return Lines(
-        key="length",
-        title=f"{title} by length of the text",
-        description=f"{words}.",
-        series=[
-            Series("tuned, single rows", rows, "cloud", 0),
-            Series("base", base, "squares", 7),
-            Series("tuned", tuned, "dots", 0),
-        ],
-        x=Axis("characters", "{:,.0f}".format, whole=True),
-        y=axis,
-        is_wide=True,
-    )
 
 
 def _titled(axis: Axis) -> str:

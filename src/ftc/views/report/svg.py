@@ -52,10 +52,36 @@ def cleaned(source: str, words: Words, kind: str, variables: Mapping[str, str]) 
             parent.remove(child)
         name = parent.attrib.pop("id", "") if parent.tag == "g" else ""
         if name in words.marks:
-            _tell(parent, name, words.marks[name])
+            # Gives each mark of a group its title.
+            titles = words.marks[name]
+            marks = [one for one in parent.iter() if one.tag.endswith("}use")]
+            marks = marks or [one for one in parent.iter() if one.tag.endswith("}path")]
+            if name.endswith(HOVER):
+                parent.set("class", "hover")
+            for mark, said in zip(marks, titles, strict=True):
+                ElementTree.SubElement(mark, "title").text = printable(said)
+
         _restyle(parent, variables)
-    _describe(root, words, kind)
-    _flatten(root)
+    # Makes an image with a title and a description out of the SVG element.
+    _, _, width, height = root.get("viewBox", "").split()
+    title, description = (ElementTree.Element(tag, id=f"{words.key}-{tag}") for tag in ("title", "desc"))
+    title.text, description.text = printable(words.title), printable(words.description)
+    root[:0] = [title, description]
+    root.attrib = {"viewBox": f"0 0 {_rounded(width)} {_rounded(height)}", "role": "img"}
+    root.attrib |= {"aria-labelledby": f"{words.key}-title", "aria-describedby": f"{words.key}-desc"}
+    if kind:
+        root.set("class", kind)
+
+    # Takes away line ends between elements and groups that hold nothing.
+    for flatten_parent in list(root.iter()):
+        for flatten_child in flatten_parent:
+            flatten_child.tail = None
+        if flatten_parent.tag in ("g", "svg", "defs"):
+            flatten_parent.text = None
+    for flatten_parent in reversed(list(root.iter())):
+        for flatten_child in [one for one in flatten_parent if one.tag in ("g", "defs") and not len(one)]:
+            flatten_parent.remove(flatten_child)
+
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -63,16 +89,6 @@ def _is_superfluous(element: ElementTree.Element) -> bool:
     """Whether an element is about the file, or only covers the paper."""
     kind = element.tag.rpartition("}")[2]
     return kind in ("metadata", "style", "clipPath") or (kind == "path" and element.get("style") == "fill: none")
-
-
-def _tell(group: ElementTree.Element, name: str, titles: Sequence[str]) -> None:
-    """Gives each mark of a group its title."""
-    marks = [one for one in group.iter() if one.tag.endswith("}use")]
-    marks = marks or [one for one in group.iter() if one.tag.endswith("}path")]
-    if name.endswith(HOVER):
-        group.set("class", "hover")
-    for mark, words in zip(marks, titles, strict=True):
-        ElementTree.SubElement(mark, "title").text = printable(words)
 
 
 def _restyle(element: ElementTree.Element, variables: Mapping[str, str]) -> None:
@@ -88,30 +104,6 @@ def _restyle(element: ElementTree.Element, variables: Mapping[str, str]) -> None
         element.set(name, _rounded(element.attrib[name]))
     if element.get("transform", "").startswith(("rotate(0", "rotate(-0")):
         del element.attrib["transform"]
-
-
-def _describe(root: ElementTree.Element, words: Words, kind: str) -> None:
-    """Makes an image with a title and a description out of the SVG element."""
-    _, _, width, height = root.get("viewBox", "").split()
-    title, description = (ElementTree.Element(tag, id=f"{words.key}-{tag}") for tag in ("title", "desc"))
-    title.text, description.text = printable(words.title), printable(words.description)
-    root[:0] = [title, description]
-    root.attrib = {"viewBox": f"0 0 {_rounded(width)} {_rounded(height)}", "role": "img"}
-    root.attrib |= {"aria-labelledby": f"{words.key}-title", "aria-describedby": f"{words.key}-desc"}
-    if kind:
-        root.set("class", kind)
-
-
-def _flatten(root: ElementTree.Element) -> None:
-    """Takes away line ends between elements and groups that hold nothing."""
-    for parent in list(root.iter()):
-        for child in parent:
-            child.tail = None
-        if parent.tag in ("g", "svg", "defs"):
-            parent.text = None
-    for parent in reversed(list(root.iter())):
-        for child in [one for one in parent if one.tag in ("g", "defs") and not len(one)]:
-            parent.remove(child)
 
 
 def _rounded(numbers: str) -> str:

@@ -195,11 +195,6 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
     grid = f'<div class="charts">{charts}</div>' if charts else ""
     curves = overfitting_words(run, record)
     told = f"<p>{text(curves)}</p>" if curves else ""
-    parts = (_summary(plan, record, run), told, grid, _figures(run), _looks(run), _notices(run))
-    return section("training", "Training", *parts)
-
-
-def _summary(plan: Plan, record: RunRecord, run: History) -> str:
     train = plan.settings.train
     of = f" of {numbers.count(train.num_steps)}" if record.steps_done != train.num_steps else ""
     words = [f"{numbers.count(record.steps_done)}{of} steps of {numbers.plural(train.batch_size, 'row')}"]
@@ -209,76 +204,7 @@ def _summary(plan: Plan, record: RunRecord, run: History) -> str:
         words.append("training stopped early")
     if len(run.steps) < record.steps_done:
         words.append(f"the log holds {numbers.plural(len(run.steps), 'step')}")
-    return f"<p>{text('; '.join(words))}.</p>"
-
-
-def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
-    yield _loss_chart(record, run)
-    rates, norms = run.points("learning_rate"), run.points("grad_norm")
-    yield Lines(
-        key="rate",
-        title="Learning rate",
-        description=f"Schedule {plan.settings.train.schedule.kind}. {range_words(rates, 'learning rate')}",
-        series=[Series("each step", thinned(rates), "line")],
-        x=STEPS,
-        y=Axis("learning rate", numbers.rate, from_zero=True),
-    )
-    yield Lines(
-        key="norm",
-        title="Gradient norm, before clipping",
-        description=range_words(norms, "gradient norm"),
-        series=raw_and_smoothed("", norms, 0),
-        x=STEPS,
-        y=Axis("norm of all gradients", short, from_zero=True),
-    )
-    yield _looks_chart(run)
-
-
-def _loss_chart(record: RunRecord, run: History) -> Lines:
-    losses, looks = run.points("loss"), run.validation("val_loss")
-    mark = None
-    words = [range_words(losses, "training loss")] + ([range_words(looks, "validation loss")] if looks else [])
-    if record.selected_step is not None:
-        mark = (record.selected_step, f"selected: step {numbers.count(record.selected_step)}")
-        words.append(f"The weights are those of step {numbers.count(record.selected_step)}.")
-    return Lines(
-        key="loss",
-        title="Loss",
-        description=" ".join(words),
-        series=[*raw_and_smoothed("training, ", losses, 0), Series("validation", looks, "dots", 1)],
-        x=STEPS,
-        y=Axis("nats", short),
-        mark=mark,
-        is_wide=True,
-        height=490,
-    )
-
-
-def _looks_chart(run: History) -> Lines:
-    """Metrics of validation that are shares; nothing where there are fewer than two looks."""
-    names = sorted({name for look in run.looks for name in look.metrics} - {"val_loss"})
-    lines = {name: run.validation(name) for name in names}
-    shares = {
-        name: points
-        for name, points in lines.items()
-        if len(points) > 1 and all(0 <= value <= 1 for _, value in points)
-    }
-    return Lines(
-        key="looks",
-        title="Metrics on validation",
-        description=" ".join(range_words(points, metric_title(name)) for name, points in shares.items()),
-        series=[
-            Series(metric_title(name), points, "dots" if number % 2 else "squares", number % COLORS)
-            for number, (name, points) in enumerate(shares.items())
-        ],
-        x=STEPS,
-        y=Axis("value", limits=(0.0, 1.0)),
-        is_wide=True,
-    )
-
-
-def _figures(run: History) -> str:
-    """The charts' figures as a table, for those who cannot see the charts and those who want the numbers."""
+    # The charts' figures as a table, for those who cannot see the charts and those who want the numbers.
     looks = {look.step: look.metrics.get("val_loss") for look in run.looks}
     stride = -(-len(run.steps) // _ROWS_SHOWN) or 1
     kept = [
@@ -303,7 +229,73 @@ def _figures(run: History) -> str:
         )
     header = ("step", "loss", "validation loss", "learning rate", "gradient norm", "tokens", "supervised", "tokens/s")
     caption = "Every step" if stride == 1 else f"Every {stride}th step, those with validation, and the last"
-    return details("Figures behind the charts", table(caption, header, rows, right=range(8)))
+    items = "".join(f"<li>{text(notice.text)} <code>{text(notice.code)}</code></li>" for notice in run.notices)
+    parts = (
+        f"<p>{text('; '.join(words))}.</p>",
+        told,
+        grid,
+        details("Figures behind the charts", table(caption, header, rows, right=range(8))),
+        _looks(run),
+        f"<h3>Noticed on the way</h3><ul>{items}</ul>" if items else "",
+    )
+    return section("training", "Training", *parts)
+
+
+def _charts(plan: Plan, record: RunRecord, run: History) -> Iterator[Lines]:
+    losses, looks = run.points("loss"), run.validation("val_loss")
+    mark = None
+    words = [range_words(losses, "training loss")] + ([range_words(looks, "validation loss")] if looks else [])
+    if record.selected_step is not None:
+        mark = (record.selected_step, f"selected: step {numbers.count(record.selected_step)}")
+        words.append(f"The weights are those of step {numbers.count(record.selected_step)}.")
+    yield Lines(
+        key="loss",
+        title="Loss",
+        description=" ".join(words),
+        series=[*raw_and_smoothed("training, ", losses, 0), Series("validation", looks, "dots", 1)],
+        x=STEPS,
+        y=Axis("nats", short),
+        mark=mark,
+        is_wide=True,
+        height=490,
+    )
+    rates, norms = run.points("learning_rate"), run.points("grad_norm")
+    yield Lines(
+        key="rate",
+        title="Learning rate",
+        description=f"Schedule {plan.settings.train.schedule.kind}. {range_words(rates, 'learning rate')}",
+        series=[Series("each step", thinned(rates), "line")],
+        x=STEPS,
+        y=Axis("learning rate", numbers.rate, from_zero=True),
+    )
+    yield Lines(
+        key="norm",
+        title="Gradient norm, before clipping",
+        description=range_words(norms, "gradient norm"),
+        series=raw_and_smoothed("", norms, 0),
+        x=STEPS,
+        y=Axis("norm of all gradients", short, from_zero=True),
+    )
+    # Metrics of validation that are shares; nothing where there are fewer than two looks.
+    names = sorted({name for look in run.looks for name in look.metrics} - {"val_loss"})
+    lines = {name: run.validation(name) for name in names}
+    shares = {
+        name: points
+        for name, points in lines.items()
+        if len(points) > 1 and all(0 <= value <= 1 for _, value in points)
+    }
+    yield Lines(
+        key="looks",
+        title="Metrics on validation",
+        description=" ".join(range_words(points, metric_title(name)) for name, points in shares.items()),
+        series=[
+            Series(metric_title(name), points, "dots" if number % 2 else "squares", number % COLORS)
+            for number, (name, points) in enumerate(shares.items())
+        ],
+        x=STEPS,
+        y=Axis("value", limits=(0.0, 1.0)),
+        is_wide=True,
+    )
 
 
 def _looks(run: History) -> str:
@@ -318,8 +310,3 @@ def _looks(run: History) -> str:
     ]
     header = ("step", *(name.replace("_", " ") for name in names), "remark")
     return table("Validation", header, rows, right=range(len(names) + 1))
-
-
-def _notices(run: History) -> str:
-    items = "".join(f"<li>{text(notice.text)} <code>{text(notice.code)}</code></li>" for notice in run.notices)
-    return f"<h3>Noticed on the way</h3><ul>{items}</ul>" if items else ""
