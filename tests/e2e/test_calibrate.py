@@ -15,7 +15,7 @@ from ftc.compiler.time.calibrated import look_work, measured_work
 from ftc.runtime.calibration.calibrate import measure
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.calibration import Calibration, CalibrationJob
-from ftc.views.calibration import calibration_text
+from ftc.views.devices import calibration_text
 from tests.support.drafts import CARD, CPU, decided, draft_of
 
 

@@ -15,8 +15,8 @@ from ftc.cli.arguments import Parser
 from ftc.cli.main import main
 from ftc.spec.diagnostics import Refusal
 from ftc.verbs.runs import Run
+from ftc.views.exports import FORMATS, Format
 from ftc.views.exports.croissant import croissant_dataset
-from ftc.views.exports.formats import FORMATS, Format
 from ftc.views.exports.slsa import slsa_statement
 from tests.exports.conftest import ROWS
 from tests.support import documents

@@ -16,7 +16,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
-from ftc.views.tasks import auto_class
+from ftc.views.words import auto_class
 from tests.support.projects import make_project
 
 __all__ = ["FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.views.changes import diff_text
+from ftc.views.difference import diff_text
 from ftc.views.page import Page
 
 

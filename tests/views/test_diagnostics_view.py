@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ftc.spec.diagnostics import Diagnostic, Fix, Related, Severity, Span, TextEdit, diagnostic
 from ftc.spec.language.source import read_source, shown_lines
-from ftc.views.cells import escaped, width, wrapped
 from ftc.views.diagnostics import count, render_github, render_json, render_sarif, render_text
+from ftc.views.page import escaped, width, wrapped
 
 FILE = "recipes/bbc-news.yaml"
 LINES = """\

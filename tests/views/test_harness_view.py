@@ -6,7 +6,7 @@ from typing import Any
 
 from ftc.spec.documents.harness import HarnessMetric, HarnessReport
 from ftc.spec.documents.record import Gain, Interval
-from ftc.views.harness import harness_text
+from ftc.views.comparison import harness_text
 
 
 def test_base_beside_tuned() -> None:

@@ -7,9 +7,8 @@ import pytest
 from ftc.spec.documents.events import Evaluated, StepDone
 from ftc.spec.documents.quality import Contamination
 from ftc.spec.documents.record import SubjectResult
-from ftc.views.curves import overfitting_words
-from ftc.views.honesty import reservations
-from ftc.views.report.history import history
+from ftc.views.report.training import history, overfitting_words
+from ftc.views.results import reservations
 from ftc.views.run import run_text
 from tests.support import documents
 

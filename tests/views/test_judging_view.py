@@ -12,7 +12,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.time import SecondsRange
 from ftc.spec.sections.budget import TokenPrice
 from ftc.spec.sections.evaluation import Judge
-from ftc.views.judging import judge_rows
+from ftc.views.estimates import judge_rows
 from ftc.views.plan import plan_text
 from tests.support import documents
 from tests.support.measured import JUDGED

@@ -8,9 +8,8 @@ from typing import Literal
 import pytest
 
 from ftc.spec.documents.plan import Origin
-from ftc.views.origins import origins_text
 from ftc.views.page import Page, visible_width
-from ftc.views.plan import plan_text, up_to_date_text
+from ftc.views.plan import origins_text, plan_text, up_to_date_text
 from tests.support import documents
 
 Golden = Callable[[str, str], None]

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ftc.spec.documents import events as e
 from ftc.views.page import Page, visible_width
-from ftc.views.progress import JsonProgress, PlainProgress
-from ftc.views.progress_live import LiveProgress
-from ftc.views.progress_state import RunState, bar, training_lines
+from ftc.views.progress import JsonProgress, LiveProgress, PlainProgress, RunState, bar, training_lines
 
 Golden = Callable[[str, str], None]
 

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from ftc.spec.codes import CODES
 from ftc.spec.documents.audit import Finding
 from ftc.views.audit import audit_text
-from ftc.views.explain import explain_text
-from ftc.views.headline import headline
-from ftc.views.html import plan_html, run_html
+from ftc.views.diagnostics import explain_text
 from ftc.views.page import Page, visible_width
-from ftc.views.run import run_text
-from ftc.views.runs import runs_text
+from ftc.views.run import plan_html, run_html, run_text, runs_text
+from ftc.views.words import headline
 from tests.support import documents
 
 Golden = Callable[[str, str], None]

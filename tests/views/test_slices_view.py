@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from ftc.views.page import Page
-from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.report.charts import Drawer
-from ftc.views.report.slices import slices_section
+from ftc.views.report.rows import slices_section
+from ftc.views.results import classifier_section, judge_section, retention_section, slice_blocks, swaps_section
 from ftc.views.run import run_text
-from ftc.views.slices import slice_blocks
 from tests.support import documents
 from tests.support.measured import BY_REGION, FLAGGED, GATE, JUDGED, RETENTION, SWAPS
 

@@ -25,7 +25,7 @@ def run(args: Namespace) -> int:
         Refusal: The measurement broke off.
     """
     from ftc import api
-    from ftc.views.calibration import calibration_text
+    from ftc.views.devices import calibration_text
 
     found = api.calibrate(args.threads)
     if args.json:

@@ -80,7 +80,7 @@ def _on_harness(args: Namespace) -> int:
     if args.format == "json":
         print_json(found.to_json())
     else:
-        from ftc.views.harness import harness_text
+        from ftc.views.comparison import harness_text
 
         write(harness_text(found, page(sys.stdout, args)))
     return ExitCode.FINE

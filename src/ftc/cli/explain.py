@@ -21,8 +21,8 @@ def run(args: Namespace) -> int:
     """Prints the lesson of a code; `ftc104` and `104` are understood too."""
     from ftc.spec.codes import CODES
     from ftc.spec.language.did_you_mean import nearest
-    from ftc.views.cells import escaped
-    from ftc.views.explain import explain_text
+    from ftc.views.diagnostics import explain_text
+    from ftc.views.page import escaped
 
     asked = f"FTC{args.code.upper().removeprefix('FTC')}"
     if asked not in CODES:

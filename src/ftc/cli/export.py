@@ -15,7 +15,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: Parser) -> None:
     """Declares the arguments."""
-    from ftc.views.exports.formats import FORMATS
+    from ftc.views.exports import FORMATS
 
     parser.add_argument("target", metavar="RUN", help="a run's id, its beginning or its folder")
     words = "; ".join(f"{one.name}: {one.about}: {one.standard}" for one in FORMATS)

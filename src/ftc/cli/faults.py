@@ -99,7 +99,7 @@ def _refused(error: Refusal, args: Namespace) -> int:
 
 
 def _one_line(text: str) -> int:
-    from ftc.views.cells import escaped
+    from ftc.views.page import escaped
 
     sys.stderr.write(f"error: {escaped(text)}\n")
     return ExitCode.COULD_NOT_WORK

@@ -66,6 +66,6 @@ def _is_changed(file: str, args: Namespace) -> bool:
 def _show(file: str, before: bytes, after: bytes, args: Namespace) -> None:
     from ftc.cli.terminal import page
     from ftc.spec.language.source import shown_lines
-    from ftc.views.changes import diff_text
+    from ftc.views.difference import diff_text
 
     write(diff_text(shown_lines(before), shown_lines(after), file, page=page(sys.stdout, args)))

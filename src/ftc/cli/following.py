@@ -80,7 +80,7 @@ def _listener(args: Namespace) -> Iterator[EventListener]:
     if args.json:
         yield JsonProgress(sys.stdout)
     elif is_interactive(sys.stderr, os.environ):
-        from ftc.views.progress_live import LiveProgress
+        from ftc.views.progress import LiveProgress
 
         with LiveProgress(sys.stderr, page=look) as live:
             yield live

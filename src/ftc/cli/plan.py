@@ -93,7 +93,7 @@ def _show(planned: Planned, args: Namespace) -> None:
     saved = f"Saved; `ftc apply {args.output}` runs it." if args.output else "Not saved; -o FILE saves it for apply."
     show_planned(planned, args, hint="" if _is_done(planned) and not args.output else saved, stream=sys.stdout)
     if args.origins:
-        from ftc.views.origins import origins_text
+        from ftc.views.plan import origins_text
 
         write("\n" + origins_text(planned.plan, page=page(sys.stdout, args)))
 

@@ -54,7 +54,7 @@ def run(args: Namespace) -> int:
 def _tell(contest: Contest, folder: Path, args: Namespace) -> None:
     from ftc.rating.ballots import ballots
     from ftc.rating.tally import tally
-    from ftc.views.rating import tally_text
+    from ftc.views.comparison import tally_text
 
     result = tally(contest, ballots(folder))
     if args.json:

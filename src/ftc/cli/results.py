@@ -42,8 +42,7 @@ def show_run(found: Run, args: Namespace) -> None:
     """Writes a run's result to standard output."""
     from ftc.spec.storage.paths import RunFolder
     from ftc.verbs.runs import load_events
-    from ftc.views.curves import overfitting_words
-    from ftc.views.report.history import history
+    from ftc.views.report.training import history, overfitting_words
     from ftc.views.run import run_text
 
     text = run_text(
@@ -105,9 +104,8 @@ def print_signature(done: str, found: SignedFolder, args: Namespace) -> None:
     """Writes what was signed or verified, and what is not covered by it."""
     from pathlib import Path
 
-    from ftc.views.cells import escaped
     from ftc.views.numbers import digest, plural
-    from ftc.views.page import table
+    from ftc.views.page import escaped, table
 
     if args.json:
         write(found.to_text())

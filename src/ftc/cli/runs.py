@@ -25,8 +25,8 @@ def run(args: Namespace) -> int:
     from ftc import api
     from ftc.cli.results import run_json
     from ftc.verbs.runs import unreadable_runs
-    from ftc.views.cells import escaped
-    from ftc.views.runs import runs_text
+    from ftc.views.page import escaped
+    from ftc.views.run import runs_text
 
     found = api.runs()
     if args.json:

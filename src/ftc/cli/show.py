@@ -53,6 +53,6 @@ def _show_plan(plan: Plan, args: Namespace) -> None:
 
 
 def _show_origins(plan: Plan, args: Namespace) -> None:
-    from ftc.views.origins import origins_text
+    from ftc.views.plan import origins_text
 
     write(origins_text(plan, page=page(sys.stdout, args)))

@@ -119,7 +119,7 @@ def _difference(recipe: str, args: Namespace) -> Findings:
     from ftc.cli.terminal import page
     from ftc.spec.language.source import shown_lines
     from ftc.verbs import text  # beside it, `ftc.api` would load every other verb
-    from ftc.views.changes import diff_text
+    from ftc.views.difference import diff_text
 
     mended = text.fix(recipe, overrides=args.overrides, write=False)
     before, after = shown_lines(mended.before), shown_lines(mended.after)

@@ -31,9 +31,8 @@ def run(args: Namespace) -> int:
 
 
 def _text(found: Origin) -> str:
-    from ftc.views.cells import escaped
     from ftc.views.numbers import digest
-    from ftc.views.page import table
+    from ftc.views.page import escaped, table
 
     rows = [("file", f"{found.file} · tensors {digest(found.content_sha256)}")]
     if says := found.says:

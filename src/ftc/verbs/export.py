@@ -15,7 +15,7 @@ def export(run: Run | Path | str, format: str, *, folder: Path | str = ".") -> s
 
     Args:
         run: The run, its folder, or the beginning of its name.
-        format: The name of one of `ftc.views.exports.formats.FORMATS`, such as `slsa`.
+        format: The name of one of `ftc.views.exports.FORMATS`, such as `slsa`.
         folder: Any folder of the project in which a name is looked for.
 
     Raises:
@@ -23,8 +23,8 @@ def export(run: Run | Path | str, format: str, *, folder: Path | str = ".") -> s
             FTC539).
         ValueError: There is no such format.
     """
+    from ftc.views.exports import FORMATS
     from ftc.views.exports.common import as_text
-    from ftc.views.exports.formats import FORMATS
 
     writers = {one.name: one.write for one in FORMATS}
     if format not in writers:

@@ -65,6 +65,6 @@ class Planned:
     recipe_text: bytes
 
     def _repr_html_(self) -> str:
-        from ftc.views.html import plan_html
+        from ftc.views.run import plan_html
 
         return plan_html(self.plan)

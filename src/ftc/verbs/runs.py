@@ -68,7 +68,7 @@ class Run:
         return self.folder.resolve().parents[2]
 
     def _repr_html_(self) -> str:
-        from ftc.views.html import run_html
+        from ftc.views.run import run_html
 
         return run_html(self.plan, self.record, self.evaluation)
 

@@ -7,8 +7,7 @@ from typing import assert_never
 
 from ftc.spec.documents.audit import AuditReport, Finding, Repetition, Replay
 from ftc.views import numbers
-from ftc.views.cells import escaped
-from ftc.views.page import INDENT, PLAIN, Page, shorten
+from ftc.views.page import INDENT, PLAIN, Page, escaped, shorten
 
 __all__ = ["audit_text"]
 

@@ -9,7 +9,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
-from ftc.views.tasks import auto_class
+from ftc.views.words import auto_class
 
 __all__ = ["loading_code"]
 

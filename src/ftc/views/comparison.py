@@ -1,15 +1,18 @@
-"""Runs side by side: a table for each form in which somebody wants it."""
+"""Models beside each other: runs on the same rows, tuned and base by the harness, answers by their raters."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ftc.spec.documents.comparison import ComparedMetric, RunComparison, Standing
+from ftc.spec.documents.harness import HarnessMetric, HarnessReport
+from ftc.spec.documents.rating import Agreement, Tally, WinRate
 from ftc.spec.metrics import metric_named
 from ftc.views import numbers
-from ftc.views.cells import escaped
-from ftc.views.headline import metric_title
-from ftc.views.page import PLAIN, Page, table, visible_width
+from ftc.views.page import PLAIN, Page, escaped, table, visible_width
+from ftc.views.words import metric_title
 
-__all__ = ["comparison_markdown", "comparison_text", "standing_words", "verdict"]
+__all__ = ["comparison_markdown", "comparison_text", "harness_text", "standing_words", "tally_text", "verdict"]
 
 
 def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
@@ -88,3 +91,99 @@ def verdict(one: ComparedMetric, standing: Standing) -> str:
 def _is_higher_better(metric: str) -> bool:
     kind = metric_named(metric)
     return kind.higher_is_better if kind else True
+
+
+def harness_text(found: HarnessReport, page: Page = PLAIN) -> str:
+    """A table of base and tuned model by task and metric.
+
+    Args:
+        found: The answer of `ftc eval --harness`.
+        page: Width and colours.
+    """
+    limit = f", at most {numbers.plural(found.limit, 'row')} of a task" if found.limit is not None else ""
+    title = page.strong(f"run {escaped(found.run)} by lm_eval {escaped(found.lm_eval)}{limit}")
+    head = ("task", "metric", "rows", "base", "tuned", "gain")
+    rows = [head, *(_row(one) for one in found.metrics)]
+    return "\n".join([title, *table(rows, right=(2, 3, 4), indent=2)]) + "\n"
+
+
+def _row(one: HarnessMetric) -> tuple[str, ...]:
+    name = one.metric if one.filter == "none" else f"{one.metric} ({one.filter})"
+    less = ", less is better" if one.higher_is_better is False else ""
+    return (
+        escaped(one.task),
+        escaped(name) + less,
+        numbers.count(one.rows),
+        _with_error(one.base, one.base_error),
+        _with_error(one.tuned, one.tuned_error),
+        _gain(one),
+    )
+
+
+def _with_error(value: float, error: float | None) -> str:
+    return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
+
+
+def _gain(one: HarnessMetric) -> str:
+    between = one.gain.interval
+    if between is None:
+        return numbers.signed(one.gain.value)
+    shown = "" if one.gain.is_shown else ", no difference shown"
+    low, high = numbers.signed(between.low), numbers.signed(between.high)
+    return f"{numbers.signed(one.gain.value)} ({low} to {high}{shown})"
+
+
+_FEW = 20
+"""Decisions below which nothing is said about a leaning to one side."""
+
+
+def tally_text(tally: Tally, *, page: Page = PLAIN) -> str:
+    """The result for people, the answer first."""
+    if tally.overall is None:
+        words = f"nothing is rated yet: {numbers.plural(tally.rows, 'row')} with different answers"
+        return f"{words}, {numbers.count(tally.same)} with the same one\n"
+    return "\n".join(_lines(tally, tally.overall, page)) + "\n"
+
+
+def _lines(tally: Tally, overall: WinRate, page: Page) -> Iterator[str]:
+    first, second = escaped(tally.first), escaped(tally.second)
+    yield f"{page.strong(f'{second} against {first}')}: {_rate(overall)}"
+    yield f"{_verdict(overall, first, second, page)}"
+    yield ""
+    rated = f"{numbers.count(tally.rated)} of {numbers.count(tally.rows)} rows with different answers"
+    yield from page.flow("rated", [rated, f"{numbers.count(tally.same)} with the same answer need no rating"])
+    for rater, rate in sorted(tally.raters.items()):
+        yield from page.flow("", [f"{escaped(rater)}: {_rate(rate)}", _counts(rate, first, second)])
+    for one in tally.agreement:
+        yield from page.flow("agreement", [_agreement(one)])
+    if tally.decided >= _FEW:
+        share = numbers.percent(tally.left_chosen, tally.decided)
+        yield from page.flow("sides", [f"the left answer was chosen in {share} of {tally.decided} decisions"])
+
+
+def _rate(rate: WinRate) -> str:
+    shown = f"preferred in {100 * rate.rate:.1f} %"
+    return (
+        shown if rate.low is None or rate.high is None else f"{shown} ({100 * rate.low:.1f} to {100 * rate.high:.1f})"
+    )
+
+
+def _counts(rate: WinRate, first: str, second: str) -> str:
+    return f"{rate.wins} for {second}, {rate.losses} for {first}, {rate.ties} equally good"
+
+
+def _verdict(rate: WinRate, first: str, second: str, page: Page) -> str:
+    """A preference is shown where even odds lie outside the interval."""
+    if rate.low is None or rate.high is None:
+        return page.alert("too few or too equal ratings for an interval")
+    if rate.low > 0.5:
+        return page.good(f"{second} is preferred: even odds lie outside the 95 % interval")
+    if rate.high < 0.5:
+        return page.bad(f"{first} is preferred: even odds lie outside the 95 % interval")
+    return page.alert("no preference shown: even odds lie inside the 95 % interval")
+
+
+def _agreement(one: Agreement) -> str:
+    kappa = "" if one.kappa is None else f", Cohen's kappa {one.kappa:.2f}"
+    names = " and ".join(map(escaped, one.raters))
+    return f"{names}: the same on {one.same} of {numbers.plural(one.rows, 'row')}{kappa}"

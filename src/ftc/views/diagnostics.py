@@ -1,22 +1,151 @@
-"""Findings as text: for people, for programs, for GitHub's log and for SARIF viewers.
-
-All functions are pure. Text that a stranger wrote is printed with escapes, so that it can't move the cursor; secrets
-were masked by whoever made the finding. Colour repeats what signs and words say already.
-"""
+"""Findings as text with snippets, JSON, GitHub annotations and SARIF, and the explanation of a code."""
 
 from __future__ import annotations
 
 import json
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ftc.spec.codes import CODES, Severity
+from ftc.spec.codes import CODES, Code, Severity
 from ftc.spec.diagnostics import Diagnostic, Fix, Span
-from ftc.views.cells import escaped, wrapped
-from ftc.views.snippet import Layout, Mark, Paint, gutter_width, snippet
+from ftc.views.page import PLAIN, Page, escaped, fitting, shown, width, wrapped
 
-__all__ = ["count", "render_github", "render_json", "render_sarif", "render_text"]
+__all__ = [
+    "Layout",
+    "Mark",
+    "Paint",
+    "count",
+    "explain_text",
+    "gutter_width",
+    "render_github",
+    "render_json",
+    "render_sarif",
+    "render_text",
+    "snippet",
+]
+
+Paint = Callable[[str, str], str]
+"""Text and the name of a style to text; without colour, the text itself."""
+
+_NARROWEST_LABEL = 24
+_ELLIPSIS = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A span to underline: with carets in `style` where it is the finding's own, else with dashes."""
+
+    span: Span
+    label: str
+    is_primary: bool
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How rows are set: digits of the line numbers, cells that a row may take, and what applies a style."""
+
+    gutter: int
+    columns: int
+    paint: Paint
+
+    @property
+    def room(self) -> int:
+        """Cells to the right of the gutter."""
+        return max(_NARROWEST_LABEL, self.columns - self.gutter - 3)
+
+    @property
+    def bar(self) -> str:
+        """The gutter of a row without a number."""
+        return self.paint(f"{'':{self.gutter}} |", "gutter")
+
+
+def gutter_width(marks: Sequence[Mark]) -> int:
+    """Digits of the largest line number that the marks need."""
+    return max(len(str(mark.span.line)) for mark in marks)
+
+
+def snippet(marks: Sequence[Mark], lines: Sequence[str], layout: Layout) -> Iterator[str]:
+    """Rows for marks in one file. Lines between two shown ones that are not neighbours become `...`.
+
+    Args:
+        marks: At least one, all in the file.
+        lines: The file's lines; a mark beyond the last of them is shown against an empty line.
+        layout: How rows are set.
+    """
+    numbers = sorted({mark.span.line for mark in marks})
+    if _is_parent(lines, numbers[0]):
+        numbers.insert(0, numbers[0] - 1)
+    previous = numbers[0] - 1
+    for number in numbers:
+        if number == previous + 2:
+            yield from _line(previous + 1, lines, [], layout)
+        elif number > previous + 2:
+            yield "..."
+        own = sorted((mark for mark in marks if mark.span.line == number), key=lambda mark: mark.span.column)
+        yield from _line(number, lines, own, layout)
+        previous = number
+
+
+def _is_parent(lines: Sequence[str], number: int) -> bool:
+    """Whether the line above opens the block that this line stands in."""
+    if not 2 <= number <= len(lines):
+        return False
+    above, line = lines[number - 2], lines[number - 1]
+    return bool(above.strip()) and not above.lstrip().startswith("#") and _indent(above) < _indent(line)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _line(number: int, lines: Sequence[str], marks: Sequence[Mark], layout: Layout) -> Iterator[str]:
+    text = lines[number - 1] if 1 <= number <= len(lines) else ""
+    window = _Window(text, layout.room, min((mark.span.column for mark in marks), default=1))
+    yield f"{layout.paint(f'{number:>{layout.gutter}} |', 'gutter')} {window.text}".rstrip()
+    for mark in marks:
+        yield from (f"{layout.bar} {row}" for row in _under(mark, text, window, layout.paint))
+
+
+class _Window:
+    """The part of a line that fits into `room` cells and holds `column`, as it is shown."""
+
+    def __init__(self, line: str, room: int, column: int) -> None:
+        self.room = room
+        self.first = 0  # characters cut off at the left
+        cells = [shown(character) for character in line[: column + 4 * room]]
+        if width("".join(cells)) > room:
+            self.first = max(0, min(column - 1, len(line)) - room // 3)
+        self._cells = cells[self.first :]
+        body = "".join(self._cells)
+        self.lead = _ELLIPSIS if self.first else ""
+        text = self.lead + body
+        self.text = text if width(text) <= room else text[: fitting(text, room - 1)] + _ELLIPSIS
+
+    def cell(self, column: int) -> int:
+        """Cells to the left of the character in `column`, counted from 1; at most the room."""
+        before = "".join(self._cells[: max(0, column - 1 - self.first)])
+        return min(width(self.lead) + width(before), self.room - 1)
+
+
+def _under(mark: Mark, line: str, window: _Window, paint: Paint) -> Iterator[str]:
+    """The row of carets, with the label beside them or, where there is no room, below."""
+    span, room = mark.span, window.room
+    last = span.end_column if span.end_line == span.line else len(line.rstrip()) + 1
+    start = window.cell(span.column)
+    carets = ("^" if mark.is_primary else "-") * max(1, window.cell(last) - start)
+    label = escaped(mark.label)
+    if start + len(carets) + 1 + width(label) <= room:
+        yield " " * start + paint(f"{carets} {label}".rstrip(), mark.style)
+        return
+    yield " " * start + paint(carets, mark.style)
+    start = max(0, min(start, room - max(_NARROWEST_LABEL, width(label))))
+    for row in wrapped(label, room - start):
+        yield " " * start + paint(row, mark.style)
+
 
 Sources = Mapping[str, Sequence[str]]
 """The lines of each file by the name that spans carry."""
@@ -57,7 +186,23 @@ def render_json(diagnostics: Iterable[Diagnostic]) -> str:
     document = {
         "schema": "ftc.diagnostics/1",
         "counts": {severity.value: counts[severity] for severity in Severity},
-        "diagnostics": [_json(found) for found in ordered],
+        "diagnostics": [
+            (
+                {
+                    "code": found.code,
+                    "severity": found.severity.value,
+                    "summary": found.summary,
+                    "path": found.path,
+                    "span": _json_span(found.span) if found.span else None,
+                    "label": found.label,
+                    "related": [{"span": _json_span(place.span), "label": place.label} for place in found.related],
+                    "help": list(found.help),
+                    "notes": list(found.notes),
+                    "fixes": [_json_fix(fix) for fix in found.fixes],
+                }
+            )
+            for found in ordered
+        ],
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -92,7 +237,9 @@ def _block(found: Diagnostic, sources: Sources, columns: int, paint: Paint, *, f
     first_row, *rows = wrapped(f"{head}: {escaped(found.summary)}", columns)
     yield paint(head, found.severity.value) + paint(first_row.removeprefix(head), "bold")
     yield from (paint(row, "bold") for row in rows)
-    marks = _marks(found)
+    related = [Mark(place.span, place.label, False, "related") for place in found.related]
+    primary = [Mark(found.span, found.label, True, found.severity.value)] if found.span else []
+    marks = primary + related
     layout = Layout(gutter_width(marks) if marks else 1, columns, paint)
     yield from _places(marks, sources, layout)
     notes = [*found.notes, *([f"`ftc explain {found.code}` shows more"] if first else [])]
@@ -101,12 +248,6 @@ def _block(found: Diagnostic, sources: Sources, columns: int, paint: Paint, *, f
         yield layout.bar
     for kind, text in footer:
         yield from _footer(kind, text, layout)
-
-
-def _marks(found: Diagnostic) -> list[Mark]:
-    related = [Mark(place.span, place.label, False, "related") for place in found.related]
-    primary = [Mark(found.span, found.label, True, found.severity.value)] if found.span else []
-    return primary + related
 
 
 def _places(marks: Sequence[Mark], sources: Sources, layout: Layout) -> Iterator[str]:
@@ -130,21 +271,6 @@ def _footer(kind: str, text: str, layout: Layout) -> Iterator[str]:
     painted = f"{'':{layout.gutter}} {layout.paint('=', 'gutter')} {layout.paint(kind, 'bold')}: "
     for index, row in enumerate(rows):
         yield (painted if index == 0 else " " * len(lead)) + row
-
-
-def _json(found: Diagnostic) -> dict[str, Any]:
-    return {
-        "code": found.code,
-        "severity": found.severity.value,
-        "summary": found.summary,
-        "path": found.path,
-        "span": _json_span(found.span) if found.span else None,
-        "label": found.label,
-        "related": [{"span": _json_span(place.span), "label": place.label} for place in found.related],
-        "help": list(found.help),
-        "notes": list(found.notes),
-        "fixes": [_json_fix(fix) for fix in found.fixes],
-    }
 
 
 def _json_span(span: Span) -> dict[str, Any]:
@@ -175,7 +301,9 @@ def _github(found: Diagnostic) -> str:
         if span.line == span.end_line:  # GitHub refuses columns of a stretch over several lines
             place |= {"col": str(span.column), "endColumn": str(max(span.column, span.end_column - 1))}
         properties = place | properties
-    listed = ",".join(f"{key}={_github_property(value)}" for key, value in properties.items())
+    listed = ",".join(
+        f"{key}={_github_data(value).replace(':', '%3A').replace(',', '%2C')}" for key, value in properties.items()
+    )
     return f"::{_GITHUB_COMMANDS[found.severity]} {listed}::{_github_data(_message(found))}"
 
 
@@ -183,10 +311,6 @@ def _github_data(text: str) -> str:
     """Escapes what ends a command; GitHub decodes it. Whatever else is unprintable is shown as an escape."""
     lines = (escaped(line) for line in text.split("\n"))
     return "%0A".join(line.replace("%", "%25") for line in lines)
-
-
-def _github_property(text: str) -> str:
-    return _github_data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _sarif_rule(code: str) -> dict[str, Any]:
@@ -244,3 +368,29 @@ def _uri(file: str) -> str:
     from urllib.parse import quote  # SARIF alone needs it
 
     return quote(file.replace("\\", "/"))
+
+
+_TAB = "→   "
+"""A tab that can be seen, since one code is about tabs."""
+_TEXT_COLUMNS = 88
+"""Prose is read best in lines that are not too long."""
+
+
+def explain_text(code: Code, *, page: Page = PLAIN) -> str:
+    """What `ftc explain` prints."""
+    blocks = [
+        f"{page.strong(f'{code.id}: {code.title}')}",
+        "\n".join(textwrap.wrap(code.cause, min(page.columns, _TEXT_COLUMNS), break_on_hyphens=False)),
+        *_example(page.bad("wrong"), code.wrong),
+        *_example(page.good("right"), code.right),
+        page.faint(f"{code.severity.value}; a verb that it stops exits with {code.exit_code}")
+        if code.severity.value == "error"
+        else page.faint(f"{code.severity.value}; it stops nothing"),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _example(title: str, text: str) -> Iterator[str]:
+    if text:
+        shown = "\n".join(escaped(line.replace("\t", _TAB)) for line in text.rstrip().split("\n"))
+        yield f"{title}\n{textwrap.indent(shown, '    ')}"

@@ -1,17 +1,17 @@
-"""What differs between two things, for a terminal and as Markdown for a pull request."""
+"""What differs between two things, for a terminal and as Markdown for a pull request; a file before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import unified_diff
 from typing import Any
 
 from ftc.spec.documents.difference import Action, Change, ChangedRows, Difference, Outcome
 from ftc.views import numbers
-from ftc.views.cells import escaped
-from ftc.views.headline import metric_title
-from ftc.views.page import PLAIN, Page, pad, shorten, visible_width
+from ftc.views.page import PLAIN, Page, escaped, pad, shorten, visible_width
+from ftc.views.words import metric_title
 
-__all__ = ["change_lines", "difference_markdown", "difference_text"]
+__all__ = ["change_lines", "diff_text", "difference_markdown", "difference_text"]
 
 _MOST_MARKDOWN_CHANGES = 200
 """A comment on a pull request has room for about 65,000 characters."""
@@ -168,3 +168,30 @@ def _painted(page: Page, action: Action, text: str) -> str:
             return page.accent(text)
         case "nothing":
             return page.faint(text)
+
+
+def diff_text(before: Sequence[str], after: Sequence[str], file: str, *, page: Page = PLAIN) -> str:
+    """The difference between two texts of one file, with three lines around each change; empty where there is none.
+
+    Args:
+        before: Lines as they are, as `shown_lines` gives them: a diff shows no secret.
+        after: Lines as they would be.
+        file: Name of the file.
+        page: Colours.
+    """
+    lines = unified_diff(before, after, f"a/{file}", f"b/{file}", lineterm="")
+    return "".join(f"{_painted_line(escaped(line), page)}\n" for line in lines)
+
+
+def _painted_line(line: str, page: Page) -> str:
+    match line[:3], line[:1]:
+        case (("---" | "+++"), _):
+            return page.strong(line)
+        case _, "-":
+            return page.alert(line)
+        case _, "+":
+            return page.good(line)
+        case _, "@":
+            return page.faint(line)
+        case _:
+            return line

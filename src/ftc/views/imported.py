@@ -8,9 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ftc.spec.documents.imported import Fate, Imported, KeyFate
-from ftc.views.cells import escaped
 from ftc.views.diagnostics import render_json
-from ftc.views.page import PLAIN, Page, pad, visible_width
+from ftc.views.page import PLAIN, Page, escaped, pad, visible_width
 
 __all__ = ["imported_json", "imported_text"]
 

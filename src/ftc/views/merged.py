@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from ftc.spec.documents.merged import Agreement, MergedModel, Room
 from ftc.spec.documents.plan import Plan
 from ftc.views import numbers
-from ftc.views.cells import escaped
-from ftc.views.page import PLAIN, Page
-from ftc.views.tasks import auto_class
+from ftc.views.page import PLAIN, Page, escaped
+from ftc.views.words import auto_class
 
 __all__ = ["agreement_words", "merged_text"]
 

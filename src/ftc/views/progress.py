@@ -1,19 +1,22 @@
-"""Listeners that show a run while it goes: plain lines for logs and pipes, JSON lines for programs.
-
-A terminal gets `ftc.views.progress_live`, which redraws; it is apart because it alone needs rich.
-"""
+"""A run's progress out of its events, as lines of text, as JSON, and as a picture that stays in place."""
 
 from __future__ import annotations
 
 import json
-from typing import TextIO
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
 
 from ftc.spec.documents.events import (
+    CheckpointSaved,
     EarlyStopped,
     Evaluated,
     Event,
     Noticed,
     PhaseEnded,
+    PhaseStarted,
     Resumed,
     RunEnded,
     RunStarted,
@@ -22,11 +25,144 @@ from ftc.spec.documents.events import (
     TestProgress,
 )
 from ftc.views import numbers
-from ftc.views.cells import escaped
-from ftc.views.page import PLAIN, Page, pad
-from ftc.views.progress_state import LABEL, RunState, phase_line, validation_words
+from ftc.views.page import PLAIN, Page, escaped, pad, shorten
+from ftc.views.words import metric_title
 
-__all__ = ["JsonProgress", "PlainProgress", "event_lines"]
+if TYPE_CHECKING:
+    from rich.text import Text
+
+__all__ = [
+    "LABEL",
+    "JsonProgress",
+    "LiveProgress",
+    "PlainProgress",
+    "RunState",
+    "bar",
+    "event_lines",
+    "phase_label",
+    "phase_line",
+    "training_lines",
+    "validation_words",
+]
+
+LABEL = 12
+"""Columns of the labels at the left of progress lines."""
+_LABELS = {
+    "verify": "verifying",
+    "prove": "proving",
+    "reference": "reference",
+    "load": "loading",
+    "train": "training",
+    "export": "exporting",
+    "merge": "merging",
+    "compare": "comparing",
+    "evaluate": "evaluating",
+    "judge": "judging",
+    "grade": "grading",
+}
+_WINDOW_STEPS = 20
+"""Steps over which speed is averaged: short enough to follow a change, long enough to stand still."""
+_BAR_CELLS = 31
+
+
+@dataclass(slots=True)
+class RunState:
+    """A run as far as its events tell."""
+
+    num_steps: int = 0
+    step: StepDone | None = None
+    validation: Evaluated | None = None
+    best: Evaluated | None = None
+    saved_step: int | None = None
+    recent: deque[StepDone] = field(default_factory=lambda: deque(maxlen=_WINDOW_STEPS))
+
+    def add(self, event: Event) -> None:
+        """Takes in one event."""
+        match event:
+            case RunStarted():
+                self.num_steps = event.num_steps
+            case StepDone():
+                self.step = event
+                self.recent.append(event)
+            case Evaluated():
+                self.validation = event
+                self.best = event if event.best else self.best
+            case CheckpointSaved():
+                self.saved_step = event.step
+            case _:
+                pass
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Speed over the last steps; None before the first."""
+        seconds = sum(step.seconds for step in self.recent)
+        return sum(step.tokens for step in self.recent) / seconds if seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time for the remaining steps at the speed of the last ones; validation is not counted."""
+        if self.step is None or not self.recent:
+            return None
+        mean = sum(step.seconds for step in self.recent) / len(self.recent)
+        return mean * max(0, self.num_steps - self.step.step)
+
+
+def bar(done: int, total: int, cells: int, page: Page) -> str:
+    """A line that fills up; the figures beside it carry the same."""
+    full = cells * done // total if total > 0 else 0
+    if full >= cells:
+        return page.good("━" * cells)
+    return page.accent("━" * full + "╺") + page.faint("━" * (cells - full - 1))
+
+
+def training_lines(state: RunState, page: Page) -> list[str]:
+    """Two lines that are redrawn: where training stands, and how fast it goes."""
+    if state.step is None:
+        return [f"{pad('training', LABEL)}{bar(0, 1, _BAR_CELLS, page)}  0/{state.num_steps}"]
+    step = state.step
+    cells = max(5, min(_BAR_CELLS, page.columns - 69))
+    first = (
+        f"{pad('training', LABEL)}{bar(step.step, state.num_steps, cells, page)}  {step.step}/{state.num_steps}  "
+        f"epoch {step.epoch:.1f}  loss {numbers.metric(step.loss)}  lr {numbers.rate(step.learning_rate)}"
+    )
+    return [first, *page.flow("", _speed_words(state), indent=LABEL)]
+
+
+def _speed_words(state: RunState) -> list[str]:
+    words = []
+    if speed := state.tokens_per_second:
+        words.append(f"{numbers.count(round(speed))} tok/s")
+    if state.validation:
+        words.append(f"validation {validation_words(state.validation)} ({_standing(state.validation, state.best)})")
+    if (left := state.seconds_left) is not None:
+        words.append(f"{numbers.clock(left)} left")
+    return words
+
+
+def _standing(latest: Evaluated, best: Evaluated | None) -> str:
+    if latest.best or best is None:
+        return f"best, step {latest.step}"
+    return f"step {latest.step}; best at {best.step}"
+
+
+def validation_words(event: Evaluated) -> str:
+    """The metrics of a look at validation: `loss 0.231, macro F1 0.931`."""
+    names = sorted(event.metrics, key=lambda name: name != "val_loss")
+    return ", ".join(
+        f"{metric_title(name.removeprefix('val_'))} {numbers.metric(event.metrics[name])}" for name in names
+    )
+
+
+def phase_label(phase: str) -> str:
+    """What a phase is called while it goes on."""
+    return _LABELS[phase]
+
+
+def phase_line(event: PhaseEnded, page: Page) -> str:
+    """A finished phase with its seconds, on one line where it fits."""
+    end = f"{numbers.duration(event.seconds)}  {page.good('ok')}"
+    return "\n".join(page.flow(phase_label(event.phase), [escaped(event.detail)], indent=LABEL, end=end))
+
 
 _SHARE_PERCENT = 5
 
@@ -125,3 +261,77 @@ def _step_line(step: StepDone, state: RunState) -> str:
         *([f"{numbers.clock(left)} left"] if left is not None else []),
     ]
     return pad("training", LABEL) + "  ".join(parts)
+
+
+_REFRESH_PER_SECOND = 8
+
+
+class LiveProgress:
+    """A listener and a context manager: the terminal is as it was when the block is left, whatever happened."""
+
+    def __init__(self, stream: TextIO, *, page: Page = PLAIN) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._page = page
+        self._state = RunState()
+        self._phase: PhaseStarted | None = None
+        self._phase_began = 0.0
+        self._test: TestProgress | None = None
+        console = Console(file=stream, force_terminal=True, no_color=not page.color, highlight=False, soft_wrap=True)
+        self._live = Live(
+            console=console,
+            refresh_per_second=_REFRESH_PER_SECOND,
+            transient=True,
+            get_renderable=self._picture,
+        )
+
+    def __enter__(self) -> Self:
+        """Starts to redraw."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Removes the redrawn block; what was printed stays."""
+        self._phase = None
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Takes in an event; the picture follows within an eighth of a second."""
+        from rich.text import Text
+
+        self._state.add(event)
+        match event:
+            case PhaseStarted():
+                self._phase, self._phase_began, self._test = event, time.monotonic(), None
+            case PhaseEnded() | RunEnded():
+                self._phase = None
+            case TestProgress():
+                self._test = event
+            case StepDone():
+                return
+            case _:
+                pass
+        for line in event_lines(event, self._state, self._page):
+            self._live.console.print(Text.from_ansi(line))
+
+    def _picture(self) -> Text:
+        from rich.text import Text
+
+        return Text.from_ansi("\n".join(self._lines()), no_wrap=True, overflow="ellipsis")
+
+    def _lines(self) -> list[str]:
+        phase, test = self._phase, self._test
+        if phase is None:
+            return []
+        if phase.phase == "train":
+            return training_lines(self._state, self._page)
+        label = pad(phase_label(phase.phase), LABEL)
+        if phase.phase == "evaluate" and test is not None:
+            figures = f"{test.subject} {numbers.count(test.done)}/{numbers.count(test.rows)}"
+            return [f"{label}{bar(test.done, test.rows, _BAR_CELLS, self._page)}  {figures}"]
+        elapsed = numbers.duration(time.monotonic() - self._phase_began)
+        detail = shorten(phase.detail, self._page.columns - LABEL - len(elapsed) - 4)
+        return [f"{label}{detail} … {self._page.faint(elapsed)}"]

@@ -1,94 +1,22 @@
-"""A run's result: the tuned model beside the base, gates, memory and time against the plan, and the files."""
+"""A run's result beside the base model and the plan, the list of runs, and the small tables for notebooks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from html import escape
+from typing import NamedTuple
 
 from ftc.spec.documents.expected import planned_by_phase
 from ftc.spec.documents.ledger import Merged
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, Gain, GateResult, Interval, RunRecord
-from ftc.spec.metrics import metric_named
+from ftc.spec.documents.record import Evaluation, GateResult, Interval, RunRecord
 from ftc.views import numbers
-from ftc.views.cells import escaped
-from ftc.views.headline import metric_title
-from ftc.views.honesty import reservations
-from ftc.views.memory import planned_peak
-from ftc.views.page import PLAIN, Page, table, visible_width
-from ftc.views.probes import probe_blocks
-from ftc.views.slices import slice_blocks
-from ftc.views.tasks import learnt_noun
-from ftc.views.teacher import teacher_parts
-from ftc.views.times import phase_seconds_words
+from ftc.views.estimates import phase_seconds_words, planned_peak
+from ftc.views.page import PLAIN, Page, escaped, shorten, table, visible_width
+from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
+from ftc.views.words import headline, learnt_noun, metric_title, teacher_parts
 
-__all__ = ["Comparison", "Trend", "change_words", "comparisons", "evaluation_text", "run_text", "wall_seconds"]
-
-
-Trend = Literal["better", "worse", "equal", "no difference shown"]
-
-
-class Comparison(NamedTuple):
-    """One metric of the tuned model beside the base."""
-
-    name: str
-    base: float | None
-    tuned: float
-    gate: GateResult | None
-    gain: Gain | None = None
-    interval: Interval | None = None
-    """Of the tuned model's value."""
-
-    @property
-    def change(self) -> float | None:
-        """Tuned minus base."""
-        return None if self.base is None else self.tuned - self.base
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Which way is up."""
-        kind = metric_named(self.name)
-        return kind.higher_is_better if kind else True
-
-    @property
-    def trend(self) -> Trend | None:
-        """Whether tuning helped, as far as the rows can show it; None without a base."""
-        if self.change is None:
-            return None
-        if self.change == 0:
-            return "equal"
-        if self.gain is not None and not self.gain.is_shown:
-            return "no difference shown"
-        return "better" if (self.change > 0) == self.higher_is_better else "worse"
-
-
-def change_words(one: Comparison) -> str:
-    """Such as `+0.746, 95 % interval +0.685 to +0.803 (better)`; empty without a base."""
-    if one.change is None:
-        return ""
-    return f"{numbers.signed(one.change)}{_interval_words(one, ', 95 % interval {} to {}')} ({one.trend})"
-
-
-def _interval_words(one: Comparison, form: str) -> str:
-    found = one.gain.interval if one.gain else None
-    return form.format(numbers.signed(found.low), numbers.signed(found.high)) if found else ""
-
-
-def comparisons(evaluation: Evaluation) -> tuple[Comparison, ...]:
-    """Every metric, in the order in which it was measured."""
-    base = evaluation.base.metrics if evaluation.base else {}
-    gates = {gate.metric: gate for gate in evaluation.gates}
-    return tuple(
-        Comparison(
-            name,
-            base.get(name),
-            value,
-            gates.get(name),
-            evaluation.gains.get(name),
-            evaluation.tuned.intervals.get(name),
-        )
-        for name, value in evaluation.tuned.metrics.items()
-    )
+__all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_text", "runs_text", "wall_seconds"]
 
 
 def run_text(
@@ -324,3 +252,130 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
         yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
     noun = learnt_noun(plan)
     yield f"{numbers.magnitude(record.supervised_tokens)} {f'{noun} learnt' if noun else 'supervised tokens'}"
+
+
+RunEntry = tuple[Plan, RunRecord, Evaluation | None]
+"""What the list shows of one run."""
+
+
+def runs_text(entries: Iterable[RunEntry], *, page: Page = PLAIN) -> str:
+    """One line a run, the newest first."""
+    newest = sorted(entries, key=lambda entry: _started(entry[1]), reverse=True)
+    if not newest:
+        return "No runs yet. `ftc apply RECIPE` makes one.\n"
+    lines: list[str] = []
+    for form in _FORMS:
+        lines = _table(newest, form, page)
+        if all(visible_width(line) <= page.columns for line in lines):
+            break
+    return "\n".join(lines) + "\n"
+
+
+class _Form(NamedTuple):
+    """How much a line tells."""
+
+    name: int
+    """Columns for the recipe's name."""
+    started: int
+    """Characters of the time at which a run began: with minutes, or the day alone."""
+    has_steps: bool
+
+
+_FORMS = (_Form(24, 16, True), _Form(24, 10, True), _Form(14, 10, True), _Form(14, 10, False))
+"""From the widest page to the narrowest."""
+
+
+def _table(entries: Iterable[RunEntry], form: _Form, page: Page) -> list[str]:
+    titles = ("run", "recipe", "started (UTC)" if form.started > 10 else "started", "steps", "status", "result")
+    rows = [tuple(map(page.faint, titles)), *(_row(*entry, form, page) for entry in entries)]
+    if not form.has_steps:
+        return table([(*row[:3], *row[4:]) for row in rows])
+    return table(rows, right=(3,))
+
+
+def _row(
+    plan: Plan, record: RunRecord, evaluation: Evaluation | None, form: _Form, page: Page
+) -> tuple[str, str, str, str, str, str]:
+    paint = {
+        "finished": page.good,
+        "gate_failed": page.bad,
+        "failed": page.bad,
+        "interrupted": page.alert,
+        "running": page.accent,
+    }[record.status]
+    return (
+        record.id,
+        shorten(record.name, form.name),
+        escaped(_started(record)[: form.started].replace("T", " ")),
+        f"{numbers.count(record.steps_done)}/{numbers.count(plan.settings.train.num_steps)}",
+        paint(record.status.replace("_", " ")),
+        headline(evaluation),
+    )
+
+
+def _started(record: RunRecord) -> str:
+    return record.segments[0].started_at if record.segments else ""
+
+
+_NUMBER = ' style="text-align:right"'
+_LEFT = ' style="text-align:left"'
+
+
+def plan_html(plan: Plan) -> str:
+    """The plan as a table of its main figures."""
+    train, memory, time = plan.settings.train, plan.memory, plan.time
+    rows = [
+        ("task", plan.recipe.task.kind),
+        ("model", f"{plan.model.name}, {numbers.magnitude(plan.model.num_parameters)} parameters"),
+        ("strategy", f"{plan.settings.strategy.words()}, {_trainable(plan)} trainable"),
+        ("data", ", ".join(f"{name} {numbers.count(split.rows)}" for name, split in plan.splits)),
+        ("training", f"{numbers.plural(train.num_steps, 'step')} of {numbers.plural(train.batch_size, 'row')}"),
+        ("learning rate", f"{numbers.rate(train.learning_rate)}, {train.schedule.kind}"),
+        (
+            "memory",
+            f"{numbers.byte_size(memory.peak_bytes)} of {numbers.byte_size(memory.limit_bytes)}, " + memory.verdict,
+        ),
+    ]
+    if time:
+        rows.append(("time", numbers.duration_range(time.low_seconds, time.high_seconds)))
+    return _html_table(f"{plan.name}: plan {numbers.digest(plan.sha256)}", (), rows)
+
+
+def run_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
+    """The run as a table of its measurements."""
+    caption = f"{record.name}: run {record.id}, {record.status.replace('_', ' ')}"
+    if evaluation is None:
+        steps = f"{numbers.count(record.steps_done)} of {numbers.count(plan.settings.train.num_steps)}"
+        return _html_table(caption, (), [("steps", steps)])
+    rows = [
+        (
+            metric_title(one.name),
+            "" if one.base is None else numbers.metric(one.base),
+            numbers.metric(one.tuned),
+            change_words(one),
+            "" if one.gate is None else f"{one.gate.bound} {'passed' if one.gate.passed else 'failed'}",
+        )
+        for one in comparisons(evaluation)
+    ]
+    return _html_table(caption, ("metric", "base", "tuned", "change", "gate"), rows)
+
+
+def _trainable(plan: Plan) -> str:
+    return numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
+
+
+def _html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    titles = "".join(f"<th>{escape(title)}</th>" for title in header)
+    head = f"<thead><tr>{titles}</tr></thead>" if header else ""
+    body = "".join(_html_row(row, numeric=bool(header)) for row in rows)
+    return f"<table><caption>{escape(caption)}</caption>{head}<tbody>{body}</tbody></table>"
+
+
+def _html_row(cells: Sequence[str], *, numeric: bool) -> str:
+    first, *others = cells
+    align = _NUMBER if numeric else _LEFT
+    return (
+        f'<tr><th scope="row"{_LEFT}>{escape(first)}</th>'
+        + "".join(f"<td{align}>{escape(cell)}</td>" for cell in others)
+        + "</tr>"
+    )

@@ -8,8 +8,7 @@ from operator import attrgetter, itemgetter
 
 from ftc.spec.documents.tokenized import Token, TokenizedRow, TokenizedRows
 from ftc.views import numbers
-from ftc.views.cells import escaped, width
-from ftc.views.page import PLAIN, Page, table
+from ftc.views.page import PLAIN, Page, escaped, table, width
 
 __all__ = ["tokens_text"]
 

@@ -165,8 +165,7 @@ def test_origins_name_the_file_or_the_flag(project: Write) -> None:
     reasons = {path: (origin.kind, origin.reason) for path, origin in plan.origins.items()}
     assert reasons["strategy.adapter.rank"] == ("written", "--set strategy.rank=2")
     assert reasons["strategy.kind"] == ("written", "base.yaml:7")
-    from ftc.views.origins import origins_text
-    from ftc.views.plan import plan_text
+    from ftc.views.plan import origins_text, plan_text
 
     assert "--set strategy.rank=2" in origins_text(plan)
     assert "Set        strategy.rank=2\n" in plan_text(plan)

@@ -24,7 +24,7 @@ from ftc.spec.storage import wordnet
 from ftc.spec.tasks import TASKS
 from ftc.spec.tasks.classification import Classification
 from ftc.spec.tasks.token_classification import TokenClassification
-from ftc.views.headline import metric_title
+from ftc.views.words import metric_title
 from tests.support import metric_oracles as oracles
 from tests.support.wordnets import write_wordnet
 

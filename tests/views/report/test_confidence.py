@@ -6,7 +6,7 @@ import pytest
 
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.views.report.charts import Drawer
-from ftc.views.report.confidence import confidence_section
+from ftc.views.report.classes import confidence_section
 from ftc.views.report.rows import rows_section
 from tests.support import documents
 

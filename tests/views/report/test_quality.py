@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.views.report.quality import quality_section
+from ftc.views.report.origins import quality_section
 from tests.support import documents
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ftc.spec.documents.outcomes import Outcome, Said
-from ftc.views.confusion import confusion, label_scores
+from ftc.views.report.classes import confusion, label_scores
 from ftc.views.report.run_report import report_html
 from tests.support import documents
 

@@ -12,8 +12,8 @@ import pytest
 from ftc.spec.documents.events import Evaluated, Event, Noticed, PhaseEnded, Resumed, StepDone
 from ftc.spec.documents.expected import phase_groups
 from ftc.views import numbers
-from ftc.views.report.history import history, smoothed, thinned
 from ftc.views.report.run_report import report_html
+from ftc.views.report.training import history, smoothed, thinned
 from tests.support import documents
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}

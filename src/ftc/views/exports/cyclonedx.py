@@ -11,7 +11,7 @@ from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.text_forms import form_card
 from ftc.views import numbers
 from ftc.views.exports.common import ended_at, known, result_files, source_address
-from ftc.views.tasks import pipeline
+from ftc.views.words import pipeline
 
 __all__ = ["cyclonedx_bom"]
 

@@ -12,7 +12,6 @@ from typing import Literal
 
 from ftc.spec.storage.drawings import marked
 from ftc.views.report.elements import text
-from ftc.views.report.history import Point
 
 __all__ = [
     "COLORS",
@@ -22,6 +21,7 @@ __all__ = [
     "Chart",
     "Lines",
     "Part",
+    "Point",
     "Range",
     "Ranges",
     "Series",
@@ -29,6 +29,9 @@ __all__ = [
     "drawer",
     "figure",
 ]
+
+Point = tuple[float, float]
+"""A place along an axis, such as a step, and the value there."""
 
 COLORS = 8
 """Colours of the style sheet that follow each other; the next one is for what was measured as a whole."""

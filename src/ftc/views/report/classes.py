@@ -1,19 +1,85 @@
-"""The report's part on classes: how each is recognised, base beside tuned, and what is mistaken for what."""
+"""The report's part on classes: what is mistaken for what, scores by class, and how sure the model is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
-from ftc.spec.documents.outcomes import OTHER_LABEL, Outcome, Said, as_label
+from ftc.spec.documents.outcomes import CONFIDENCE_BINS, OTHER_LABEL, Outcome, Said, as_label, confidence_bin
 from ftc.spec.documents.plan import Plan
+from ftc.spec.heads import head_card
 from ftc.views import numbers
-from ftc.views.confusion import ClassScore, Confusion, confusion, label_scores
-from ftc.views.report.charts import Axis, Drawer, Range, Ranges, figure
+from ftc.views.report.charts import Axis, Drawer, Lines, Range, Ranges, Series, figure
 from ftc.views.report.elements import details, matrix, section, table, text
 
-__all__ = ["classes_section"]
+__all__ = ["ClassScore", "Confusion", "classes_section", "confidence_section", "confusion", "label_scores"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How one class is recognised. A ratio of nothing is 0, as scikit-learn has it with `zero_division=0`."""
+
+    precision: float
+    """Share of what was given this class that has it."""
+    recall: float
+    """Share of what has this class that was given it."""
+    f1: float
+    """The harmonic mean of the two."""
+    support: int
+    """Rows, or words, that have this class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Counts of rows by the class that they have and the class that they were given."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    """Lines by the expected class, columns by the chosen one, both in the order of the labels."""
+
+    def scores(self) -> tuple[ClassScore, ...]:
+        """The score of each class, in the order of the labels."""
+        chosen = [sum(line[place] for line in self.counts) for place in range(len(self.labels))]
+        return tuple(_score(line[place], chosen[place], sum(line)) for place, line in enumerate(self.counts))
+
+    def mistakes(self) -> list[tuple[int, str, str]]:
+        """Rows, expected and chosen class of every sort of mistake that was made, the most frequent first."""
+        found = [
+            (count, expected, chosen)
+            for expected, line in zip(self.labels, self.counts, strict=True)
+            for chosen, count in zip(self.labels, line, strict=True)
+            if count and expected != chosen
+        ]
+        return sorted(found, key=lambda one: (-one[0], one[1], one[2]))
+
+
+def confusion(labels: Sequence[str], pairs: Iterable[tuple[str, str]]) -> Confusion:
+    """Counts pairs of an expected and a chosen class."""
+    counted = Counter(pairs)
+    return Confusion(tuple(labels), tuple(tuple(counted[row, column] for column in labels) for row in labels))
+
+
+def label_scores(size: int, pairs: Iterable[tuple[Collection[int], Collection[int]]]) -> tuple[ClassScore, ...]:
+    """The score of each of `size` labels where a row has several or none, from numbers of right and chosen ones."""
+    expected, chosen, right = Counter[int](), Counter[int](), Counter[int]()
+    for has, given in pairs:
+        expected.update(set(has))
+        chosen.update(set(given))
+        right.update(set(has) & set(given))
+    return tuple(_score(right[label], chosen[label], expected[label]) for label in range(size))
+
+
+def _score(right: int, chosen: int, expected: int) -> ClassScore:
+    return ClassScore(
+        precision=right / chosen if chosen else 0.0,
+        recall=right / expected if expected else 0.0,
+        f1=2 * right / (chosen + expected) if chosen + expected else 0.0,
+        support=expected,
+    )
+
 
 _MOST_CLASSES = 20
 """Classes whose matrix still fits on a page; where there are more, the most frequent mistakes are listed."""
@@ -156,3 +222,92 @@ def _mistakes(caption: str, counted: str, found: Confusion) -> str:
     rows = [(text(expected), text(chosen), numbers.count(count)) for count, expected, chosen in shown]
     left = f", the {len(shown)} most frequent of {numbers.count(len(mistakes))}" if len(mistakes) > len(shown) else ""
     return table(f"{caption}{left}", ("expected", "chosen", counted), rows, right=(2,))
+
+
+_SHARE = Axis("share of rows that are right", limits=(0.0, 1.0))
+
+
+class _Group(NamedTuple):
+    """Rows whose confidence lies in one interval."""
+
+    number: int
+    rows: int
+    confidence: float
+    """Mean probability of the class that was chosen."""
+    right: float
+    """Share of the rows whose class is right."""
+
+
+def confidence_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
+    """Confidence beside what came of it; empty where no class is chosen by probability."""
+    if not head_card(plan.settings.model.head).has_confidence or not any(
+        one.tuned.confidence is not None for one in outcomes
+    ):
+        return ""
+    tuned = _groups([(one, one.tuned) for one in outcomes])
+    base = _groups([(one, one.base) for one in outcomes if one.base])
+    return section("confidence", "Confidence", f"<p>{text(_words(tuned))}</p>", *_shown(base, tuned, drawn))
+
+
+def _groups(said: Sequence[tuple[Outcome, Said]]) -> list[_Group]:
+    found: dict[int, list[tuple[float, bool]]] = {}
+    for row, answer in said:
+        if answer.confidence is not None:
+            pair = (answer.confidence, answer.text == row.expected)
+            found.setdefault(confidence_bin(answer.confidence), []).append(pair)
+    return [
+        _Group(
+            number,
+            len(pairs),
+            math.fsum(confidence for confidence, _ in pairs) / len(pairs),
+            sum(is_right for _, is_right in pairs) / len(pairs),
+        )
+        for number, pairs in sorted(found.items())
+    ]
+
+
+def _words(groups: Sequence[_Group]) -> str:
+    rows = sum(one.rows for one in groups)
+    sure = math.fsum(one.rows * one.confidence for one in groups) / rows
+    right = math.fsum(one.rows * one.right for one in groups) / rows
+    side = "surer than it is right" if sure > right else "less sure than it is right"
+    side = "as sure as it is right" if abs(sure - right) < 0.005 else side
+    return (
+        f"The tuned model is {numbers.percent(sure)} sure on average and right on {numbers.percent(right)} of the test "
+        f"rows: {side}. Rows are grouped by confidence, in {CONFIDENCE_BINS} intervals of equal width."
+    )
+
+
+def _shown(base: Sequence[_Group], tuned: Sequence[_Group], drawn: Drawer) -> tuple[str, str]:
+    chart = Lines(
+        key="reliability",
+        title="Right over confidence",
+        description="; ".join(
+            f"where the tuned model is {numbers.percent(one.confidence)} sure, {numbers.percent(one.right)} of "
+            f"{numbers.plural(one.rows, 'row')} are right"
+            for one in tuned
+        ),
+        series=[
+            Series("as sure as right", [(0.0, 0.0), (1.0, 1.0)], "ideal", 7),
+            Series("base", [(one.confidence, one.right) for one in base], "squares", 7),
+            Series("tuned", [(one.confidence, one.right) for one in tuned], "dots", 0),
+        ],
+        x=Axis("confidence", limits=(0.0, 1.0)),
+        y=_SHARE,
+        is_wide=True,
+    )
+    sides = [("base", base)] if base else []
+    rows = [
+        (
+            f"{one.number / CONFIDENCE_BINS:.2f} to {(one.number + 1) / CONFIDENCE_BINS:.2f}",
+            side,
+            numbers.count(one.rows),
+            numbers.metric(one.confidence),
+            numbers.metric(one.right),
+        )
+        for side, groups in [*sides, ("tuned", tuned)]
+        for one in groups
+    ]
+    header = ("interval", "model", "test rows", "mean confidence", "share right")
+    grid = table("Right over confidence", header, rows, right=(2, 3, 4))
+    return figure(chart, drawn), details("Figures behind the chart of confidence", grid)

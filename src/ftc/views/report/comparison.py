@@ -13,15 +13,13 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.version import VERSION
 from ftc.views import numbers
 from ftc.views.comparison import standing_words, verdict
-from ftc.views.headline import metric_title
 from ftc.views.report.charts import COLORS, Axis, Drawer, Lines, Range, Ranges, Series, are_shares, drawer, figure
-from ftc.views.report.elements import details, long_text, section, table, text
-from ftc.views.report.frame import framed
-from ftc.views.report.history import history, smoothed, thinned
+from ftc.views.report.elements import details, framed, long_text, section, table, text
 from ftc.views.report.origins import setting_words
 from ftc.views.report.rows import is_right
-from ftc.views.report.steps import STEPS, range_words, short
+from ftc.views.report.training import STEPS, history, range_words, short, smoothed, thinned
 from ftc.views.run import wall_seconds
+from ftc.views.words import metric_title
 
 __all__ = ["Side", "comparison_html"]
 
@@ -70,7 +68,7 @@ def comparison_html(found: RunComparison, sides: Sequence[Side], drawn: Drawer |
         f'<header><p class="kind">Comparison of {len(sides)} runs</p><h1>{text(title)}</h1>'
         f'<p class="lead">{text(_lead(found))}</p></header>'
     )
-    return framed(title, header, parts, f"Made by ftc {text(VERSION)}.", drawn)
+    return framed(title, header, parts, f"Made by ftc {text(VERSION)}.", drawn.name)
 
 
 def _lead(found: RunComparison) -> str:

@@ -1,4 +1,7 @@
-"""Building blocks of the report's HTML. Everything that is shown goes through `text`."""
+"""Building blocks of the report's HTML, and the frame of a page, which fetches nothing and may run nothing.
+
+Everything that is shown goes through `text`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
+from importlib import resources
 
-__all__ = ["details", "facts", "long_text", "matrix", "printable", "section", "table", "text"]
+from ftc.spec.storage.drawings import marked, signature
+
+__all__ = ["details", "facts", "framed", "long_text", "matrix", "printable", "section", "table", "text"]
 
 _UNFOLDED, _LONGEST = 240, 1200
 """Characters of a long text that are shown, and that can be unfolded."""
@@ -113,4 +119,37 @@ def _matrix_cells(line: Sequence[int], diagonal: int) -> str:
         f'<td class="number {"right" if place == diagonal else "off"} q{math.ceil(10 * share)}">'
         f"{count:,}{f' <small>{100 * share:.0f} %</small>' if count else ''}</td>"
         for place, (count, share) in enumerate(zip(line, shares, strict=True))
+    )
+
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""What the browser may load for this page: nothing but its own styles."""
+_NO_CHARTS = "No charts: <code>pip install 'ftc[report]'</code> brings what draws them."
+
+
+def framed(title: str, header: str, parts: Sequence[tuple[str, str, str]], footer: str, library: str | None) -> str:
+    """The whole page.
+
+    Args:
+        title: What the browser shows as its name, as text.
+        header: What stands first, as HTML.
+        parts: Key, name in the contents, and HTML of each part; one whose HTML is empty is left out.
+        footer: What stands last, as HTML.
+        library: What drew the charts, with its version; None where nothing did.
+    """
+    style = resources.files("ftc.views.report").joinpath("report.css").read_text(encoding="utf-8")
+    present = [(key, name, part) for key, name, part in parts if part]
+    links = "".join(f'<li><a href="#{key}">{text(name)}</a></li>' for key, name, _ in present)
+    body = "\n".join(part for _, _, part in present)
+    charts = f"Charts drawn by {text(library)}." if library else _NO_CHARTS
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"{signature(library)}<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        '<a class="skip" href="#content">Skip to the content</a>\n'
+        f'{header}\n<nav aria-label="Contents"><ul>{links}</ul></nav>\n'
+        f'<main id="content">\n{body}\n</main>\n'
+        f"<footer><p>{footer} {marked(charts)}</p></footer>\n</body>\n</html>\n"
     )

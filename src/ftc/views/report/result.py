@@ -8,11 +8,10 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, GateResult, Interval, Prediction, RunRecord
 from ftc.spec.heads import head_card
 from ftc.views import numbers
-from ftc.views.headline import metric_title
-from ftc.views.honesty import reservations
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, figure
 from ftc.views.report.elements import long_text, section, table, text
-from ftc.views.run import Comparison, change_words, comparisons
+from ftc.views.results import Comparison, change_words, comparisons, reservations
+from ftc.views.words import metric_title
 
 __all__ = ["lead", "predictions_section", "result_section"]
 

@@ -9,21 +9,16 @@ from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
-from ftc.views.probes import classifier_section, judge_section, retention_section, swaps_section
 from ftc.views.report.charts import Drawer, drawer
-from ftc.views.report.classes import classes_section
-from ftc.views.report.confidence import confidence_section
-from ftc.views.report.elements import facts, text
-from ftc.views.report.frame import framed
-from ftc.views.report.history import history
-from ftc.views.report.origins import checks_section, data_section, provenance_section, settings_section
-from ftc.views.report.quality import quality_section
+from ftc.views.report.classes import classes_section, confidence_section
+from ftc.views.report.elements import facts, framed, text
+from ftc.views.report.origins import checks_section, data_section, provenance_section, quality_section, settings_section
 from ftc.views.report.resources import resources_section
 from ftc.views.report.result import lead, predictions_section, result_section
-from ftc.views.report.rows import rows_section
-from ftc.views.report.slices import slices_section
-from ftc.views.report.training import training_section
-from ftc.views.teacher import teacher_parts
+from ftc.views.report.rows import rows_section, slices_section
+from ftc.views.report.training import history, training_section
+from ftc.views.results import classifier_section, judge_section, retention_section, swaps_section
+from ftc.views.words import teacher_parts
 
 __all__ = ["report_html"]
 
@@ -91,7 +86,7 @@ def report_html(
         _header(plan, record, evaluation),
         [(key, _PARTS[key], part) for key, part in parts.items()],
         f"Made by ftc {text(record.ftc_version)}. <code>{text(f'ftc audit {record.id}')}</code> checks it again.",
-        drawn,
+        drawn.name,
     )
 
 

@@ -1,20 +1,190 @@
-"""How training went, as charts with the figures behind them."""
+"""How training went, as charts with the figures behind them: events as series, and what curves say of overfitting."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 
+from ftc.spec.documents.events import Evaluated, Event, Noticed, PhaseEnded, Resumed, StepDone
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.views import numbers
-from ftc.views.curves import overfitting_words
-from ftc.views.headline import metric_title
-from ftc.views.report.charts import COLORS, Axis, Drawer, Lines, Series, figure
+from ftc.views.report.charts import COLORS, Axis, Drawer, Lines, Point, Series, figure
 from ftc.views.report.elements import details, section, table, text
-from ftc.views.report.history import History, thinned
-from ftc.views.report.steps import STEPS, range_words, raw_and_smoothed, short
+from ftc.views.words import metric_title
 
-__all__ = ["training_section"]
+__all__ = [
+    "STEPS",
+    "History",
+    "history",
+    "overfitting_words",
+    "range_words",
+    "raw_and_smoothed",
+    "short",
+    "smoothed",
+    "thinned",
+    "training_section",
+]
+
+_ONE = 1 << 1074
+"""In units of the smallest float, of which every float is a whole number."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the run said, without the steps that were done again after a resume."""
+
+    steps: tuple[StepDone, ...]
+    looks: tuple[Evaluated, ...]
+    """Looks at the validation split."""
+    phases: tuple[PhaseEnded, ...]
+    notices: tuple[Noticed, ...]
+
+    def points(self, field: str) -> list[Point]:
+        """One field of every step, such as `loss`."""
+        return [(step.step, getattr(step, field)) for step in self.steps]
+
+    def throughput(self) -> list[Point]:
+        """Tokens per second of every step that took time."""
+        return [(step.step, step.tokens / step.seconds) for step in self.steps if step.seconds > 0]
+
+    def validation(self, metric: str) -> list[Point]:
+        """One metric of every look at validation that has it."""
+        return [(look.step, look.metrics[metric]) for look in self.looks if metric in look.metrics]
+
+
+def history(events: Sequence[Event]) -> History:
+    """Series out of events; a step that was done twice counts once, as it was done last."""
+    steps: dict[int, StepDone] = {}
+    looks: dict[int, Evaluated] = {}
+    for event in events:
+        match event:
+            case StepDone():
+                steps[event.step] = event
+            case Evaluated():
+                looks[event.step] = event
+            case Resumed():
+                steps = {step: done for step, done in steps.items() if step <= event.step}
+                looks = {step: look for step, look in looks.items() if step <= event.step}
+            case _:
+                pass
+    return History(
+        steps=tuple(steps[step] for step in sorted(steps)),
+        looks=tuple(looks[step] for step in sorted(looks)),
+        phases=tuple(event for event in events if isinstance(event, PhaseEnded)),
+        notices=tuple(event for event in events if isinstance(event, Noticed)),
+    )
+
+
+def smoothed(points: Sequence[Point], span: int) -> list[Point]:
+    """The mean of `span` points around each one, of fewer at both ends; unlike a trailing mean it does not lag.
+
+    Sums are exact, so that a spike, such as a gradient norm of 1e17, takes nothing from the means behind it.
+    """
+    sums = list(accumulate((_units(value) for _, value in points), initial=0))
+    means = []
+    for index, (step, _) in enumerate(points):
+        start, end = max(0, index - span // 2), min(len(points), index + span // 2 + 1)
+        means.append((step, (sums[end] - sums[start]) / ((end - start) * _ONE)))
+    return means
+
+
+def _units(value: float) -> int:
+    numerator, denominator = value.as_integer_ratio()
+    return numerator * (_ONE // denominator)
+
+
+def thinned(points: Sequence[Point], limit: int = 600) -> list[Point]:
+    """At most about `limit` points: the lowest and the highest of each stretch, so that no spike is lost."""
+    if len(points) <= limit:
+        return list(points)
+    size = math.ceil(2 * len(points) / limit)
+    kept = {0, len(points) - 1}
+    for start in range(0, len(points), size):
+        stretch = range(start, min(start + size, len(points)))
+        kept.add(min(stretch, key=lambda index: points[index][1]))
+        kept.add(max(stretch, key=lambda index: points[index][1]))
+    return [points[index] for index in sorted(kept)]
+
+
+STEPS = Axis("step", "{:,.0f}".format, whole=True)
+"""The horizontal axis."""
+_SHORTEST_SMOOTHED = 12
+_MEANS_DRAWN = 120
+_LARGE = 1e9
+"""From here on a value is written with an exponent."""
+
+
+def raw_and_smoothed(prefix: str, points: Sequence[Point], color: int) -> list[Series]:
+    """A faint line of every step and a main line of means; one line alone where steps are few."""
+    if len(points) < _SHORTEST_SMOOTHED:
+        return [Series(f"{prefix}each step", points, "line", color)]
+    span = max(5, len(points) // 12) // 2 * 2 + 1
+    stride = -(-len(points) // _MEANS_DRAWN)
+    return [
+        Series(f"{prefix}each step", thinned(points), "raw", color),
+        Series(f"{prefix}mean of {span} steps", smoothed(points, span)[::stride], "line", color),
+    ]
+
+
+def range_words(points: Sequence[Point], name: str) -> str:
+    """The first, the last, the lowest and the highest value in a sentence."""
+    if not points:
+        return f"No {name}."
+    values = [value for _, value in points]
+    (first, start), (last, end) = points[0], points[-1]
+    return (
+        f"The {name} is {short(start)} at step {round(first):,} and {short(end)} at step {round(last):,}, "
+        f"between {short(min(values))} and {short(max(values))}."
+    )
+
+
+def short(value: float) -> str:
+    """A value of an axis: `0.25`, `1.5`, `12,000`, `2e-4`, `3e+12`."""
+    if value and abs(value) < 0.001:
+        return numbers.rate(value)
+    if abs(value) >= _LARGE:
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+_FEWEST_LOOKS = 3
+_RISE = 0.02
+"""Share by which validation loss has to rise above its lowest point before it is more than its usual wavering."""
+
+
+def overfitting_words(run: History, record: RunRecord) -> str:
+    """Where validation loss turned while training loss went on falling; empty where the curves can't or don't tell.
+
+    The looks at validation are compared with the lowest of them, and the training loss with what it was there, both as
+    a mean of the steps around.
+    """
+    looks, losses = run.validation("val_loss"), run.points("loss")
+    if len(looks) < _FEWEST_LOOKS or not losses:
+        return ""
+    turn, lowest = min(looks, key=lambda look: (look[1], look[0]))
+    last, end = looks[-1]
+    if end <= lowest * (1 + _RISE):
+        near = f"within {100 * _RISE:.0f} % of its lowest, at step {_step(turn)}"
+        return f"No overfitting shows: validation loss ends {near}."
+    means = smoothed(losses, max(5, len(losses) // 12))
+    at_turn, at_end = (min(means, key=lambda point: abs(point[0] - step))[1] for step in (turn, last))
+    if at_end >= at_turn:
+        rise = f"from {lowest:.3f} to {end:.3f} after step {_step(turn)}"
+        return f"Validation loss rose {rise}, and training loss with it."
+    kept = record.selected_step
+    result = f" The result has the weights of step {_step(kept)}." if kept is not None else ""
+    return (
+        f"Overfitting from step {_step(turn)} on: validation loss rose from {lowest:.3f} to {end:.3f}, while training "
+        f"loss fell from {at_turn:.3f} to {at_end:.3f}.{result}"
+    )
+
+
+def _step(number: float) -> str:
+    return numbers.count(round(number))
+
 
 _ROWS_SHOWN = 60
 

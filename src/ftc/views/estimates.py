@@ -1,0 +1,302 @@
+"""Estimates of memory, of time, and of what a judge takes, for plan, run and report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import assert_never
+
+from ftc.spec.documents.expected import phase_groups
+from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
+from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation, PhaseSeconds
+from ftc.spec.documents.time import Phase, TimeEstimate
+from ftc.spec.sections.budget import TokenPrice
+from ftc.views import numbers
+from ftc.views.page import INDENT, Page, escaped, table, visible_width
+
+__all__ = [
+    "judge_lines",
+    "judge_rows",
+    "memory_lines",
+    "phase_seconds_words",
+    "phase_word",
+    "planned_components",
+    "planned_peak",
+    "time_lines",
+    "use_words",
+    "verdict_words",
+]
+
+_BAR_CELLS = 30
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "weights": ("weights", "gathered weights", "quantisation state"),
+    "adapter": ("adapter",),
+    "teacher": ("teacher",),
+    "gradients": ("gradients",),
+    "optimiser": ("optimiser state",),
+    "activations": ("saved activations",),
+    "logits": ("logits",),
+}
+"""Columns of the table, each with the components that it sums; what is left is in the last one."""
+_REST = "other"
+
+
+def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> list[str]:
+    """The block of a plan's page, in GiB; of several devices for each."""
+    cells = _filled(memory.peak_bytes, memory.limit_bytes)
+    bar = _paint(memory, page, "█" * cells) + page.faint("░" * (_BAR_CELLS - cells))
+    figures = f"{numbers.gibibytes(memory.peak_bytes)} of {numbers.gibibytes(memory.limit_bytes)} GiB"
+    how = [
+        f"by {memory.method}{f', on each of {devices} devices' if devices > 1 else ''}",
+        f"peak in {escaped(memory.peak_phase)}",
+        f"limit: {escaped(memory.limit_source)}",
+        *_choice(memory),
+    ]
+    return [
+        *page.flow("Memory", [f"{bar}   {figures}   {_paint(memory, page, memory.verdict)}"]),
+        *page.flow("", how),
+        *_phase_table(memory.phases, page),
+        *page.flow("", _in_all(memory)),
+    ]
+
+
+def _choice(memory: MemoryEstimate) -> list[str]:
+    """Among how many ways to run the job this one was chosen, and how many of them were traced."""
+    if memory.ways == 1:
+        return []
+    traced = f", {memory.traces} traced" if memory.method == "trace" else ""
+    fits = "fastest that fits" if memory.verdict != "does not fit" else "smallest"
+    return [f"{fits} of {memory.ways:,} ways{traced}"]
+
+
+def verdict_words(memory: MemoryEstimate) -> str:
+    """The verdict as a sentence."""
+    match memory.verdict:
+        case "fits":
+            return "Fits."
+        case "tight":
+            return "Fits only by luck."
+        case "does not fit":
+            return "Does not fit."
+        case _:
+            assert_never(memory.verdict)
+
+
+def _by_column(components: Mapping[str, int]) -> dict[str, int]:
+    """Components summed as the table shows them, the rest under `other`."""
+    named = {name: sum(components.get(part, 0) for part in parts) for name, parts in _COLUMNS.items()}
+    return {**named, _REST: sum(components.values()) - sum(named.values())}
+
+
+def planned_peak(plan: Plan) -> int:
+    """The plan's peak in the sense in which a run measures it."""
+    return plan.memory.allocated_bytes if plan.settings.device.kind == "cuda" else plan.memory.peak_bytes
+
+
+def planned_components(plan: Plan) -> dict[str, int]:
+    """What `planned_peak` is made of."""
+    if plan.settings.device.kind == "cpu":
+        return plan.memory.components
+    tensors = _tensor_parts(plan.memory)
+    return {name: size for name, size in plan.memory.components.items() if name in tensors}
+
+
+def _phase_table(phases: Sequence[PhasePeak], page: Page) -> list[str]:
+    """A line for each group of phases; left out where the page is too narrow for it."""
+    groups = phase_groups(phases)
+    sums = {name: _by_column(peak.components) for name, peak in groups.items()}
+    shown = [name for name in (*_COLUMNS, _REST) if any(one[name] for one in sums.values())]
+    rows = [["GiB", *shown, "sum"]]
+    for name, columns in sums.items():
+        figures = [numbers.gibibytes(columns[part]) if columns[part] else "" for part in shown]
+        rows.append([escaped(name), *figures, numbers.gibibytes(groups[name].peak_bytes)])
+    head, *lines = table(rows, right=range(1, len(rows[0])), indent=INDENT)
+    if max(map(visible_width, [head, *lines])) > page.columns:
+        return []
+    most = max(groups, key=lambda name: groups[name].peak_bytes)
+    strong = [page.strong(line) if name == most else line for name, line in zip(groups, lines, strict=True)]
+    return [page.faint(head), *strong]
+
+
+def _in_all(memory: MemoryEstimate) -> list[str]:
+    """How tensors become what the device reports, with the range where there is one."""
+    held = sum(phase.peak_bytes for phase in memory.phases if phase.phase == memory.peak_phase)
+    beside = {name: size for name, size in memory.components.items() if name not in _tensor_parts(memory)}
+    parts = [f"tensors {numbers.gibibytes(held)}"]
+    parts += [
+        f"{escaped(name)} {numbers.gibibytes(size)}{_source(memory, name)}" for name, size in beside.items() if size
+    ]
+    return [*parts, f"process {_range(memory.process)}"]
+
+
+def _source(memory: MemoryEstimate, name: str) -> str:
+    """Where the context's size is from, where it was measured here."""
+    return f" {escaped(memory.context_source)}" if name == "context" and memory.context_source else ""
+
+
+def _tensor_parts(memory: MemoryEstimate) -> set[str]:
+    return {name for phase in memory.phases for name in phase.components}
+
+
+def _range(size: ByteRange) -> str:
+    low, expected, high = map(numbers.gibibytes, (size.low, size.expected, size.high))
+    return expected if low == high else f"{expected} ({low} to {high})"
+
+
+def _filled(size: int, limit: int) -> int:
+    return max(1, round(_BAR_CELLS * min(1.0, size / limit))) if limit else _BAR_CELLS
+
+
+def _paint(memory: MemoryEstimate, page: Page, text: str) -> str:
+    match memory.verdict:
+        case "fits":
+            return page.good(text)
+        case "tight":
+            return page.alert(text)
+        case "does not fit":
+            return page.bad(text)
+        case _:
+            assert_never(memory.verdict)
+
+
+_KILOWATT_HOUR = 3.6e6
+_FILES = ("load", "save")
+
+
+def time_lines(plan: Plan, page: Page) -> list[str]:
+    """The block of a plan's page: time, cost and energy, then the parts of the run, then disk."""
+    disk = f"{numbers.byte_size(plan.disk_bytes)} on disk at most"
+    time = plan.time
+    if time is None:
+        return page.flow("Time", [f"unknown on {escaped(plan.device.label)}", disk])
+    parts = [
+        f"{numbers.duration_range(time.low_seconds, time.high_seconds)} on {escaped(plan.device.label)}",
+        f"by {escaped(time.method)}",
+        *_cost(time),
+        disk,
+    ]
+    return [*page.flow("Time", parts), *page.flow("", _time_phases(time))]
+
+
+def phase_word(phase: Phase) -> str:
+    """A part of a run in a word or two."""
+    match phase:
+        case "load":
+            return "libraries and files"
+        case "prove":
+            return "proof"
+        case "reference":
+            return "reference"
+        case "train":
+            return "training"
+        case "validate":
+            return "validation"
+        case "save":
+            return "saving"
+        case "evaluate":
+            return "test"
+        case "generate":
+            return "answers"
+        case "judge":
+            return "judge"
+        case "grade":
+            return "grading"
+        case _:
+            assert_never(phase)
+
+
+def phase_seconds_words(one: PhaseSeconds) -> str:
+    """What a part of a run took, beside what was planned: `training 41 s (planned 38–55 s)`."""
+    planned = one.planned
+    beside = f" (planned {numbers.duration_range(planned.low, planned.high)})" if planned else ""
+    return f"{phase_word(one.phase)} {numbers.duration(one.seconds)}{beside}"
+
+
+def _cost(time: TimeEstimate) -> Iterable[str]:
+    if time.cost_low and time.cost_high:
+        yield numbers.money_range(time.cost_low.amount, time.cost_high.amount, time.cost_high.currency)
+    if time.energy_low_joules is not None and time.energy_high_joules is not None:
+        low, high = time.energy_low_joules / _KILOWATT_HOUR, time.energy_high_joules / _KILOWATT_HOUR
+        yield numbers.amount_range(low, high, "kWh")
+
+
+def _time_phases(time: TimeEstimate) -> Iterable[str]:
+    """The parts that take much of it, each with what it rests on where that isn't what the training rests on."""
+    usual = next((one.method for one in time.phases if one.phase == "train"), "")
+    for one in time.phases:
+        if one.seconds.high >= 0.05 * time.high_seconds or one.phase == "train":
+            by = f" by {escaped(one.method)}" if one.method not in ("", usual) and one.phase not in _FILES else ""
+            yield f"{phase_word(one.phase)} {numbers.duration_range(one.seconds.low, one.seconds.high)}{by}"
+
+
+_MILLION = 1_000_000
+Row = tuple[str, str, str, str]
+
+
+def judge_lines(plan: Plan, page: Page) -> list[str]:
+    """The block of a plan's page; nothing where nobody is asked."""
+    judge, found = plan.settings.eval.judge, plan.judge
+    if judge is None or found is None:
+        return []
+    return page.flow("Judge", [f"{escaped(judge.model)} at {escaped(judge.host)}", *_planned_use(found)])
+
+
+def _planned_use(found: JudgeEstimate) -> Iterator[str]:
+    at_once = f", {found.at_once} at once" if found.at_once > 1 else ""
+    yield f"{numbers.plural(found.requests, 'request')}{at_once}"
+    yield f"{_tokens_range(found)} tokens sent, by {found.method}"
+    yield f"at most {numbers.magnitude(found.received_high)} received"
+    if found.seconds is not None:
+        yield f"{numbers.duration_range(found.seconds.low, found.seconds.high)} by {found.seconds_method}"
+    if found.cost_low is not None and found.cost_high is not None:
+        yield numbers.money_range(found.cost_low.amount, found.cost_high.amount, found.cost_high.currency)
+
+
+def _tokens_range(found: JudgeEstimate) -> str:
+    low, high = numbers.magnitude(found.sent.low), numbers.magnitude(found.sent.high)
+    return low if low == high else f"{low}–{high}"
+
+
+def use_words(use: JudgeUse) -> str:
+    """What asking took, in a sentence: `40 requests in 12 s, 6,512 tokens sent and 40 received by its own count`."""
+    return f"{numbers.plural(use.requests, 'request')} in {numbers.duration(use.seconds)}, {_told(use)}"
+
+
+def _told(use: JudgeUse) -> str:
+    if not use.answered:
+        return "none answered"
+    if not use.with_usage:
+        return "tokens not told by the endpoint"
+    words = f"{use.sent_tokens:,} tokens sent and {use.received_tokens:,} received by the endpoint's count"
+    return words if use.with_usage == use.answered else f"{words} for {use.with_usage:,} of {use.answered:,} answers"
+
+
+def judge_rows(plan: Plan, evaluation: Evaluation | None) -> Iterator[Row]:
+    """Planned, happened and the difference, row by row; nothing where nobody was asked."""
+    found, result = plan.judge, evaluation.judge if evaluation else None
+    use = result.use if result else None
+    if found is None or use is None:
+        return
+    more = use.requests - found.requests
+    yield (
+        "requests to the judge",
+        numbers.count(found.requests),
+        numbers.count(use.requests),
+        f"{more:+,}" if more else "–",
+    )
+    is_told = use.answered > 0 and use.with_usage == use.answered
+    sent = numbers.count(use.sent_tokens) if is_told else "not told"
+    apart = numbers.change_percent(use.sent_tokens, found.sent.expected) if is_told and found.sent.expected else "–"
+    yield "tokens sent to the judge", _tokens_range(found), sent, apart
+    received = numbers.count(use.received_tokens) if is_told else "not told"
+    yield "tokens from the judge", f"at most {numbers.magnitude(found.received_high)}", received, "–"
+    price = plan.recipe.budget.price_per_million_tokens
+    if found.cost_low is not None and found.cost_high is not None and price is not None:
+        planned = numbers.money_range(found.cost_low.amount, found.cost_high.amount, found.cost_high.currency)
+        yield "cost of the judge", planned, _paid(use, price) if is_told else "not told", "–"
+
+
+def _paid(use: JudgeUse, price: TokenPrice) -> str:
+    amount = (use.sent_tokens * price.sent.amount + use.received_tokens * price.received.amount) / _MILLION
+    return numbers.money_range(amount, amount, price.sent.currency)

@@ -1,0 +1,334 @@
+"""What was measured: reservations, groups, and probes beside the test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import (
+    ClassifierResult,
+    Evaluation,
+    Gain,
+    Gap,
+    GateResult,
+    Interval,
+    JudgeResult,
+    RetentionResult,
+    SliceResult,
+    SwapsResult,
+)
+from ftc.spec.metrics import metric_named
+from ftc.views import numbers
+from ftc.views.estimates import use_words
+from ftc.views.page import Page, escaped, table, visible_width
+from ftc.views.report.elements import facts, section, text
+from ftc.views.report.elements import table as html_table
+from ftc.views.words import metric_title
+
+__all__ = [
+    "FEW_ROWS",
+    "MANY_ROWS",
+    "Comparison",
+    "Trend",
+    "by_chance",
+    "change_words",
+    "classifier_section",
+    "comparisons",
+    "judge_section",
+    "probe_blocks",
+    "reservations",
+    "retention_section",
+    "slice_blocks",
+    "swaps_section",
+]
+
+MANY_ROWS = 100
+"""Test rows from which a figure needs no warning: a share's 95 % interval is then at most 0.1 to each side."""
+
+_MOST_NAMED = 5
+
+
+def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
+    """Sentences that belong beside the figures."""
+    rows = evaluation.tuned.rows
+    if rows < MANY_ROWS:
+        yield f"Few test rows: {rows:,} of at least {MANY_ROWS}. Go by the intervals rather than by the values."
+    if absent := _absent(plan):
+        named = ", ".join(f"`{escaped(name)}`" for name in absent[:_MOST_NAMED])
+        more = f" and {len(absent) - _MOST_NAMED:,} more" if len(absent) > _MOST_NAMED else ""
+        yield f"No test row has {named}{more}: nothing is measured of that, and F1, precision and recall of it are 0."
+    if plan.quality.chosen_by and plan.settings.train.select == "best":
+        shared = numbers.plural(plan.quality.chosen_by, "test row")
+        yield f"{shared} stood in validation as well, by which the checkpoint was chosen: the test is not sealed."
+    if plan.quality.trained_on is None:
+        yield "Whether the model was trained on these rows is not known: the run's own are no longer in the cache."
+    elif plan.quality.trained_on:
+        found = f"{plan.quality.trained_on:,} of {numbers.plural(rows, 'test row')}"
+        yield f"{found} stand among the training rows as well: the model has seen the answers."
+    for one in plan.quality.contamination:
+        if one.split == "test" and one.mostly:
+            found = f"{one.mostly:,} of {numbers.plural(one.of, 'test row')}"
+            yield f"{found} stand nearly whole in training rows, in runs of {one.run} tokens."
+
+
+def _absent(plan: Plan) -> list[str]:
+    """Classes that are trained on and that no test row has."""
+    counts = plan.quality.labels
+    if "train" not in counts or "test" not in counts:
+        return []
+    return sorted(name for name in counts["train"] if not counts["test"].get(name))
+
+
+FEW_ROWS = 30
+"""Rows below which a group's figures say little; they are marked."""
+
+
+def slice_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
+    """The lines of each slice, as many metrics as the page is wide enough for."""
+    for one in evaluation.slices:
+        metrics = list(evaluation.tuned.metrics)
+        lines = _lines(one, metrics, page)
+        while len(metrics) > 1 and any(visible_width(line) > page.columns for line in lines):
+            metrics.pop()
+            lines = _lines(one, metrics, page)
+        left = len(evaluation.tuned.metrics) - len(metrics)
+        more = f"; {numbers.plural(left, 'metric')} more than fit here" if left else ""
+        yield [f"tuned, by {escaped(one.slice)}{more}", page.faint(lines[0]), *lines[1:]]
+
+
+def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
+    titles = ("", "rows", *map(metric_title, metrics), "")
+    rows = [
+        (
+            escaped(group.group),
+            numbers.count(group.rows),
+            *(numbers.metric(group.tuned[metric]) for metric in metrics),
+            page.alert("few rows") if group.rows < FEW_ROWS else escaped(group.detail),
+        )
+        for group in one.groups
+    ]
+    if one.gaps:
+        rows.append(("largest gap", "", *(_gap(one.gaps[metric]) for metric in metrics), ""))
+        rows.append(("by chance alone", "", *(by_chance(one.gaps[metric]) for metric in metrics), ""))
+    return table([titles, *rows], right=range(1, len(metrics) + 2), indent=2)
+
+
+def by_chance(gap: Gap) -> str:
+    """The gap that groups dealt by lot would have."""
+    return "–" if gap.by_chance is None else numbers.metric(gap.by_chance)
+
+
+def _gap(gap: Gap) -> str:
+    between = f" ({numbers.metric(gap.interval.low)} to {numbers.metric(gap.interval.high)})" if gap.interval else ""
+    return numbers.metric(gap.value) + between
+
+
+_MOST_PAIRS = 8
+
+
+def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
+    """The lines of each, where it was measured."""
+    if evaluation.retention is not None:
+        yield page.flow("general", [*_retention_words(evaluation.retention)])
+    if evaluation.judge is not None:
+        yield page.flow("judge", [*_judge_words(evaluation.judge)])
+    if evaluation.classifier is not None:
+        yield page.flow("classifier", [*_classifier_words(evaluation.classifier)])
+    if evaluation.swaps is not None:
+        yield [*page.flow("swaps", [*_swaps_words(evaluation.swaps)]), *_pairs(evaluation.swaps)]
+
+
+def _judge_words(found: JudgeResult) -> Iterator[str]:
+    if found.tuned is None:
+        yield f"{escaped(found.model)} graded nothing"
+    else:
+        sure = f" ({found.interval.low:.2f} to {found.interval.high:.2f})" if found.interval else ""
+        yield f"{escaped(found.model)} gives {found.tuned:.2f} of 10 to the tuned model{sure}"
+    if found.base is not None and found.gain is not None:
+        yield f"{found.base:.2f} to the base, gain {_gain(found.gain)}"
+    if found.graded < found.rows:
+        left = f"{found.rows - found.graded:,} of {numbers.plural(found.rows, 'row')}"
+        yield f"{left} not graded: {escaped(found.failure)}"
+    if found.use is not None:
+        yield use_words(found.use)
+
+
+def judge_section(evaluation: Evaluation | None) -> str:
+    """The judge's grades in words."""
+    if evaluation is None or evaluation.judge is None:
+        return ""
+    words = "; ".join(_judge_words(evaluation.judge))
+    note = "A judge is a model too: it prefers long and familiar answers, and may be talked into a grade by one."
+    return section("judge", "Judge", f"<p>{text(words)}.</p>", f"<p>{note}</p>")
+
+
+def _classifier_words(found: ClassifierResult) -> Iterator[str]:
+    low, high = numbers.percent(found.interval.low), numbers.percent(found.interval.high)
+    share = f"{numbers.percent(found.tuned)} of {numbers.plural(found.rows, 'answer')} are `{escaped(found.label)}`"
+    yield f"{share} ({low} to {high}) by {escaped(found.name)}"
+    if found.base is not None and found.gain is not None:
+        yield f"{numbers.percent(found.base)} before tuning, change {_gain(found.gain)}"
+    if found.cut:
+        yield f"{numbers.plural(found.cut, 'answer')} read in part: too long for it"
+
+
+def classifier_section(evaluation: Evaluation | None) -> str:
+    """The share of answers that a classifier gives its label."""
+    if evaluation is None or evaluation.classifier is None:
+        return ""
+    found = evaluation.classifier
+    words = "; ".join(_classifier_words(found))
+    rows = ", ".join(map(numbers.count, found.examples))
+    where = f"<p>Rows whose answers have the label, the first ones: {rows}.</p>" if rows else ""
+    note = "A classifier errs too: what it says of a few answers is worth reading those answers."
+    return section("classifier", "Classifier", f"<p>{text(words)}.</p>", where, f"<p>{note}</p>")
+
+
+def _retention_words(found: RetentionResult) -> Iterator[str]:
+    yield f"{numbers.count(found.tokens)} tokens of general text"
+    yield f"{found.base:.3f} nats a token before tuning, {found.tuned:.3f} after"
+    yield f"forgetting {_gain(found.forgetting)}"
+
+
+def _gain(gain: Gain) -> str:
+    if gain.interval is None:
+        return numbers.signed(gain.value)
+    between = f"{numbers.signed(gain.interval.low)} to {numbers.signed(gain.interval.high)}"
+    shown = "" if gain.is_shown else ", no difference shown"
+    return f"{numbers.signed(gain.value)} ({between}{shown})"
+
+
+def _swaps_words(found: SwapsResult) -> Iterator[str]:
+    between = found.interval
+    sure = f" ({numbers.percent(between.low)} to {numbers.percent(between.high)})" if between else ""
+    yield f"{numbers.percent(found.share)} of {numbers.plural(found.rows, 'prediction')} change{sure}"
+    if found.base is not None and found.change is not None:
+        yield f"{numbers.percent(found.base)} before tuning, change {_gain(found.change)}"
+
+
+def _pairs(found: SwapsResult) -> list[str]:
+    ranked = sorted(found.pairs, key=lambda pair: (-pair.changed, -pair.rows))[:_MOST_PAIRS]
+    rows = [
+        (f"{escaped(one.phrase)} → {escaped(one.other)}", f"{one.changed:,} of {one.rows:,}")
+        for one in ranked
+        if one.rows
+    ]
+    return table(rows, right=(1,), indent=2)
+
+
+def retention_section(evaluation: Evaluation | None) -> str:
+    """General text before and after, with what the figure means."""
+    if evaluation is None or evaluation.retention is None:
+        return ""
+    found = evaluation.retention
+    gain = found.forgetting
+    rows = [
+        ("general text", f"{numbers.count(found.tokens)} tokens in {numbers.plural(found.blocks, 'block')}"),
+        ("before tuning", f"{found.base:.4f} nats a token"),
+        ("after tuning", f"{found.tuned:.4f} nats a token"),
+        ("forgetting", text(_gain(gain))),
+    ]
+    words = "What a token of text costs more that has nothing to do with the task: less is better, none is best."
+    return section("retention", "Forgetting", f"<p>{words}</p>", facts(rows))
+
+
+def swaps_section(evaluation: Evaluation | None) -> str:
+    """Which exchanges change predictions, and examples."""
+    if evaluation is None or evaluation.swaps is None:
+        return ""
+    found = evaluation.swaps
+    pairs = [
+        (
+            text(one.phrase),
+            text(one.other),
+            numbers.count(one.rows),
+            *(("–" if one.base is None else numbers.count(one.base),) if found.base is not None else ()),
+            numbers.count(one.changed),
+            _share(one.changed, one.rows),
+        )
+        for one in found.pairs
+    ]
+    examples = [
+        (numbers.count(one.row), text(f"{one.phrase} → {one.other}"), text(one.before), text(one.after))
+        for one in found.examples
+    ]
+    of_base = ("changed, base",) if found.base is not None else ()
+    header = ("phrase", "exchanged for", "rows", *of_base, "changed, tuned", "share, tuned")
+    return section(
+        "swaps",
+        "Exchanged phrases",
+        f"<p>When a phrase of a test row is exchanged: {text('; '.join(_swaps_words(found)))}.</p>",
+        html_table("By phrase", header, pairs, right=range(2, len(header))),
+        html_table("Predictions that change", ("row", "exchange", "before", "after"), examples, right=(0,)),
+    )
+
+
+def _share(changed: int, rows: int) -> str:
+    return numbers.percent(changed, rows) if rows else "–"
+
+
+Trend = Literal["better", "worse", "equal", "no difference shown"]
+
+
+class Comparison(NamedTuple):
+    """One metric of the tuned model beside the base."""
+
+    name: str
+    base: float | None
+    tuned: float
+    gate: GateResult | None
+    gain: Gain | None = None
+    interval: Interval | None = None
+    """Of the tuned model's value."""
+
+    @property
+    def change(self) -> float | None:
+        """Tuned minus base."""
+        return None if self.base is None else self.tuned - self.base
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way is up."""
+        kind = metric_named(self.name)
+        return kind.higher_is_better if kind else True
+
+    @property
+    def trend(self) -> Trend | None:
+        """Whether tuning helped, as far as the rows can show it; None without a base."""
+        if self.change is None:
+            return None
+        if self.change == 0:
+            return "equal"
+        if self.gain is not None and not self.gain.is_shown:
+            return "no difference shown"
+        return "better" if (self.change > 0) == self.higher_is_better else "worse"
+
+
+def change_words(one: Comparison) -> str:
+    """Such as `+0.746, 95 % interval +0.685 to +0.803 (better)`; empty without a base."""
+    if one.change is None:
+        return ""
+    return f"{numbers.signed(one.change)}{_interval_words(one, ', 95 % interval {} to {}')} ({one.trend})"
+
+
+def _interval_words(one: Comparison, form: str) -> str:
+    found = one.gain.interval if one.gain else None
+    return form.format(numbers.signed(found.low), numbers.signed(found.high)) if found else ""
+
+
+def comparisons(evaluation: Evaluation) -> tuple[Comparison, ...]:
+    """Every metric, in the order in which it was measured."""
+    base = evaluation.base.metrics if evaluation.base else {}
+    gates = {gate.metric: gate for gate in evaluation.gates}
+    return tuple(
+        Comparison(
+            name,
+            base.get(name),
+            value,
+            gates.get(name),
+            evaluation.gains.get(name),
+            evaluation.tuned.intervals.get(name),
+        )
+        for name, value in evaluation.tuned.metrics.items()
+    )

@@ -1,0 +1,98 @@
+"""Words that several pages share: a run's one result, its task, and its teacher."""
+
+from __future__ import annotations
+
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.record import Evaluation
+from ftc.spec.documents.streams import SplitReport
+from ftc.spec.heads import head_card
+from ftc.spec.metrics import METRICS, metric_named
+from ftc.spec.tasks.card import Mode
+from ftc.spec.text_forms import FormName, form_card
+from ftc.views import numbers
+from ftc.views.page import escaped
+
+__all__ = [
+    "auto_class",
+    "headline",
+    "learnt_noun",
+    "learnt_of_rows",
+    "main_metric",
+    "metric_title",
+    "mode_of",
+    "pipeline",
+    "teacher_parts",
+]
+
+_FIRST = tuple(metric.name for metric in sorted(METRICS, key=lambda one: one.headline or 0) if metric.headline)
+"""Metrics that tell most about a task, in the order in which one is looked for."""
+
+
+def headline(evaluation: Evaluation | None) -> str:
+    """Such as `macro F1 0.941, gate passed`; empty where nothing was measured."""
+    if evaluation is None or not evaluation.tuned.metrics:
+        return ""
+    metrics, name = evaluation.tuned.metrics, main_metric(evaluation)
+    failed = sum(not gate.passed for gate in evaluation.gates)
+    words = {0: "gate passed"} if len(evaluation.gates) == 1 else {0: "gates passed"}
+    verdict = words.get(failed, f"{numbers.plural(failed, 'gate')} failed") if evaluation.gates else ""
+    return ", ".join(filter(None, (f"{metric_title(name)} {numbers.metric(metrics[name])}", verdict)))
+
+
+def main_metric(evaluation: Evaluation) -> str:
+    """The metric that a gate asks for, else the one that tells most about the task. There has to be one."""
+    metrics = evaluation.tuned.metrics
+    gated = [gate.metric for gate in evaluation.gates]
+    return next(name for name in (*gated, *_FIRST, *metrics) if name in metrics)
+
+
+def metric_title(name: str) -> str:
+    """What people call a metric."""
+    kind = metric_named(name)
+    return escaped(kind.title if kind else name)
+
+
+def mode_of(plan: Plan) -> Mode:
+    """How a plan's model does its task."""
+    return plan.recipe.task.mode_for(plan.settings.model.family)
+
+
+def pipeline(plan: Plan) -> str:
+    """The hub's name of the task."""
+    return mode_of(plan).pipeline_of(plan.settings.model.family)
+
+
+def auto_class(plan: Plan) -> str:
+    """The class of transformers that loads the model."""
+    return head_card(plan.settings.model.head).auto_class_of(plan.settings.model.family)
+
+
+def learnt_noun(plan: Plan) -> str:
+    """What the count of supervised things counts, where these aren't tokens; a plural, or empty."""
+    return form_card(plan.settings.text.form).noun
+
+
+def learnt_of_rows(form: FormName, report: SplitReport) -> str:
+    """What is learnt of a split's rows, where it isn't a share of their tokens; else empty."""
+    return form_card(form).targets.format(
+        targets=numbers.magnitude(report.supervised_tokens), windows=numbers.plural(report.rows, "window")
+    )
+
+
+_LOSSES = {"forward_kl": "forward KL", "reverse_kl": "reverse KL", "jsd": "JSD"}
+
+
+def teacher_parts(plan: Plan) -> list[str]:
+    """The teacher, how it counts, and how it is held; empty where the rows alone teach."""
+    lesson = plan.settings.train.distillation
+    if lesson is None:
+        return []
+    teacher = lesson.teacher
+    license = escaped(teacher.license or "no licence")
+    held = f"packed into {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
+    return [
+        f"{escaped(teacher.base)} {numbers.magnitude(teacher.num_parameters)} ({license})",
+        f"{100 * lesson.weight:.3g} % of the loss" if lesson.weight < 1 else "the whole loss",
+        f"{_LOSSES[lesson.loss]} at temperature {lesson.temperature:g}",
+        held,
+    ]
