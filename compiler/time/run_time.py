@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from ftc.compiler.draft import ClosedDraft, Draft, PastRun
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.strategies.trainable import num_trainable, result_bytes
 from ftc.compiler.time.calibrated import Kind, calibrated_speed
+from ftc.compiler.time.past_runs import PastRun
 from ftc.compiler.time.run_work import RunWork, evaluations
 from ftc.compiler.time.speed import DeviceSpeed, by_data_sheet, narrowed, scale_only, seconds_for
 from ftc.spec.documents.facts import ModelFacts

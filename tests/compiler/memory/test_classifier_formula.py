@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.draft import ClosedDraft, Draft, PastRun
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.eval_passes import evaluation_batch
 from ftc.compiler.search.device_catalog import CARDS
+from ftc.compiler.time.past_runs import PastRun
 from ftc.compiler.tokens.judged_tokens import JudgedTokens
 from ftc.spec.base import Money
 from ftc.spec.documents.judging import JudgeUse
