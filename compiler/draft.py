@@ -160,7 +160,7 @@ class Draft:
         classifier: Who says which answers have a label; None for nobody.
         grader: The model of the classifier.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
-        teacher: The model that is learnt from; None where rows alone teach.
+        teacher: The model that is learned from; None where rows alone teach.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
         measured: Digests of what is measured beside the test rows.
         groups: Test rows by group, by the columns that results are told apart by.
@@ -168,7 +168,7 @@ class Draft:
         calibration: What was measured of the device; None where nothing was.
         prices: What an hour of a device costs by the project's policy, by the device's name.
         free_disk: Bytes that are free where the run's folder will lie; None where the run is for another machine.
-        packages: Normalised names of the packages that are installed here and that a run may import.
+        packages: Normalized names of the packages that are installed here and that a run may import.
         platform: Tag of this machine's platform, such as `linux-x86_64-cp311`.
         traces: What the memory trace answered so far, by the jobs' keys; None where there is nobody to ask.
         untraced: Why there is nobody to ask.
@@ -237,7 +237,7 @@ class Draft:
     eval = Section[OpenEval]()
     """The measurement at the end, but for what the solver chooses."""
     distillation = Section[DistillationSettings | None]()
-    """What is learnt from a teacher; None without one."""
+    """What is learned from a teacher; None without one."""
     determinism = Section[DeterminismSettings]()
 
     @property

@@ -173,7 +173,7 @@ def _licenses(rule: Any, plan: Plan) -> tuple[bool, str]:
     }
     allowed = {one.lower() for one in rule.allow}
     broken = {whose: license for whose, license in licenses.items() if (license or "").lower() not in allowed}
-    told = [f"the {whose}'s licence is {license or 'not stated'}" for whose, license in (broken or licenses).items()]
+    told = [f"the {whose}'s license is {license or 'not stated'}" for whose, license in (broken or licenses).items()]
     return not broken, ", ".join(told)
 
 

@@ -1,8 +1,8 @@
 """Which rows go through the model when: a pure function of the seed and the step.
 
-An epoch is a permutation of the rows, cut into optimiser batches. Inside one of them rows are sorted by length, dealt
+An epoch is a permutation of the rows, cut into optimizer batches. Inside one of them rows are sorted by length, dealt
 to the devices and cut into micro-batches, or packed into sequences, so that little or no padding is needed. Since the
-loss is normalised by the supervised tokens of the whole optimiser batch, that changes no gradient.
+loss is normalized by the supervised tokens of the whole optimizer batch, that changes no gradient.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 _POOL_BATCHES = 64
-"""Optimiser batches among whose rows like lengths are looked for; chance still has most of the say."""
+"""Optimizer batches among whose rows like lengths are looked for; chance still has most of the say."""
 _MOST_TIMES = 8
 """How many times the planned rows of a batch short ones may be."""
 _PROCESSOR_TOKENS = 2000
@@ -43,11 +43,11 @@ class BatchOrder:
     lengths: NDArray[np.int64]
     """Tokens of each row."""
     batch_size: int
-    """Rows of one optimiser step; the last step of an epoch takes what is left."""
+    """Rows of one optimizer step; the last step of an epoch takes what is left."""
     steps_per_epoch: int
     seed: int
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
-    """Whether an optimiser step's rows are of like length."""
+    """Whether an optimizer step's rows are of like length."""
     most_tokens: int | None = None
     """Tokens of a micro-batch, padding included; one row may have more."""
     packs: bool = False
@@ -55,13 +55,13 @@ class BatchOrder:
     _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self, step: int) -> list[int]:
-        """Rows of an optimiser step, counted from 0."""
+        """Rows of an optimizer step, counted from 0."""
         epoch, index = divmod(step, self.steps_per_epoch)
         order = self._order(epoch)
         return [int(row) for row in order[index * self.batch_size : (index + 1) * self.batch_size]]
 
     def micro_batches(self, step: int, micro_batch: int, rank: int, world_size: int) -> list[list[int]]:
-        """One device's part of an optimiser step; empty when the step has fewer rows than there are devices."""
+        """One device's part of an optimizer step; empty when the step has fewer rows than there are devices."""
         rows = share_of(by_length(self.rows(step), self.lengths), rank, world_size)
         if self.most_tokens is None:
             return cut(rows, micro_batch)

@@ -107,7 +107,7 @@ _CAUSES = {
     "loss": "the same rows gave another loss: the weights before the step differ, or the forward pass does",
     "gradient norm": "the loss is equal and its gradient isn't: the backward pass computes otherwise",
     "weights": "all losses up to here are equal and the weights aren't: the update, or what no loss depends on yet",
-    "optimiser": "the weights are equal and the optimiser's memory isn't",
+    "optimiser": "the weights are equal and the optimizer's memory isn't",
 }
 
 

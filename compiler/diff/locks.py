@@ -70,7 +70,7 @@ def _model(old: Lock, new: Lock) -> Iterator[Change]:
         effect = Effect.COSMETIC if harmless else Effect.NUMERICS
         yield _change(f"model.files.{name}", _sha(was), _sha(now), "model file", effect)
     if before.license != after.license:
-        yield _change("model.license", before.license, after.license, "licence", Effect.COSMETIC)
+        yield _change("model.license", before.license, after.license, "license", Effect.COSMETIC)
 
 
 def _named(model: Any) -> str:
@@ -85,9 +85,9 @@ def _text(old: Lock, new: Lock) -> Iterator[Change]:
         if was != now:
             yield _change(f"tokenizer.files.{name}", was, now, "tokenizer", Effect.DATA)
     pairs: tuple[tuple[str, str, Reason], ...] = (
-        ("tokenizer.behaviour", "tokenizer_probe_sha256", "tokenizer"),
+        ("tokenizer.behavior", "tokenizer_probe_sha256", "tokenizer"),
         ("template.text", "chat_template_sha256", "template"),
-        ("template.behaviour", "render_probe_sha256", "template"),
+        ("template.behavior", "render_probe_sha256", "template"),
     )
     for path, field, reason in pairs:
         was, now = getattr(before, field), getattr(after, field)

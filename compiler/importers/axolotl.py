@@ -162,7 +162,7 @@ def _names(t: Translation, key: Key) -> dict[str, str]:
 
 
 def _preferences(t: Translation) -> None:
-    """Direct preference optimisation, with its usual loss."""
+    """Direct preference optimization, with its usual loss."""
     for part in ("dpo_beta", "rl_beta"):
         if (beta := t.number(part)) is not None and "task.beta" not in t.values:
             t.carry(part, "task.beta", beta)
@@ -170,7 +170,7 @@ def _preferences(t: Translation) -> None:
         if loss != "sigmoid":
             t.block("dpo_loss_type", f"no preference loss `{loss[:40]}`", "ftc has `sigmoid`, which is DPO")
     t.needless("dpo_loss_type", "the loss of DPO")
-    t.needless("rl", "direct preference optimisation")
+    t.needless("rl", "direct preference optimization")
 
 
 def _preferred_rows(t: Translation, key: Key) -> None:
@@ -337,14 +337,14 @@ _RULES: rules.Rules = {
         "a base model with a pad token needs none"),
     **rules.dropped("no tokens are added", "tokens added_tokens_overrides", "add them to the base model first"),
     **rules.dropped("the end of a turn follows from the template", "eot_tokens"),
-    **rules.dropped("prompts are never learnt, only answers", "train_on_inputs"),
+    **rules.dropped("prompts are never learned, only answers", "train_on_inputs"),
     **rules.dropped("no watch over a rising loss; ftc stops where it is no number", "loss_watchdog_threshold"),
     **rules.dropped("copies are counted by the plan, and stay", "dataset_exact_deduplication"),
     **rules.dropped("float32 stays exact", "tf32"),
     **rules.dropped("the file is the split; a part of it is not taken", "datasets.split", off=("train", "")),
     **rules.dropped("a subset of a data set is a file of its own", "datasets.name", "name it with `--hub-file FILE`"),
-    **rules.dropped("the assistant's turns are learnt, and no others", "datasets.roles_to_train"),
-    **rules.dropped("the end of each of the assistant's turns is learnt", "datasets.train_on_eos"),
+    **rules.dropped("the assistant's turns are learned, and no others", "datasets.roles_to_train"),
+    **rules.dropped("the end of each of the assistant's turns is learned", "datasets.train_on_eos"),
     **rules.dropped("a share of the rows is not taken", "datasets.shards", "set `data.max_rows`"),
     **rules.dropped("trackers are not spoken to; the run folder has it all",
         "wandb_project wandb_entity wandb_watch wandb_name wandb_log_model wandb_run_id use_wandb use_mlflow "
@@ -364,7 +364,7 @@ _RULES: rules.Rules = {
         "give rows with `datasets`, or `--data FILE`"),
     **rules.blocking("parameters by name beside an adapter", "unfrozen_parameters",
         "`lora_modules_to_save` trains modules beside an adapter; `partial` trains the last layers alone"),
-    **rules.blocking("no training that is aware of quantisation", "qat", _SUPERVISED),
+    **rules.blocking("no training that is aware of quantization", "qat", _SUPERVISED),
     **rules.blocking("no ReLoRA", "relora relora_steps", "choose lora, qlora or full training"),
     **rules.blocking("a teacher whose words stand in the rows or on a server", "kd_trainer", rules.NAME_THE_TEACHER),
     **rules.blocking("no diffusion language models", "diffusion", _SUPERVISED),

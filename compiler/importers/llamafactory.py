@@ -47,7 +47,7 @@ def _strategy(t: Translation) -> None:
     else:
         t.carry(known, "strategy.kind", kind)
         has_place = "targets" in words.FIELDS[kind]
-        whole = "quantised weights can't be trained in full"
+        whole = "quantized weights can't be trained in full"
         t.drop("quantization_bit", "weights of fewer bits go with LoRA alone" if has_place else whole)
         if has_place and t.has(f"{word}_target"):
             weights.targets(t, f"{word}_target")
@@ -95,10 +95,10 @@ def _rows(t: Translation) -> None:
 
 
 def _preferences(t: Translation) -> None:
-    """Direct preference optimisation; the other losses of that stage are others' methods."""
+    """Direct preference optimization; the other losses of that stage are others' methods."""
     if (loss := t.text("pref_loss")) not in (None, "sigmoid"):
         t.block("pref_loss", f"no preference loss `{(loss or '')[:40]}`", "ftc has `sigmoid`, which is DPO")
-    t.needless("pref_loss", "direct preference optimisation")
+    t.needless("pref_loss", "direct preference optimization")
     if (beta := t.number("pref_beta")) is not None:
         t.carry("pref_beta", "task.beta", beta)
 
@@ -226,7 +226,7 @@ def _named_optimizer(t: Translation, key: Key) -> None:
     elif kind:
         t.carry(key, "train.optimizer.kind", kind)
     else:
-        t.drop(key, "AdamW stands in the place of this optimiser")
+        t.drop(key, "AdamW stands in the place of this optimizer")
 
 
 _RULES: rules.Rules = {
@@ -261,8 +261,8 @@ _RULES: rules.Rules = {
     **rules.needless(rules.FASTER_KERNELS, "enable_liger_kernel use_unsloth use_unsloth_gc use_v1_kernels tf32"),
     **rules.needless("saves memory, not what is trained", "use_reentrant_gc"),
     **rules.dropped("the model's own template is used", "template", "compare the first prompts that `ftc plan` shows"),
-    **rules.dropped("prompts are never learnt, only answers", "train_on_prompt"),
-    **rules.dropped("every turn of the assistant is learnt", "mask_history"),
+    **rules.dropped("prompts are never learned, only answers", "train_on_prompt"),
+    **rules.dropped("every turn of the assistant is learned", "mask_history"),
     **rules.dropped("a data set by name", "eval_dataset", "name its file in `data.split.validation`"),
     **rules.dropped("training starts from a new adapter", "adapter_name_or_path",
         "merge the old one into the base first"),

@@ -146,7 +146,7 @@ _RULES: rules.Rules = {
     **rules.needless("the rows are named otherwise", "data.train.datasets.dataset_path"),
     **rules.needless("a single data set", "data.train.datasets.mixture_proportion"),
     **rules.dropped("the task tells how rows become batches", "data.train.collator_name"),
-    **rules.needless("the task tells which column is learnt", "data.train.target_col"),
+    **rules.needless("the task tells which column is learned", "data.train.target_col"),
     **rules.dropped("validation rows from a class", "data.validation",
         "give `data.split.validation` a share or a file"),
     **rules.dropped("test rows from a class", "data.test", "give `data.split.test` a share or a file"),

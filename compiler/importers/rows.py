@@ -134,10 +134,10 @@ def as_chat(t: Translation, key: str | Key, column_key: str | Key | None, column
 
 
 def as_text(t: Translation, key: str | Key, column: str) -> None:
-    """Plain text that is continued: all of it is learnt."""
+    """Plain text that is continued: all of it is learned."""
     if _is_overruled(t, key, "pretraining"):
         return
-    t.carry(key, "task.kind", "pretraining", "plain text, all of it learnt")
+    t.carry(key, "task.kind", "pretraining", "plain text, all of it learned")
     if column != "text":
         t.carry(key, "data.fields.text", column)
 

@@ -293,16 +293,16 @@ _RULES: rules.Rules = {
         "teacher_checkpointer.recipe_checkpoint teacher_checkpointer.output_dir kd_loss.ignore_index "
         "kd_loss.num_output_chunks checkpointer.checkpoint_files checkpointer.model_type "
         "checkpointer.recipe_checkpoint checkpointer.safe_serialization checkpointer.keep_last_n_checkpoints"),
-    **rules.dropped("prompts are never learnt, only answers", "dataset.train_on_input"),
+    **rules.dropped("prompts are never learned, only answers", "dataset.train_on_input"),
     **rules.dropped("the file is the split; a part of it is not taken", "dataset.split", off=("train", "")),
     **rules.dropped("rows are not filtered by code", "dataset.filter_fn", "filter the file"),
     **rules.dropped("a cosine of half a turn", "lr_scheduler.num_cycles", off=(0.5,)),
-    **rules.dropped("the optimiser steps after the backward pass; only memory differs", "optimizer_in_bwd"),
+    **rules.dropped("the optimizer steps after the backward pass; only memory differs", "optimizer_in_bwd"),
     **rules.dropped("the model's own template is used", "tokenizer.prompt_template"),
     **rules.dropped("validation rows from a builder", "dataset_val", "give `data.split.validation` a share or a file"),
     **rules.dropped("training starts from a new adapter", "checkpointer.adapter_checkpoint"),
     **rules.blocking("no classification heads of torchtune's", "model.num_classes", "write the recipe by hand"),
-    **rules.blocking("no training that is aware of quantisation", "quantizer", _SUPERVISED),
+    **rules.blocking("no training that is aware of quantization", "quantizer", _SUPERVISED),
     **rules.blocking("no reinforcement learning, and of preferences DPO alone",
         "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
     **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward tensor_parallel_dim tensor_parallel_plan "
@@ -317,7 +317,7 @@ _KNOWN = {key for key in _RULES if "." not in key} | set(
     fake_quant_after_n_steps forward_batch_size gamma gradient_accumulation_steps gradient_checkpointing inference
     kd_loss kd_ratio kl_coeff layer_dropout limit lmbda loss low_cpu_ram lr_scheduler max_generated_tokens
     max_new_tokens max_seq_length max_steps_per_epoch memory_efficient_fsdp_wrap min_response_length model num_steps
-    optimizer orchestration penalise_no_eos postprocessing ppo_batch_size prompt ref_policy_checkpointer
+    optimizer orchestration penalize_no_eos postprocessing ppo_batch_size prompt ref_policy_checkpointer
     resize_token_embeddings reward_checkpointer reward_penalty run_val_every_n_steps save_every_n_epochs
     save_every_n_steps stop_token_ids tasks teacher_checkpointer teacher_model temperature tokenizer top_k training
     use_distributed_state_dict use_flex value_checkpointer value_coeff whiten_rewards

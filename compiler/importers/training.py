@@ -74,7 +74,7 @@ def trained(t: Translation, keys: TrainerKeys) -> None:
 
 
 def batch(t: Translation, micro: str, accumulation: str, *, default_micro: int = 1) -> None:
-    """The rows of one optimiser step: micro-batch times accumulation."""
+    """The rows of one optimizer step: micro-batch times accumulation."""
     rows, times = t.whole(micro), t.whole(accumulation)
     if (rows or 1) < 1 or (times or 1) < 1:
         for key in (micro, accumulation):
@@ -170,7 +170,7 @@ def optimizer(t: Translation, key: str) -> None:
             t.add(f"train.optimizer.{path}", value, reason)
     elif said:
         shown = said[:60] if "." in said else word[:40]
-        t.drop(key, f"no optimiser `{shown}`", "AdamW stands in its place; its learning rate may have to change")
+        t.drop(key, f"no optimizer `{shown}`", "AdamW stands in its place; its learning rate may have to change")
 
 
 def precision(t: Translation, bf16: str, fp16: str, *, default: str | None = None) -> None:

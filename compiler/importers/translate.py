@@ -43,7 +43,7 @@ def import_configuration(
     Args:
         data: The file's bytes.
         file: Its name, for places and for the recipe's name.
-        tool: Whose configuration it is; recognised by its keys where left out.
+        tool: Whose configuration it is; recognized by its keys where left out.
         options: What the user adds.
         around: What may be asked about the disk.
 

@@ -23,7 +23,7 @@ def _strategy(t: Translation) -> None:
         t.carry("use_peft", "strategy.kind", "full")
         for key, is_asked in (("load_in_4bit", four_bit), ("load_in_8bit", eight_bit)):
             if is_asked:
-                t.drop(key, "quantised weights can't be trained in full")
+                t.drop(key, "quantized weights can't be trained in full")
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):
             t.ignore(key, "without `use_peft: true` TRL makes no adapter", "set it if an adapter was meant")
         return
@@ -121,8 +121,8 @@ _RULES: rules.Rules = {
     **rules.needless("losses mean the same, packed or not", "eval_packing"),
     **rules.needless("how rows are packed changes no gradient", "packing_strategy"),
     **rules.needless(rules.FASTER_KERNELS, "padding_free use_liger_kernel"),
-    **rules.needless("only the assistant's turns are learnt, always", "assistant_only_loss"),
-    **rules.needless("only the completion is learnt, always", "completion_only_loss"),
+    **rules.needless("only the assistant's turns are learned, always", "assistant_only_loss"),
+    **rules.needless("only the completion is learned, always", "completion_only_loss"),
     **rules.needless("the rows have another shape", "dataset_text_field"),
     **rules.needless("the plan chooses how weights are kept", "torch_dtype dtype"),
     **rules.needless("the file is the split", "dataset_train_split dataset_mixture.datasets.split datasets.split"),
@@ -155,7 +155,7 @@ _RULES: rules.Rules = {
     **rules.blocking("no reinforcement learning, and of preferences DPO alone",
         "beta rpo_alpha num_generations reward_model_path reward_funcs max_completion_length desirable_weight "
         "undesirable_weight center_rewards_coefficient", "choose a configuration for supervised training", off=()),
-    **rules.shared_work("accelerate_config num_processes parallelism_config"),
+    **rules.shared_work("accelerate_config num_processes parallelizm_config"),
 }  # fmt: skip
 
 TRL = rules.Tool(

@@ -62,7 +62,7 @@ def _together(draft: ClosedDraft, lengths: RowLengths) -> NDArray[np.int64]:
 
 
 def accumulates(draft: ClosedDraft) -> bool:
-    """Whether a device can have more than one micro-batch in an optimiser step."""
+    """Whether a device can have more than one micro-batch in an optimizer step."""
     mine = draft.share_of_batch
     if draft.candidate.packing:
         return bool(_largest(_tokens(draft), mine) > draft.micro_batch_tokens)
@@ -91,7 +91,7 @@ def _scored_at_once(draft: ClosedDraft) -> int:
 
 
 def _packed_shape(draft: ClosedDraft) -> BatchShape:
-    """The longest sequence that rows of one optimiser step can make up, and the most of it that can be supervised."""
+    """The longest sequence that rows of one optimizer step can make up, and the most of it that can be supervised."""
     batch, longest = draft.share_of_batch, longest_row(draft, "train")
     tokens, lengths = _tokens(draft), known_lengths(draft, "train")
     length = max(longest, min(draft.micro_batch_tokens, _largest(tokens, batch)))

@@ -87,7 +87,7 @@ def _is_padded(looks: list[_Look]) -> bool:
 
 
 def _counts(draft: Draft) -> dict[str, int]:
-    """Rows of each look. Preferences are also compared on the rows that are learnt from, before the first step."""
+    """Rows of each look. Preferences are also compared on the rows that are learned from, before the first step."""
     compares = form_card(draft.text.form).is_pair
     splits = [name for name in ("train", "validation", "test") if name != "train" or compares]
     found = {name: draft.splits[name].rows for name in splits if name in draft.splits}

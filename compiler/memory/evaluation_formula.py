@@ -1,7 +1,7 @@
 """What measuring takes at its largest moments, from shapes alone: scores of rows, keys and values while answers grow.
 
 Nothing is kept for a way back, so what counts is one layer's width, the scores of all supervised places, and what
-writing remembers. Rows of validation are scored beside the optimiser's state.
+writing remembers. Rows of validation are scored beside the optimizer's state.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Measuring:
 def measuring_moments(
     model: ModelFacts, measuring: Measuring, head_width: int, numbers: Numbers, trained: Trained
 ) -> Iterator[tuple[str, dict[str, int]]]:
-    """The moments at which measuring can be largest, each with what it holds beside weights and optimiser.
+    """The moments at which measuring can be largest, each with what it holds beside weights and optimizer.
 
     Args:
         model: The base model.

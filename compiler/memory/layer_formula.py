@@ -230,7 +230,7 @@ class Stack:
         return self.layers * (2 if self.crossed else 1)
 
     def _of_norms(self, numbers: Numbers, trained: Trained) -> float:
-        """Input in float32; of composed ones also what was normalised, where their weights are trained."""
+        """Input in float32; of composed ones also what was normalized, where their weights are trained."""
         h, inputs = self.model.hidden_size, self.norms
         if self.model.kind.two_norms and numbers.residual == _FP32:
             inputs = self.layers
@@ -253,8 +253,8 @@ class Stack:
         if self._turns_one_projection and numbers.linear == e:  # values are a view of all three, unturned
             size += self.layers * self.tokens * e * (queries + keys)
         if any(map(OF_HEADS.search, self.model.tensors)):
-            learnt = e if trained.all_weights else 0
-            size += self.layers * self.tokens * (_FP32 + learnt) * (queries + keys)
+            learned = e if trained.all_weights else 0
+            size += self.layers * self.tokens * (_FP32 + learned) * (queries + keys)
         if self.crossed and not self._learns_distances:
             size += self.crossed_masks * self.tokens * e * -(-self._crossed_length // _ALIGNED) * _ALIGNED
         if self._learns_distances:
@@ -346,7 +346,7 @@ class Stack:
         return self._of_shared(read, numbers.residual)
 
     def _of_adapters(self, numbers: Numbers, trained: Trained) -> float:
-        """Inputs and middles of adapters, and what is multiplied by scales that are learnt."""
+        """Inputs and middles of adapters, and what is multiplied by scales that are learned."""
         adapted = self._adapted(trained)
         size: float = sum(
             numbers.operand * (self._tokens_of(name) * one.keeps + one.keeps_once + one.casts_once * numbers.casts)

@@ -155,7 +155,7 @@ def _form_job(draft: ClosedDraft) -> memory_formula.Job:
     weight_bytes = 4.0 if is_whole else _WEIGHT_BYTES[precision]
     if quantized is not None:
         row = 4.0 if quantized.type == "int8" else 0.0  # a scale for each
-        weight_bytes = memory_formula.quantised_bytes(_as_held(draft), packed_bytes(draft), row=row)
+        weight_bytes = memory_formula.quantized_bytes(_as_held(draft), packed_bytes(draft), row=row)
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
     return memory_formula.Job(
@@ -173,7 +173,7 @@ def _form_job(draft: ClosedDraft) -> memory_formula.Job:
         activation_bytes=2 if precision == "bfloat16" else 4,
         checkpointing=draft.candidate.activation_checkpointing,
         accumulates=accumulates(draft),
-        quantised=quantized is not None,
+        quantized=quantized is not None,
         target_length=target,
         adapter_dropout=trained.dropout,
         eager=kernel == "eager",

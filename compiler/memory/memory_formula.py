@@ -1,7 +1,7 @@
 """Peak memory of a run from shapes alone: pure arithmetic, no framework, a few milliseconds.
 
 Each term says what is held and why. What the layers keep is counted in `layer_formula`; here it is put together with
-weights, gradients, the optimiser's state and the way through the head, for each moment at which a step can be largest.
+weights, gradients, the optimizer's state and the way through the head, for each moment at which a step can be largest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.module_names import part_of
 from ftc.spec.strategies import Beside
 
-__all__ = ["Job", "Method", "Usage", "estimate", "quantised_bytes", "uncounted_parts"]
+__all__ = ["Job", "Method", "Usage", "estimate", "quantized_bytes", "uncounted_parts"]
 
 Method = Literal["closed form", "trace"]
 
@@ -49,7 +49,7 @@ class Job:
         is_adapter: Whether what is trained lies beside the base's weights.
         num_trainable: Weights that are trained.
         num_frozen: Weights that an adapter brings along and never changes.
-        state_bytes: What the optimiser keeps on the device.
+        state_bytes: What the optimizer keeps on the device.
         head_width: Outputs of the last layer: vocabulary or labels.
         head_rows: Rows of logits that are computed for one micro-batch.
         tokens: Tokens in the longest padded micro-batch.
@@ -58,7 +58,7 @@ class Job:
         activation_bytes: Bytes of an operand of a product.
         checkpointing: Whether activations are recomputed.
         accumulates: Whether gradients of earlier micro-batches are held while others are computed.
-        quantised: Whether frozen weights are in 4 bits, and all between them in float32.
+        quantized: Whether frozen weights are in 4 bits, and all between them in float32.
         target_length: Tokens of a row that the decoder of an encoder-decoder gets.
         adapter_dropout: Whether adapters drop some of their input.
         eager: Whether attention holds its scores.
@@ -72,7 +72,7 @@ class Job:
         trains_products: Whether weights of linear layers are trained, where the base's own are.
         trains_norms: Whether weights of norms are trained, and none of linear layers.
         measuring: How rows are measured; None where none are.
-        taught: The teacher that is learnt from; None for none.
+        taught: The teacher that is learned from; None for none.
     """
 
     model: ModelFacts
@@ -89,7 +89,7 @@ class Job:
     checkpointing: bool
     num_frozen: int = 0
     accumulates: bool = False
-    quantised: bool = False
+    quantized: bool = False
     target_length: int = 0
     adapter_dropout: bool = True
     eager: bool = False
@@ -131,12 +131,12 @@ class Job:
         e = self.activation_bytes
         exact = (
             (not self.is_adapter and not self.in_parts)
-            or self.quantised
+            or self.quantized
             or (self.model.family == "encoder" and not composes_norms(self.model))
         )  # norms after the sum stay in float32
         return Numbers(
             operand=e,
-            linear=_FP32 if self.quantised else e,
+            linear=_FP32 if self.quantized else e,
             residual=_FP32 if exact else e,
             mask=1 if self.on_card else _FP32,
         )
@@ -164,7 +164,7 @@ class Usage:
         return max(phase.peak_bytes for phase in self.phases)
 
 
-def quantised_bytes(model: ModelFacts, packed: float, row: float = 0.0) -> float:
+def quantized_bytes(model: ModelFacts, packed: float, row: float = 0.0) -> float:
     """Bytes of a weight on average: linear layers are packed, embeddings, norms and the head are made float32.
 
     Args:
@@ -235,9 +235,9 @@ def _at_embedding(job: Job, table: int, waiting: int) -> int:
 
 
 def _loading(job: Job) -> dict[str, int]:
-    """Quantised weights are packed one by one; of the others each is there twice while it is made float32."""
+    """Quantized weights are packed one by one; of the others each is there twice while it is made float32."""
     widest = 0
-    if job.quantised:
+    if job.quantized:
         packed = set(job.model.linear_modules)
         kept = (one for name, one in job.model.tensors.items() if name.removesuffix(".weight") not in packed)
         widest = max((math.prod(one.shape) for one in kept), default=0)
@@ -265,7 +265,7 @@ def _kept_bytes(job: Job) -> float:
     saved = sum(stack.saved_bytes(job.numbers, job.trained) for stack in job.stacks)
     if not job.is_adapter and not job.in_parts:
         return saved + sum(stack.cast_bytes(job.numbers) for stack in job.stacks)
-    if job.quantised and job.numbers.casts:
+    if job.quantized and job.numbers.casts:
         return saved + job.activation_bytes * never_packed(job.model)
     return saved
 
@@ -281,7 +281,7 @@ def _around_layers(job: Job) -> int:
 
 def _cast_head(job: Job) -> int:
     """An output layer in float32, as products read it."""
-    is_exact = job.quantised or not (job.is_adapter or job.in_parts)
+    is_exact = job.quantized or not (job.is_adapter or job.in_parts)
     if not (job.has_vocabulary and job.numbers.casts and is_exact):
         return 0
     return job.activation_bytes * job.model.vocab_size * job.model.hidden_size

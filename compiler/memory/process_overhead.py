@@ -42,7 +42,7 @@ def context_of(
 
     Args:
         device: What the plan is for.
-        packages: Normalised names of what is installed, which tells how torch is built.
+        packages: Normalized names of what is installed, which tells how torch is built.
         needs: Data that metrics take into memory.
         calibration: What was measured of it. Kernels that weren't used then can add as much as the table's range.
     """
@@ -65,7 +65,7 @@ def host_bytes(draft: ClosedDraft) -> int:
 
     Loading: one of them holds the model, of which others get a layer at a time, on their devices. Parts that then stay
     take the place of what was read. Training, with parts in the host's memory: all parts together are one model, with
-    its gradients and what the optimiser keeps.
+    its gradients and what the optimizer keeps.
     """
     if draft.candidate.sharding != "fsdp":
         return 0

@@ -10,7 +10,7 @@ from ftc.spec.strategies.card import Quantized
 __all__ = ["PACKED_BYTES", "never_packed", "packed_bytes"]
 
 _NF4_BYTES = {True: 0.5 + 1 / 64 + 4 / (64 * 256), False: 0.5 + 4 / 64}
-"""Bytes of a 4-bit weight with its block's scale, with and without double quantisation."""
+"""Bytes of a 4-bit weight with its block's scale, with and without double quantization."""
 PACKED_BYTES: dict[TeacherQuantization, float] = {"nf4": _NF4_BYTES[True], "int8": 1.0}
 """Bytes of a packed weight of a model that is only read, as a teacher is."""
 

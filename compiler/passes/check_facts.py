@@ -183,7 +183,7 @@ def smoothing_has_choices(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 
 def pages_need_a_card(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """Paged optimisers have something to page between."""
+    """Paged optimizers have something to page between."""
     kind = draft.recipe.train.optimizer.kind
     if draft.device.kind == "cpu" and kind != "auto" and optimizer_card(kind).paged:
         other = next(card.kind for card in OPTIMIZERS if card.paged_as == kind)

@@ -17,7 +17,7 @@ def choose_distillation(draft: Draft) -> Draft:
     asked, teacher = draft.recipe.train.distillation, draft.teacher
     if asked is None or teacher is None:
         why = draft.reasons("train")
-        nothing = why.derive("distillation", None, "no teacher: the rows alone are learnt from")
+        nothing = why.derive("distillation", None, "no teacher: the rows alone are learned from")
         return draft.settle("distillation", nothing, why)
     why = draft.reasons(_PATH)
     labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
@@ -57,7 +57,7 @@ def _check_license(draft: Draft, teacher: TeacherFacts) -> Draft:
         return draft
     return draft.find(
         "FTC401",
-        f"the teacher's licence is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}",
+        f"the teacher's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}",
         f"{_PATH}.teacher",
         help="choose another teacher" if found is None else f"choose another teacher, or add `{found}` to the list",
     )

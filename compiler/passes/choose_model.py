@@ -46,7 +46,7 @@ def _check_license(draft: Draft) -> Draft:
         return draft
     return draft.find(
         "FTC401",
-        f"the model's licence is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}",
+        f"the model's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}",
         "model.license",
         help="choose another base" if found is None else f"choose another base, or add `{found}` to the list",
     )

@@ -1,4 +1,4 @@
-"""How rows become tokens: form, template, length. Runs before anything is tokenised."""
+"""How rows become tokens: form, template, length. Runs before anything is tokenized."""
 
 from __future__ import annotations
 

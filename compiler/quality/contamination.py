@@ -46,20 +46,20 @@ def with_contamination(report: QualityReport, splits: Mapping[str, TokenRows]) -
 def with_other_rows(
     report: QualityReport, test: TokenRows, train: TokenStream, valid: TokenStream | None
 ) -> QualityReport:
-    """The report with what other test rows share with the rows that a run learnt from and was chosen by.
+    """The report with what other test rows share with the rows that a run learned from and was chosen by.
 
     Args:
         report: Of the run's own rows.
         test: The other rows.
-        train: What the run learnt from.
+        train: What the run learned from.
         valid: What its checkpoint was chosen by; None for nothing.
     """
-    learnt = _Known.of(train)
+    learned = _Known.of(train)
     return report.model_copy(
         update={
-            "contamination": (_contamination("test", test, learnt),),
+            "contamination": (_contamination("test", test, learned),),
             "chosen_by": _same_rows(test, _Known.of(valid)) if valid is not None else 0,
-            "trained_on": _same_rows(test, learnt),
+            "trained_on": _same_rows(test, learned),
         }
     )
 

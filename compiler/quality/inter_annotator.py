@@ -15,31 +15,31 @@ from ftc.spec.documents.quality import Agreement, PairAgreement
 
 __all__ = ["agreement", "cohen_kappa", "fleiss_kappa", "krippendorff_alpha"]
 
-_Judgements = Sequence[str | None]
+_Judgments = Sequence[str | None]
 """One annotator's label of each row; None where there is none."""
 
 
-def agreement(columns: Sequence[str], judgements: Sequence[_Judgements]) -> Agreement:
+def agreement(columns: Sequence[str], judgments: Sequence[_Judgments]) -> Agreement:
     """All figures for two or more annotators.
 
     Args:
         columns: Name of each annotator's column.
-        judgements: Their labels, row by row.
+        judgments: Their labels, row by row.
     """
-    rows = [[label for label in labels if label is not None] for labels in zip(*judgements, strict=True)]
+    rows = [[label for label in labels if label is not None] for labels in zip(*judgments, strict=True)]
     complete = [labels for labels in rows if len(labels) == len(columns)]
     return Agreement(
         columns=tuple(columns),
         rows=sum(len(labels) > 1 for labels in rows),
         complete_rows=len(complete),
-        pairs=tuple(_pair(columns, judgements, a, b) for a, b in combinations(range(len(columns)), 2)),
+        pairs=tuple(_pair(columns, judgments, a, b) for a, b in combinations(range(len(columns)), 2)),
         fleiss=fleiss_kappa(complete),
         krippendorff=krippendorff_alpha(rows),
     )
 
 
-def _pair(columns: Sequence[str], judgements: Sequence[_Judgements], a: int, b: int) -> PairAgreement:
-    both = [(x, y) for x, y in zip(judgements[a], judgements[b], strict=True) if x is not None and y is not None]
+def _pair(columns: Sequence[str], judgments: Sequence[_Judgments], a: int, b: int) -> PairAgreement:
+    both = [(x, y) for x, y in zip(judgments[a], judgments[b], strict=True) if x is not None and y is not None]
     return PairAgreement(columns=(columns[a], columns[b]), rows=len(both), cohen=cohen_kappa(both))
 
 
@@ -69,10 +69,10 @@ def fleiss_kappa(rows: Sequence[Sequence[str]]) -> float | None:
 
 
 def krippendorff_alpha(rows: Sequence[Sequence[str]]) -> float | None:
-    """Agreement over rows with any number of judgements; those with fewer than two say nothing.
+    """Agreement over rows with any number of judgments; those with fewer than two say nothing.
 
     1 less the observed disagreement by the expected one, both from the matrix of coincidences, in which each row's
-    pairs of judgements weigh 1 / (judgements - 1).
+    pairs of judgments weigh 1 / (judgments - 1).
     """
     paired = [row for row in rows if len(row) > 1]
     labels = Counter(label for row in paired for label in row)

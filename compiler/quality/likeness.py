@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ftc.compiler.quality.near import MOST_COMPARED, near_pairs, normalised
+from ftc.compiler.quality.near import MOST_COMPARED, near_pairs, normalized
 from ftc.compiler.resolve.rows.units import connected
 
 __all__ = ["Likeness", "find_likeness"]
@@ -34,7 +34,7 @@ def find_likeness(texts: Mapping[str, Sequence[str]], similarity: float | None) 
         texts: Text of each row, by the use of its file.
         similarity: Jaccard similarity from which two texts are near duplicates; None compares none.
     """
-    plain = [(text, normalised(text)) for rows in texts.values() for text in rows]
+    plain = [(text, normalized(text)) for rows in texts.values() for text in rows]
     digests = [hashlib.sha256((normal or text).encode("utf-8", "surrogatepass")).digest() for text, normal in plain]
     first: dict[bytes, int] = {}
     for row, digest in enumerate(digests):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST_SHINGLES", "MOST_COMPARED", "near_pairs", "normalised"]
+__all__ = ["FEWEST_SHINGLES", "MOST_COMPARED", "near_pairs", "normalized"]
 
 FEWEST_SHINGLES = 8
 """Texts with fewer runs of words are compared as a whole alone: in a short text, one other word is another meaning."""
@@ -37,13 +37,13 @@ Shingles = NDArray[np.uint64]
 """(n,) sorted digests of a text's runs of words, each once."""
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """A text without what makes no difference to a reader: case, width and form of characters, marks, white space."""
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
 def near_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, int]]:
-    """Pairs (i, j), i < j, of normalised texts whose Jaccard similarity reaches the threshold.
+    """Pairs (i, j), i < j, of normalized texts whose Jaccard similarity reaches the threshold.
 
     A text that resembles four earlier ones isn't kept for comparison, so that ten thousand copies don't give a hundred
     million pairs; and only the first `MOST_COMPARED` texts are looked at.

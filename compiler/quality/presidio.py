@@ -1,6 +1,6 @@
-"""Personal data as presidio's recognisers of patterns see it, beside ftc's own rules.
+"""Personal data as presidio's recognizers of patterns see it, beside ftc's own rules.
 
-Only recognisers that need no language model are taken, so nothing is downloaded and names aren't looked for. Presidio
+Only recognizers that need no language model are taken, so nothing is downloaded and names aren't looked for. Presidio
 would fetch a list of domain suffixes for e-mail addresses; the list that its own dependency ships is used instead.
 """
 
@@ -38,7 +38,7 @@ class _TimedOut(logging.Filter):
 
 @dataclass(frozen=True, slots=True)
 class Presidio:
-    """Recognisers that are ready.
+    """Recognizers that are ready.
 
     Attributes:
         version: Presidio's release.
@@ -82,7 +82,7 @@ def missing_presidio(rules: PresidioRules | None) -> Iterator[Diagnostic]:
 
 
 def load_presidio(rules: PresidioRules) -> Presidio:
-    """The recognisers that a recipe asks for. Takes a second or two, most of it imports.
+    """The recognizers that a recipe asks for. Takes a second or two, most of it imports.
 
     Raises:
         Refusal: FTC382, presidio knows nothing of a country.
@@ -125,7 +125,7 @@ def _classes() -> dict[str | None, list[type[Any]]]:
 
 
 def _made(kind: type[Any]) -> Any:
-    """A recogniser; that of e-mail addresses looks domains up in the list at hand."""
+    """A recognizer; that of e-mail addresses looks domains up in the list at hand."""
     if kind.__name__ != "EmailRecognizer":
         return kind()
     from tldextract import TLDExtract
@@ -140,7 +140,7 @@ def _made(kind: type[Any]) -> Any:
 
 
 def _phones(countries: Sequence[str]) -> Any:
-    """The recogniser of telephone numbers, as they are written in these countries, or in presidio's usual ones."""
+    """The recognizer of telephone numbers, as they are written in these countries, or in presidio's usual ones."""
     from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
     regions = ["GB" if country == "uk" else country.upper() for country in countries]

@@ -12,7 +12,7 @@ from ftc.compiler.quality.likeness import Likeness
 from ftc.compiler.quality.near import MOST_COMPARED
 from ftc.compiler.quality.presidio import Presidio
 from ftc.compiler.quality.sensitive import SECRETS, matching
-from ftc.compiler.resolve.rows.labels import Labelled
+from ftc.compiler.resolve.rows.labels import Labeled
 from ftc.compiler.resolve.rows.row_checks import label_text
 from ftc.compiler.resolve.rows.table import PartRows, Table, shown
 from ftc.spec.documents.quality import Agreement, Kind, QualityFinding, QualityReport, Sample
@@ -85,7 +85,7 @@ def quality_report(
     parts: Mapping[Split, Divided],
     rules: QualityRules,
     likeness: Likeness,
-    labelled: Labelled | None,
+    labeled: Labeled | None,
     table: Table,
     presidio: Presidio | None = None,
 ) -> QualityReport:
@@ -95,19 +95,19 @@ def quality_report(
         parts: The parts that there are.
         rules: What is looked for.
         likeness: Which rows were compared.
-        labelled: Where labels stand, in tasks that have any.
+        labeled: Where labels stand, in tasks that have any.
         table: The main file, whose annotation columns are compared.
-        presidio: Its recognisers, where the recipe asks for them.
+        presidio: Its recognizers, where the recipe asks for them.
     """
     ordered: list[tuple[Split, Divided]] = [(name, parts[name]) for name in SPLITS if name in parts]
     matches = [
-        *(match for name, part in ordered for match in _copies(name, part, labelled.stratum if labelled else None)),
+        *(match for name, part in ordered for match in _copies(name, part, labeled.stratum if labeled else None)),
         *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
         *(match for name, part in ordered for match in _in_texts(name, part, presidio)),
     ]
     labels: dict[Split, dict[str, int]] = {}
-    if labelled:
-        labels = {name: _labels(part, labelled) for name, part in ordered}
+    if labeled:
+        labels = {name: _labels(part, labeled) for name, part in ordered}
     rows_by_kind: dict[str, set[tuple[Split, int]]] = {}
     for match in matches:
         rows_by_kind.setdefault(match.kind, set()).update((match.split, row) for row in match.rows)
@@ -217,18 +217,18 @@ def _in_texts(name: Split, part: Divided, presidio: Presidio | None) -> Iterator
         yield _Match("secrets" if words in _SECRETS else "personal", words, name, part, rows, lambda row: "")
 
 
-def _labels(part: Divided, labelled: Labelled) -> dict[str, int]:
-    return dict(sorted(labelled.count(part.rows.rows).items()))
+def _labels(part: Divided, labeled: Labeled) -> dict[str, int]:
+    return dict(sorted(labeled.count(part.rows.rows).items()))
 
 
 def _agreement(table: Table, columns: Sequence[str]) -> Agreement | None:
     if len(columns) < 2:
         return None
-    return agreement(columns, [[_judgement(row.get(column)) for row in table.rows] for column in columns])
+    return agreement(columns, [[_judgment(row.get(column)) for row in table.rows] for column in columns])
 
 
-def _judgement(value: object) -> str | None:
-    """A label as text; nothing, and text of nothing, is no judgement."""
+def _judgment(value: object) -> str | None:
+    """A label as text; nothing, and text of nothing, is no judgment."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     return label_text(value) if isinstance(value, str | int) else str(value)

@@ -48,7 +48,7 @@ class _Usual(NamedTuple):
 
 USUAL_NUMBERS: tuple[_Usual, ...] = (
     _Usual("strategy.dropout", 0, 0.5, "most of what the adapter reads is dropped"),
-    _Usual("train.epochs", 0, 100, "a small set is learnt by heart"),
+    _Usual("train.epochs", 0, 100, "a small set is learned by heart"),
     _Usual("train.max_grad_norm", 0.01, 100, "training hardly moves, or nothing is guarded against"),
     _Usual("train.optimizer.beta1", 0.5, 0.99, "the mean follows one batch, or hundreds"),
     _Usual("train.optimizer.beta2", 0.9, 0.99999, "the scale of a step jumps, or hardly moves"),
@@ -199,7 +199,7 @@ def num_evaluations(length: float, every: float) -> int:
 
 
 def gates_can_hold_and_break(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """A gate asks for what its metric can reach, can miss, and gets better towards."""
+    """A gate asks for what its metric can reach, can miss, and gets better toward."""
     for name, text, path in recipe.eval.bounds():
         kind, gate = measured_kind(name), parse_gate(text)
         if kind is None or gate is None:

@@ -221,14 +221,14 @@ def targets_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
 
 
 def names_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """The same label, metric or licence twice is a slip, and a label would be two outputs of the model."""
+    """The same label, metric or license twice is a slip, and a label would be two outputs of the model."""
     for path, noun in _LISTS.items():
         names = value_at(recipe, path)
         if isinstance(names, tuple):
             yield from _twice("FTC219", noun, names, source, path)
 
 
-_LISTS = {"task.labels": "label", "model.license.allow": "licence", "eval.metrics": "metric", "eval.slices": "slice"}
+_LISTS = {"task.labels": "label", "model.license.allow": "license", "eval.metrics": "metric", "eval.slices": "slice"}
 _LISTS |= {"data.quality.annotations": "annotator", "data.quality.presidio.countries": "country"}
 """Lists whose entries are told apart, and what an entry is."""
 
@@ -249,14 +249,14 @@ def _twice(code: str, noun: str, names: tuple[str, ...], source: Source, path: s
 
 
 def licenses_are_ids(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """A licence is allowed by its id, which has lower-case letters alone; another spelling would match nothing."""
+    """A license is allowed by its id, which has lower-case letters alone; another spelling would match nothing."""
     for position, name in enumerate(recipe.model.license.allow if recipe.model.license else ()):
         if name != (written := name.strip().lower().replace(" ", "-")):
             path = f"model.license.allow[{position}]"
             span = source.span(path)
             yield diagnostic(
                 "FTC238",
-                f"`{name}` is no licence's id",
+                f"`{name}` is no license's id",
                 span,
                 label=f"did you mean `{written}`?",
                 help="ids are in lower case, as the hub writes them",

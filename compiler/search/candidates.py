@@ -66,7 +66,7 @@ def attention_kernels(draft: Draft) -> tuple[AttentionKernel, ...]:
 
 
 def _can_share(draft: Draft, kind: OptimizerKind, sharding: Sharding, count: int) -> bool:
-    """Whether so many devices may have this optimiser where `auto` takes it: some take whole tensors, others pages."""
+    """Whether so many devices may have this optimizer where `auto` takes it: some take whole tensors, others pages."""
     card = optimizer_card(kind)
     if sharding == "fsdp":
         return card.whole_tensors is None

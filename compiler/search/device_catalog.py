@@ -5,7 +5,7 @@ float32, memory bandwidth, and power of the board at its default limit. What nob
 then leaves out what would rest on it. Memory is what the driver reports (`nvidia-smi`, MiB), which is less than the
 round figure on the box; where drivers differ, the smallest. A plan for the machine at hand uses its driver's figure.
 
-A CPU stands in no catalogue: what it reaches depends on clocks, memory and threads. `ftc calibrate` measures it.
+A CPU stands in no catalog: what it reaches depends on clocks, memory and threads. `ftc calibrate` measures it.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def context_bytes(capability: tuple[int, int]) -> tuple[int, int]:
 
 
 def card_named(name: str) -> str | None:
-    """The catalogue's name for what people also call a card: `4090`, `RTX 4090`, `A100-SXM4-80GB`; None for none."""
+    """The catalog's name for what people also call a card: `4090`, `RTX 4090`, `A100-SXM4-80GB`; None for none."""
     plain = "-".join(name.lower().replace("_", " ").replace("-", " ").split())
     for prefix in ("nvidia-", "geforce-", "tesla-"):
         plain = plain.removeprefix(prefix)
@@ -256,7 +256,7 @@ CARDS: dict[str, Card] = {
         label="NVIDIA RTX PRO 6000 Blackwell", memory_gib=96, reported_mib=97_887, capability=(12, 0), bandwidth=1792,
         float32=126.0, tfloat32=251.9, half=503.8, float8=1007.6, watts=600, source=_BLACKWELL_PRO,
     ),
-    # Data centres.
+    # Data centers.
     "t4": Card(
         label="Tesla T4", memory_gib=16, reported_mib=14_912, capability=(7, 5), bandwidth=320,
         float32=8.1, half=65, watts=70, source="NVIDIA, T4 data sheet",

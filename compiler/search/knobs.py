@@ -216,7 +216,7 @@ def _kernel_of_optimizer(choice: Choice) -> Origin:
 
 def _device(choice: Choice) -> Origin:
     device = choice.draft.device
-    return choice.derived(device.label if device.local else f"{device.label}, from the catalogue")
+    return choice.derived(device.label if device.local else f"{device.label}, from the catalog")
 
 
 BESIDE: Mapping[str, Callable[[Choice], Origin]] = {

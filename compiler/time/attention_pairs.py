@@ -117,7 +117,7 @@ def _drops(model: ModelFacts) -> bool:
 def looks_back_alone(model: ModelFacts) -> bool:
     """Whether torch is told that the model, or the decoder of one with an encoder, is causal.
 
-    Distances that are learnt come as a mask.
+    Distances that are learned come as a mask.
     """
     return model.family != "encoder" and model.kind.positions != "relative"
 

@@ -187,7 +187,7 @@ def _in_training(draft: ClosedDraft) -> _Subject:
 
 
 def _tuned(draft: ClosedDraft) -> _Subject:
-    """The model with what was learnt: in float32 a low-rank adapter is folded into its layers."""
+    """The model with what was learned: in float32 a low-rank adapter is folded into its layers."""
     is_exact = strategy_card(draft.strategy).folds_in and draft.train.precision == "float32"
     found = _in_training(draft)
     if is_exact and draft.candidate.sharding != "fsdp":

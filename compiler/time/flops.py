@@ -3,7 +3,7 @@
 Forward, a linear layer costs twice its weights a token, and attention two products of the pairs that its kernel goes
 through, which `attended` counts. Backward, the gradient of a layer's input costs as much again, where something before
 it is trained, and that of its weights where they are. A frozen layer computes none of its own. Recomputing costs the
-layers' forward pass a second time. Norms, activations and the optimiser are left out: they take memory traffic and not
+layers' forward pass a second time. Norms, activations and the optimizer are left out: they take memory traffic and not
 arithmetic, and `traffic` counts them.
 """
 

@@ -43,7 +43,7 @@ class Form:
         head: What is scored of it; see `ftc.spec.documents.settings.ModelSettings`.
         family: Kind of model.
         is_pair: Whether a row is two sequences, as preferences are.
-        virtual: Tokens that are learnt and stand before every row.
+        virtual: Tokens that are learned and stand before every row.
         on_processor: Whether a processor computes it, which goes fastest with batches of some size.
         attending: How rows attend to themselves.
         target_attending: The same of the targets of an encoder-decoder.
@@ -63,7 +63,7 @@ class Training:
     """How the rows of a training run are divided.
 
     Attributes:
-        num_steps: Optimiser steps.
+        num_steps: Optimizer steps.
         steps_per_epoch: Of them, those of an epoch.
         batch_size: Rows of a step.
         micro_batch: Rows that go through the model at once.

@@ -87,7 +87,7 @@ class Network:
         trainable: Weights that are trained.
         is_full: Whether all of them are.
         flows_from_start: Whether the embeddings' output wants a gradient, as where virtual tokens, biases or scales of
-            the first layer are learnt.
+            the first layer are learned.
         trains_head: Whether the head is new.
         packed_bytes: Bytes of a weight of a linear layer that is held packed; 0 where none is.
         attention: The kernel that computes attention.

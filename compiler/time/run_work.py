@@ -105,7 +105,7 @@ def train_work(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
 
 
 def _trained(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> Work:
-    """Work of the draft's training steps; all that an optimiser can page counts as moved there and back each step.
+    """Work of the draft's training steps; all that an optimizer can page counts as moved there and back each step.
 
     What several devices exchange is left out.
     """

@@ -2,7 +2,7 @@
 
 Counted is what each operation of transformers' modules reads and writes, without any fusion but attention's: linear
 layers, norms (in float32, piece by piece, where they are written out), rotations, residuals, activations,
-adapters with their dropout and scaling, logits and their loss; weights once a pass; gradients and the optimiser's
+adapters with their dropout and scaling, logits and their loss; weights once a pass; gradients and the optimizer's
 moments once a step. Small layers stay in a processor's cache, so for them the figure is a bound from above.
 """
 
@@ -30,7 +30,7 @@ _LOGITS = 24
 """Bytes that each logit costs beyond its own: a copy in float32, its logarithms, and their gradients."""
 _OPTIMIZER = 28
 """Bytes for each trained weight a step: weight and gradient read, the weight written, and the gradient read twice and
-written twice to be shortened and let go of. What the optimiser remembers is read and written beside it."""
+written twice to be shortened and let go of. What the optimizer remembers is read and written beside it."""
 _OF_ADAMW = 8.0
 """Bytes that AdamW remembers of a weight."""
 _LAYER_OPERATIONS = {"forward": 42, "backward": 62}
@@ -48,10 +48,10 @@ class Traffic:
     Attributes:
         forward: Bytes of the forward pass by quantity of a micro-batch.
         backward: Bytes of the backward pass.
-        step_bytes: Bytes of the optimiser's step.
+        step_bytes: Bytes of the optimizer's step.
         forward_operations: Kernels of the forward pass.
         backward_operations: Kernels of the backward pass.
-        step_operations: Kernels of the optimiser's step.
+        step_operations: Kernels of the optimizer's step.
     """
 
     forward: Rates
@@ -77,7 +77,7 @@ def traffic_rates(
         network: The model.
         activation_bytes: Of a number between layers.
         checkpointing: Whether layers are computed again on the way back.
-        state_bytes: What the optimiser remembers of each trained weight.
+        state_bytes: What the optimizer remembers of each trained weight.
         one_place: Whether the last layer computes one place of each row behind its attention, in a look alone.
     """
     layers = _layers(network, activation_bytes, one_place=one_place)

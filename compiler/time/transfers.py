@@ -1,6 +1,6 @@
 """Bytes that training moves between a device and anything else: the host's memory, and other devices of the run.
 
-What devices exchange goes over NVLink where a card of the catalogue has it for certain, else over PCI Express, which is
+What devices exchange goes over NVLink where a card of the catalog has it for certain, else over PCI Express, which is
 the slowest way there is. It is counted in bytes of PCI Express that take as long. So it is in what is expected and at
 the most, and not in what is least, where it may hide behind arithmetic.
 """
@@ -21,17 +21,17 @@ _FP32 = 4
 _GATHERS = 2
 """Times that a layer is put together for each micro-batch: on the way there and on the way back."""
 _STEP_ON_HOST = 28
-"""Bytes of the host's memory that a step there reads and writes for each weight, beside what the optimiser keeps."""
+"""Bytes of the host's memory that a step there reads and writes for each weight, beside what the optimizer keeps."""
 
 
 def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
-    """What goes to the processor's memory and back: pages of the optimiser, or offloaded parts and the step on them.
+    """What goes to the processor's memory and back: pages of the optimizer, or offloaded parts and the step on them.
 
     Args:
         draft: With a candidate.
         network: Its model.
         passes: Micro-batches of the run on one device.
-        steps: Optimiser steps.
+        steps: Optimizer steps.
     """
     kept = bytes_per_weight(draft, card_of(draft))
     if card_of(draft).paged:

@@ -1,6 +1,6 @@
 """Raw text as blocks: the texts stand one after the other, each with its end token, and are cut where a block is full.
 
-Every token but a block's first is learnt from those before it. A block's row is that of the text that it begins in.
+Every token but a block's first is learned from those before it. A block's row is that of the text that it begins in.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def blocks(
                 made.append(_block(row_of_rest, rest[:size]))
                 rest, row_of_rest = rest[size:], i
         yield made
-    if len(rest) > 1:  # a single token has nothing before it to be learnt from
+    if len(rest) > 1:  # a single token has nothing before it to be learned from
         yield [_block(row_of_rest, rest)]
 
 

@@ -163,7 +163,7 @@ class TextTokenizer:
         return [_aligned(encoding) for encoding in _encode(self._complete.encode_batch, texts, special=True)]
 
     def encode_windows(self, pairs: Sequence[tuple[str, str]], max_length: int, stride: int) -> list[list[Window]]:
-        """Pairs in as many windows as their second texts need; neighbours have `stride` tokens of it in common.
+        """Pairs in as many windows as their second texts need; neighbors have `stride` tokens of it in common.
 
         A first text must leave more than `stride` tokens of a window; `num_tokens` tells how long it is.
         """

@@ -1,4 +1,4 @@
-"""How a data row becomes text: what is read of it, and what of that is learnt."""
+"""How a data row becomes text: what is read of it, and what of that is learned."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ClassifyForm(Document):
 
 
 class TagForm(Document):
-    """Words with a tag each: two columns of lists, or a text with labelled stretches."""
+    """Words with a tag each: two columns of lists, or a text with labeled stretches."""
 
     kind: Literal["tag"] = "tag"
     words: str = ""
@@ -47,7 +47,7 @@ class TagForm(Document):
     tags: str = ""
     """Column of their tags, a list as long."""
     text: str = ""
-    """Column of the text, where its stretches are labelled."""
+    """Column of the text, where its stretches are labeled."""
     spans: str | None = None
     """Column of the stretches, a list of `{start, end, label}` in characters; None where words have tags."""
     labels: tuple[str, ...]
@@ -65,11 +65,11 @@ class ExtractForm(Document):
     answers: str
     """Column of the answers, `{text: […], answer_start: […]}`; empty lists where the context holds none."""
     stride: int
-    """Tokens of the context that neighbouring windows have in common."""
+    """Tokens of the context that neighboring windows have in common."""
 
 
 class RawForm(Document):
-    """Texts one after the other, cut into blocks; every token is learnt."""
+    """Texts one after the other, cut into blocks; every token is learned."""
 
     kind: Literal["raw"] = "raw"
     text: str
@@ -95,13 +95,13 @@ class PromptForm(Document):
 
     kind: Literal["prompt"] = "prompt"
     prompt: str
-    """Jinja template over the row's columns, such as `Summarise:\\n{{ text }}\\nSummary: `."""
+    """Jinja template over the row's columns, such as `Summarize:\\n{{ text }}\\nSummary: `."""
     completion: str
     """Column of the completion."""
     system: str | None = None
     """What the system's turn says; without a chat template, a line before the prompt."""
     references: str | None = None
-    """Column of further right answers, a list of texts; the completion is the one that is learnt."""
+    """Column of further right answers, a list of texts; the completion is the one that is learned."""
     is_split: bool = False
     """Whether an encoder reads the prompt and a decoder writes the completion."""
 

@@ -1,4 +1,4 @@
-"""Rows to token streams: reads the data, renders, tokenises, and fills a folder of the cache.
+"""Rows to token streams: reads the data, renders, tokenizes, and fills a folder of the cache.
 
 Apart from `compile_data`, because it takes the libraries for rows, templates and tokens, which a plan whose streams are
 in the cache does without.

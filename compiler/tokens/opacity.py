@@ -3,7 +3,7 @@
 Text is *opaque* to a template when each use of it stands in an output by itself or beside other text (`+`, `~`), and
 never in a test, filter, call, comparison or slice. What such a template writes for one text it writes for every text.
 The proof walks the syntax tree with five abstract values and gives up at the first construct that it doesn't know, so
-an unknown construct costs speed and never exactness. Parsing executes nothing. jinja2's optimiser and its
+an unknown construct costs speed and never exactness. Parsing executes nothing. jinja2's optimizer and its
 `meta.find_undeclared_variables` do (they fold constants, such as `'a' * 10**9`), so neither is used here.
 """
 

@@ -10,7 +10,7 @@ from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
 from ftc.compiler.resolve.rows.joint_checks import check_together
-from ftc.compiler.resolve.rows.labels import Labelled, labels_of
+from ftc.compiler.resolve.rows.labels import Labeled, labels_of
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tables import read_rows
@@ -57,10 +57,10 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     write_canonical(task, columns, table)
     _refuse(_faults(plan, task, columns, table))
     part = PartRows.whole(table)
-    labelled = labels_of(task, columns)
-    if labelled:
-        labelled.write_as_text([table])
-        _refuse(_unknown_labels(labelled, text.labels, part))
+    labeled = labels_of(task, columns)
+    if labeled:
+        labeled.write_as_text([table])
+        _refuse(_unknown_labels(labeled, text.labels, part))
     rows = _encoded(plan, task, model_folder, part)
     if not len(rows.row):
         help = "give it rows that fit into the run's length"
@@ -71,12 +71,12 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin)
     write_text(folder / "groups.json", groups.to_text())
     found = without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
-    counts = dict(labelled.count(part.rows)) if labelled else {}
+    counts = dict(labeled.count(part.rows)) if labeled else {}
     return found.model_copy(update={"quality": _shared(plan, rows, counts)})
 
 
 def _shared(plan: Plan, rows: TokenRows, counts: dict[str, int]) -> QualityReport:
-    """Which classes the rows have, and what they share with those that the run learnt from, as far as these are still
+    """Which classes the rows have, and what they share with those that the run learned from, as far as these are still
     in the cache.
     """
     report = plan.quality
@@ -119,10 +119,10 @@ def _faults(plan: Plan, task: Task, columns: Columns, table: Table) -> list[Diag
     return found or list(check_together(task, columns, table))
 
 
-def _unknown_labels(labelled: Labelled, outputs: tuple[str, ...], part: PartRows) -> list[Diagnostic]:
+def _unknown_labels(labeled: Labeled, outputs: tuple[str, ...], part: PartRows) -> list[Diagnostic]:
     """Labels that the run's head can't give."""
     known = {*outputs, *(tag[2:] for tag in outputs if tag[:2] in ("B-", "I-"))}
-    unknown = [name for name in labelled.count(part.rows) if name not in known]
+    unknown = [name for name in labeled.count(part.rows) if name not in known]
     if not unknown:
         return []
     listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])

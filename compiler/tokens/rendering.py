@@ -45,7 +45,7 @@ class RenderedRow:
         unsupervised_turns: The assistant's turns whose generation prompt is no prefix of the text.
         stop_missing: Whether a supervised turn ends without a special token.
         prompt: The stretch of the prompt that may be cut when the row is too long.
-        references: Right answers, where a row has others beside the one that is learnt.
+        references: Right answers, where a row has others beside the one that is learned.
     """
 
     text: str

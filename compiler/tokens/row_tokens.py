@@ -1,4 +1,4 @@
-"""Rows to token ids with what is learnt of them, cut to a length. Nothing is dropped or cut without being counted."""
+"""Rows to token ids with what is learned of them, cut to a length. Nothing is dropped or cut without being counted."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Words with a tag each: of word lists, or of texts with labelled stretches.
+"""Words with a tag each: of word lists, or of texts with labeled stretches.
 
-A tag is learnt at the first token of its word, and nowhere else. Tokens and words are brought together by their
+A tag is learned at the first token of its word, and nowhere else. Tokens and words are brought together by their
 characters, so it makes no difference how a tokenizer marks the begin of a word.
 """
 
@@ -58,7 +58,7 @@ def words_of(words: Sequence[str], tags: Sequence[str]) -> TaggedWords:
 
 
 def words_with_spans(text: str, spans: Sequence[Mapping[str, Any]]) -> TaggedWords:
-    """A text's words with IOB2 tags; a word ends where a labelled stretch begins or ends."""
+    """A text's words with IOB2 tags; a word ends where a labeled stretch begins or ends."""
     ordered = sorted(spans, key=lambda span: int(span["start"]))
     edges = sorted({edge for span in ordered for edge in (span["start"], span["end"])})
     places: list[tuple[int, int]] = []

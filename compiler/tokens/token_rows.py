@@ -57,7 +57,7 @@ class RowCounts:
     merged: int = 0
     """Rows in which one token holds the prompt's end and the answer's begin; it is supervised."""
     words_without_token: int = 0
-    """Words that have no token of their own, so that their tags are neither learnt nor measured."""
+    """Words that have no token of their own, so that their tags are neither learned nor measured."""
     answers_cut: int = 0
     """Answers whose begin or end falls inside of a token, or that no window holds whole."""
 

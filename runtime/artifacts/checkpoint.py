@@ -56,7 +56,7 @@ class Kept(Protocol):
         ...
 
     def optimizer(self) -> dict[str, torch.Tensor]:
-        """The optimiser's memory, as `optimizer.state_tensors` names it."""
+        """The optimizer's memory, as `optimizer.state_tensors` names it."""
         ...
 
 
@@ -72,7 +72,7 @@ class Checkpoint:
         return read_tensors(self.folder / _WEIGHTS)
 
     def optimizer(self) -> dict[str, torch.Tensor]:
-        """The optimiser's memory, as `optimizer.state_tensors` names it."""
+        """The optimizer's memory, as `optimizer.state_tensors` names it."""
         return read_tensors(self.folder / _OPTIMIZER)
 
     def shapes(self) -> tuple[dict[str, torch.Size], dict[str, torch.Size]]:
@@ -91,7 +91,7 @@ def put_back(
     optimizer: torch.optim.Optimizer,
     found: Kept,
 ) -> None:
-    """Makes weights and optimiser what they were; what was read of one is gone before the other is read.
+    """Makes weights and optimizer what they were; what was read of one is gone before the other is read.
 
     Raises:
         Refusal: Names or shapes are not the model's (FTC630).

@@ -113,13 +113,13 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
     config.architectures = [plain_class_name(model)]
     config.save_pretrained(folder)
     if head_card(session.plan.settings.model.head).writes:
-        _end_where_learnt(model.generation_config, session.plan.settings.model.stop_ids)
+        _end_where_learned(model.generation_config, session.plan.settings.model.stop_ids)
         model.generation_config.save_pretrained(folder)
     for name in session.plan.lock.text.tokenizer_files:
         shutil.copyfile(session.inputs.model_folder / name, folder / Path(name).name)
 
 
-def _end_where_learnt(config: Any, stop_ids: tuple[int, ...]) -> None:
+def _end_where_learned(config: Any, stop_ids: tuple[int, ...]) -> None:
     """Has an answer end at the tokens that ended those of the rows, wherever the model is asked."""
     known = config.eos_token_id
     ends = [*known] if isinstance(known, list | tuple) else [known] if known is not None else []

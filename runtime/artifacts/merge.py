@@ -51,7 +51,7 @@ _ALLOWED = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
 _ALLOWED_INT8 = 0.05
 """With weights of 8 bits the run's own products round what goes into them, to 8 bits as well."""
 _UNTOLD = (
-    "peft doesn't tell a model that cuts out answers which tokens are the question, so the run learnt without it; "
+    "peft doesn't tell a model that cuts out answers which tokens are the question, so the run learned without it; "
     "all types of tokens have the first one's vector, so that the merged model says the same"
 )
 _LIBRARIES = ("peft", "torch", "transformers")

@@ -137,7 +137,7 @@ def _unwrap(model: nn.Module) -> None:
 def drops_types(adapted: Any) -> bool:
     """Whether a model with an adapter is never told which of two texts a token belongs to, although its base would be.
 
-    peft doesn't hand that on to a model that cuts out answers; so the run learnt, and was measured, without it.
+    peft doesn't hand that on to a model that cuts out answers; so the run learned, and was measured, without it.
     """
     if getattr(adapted.config, "type_vocab_size", 0) < 2:
         return False

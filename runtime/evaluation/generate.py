@@ -53,7 +53,7 @@ def answers(
 
 @contextmanager
 def _configured(model: Any, greedy: Any) -> Iterator[None]:
-    """A block in which nothing of a model's own defaults holds, which may sample or penalise."""
+    """A block in which nothing of a model's own defaults holds, which may sample or penalize."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     holders = [model] if inner is model else [model, inner]  # some wrappers hand theirs on, and some don't
     before = [holder.generation_config for holder in holders]

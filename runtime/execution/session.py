@@ -109,7 +109,7 @@ class Session:
         return build_model(settings, FolderBase(folder), self.accelerator.device)
 
     def build_teacher(self) -> Teacher | None:
-        """The model that is learnt from; None where the plan has none."""
+        """The model that is learned from; None where the plan has none."""
         settings = self.plan.settings
         if settings.train.distillation is None:
             return None

@@ -2,7 +2,7 @@
 
 Rules as in torch's `CUDACachingAllocator`: requests up to 1 MiB come from segments of 2 MiB, those under 10 MiB from
 segments of 20 MiB, larger ones from segments of their own size rounded up to 2 MiB. Free blocks are taken by best fit,
-split when what is left over is worth it, and merged with free neighbours. Segments are given back only under pressure,
+split when what is left over is worth it, and merged with free neighbors. Segments are given back only under pressure,
 which a run that fits never has.
 
 With expandable segments each pool is one range of addresses that grows at its end, page by page.
@@ -27,7 +27,7 @@ _LARGE_ROUNDING = 2 * MIB
 
 @dataclass(slots=True, eq=False)
 class _Block:
-    """A piece of a segment, linked to its neighbours."""
+    """A piece of a segment, linked to its neighbors."""
 
     address: int
     size: int
@@ -64,7 +64,7 @@ class _Pool:
         return block
 
     def give_back(self, block: _Block) -> None:
-        """Frees a block and merges it with free neighbours."""
+        """Frees a block and merges it with free neighbors."""
         block.is_free = True
         if (before := block.before) is not None and before.is_free:
             self._forget(before)

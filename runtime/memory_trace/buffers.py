@@ -22,8 +22,8 @@ _PRODUCTS = (_aten.addmm.default, _aten.baddbmm.default, _aten.bmm.default, _ate
 def card_buffers(capability: tuple[int, int]) -> Buffers:
     """What kernels hold, for CUDA."""
     before: dict[Any, Any] = {}
-    if (quantised := getattr(torch.ops.bitsandbytes, "gemm_4bit", None)) is not None:
-        before[quantised.default] = _gemm_4bit
+    if (quantized := getattr(torch.ops.bitsandbytes, "gemm_4bit", None)) is not None:
+        before[quantized.default] = _gemm_4bit
     return Buffers(
         before=before,
         within={_aten._softmax_backward_data.default: _softmax_backward},
@@ -40,7 +40,7 @@ def workspace_bytes(capability: tuple[int, int]) -> int:
 def _softmax_backward(args: Sequence[Any]) -> Sequence[int]:
     """The product of gradient and output, in the output's type.
 
-    Where scores of 16 bits were normalised in float32, tensors without memory show a copy in float32 that the card's
+    Where scores of 16 bits were normalized in float32, tensors without memory show a copy in float32 that the card's
     fused conversion never makes; half of the buffer is in the log already.
     """
     output = args[1]

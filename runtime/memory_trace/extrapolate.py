@@ -2,8 +2,8 @@
 
 The groups of a model behave alike, except the first and the last. In a trace of five groups the three in the middle
 must therefore show the same births, and then the middle one is repeated: its way forward after itself, its way back
-before itself, and whatever belongs to it elsewhere, such as its weights or its optimiser state, beside its own. What
-one group leaves for its neighbour to let go of is let go of by the copy's neighbour. Nothing is fitted and nothing is
+before itself, and whatever belongs to it elsewhere, such as its weights or its optimizer state, beside its own. What
+one group leaves for its neighbor to let go of is let go of by the copy's neighbor. Nothing is fitted and nothing is
 rounded: where the groups are alike, the result is the log that the whole model would have given.
 """
 
@@ -17,7 +17,7 @@ from ftc.runtime.memory_trace.log import Log, Section, Storage
 __all__ = ["TEMPLATE", "TRACED_GROUPS", "IrregularLayers", "stretched"]
 
 TRACED_GROUPS = 5
-"""First, last, and three that are alike; the middle one has neighbours that are alike on both sides."""
+"""First, last, and three that are alike; the middle one has neighbors that are alike on both sides."""
 TEMPLATE = 2
 """The group that is repeated."""
 _INNER = slice(1, -1)
@@ -138,7 +138,7 @@ class _Stretch:
             return self.outer.pop((number, -1))
         distance = section.group - origin.group
         if abs(distance) > 1:
-            raise IrregularLayers(f"`{section.name}` ends something of a layer that isn't its neighbour")
+            raise IrregularLayers(f"`{section.name}` ends something of a layer that isn't its neighbor")
         return self._end((origin.of, position - distance, origin.index))
 
     def _end(self, key: tuple[_Pass, int, int]) -> int:

@@ -1,4 +1,4 @@
-"""What a model and an optimiser hold, counted in the order in which it comes to be on the device."""
+"""What a model and an optimizer hold, counted in the order in which it comes to be on the device."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def register_model(
         tracker: Where they are counted.
         model: With its adapter.
         groups: How the layers of each stack repeat.
-        empties_cache: Whether unused segments are given back when quantised weights are ready, as newer peft does.
+        empties_cache: Whether unused segments are given back when quantized weights are ready, as newer peft does.
     """
     prefixes = [f"{path}." for path, _ in stacks_of(model)]
     tensors: _Tensors = dict([*model.named_parameters(), *model.named_buffers()])
     owners = {name: _owner(name, prefixes, groups) for name in tensors}
     base = {name: tensor for name, tensor in tensors.items() if not _is_adapter(name)}
     if any(hasattr(tensor, "quant_state") for tensor in base.values()):
-        _load_quantised(tracker, base, owners, groups, empties_cache)
+        _load_quantized(tracker, base, owners, groups, empties_cache)
     else:
         for name, tensor in base.items():
             tracker.section("load", owners[name])
@@ -77,7 +77,7 @@ def release_teacher(tracker: StorageTracker, model: nn.Module) -> None:
 
 
 def register_state(tracker: StorageTracker, optimizer: torch.optim.Optimizer) -> None:
-    """Says which tensors are the optimiser's, and whose; those that the processor holds are left out."""
+    """Says which tensors are the optimizer's, and whose; those that the processor holds are left out."""
     for parameter, state in optimizer.state.items():
         for tensor in state.values():
             if isinstance(tensor, torch.Tensor) and tensor.device == parameter.device:
@@ -95,10 +95,10 @@ def _owner(name: str, prefixes: Sequence[str], groups: Sequence[Groups]) -> int 
     return None
 
 
-def _load_quantised(
+def _load_quantized(
     tracker: StorageTracker, tensors: _Tensors, owners: _Owners, groups: Sequence[Groups], empties_cache: bool
 ) -> None:
-    """Loading as transformers does it where it quantises.
+    """Loading as transformers does it where it quantizes.
 
     It asks for the memory of all weights at once and lets go of it, then takes the weights one by one, sorted by name.
     One that becomes 4-bit stays in 16 bits until it is packed; the others are made float32 when all are there.
@@ -138,7 +138,7 @@ def _warm_up_bytes(tensors: _Tensors, owners: _Owners, groups: Sequence[Groups])
 
 
 def _pack(tracker: StorageTracker, tensor: Any, owner: int | None) -> None:
-    """A weight in 16 bits, its packed form with scales, and where those are quantised too, their own steps."""
+    """A weight in 16 bits, its packed form with scales, and where those are quantized too, their own steps."""
     state = tensor.quant_state
     passing = [tracker.hold(_HALF * state.shape.numel(), "weights", owner)]
     if state.nested:
@@ -153,7 +153,7 @@ def _pack(tracker: StorageTracker, tensor: Any, owner: int | None) -> None:
 
 
 def _parts(state: Any) -> Iterator[torch.Tensor]:
-    """What bitsandbytes keeps beside packed weights; scales may be quantised themselves."""
+    """What bitsandbytes keeps beside packed weights; scales may be quantized themselves."""
     yield from (part for part in (state.absmax, state.code, state.offset) if isinstance(part, torch.Tensor))
     if state.state2 is not None:
         yield from _parts(state.state2)

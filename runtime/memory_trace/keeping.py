@@ -94,7 +94,7 @@ def keep(job: Job, settings: Settings, tracker: StorageTracker, shelf: Shelf) ->
     tracker.section("save")
     with evaluating(job.optimizer):
         kept = shelf.checkpoint(contents(job.parameters, job.optimizer))
-    _forget(job, tracker)  # a run that is resumed has a new optimiser
+    _forget(job, tracker)  # a run that is resumed has a new optimizer
 
     tracker.section("resume")
     put_back(job.model, job.parameters, job.optimizer, kept)
@@ -111,7 +111,7 @@ def keep(job: Job, settings: Settings, tracker: StorageTracker, shelf: Shelf) ->
 
 
 def _forget(job: Job, tracker: StorageTracker) -> None:
-    """Lets go of the optimiser's memory, in no phase."""
+    """Lets go of the optimizer's memory, in no phase."""
     tracker.section("")
     job.optimizer.state.clear()
 

@@ -51,7 +51,7 @@ class Section:
     Attributes:
         name: Phase and part, such as `backward: layers`; empty for what no run does there.
         group: The group of layers that runs; None outside the layers.
-        turn: Optimiser step and micro-batch that it belongs to.
+        turn: Optimizer step and micro-batch that it belongs to.
         events: Storage numbers: `n` for the birth of storage n, `~n` for its end.
         empties_cache: Whether the allocator gives unused segments back before them.
     """

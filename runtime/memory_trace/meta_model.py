@@ -12,7 +12,7 @@ from ftc.runtime.memory_trace.kernels import IMPLEMENTATION, UNPADDED
 from ftc.runtime.models.build_model import build_model
 from ftc.spec.documents.memory_trace import TraceJob
 
-__all__ = ["MetaBase", "build_on_meta", "configure", "depths_of", "model_config", "period", "quantise"]
+__all__ = ["MetaBase", "build_on_meta", "configure", "depths_of", "model_config", "period", "quantize"]
 
 _NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
 """Keys that name code or types; the plan's settings stand."""
@@ -93,7 +93,7 @@ class MetaBase:
         except KeyError:  # it knows three names of its own, and calls torch's attention itself
             model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=attention)
         if quantization:
-            quantise(model, quantization)
+            quantize(model, quantization)
         return model
 
 
@@ -114,8 +114,8 @@ def build_on_meta(job: TraceJob, depths: Sequence[int]) -> nn.Module:
         return build_model(job.settings, MetaBase(model_config(job.config, depths)), _META)
 
 
-def quantise(model: Any, quantization: Any) -> None:
-    """Replaces linear layers by quantised ones, as transformers does while it loads."""
+def quantize(model: Any, quantization: Any) -> None:
+    """Replaces linear layers by quantized ones, as transformers does while it loads."""
     from transformers.integrations.bitsandbytes import replace_with_bnb_linear
     from transformers.quantizers.base import HfQuantizer
 
@@ -143,7 +143,7 @@ def _pack_in_8_bits(module: Any) -> None:
 
 
 def _pack(module: Any, *, nested: bool, dtype: torch.dtype) -> None:
-    """4-bit weights with the state that bitsandbytes keeps beside them: shapes as its quantiser gives them."""
+    """4-bit weights with the state that bitsandbytes keeps beside them: shapes as its quantizer gives them."""
     from bitsandbytes.functional import QuantState
     from bitsandbytes.nn.modules import Params4bit
 

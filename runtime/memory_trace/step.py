@@ -1,8 +1,8 @@
 """The run's own loop on a model without memory, watched.
 
-Model, scorer, loss, clipping and optimiser are the run's: `build_model`, `make_scorer`, `make_optimizer` and
-`training_steps`. Only the accelerator, the device and the rows are stand-ins. Two optimiser steps are taken, since the
-optimiser's state appears at the end of the first.
+Model, scorer, loss, clipping and optimizer are the run's: `build_model`, `make_scorer`, `make_optimizer` and
+`training_steps`. Only the accelerator, the device and the rows are stand-ins. Two optimizer steps are taken, since the
+optimizer's state appears at the end of the first.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class StorageTracker(TorchDispatchMode):
         self.section("load")
 
     def turn(self, step: int, micro_batch: int) -> None:
-        """Tells which optimiser step and micro-batch the next sections belong to."""
+        """Tells which optimizer step and micro-batch the next sections belong to."""
         self._turn = (step, micro_batch)
 
     def section(self, name: str, group: int | None = None) -> None:
@@ -220,7 +220,7 @@ class StorageTracker(TorchDispatchMode):
             self._born_for_gradients.add(number)
 
     def _inherited(self, args: Sequence[Any], position: int) -> int | None:
-        """The owner of the tensor that an optimiser's or a norm's tensor belongs to."""
+        """The owner of the tensor that an optimizer's or a norm's tensor belongs to."""
         source = args[0] if args else None
         if isinstance(source, (list, tuple)) and position < len(source):
             source = source[position]

@@ -18,7 +18,7 @@ _NAME = "bitsandbytes"
 
 @contextmanager
 def peft_without_bitsandbytes() -> Iterator[ModuleType]:
-    """peft, for a block in which no weight is quantised."""
+    """peft, for a block in which no weight is quantized."""
     hidden = _NAME not in sys.modules
     if hidden:
         sys.modules[_NAME] = None  # type: ignore[assignment]  # python's own way to say that a module can't be imported
@@ -33,7 +33,7 @@ def peft_without_bitsandbytes() -> Iterator[ModuleType]:
 
 
 def peft_with_bitsandbytes() -> ModuleType:
-    """peft, for a model whose weights are quantised."""
+    """peft, for a model whose weights are quantized."""
     import peft
 
     _forget_what_is_installed()

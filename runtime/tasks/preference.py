@@ -1,6 +1,6 @@
 """Two answers to a prompt: the likelihood of each, compared with what the untrained model gives them.
 
-The loss is that of direct preference optimisation: -log sigmoid(beta * ((c - c0) - (r - r0))), with the log-probability
+The loss is that of direct preference optimization: -log sigmoid(beta * ((c - c0) - (r - r0))), with the log-probability
 of the chosen answer c and of the rejected one r, and c0 and r0 those of the reference. The reference is the model
 before the first step, so its figures are computed once, by `references`, and no second model is ever held.
 """

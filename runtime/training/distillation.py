@@ -91,7 +91,7 @@ def divergence(scores: torch.Tensor, wanted: torch.Tensor, kind: Divergence, tem
     """(...) how far probabilities are apart, in nats.
 
     Args:
-        scores: (..., C) the model's scores; divided by the temperature they are unnormalised log-probabilities q.
+        scores: (..., C) the model's scores; divided by the temperature they are unnormalized log-probabilities q.
         wanted: (..., C) log-probabilities p of the teacher, at the temperature already; no gradient flows there.
         kind: `forward_kl` is KL(p || q), `reverse_kl` is KL(q || p), and `jsd` is half of KL(p || m) and KL(q || m)
             each, with their mean m.
@@ -132,14 +132,14 @@ def _value_and_slope(q_log: torch.Tensor, p_log: torch.Tensor, kind: Divergence)
             p = p_log.exp()
             return (p * (p_log - q_log)).sum(dim=-1), q - p
         case "reverse_kl":
-            towards = q_log - p_log
-            value = (q * towards).sum(dim=-1)
-            return value, q * (towards - value[:, None])
+            toward = q_log - p_log
+            value = (q * toward).sum(dim=-1)
+            return value, q * (toward - value[:, None])
         case "jsd":
             m_log = torch.logaddexp(p_log, q_log) - math.log(2)
-            towards = q_log - m_log
-            mine = (q * towards).sum(dim=-1)
+            toward = q_log - m_log
+            mine = (q * toward).sum(dim=-1)
             value = (mine + (p_log.exp() * (p_log - m_log)).sum(dim=-1)) / 2
-            return value, q * (towards - mine[:, None]) / 2
+            return value, q * (toward - mine[:, None]) / 2
         case _:
             assert_never(kind)

@@ -48,17 +48,17 @@ class Job:
     order: BatchOrder
     accelerator: Accelerator
     teacher: Teacher | None = None
-    """Who is learnt from beside the rows; None for nobody."""
+    """Who is learned from beside the rows; None for nobody."""
     pace: Pace = field(default_factory=Pace)
 
 
 def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
     """Trains step by step, from `first_step` (counted from 0) to the plan's last.
 
-    Each step is a pure function of the weights, the optimiser and the step's number.
+    Each step is a pure function of the weights, the optimizer and the step's number.
 
     Raises:
-        Refusal: A loss or gradient is not finite; weights and optimiser are as they were before that step.
+        Refusal: A loss or gradient is not finite; weights and optimizer are as they were before that step.
     """
     rank = job.accelerator.process_index
     for step in range(first_step, job.train.num_steps):

@@ -251,15 +251,15 @@ def state_misfit(parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, to
     for full_name, shape in shapes.items():
         name, _, part = full_name.rpartition("/")
         if name not in parameters or not any(part in states for states in _STATES):
-            return f"the optimiser's `{full_name}` belongs to no parameter"
+            return f"the optimizer's `{full_name}` belongs to no parameter"
         like = parameters[name].shape
         if part in _LIKE_THE_PARAMETER and shape not in (like, (2, *like)):  # AdEMAMix's two means are one tensor
-            return f"the optimiser's `{full_name}` has shape {tuple(shape)}"
+            return f"the optimizer's `{full_name}` has shape {tuple(shape)}"
         found.setdefault(name, set()).add(part)
     for name, parts in found.items():
         wanted = min((states for states in _STATES if states >= parts), key=len, default=frozenset[str]())
         if parts != wanted:
-            return f"the optimiser's `{name}/{min(wanted - parts, default=min(parts))}` is missing"
+            return f"the optimizer's `{name}/{min(wanted - parts, default=min(parts))}` is missing"
     return None
 
 

@@ -49,10 +49,10 @@ class Selection(Document):
 
 
 class Progress(Document):
-    """How far training has come; all that a resumed run needs beside weights and optimiser."""
+    """How far training has come; all that a resumed run needs beside weights and optimizer."""
 
     step: int = 0
-    """Optimiser steps that are done."""
+    """Optimizer steps that are done."""
     tokens: int = 0
     supervised_tokens: int = 0
     train_seconds: Real = 0.0

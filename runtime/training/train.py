@@ -129,7 +129,7 @@ def make_job(session: Session, work: Workpiece) -> Job:
 
 
 def restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Checkpoint | None) -> Progress:
-    """Where training stands, with weights and optimiser as they were there."""
+    """Where training stands, with weights and optimizer as they were there."""
     if found is None:
         return Progress()
     session.note_memory("load")

@@ -6,8 +6,8 @@ from ftc.spec.exit_codes import ExitCode
 CODES: tuple[Code, ...] = (
     Code(
         id="FTC401",
-        title="licence is not allowed",
-        cause="The base model's licence is none of those that `model.license.allow` lists, or it states none.",
+        title="license is not allowed",
+        cause="The base model's license is none of those that `model.license.allow` lists, or it states none.",
         wrong="model: {base: models/private, license: {allow: [apache-2.0]}}",
         right="model: {base: models/open, license: {allow: [apache-2.0]}}",
         exit_code=ExitCode.OVER_BUDGET,
@@ -74,7 +74,7 @@ CODES: tuple[Code, ...] = (
         title="does not fit on the disk",
         cause=(
             "Checkpoints, result and reports can take more than is free where the run's folder lies. A checkpoint "
-            "holds the trained weights and the optimiser's two moments; the newest ones, the best one and the one that "
+            "holds the trained weights and the optimizer's two moments; the newest ones, the best one and the one that "
             "is being written lie there at the same time."
         ),
         wrong="strategy: {kind: full}\ntrain: {keep_checkpoints: 20}",
@@ -84,7 +84,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC415",
         title="a card with two descriptions",
-        cause="`budget.device` gives figures for a name that the catalogue knows, whose figures are others.",
+        cause="`budget.device` gives figures for a name that the catalog knows, whose figures are others.",
         wrong="budget: {device: {name: rtx-4090, memory: 48GiB}}",
         right="budget: {device: {name: my-card, memory: 48GiB}}",
     ),

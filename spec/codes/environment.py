@@ -76,7 +76,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC625",
         title="an adapter reaches other modules than planned",
-        cause="The number of adapted modules decides about memory and about what is learnt; it is compared with the "
+        cause="The number of adapted modules decides about memory and about what is learned; it is compared with the "
         "plan when the adapter is made.",
         wrong="strategy: {kind: lora, targets: [dense]}   # with a version of transformers that renamed modules",
         right="strategy: {kind: lora, targets: all-linear}",

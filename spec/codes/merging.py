@@ -28,7 +28,7 @@ CODES: tuple[Code, ...] = (
         id="FTC662",
         title="nothing to merge",
         cause="Full, partial and bias tuning change the base model's own weights. What such a run leaves is a whole "
-        "model, which is loaded, served and learnt from as it is.",
+        "model, which is loaded, served and learned from as it is.",
         wrong="ftc merge RUN -o merged/demo   # strategy: {kind: full}",
         right="model: {base: runs/demo/7f3a2b/model}",
         exit_code=ExitCode.COULD_NOT_WORK,

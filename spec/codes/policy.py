@@ -9,8 +9,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC430",
         title="policy can't be read",
-        cause="`ftc.policy.yaml` is read as strictly as a recipe: a rule that is misspelt would bind nobody.",
-        wrong="rules: {licences: {allow: [mit]}}",
+        cause="`ftc.policy.yaml` is read as strictly as a recipe: a rule that is misspelled would bind nobody.",
+        wrong="rules: {licenses: {allow: [mit]}}",
         right="rules: {licenses: {allow: [mit]}}",
     ),
     Code(

@@ -30,7 +30,7 @@ CODES: tuple[Code, ...] = (
         id="FTC303",
         title="weights in a format that ftc doesn't open",
         cause="`.bin`, `.pt` and `.ckpt` files are Python pickles, which run code when they are opened; `.gguf` files "
-        "hold quantised weights for inference. ftc opens safetensors alone.",
+        "hold quantized weights for inference. ftc opens safetensors alone.",
         wrong="models/tiny/pytorch_model.bin",
         right="models/tiny/model.safetensors",
     ),
@@ -106,9 +106,9 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC313",
-        title="base model is quantised already",
+        title="base model is quantized already",
         cause="Weights that were stored in 4 or 8 bit by GPTQ, AWQ or bitsandbytes can't be planned or trained "
-        "faithfully; quantising on loading can.",
+        "faithfully; quantizing on loading can.",
         wrong="model: {base: someone/llama-AWQ}",
         right="model: {base: someone/llama}\nstrategy: {kind: qlora}",
     ),

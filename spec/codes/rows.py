@@ -114,7 +114,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC366",
         title="conversation does not end with an answer",
-        cause="Only the assistant's turns are learnt, so what follows the last of them is wasted.",
+        cause="Only the assistant's turns are learned, so what follows the last of them is wasted.",
         wrong='{"messages": [{"role": "user", "content": "Hi"}]}',
         right='{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
     ),
@@ -152,7 +152,7 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC372",
-        title="label that is never learnt",
+        title="label that is never learned",
         cause="Validation or test rows have a label that no training row has, or that `task.labels` does not list.",
         wrong='task: {kind: classification, labels: [ham, spam]}  # a row says "scam"',
         right="task: {kind: classification, labels: [ham, spam, scam]}",
@@ -184,13 +184,13 @@ CODES: tuple[Code, ...] = (
         id="FTC376",
         title="tags that don't fit their words",
         cause="Each word has one tag. In IOB2 an entity begins with `B-`, goes on with `I-` of the same type, and all "
-        "other words have `O`; other tags would be learnt as entities that nobody meant.",
+        "other words have `O`; other tags would be learned as entities that nobody meant.",
         wrong='{"tokens": ["Ada", "Lovelace", "wrote"], "tags": ["I-PER", "I-PER", "O"]}',
         right='{"tokens": ["Ada", "Lovelace", "wrote"], "tags": ["B-PER", "I-PER", "O"]}',
     ),
     Code(
         id="FTC377",
-        title="labelled stretch that doesn't fit its text",
+        title="labeled stretch that doesn't fit its text",
         cause="A stretch names its first character, the one behind its last, and a label; stretches lie inside of the "
         "text and don't overlap, since a word has one tag.",
         wrong='{"text": "Ada wrote", "spans": [{"start": 0, "end": 30, "label": "PER"}]}',
@@ -198,7 +198,7 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC378",
-        title="answer that can't be learnt",
+        title="answer that can't be learned",
         cause="An answer that is cut out of its context stands there, at the character that `answer_start` names; one "
         "that is written needs a text.",
         wrong='{"question": "Who?", "context": "Ada wrote", "answers": {"text": ["Ada"], "answer_start": [4]}}',
@@ -264,7 +264,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC387",
         title="class that is not measured",
-        cause="A class has training rows and no row in validation or test, so nothing tells whether it was learnt.",
+        cause="A class has training rows and no row in validation or test, so nothing tells whether it was learned.",
         wrong="data: {split: {test: 0.01}}",
         right="data: {split: {test: 0.1}}",
         severity=Severity.WARNING,
@@ -272,7 +272,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC388",
         title="annotators agree little",
-        cause="The annotators agree hardly more often than chance would have it, so little can be learnt.",
+        cause="The annotators agree hardly more often than chance would have it, so little can be learned.",
         wrong="data: {quality: {annotations: [ann, bob]}}",
         severity=Severity.WARNING,
     ),

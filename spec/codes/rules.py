@@ -146,7 +146,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC219",
         title="name twice in a list",
-        cause="A label, metric or licence stands twice. Two labels of one name would be two outputs of the model for "
+        cause="A label, metric or license stands twice. Two labels of one name would be two outputs of the model for "
         "one class.",
         wrong="task: {kind: classification, labels: [spam, ham, spam]}",
         right="task: {kind: classification, labels: [spam, ham]}",
@@ -270,8 +270,8 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC238",
-        title="licence by another name than its id",
-        cause="Licences are compared by their id, which is written in lower case; another spelling allows nothing.",
+        title="license by another name than its id",
+        cause="Licenses are compared by their id, which is written in lower case; another spelling allows nothing.",
         wrong="model: {license: {allow: [Apache-2.0]}}",
         right="model: {license: {allow: [apache-2.0]}}",
     ),
@@ -343,7 +343,7 @@ CODES: tuple[Code, ...] = (
         id="FTC251",
         title="decoder without a start token",
         cause="The decoder of an encoder-decoder begins with a token that the model was trained with; with another "
-        "one, nothing that the model has learnt would be found again.",
+        "one, nothing that the model has learned would be found again.",
         wrong='{"model_type": "t5"}  # config.json',
         right='{"model_type": "t5", "decoder_start_token_id": 0}',
     ),
@@ -358,7 +358,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC253",
         title="windows that don't move on",
-        cause="Neighbouring windows of a context share `stride` tokens, and each holds the question too. What is left "
+        cause="Neighboring windows of a context share `stride` tokens, and each holds the question too. What is left "
         "must be enough for the windows to get through the context.",
         wrong="task: {kind: question_answering, stride: 120}\ndata: {max_length: 128}",
         right="task: {kind: question_answering, stride: 40}\ndata: {max_length: 128}",

@@ -28,7 +28,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC104",
         title="unknown key",
-        cause="A key is misspelt, or it belongs in another section. Nothing is ever ignored in silence, since a run "
+        cause="A key is misspelled, or it belongs in another section. Nothing is ever ignored in silence, since a run "
         "without the setting that its author believes in is worse than no run.",
         wrong="train: {learning_rat: 2e-4}",
         right="train: {learning_rate: 2e-4}",

@@ -15,8 +15,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC291",
         title="something that can't be sharded",
-        cause="torch's `fully_shard` divides every weight, gradient and moment among devices. Quantised weights, "
-        "weights outside the model's own way forward, and optimisers that need whole matrices can't be divided so.",
+        cause="torch's `fully_shard` divides every weight, gradient and moment among devices. Quantized weights, "
+        "weights outside the model's own way forward, and optimizers that need whole matrices can't be divided so.",
         wrong="strategy: {kind: qlora}\ntrain: {sharding: fsdp}\nbudget: {devices: 2}",
         right="strategy: {kind: lora}\ntrain: {sharding: fsdp}\nbudget: {devices: 2}",
     ),

@@ -15,7 +15,7 @@ CODES: tuple[Code, ...] = (
         id="FTC271",
         title="modules that can't be trained whole",
         cause="`also_train` names modules that the model doesn't store, whose weights are another's too, that hold an "
-        "adapter, or that are quantised.",
+        "adapter, or that are quantized.",
         wrong="strategy: {kind: lora, also_train: [embed_tokens]}   # a model with tied embeddings",
         right="strategy: {kind: lora, also_train: [norm]}",
     ),
@@ -45,8 +45,8 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC275",
-        title="an optimiser that needs a card",
-        cause="Paged optimisers let CUDA's driver move their memory between card and processor; without a card there "
+        title="an optimizer that needs a card",
+        cause="Paged optimizers let CUDA's driver move their memory between card and processor; without a card there "
         "is nothing to move.",
         wrong="train: {optimizer: {kind: adamw_8bit_paged}}\nbudget: {device: cpu}",
         right="train: {optimizer: {kind: adamw_8bit}}\nbudget: {device: cpu}",

@@ -40,8 +40,8 @@ CODES: tuple[Code, ...] = (
             "A prompt template uses a name that some row doesn't have: a key inside of a column, or a column that this"
             " row leaves out. It would render as empty text."
         ),
-        wrong="Summarise: {{ article.bdy }}",
-        right="Summarise: {{ article.body }}",
+        wrong="Summarize: {{ article.bdy }}",
+        right="Summarize: {{ article.body }}",
     ),
     Code(
         id="FTC334",
@@ -55,7 +55,7 @@ CODES: tuple[Code, ...] = (
         title="answers cut away",
         cause=(
             "Conversations that are too long are shortened by whole answers, the last ones first. So many lose answers"
-            " that much of what was to be learnt isn't."
+            " that much of what was to be learned isn't."
         ),
         wrong="data: {max_length: 128}  # most conversations have 400 tokens",
         right="data: {max_length: 512}",
@@ -131,8 +131,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC343",
         title="words without a token of their own",
-        cause="A tag is learnt at the first token of its word. These words have none: their characters are unknown to "
-        "the tokenizer, or a token begins in the word before. Their tags are neither learnt nor measured.",
+        cause="A tag is learned at the first token of its word. These words have none: their characters are unknown to "
+        "the tokenizer, or a token begins in the word before. Their tags are neither learned nor measured.",
         severity=Severity.WARNING,
     ),
     Code(

@@ -58,7 +58,7 @@ class Replay(Document):
     steps_compared: int
     """Steps whose batch, learning rate, chance, loss and gradient norm were compared."""
     equal_rungs: tuple[int, ...]
-    """Steps at which weights and the optimiser's memory were compared and equal."""
+    """Steps at which weights and the optimizer's memory were compared and equal."""
     first_difference: str | None
     """Step and component in which the two part, such as `step 12: loss`."""
     seconds: Real

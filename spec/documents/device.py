@@ -37,12 +37,12 @@ class Speed(Document):
 
 
 class DeviceByHand(Document):
-    """A card that the catalogue doesn't know, described by its data sheet."""
+    """A card that the catalog doesn't know, described by its data sheet."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
     name: str = Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9.-]*$")
-    """Name of the card, in lower case, that no card of the catalogue has."""
+    """Name of the card, in lower case, that no card of the catalog has."""
     memory: Annotated[Bytes, Field(gt=0)]
     """Memory that its driver reports, such as `47.5GiB`; a vendor's round figure is a little more."""
     bandwidth: Annotated[Bandwidth, Field(gt=0)] | None = None

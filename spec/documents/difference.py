@@ -23,7 +23,7 @@ Reason = Literal[
     "setting",
     "package",
     "device",
-    "licence",
+    "license",
     "estimate",
     "ftc",
 ]

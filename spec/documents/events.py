@@ -68,7 +68,7 @@ class Resumed(Document):
 
 
 class StepDone(Document):
-    """One optimiser step."""
+    """One optimizer step."""
 
     kind: Literal["step"] = "step"
     step: int

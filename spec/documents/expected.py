@@ -22,7 +22,7 @@ _RUN_PHASES: Mapping[str, tuple[RunPhase, ...]] = {
 }
 """Phases of a run in which a group of planned ones happens; all others happen in training."""
 _BELONGS_TO = {"loss": "forward", "clip": "optimiser step"}
-"""Short phases that are shown with their neighbour."""
+"""Short phases that are shown with their neighbor."""
 
 
 def phase_groups(phases: Sequence[PhasePeak]) -> dict[str, PhasePeak]:

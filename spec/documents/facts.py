@@ -114,7 +114,7 @@ class ModelFacts(Document):
     attention: tuple[AttentionKernel, ...] | None = None
     """Attention kernels that the model's class in the installed transformers has; None where that isn't known."""
     license: str | None
-    """SPDX-like id in lower case from the model card or a licence file; None when none is stated."""
+    """SPDX-like id in lower case from the model card or a license file; None when none is stated."""
     tokenizer: TokenizerFacts
 
     @property
@@ -141,10 +141,10 @@ class TeacherFacts(Document):
 
 
 class DeviceFacts(Document):
-    """The device that the plan is for: this machine's, or one of the catalogue by name."""
+    """The device that the plan is for: this machine's, or one of the catalog by name."""
 
     name: str
-    """Catalogue name such as `rtx-4090`, or `cpu`."""
+    """Catalog name such as `rtx-4090`, or `cpu`."""
     kind: Literal["cpu", "cuda"]
     label: str
     """Name for people, such as `NVIDIA GeForce RTX 4090`."""
@@ -157,7 +157,7 @@ class DeviceFacts(Document):
     threads: int
     """CPU threads that the run uses: physical cores of this machine, as far as this process may use them."""
     local: bool
-    """Whether this is the machine at hand, as opposed to one of the catalogue."""
+    """Whether this is the machine at hand, as opposed to one of the catalog."""
     capability: tuple[int, int] | None = None
     """CUDA's (major, minor); None for a CPU and where unknown."""
     host_bytes: int | None = None
@@ -182,7 +182,7 @@ class EnvironmentFacts(Document):
     platform: str
     """Tag of the lock's platform block, such as `linux-x86_64-cp311`."""
     packages: dict[str, PackageFacts]
-    """Packages that a run imports, by normalised name."""
+    """Packages that a run imports, by normalized name."""
     missing: tuple[str, ...] = ()
     """Packages of the `train` extra that are not installed here."""
     unverified: tuple[str, ...] = ()

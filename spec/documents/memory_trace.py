@@ -58,7 +58,7 @@ class TraceJob(Document):
 
     @property
     def accumulates(self) -> bool:
-        """Whether an optimiser step has more than one micro-batch on a device."""
+        """Whether an optimizer step has more than one micro-batch on a device."""
         train = self.settings.train
         return train.batch_size > train.micro_batch * train.world_size
 

@@ -27,7 +27,7 @@ class Rule(Document):
 
 
 class AllowedLicenses(Rule):
-    """Licences that a base model may have, in capitals or not; one that states none breaks the rule."""
+    """Licenses that a base model may have, in capitals or not; one that states none breaks the rule."""
 
     allow: tuple[str, ...] = Field(min_length=1)
 

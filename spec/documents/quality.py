@@ -98,7 +98,7 @@ class PresidioUse(Document):
     version: str
     """Release of presidio-analyzer."""
     kinds: tuple[str, ...]
-    """What its recognisers find, by presidio's names, sorted."""
+    """What its recognizers find, by presidio's names, sorted."""
 
 
 class QualityReport(Document):

@@ -154,7 +154,7 @@ class DeterminismSettings(Document):
 
 
 class PreferenceSettings(Document):
-    """Direct preference optimisation: the loss compares two answers with what the untrained model gives them."""
+    """Direct preference optimization: the loss compares two answers with what the untrained model gives them."""
 
     beta: Real
     """How closely the model stays to the untrained one."""
@@ -179,7 +179,7 @@ class TeacherSettings(Document):
 
 
 class DistillationSettings(Document):
-    """What is learnt from a teacher, and how much it counts."""
+    """What is learned from a teacher, and how much it counts."""
 
     teacher: TeacherSettings
     loss: Divergence
@@ -196,12 +196,12 @@ class OpenTrain(Document):
     """Training, step by step, but for what the solver chooses, the teacher, and how alike two runs have to be."""
 
     num_steps: int
-    """Optimiser steps of the whole run."""
+    """Optimizer steps of the whole run."""
     steps_per_epoch: int
     batch_size: int
-    """Rows of one optimiser step over all devices."""
+    """Rows of one optimizer step over all devices."""
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
-    """Whether an optimiser step's rows are of like length."""
+    """Whether an optimizer step's rows are of like length."""
     learning_rate: Real
     b_rate_ratio: Real = 1.0
     """Times that rate for the second matrix of low-rank adapters."""
@@ -239,17 +239,17 @@ class TrainSettings(OpenTrain):
     packing: bool = False
     """Whether a micro-batch is one sequence of several rows, each with its own positions."""
     world_size: int
-    """Processes that share each optimiser step's rows."""
+    """Processes that share each optimizer step's rows."""
     sharding: Sharding = "none"
     """What each of them holds; `none` for one process."""
     offload: Offload = "none"
     """Where parts lie between their uses."""
     fused: bool
-    """Whether the optimiser's fused kernel is used."""
+    """Whether the optimizer's fused kernel is used."""
     determinism: DeterminismSettings
     activation_checkpointing: bool
     distillation: DistillationSettings | None = None
-    """Set where a teacher is learnt from; None where rows alone teach."""
+    """Set where a teacher is learned from; None where rows alone teach."""
 
 
 class ClassifierSettings(Document):

@@ -2,7 +2,7 @@
 
 Every step has a line: what went in, what chance was left over, and loss and gradient norm as hexadecimal floats, since
 printed ones hide a difference in the last bit. Rungs stand before the first step, behind steps 1, 2, 4, 8, … and at
-every checkpoint: they hold digests of the weights and of the optimiser's memory, which decide where losses only hint.
+every checkpoint: they hold digests of the weights and of the optimizer's memory, which decide where losses only hint.
 Two ladders of the same run are compared from the bottom up; where they part first is where the runs did.
 """
 
@@ -37,7 +37,7 @@ Component = Literal["batch", "learning rate", "loss", "gradient norm", "chance",
 
 
 class StepLine(Document):
-    """One optimiser step."""
+    """One optimizer step."""
 
     kind: Literal["step"] = "step"
     step: int
@@ -65,7 +65,7 @@ class Rung(Document):
     tensors: dict[str, str]
     """sha256 of each trainable tensor's bytes, by name."""
     optimizer_sha256: str
-    """Content digest of the optimiser's memory."""
+    """Content digest of the optimizer's memory."""
 
 
 LadderLine = Annotated[StepLine | Rung, Field(discriminator="kind")]

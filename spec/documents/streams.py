@@ -9,7 +9,7 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
   pair those of the first text.
 - `label` (int32): the row's class, -1 where it has none.
 - `row` (int64): number of the row in its source file, from 0. Several windows of a row have the same.
-- `targets` (large_list<int32>): what is learnt where it is neither the next token nor one class. Classes of a
+- `targets` (large_list<int32>): what is learned where it is neither the next token nor one class. Classes of a
   multi-label row, ascending; the tag of each supervised token; first and last token of an answer, both 0 where the
   window doesn't hold it; tokens of the first sequence of a preference. Empty else.
 - `offsets` (large_list<int32>): begin and end character of each token in a context, two a token, -1 where a token is

@@ -27,7 +27,7 @@ class TokenizedRow(Document):
     prompt_tokens: int
     """Tokens before the last supervised stretch; for a classification, tokens of the first text."""
     label: str | None
-    """The class that is learnt; None for tasks without."""
+    """The class that is learned; None for tasks without."""
     is_at_limit: bool
     """Whether the row is as long as rows may be, and so perhaps was cut."""
 

@@ -82,6 +82,6 @@ VALUES: dict[str, str] = {
     "report_to": "drop it; a run writes its events and report into its folder",
     "do_train": "drop it; `ftc apply` trains",
     "do_eval": "drop it; the test split is measured at the end of each run",
-    "train_on_inputs": "drop it; only answers are learnt",
+    "train_on_inputs": "drop it; only answers are learned",
 }
 """What to do instead of a word that stands for something else here."""

@@ -31,10 +31,10 @@ def key_fault(key: Scalar, path: str | None) -> Diagnostic | None:
         return diagnostic("FTC005", "a merge key", key.span, help=help, path=path)
     if not key.text:
         return diagnostic("FTC010", "a key without a name", key.span, help="name the key", path=path)
-    return _misspelt(key, path)
+    return _misspelled(key, path)
 
 
-def _misspelt(key: Scalar, path: str | None) -> Diagnostic:
+def _misspelled(key: Scalar, path: str | None) -> Diagnostic:
     foreign = next((character for character in key.text if not character.isascii()), None)
     suggestion = _plain_form(key.text)
     return diagnostic(
@@ -73,7 +73,7 @@ def _fixes(key: Scalar, suggestion: str | None) -> list[Fix]:
 
 
 def _plain_form(key: str) -> str | None:
-    """The key spelt by the rules, or None where the rules don't lead to one."""
+    """The key spelled by the rules, or None where the rules don't lead to one."""
     if len(key) > _LONGEST_SHOWN or ":" in key:
         return None
     latin = unicodedata.normalize("NFKC", key).translate(_LOOKALIKES)

@@ -25,7 +25,7 @@ class Paraphrases(Document):
 
 
 class Augment(Document):
-    """Variants of training rows; rows that are measured are never varied. What is learnt stays as it is."""
+    """Variants of training rows; rows that are measured are never varied. What is learned stays as it is."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
 

@@ -196,7 +196,7 @@ class Data(Document):
     """Where the rows are: a file, or a list of files that are mixed."""
     exhausted: Literal["stop", "repeat"] = "stop"
     """What ends an epoch of weighted sources: `stop` when the first of them has no new row left, `repeat` when every
-    row of all of them was seen, the smaller ones more than once. Default: stop, since repeated rows are learnt by
+    row of all of them was seen, the smaller ones more than once. Default: stop, since repeated rows are learned by
     heart."""
     fields: dict[str, str] = Field(default_factory=dict)
     """Which column plays which part in the task, such as `{text: message, label: class}`. Default: columns are named
@@ -215,7 +215,7 @@ class Data(Document):
     since memory and time grow with the longest row that there really is."""
     max_lost_answers: Real = Field(default=0.1, ge=0, le=1)
     """Share of a part's conversations that may lose their last answers to `max_length`; more is an error. Default: 0.1,
-    since what is cut away isn't learnt, and a few long rows are no reason to train on longer ones."""
+    since what is cut away isn't learned, and a few long rows are no reason to train on longer ones."""
     overflow: Literal["cut", "drop", "refuse"] = "cut"
     """What happens to longer rows: `cut` shortens the input and never the answer, `drop` leaves the row out, `refuse`
     stops. Default: cut, which loses no row; the plan counts how many are cut."""

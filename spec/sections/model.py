@@ -15,12 +15,12 @@ AttentionKernel = Literal["eager", "sdpa", "flash_attention_2"]
 
 
 class License(Document):
-    """What the licence of the base model may be, and that of a teacher."""
+    """What the license of the base model may be, and that of a teacher."""
 
     EFFECT: ClassVar[Effect] = Effect.COSMETIC
 
     allow: tuple[str, ...] = Field(min_length=1)
-    """Accepted licences by their hub id in lower case, such as `apache-2.0`. A model without one is refused."""
+    """Accepted licenses by their hub id in lower case, such as `apache-2.0`. A model without one is refused."""
 
 
 class Model(Document):
@@ -33,7 +33,7 @@ class Model(Document):
     revision: str | None = Field(default=None, min_length=1, max_length=200)
     """Branch, tag or commit on the hub. Default: the main branch; the lock keeps the commit that it stood at."""
     license: License | None = None
-    """Accepted licences, a teacher's too. Default: any, since which licence suits depends on the use; the plan shows
+    """Accepted licenses, a teacher's too. Default: any, since which license suits depends on the use; the plan shows
     it."""
     attention: Literal["auto"] | AttentionKernel = "auto"
     """Attention kernel. Default `auto`: sdpa, which every device has and which needs no further package; the plain

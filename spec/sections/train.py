@@ -53,7 +53,7 @@ class Schedule(ScheduleKeys):
 
 
 class Optimizer(OptimizerKeys):
-    """The optimiser: what becomes of a gradient."""
+    """The optimizer: what becomes of a gradient."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
 
@@ -95,7 +95,7 @@ TeacherQuantization = Literal["nf4", "int8"]
 
 
 class Distillation(Document):
-    """A teacher: a model that knows the task already, whose probabilities are learnt beside the rows' own answers.
+    """A teacher: a model that knows the task already, whose probabilities are learned beside the rows' own answers.
 
     The loss of each target is `(1 - weight) * cross entropy + weight * temperature^2 * divergence` (Hinton et al.
     2015). The teacher is never changed, and it is asked again in every step.
@@ -121,7 +121,7 @@ class Distillation(Document):
     """What the teacher's weights are held in. Default `auto`: the precision of the run."""
     quantization: TeacherQuantization | None = None
     """Holds the teacher's linear layers in 4 or 8 bits: less memory, and probabilities that are a little coarser.
-    Default: none, since the teacher is what is learnt from."""
+    Default: none, since the teacher is what is learned from."""
 
 
 class Train(Document):
@@ -131,16 +131,16 @@ class Train(Document):
     EFFECTS: ClassVar[dict[str, Effect]] = {**effects_in("train"), "keep_checkpoints": Effect.RESOURCE}
 
     epochs: Real = Field(default=3, gt=0, le=1000)
-    """Passes over the training rows; 0.5 is half a pass. Default: 3, after which small sets begin to be learnt by
+    """Passes over the training rows; 0.5 is half a pass. Default: 3, after which small sets begin to be learned by
     heart."""
     max_steps: int | None = Field(default=None, ge=1)
-    """At most this many optimiser steps. Default: no limit, so that `epochs` decides."""
+    """At most this many optimizer steps. Default: no limit, so that `epochs` decides."""
     batch_size: int = Field(default=16, ge=1, le=65536)
-    """Rows in one optimiser step, over all devices and micro-batches. Default: 16, which gives steady
+    """Rows in one optimizer step, over all devices and micro-batches. Default: 16, which gives steady
     gradients and still many steps on a thousand rows."""
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Rows that go through the model at once, on one device. It changes memory and speed but not the gradient, which
-    is normalised by supervised tokens. Default `auto`: the fastest that fits the budget,
+    is normalized by supervised tokens. Default `auto`: the fastest that fits the budget,
     which is the largest unless padding costs more."""
     micro_batch_tokens: int | None = Field(default=None, ge=8)
     """At most this many tokens go through the model at once, padding included; the micro-batch then holds as many rows
@@ -150,16 +150,16 @@ class Train(Document):
     is the same but for rounding. Default `auto`: for a decoder that generates, where the roofline finds it faster by a
     tenth or more."""
     batching: Literal["shuffled", "length_grouped"] = "shuffled"
-    """`length_grouped` makes each optimiser step of rows of like length, in shuffled order of steps: less padding, and
+    """`length_grouped` makes each optimizer step of rows of like length, in shuffled order of steps: less padding, and
     steps that differ in length. Default: shuffled, since chance keeps steps alike."""
     learning_rate: Literal["auto"] | Annotated[Real, Field(gt=0, lt=10)] = "auto"
     """Peak learning rate. Default `auto`: 2e-4 for adapters, 2e-5 for full training, the usual middle of each."""
     schedule: Schedule = Schedule.usual()
     """How the learning rate moves."""
     optimizer: Optimizer = Optimizer.usual()
-    """The optimiser."""
+    """The optimizer."""
     label_smoothing: Real = Field(default=0.0, ge=0, lt=1)
-    """Share of each target that is spread over all choices in training, so that none is learnt as certain; losses that
+    """Share of each target that is spread over all choices in training, so that none is learned as certain; losses that
     are measured stay as they are. Default: 0, since most tasks gain nothing."""
     neftune_alpha: Real | None = Field(default=None, gt=0, le=100)
     """Noise on the embeddings in training, uniform up to alpha / sqrt(tokens * width) (NEFTune, Jain et al. 2023).
@@ -181,7 +181,7 @@ class Train(Document):
     together in bfloat16, so that what goes from layer to layer is in bfloat16, which `ddp` keeps in float32. Default
     `auto`: the fastest that fits, and of equals `ddp`, which exchanges least."""
     offload: Literal["auto", "none", "cpu"] = "auto"
-    """With `cpu`, each device's part under `fsdp` lies in the host's memory, and the optimiser's step is done there:
+    """With `cpu`, each device's part under `fsdp` lies in the host's memory, and the optimizer's step is done there:
     least memory on the device, and slow. Default `auto`: `none`, since the device's own memory is faster, and `cpu`
     where that is the fastest that fits."""
     seed: int = Field(default=17, ge=0, lt=2**32)

@@ -14,7 +14,7 @@ PINNED = {
     "NVIDIA_TF32_OVERRIDE": "0",
     "OMP_DYNAMIC": "FALSE",
     "PYTHONHASHSEED": "0",
-    "TOKENIZERS_PARALLELISM": "false",
+    "TOKENIZERS_PARALLELIZM": "false",
 }
 """Read once, when an interpreter, a pool of threads or a card starts; set later, they change nothing, in silence."""
 

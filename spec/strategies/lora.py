@@ -192,7 +192,7 @@ class LowRank(Simple):
             elif any(name in adapted for name in inside):
                 what, help = f"`{end}` has adapters inside", "drop it, or leave these modules out of `targets`"
             elif inside and packs:
-                what = f"`{end}` is quantised, and such weights can't be trained"
+                what = f"`{end}` is quantized, and such weights can't be trained"
                 help = "drop it, or write `kind: lora`"
             else:
                 continue
@@ -246,7 +246,7 @@ class AdapterSettings(Document):
     rank_stabilized: bool = False
     """Whether the update is multiplied by alpha / sqrt(rank) instead of alpha / rank."""
     dora: bool = False
-    """Whether a length is learnt for each row of the weight."""
+    """Whether a length is learned for each row of the weight."""
     init: LoraInit = "default"
 
     def rank_of(self, name: str) -> int:
@@ -258,7 +258,7 @@ class AdapterSettings(Document):
         """`LoRA r=16 on 24 modules`, with what is unusual about it."""
         ranks = {self.rank, *self.ranks.values()}
         rank = f"r={self.rank}" if len(ranks) == 1 else f"r={min(ranks)} to {max(ranks)}"
-        variants = {"DoRA": self.dora, "rank-stabilised": self.rank_stabilized}
+        variants = {"DoRA": self.dora, "rank-stabilized": self.rank_stabilized}
         traits = [*(word for word, is_on in variants.items() if is_on)]
         if self.init != "default":
             traits.append(f"{self.init} init")

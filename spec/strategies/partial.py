@@ -31,7 +31,7 @@ class Partial(Simple):
     kind: Literal["partial"]
     layers: Literal["all"] | Annotated[int, Field(ge=0, le=1000)] = 2
     """Last layers that are trained, in each stack of layers; with 0 only what follows them, such as a new head.
-    Default: 2, where most of what is particular to a task is learnt."""
+    Default: 2, where most of what is particular to a task is learned."""
     embeddings: bool = False
     """Whether the embeddings are trained, and with them an output layer that shares their weights. Default: no, since
     few rows move few words of them."""

@@ -22,7 +22,7 @@ class QLora(LowRank):
     """Type of the frozen weights. Default: nf4, which loses least of the 4-bit types on normally distributed weights;
     int8 loses less and takes twice the memory."""
     double_quantization: Literal["auto"] | bool = "auto"
-    """Whether the scales are quantised too. Default `auto`: yes for 4 bits, which saves about 0.4 bits a weight; 8 bits
+    """Whether the scales are quantized too. Default `auto`: yes for 4 bits, which saves about 0.4 bits a weight; 8 bits
     have one scale a row and no more to save."""
 
     @property
@@ -41,7 +41,7 @@ class QLora(LowRank):
         elif quantization == "int8":
             double = chosen.derive(path, False, "8 bits have one scale a row, and no more to save")
         else:
-            double = chosen.derive(path, True, "quantised scales save about 0.4 bits a weight")
+            double = chosen.derive(path, True, "quantized scales save about 0.4 bits a weight")
         settings = QLoraSettings(
             kind=kind,
             adapter=self.settle_adapter(chosen, base, packs=True),
@@ -50,7 +50,7 @@ class QLora(LowRank):
         )
         if not base.on_card:
             summary = f"{'8' if quantization == 'int8' else '4'}-bit weights bring nothing on a CPU"
-            help = "write `kind: lora` unless this is a test of the quantised path"
+            help = "write `kind: lora` unless this is a test of the quantized path"
             notes = "the weights are unpacked for every product, so a step is no faster, and quality is lost"
             chosen.problems.append(Problem("FTC225", summary, "kind", help, notes))
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
@@ -58,10 +58,10 @@ class QLora(LowRank):
     def conflicts(self) -> Iterator[Problem]:
         """Nothing is asked of packed weights that only whole ones can do."""
         if self.init in OF_THE_WEIGHT:
-            summary = f"`{self.init}` changes the frozen weight, which is quantised"
+            summary = f"`{self.init}` changes the frozen weight, which is quantized"
             yield Problem("FTC270", summary, "init", "write `kind: lora`")
         if self.quantization == "int8" and self.double_quantization is True:
-            summary = "8-bit weights have no scales that could be quantised"
+            summary = "8-bit weights have no scales that could be quantized"
             yield Problem("FTC270", summary, "double_quantization", "drop `double_quantization`")
         yield from super().conflicts()
 
@@ -99,7 +99,7 @@ QLORA = Card(
     libraries=("peft", "bitsandbytes"),
     marks=("lora_",),
     no_sharding=Obstacle(
-        "quantised weights have scales beside them, which would stay whole",
+        "quantized weights have scales beside them, which would stay whole",
         "choose `kind: lora`, or `sharding: ddp`",
     ),
     no_recomputing=None,

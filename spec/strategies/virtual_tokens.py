@@ -34,12 +34,12 @@ class _Virtual(Simple):
     EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"virtual_tokens": (20,)}
 
     virtual_tokens: int = Field(default=20, ge=1, le=2048)
-    """Tokens that stand before every row and are learnt; each takes a place of the model's. Default: 20, as many as the
+    """Tokens that stand before every row and are learned; each takes a place of the model's. Default: 20, as many as the
     first papers found enough."""
 
 
 class PromptTuning(_Virtual):
-    """Virtual tokens before every row are learnt, and nothing else (Lester et al. 2021)."""
+    """Virtual tokens before every row are learned, and nothing else (Lester et al. 2021)."""
 
     kind: Literal["prompt_tuning"]
     init: Literal["vocabulary", "random"] = "vocabulary"
@@ -58,7 +58,7 @@ class PromptTuning(_Virtual):
 
 
 class PTuning(_Virtual):
-    """Virtual tokens before every row are learnt through a small network (P-tuning, Liu et al. 2021)."""
+    """Virtual tokens before every row are learned through a small network (P-tuning, Liu et al. 2021)."""
 
     UNITS: ClassVar[dict[str, str]] = {"encoder_size": "dimensions"}
     EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"encoder_size": ("auto", 128)}
@@ -89,7 +89,7 @@ class PTuning(_Virtual):
 
 
 class PrefixTuning(_Virtual):
-    """Keys and values of virtual tokens are learnt for every layer (Li & Liang 2021)."""
+    """Keys and values of virtual tokens are learned for every layer (Li & Liang 2021)."""
 
     UNITS: ClassVar[dict[str, str]] = {"projection_size": "dimensions"}
     EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"projection_size": ("auto", 128)}
@@ -97,7 +97,7 @@ class PrefixTuning(_Virtual):
     kind: Literal["prefix_tuning"]
     projection_size: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] | None = None
     """Width of a network of two layers that makes the keys and values out of one vector a token, and that is left
-    behind when they are saved; `auto` is the model's own width. Default: none, so that they are learnt as they are: the
+    behind when they are saved; `auto` is the model's own width. Default: none, so that they are learned as they are: the
     authors found the network steadier at small learning rates, and it has as many weights as all keys and values times
     its width."""
 
@@ -207,7 +207,7 @@ class _Embedded(VirtualSettings):
 
 
 class PromptTuningSettings(_Embedded):
-    """Their embeddings are learnt."""
+    """Their embeddings are learned."""
 
     kind: Literal["prompt_tuning"]
     init: Literal["vocabulary", "random"]
@@ -230,7 +230,7 @@ class PromptTuningSettings(_Embedded):
 
 
 class PTuningSettings(_Embedded):
-    """Their embeddings are learnt through a network."""
+    """Their embeddings are learned through a network."""
 
     kind: Literal["p_tuning"]
     encoder: Literal["mlp", "lstm"] = "mlp"
@@ -261,13 +261,13 @@ class PTuningSettings(_Embedded):
 
 
 class PrefixTuningSettings(VirtualSettings):
-    """Their keys and values are learnt."""
+    """Their keys and values are learned."""
 
     kind: Literal["prefix_tuning"]
     num_layers: int
     """Layers that have some."""
     projection_size: int | None = None
-    """Width of the network that makes them; None where they are learnt as they are."""
+    """Width of the network that makes them; None where they are learned as they are."""
 
     def misfit(self, base: Base, task: str) -> Problem | None:
         """Only models that write take keys and values of earlier tokens."""

@@ -27,7 +27,7 @@ _MODE = Mode(
 
 
 class Chat(TaskSection):
-    """Conversations; only the assistant's turns are learnt."""
+    """Conversations; only the assistant's turns are learned."""
 
     CARD: ClassVar[TaskCard] = TaskCard(
         parts=(MESSAGES, TOOLS),

@@ -27,7 +27,7 @@ _MODE = Mode(
 
 
 class Generation(Prompted):
-    """A prompt in, a completion out; only the completion is learnt."""
+    """A prompt in, a completion out; only the completion is learned."""
 
     CARD: ClassVar[TaskCard] = TaskCard(
         parts=(COMPLETION, PROMPT, INSTRUCTION, INPUT, OUTPUT),

@@ -30,7 +30,7 @@ _MODE = Mode(
 
 
 class Preference(TaskSection):
-    """Two answers to a prompt, of which one is preferred, learnt by direct preference optimisation (Rafailov 2023).
+    """Two answers to a prompt, of which one is preferred, learned by direct preference optimization (Rafailov 2023).
 
     The reference is the model before the first step. What it gives each answer is computed once, before training, so
     that no second model has to be held.

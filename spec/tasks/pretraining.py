@@ -27,7 +27,7 @@ _MODE = Mode(
 
 
 class Pretraining(TaskSection):
-    """Raw text; every token is learnt from those before it. Texts stand one after the other in full blocks."""
+    """Raw text; every token is learned from those before it. Texts stand one after the other in full blocks."""
 
     CARD: ClassVar[TaskCard] = TaskCard(
         parts=(TEXT,),

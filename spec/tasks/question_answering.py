@@ -69,7 +69,7 @@ class QuestionAnswering(Prompted):
     """`extractive`: a new head finds the answer's begin and end in the context. `generative`: the model writes it.
     Default `auto`: extractive with an encoder, generative with any other model."""
     stride: int = Field(default=128, ge=1, le=100_000)
-    """Tokens that neighbouring windows of a long context have in common, so that an answer at the edge of one stands
+    """Tokens that neighboring windows of a long context have in common, so that an answer at the edge of one stands
     whole in the next. Only for `extractive`. Default: 128, longer than nearly any answer."""
     max_answer_length: int = Field(default=30, ge=1, le=10_000)
     """Longest answer that is cut out of a context, in tokens. Only for `extractive`. Default: 30, as in the reference

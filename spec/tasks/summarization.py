@@ -27,7 +27,7 @@ _MODE = Mode(
 
 
 class Summarization(Prompted):
-    """A document in, its summary out; only the summary is learnt."""
+    """A document in, its summary out; only the summary is learned."""
 
     CARD: ClassVar[TaskCard] = TaskCard(
         parts=(DOCUMENT, SUMMARY),

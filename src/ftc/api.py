@@ -149,7 +149,7 @@ def plan(
 def tokens(
     target: Planned | Path | str, *, split: Split = "train", rows: Sequence[int] = (), offline: bool = False
 ) -> TokenizedRows:
-    """Rows of a recipe as the model is fed them, and what of them is learnt. Test rows are noted in the ledger.
+    """Rows of a recipe as the model is fed them, and what of them is learned. Test rows are noted in the ledger.
 
     Args:
         target: A planned recipe, or a recipe's file, whose lock stays as it is.
@@ -271,7 +271,7 @@ def audit(
 
 
 def device(name: str) -> DeviceFacts:
-    """What is known of a device: `auto` or `cpu` for this machine's, or a card of the catalogue.
+    """What is known of a device: `auto` or `cpu` for this machine's, or a card of the catalog.
 
     Raises:
         Refusal: There is no such device (FTC600).
@@ -282,7 +282,7 @@ def device(name: str) -> DeviceFacts:
 
 
 def devices() -> tuple[DeviceFacts, ...]:
-    """This machine's device, then every card of the catalogue."""
+    """This machine's device, then every card of the catalog."""
     from ftc.compiler.resolve.machine.device import resolve_device
     from ftc.compiler.search.device_catalog import CARDS
 

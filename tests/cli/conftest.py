@@ -75,7 +75,7 @@ def _step(number: int) -> StepDone:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The fake, in place, in an empty folder, without colours and without a terminal."""
+    """The fake, in place, in an empty folder, without colors and without a terminal."""
     fake = World(tmp_path)
     monkeypatch.chdir(tmp_path)
     for name in ("NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "FTC_TRACEBACK"):

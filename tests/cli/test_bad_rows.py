@@ -83,7 +83,7 @@ CASES = [
          world=with_column("day", [f"{day}.5.2024" for day in range(1, 21)])),
     Case("annotators that are not there", data(f"quality: {BOTH}"), "FTC362",
          ("recipe.yaml:4:", "no column `ann` of an annotator", "no column `bob`", "2 errors")),
-    Case("an annotator misspelt", data("quality: {annotations: [anna, bob]}"), "FTC362", ("did you mean `ann`?",),
+    Case("an annotator misspelled", data("quality: {annotations: [anna, bob]}"), "FTC362", ("did you mean `ann`?",),
          world=with_column("ann,bob", ["x,y"] * 20)),
     Case("one annotator", data("quality: {annotations: [label]}"), "FTC230", ("agrees with nobody",), 0),
     Case("an annotator twice", data("quality: {annotations: [label, label]}"), "FTC219", ("annotator `label` stands",)),

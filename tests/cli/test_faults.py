@@ -96,6 +96,6 @@ class Terminal(io.StringIO):
         ("never", {"FORCE_COLOR": "1"}, False, False),
     ],
 )
-def test_who_wants_colour(choice: str, environ: dict[str, str], terminal: bool, pipe: bool) -> None:
+def test_who_wants_color(choice: str, environ: dict[str, str], terminal: bool, pipe: bool) -> None:
     assert wants_color(Terminal(), choice, environ) is terminal
     assert wants_color(io.StringIO(), choice, environ) is pipe

@@ -71,7 +71,7 @@ def test_an_old_code_page_shows_question_marks() -> None:
     assert "?   epochs" in done.stdout
 
 
-def test_colour_can_be_forced_through_a_pipe() -> None:
+def test_color_can_be_forced_through_a_pipe() -> None:
     assert "\x1b[" not in run("explain", "FTC002").stdout
     assert "\x1b[" in run("explain", "FTC002", FORCE_COLOR="1").stdout
 

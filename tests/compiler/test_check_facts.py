@@ -1,4 +1,4 @@
-"""Rules over facts: each finds what it is for, and nothing in the neighbouring case."""
+"""Rules over facts: each finds what it is for, and nothing in the neighboring case."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_a_model_without_a_template_is_no_chat_model() -> None:
 
 
 @pytest.mark.parametrize(("license", "allowed"), [("mit", True), ("apache-2.0", False), (None, False)])
-def test_licences(license: str | None, allowed: bool) -> None:
+def test_licenses(license: str | None, allowed: bool) -> None:
     model = {"base": "model", "license": {"allow": ["mit"]}}
     assert ("FTC401" in found(facts=model_facts(license=license), model=model)) is not allowed
 
@@ -433,7 +433,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_run() -> None:
     assert not compiled(replace(draft, free_disk=needed)).diagnostics
 
 
-def test_a_card_of_the_catalogue_gives_a_range_with_what_it_rests_on() -> None:
+def test_a_card_of_the_catalog_gives_a_range_with_what_it_rests_on() -> None:
     draft = draft_of(device=resolve_device("rtx-4090", cards=list), budget={"price_per_hour": "0.40 USD"})
     time = compiled(draft).time
     assert time is not None

@@ -25,7 +25,7 @@ def student_recipe() -> str:
 
 @pytest.fixture(scope="module")
 def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a finished run and one that learnt from it; its tests work on copies."""
+    """A project with a finished run and one that learned from it; its tests work on copies."""
     root = tmp_path_factory.mktemp("taught") / "project"
     make_project(root, models, "classification", "full", steps=2)
     with pytest.MonkeyPatch.context() as patch:
@@ -103,7 +103,7 @@ def test_a_changed_teacher_is_found(root: Path, ftc: Ftc) -> None:
         ("", "model: {base: ./encoder, license: {allow: [apache-2.0]}}", "FTC401"),
     ],
 )
-def test_its_licence_counts(root: Path, policy: str, more: str, code: str | None) -> None:
+def test_its_license_counts(root: Path, policy: str, more: str, code: str | None) -> None:
     (root / TEACHER / "README.md").write_text("---\nlicense: mit\n---\n")
     if policy:
         (root / "ftc.policy.yaml").write_text(f"ftc_policy: 1\nrules:\n  {policy}\n")
@@ -162,7 +162,7 @@ OTHER = {"sea": "hill", "hill": "sea"}
 
 
 def test_what_is_gained_where_labels_are_often_wrong(models: Path, tmp_path: Path) -> None:
-    """Four labels of ten are exchanged; a teacher that learnt from right ones makes up for it, on rows not seen."""
+    """Four labels of ten are exchanged; a teacher that learned from right ones makes up for it, on rows not seen."""
     (tmp_path / ".ftc").mkdir()
     shutil.copytree(models / "encoder", tmp_path / "encoder")
     chance = random.Random(3)

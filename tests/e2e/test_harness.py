@@ -43,21 +43,21 @@ def folder(tmp_path: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_base_and_tuned_model_by_the_harness(folder: Path, ftc: Ftc, tmp_path: Path) -> None:
     tasks = make_task(tmp_path / "tasks", 12)
     before = contents(folder.parents[2])
-    asked = ("eval", folder.name, "--harness", "colours", "--tasks", tasks, "--limit", "10")
+    asked = ("eval", folder.name, "--harness", "colors", "--tasks", tasks, "--limit", "10")
     found = ftc(*asked, "--format", "json")
     assert found.code == 0, found.err
     metrics = {one["metric"]: one for one in json.loads(found.out)["metrics"]}
     assert {(name, one["task"], one["rows"]) for name, one in metrics.items()} == {
-        ("acc", "colours", 10),
-        ("brier_score", "colours", 10),
+        ("acc", "colors", 10),
+        ("brier_score", "colors", 10),
     }
     assert metrics["brier_score"]["base"] != metrics["brier_score"]["tuned"], "it has learned"
     by_itself = _by_itself(folder.parents[2] / "model", tasks)
     for name, one in metrics.items():
         assert float(one["base"]) == pytest.approx(by_itself[f"{name},none"], abs=1e-6)
     assert contents(folder.parents[2]) == before, "no look at a test split, and nothing written"
-    assert "colours" in ftc(*asked).text
-    unknown = ftc("eval", folder.name, "--harness", "colour", "--tasks", tasks)
+    assert "colors" in ftc(*asked).text
+    unknown = ftc("eval", folder.name, "--harness", "color", "--tasks", tasks)
     assert unknown.code == 1
     assert "[FTC686]" in unknown.err
 
@@ -69,6 +69,6 @@ def _by_itself(model: Path, tasks: Path) -> Any:
 
     named = f"pretrained={model},dtype=float32"
     manager = TaskManager(include_path=str(tasks))
-    found = simple_evaluate("hf", named, tasks=["colours"], task_manager=manager, limit=10, device="cpu")
+    found = simple_evaluate("hf", named, tasks=["colors"], task_manager=manager, limit=10, device="cpu")
     assert found is not None
-    return found["results"]["colours"]
+    return found["results"]["colors"]

@@ -54,7 +54,7 @@ SHOWN: dict[str, str] = {
     "the loss scales with the number of micro-batches": (
         f"{_SUPERVISED}::test_the_gradient_does_not_depend_on_the_micro_batch"
     ),
-    "a patch release tokenises otherwise": f"{_PROBE}::test_a_tokenizer_that_behaves_otherwise_has_another_probe",
+    "a patch release tokenizes otherwise": f"{_PROBE}::test_a_tokenizer_that_behaves_otherwise_has_another_probe",
     "another tokenizer class is taken for the same files": (
         f"{_PROBE}::test_a_tokenizer_that_behaves_otherwise_has_another_probe"
     ),

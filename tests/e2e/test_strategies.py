@@ -54,7 +54,7 @@ def test_the_plan_counts_what_the_model_trains(project: MakeProject, task: str, 
 
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
-def test_quantised_weights_of_both_widths(project: MakeProject, quantization: str) -> None:
+def test_quantized_weights_of_both_widths(project: MakeProject, quantization: str) -> None:
     pytest.importorskip("bitsandbytes")
     plan = planned(project, "chat", f"qlora, quantization: {quantization}")
     model = model_of(plan)

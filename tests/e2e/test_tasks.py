@@ -86,7 +86,7 @@ def test_what_is_written_beside_the_classes_is_wrong_and_shown(project: MakeProj
     rows = [json.loads(line) for line in run.read_text().splitlines()]
     right = [row for row in rows if row["tuned"]["text"].strip() == row["expected"]]
     assert float(found["accuracy"]) == pytest.approx(len(right) / len(rows))
-    assert any(row["tuned"]["text"].strip() not in ("film", "money", "sport") for row in rows), "it has learnt nothing"
+    assert any(row["tuned"]["text"].strip() not in ("film", "money", "sport") for row in rows), "it has learned nothing"
     report = (run.parent / "report.html").read_text()
     assert "(no class)" in report
 

@@ -54,7 +54,7 @@ name: prompted
 task:
   kind: generation
   prompt: |
-    Summarise:
+    Summarize:
     {{ article }}
   system: >-
     One sentence.

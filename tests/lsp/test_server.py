@@ -225,7 +225,7 @@ def test_a_file_that_is_no_plain_rows_offers_no_columns(
     assert found in ([], ["hf_" + "*" * 30], ['"hf_' + "*" * 30 + '"'])
 
 
-def test_every_card_of_the_catalogue_is_offered(client: Client, uri: str) -> None:
+def test_every_card_of_the_catalog_is_offered(client: Client, uri: str) -> None:
     from ftc.compiler.search.device_catalog import CARDS
 
     assert set(CARDS) < set(labels(completed(client, uri, "budget:\n  device: rt|\n")))
@@ -251,7 +251,7 @@ def test_a_completed_key_is_ready_for_its_value(client: Client, uri: str) -> Non
             "batch_size",
             ("integer, ≥ 1", "unit: rows", "default `16`", "effect: numerics"),
         ),
-        ("train:\n  batch_size: |8\n", "8", ("Rows in one optimiser step",)),
+        ("train:\n  batch_size: |8\n", "8", ("Rows in one optimizer step",)),
         ("budget: {vr|am: 24GiB}", "vram", ("such as `24GiB`", "effect: resource")),
         ("strategy: {kind: lo|ra}", "lora", ("Low-rank adapters", "required")),
         ("eval: {metrics: [accu|racy]}", "accuracy", ("Names of metrics",)),

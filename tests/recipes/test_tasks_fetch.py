@@ -35,7 +35,7 @@ def test_a_sentence_told_twice_is_kept_once(fetch: ModuleType, monkeypatch: pyte
     assert (fetch.HERE / "rows.conll").read_text(encoding="utf-8") == "Up\tO\n\nIn\tO\nRome\tB-geo-loc\n"
 
 
-def test_neighbours_that_are_marked_are_one_answer_at_its_place(fetch: ModuleType) -> None:
+def test_neighbors_that_are_marked_are_one_answer_at_its_place(fetch: ModuleType) -> None:
     sentences = ["We ask .", "We try .", "We win .", "They lose ."]
     found = fetch.marked(sentences, [0, 1, 1, 0]) + fetch.marked(sentences, [1, 0, 0, 1])
     assert found == [("We try . We win .", 9), ("We ask .", 0), ("They lose .", 27)]

@@ -35,7 +35,7 @@ def test_devices_and_micro_batches_divide_a_step(
 
 
 @given(_LENGTHS, st.integers(1, 9), st.integers(0, 20), st.integers(1, 4))
-def test_rows_of_a_micro_batch_are_neighbours_in_length(
+def test_rows_of_a_micro_batch_are_neighbors_in_length(
     lengths: Lengths, batch_size: int, step: int, micro_batch: int
 ) -> None:
     pieces = _order(lengths, batch_size).micro_batches(step, micro_batch, 0, 1)

@@ -162,7 +162,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "auto_map": {"auto_map": AUTO_MAP},
     "trust": {"trust_remote_code": True},
     "attention from the hub": {"_attn_implementation_internal": "evil/kernel"},
-    "quantiser by name": {"quantization_config": {"quant_method": "os.system", "_target_": "os.system"}},
+    "quantizer by name": {"quantization_config": {"quant_method": "os.system", "_target_": "os.system"}},
     "instantiate": {"_target_": "os.system", "_args_": ["true"]},
     "class by path": {"architectures": ["os.system"], "model_type": "os.system"},
 }
@@ -444,7 +444,7 @@ def everything(job: Path) -> Iterator[tuple[Path, bytes]]:
     return ((file, file.read_bytes()) for file in sorted(job.parent.rglob("*")) if file.is_file())
 
 
-def test_secrets_of_the_environment_are_in_no_artefact_and_no_output(job: Path) -> None:
+def test_secrets_of_the_environment_are_in_no_artifact_and_no_output(job: Path) -> None:
     environment: dict[str, str] = dict.fromkeys(SECRETS, TOKEN)
     for arguments in (
         ["plan", "recipe.yaml", "-o", "tiny.plan.json", "--origins"],

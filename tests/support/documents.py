@@ -305,7 +305,7 @@ def plan(**changes: Any) -> Plan:
         "time": None,
         "disk_bytes": 12 * 2**20,
         "checks": (
-            {"name": "licence", "code": None, "result": "apache-2.0, allowed"},
+            {"name": "license", "code": None, "result": "apache-2.0, allowed"},
             {"name": "train/test overlap", "code": None, "result": "0 exact"},
             {"name": "truncation", "code": "FTC342", "result": "154 rows lose their end"},
         ),

@@ -10,7 +10,7 @@ import torch
 
 from ftc.compiler.memory.evaluation_formula import Measuring
 from ftc.compiler.memory.memory import by_closed_form, question
-from ftc.compiler.memory.memory_formula import Job, estimate, quantised_bytes
+from ftc.compiler.memory.memory_formula import Job, estimate, quantized_bytes
 from ftc.compiler.memory.sharding_formula import on_one_of
 from ftc.compiler.memory.teacher_formula import Taught, held_bytes
 from ftc.compiler.resolve.models.linear_modules import linear_modules
@@ -301,11 +301,11 @@ def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> Job:
         head_rows=_ROWS if is_encoder else _ROWS * _SUPERVISED,
         tokens=_ROWS * length,
         length=length,
-        weight_bytes={"full": 4.0, "lora": 2.0, "qlora": quantised_bytes(facts, _NF4)}[strategy],
+        weight_bytes={"full": 4.0, "lora": 2.0, "qlora": quantized_bytes(facts, _NF4)}[strategy],
         activation_bytes=2,
         checkpointing=recomputing,
         accumulates=True,
-        quantised=strategy == "qlora",
+        quantized=strategy == "qlora",
         target_length=_SUPERVISED if facts.family == "encoder_decoder" else 0,
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ["make_task"]
 
 _TASK = """
-task: colours
+task: colors
 dataset_path: json
 dataset_kwargs: {data_files: {test: ROWS}}
 test_split: test
@@ -23,9 +23,9 @@ metric_list:
 
 
 def make_task(folder: Path, rows: int) -> Path:
-    """Writes the task `colours`: which of two answers is likelier."""
+    """Writes the task `colors`: which of two answers is likelier."""
     folder.mkdir()
     lines = [json.dumps({"prompt": f"tell {number} of him", "answer": int(number % 4 == 0)}) for number in range(rows)]
     (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / "colours.yaml").write_text(_TASK.replace("ROWS", str(folder / "rows.jsonl")))
+    (folder / "colors.yaml").write_text(_TASK.replace("ROWS", str(folder / "rows.jsonl")))
     return folder

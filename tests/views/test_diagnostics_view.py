@@ -97,10 +97,10 @@ def test_text(golden: Golden) -> None:
     golden("findings.txt", render_text(findings(), SOURCES))
 
 
-def test_text_in_colour_says_the_same(golden: Golden) -> None:
-    coloured = render_text(findings(), SOURCES, color=True)
-    golden("findings.ansi.txt", coloured)
-    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == render_text(findings(), SOURCES)
+def test_text_in_color_says_the_same(golden: Golden) -> None:
+    colored = render_text(findings(), SOURCES, color=True)
+    golden("findings.ansi.txt", colored)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == render_text(findings(), SOURCES)
 
 
 def test_narrow_text(golden: Golden) -> None:

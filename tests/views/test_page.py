@@ -1,4 +1,4 @@
-"""Pages: lines that fit, colours that carry nothing alone."""
+"""Pages: lines that fit, colors that carry nothing alone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_shortened_text_fits_one_line_and_is_harmless(text: str, columns: int) -
     assert short.isprintable() or not re.search(r"[\x00-\x1f\x7f-\x9f]", short)
 
 
-def test_wide_characters_and_colours_count_as_they_are_seen() -> None:
+def test_wide_characters_and_colors_count_as_they_are_seen() -> None:
     assert visible_width("日本") == 4
     assert visible_width(Page(color=True).good("fits")) == 4
     assert pad(Page(color=True).bad("no"), 4).endswith("  ")
@@ -47,7 +47,7 @@ def test_tables_align_numbers_to_the_right() -> None:
     assert table([("a", "1"), ("long", "213")], right=(1,), indent=2) == ["  a       1", "  long  213"]
 
 
-def test_without_colour_there_is_no_escape() -> None:
+def test_without_color_there_is_no_escape() -> None:
     page = Page()
     painted = [page.strong("a"), page.faint("a"), page.good("a"), page.bad("a"), page.alert("a"), page.accent("a")]
     assert painted == ["a"] * 6

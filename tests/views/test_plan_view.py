@@ -50,7 +50,7 @@ def test_an_interrupted_run_goes_on() -> None:
     assert f"~ train      run {documents.RUN_ID} is interrupted; goes on from step 113 of 162" in text
 
 
-def test_a_plan_in_colour(golden: Golden) -> None:
+def test_a_plan_in_color(golden: Golden) -> None:
     golden("plan_color.txt", plan_text(documents.plan(), lock_state="new", warnings=1, page=Page(color=True)))
 
 
@@ -77,7 +77,7 @@ def test_text_from_files_cannot_steer_the_terminal() -> None:
     assert "evil\\x1b[2Jmodel" in text
 
 
-def test_supervised_tokens_are_told_where_tokens_are_learnt() -> None:
+def test_supervised_tokens_are_told_where_tokens_are_learned() -> None:
     train = documents.plan().data["train"].model_copy(update={"supervised_tokens": 68_040, "dropped_rows": 2})
     generation = documents.plan().settings.model_dump()
     generation["text"]["form"] = "prompt"

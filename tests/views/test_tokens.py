@@ -1,4 +1,4 @@
-"""Rows token by token: what is learnt stands in brackets, with and without colour."""
+"""Rows token by token: what is learned stands in brackets, with and without color."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from ftc.views.page import Page, visible_width
 from ftc.views.tokens import tokens_text
 
 
-def row_of(*pieces: str, learnt: str = "", label: str | None = None, at_limit: bool = False) -> TokenizedRow:
-    marks = learnt or "." * len(pieces)
+def row_of(*pieces: str, learned: str = "", label: str | None = None, at_limit: bool = False) -> TokenizedRow:
+    marks = learned or "." * len(pieces)
     tokens = tuple(
         Token(id=number + 3, piece=piece, supervised=mark == "x")
         for number, (piece, mark) in enumerate(zip(pieces, marks, strict=True))
@@ -21,39 +21,39 @@ def text_of(row: TokenizedRow, page: Page | None = None, cut: int = 0, listed: b
     return tokens_text(found, listed=listed, page=page or Page())
 
 
-def test_what_is_learnt_stands_in_brackets() -> None:
-    text = text_of(row_of("<s>", "ask\n", "an", "swer", "</s>", "\n", learnt="..xxx."))
+def test_what_is_learned_stands_in_brackets() -> None:
+    text = text_of(row_of("<s>", "ask\n", "an", "swer", "</s>", "\n", learned="..xxx."))
     assert text == (
-        "train row 7   6 tokens · 3 learnt · ends with </s>\n"
+        "train row 7   6 tokens · 3 learned · ends with </s>\n"
         "  <s>ask⏎\n"
         "  ⟦answer</s>⟧⏎\n"
         "\n"
-        "⟦learnt⟧ and read · 1,200 rows in train\n"
+        "⟦learned⟧ and read · 1,200 rows in train\n"
     )
 
 
 def test_a_row_that_teaches_no_end_says_so() -> None:
-    assert "no stop token is learnt" in text_of(row_of("a", " b", learnt=".x"))
+    assert "no stop token is learned" in text_of(row_of("a", " b", learned=".x"))
 
 
 def test_a_class_is_named_and_cut_rows_are_counted() -> None:
     text = text_of(row_of("a", label="spam", at_limit=True), cut=30)
     assert "class spam · as long as rows may be (64)" in text
-    assert "one class a row is learnt, and no token · 1,200 rows in train · 30 of them cut to 64 tokens" in text
+    assert "one class a row is learned, and no token · 1,200 rows in train · 30 of them cut to 64 tokens" in text
 
 
 def test_each_token_in_a_line() -> None:
-    lines = text_of(row_of("a", "\n", "", "b", learnt="..xx"), listed=True).splitlines()
+    lines = text_of(row_of("a", "\n", "", "b", learned="..xx"), listed=True).splitlines()
     assert lines[1:5] == [
         "  0  3  read    a",
         "  1  4  read    ⏎",
-        "  2  5  learnt  (part of a character)",
-        "  3  6  learnt  b",
+        "  2  5  learned  (part of a character)",
+        "  3  6  learned  b",
     ]
 
 
 def test_nothing_in_a_row_steers_the_terminal_or_leaves_the_page() -> None:
-    row = row_of("\x1b[2J", *(f" word{number}" for number in range(60)), " 日本" * 20, learnt="." * 30 + "x" * 32)
+    row = row_of("\x1b[2J", *(f" word{number}" for number in range(60)), " 日本" * 20, learned="." * 30 + "x" * 32)
     plain, colored = text_of(row, Page(columns=60)), text_of(row, Page(color=True, columns=60))
     assert "\x1b" not in plain
     assert "\\x1b[2J" in plain

@@ -1,4 +1,4 @@
-"""Turns `budget.device` into facts about a device: this machine's, or one of the catalogue."""
+"""Turns `budget.device` into facts about a device: this machine's, or one of the catalog."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def resolve_device(
     """Facts of the device that a recipe asks for.
 
     Args:
-        asked: `auto` for the first card of this machine or else its CPU, `cpu`, a name or alias of the catalogue, or a
+        asked: `auto` for the first card of this machine or else its CPU, `cpu`, a name or alias of the catalog, or a
             card's figures.
         span: The place of the value in the recipe.
         cards: Lists this machine's cards.
 
     Raises:
-        Refusal: FTC600, no such device; FTC415, figures for a card that the catalogue knows.
+        Refusal: FTC600, no such device; FTC415, figures for a card that the catalog knows.
     """
     if isinstance(asked, DeviceByHand):
         return _by_hand(asked, span)
@@ -95,7 +95,7 @@ def _cpu() -> DeviceFacts:
 
 
 def _local(card: LocalCard) -> DeviceFacts:
-    name = _catalogue_name(card)
+    name = _catalog_name(card)
     return DeviceFacts(
         name=name,
         kind="cuda",
@@ -116,8 +116,8 @@ def _counted(card: DeviceFacts, local: list[DeviceFacts]) -> DeviceFacts:
     return card.model_copy(update={"count": sum(other.name == card.name for other in local)})
 
 
-def _catalogue_name(card: LocalCard) -> str:
-    """The catalogue's name for a local card, or a name made of its label where the catalogue lacks it."""
+def _catalog_name(card: LocalCard) -> str:
+    """The catalog's name for a local card, or a name made of its label where the catalog lacks it."""
     alike = [
         name
         for name, known in CARDS.items()
@@ -145,7 +145,7 @@ def _words(label: str) -> set[str]:
 def _known(name: str, span: Span | None) -> Diagnostic:
     return diagnostic(
         "FTC415",
-        f"`{name}` is a device of the catalogue, and can't have other figures",
+        f"`{name}` is a device of the catalog, and can't have other figures",
         span,
         help=(f"write `device: {name}`", "or give the card another name"),
         path="budget.device",

@@ -178,7 +178,7 @@ def _own_requirements() -> list[str]:
 
 
 def _requirements(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
-    """Normalised name and extras of each requirement that holds on this platform, with any of `extras` or none."""
+    """Normalized name and extras of each requirement that holds on this platform, with any of `extras` or none."""
     from packaging.requirements import Requirement
 
     for line in lines:

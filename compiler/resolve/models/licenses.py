@@ -1,4 +1,4 @@
-"""Which licence a model folder states: its card's front matter first, else a licence file known by its words.
+"""Which license a model folder states: its card's front matter first, else a license file known by its words.
 
 A run of ftc keeps the card of its model beside the model's folder, and its record there too.
 """
@@ -15,7 +15,7 @@ __all__ = ["read_license"]
 _MAX_BYTES = 65_536
 _FRONT_MATTER = re.compile(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 
-# Words that stand in the text, in the order in which they are tried: the narrower licence comes first.
+# Words that stand in the text, in the order in which they are tried: the narrower license comes first.
 _BY_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("apache-2.0", ("apache license", "version 2.0")),
     ("agpl-3.0", ("gnu affero general public license", "version 3")),
@@ -36,7 +36,7 @@ _BY_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def read_license(folder: Path) -> str | None:
-    """SPDX-like id in lower case, or None where none is stated or the text isn't recognised."""
+    """SPDX-like id in lower case, or None where none is stated or the text isn't recognized."""
     run = folder.parent if (folder.parent / "record.json").is_file() else folder
     return (
         _from_card(_text(folder / "README.md"))
@@ -63,7 +63,7 @@ def _from_card(card: str) -> str | None:
 
 
 def _value(front_matter: str, key: str) -> str | None:
-    """A scalar, or the only item of a list: two licences at once can't be judged by one name."""
+    """A scalar, or the only item of a list: two licenses at once can't be judged by one name."""
     match = re.search(rf"^{key}:[ \t]*(.*)((?:\n[ \t]*-[ \t]+.*)*)", front_matter, re.MULTILINE)
     if not match:
         return None

@@ -153,10 +153,10 @@ def _unsupported(config: Mapping[str, Any], span: Span | None) -> list[Diagnosti
         found.append(
             diagnostic(
                 "FTC313",
-                "the model's weights are quantised already",
+                "the model's weights are quantized already",
                 span,
                 notes=f"`quantization_config` in config.json names the method {quoted(str(name))}",
-                help="choose the unquantised model; `strategy: {kind: qlora}` quantises it on loading",
+                help="choose the unquantized model; `strategy: {kind: qlora}` quantizes it on loading",
                 path="model.base",
             )
         )

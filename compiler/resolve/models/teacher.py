@@ -48,7 +48,7 @@ def _difference(teacher: ResolvedModel, student: ResolvedModel, world: World) ->
     our_ids, their_ids = token_ids(ours, span), token_ids(theirs, span)
     if our_ids != their_ids:
         return _first_other_token(our_ids, their_ids)
-    for part, what in (("normalizer", "normalises"), ("pre_tokenizer", "divides"), ("model", "cuts")):
+    for part, what in (("normalizer", "normalizes"), ("pre_tokenizer", "divides"), ("model", "cuts")):
         if _rules(ours.get(part)) != _rules(theirs.get(part)):
             return f"the tokens are the same, and it {what} text otherwise (`{part}` in tokenizer.json)"
     return None

@@ -1,6 +1,6 @@
 """Variants of training rows: other prompts, paraphrases, and slips of the pen. Pure, and the same for the same seed.
 
-Only what is read is varied, never what is learnt: texts to classify, prompts, and the user's turns. A variant's chance
+Only what is read is varied, never what is learned: texts to classify, prompts, and the user's turns. A variant's chance
 follows from the seed, the row's content and its number, so that other rows may come and go without changing it.
 """
 

@@ -34,12 +34,12 @@ class Columns:
     Attributes:
         by_part: Column by part of the task, such as `{"text": "message", "label": "class"}`.
         in_prompt: Columns that the prompt template names, sorted; empty without a template.
-        recognised: Parts whose column bears another usual name and isn't written in the recipe.
+        recognized: Parts whose column bears another usual name and isn't written in the recipe.
     """
 
     by_part: Mapping[str, str]
     in_prompt: tuple[str, ...] = ()
-    recognised: tuple[str, ...] = ()
+    recognized: tuple[str, ...] = ()
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -49,10 +49,10 @@ class Columns:
     @property
     def reason(self) -> str:
         """Why these columns, in words."""
-        if not self.recognised:
+        if not self.recognized:
             return "`data.fields`, and columns named like the parts"
-        listed = ", ".join(f"`{self.by_part[part]}` as {part}" for part in self.recognised)
-        return f"recognised by name: {listed}; no other column could be meant"
+        listed = ", ".join(f"`{self.by_part[part]}` as {part}" for part in self.recognized)
+        return f"recognized by name: {listed}; no other column could be meant"
 
 
 def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) -> Columns:
@@ -63,17 +63,17 @@ def task_columns(task: Task, fields: Mapping[str, str], columns: Sequence[str]) 
     is a column of its name, or if the task can't do without. A prompt template takes the place of what it is made of.
     """
     template = task.template
-    by_part, recognised = _row_form(task, fields, columns, has_template=template is not None)
+    by_part, recognized = _row_form(task, fields, columns, has_template=template is not None)
     for part, neighbor in task.CARD.beside.items():
         if part not in by_part and neighbor in by_part and (part in fields or part in columns):
             by_part[part] = fields.get(part, part)
-    return Columns(by_part, prompt_columns(template, columns) if template else (), recognised)
+    return Columns(by_part, prompt_columns(template, columns) if template else (), recognized)
 
 
 def _row_form(
     task: Task, fields: Mapping[str, str], columns: Sequence[str], *, has_template: bool
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Column by part of the first form of row that the file can be, and the parts whose column was recognised."""
+    """Column by part of the first form of row that the file can be, and the parts whose column was recognized."""
     left = task.CARD.template_form if has_template else None
     forms = task.CARD.row_forms if left is None else (left,)
     named = [form for form in forms if all(part in fields or part in columns for part in form)]

@@ -17,7 +17,7 @@ from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_annotatio
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.division import read_division
 from ftc.compiler.resolve.rows.joint_checks import check_together
-from ftc.compiler.resolve.rows.labels import Labelled, labels_of, sorted_of, unlearnt_labels
+from ftc.compiler.resolve.rows.labels import Labeled, labels_of, sorted_of, unlearned_labels
 from ftc.compiler.resolve.rows.missing_values import missing_looking
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows.row_checks import (
@@ -43,7 +43,7 @@ __all__ = ["ResolvedData", "lock_entry", "resolve_data"]
 
 @dataclass(frozen=True, slots=True)
 class ResolvedData:
-    """Rows by part, ready for tokenising.
+    """Rows by part, ready for tokenizing.
 
     Attributes:
         parts: Rows of `train`, `validation` and `test`, those that there are, with their places; labels are text.
@@ -82,20 +82,20 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     for table in tables.values():
         write_canonical(task, columns, table)
     _refuse(_value_findings(data, task, columns, tables, span_of))
-    labelled = labels_of(task, columns)
-    if labelled:
-        labelled.write_as_text(tables.values())
+    labeled = labels_of(task, columns)
+    if labeled:
+        labeled.write_as_text(tables.values())
     texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
     likeness = find_likeness(texts, data.quality.similarity)
-    parts, notes = _divide(data, tables, columns, labelled, texts, likeness, span_of)
+    parts, notes = _divide(data, tables, columns, labeled, texts, likeness, span_of)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
-    names = sorted_of(labelled, rows["train"].rows) if labelled else ()
+    names = sorted_of(labeled, rows["train"].rows) if labeled else ()
     presidio = _presidio(data, span_of)
-    quality = quality_report(parts, data.quality, likeness, labelled, tables["rows"], presidio)
-    unlearnt = [_placed(finding, span_of) for finding in unlearnt_labels(labelled, names, rows)] if labelled else []
-    _refuse(unlearnt)
-    notes += _odd_values(tables.values(), columns, labelled, span_of)
-    found = [*unlearnt, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
+    quality = quality_report(parts, data.quality, likeness, labeled, tables["rows"], presidio)
+    unlearned = [_placed(finding, span_of) for finding in unlearned_labels(labeled, names, rows)] if labeled else []
+    _refuse(unlearned)
+    notes += _odd_values(tables.values(), columns, labeled, span_of)
+    found = [*unlearned, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
     _refuse(found)
     rows["train"], checks = draw_epoch(data, rows["train"], columns.used)
     if data.augment is not None:
@@ -104,7 +104,7 @@ def resolve_data(data: Data, task: Task, files: DataFiles, span_of: SpanOf) -> R
     return ResolvedData(
         parts=rows,
         columns=columns,
-        labels=labelled.outputs(names) if labelled else (),
+        labels=labeled.outputs(names) if labeled else (),
         sources=sources,
         quality=quality,
         row_digests=digests,
@@ -145,9 +145,9 @@ def _place(file: DataFile, span_of: SpanOf) -> Span | None:
 
 
 def _odd_values(
-    tables: Iterable[Table], columns: Columns, labelled: Labelled | None, span_of: SpanOf
+    tables: Iterable[Table], columns: Columns, labeled: Labeled | None, span_of: SpanOf
 ) -> Iterator[Diagnostic]:
-    meant = (labelled.declared if labelled else None) or ()
+    meant = (labeled.declared if labeled else None) or ()
     for table in tables:
         yield from (_placed(finding, span_of) for finding in missing_looking(table, columns, meant))
 
@@ -168,14 +168,14 @@ def _divide(
     data: Data,
     tables: Mapping[str, Table],
     columns: Columns,
-    labelled: Labelled | None,
+    labeled: Labeled | None,
     texts: Mapping[str, Sequence[str]],
     likeness: Likeness,
     span_of: SpanOf,
 ) -> tuple[dict[Part, Divided], list[Diagnostic]]:
     """Rows by part with what they are compared by, and warnings."""
     keys = {use: example_digests(table.rows, columns.used) for use, table in tables.items()}
-    by = read_division(data, tables["rows"], labelled.stratum if labelled else None, span_of)
+    by = read_division(data, tables["rows"], labeled.stratum if labeled else None, span_of)
     alike = likeness.cluster["rows"] if data.split.together == "alike" else None
     numbers: dict[Part, Sequence[int]] = {}
     divided, found = divide_sources(data, tables["rows"], keys["rows"], by, alike)

@@ -34,7 +34,7 @@ class Division:
     times: list[float] | None
 
 
-def read_division(data: Data, table: Table, labelled: str | None, span_of: SpanOf) -> Division:
+def read_division(data: Data, table: Table, labeled: str | None, span_of: SpanOf) -> Division:
     """Reads the columns that `data.split` names; a column may be named by its part, too.
 
     Without `stratify`, the label of a classification is the stratum, unless the division is by time or by hash.
@@ -57,7 +57,7 @@ def read_division(data: Data, table: Table, labelled: str | None, span_of: SpanO
             return None
         return [row.get(at) for row in table.rows]
 
-    strata = column("stratify", split.stratify or (labelled if by_size else None))
+    strata = column("stratify", split.stratify or (labeled if by_size else None))
     groups = column("group", split.group)
     stamps = column("time", split.time)
     times = _times(split.time or "", stamps, table, found, span_of) if stamps is not None else None

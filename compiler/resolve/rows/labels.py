@@ -23,13 +23,13 @@ from ftc.spec.tasks.rows import (
     TextRows,
 )
 
-__all__ = ["Labelled", "labels_of", "sorted_of", "unlearnt_labels"]
+__all__ = ["Labeled", "labels_of", "sorted_of", "unlearned_labels"]
 
 _OUTSIDE = "O"
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class Labeled:
     """Where the labels of a task stand.
 
     Attributes:
@@ -66,20 +66,20 @@ class Labelled:
         return Counter(label for row in rows for label in self.of(row[self.column]))
 
 
-def labels_of(task: Task, columns: Columns) -> Labelled | None:
+def labels_of(task: Task, columns: Columns) -> Labeled | None:
     """Where the labels of a task stand; None for a task without."""
     rows, declared = task.rows(), task.declared_labels
     match rows:
         case LabelRows(several=False):
-            return Labelled(columns.by_part["label"], True, lambda value: (value,), tuple, declared)
+            return Labeled(columns.by_part["label"], True, lambda value: (value,), tuple, declared)
         case LabelRows():
-            return Labelled(columns.by_part["label"], False, tuple, tuple, declared)
+            return Labeled(columns.by_part["label"], False, tuple, tuple, declared)
         case TagRows() if "tags" not in columns.by_part:
-            return Labelled(columns.by_part["spans"], False, _span_types, _iob2, declared)
+            return Labeled(columns.by_part["spans"], False, _span_types, _iob2, declared)
         case TagRows(scheme="plain"):
-            return Labelled(columns.by_part["tags"], False, tuple, tuple, declared)
+            return Labeled(columns.by_part["tags"], False, tuple, tuple, declared)
         case TagRows():
-            return Labelled(columns.by_part["tags"], False, _types, _iob2, declared)
+            return Labeled(columns.by_part["tags"], False, _types, _iob2, declared)
         case TextRows() | AnswerRows() | InstructionRows() | MessageRows() | PairRows():
             return None
         case _:
@@ -103,18 +103,18 @@ def _iob2(types: Sequence[str]) -> tuple[str, ...]:
     return (_OUTSIDE, *(f"{begin}-{name}" for name in types for begin in "BI"))
 
 
-def sorted_of(labelled: Labelled, rows: Iterable[Row]) -> tuple[str, ...]:
+def sorted_of(labeled: Labeled, rows: Iterable[Row]) -> tuple[str, ...]:
     """The labels in the order of the recipe, else those of the training rows, sorted."""
-    return labelled.declared or sorted_labels(labelled.count(rows))
+    return labeled.declared or sorted_labels(labeled.count(rows))
 
 
-def unlearnt_labels(labelled: Labelled, names: Sequence[str], parts: Mapping[Part, PartRows]) -> Iterator[Diagnostic]:
+def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part, PartRows]) -> Iterator[Diagnostic]:
     """Labels that the head can't give, and classes with nothing to learn from."""
-    counts: dict[Part, dict[str, int]] = {part: labelled.count(found.rows) for part, found in parts.items()}
+    counts: dict[Part, dict[str, int]] = {part: labeled.count(found.rows) for part, found in parts.items()}
     for part, found in counts.items():
         unknown = Counter({name: count for name, count in found.items() if name not in names})
         if unknown:
-            yield _unknown(part, unknown, is_declared=labelled.declared is not None)
+            yield _unknown(part, unknown, is_declared=labeled.declared is not None)
     if absent := set(names) - counts["train"].keys():
         listed = ", ".join(f"`{name[:64]}`" for name in sorted(absent)[:5])
         yield diagnostic(
@@ -123,7 +123,7 @@ def unlearnt_labels(labelled: Labelled, names: Sequence[str], parts: Mapping[Par
             help="add training rows for them, or take them out of `task.labels`",
             path="task.labels",
         )
-    if len(labelled.outputs(names)) < 2:
+    if len(labeled.outputs(names)) < 2:
         yield diagnostic(
             "FTC374",
             f"all training rows have the label `{names[0]}`" if names else "no training row has a label",

@@ -195,7 +195,7 @@ canonical_text: Callable[[Any], str] = json.JSONEncoder(
 
 
 def row_digests(rows: Iterable[Row]) -> list[bytes]:
-    """sha256 of each row as compact JSON with sorted keys. Nothing in a row is normalised."""
+    """sha256 of each row as compact JSON with sorted keys. Nothing in a row is normalized."""
     return [hashlib.sha256(canonical_text(row).encode()).digest() for row in rows]
 
 

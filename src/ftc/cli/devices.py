@@ -19,7 +19,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Lists the catalogue with this machine's device first, or tells all of one device.
+    """Lists the catalog with this machine's device first, or tells all of one device.
 
     Raises:
         Refusal: There is no such device.

@@ -16,7 +16,7 @@ __all__ = ["is_interactive", "page", "print_json", "show_diagnostics", "wants_co
 
 
 def wants_color(stream: TextIO, choice: str, environ: Mapping[str, str]) -> bool:
-    """Whether to colour what goes to a stream; `NO_COLOR` and `FORCE_COLOR` count where they are not empty."""
+    """Whether to color what goes to a stream; `NO_COLOR` and `FORCE_COLOR` count where they are not empty."""
     if choice != "auto":
         return choice == "always"
     if environ.get("NO_COLOR"):

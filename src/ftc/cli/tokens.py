@@ -1,4 +1,4 @@
-"""`ftc tokens`: rows as the model is fed them, and what of them is learnt."""
+"""`ftc tokens`: rows as the model is fed them, and what of them is learned."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "devices": "list the devices that a plan can be made for",
         "calibrate": "measure this machine's device, so that plans can tell their time",
         "plan": "compile a recipe: what would run, and whether it fits",
-        "tokens": "show rows as the model is fed them, and what of them is learnt",
+        "tokens": "show rows as the model is fed them, and what of them is learned",
         "lock": "bring a recipe's lock up to date, or check it",
         "apply": "train and evaluate what a recipe or a saved plan says",
         "eval": "measure a finished run once more, on its test rows or on a file",

@@ -54,7 +54,7 @@ def _replay(report: AuditReport, replay: Replay, page: Page) -> list[str]:
     lines = page.flow(report.level, words, end=numbers.duration(replay.seconds))
     equal = [] if replay.first_difference else ["batches, chance, losses and gradient norms equal in every bit"]
     if replay.equal_rungs:
-        equal.append(f"weights and optimiser equal at {' '.join(map(str, replay.equal_rungs))}")
+        equal.append(f"weights and optimizer equal at {' '.join(map(str, replay.equal_rungs))}")
     if replay.first_difference:
         equal.append(page.bad(f"first difference: {replay.first_difference}"))
     return lines + page.flow("", equal)

@@ -76,7 +76,7 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
 
 
 def _quantization(plan: Plan) -> list[str]:
-    """The quantised form in which the base model was loaded for training; no lines for other strategies."""
+    """The quantized form in which the base model was loaded for training; no lines for other strategies."""
     traits = plan.settings.strategy.traits
     if traits.quantized is None:
         return []

@@ -98,7 +98,7 @@ def harness_text(found: HarnessReport, page: Page = PLAIN) -> str:
 
     Args:
         found: The answer of `ftc eval --harness`.
-        page: Width and colours.
+        page: Width and colors.
     """
     limit = f", at most {numbers.plural(found.limit, 'row')} of a task" if found.limit is not None else ""
     title = page.strong(f"run {escaped(found.run)} by lm_eval {escaped(found.lm_eval)}{limit}")

@@ -15,7 +15,7 @@ _PRECISIONS = ("float32", "tfloat32", "float16", "bfloat16", "float8")
 
 
 def devices_text(devices: Sequence[DeviceFacts], *, page: Page = PLAIN) -> str:
-    """One line a device: this machine's first, then the catalogue."""
+    """One line a device: this machine's first, then the catalog."""
     here = [device for device in devices if device.local]
     rows = [tuple(map(page.faint, ("device", "memory", "bandwidth", "float32", "bfloat16", "power", "label")))]
     rows += [_row(device, page) for device in devices]
@@ -51,7 +51,7 @@ def _rate(flops: int | None) -> str:
 
 
 def _lines(device: DeviceFacts, page: Page) -> Iterable[str]:
-    where = "of this machine" if device.local else "of the catalogue"
+    where = "of this machine" if device.local else "of the catalog"
     yield from page.flow(page.strong(device.name), [escaped(device.label), where], indent=max(11, len(device.name) + 3))
     yield ""
     reporter = "the system" if device.kind == "cpu" else "the driver"

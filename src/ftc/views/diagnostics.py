@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 Paint = Callable[[str, str], str]
-"""Text and the name of a style to text; without colour, the text itself."""
+"""Text and the name of a style to text; without color, the text itself."""
 
 _NARROWEST_LABEL = 24
 _ELLIPSIS = "…"
@@ -69,7 +69,7 @@ def gutter_width(marks: Sequence[Mark]) -> int:
 
 
 def snippet(marks: Sequence[Mark], lines: Sequence[str], layout: Layout) -> Iterator[str]:
-    """Rows for marks in one file. Lines between two shown ones that are not neighbours become `...`.
+    """Rows for marks in one file. Lines between two shown ones that are not neighbors become `...`.
 
     Args:
         marks: At least one, all in the file.
@@ -164,7 +164,7 @@ def render_text(diagnostics: Iterable[Diagnostic], sources: Sources, *, color: b
     Args:
         diagnostics: What to show.
         sources: Lines of the files, as `shown_lines` gives them; a finding in another file has no snippet.
-        color: Whether to add ANSI colours.
+        color: Whether to add ANSI colors.
         width: Columns that no row exceeds, so far as words can be broken.
     """
     paint: Paint = _painted if color else _unpainted

@@ -174,7 +174,7 @@ def diff_text(before: Sequence[str], after: Sequence[str], file: str, *, page: P
         before: Lines as they are, as `shown_lines` gives them: a diff shows no secret.
         after: Lines as they would be.
         file: Name of the file.
-        page: Colours.
+        page: Colors.
     """
     lines = unified_diff(before, after, f"a/{file}", f"b/{file}", lineterm="")
     return "".join(f"{_painted_line(escaped(line), page)}\n" for line in lines)

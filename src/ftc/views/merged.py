@@ -21,7 +21,7 @@ def merged_text(plan: Plan, merged: MergedModel, room: Room, folder: str, *, pag
         merged: What was made.
         room: What that could take.
         folder: Its folder as the user typed it.
-        page: Width and colours.
+        page: Width and colors.
     """
     found = merged.agreement
     loader = f'{auto_class(plan)}.from_pretrained("{folder}")'

@@ -93,10 +93,10 @@ _SEPARATOR = " · "
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """How text is set: its width, and ANSI colours or none.
+    """How text is set: its width, and ANSI colors or none.
 
     Attributes:
-        color: Whether to colour.
+        color: Whether to color.
         columns: Width that no line exceeds where it can be broken.
     """
 
@@ -165,11 +165,11 @@ class Page:
 
 
 PLAIN = Page()
-"""No colours, full width: the page of files and pipes."""
+"""No colors, full width: the page of files and pipes."""
 
 
 def visible_width(text: str) -> int:
-    """Columns that a text takes on a terminal, colours not counted."""
+    """Columns that a text takes on a terminal, colors not counted."""
     return width(_ESCAPE.sub("", text))
 
 

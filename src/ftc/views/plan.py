@@ -16,7 +16,7 @@ from ftc.spec.text_forms import FormName
 from ftc.views import numbers
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.page import INDENT, PLAIN, Page, escaped, pad, shorten, visible_width
-from ftc.views.words import headline, learnt_of_rows, teacher_parts
+from ftc.views.words import headline, learned_of_rows, teacher_parts
 
 __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text"]
 
@@ -44,7 +44,7 @@ def plan_text(
         warnings: Findings that don't stop the run.
         record: The run of exactly this plan, if there is one.
         hint: What to do next, as the end of the last line.
-        page: Width and colours.
+        page: Width and colors.
     """
     lock, lesson = plan.lock, plan.settings.train.distillation
     packages = max((len(facts.packages) for facts in lock.platforms.values()), default=0)
@@ -95,7 +95,7 @@ def _title(plan: Plan, page: Page) -> list[str]:
     model = plan.model
     parts = [
         plan.recipe.task.kind,
-        f"{escaped(model.name)} {numbers.magnitude(model.num_parameters)} ({escaped(model.license or 'no licence')})",
+        f"{escaped(model.name)} {numbers.magnitude(model.num_parameters)} ({escaped(model.license or 'no license')})",
         f"{plan.settings.strategy.words()}, {numbers.percent(model.num_trainable, model.num_parameters)} trainable",
     ]
     indent = max(INDENT, len(plan.name) + 3)
@@ -131,8 +131,8 @@ def _lengths(form: FormName, report: SplitReport, page: Page) -> Iterable[str]:
     if report.dropped_rows:
         yield page.alert(f"{numbers.plural(report.dropped_rows, 'row')} dropped")
     tokens = numbers.magnitude(report.tokens)
-    if learnt := learnt_of_rows(form, report):
-        yield f"{tokens} tokens, {learnt}"
+    if learned := learned_of_rows(form, report):
+        yield f"{tokens} tokens, {learned}"
     else:
         yield f"supervised {numbers.percent(report.supervised_tokens, report.tokens)} of {tokens} tokens"
 

@@ -228,7 +228,7 @@ def event_lines(event: Event, state: RunState, page: Page) -> list[str]:
     Args:
         event: What happened.
         state: The run so far, this event included.
-        page: Width and colours.
+        page: Width and colors.
     """
     match event:
         case RunStarted():

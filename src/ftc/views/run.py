@@ -14,7 +14,7 @@ from ftc.views import numbers
 from ftc.views.estimates import phase_seconds_words, planned_peak
 from ftc.views.page import PLAIN, Page, escaped, shorten, table, visible_width
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
-from ftc.views.words import headline, learnt_noun, metric_title, teacher_parts
+from ftc.views.words import headline, learned_noun, metric_title, teacher_parts
 
 __all__ = ["RunEntry", "evaluation_text", "plan_html", "run_html", "run_text", "runs_text", "wall_seconds"]
 
@@ -42,7 +42,7 @@ def run_text(
         curves: What the curves say of overfitting, in words.
         looks: Purpose of each look at the test rows, by whichever run.
         merges: What was made of its adapter, by the ledger.
-        page: Width and colours.
+        page: Width and colors.
     """
     title = f"evaluated on test, {numbers.plural(evaluation.tuned.rows, 'row')}, once" if evaluation else ""
     # Which run it is and how it stands.
@@ -84,7 +84,7 @@ def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Pag
         plan: The run's plan.
         evaluation: The measurement.
         title: Which model, and on which rows.
-        page: Width and colours.
+        page: Width and colors.
     """
     title = f"{escaped(title)}, {numbers.plural(evaluation.tuned.rows, 'row')}"
     doubts = _reservations(plan, evaluation, page)
@@ -240,8 +240,8 @@ def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
         yield f"training {numbers.duration(record.train_seconds)}"
     if record.train_seconds > 0:
         yield f"{numbers.count(round(record.tokens / record.train_seconds))} tok/s"
-    noun = learnt_noun(plan)
-    yield f"{numbers.magnitude(record.supervised_tokens)} {f'{noun} learnt' if noun else 'supervised tokens'}"
+    noun = learned_noun(plan)
+    yield f"{numbers.magnitude(record.supervised_tokens)} {f'{noun} learned' if noun else 'supervised tokens'}"
 
 
 RunEntry = tuple[Plan, RunRecord, Evaluation | None]

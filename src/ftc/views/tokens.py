@@ -1,4 +1,4 @@
-"""Rows token by token: what the model reads, and which of it is learnt. Brackets say what colours say."""
+"""Rows token by token: what the model reads, and which of it is learned. Brackets say what colors say."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def tokens_text(found: TokenizedRows, *, listed: bool = False, page: Page = PLAI
     Args:
         found: What to show.
         listed: Whether to list each token with its id, a line each, rather than set the text.
-        page: Width and colours.
+        page: Width and colors.
     """
     blocks = [[*_title(row, found, page), *(_list(row, page) if listed else _set(row, page))] for row in found.rows]
-    learnt = f"{page.good(_OPEN + 'learnt' + _CLOSE)} and {page.faint('read')}"
+    learned = f"{page.good(_OPEN + 'learned' + _CLOSE)} and {page.faint('read')}"
     if not any(row.supervised for row in found.rows):
-        learnt = "one class a row is learnt, and no token"
-    parts = [learnt, f"{numbers.count(found.of)} rows in {found.split}"]
+        learned = "one class a row is learned, and no token"
+    parts = [learned, f"{numbers.count(found.of)} rows in {found.split}"]
     if found.cut:
         parts.append(page.alert(f"{numbers.count(found.cut)} of them cut to {numbers.count(found.max_length)} tokens"))
     blocks.append(page.flow("", parts, indent=0))
@@ -40,7 +40,7 @@ def _title(row: TokenizedRow, found: TokenizedRows, page: Page) -> list[str]:
     if row.label is not None:
         parts.append(f"class {escaped(row.label)}")
     if row.supervised:
-        parts += [f"{numbers.count(row.supervised)} learnt", _stop(row, found, page)]
+        parts += [f"{numbers.count(row.supervised)} learned", _stop(row, found, page)]
     if row.is_at_limit:
         parts.append(page.alert(f"as long as rows may be ({numbers.count(found.max_length)})"))
     return page.flow(page.strong(f"{found.split} row {row.row}"), parts, indent=len(f"{found.split} row {row.row}") + 3)
@@ -50,22 +50,22 @@ def _stop(row: TokenizedRow, found: TokenizedRows, page: Page) -> str:
     stops = [token for token in row.tokens if token.supervised and token.id in found.stop_ids]
     if stops:
         return f"ends with {escaped(stops[-1].piece.strip() or str(stops[-1].id))}"
-    return page.bad("no stop token is learnt")
+    return page.bad("no stop token is learned")
 
 
 def _set(row: TokenizedRow, page: Page) -> list[str]:
-    """The text, set in lines, with what is learnt in brackets."""
+    """The text, set in lines, with what is learned in brackets."""
     lines: list[list[tuple[str, bool]]] = [[]]
     columns = 0
-    for piece, is_learnt in (
-        ("".join(token.piece for token in group), is_learnt)
-        for is_learnt, group in groupby(row.tokens, key=attrgetter("supervised"))
+    for piece, is_learned in (
+        ("".join(token.piece for token in group), is_learned)
+        for is_learned, group in groupby(row.tokens, key=attrgetter("supervised"))
     ):
-        for part in _parts(f"{_OPEN}{piece}{_CLOSE}" if is_learnt else piece):
+        for part in _parts(f"{_OPEN}{piece}{_CLOSE}" if is_learned else piece):
             if columns and columns + width(part) > page.columns - 2:
                 lines.append([])
                 columns, part = 0, part.removeprefix(" ")
-            lines[-1].append((part, is_learnt))
+            lines[-1].append((part, is_learned))
             columns += width(part)
             if part.endswith(_LINE_END):
                 lines.append([])
@@ -75,8 +75,8 @@ def _set(row: TokenizedRow, page: Page) -> list[str]:
 
 def _painted(line: list[tuple[str, bool]], page: Page) -> str:
     painted = ""
-    for is_learnt, group in groupby(line, key=itemgetter(1)):
-        painted += (page.good if is_learnt else page.faint)("".join(part for part, _ in group))
+    for is_learned, group in groupby(line, key=itemgetter(1)):
+        painted += (page.good if is_learned else page.faint)("".join(part for part, _ in group))
     return painted
 
 
@@ -94,12 +94,12 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _list(row: TokenizedRow, page: Page) -> list[str]:
-    """Each token in a line: place, id, piece, and whether it is learnt."""
+    """Each token in a line: place, id, piece, and whether it is learned."""
     rows = [
         (
             str(place),
             str(token.id),
-            page.good("learnt") if token.supervised else page.faint("read"),
+            page.good("learned") if token.supervised else page.faint("read"),
             escaped(token.piece.replace("\n", _LINE_END)) if token.piece else page.faint("(part of a character)"),
         )
         for place, token in enumerate(row.tokens)

@@ -15,8 +15,8 @@ from ftc.views.page import escaped
 __all__ = [
     "auto_class",
     "headline",
-    "learnt_noun",
-    "learnt_of_rows",
+    "learned_noun",
+    "learned_of_rows",
     "main_metric",
     "metric_title",
     "mode_of",
@@ -67,13 +67,13 @@ def auto_class(plan: Plan) -> str:
     return head_card(plan.settings.model.head).auto_class_of(plan.settings.model.family)
 
 
-def learnt_noun(plan: Plan) -> str:
+def learned_noun(plan: Plan) -> str:
     """What the count of supervised things counts, where these aren't tokens; a plural, or empty."""
     return form_card(plan.settings.text.form).noun
 
 
-def learnt_of_rows(form: FormName, report: SplitReport) -> str:
-    """What is learnt of a split's rows, where it isn't a share of their tokens; else empty."""
+def learned_of_rows(form: FormName, report: SplitReport) -> str:
+    """What is learned of a split's rows, where it isn't a share of their tokens; else empty."""
     return form_card(form).targets.format(
         targets=numbers.magnitude(report.supervised_tokens), windows=numbers.plural(report.rows, "window")
     )
@@ -88,7 +88,7 @@ def teacher_parts(plan: Plan) -> list[str]:
     if lesson is None:
         return []
     teacher = lesson.teacher
-    license = escaped(teacher.license or "no licence")
+    license = escaped(teacher.license or "no license")
     held = f"packed into {lesson.quantization}" if lesson.quantization else f"in {lesson.precision}"
     return [
         f"{escaped(teacher.base)} {numbers.magnitude(teacher.num_parameters)} ({license})",

@@ -65,7 +65,7 @@ def test_a_batch_by_hand_is_planned_for_as_far_as_there_are_rows() -> None:
     assert few.memory == same.memory
 
 
-def test_preferences_are_compared_on_the_rows_that_are_learnt_from() -> None:
+def test_preferences_are_compared_on_the_rows_that_are_learned_from() -> None:
     found = evaluation_batch(settled(splits={"train": 100}, task={"kind": "preference"}))
     assert found is not None
     assert found[0] == 32

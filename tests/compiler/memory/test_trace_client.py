@@ -126,7 +126,7 @@ def test_one_process_answers_several_jobs_and_goes_on_after_a_problem(tmp_path: 
     assert told == [0, 1, 2]
 
 
-def test_what_an_optimiser_remembers_is_part_of_the_question() -> None:
+def test_what_an_optimizer_remembers_is_part_of_the_question() -> None:
     usual = trace_job().settings.train.optimizer
     plain, pushed = (usual.model_copy(update={"kind": "sgd", "momentum": momentum}) for momentum in (0.0, 0.9))
     assert trace_job(train__optimizer=plain).key() != trace_job(train__optimizer=pushed).key()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ftc.compiler.quality.encoding import damage, mojibake
-from ftc.compiler.quality.near import near_pairs, normalised
+from ftc.compiler.quality.near import near_pairs, normalized
 from ftc.compiler.quality.sensitive import matching, passes_luhn, passes_mod_97
 from ftc.compiler.quality.texts import row_text
 from ftc.compiler.resolve.rows.columns import Columns
@@ -97,9 +97,9 @@ def test_no_pattern_takes_more_than_linear_time(piece: str) -> None:
     assert seconds(20_000) < 5, "a second for 100 kB would be slow already; quadratic takes minutes"
 
 
-def test_normalised_texts() -> None:
-    assert normalised("  Ｈello,\tWORLD!\n") == normalised("hello world") == "hello world"
-    assert normalised("Straße") == normalised("STRASSE")
+def test_normalized_texts() -> None:
+    assert normalized("  Ｈello,\tWORLD!\n") == normalized("hello world") == "hello world"
+    assert normalized("Straße") == normalized("STRASSE")
 
 
 LONG = "the player scored a late goal and the whole team of the small town won the old cup in the last minute".split()

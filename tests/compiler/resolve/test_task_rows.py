@@ -1,4 +1,4 @@
-"""Rows as people have them: CoNLL files, ShareGPT, instructions and SQuAD, and the columns that are recognised."""
+"""Rows as people have them: CoNLL files, ShareGPT, instructions and SQuAD, and the columns that are recognized."""
 
 from __future__ import annotations
 
@@ -100,17 +100,17 @@ def test_a_broken_tag_is_placed_at_its_own_line(tmp_path: Path) -> None:
         (Chat(kind="chat"), ("conversations",), {"messages": "conversations"}),
     ],
 )
-def test_columns_are_recognised(task: Task, columns: tuple[str, ...], expected: dict[str, str]) -> None:
+def test_columns_are_recognized(task: Task, columns: tuple[str, ...], expected: dict[str, str]) -> None:
     assert task_columns(task, {}, columns).by_part == expected
 
 
 def test_two_candidates_are_none() -> None:
     found = task_columns(Classification(kind="classification"), {}, ("review", "sentence", "label"))
     assert found.by_part["text"] == "text"
-    assert not found.recognised
+    assert not found.recognized
 
 
-def test_the_reason_names_what_was_recognised() -> None:
+def test_the_reason_names_what_was_recognized() -> None:
     found = task_columns(Summarization(kind="summarization"), {"summary": "short"}, ("article", "short"))
     assert "`article` as document" in found.reason
 
@@ -156,8 +156,8 @@ def test_an_answer_that_stands_once_needs_no_place() -> None:
 
 
 def test_labels_of_words_are_types_of_entities() -> None:
-    labelled = labels_of(WORDS, task_columns(WORDS, {}, ("tokens", "tags")))
-    assert labelled is not None
-    counts = labelled.count([{"tags": ["B-PER", "I-PER", "O", "B-PER", "B-LOC"]}])
+    labeled = labels_of(WORDS, task_columns(WORDS, {}, ("tokens", "tags")))
+    assert labeled is not None
+    counts = labeled.count([{"tags": ["B-PER", "I-PER", "O", "B-PER", "B-LOC"]}])
     assert counts == {"PER": 2, "LOC": 1}
-    assert labelled.outputs(("LOC", "PER")) == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    assert labeled.outputs(("LOC", "PER")) == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")

@@ -35,7 +35,7 @@ def cards(count: int, host: int = 64 * GIB, **changes: Any) -> DeviceFacts:
 
 
 def job(device: DeviceFacts, *, budget: dict[str, Any] | None = None, **sections: Any) -> ClosedDraft:
-    """Chat, decided, of which everything is open but optimiser and packing."""
+    """Chat, decided, of which everything is open but optimizer and packing."""
     train = {"batch_size": 24, "packing": False, "optimizer": {"kind": "adamw"}, **sections.pop("train", {})}
     draft = draft_of(
         facts=FACTS,

@@ -20,7 +20,7 @@ SPECIAL = [
 CORPUS = [
     "user and assistant write a short line",
     "The answer is 42, of course.",
-    "Summarise: river stone winter ledger",
+    "Summarize: river stone winter ledger",
 ]
 TEXTS = [
     "",

@@ -103,7 +103,7 @@ def test_a_stop_token_inside_an_answer_does_not_end_it(
     assert answers(row) == ["a<|im_end|>b<|im_end|>"]
 
 
-def test_a_template_refuses_a_row_and_not_its_neighbours(
+def test_a_template_refuses_a_row_and_not_its_neighbors(
     template: Callable[[str], str], renderer: TemplateRenderer
 ) -> None:
     wrong = [TALK[1], TALK[0]]

@@ -154,12 +154,12 @@ def test_prompts_are_cut_inside_their_longest_column(
         {"text": "river stone winter ledger " * 40, "summary": "The answer"},
         {"text": "x", "summary": "river stone " * 60},
     ]
-    form = PromptForm(prompt="Summarise:\n{{ text }}\nSummary:", completion="summary")
+    form = PromptForm(prompt="Summarize:\n{{ text }}\nSummary:", completion="summary")
     known = facts(source and template(source))
     tokens = encode_rows(rows, form, TextTokenizer(byte_level), known, renderer, max_length=100)
     text = Tokenizer.from_file(str(byte_level)).decode(row_ids(tokens), skip_special_tokens=False)
     assert len(row_ids(tokens)) == 100
-    assert "Summarise:\nriver stone" in text
+    assert "Summarize:\nriver stone" in text
     assert "\nSummary:" in text
     assert learned(tokens, byte_level).startswith("The answer")
     assert (tokens.counts.truncated, tokens.counts.dropped) == (1, 1)

@@ -1,4 +1,4 @@
-"""Words, answers, raw text, preferences and encoder-decoders as tokens: what is learnt stands where it should."""
+"""Words, answers, raw text, preferences and encoder-decoders as tokens: what is learned stands where it should."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def text_of(byte_level: Path) -> Callable[[Sequence[int]], str]:
     return lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=False))
 
 
-def test_a_word_is_learnt_at_its_first_token(encode: Encode, text_of: Callable[[Sequence[int]], str]) -> None:
+def test_a_word_is_learned_at_its_first_token(encode: Encode, text_of: Callable[[Sequence[int]], str]) -> None:
     words = ["Ada", "Lovelace", "wrote", "programs"]
     rows = [{"w": words, "t": ["B-PER", "I-PER", "O", "O"]}]
     found = encode(TagForm(words="w", tags="t", labels=LABELS), rows)
@@ -118,7 +118,7 @@ def test_blocks_hold_every_token_once(encode: Encode, size: int) -> None:
     found = encode(RawForm(text="text"), rows, size)
     flat = [token for ids in whole for token in ids]
     assert found.ids.tolist() == flat[: len(found.ids)]
-    assert len(flat) - len(found.ids) <= 1, "a token that is left alone has nothing to be learnt from"
+    assert len(flat) - len(found.ids) <= 1, "a token that is left alone has nothing to be learned from"
     lengths = (found.boundaries[1:] - found.boundaries[:-1]).tolist()
     assert set(lengths[:-1]) <= {size}
     assert found.mask.all()
@@ -156,7 +156,7 @@ def test_both_answers_keep_the_same_prompt(encode: Encode) -> None:
     assert not found.mask[:length].any()
 
 
-def test_a_tool_call_is_learnt_and_tools_reach_the_template(
+def test_a_tool_call_is_learned_and_tools_reach_the_template(
     byte_level: Path, facts: Callable[[str | None], TokenizerFacts], renderer: TemplateRenderer
 ) -> None:
     template = (

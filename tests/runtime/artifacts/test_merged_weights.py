@@ -33,7 +33,7 @@ JOBS: tuple[tuple[str, int, dict[str, Any], dict[str, Any]], ...] = (
 
 
 def adapted_model(settings: Any, folder: Path) -> Any:
-    """As if something had been learnt."""
+    """As if something had been learned."""
     model: Any = build_model(settings, FolderBase(folder), CPU)
     torch.manual_seed(1)
     with torch.no_grad():

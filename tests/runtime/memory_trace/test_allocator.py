@@ -52,7 +52,7 @@ def test_what_is_left_of_a_block_is_used() -> None:
     assert allocator.reserved == 100 * MIB
 
 
-def test_free_neighbours_become_one_and_segments_never_do() -> None:
+def test_free_neighbors_become_one_and_segments_never_do() -> None:
     allocator = CachingAllocator()
     allocator.allocate(0, 100 * MIB)
     allocator.free(0)

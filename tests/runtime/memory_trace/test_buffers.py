@@ -32,7 +32,7 @@ def test_each_thread_makes_its_workspace_at_its_first_product() -> None:
     assert sizes(log, "backward: layers").count(space) == 1
 
 
-def test_a_quantised_weight_is_unpacked_before_its_product_is_there() -> None:
+def test_a_quantized_weight_is_unpacked_before_its_product_is_there() -> None:
     pytest.importorskip("bitsandbytes")
     tracker = StorageTracker(buffers=card_buffers((8, 0)))
     inputs = torch.empty(64, 128, dtype=torch.bfloat16, device="meta")

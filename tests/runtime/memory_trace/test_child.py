@@ -93,7 +93,7 @@ def test_accumulation_holds_gradients_through_the_next_forward_pass() -> None:
     assert during[1].components["gradients"] > 0
 
 
-def test_an_optimiser_that_is_not_fused_makes_copies() -> None:
+def test_an_optimizer_that_is_not_fused_makes_copies() -> None:
     fused, plain = (trace(trace_job(strategy="full", train__fused=fused)) for fused in (True, False))
     sizes = [{phase.phase: phase for phase in result.phases}["optimiser step"] for result in (fused, plain)]
     weights = sizes[0].components["weights"]

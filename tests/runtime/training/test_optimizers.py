@@ -1,4 +1,4 @@
-"""The learning rate is a function of the step; only matrices decay; the optimiser's memory survives a round trip."""
+"""The learning rate is a function of the step; only matrices decay; the optimizer's memory survives a round trip."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_a_recipe_of_eight_lines_works() -> None:
     assert not problems_of(SHORTEST)
 
 
-def test_a_misspelt_key_names_the_nearest_and_mends_it() -> None:
+def test_a_misspelled_key_names_the_nearest_and_mends_it() -> None:
     found = one(SHORTEST + "train: {learning_rat: 2e-4}\n")
     assert (found.code, found.label) == ("FTC104", "did you mean `learning_rate`?")
     assert found.span is not None

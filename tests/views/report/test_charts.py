@@ -1,4 +1,4 @@
-"""The report's charts: equal bytes for equal figures, colours of the page, words for those who don't see them."""
+"""The report's charts: equal bytes for equal figures, colors of the page, words for those who don't see them."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_equal_figures_give_equal_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.key)
-def test_a_picture_has_a_title_a_description_and_the_colours_of_the_page(chart: Chart) -> None:
+def test_a_picture_has_a_title_a_description_and_the_colors_of_the_page(chart: Chart) -> None:
     source = figure(chart, drawer())
     assert not re.search(r"#[0-9a-f]{6}|https?:|url\(|<script|\x00", source)
     ids = re.findall(r' id="([^"]*)"', source)
@@ -107,7 +107,7 @@ def test_a_picture_has_a_title_a_description_and_the_colours_of_the_page(chart: 
     for svg in svgs(chart):
         assert svg.get("role") == "img"
         assert [svg[0].tag, svg[0].text, svg[1].tag] == ["title", chart.title, "desc"]
-        assert svg.get("aria-labelledby") == svg[0].get("id")
+        assert svg.get("aria-labeledby") == svg[0].get("id")
         assert svg.get("aria-describedby") == svg[1].get("id")
         colors = {rule for one in svg.iter() for rule in one.get("style", "").split(";") if "fill:" in rule}
         assert all("var(--" in rule or rule == "fill:none" for rule in colors)

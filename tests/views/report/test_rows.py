@@ -76,7 +76,7 @@ def test_tags_are_counted_by_word() -> None:
     answer = Said(text="", loss_sum=1.0, targets=3, predicted=(0.0, 1.0, 1.0))
     row = Outcome(row=0, prompt="a b c", expected="", targets=(0, 1, 0), base=None, tuned=answer)
     shown = page([row], **head_of("token_classification", ("O", "B-person")))
-    assert "How each tag is recognised" in shown
+    assert "How each tag is recognized" in shown
     assert "F1 of the tuned model, from the lowest: O 0.667; B-person 0.667." in shown
     assert "What the tuned model mistakes for what" in shown
 
@@ -137,4 +137,4 @@ def test_a_language_model_is_judged_by_its_loss() -> None:
     settings = documents.plan().settings
     shown = page(rows, settings=settings.model_copy(update={"model": settings.model.model_copy(update={"head": "lm"})}))
     assert "Loss (lower is better) by length of the text" in shown
-    assert "How each class is recognised" not in shown
+    assert "How each class is recognized" not in shown

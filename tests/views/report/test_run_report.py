@@ -165,7 +165,7 @@ def test_ids_are_unique_and_references_lead_somewhere() -> None:
     for name, value in attributes:
         if name == "href":
             assert (value or "")[1:] in ids
-        if name == "aria-labelledby":
+        if name == "aria-labeledby":
             assert set((value or "").split()) <= set(ids)
 
 

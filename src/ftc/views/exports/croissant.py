@@ -1,6 +1,6 @@
 """The data of a run in Croissant 1.0: its files with their digests, and the columns that the task read.
 
-Name, licence, publisher and purpose of a data set are nowhere in a recipe, so they aren't here either.
+Name, license, publisher and purpose of a data set are nowhere in a recipe, so they aren't here either.
 """
 
 from __future__ import annotations

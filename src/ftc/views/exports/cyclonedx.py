@@ -22,7 +22,7 @@ _SPDX = {
         *("CC-BY-SA-4.0", "CC0-1.0", "GPL-2.0", "GPL-3.0", "LGPL-3.0", "MIT", "MPL-2.0", "Unlicense"),
     )
 }
-"""Spelling of the licences that ftc knows by their words; others are given by name."""
+"""Spelling of the licenses that ftc knows by their words; others are given by name."""
 
 
 def cyclonedx_bom(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> dict[str, Any]:

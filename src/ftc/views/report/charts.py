@@ -34,7 +34,7 @@ Point = tuple[float, float]
 """A place along an axis, such as a step, and the value there."""
 
 COLORS = 8
-"""Colours of the style sheet that follow each other; the next one is for what was measured as a whole."""
+"""Colors of the style sheet that follow each other; the next one is for what was measured as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One set of points with its name in the legend. Each style has a stroke of its own, so colour is never alone.
+    """One set of points with its name in the legend. Each style has a stroke of its own, so color is never alone.
 
     Attributes:
         label: Name in the legend.
@@ -68,7 +68,7 @@ class Series:
         style: `raw` is a thin, faint line, `line` the main one, `dots` a broken line with a disc at each point,
             `squares` a dotted one with squares, `cloud` faint points that nothing joins, `ideal` a broken line that
             nobody measured.
-        color: Number of the colour in the style sheet.
+        color: Number of the color in the style sheet.
         tag: What stands at its last point.
     """
 

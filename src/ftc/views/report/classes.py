@@ -20,7 +20,7 @@ __all__ = ["ClassScore", "Confusion", "classes_section", "confidence_section", "
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How one class is recognised. A ratio of nothing is 0, as scikit-learn has it with `zero_division=0`."""
+    """How one class is recognized. A ratio of nothing is 0, as scikit-learn has it with `zero_division=0`."""
 
     precision: float
     """Share of what was given this class that has it."""
@@ -87,8 +87,8 @@ _MOST_MISTAKES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Recognised:
-    """How each class is recognised by both models.
+class _Recognized:
+    """How each class is recognized by both models.
 
     Attributes:
         noun: What a class is called.
@@ -121,7 +121,7 @@ def classes_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> s
             return _exclusive("tag", "words", _tags(labels, base), _tags(labels, tuned), drawn)
         case "several":
             scores = (_labels(labels, base) if base else (), _labels(labels, tuned))
-            return section("classes", "Classes", *_scores(_Recognised("label", "test rows", labels, *scores), drawn))
+            return section("classes", "Classes", *_scores(_Recognized("label", "test rows", labels, *scores), drawn))
         case _:
             assert_never(kind)
 
@@ -133,7 +133,7 @@ def _exclusive(noun: str, counted: str, base: Confusion | None, tuned: Confusion
     return section(
         "classes",
         "Classes",
-        *_scores(_Recognised(noun, counted, tuned.labels, before, tuned.scores()), drawn),
+        *_scores(_Recognized(noun, counted, tuned.labels, before, tuned.scores()), drawn),
         _mistakes("What the tuned model mistakes for what", counted, tuned),
         details("The same of the base model", _mistakes("What the base model mistakes for what", counted, base))
         if base
@@ -164,7 +164,7 @@ def _labels(labels: Sequence[str], said: Sequence[tuple[Outcome, Said]]) -> tupl
     )
 
 
-def _scores(found: _Recognised, drawn: Drawer) -> tuple[str, str]:
+def _scores(found: _Recognized, drawn: Drawer) -> tuple[str, str]:
     """A picture and a table."""
     before = found.base or found.tuned
     names = ("precision", "recall", "f1")
@@ -183,11 +183,11 @@ def _scores(found: _Recognised, drawn: Drawer) -> tuple[str, str]:
     ]
     titles = [f"{'F1' if name == 'f1' else name}, {side}" for name in names for side in sides]
     header = (found.noun, *titles, found.counted)
-    grid = table(f"How each {found.noun} is recognised", header, rows, right=range(1, len(header)))
+    grid = table(f"How each {found.noun} is recognized", header, rows, right=range(1, len(header)))
     return figure(_chart(found), drawn), grid
 
 
-def _chart(found: _Recognised) -> Ranges:
+def _chart(found: _Recognized) -> Ranges:
     """F1 of each class; nothing where there are too many for a picture."""
     before: Sequence[ClassScore | None] = found.base or [None] * len(found.tuned)
     rows = [

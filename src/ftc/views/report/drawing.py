@@ -1,6 +1,6 @@
-"""Charts drawn by matplotlib, as SVG that takes its colours from the page's style sheet.
+"""Charts drawn by matplotlib, as SVG that takes its colors from the page's style sheet.
 
-Colours are drawn as stand-ins, one for each variable of the style sheet, and exchanged for the variables, so that
+Colors are drawn as stand-ins, one for each variable of the style sheet, and exchanged for the variables, so that
 light, dark and print each have their own. Fonts and sizes of text are the page's as well. Equal charts give equal
 bytes: identifiers come from the chart's key, nothing from a clock, and places are rounded to a tenth of a pixel.
 

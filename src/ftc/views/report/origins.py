@@ -12,7 +12,7 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.streams import SplitReport
 from ftc.views import numbers
 from ftc.views.report.elements import details, facts, section, table, text
-from ftc.views.words import learnt_of_rows
+from ftc.views.words import learned_of_rows
 
 __all__ = [
     "checks_section",
@@ -47,7 +47,10 @@ def data_section(plan: Plan) -> str:
     notes = []
     for name, split in plan.splits:
         counts = (
-            (split.unsupervised_turns, "answers are not learnt, since the template shows them otherwise in generation"),
+            (
+                split.unsupervised_turns,
+                "answers are not learned, since the template shows them otherwise in generation",
+            ),
             (split.rows_without_stop_token, "rows have no stop token after an answer"),
             (split.rows_with_merged_boundary, "rows have a token that spans prompt and answer"),
         )
@@ -177,8 +180,8 @@ def _share(part: int, whole: int) -> str:
 
 
 def _supervised(plan: Plan, split: SplitReport) -> str:
-    if learnt := learnt_of_rows(plan.settings.text.form, split):
-        return text(learnt)
+    if learned := learned_of_rows(plan.settings.text.form, split):
+        return text(learned)
     return f"{numbers.count(split.supervised_tokens)} <small>({numbers.percent(split.supervised_share)})</small>"
 
 

@@ -14,7 +14,7 @@ from ftc.views.report.charts import Axis, Bar, Bars, Drawer, Lines, Part, Range,
 from ftc.views.report.elements import details, facts, section, table, text
 from ftc.views.report.training import STEPS, History, range_words, raw_and_smoothed, short
 from ftc.views.run import wall_seconds
-from ftc.views.words import learnt_noun
+from ftc.views.words import learned_noun
 
 __all__ = ["memory_section", "resources_section"]
 
@@ -261,5 +261,5 @@ def _phases_chart(record: RunRecord) -> Ranges:
 
 
 def _supervised(plan: Plan, record: RunRecord) -> str:
-    noun = learnt_noun(plan)
-    return f"{numbers.count(record.supervised_tokens)} {f'{noun} learnt' if noun else 'supervised'}"
+    noun = learned_noun(plan)
+    return f"{numbers.count(record.supervised_tokens)} {f'{noun} learned' if noun else 'supervised'}"

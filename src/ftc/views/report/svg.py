@@ -1,4 +1,4 @@
-"""Matplotlib's SVG as a page wants it: the page's colours and fonts, titles where they belong, nothing superfluous."""
+"""Matplotlib's SVG as a page wants it: the page's colors and fonts, titles where they belong, nothing superfluous."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cleaned(source: str, words: Words, kind: str, variables: Mapping[str, str]) 
         source: What matplotlib wrote.
         words: Its words.
         kind: Class for the style sheet.
-        variables: Variables of the style sheet by the colours that stand in for them.
+        variables: Variables of the style sheet by the colors that stand in for them.
     """
     root = ElementTree.fromstring(source)  # noqa: S314  # our own drawing, written a moment ago
     for parent in list(root.iter()):
@@ -68,7 +68,7 @@ def cleaned(source: str, words: Words, kind: str, variables: Mapping[str, str]) 
     title.text, description.text = printable(words.title), printable(words.description)
     root[:0] = [title, description]
     root.attrib = {"viewBox": f"0 0 {_rounded(width)} {_rounded(height)}", "role": "img"}
-    root.attrib |= {"aria-labelledby": f"{words.key}-title", "aria-describedby": f"{words.key}-desc"}
+    root.attrib |= {"aria-labeledby": f"{words.key}-title", "aria-describedby": f"{words.key}-desc"}
     if kind:
         root.set("class", kind)
 
@@ -92,7 +92,7 @@ def _is_superfluous(element: ElementTree.Element) -> bool:
 
 
 def _restyle(element: ElementTree.Element, variables: Mapping[str, str]) -> None:
-    """Colours become variables, text takes the page's font, links lose their name space, places are rounded."""
+    """Colors become variables, text takes the page's font, links lose their name space, places are rounded."""
     for name in [name for name in element.attrib if name.endswith("}href")]:
         element.set("href", element.attrib.pop(name))
     element.attrib.pop("clip-path", None)  # nothing that is drawn leaves the axes

@@ -1,4 +1,4 @@
-"""The device of a plan: this machine's, or one of the catalogue."""
+"""The device of a plan: this machine's, or one of the catalog."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_other_names_of_a_card(asked: str) -> None:
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_a_card_of_the_catalogue_is_found_by_its_own_label(name: str) -> None:
+def test_a_card_of_the_catalog_is_found_by_its_own_label(name: str) -> None:
     card = CARDS[name]
     local = LocalCard(card.label, card.memory_bytes, card.capability)
     assert resolve_device("auto", cards=lambda: [local]).name == name
@@ -80,7 +80,7 @@ def test_a_name_that_several_cards_have() -> None:
     assert "`a100-80gb-pcie`" in caught.value.diagnostics[0].help[0]
 
 
-def test_a_name_without_such_a_card_means_the_catalogue() -> None:
+def test_a_name_without_such_a_card_means_the_catalog() -> None:
     facts = resolve_device("rtx-4090", cards=lambda: [H100])
     assert (facts.local, facts.memory_bytes, facts.count) == (False, 24_564 * 2**20, 1)
 
@@ -113,7 +113,7 @@ def test_hidden_cards_are_not_counted() -> None:
     assert local_cards(visible="") == []
 
 
-def test_catalogue_names_are_plain() -> None:
+def test_catalog_names_are_plain() -> None:
     assert all(name == name.lower() and card.memory_bytes > 0 for name, card in CARDS.items())
 
 

@@ -95,7 +95,7 @@ def test_shards(tmp_path: Path, model: Path) -> None:
         assert codes(tmp_path) == ["FTC319"]
 
 
-def test_a_misspelt_folder_gets_the_nearest(tmp_path: Path, model: Path) -> None:
+def test_a_misspelled_folder_gets_the_nearest(tmp_path: Path, model: Path) -> None:
     for base in ("./models/tinny", "models/tinny"):
         (found,) = refusals(tmp_path, base)
         assert found.code == "FTC301"
@@ -212,7 +212,7 @@ def test_independent_faults_come_together(tmp_path: Path, model: Path) -> None:
         ({"architectures": ["WhisperForConditionalGeneration"], "model_type": "t5"}, "FTC308", "more than text"),
         ({"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"}, "FTC308", "is unknown"),
         ({"num_local_experts": 8}, "FTC308", "mixture of experts"),
-        ({"quantization_config": {"quant_method": "gptq"}}, "FTC313", "quantised"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "FTC313", "quantized"),
         ({"hidden_size": None}, "FTC309", "hidden_size"),
         ({"hidden_size": 0}, "FTC309", "hidden_size"),
         ({"hidden_size": "8"}, "FTC309", "hidden_size"),
@@ -296,12 +296,12 @@ def test_longest_sequences(tmp_path: Path, changes: dict[str, Any], limit: int |
         ("license: mit\n", None),
     ],
 )
-def test_licences_of_cards(tmp_path: Path, model: Path, card: str, expected: str | None) -> None:
+def test_licenses_of_cards(tmp_path: Path, model: Path, card: str, expected: str | None) -> None:
     (model / "README.md").write_bytes(card.encode())
     assert resolve(tmp_path).license == expected
 
 
-def test_a_licence_file_is_known_by_its_words(tmp_path: Path, model: Path) -> None:
+def test_a_license_file_is_known_by_its_words(tmp_path: Path, model: Path) -> None:
     (model / "README.md").unlink()
     (model / "LICENSE").write_text("Apache License\n   Version 2.0, January 2004\n")
     assert resolve(tmp_path).license == "apache-2.0"

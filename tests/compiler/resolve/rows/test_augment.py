@@ -1,4 +1,4 @@
-"""Variants of training rows: the same for the same seed, never of what is learnt, counted, and with a place."""
+"""Variants of training rows: the same for the same seed, never of what is learned, counted, and with a place."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def test_a_key_that_some_rows_lack_has_no_value_there() -> None:
         [USER, {**ANSWER, "name": "bot"}],
     ],
 )
-def test_conversations_that_can_be_learnt(messages: Any) -> None:
+def test_conversations_that_can_be_learned(messages: Any) -> None:
     assert conversation_fault(messages) is None
 
 
@@ -180,7 +180,7 @@ def test_conversations_that_can_be_learnt(messages: Any) -> None:
         (None, "FTC363", "no list"),
     ],
 )
-def test_conversations_that_cant_be_learnt(messages: Any, code: str, words: str) -> None:
+def test_conversations_that_cant_be_learned(messages: Any, code: str, words: str) -> None:
     fault = conversation_fault(messages)
     assert fault is not None
     assert fault[0] == code

@@ -1,4 +1,4 @@
-"""Everything that a sceptic does to a finished run: `ftc audit` tells of it, and its first finding names the place.
+"""Everything that a skeptic does to a finished run: `ftc audit` tells of it, and its first finding names the place.
 
 What changes nothing raises no alarm.
 """
