@@ -34,7 +34,7 @@ class _Virtual(Simple):
     EXAMPLES: ClassVar[dict[str, tuple[Any, ...]]] = {"virtual_tokens": (20,)}
 
     virtual_tokens: int = Field(default=20, ge=1, le=2048)
-    """Tokens that stand before every row and are learned; each takes a place of the model's. Default: 20, as many as the
+    """Tokens that are learned and stand before every row; each takes a position. Default: 20, as many as the
     first papers found enough."""
 
 
@@ -97,7 +97,7 @@ class PrefixTuning(_Virtual):
     kind: Literal["prefix_tuning"]
     projection_size: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] | None = None
     """Width of a network of two layers that makes the keys and values out of one vector a token, and that is left
-    behind when they are saved; `auto` is the model's own width. Default: none, so that they are learned as they are: the
+    behind when they are saved; `auto` is the model's own width. Default: none: they are learned directly; the
     authors found the network steadier at small learning rates, and it has as many weights as all keys and values times
     its width."""
 

@@ -45,8 +45,8 @@ def test_a_class_is_named_and_cut_rows_are_counted() -> None:
 def test_each_token_in_a_line() -> None:
     lines = text_of(row_of("a", "\n", "", "b", learned="..xx"), listed=True).splitlines()
     assert lines[1:5] == [
-        "  0  3  read    a",
-        "  1  4  read    ⏎",
+        "  0  3  read     a",
+        "  1  4  read     ⏎",
         "  2  5  learned  (part of a character)",
         "  3  6  learned  b",
     ]

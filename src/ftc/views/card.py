@@ -198,7 +198,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     )
     schedule = f"{train.schedule.kind} after {numbers.plural(train.schedule.warmup_steps, 'warm-up step')}"
     yield "learning rate", f"{numbers.rate(train.learning_rate)}, {schedule}"
-    yield "optimiser", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"
+    yield "optimizer", f"{train.optimizer.kind}, weight decay {train.optimizer.weight_decay:g}"
     yield "precision", train.precision
     yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
     yield "trained on", f"{numbers.count(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"

@@ -34,7 +34,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "adapter": ("adapter",),
     "teacher": ("teacher",),
     "gradients": ("gradients",),
-    "optimiser": ("optimiser state",),
+    "optimizer": ("optimiser state",),
     "activations": ("saved activations",),
     "logits": ("logits",),
 }

@@ -60,7 +60,7 @@ def test_an_untidy_recipe(golden: Callable[[str, str], None]) -> None:
 
 
 def test_a_tidy_recipe_stays() -> None:
-    for file in [*ROOT.glob("recipes/**/*.yaml"), Path(__file__).parents[1] / "golden" / "laid_out.yaml"]:
+    for file in [*ROOT.glob("recipes/**/*.yaml"), Path(__file__).parent / "golden" / "laid_out.yaml"]:
         data = file.read_bytes()
         assert laid_out(data, file.name) == data, file.name
 
