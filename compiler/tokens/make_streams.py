@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-
 from ftc.compiler.draft import Draft
 from ftc.compiler.quality.checks import quality_checks
 from ftc.compiler.quality.contamination import with_contamination
@@ -33,7 +32,6 @@ from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, TextProbe
 from ftc.compiler.tokens.stream_writer import write_stream
 from ftc.compiler.tokens.token_audit import token_findings
 from ftc.compiler.tokens.token_rows import TokenRows
-from ftc.compiler.tokens.tokenizer_probe import render_probe, tokenizer_probe
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.lockfile import SourceLock
@@ -46,9 +44,11 @@ from ftc.spec.storage.paths import cache_folder
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.card import Prompted, PromptFacts
 from ftc.spec.text_forms import form_card
+from collections.abc import Sequence
+from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
+from ftc.spec import canonical
 
-__all__ = ["make_streams"]
-
+__all__ = ['make_streams', 'render_probe', 'tokenizer_probe']
 
 def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Path, source: Source) -> Manifest:
     """Makes the streams of a shaped draft; `folder` is there when all of it is complete.
@@ -211,3 +211,57 @@ def _usual_prompt(draft: Draft, data: ResolvedData) -> tuple[str, str] | None:
         return None
     model = draft.model
     return task.usual_prompt(PromptFacts(data.columns.by_part, data.labels, model.family, model.kind.summary_prefix))
+
+
+_TEXTS = (
+    "Hello, world! It's 12:34:56 on 2024-02-29, and 1,234,567.89 isn't 1e-4.",
+    " leading space, two  spaces, three   spaces, and one at the end ",
+    "tab\there\nline\r\nend\n\n\nafter three",
+    "ünïcödé, and the same decomposed: u\u0308ni\u0308co\u0308de\u0301",
+    "Straße, œuvre, naïve façade, ŁÓDŹ, İstanbul, ﬁne ligature, ½ ² ①",
+    "日本語のテキスト、中文文本。한국어 텍스트 ไทย العربية עברית हिन्दी",
+    "👩‍👩‍👧‍👦 🇩🇪 👍🏽 ☺️ 𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+    "def f(x):\n    return {'a': [x**2, 0xFF], \"b\": None}  # comment\n",
+    "https://example.org/path?q=a%20b&c=d#e user@example.org C:\\dir\\file",
+    "\u200b zero width \ufeff mark \u00a0 no-break \u2028 separator \x00 null",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!!!!!!!!????----====____",
+    "",
+)
+_CONVERSATIONS: tuple[tuple[tuple[str, str], ...], ...] = (
+    (("user", "What is two and two?"), ("assistant", "Four.")),
+    (("system", "Answer briefly."), ("user", "One?"), ("assistant", "1"), ("user", "Two?"), ("assistant", "2")),
+    (("user", "  spaces kept?  \n"), ("assistant", "<b>&amp;</b> 'single' \"double\" \\n")),
+    (("user", "Only a question"),),
+)
+
+
+def tokenizer_probe(tokenizer: TextTokenizer) -> str:
+    """sha256 over the ids that fixed texts become, special tokens added as the model gets them."""
+    texts = (*_TEXTS, *tokenizer.special_tokens[:32])
+    return canonical.digest([list(found.ids) for found in tokenizer.encode_complete(texts, None)])
+
+
+def render_probe(template: str, tokens: dict[str, str | None], renderer: TemplateRenderer) -> str | None:
+    """sha256 over what a chat template makes of fixed conversations; None where it can render none of them.
+
+    Args:
+        template: Jinja source.
+        tokens: The special tokens that templates may name, such as `bos_token`.
+        renderer: The sandbox.
+    """
+    rendered = renderer.render(template, [_request(turns, tokens) for turns in _CONVERSATIONS])
+    if all(isinstance(text, TemplateProblem) for text in rendered):
+        return None
+    return canonical.digest([None if isinstance(text, TemplateProblem) else text for text in rendered])
+
+
+def _request(turns: Sequence[tuple[str, str]], tokens: dict[str, str | None]) -> dict[str, object]:
+    messages = [{"role": role, "content": content} for role, content in turns]
+    named = {name: token or "" for name, token in tokens.items()}
+    return {
+        "tools": None,
+        "documents": None,
+        **named,
+        "messages": messages,
+        "add_generation_prompt": turns[-1][0] == "user",
+    }
