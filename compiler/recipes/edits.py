@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
 from ftc.compiler.rules.check import Checked, check_recipe
-from collections.abc import Iterable
-from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
-from ftc.spec.language.text_checks import Text
-import json
-from typing import Any
-from ftc.spec.diagnostics import Span, TextEdit
+from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit
 from ftc.spec.language.source import FLAGS, Mapping, Source
+from ftc.spec.language.text_checks import Text
 from ftc.spec.sections.recipe import Recipe
 
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
 
-__all__ = ['MOST_ROUNDS', 'Mended', 'changed_recipe', 'edit_of', 'mend_recipe', 'with_fixes', 'yaml_text']
+__all__ = ["MOST_ROUNDS", "Mended", "changed_recipe", "edit_of", "mend_recipe", "with_fixes", "yaml_text"]
 
 MOST_ROUNDS = 10
 """A mended text is checked again, because one finding may have hidden another; so often at most."""

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.process_overhead import host_bytes
 from ftc.compiler.search.costs import price_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.facts import ModelFacts, TeacherFacts
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.policy import POLICY_FILE
-import re
-from ftc.compiler.draft import Draft
-from ftc.spec.documents.facts import ModelFacts, TeacherFacts
 from ftc.spec.heads import HEADS, HeadCard, head_card
 from ftc.spec.language.safe_repr import quoted
 
-__all__ = ['device_has_a_price', 'devices_are_here', 'host_checks', 'host_has_room', 'teacher_knows_the_task', 'teacher_reads_the_rows', 'teacher_speaks_the_same']
+__all__ = [
+    "device_has_a_price",
+    "devices_are_here",
+    "host_checks",
+    "host_has_room",
+    "teacher_knows_the_task",
+    "teacher_reads_the_rows",
+    "teacher_speaks_the_same",
+]
+
 
 def device_has_a_price(draft: Draft) -> Iterator[Diagnostic]:
     """A limit on the cost needs the price of the device that a run is planned for, in the limit's currency."""

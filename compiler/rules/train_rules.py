@@ -6,18 +6,30 @@ Pure functions over the recipe alone, in the form of `ftc.compiler.rules.recipe_
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
+
+from ftc.compiler.rules.number_rules import value_at
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
 from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard, candidates
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.strategies import strategy_card
-from typing import NamedTuple
-from ftc.compiler.rules.number_rules import value_at
-from ftc.spec.optimizers import OPTIMIZERS
-from ftc.spec.strategies import STRATEGIES
+from ftc.spec.strategies import STRATEGIES, strategy_card
 
-__all__ = ['WHOLE', 'devices_have_rows', 'optimizer_goes_with_the_schedule', 'optimizer_values_count', 'schedule_has_something_to_watch', 'sharding_can_be_done', 'sharding_has_devices', 'strategy_agrees_with_itself', 'teacher_can_teach', 'unsharded', 'warm_up_is_said_once']
+__all__ = [
+    "WHOLE",
+    "devices_have_rows",
+    "optimizer_goes_with_the_schedule",
+    "optimizer_values_count",
+    "schedule_has_something_to_watch",
+    "sharding_can_be_done",
+    "sharding_has_devices",
+    "strategy_agrees_with_itself",
+    "teacher_can_teach",
+    "unsharded",
+    "warm_up_is_said_once",
+]
+
 
 def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Each value of the optimizer and the schedule is one that its kind knows."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
+
+import numpy as np
+
 from ftc.compiler.tokens.token_rows import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from collections.abc import Iterator, Mapping
-import numpy as np
-from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.documents.facts import TokenizerFacts
 
-__all__ = ['Limits', 'Places', 'stream_findings', 'token_findings']
+__all__ = ["Limits", "Places", "stream_findings", "token_findings"]
 
 Places = Mapping[str, Callable[[int], str]]
 """By split: where the row of a number in its source stands, in words."""
@@ -178,7 +178,7 @@ def _listed(splits: Iterable[str]) -> str:
     return f"{', '.join(names)} and {last}" if names else last
 
 
-_SHOWN_ROWS = 3
+_SHOWN_DOUBLED = 3
 
 
 def token_findings(
@@ -210,7 +210,7 @@ def _doubled(splits: Mapping[str, TokenRows], places: Places, facts: TokenizerFa
                 "FTC336",
                 f"`{at}` stands twice at the {name} of {len(found):,} {'row' if len(found) == 1 else 'rows'}",
                 help="take it out of the rows or of the prompt template; the tokenizer or the chat template writes it",
-                notes=[reads, *(places[split](row) for split, row in found[:_SHOWN_ROWS])],
+                notes=[reads, *(places[split](row) for split, row in found[:_SHOWN_DOUBLED])],
                 path="task.prompt",
             )
 

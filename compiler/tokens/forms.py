@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-from pydantic import Field
-from ftc.spec.base import Document
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, assert_never
+from typing import Annotated, Any, Literal, NamedTuple, assert_never
+
+from pydantic import Field
+
 from ftc.spec.architectures import Family
+from ftc.spec.base import Document
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import ANSWER_COLUMN, REFERENCES_COLUMN, AnswerRows, LabelRows, TagRows
 from ftc.spec.text_forms import FormName
 
-__all__ = ['ChatForm', 'ClassifyForm', 'ExtractForm', 'PreferenceForm', 'PromptForm', 'RawForm', 'TagForm', 'TextForm', 'Wording', 'row_form']
+__all__ = [
+    "ChatForm",
+    "ClassifyForm",
+    "ExtractForm",
+    "PreferenceForm",
+    "PromptForm",
+    "RawForm",
+    "TagForm",
+    "TextForm",
+    "Wording",
+    "row_form",
+]
+
 
 class ClassifyForm(Document):
     """A text, or a pair of texts, and its class. The tokenizer's own special tokens are added."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
-from ftc.compiler.tokens.encoder import MarkedText, TextTokenizer, TokenizedText
+
+from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, TokenizedText
 from ftc.compiler.tokens.rendering import RenderedRow
 from ftc.compiler.tokens.sandbox import TemplateProblem
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from collections.abc import Callable, Iterable, Iterator
-from ftc.compiler.tokens.encoder import AlignedText, TextTokenizer
-from ftc.compiler.tokens.encoder import TextTokenizer
 
-__all__ = ['Encoded', 'Generative', 'Preferences', 'Translated', 'rendered_rows']
+__all__ = ["Encoded", "Generative", "Preferences", "Translated", "rendered_rows"]
+
 
 class Encoded(NamedTuple):
     """A row's text, its tokens, and where the text's marks fall among them."""

@@ -10,9 +10,10 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
 from ftc.compiler.draft import Draft
 from ftc.compiler.quality.checks import quality_checks
 from ftc.compiler.quality.contamination import with_contamination
@@ -20,18 +21,15 @@ from ftc.compiler.quality.lengths import with_lengths
 from ftc.compiler.resolve.rows.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.findings import Limits, stream_findings
-from ftc.compiler.tokens.forms import TextForm
-from ftc.compiler.tokens.groups import groups_of
-from ftc.compiler.tokens.probes import PROBES, Probes, make_probes
-from ftc.compiler.tokens.row_forms import Wording, row_form
+from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
+from ftc.compiler.tokens.forms import TextForm, Wording, row_form
+from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
 from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
-from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, TextProbe
-from ftc.compiler.tokens.stream_writer import write_stream
-from ftc.compiler.tokens.token_audit import token_findings
-from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.compiler.tokens.token_rows import TokenRows, write_stream
+from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.lockfile import SourceLock
@@ -44,11 +42,9 @@ from ftc.spec.storage.paths import cache_folder
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.card import Prompted, PromptFacts
 from ftc.spec.text_forms import form_card
-from collections.abc import Sequence
-from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
-from ftc.spec import canonical
 
-__all__ = ['make_streams', 'render_probe', 'tokenizer_probe']
+__all__ = ["make_streams", "render_probe", "tokenizer_probe"]
+
 
 def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Path, source: Source) -> Manifest:
     """Makes the streams of a shaped draft; `folder` is there when all of it is complete.

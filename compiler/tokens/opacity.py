@@ -9,20 +9,23 @@ an unknown construct costs speed and never exactness. Parsing executes nothing. 
 
 from __future__ import annotations
 
-from enum import Enum, auto
-import jinja2
-from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from ftc.compiler.tokens.sandbox import MAX_TEMPLATE_CHARS
-from ftc.compiler.tokens.sandbox_child import GenerationTag
 import hashlib
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import accumulate
 
-__all__ = ['Place', 'Skeleton', 'copies_messages', 'copies_variables', 'marks_for', 'parse_template', 'used_names']
+import jinja2
+from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from ftc.compiler.tokens.sandbox import MAX_TEMPLATE_CHARS
+from ftc.compiler.tokens.sandbox_child import GenerationTag
+
+__all__ = ["Place", "Skeleton", "copies_messages", "copies_variables", "marks_for", "parse_template", "used_names"]
+
 
 class _Kind(Enum):
     """What a value may hold of the user's text."""

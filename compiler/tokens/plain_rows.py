@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-from ftc.compiler.tokens.encoder import CompleteText, TextTokenizer
-from ftc.compiler.tokens.forms import ClassifyForm
-from ftc.compiler.tokens.sources import Row
-from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
-import re
 from itertools import pairwise
 from typing import Any, NamedTuple
-from ftc.compiler.tokens.encoder import AlignedText, TextTokenizer
-from ftc.compiler.tokens.forms import TagForm
-from ftc.compiler.tokens.encoder import TextTokenizer, Window
-from ftc.compiler.tokens.forms import ExtractForm
-from collections.abc import Iterable, Iterator
-from ftc.compiler.tokens.encoder import MarkedText, TextTokenizer
-from ftc.compiler.tokens.forms import RawForm
+
+from ftc.compiler.tokens.encoder import AlignedText, CompleteText, MarkedText, TextTokenizer, Window
+from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, RawForm, TagForm
 from ftc.compiler.tokens.sources import Row, ends_of
-from ftc.compiler.tokens.token_rows import Limit, RowTokens
+from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
 from ftc.spec.documents.facts import TokenizerFacts
 
-__all__ = ['TaggedWords', 'blocks', 'classified', 'extracted', 'tagged', 'words_of', 'words_with_spans']
+__all__ = ["TaggedWords", "blocks", "classified", "extracted", "tagged", "words_of", "words_with_spans"]
+
 
 def classified(
     chunks: Iterable[dict[int, Row]], form: ClassifyForm, tokenizer: TextTokenizer, limit: Limit, counts: RowCounts

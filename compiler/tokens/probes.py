@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
-from ftc.compiler.resolve.rows.table import PartRows, without_form
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.slices import MOST_GROUPS, NO_VALUE, Groups
-from ftc.spec.language.did_you_mean import nearest
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.rows.data import ResolvedData, lock_entry
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.row_checks import row_digests
-from ftc.compiler.resolve.rows.table import Row, Table
+from ftc.compiler.resolve.rows.table import PartRows, Row, Table, without_form
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import ClassifyForm, PromptForm, RawForm, TextForm
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows, taken
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.probes import Swapped
+from ftc.spec.documents.slices import MOST_GROUPS, NO_VALUE, Groups
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 
-__all__ = ['PROBES', 'Probes', 'groups_of', 'make_probes']
+__all__ = ["PROBES", "Probes", "groups_of", "make_probes"]
+
 
 def groups_of(slices: Sequence[str], part: PartRows, rows: Sequence[int], builtin: Sequence[str]) -> Groups:
     """The groups of the test rows.

@@ -13,19 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, TypeGuard
-from ftc.compiler.tokens.forms import PromptForm
-from ftc.compiler.tokens.opacity import copies_messages, copies_variables, used_names
-from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
-from ftc.compiler.tokens.skeleton import Place, Skeleton, marks_for
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
-from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import ChatForm, PromptForm
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.facts import TokenizerFacts
 
-__all__ = ['ChatSource', 'ChatTemplate', 'Message', 'PromptSource', 'PromptTemplate', 'PromptText', 'RenderedRow', 'Row', 'Span', 'ends_of', 'is_conversation', 'text_source', 'with_prompt']
+from ftc.compiler.tokens.forms import PromptForm
+from ftc.compiler.tokens.opacity import Place, Skeleton, copies_messages, copies_variables, marks_for, used_names
+from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
+
+__all__ = [
+    "ChatTemplate",
+    "Message",
+    "PromptTemplate",
+    "PromptText",
+    "RenderedRow",
+    "Span",
+    "is_conversation",
+    "with_prompt",
+]
 
 Message = Mapping[str, Any]
 Span = tuple[int, int]
@@ -102,7 +104,7 @@ class ChatTemplate:
         longest_first = sorted(filter(None, stop_tokens), key=len, reverse=True)
         self._stop = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._renderer = renderer
-        self.is_opaque = by_shape and copies_messages(source)
+        self._is_opaque = by_shape and copies_messages(source)
         self._shapes: dict[tuple[str, ...], _Shape | TemplateProblem] = {}
 
     def render(
@@ -114,9 +116,14 @@ class ChatTemplate:
             conversations: Messages of each row.
             tools: What the assistant of each row may call, as JSON schemas; None where no row has tools.
         """
-        if not self.is_opaque or tools is not None:
+        if not self._is_opaque or tools is not None:
             return self._render_each(conversations, tools)
-        shapes = [_shape_of(messages) for messages in conversations]
+        shapes = [
+            tuple([m["role"] for m in messages])
+            if all(len(m) == 2 and isinstance(m.get("content"), str) for m in messages)
+            else None  # more than roles and texts
+            for messages in conversations
+        ]
         self._learn({shape for shape in shapes if shape is not None} - self._shapes.keys())
         unshaped = iter(self._render_each([m for m, shape in zip(conversations, shapes, strict=True) if shape is None]))
         rows: list[RenderedRow | TemplateProblem] = []
@@ -136,22 +143,20 @@ class ChatTemplate:
         return before, after
 
     def _learn(self, shapes: set[tuple[str, ...]]) -> None:
-        ordered = sorted(shapes)
-        marked = [
-            [{"role": role, "content": mark} for role, mark in zip(roles, self._marks(roles), strict=True)]
-            for roles in ordered
-        ]
-        for roles, row in zip(ordered, self._render_each(marked), strict=True):
-            self._shapes[roles] = row if isinstance(row, TemplateProblem) else self._shape(roles, row)
-
-    def _marks(self, roles: Sequence[str]) -> tuple[str, ...]:
-        return marks_for(self._source, len(roles))
-
-    def _shape(self, roles: tuple[str, ...], row: RenderedRow) -> _Shape:
-        marks = self._marks(roles)
-        skeleton = Skeleton.from_marked(row.text, marks)
-        spans = tuple((skeleton.place(start, marks), skeleton.place(end, marks)) for start, end in row.spans)
-        return _Shape(skeleton, spans, row.unsupervised_turns, row.stop_missing)
+        marked = {roles: marks_for(self._source, len(roles)) for roles in sorted(shapes)}
+        rows = self._render_each(
+            [
+                [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
+                for roles, marks in marked.items()
+            ]
+        )
+        for (roles, marks), row in zip(marked.items(), rows, strict=True):
+            if isinstance(row, TemplateProblem):
+                self._shapes[roles] = row
+                continue
+            skeleton = Skeleton.from_marked(row.text, marks)
+            spans = tuple((skeleton.place(start, marks), skeleton.place(end, marks)) for start, end in row.spans)
+            self._shapes[roles] = _Shape(skeleton, spans, row.unsupervised_turns, row.stop_missing)
 
     def _request(self, messages: Sequence[Message], generation: bool, tools: Any = None) -> dict[str, Any]:
         own = {"messages": list(messages), "add_generation_prompt": generation}
@@ -205,14 +210,6 @@ def is_conversation(value: object) -> TypeGuard[list[Message]]:
 
 def _answers(messages: Sequence[Message]) -> list[int]:
     return [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-
-
-def _shape_of(messages: Sequence[Message]) -> tuple[str, ...] | None:
-    """The roles, if the messages are nothing but roles and texts."""
-    for message in messages:
-        if len(message) != 2 or not isinstance(message.get("content"), str):
-            return None
-    return tuple([message["role"] for message in messages])
 
 
 class PromptTemplate:
@@ -278,141 +275,3 @@ def with_prompt(row: RenderedRow, prompt: PromptText, frame: tuple[str, str] | N
     shift = start - (len(prompt.text) - len(prompt.text.lstrip()))
     cut = (max(start, shift + prompt.cut[0]), min(end, shift + prompt.cut[1]))
     return replace(row, prompt=cut) if cut[0] <= cut[1] else row
-
-
-Row = Mapping[str, Any]
-
-
-def text_source(
-    form: ChatForm | PromptForm,
-    tokenizer: TextTokenizer,
-    facts: TokenizerFacts,
-    renderer: TemplateRenderer,
-    by_shape: bool,
-) -> ChatSource | PromptSource:
-    """The source for a form, given the model's tokenizer and templates.
-
-    Raises:
-        Refusal: The model has neither a chat template nor a token that ends a text (FTC334).
-    """
-    named = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
-    variables = {name: token for name, token in named.items() if token is not None}
-    stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""}
-    template = facts.chat_template and ChatTemplate(
-        facts.chat_template, variables, sorted(stop_tokens), renderer, by_shape=by_shape
-    )
-    if isinstance(form, ChatForm):
-        assert template, "a chat without a template is refused before (FTC220)"
-        return ChatSource(form, template)
-    prompts = PromptTemplate(form, renderer, by_shape=by_shape)
-    if template and not form.is_split:
-        return PromptSource(form, prompts, template, (), ())
-    before, after = ends_of(tokenizer, facts)
-    return PromptSource(form, prompts, None, before, after)
-
-
-def ends_of(tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Token ids before and after a text that no template wraps.
-
-    Raises:
-        Refusal: The tokenizer names no token that ends a text (FTC334).
-    """
-    if facts.eos_id is None:
-        raise Refusal([_no_end_token()])
-    has_bos = facts.bos_id is not None and tokenizer.begins_with(facts.bos_id)
-    return (facts.bos_id,) if has_bos and facts.bos_id is not None else (), (facts.eos_id,)
-
-
-def _no_end_token() -> Diagnostic:
-    return diagnostic(
-        "FTC334",
-        "the tokenizer names no end-of-sequence token, so a completion would have no end",
-        help="set `eos_token` in the model's tokenizer_config.json",
-        path="model.base",
-    )
-
-
-class ChatSource:
-    """Conversations of a column."""
-
-    before: tuple[int, ...] = ()
-    """Token ids before each row's text, which a template writes as text."""
-    after: tuple[int, ...] = ()
-    """Token ids after it, supervised."""
-
-    def __init__(self, form: ChatForm, template: ChatTemplate) -> None:
-        self._column = form.messages
-        self._tools = form.tools
-        self._template = template
-
-    def render(self, rows: Sequence[Row]) -> list[RenderedRow | TemplateProblem]:
-        """The text of each row, or why there is none."""
-        conversations = [row.get(self._column) for row in rows]
-        tools = [row.get(self._tools) if self._tools else None for row in rows]
-        asked = [(c, t) for c, t in zip(conversations, tools, strict=True) if is_conversation(c)]
-        good = iter(self._template.render([c for c, _ in asked], [t for _, t in asked] if self._tools else None))
-        problem = TemplateProblem("raised", f"no conversation in `{self._column}`: a list of role and content")
-        return [next(good) if is_conversation(c) else problem for c in conversations]
-
-    def shorten(self, row: Row) -> Row | None:
-        """The row without its last answer and what follows it; None if it has no earlier answer."""
-        messages: Sequence[Message] = row[self._column]
-        answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
-        return {**row, self._column: messages[: answers[-2] + 1]} if len(answers) > 1 else None
-
-
-class PromptSource:
-    """A prompt and a completion, as turns of a chat template or one after the other."""
-
-    def __init__(
-        self,
-        form: PromptForm,
-        prompts: PromptTemplate,
-        template: ChatTemplate | None,
-        before: tuple[int, ...],
-        after: tuple[int, ...],
-    ) -> None:
-        self._form = form
-        self._prompts = prompts
-        self._template = template
-        self._system = [] if form.system is None else [{"role": "system", "content": form.system}]
-        self.before, self.after = before, after
-
-    def render(self, rows: Sequence[Row]) -> list[RenderedRow | TemplateProblem]:
-        """The text of each row, or why there is none."""
-        completions = [row.get(self._form.completion) for row in rows]
-        pairs = list(zip(self._prompts.render(rows), completions, strict=True))
-        good = [(p, c) for p, c in pairs if isinstance(p, PromptText) and isinstance(c, str)]
-        rendered = iter(self._plain(good) if self._template is None else self._turns(self._template, good))
-        problem = TemplateProblem("raised", f"no text in `{self._form.completion}`")
-        found = [
-            prompt if isinstance(prompt, TemplateProblem) else next(rendered) if isinstance(answer, str) else problem
-            for prompt, answer in pairs
-        ]
-        return [self._with_references(one, row) for one, row in zip(found, rows, strict=True)]
-
-    def shorten(self, row: Row) -> None:
-        """A prompt is cut by tokens and not by turns."""
-
-    def _with_references(self, found: RenderedRow | TemplateProblem, row: Row) -> RenderedRow | TemplateProblem:
-        if self._form.references is None or isinstance(found, TemplateProblem):
-            return found
-        return replace(found, references=tuple(row[self._form.references]))
-
-    def _plain(self, pairs: Sequence[tuple[PromptText, str]]) -> Iterator[RenderedRow]:
-        system = "" if self._form.system is None else self._form.system + "\n"
-        for prompt, completion in pairs:
-            before = system + prompt.text
-            text = before + completion
-            cut = (len(system) + prompt.cut[0], len(system) + prompt.cut[1])
-            yield RenderedRow(text, ((len(before), len(text)),), prompt=cut)
-
-    def _turns(
-        self, template: ChatTemplate, pairs: Sequence[tuple[PromptText, str]]
-    ) -> Iterator[RenderedRow | TemplateProblem]:
-        asked = [[*self._system, {"role": "user", "content": prompt.text}] for prompt, _ in pairs]
-        answers = [{"role": "assistant", "content": completion} for _, completion in pairs]
-        rows = template.render([[*turns, answer] for turns, answer in zip(asked, answers, strict=True)])
-        frame = template.prompt_frame(asked[0]) if asked else None
-        for row, (prompt, _) in zip(rows, pairs, strict=True):
-            yield row if isinstance(row, TemplateProblem) else with_prompt(row, prompt, frame)

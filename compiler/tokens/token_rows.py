@@ -1,20 +1,33 @@
-"""Rows as tokens: what becomes of each row of a split, all of them as flat arrays, and these as the files of a stream."""
+"""Rows as tokens: what becomes of each row of a split, all of them as flat arrays, and these as files."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
-import numpy as np
-from numpy.typing import NDArray
-from ftc.spec.documents.streams import DroppedRow, Lists
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 import pyarrow as pa
-from ftc.spec.documents.streams import Lists, SplitReport, lengths_file, stream_digest
+from numpy.typing import NDArray
+
+from ftc.spec.documents.streams import DroppedRow, Lists, SplitReport, lengths_file, stream_digest
 from ftc.spec.storage.atomic_write import replacing
 
-__all__ = ['Limit', 'LongRow', 'NO_LABEL', 'RowCounts', 'RowTokens', 'TokenRows', 'flatten', 'joined', 'report', 'taken', 'write_stream']
+__all__ = [
+    "NO_LABEL",
+    "Limit",
+    "LongRow",
+    "RowCounts",
+    "RowTokens",
+    "TokenRows",
+    "flatten",
+    "joined",
+    "report",
+    "taken",
+    "write_stream",
+]
 
 _SHOWN_DROPS = 5
 NO_LABEL = -1
@@ -200,8 +213,8 @@ def write_stream(path: Path, tokens: TokenRows) -> SplitReport:
             "prompt_length": pa.array(tokens.prompt_length),
             "label": pa.array(tokens.label),
             "row": pa.array(tokens.row),
-            "targets": _lists(tokens.targets),
-            "offsets": _lists(tokens.offsets),
+            "targets": _arrow_lists(tokens.targets),
+            "offsets": _arrow_lists(tokens.offsets),
             "texts": pa.array(tokens.texts, pa.large_list(pa.large_string())),
         }
     )
@@ -235,7 +248,7 @@ def _shared(tokens: TokenRows) -> int:
     return max(0, most)
 
 
-def _lists(lists: Lists) -> pa.LargeListArray:
+def _arrow_lists(lists: Lists) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array(lists.boundaries), pa.array(lists.values))
 
 

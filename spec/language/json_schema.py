@@ -7,18 +7,17 @@ left to `ftc validate`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args
+
 from pydantic.fields import FieldInfo
+
 from ftc.spec.base import Document
 from ftc.spec.language.field_facts import QUANTITIES, choices_of, examples_of, forms_of, pattern_of, unit_of
-from ftc.spec.language.reference import default_reason, effect_of, field_docs
-from ftc.spec.language.section_tree import all_sections, documents_in
+from ftc.spec.language.section_tree import all_sections, default_reason, documents_in, effect_of, field_docs
 from ftc.spec.sections.recipe import Recipe
-from collections.abc import Callable
-from typing import Any
 
-__all__ = ['SCHEMA_ID', 'Schema', 'definition_of', 'editor_schema', 'recipe_schema', 'type_in_words', 'value_in_words']
+__all__ = ["SCHEMA_ID", "Schema", "definition_of", "editor_schema", "recipe_schema", "type_in_words", "value_in_words"]
 
 Schema = dict[str, Any]
 
@@ -197,7 +196,7 @@ def _as_json(value: Any) -> Any:
             return value
 
 
-_BOUNDS = {
+_SIGNS = {
     "minimum": "≥",
     "exclusiveMinimum": ">",
     "maximum": "≤",
@@ -208,7 +207,6 @@ _BOUNDS = {
     "maxItems": "items ≤",
 }
 
-Schema = dict[str, Any]
 Name = Callable[[str], str | None]
 """How a definition is called, or None where its form is to be told instead."""
 
@@ -232,7 +230,7 @@ def type_in_words(schema: Schema, root: Schema, called: Name = lambda name: None
     if arms := [*target.get("anyOf", ()), *target.get("oneOf", ())]:
         return " or ".join(dict.fromkeys(type_in_words(arm, root, called) for arm in arms))
     return ", ".join(
-        [_base(target, root, called), *(f"{_BOUNDS[key]} {target[key]}" for key in _BOUNDS if key in target)]
+        [_base(target, root, called), *(f"{_SIGNS[key]} {target[key]}" for key in _SIGNS if key in target)]
     )
 
 

@@ -6,18 +6,28 @@ diagnostic, the reasons of a plan, the reference page, the JSON Schema, an edito
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin
-from ftc.spec.base import Document
-from ftc.spec.sections.recipe import Recipe
 import ast
 import inspect
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from functools import cache
-from ftc.spec.base import Document, Effect
+from typing import Any, Literal, get_args, get_origin
 
-__all__ = ['all_sections', 'default_reason', 'documents_in', 'effect_of', 'field_docs', 'places_of_key', 'section_at', 'sections_at']
+from ftc.spec.base import Document, Effect
+from ftc.spec.sections.recipe import Recipe
+
+__all__ = [
+    "all_sections",
+    "default_reason",
+    "documents_in",
+    "effect_of",
+    "field_docs",
+    "places_of_key",
+    "section_at",
+    "sections_at",
+]
+
 
 def documents_in(annotation: Any) -> tuple[type[Document], ...]:
     """The document classes that a field's annotation allows, in order, through unions and `Annotated`."""

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TypeAlias
-from ftc.spec.diagnostics import Span
-import unicodedata
-from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
+
+from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit, diagnostic
 from ftc.spec.language.text_checks import STAND_IN, described
 
-__all__ = ['Entry', 'Mapping', 'Node', 'Plain', 'PlainScalar', 'Scalar', 'Sequence', 'key_fault', 'number_fault', 'plain', 'shown_word', 'typed']
+__all__ = [
+    "Entry",
+    "Mapping",
+    "Node",
+    "Plain",
+    "PlainScalar",
+    "Scalar",
+    "Sequence",
+    "key_fault",
+    "number_fault",
+    "plain",
+    "shown_word",
+    "typed",
+]
 
 PlainScalar: TypeAlias = str | int | float | bool | None
 Plain: TypeAlias = "PlainScalar | tuple[Plain, ...] | dict[str, Plain]"

@@ -1,0 +1,155 @@
+"""Where the text of a row comes from: a conversation's column, or a prompt template and a completion's column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.forms import ChatForm, PromptForm
+from ftc.compiler.tokens.rendering import (
+    ChatTemplate,
+    Message,
+    PromptTemplate,
+    PromptText,
+    RenderedRow,
+    is_conversation,
+    with_prompt,
+)
+from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
+from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.facts import TokenizerFacts
+
+__all__ = ["ChatSource", "PromptSource", "Row", "ends_of", "text_source"]
+
+Row = Mapping[str, Any]
+
+
+def text_source(
+    form: ChatForm | PromptForm,
+    tokenizer: TextTokenizer,
+    facts: TokenizerFacts,
+    renderer: TemplateRenderer,
+    by_shape: bool,
+) -> ChatSource | PromptSource:
+    """The source for a form, given the model's tokenizer and templates.
+
+    Raises:
+        Refusal: The model has neither a chat template nor a token that ends a text (FTC334).
+    """
+    named = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
+    variables = {name: token for name, token in named.items() if token is not None}
+    stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""}
+    template = facts.chat_template and ChatTemplate(
+        facts.chat_template, variables, sorted(stop_tokens), renderer, by_shape=by_shape
+    )
+    if isinstance(form, ChatForm):
+        assert template, "a chat without a template is refused before (FTC220)"
+        return ChatSource(form, template)
+    prompts = PromptTemplate(form, renderer, by_shape=by_shape)
+    if template and not form.is_split:
+        return PromptSource(form, prompts, template, (), ())
+    before, after = ends_of(tokenizer, facts)
+    return PromptSource(form, prompts, None, before, after)
+
+
+def ends_of(tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Token ids before and after a text that no template wraps.
+
+    Raises:
+        Refusal: The tokenizer names no token that ends a text (FTC334).
+    """
+    if facts.eos_id is None:
+        summary = "the tokenizer names no end-of-sequence token, so a completion would have no end"
+        help = "set `eos_token` in the model's tokenizer_config.json"
+        raise Refusal([diagnostic("FTC334", summary, help=help, path="model.base")])
+    has_bos = facts.bos_id is not None and tokenizer.begins_with(facts.bos_id)
+    return (facts.bos_id,) if has_bos and facts.bos_id is not None else (), (facts.eos_id,)
+
+
+class ChatSource:
+    """Conversations of a column."""
+
+    before: tuple[int, ...] = ()
+    """Token ids before each row's text, which a template writes as text."""
+    after: tuple[int, ...] = ()
+    """Token ids after it, supervised."""
+
+    def __init__(self, form: ChatForm, template: ChatTemplate) -> None:
+        self._column = form.messages
+        self._tools = form.tools
+        self._template = template
+
+    def render(self, rows: Sequence[Row]) -> list[RenderedRow | TemplateProblem]:
+        """The text of each row, or why there is none."""
+        conversations = [row.get(self._column) for row in rows]
+        tools = [row.get(self._tools) if self._tools else None for row in rows]
+        asked = [(c, t) for c, t in zip(conversations, tools, strict=True) if is_conversation(c)]
+        good = iter(self._template.render([c for c, _ in asked], [t for _, t in asked] if self._tools else None))
+        problem = TemplateProblem("raised", f"no conversation in `{self._column}`: a list of role and content")
+        return [next(good) if is_conversation(c) else problem for c in conversations]
+
+    def shorten(self, row: Row) -> Row | None:
+        """The row without its last answer and what follows it; None if it has no earlier answer."""
+        messages: Sequence[Message] = row[self._column]
+        answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+        return {**row, self._column: messages[: answers[-2] + 1]} if len(answers) > 1 else None
+
+
+class PromptSource:
+    """A prompt and a completion, as turns of a chat template or one after the other."""
+
+    def __init__(
+        self,
+        form: PromptForm,
+        prompts: PromptTemplate,
+        template: ChatTemplate | None,
+        before: tuple[int, ...],
+        after: tuple[int, ...],
+    ) -> None:
+        self._form = form
+        self._prompts = prompts
+        self._template = template
+        self._system = [] if form.system is None else [{"role": "system", "content": form.system}]
+        self.before, self.after = before, after
+
+    def render(self, rows: Sequence[Row]) -> list[RenderedRow | TemplateProblem]:
+        """The text of each row, or why there is none."""
+        completions = [row.get(self._form.completion) for row in rows]
+        pairs = list(zip(self._prompts.render(rows), completions, strict=True))
+        good = [(p, c) for p, c in pairs if isinstance(p, PromptText) and isinstance(c, str)]
+        rendered = iter(self._plain(good) if self._template is None else self._turns(self._template, good))
+        problem = TemplateProblem("raised", f"no text in `{self._form.completion}`")
+        found = [
+            prompt if isinstance(prompt, TemplateProblem) else next(rendered) if isinstance(answer, str) else problem
+            for prompt, answer in pairs
+        ]
+        column = self._form.references
+        if column is None:
+            return found
+        return [
+            one if isinstance(one, TemplateProblem) else replace(one, references=tuple(row[column]))
+            for one, row in zip(found, rows, strict=True)
+        ]
+
+    def shorten(self, row: Row) -> None:
+        """A prompt is cut by tokens and not by turns."""
+
+    def _plain(self, pairs: Sequence[tuple[PromptText, str]]) -> Iterator[RenderedRow]:
+        system = "" if self._form.system is None else self._form.system + "\n"
+        for prompt, completion in pairs:
+            before = system + prompt.text
+            text = before + completion
+            cut = (len(system) + prompt.cut[0], len(system) + prompt.cut[1])
+            yield RenderedRow(text, ((len(before), len(text)),), prompt=cut)
+
+    def _turns(
+        self, template: ChatTemplate, pairs: Sequence[tuple[PromptText, str]]
+    ) -> Iterator[RenderedRow | TemplateProblem]:
+        asked = [[*self._system, {"role": "user", "content": prompt.text}] for prompt, _ in pairs]
+        answers = [{"role": "assistant", "content": completion} for _, completion in pairs]
+        rows = template.render([[*turns, answer] for turns, answer in zip(asked, answers, strict=True)])
+        frame = template.prompt_frame(asked[0]) if asked else None
+        for row, (prompt, _) in zip(rows, pairs, strict=True):
+            yield row if isinstance(row, TemplateProblem) else with_prompt(row, prompt, frame)
