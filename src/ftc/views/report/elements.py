@@ -37,7 +37,7 @@ def section(key: str, title: str, *parts: str) -> str:
     if not body:
         return ""
     return (
-        f'<section id="{key}" aria-labeledby="{key}-heading"><h2 id="{key}-heading">{text(title)}</h2>{body}</section>'
+        f'<section id="{key}" aria-labelledby="{key}-heading"><h2 id="{key}-heading">{text(title)}</h2>{body}</section>'
     )
 
 
