@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
@@ -64,16 +65,17 @@ def layered(main: Source, file: Path, overrides: Sequence[Override]) -> Layered:
     """
     lines: Lines = {}
     found: list[Diagnostic] = []
-    chain = list(_gathered(_chain(main, file, lines), found))
+    extended = list(_gathered(_chain(main, file, lines), found))
     on_top = list(_gathered(_on_top(overrides, lines), found))
     _stop(found, lines)
     folder = file.resolve().parent
-    below, above = [[_from_folder(layer, folder) for layer in layers] for layers in (chain, on_top)]
+    below, above = [[_from_folder(layer, folder) for layer in layers] for layers in (extended, on_top)]
     merged, unfit = merge([*reversed(below), *above], main)
     _stop(unfit, lines)
     entries = {key: entry for key, entry in merged.root.entries.items() if key != "extends"}
     source = Source(merged.file, merged.lines, Mapping(entries, merged.root.span), merged.flags)
-    return Layered(source, lines, tuple(_texts(overrides, above)))
+    texts = [[one] if isinstance(one, str) else as_flags(over) for one, over in zip(overrides, above, strict=True)]
+    return Layered(source, lines, tuple(chain.from_iterable(texts)))
 
 
 def _stop(found: Sequence[Diagnostic], lines: Lines) -> None:
@@ -96,14 +98,12 @@ def _chain(main: Source, file: Path, lines: Lines) -> Iterator[_Layer]:
     layer, root = _Layer(main, file.resolve()), project_root(file)
     seen = [layer]
     yield layer
-    while (entry := layer.source.root.entries.get("extends")) and not _is_null(entry):
+    while entry := layer.source.root.entries.get("extends"):
+        if isinstance(entry.node, Scalar) and entry.node.value is None:
+            return
         layer = _extended(layer, entry, root, seen, lines)
         seen.append(layer)
         yield layer
-
-
-def _is_null(entry: Entry) -> bool:
-    return isinstance(entry.node, Scalar) and entry.node.value is None
 
 
 def _extended(layer: _Layer, entry: Entry, root: Path, seen: Sequence[_Layer], lines: Lines) -> _Layer:
@@ -116,7 +116,18 @@ def _extended(layer: _Layer, entry: Entry, root: Path, seen: Sequence[_Layer], l
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, "extends")]) from None
     if again := next((one for one in seen if one.file == file), None):
-        raise Refusal([_circle(entry, seen, again)])
+        spans = [one.source.root.entries["extends"].node.span for one in seen[seen.index(again) : -1]]
+        name = "itself" if again is seen[-1] else f"`{again.source.file}`, which leads here"
+        fault = diagnostic(
+            "FTC022",
+            f"`{seen[-1].source.file}` extends {name}",
+            span,
+            label="closes the circle",
+            related=[Related(place, "leads here") for place in spans],
+            help="let one of the files stand alone",
+            path="extends",
+        )
+        raise Refusal([fault])
     if len(seen) == LONGEST_CHAIN:
         summary = f"more than {LONGEST_CHAIN} files build on each other"
         help = "put what they share into fewer files"
@@ -126,20 +137,6 @@ def _extended(layer: _Layer, entry: Entry, root: Path, seen: Sequence[_Layer], l
         return _Layer(_read(file, name, lines), file)
     except OSError:
         raise Refusal([_unreadable(entry.node, file)]) from None
-
-
-def _circle(entry: Entry, seen: Sequence[_Layer], again: _Layer) -> Diagnostic:
-    spans = [one.source.root.entries["extends"].node.span for one in seen[seen.index(again) : -1]]
-    name = "itself" if again is seen[-1] else f"`{again.source.file}`, which leads here"
-    return diagnostic(
-        "FTC022",
-        f"`{seen[-1].source.file}` extends {name}",
-        entry.node.span,
-        label="closes the circle",
-        related=[Related(span, "leads here") for span in spans],
-        help="let one of the files stand alone",
-        path="extends",
-    )
 
 
 def _unreadable(node: Scalar, file: Path) -> Diagnostic:
@@ -206,8 +203,3 @@ def _from_folder(layer: _Layer, folder: Path) -> Source:
         return base.startswith(".") or (own / base.partition("/")[0]).exists()
 
     return moved(layer.source, Path(os.path.relpath(own, folder)).as_posix(), is_folder)
-
-
-def _texts(overrides: Sequence[Override], layers: Iterable[Source]) -> Iterator[str]:
-    for one, source in zip(overrides, layers, strict=True):
-        yield from (one,) if isinstance(one, str) else as_flags(source)

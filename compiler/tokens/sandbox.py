@@ -103,11 +103,20 @@ class TemplateRenderer:
     def _render_batch(self, template: str, rows: list[bytes], strict: bool) -> list[str | TemplateProblem]:
         if any(len(row) > MAX_ROW_BYTES for row in rows):
             return [_limit(f"the row is larger than {MAX_ROW_BYTES:,} bytes")] * len(rows)
-        process = self._process = self._process or _start()
+        process = self._process = self._process or subprocess.Popen(
+            [sys.executable, "-I", "-B", str(_CHILD)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+        )
+        limits = {"cpu_seconds": CPU_SECONDS, "max_chars": MAX_CHARS}
+        header = json.dumps({"template": template, "rows": len(rows), "strict": strict, **limits}).encode("ascii")
         timer = threading.Timer(WALL_SECONDS, process.kill)
         timer.start()
         try:
-            texts = list(_exchange(process, _header(template, len(rows), strict), rows))
+            texts = list(_exchange(process, header, rows))
         finally:
             timer.cancel()
         if len(texts) < len(rows):
@@ -129,22 +138,6 @@ def _batches(variables: Sequence[Mapping[str, Any]]) -> Iterator[list[bytes]]:
         size += len(body)
     if batch:
         yield batch
-
-
-def _header(template: str, rows: int, strict: bool) -> bytes:
-    limits = {"cpu_seconds": CPU_SECONDS, "max_chars": MAX_CHARS}
-    return json.dumps({"template": template, "rows": rows, "strict": strict, **limits}).encode("ascii")
-
-
-def _start() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-B", str(_CHILD)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={},
-        cwd="/",
-    )
 
 
 def _exchange(process: subprocess.Popen[bytes], header: bytes, rows: list[bytes]) -> Iterator[str | TemplateProblem]:
