@@ -22,7 +22,6 @@ __all__ = [
     "interval",
     "magnitude",
     "metric",
-    "money_range",
     "percent",
     "plural",
     "rate",
@@ -157,11 +156,6 @@ def gain(found: Gain) -> str:
     """A difference with its interval: `+0.746 (+0.685 to +0.803)`, and that none is shown where that is so."""
     shown = "" if found.is_shown else ", no difference shown"
     return signed(found.value) + (f" ({interval(found.interval, signed)}{shown})" if found.interval else "")
-
-
-def money_range(low: float, high: float, currency: str) -> str:
-    """`0.85–1.20 USD`; what costs next to nothing is `under 0.01 USD`."""
-    return amount_range(low, high, currency)
 
 
 def amount_range(low: float, high: float, unit: str) -> str:
