@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ftc.spec.documents.comparison import ComparedMetric, RunComparison, Standing
-from ftc.spec.documents.harness import HarnessReport
-from ftc.spec.documents.rating import Tally, WinRate
+from ftc.spec.documents.difference import ComparedMetric, RunComparison, Standing
+from ftc.spec.documents.outcomes import HarnessReport, Tally, WinRate
 from ftc.spec.metrics import metric_named
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table, visible_width

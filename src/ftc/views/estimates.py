@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
+from ftc.spec.documents.estimates import MemoryEstimate, Phase, PhasePeak
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
-from ftc.spec.documents.memory import MemoryEstimate, PhasePeak
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, PhaseSeconds
-from ftc.spec.documents.time import Phase
 from ftc.views import numbers
 from ftc.views.page import INDENT, Page, escaped, table, visible_width
 
