@@ -30,11 +30,10 @@ from ftc.runtime.tasks.language import LanguageScorer
 from ftc.runtime.tasks.scorer import ModelWithScorer, mixed_precision
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
-from ftc.spec.decoding import TextDecoder
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import TestProgress
 from ftc.spec.documents.record import SubjectResult
-from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
 
 __all__ = ["Measurement", "measure", "measure_validation", "retained"]
 

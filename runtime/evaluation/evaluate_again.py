@@ -18,7 +18,7 @@ from ftc.runtime.execution.execute import expand_segments, let_threads_sleep
 from ftc.runtime.execution.inputs import Inputs
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import EventListener
-from ftc.spec.documents.harness import HarnessMetric, HarnessReport
+from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, Gain, Interval, RunRecord
 from ftc.spec.storage.paths import RunFolder

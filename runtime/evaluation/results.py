@@ -16,8 +16,7 @@ from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics import loss_statistics
 from ftc.runtime.metrics.slices import slice_results
 from ftc.runtime.metrics.statistics import Statistics, difference, intervals, mean_of_groups, means, share_of
-from ftc.spec.documents.figures import figures, plain_name
-from ftc.spec.documents.outcomes import Outcome, Said
+from ftc.spec.documents.outcomes import Outcome, Said, figures, plain_name
 from ftc.spec.documents.probes import Swapped
 from ftc.spec.documents.record import (
     Evaluation,
