@@ -83,24 +83,17 @@ def with_fixes(content: str, file: str, findings: Iterable[Diagnostic]) -> tuple
     changes: list[tuple[int, int, str]] = []
     for fix in (fix for found in findings for fix in found.fixes):
         if fix.safe and fix.edits and all(edit.span.file == file for edit in fix.edits):
-            wanted = [_change(edit, text) for edit in fix.edits]
-            if not any(_meet(one, other) for one in wanted for other in changes):
+            spans = [(edit.span, edit.text) for edit in fix.edits]
+            wanted = [(text.offset(a.line, a.column), text.offset(a.end_line, a.end_column), b) for a, b in spans]
+            if not any(
+                one[0] == other[0] or (one[0] < other[1] and other[0] < one[1]) for one in wanted for other in changes
+            ):
                 made.append(fix)
                 changes += wanted
     result = text.content
     for start, end, replacement in sorted(changes, reverse=True):
         result = result[:start] + replacement + result[end:]
     return mark + result, tuple(made)
-
-
-def _change(edit: TextEdit, text: Text) -> tuple[int, int, str]:
-    span = edit.span
-    return text.offset(span.line, span.column), text.offset(span.end_line, span.end_column), edit.text
-
-
-def _meet(one: tuple[int, int, str], other: tuple[int, int, str]) -> bool:
-    """Whether two changes overlap or begin at the same place."""
-    return one[0] == other[0] or (one[0] < other[1] and other[0] < one[1])
 
 
 def changed_recipe(recipe: Recipe, path: str, value: Any) -> Recipe:
@@ -136,7 +129,11 @@ def edit_of(source: Source, path: str, value: Any) -> TextEdit | None:
             return _into(source, section, _nested(names[depth:], text)) if is_here else None
         if section is not None:
             return None
-    return _at_end(source, _nested(names, text)) if len(names) > 1 else _into(source, source.root, f"{path}: {text}")
+    if len(names) == 1:
+        return _into(source, source.root, f"{path}: {text}")
+    last, column = len(source.lines), len(source.lines[-1]) + 1
+    entry = _nested(names, text)
+    return TextEdit(Span(source.file, last, column, last, column), f"\n{entry}" if column > 1 else entry)
 
 
 def _nested(names: Sequence[str], text: str) -> str:
@@ -154,12 +151,6 @@ def _into(source: Source, section: Mapping, entry: str) -> TextEdit:
         return TextEdit(place, f"{entry}, " if section.entries else entry)
     place = Span(span.file, span.line, span.column, span.line, span.column)
     return TextEdit(place, f"{entry}\n{' ' * (span.column - 1)}")
-
-
-def _at_end(source: Source, entry: str) -> TextEdit:
-    last = len(source.lines)
-    column = len(source.lines[-1]) + 1
-    return TextEdit(Span(source.file, last, column, last, column), f"\n{entry}" if column > 1 else entry)
 
 
 def yaml_text(value: Any) -> str:

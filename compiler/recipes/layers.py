@@ -50,6 +50,17 @@ class _Layer:
     source: Source
     file: Path
 
+    def seen_from(self, folder: Path) -> Source:
+        """The source with its paths as seen from the recipe's folder."""
+        if self.source.file == FLAGS:
+            return self.source
+        own = self.file.parent
+        return moved(
+            self.source,
+            Path(os.path.relpath(own, folder)).as_posix(),
+            lambda base: base.startswith(".") or (own / base.partition("/")[0]).exists(),
+        )
+
 
 def layered(main: Source, file: Path, overrides: Sequence[Override]) -> Layered:
     """Reads and merges all that a recipe is made of.
@@ -69,7 +80,7 @@ def layered(main: Source, file: Path, overrides: Sequence[Override]) -> Layered:
     on_top = list(_gathered(_on_top(overrides, lines), found))
     _stop(found, lines)
     folder = file.resolve().parent
-    below, above = [[_from_folder(layer, folder) for layer in layers] for layers in (extended, on_top)]
+    below, above = [[layer.seen_from(folder) for layer in layers] for layers in (extended, on_top)]
     merged, unfit = merge([*reversed(below), *above], main)
     _stop(unfit, lines)
     entries = {key: entry for key, entry in merged.root.entries.items() if key != "extends"}
@@ -136,21 +147,17 @@ def _extended(layer: _Layer, entry: Entry, root: Path, seen: Sequence[_Layer], l
     try:
         return _Layer(_read(file, name, lines), file)
     except OSError:
-        raise Refusal([_unreadable(entry.node, file)]) from None
-
-
-def _unreadable(node: Scalar, file: Path) -> Diagnostic:
-    siblings = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
-    near = nearest(file.name, siblings) if not file.exists() else None
-    close = node.text.removesuffix(file.name) + near if near else None
-    return diagnostic(
-        "FTC021",
-        f"`{node.text}` can't be read" if file.exists() else f"there is no file `{node.text}`",
-        node.span,
-        label=f"did you mean `{close}`?" if close else "no recipe file",
-        help="name a recipe file relative to the folder of this one",
-        path="extends",
-    )
+        siblings = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
+        near = nearest(file.name, siblings) if not file.exists() else None
+        fault = diagnostic(
+            "FTC021",
+            f"`{text}` can't be read" if file.exists() else f"there is no file `{text}`",
+            span,
+            label=f"did you mean `{text.removesuffix(file.name) + near}`?" if near else "no recipe file",
+            help="name a recipe file relative to the folder of this one",
+            path="extends",
+        )
+        raise Refusal([fault]) from None
 
 
 def _read(file: Path, name: str, lines: Lines) -> Source:
@@ -191,15 +198,3 @@ def _on_top(overrides: Sequence[Override], lines: Lines) -> Iterator[_Layer]:
                 help = "name the other file with a `--set-file` of its own, before this one"
                 raise Refusal([diagnostic("FTC025", summary, entry.key_span, help=help, path="extends")])
             yield _Layer(source, one.resolve())
-
-
-def _from_folder(layer: _Layer, folder: Path) -> Source:
-    """A layer's source with its paths as seen from the recipe's folder."""
-    if layer.source.file == FLAGS:
-        return layer.source
-    own = layer.file.parent
-
-    def is_folder(base: str) -> bool:
-        return base.startswith(".") or (own / base.partition("/")[0]).exists()
-
-    return moved(layer.source, Path(os.path.relpath(own, folder)).as_posix(), is_folder)

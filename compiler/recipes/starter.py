@@ -47,7 +47,11 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
     task = task or (likely_task(table) if table else _USUAL)
     name = re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "my-task"
     path = Path(os.path.relpath(data, file.parent)).as_posix() if data else "rows.jsonl"
-    options = ", multi_label: true" if table and _has_lists(task, table) else ""
+    has_lists = False  # whether rows of a classification have any number of labels
+    if table and "multi_label" in KINDS[task].model_fields:
+        label = _guesses(KINDS[task].CARD.row_forms[0], table).get("label")
+        has_lists = label is not None and all(isinstance(row.get(label), list) for row in table.rows)
+    options = ", multi_label: true" if has_lists else ""
     fields = _fields_line(task, table) if table else ""
     lines = [
         "ftc: 1",
@@ -113,13 +117,6 @@ def _guesses(parts: Sequence[str], table: Table) -> dict[str, str]:
             if part not in found and (column := guess(part, free)):
                 found[part] = column
     return found
-
-
-def _has_lists(task: str, table: Table) -> bool:
-    """Whether rows of a classification have any number of labels."""
-    fields = KINDS[task].model_fields
-    column = _guesses(KINDS[task].CARD.row_forms[0], table).get("label") if "multi_label" in fields else None
-    return column is not None and all(isinstance(row.get(column), list) for row in table.rows)
 
 
 def _by_content(rows: Sequence[Row], part: str, columns: Iterable[str]) -> str | None:

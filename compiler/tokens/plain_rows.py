@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ftc.compiler.tokens.encoder import AlignedText, CompleteText, MarkedText, TextTokenizer, Window
+from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, Window
 from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, RawForm, TagForm
 from ftc.compiler.tokens.sources import Row, ends_of
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
@@ -34,6 +34,9 @@ def classified(
             shorter = tokenizer.encode_complete(whole, None if longest is None else longest - 1)
             encoded = [text._replace(ids=array("i", [*text.ids, form.end_id])) for text in shorter]
         counts.truncated += sum(text.was_cut for text in encoded)
+        for i, found in zip(texts, encoded, strict=True):
+            if (num_tokens := len(found.ids)) > limit.max_length:
+                counts.drop_long(i, num_tokens, limit.reason(num_tokens))
         yield [
             RowTokens(
                 i, text.ids, [], text.first_length, targets=sorted({index[name] for name in chunk[i][form.label]})
@@ -41,7 +44,7 @@ def classified(
             if form.multi_label
             else RowTokens(i, text.ids, [], text.first_length, label=index[str(chunk[i][form.label])])
             for i, text in zip(texts, encoded, strict=True)
-            if _fits(i, text, limit, counts)
+            if len(text.ids) <= limit.max_length
         ]
 
 
@@ -51,14 +54,6 @@ def _whole_text(row: Row, columns: Sequence[str]) -> str | tuple[str, ...] | Non
     if len(texts) < len(columns):
         return None
     return texts[0] if len(texts) == 1 else texts
-
-
-def _fits(i: int, text: CompleteText, limit: Limit, counts: RowCounts) -> bool:
-    """Whether a row isn't too long; one that is counts as left out."""
-    if (num_tokens := len(text.ids)) <= limit.max_length:
-        return True
-    counts.drop_long(i, num_tokens, limit.reason(num_tokens))
-    return False
 
 
 _WORD = re.compile(r"\w+|[^\w\s]")
