@@ -17,23 +17,23 @@ from ftc.spec.sections.recipe import Recipe
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
 
-__all__ = ["MOST_ROUNDS", "Mended", "changed_recipe", "edit_of", "mend_recipe", "with_fixes", "yaml_text"]
+__all__ = ["MOST_ROUNDS", "Fixed", "changed_recipe", "edit_of", "fix_recipe", "with_fixes", "yaml_text"]
 
 MOST_ROUNDS = 10
-"""A mended text is checked again, because one finding may have hidden another; so often at most."""
+"""A fixed text is checked again, because one finding may have hidden another; so often at most."""
 
 _TWICE = "FTC003"
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
-    """A recipe's text after its mending.
+class Fixed:
+    """A recipe's text after its fixes.
 
     Attributes:
         before: The bytes as they were.
         after: The bytes with the fixes; the same where there was nothing to do.
         fixes: What was done, a title each.
-        checked: What is found in the mended text.
+        checked: What is found in the fixed text.
     """
 
     before: bytes
@@ -42,7 +42,7 @@ class Mended:
     checked: Checked
 
 
-def mend_recipe(data: bytes, file: str, *, path: Path | None = None, overrides: Sequence[Override] = ()) -> Mended:
+def fix_recipe(data: bytes, file: str, *, path: Path | None = None, overrides: Sequence[Override] = ()) -> Fixed:
     """Makes the safe fixes in a recipe's own text; takes what `check_recipe` takes, and touches no disk beyond it."""
     titles: list[str] = []
     now, checked = data, check_recipe(data, file, path=path, overrides=overrides)
@@ -50,13 +50,13 @@ def mend_recipe(data: bytes, file: str, *, path: Path | None = None, overrides: 
         content, made = with_fixes(now.decode("utf-8", "surrogateescape"), file, checked.diagnostics)
         if not made:
             break
-        mended = content.encode("utf-8", "surrogateescape")
-        rechecked = check_recipe(mended, file, path=path, overrides=overrides)
+        fixed = content.encode("utf-8", "surrogateescape")
+        rechecked = check_recipe(fixed, file, path=path, overrides=overrides)
         if _count(rechecked, _TWICE) > _count(checked, _TWICE):
             break  # the right name is taken: which of the two values holds is for a person to say
-        now, checked = mended, rechecked
+        now, checked = fixed, rechecked
         titles += [fix.title for fix in made]
-    return Mended(data, now, tuple(titles), checked)
+    return Fixed(data, now, tuple(titles), checked)
 
 
 def _count(checked: Checked, code: str) -> int:

@@ -286,25 +286,21 @@ def _cuts(encoding: Encoding, marks: Sequence[int]) -> list[Cut]:
 
 def _is_segmentable(config: dict[str, Any]) -> bool:
     """Whether the stretches between added tokens are encoded independently of each other, and without loss."""
-    model = config["model"]
+    model, pre_tokenizer = config["model"], config.get("pre_tokenizer")
+    steps = [] if pre_tokenizer is None else pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    ends_in_bytes = (  # and puts no space before the text
+        bool(steps)
+        and all(step["type"] in ("ByteLevel", "Split", "Digits", "Punctuation") for step in steps)
+        and not any(step.get("behavior") == "Removed" for step in steps)
+        and steps[-1]["type"] == "ByteLevel"
+        and not any(step.get("add_prefix_space") for step in steps)
+    )
     is_plain_bpe = model.get("type") == "BPE" and not model.get("dropout")
     normalizer = config.get("normalizer")
     flags = ("single_word", "lstrip", "rstrip", "normalized")
     return (
         is_plain_bpe
         and (normalizer is None or normalizer["type"] == "NFC")
-        and _is_byte_level(config.get("pre_tokenizer"))
+        and ends_in_bytes
         and not any(token[flag] for token in config.get("added_tokens") or [] for flag in flags)
-    )
-
-
-def _is_byte_level(pre_tokenizer: dict[str, Any] | None) -> bool:
-    """Whether it ends in bytes and puts no space before the text."""
-    steps = [] if pre_tokenizer is None else pre_tokenizer.get("pretokenizers", [pre_tokenizer])
-    return (
-        bool(steps)
-        and all(step["type"] in ("ByteLevel", "Split", "Digits", "Punctuation") for step in steps)
-        and not any(step.get("behavior") == "Removed" for step in steps)
-        and steps[-1]["type"] == "ByteLevel"
-        and not any(step.get("add_prefix_space") for step in steps)
     )

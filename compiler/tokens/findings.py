@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     refuses_long: bool = False
     """Whether longer rows are an error rather than left out."""
 
-    def mend(self, counts: Iterable[RowCounts]) -> str:
+    def fix(self, counts: Iterable[RowCounts]) -> str:
         """What makes rows fit that were too long."""
         needed = max(count.longest_too_long for count in counts)
         if self.positions is not None and needed > self.positions:
@@ -119,7 +119,7 @@ def _too_long(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -
     return diagnostic(
         "FTC342",
         f"{too_long:,} of {read:,} rows are longer than {limits.max_length:,} tokens, and `overflow: refuse` cuts none",
-        help=f"{limits.mend(counts.values())}, or write `overflow: cut` or `overflow: drop`",
+        help=f"{limits.fix(counts.values())}, or write `overflow: cut` or `overflow: drop`",
         notes=[
             _by_split(counts, lambda count: count.too_long),
             *(f"{places[split](row.row)}: {row.num_tokens:,} tokens" for split, row in rows[:_SHOWN_ROWS]),
@@ -136,7 +136,7 @@ def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places, limits: Li
     return diagnostic(
         "FTC330",
         f"none of the {read:,} rows of {listed} holds anything to learn from",
-        help=limits.mend(empty.values()) if is_length else "mend the rows or the template that these reasons name",
+        help=limits.fix(empty.values()) if is_length else "mend the rows or the template that these reasons name",
         notes=_reasons(empty, places),
         path="data.max_length" if is_length else "data.source",
     )
@@ -146,7 +146,7 @@ def _left_out(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -
     dropped, too_long = _total(counts, lambda count: count.dropped), _total(counts, lambda count: count.too_long)
     if not dropped:
         return
-    longer = [f"{limits.mend(counts.values())}: {too_long:,} {'is' if too_long == 1 else 'are'} too long"]
+    longer = [f"{limits.fix(counts.values())}: {too_long:,} {'is' if too_long == 1 else 'are'} too long"]
     yield diagnostic(
         "FTC338",
         f"{dropped:,} of {_total(counts, lambda count: count.read):,} rows are left out",

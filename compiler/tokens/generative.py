@@ -88,18 +88,18 @@ class Generative:
         texts = [
             MarkedText(row.text, [*(row.prompt or ()), *chain.from_iterable(row.spans)]) for row in rendered.values()
         ]
-        found = zip(rendered.items(), self.tokenizer.encode(texts), strict=True)
-        return {i: Encoded(row, self._tokens(i, row, text), text, len(self.source.before)) for (i, row), text in found}
+        before, after = self.source.before, self.source.after
+        found: dict[int, Encoded] = {}
+        for (i, row), text in zip(rendered.items(), self.tokenizer.encode(texts), strict=True):
+            ids = text.ids if not before and not after else array("i", [*before, *text.ids, *after])
+            edges = [len(before) + cut.ended for cut in text.cuts[2 if row.prompt else 0 :]]
+            edges[-1] += len(after)
+            supervised = list(zip(edges[::2], edges[1::2], strict=True))
+            found[i] = Encoded(row, RowTokens(i, ids, supervised, edges[-2], texts=row.references), text, len(before))
+        return found
 
     def _drop_long(self, i: int, num_tokens: int, what: str = "") -> None:
         self.counts.drop_long(i, num_tokens, self.limit.reason(num_tokens, what))
-
-    def _tokens(self, i: int, row: RenderedRow, encoded: TokenizedText) -> RowTokens:
-        before, after = self.source.before, self.source.after
-        ids = encoded.ids if not before and not after else array("i", [*before, *encoded.ids, *after])
-        edges = [len(before) + cut.ended for cut in encoded.cuts[2 if row.prompt else 0 :]]
-        edges[-1] += len(after)
-        return RowTokens(i, ids, list(zip(edges[::2], edges[1::2], strict=True)), edges[-2], texts=row.references)
 
     def _keep(self, found: Encoded, shortened: bool) -> Iterator[RowTokens]:
         if not any(end > begin for begin, end in found.tokens.supervised):

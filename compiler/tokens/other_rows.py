@@ -20,7 +20,7 @@ from ftc.compiler.tokens.probes import groups_of
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows, write_stream
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.quality import QualityReport
@@ -55,7 +55,9 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
     table = read_rows(file, shown_as, None)
     write_canonical(task, columns, table)
     found = [*missing_columns(columns, plan.recipe.data, table, lambda path: None), *check_values(task, columns, table)]
-    _refuse(found or list(check_together(task, columns, table)))
+    found = found or list(check_together(task, columns, table))
+    if any(one.is_error for one in found):
+        raise Refusal(found)
     part = PartRows.whole(table)
     labeled = labels_of(task, columns)
     if labeled:
@@ -137,8 +139,3 @@ def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows) -> Toke
             numbers=part.numbers,
             place=part.place,
         )
-
-
-def _refuse(found: list[Diagnostic]) -> None:
-    if any(one.is_error for one in found):
-        raise Refusal(found)

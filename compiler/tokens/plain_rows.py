@@ -24,9 +24,12 @@ def classified(
     index = {name: i for i, name in enumerate(form.labels)}
     columns = [form.text] if form.text_pair is None else [form.text, form.text_pair]
     for chunk in chunks:
-        texts = {i: text for i, row in chunk.items() if (text := _whole_text(row, columns)) is not None}
-        for i in chunk:
-            if i not in texts:
+        texts: dict[int, str | tuple[str, ...]] = {}
+        for i, row in chunk.items():
+            parts = tuple(text for column in columns if isinstance(text := row.get(column), str))
+            if len(parts) == len(columns):
+                texts[i] = parts[0] if len(parts) == 1 else parts
+            else:
                 counts.drop(i, f"no text in {' or '.join(columns)}")
         whole, longest = list(texts.values()), limit.max_length if limit.cuts else None
         encoded = tokenizer.encode_complete(whole, longest)
@@ -46,14 +49,6 @@ def classified(
             for i, text in zip(texts, encoded, strict=True)
             if len(text.ids) <= limit.max_length
         ]
-
-
-def _whole_text(row: Row, columns: Sequence[str]) -> str | tuple[str, ...] | None:
-    """What is classified: a text or a pair; None where a column holds no text."""
-    texts = tuple(text for column in columns if isinstance(text := row.get(column), str))
-    if len(texts) < len(columns):
-        return None
-    return texts[0] if len(texts) == 1 else texts
 
 
 _WORD = re.compile(r"\w+|[^\w\s]")

@@ -211,6 +211,7 @@ def _with(row: Row, form: TextForm, pattern: re.Pattern[str], other: str) -> Row
 
 
 def _is_given(column: str, form: TextForm) -> bool:
+    """Whether the model is given a column's text."""
     match form:
         case ClassifyForm():
             return column in (form.text, form.text_pair)

@@ -150,21 +150,16 @@ def _exchange(process: subprocess.Popen[bytes], header: bytes, rows: list[bytes]
         for _ in rows:
             if (reply := sandbox_child.read_message(output, MAX_CHARS * 12 + 10_000)) is None:
                 return
-            yield _read_reply(reply)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            answer = json.loads(reply)
+            if isinstance(text := answer.get("text"), str):
+                yield text
+                continue
+            kind, message, line = answer["problem"]
+            if kind not in get_args(ProblemKind) or not isinstance(message, str) or not isinstance(line, int | None):
+                return
+            yield TemplateProblem(kind, message, line)
+    except (AttributeError, OSError, ValueError, KeyError, TypeError, RecursionError):
         return
-
-
-def _read_reply(reply: bytes) -> str | TemplateProblem:
-    answer = json.loads(reply)
-    if not isinstance(answer, dict):
-        raise ValueError("not an answer")
-    if isinstance(text := answer.get("text"), str):
-        return text
-    kind, message, line = answer["problem"]
-    if kind not in get_args(ProblemKind) or not isinstance(message, str) or not isinstance(line, int | None):
-        raise ValueError("not an answer")
-    return TemplateProblem(kind, message, line)
 
 
 def _end(process: subprocess.Popen[bytes]) -> TemplateProblem:
