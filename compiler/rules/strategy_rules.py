@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
-from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard, candidates
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import strategy_card
