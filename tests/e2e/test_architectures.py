@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ftc import api
-from ftc.compiler.resolve.models.safetensors_header import read_header
+from ftc.compiler.resolve.models.weights import read_header
 from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
 from tests.e2e.conftest import MakeProject
 from tests.support.projects import make_model
