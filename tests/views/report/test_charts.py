@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ftc.spec.storage.drawings import drawn_by, without_drawings
+from ftc.spec.storage.outputs import drawn_by, without_drawings
 from ftc.views.report.charts import (
     Axis,
     Bar,
@@ -107,7 +107,7 @@ def test_a_picture_has_a_title_a_description_and_the_colors_of_the_page(chart: C
     for svg in svgs(chart):
         assert svg.get("role") == "img"
         assert [svg[0].tag, svg[0].text, svg[1].tag] == ["title", chart.title, "desc"]
-        assert svg.get("aria-labeledby") == svg[0].get("id")
+        assert svg.get("aria-labelledby") == svg[0].get("id")
         assert svg.get("aria-describedby") == svg[1].get("id")
         colors = {rule for one in svg.iter() for rule in one.get("style", "").split(";") if "fill:" in rule}
         assert all("var(--" in rule or rule == "fill:none" for rule in colors)

@@ -165,8 +165,13 @@ def test_ids_are_unique_and_references_lead_somewhere() -> None:
     for name, value in attributes:
         if name == "href":
             assert (value or "")[1:] in ids
-        if name == "aria-labeledby":
+        if name == "aria-labelledby":
             assert set((value or "").split()) <= set(ids)
+
+
+def test_attributes_for_screen_readers_have_the_names_of_the_standard() -> None:
+    used = {name for name, _ in page(whole_run()).attributes if name.startswith("aria-")}
+    assert used == {"aria-hidden", "aria-label", "aria-labelledby"}
 
 
 def test_a_run_that_measured_nothing() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
 
-from ftc.spec.storage.drawings import marked, signature
+from ftc.spec.storage.outputs import marked, signature
 
 __all__ = ["details", "facts", "framed", "long_text", "matrix", "printable", "section", "table", "text"]
 
@@ -37,7 +37,7 @@ def section(key: str, title: str, *parts: str) -> str:
     if not body:
         return ""
     return (
-        f'<section id="{key}" aria-labeledby="{key}-heading"><h2 id="{key}-heading">{text(title)}</h2>{body}</section>'
+        f'<section id="{key}" aria-labelledby="{key}-heading"><h2 id="{key}-heading">{text(title)}</h2>{body}</section>'
     )
 
 

@@ -68,7 +68,7 @@ def cleaned(source: str, words: Words, kind: str, variables: Mapping[str, str]) 
     title.text, description.text = printable(words.title), printable(words.description)
     root[:0] = [title, description]
     root.attrib = {"viewBox": f"0 0 {_rounded(width)} {_rounded(height)}", "role": "img"}
-    root.attrib |= {"aria-labeledby": f"{words.key}-title", "aria-describedby": f"{words.key}-desc"}
+    root.attrib |= {"aria-labelledby": f"{words.key}-title", "aria-describedby": f"{words.key}-desc"}
     if kind:
         root.set("class", kind)
 
