@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from ftc.cli import history
-from ftc.rating.ballots import open_ballot
-from ftc.rating.pairs import Contest, Pair
+from ftc.rating.ballots import Contest, Pair, open_ballot
 from ftc.rating.server import RatingServer
 
 

@@ -14,7 +14,7 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ftc.rating.pairs import Contest
+    from ftc.rating.ballots import Contest
     from ftc.spec.documents.plan import Plan
 
 __all__ = ["COMMANDS"]
@@ -162,7 +162,7 @@ def rate_arguments(parser: Parser) -> None:
 def run_rate(args: Namespace) -> int:
     """Serves the page until Ctrl-C, or tells the result."""
     from ftc import api
-    from ftc.rating.pairs import contest_of
+    from ftc.rating.ballots import contest_of
 
     runs = [api.find_run(text) for text in (args.run, args.other) if text]
     contest = contest_of(runs)
@@ -175,8 +175,7 @@ def run_rate(args: Namespace) -> int:
 
 
 def _show_tally(contest: Contest, folder: Path, args: Namespace) -> None:
-    from ftc.rating.ballots import ballots
-    from ftc.rating.tally import tally
+    from ftc.rating.ballots import ballots, tally
     from ftc.views.comparison import tally_text
 
     result = tally(contest, ballots(folder))
