@@ -27,13 +27,11 @@ from functools import reduce
 from operator import attrgetter, getitem
 from typing import Any, Generic, Self, TypeVar, overload
 
-from ftc.compiler.time.past_runs import PastRun
-from ftc.compiler.tokens.judged_tokens import JudgedTokens
 from ftc.spec.base import Document, Money
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.calibration import Calibration
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
-from ftc.spec.documents.judging import JudgeEstimate
+from ftc.spec.documents.judging import JudgedTokens, JudgeEstimate, JudgeUse
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.settings import (
@@ -51,7 +49,7 @@ from ftc.spec.documents.settings import (
     WordnetSettings,
 )
 from ftc.spec.documents.streams import RowLengths, SplitReport
-from ftc.spec.documents.time import TimeEstimate, WorkEstimate
+from ftc.spec.documents.time import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.knobs import KNOBS
 from ftc.spec.language.reference import default_reason
 from ftc.spec.language.section_tree import section_at
@@ -63,7 +61,7 @@ from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import StrategySettings, Trained
 from ftc.spec.tasks.card import Mode
 
-__all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "Reasons", "Section"]
+__all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "PastRun", "Reasons", "Section"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -82,6 +80,33 @@ class Measured:
     retention: str | None = None
     swaps: str | None = None
     groups: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """What an earlier run tells about speed.
+
+    Attributes:
+        device: Name of its device, as plans have it.
+        threads: Its CPU threads.
+        model: The base model's name.
+        strategy: Kind of strategy.
+        precision: Of its arithmetic.
+        work: What its plan expected of the device, by phase.
+        seconds: What each phase took.
+        judge_model: What the service of its judge calls the model; empty without one.
+        judge: What its judge took; None where nobody was asked, or that wasn't measured.
+    """
+
+    device: str
+    threads: int
+    model: str
+    strategy: str
+    precision: str
+    work: Mapping[Phase, Work]
+    seconds: Mapping[Phase, float]
+    judge_model: str = ""
+    judge: JudgeUse | None = None
 
 
 class Section(Generic[S]):

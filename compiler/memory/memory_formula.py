@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from ftc.compiler.memory.evaluation_formula import Measuring, measuring_moments
+from ftc.compiler.memory.evaluation_formula import Measuring, Taught, measuring_moments, with_teacher
 from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
-from ftc.compiler.memory.quantized_weights import never_packed
 from ftc.compiler.memory.stacks import stacks_of
-from ftc.compiler.memory.teacher_formula import Taught, with_teacher
-from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.time.network import composes_norms
+from ftc.compiler.weights import never_packed
+from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.module_names import part_of
+from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import Beside
 
-__all__ = ["Job", "Method", "Usage", "estimate", "quantized_bytes", "uncounted_parts"]
+__all__ = ["Job", "Method", "Usage", "estimate", "on_one_of", "quantized_bytes", "uncounted_parts"]
 
 Method = Literal["closed form", "trace"]
 
@@ -349,3 +349,87 @@ def uncounted_parts(model: ModelFacts) -> tuple[str, ...]:
     without = sum(not attends for attends in attending.values())
     found = [*strange, *([f"{without} layer{'s' if without > 1 else ''} without attention"] if without else [])]
     return (*found[:_MOST_NAMED], *(["…"] if len(found) > _MOST_NAMED else []))
+
+
+_DIVIDED = ("weights", "adapter", "gradients", "optimiser state")
+_COMPUTING = ("forward", "loss", "backward", "evaluation", "generation")
+"""Phases in which something is put together; at the loss what stands outside the layers still is."""
+_INSIDE = ("layers", "encoder", "prompts", "last token")
+_LAYERS_AT_ONCE = {"forward": 3, "evaluation": 3, "generation": 3, "backward": 2}
+"""Layers that are whole or on their way: the one that computes, and one or two buffers in which others arrive."""
+
+
+def on_one_of(
+    phases: tuple[PhasePeak, ...], job: Job, devices: int, sharding: Sharding, offload: Offload
+) -> tuple[PhasePeak, ...]:
+    """The phases on one of several devices.
+
+    Args:
+        phases: Of one device with the same rows.
+        job: What was estimated.
+        devices: How many share the run.
+        sharding: What each holds.
+        offload: Where parts lie.
+    """
+    match sharding:
+        case "none":
+            return phases
+        case "ddp":
+            copies = _FP32 * job.num_trainable
+            return tuple(_with(one, {"gradients": one.components.get("gradients", 0) + copies}) for one in phases)
+        case "fsdp":
+            every = (_first_layer(phases), *phases)
+            return tuple(_in_parts(one, job, devices, offloads=offload == "cpu") for one in every)
+
+
+def _first_layer(phases: tuple[PhasePeak, ...]) -> PhasePeak:
+    """Before the first layer computes: the buffer of what stands outside is still there, and nothing is kept yet."""
+    later = next(phase for phase in phases if phase.phase == "forward: layers")
+    beside = ("saved activations", "temporaries")
+    return _with(later, dict.fromkeys(beside, 0)).model_copy(update={"phase": "forward: embedding"})
+
+
+def _in_parts(phase: PhasePeak, job: Job, devices: int, *, offloads: bool) -> PhasePeak:
+    held: dict[str, int] = {name: 0 if offloads else -(-phase.components.get(name, 0) // devices) for name in _DIVIDED}
+    if phase.phase.startswith(_COMPUTING):
+        is_inside = phase.phase.endswith(_INSIDE)
+        at_once = _LAYERS_AT_ONCE[phase.phase.partition(":")[0]] if is_inside else 0
+        arriving = job.activation_bytes != job.weight_bytes or offloads
+        held["gathered weights"] = _gathered(job, at_once + (1 / devices if is_inside and arriving else 0))
+        if phase.phase == "forward: embedding":
+            held["gathered weights"] = 2 * _gathered(job, 1)
+        if phase.phase == "backward: embedding":  # taken apart before gradients are exchanged
+            held["gathered weights"] = 0
+        if is_inside and phase.phase.startswith("backward"):
+            held["gradients"] += _gradients_of_a_layer(job)
+    return _with(phase, held)
+
+
+def _gathered(job: Job, at_once: float) -> int:
+    """Bytes of what is whole at once: what stands outside the layers, and so many of these."""
+    layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values())
+    outside = job.model.num_parameters - layers
+    adapter = job.num_trainable if job.is_adapter else 0
+    return job.activation_bytes * (outside + round(at_once * (layers + adapter) * _largest_layer(job, layers)))
+
+
+def _gradients_of_a_layer(job: Job) -> int:
+    """As they are computed, and in float32 on their way to the others; a share of an output layer's is still there."""
+    inside = sum(_weights(stack) for stack in job.stacks)
+    trained = job.num_trainable if job.is_adapter or job.has_vocabulary else min(job.num_trainable, inside)
+    return round((job.activation_bytes + _FP32) * trained * _largest_layer(job, inside))
+
+
+def _largest_layer(job: Job, weights: int) -> float:
+    """Part of so many weights that a layer of the stack with the largest ones has."""
+    return max(_weights(stack) / max(1, stack.layers) for stack in job.stacks) / max(1, weights)
+
+
+def _weights(stack: Stack) -> int:
+    """Weights of a stack's linear layers."""
+    return sum(inputs * outputs for inputs, outputs in stack.linear.values())
+
+
+def _with(phase: PhasePeak, changes: Mapping[str, int]) -> PhasePeak:
+    held = {name: size for name, size in {**phase.components, **changes}.items() if size}
+    return PhasePeak(phase=phase.phase, peak_bytes=sum(held.values()), components=held)

@@ -11,17 +11,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.rules.device_rules import device_has_a_price, devices_are_here, host_checks, host_has_room
+from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.rules.distillation_rules import (
     teacher_knows_the_task,
     teacher_reads_the_rows,
     teacher_speaks_the_same,
 )
 from ftc.compiler.rules.number_rules import num_evaluations
-from ftc.compiler.search.attention_kernels import flash_obstacle
-from ftc.compiler.strategies.trainable import base_of
+from ftc.compiler.search.candidates import flash_obstacle
+from ftc.compiler.time.run_time import price_of
+from ftc.compiler.weights import base_of
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.policy import POLICY_FILE
 from ftc.spec.documents.slices import LABEL, LENGTH, LENGTHS, measured
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
@@ -30,7 +33,14 @@ from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
 from ftc.spec.sections.evaluation import has_entities, parse_gate
 from ftc.spec.text_forms import form_card
 
-__all__ = ["FACT_RULES", "FactRule", "check_facts"]
+__all__ = [
+    "FACT_RULES",
+    "FactRule",
+    "check_facts",
+    "device_has_a_price",
+    "devices_are_here",
+    "host_has_room",
+]
 
 FactRule = Callable[[ClosedDraft], Iterator[Diagnostic]]
 
@@ -312,6 +322,42 @@ def gates_are_coarser_than_a_row(draft: ClosedDraft) -> Iterator[Diagnostic]:
             )
 
 
+def device_has_a_price(draft: Draft) -> Iterator[Diagnostic]:
+    """A limit on the cost needs the price of the device that a run is planned for, in the limit's currency."""
+    limit, price, name, path = draft.recipe.budget.cost, price_of(draft), draft.device.name, "budget.cost"
+    if limit is not None and price is None:
+        help = f"add `price_per_hour` beside it, or `{name}` to `prices` in {POLICY_FILE}"
+        yield diagnostic("FTC209", f"`cost` needs a price of {name}", draft.source.span(path), help=help, path=path)
+    elif limit is not None and price is not None and price.currency != limit.currency:
+        summary = f"cost in {limit.currency}, price of {name} in {price.currency}"
+        yield diagnostic("FTC209", summary, draft.source.span(path), help="write both in one currency", path=path)
+
+
+def devices_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
+    asked, device = draft.candidate.devices, draft.device
+    if device.local and device.kind == "cuda" and asked > device.count:
+        has, path = "one" if device.count == 1 else str(device.count), "budget.devices"
+        help = f"write `devices: {device.count}`, or apply the plan where there are {asked}"
+        summary = f"{asked} of {device.label}, and {has} here"
+        yield diagnostic("FTC293", summary, draft.source.span(path), help=help, path=path)
+
+
+def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """What a divided model takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
+    needed, there = host_bytes(draft), draft.device.host_bytes
+    if there is not None and draft.device.kind == "cuda" and needed > there:
+        path = "train.sharding"
+        yield diagnostic(
+            "FTC294",
+            f"the run takes {needed / 2**30:.1f} GiB of the host's memory, which has {there / 2**30:.1f} GiB",
+            draft.source.span(path),
+            help="use a smaller base, or a host with more memory",
+            notes="a process reads the model there before it is divided, and with `offload: cpu` what is trained stays",
+            path=path,
+        )
+
+
 _SHORTEST = 8
 """Tokens of a row below which nothing is said of a longest one."""
 
@@ -349,7 +395,7 @@ FACT_RULES: tuple[FactRule, ...] = (
 def check_facts(draft: ClosedDraft) -> ClosedDraft:
     """Adds what all rules find."""
     found = tuple(found for rule in FACT_RULES for found in rule(draft))
-    checks = (*draft.checks, *host_checks(draft))
+    checks = (*draft.checks, *_host_checks(draft))
     return replace(draft, diagnostics=(*draft.diagnostics, *found), checks=checks)
 
 
@@ -381,3 +427,11 @@ def _rows_for(bound: float) -> int:
 def _allowed(bound: float) -> Fraction:
     """Share of the rows that may be wrong; the bound is a tenth where it was written as 0.1."""
     return 1 - Fraction(repr(bound))
+
+
+def _host_checks(draft: ClosedDraft) -> Iterator[Check]:
+    """How much of the host's memory all processes together take for a divided model, by shapes."""
+    if size := host_bytes(draft):
+        there = draft.device.host_bytes
+        of = f" of {there / 2**30:.1f}" if there else ""
+        yield Check(name="host memory", code=None, result=f"{size / 2**30:.2f}{of} GiB for all processes together")

@@ -8,10 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.memory.evaluation_formula import Measuring
-from ftc.compiler.memory.memory_formula import Job, estimate
-from ftc.compiler.memory.sharding_formula import on_one_of
-from ftc.compiler.memory.teacher_formula import Taught
+from ftc.compiler.memory.evaluation_formula import Measuring, Taught
+from ftc.compiler.memory.memory_formula import Job, estimate, on_one_of
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.strategies.common import low_rank
 from tests.support.drafts import model_facts

@@ -8,11 +8,9 @@ from typing import Any
 
 import torch
 
-from ftc.compiler.memory.evaluation_formula import Measuring
+from ftc.compiler.memory.evaluation_formula import Measuring, Taught, held_bytes
 from ftc.compiler.memory.memory import by_closed_form, question
-from ftc.compiler.memory.memory_formula import Job, estimate, quantized_bytes
-from ftc.compiler.memory.sharding_formula import on_one_of
-from ftc.compiler.memory.teacher_formula import Taught, held_bytes
+from ftc.compiler.memory.memory_formula import Job, estimate, on_one_of, quantized_bytes
 from ftc.compiler.resolve.models.linear_modules import linear_modules
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.runtime.memory_trace.child import trace

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ftc.compiler.resolve.machine.cpu import cpu_has_bfloat16, cpu_label, usable_memory_bytes, usable_threads
 from ftc.compiler.resolve.machine.nvml import LocalCard, local_cards
-from ftc.compiler.search.device_catalog import ALIASES, CARDS, card_named, has_bfloat16
+from ftc.spec.devices import ALIASES, CARDS, card_named, has_bfloat16
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.device import DeviceByHand, Speed
 from ftc.spec.documents.facts import DeviceFacts
