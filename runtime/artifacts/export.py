@@ -6,7 +6,6 @@ The files hold no path of the machine, and the same weights give the same bytes.
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,18 @@ from torch import nn
 
 from ftc.runtime.artifacts import checkpoint
 from ftc.runtime.artifacts.artifact import artifact_tensors, chosen_tensors, load_artifact
+from ftc.runtime.artifacts.model_files import write_model_files
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.execution.session import Session
-from ftc.runtime.models.sharding import is_sharded, plain_class_name, whole_tensors
+from ftc.runtime.models.sharding import is_sharded, whole_tensors
 from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
-from ftc.spec.heads import head_card
 from ftc.spec.storage.atomic_write import building_folder
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["export", "is_exported", "load_exported", "write_model_files"]
+__all__ = ["export", "is_exported", "load_exported"]
 
 
 def export(session: Session) -> None:
@@ -105,26 +104,6 @@ def _write(session: Session, model: Any, tensors: dict[str, torch.Tensor], folde
     config["base_model_name_or_path"] = settings.model.base
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / "adapter_config.json").write_text(text, encoding="utf-8")
-
-
-def write_model_files(session: Session, model: Any, folder: Path) -> None:
-    """Writes the configuration of a whole model, and the base model's tokenizer, which training leaves as it is."""
-    config = model.config
-    config.architectures = [plain_class_name(model)]
-    config.save_pretrained(folder)
-    if head_card(session.plan.settings.model.head).writes:
-        _end_where_learned(model.generation_config, session.plan.settings.model.stop_ids)
-        model.generation_config.save_pretrained(folder)
-    for name in session.plan.lock.text.tokenizer_files:
-        shutil.copyfile(session.inputs.model_folder / name, folder / Path(name).name)
-
-
-def _end_where_learned(config: Any, stop_ids: tuple[int, ...]) -> None:
-    """Has an answer end at the tokens that ended those of the rows, wherever the model is asked."""
-    known = config.eos_token_id
-    ends = [*known] if isinstance(known, list | tuple) else [known] if known is not None else []
-    if more := [number for number in stop_ids if number not in ends]:
-        config.eos_token_id = [*ends, *more] if ends or len(more) > 1 else more[0]
 
 
 def _digest_of(file: Path) -> str | None:

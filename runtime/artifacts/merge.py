@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
-from ftc.runtime.artifacts.export import load_exported, write_model_files
+from ftc.runtime.artifacts.export import load_exported
 from ftc.runtime.artifacts.merge_check import agreement, sampled, scores_of
 from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, Unpack, drops_types, forget_types, unpacked
+from ftc.runtime.artifacts.model_files import write_model_files
 from ftc.runtime.artifacts.tensor_files import write_in_turn
 from ftc.runtime.evaluation.evaluate_again import reopened
 from ftc.runtime.execution.inputs import Inputs
@@ -99,8 +100,8 @@ def merge(
         listen: Hears of every event.
 
     Raises:
-        Refusal: Base, rows or adapter are not the run's (FTC620, FTC621, FTC630), or the merged model says something
-            else (FTC664).
+        Refusal: Base, rows or adapter are not the run's (FTC620, FTC621, FTC630), the merged model says something else
+            (FTC664), or its configuration can't hold what the base's says (FTC665).
         KeyboardInterrupt: Somebody asked to stop; nothing is left behind.
     """
     with reopened(_on_processor(plan), inputs, run, record, listen) as session:

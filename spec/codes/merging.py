@@ -52,4 +52,14 @@ CODES: tuple[Code, ...] = (
         right="ftc merge RUN -o merged/demo --dtype float32",
         exit_code=ExitCode.NOT_REPRODUCED,
     ),
+    Code(
+        id="FTC665",
+        title="a configuration that would mean two models",
+        cause="`config.json` of a model that is written keeps every key of the base's own, so that transformers 4 and "
+        "the tools that are built on it read the same model as transformers 5. Some of the base's keys contradict "
+        "each other, or what the trained model has; each library would read another model.",
+        wrong='{"rope_theta": 10000.0, "rope_parameters": {"rope_theta": 100000.0}}',
+        right='{"rope_theta": 100000.0, "rope_parameters": {"rope_theta": 100000.0}}',
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
 )

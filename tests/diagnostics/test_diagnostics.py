@@ -86,6 +86,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC662": f"{_MERGE}::test_what_can_not_be_merged_says_why",
     "FTC663": f"{_MERGE}::test_what_is_not_here_or_not_as_it_was",
     "FTC664": f"{_MERGE}::test_only_a_model_that_says_the_same_is_kept",
+    "FTC665": "tests/runtime/artifacts/test_model_files.py::test_keys_that_disagree_are_refused",
     "FTC680": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC681": "tests/rating/test_contest.py::test_what_can_not_be_rated_says_so",
     "FTC295": "tests/compiler/search/test_device_counts.py::test_what_cannot_be_counted_is_asked_for",

@@ -43,6 +43,14 @@ def test_from_recipe_to_audit(project: MakeProject, ftc: Ftc, task: str, strateg
     assert artifact in record["outputs"]
     evaluation = json.loads((folder / "eval.json").read_text())
     assert evaluation["base"]["rows"] == evaluation["tuned"]["rows"] > 0
+    if strategy == "full":
+        (base,) = (root / name / "config.json" for name in ("encoder", "decoder") if (root / name).is_dir())
+        written = json.loads((folder / "model" / "config.json").read_text())
+        assert json.loads(base.read_text()).keys() <= written.keys()
+        assert written["torch_dtype"] == "float32"
+        assert written.get("rope_theta") == written.get("rope_parameters", {}).get("rope_theta"), (
+            "as transformers 4 reads it"
+        )
 
     shown = ftc("show", folder.name[:6])
     assert shown.code == 0

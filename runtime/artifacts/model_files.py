@@ -1,0 +1,117 @@
+"""Configuration and tokenizer of a whole model, in the words of transformers 4 and 5 alike.
+
+transformers 5 saves the rotary base frequency inside `rope_parameters` alone; transformers 4, and what is built on it,
+reads `rope_theta` beside it and takes 10,000 where it is absent, without a word. So each key of the base's own
+`config.json` is still in the new one, and what they say is compared before the file stays.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ftc.runtime.execution.session import Session
+from ftc.runtime.models.sharding import plain_class_name
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.heads import head_card
+
+__all__ = ["config_for_all", "write_model_files"]
+
+_CONFIG = "config.json"
+_ROPE = "rope_parameters"
+_ROPE_WORDS = frozenset(
+    "rope_theta rope_scaling rope_local_base_freq global_rope_theta local_rope_theta rotary_emb_base rotary_pct".split()
+)
+"""Keys by which transformers 4 knows a rotary embedding."""
+
+
+def write_model_files(session: Session, model: Any, folder: Path) -> None:
+    """Writes the configuration of a whole model, and the base model's tokenizer, which training leaves as it is.
+
+    Raises:
+        Refusal: A key of the base's configuration can't be kept (FTC665).
+    """
+    model.config.architectures = [plain_class_name(model)]
+    model.config.save_pretrained(folder)
+    base = json.loads((session.inputs.model_folder / _CONFIG).read_text(encoding="utf-8"))
+    text = json.dumps(config_for_all(model.config, base), indent=2, sort_keys=True) + "\n"
+    (folder / _CONFIG).write_text(text, encoding="utf-8")
+    if head_card(session.plan.settings.model.head).writes:
+        _end_where_learned(model.generation_config, session.plan.settings.model.stop_ids)
+        model.generation_config.save_pretrained(folder)
+    for name in session.plan.lock.text.tokenizer_files:
+        shutil.copyfile(session.inputs.model_folder / name, folder / Path(name).name)
+
+
+def _end_where_learned(config: Any, stop_ids: tuple[int, ...]) -> None:
+    """Has an answer end at the tokens that ended those of the rows, wherever the model is asked."""
+    known = config.eos_token_id
+    ends = [*known] if isinstance(known, list | tuple) else [known] if known is not None else []
+    if more := [number for number in stop_ids if number not in ends]:
+        config.eos_token_id = [*ends, *more] if ends or len(more) > 1 else more[0]
+
+
+def config_for_all(config: Any, base: dict[str, Any]) -> dict[str, Any]:
+    """What `config.json` holds: what transformers 5 writes, every key of the base's own, and the words of 4.
+
+    Args:
+        config: The model's configuration.
+        base: The base's `config.json`.
+
+    Raises:
+        Refusal: With the base's keys beside them, values are read that are not the model's (FTC665).
+    """
+    written: dict[str, Any] = json.loads(config.to_json_string())
+    values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    if "num_labels" in base:
+        values["num_labels"] = config.num_labels
+    # Names with an underscore are no values of the model, but such as the folder that it was loaded from.
+    kept = {name: value for name, value in values.items() if name in base and not name.startswith("_")}
+    found = {**base, **kept, **written}
+    if "dtype" in written:
+        found["torch_dtype"] = written["dtype"]
+    if isinstance(rope := written.get(_ROPE), dict):
+        if words := sorted(_ROPE_WORDS & base.keys()):
+            if _rope_by_words(config, found) != rope:
+                raise Refusal([_unlike(words)])
+        else:  # where 4 has no words for it, the base has none either: the model was born with 5
+            found |= next((one for one in _worded(rope) if _rope_by_words(config, found | one) == rope), {})
+    read, expected = (type(config).from_dict(copy.deepcopy(one)).to_dict() for one in (found, written))
+    if names := sorted(name for name in expected if name[0] != "_" and read.get(name) != expected[name]):
+        raise Refusal([_unlike(names)])
+    return found
+
+
+def _rope_by_words(config: Any, words: dict[str, Any]) -> Any:
+    """The rotary embedding that the words of transformers 4 alone mean."""
+    others = {name: copy.deepcopy(value) for name, value in words.items() if name != _ROPE}
+    return type(config).from_dict(others).to_dict().get(_ROPE)
+
+
+def _worded(rope: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A rotary embedding in the words of transformers 4, of which each class reads some."""
+    whole, local = rope.get("full_attention", rope), rope.get("sliding_attention", rope)
+    theta, share = whole.get("rope_theta"), whole.get("partial_rotary_factor")
+    scaling = {name: value for name, value in whole.items() if name not in ("rope_theta", "partial_rotary_factor")}
+    more = {} if scaling.get("rope_type", "default") == "default" else {"rope_scaling": scaling}
+    if "full_attention" in rope:
+        yield {"rope_theta": theta, **more}
+        yield {"rope_theta": theta, "rope_local_base_freq": local.get("rope_theta"), **more}
+        yield {"global_rope_theta": theta, "local_rope_theta": local.get("rope_theta"), **more}
+    else:
+        yield {"rope_theta": theta, **({} if share is None else {"partial_rotary_factor": share}), **more}
+        yield {"rotary_emb_base": theta, "rotary_pct": share, **more}
+
+
+def _unlike(names: list[str]) -> Diagnostic:
+    words = ", ".join(f"`{name}`" for name in names)
+    return diagnostic(
+        "FTC665",
+        f"`config.json` of the base can't be kept: {words} would mean another model",
+        notes="older libraries read keys that newer ones ignore, and the two disagree here; nothing was written",
+        help="correct these keys in the base's `config.json`, and train again from it",
+    )
