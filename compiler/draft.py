@@ -138,9 +138,7 @@ class Section(Generic[S]):
 class Reasons:
     """Origins of the values of one section, noted as a pass chooses them.
 
-    Attributes:
-        section: Path of the section in the settings, such as `train`.
-        found: Value and origin by dotted path below it, as far as they are chosen.
+    `section` is its path in the settings, such as `train`; `found` has value and origin by dotted path below it.
     """
 
     def __init__(self, draft: Draft, section: str) -> None:
@@ -158,13 +156,7 @@ class Reasons:
         return self.found[path][1].reason
 
     def take(self, path: str, value: T, recipe_path: str | None = None) -> T:
-        """A value as the recipe has it, written or default, in whichever form.
-
-        Args:
-            path: Path below the section.
-            value: The value as the settings have it.
-            recipe_path: Path in the recipe, where that differs.
-        """
+        """A value as the recipe has it, written or default; `recipe_path` where its path differs there."""
         self.found[path] = value, self._draft.origin_of(recipe_path or f"{self.section}.{path}")
         return value
 

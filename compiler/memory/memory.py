@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.memory import memory_formula
 from ftc.compiler.memory.batch_shapes import (
     accumulates,
     evaluation_batch,
@@ -20,7 +19,7 @@ from ftc.compiler.memory.batch_shapes import (
     train_shape,
 )
 from ftc.compiler.memory.evaluation_formula import Measuring, Taught, grading_peak, held_bytes
-from ftc.compiler.memory.memory_formula import on_one_of
+from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, on_one_of, quantized_bytes
 from ftc.compiler.memory.stacks import layer_weights
 from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes
 from ftc.spec.devices import UNKNOWN_CAPABILITY, context_bytes
@@ -75,8 +74,8 @@ def expands_segments(draft: Draft) -> bool:
 
 def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     """The estimate from shapes alone."""
-    job, one = _form_job(draft), draft.candidate
-    alone = memory_formula.estimate(job).phases
+    job, one = _formula_inputs(draft), draft.candidate
+    alone = estimate(job)
     shared = on_one_of(alone, job, one.devices, one.sharding, one.offload)
     phases = _with_grading(draft, shared)
     allocated = max(phase.peak_bytes for phase in phases)
@@ -141,9 +140,7 @@ def _reserved(draft: ClosedDraft, allocated: int, expected: int) -> ByteRange:
     )
 
 
-def _estimate(
-    draft: ClosedDraft, method: memory_formula.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
-) -> MemoryEstimate:
+def _estimate(draft: ClosedDraft, method: Method, phases: tuple[PhasePeak, ...], reserved: ByteRange) -> MemoryEstimate:
     peak = max(phases, key=lambda phase: phase.peak_bytes)
     context = context_of(draft.device, draft.calibration, draft.packages, needs=draft.recipe.eval.needs())
     process = process_range(reserved, context)
@@ -166,7 +163,7 @@ def _estimate(
     )
 
 
-def _form_job(draft: ClosedDraft) -> memory_formula.Job:
+def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
     """The formula's job for a candidate."""
     shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.candidate.attention
     is_whole, precision = strategy_card(draft.strategy).is_whole, draft.train.precision
@@ -174,10 +171,10 @@ def _form_job(draft: ClosedDraft) -> memory_formula.Job:
     weight_bytes = 4.0 if is_whole else _WEIGHT_BYTES[precision]
     if quantized is not None:
         row = 4.0 if quantized.type == "int8" else 0.0  # a scale for each
-        weight_bytes = memory_formula.quantized_bytes(_as_held(draft), packed_bytes(draft), row=row)
+        weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=row)
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
-    return memory_formula.Job(
+    return MemoryInputs(
         model=_as_held(draft),
         beside=trained.beside,
         is_adapter=not is_whole,
