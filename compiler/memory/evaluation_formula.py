@@ -14,8 +14,8 @@ from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.time.network import rotates
 from ftc.compiler.weights import PACKED_BYTES, never_packed
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.sections.train import Precision, TeacherQuantization
 

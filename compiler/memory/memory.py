@@ -23,9 +23,9 @@ from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, o
 from ftc.compiler.memory.stacks import layer_weights
 from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes
 from ftc.spec.devices import UNKNOWN_CAPABILITY, context_bytes
-from ftc.spec.documents.calibration import Calibration
+from ftc.spec.documents.device import Calibration
+from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts
-from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak, Verdict
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import Need

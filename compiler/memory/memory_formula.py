@@ -22,8 +22,8 @@ from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.time.network import composes_norms
 from ftc.compiler.weights import never_packed
 from ftc.spec.devices import UNKNOWN_CAPABILITY
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.module_names import part_of
 from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import Beside

@@ -13,11 +13,7 @@ from fractions import Fraction
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import host_bytes
-from ftc.compiler.rules.distillation_rules import (
-    teacher_knows_the_task,
-    teacher_reads_the_rows,
-    teacher_speaks_the_same,
-)
+from ftc.compiler.rules.fact_rules import teacher_knows_the_task, teacher_reads_the_rows, teacher_speaks_the_same
 from ftc.compiler.rules.number_rules import num_evaluations
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of

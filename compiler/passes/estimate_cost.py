@@ -11,8 +11,8 @@ from ftc.compiler.time.run_time import RunTime, cost_of, judge_estimate, num_pai
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.weights import card_of, num_trainable, result_bytes
 from ftc.spec.base import Money
+from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.plan import Check
-from ftc.spec.documents.time import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["estimate_cost"]

@@ -16,7 +16,7 @@ from ftc.compiler.memory.memory_formula import uncounted_parts
 from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle
 from ftc.compiler.search.knobs import Choice, chosen
 from ftc.compiler.search.search import Found, fastest_that_fits, way_of
-from ftc.spec.documents.memory import MemoryEstimate
+from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.plan import Check
 
 __all__ = ["fit_budget"]

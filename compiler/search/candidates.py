@@ -15,7 +15,7 @@ from typing import Any
 
 from ftc.compiler.draft import Candidate, ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import usual_rows
-from ftc.compiler.rules.sharding_rules import unsharded
+from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.time.amounts import Amounts
 from ftc.compiler.time.network import Network
 from ftc.compiler.time.run_time import job_speed

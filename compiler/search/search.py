@@ -18,7 +18,7 @@ from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, hos
 from ftc.compiler.time.run_time import cost_of, judge_estimate, price_of, run_time
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.weights import bytes_per_weight
-from ftc.spec.documents.memory import MemoryEstimate
+from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.memory_trace import TraceJob
 from ftc.spec.knobs import KNOBS, Knob
 from ftc.spec.optimizers import optimizer_card

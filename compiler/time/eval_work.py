@@ -26,8 +26,8 @@ from ftc.compiler.time.workload import (
     row_shape,
 )
 from ftc.spec.batches import LEAST_SHARED
+from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.streams import RowLengths
-from ftc.spec.documents.time import Phase, Work
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 

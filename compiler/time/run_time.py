@@ -19,9 +19,9 @@ from ftc.compiler.time.speed import (
 )
 from ftc.compiler.weights import num_trainable, result_bytes
 from ftc.spec.base import Money
+from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.judging import AT_ONCE, JudgeEstimate, JudgeUse, TokenRange
-from ftc.spec.documents.time import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.sections.train import Precision
 
 __all__ = ["RunTime", "cost_of", "job_speed", "judge_estimate", "num_paid", "price_of", "run_time"]

@@ -26,8 +26,8 @@ from ftc.compiler.time.workload import (
 )
 from ftc.compiler.weights import PACKED_BYTES, bytes_per_weight, card_of
 from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
+from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.facts import DeviceFacts, TeacherFacts
-from ftc.spec.documents.time import Phase, Work
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card

@@ -20,9 +20,9 @@ from ftc.compiler.time.run_work import step_work
 from ftc.spec import canonical
 from ftc.spec.architectures import architecture
 from ftc.spec.devices import host_link
-from ftc.spec.documents.calibration import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
+from ftc.spec.documents.device import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
+from ftc.spec.documents.estimates import SecondsRange, SpeedSource, Work
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TokenizerFacts
-from ftc.spec.documents.time import SecondsRange, SpeedSource, Work
 from ftc.spec.sections.train import Precision
 from ftc.spec.strategies.common import low_rank
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.storage.file_stamps import Stamp, is_settled, stamp_of
+from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
 
 __all__ = ["Witness"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ftc.runtime.execution.execute import expand_segments, let_threads_sleep
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.replay import MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
+from ftc.spec.documents.audit import MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
 from ftc.spec.documents.step_log import line_text, parse_line
 from ftc.spec.schedules import schedule_card
 from ftc.spec.storage.paths import RunFolder

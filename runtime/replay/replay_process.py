@@ -14,11 +14,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.audit import Answer, MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
 from ftc.spec.documents.machine import MachineClass
-from ftc.spec.documents.replay import Answer, MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
 from ftc.spec.documents.step_log import Ladder, Rung, StepLine
 from ftc.spec.storage.atomic_write import write_file
-from ftc.spec.storage.env_pins import PINNED
+from ftc.spec.storage.processes import PINNED
 
 __all__ = ["Replayed", "replay_in_fresh_process", "scratch_folder"]
 

@@ -15,7 +15,7 @@ from ftc.compiler.time.amounts import Amounts, decode_amounts, prompt_amounts, t
 from ftc.compiler.time.operator_costs import traffic_rates
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.time.workload import RowShape, answer_amounts, draft_network, evaluation_amounts
-from ftc.spec.documents.calibration import Calibration, Measurement
+from ftc.spec.documents.device import Calibration, Measurement
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import decided, draft_of, model_facts

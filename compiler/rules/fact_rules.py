@@ -1,7 +1,4 @@
-"""Rules about a teacher: what the recipe alone can tell, and what only the model and the rows can.
-
-They stand in the tables of `ftc.compiler.rules.recipe_rules` and `ftc.compiler.passes.check_facts`, which run them.
-"""
+"""Rules that need facts about a teacher; `ftc.compiler.passes.check_facts` runs them."""
 
 from __future__ import annotations
 
@@ -13,29 +10,18 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import ModelFacts, TeacherFacts
 from ftc.spec.heads import HEADS, HeadCard, head_card
 from ftc.spec.language.safe_repr import quoted
-from ftc.spec.language.source import Source
-from ftc.spec.sections.recipe import Recipe
 
-__all__ = ["teacher_can_teach", "teacher_knows_the_task", "teacher_reads_the_rows", "teacher_speaks_the_same"]
+__all__ = [
+    "teacher_knows_the_task",
+    "teacher_reads_the_rows",
+    "teacher_speaks_the_same",
+]
+
 
 _SECTION = "train.distillation"
 _TEACHER = f"{_SECTION}.teacher"
 _OTHER_HEADS = re.compile(f"({'|'.join([card.class_suffix for card in HEADS if card.is_new])}|ForMultipleChoice)$")
 _OUTPUT_LAYERS = ("lm_head", "embed_out", "output_projection")
-
-
-def teacher_can_teach(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """A teacher needs targets with a choice, and values beside it have something to act on."""
-    asked = recipe.train.distillation
-    if asked is None:
-        return
-    if (summary := recipe.task.CARD.teacher_obstacle) is not None:
-        span = source.key_span(_SECTION)
-        yield diagnostic("FTC280", summary, span, help="drop `distillation`", path=_SECTION)
-    if asked.weight == 1 and recipe.train.label_smoothing > 0:
-        path, help = "train.label_smoothing", "drop it, or lower `distillation.weight`"
-        summary = "`label_smoothing` has no effect: with a weight of 1 the teacher alone counts"
-        yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)
 
 
 def teacher_speaks_the_same(draft: Draft) -> Iterator[Diagnostic]:
