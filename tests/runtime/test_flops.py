@@ -15,12 +15,8 @@ from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.safetensors_header import read_header
 from ftc.compiler.time.amounts import batch_amounts, cost, kernel_of
 from ftc.compiler.time.network import network_of
-<<<<<<< HEAD
 from ftc.compiler.time.operator_costs import flop_rates
-from ftc.runtime.evaluation.scoring import score_rows, still
-=======
 from ftc.runtime.evaluation.scoring import eval_mode, score_rows
->>>>>>> main
 from ftc.runtime.execution.accelerator import make_accelerator
 from ftc.runtime.memory_trace.kernels import KernelRules, choose
 from ftc.runtime.memory_trace.rows import stand_in_rows
