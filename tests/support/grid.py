@@ -11,8 +11,8 @@ import torch
 from ftc.compiler.memory.evaluation_formula import Measuring, Taught, held_bytes
 from ftc.compiler.memory.memory import by_closed_form, question
 from ftc.compiler.memory.memory_formula import MemoryInputs, estimate, on_one_of, quantized_bytes
-from ftc.compiler.resolve.models.linear_modules import linear_modules
 from ftc.compiler.resolve.models.model_config import read_config
+from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.runtime.memory_trace.child import trace
 from ftc.runtime.memory_trace.meta_model import model_config
 from ftc.spec.documents.estimates import PhasePeak
