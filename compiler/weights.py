@@ -6,7 +6,8 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.heads import Head, head_card
 from ftc.spec.module_names import head_parts
-from ftc.spec.optimizers import OptimizerCard, optimizer_card
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import optimizer_card
 from ftc.spec.sections.train import TeacherQuantization
 from ftc.spec.strategies import Base
 from ftc.spec.strategies.card import Quantized

@@ -26,7 +26,8 @@ from ftc.compiler.weights import bytes_per_weight, num_trainable
 from ftc.spec.devices import kernels
 from ftc.spec.heads import head_card
 from ftc.spec.knobs import KNOBS
-from ftc.spec.optimizers import OptimizerCard, OptimizerKind, candidates, optimizer_card
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import OptimizerKind, candidates, optimizer_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import strategy_card
