@@ -68,7 +68,14 @@ def run_part(file: Path, run: RunFolder, plan: Plan, record: RunRecord) -> str:
     ladder = read_ladder(run.ladder) if run.ladder.is_file() else Ladder()
     if file in (run.ladder, run.proof):
         other = run.proof if file == run.ladder else run.ladder
-        return _step(read_ladder(other) if other.is_file() else Ladder(), read_ladder(file))
+        found = read_ladder(file)
+        missing = next((step for step in range(1, max(found.steps, default=0)) if step not in found.steps), None)
+        if missing is not None:
+            return f"step {missing} is missing"
+        parted = first_difference(
+            read_ladder(other) if other.is_file() else Ladder(), found, 0, max(found.steps, default=0)
+        )
+        return f"step {parted.step}: {parted.component}" if parted else ""
     if file == run.recipe_lock:
         return _field(plan, file)
     held = {name: one.sha256 for name, one in tensors_of(file).items()} if file.suffix == ".safetensors" else {}
@@ -88,14 +95,6 @@ def _step_of(folder: Path) -> int:
 def _first_tensor(found: Mapping[str, str], known: Mapping[str, str]) -> str:
     names: Iterator[str] = (name for name in sorted(known) if found.get(name) != known[name])
     return next((f"tensor {name}" for name in names), "") if found else "it is no safetensors file any longer"
-
-
-def _step(known: Ladder, found: Ladder) -> str:
-    missing = next((step for step in range(1, max(found.steps, default=0)) if step not in found.steps), None)
-    if missing is not None:
-        return f"step {missing} is missing"
-    parted = first_difference(known, found, 0, max(found.steps, default=0))
-    return f"step {parted.step}: {parted.component}" if parted else ""
 
 
 def _field(plan: Plan, file: Path) -> str:

@@ -27,15 +27,14 @@ _QUANTILES = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.3
 def reseeded(plan: Plan, number: int) -> Plan:
     """The plan with other seeds, from the number of the repetition and the plan's own, and no look at the base."""
     seeds = plan.settings.seeds
-    changed = {name: _seed(number, name, value) for name, value in seeds.model_dump().items()}
+    changed = {
+        name: int.from_bytes(hashlib.sha256(f"{number}:{name}:{value}".encode()).digest()[:4])
+        for name, value in seeds.model_dump().items()
+    }
     settings = plan.settings.model_copy(update={"seeds": seeds.model_copy(update=changed)})
     steps = [one for one in plan.steps if not isinstance(one, ProveStep)]
     kept = [one for one in steps if not (isinstance(one, EvaluateStep) and one.subject == "base")]
     return plan.model_copy(update={"settings": settings, "steps": tuple(kept)}).sealed()
-
-
-def _seed(number: int, name: str, value: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{number}:{name}:{value}".encode()).digest()[:4])
 
 
 def prediction(values: Sequence[float], *, resolution: float) -> Interval:

@@ -40,6 +40,11 @@ def compare(old: Thing, new: Thing, cache: Path) -> Difference:
         level, (changes, equal) = "asked", asked_changes(_asked(old), _asked(new))
     if level in ("recipe", "asked"):
         missed.append("files, rows and packages: a recipe names them and doesn't say what is in them")
+    # what brings the old result to the new one: the heaviest action of any change; a run that was left goes on
+    asked: list[Action] = [change.action for change in changes]
+    heaviest: Action = min([*asked, _ORDER[-1]], key=_ORDER.index)
+    unfinished = old.record is not None and old.record.status not in ("finished", "gate_failed")
+    same_job = old.plan is not None and new.plan is not None and old.plan.job_sha256() == new.plan.job_sha256()
     return Difference(
         old=old.side,
         new=new.side,
@@ -47,7 +52,7 @@ def compare(old: Thing, new: Thing, cache: Path) -> Difference:
         changes=tuple(sorted(changes, key=_weight)),
         unchanged=equal,
         outcomes=_outcomes(old, new),
-        action=_action(changes, old, new),
+        action="resume" if heaviest == "nothing" and unfinished and same_job else heaviest,
         not_checked=tuple(missed),
     )
 
@@ -86,16 +91,18 @@ def _plans(old: Thing, new: Thing, cache: Path, missed: list[str]) -> tuple[list
     changed, more = changed_leaves(first.settings.to_json(), second.settings.to_json())
     changes = [change for change in locked if change.reason != "setting"]
     changes += [
-        Change(path=path, old=was, new=now, reason=_kind(path), effect=effect_of_setting(path))
+        Change(
+            path=path,
+            old=was,
+            new=now,
+            reason="device" if path.startswith("device.") else "setting",
+            effect=effect_of_setting(path),
+        )
         for path, was, now in changed
         if path not in ("model.base", "model.commit")  # the lock tells of them
     ]
     changes += list(_facts(first, second))
     return changes, equal + more
-
-
-def _kind(path: str) -> Any:
-    return "device" if path.startswith("device.") else "setting"
 
 
 def _facts(old: Plan, new: Plan) -> Iterable[Change]:
@@ -126,12 +133,3 @@ def _outcomes(old: Thing, new: Thing) -> tuple[Outcome, ...]:
     return tuple(
         Outcome(metric=name, old=first.get(name), new=second.get(name)) for name in dict.fromkeys([*first, *second])
     )
-
-
-def _action(changes: Iterable[Change], old: Thing, new: Thing) -> Action:
-    """What brings the old result to the new one: the heaviest action of any change; a run that was left goes on."""
-    asked: list[Action] = [change.action for change in changes]
-    heaviest: Action = min([*asked, _ORDER[-1]], key=_ORDER.index)
-    unfinished = old.record is not None and old.record.status not in ("finished", "gate_failed")
-    same_job = old.plan is not None and new.plan is not None and old.plan.job_sha256() == new.plan.job_sha256()
-    return "resume" if heaviest == "nothing" and unfinished and same_job else heaviest

@@ -32,8 +32,7 @@ def effect_in_recipe(path: str, plain: Mapping[str, Any]) -> Effect:
 
 def effect_of_setting(path: str) -> Effect:
     """Effect of a plan's setting by its dotted path."""
-    return next((effect for start, effect in _SETTINGS.items() if _is_inside(path, start)), Effect.NUMERICS)
-
-
-def _is_inside(path: str, start: str) -> bool:
-    return path == start or path.startswith(f"{start}.")
+    return next(
+        (effect for start, effect in _SETTINGS.items() if (path == start or path.startswith(f"{start}."))),
+        Effect.NUMERICS,
+    )

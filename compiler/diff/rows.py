@@ -28,11 +28,15 @@ def rows_lookup(new: Thing, cache: Path, missed: list[str]) -> RowsOf:
             missed.append(f"which rows of `{use}` changed: this machine never planned with {_which(before, after)}")
             return None
         found = row_changes(before, after)
+        # the first added rows with their text, where the file is the one that was locked
+        first = found.added[:_MOST_EXAMPLES]
+        rows = _rows_of(new.folder, now) if new.folder and first and "path" in now.asked else None
         return ChangedRows(
             added=len(found.added),
             removed=len(found.removed),
             reordered=found.is_reordered,
-            examples=_examples(found.added, now, new.folder) + _numbers(found.removed),
+            examples=tuple(f"+ row {number + 1:,}" + (f"  {shown(rows[number])}" if rows else "") for number in first)
+            + tuple(f"- row {number + 1:,} of the old file" for number in found.removed[:_MOST_EXAMPLES]),
         )
 
     return look_up
@@ -40,17 +44,6 @@ def rows_lookup(new: Thing, cache: Path, missed: list[str]) -> RowsOf:
 
 def _which(before: object, after: object) -> str:
     return "either" if before is None and after is None else "the old ones" if before is None else "the new ones"
-
-
-def _numbers(removed: tuple[int, ...]) -> tuple[str, ...]:
-    return tuple(f"- row {number + 1:,} of the old file" for number in removed[:_MOST_EXAMPLES])
-
-
-def _examples(added: tuple[int, ...], source: SourceLock, folder: Path | None) -> tuple[str, ...]:
-    """The first added rows with their text, where the file is the one that was locked."""
-    first = added[:_MOST_EXAMPLES]
-    rows = _rows_of(folder, source) if folder and first and "path" in source.asked else None
-    return tuple(f"+ row {number + 1:,}" + (f"  {shown(rows[number])}" if rows else "") for number in first)
 
 
 def _rows_of(folder: Path, source: SourceLock) -> list[Row] | None:

@@ -94,7 +94,15 @@ def _rows(t: Translation) -> None:
     sets = t.items("datasets")
     one = _data_set
     if t.text("rl") == "dpo":
-        _preferences(t)
+        # direct preference optimization, with its usual loss
+        for part in ("dpo_beta", "rl_beta"):
+            if (beta := t.number(part)) is not None and "task.beta" not in t.values:
+                t.carry(part, "task.beta", beta)
+        for loss in t.names("dpo_loss_type"):
+            if loss != "sigmoid":
+                t.block("dpo_loss_type", f"no preference loss `{loss[:40]}`", "ftc has `sigmoid`, which is DPO")
+        t.needless("dpo_loss_type", "the loss of DPO")
+        t.needless("rl", "direct preference optimization")
         one = _preferred_rows
     if len(sets) > 1:
         rows.mixed(t, "datasets", [functools.partial(one, t, key) for key in sets])
@@ -165,18 +173,6 @@ def _names(t: Translation, key: Key) -> dict[str, str]:
     }
 
 
-def _preferences(t: Translation) -> None:
-    """Direct preference optimization, with its usual loss."""
-    for part in ("dpo_beta", "rl_beta"):
-        if (beta := t.number(part)) is not None and "task.beta" not in t.values:
-            t.carry(part, "task.beta", beta)
-    for loss in t.names("dpo_loss_type"):
-        if loss != "sigmoid":
-            t.block("dpo_loss_type", f"no preference loss `{loss[:40]}`", "ftc has `sigmoid`, which is DPO")
-    t.needless("dpo_loss_type", "the loss of DPO")
-    t.needless("rl", "direct preference optimization")
-
-
 def _preferred_rows(t: Translation, key: Key) -> None:
     """Rows with a better and a worse answer; their type tells the columns, or a mapping names them."""
     rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
@@ -243,25 +239,21 @@ def _train(t: Translation) -> None:
         if t.has(old) and not t.has(new):
             t.drop(old, f"an older spelling of `{new}`", "the plan takes bfloat16 where the device is fast at it")
     for key in ("evals_per_epoch", "saves_per_epoch"):
-        _per_epoch(t, key)
+        count = t.number(key)
+        if count == 1 and t.values.get("train.evaluate_every") is None:
+            t.carry(key, "train.evaluate_every", "epoch")
+        elif count == 1:
+            t.needless(key, "follows from `train.evaluate_every`")
+        elif count == 0:
+            t.needless(key, "off")
+        elif count is not None:
+            reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
+            t.drop(key, reason, "once an epoch stands in its place, in `train.evaluate_every`")
     training.trained(t, _TRAINER)
     longer = t.text("excess_length_strategy")
     known = {"drop": "drop", "truncate": "cut", "raise": "refuse"}
     if longer in known:
         t.carry("excess_length_strategy", "data.overflow", known[longer])
-
-
-def _per_epoch(t: Translation, key: str) -> None:
-    count = t.number(key)
-    if count == 1 and t.values.get("train.evaluate_every") is None:
-        t.carry(key, "train.evaluate_every", "epoch")
-    elif count == 1:
-        t.needless(key, "follows from `train.evaluate_every`")
-    elif count == 0:
-        t.needless(key, "off")
-    elif count is not None:
-        reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
-        t.drop(key, reason, "once an epoch stands in its place, in `train.evaluate_every`")
 
 
 def _unknown(t: Translation, key: Key) -> None:

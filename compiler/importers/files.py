@@ -65,17 +65,13 @@ def import_file(file: Path, shown_as: str, output: Path | None, given: Given) ->
         refusal.sources = {shown_as: shown_lines(content)}
         raise
     if output and imported.recipe:
-        _write_new(output, imported.recipe)
+        try:
+            with output.open("x", encoding="utf-8", newline="\n") as new:
+                new.write(imported.recipe)
+        except FileExistsError:
+            summary = f"`{output}` is there already"
+            raise Refusal([diagnostic("FTC651", summary, help="choose another name; nothing was changed")]) from None
     return imported
-
-
-def _write_new(file: Path, text: str) -> None:
-    try:
-        with file.open("x", encoding="utf-8", newline="\n") as new:
-            new.write(text)
-    except FileExistsError:
-        summary = f"`{file}` is there already"
-        raise Refusal([diagnostic("FTC651", summary, help="choose another name; nothing was changed")]) from None
 
 
 def surroundings_of(configuration: Path, recipe: Path) -> Surroundings:

@@ -77,7 +77,12 @@ def _rows(t: Translation) -> None:
         named = words.named_task(stage)
         t.block("stage", f"no training of the kind `{stage[:40]}`", named[2] if named else _SUPERVISED)
     if stage == "dpo":
-        _preferences(t)
+        # direct preference optimization; the other losses of that stage are others' methods
+        if (loss := t.text("pref_loss")) not in (None, "sigmoid"):
+            t.block("pref_loss", f"no preference loss `{(loss or '')[:40]}`", "ftc has `sigmoid`, which is DPO")
+        t.needless("pref_loss", "direct preference optimization")
+        if (beta := t.number("pref_beta")) is not None:
+            t.carry("pref_beta", "task.beta", beta)
     names = t.names("dataset")
     if t.options.data and not (len(names) == 1 and t.options.task is None):
         t.add("data.source.path", t.options.data, "given by --data")
@@ -90,15 +95,6 @@ def _rows(t: Translation) -> None:
         _data_set(t, names[0], stage)
     has_validation = rows.validation_share(t, "val_size")
     training.early_stopping(t, "early_stopping_steps", has_validation=has_validation)
-
-
-def _preferences(t: Translation) -> None:
-    """Direct preference optimization; the other losses of that stage are others' methods."""
-    if (loss := t.text("pref_loss")) not in (None, "sigmoid"):
-        t.block("pref_loss", f"no preference loss `{(loss or '')[:40]}`", "ftc has `sigmoid`, which is DPO")
-    t.needless("pref_loss", "direct preference optimization")
-    if (beta := t.number("pref_beta")) is not None:
-        t.carry("pref_beta", "task.beta", beta)
 
 
 def _data_set(t: Translation, name: str, stage: str) -> None:

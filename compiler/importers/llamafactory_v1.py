@@ -56,24 +56,20 @@ def _rows(t: Translation) -> None:
     elif name is None:
         t.block("train_dataset", "no data set is named", "give the rows with `--data FILE --task TASK`")
     else:
-        _registered(t, name)
-
-
-def _registered(t: Translation, name: str) -> None:
-    """A data set that stands in a YAML file of its own, one entry a part."""
-    places = (name, *(f"{'../' * up}{name}" for up in range(1, 5)))
-    raw = next((data for place in places if (data := t.around.read(place)) is not None), None)
-    try:
-        entries = plain(read_foreign(raw, name).root) if raw is not None else None
-    except Refusal:
-        entries = None
-    help = "give the rows with `--data FILE --task TASK`"
-    if not isinstance(entries, dict):
-        t.block("train_dataset", f"`{name[:60]}`, which lists the rows, is not here", help)
-    elif len(entries) != 1:
-        rows.mixed(t, "train_dataset", [functools.partial(_data_set, t, entry) for entry in entries.values()])
-    else:
-        _data_set(t, next(iter(entries.values())))
+        # a data set that stands in a YAML file of its own, one entry a part
+        places = (name, *(f"{'../' * up}{name}" for up in range(1, 5)))
+        raw = next((data for place in places if (data := t.around.read(place)) is not None), None)
+        try:
+            entries = plain(read_foreign(raw, name).root) if raw is not None else None
+        except Refusal:
+            entries = None
+        help = "give the rows with `--data FILE --task TASK`"
+        if not isinstance(entries, dict):
+            t.block("train_dataset", f"`{name[:60]}`, which lists the rows, is not here", help)
+        elif len(entries) != 1:
+            rows.mixed(t, "train_dataset", [functools.partial(_data_set, t, entry) for entry in entries.values()])
+        else:
+            _data_set(t, next(iter(entries.values())))
 
 
 def _data_set(t: Translation, entry: object) -> None:

@@ -94,26 +94,22 @@ def _data_set(t: Translation, key: Key) -> None:
         rows.place_named_rows(t, name_key, hub=name)
         rows.as_chat(t, name_key, None)
     elif name == "PromptResponseDataset":
-        _prompts(t, key)
+        kwargs = (*key, "dataset_kwargs")
+        named = next((inner for inner in ("hf_dataset_path", "dataset_path") if t.has((*kwargs, inner))), None)
+        place = (*kwargs, named) if named else (*key, "dataset_path")
+        rows.place_rows(t, place)
+        columns = [
+            t.text((*kwargs, part)) or usual
+            for part, usual in (("prompt_column", "instruction"), ("response_column", "output"))
+        ]
+        rows.as_instruction(t, (*key, "dataset_name"), columns[0], None, columns[1])
+        for part in ("prompt_column", "response_column"):
+            t.needless((*kwargs, part), "its column stands in the recipe")
     elif t.options.data:
         rows.place_named_rows(t, name_key)
         rows.as_asked(t, name_key, "the shape of the rows is not said")
     else:
         t.block(name_key, f"no data set class `{name[:60]}` in ftc's table", "use `--data FILE --task TASK`")
-
-
-def _prompts(t: Translation, key: Key) -> None:
-    kwargs = (*key, "dataset_kwargs")
-    named = next((inner for inner in ("hf_dataset_path", "dataset_path") if t.has((*kwargs, inner))), None)
-    place = (*kwargs, named) if named else (*key, "dataset_path")
-    rows.place_rows(t, place)
-    columns = [
-        t.text((*kwargs, part)) or usual
-        for part, usual in (("prompt_column", "instruction"), ("response_column", "output"))
-    ]
-    rows.as_instruction(t, (*key, "dataset_name"), columns[0], None, columns[1])
-    for part in ("prompt_column", "response_column"):
-        t.needless((*kwargs, part), "its column stands in the recipe")
 
 
 def _train(t: Translation) -> None:

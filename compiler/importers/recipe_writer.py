@@ -83,32 +83,26 @@ def _inline(value: Any) -> str:
         case int():
             return str(value)
         case float():
-            return _float(value)
+            # the shortest text that gives the same number: `2e-4` rather than `0.0002`, `3` rather than
+            # `3.0`
+            if value == int(value) and abs(value) < 1e15:
+                return str(int(value))
+            plain = repr(value)
+            mantissa, _, exponent = f"{value:e}".partition("e")
+            short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+            is_exact = float(short) == value
+            return short if is_exact and ((len(short) <= len(plain) and abs(value) < 0.01) or "e" in plain) else plain
         case dict():
             return f"{{{', '.join(f'{key}: {_inline(one)}' for key, one in value.items())}}}"
         case list() | tuple():
             return f"[{', '.join(map(_inline, value))}]"
         case _:
-            return _text(str(value))
-
-
-def _float(value: float) -> str:
-    """The shortest text that gives the same number: `2e-4` rather than `0.0002`, `3` rather than `3.0`."""
-    if value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    plain = repr(value)
-    mantissa, _, exponent = f"{value:e}".partition("e")
-    short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    is_exact = float(short) == value
-    return short if is_exact and ((len(short) <= len(plain) and abs(value) < 0.01) or "e" in plain) else plain
-
-
-def _text(text: str) -> str:
-    if _PLAIN.fullmatch(text) and isinstance(typed(text), str):
-        return text
-    if text.isprintable():
-        return "'" + text.replace("'", "''") + "'"
-    return json.dumps(text, ensure_ascii=False)
+            text = str(value)
+            if _PLAIN.fullmatch(text) and isinstance(typed(text), str):
+                return text
+            if text.isprintable():
+                return "'" + text.replace("'", "''") + "'"
+            return json.dumps(text, ensure_ascii=False)
 
 
 def _one_line(text: str) -> str:

@@ -59,7 +59,15 @@ def import_configuration(
     for step in found.steps:
         step(t)
     _settle_rest(t, found, foreign.root, ())
-    _complete(t, found)
+    # adds what the tool takes by itself, the user's options and the name; tells what is still missing
+    for path, value in found.defaults.items():
+        t.add(path, value, f"{found.title}'s default")
+    t.add("ftc", 1, "")
+    stem = re.sub(r"[^a-z0-9._-]+", "-", PurePath(t.foreign.file).stem.lower()).strip("-._")
+    t.add("name", stem[:64] or "imported", "from the file's name")
+    for path, (summary, help) in _ESSENTIALS.items():
+        if not any(value == path or value.startswith(f"{path}.source") for value in t.values) and not t.reasons:
+            t.block((), summary, help)
     text = None if t.reasons else _valid_text(t)
     return Imported(
         tool=found.title,
@@ -132,22 +140,6 @@ def _mappings(node: Node, key: Key) -> Iterator[tuple[Key, Mapping]]:
             for index, item in enumerate(node.items):
                 if isinstance(item, Mapping):
                     yield (*key, index), item
-
-
-def _complete(t: Translation, tool: Tool) -> None:
-    """Adds what the tool takes by itself, the user's options and the name; tells what is still missing."""
-    for path, value in tool.defaults.items():
-        t.add(path, value, f"{tool.title}'s default")
-    t.add("ftc", 1, "")
-    t.add("name", _name(t.foreign.file), "from the file's name")
-    for path, (summary, help) in _ESSENTIALS.items():
-        if not any(value == path or value.startswith(f"{path}.source") for value in t.values) and not t.reasons:
-            t.block((), summary, help)
-
-
-def _name(file: str) -> str:
-    stem = re.sub(r"[^a-z0-9._-]+", "-", PurePath(file).stem.lower()).strip("-._")
-    return stem[:64] or "imported"
 
 
 def _valid_text(t: Translation) -> str | None:

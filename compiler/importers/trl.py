@@ -36,7 +36,14 @@ def _strategy(t: Translation) -> None:
 def _rows(t: Translation) -> None:
     mixture = next((key for key in ("dataset_mixture.datasets", "datasets") if t.has(key)), None)
     if mixture:
-        _mixture(t, mixture)
+        # a list of data sets
+        sets = t.items(mixture)
+        if len(sets) == 1:
+            _one(t, sets[0])
+        else:
+            rows.mixed(
+                t, mixture, [functools.partial(_one, t, one) for one in sets], [(*one, "weight") for one in sets]
+            )
     elif t.has("dataset_mixer"):
         _mixer(t, "dataset_mixer")
     else:
@@ -44,15 +51,6 @@ def _rows(t: Translation) -> None:
         _shape(t, "dataset_name")
     t.add("data.split.validation", 0, "TRL has a split of its own on the hub; give a share, or a file")
     t.add("data.split.test", 0, "TRL keeps no test rows; a share such as 0.1 makes ftc measure the result")
-
-
-def _mixture(t: Translation, key: str) -> None:
-    """A list of data sets."""
-    sets = t.items(key)
-    if len(sets) == 1:
-        _one(t, sets[0])
-    else:
-        rows.mixed(t, key, [functools.partial(_one, t, one) for one in sets], [(*one, "weight") for one in sets])
 
 
 def _mixer(t: Translation, key: str) -> None:

@@ -31,7 +31,6 @@ from ftc.spec.documents.lockfile import (
     sealed,
 )
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import SplitReport
 from ftc.spec.knobs import KNOBS
 from ftc.spec.storage.model_files import TensorDigest, content_digest, header_digest
 from ftc.spec.storage.outputs import reason_of
@@ -79,13 +78,43 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
     """The lock that these facts call for. Blocks of other platforms are kept from the old one."""
     recipe, plain = draft.recipe, _portable(settings)
     here = PlatformLock(**dict(facts.environment)).sealed()
+    model = draft.model
+    files, tokenizer = draft.model.files, draft.model.tokenizer
     lock = Lock(
-        model=_model(draft, plain["model"], facts),
-        text=_text(draft, plain["text"], facts.probe),
+        model=ModelLock(
+            asked={"base": draft.recipe.model.base, "revision": draft.recipe.model.revision},
+            commit=model.commit,
+            files=model.files,
+            header_sha256=header_digest(facts.tensors),
+            content_sha256=content_digest(facts.tensors),
+            num_parameters=model.num_parameters,
+            license=model.license,
+            settings=plain["model"],
+        ),
+        text=TextLock(
+            asked=draft.recipe.task.said(),
+            chat_template_sha256=hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()
+            if tokenizer.chat_template is not None
+            else None,
+            render_probe_sha256=facts.probe.template_sha256,
+            tokenizer_files={name: files[name].sha256 for name in _TOKENIZER_FILES if name in files},
+            tokenizer_probe_sha256=facts.probe.tokenizer_sha256,
+            special_tokens={"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id},
+            settings=plain["text"],
+        ),
         data=DataLock(
             asked=recipe.data.said(),
             sources=facts.sources,
-            splits={name: _split(report) for name, report in draft.splits.items()},
+            splits={
+                name: LockedSplit(
+                    rows=report.rows,
+                    tokens=report.tokens,
+                    truncated_rows=report.truncated_rows,
+                    dropped_rows=report.dropped_rows,
+                    stream_sha256=report.stream_digest,
+                )
+                for name, report in draft.splits.items()
+            },
         ),
         train=TrainLock(
             asked={"strategy": recipe.strategy.said(), "train": recipe.train.said(), "eval": recipe.eval.said()},
@@ -95,43 +124,6 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
         platforms={**(old.platforms if old else {}), here.platform: here},
     )
     return sealed(lock)
-
-
-def _model(draft: Draft, settings: dict[str, Any], facts: LockFacts) -> ModelLock:
-    model = draft.model
-    return ModelLock(
-        asked={"base": draft.recipe.model.base, "revision": draft.recipe.model.revision},
-        commit=model.commit,
-        files=model.files,
-        header_sha256=header_digest(facts.tensors),
-        content_sha256=content_digest(facts.tensors),
-        num_parameters=model.num_parameters,
-        license=model.license,
-        settings=settings,
-    )
-
-
-def _text(draft: Draft, settings: dict[str, Any], probe: TextProbe) -> TextLock:
-    files, tokenizer = draft.model.files, draft.model.tokenizer
-    return TextLock(
-        asked=draft.recipe.task.said(),
-        chat_template_sha256=_text_digest(tokenizer.chat_template),
-        render_probe_sha256=probe.template_sha256,
-        tokenizer_files={name: files[name].sha256 for name in _TOKENIZER_FILES if name in files},
-        tokenizer_probe_sha256=probe.tokenizer_sha256,
-        special_tokens={"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id},
-        settings=settings,
-    )
-
-
-def _split(report: SplitReport) -> LockedSplit:
-    return LockedSplit(
-        rows=report.rows,
-        tokens=report.tokens,
-        truncated_rows=report.truncated_rows,
-        dropped_rows=report.dropped_rows,
-        stream_sha256=report.stream_digest,
-    )
 
 
 def _portable(settings: Settings) -> dict[str, Any]:
@@ -151,10 +143,6 @@ def _portable(settings: Settings) -> dict[str, Any]:
     values["length"] = {name: train.pop(name) for name in _LENGTHS}
     values["length"]["warmup_steps"] = train["schedule"].pop("warmup_steps")
     return values
-
-
-def _text_digest(text: str | None) -> str | None:
-    return hashlib.sha256(text.encode()).hexdigest() if text is not None else None
 
 
 def read_lock(path: Path) -> Lock | None:
