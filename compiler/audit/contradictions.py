@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ftc.compiler.audit.parts import is_as_trained, tensors_of
-from ftc.compiler.diff.values import changed_leaves, leaves
+from ftc.compiler.lock.lockfile import changed_leaves, leaves
 from ftc.spec.base import Document
 from ftc.spec.canonical import canonical
 from ftc.spec.documents.audit import Finding

@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ftc.compiler.audit.tensor_index import recall_tensors
-from ftc.compiler.diff.values import changed_leaves
+from ftc.compiler.lock.lockfile import changed_leaves
 from ftc.compiler.resolve.files.digests import tensor_digests
 from ftc.compiler.resolve.models.safetensors_header import BrokenSafetensors
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
@@ -21,11 +20,12 @@ from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
-from ftc.spec.storage.model_files import TensorDigest
+from ftc.spec.storage.atomic_write import write_file
+from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["base_part", "is_as_trained", "run_part", "source_part", "tensors_of"]
+__all__ = ["base_part", "is_as_trained", "recall_tensors", "remember_tensors", "run_part", "source_part", "tensors_of"]
 
 
 def tensors_of(file: Path) -> dict[str, TensorDigest]:
@@ -104,3 +104,29 @@ def _field(plan: Plan, file: Path) -> str:
         return "it is no JSON any longer"
     changed, _ = changed_leaves(canonical(plan.lock.to_json()), found)
     return changed[0][0] if changed else "its layout alone"
+
+
+def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:
+    """Keeps an index in ftc's cache; one that can't be written is not kept."""
+    file = _file(cache, content_digest(tensors))
+    plain = {name: [one.dtype, list(one.shape), one.sha256] for name, one in tensors.items()}
+    try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(file, json.dumps(plain, ensure_ascii=False, sort_keys=True).encode())
+    except OSError:
+        return
+
+
+def recall_tensors(cache: Path, content_sha256: str) -> dict[str, str] | None:
+    """sha256 of each tensor's bytes by name, or None where the cache doesn't have them, or has others."""
+    try:
+        plain = json.loads(_file(cache, content_sha256).read_bytes())
+        tensors = {name: TensorDigest(*entry) for name, entry in plain.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return {name: one.sha256 for name, one in tensors.items()} if content_digest(tensors) == content_sha256 else None
+
+
+def _file(cache: Path, content_sha256: str) -> Path:
+    return cache / "tensors" / f"{content_sha256}.json"

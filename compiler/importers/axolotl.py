@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS
 from ftc.compiler.importers.translation import Key, Translation
 
@@ -52,7 +52,7 @@ def _strategy(t: Translation) -> None:
         if t.flag("lora_target_linear") and "targets" in words.FIELDS[kind]:
             t.carry("lora_target_linear", "strategy.targets", "all-linear")
         asked = [f"load_in_{bits}bit" for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]
-        weights.other_adapter(t, kind, weights.AdapterKeys(), asked)
+        words.other_adapter(t, kind, words.AdapterKeys(), asked)
 
 
 def _whole_weights(t: Translation) -> None:
@@ -82,12 +82,12 @@ def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> 
         t.conflict("adapter", "qlora needs `load_in_4bit: true`, without which Axolotl stops", "the recipe is a qlora")
         t.add("strategy.kind", kind, "from adapter")
     else:
-        weights.low_rank(t, ["adapter"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
+        words.low_rank(t, ["adapter"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
     if t.flag("lora_target_linear"):
         if t.has("lora_target_modules"):
             t.conflict("lora_target_modules", "`lora_target_linear` takes all linear layers", "keep one of the two")
         t.carry("lora_target_linear", "strategy.targets", "all-linear")
-    weights.adapter(t, weights.AdapterKeys())
+    words.adapter(t, words.AdapterKeys())
 
 
 def _rows(t: Translation) -> None:

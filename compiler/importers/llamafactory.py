@@ -6,13 +6,13 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
 
 _TRAINER = training.TrainerKeys(is_checkpointed=True)
-_ADAPTER = weights.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
+_ADAPTER = words.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
 _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
@@ -35,19 +35,19 @@ def _strategy(t: Translation) -> None:
     if kind is None:
         t.block("finetuning_type", f"no strategy like `{(word or '')[:40]}`", words.choose_strategy("llamafactory"))
     elif kind in words.LOW_RANK:
-        weights.low_rank(
+        words.low_rank(
             t, known, "quantization_bit" if is_four_bit else None, "quantization_bit" if is_eight_bit else None
         )
         if is_four_bit:
-            weights.quantization(t, "quantization_type", "double_quantization")
+            words.quantization(t, "quantization_type", "double_quantization")
             t.needless("quantization_method", "bitsandbytes is what ftc uses")
-        weights.adapter(t, _ADAPTER)
+        words.adapter(t, _ADAPTER)
         if not t.has("lora_target"):
             t.add("strategy.targets", "all-linear", "LLaMA-Factory's default")
     else:
         t.carry(known, "strategy.kind", kind)
-        keys = weights.AdapterKeys(f"{word}_rank", f"{word}_alpha", f"{word}_dropout", f"{word}_target")
-        weights.other_adapter(t, kind, keys, ["quantization_bit"])
+        keys = words.AdapterKeys(f"{word}_rank", f"{word}_alpha", f"{word}_dropout", f"{word}_target")
+        words.other_adapter(t, kind, keys, ["quantization_bit"])
         if kind == words.LAST_LAYERS:
             _freeze(t)
 

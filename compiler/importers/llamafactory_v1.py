@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.foreign import plain, read_foreign
 from ftc.compiler.importers.llamafactory import columns_of
 from ftc.compiler.importers.translation import Translation
@@ -12,7 +12,7 @@ from ftc.spec.diagnostics import Refusal
 
 __all__ = ["LLAMAFACTORY_V1"]
 
-_ADAPTER = weights.AdapterKeys(
+_ADAPTER = words.AdapterKeys(
     "peft_config.r", "peft_config.lora_alpha", "peft_config.lora_dropout", "peft_config.target_modules", 8, 16
 )
 _TRAINER = training.TrainerKeys(
@@ -34,13 +34,13 @@ def _strategy(t: Translation) -> None:
     if word is None:
         t.add("strategy.kind", words.STRATEGIES["llamafactory"]["full"], "no adapter is named")
     elif kind in words.LOW_RANK:
-        weights.low_rank(t, ["peft_config.name"], "quant_config.quantization_bit" if bits == 4 else None, None)
+        words.low_rank(t, ["peft_config.name"], "quant_config.quantization_bit" if bits == 4 else None, None)
         if bits == 4:
             t.needless("quant_config.name", "bitsandbytes is what ftc uses")
-        weights.adapter(t, _ADAPTER)
+        words.adapter(t, _ADAPTER)
     elif kind:
         t.carry("peft_config.name", "strategy.kind", kind)
-        weights.other_adapter(t, kind, _ADAPTER, ["quant_config.quantization_bit"])
+        words.other_adapter(t, kind, _ADAPTER, ["quant_config.quantization_bit"])
     else:
         t.block("peft_config.name", f"no strategy like `{word[:40]}`", words.choose_strategy("llamafactory"))
     t.drop("quant_config.quantization_bit", "no training on such weights", "only 4 bits with an adapter")

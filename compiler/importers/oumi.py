@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["OUMI"]
 
-_ADAPTER = weights.AdapterKeys("peft.lora_r", "peft.lora_alpha", "peft.lora_dropout", "peft.lora_target_modules", 8, 8)
+_ADAPTER = words.AdapterKeys("peft.lora_r", "peft.lora_alpha", "peft.lora_dropout", "peft.lora_target_modules", 8, 8)
 _TRAINER = training.TrainerKeys(
     prefix="training.",
     optimizer="optimizer",
@@ -45,11 +45,11 @@ def _strategy(t: Translation) -> None:
         t.drop("peft.q_lora_bits", f"no training on {bits}-bit weights", "only 4 bits")
         is_quantized = False
         t.drop("peft.q_lora", "no training on such weights")
-    weights.low_rank(t, ["training.use_peft"], "peft.q_lora" if is_quantized else None, None)
+    words.low_rank(t, ["training.use_peft"], "peft.q_lora" if is_quantized else None, None)
     if is_quantized:
         nested = "peft.use_bnb_nested_quant"
-        weights.quantization(t, "peft.bnb_4bit_quant_type", nested, "fp4", usual_double=False)
-    weights.adapter(t, _ADAPTER)
+        words.quantization(t, "peft.bnb_4bit_quant_type", nested, "fp4", usual_double=False)
+    words.adapter(t, _ADAPTER)
 
 
 def _rows(t: Translation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TORCHTUNE"]
@@ -66,15 +66,15 @@ def _model(t: Translation) -> None:
         keys.append("model.quantize_base")
     t.carry(keys, "strategy.kind", words.low_rank_kind(quantized=True) if t.flag("model.quantize_base") else kind)
     _targets(t)
-    names = weights.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
-    weights.adapter(t, names)
+    names = words.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
+    words.adapter(t, names)
 
 
 def _base(t: Translation, owner: str) -> None:
     where = t.text("checkpointer.checkpoint_dir")
     default = _DEFAULT_FOLDER.fullmatch(where or "")
     if t.options.base or not default or t.around.locate(where or "") is not None:
-        weights.base_model(t, "checkpointer.checkpoint_dir")
+        words.base_model(t, "checkpointer.checkpoint_dir")
     else:
         keys: list[str | Key] = ["checkpointer.checkpoint_dir", "model._component_"]
         base = f"{owner}/{default[1]}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
 
-_ADAPTER = weights.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
+_ADAPTER = words.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
 _TRAINER = training.TrainerKeys(precision="bfloat16", is_checkpointed=True)
 _OF_OTHER_METHODS = ("num_generations", "reward_model_path", "reward_funcs", "desirable_weight", "undesirable_weight")
 
@@ -27,10 +27,10 @@ def _strategy(t: Translation) -> None:
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):
             t.ignore(key, "without `use_peft: true` TRL makes no adapter", "set it if an adapter was meant")
         return
-    weights.low_rank(t, ["use_peft"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
+    words.low_rank(t, ["use_peft"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
     if four_bit:
-        weights.quantization(t, "bnb_4bit_quant_type", "use_bnb_nested_quant", usual_double=False)
-    weights.adapter(t, _ADAPTER)
+        words.quantization(t, "bnb_4bit_quant_type", "use_bnb_nested_quant", usual_double=False)
+    words.adapter(t, _ADAPTER)
 
 
 def _rows(t: Translation) -> None:

@@ -1,10 +1,10 @@
-"""The lock file: built from facts, compared with the one on disk, written whole."""
+"""The lock file: built from facts, compared with the one on disk and with a saved plan, written whole."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,24 @@ from ftc.spec.documents.lockfile import (
     is_weight_file,
     sealed,
 )
+from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
 from ftc.spec.storage.model_files import TensorDigest, content_digest, header_digest
 from ftc.spec.storage.outputs import reason_of
 
-__all__ = ["LockFacts", "build_lock", "differences", "lock_changes", "lock_path", "parse_lock", "read_lock"]
+__all__ = [
+    "LockFacts",
+    "build_lock",
+    "changed_leaves",
+    "differences",
+    "leaves",
+    "lock_changes",
+    "lock_path",
+    "parse_lock",
+    "read_lock",
+    "stale_reasons",
+]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -256,3 +268,46 @@ def _short(value: Any) -> str:
         return f"{value[:4]}…{value[-4:]}"
     text = "absent" if value is _ABSENT else "none" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+_TRAIN_LINES = ("train.asked.", "train.settings.")
+
+
+def stale_reasons(saved: Plan, now: Plan) -> tuple[str, ...]:
+    """What moved under a saved plan, in words; empty when it can be applied."""
+    facts = (
+        ("name", saved.name, now.name),
+        ("ftc", saved.ftc_version, now.ftc_version),
+        ("device", saved.device.label, now.device.label),
+        ("platform", saved.platform, now.platform),
+    )
+    reasons = [f"{name}: {before} → {after}" for name, before, after in facts if before != after]
+    old, new = saved.settings.to_json(), now.settings.to_json()
+    settings = [line for section in old for line in differences(section, old[section], new[section])]
+    locked = lock_changes(saved.lock, now.lock)
+    if settings:  # the lock's own lines about training would say the same in other words
+        locked = tuple(line for line in locked if not line.startswith(_TRAIN_LINES))
+    found = (*reasons, *settings, *locked, *differences("policy", _verdicts(saved), _verdicts(now)))
+    return found if found or saved.job_sha256() == now.job_sha256() else ("the plan's steps differ",)
+
+
+def _verdicts(plan: Plan) -> dict[str, str]:
+    """What a plan says to each rule, without figures, which may move between two plans of one job."""
+    return {one.rule: f"{one.level}, {'kept' if one.passed else one.waived or 'broken'}" for one in plan.policy}
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf with its dotted path; lists are leaves, and so are empty mappings."""
+    if isinstance(value, Mapping) and value:
+        for key in sorted(value):
+            yield from leaves(value[key], f"{path}.{key}".lstrip("."))
+    else:
+        yield path, value
+
+
+def changed_leaves(old: Any, new: Any) -> tuple[list[tuple[str, Any, Any]], int]:
+    """Paths at which two trees differ with both values, None where one has none, and how many leaves are equal."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    paths = sorted({*before, *after})
+    changed = [(path, before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)]
+    return changed, len(paths) - len(changed)
