@@ -53,8 +53,7 @@ from ftc.spec.documents.settings import (
 )
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.knobs import KNOBS
-from ftc.spec.language.reference import default_reason
-from ftc.spec.language.section_tree import section_at
+from ftc.spec.language.section_tree import default_reason, section_at
 from ftc.spec.language.source import Source
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.sections.model import AttentionKernel

@@ -17,8 +17,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.difference import Action, Change, ChangedRows, Difference, Outcome, Reason
 from ftc.spec.documents.lockfile import Lock, SourceLock, is_weight_file
 from ftc.spec.documents.plan import Plan
-from ftc.spec.language.reference import effect_of
-from ftc.spec.language.section_tree import section_at
+from ftc.spec.language.section_tree import effect_of, section_at
 from ftc.spec.sections.recipe import Recipe
 
 __all__ = [
