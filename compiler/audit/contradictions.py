@@ -232,7 +232,7 @@ def _checkpoints(case: _Case) -> Iterator[Finding]:
 
 def _result(case: _Case) -> Iterator[Finding]:
     """The exported weights beside the record, the rung that they were taken from, and their own header."""
-    from ftc.compiler.resolve.models.safetensors_header import read_metadata
+    from ftc.compiler.resolve.models.weights import read_metadata
 
     results = case.run.adapter / "adapter_model.safetensors", case.run.model / "model.safetensors"
     file = next(filter(None, map(case.file, results)), None)

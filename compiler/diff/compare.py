@@ -8,7 +8,7 @@ from typing import Any
 
 from ftc.compiler.diff.sides import Thing
 from ftc.compiler.lock.lockfile import changed_leaves, leaves
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
 from ftc.compiler.resolve.rows.table import Row, shown
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
 from ftc.spec.base import Document, Effect

@@ -21,7 +21,7 @@ from ftc.compiler.importers.rules import Tool
 from ftc.compiler.importers.torchtune import TORCHTUNE
 from ftc.compiler.importers.translation import Key, Options, Surroundings, Translation, Value, dotted
 from ftc.compiler.importers.trl import TRL
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
 from ftc.compiler.rules.check import check_recipe
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.imported import Fate, Imported, KeyFate
