@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ftc import api
-from ftc.compiler.resolve.models.safetensors_header import read_header
+from ftc.compiler.resolve.models.weights import read_header
 from ftc.runtime.models.base_model import FolderBase, trainable_tensors
 from ftc.runtime.models.build_model import build_model
 from tests.e2e.conftest import MakeProject

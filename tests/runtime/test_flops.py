@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ftc.compiler.resolve.models.linear_modules import linear_modules
 from ftc.compiler.resolve.models.model_config import read_config
-from ftc.compiler.resolve.models.safetensors_header import read_header
+from ftc.compiler.resolve.models.model_form import linear_modules
+from ftc.compiler.resolve.models.weights import read_header
 from ftc.compiler.time.amounts import batch_amounts, cost
 from ftc.compiler.time.attention_pairs import kernel_of
 from ftc.compiler.time.flops import flop_rates
