@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts.checkpoint import Kept
-from ftc.runtime.models.weights import load_weights
+from ftc.runtime.models.base_model import load_weights
 from ftc.runtime.strategies import half_of
 from ftc.spec.documents.settings import Settings
 

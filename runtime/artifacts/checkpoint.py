@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 
 from ftc.runtime.artifacts.tensor_files import read_shapes, read_tensors, write_tensors
-from ftc.runtime.models.weights import load_weights
+from ftc.runtime.models.base_model import load_weights
 from ftc.runtime.training.optimizers import load_state, state_tensors
 from ftc.runtime.training.selection import Progress
 from ftc.spec.base import Document

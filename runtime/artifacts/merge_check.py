@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from ftc.runtime.evaluation.scoring import still
-from ftc.runtime.execution.session import Workpiece
+from ftc.runtime.evaluation.scoring import eval_mode
+from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.merged import Agreement
 from ftc.spec.documents.streams import TokenStream
@@ -25,14 +25,16 @@ def sampled(rows: TokenStream) -> list[int]:
     return _evenly(len(rows), _ROWS)
 
 
-def scores_of(work: Workpiece, rows: TokenStream, numbers: Sequence[int], stop: StopRequest) -> list[torch.Tensor]:
+def scores_of(
+    work: ModelWithScorer, rows: TokenStream, numbers: Sequence[int], stop: StopRequest
+) -> list[torch.Tensor]:
     """What a model says of rows, each by itself: (N, C) scores of N places at most, in float32.
 
     Raises:
         Interrupted: Somebody asked to stop.
     """
     found = []
-    with still(work.model):
+    with eval_mode(work.model):
         for number in numbers:
             stop.check()
             batch = work.scorer.batch(rows, [number])

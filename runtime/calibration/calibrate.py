@@ -159,7 +159,8 @@ def _passes(job: CalibrationJob, device: torch.device) -> Iterator[tuple[Measure
 def _pass(
     job: CalibrationJob, device: torch.device, precision: str, kind: str, hidden: int, layers: int, strategy: str
 ) -> tuple[MeasuredStep, list[MeasuredLook]]:
-    from ftc.runtime.models.build_model import build_model, trainable_tensors
+    from ftc.runtime.models.base_model import trainable_tensors
+    from ftc.runtime.models.build_model import build_model
     from ftc.runtime.training.seeding import deterministic
 
     config = _config(kind, hidden, layers)
@@ -190,8 +191,8 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
     """Median of the steps behind the first, which warms up."""
     from ftc.runtime.execution.accelerator import make_accelerator
     from ftc.runtime.memory_trace.rows import stand_in_rows
-    from ftc.runtime.models.build_model import trainable_tensors
-    from ftc.runtime.tasks.objectives import make_scorer
+    from ftc.runtime.models.base_model import trainable_tensors
+    from ftc.runtime.tasks import make_scorer
     from ftc.runtime.training.loop import Job, training_steps
     from ftc.runtime.training.optimizers import make_optimizer
     from ftc.spec.batches import BatchOrder

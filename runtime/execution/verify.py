@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftc.runtime.execution.file_witness import Witness
 from ftc.runtime.execution.inputs import Inputs
-from ftc.runtime.metrics.meteor import data_findings
+from ftc.runtime.metrics.texts import data_findings
 from ftc.spec.canonical import file_digest
 from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ftc.runtime.evaluation.shared_prompt import cache_name
+from ftc.runtime.evaluation.generate import cache_name
 from ftc.runtime.memory_trace.sections import Groups, layers_name
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.spec.architectures import Family

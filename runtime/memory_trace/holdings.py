@@ -10,7 +10,7 @@ from torch import nn
 
 from ftc.runtime.memory_trace.sections import Groups
 from ftc.runtime.memory_trace.tracker import StorageTracker
-from ftc.runtime.models.stacks import stacks_of
+from ftc.runtime.models.sharding import stacks_of
 from ftc.spec.strategies import STRATEGIES
 
 __all__ = ["register_model", "register_state", "register_teacher", "release_teacher"]

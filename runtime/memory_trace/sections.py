@@ -16,7 +16,7 @@ from torch import nn
 
 from ftc.runtime.memory_trace.extrapolate import TEMPLATE
 from ftc.runtime.memory_trace.tracker import StorageTracker
-from ftc.runtime.models.stacks import stacks_of
+from ftc.runtime.models.sharding import stacks_of
 
 __all__ = ["Groups", "layers_name", "mark"]
 

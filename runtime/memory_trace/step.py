@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from ftc.runtime.evaluation.scoring import still
+from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.memory_trace.answers import write_answers, writes_answers
 from ftc.runtime.memory_trace.arithmetic import MixedPrecision
 from ftc.runtime.memory_trace.buffers import card_buffers
@@ -34,8 +34,8 @@ from ftc.runtime.memory_trace.sharded_model import divided, hold_wholes
 from ftc.runtime.memory_trace.teacher import watched_teacher
 from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker
-from ftc.runtime.models.build_model import trainable_tensors
-from ftc.runtime.tasks.objectives import make_scorer, objective_of
+from ftc.runtime.models.base_model import trainable_tensors
+from ftc.runtime.tasks import make_scorer, objective_of
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import evaluating, make_optimizer
@@ -285,7 +285,7 @@ def _train(job: Job, tracker: StorageTracker) -> None:
 def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.device) -> None:
     assert job.evaluation is not None
     rows = stand_in_rows(job.settings, job.evaluation, job.settings.eval.batch_size, _end_id(model))
-    with still(model):
+    with eval_mode(model):
         batch = scorer.batch(rows, list(range(len(rows)))).to(device)
         scorer.losses(scorer.logits(model, batch), batch)
 
@@ -297,7 +297,7 @@ def _generate(
     tracker.turn(_STEPS, 0)
     tracker.answer = job.evaluation is None or not job.evaluation.padded  # prompts are padded on the left
     half = job.settings.train.precision == "bfloat16"
-    with still(model), MixedPrecision.switch(half):
+    with eval_mode(model), MixedPrecision.switch(half):
         write_answers(job, model, tracker, groups, device)
 
 

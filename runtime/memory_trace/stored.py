@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ftc.runtime.memory_trace.meta_model import model_config
-from ftc.runtime.models.heads import auto_class
-from ftc.runtime.models.stacks import stacks_of
+from ftc.runtime.models.base_model import auto_class
+from ftc.runtime.models.sharding import stacks_of
 from ftc.spec.documents.memory_trace import TraceJob
 
 __all__ = ["repeats_after", "require_stored_layers"]

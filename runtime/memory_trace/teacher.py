@@ -11,8 +11,7 @@ from ftc.runtime.memory_trace.marking_scorer import Marked
 from ftc.runtime.memory_trace.meta_model import MetaBase, model_config
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.tasks.scorer import Arithmetic
-from ftc.runtime.training.distillation import Teacher
-from ftc.runtime.training.teacher import build_teacher, make_teacher
+from ftc.runtime.training.distillation import Teacher, build_teacher, make_teacher
 from ftc.spec.documents.memory_trace import TraceJob
 
 __all__ = ["teacher_on_meta", "watched_teacher"]

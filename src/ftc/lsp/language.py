@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
-from ftc.compiler.search.device_catalog import CARDS
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
 from ftc.lsp.outline import Place
+from ftc.spec.devices import CARDS
 from ftc.spec.language.json_schema import Schema, definition_of, recipe_schema, type_in_words, value_in_words
 from ftc.spec.language.section_tree import sections_at
 from ftc.spec.language.text_checks import masked

@@ -12,7 +12,7 @@ from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
 if TYPE_CHECKING:
     from ftc.compiler.diff.sides import Thing
     from ftc.runtime.metrics import Predictions
-    from ftc.runtime.metrics.sums import Statistics
+    from ftc.runtime.metrics.statistics import Statistics
     from ftc.spec.documents.difference import ComparedMetric, Difference, RunComparison
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.settings import Settings
@@ -95,8 +95,7 @@ def _metrics(run: Run) -> dict[str, float]:
 
 
 def _compared(name: str, settings: Settings, rows: Sequence[Sequence[Outcome]]) -> ComparedMetric:
-    from ftc.runtime.metrics.bootstrap import intervals
-    from ftc.runtime.metrics.sums import difference
+    from ftc.runtime.metrics.statistics import difference, intervals
     from ftc.spec.documents.difference import ComparedMetric, Standing
     from ftc.spec.documents.record import Gain
 

@@ -13,7 +13,7 @@ from ftc.spec.storage.paths import RunFolder, runs_folder
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from ftc.compiler.time.past_runs import PastRun
+    from ftc.compiler.draft import PastRun
     from ftc.spec.base import Document
     from ftc.spec.documents.estimates import Phase, Work
     from ftc.spec.documents.events import Event
@@ -162,7 +162,7 @@ def pages(run: Run) -> dict[str, str]:
 
 def runs(folder: Path | str = ".") -> tuple[Run, ...]:
     """All runs that can be read of the project that a folder belongs to, newest first."""
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
 
     root = project_root(Path(folder) / "recipe")
     found = list(_readable(iter(_recorded(root))))
@@ -171,7 +171,7 @@ def runs(folder: Path | str = ".") -> tuple[Run, ...]:
 
 def unreadable_runs(readable: Iterable[Run], folder: Path | str = ".") -> tuple[str, ...]:
     """Names of the run folders of a project that have a record and are not among those that could be read, sorted."""
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
 
     root = project_root(Path(folder) / "recipe")
     return tuple(sorted(one.name for one in set(_recorded(root)) - {run.folder for run in readable}))
@@ -185,7 +185,7 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
     """
     if (Path(text) / "record.json").exists():
         return load_run(Path(text))
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
 
     folders = _recorded(project_root(Path(folder) / "recipe"))
     matches = [found for found in folders if found.name == text]
@@ -252,7 +252,7 @@ def past_runs(root: Path) -> tuple[PastRun, ...]:
 
 
 def _past(run: Run) -> PastRun:
-    from ftc.compiler.time.past_runs import PastRun
+    from ftc.compiler.draft import PastRun
 
     settings, record = run.plan.settings, run.record
     done = record.steps_done / settings.train.num_steps  # a run that stopped early did less than was planned
@@ -310,7 +310,7 @@ def unlock(lock_id: str, folder: Path | str = ".") -> str:
     """
     import platform
 
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.ledger import Unlocked, append_entry
     from ftc.spec.documents.machine import Holder
 
