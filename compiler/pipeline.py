@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftc.compiler.audit.tensor_index import remember_tensors
+from ftc.compiler.audit.parts import remember_tensors
 from ftc.compiler.draft import ClosedDraft, Draft, Measured
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import SHAPING, decide, run_passes

@@ -208,7 +208,7 @@ def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path
 def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
     import shlex
 
-    from ftc.compiler.lock.staleness import stale_reasons
+    from ftc.compiler.lock.lockfile import stale_reasons
     from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.ledger import moved_since
 
@@ -388,7 +388,7 @@ def import_recipe(
     Raises:
         Refusal: The file is of no known tool or can't be read, or the output exists.
     """
-    from ftc.compiler.importers.files import Given, import_file
+    from ftc.compiler.importers.translate import Given, import_file
 
     path = Path(file)
     given = Given(tool, task, Path(data) if data else None, hub_file, base)
