@@ -283,7 +283,7 @@ def device(name: str) -> DeviceFacts:
 def devices() -> tuple[DeviceFacts, ...]:
     """This machine's device, then every card of the catalog."""
     from ftc.compiler.resolve.machine.device import resolve_device
-    from ftc.compiler.search.device_catalog import CARDS
+    from ftc.spec.devices import CARDS
 
     here = resolve_device("auto")
     return (here, *(resolve_device(name, cards=list) for name in CARDS))
