@@ -1,0 +1,186 @@
+"""Plans, runs and their progress, as several verbs show them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from ftc.cli.terminal import is_interactive, page, show_diagnostics, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftc.api import Planned, Run
+    from ftc.spec.documents.events import Event, EventListener
+    from ftc.spec.documents.ledger import Merged
+    from ftc.spec.documents.provenance import SignedFolder
+
+__all__ = ["following", "print_result", "print_signature", "run_json", "show_planned", "show_run", "tracing"]
+
+_CLEAR = "\r\x1b[K"
+
+
+@contextmanager
+def following(args: Namespace) -> Iterator[EventListener]:
+    """A listener for as long as the run goes on. JSON goes to standard output, all else to standard error.
+
+    Meanwhile the libraries' warnings, which speak to their callers and not to users, are kept still, unless `-W` or
+    `PYTHONWARNINGS` asks for them.
+    """
+    from ftc.views.progress import JsonProgress, LiveProgress, PlainProgress
+
+    look = page(sys.stderr, args)
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        if args.json:
+            yield _while_heard(JsonProgress(sys.stdout))
+        elif is_interactive(sys.stderr, os.environ):
+            with LiveProgress(sys.stderr, page=look) as live:
+                yield _while_heard(live)
+        else:
+            yield _while_heard(PlainProgress(sys.stderr, page=look))
+
+
+def _while_heard(listener: EventListener) -> EventListener:
+    """Tells until nobody reads any longer, which is no reason to stop a run."""
+    is_heard = True
+
+    def tell(event: Event) -> None:
+        nonlocal is_heard
+        if is_heard:
+            try:
+                listener(event)
+            except BrokenPipeError:
+                is_heard = False
+
+    return tell
+
+
+@contextmanager
+def tracing(args: Namespace) -> Iterator[Callable[[int], None]]:
+    """Tells on a terminal, in a line that goes away, that a plan waits for the memory trace."""
+    look, told = page(sys.stderr, args), False
+
+    def tell(number: int) -> None:
+        nonlocal told
+        told = True
+        words = "loading the libraries" if number == 0 else f"training step {number + 1}"
+        sys.stderr.write(f"{_CLEAR}{look.faint(f'tracing memory: {words} …')}")
+        sys.stderr.flush()
+
+    if not is_interactive(sys.stderr, os.environ):
+        yield lambda _: None
+        return
+    try:
+        yield tell
+    finally:
+        if told:
+            sys.stderr.write(_CLEAR)
+            sys.stderr.flush()
+
+
+def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO) -> None:
+    """Writes warnings to standard error and the plan to a stream."""
+    from ftc.views.plan import plan_text
+
+    show_diagnostics(planned.diagnostics, planned.sources, args)
+    if planned.diagnostics:
+        sys.stderr.write("\n")
+    text = plan_text(
+        planned.plan,
+        lock_state=planned.lock_state,
+        lock_changes=planned.lock_changes,
+        warnings=len(planned.diagnostics),
+        record=planned.run.record if planned.run else None,
+        hint=hint,
+        page=page(stream, args),
+    )
+    stream.write(text)
+    stream.flush()
+
+
+def show_run(found: Run, args: Namespace) -> None:
+    """Writes a run's result to standard output."""
+    from ftc.spec.storage.paths import RunFolder
+    from ftc.verbs.runs import load_events
+    from ftc.views.report.training import history, overfitting_words
+    from ftc.views.run import run_text
+
+    text = run_text(
+        found.plan,
+        found.record,
+        found.evaluation,
+        _as_typed(found.folder),
+        has_report=RunFolder(found.folder).report.exists(),
+        curves=overfitting_words(history(load_events(found.folder)), found.record),
+        looks=_looks(found),
+        merges=_merges(found),
+        page=page(sys.stdout, args),
+    )
+    write(text)
+
+
+def _looks(found: Run) -> list[str]:
+    """Purposes of all looks at the run's test rows, by whichever run."""
+    from ftc.spec.documents.ledger import looks_at, read_ledger
+
+    test = found.plan.data.get("test")
+    return [look.purpose for look in looks_at(read_ledger(found.root), test.stream_digest)] if test else []
+
+
+def _merges(found: Run) -> tuple[Merged, ...]:
+    """What was made of the run's adapter."""
+    from ftc.spec.documents.ledger import merges_of, read_ledger
+
+    return merges_of(read_ledger(found.root), found.record.id)
+
+
+def run_json(found: Run) -> dict[str, object]:
+    """A run's documents as one JSON value."""
+    return {
+        "folder": _as_typed(found.folder),
+        "plan_sha256": found.plan.sha256,
+        "record": found.record.to_json(),
+        "evaluation": found.evaluation.to_json() if found.evaluation else None,
+        "test_looks": _looks(found),
+        "merges": [one.to_json() for one in _merges(found)],
+    }
+
+
+def print_result(done: Run) -> None:
+    """Writes the last line of a run that is followed as JSON lines."""
+    import json
+
+    write(json.dumps({"kind": "result", **run_json(done)}, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _as_typed(folder: Path) -> str:
+    """A path as a user here would type it."""
+    here = folder.cwd()
+    whole = folder.absolute()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(folder)
+
+
+def print_signature(done: str, found: SignedFolder, args: Namespace) -> None:
+    """Writes what was signed or verified, and what is not covered by it."""
+    from pathlib import Path
+
+    from ftc.views.numbers import digest, plural
+    from ftc.views.page import escaped, table
+
+    if args.json:
+        write(found.to_text())
+        return
+    rows = [
+        (done, f"{_as_typed(Path(found.folder))} · {plural(found.files, 'file')} · {digest(found.files_sha256)}"),
+        ("key", digest(found.key_sha256)),
+        ("signature", _as_typed(Path(found.signature))),
+        ("not covered", ", ".join(found.not_covered)),
+    ]
+    write("\n".join(table([(label, escaped(text)) for label, text in rows])) + "\n")

@@ -1,0 +1,231 @@
+"""Before a run: what the verbs hand back, the lock brought up to date and checked, and plans saved for later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+
+if TYPE_CHECKING:
+    from ftc.compiler.lock.renew import Relocked
+    from ftc.compiler.pipeline import Compiled
+    from ftc.spec.documents.difference import Drift
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.sections.recipe import Recipe
+    from ftc.verbs.runs import Run
+
+__all__ = ["Checked", "Planned", "Sources", "drift", "load_plan", "lock", "refuse_stale", "save_plan", "settle_lock"]
+
+Sources = Mapping[str, tuple[str, ...]]
+"""Lines of the files that diagnostics point into, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What reading a recipe found.
+
+    Attributes:
+        recipe: The recipe, or None when it has errors.
+        diagnostics: All findings, sorted by place.
+        sources: Lines of the recipe and of what it is made of, for showing places.
+    """
+
+    recipe: Recipe | None
+    diagnostics: tuple[Diagnostic, ...]
+    sources: Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A compiled recipe.
+
+    Attributes:
+        plan: The plan.
+        diagnostics: Warnings and notes.
+        sources: Lines of the recipe and of what it is made of, for showing places.
+        lock_file: The lock beside the recipe, up to date by now unless something was laid on top of the recipe.
+        lock_state: `new`, `up to date` or `changed`, as it was found; `left alone` where `changed` by an override.
+        lock_changes: What changed in it, a line each.
+        run: The run of exactly this plan, if there is one.
+        root: The project that the recipe belongs to.
+        compiled: The plan with where its inputs lie on this machine.
+        recipe_text: The recipe's file, as it was compiled.
+    """
+
+    plan: Plan
+    diagnostics: tuple[Diagnostic, ...]
+    sources: Sources
+    lock_file: Path
+    lock_state: str
+    lock_changes: tuple[str, ...]
+    run: Run | None
+    root: Path
+    compiled: Compiled
+    recipe_text: bytes
+
+    def _repr_html_(self) -> str:
+        from ftc.views.run import plan_html
+
+        return plan_html(self.plan)
+
+
+def save_plan(planned: Planned, file: Path | str, *, force: bool = False) -> Planned:
+    """Writes a plan for a later `apply`, with a mark of where the recipe's runs stand now.
+
+    Args:
+        planned: The plan.
+        file: Where to; a name that is free, or a saved plan, which is replaced.
+        force: Replace another file too.
+
+    Returns:
+        The plan as saved.
+
+    Raises:
+        Refusal: Something else is there (FTC651), or its folder isn't (FTC653).
+        OSError: The file can't be written.
+    """
+    from ftc.spec.documents.ledger import state_mark
+    from ftc.spec.storage.atomic_write import write_text
+    from ftc.spec.storage.outputs import OutputKind, claim_output
+
+    claim_output(Path(file), OutputKind.PLAN, force=force)
+    state = state_mark(planned.root, planned.plan.name)
+    saved = planned.plan.model_copy(update={"state": state}).sealed()
+    write_text(Path(file), saved.to_text())
+    return replace(planned, plan=saved)
+
+
+def load_plan(file: Path | str) -> Plan:
+    """Reads a saved plan.
+
+    Raises:
+        Refusal: It is no plan (FTC510), or was edited (FTC511).
+        OSError: The file can't be read.
+    """
+    from pydantic import ValidationError
+
+    from ftc.spec.canonical import own_digest
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.storage.outputs import reason_of
+
+    path = Path(file)
+    try:
+        found = Plan.model_validate_json(path.read_bytes())
+    except ValidationError as problem:
+        help = "plan the recipe again with `ftc plan -o FILE`"
+        note = reason_of(problem)
+        raise Refusal([diagnostic("FTC510", f"`{path.name}` is no saved plan", help=help, notes=note)]) from None
+    if found.sha256 != (contents := own_digest(path)):
+        note = f"it says {found.sha256[:12]}, its contents give {contents[:12]}"
+        help = "plan the recipe again with `ftc plan -o FILE`"
+        raise Refusal([diagnostic("FTC511", f"`{path.name}` was edited after it was saved", help=help, notes=note)])
+    return found
+
+
+_MOST_LINES = 12
+
+
+def lock(
+    recipe: Path | str,
+    *,
+    check: bool = False,
+    upgrade: bool | Sequence[str] = (),
+    migrate: bool = False,
+    offline: bool = False,
+) -> Relocked:
+    """Brings a recipe's lock up to date, whether or not its job fits this machine.
+
+    Args:
+        recipe: The recipe file.
+        check: Write nothing, and refuse a lock that is stale.
+        upgrade: True looks up every ref of a hub anew. Names let only these move: `model`, `rows`, `validation` or
+            `test` for a ref of the hub, or an installed package.
+        migrate: Bring a lock of the format before this one up to it; what it pins stays.
+        offline: Use only what is on this machine.
+
+    Raises:
+        Refusal: The recipe or the lock can't be used, or it is stale and `check` is asked for (FTC503).
+        OSError: A file can't be read or written.
+    """
+    from ftc.compiler.lock.renew import EVERYTHING, relock
+    from ftc.compiler.rules.check import check_recipe
+    from ftc.spec.storage.atomic_write import write_text
+
+    path = Path(recipe)
+    checked = check_recipe(path.read_bytes(), path.name, path=path)
+    names = EVERYTHING if upgrade is True else tuple(upgrade or ())
+    try:
+        found = relock(checked, path, upgrade=names, migrate=migrate, offline=offline)
+    except Refusal as refusal:
+        refusal.sources = {**checked.sources, **refusal.sources}
+        raise
+    if check:
+        if found.old is None or found.stale:
+            refuse_stale(found.file.name, found.stale if found.old else None, mend=f"ftc lock {path}")
+    elif found.old != found.lock or found.was_older:
+        write_text(found.file, found.lock.to_text())
+    return found
+
+
+def drift(recipe: Path | str, *, offline: bool = False) -> Drift:
+    """What moved under a recipe's lock: files, rows and packages here, branches and tags upstream. Changes nothing.
+
+    Raises:
+        Refusal: The recipe or its lock can't be used, or there is no lock (FTC503).
+    """
+    from ftc.compiler.lock.renew import EVERYTHING, relock
+    from ftc.compiler.rules.check import check_recipe
+    from ftc.spec.documents.difference import Drift
+
+    path = Path(recipe)
+    checked = check_recipe(path.read_bytes(), path.name, path=path)
+    found = relock(checked, path, offline=offline)
+    if found.old is None:
+        refuse_stale(found.file.name, None, mend=f"ftc lock {path}")
+    missed = list(found.not_checked)
+    upstream: tuple[str, ...] = ()
+    is_pinned = found.lock.model.commit or any(one.commit for one in found.lock.data.sources.values())
+    if is_pinned and offline:
+        missed.append("what the hub has by now: `--offline`")
+    elif is_pinned:
+        moved = relock(checked, path, upgrade=EVERYTHING).stale
+        upstream = tuple(line for line in moved if line not in found.stale)
+    return Drift(lock=found.file.name, here=found.stale, upstream=upstream, not_checked=tuple(missed))
+
+
+def settle_lock(compiled: Compiled, *, locked: bool, writes: bool) -> str:
+    """Brings the lock beside a compiled recipe up to date, and tells how it was found.
+
+    Args:
+        compiled: The compiled recipe.
+        locked: Refuse a lock that would change.
+        writes: Whether to write it.
+
+    Raises:
+        Refusal: FTC503.
+    """
+    from ftc.spec.storage.atomic_write import write_text
+
+    state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
+    if locked and state != "up to date":
+        refuse_stale(compiled.lock_file.name, compiled.lock_changes if compiled.old_lock else None, mend="ftc plan")
+    if state != "up to date" and writes:
+        write_text(compiled.lock_file, compiled.plan.lock.to_text())
+    return state
+
+
+def refuse_stale(name: str, changes: Sequence[str] | None, *, mend: str) -> None:
+    """Refuses a lock that is stale, or absent where `changes` is None.
+
+    Raises:
+        Refusal: FTC503.
+    """
+    if changes is None:
+        raise Refusal([diagnostic("FTC503", f"there is no lock `{name}`", help=f"run `{mend}`")])
+    notes = [*changes[:_MOST_LINES]]
+    if len(changes) > _MOST_LINES:
+        notes.append(f"and {len(changes) - _MOST_LINES} more")
+    raise Refusal([diagnostic("FTC503", f"`{name}` is stale", help=f"run `{mend}`", notes=notes)])
