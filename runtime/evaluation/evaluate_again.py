@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.runtime.execution.execute import expand_segments, let_threads_sleep
-from ftc.runtime.execution.inputs import Inputs
+from ftc.runtime.execution.execute import Inputs, expand_segments, let_threads_sleep
 from ftc.spec.documents.events import EventListener
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
@@ -61,10 +60,9 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     expand_segments(plan)
     alone = _in_one_process(plan)
     from ftc.runtime.execution.accelerator import make_accelerator
-    from ftc.runtime.execution.journal import Journal
+    from ftc.runtime.execution.journal import Journal, LadderFile
     from ftc.runtime.execution.session import Session
     from ftc.runtime.execution.state import RunState
-    from ftc.runtime.execution.step_log import LadderFile
     from ftc.runtime.training.seeding import deterministic
     from ftc.runtime.training.signals import Interrupted, stop_on_signals
 

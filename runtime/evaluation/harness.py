@@ -21,7 +21,7 @@ from ftc.spec.documents.harness import HarnessMetric, HarnessReport
 from ftc.spec.documents.record import Gain, Interval
 
 if TYPE_CHECKING:
-    from ftc.runtime.execution.inputs import Inputs
+    from ftc.runtime.execution.execute import Inputs
     from ftc.runtime.execution.session import Session
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.plan import Plan

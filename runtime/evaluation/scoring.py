@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.execution.accelerator import StopTogether
-from ftc.runtime.execution.memory import keeps_freed
+from ftc.runtime.execution.machine import keeps_freed
 from ftc.runtime.models.sharding import in_step, is_sharded, reshard
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.scorer import Prediction
