@@ -30,8 +30,7 @@ from ftc.runtime.models.build_model import FolderBase, build_model
 from ftc.runtime.tasks.objectives import make_scorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
-from ftc.spec.decoding import TextDecoder
-from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
 from ftc.spec.storage.paths import streams_folder
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "demo"

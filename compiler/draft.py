@@ -31,7 +31,8 @@ from ftc.compiler.time.past_runs import PastRun
 from ftc.compiler.tokens.judged_tokens import JudgedTokens
 from ftc.spec.base import Document, Money
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.documents.calibration import Calibration
+from ftc.spec.documents.device import Calibration
+from ftc.spec.documents.estimates import TimeEstimate, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
 from ftc.spec.documents.judging import JudgeEstimate
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
@@ -51,10 +52,8 @@ from ftc.spec.documents.settings import (
     WordnetSettings,
 )
 from ftc.spec.documents.streams import RowLengths, SplitReport
-from ftc.spec.documents.time import TimeEstimate, WorkEstimate
 from ftc.spec.knobs import KNOBS
-from ftc.spec.language.reference import default_reason
-from ftc.spec.language.section_tree import section_at
+from ftc.spec.language.section_tree import default_reason, section_at
 from ftc.spec.language.source import Source
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.sections.model import AttentionKernel

@@ -51,8 +51,8 @@ from ftc.spec.exit_codes import ExitCode
 from ftc.spec.language.source import Source
 from ftc.spec.sections.data import PathSource
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import cache_folder
-from ftc.spec.storage.tensor_digests import TensorDigest
 from ftc.spec.version import VERSION
 
 __all__ = ["Ask", "Compiled", "Locked", "compile_recipe", "lock_recipe"]

@@ -13,8 +13,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ftc.spec.codes import CODES, Code, Severity
-from ftc.spec.language.json_schema import Schema, editor_schema, recipe_schema
-from ftc.spec.language.schema_words import definition_of, type_in_words, value_in_words
+from ftc.spec.language.json_schema import (
+    Schema,
+    definition_of,
+    editor_schema,
+    recipe_schema,
+    type_in_words,
+    value_in_words,
+)
 from ftc.spec.metrics import METRICS, Metric
 from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.schedules import SCHEDULES

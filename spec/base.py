@@ -57,7 +57,7 @@ _MONEY = re.compile(r"(\d{1,12}(?:\.\d{1,4})?)\s?([A-Z]{3})")
 class Document(BaseModel):
     """Base of every document: immutable, no unknown keys, no silent conversion.
 
-    The string under a field is its documentation; `ftc.spec.language.reference` reads it from the source when asked,
+    The string under a field is its documentation; `ftc.spec.language.section_tree` reads it from the source when asked,
     so that no start-up pays for it.
     """
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ftc.spec.documents.memory import ByteRange
+from ftc.spec.documents.estimates import ByteRange
 
 __all__ = [
     "CLASS_METRICS",

@@ -18,18 +18,17 @@ from ftc.spec.base import Document
 from ftc.spec.canonical import canonical
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.events import Evaluated, Event, RunEnded, StepDone
-from ftc.spec.documents.figures import figures, plain_name
 from ftc.spec.documents.ledger import Begun, Ended, Entry
 from ftc.spec.documents.lockfile import Lock
 from ftc.spec.documents.machine import code_digest
-from ftc.spec.documents.outcomes import Outcome, Said
+from ftc.spec.documents.outcomes import Outcome, Said, figures, plain_name
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.documents.step_log import Ladder, StepLine, first_difference, is_rung, read_ladder
 from ftc.spec.heads import head_card
+from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder
-from ftc.spec.storage.tensor_digests import content_digest
 from ftc.spec.version import VERSION
 
 __all__ = ["Witnesses", "contradictions", "is_ours", "ledger_findings"]

@@ -21,8 +21,8 @@ from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
+from ftc.spec.storage.model_files import TensorDigest
 from ftc.spec.storage.paths import RunFolder
-from ftc.spec.storage.tensor_digests import TensorDigest
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["base_part", "is_as_trained", "run_part", "source_part", "tensors_of"]

@@ -27,10 +27,9 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import read_ladder
 from ftc.spec.exit_codes import ExitCode
 from ftc.spec.metrics import Need, needs_of
-from ftc.spec.storage.drawings import drawn_by, without_drawings
-from ftc.spec.storage.model_files import SINGLE_FILE, stray_files
+from ftc.spec.storage.model_files import SINGLE_FILE, content_digest, stray_files
+from ftc.spec.storage.outputs import drawn_by, without_drawings
 from ftc.spec.storage.paths import RunFolder
-from ftc.spec.storage.tensor_digests import content_digest
 from ftc.spec.version import VERSION
 
 __all__ = ["AuditInputs", "audit_static", "result_faults"]

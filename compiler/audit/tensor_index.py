@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ftc.spec.storage.atomic_write import write_file
-from ftc.spec.storage.tensor_digests import TensorDigest, content_digest
+from ftc.spec.storage.model_files import TensorDigest, content_digest
 
 __all__ = ["recall_tensors", "remember_tensors"]
 

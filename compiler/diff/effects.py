@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftc.spec.base import Effect
-from ftc.spec.language.reference import effect_of
-from ftc.spec.language.section_tree import section_at
+from ftc.spec.language.section_tree import effect_of, section_at
 
 __all__ = ["effect_in_recipe", "effect_of_setting"]
 

@@ -18,7 +18,7 @@ from ftc.spec.documents.lockfile import Lock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.sections.recipe import Recipe
-from ftc.spec.storage.read_errors import reason_of
+from ftc.spec.storage.outputs import reason_of
 
 __all__ = ["Thing", "read_thing"]
 

@@ -32,11 +32,11 @@ def _strategy(t: Translation) -> None:
     if t.flag("flash_attention") and "model.attention" not in t.values:
         t.carry("flash_attention", "model.attention", "flash_attention_2")
     word = t.text("adapter")
+    kind = words.strategy_called("axolotl", word or "")
     four_bit = t.flag("load_in_4bit")
-    eight_bit = t.flag("load_in_8bit") and not (four_bit or word == "qlora")
+    eight_bit = t.flag("load_in_8bit") and not (four_bit or "quantization" in words.FIELDS.get(kind or "", ()))
     if t.flag("load_in_8bit") and not eight_bit:
         t.conflict("load_in_8bit", "4 bits are asked for in the same file", "keep one of the two")
-    kind = words.STRATEGIES["axolotl"].get(word or "")
     if word is None:
         _whole_weights(t)
         for bits in [bits for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]:
@@ -46,16 +46,20 @@ def _strategy(t: Translation) -> None:
     elif kind is None:
         t.block("adapter", f"no strategy like the adapter `{word[:40]}`", words.choose_strategy("axolotl"))
     elif kind in words.LOW_RANK:
-        _low_rank(t, word, four_bit=four_bit, eight_bit=eight_bit)
+        _low_rank(t, kind, four_bit=four_bit, eight_bit=eight_bit)
     else:
         t.carry("adapter", "strategy.kind", kind)
+        if t.flag("lora_target_linear") and "targets" in words.FIELDS[kind]:
+            t.carry("lora_target_linear", "strategy.targets", "all-linear")
+        asked = [f"load_in_{bits}bit" for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]
+        weights.other_adapter(t, kind, weights.AdapterKeys(), asked)
 
 
 def _whole_weights(t: Translation) -> None:
     """Full training, or that of the last layers where patterns of names say so."""
     names = t.names("unfrozen_parameters")
     if not names:
-        t.add("strategy.kind", "full", "no adapter is named")
+        t.add("strategy.kind", words.STRATEGIES["axolotl"][""], "no adapter is named")
         return
     layers = {int(found[1]) for name in names if (found := _LAYER.search(name))}
     others = [name for name in names if not _LAYER.search(name)]
@@ -66,17 +70,17 @@ def _whole_weights(t: Translation) -> None:
         help = "ftc's `partial` trains the last layers: write `strategy: {kind: partial, layers: N}` by hand"
         t.block("unfrozen_parameters", "parameters by patterns that don't name whole layers by number", help)
         return
-    t.carry("unfrozen_parameters", "strategy.kind", "partial")
+    t.carry("unfrozen_parameters", "strategy.kind", words.LAST_LAYERS)
     reason = f"if layer {max(layers)} is the last one; layers are trained whole, with all behind them" if layers else ""
     t.carry("unfrozen_parameters", "strategy.layers", len(layers), reason)
     if any("embed_tokens" in name for name in others):
         t.carry("unfrozen_parameters", "strategy.embeddings", True)
 
 
-def _low_rank(t: Translation, word: str, *, four_bit: bool, eight_bit: bool) -> None:
-    if word == "qlora" and not four_bit:
+def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> None:
+    if kind == words.low_rank_kind(quantized=True) and not four_bit:
         t.conflict("adapter", "qlora needs `load_in_4bit: true`, without which Axolotl stops", "the recipe is a qlora")
-        t.add("strategy.kind", "qlora", "from adapter")
+        t.add("strategy.kind", kind, "from adapter")
     else:
         weights.low_rank(t, ["adapter"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
     if t.flag("lora_target_linear"):
@@ -136,7 +140,7 @@ def _data_set(t: Translation, key: Key) -> None:
         case "sharegpt":
             rows.as_chat(t, (*key, "type"), (*key, "conversation"), "conversations")
         case _:
-            rows.as_asked(t, (*key, "type"), f"no rows of the type `{str(kind)[:40]}`")
+            rows.as_asked(t, (*key, "type"), f"no rows of the type `{str(kind)[:40]}`", word)
 
 
 def _chat(t: Translation, key: Key) -> None:
@@ -218,7 +222,7 @@ def _own_format(t: Translation, key: Key) -> None:
     prompt = _as_jinja(form, columns)
     if without and without != form:
         prompt = f"{{% if {columns['input']} %}}{prompt}{{% else %}}{_as_jinja(without, columns)}{{% endif %}}"
-    t.carry(key, "task.kind", "generation", lost)
+    t.carry(key, "task.kind", words.task_of("prompt", "completion"), lost)
     t.carry(key, "task.prompt", rows.with_last_break(prompt), lost)
     t.carry(key, "data.fields.completion", columns["output"], lost)
 

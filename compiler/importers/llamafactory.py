@@ -30,7 +30,7 @@ def _strategy(t: Translation) -> None:
         help = "only 4 and 8 bits by bitsandbytes"
         t.drop("quantization_bit", f"no training on {bits}-bit weights by {method[:20]}", help)
     word = t.text("finetuning_type")
-    kind = words.STRATEGIES["llamafactory"].get(word or "lora")
+    kind = words.strategy_called("llamafactory", word or "lora")
     known: list[str | Key] = ["finetuning_type"] if word else []
     if kind is None:
         t.block("finetuning_type", f"no strategy like `{(word or '')[:40]}`", words.choose_strategy("llamafactory"))
@@ -46,12 +46,9 @@ def _strategy(t: Translation) -> None:
             t.add("strategy.targets", "all-linear", "LLaMA-Factory's default")
     else:
         t.carry(known, "strategy.kind", kind)
-        has_place = "targets" in words.FIELDS[kind]
-        whole = "quantized weights can't be trained in full"
-        t.drop("quantization_bit", "weights of fewer bits go with LoRA alone" if has_place else whole)
-        if has_place and t.has(f"{word}_target"):
-            weights.targets(t, f"{word}_target")
-        if word == "freeze":
+        keys = weights.AdapterKeys(f"{word}_rank", f"{word}_alpha", f"{word}_dropout", f"{word}_target")
+        weights.other_adapter(t, kind, keys, ["quantization_bit"])
+        if kind == words.LAST_LAYERS:
             _freeze(t)
 
 
@@ -77,7 +74,8 @@ def _freeze(t: Translation) -> None:
 def _rows(t: Translation) -> None:
     stage = t.text("stage") or "sft"
     if stage not in ("sft", "pt", "dpo"):
-        t.block("stage", f"no training of the kind `{stage[:40]}`", _SUPERVISED)
+        named = words.named_task(stage)
+        t.block("stage", f"no training of the kind `{stage[:40]}`", named[2] if named else _SUPERVISED)
     if stage == "dpo":
         _preferences(t)
     names = t.names("dataset")
@@ -279,7 +277,9 @@ _RULES: rules.Rules = {
     **rules.dropped("belongs to a method that ftc does not have",
         "galore_layerwise galore_target galore_rank galore_scale apollo_layerwise apollo_target apollo_rank "
         "apollo_scale apollo_scale_type badam_mode badam_switch_mode badam_switch_interval badam_verbose "
-        "oft_rank mixture_of_depths reward_model ref_model"),
+        "mixture_of_depths reward_model ref_model"),
+    **rules.dropped("blocks of OFT are told by their width, not by their number", "oft_rank",
+        "write `strategy.block_size`"),
     **rules.blocking("nothing is left to train", "freeze_language_model", "leave it out"),
     **rules.blocking("no LLaMA Pro", "use_llama_pro", "choose lora, qlora or full"),
     **rules.shared_work(

@@ -30,9 +30,9 @@ _TRAINER = training.TrainerKeys(
 def _strategy(t: Translation) -> None:
     word = t.text("peft_config.name")
     bits = t.whole("quant_config.quantization_bit")
-    kind = words.STRATEGIES["llamafactory"].get(word or "")
+    kind = words.strategy_called("llamafactory", word or "")
     if word is None:
-        t.add("strategy.kind", "full", "no adapter is named")
+        t.add("strategy.kind", words.STRATEGIES["llamafactory"]["full"], "no adapter is named")
     elif kind in words.LOW_RANK:
         weights.low_rank(t, ["peft_config.name"], "quant_config.quantization_bit" if bits == 4 else None, None)
         if bits == 4:
@@ -40,6 +40,7 @@ def _strategy(t: Translation) -> None:
         weights.adapter(t, _ADAPTER)
     elif kind:
         t.carry("peft_config.name", "strategy.kind", kind)
+        weights.other_adapter(t, kind, _ADAPTER, ["quant_config.quantization_bit"])
     else:
         t.block("peft_config.name", f"no strategy like `{word[:40]}`", words.choose_strategy("llamafactory"))
     t.drop("quant_config.quantization_bit", "no training on such weights", "only 4 bits with an adapter")

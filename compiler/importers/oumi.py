@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, weights
+from ftc.compiler.importers import rows, rules, training, weights, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["OUMI"]
@@ -27,7 +27,7 @@ def _strategy(t: Translation) -> None:
     if not t.has("training"):
         t.block((), "no training: a configuration for inference or evaluation", "give one that trains")
     elif kind == "TRL_DPO":
-        t.carry("training.trainer_type", "task.kind", "preference")
+        t.carry("training.trainer_type", "task.kind", words.task_of("prompt", "chosen", "rejected"))
     elif kind not in (None, "TRL_SFT", "HF", "OUMI"):
         t.block(
             "training.trainer_type",
@@ -36,7 +36,7 @@ def _strategy(t: Translation) -> None:
         )
     t.needless("training.trainer_type", "supervised training")
     if not t.flag("training.use_peft"):
-        t.carry("training.use_peft", "strategy.kind", "full")
+        t.carry("training.use_peft", "strategy.kind", words.STRATEGIES["oumi"][""])
         t.ignore("peft", "without `training.use_peft: true` Oumi makes no adapter", "set it if an adapter was meant")
         return
     is_quantized = t.flag("peft.q_lora")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation, Value
 from ftc.compiler.resolve.rows.tables import SUFFIXES
 
@@ -26,6 +27,9 @@ __all__ = [
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COLUMN = re.compile(r"[A-Za-z_]\w{0,63}")
+_CONVERSATIONS, _PLAIN_TEXT = words.task_of("messages"), words.task_of("text")
+_PREFERENCES, _ANSWERS = words.task_of("prompt", "chosen", "rejected"), words.task_of("prompt", "completion")
+"""Tasks by the parts that rows have for them."""
 _GIVE = "give the rows with `--data FILE`"
 
 
@@ -110,12 +114,20 @@ def _nowhere(t: Translation, key: str | Key, where: str | None) -> None:
         t.block(key, "no rows are named", _GIVE)
 
 
-def as_asked(t: Translation, key: str | Key, unknown: str) -> None:
-    """The task that the user named, since the configuration does not tell the shape of the rows."""
+def as_asked(t: Translation, key: str | Key, unknown: str, word: str = "") -> None:
+    """The task that the user named, since the configuration does not tell the shape of the rows.
+
+    Args:
+        t: The sheet.
+        key: Where the configuration names the rows.
+        unknown: What is unknown of them.
+        word: What it calls their shape, which may be somebody's word for a task.
+    """
     match t.options.task:
         case None:
             help = "say `--task chat` for rows with `messages`, `--task generation` for `prompt` and `completion`"
-            t.block(key, unknown, help)
+            named = words.named_task(word)
+            t.block(key, unknown, named[2] if named else help)
         case task:
             t.add("task.kind", task, "given by --task")
             t.needless(key, "`--task` tells the shape of the rows")
@@ -123,9 +135,9 @@ def as_asked(t: Translation, key: str | Key, unknown: str) -> None:
 
 def as_chat(t: Translation, key: str | Key, column_key: str | Key | None, column: str | None = None) -> None:
     """Conversations of `role` and `content`, or of `from` and `value`, which ftc reads as well."""
-    if _is_overruled(t, key, "chat"):
+    if _is_overruled(t, key, _CONVERSATIONS):
         return
-    t.carry(key, "task.kind", "chat")
+    t.carry(key, "task.kind", _CONVERSATIONS)
     named = t.text(column_key) if column_key is not None else None
     if named and column_key is not None:
         t.carry(column_key, "data.fields.messages", named)
@@ -135,18 +147,18 @@ def as_chat(t: Translation, key: str | Key, column_key: str | Key | None, column
 
 def as_text(t: Translation, key: str | Key, column: str) -> None:
     """Plain text that is continued: all of it is learned."""
-    if _is_overruled(t, key, "pretraining"):
+    if _is_overruled(t, key, _PLAIN_TEXT):
         return
-    t.carry(key, "task.kind", "pretraining", "plain text, all of it learned")
+    t.carry(key, "task.kind", _PLAIN_TEXT, "plain text, all of it learned")
     if column != "text":
         t.carry(key, "data.fields.text", column)
 
 
 def as_preference(t: Translation, key: str | Key, columns: Mapping[str, str], reason: str = "") -> None:
     """A prompt with a chosen and a rejected answer; `columns` are those that are named otherwise than these parts."""
-    if _is_overruled(t, key, "preference"):
+    if _is_overruled(t, key, _PREFERENCES):
         return
-    t.carry(key, "task.kind", "preference", reason)
+    t.carry(key, "task.kind", _PREFERENCES, reason)
     for part, column in columns.items():
         if column != part:
             t.carry(key, f"data.fields.{part}", column)
@@ -212,7 +224,7 @@ def _below(values: Mapping[str, Value], prefix: str) -> dict[str, Any]:
 
 def as_alpaca(t: Translation, key: str | Key, instruction: str, query: str, output: str) -> None:
     """Rows of instruction, input and output, in the form with `###` headings."""
-    if _is_overruled(t, key, "generation") or not columns_fit(t, key, instruction, query):
+    if _is_overruled(t, key, _ANSWERS) or not columns_fit(t, key, instruction, query):
         return
     prompt = (  # templates drop the line break behind a block, and the one at their end
         f"### Instruction:\n{{{{ {instruction} }}}}\n\n"
@@ -225,19 +237,19 @@ def as_instruction(
     t: Translation, key: str | Key, instruction: str, query: str | None, output: str, *, between: str = "\\n"
 ) -> None:
     """Rows of instruction, perhaps input, and output. `between` stands before an input, with its escapes unread."""
-    if _is_overruled(t, key, "generation") or not columns_fit(t, key, instruction, query or instruction):
+    if _is_overruled(t, key, _ANSWERS) or not columns_fit(t, key, instruction, query or instruction):
         return
     if query:
         prompt = f'{{{{ {instruction} }}}}{{{{ "{between}" ~ {query} if {query} else "" }}}}'
         _instruction(t, key, prompt, output)
         return
-    t.carry(key, "task.kind", "generation")
+    t.carry(key, "task.kind", _ANSWERS)
     t.carry(key, "data.fields.prompt", instruction)
     t.carry(key, "data.fields.completion", output)
 
 
 def _instruction(t: Translation, key: str | Key, prompt: str, output: str, reason: str = "") -> None:
-    t.carry(key, "task.kind", "generation", reason)
+    t.carry(key, "task.kind", _ANSWERS, reason)
     t.carry(key, "task.prompt", prompt, reason)
     t.carry(key, "data.fields.completion", output, reason)
 

@@ -106,7 +106,7 @@ def _strategy(t: Translation, prefix: str) -> None:
     keys: list[str | Key] = ["model._component_"]
     if t.has("model.quantize_base"):
         keys.append("model.quantize_base")
-    t.carry(keys, "strategy.kind", "qlora" if t.flag("model.quantize_base") else kind)
+    t.carry(keys, "strategy.kind", words.low_rank_kind(quantized=True) if t.flag("model.quantize_base") else kind)
     _targets(t)
     names = weights.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
     weights.adapter(t, names)
@@ -212,12 +212,13 @@ def _train(t: Translation) -> None:
     elif word:
         t.drop("dtype", f"no arithmetic `{word[:20]}`", "the plan takes bfloat16 where the device is fast at it")
     training.checkpointing(t, "enable_activation_checkpointing")
+    pairs = words.task_of("prompt", "chosen", "rejected")
     if (loss := t.text("loss._component_")) in _LOSSES:
         t.needless("loss._component_", "the usual loss")
-    elif loss == _DPO and "task.kind" in t.values and t.values["task.kind"].value != "preference":
+    elif loss == _DPO and "task.kind" in t.values and t.values["task.kind"].value != pairs:
         t.block("dataset._component_", "rows without preferences, which DPO does not learn from", _PAIRS)
     elif loss == _DPO:
-        t.carry("loss._component_", "task.kind", "preference")
+        t.carry("loss._component_", "task.kind", pairs)
         if (beta := t.number("loss.beta")) is not None:
             t.carry("loss.beta", "task.beta", beta)
     elif loss:

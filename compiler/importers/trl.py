@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, weights
+from ftc.compiler.importers import rows, rules, training, weights, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
@@ -20,7 +20,7 @@ def _strategy(t: Translation) -> None:
     if t.flag("load_in_8bit") and four_bit:
         t.conflict("load_in_8bit", "`load_in_4bit` stands in the same file", "keep one of the two")
     if not t.flag("use_peft"):
-        t.carry("use_peft", "strategy.kind", "full")
+        t.carry("use_peft", "strategy.kind", words.STRATEGIES["trl"][""])
         for key, is_asked in (("load_in_4bit", four_bit), ("load_in_8bit", eight_bit)):
             if is_asked:
                 t.drop(key, "quantized weights can't be trained in full")
@@ -97,11 +97,20 @@ def _shape(t: Translation, key: str | Key) -> None:
     elif t.flag("assistant_only_loss"):
         rows.as_chat(t, "assistant_only_loss", None)
     elif t.flag("completion_only_loss"):
-        t.carry("completion_only_loss", "task.kind", "generation")
+        t.carry("completion_only_loss", "task.kind", words.task_of("prompt", "completion"))
     elif column and t.options.task is None:
         rows.as_text(t, "dataset_text_field", column)
     else:
         rows.as_asked(t, key, "TRL finds out the shape of the rows when it trains")
+
+
+def _task_type(t: Translation, key: Key) -> None:
+    """peft's word for the task; the rows tell of those that are imported."""
+    named = words.named_task(t.text(key) or "")
+    if named and not named[1] and t.flag("use_peft"):
+        t.block(key, f"no training for `{named[0]}` from such a configuration", named[2])
+    else:
+        t.needless(key, "belongs to a feature that is off")
 
 
 def _train(t: Translation) -> None:
@@ -116,6 +125,7 @@ _RULES: rules.Rules = {
     **rules.each(training.packing, "packing"),
     **rules.each(training.length_grouped, "group_by_length"),
     **rules.each(training.watched, "metric_for_best_model"),
+    **rules.each(_task_type, "lora_task_type"),
     **rules.of_peft(modules="lora_modules_to_save"),
     **rules.of_strategy({"use_dora": "strategy.dora", "use_rslora": "strategy.rank_stabilized"}),
     **rules.needless("losses mean the same, packed or not", "eval_packing"),
@@ -130,7 +140,7 @@ _RULES: rules.Rules = {
     **rules.needless("a single data set", "dataset_mixture.datasets.weight"),
     **rules.needless("`max_length` says it", "max_seq_length"),
     **rules.needless("belongs to a feature that is off",
-        "load_in_4bit load_in_8bit bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage lora_task_type "
+        "load_in_4bit load_in_8bit bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage "
         "lora_r lora_alpha lora_dropout lora_target_modules"),
     **rules.needless(rules.LOGS, "logging_strategy disable_tqdm"),
     **rules.needless(rules.FOLDERS, "hub_model_id hub_strategy push_to_hub"),

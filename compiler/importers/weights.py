@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation
 
-__all__ = ["AdapterKeys", "adapter", "attention", "base_model", "low_rank", "quantization", "targets"]
+__all__ = ["AdapterKeys", "adapter", "attention", "base_model", "low_rank", "other_adapter", "quantization", "targets"]
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 
@@ -56,12 +58,12 @@ def low_rank(t: Translation, known: list[str | Key], four_bit: str | Key | None,
         eight_bit: The key that asks for weights of 8 bits, if they are asked for and those of 4 aren't.
     """
     if eight_bit is not None:
-        t.carry([*known, eight_bit], "strategy.kind", "qlora", "LoRA beside 8-bit weights")
+        t.carry([*known, eight_bit], "strategy.kind", words.low_rank_kind(quantized=True), "LoRA beside 8-bit weights")
         t.carry(eight_bit, "strategy.quantization", "int8")
     elif four_bit is not None:
-        t.carry([*known, four_bit], "strategy.kind", "qlora")
+        t.carry([*known, four_bit], "strategy.kind", words.low_rank_kind(quantized=True))
     else:
-        t.carry(known, "strategy.kind", "lora")
+        t.carry(known, "strategy.kind", words.low_rank_kind(quantized=False))
 
 
 def quantization(
@@ -103,6 +105,22 @@ def adapter(t: Translation, keys: AdapterKeys) -> None:
     else:
         t.add("strategy.dropout", keys.default_dropout, f"{t.tool}'s default")
     if "strategy.targets" not in t.values:
+        targets(t, keys.targets)
+
+
+def other_adapter(t: Translation, kind: str, keys: AdapterKeys, bits: Sequence[str | Key]) -> None:
+    """What LoRA's keys say of another kind of adapter, as far as it has the like; `bits` are those about fewer bits."""
+    fields = words.FIELDS[kind]
+    for key in bits:
+        why = "weights of fewer bits go with LoRA alone"
+        t.drop(key, why if "targets" in fields else "quantized weights can't be trained in full")
+    if "rank" in fields and (rank := t.whole(keys.rank)) is not None:
+        t.carry(keys.rank, "strategy.rank", rank)
+    if "alpha" in fields:
+        _alpha(t, replace(keys, default_alpha=None), None)
+    if "dropout" in fields and (share := t.number(keys.dropout)) is not None:
+        t.carry(keys.dropout, "strategy.dropout", share)
+    if "targets" in fields and t.has(keys.targets):
         targets(t, keys.targets)
 
 

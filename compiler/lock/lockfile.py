@@ -33,8 +33,8 @@ from ftc.spec.documents.lockfile import (
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.knobs import KNOBS
-from ftc.spec.storage.read_errors import reason_of
-from ftc.spec.storage.tensor_digests import TensorDigest, content_digest, header_digest
+from ftc.spec.storage.model_files import TensorDigest, content_digest, header_digest
+from ftc.spec.storage.outputs import reason_of
 
 __all__ = ["LockFacts", "build_lock", "differences", "lock_changes", "lock_path", "parse_lock", "read_lock"]
 

@@ -15,7 +15,7 @@ from ftc.compiler.time import microbatches
 from ftc.compiler.time.amounts import Amounts
 from ftc.compiler.time.attention_pairs import kernel_of
 from ftc.compiler.time.network import Network, network_of
-from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.documents.streams import RowLengths
 

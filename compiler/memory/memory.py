@@ -21,8 +21,8 @@ from ftc.compiler.memory.teacher_formula import Taught, held_bytes
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.search.optimizer_choice import device_bytes
 from ftc.compiler.strategies.trainable import held, num_trainable
+from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card

@@ -20,8 +20,8 @@ from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.memory.teacher_formula import Taught, with_teacher
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.time.network import composes_norms
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.module_names import part_of
 from ftc.spec.strategies import Beside
 

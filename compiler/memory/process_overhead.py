@@ -11,9 +11,9 @@ from ftc.compiler.memory.ranges import Context, process_range
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY, context_bytes
 from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.strategies.trainable import num_trainable
-from ftc.spec.documents.calibration import Calibration
+from ftc.spec.documents.device import Calibration
+from ftc.spec.documents.estimates import ByteRange
 from ftc.spec.documents.facts import DeviceFacts
-from ftc.spec.documents.memory import ByteRange
 from ftc.spec.metrics import Need
 from ftc.spec.strategies import strategy_card
 

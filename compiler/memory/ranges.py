@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftc.spec.documents.memory import ByteRange, Verdict
+from ftc.spec.documents.estimates import ByteRange, Verdict
 
 __all__ = ["Context", "process_range", "reserved_range", "verdict_of"]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from ftc.compiler.memory.layer_formula import Stack
 from ftc.compiler.memory.memory_formula import Job
-from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.sections.train import Offload, Sharding
 
 __all__ = ["on_one_of"]

@@ -12,8 +12,11 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.rules.device_rules import device_has_a_price, devices_are_here, host_checks, host_has_room
-from ftc.compiler.rules.distillation_rules import (
+from ftc.compiler.rules.fact_rules import (
+    device_has_a_price,
+    devices_are_here,
+    host_checks,
+    host_has_room,
     teacher_knows_the_task,
     teacher_reads_the_rows,
     teacher_speaks_the_same,

@@ -14,8 +14,8 @@ from ftc.compiler.time.judge_requests import judge_estimate
 from ftc.compiler.time.run_time import RunTime, run_time
 from ftc.compiler.time.run_work import run_work
 from ftc.spec.base import Money
+from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.plan import Check
-from ftc.spec.documents.time import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["estimate_cost"]

@@ -18,7 +18,7 @@ from ftc.compiler.search.device_counts import device_counts
 from ftc.compiler.search.knobs import Choice, chosen
 from ftc.compiler.search.ranking import by_speed
 from ftc.compiler.search.search import Found, fastest_that_fits, way_of
-from ftc.spec.documents.memory import MemoryEstimate
+from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.plan import Check
 
 __all__ = ["fit_budget"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from ftc.compiler.rules.distillation_rules import teacher_can_teach
 from ftc.compiler.rules.eval_rules import (
     classifier_has_answers,
     gates_can_be_checked,
@@ -27,12 +26,15 @@ from ftc.compiler.rules.number_rules import (
     value_at,
     warm_up_leaves_training,
 )
-from ftc.compiler.rules.sharding_rules import devices_have_rows, sharding_can_be_done, sharding_has_devices
-from ftc.compiler.rules.strategy_rules import (
+from ftc.compiler.rules.train_rules import (
+    devices_have_rows,
     optimizer_goes_with_the_schedule,
     optimizer_values_count,
     schedule_has_something_to_watch,
+    sharding_can_be_done,
+    sharding_has_devices,
     strategy_agrees_with_itself,
+    teacher_can_teach,
     warm_up_is_said_once,
 )
 from ftc.spec.base import Money

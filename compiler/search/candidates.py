@@ -13,7 +13,7 @@ from itertools import product
 
 from ftc.compiler.draft import Candidate, Draft
 from ftc.compiler.memory.eval_passes import usual_rows
-from ftc.compiler.rules.sharding_rules import unsharded
+from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.search.attention_kernels import kernels_for_auto
 from ftc.compiler.search.device_counts import device_counts
 from ftc.compiler.search.optimizer_choice import kinds_for_auto, pages_have_room

@@ -18,7 +18,7 @@ from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, may
 from ftc.compiler.memory.process_overhead import host_bytes
 from ftc.compiler.search.costs import CostBound
 from ftc.compiler.search.optimizer_choice import bytes_per_weight
-from ftc.spec.documents.memory import MemoryEstimate
+from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.memory_trace import TraceJob
 from ftc.spec.knobs import KNOBS, Knob
 from ftc.spec.optimizers import optimizer_card

@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.recipes.recipe_edits import changed_recipe, edit_of, yaml_text
+from ftc.compiler.recipes.edits import changed_recipe, edit_of, yaml_text
 from ftc.compiler.rules.recipe_rules import check_rules
-from ftc.compiler.rules.sharding_rules import unsharded
+from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.search.attention_kernels import kernels_for_auto
 from ftc.compiler.search.optimizer_choice import can_take
 from ftc.compiler.search.ranking import train_seconds

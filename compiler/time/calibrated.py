@@ -14,9 +14,9 @@ from ftc.compiler.time.run_work import step_work
 from ftc.compiler.time.speed import DeviceSpeed, by_calibration, shared
 from ftc.spec import canonical
 from ftc.spec.architectures import architecture
-from ftc.spec.documents.calibration import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
+from ftc.spec.documents.device import Calibration, MeasuredLook, MeasuredPass, MeasuredStep, Measurement
+from ftc.spec.documents.estimates import Work
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TokenizerFacts
-from ftc.spec.documents.time import Work
 from ftc.spec.sections.train import Precision
 from ftc.spec.strategies.common import low_rank
 

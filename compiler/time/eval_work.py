@@ -18,7 +18,7 @@ from ftc.compiler.time.network import Network
 from ftc.compiler.time.traffic import traffic_rates
 from ftc.compiler.time.workload import activation_bytes, draft_network, form_of, lengths_of
 from ftc.spec.batches import LEAST_SHARED
-from ftc.spec.documents.time import Phase, Work
+from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ftc.compiler.draft import Draft
 from ftc.spec.base import Money
+from ftc.spec.documents.estimates import SecondsRange
 from ftc.spec.documents.judging import AT_ONCE, JudgeEstimate, JudgeUse, TokenRange
-from ftc.spec.documents.time import SecondsRange
 
 __all__ = ["judge_estimate"]
 

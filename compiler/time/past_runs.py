@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.judging import JudgeUse
-from ftc.spec.documents.time import Phase, Work
 
 __all__ = ["PastRun"]
 

@@ -12,8 +12,8 @@ from ftc.compiler.time.calibrated import Kind, calibrated_speed
 from ftc.compiler.time.past_runs import PastRun
 from ftc.compiler.time.run_work import RunWork, evaluations
 from ftc.compiler.time.speed import DeviceSpeed, by_data_sheet, narrowed, scale_only, seconds_for
+from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.documents.time import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.sections.train import Precision
 
 __all__ = ["RunTime", "job_speed", "run_time"]

@@ -20,8 +20,8 @@ from ftc.compiler.time.network import Network, network_of
 from ftc.compiler.time.traffic import traffic_rates
 from ftc.compiler.time.transfers import exchanged, moved_to_host
 from ftc.compiler.time.workload import activation_bytes, draft_kernel, draft_network, form_of, lengths_of
+from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.facts import TeacherFacts
-from ftc.spec.documents.time import Phase, Work
 from ftc.spec.heads import head_card
 from ftc.spec.text_forms import form_card
 

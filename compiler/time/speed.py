@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ftc.compiler.search.device_catalog import host_link
-from ftc.spec.documents.calibration import Calibration
+from ftc.spec.documents.device import Calibration
+from ftc.spec.documents.estimates import SecondsRange, SpeedSource, Work
 from ftc.spec.documents.facts import DeviceFacts
-from ftc.spec.documents.time import SecondsRange, SpeedSource, Work
 
 __all__ = ["DeviceSpeed", "by_calibration", "by_data_sheet", "narrowed", "scale_only", "seconds_for", "shared"]
 

@@ -11,8 +11,8 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
 from ftc.compiler.time.network import Network
+from ftc.spec.documents.estimates import Work
 from ftc.spec.documents.facts import DeviceFacts
-from ftc.spec.documents.time import Work
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["exchanged", "moved_to_host"]

@@ -80,8 +80,7 @@ def _asked(judge: Judge, prompt: str, expected: str, answer: str) -> str:
 
 def _rows(folder: Path, model_folder: Path) -> Iterator[list[tuple[str, str]]]:
     """Prompts and expected answers of some test rows at a time, as the run gives them to the judge."""
-    from ftc.spec.decoding import TextDecoder
-    from ftc.spec.documents.streams import open_stream
+    from ftc.spec.documents.streams import TextDecoder, open_stream
 
     stream, decode = open_stream(folder / "test.arrow"), TextDecoder(model_folder)
     for start in range(0, len(stream), _AT_ONCE):

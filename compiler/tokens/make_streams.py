@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,19 +21,15 @@ from ftc.compiler.quality.lengths import with_lengths
 from ftc.compiler.resolve.rows.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.findings import Limits, stream_findings
-from ftc.compiler.tokens.forms import TextForm
-from ftc.compiler.tokens.groups import groups_of
-from ftc.compiler.tokens.probes import PROBES, Probes, make_probes
-from ftc.compiler.tokens.row_forms import Wording, row_form
+from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
+from ftc.compiler.tokens.forms import TextForm, Wording, row_form
+from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
 from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
-from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, TextProbe
-from ftc.compiler.tokens.stream_writer import write_stream
-from ftc.compiler.tokens.token_audit import token_findings
-from ftc.compiler.tokens.token_rows import TokenRows
-from ftc.compiler.tokens.tokenizer_probe import render_probe, tokenizer_probe
+from ftc.compiler.tokens.token_rows import TokenRows, write_stream
+from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.lockfile import SourceLock
@@ -47,7 +43,7 @@ from ftc.spec.tasks import Task
 from ftc.spec.tasks.card import Prompted, PromptFacts
 from ftc.spec.text_forms import form_card
 
-__all__ = ["make_streams"]
+__all__ = ["make_streams", "render_probe", "tokenizer_probe"]
 
 
 def make_streams(draft: Draft, files: DataFiles, model_folder: Path, folder: Path, source: Source) -> Manifest:
@@ -211,3 +207,57 @@ def _usual_prompt(draft: Draft, data: ResolvedData) -> tuple[str, str] | None:
         return None
     model = draft.model
     return task.usual_prompt(PromptFacts(data.columns.by_part, data.labels, model.family, model.kind.summary_prefix))
+
+
+_TEXTS = (
+    "Hello, world! It's 12:34:56 on 2024-02-29, and 1,234,567.89 isn't 1e-4.",
+    " leading space, two  spaces, three   spaces, and one at the end ",
+    "tab\there\nline\r\nend\n\n\nafter three",
+    "ünïcödé, and the same decomposed: u\u0308ni\u0308co\u0308de\u0301",
+    "Straße, œuvre, naïve façade, ŁÓDŹ, İstanbul, ﬁne ligature, ½ ² ①",
+    "日本語のテキスト、中文文本。한국어 텍스트 ไทย العربية עברית हिन्दी",
+    "👩‍👩‍👧‍👦 🇩🇪 👍🏽 ☺️ 𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+    "def f(x):\n    return {'a': [x**2, 0xFF], \"b\": None}  # comment\n",
+    "https://example.org/path?q=a%20b&c=d#e user@example.org C:\\dir\\file",
+    "\u200b zero width \ufeff mark \u00a0 no-break \u2028 separator \x00 null",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!!!!!!!!????----====____",
+    "",
+)
+_CONVERSATIONS: tuple[tuple[tuple[str, str], ...], ...] = (
+    (("user", "What is two and two?"), ("assistant", "Four.")),
+    (("system", "Answer briefly."), ("user", "One?"), ("assistant", "1"), ("user", "Two?"), ("assistant", "2")),
+    (("user", "  spaces kept?  \n"), ("assistant", "<b>&amp;</b> 'single' \"double\" \\n")),
+    (("user", "Only a question"),),
+)
+
+
+def tokenizer_probe(tokenizer: TextTokenizer) -> str:
+    """sha256 over the ids that fixed texts become, special tokens added as the model gets them."""
+    texts = (*_TEXTS, *tokenizer.special_tokens[:32])
+    return canonical.digest([list(found.ids) for found in tokenizer.encode_complete(texts, None)])
+
+
+def render_probe(template: str, tokens: dict[str, str | None], renderer: TemplateRenderer) -> str | None:
+    """sha256 over what a chat template makes of fixed conversations; None where it can render none of them.
+
+    Args:
+        template: Jinja source.
+        tokens: The special tokens that templates may name, such as `bos_token`.
+        renderer: The sandbox.
+    """
+    rendered = renderer.render(template, [_request(turns, tokens) for turns in _CONVERSATIONS])
+    if all(isinstance(text, TemplateProblem) for text in rendered):
+        return None
+    return canonical.digest([None if isinstance(text, TemplateProblem) else text for text in rendered])
+
+
+def _request(turns: Sequence[tuple[str, str]], tokens: dict[str, str | None]) -> dict[str, object]:
+    messages = [{"role": role, "content": content} for role, content in turns]
+    named = {name: token or "" for name, token in tokens.items()}
+    return {
+        "tools": None,
+        "documents": None,
+        **named,
+        "messages": messages,
+        "add_generation_prompt": turns[-1][0] == "user",
+    }

@@ -9,7 +9,13 @@ an unknown construct costs speed and never exactness. Parsing executes nothing. 
 
 from __future__ import annotations
 
+import hashlib
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import accumulate
 
 import jinja2
 from jinja2 import nodes
@@ -18,7 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from ftc.compiler.tokens.sandbox import MAX_TEMPLATE_CHARS
 from ftc.compiler.tokens.sandbox_child import GenerationTag
 
-__all__ = ["copies_messages", "copies_variables", "parse_template", "used_names"]
+__all__ = ["Place", "Skeleton", "copies_messages", "copies_variables", "marks_for", "parse_template", "used_names"]
 
 
 class _Kind(Enum):
@@ -320,3 +326,47 @@ class _Walk:
         if kind is not _Kind.CLEAN:
             raise _NotOpaque(f"{kind.name} in {place}")
         return kind
+
+
+Place = tuple[int, int]
+"""A position in a skeleton: a piece's index and the characters into it, which are none in a slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """A rendering with holes.
+
+    Attributes:
+        literals: The fixed pieces; one more than there are slots.
+        slots: For each hole, which of the row's texts fills it. A text may fill several holes or none.
+    """
+
+    literals: tuple[str, ...]
+    slots: tuple[int, ...]
+
+    @classmethod
+    def from_marked(cls, text: str, marks: Sequence[str]) -> Skeleton:
+        """Takes a rendering apart in which text number i was `marks[i]`."""
+        if not marks:
+            return cls((text,), ())
+        pieces = re.split("(" + "|".join(map(re.escape, marks)) + ")", text)
+        return cls(tuple(pieces[::2]), tuple(marks.index(mark) for mark in pieces[1::2]))
+
+    def pieces(self, texts: Sequence[str]) -> list[str]:
+        """Literals and the row's texts in turn; joined they are the rendering."""
+        pieces = [""] * (2 * len(self.slots) + 1)
+        pieces[::2] = self.literals
+        pieces[1::2] = [texts[slot] for slot in self.slots]
+        return pieces
+
+    def place(self, position: int, marks: Sequence[str]) -> Place:
+        """The place of a character position of the marked rendering; inside a mark it is the mark's start."""
+        starts = [0, *accumulate(map(len, self.pieces(marks)))][:-1]
+        index = bisect_right(starts, position) - 1
+        return index, 0 if index % 2 else position - starts[index]
+
+
+def marks_for(source: str, count: int) -> tuple[str, ...]:
+    """Texts that no template can write by itself, since their name is a digest of the template."""
+    name = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    return tuple(f"[{name}:{index}]" for index in range(count))

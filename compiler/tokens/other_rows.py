@@ -15,12 +15,11 @@ from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.groups import groups_of
-from ftc.compiler.tokens.row_forms import Wording, row_form
+from ftc.compiler.tokens.forms import Wording, row_form
+from ftc.compiler.tokens.probes import groups_of
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.stream_writer import write_stream
-from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.compiler.tokens.token_rows import TokenRows, write_stream
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan

@@ -15,9 +15,8 @@ from itertools import accumulate
 from typing import Any, TypeGuard
 
 from ftc.compiler.tokens.forms import PromptForm
-from ftc.compiler.tokens.opacity import copies_messages, copies_variables, used_names
+from ftc.compiler.tokens.opacity import Place, Skeleton, copies_messages, copies_variables, marks_for, used_names
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
-from ftc.compiler.tokens.skeleton import Place, Skeleton, marks_for
 
 __all__ = [
     "ChatTemplate",
@@ -105,7 +104,7 @@ class ChatTemplate:
         longest_first = sorted(filter(None, stop_tokens), key=len, reverse=True)
         self._stop = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._renderer = renderer
-        self.is_opaque = by_shape and copies_messages(source)
+        self._is_opaque = by_shape and copies_messages(source)
         self._shapes: dict[tuple[str, ...], _Shape | TemplateProblem] = {}
 
     def render(
@@ -117,9 +116,14 @@ class ChatTemplate:
             conversations: Messages of each row.
             tools: What the assistant of each row may call, as JSON schemas; None where no row has tools.
         """
-        if not self.is_opaque or tools is not None:
+        if not self._is_opaque or tools is not None:
             return self._render_each(conversations, tools)
-        shapes = [_shape_of(messages) for messages in conversations]
+        shapes = [
+            tuple([m["role"] for m in messages])
+            if all(len(m) == 2 and isinstance(m.get("content"), str) for m in messages)
+            else None  # more than roles and texts
+            for messages in conversations
+        ]
         self._learn({shape for shape in shapes if shape is not None} - self._shapes.keys())
         unshaped = iter(self._render_each([m for m, shape in zip(conversations, shapes, strict=True) if shape is None]))
         rows: list[RenderedRow | TemplateProblem] = []
@@ -139,22 +143,20 @@ class ChatTemplate:
         return before, after
 
     def _learn(self, shapes: set[tuple[str, ...]]) -> None:
-        ordered = sorted(shapes)
-        marked = [
-            [{"role": role, "content": mark} for role, mark in zip(roles, self._marks(roles), strict=True)]
-            for roles in ordered
-        ]
-        for roles, row in zip(ordered, self._render_each(marked), strict=True):
-            self._shapes[roles] = row if isinstance(row, TemplateProblem) else self._shape(roles, row)
-
-    def _marks(self, roles: Sequence[str]) -> tuple[str, ...]:
-        return marks_for(self._source, len(roles))
-
-    def _shape(self, roles: tuple[str, ...], row: RenderedRow) -> _Shape:
-        marks = self._marks(roles)
-        skeleton = Skeleton.from_marked(row.text, marks)
-        spans = tuple((skeleton.place(start, marks), skeleton.place(end, marks)) for start, end in row.spans)
-        return _Shape(skeleton, spans, row.unsupervised_turns, row.stop_missing)
+        marked = {roles: marks_for(self._source, len(roles)) for roles in sorted(shapes)}
+        rows = self._render_each(
+            [
+                [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
+                for roles, marks in marked.items()
+            ]
+        )
+        for (roles, marks), row in zip(marked.items(), rows, strict=True):
+            if isinstance(row, TemplateProblem):
+                self._shapes[roles] = row
+                continue
+            skeleton = Skeleton.from_marked(row.text, marks)
+            spans = tuple((skeleton.place(start, marks), skeleton.place(end, marks)) for start, end in row.spans)
+            self._shapes[roles] = _Shape(skeleton, spans, row.unsupervised_turns, row.stop_missing)
 
     def _request(self, messages: Sequence[Message], generation: bool, tools: Any = None) -> dict[str, Any]:
         own = {"messages": list(messages), "add_generation_prompt": generation}
@@ -208,14 +210,6 @@ def is_conversation(value: object) -> TypeGuard[list[Message]]:
 
 def _answers(messages: Sequence[Message]) -> list[int]:
     return [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-
-
-def _shape_of(messages: Sequence[Message]) -> tuple[str, ...] | None:
-    """The roles, if the messages are nothing but roles and texts."""
-    for message in messages:
-        if len(message) != 2 or not isinstance(message.get("content"), str):
-            return None
-    return tuple([message["role"] for message in messages])
 
 
 class PromptTemplate:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import assert_never
 
-from ftc.compiler.tokens.blocks import blocks
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.extraction import extracted
 from ftc.compiler.tokens.forms import (
     ChatForm,
     ClassifyForm,
@@ -20,14 +18,11 @@ from ftc.compiler.tokens.forms import (
     TagForm,
     TextForm,
 )
-from ftc.compiler.tokens.generative import Generative
-from ftc.compiler.tokens.preferences import Preferences
+from ftc.compiler.tokens.generative import Generative, Preferences, Translated
+from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.seq2seq import Translated
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
-from ftc.compiler.tokens.tagging import tagged
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, TokenRows, flatten, joined
-from ftc.compiler.tokens.whole_texts import classified
 from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = ["encode_rows"]

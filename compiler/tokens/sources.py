@@ -18,7 +18,7 @@ from ftc.compiler.tokens.rendering import (
     with_prompt,
 )
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = ["ChatSource", "PromptSource", "Row", "ends_of", "text_source"]
@@ -61,18 +61,11 @@ def ends_of(tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[tuple[int,
         Refusal: The tokenizer names no token that ends a text (FTC334).
     """
     if facts.eos_id is None:
-        raise Refusal([_no_end_token()])
+        summary = "the tokenizer names no end-of-sequence token, so a completion would have no end"
+        help = "set `eos_token` in the model's tokenizer_config.json"
+        raise Refusal([diagnostic("FTC334", summary, help=help, path="model.base")])
     has_bos = facts.bos_id is not None and tokenizer.begins_with(facts.bos_id)
     return (facts.bos_id,) if has_bos and facts.bos_id is not None else (), (facts.eos_id,)
-
-
-def _no_end_token() -> Diagnostic:
-    return diagnostic(
-        "FTC334",
-        "the tokenizer names no end-of-sequence token, so a completion would have no end",
-        help="set `eos_token` in the model's tokenizer_config.json",
-        path="model.base",
-    )
 
 
 class ChatSource:
@@ -132,15 +125,16 @@ class PromptSource:
             prompt if isinstance(prompt, TemplateProblem) else next(rendered) if isinstance(answer, str) else problem
             for prompt, answer in pairs
         ]
-        return [self._with_references(one, row) for one, row in zip(found, rows, strict=True)]
+        column = self._form.references
+        if column is None:
+            return found
+        return [
+            one if isinstance(one, TemplateProblem) else replace(one, references=tuple(row[column]))
+            for one, row in zip(found, rows, strict=True)
+        ]
 
     def shorten(self, row: Row) -> None:
         """A prompt is cut by tokens and not by turns."""
-
-    def _with_references(self, found: RenderedRow | TemplateProblem, row: Row) -> RenderedRow | TemplateProblem:
-        if self._form.references is None or isinstance(found, TemplateProblem):
-            return found
-        return replace(found, references=tuple(row[self._form.references]))
 
     def _plain(self, pairs: Sequence[tuple[PromptText, str]]) -> Iterator[RenderedRow]:
         system = "" if self._form.system is None else self._form.system + "\n"

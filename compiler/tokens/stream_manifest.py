@@ -54,7 +54,7 @@ class KeptFinding(Document):
 
 
 class TextProbe(Document):
-    """How tokenizer and template behave with the libraries at hand; see `ftc.compiler.tokens.tokenizer_probe`."""
+    """How tokenizer and template behave with the libraries at hand; see `ftc.compiler.tokens.make_streams`."""
 
     tokenizer_sha256: str
     template_sha256: str | None

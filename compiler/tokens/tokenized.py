@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.streams import Split, TokenStream, open_stream
-from ftc.spec.documents.tokenized import Token, TokenizedRow, TokenizedRows
+from ftc.spec.documents.streams import Split, Token, TokenizedRow, TokenizedRows, TokenStream, open_stream
 from ftc.spec.storage.paths import streams_folder
 
 if TYPE_CHECKING:

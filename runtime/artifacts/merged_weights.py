@@ -16,7 +16,7 @@ from torch import nn
 
 from ftc.runtime.artifacts.tensor_files import Form, digest_of_tensor
 from ftc.runtime.strategies.ln_tuning import replaces_layer
-from ftc.spec.storage.tensor_digests import TensorDigest, content_digest
+from ftc.spec.storage.model_files import TensorDigest, content_digest
 
 __all__ = ["MergedWeights", "NotFinite", "Unpack", "drops_types", "forget_types", "unpacked"]
 

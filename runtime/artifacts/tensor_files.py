@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ftc.spec.storage import tensor_digests as spec_digests
+from ftc.spec.storage import model_files as spec_digests
 
 __all__ = [
     "Form",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftc.runtime.execution.execute import let_threads_sleep
-from ftc.spec.documents.calibration import CalibrationJob, MeasuredLook, MeasuredStep, Measurement
+from ftc.spec.documents.device import CalibrationJob, MeasuredLook, MeasuredStep, Measurement
 
 if TYPE_CHECKING:
     import torch

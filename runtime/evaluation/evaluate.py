@@ -21,11 +21,10 @@ from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.training.references import learn_references
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
-from ftc.spec.decoding import TextDecoder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import TestProgress
 from ftc.spec.documents.record import SubjectResult
-from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
 
 __all__ = ["Measurement", "measure", "validate"]
 

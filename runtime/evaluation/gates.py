@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ftc.spec.documents.figures import Figure, figures, plain_name
+from ftc.spec.documents.outcomes import Figure, figures, plain_name
 from ftc.spec.documents.record import Evaluation, GateResult
 from ftc.spec.sections.evaluation import Gate
 

@@ -17,7 +17,7 @@ from ftc.runtime.execution.verify import verify_model
 from ftc.runtime.metrics.bootstrap import intervals
 from ftc.runtime.metrics.sums import difference, mean_of, share_of
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.harness import HarnessMetric, HarnessReport
+from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport
 from ftc.spec.documents.record import Gain, Interval
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, sta
 from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.sums import Statistics
 from ftc.runtime.metrics.texts import Found, Written
-from ftc.spec.decoding import TextDecoder
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import TokenStream
+from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.text_forms import form_card

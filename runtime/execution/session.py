@@ -24,6 +24,7 @@ from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.signals import StopRequest
 from ftc.runtime.training.teacher import build_teacher, make_teacher
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.estimates import Phase
 from ftc.spec.documents.events import EventListener, Noticed, Part
 from ftc.spec.documents.expected import planned_by_phase, planned_seconds
 from ftc.spec.documents.machine import CodeSnapshot, snapshot_code
@@ -31,7 +32,6 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TokenStream, open_stream
-from ftc.spec.documents.time import Phase
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:

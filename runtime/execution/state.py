@@ -17,11 +17,11 @@ from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.machine import Holder
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import DeterminismSeen, Predecessor, RunRecord, Segment, Sighting
 from ftc.spec.storage.atomic_write import sweep, write_file
 from ftc.spec.storage.paths import RunFolder
-from ftc.spec.storage.run_lock_holder import Holder
 
 __all__ = ["RunState", "find_run", "hold", "is_over", "refuse_held", "utc_now"]
 

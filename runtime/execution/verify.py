@@ -26,7 +26,7 @@ from ftc.spec.documents.lockfile import LockedSplit, is_weight_file
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.probes import planned_probes
 from ftc.spec.documents.streams import open_stream
-from ftc.spec.storage.file_stamps import Stamp, is_settled, stamp_of
+from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
 from ftc.spec.storage.model_files import stray_files
 
 __all__ = ["Witness", "verify", "verify_inputs", "verify_key", "verify_model", "verify_some"]

@@ -14,7 +14,7 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
-from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.memory_trace import TraceJob, TraceResult
 from ftc.spec.version import VERSION
 

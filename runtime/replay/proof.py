@@ -5,8 +5,8 @@ from __future__ import annotations
 from ftc.runtime.execution.session import Session
 from ftc.runtime.replay.replay import Replayed, replay_in_fresh_process, scratch_folder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.audit import ReplayRequest
 from ftc.spec.documents.record import DeterminismSeen
-from ftc.spec.documents.replay import ReplayRequest
 from ftc.spec.documents.step_log import Difference, first_difference, is_rung, line_text, read_ladder
 from ftc.spec.storage.atomic_write import write_file
 

@@ -24,13 +24,13 @@ from pydantic import TypeAdapter
 from ftc.runtime.execution.execute import expand_segments, let_threads_sleep
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.audit import Answer, MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
 from ftc.spec.documents.machine import MachineClass
-from ftc.spec.documents.replay import Answer, MachineSeen, ReplayOver, ReplayRefused, ReplayRequest
 from ftc.spec.documents.step_log import Ladder, Rung, StepLine, line_text, parse_line
 from ftc.spec.schedules import schedule_card
 from ftc.spec.storage.atomic_write import write_file
-from ftc.spec.storage.env_pins import PINNED
 from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.processes import PINNED
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -18,7 +18,7 @@ import torch
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.settings import Settings
-from ftc.spec.storage.env_pins import unpinned
+from ftc.spec.storage.processes import unpinned
 
 __all__ = ["deterministic", "seed_everything", "stream_seed"]
 

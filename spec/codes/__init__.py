@@ -13,20 +13,12 @@
 
 from ftc.spec.codes import (
     budget,
-    distillation,
     environment,
-    importing,
     locking,
-    merging,
-    overlays,
-    policy,
-    rating,
     references,
     rows,
     rules,
     schema,
-    sharding,
-    signing,
     strategies,
     text,
     tokens,
@@ -38,10 +30,7 @@ __all__ = ["CODES", "Code", "Severity"]
 
 CODES: dict[str, Code] = {
     code.id: code
-    for module in (
-        *(text, overlays, schema, rules, strategies, distillation, sharding, references, tokens, rows),
-        *(importing, budget, policy, locking, signing, environment, verbs, rating, merging),
-    )
+    for module in (text, schema, rules, strategies, references, tokens, rows, budget, locking, environment, verbs)
     for code in module.CODES
 }
 """Every code by its identifier."""

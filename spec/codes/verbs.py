@@ -1,7 +1,9 @@
-"""Codes 65x, what a verb needs before it can begin."""
+"""Codes 65x to 68x: what a verb needs before it can begin, ratings, and merging."""
 
 from ftc.spec.codes._code import Code
 from ftc.spec.exit_codes import ExitCode
+
+__all__ = ["CODES"]
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -41,6 +43,109 @@ CODES: tuple[Code, ...] = (
         cause="ftc makes no folders for `-o`, since a mistyped folder would hide the file in a new one.",
         wrong="ftc plan recipe.yaml -o plans/recipe.plan.json",
         right="mkdir plans && ftc plan recipe.yaml -o plans/recipe.plan.json",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC680",
+        title="a run has no answers to rate",
+        cause="Raters compare what models wrote for the test rows. A run that isn't finished, has no test split, or "
+        "whose task has no answers, has none; without `eval.baseline` there are none of the base model.",
+        wrong="ftc rate 3f2a91c0d7e4   # its recipe says `eval: {baseline: false}`",
+        right="ftc rate 3f2a91c0d7e4 b81c07d52f6a   # two tuned models",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC681",
+        title="two runs have no test row in common",
+        cause="Two answers can be compared only where both models were given the same row. Other data, another split "
+        "or another prompt is another row.",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC682",
+        title="not a rater's name",
+        cause="A rater's decisions stand in a file that has the rater's name.",
+        wrong="ftc rate 3f2a91c0d7e4 --rater 'a/b'",
+        right="ftc rate 3f2a91c0d7e4 --rater ab",
+        exit_code=ExitCode.USAGE,
+    ),
+    Code(
+        id="FTC683",
+        title="a run has no measured test rows",
+        cause="Runs are compared by what their models made of the same test rows. A run that isn't finished, or has no "
+        "test split, has none.",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC685",
+        title="a run can't be measured once more",
+        cause="`ftc eval` takes the weights that a finished run left, its base model where the recipe says, and its "
+        "test rows as tokens, or a file of other rows.",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC686",
+        title="task that the harness doesn't know",
+        cause="`ftc eval --harness` takes names of tasks of the lm-evaluation-harness, its own or those of a folder of "
+        "YAML files that `--tasks` names.",
+        wrong="ftc eval RUN --harness helaswag",
+        right="ftc eval RUN --harness hellaswag",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC660",
+        title="a run that can't be merged yet",
+        cause="`ftc merge` adds the adapter that a finished run left to the base model that the run's lock names, and "
+        "compares what comes out on rows of the run. One of these isn't here.",
+        wrong="ftc merge 7f3a2b -o merged/demo   # interrupted at step 40",
+        right="ftc apply recipe.yaml && ftc merge 7f3a2b -o merged/demo",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC661",
+        title="an adapter that has no place in the weights",
+        cause="Merging adds an adapter to weights that the base model has. Virtual tokens stand before the row, and "
+        "bottleneck adapters are layers of their own with a bend in the middle: no weight of the base says the same.",
+        wrong="strategy: {kind: prompt_tuning}   # and then ftc merge RUN",
+        right="strategy: {kind: lora}",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC662",
+        title="nothing to merge",
+        cause="Full, partial and bias tuning change the base model's own weights. What such a run leaves is a whole "
+        "model, which is loaded, served and learned from as it is.",
+        wrong="ftc merge RUN -o merged/demo   # strategy: {kind: full}",
+        right="model: {base: runs/demo/7f3a2b/model}",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC663",
+        title="no room for the merged model",
+        cause="Before anything is loaded, the size of the merged model is held against what is free on the disk, and "
+        "what merging takes against the memory that is free.",
+        wrong="ftc merge RUN -o merged/demo --dtype float32",
+        right="ftc merge RUN -o merged/demo --dtype bfloat16",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC664",
+        title="the merged model says something else",
+        cause="What was written is loaded once more and asked the same rows as the base with its adapter. It differs "
+        "by more than rounding can explain, so it is not kept. In 16 bits an update can be too small for the weight "
+        "that it is added to.",
+        wrong="ftc merge RUN -o merged/demo --dtype float16",
+        right="ftc merge RUN -o merged/demo --dtype float32",
+        exit_code=ExitCode.NOT_REPRODUCED,
+    ),
+    Code(
+        id="FTC665",
+        title="a configuration that would mean two models",
+        cause="`config.json` of a model that is written keeps every key of the base's own, so that transformers 4 and "
+        "the tools that are built on it read the same model as transformers 5. Some of the base's keys contradict "
+        "each other, or what the trained model has; each library would read another model.",
+        wrong='{"rope_theta": 10000.0, "rope_parameters": {"rope_theta": 100000.0}}',
+        right='{"rope_theta": 100000.0, "rope_parameters": {"rope_theta": 100000.0}}',
         exit_code=ExitCode.COULD_NOT_WORK,
     ),
 )

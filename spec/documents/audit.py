@@ -1,16 +1,33 @@
-"""The verdict on a past run."""
+"""The verdict on a past run, and what is asked of a fresh process that trains some of its steps once more."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
+from ftc.spec.companions import Role
+from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import MachineClass
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.step_log import Rung, StepLine
 from ftc.spec.version import VERSION
 
-__all__ = ["AuditReport", "ClassComparison", "Finding", "Level", "Repetition", "Replay", "Verdict"]
+__all__ = [
+    "Answer",
+    "AuditReport",
+    "ClassComparison",
+    "Finding",
+    "Level",
+    "MachineSeen",
+    "Repetition",
+    "Replay",
+    "ReplayOver",
+    "ReplayRefused",
+    "ReplayRequest",
+    "Verdict",
+]
 
 Level = Literal["static", "replay", "full"]
 """`static` looks at files, `replay` does some steps of training again, `full` the whole plan."""
@@ -100,3 +117,55 @@ class AuditReport(Document):
     not_checked: tuple[str, ...]
     """What this level or this machine can't say anything about; never empty by silence."""
     exit_code: int
+
+
+class ReplayRequest(Document):
+    """Steps of a plan to do again."""
+
+    plan: Plan
+    model_folder: str
+    streams_folder: str
+    companion_folders: dict[Role, str] = Field(default={})
+    """Folders of the models beside the base, by role."""
+    environment: EnvironmentFacts
+    scratch: str
+    """An empty folder that the process may fill."""
+    whole: bool = False
+    """Do all of the plan, with validation, export and evaluation, in the scratch folder; else training alone."""
+    checkpoints: str | None = None
+    """Folder of the run's checkpoints; None to begin before the first step."""
+    first_step: int = 0
+    """Steps that are done at the beginning; those of a checkpoint, or 0."""
+    last_step: int
+    rungs: tuple[int, ...] = ()
+    """Steps behind which a rung is wanted, beside the last one."""
+    expected: MachineClass | None = None
+    """Class of machine on which alone to begin; None for any."""
+    threads: int | None = None
+    """Threads inside an operation; None for the plan's."""
+
+
+class MachineSeen(Document):
+    """Said first, before a model is loaded."""
+
+    kind: Literal["machine"] = "machine"
+    machine: MachineClass
+
+
+class ReplayRefused(Document):
+    """It couldn't be done; the last answer."""
+
+    kind: Literal["refused"] = "refused"
+    code: str
+    summary: str
+    notes: tuple[str, ...] = ()
+    help: tuple[str, ...] = ()
+
+
+class ReplayOver(Document):
+    """All that was asked is done; the last answer."""
+
+    kind: Literal["over"] = "over"
+
+
+Answer = Annotated[MachineSeen | StepLine | Rung | ReplayRefused | ReplayOver, Field(discriminator="kind")]

@@ -1,4 +1,4 @@
-"""What differs between two recipes, locks, plans or runs, why it matters, and what would have to be done."""
+"""What differs between recipes, locks, plans or runs, and runs side by side on the test rows that they share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,23 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect, Real
+from ftc.spec.documents.record import Gain, Interval
 
-__all__ = ["Action", "Change", "ChangedRows", "Difference", "Drift", "Outcome", "Reason", "Side", "action_for"]
+__all__ = [
+    "Action",
+    "Change",
+    "ChangedRows",
+    "ComparedMetric",
+    "ComparedRun",
+    "Difference",
+    "Drift",
+    "Outcome",
+    "Reason",
+    "RunComparison",
+    "Side",
+    "Standing",
+    "action_for",
+]
 
 Reason = Literal[
     "asked",
@@ -129,3 +144,45 @@ class Drift(Document):
         if not self.here and not self.upstream:
             return "nothing moved"
         return f"{len(self.here)} moved here, {len(self.upstream)} upstream"
+
+
+class ComparedRun(Document):
+    """One of the runs."""
+
+    id: str
+    name: str
+    model: str
+    """The base model's name."""
+    strategy: str
+    rows: int
+    """Test rows of the run; those beyond the common ones don't count here."""
+
+
+class Standing(Document):
+    """One run in one metric, on the common rows."""
+
+    value: Real
+    interval: Interval | None
+    """None where the rows can't tell."""
+    gain: Gain | None
+    """Against the first run; None for the first itself."""
+
+
+class ComparedMetric(Document):
+    """One metric of all runs."""
+
+    metric: str
+    standings: tuple[Standing, ...]
+    """In the order of the runs."""
+
+
+class RunComparison(Document):
+    """What `ftc compare` finds; the first run is what the others are held against."""
+
+    schema_: Literal["ftc.comparison/1"] = Field(default="ftc.comparison/1", alias="schema")
+    runs: tuple[ComparedRun, ...]
+    rows: int
+    """Test rows that all runs were given."""
+    metrics: tuple[ComparedMetric, ...]
+    not_compared: tuple[str, ...]
+    """Metrics that can't be compared, each with the reason."""

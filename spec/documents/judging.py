@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from ftc.spec.base import Document, MoneyText, Real
-from ftc.spec.documents.time import SecondsRange
+from ftc.spec.documents.estimates import SecondsRange
 from ftc.spec.sections.evaluation import Judge
 
 __all__ = ["AT_ONCE", "JudgeEstimate", "JudgeUse", "TokenRange", "messages"]

@@ -1,4 +1,4 @@
-"""What bits depend on beside inputs and settings: the class of a machine, and the code that ran."""
+"""What bits depend on beside inputs and settings: the class of a machine and the code that ran. And who holds a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftc.spec.base import Document
 
-__all__ = ["ARITHMETIC_VARIABLES", "CodeSnapshot", "MachineClass", "code_digest", "snapshot_code"]
+__all__ = ["ARITHMETIC_VARIABLES", "CodeSnapshot", "Holder", "MachineClass", "code_digest", "snapshot_code"]
 
 ARITHMETIC_VARIABLES = (
     "ATEN_CPU_CAPABILITY",
@@ -150,3 +150,19 @@ def _resolved(git: Path, reference: str) -> str | None:
     packed = shared / "packed-refs"
     lines = packed.read_text(encoding="utf-8").splitlines() if packed.exists() else []
     return next((line.split()[0] for line in lines if line.endswith(f" {reference}")), None)
+
+
+class Holder(Document):
+    """The process that holds a run's lock, `.holder.json`."""
+
+    id: str
+    """Name of this holding, for `ftc unlock`: another one has another, so that nobody unlocks what they didn't see."""
+    pid: int
+    host: str
+    since: str
+    """UTC, ISO 8601."""
+
+    @property
+    def who(self) -> str:
+        """The holder in words."""
+        return f"process {self.pid} on {self.host} since {self.since}"

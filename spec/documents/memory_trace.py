@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
-from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
 from ftc.spec.text_forms import form_card

@@ -1,15 +1,37 @@
-"""What models made of the test rows, row by row: what metrics are computed from, and what people rate."""
+"""What measuring gives beside the record: each row's outcomes, figures by name, and what the harness and people say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Literal
 
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
+from ftc.spec.documents.record import Evaluation, Gain, Interval
+from ftc.spec.documents.slices import measured
 
-__all__ = ["CONFIDENCE_BINS", "NO_ANSWER", "OTHER_LABEL", "Outcome", "Said", "as_label", "confidence_bin"]
+__all__ = [
+    "CHOICES",
+    "CONFIDENCE_BINS",
+    "NO_ANSWER",
+    "OTHER_LABEL",
+    "Agreement",
+    "Choice",
+    "Figure",
+    "HarnessMetric",
+    "HarnessReport",
+    "Outcome",
+    "Rating",
+    "Said",
+    "Tally",
+    "WinRate",
+    "as_label",
+    "confidence_bin",
+    "figures",
+    "plain_name",
+]
 
 OTHER_LABEL = "(no class)"
 """What stands for every answer that is none of the classes, where a model writes its label."""
@@ -63,3 +85,146 @@ class Outcome(Document):
     """Values of the columns that results are told apart by."""
     base: Said | None
     tuned: Said
+
+
+Figure = tuple[float, Interval | None]
+"""A value and its interval; None where the rows can't tell."""
+
+
+def figures(evaluation: Evaluation) -> dict[str, Figure]:
+    """Metrics of the tuned model, of groups and gaps between them, and what was measured beside them."""
+    tuned = evaluation.tuned
+    found: dict[str, Figure] = {name: (value, tuned.intervals.get(name)) for name, value in tuned.metrics.items()}
+    found |= dict(_of_slices(evaluation))
+    if evaluation.retention is not None:
+        gain = evaluation.retention.forgetting
+        found["forgetting"] = (gain.value, gain.interval)
+    if evaluation.swaps is not None:
+        found["swapped"] = (evaluation.swaps.share, evaluation.swaps.interval)
+    if evaluation.judge is not None and evaluation.judge.tuned is not None:
+        found["judge"] = (evaluation.judge.tuned, evaluation.judge.interval)
+    if evaluation.classifier is not None:
+        found["flagged"] = (evaluation.classifier.tuned, evaluation.classifier.interval)
+    return found
+
+
+def plain_name(name: str) -> str:
+    """A gate's name in the one spelling that `figures` has, whatever the spaces in it."""
+    about = measured(name)
+    if about.slice is None:
+        return name
+    return _gap(about.metric, about.slice) if about.group is None else _group(about.metric, about.slice, about.group)
+
+
+def _of_slices(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    for one in evaluation.slices:
+        yield from ((_gap(name, one.slice), (gap.value, gap.interval)) for name, gap in one.gaps.items())
+        for group in one.groups:
+            for name, value in group.tuned.items():
+                yield _group(name, one.slice, group.group), (value, group.intervals.get(name))
+
+
+def _gap(metric: str, of: str) -> str:
+    return f"{metric} gap on {of}"
+
+
+def _group(metric: str, of: str, group: str) -> str:
+    return f"{metric} on {of} = {group}"
+
+
+class HarnessMetric(Document):
+    """One metric of one task, by the harness's own names and figures."""
+
+    task: str
+    metric: str
+    filter: str
+    """What the harness does to answers before it measures; `none` for nothing."""
+    rows: int
+    higher_is_better: bool | None
+    """None where the task doesn't say."""
+    base: Real
+    base_error: Real | None
+    """The harness's standard error; None where it gives none."""
+    tuned: Real
+    tuned_error: Real | None
+    gain: Gain
+    """Its interval is paired, over the task's rows; none where the metric is no mean of its rows."""
+
+
+class HarnessReport(Document):
+    """The answer of `ftc eval RUN --harness TASKS`; nothing of it is written into the run's folder."""
+
+    schema_: Literal["ftc.harness/1"] = Field(default="ftc.harness/1", alias="schema")
+    run: str
+    lm_eval: str
+    """Version of the library."""
+    versions: dict[str, str]
+    """Of each task, as it says itself."""
+    limit: int | None
+    """Rows of a task at most; None for all."""
+    metrics: tuple[HarnessMetric, ...]
+
+
+Choice = Literal["first", "second", "tie"]
+"""Which of two contestants is better; the sides on which they stood don't count."""
+CHOICES: tuple[Choice, ...] = ("first", "second", "tie")
+
+
+class Rating(Document):
+    """One decision, a line of a rater's file. A later one on the same row takes the place of an earlier one."""
+
+    schema_: Literal["ftc.rating/1"] = Field(default="ftc.rating/1", alias="schema")
+    row: int
+    """Row number in the source, from 0."""
+    choice: Choice | None
+    """None takes back what was said of the row."""
+    left: Literal["first", "second"]
+    """Who stood on the left."""
+    at: str
+    """UTC, ISO 8601."""
+
+
+class WinRate(Document):
+    """How often the second contestant was preferred; a tie counts half."""
+
+    rate: Real
+    low: Real | None
+    high: Real | None
+    """Bounds of the 95 % interval over rows; None where the rows can't tell."""
+    wins: int
+    losses: int
+    ties: int
+
+
+class Agreement(Document):
+    """Two raters on the rows that both rated."""
+
+    raters: tuple[str, str]
+    rows: int
+    same: int
+    """Rows of which both say the same."""
+    kappa: Real | None
+    """Cohen's kappa: agreement beyond chance, 1 at most; None where chance alone would always agree."""
+
+
+class Tally(Document):
+    """What all raters said."""
+
+    schema_: Literal["ftc.rating-tally/1"] = Field(default="ftc.rating-tally/1", alias="schema")
+    first: str
+    second: str
+    """Names of the contestants."""
+    rows: int
+    """Rows that can be rated."""
+    same: int
+    """Rows that nobody has to rate: both gave the same answer."""
+    rated: int
+    """Rows that somebody rated."""
+    overall: WinRate | None
+    """None where nothing is rated."""
+    raters: dict[str, WinRate]
+    left_chosen: int
+    """Decisions for whoever stood on the left, of `decided`; far from half, the place decides and not the answer."""
+    decided: int
+    """Decisions that are no tie."""
+    agreement: tuple[Agreement, ...]

@@ -11,15 +11,14 @@ from pydantic import Field
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
+from ftc.spec.documents.estimates import MemoryEstimate, TimeEstimate, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.judging import JudgeEstimate
 from ftc.spec.documents.lockfile import Lock
-from ftc.spec.documents.memory import MemoryEstimate
 from ftc.spec.documents.policy import PolicyResult
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import SPLITS, SplitReport
-from ftc.spec.documents.time import TimeEstimate, WorkEstimate
 from ftc.spec.sections.recipe import Recipe
 
 __all__ = [

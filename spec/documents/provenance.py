@@ -3,6 +3,8 @@
 The record can't stand in it, since the record holds the file's digest. The job's digest can: it is of everything that
 decides about the weights, and record and ledger confirm it. It is the same for each repetition of a job, so that equal
 weights stay equal bytes.
+
+A signed folder stands here too: what `ftc sign` made and what `ftc verify` found to hold.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from ftc.spec import canonical
 from ftc.spec.base import Document
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.plan import Plan
+from ftc.spec.version import VERSION
 
-__all__ = ["METADATA_KEY", "Origin", "Provenance", "header_text", "provenance_of", "read_provenance"]
+__all__ = ["METADATA_KEY", "Origin", "Provenance", "SignedFolder", "header_text", "provenance_of", "read_provenance"]
 
 METADATA_KEY = "ftc"
 """Key in the header of a safetensors file; the value is canonical JSON."""
@@ -107,3 +110,22 @@ def read_provenance(metadata: Mapping[str, object]) -> Provenance | None:
 def header_text(provenance: Provenance) -> str:
     """The header's value."""
     return canonical.to_bytes(provenance.to_json()).decode()
+
+
+class SignedFolder(Document):
+    """A folder whose signature holds, `ftc verify --json`."""
+
+    schema_: Literal["ftc.signature/1"] = Field(default="ftc.signature/1", alias="schema")
+    ftc_version: str = VERSION
+    folder: str
+    """As it was named."""
+    signature: str
+    """The signature's file, as it was named."""
+    key_sha256: str
+    """Digest of the public key, by which a signature names it: of its PEM text."""
+    files: int
+    """Files that are signed."""
+    files_sha256: str
+    """Digest over the digests of all signed files."""
+    not_covered: tuple[str, ...]
+    """Paths in the folder that the signature leaves out, whether they are there or not."""

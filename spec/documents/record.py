@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Real
+from ftc.spec.documents.estimates import Phase, SecondsRange
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.documents.judging import JudgeUse
 from ftc.spec.documents.machine import CodeSnapshot, MachineClass
-from ftc.spec.documents.time import Phase, SecondsRange
 
 __all__ = [
     "ClassifierResult",

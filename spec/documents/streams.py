@@ -16,6 +16,8 @@ One Arrow IPC file a split, not compressed, so that it is mapped into memory rat
   no part of it; empty where no answer is cut out of a text.
 - `texts` (large_list<large_string>): what metrics need of a row beside its tokens: the context and then the right
   answers; for a written answer the right ones, where there are several. Empty else.
+
+Beside the stream: rows of it as people read them, for `ftc tokens` and for reports.
 """
 
 from __future__ import annotations
@@ -40,13 +42,16 @@ __all__ = [
     "Lists",
     "RowLengths",
     "SplitReport",
+    "TextDecoder",
+    "Token",
     "TokenStream",
+    "TokenizedRow",
+    "TokenizedRows",
     "lengths_file",
     "open_lengths",
     "open_stream",
     "stream_digest",
 ]
-
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -264,3 +269,73 @@ def stream_digest(arrays: Sequence[NDArray[Any]], lists: Sequence[Lists], texts:
             encoded = text.encode()
             state.update(len(encoded).to_bytes(8, "little") + encoded)
     return state.hexdigest()
+
+
+class Token(Document):
+    """One token of a row."""
+
+    id: int
+    piece: str
+    """The text that it adds; empty where a character is not whole before the next token."""
+    supervised: bool
+    """Whether the loss is computed on it."""
+
+
+class TokenizedRow(Document):
+    """One row of a token stream."""
+
+    row: int
+    """Number of the row in its source file, from 1, as in messages."""
+    tokens: tuple[Token, ...]
+    prompt_tokens: int
+    """Tokens before the last supervised stretch; for a classification, tokens of the first text."""
+    label: str | None
+    """The class that is learned; None for tasks without."""
+    is_at_limit: bool
+    """Whether the row is as long as rows may be, and so perhaps was cut."""
+
+    @property
+    def supervised(self) -> int:
+        """Tokens that the loss is computed on."""
+        return sum(token.supervised for token in self.tokens)
+
+
+class TokenizedRows(Document):
+    """Rows of one part of a plan's data."""
+
+    split: Split
+    rows: tuple[TokenizedRow, ...]
+    of: int
+    """Rows of the part."""
+    cut: int
+    """Rows of the part that were cut to the length."""
+    max_length: int
+    stop_ids: tuple[int, ...]
+    """Tokens that end an answer when the model generates."""
+
+
+class TextDecoder:
+    """Ids back to text, without special tokens.
+
+    Args:
+        model_folder: Where `tokenizer.json` lies.
+    """
+
+    def __init__(self, model_folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
+
+    def __call__(self, ids: list[int]) -> str:
+        """The text of some tokens."""
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return text.strip()
+
+    def prompt(self, rows: TokenStream, number: int) -> str:
+        """What the model is given of a row."""
+        return self(rows.ids(number)[: rows.prompt_length(number)].tolist())
+
+    def expected(self, rows: TokenStream, number: int) -> str:
+        """A row's own answer: its supervised tokens behind the prompt."""
+        start = rows.prompt_length(number)
+        return self(rows.ids(number)[start:][rows.mask(number)[start:]].tolist())

@@ -324,7 +324,7 @@ def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:
 
 
 def _wrong_form(source: Source, plain: dict[str, Any], path: Path, value: object) -> Diagnostic:
-    from ftc.spec.language.reference import field_docs
+    from ftc.spec.language.section_tree import field_docs
 
     field = path[:-1] if isinstance(path[-1], int) else path  # an item of a list is described with the list
     section = section_at(field[:-1], plain)

@@ -1,17 +1,32 @@
-"""The recipe language seen as a tree of sections: which keys may stand where.
+"""The recipe language seen as a tree of sections: which keys may stand where, and what the models say of them.
 
-Read off the models themselves, and only when somebody asks: a diagnostic, the reference, an editor.
+The text under a field is its documentation. All is read off the models themselves, and only when somebody asks: a
+diagnostic, the reasons of a plan, the reference page, the JSON Schema, an editor.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
-from ftc.spec.base import Document
+from ftc.spec.base import Document, Effect
 from ftc.spec.sections.recipe import Recipe
 
-__all__ = ["all_sections", "documents_in", "places_of_key", "section_at", "sections_at"]
+__all__ = [
+    "all_sections",
+    "default_reason",
+    "documents_in",
+    "effect_of",
+    "field_docs",
+    "places_of_key",
+    "section_at",
+    "sections_at",
+]
 
 
 def documents_in(annotation: Any) -> tuple[type[Document], ...]:
@@ -89,3 +104,40 @@ def _likeness(choice: type[Document], value: Any) -> int:
     if kind and get_origin(kind.annotation) is Literal and value.get("kind") in get_args(kind.annotation):
         return 1000
     return sum(key in choice.model_fields for key in value)
+
+
+@cache
+def field_docs(section: type[Document]) -> dict[str, str]:
+    """Documentation of each field of a section, its parents' included, white space folded."""
+    docs: dict[str, str] = {}
+    for parent in reversed(section.__mro__):
+        if issubclass(parent, Document):
+            docs |= _docs_in_source(sys.modules[parent.__module__].__name__).get(parent.__name__, {})
+    return docs
+
+
+def default_reason(section: type[Document], field: str) -> str:
+    """Why a field has its default, in the words of its documentation."""
+    match = re.search(r"Default[^:]*: (.*)", field_docs(section).get(field, ""))
+    return match[1].rstrip(".") if match else "default of the language"
+
+
+def effect_of(section: type[Document], field: str) -> Effect | None:
+    """What a change of the field touches; None in a section that says nothing."""
+    effects: dict[str, Effect] = getattr(section, "EFFECTS", {})
+    return effects.get(field, getattr(section, "EFFECT", None))
+
+
+@cache
+def _docs_in_source(module: str) -> dict[str, dict[str, str]]:
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {node.name: dict(_pairs(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _pairs(node: ast.ClassDef) -> list[tuple[str, str]]:
+    found = []
+    for field, text in zip(node.body, node.body[1:], strict=False):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as doc)):
+                found.append((name, " ".join(doc.split())))
+    return found

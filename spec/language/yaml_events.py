@@ -23,8 +23,7 @@ from ruamel.yaml.events import (
 
 from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic
 from ftc.spec.language.text_checks import MOST_FINDINGS, Text, described, unseen_in_escapes
-from ftc.spec.language.yaml_keys import key_fault, shown_word
-from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence, number_fault
+from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence, key_fault, number_fault, shown_word
 
 __all__ = ["DEEPEST", "LONGEST_SCALAR", "MOST_NODES", "read_events"]
 

@@ -7,10 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Document, Effect
-from ftc.spec.sections.budget import Budget
 from ftc.spec.sections.data import Data
 from ftc.spec.sections.evaluation import Eval
-from ftc.spec.sections.model import Model
+from ftc.spec.sections.model import Budget, Model
 from ftc.spec.sections.train import Train
 from ftc.spec.strategies import AnyStrategy
 from ftc.spec.tasks import Task

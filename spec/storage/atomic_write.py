@@ -2,6 +2,11 @@
 
 A reader sees the old content or the new, never half. Leftovers of a crash bear the prefix `.tmp-` and are swept by the
 next process that holds the run's lock.
+
+File stamps prove that nobody wrote to a file in between: five figures that together no ordinary write leaves alone.
+The change time is the kernel's own: no call sets it, so that tools that restore a modification time don't hide a
+write. It is only as fine as the clock that the file system uses, hence the margin: what was changed within it may
+change once more and keep its stamp.
 """
 
 from __future__ import annotations
@@ -12,9 +17,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-__all__ = ["building_folder", "replacing", "rewrite_file", "sweep", "sync_folder", "write_file", "write_text"]
+__all__ = [
+    "Stamp",
+    "building_folder",
+    "is_settled",
+    "replacing",
+    "rewrite_file",
+    "stamp_of",
+    "sweep",
+    "sync_folder",
+    "write_file",
+    "write_text",
+]
 
 _PREFIX = ".tmp-"
 
@@ -129,3 +145,26 @@ def _replace_folder(temporary: Path, path: Path) -> None:
     else:
         temporary.rename(path)
     sync_folder(path.parent)
+
+
+_MARGIN_NS = 2_000_000_000  # FAT keeps times to two seconds; network clocks drift about as much
+
+
+class Stamp(NamedTuple):
+    """A file as the file system describes it."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """The stamp of a file's status."""
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+
+
+def is_settled(stamp: Stamp, at_ns: int) -> bool:
+    """Whether a stamp that is still the same later proves that nothing was written since `at_ns` (Unix time)."""
+    return max(stamp.mtime_ns, stamp.ctime_ns) + _MARGIN_NS < at_ns

@@ -1,11 +1,30 @@
-"""Which files of a model ftc looks at. No other name is opened or downloaded, whatever a folder holds."""
+"""Which files of a model ftc looks at. No other name is opened or downloaded, whatever a folder holds.
+
+The digest of a set of weights is the same in the compiler, which reads files, and in the runtime, which has tensors:
+it is over each tensor's name, type, shape and own sha256, by sorted name. So it depends on what the weights are and
+not on files: shards, the order of tensors in a file and the header's remarks don't reach it, and each tensor can be
+hashed by a thread of its own and named when it differs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CARD_FILES", "INDEX_FILE", "LICENSE_FILES", "LOADED_FILES", "SINGLE_FILE", "stray_files"]
+from ftc.spec import canonical
+
+__all__ = [
+    "CARD_FILES",
+    "INDEX_FILE",
+    "LICENSE_FILES",
+    "LOADED_FILES",
+    "SINGLE_FILE",
+    "TensorDigest",
+    "content_digest",
+    "header_digest",
+    "stray_files",
+]
 
 SINGLE_FILE = "model.safetensors"
 """All weights in one file."""
@@ -43,3 +62,28 @@ def stray_files(folder: Path, known: Collection[str]) -> tuple[str, ...]:
     if SINGLE_FILE in known:
         names.discard(INDEX_FILE)  # it is read only where there is no single file
     return tuple(sorted(name for name in names if (folder / name).is_file()))
+
+
+@dataclass(frozen=True, slots=True)
+class TensorDigest:
+    """One tensor.
+
+    Attributes:
+        dtype: Name of the element type as safetensors has it, such as `F32`.
+        shape: Sizes, outermost first.
+        sha256: sha256 of the elements' bytes, little-endian, in row-major order.
+    """
+
+    dtype: str
+    shape: Sequence[int]
+    sha256: str
+
+
+def content_digest(tensors: Mapping[str, TensorDigest]) -> str:
+    """sha256 over all tensors: equal whenever two sets of weights are."""
+    return canonical.digest([[name, one.dtype, list(one.shape), one.sha256] for name, one in sorted(tensors.items())])
+
+
+def header_digest(tensors: Mapping[str, TensorDigest]) -> str:
+    """sha256 over names, types and shapes alone."""
+    return canonical.digest([[name, one.dtype, list(one.shape)] for name, one in sorted(tensors.items())])

@@ -1,18 +1,29 @@
-"""Files that ftc writes where a user says: never over anything that is not ftc's own file of that kind."""
+"""Files that ftc writes where a user says: never over anything that is not ftc's own file of that kind.
+
+What is read back is here as well: why a document can't be read, in one line, and a page less its drawings. Those depend
+on the library that drew them, and nothing else in a page does. An audit makes a run's page again; where another version
+of the library is installed, or none, it compares all but the drawings, and says so.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 
-__all__ = ["OutputKind", "claim_output"]
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+__all__ = ["OutputKind", "claim_output", "drawn_by", "marked", "reason_of", "signature", "without_drawings"]
 
 _MOST_BYTES = 256 * 2**20
 """Larger files are no document of ftc's, so that nothing larger is read to find out."""
@@ -103,3 +114,59 @@ def _at(found: Any, *keys: str) -> Any:
 
 def _names_ftc(tools: Any) -> bool:
     return isinstance(tools, list) and any(_at(tool, "name") == "ftc" for tool in tools)
+
+
+_OPEN, _CLOSE = "<!--drawn-->", "<!--/drawn-->"
+_DRAWING = re.compile(f"{_OPEN}(.*?){_CLOSE}", re.DOTALL)
+_IN_SVG = "(?:[^<]|</?(?:defs|desc|g|path|text|title|tspan|use)\\b)*"
+_PICTURE = re.compile(
+    f"(?:<svg {_IN_SVG}</svg>)+|<p>[^<]*</p>|<meta [^<>]*>|[^<]*(?:<code>[^<]*</code>[^<]*)?", re.DOTALL
+)
+"""What may stand between marks: pictures made of shapes and text, or the words in their place."""
+_SIGNATURE = re.compile(f'{_OPEN}<meta name="generator" content="([^"]*)">{_CLOSE}')
+
+
+def marked(drawing: str) -> str:
+    """The drawing between marks. Text of a page is escaped, so nothing else in it can look like one."""
+    return f"{_OPEN}{drawing}{_CLOSE}"
+
+
+def signature(library: str | None) -> str:
+    """What names, in a page's head, the library that drew its pictures."""
+    return marked(f'<meta name="generator" content="{library or ""}">')
+
+
+def drawn_by(page: str) -> str | None:
+    """The library and version that a page names; None where nothing was drawn."""
+    found = _SIGNATURE.search(page)
+    return (found.group(1) or None) if found else None
+
+
+def without_drawings(page: str) -> str:
+    """The page less what is drawn. The marks stay, so that one more is a difference, and so is what is no picture."""
+    return _DRAWING.sub(lambda found: _OPEN if _PICTURE.fullmatch(found[1]) else found[0], page)
+
+
+def reason_of(problem: ValidationError | OSError) -> str:
+    """The first thing that is wrong, with its place in the document where there is one."""
+    if isinstance(problem, OSError):
+        return problem.strerror or str(problem)
+    first = problem.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"`{where}` {_words(first)}" if where else _words(first)
+
+
+def _words(error: ErrorDetails) -> str:
+    """What completes a sentence about a place; pydantic's own words are for those who write the model."""
+    more = error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "is no key of this document"
+        case "literal_error":
+            return f"is not {more['expected']}".replace("'", "`")
+        case "json_invalid":
+            return f"not JSON: {more['error']}"
+        case _:
+            return f"can't be this: {error['msg']}" if error["loc"] else error["msg"]

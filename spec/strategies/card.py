@@ -373,7 +373,8 @@ class Card:
         no_merging: Why its adapter can't become part of the base's weights; None where it can, or where there is none.
         saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
         folds_in: Whether a run in float32 measures with the adapter added to the weights, which is as exact.
-        foreign_names: What other tools call it; empty for a tool that hasn't got it.
+        foreign_names: What other tools call it, an empty word where they train so unless told otherwise; none for a
+            tool that hasn't got it.
     """
 
     kind: str

@@ -80,5 +80,5 @@ FULL = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
-    foreign_names={"llamafactory": ("full",), "torchtune": ("full",)},
+    foreign_names={"axolotl": ("",), "llamafactory": ("full",), "torchtune": ("full",), "trl": ("",), "oumi": ("",)},
 )

@@ -391,5 +391,6 @@ LORA = Card(
         "llamafactory": ("lora",),
         "torchtune": ("lora",),
         "oumi": ("lora",),
+        "trl": ("lora",),
     },
 )

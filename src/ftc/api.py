@@ -36,14 +36,13 @@ from ftc.verbs.unlock import unlock
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override
     from ftc.spec.documents.audit import AuditReport, Level
-    from ftc.spec.documents.comparison import RunComparison
+    from ftc.spec.documents.difference import RunComparison
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.facts import DeviceFacts
     from ftc.spec.documents.imported import Imported
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.signature import SignedFolder
-    from ftc.spec.documents.streams import Split
-    from ftc.spec.documents.tokenized import TokenizedRows
+    from ftc.spec.documents.provenance import SignedFolder
+    from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.audit import StepListener
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from ftc.spec.documents.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
+from ftc.spec.documents.difference import ComparedMetric, ComparedRun, RunComparison, Standing
 from ftc.spec.documents.events import Evaluated, Event, PhaseEnded, StepDone
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.record import Gain, Interval

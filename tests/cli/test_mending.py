@@ -79,7 +79,7 @@ def test_a_recipe_that_stands_alone_loads_nothing_for_layers(recipe: Path) -> No
     code = (
         "import sys; from ftc.cli.main import main; main(['validate', 'r.yaml']); "
         "print([name for name in sys.modules if name in "
-        "('ftc.compiler.recipes.layers', 'ftc.compiler.recipes.fix', 'ftc.spec.language.overlay', "
+        "('ftc.compiler.recipes.layers', 'ftc.compiler.recipes.edits', 'ftc.spec.language.overlay', "
         "'ftc.spec.language.layout', 'difflib')])"
     )
     recipe.write_text(MENDED, encoding="utf-8")

@@ -14,7 +14,7 @@ from ftc.cli.main import main
 from ftc.cli.restart import Restart
 from ftc.cli.verbs import VERBS
 from ftc.spec.diagnostics import diagnostic
-from ftc.spec.storage.env_pins import PINNED
+from ftc.spec.storage.processes import PINNED
 from ftc.verbs import text
 from tests.cli.conftest import World
 from tests.support import documents

@@ -20,7 +20,7 @@ from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.time.past_runs import PastRun
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic
-from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
 from ftc.spec.documents.plan import Origin
 from ftc.spec.documents.streams import RowLengths

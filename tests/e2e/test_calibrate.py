@@ -14,7 +14,7 @@ from ftc.compiler.resolve.machine.calibration import keep_calibration, read_cali
 from ftc.compiler.time.calibrated import look_work, measured_work
 from ftc.runtime.calibration.calibrate import measure
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.calibration import Calibration, CalibrationJob
+from ftc.spec.documents.device import Calibration, CalibrationJob
 from ftc.views.devices import calibration_text
 from tests.support.drafts import CARD, CPU, decided, draft_of
 

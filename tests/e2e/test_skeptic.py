@@ -214,7 +214,7 @@ def forge_checkpoint(run: RunFolder) -> None:
 def forge_result(run: RunFolder) -> None:
     """Other weights with a record that names their digest."""
     from ftc.compiler.resolve.files.digests import tensor_digests
-    from ftc.spec.storage.tensor_digests import content_digest
+    from ftc.spec.storage.model_files import content_digest
 
     file = run.adapter / "adapter_model.safetensors"
     flip(file)

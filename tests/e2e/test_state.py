@@ -11,7 +11,7 @@ import pytest
 
 from ftc import api
 from ftc.spec.documents.ledger import Begun, append_entry, broken_links, read_ledger
-from ftc.spec.storage.run_lock_holder import Holder
+from ftc.spec.documents.machine import Holder
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import contents
 

@@ -11,7 +11,7 @@ from ftc.rating.ballots import ballots, open_ballot
 from ftc.rating.pairs import Contest, Pair, contest_of
 from ftc.rating.tally import tally
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.rating import Choice
+from ftc.spec.documents.outcomes import Choice
 from ftc.views.comparison import tally_text
 from tests.support.contests import answered_run
 

@@ -13,9 +13,9 @@ import torch
 from ftc.runtime.replay import proof
 from ftc.runtime.replay.replay import Replayed
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.replay import ReplayRequest
+from ftc.spec.documents.audit import ReplayRequest
 from ftc.spec.documents.step_log import read_ladder
-from ftc.spec.storage.env_pins import PINNED
+from ftc.spec.storage.processes import PINNED
 from tests.runtime.jobs import Job, make_job
 
 _STEPS = 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Replay
+from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.lockfile import Lock, sealed
 from ftc.spec.documents.machine import MachineClass
-from ftc.spec.documents.memory import MemoryEstimate
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 

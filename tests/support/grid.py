@@ -17,9 +17,9 @@ from ftc.compiler.resolve.models.linear_modules import linear_modules
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.runtime.memory_trace.child import trace
 from ftc.runtime.memory_trace.meta_model import model_config
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
-from ftc.spec.documents.memory import PhasePeak
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import DistillationSettings
 from ftc.spec.sections.train import Offload, Sharding, TeacherQuantization

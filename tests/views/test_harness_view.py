@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftc.spec.documents.harness import HarnessMetric, HarnessReport
+from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport
 from ftc.spec.documents.record import Gain, Interval
 from ftc.views.comparison import harness_text
 

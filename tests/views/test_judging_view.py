@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from ftc.spec.base import Money
+from ftc.spec.documents.estimates import SecondsRange
 from ftc.spec.documents.judging import JudgeEstimate, TokenRange
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.time import SecondsRange
-from ftc.spec.sections.budget import TokenPrice
 from ftc.spec.sections.evaluation import Judge
+from ftc.spec.sections.model import TokenPrice
 from ftc.views.estimates import judge_rows
 from ftc.views.plan import plan_text
 from tests.support import documents

@@ -22,8 +22,8 @@ from typing import Generic, TypeVar
 
 from ftc.compiler.resolve.models.safetensors_header import TensorRange, read_ranges
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.storage.file_stamps import Stamp, is_settled, stamp_of
-from ftc.spec.storage.tensor_digests import TensorDigest
+from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
+from ftc.spec.storage.model_files import TensorDigest
 
 __all__ = ["DigestCache", "tensor_digests"]
 

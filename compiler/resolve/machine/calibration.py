@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftc.spec import canonical
-from ftc.spec.documents.calibration import Calibration
+from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.storage.atomic_write import write_file
 

@@ -16,8 +16,7 @@ from ftc.compiler.resolve.rows.tables import absent_file
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import Lock, SourceLock
-from ftc.spec.sections.augment import Paraphrases
-from ftc.spec.sections.data import Data, HubSource, PathSource
+from ftc.spec.sections.data import Data, HubSource, Paraphrases, PathSource
 
 __all__ = ["DataFile", "DataFiles", "locate_data", "source_paths"]
 

@@ -17,7 +17,7 @@ from ftc.cli.following import following, tracing
 from ftc.cli.results import print_result, show_run
 from ftc.cli.terminal import page, write
 from ftc.spec.exit_codes import ExitCode
-from ftc.spec.storage.process_ranks import is_follower
+from ftc.spec.storage.processes import is_follower
 
 if TYPE_CHECKING:
     from ftc.api import Planned, Run
@@ -104,7 +104,7 @@ def _pin(args: Namespace) -> None:
         Restart: It isn't.
     """
     from ftc.cli.restart import Restart
-    from ftc.spec.storage.env_pins import unpinned
+    from ftc.spec.storage.processes import unpinned
 
     if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
         raise Restart(wrong)

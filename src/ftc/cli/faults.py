@@ -86,7 +86,7 @@ def _missing(name: str) -> Refusal:
 
 def _refused(error: Refusal, args: Namespace) -> int:
     from ftc.cli.terminal import show_diagnostics, write
-    from ftc.spec.storage.process_ranks import is_follower
+    from ftc.spec.storage.processes import is_follower
     from ftc.views.diagnostics import render_json
 
     if is_follower(os.environ):  # the first process shows what all of them find; this one's own word is one line

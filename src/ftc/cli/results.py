@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ftc.api import Planned, Run
     from ftc.spec.documents.ledger import Merged
-    from ftc.spec.documents.signature import SignedFolder
+    from ftc.spec.documents.provenance import SignedFolder
 
 __all__ = ["print_result", "print_signature", "run_json", "show_planned", "show_run"]
 

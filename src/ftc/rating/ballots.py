@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.rating import Choice, Rating
+from ftc.spec.documents.outcomes import Choice, Rating
 from ftc.spec.storage.atomic_write import sync_folder
 
 __all__ = ["Ballot", "ballots", "open_ballot"]

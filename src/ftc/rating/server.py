@@ -18,7 +18,7 @@ from typing import Any
 from ftc.rating.ballots import Ballot
 from ftc.rating.pairs import Contest, Pair
 from ftc.rating.tally import tally
-from ftc.spec.documents.rating import Choice
+from ftc.spec.documents.outcomes import Choice
 
 __all__ = ["RatingServer"]
 

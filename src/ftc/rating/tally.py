@@ -7,7 +7,7 @@ from itertools import combinations
 
 from ftc.rating.ballots import Ballot
 from ftc.rating.pairs import Contest
-from ftc.spec.documents.rating import CHOICES, Agreement, Rating, Tally, WinRate
+from ftc.spec.documents.outcomes import CHOICES, Agreement, Rating, Tally, WinRate
 
 __all__ = ["tally"]
 

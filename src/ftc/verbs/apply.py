@@ -16,7 +16,7 @@ from ftc.spec.documents.ledger import Begun, Ended, append_entry, note_test_look
 from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.atomic_write import write_file, write_text
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
-from ftc.spec.storage.process_ranks import is_follower
+from ftc.spec.storage.processes import is_follower
 from ftc.verbs.planned import Planned
 from ftc.verbs.runs import FINISHED, Run, load_run, pages, predecessor
 

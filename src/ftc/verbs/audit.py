@@ -39,7 +39,7 @@ from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, pages, rec
 
 if TYPE_CHECKING:
     from ftc.runtime.replay.replay import Replayed
-    from ftc.spec.documents.replay import Answer, ReplayRequest
+    from ftc.spec.documents.audit import Answer, ReplayRequest
 
 __all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
 
@@ -170,7 +170,7 @@ def _repetition(
 
 def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch: Path) -> ReplayRequest:
     """What a fresh process is asked to do, but for the rungs and the machine that are wanted."""
-    from ftc.spec.documents.replay import ReplayRequest
+    from ftc.spec.documents.audit import ReplayRequest
 
     assert inputs.model is not None, "the static level has found the model"
     assert inputs.streams is not None, "and the token streams"

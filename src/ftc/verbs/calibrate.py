@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ftc.spec.diagnostics import Refusal, diagnostic
 
 if TYPE_CHECKING:
-    from ftc.spec.documents.calibration import Calibration, CalibrationJob, Measurement
+    from ftc.spec.documents.device import Calibration, CalibrationJob, Measurement
     from ftc.spec.documents.facts import DeviceFacts
 
 __all__ = ["calibrate"]
@@ -33,7 +33,7 @@ def calibrate(threads: int | None = None, *, job: CalibrationJob | None = None) 
     """
     from ftc.compiler.resolve.machine.calibration import keep_calibration
     from ftc.compiler.resolve.machine.device import resolve_device
-    from ftc.spec.documents.calibration import Calibration
+    from ftc.spec.documents.device import Calibration
     from ftc.spec.storage.paths import cache_folder
 
     device = resolve_device("auto")
@@ -60,14 +60,14 @@ def _busy() -> float:
 
 
 def _usual_job(device: DeviceFacts, threads: int) -> CalibrationJob:
-    from ftc.spec.documents.calibration import CalibrationJob
+    from ftc.spec.documents.device import CalibrationJob
 
     precisions = ("float32", "bfloat16") if device.has_bfloat16 and device.kind == "cuda" else ("float32",)
     return CalibrationJob(kind=device.kind, threads=threads, precisions=precisions)
 
 
 def _measured(job: CalibrationJob) -> Measurement:
-    from ftc.spec.documents.calibration import Measurement
+    from ftc.spec.documents.device import Measurement
 
     # -P: a module in the working folder must not take the place of an installed one.
     command = [sys.executable, "-P", "-m", "ftc.runtime.calibration.calibrate"]

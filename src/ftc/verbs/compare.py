@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.comparison import ComparedMetric, ComparedRun, RunComparison, Standing
+from ftc.spec.documents.difference import ComparedMetric, ComparedRun, RunComparison, Standing
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.documents.record import Gain
 from ftc.spec.metrics import needs_of

@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from ftc.runtime.execution.execute import Inputs
     from ftc.spec.companions import Role
     from ftc.spec.documents.events import Event, EventListener
-    from ftc.spec.documents.harness import HarnessReport
+    from ftc.spec.documents.outcomes import HarnessReport
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation
-    from ftc.spec.documents.streams import Split
-    from ftc.spec.documents.tokenized import TokenizedRows
+    from ftc.spec.documents.streams import Split, TokenizedRows
     from ftc.verbs.planned import Planned
 
 __all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "tokens_of"]

@@ -63,8 +63,8 @@ def whence(file: Path | str, *, folder: Path | str = ".") -> Origin:
     from ftc.spec.canonical import digest
     from ftc.spec.documents.ledger import Merged, read_ledger
     from ftc.spec.documents.provenance import Origin, read_provenance
+    from ftc.spec.storage.model_files import content_digest
     from ftc.spec.storage.paths import cache_folder
-    from ftc.spec.storage.tensor_digests import content_digest
 
     path = Path(file)
     paths = _weights_in(path)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from ftc.compiler.time.past_runs import PastRun
     from ftc.spec.base import Document
+    from ftc.spec.documents.estimates import Phase, Work
     from ftc.spec.documents.events import Event
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation, Predecessor, RunRecord
-    from ftc.spec.documents.time import Phase, Work
 
 __all__ = [
     "FINISHED",
@@ -101,7 +101,7 @@ def _document(file: Path, kind: type[AnyDocument]) -> AnyDocument:
 
 
 def _unreadable(file: Path, problem: ValidationError | OSError) -> Refusal:
-    from ftc.spec.storage.read_errors import reason_of
+    from ftc.spec.storage.outputs import reason_of
 
     summary = f"`{file.name}` of run `{file.parent.name}` can't be read"
     help = "restore the file from a copy, or move the run's folder away"

@@ -52,7 +52,7 @@ def load_plan(file: Path | str) -> Plan:
 
     from ftc.spec.canonical import own_digest
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.storage.read_errors import reason_of
+    from ftc.spec.storage.outputs import reason_of
 
     path = Path(file)
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.signature import SignedFolder
+from ftc.spec.documents.provenance import SignedFolder
 from ftc.spec.storage.outputs import OutputKind, claim_output
 
 if TYPE_CHECKING:

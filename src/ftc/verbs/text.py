@@ -11,7 +11,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.verbs.planned import Checked, Sources
 
 if TYPE_CHECKING:
-    from ftc.compiler.recipes.fix import Mended
+    from ftc.compiler.recipes.edits import Mended
     from ftc.compiler.recipes.layers import Override
 
 __all__ = ["fix", "format", "shown_path", "validate", "with_sources"]
@@ -49,7 +49,7 @@ def fix(recipe: Path | str, *, overrides: Sequence[Override] = (), write: bool =
     Raises:
         OSError: A file can't be read or written.
     """
-    from ftc.compiler.recipes.fix import mend_recipe
+    from ftc.compiler.recipes.edits import mend_recipe
 
     path = Path(recipe)
     mended = mend_recipe(path.read_bytes(), shown_path(path), path=path, overrides=overrides)

@@ -9,7 +9,7 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
-    from ftc.spec.storage.run_lock_holder import Holder
+    from ftc.spec.documents.machine import Holder
 
 __all__ = ["unlock"]
 
@@ -32,7 +32,7 @@ def unlock(lock_id: str, folder: Path | str = ".") -> str:
     """
     from ftc.compiler.resolve.files.safe_paths import project_root
     from ftc.spec.documents.ledger import Unlocked, append_entry
-    from ftc.spec.storage.run_lock_holder import Holder
+    from ftc.spec.documents.machine import Holder
 
     root = project_root(Path(folder) / "recipe")
     for file in sorted((root / "runs").glob("*/*/.holder.json")):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.spec.documents.comparison import ComparedMetric, RunComparison, Standing
-from ftc.spec.documents.harness import HarnessMetric, HarnessReport
-from ftc.spec.documents.rating import Tally, WinRate
+from ftc.spec.documents.difference import ComparedMetric, RunComparison, Standing
+from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport, Tally, WinRate
 from ftc.spec.metrics import metric_named
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table, visible_width

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import assert_never
 
+from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, Phase, PhasePeak, TimeEstimate
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
-from ftc.spec.documents.memory import ByteRange, MemoryEstimate, PhasePeak
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, PhaseSeconds
-from ftc.spec.documents.time import Phase, TimeEstimate
-from ftc.spec.sections.budget import TokenPrice
+from ftc.spec.sections.model import TokenPrice
 from ftc.views import numbers
 from ftc.views.page import INDENT, Page, escaped, table, visible_width
 

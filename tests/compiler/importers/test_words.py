@@ -9,12 +9,16 @@ import pytest
 from ftc.compiler.importers import words
 from ftc.compiler.importers.translate import TOOLS
 from ftc.spec.documents import imported as documents
-from ftc.spec.documents.imported import Fate, Tool
+from ftc.spec.documents.imported import Fate
 from ftc.spec.strategies import STRATEGIES, Card
+from ftc.spec.tasks import TASKS
+from ftc.spec.tasks.card import TaskSection
 from tests.compiler.importers.examples import AXOLOTL, FACTORY, OUMI, TRL, TUNE, import_text, recipe_values
 
 ROWS = "dataset: {_component_: torchtune.datasets.alpaca_dataset}\n"
 GIVEN = {"data": "x.jsonl", "task": "chat"}
+HAND_ON = ("axolotl", "llamafactory", "v1")
+"""Tools whose words for adapters are also taken as peft's."""
 V1 = "model: acme/brook\nmodel_class: llm\ntrain_dataset: listed.yaml\n"
 TRAINERS = {
     "axolotl": AXOLOTL + "val_set_size: 0.1\n{axolotl}: {word}\n",
@@ -71,26 +75,56 @@ def test_every_schedule_is_known_by_its_function(name: str) -> None:
     [
         (card, tool, word)
         for card in STRATEGIES
-        for tool, known in card.foreign_names.items()
+        for named, known in card.foreign_names.items()
         for word in known
-        if tool != "peft"
+        for tool in (HAND_ON if named == "peft" else (named,))
     ],
-    ids=lambda one: getattr(one, "kind", one),
+    ids=lambda one: getattr(one, "kind", one or "none"),
 )
-def test_every_strategy_is_known_by_its_words(card: Card, tool: Tool, word: str) -> None:
+def test_every_strategy_is_known_by_its_words(card: Card, tool: str, word: str) -> None:
     prefix = "" if word == "full" else f"{word}_"
     text = {
         "axolotl": f"{AXOLOTL}adapter: {word}\nload_in_4bit: {str(word == 'qlora').lower()}\n",
         "llamafactory": f"{FACTORY}finetuning_type: {word}\n",
+        "v1": f"{V1}peft_config: {{name: {word}}}\n",
+        "trl": f"{TRL}use_peft: {str(word == 'lora').lower()}\n",
         "torchtune": TUNE.replace("qwen3.qwen3", f"qwen3.{prefix}qwen3") + ROWS,
         "oumi": OUMI.replace("use_peft: false", f"use_peft: {str(word == 'lora').lower()}"),
     }
     assert value(text[tool], "strategy.kind") == card.kind
 
 
+def told(text: str) -> set[str]:
+    """What is said in place of a recipe."""
+    return {f"{found.summary} {' '.join(found.help)}" for found in import_text(text).reasons}
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name())
+def test_every_task_is_imported_or_refused_by_name(task: type[TaskSection]) -> None:
+    for word in (task.name(), *task.CARD.foreign_names):
+        text = AXOLOTL.replace("alpaca", word)
+        kind = recipe_values(imported)["task.kind"] if (imported := import_text(text)).recipe else None
+        assert kind == task.name() or any(f"`{task.name()}`" in one for one in told(text)), word
+        stage = FACTORY.replace("sft", word)
+        assert import_text(stage).recipe or any(f"`{task.name()}`" in one or "`dpo`" in one for one in told(stage)), (
+            word
+        )
+        if not task.CARD.is_imported:
+            assert any(f"`{task.name()}`" in one for one in told(f"{TRL}use_peft: true\nlora_task_type: {word}\n"))
+
+
+def test_the_user_says_which_task_a_word_is_for() -> None:
+    assert recipe_values(import_text(AXOLOTL.replace("alpaca", "sft"), task="chat"))["task.kind"] == "chat"
+
+
 @pytest.mark.parametrize(
     ("text", "path", "expected"),
     [
+        (AXOLOTL + "adapter: vera\nlora_r: 64\nlora_target_modules: [q_proj]", "strategy.rank", 64),
+        (AXOLOTL + "adapter: vera\nlora_target_linear: true", "strategy.targets", "all-linear"),
+        (AXOLOTL + "adapter: loha\nlora_alpha: 8", "strategy.alpha", 8),
+        (V1 + "peft_config: {name: randlora, r: 4, target_modules: [q_proj]}", "strategy.targets", ("q_proj",)),
+        (FACTORY + "finetuning_type: oft\noft_block_size: 16\noft_target: q_proj", "strategy.targets", ("q_proj",)),
         (FACTORY + "finetuning_type: lora\npissa_init: true\npissa_iter: 16", "strategy.init", "pissa"),
         (FACTORY + "finetuning_type: freeze\nfreeze_trainable_layers: 3", "strategy.layers", 3),
         (FACTORY + "finetuning_type: freeze", "strategy.layers", 2),

@@ -13,7 +13,7 @@ from ftc.compiler.memory.batch_shapes import accumulates, rows_at_once, train_sh
 from ftc.compiler.memory.process_overhead import context_of
 from ftc.compiler.passes.choose_model import choose_model
 from ftc.spec.batches import BatchOrder
-from ftc.spec.documents.calibration import Calibration, Measurement
+from ftc.spec.documents.device import Calibration, Measurement
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shaped, split_report
 

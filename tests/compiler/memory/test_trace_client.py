@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ftc.compiler.memory.trace_client import Tracer
-from ftc.spec.documents.memory import PhasePeak
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob, TraceResult
 from tests.support.trace_jobs import LLAMA, trace_job
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.compiler.recipes.fix import mend_recipe
+from ftc.compiler.recipes.edits import mend_recipe
 
 GOOD = (
     "ftc: 1\nname: tiny\ntask: {kind: classification}  # what for\ndata: {source: {path: rows.csv}}\n"

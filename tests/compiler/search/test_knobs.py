@@ -10,8 +10,7 @@ import pytest
 from ftc.compiler.draft import Candidate
 from ftc.compiler.search.knobs import BESIDE, ORIGINS
 from ftc.spec.knobs import KNOBS, Knob
-from ftc.spec.language.reference import effect_of
-from ftc.spec.language.section_tree import section_at
+from ftc.spec.language.section_tree import effect_of, section_at
 from tests.support.drafts import decided, draft_of
 
 

@@ -9,11 +9,10 @@ import pytest
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.passes import decide
-from ftc.compiler.recipes.recipe_edits import changed_recipe, edit_of
+from ftc.compiler.recipes.edits import changed_recipe, edit_of, with_fixes
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.search.suggest import with_suggestions
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
-from ftc.spec.language.fixes import with_fixes
 from ftc.spec.language.parse import parse_recipe
 from tests.support.drafts import CARD, draft_of, model_facts, shaped, split_report
 from tests.support.recipes import read, recipe_text

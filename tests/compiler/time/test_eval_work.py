@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ftc.compiler.time.run_work import RunWork, run_work
+from ftc.spec.documents.estimates import Work
 from ftc.spec.documents.streams import RowLengths
-from ftc.spec.documents.time import Work
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 WRITTEN: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}}

@@ -16,7 +16,7 @@ from ftc.compiler.time.microbatches import Form, evaluated, written
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.time.traffic import traffic_rates
 from ftc.compiler.time.workload import draft_network
-from ftc.spec.documents.calibration import Calibration, Measurement
+from ftc.spec.documents.device import Calibration, Measurement
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import decided, draft_of, model_facts

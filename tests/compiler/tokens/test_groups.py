@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftc.compiler.resolve.rows.table import PartRows, Table
-from ftc.compiler.tokens.groups import groups_of
+from ftc.compiler.tokens.probes import groups_of
 from ftc.spec.diagnostics import Refusal
 
 

@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import ChatForm, ExtractForm, PreferenceForm, PromptForm, RawForm, TagForm, TextForm
+from ftc.compiler.tokens.plain_rows import words_with_spans
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.tagging import words_with_spans
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.documents.facts import TokenizerFacts
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.make_streams import render_probe, tokenizer_probe
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.tokenizer_probe import render_probe, tokenizer_probe
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": None}
 TEMPLATE = "{% for m in messages %}{{ bos_token }}{{ m.role }}: {{ m.content }}{% endfor %}"

@@ -14,9 +14,8 @@ from ftc.runtime.evaluation.scoring import still
 from ftc.runtime.evaluation.shared_prompt import SharedPrompt, shared_length
 from ftc.runtime.evaluation.static_cache import static_cache_pays
 from ftc.runtime.training.signals import StopRequest
-from ftc.spec.decoding import TextDecoder
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import TokenStream
+from ftc.spec.documents.streams import TextDecoder, TokenStream
 from tests.runtime.jobs import make_job
 from tests.support.streams import write_columns
 from tests.support.tiny_models import VOCAB_SIZE, write_tiny_model

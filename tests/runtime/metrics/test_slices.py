@@ -11,7 +11,7 @@ from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics.slices import slice_results
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.figures import figures, plain_name
+from ftc.spec.documents.outcomes import figures, plain_name
 from ftc.spec.documents.record import Evaluation, SubjectResult
 from ftc.spec.documents.slices import Groups, Measured, measured, measured_kind
 from tests.runtime.jobs import make_job

@@ -22,8 +22,7 @@ from ftc.spec.base import (
 from ftc.spec.language.field_facts import QUANTITIES
 from ftc.spec.language.json_schema import Schema, editor_schema, recipe_schema
 from ftc.spec.language.parse import parse_recipe
-from ftc.spec.language.reference import default_reason, field_docs
-from ftc.spec.language.section_tree import all_sections
+from ftc.spec.language.section_tree import all_sections, default_reason, field_docs
 from ftc.spec.language.source import read_source
 from tests.support.recipes import plain_recipe, recipe_text
 

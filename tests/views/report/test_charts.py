@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ftc.spec.storage.drawings import drawn_by, without_drawings
+from ftc.spec.storage.outputs import drawn_by, without_drawings
 from ftc.views.report.charts import (
     Axis,
     Bar,

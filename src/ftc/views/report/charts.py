@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ftc.spec.storage.drawings import marked
+from ftc.spec.storage.outputs import marked
 from ftc.views.report.elements import text
 
 __all__ = [

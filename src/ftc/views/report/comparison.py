@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ftc.spec.documents.comparison import ComparedMetric, RunComparison, Standing
+from ftc.spec.documents.difference import ComparedMetric, RunComparison, Standing
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan

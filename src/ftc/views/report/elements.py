@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
 
-from ftc.spec.storage.drawings import marked, signature
+from ftc.spec.storage.outputs import marked, signature
 
 __all__ = ["details", "facts", "framed", "long_text", "matrix", "printable", "section", "table", "text"]
 

@@ -1,41 +1,79 @@
-"""Rules about a teacher: what the recipe alone can tell, and what only the model and the rows can.
-
-They stand in the tables of `ftc.compiler.rules.recipe_rules` and `ftc.compiler.passes.check_facts`, which run them.
-"""
+"""Rules that need facts about the machine at hand, or about a teacher; `ftc.compiler.passes.check_facts` runs them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.memory.process_overhead import host_bytes
+from ftc.compiler.search.costs import price_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import ModelFacts, TeacherFacts
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.policy import POLICY_FILE
 from ftc.spec.heads import HEADS, HeadCard, head_card
 from ftc.spec.language.safe_repr import quoted
-from ftc.spec.language.source import Source
-from ftc.spec.sections.recipe import Recipe
 
-__all__ = ["teacher_can_teach", "teacher_knows_the_task", "teacher_reads_the_rows", "teacher_speaks_the_same"]
+__all__ = [
+    "device_has_a_price",
+    "devices_are_here",
+    "host_checks",
+    "host_has_room",
+    "teacher_knows_the_task",
+    "teacher_reads_the_rows",
+    "teacher_speaks_the_same",
+]
+
+
+def device_has_a_price(draft: Draft) -> Iterator[Diagnostic]:
+    """A limit on the cost needs the price of the device that a run is planned for, in the limit's currency."""
+    limit, price, name, path = draft.recipe.budget.cost, price_of(draft), draft.device.name, "budget.cost"
+    if limit is not None and price is None:
+        help = f"add `price_per_hour` beside it, or `{name}` to `prices` in {POLICY_FILE}"
+        yield diagnostic("FTC209", f"`cost` needs a price of {name}", draft.source.span(path), help=help, path=path)
+    elif limit is not None and price is not None and price.currency != limit.currency:
+        summary = f"cost in {limit.currency}, price of {name} in {price.currency}"
+        yield diagnostic("FTC209", summary, draft.source.span(path), help="write both in one currency", path=path)
+
+
+def devices_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
+    asked, device = draft.candidate.devices, draft.device
+    if device.local and device.kind == "cuda" and asked > device.count:
+        has, path = "one" if device.count == 1 else str(device.count), "budget.devices"
+        help = f"write `devices: {device.count}`, or apply the plan where there are {asked}"
+        summary = f"{asked} of {device.label}, and {has} here"
+        yield diagnostic("FTC293", summary, draft.source.span(path), help=help, path=path)
+
+
+def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """What a divided model takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
+    needed, there = host_bytes(draft), draft.device.host_bytes
+    if there is not None and draft.device.kind == "cuda" and needed > there:
+        path = "train.sharding"
+        yield diagnostic(
+            "FTC294",
+            f"the run takes {needed / 2**30:.1f} GiB of the host's memory, which has {there / 2**30:.1f} GiB",
+            draft.source.span(path),
+            help="use a smaller base, or a host with more memory",
+            notes="a process reads the model there before it is divided, and with `offload: cpu` what is trained stays",
+            path=path,
+        )
+
+
+def host_checks(draft: ClosedDraft) -> Iterator[Check]:
+    """How much of the host's memory all processes together take for a divided model, by shapes."""
+    if size := host_bytes(draft):
+        there = draft.device.host_bytes
+        of = f" of {there / 2**30:.1f}" if there else ""
+        yield Check(name="host memory", code=None, result=f"{size / 2**30:.2f}{of} GiB for all processes together")
+
 
 _SECTION = "train.distillation"
 _TEACHER = f"{_SECTION}.teacher"
 _OTHER_HEADS = re.compile(f"({'|'.join([card.class_suffix for card in HEADS if card.is_new])}|ForMultipleChoice)$")
 _OUTPUT_LAYERS = ("lm_head", "embed_out", "output_projection")
-
-
-def teacher_can_teach(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """A teacher needs targets with a choice, and values beside it have something to act on."""
-    asked = recipe.train.distillation
-    if asked is None:
-        return
-    if (summary := recipe.task.CARD.teacher_obstacle) is not None:
-        span = source.key_span(_SECTION)
-        yield diagnostic("FTC280", summary, span, help="drop `distillation`", path=_SECTION)
-    if asked.weight == 1 and recipe.train.label_smoothing > 0:
-        path, help = "train.label_smoothing", "drop it, or lower `distillation.weight`"
-        summary = "`label_smoothing` has no effect: with a weight of 1 the teacher alone counts"
-        yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)
 
 
 def teacher_speaks_the_same(draft: Draft) -> Iterator[Diagnostic]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ftc.compiler.recipes.edits import with_fixes
 from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit, diagnostic
-from ftc.spec.language.fixes import with_fixes
 
 
 def finding(*edits: tuple[int, int, int, str], safe: bool = True, file: str = "r.yaml") -> Diagnostic:

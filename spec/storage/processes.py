@@ -1,10 +1,16 @@
-"""What the environment must say before Python and the libraries start, for a run whose every bit counts."""
+"""What processes of a run are told: which of several this is, and what must hold before Python starts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["PINNED", "unpinned"]
+__all__ = ["PINNED", "is_follower", "unpinned"]
+
+
+def is_follower(environ: Mapping[str, str]) -> bool:
+    """Whether another process of the same run is its first one, which alone writes and speaks."""
+    return environ.get("RANK", "0") not in ("", "0")
+
 
 PINNED = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",

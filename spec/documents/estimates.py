@@ -1,4 +1,4 @@
-"""How long a run takes, what it costs and what it draws, before it is launched: ranges with what they rest on."""
+"""Peak memory, time, cost and energy of a run before it is launched: ranges with what they rest on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,77 @@ from typing import Literal
 
 from ftc.spec.base import Document, MoneyText, Real
 
-__all__ = ["Phase", "PhaseTime", "SecondsRange", "SpeedSource", "TimeEstimate", "Work", "WorkEstimate"]
+__all__ = [
+    "ByteRange",
+    "MemoryEstimate",
+    "Phase",
+    "PhasePeak",
+    "PhaseTime",
+    "SecondsRange",
+    "SpeedSource",
+    "TimeEstimate",
+    "Verdict",
+    "Work",
+    "WorkEstimate",
+]
+
+Verdict = Literal["fits", "tight", "does not fit"]
+
+
+class ByteRange(Document):
+    """A size that isn't known exactly."""
+
+    low: int
+    expected: int
+    high: int
+
+
+class PhasePeak(Document):
+    """The most that is allocated in one phase."""
+
+    phase: str
+    """Name of the phase, such as `backward: layers`; what stands before the colon groups them."""
+    peak_bytes: int
+    components: dict[str, int]
+    """Bytes by what they hold; they sum to `peak_bytes`."""
+
+
+class MemoryEstimate(Document):
+    """Peak memory of the run, before it is launched."""
+
+    method: Literal["closed form", "trace"]
+    """How it was computed: `trace`, the run's own step on tensors without memory; `closed form`, from shapes alone."""
+    phases: tuple[PhasePeak, ...]
+    """Peaks of tensors by phase, in the order in which the phases happen."""
+    peak_phase: str
+    """The phase that decides."""
+    allocated_bytes: int
+    """Tensors at the largest peak: what torch reports as its largest allocation."""
+    reserved: ByteRange
+    """What torch's allocator takes from the device for them; on a CPU the tensors themselves."""
+    process: ByteRange
+    """What the process takes in all: reserved memory and the context beside it."""
+    context_source: str = ""
+    """Where the size of the context was measured, in words; empty where a usual one stands in."""
+    ways: int = 1
+    """Ways to run the job that the recipe leaves open, among which this one was chosen."""
+    traces: int = 0
+    """How many of them were traced, now or for an earlier plan."""
+    components: dict[str, int]
+    """Bytes of the expected process at its peak, by what they hold; they sum to `peak_bytes`."""
+    limit_bytes: int
+    """What the budget or the device allows."""
+    limit_source: str
+    """Where the limit comes from, in words."""
+    verdict: Verdict
+    """`fits`: even the high figure is within the limit. `tight`: the low one is, the high one is not. `does not fit`:
+    not even tensors and context are."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """What the process is expected to take at its peak."""
+        return self.process.expected
+
 
 Phase = Literal["load", "prove", "reference", "train", "validate", "save", "evaluate", "generate", "judge", "grade"]
 """Parts of a run whose time is measured and estimated. `evaluate` scores the test rows and what is measured beside

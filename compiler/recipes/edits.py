@@ -1,0 +1,173 @@
+"""A recipe's text changed: by the safe fixes of its findings, round by round, or in one value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftc.compiler.rules.check import Checked, check_recipe
+from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit
+from ftc.spec.language.source import FLAGS, Mapping, Source
+from ftc.spec.language.text_checks import Text
+from ftc.spec.sections.recipe import Recipe
+
+if TYPE_CHECKING:
+    from ftc.compiler.recipes.layers import Override
+
+__all__ = ["MOST_ROUNDS", "Mended", "changed_recipe", "edit_of", "mend_recipe", "with_fixes", "yaml_text"]
+
+MOST_ROUNDS = 10
+"""A mended text is checked again, because one finding may have hidden another; so often at most."""
+
+_TWICE = "FTC003"
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A recipe's text after its mending.
+
+    Attributes:
+        before: The bytes as they were.
+        after: The bytes with the fixes; the same where there was nothing to do.
+        fixes: What was done, a title each.
+        checked: What is found in the mended text.
+    """
+
+    before: bytes
+    after: bytes
+    fixes: tuple[str, ...]
+    checked: Checked
+
+
+def mend_recipe(data: bytes, file: str, *, path: Path | None = None, overrides: Sequence[Override] = ()) -> Mended:
+    """Makes the safe fixes in a recipe's own text; takes what `check_recipe` takes, and touches no disk beyond it."""
+    titles: list[str] = []
+    now, checked = data, check_recipe(data, file, path=path, overrides=overrides)
+    for _ in range(MOST_ROUNDS):
+        content, made = with_fixes(now.decode("utf-8", "surrogateescape"), file, checked.diagnostics)
+        if not made:
+            break
+        mended = content.encode("utf-8", "surrogateescape")
+        rechecked = check_recipe(mended, file, path=path, overrides=overrides)
+        if _count(rechecked, _TWICE) > _count(checked, _TWICE):
+            break  # the right name is taken: which of the two values holds is for a person to say
+        now, checked = mended, rechecked
+        titles += [fix.title for fix in made]
+    return Mended(data, now, tuple(titles), checked)
+
+
+def _count(checked: Checked, code: str) -> int:
+    return sum(found.code == code for found in checked.diagnostics)
+
+
+_MARK = "\ufeff"
+
+
+def with_fixes(content: str, file: str, findings: Iterable[Diagnostic]) -> tuple[str, tuple[Fix, ...]]:
+    """A file's text with the safe fixes of findings, and those that were made.
+
+    A fix is made as a whole or not at all: one with an edit in another file, or with one that meets the edit of an
+    earlier fix, is left for another time.
+
+    Args:
+        content: The text as read; a byte order mark stays.
+        file: The name of the file in places.
+        findings: What `check_recipe` found in exactly this text.
+    """
+    mark = _MARK if content.startswith(_MARK) else ""
+    text = Text(content.removeprefix(_MARK), file)
+    made: list[Fix] = []
+    changes: list[tuple[int, int, str]] = []
+    for fix in (fix for found in findings for fix in found.fixes):
+        if fix.safe and fix.edits and all(edit.span.file == file for edit in fix.edits):
+            wanted = [_change(edit, text) for edit in fix.edits]
+            if not any(_meet(one, other) for one in wanted for other in changes):
+                made.append(fix)
+                changes += wanted
+    result = text.content
+    for start, end, replacement in sorted(changes, reverse=True):
+        result = result[:start] + replacement + result[end:]
+    return mark + result, tuple(made)
+
+
+def _change(edit: TextEdit, text: Text) -> tuple[int, int, str]:
+    span = edit.span
+    return text.offset(span.line, span.column), text.offset(span.end_line, span.end_column), edit.text
+
+
+def _meet(one: tuple[int, int, str], other: tuple[int, int, str]) -> bool:
+    """Whether two changes overlap or begin at the same place."""
+    return one[0] == other[0] or (one[0] < other[1] and other[0] < one[1])
+
+
+def changed_recipe(recipe: Recipe, path: str, value: Any) -> Recipe:
+    """The recipe with another value; a mapping takes the place of the whole section.
+
+    Raises:
+        pydantic.ValidationError: The recipe can't have it.
+    """
+    plain = json.loads(recipe.model_dump_json(by_alias=True, exclude_unset=True))
+    *outer, name = path.split(".")
+    section = plain
+    for part in outer:
+        section = section.setdefault(part, {})
+    section[name] = value
+    return Recipe.model_validate_json(json.dumps(plain))
+
+
+def edit_of(source: Source, path: str, value: Any) -> TextEdit | None:
+    """The edit that writes a value into the text; None where it was said by a flag.
+
+    A value that is there is replaced. Else it goes to the front of its section, in the section's own style, or as a
+    section of its own to the end of the file.
+    """
+    text = yaml_text(value)
+    node = source.node(path)
+    if node is not None:
+        return None if node.span.file == FLAGS else TextEdit(node.span, text)
+    names = path.split(".")
+    for depth in range(len(names) - 1, 0, -1):  # the innermost section that is there
+        section = source.node(tuple(names[:depth]))
+        if isinstance(section, Mapping):
+            is_here = section.span.file == source.file
+            return _into(source, section, _nested(names[depth:], text)) if is_here else None
+        if section is not None:
+            return None
+    return _at_end(source, _nested(names, text)) if len(names) > 1 else _into(source, source.root, f"{path}: {text}")
+
+
+def _nested(names: Sequence[str], text: str) -> str:
+    """A value inside sections that are written on one line."""
+    first, *inner = names
+    return f"{first}: {{{_nested(inner, text)}}}" if inner else f"{first}: {text}"
+
+
+def _into(source: Source, section: Mapping, entry: str) -> TextEdit:
+    span = section.span
+    line = source.lines[span.line - 1]
+    is_flow = line[span.column - 1 : span.column] == "{"
+    if is_flow:
+        place = Span(span.file, span.line, span.column + 1, span.line, span.column + 1)
+        return TextEdit(place, f"{entry}, " if section.entries else entry)
+    place = Span(span.file, span.line, span.column, span.line, span.column)
+    return TextEdit(place, f"{entry}\n{' ' * (span.column - 1)}")
+
+
+def _at_end(source: Source, entry: str) -> TextEdit:
+    last = len(source.lines)
+    column = len(source.lines[-1]) + 1
+    return TextEdit(Span(source.file, last, column, last, column), f"\n{entry}" if column > 1 else entry)
+
+
+def yaml_text(value: Any) -> str:
+    """A plain value on one line of YAML."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "{" + ", ".join(f"{key}: {yaml_text(item)}" for key, item in value.items()) + "}"
+        case _:
+            return str(value)

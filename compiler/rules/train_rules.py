@@ -1,0 +1,189 @@
+"""Rules about how a recipe trains: strategy, optimizer, schedule, teacher, and several devices.
+
+Pure functions over the recipe alone, in the form of `ftc.compiler.rules.recipe_rules`, which runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ftc.compiler.rules.number_rules import value_at
+from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.language.source import Source
+from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard, candidates
+from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
+from ftc.spec.sections.recipe import Recipe
+from ftc.spec.strategies import STRATEGIES, strategy_card
+
+__all__ = [
+    "WHOLE",
+    "devices_have_rows",
+    "optimizer_goes_with_the_schedule",
+    "optimizer_values_count",
+    "schedule_has_something_to_watch",
+    "sharding_can_be_done",
+    "sharding_has_devices",
+    "strategy_agrees_with_itself",
+    "teacher_can_teach",
+    "unsharded",
+    "warm_up_is_said_once",
+]
+
+
+def optimizer_values_count(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Each value of the optimizer and the schedule is one that its kind knows."""
+    optimizer, schedule = recipe.train.optimizer.kind, recipe.train.schedule.kind
+    sections: dict[str, tuple[str, tuple[str, ...], tuple[OptimizerCard | ScheduleCard, ...]]] = {
+        "train.optimizer": (optimizer, candidates(optimizer)[0].reads, OPTIMIZERS),
+        "train.schedule": (schedule, schedule_card(schedule).reads, SCHEDULES),
+    }
+    for section, (kind, known, cards) in sections.items():
+        for name in dict.fromkeys(name for card in cards for name in card.reads):
+            path = f"{section}.{name}"
+            if name not in known and source.node(path) is not None:
+                help = f"drop it{', or keep ' + ' and '.join(f'`{one}`' for one in known) if known else ''}"
+                yield diagnostic(
+                    "FTC230", f"`{name}` has no effect on `{kind}`", source.span(path), help=help, path=path
+                )
+
+
+def optimizer_goes_with_the_schedule(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """An optimizer that averages weights in place of a schedule has none beside it."""
+    path, kind = "train.schedule.kind", recipe.train.schedule.kind
+    for card in candidates(recipe.train.optimizer.kind):
+        if card.schedules is not None and kind not in card.schedules and source.node(path) is not None:
+            summary = f"`{kind}` beside `{card.kind}`, which averages weights in place of a schedule"
+            help = f"drop it, or write `{card.schedules[0]}`"
+            yield diagnostic("FTC277", summary, source.span(path), help=help, path=path)
+
+
+def warm_up_is_said_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """The warm-up is a share of the steps or a number of them."""
+    path = "train.schedule.warmup_ratio"
+    if recipe.train.schedule.warmup_steps is not None and source.node(path) is not None:
+        summary, help = "`warmup_ratio` has no effect beside `warmup_steps`", "keep one of the two"
+        yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)
+
+
+def schedule_has_something_to_watch(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A rate that follows validation needs a validation split."""
+    kind = recipe.train.schedule.kind
+    if schedule_card(kind).watches_validation and recipe.data.split.validation == 0:
+        path, help = "train.schedule.kind", "set `validation: 0.1` in `data.split`, or choose `cosine`"
+        yield diagnostic("FTC204", f"`{kind}` needs validation data", source.span(path), help=help, path=path)
+
+
+def strategy_agrees_with_itself(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Values of the strategy that exclude each other, or have no effect."""
+    for one in recipe.strategy.conflicts():
+        path = f"strategy.{one.key}"
+        yield diagnostic(one.code, one.summary, source.span(path), help=one.help, path=path)
+    obstacle = strategy_card(recipe.strategy).no_recomputing
+    if obstacle is not None and recipe.train.activation_checkpointing is True:
+        path = "train.activation_checkpointing"
+        yield diagnostic("FTC270", obstacle.reason, source.span(path), help=obstacle.help, path=path)
+
+
+def teacher_can_teach(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """A teacher needs targets with a choice, and values beside it have something to act on."""
+    asked = recipe.train.distillation
+    if asked is None:
+        return
+    if (summary := recipe.task.CARD.teacher_obstacle) is not None:
+        span = source.key_span("train.distillation")
+        yield diagnostic("FTC280", summary, span, help="drop `distillation`", path="train.distillation")
+    if asked.weight == 1 and recipe.train.label_smoothing > 0:
+        path, help = "train.label_smoothing", "drop it, or lower `distillation.weight`"
+        summary = "`label_smoothing` has no effect: with a weight of 1 the teacher alone counts"
+        yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)
+
+
+class _Whole(NamedTuple):
+    """What torch's `fully_shard` can't divide, and what to choose instead."""
+
+    path: str
+    values: tuple[str, ...]
+    reason: str
+    help: str
+
+
+WHOLE: tuple[_Whole, ...] = (
+    *(
+        _Whole("strategy.kind", (card.kind,), card.no_sharding.reason, card.no_sharding.help)
+        for card in STRATEGIES
+        if card.no_sharding is not None
+    ),
+    *(
+        _Whole("train.optimizer.kind", (card.kind,), card.whole_tensors, "choose `adamw`, or `sharding: ddp`")
+        for card in OPTIMIZERS
+        if card.whole_tensors is not None
+    ),
+)
+"""The one table of what goes with `sharding: ddp` alone."""
+
+
+def unsharded(recipe: Recipe) -> Iterator[_Whole]:
+    """What of a recipe `fsdp` can't divide."""
+    return (one for one in WHOLE if value_at(recipe, one.path) in one.values)
+
+
+def sharding_has_devices(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Several devices are asked for where something is to be shared, and `fsdp` where parts are to be moved."""
+    train, devices = recipe.train, recipe.budget.devices
+    if train.sharding != "auto" and devices == 1:
+        yield diagnostic(
+            "FTC290",
+            f"`{train.sharding}` shares work among devices, and there is one",
+            source.span("train.sharding"),
+            help="write `budget: {devices: 2}` or more, or `devices: auto`, or drop `sharding`",
+            path="train.sharding",
+        )
+    elif train.offload == "cpu" and train.sharding != "fsdp":
+        yield diagnostic(
+            "FTC290",
+            "only `fsdp` can keep its parts in the host's memory",
+            source.span("train.offload"),
+            help="write `sharding: fsdp` and `budget: {devices: 2}` or more, or drop `offload`",
+            path="train.offload",
+        )
+
+
+def sharding_can_be_done(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """What `fsdp` is to divide can be divided."""
+    if recipe.train.sharding != "fsdp":
+        return
+    for whole in unsharded(recipe):
+        yield diagnostic(
+            "FTC291",
+            f"`fsdp` can't divide what `{value_at(recipe, whole.path)}` needs",
+            source.span("train.sharding"),
+            help=whole.help,
+            notes=whole.reason,
+            path="train.sharding",
+        )
+
+
+def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Each device has a row of every step, and a micro-batch is no more than its share."""
+    devices, batch, micro = recipe.budget.devices, recipe.train.batch_size, recipe.train.micro_batch
+    if devices == "auto":  # the least that can be chosen
+        devices = 1 if recipe.train.sharding == "auto" else 2
+    if devices == 1:
+        return
+    if devices > batch:
+        yield diagnostic(
+            "FTC292",
+            f"{devices} devices share a batch of {batch} {'row' if batch == 1 else 'rows'}",
+            source.span("budget.devices"),
+            help=f"write `batch_size: {devices}` or more, or fewer devices",
+            path="budget.devices",
+        )
+    elif micro != "auto" and micro <= batch and micro > (share := -(-batch // devices)):
+        yield diagnostic(
+            "FTC292",
+            f"micro-batch of {micro}, and a device's share of {batch} rows is {share}",
+            source.span("train.micro_batch"),
+            help=f"write at most {share}, or leave `micro_batch` out",
+            path="train.micro_batch",
+        )

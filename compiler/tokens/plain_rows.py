@@ -1,0 +1,271 @@
+"""Rows whose text no template writes: texts with classes, words with tags, contexts with answers, and raw text."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from ftc.compiler.tokens.encoder import AlignedText, CompleteText, MarkedText, TextTokenizer, Window
+from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, RawForm, TagForm
+from ftc.compiler.tokens.sources import Row, ends_of
+from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
+from ftc.spec.documents.facts import TokenizerFacts
+
+__all__ = ["TaggedWords", "blocks", "classified", "extracted", "tagged", "words_of", "words_with_spans"]
+
+
+def classified(
+    chunks: Iterable[dict[int, Row]], form: ClassifyForm, tokenizer: TextTokenizer, limit: Limit, counts: RowCounts
+) -> Iterator[Iterable[RowTokens]]:
+    """Rows with their class, or with all of their classes, in chunks."""
+    index = {name: i for i, name in enumerate(form.labels)}
+    columns = [form.text] if form.text_pair is None else [form.text, form.text_pair]
+    for chunk in chunks:
+        texts = {i: text for i, row in chunk.items() if (text := _whole_text(row, columns)) is not None}
+        for i in chunk:
+            if i not in texts:
+                counts.drop(i, f"no text in {' or '.join(columns)}")
+        encoded = _encoded(list(texts.values()), form, tokenizer, limit)
+        counts.truncated += sum(text.was_cut for text in encoded)
+        yield [
+            _with_classes(RowTokens(i, text.ids, [], text.first_length), chunk[i][form.label], form, index)
+            for i, text in zip(texts, encoded, strict=True)
+            if _fits(i, text, limit, counts)
+        ]
+
+
+def _encoded(
+    texts: Sequence[str | tuple[str, ...]], form: ClassifyForm, tokenizer: TextTokenizer, limit: Limit
+) -> list[CompleteText]:
+    longest = limit.max_length if limit.cuts else None
+    encoded = tokenizer.encode_complete(texts, longest)
+    end = form.end_id
+    if end is None or all(text.ids and text.ids[-1] == end for text in encoded):
+        return encoded
+    shorter = tokenizer.encode_complete(texts, None if longest is None else longest - 1)
+    return [text._replace(ids=array("i", [*text.ids, end])) for text in shorter]
+
+
+def _with_classes(tokens: RowTokens, value: Any, form: ClassifyForm, index: Mapping[str, int]) -> RowTokens:
+    if not form.multi_label:
+        return replace(tokens, label=index[str(value)])
+    return replace(tokens, targets=sorted({index[name] for name in value}))
+
+
+def _whole_text(row: Row, columns: Sequence[str]) -> str | tuple[str, ...] | None:
+    """What is classified: a text or a pair; None where a column holds no text."""
+    texts = tuple(text for column in columns if isinstance(text := row.get(column), str))
+    if len(texts) < len(columns):
+        return None
+    return texts[0] if len(texts) == 1 else texts
+
+
+def _fits(i: int, text: CompleteText, limit: Limit, counts: RowCounts) -> bool:
+    """Whether a row isn't too long; one that is counts as left out."""
+    if (num_tokens := len(text.ids)) <= limit.max_length:
+        return True
+    counts.drop_long(i, num_tokens, limit.reason(num_tokens))
+    return False
+
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+_OUTSIDE = "O"
+
+
+class TaggedWords(NamedTuple):
+    """A text, the place of each word in it, and each word's tag."""
+
+    text: str
+    places: Sequence[tuple[int, int]]
+    tags: Sequence[str]
+
+
+def tagged(
+    chunks: Iterable[dict[int, Row]], form: TagForm, tokenizer: TextTokenizer, limit: Limit, counts: RowCounts
+) -> Iterator[Iterable[RowTokens]]:
+    """Rows with the tags of their words, in chunks."""
+    index = {name: number for number, name in enumerate(form.labels)}
+    for chunk in chunks:
+        rows = {i: _tagged_words(row, form) for i, row in chunk.items()}
+        texts = tokenizer.encode_aligned([row.text for row in rows.values()])
+        encoded = zip(rows.items(), texts, strict=True)
+        yield [made for (i, row), text in encoded if (made := _tokens(i, row, text, index, limit, counts))]
+
+
+def _tagged_words(row: Row, form: TagForm) -> TaggedWords:
+    if form.spans is not None:
+        return words_with_spans(row[form.text], row[form.spans])
+    return words_of(row[form.words], _iob2(row[form.tags], form.scheme))
+
+
+def words_of(words: Sequence[str], tags: Sequence[str]) -> TaggedWords:
+    """Words as one text, with a space between them."""
+    places, end = [], -1
+    for word in words:
+        places.append((end + 1, end + 1 + len(word)))
+        end = places[-1][1]
+    return TaggedWords(" ".join(words), places, tags)
+
+
+def words_with_spans(text: str, spans: Sequence[Mapping[str, Any]]) -> TaggedWords:
+    """A text's words with IOB2 tags; a word ends where a labeled stretch begins or ends."""
+    ordered = sorted(spans, key=lambda span: int(span["start"]))
+    edges = sorted({edge for span in ordered for edge in (span["start"], span["end"])})
+    places: list[tuple[int, int]] = []
+    for match in _WORD.finditer(text):
+        cuts = [match.start(), *(edge for edge in edges if match.start() < edge < match.end()), match.end()]
+        places += pairwise(cuts)
+    tags = [_OUTSIDE] * len(places)
+    for span in ordered:
+        inside = [n for n, (start, end) in enumerate(places) if span["start"] <= start and end <= span["end"]]
+        for n in inside:
+            tags[n] = f"{'B' if n == inside[0] else 'I'}-{span['label']}"
+    return TaggedWords(text, places, tags)
+
+
+def _iob2(tags: Sequence[str], scheme: str) -> Sequence[str]:
+    """Tags whose entities begin with `B-`; in IOB1 only one that follows another of its type does."""
+    if scheme != "iob1":
+        return tags
+    made, before = [], _OUTSIDE
+    for tag in tags:
+        begins = tag.startswith("I-") and before[2:] != tag[2:]
+        made.append(f"B-{tag[2:]}" if begins else tag)
+        before = tag
+    return made
+
+
+def _tokens(
+    i: int, row: TaggedWords, text: AlignedText, index: Mapping[str, int], limit: Limit, counts: RowCounts
+) -> RowTokens | None:
+    num_tokens = len(text.ids)
+    if num_tokens > limit.max_length and not limit.cuts:
+        counts.drop_long(i, num_tokens, limit.reason(num_tokens))
+        return None
+    firsts = _first_tokens(row.places, text)
+    counts.words_without_token += firsts.count(None)
+    ids, num_kept = text.cut_to(limit.max_length)
+    counts.truncated += len(ids) < num_tokens
+    kept = [(n, tag) for n, tag in zip(firsts, row.tags, strict=True) if n is not None and n < num_kept]
+    if not kept:
+        counts.drop(i, "no word has a token of its own")
+        return None
+    supervised = [(n, n + 1) for n, _ in kept]
+    return RowTokens(i, ids, supervised, len(ids), targets=[index[tag] for _, tag in kept])
+
+
+def _first_tokens(places: Sequence[tuple[int, int]], text: AlignedText) -> list[int | None]:
+    """The first token of each word; None where an earlier word has it already, or where no token holds the word."""
+    found: list[int | None] = []
+    token, taken = 0, -1
+    for start, end in places:
+        while token < len(text.ends) and text.ends[token] <= start:
+            token += 1
+        holds = token < len(text.ends) and text.starts[token] < end and token > taken
+        found.append(token if holds else None)
+        taken = token if holds else taken
+    return found
+
+
+_NO_ANSWER = (0, 0)
+
+
+def extracted(
+    chunks: Iterable[dict[int, Row]], form: ExtractForm, tokenizer: TextTokenizer, limit: Limit, counts: RowCounts
+) -> Iterator[Iterable[RowTokens]]:
+    """Windows with the place of the answer, in chunks; `overflow: drop` leaves out what takes more than one."""
+    for chunk in chunks:
+        rows = _with_room(chunk, form, tokenizer, limit, counts)
+        pairs = [(row[form.question], row[form.context]) for row in rows.values()]
+        windows = tokenizer.encode_windows(pairs, limit.max_length, form.stride)
+        yield [
+            made
+            for (i, row), parts in zip(rows.items(), windows, strict=True)
+            for made in _windows(i, row, parts, form, limit, counts)
+        ]
+
+
+def _with_room(
+    chunk: dict[int, Row], form: ExtractForm, tokenizer: TextTokenizer, limit: Limit, counts: RowCounts
+) -> dict[int, Row]:
+    """Rows whose question leaves room for a context that moves on from window to window."""
+    taken = tokenizer.num_special(is_pair=True) + form.stride
+    kept: dict[int, Row] = {}
+    for (i, row), length in zip(
+        chunk.items(), tokenizer.num_tokens([r[form.question] for r in chunk.values()]), strict=True
+    ):
+        if length + taken < limit.max_length:
+            kept[i] = row
+        else:
+            needed = length + taken + 1
+            counts.drop_long(i, needed, limit.reason(needed, " with the question and one step of the context"))
+    return kept
+
+
+def _windows(
+    i: int, row: Row, windows: Sequence[Window], form: ExtractForm, limit: Limit, counts: RowCounts
+) -> Iterator[RowTokens]:
+    if len(windows) > 1 and not limit.cuts:
+        num_tokens = sum(len(window.ids) for window in windows)
+        counts.drop_long(i, num_tokens, f"{len(windows)} windows of {limit.max_length:,} tokens")
+        return
+    answers: Mapping[str, Any] = row[form.answers]
+    texts = (row[form.context], *answers["text"])
+    place = _place(answers)
+    found = [_NO_ANSWER if place is None else _tokens_at(place, window) for window in windows]
+    if place is not None and all(tokens == _NO_ANSWER for tokens in found):
+        counts.answers_cut += 1
+    for window, tokens in zip(windows, found, strict=True):
+        flat = [edge for place in window.offsets for edge in place]
+        yield RowTokens(i, window.ids, [], window.first_length, targets=tokens, offsets=flat, texts=texts)
+
+
+def _place(answers: Mapping[str, Any]) -> tuple[int, int] | None:
+    """First and last-plus-one character of the first answer."""
+    if not answers["text"]:
+        return None
+    start = int(answers["answer_start"][0])
+    return start, start + len(answers["text"][0])
+
+
+def _tokens_at(place: tuple[int, int], window: Window) -> tuple[int, int]:
+    """First and last token of the answer, or position 0 twice where the window doesn't hold all of it."""
+    inside = [n for n, (start, end) in enumerate(window.offsets) if start < place[1] and end > place[0] and start >= 0]
+    context = [offset for offset in window.offsets if offset[0] >= 0]
+    if not inside or not context or context[0][0] > place[0] or context[-1][1] < place[1]:
+        return _NO_ANSWER
+    return inside[0], inside[-1]
+
+
+def blocks(
+    chunks: Iterable[dict[int, Row]], form: RawForm, tokenizer: TextTokenizer, facts: TokenizerFacts, limit: Limit
+) -> Iterator[Iterable[RowTokens]]:
+    """Blocks of `limit.max_length` tokens, in chunks; the last one is as long as what is left.
+
+    Raises:
+        Refusal: The tokenizer names no token that ends a text (FTC334).
+    """
+    before, after = ends_of(tokenizer, facts)
+    size = limit.max_length
+    rest, row_of_rest = array("i"), 0
+    for chunk in chunks:
+        made: list[RowTokens] = []
+        texts = tokenizer.encode([MarkedText(row[form.text], ()) for row in chunk.values()])
+        for i, text in zip(chunk, texts, strict=True):
+            if not rest:
+                row_of_rest = i
+            rest.extend([*before, *text.ids, *after])
+            while len(rest) >= size:
+                made.append(_block(row_of_rest, rest[:size]))
+                rest, row_of_rest = rest[size:], i
+        yield made
+    if len(rest) > 1:  # a single token has nothing before it to be learned from
+        yield [_block(row_of_rest, rest)]
+
+
+def _block(row: int, ids: array[int]) -> RowTokens:
+    return RowTokens(row, ids, [(0, len(ids))], 0)
