@@ -67,7 +67,7 @@ def overhead(project: Path) -> tuple[str, dict[str, float], float]:
 
     meter = Meter()
     meter.wrap(fingerprints.BatchDigest, "add", "digests of batches")
-    names = {"climb": "lines of the ladder", "stand": "rungs of the ladder"}
+    names = {"write_step_line": "lines of the ladder", "write_checksum": "rungs of the ladder"}
     hooks.HOOKS = tuple(
         meter.measured(hook, names[hook.__name__]) if hook.__name__ in names else hook for hook in hooks.HOOKS
     )

@@ -22,12 +22,13 @@ from support.project import copy_project
 
 import ftc
 from ftc.runtime.evaluation.generate import answers
-from ftc.runtime.evaluation.kernels import faster_linears, fold_adapter
-from ftc.runtime.evaluation.scoring import score_rows, still
+from ftc.runtime.evaluation.scoring import eval_mode, score_rows
+from ftc.runtime.evaluation.shortcuts import faster_linears, fold_adapter
 from ftc.runtime.execution.accelerator import make_accelerator
-from ftc.runtime.execution.session import Workpiece
-from ftc.runtime.models.build_model import FolderBase, build_model
-from ftc.runtime.tasks.objectives import make_scorer
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.tasks import make_scorer
+from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
@@ -52,9 +53,9 @@ class Measured:
         self.count = min(most_rows, len(self.rows))
         self.writes = self.settings.eval.max_new_tokens is not None
 
-    def _built(self) -> Workpiece:
+    def _built(self) -> ModelWithScorer:
         model = build_model(self.settings, FolderBase(self.folder), self.accelerator.device)
-        return Workpiece(model, make_scorer(model, self.settings))
+        return ModelWithScorer(model, make_scorer(model, self.settings))
 
     def in_batches(self) -> list[Any]:
         """As a run measures: classes, or answers."""
@@ -105,7 +106,7 @@ def _compare(name: str, most_rows: int, rounds: int) -> None:
         measured = Measured(copy_project(Path(scratch) / "demo", RECIPES / f"{name}.yaml"), most_rows)
         seconds: dict[str, list[float]] = {"row by row": [], "in batches": []}
         found: dict[str, list[Any]] = {}
-        with still(measured.work.model), still(measured.folded.model):
+        with eval_mode(measured.work.model), eval_mode(measured.folded.model):
             for _ in range(rounds):
                 for way, measure in (("row by row", measured.row_by_row), ("in batches", measured.in_batches)):
                     started = time.process_time()

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.metrics.bootstrap import intervals
 from ftc.runtime.metrics.classes import Decisions, decision_statistics
-from ftc.runtime.metrics.sums import Statistics, difference, mean_of, share_of
+from ftc.runtime.metrics.statistics import Statistics, difference, intervals, mean_of, share_of
 from ftc.spec.documents.record import Interval
 
 Floats = NDArray[np.float64]

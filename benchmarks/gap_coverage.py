@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.metrics.bootstrap import intervals
 from ftc.runtime.metrics.classes import Decisions, decision_statistics
-from ftc.runtime.metrics.gaps import gap_interval
-from ftc.runtime.metrics.sums import Statistics, mean_of
+from ftc.runtime.metrics.slices import gap_interval
+from ftc.runtime.metrics.statistics import Statistics, intervals, mean_of
 from ftc.spec.documents.record import Interval
 
 Floats = NDArray[np.float64]

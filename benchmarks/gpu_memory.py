@@ -33,7 +33,8 @@ from ftc.runtime.memory_trace.meta_model import depths_of, model_config
 from ftc.runtime.memory_trace.step import run_steps
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.memory_trace.whole import whole_groups
-from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
 from ftc.spec.documents.memory_trace import TraceDevice, TraceJob, TraceResult
 from tests.support.grid import GRID, grid_facts, grid_job
 
@@ -137,7 +138,7 @@ def _watched(phases: dict[str, int]) -> Iterator[None]:
 
 
 def _write_random_weights(job: TraceJob, folder: Path) -> None:
-    from ftc.runtime.models.heads import auto_class, head_options
+    from ftc.runtime.models.base_model import auto_class, head_options
 
     config = model_config(job.config)
     for key, value in head_options(job.settings).items():

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from ftc.runtime.evaluation.kernels import has_faster_linears
+from ftc.runtime.evaluation.shortcuts import has_faster_linears
 
 _SECONDS = 0.3
 """That a library computes in a round."""

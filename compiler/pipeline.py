@@ -20,18 +20,14 @@ from ftc.compiler.draft import ClosedDraft, Draft, Measured
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.passes.shape_text import with_rows
-from ftc.compiler.quality.presidio import missing_presidio
+from ftc.compiler.quality.sensitive import missing_presidio
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
-from ftc.compiler.resolve.files.safe_paths import project_root
-from ftc.compiler.resolve.machine.calibration import read_calibration
-from ftc.compiler.resolve.machine.device import resolve_device
-from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
-from ftc.compiler.resolve.machine.wordnet import resolve_wordnet
-from ftc.compiler.resolve.models.beside import World, resolve_companion
-from ftc.compiler.resolve.models.classifier import classifier_settings
+from ftc.compiler.resolve.files.safe_files import project_root
+from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
+from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment, resolve_wordnet
+from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
-from ftc.compiler.resolve.models.teacher import teacher_facts
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
 from ftc.compiler.search.suggest import with_suggestions

@@ -56,7 +56,7 @@ class Architecture:
         classifier_layers: Linear layers of these: 2 where a square one comes before the one of the labels.
         classifier_keeps: Parts of a pretrained head that a classifier of rows still has.
         classifier_reads_one: Whether a classifier of rows needs one position of each row behind the last attention,
-            and the layer can compute it alone; see `ftc.runtime.evaluation.last_layer`.
+            and the layer can compute it alone; see `ftc.runtime.evaluation.shortcuts`.
         tagger: Modules made anew for classes of tokens; empty where ftc trains none.
         span_head: Modules made anew for spans; empty where ftc trains none.
         tagger_keeps: Parts of a pretrained head that the two still have.

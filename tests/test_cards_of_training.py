@@ -11,7 +11,8 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.search.device_catalog import CARDS
 from ftc.spec.documents.settings import TrainSettings
-from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, learning_rate_at
 from ftc.views.plan import optimizer_words
 from tests.compiler.importers.examples import AXOLOTL, FACTORY, TUNE, import_text, recipe_values

@@ -237,7 +237,7 @@ def _checkpoints(case: _Case) -> Iterator[Finding]:
 
 def _result(case: _Case) -> Iterator[Finding]:
     """The exported weights beside the record, the rung that they were taken from, and their own header."""
-    from ftc.compiler.resolve.models.safetensors_header import read_metadata
+    from ftc.compiler.resolve.models.weights import read_metadata
 
     file = next(filter(None, map(case.file, _weight_files(case.run))), None)
     if file is None:

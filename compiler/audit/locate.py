@@ -10,7 +10,7 @@ from ftc.compiler.audit.contradictions import Witnesses
 from ftc.compiler.audit.static_audit import AuditInputs
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.machine.environment import asked_extras, resolve_environment
 from ftc.spec.companions import COMPANIONS, Role
 from ftc.spec.diagnostics import Refusal

@@ -13,7 +13,7 @@ from pathlib import Path
 from ftc.compiler.audit.tensor_index import recall_tensors
 from ftc.compiler.diff.values import changed_leaves
 from ftc.compiler.resolve.files.digests import tensor_digests
-from ftc.compiler.resolve.models.safetensors_header import BrokenSafetensors
+from ftc.compiler.resolve.models.weights import BrokenSafetensors
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
 from ftc.spec.canonical import canonical
 from ftc.spec.diagnostics import Refusal

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftc.compiler.diff.locks import RowsOf
 from ftc.compiler.diff.sides import Thing
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
 from ftc.compiler.resolve.rows.table import Row, shown
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
 from ftc.spec.canonical import file_digest

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ftc.compiler.lock.lockfile import parse_lock
-from ftc.compiler.resolve.files.safe_paths import project_root
+from ftc.compiler.resolve.files.safe_files import project_root
 from ftc.compiler.rules.check import check_recipe
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.difference import Side

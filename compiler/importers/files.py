@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ftc.compiler.importers.translate import import_configuration
 from ftc.compiler.importers.translation import Options, Surroundings
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.imported import Imported
 from ftc.spec.language.source import shown_lines

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 from ftc.compiler.memory.process_overhead import context_of
-from ftc.compiler.resolve.models.linear_modules import linear_modules
+from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.spec.documents.facts import DeviceFacts, TensorFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.merged import Held, Room, WeightType

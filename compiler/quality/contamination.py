@@ -36,7 +36,9 @@ def with_contamination(report: QualityReport, splits: Mapping[str, TokenRows]) -
     """The report with what validation and test rows share with training rows, and test rows with validation rows."""
     return report.model_copy(
         update={
-            "contamination": tuple(_contaminations(splits)),
+            "contamination": tuple(
+                _contamination(name, splits[name], splits["train"]) for name in _MEASURED if name in splits
+            ),
             "chosen_by": _same_rows(splits["test"], splits["validation"]) if {*_MEASURED} <= splits.keys() else 0,
             "trained_on": _same_rows(splits["test"], splits["train"]) if "test" in splits else 0,
         }
@@ -75,12 +77,6 @@ class _Known(NamedTuple):
     def of(cls, rows: TokenStream) -> Self:
         """The same of a stream."""
         return cls(rows.all_ids, rows.boundaries, rows.labels)
-
-
-def _contaminations(splits: Mapping[str, TokenRows]) -> Iterator[Contamination]:
-    for name in _MEASURED:
-        if name in splits:
-            yield _contamination(name, splits[name], splits["train"])
 
 
 def _contamination(name: Split, measured: TokenRows, train: TokenRows | _Known) -> Contamination:

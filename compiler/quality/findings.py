@@ -1,14 +1,16 @@
-"""What of a quality report stops a plan or warns: each kind once, with counts and the first places. Pure."""
+"""A quality report's findings, which stop a plan or warn, and its lines for the plan. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
-from ftc.spec.documents.quality import Agreement, Kind, QualityFinding, QualityReport
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.quality import Agreement, Kind, QualityReport
 from ftc.spec.sections.data import QualityRules
 
-__all__ = ["LEAST_AGREEMENT", "quality_findings"]
+__all__ = ["LEAST_AGREEMENT", "quality_checks", "quality_findings"]
 
 LEAST_AGREEMENT = 0.667
 """Krippendorff's own bound, under which labels support no conclusion, not even a tentative one."""
@@ -20,68 +22,6 @@ _MOST_NOTES = 6
 def quality_findings(report: QualityReport, rules: QualityRules) -> Iterator[Diagnostic]:
     """Errors and warnings; the recipe says what is borne."""
     yield from _overlaps(report, rules)
-    yield from _classes_not_measured(report)
-    yield from _grouped(report, "labels", "FTC383", "the text of {} stands elsewhere with another class", _MEND_LABELS)
-    yield from _grouped(report, "encoding", "FTC384", "damaged text in {}", _MEND_ENCODING)
-    yield from _grouped(
-        report,
-        "secrets",
-        "FTC385",
-        "what looks like a secret stands in {}",
-        "take them out and revoke them; a model can repeat what it was trained on",
-        Severity.ERROR if rules.secrets == "refuse" else Severity.WARNING,
-    )
-    if rules.personal != "report":
-        severity = Severity.ERROR if rules.personal == "refuse" else Severity.WARNING
-        help_ = "take them out, or write `personal: report` in `data.quality` to have them counted"
-        yield from _grouped(report, "personal", "FTC386", "personal data in {}", help_, severity)
-    if report.agreement is not None:
-        yield from _little_agreement(report.agreement)
-
-
-_MEND_LABELS = "settle which class is right, or take these rows out"
-_MEND_ENCODING = "read the source again in its own encoding, or mend the rows"
-
-
-def _overlaps(report: QualityReport, rules: QualityRules) -> Iterator[Diagnostic]:
-    """One finding for each pair of parts: an error where rows are trained on and measured, else a warning."""
-    found = [finding for finding in report.findings if finding.kind == "overlap"]
-    for part, other in dict.fromkeys((finding.split, finding.rule.split()[-2]) for finding in found):
-        matches = [one for one in found if one.split == part and one.rule.split()[-2] == other]
-        rows, of = sum(one.rows for one in matches), matches[0].of
-        is_error = other == "train" and rows / of > rules.allow_overlap
-        are_copies = all(one.rule.startswith("copies of") for one in matches)
-        verb = "are trained on as well" if other == "train" else f"stand in {other} as well"
-        summary = f"{rows:,} of {of:,} {part} rows {verb if are_copies else _resembles(verb, other)}"
-        yield diagnostic(
-            "FTC370",
-            summary,
-            help=[f"take them out of {other} or out of {part}", *_allowance(rows, of, is_error)],
-            notes=[*_by_rule(matches, are_copies), *_places(matches)],
-            path=f"data.split.{part}",
-            severity=Severity.ERROR if is_error else Severity.WARNING,
-        )
-
-
-def _resembles(verb: str, other: str) -> str:
-    return f"{verb}, or resemble {'training' if other == 'train' else other} rows"
-
-
-def _allowance(rows: int, of: int, is_error: bool) -> list[str]:
-    share = -(-rows * 1000 // of) / 1000
-    return [f"or bear them: `data: {{quality: {{allow_overlap: {share:g}}}}}`"] if is_error else []
-
-
-def _by_rule(matches: Sequence[QualityFinding], are_copies: bool) -> list[str]:
-    return [] if are_copies else [", ".join(f"{one.rule}: {one.rows:,}" for one in matches)]
-
-
-def _places(matches: Iterable[QualityFinding]) -> list[str]:
-    samples = [sample for one in matches for sample in one.samples]
-    return [f"{sample.place}: {sample.shown}" if sample.shown else sample.place for sample in samples[:_SHOWN]]
-
-
-def _classes_not_measured(report: QualityReport) -> Iterator[Diagnostic]:
     trained = report.labels.get("train", {})
     for part, counts in report.labels.items():
         missing = [label for label in trained if label not in counts]
@@ -94,38 +34,23 @@ def _classes_not_measured(report: QualityReport) -> Iterator[Diagnostic]:
                 notes=names,
                 path=f"data.split.{part}",
             )
-
-
-def _grouped(
-    report: QualityReport, kind: Kind, code: str, words: str, help_: str, severity: Severity | None = None
-) -> Iterator[Diagnostic]:
-    """One finding for all rules of a kind."""
-    if found := [finding for finding in report.findings if finding.kind == kind]:
-        rows = report.rows_by_kind[kind]
-        yield diagnostic(
-            code,
-            words.format(f"{rows:,} row{'' if rows == 1 else 's'}"),
-            help=help_,
-            notes=[_note(finding) for finding in found[:_MOST_NOTES]],
-            path="data.source",
-            severity=severity,
-        )
-
-
-def _note(finding: QualityFinding) -> str:
-    """A finding in one line, with the first row that it is about."""
-    first = finding.samples[0]
-    count = f"{finding.rows:,} of {finding.of:,} {finding.split} rows"
-    return f"{finding.rule}: {count}, first {first.place}{f': {first.shown}' if first.shown else ''}"
-
-
-def _little_agreement(found: Agreement) -> Iterator[Diagnostic]:
-    alpha = found.krippendorff
-    if alpha is not None and alpha < LEAST_AGREEMENT:
+    help_ = "settle which class is right, or take these rows out"
+    yield from _grouped(report, "labels", "FTC383", "the text of {} stands elsewhere with another class", help_)
+    help_ = "read the source again in its own encoding, or mend the rows"
+    yield from _grouped(report, "encoding", "FTC384", "damaged text in {}", help_)
+    severity = Severity.ERROR if rules.secrets == "refuse" else Severity.WARNING
+    help_ = "take them out and revoke them; a model can repeat what it was trained on"
+    yield from _grouped(report, "secrets", "FTC385", "what looks like a secret stands in {}", help_, severity)
+    if rules.personal != "report":
+        severity = Severity.ERROR if rules.personal == "refuse" else Severity.WARNING
+        help_ = "take them out, or write `personal: report` in `data.quality` to have them counted"
+        yield from _grouped(report, "personal", "FTC386", "personal data in {}", help_, severity)
+    found = report.agreement
+    if found is not None and found.krippendorff is not None and found.krippendorff < LEAST_AGREEMENT:
         pairs = [f"{' and '.join(pair.columns)}: {pair.cohen:.3f}" for pair in found.pairs if pair.cohen is not None]
         yield diagnostic(
             "FTC388",
-            f"annotators agree little beyond chance: Krippendorff's alpha is {alpha:.3f}",
+            f"annotators agree little beyond chance: Krippendorff's alpha is {found.krippendorff:.3f}",
             help="sharpen the guideline and annotate anew, or train on the rows that they agree on",
             notes=[
                 f"{found.rows:,} rows have two labels or more; under {LEAST_AGREEMENT} they support no conclusion",
@@ -133,3 +58,108 @@ def _little_agreement(found: Agreement) -> Iterator[Diagnostic]:
             ],
             path="data.quality.annotations",
         )
+
+
+def _overlaps(report: QualityReport, rules: QualityRules) -> Iterator[Diagnostic]:
+    """One finding for each pair of parts: an error where rows are trained on and measured, else a warning."""
+    found = [finding for finding in report.findings if finding.kind == "overlap"]
+    for part, other in dict.fromkeys((finding.split, finding.rule.split()[-2]) for finding in found):
+        matches = [one for one in found if one.split == part and one.rule.split()[-2] == other]
+        rows, of = sum(one.rows for one in matches), matches[0].of
+        is_error = other == "train" and rows / of > rules.allow_overlap
+        are_copies = all(one.rule.startswith("copies of") for one in matches)
+        verb = "are trained on as well" if other == "train" else f"stand in {other} as well"
+        if not are_copies:
+            verb = f"{verb}, or resemble {'training' if other == 'train' else other} rows"
+        share = -(-rows * 1000 // of) / 1000
+        allowance = [f"or bear them: `data: {{quality: {{allow_overlap: {share:g}}}}}`"] if is_error else []
+        by_rule = [] if are_copies else [", ".join(f"{one.rule}: {one.rows:,}" for one in matches)]
+        samples = [sample for one in matches for sample in one.samples][:_SHOWN]
+        yield diagnostic(
+            "FTC370",
+            f"{rows:,} of {of:,} {part} rows {verb}",
+            help=[f"take them out of {other} or out of {part}", *allowance],
+            notes=[*by_rule, *(f"{one.place}: {one.shown}" if one.shown else one.place for one in samples)],
+            path=f"data.split.{part}",
+            severity=Severity.ERROR if is_error else Severity.WARNING,
+        )
+
+
+def _grouped(
+    report: QualityReport, kind: Kind, code: str, words: str, help_: str, severity: Severity | None = None
+) -> Iterator[Diagnostic]:
+    """One finding for all rules of a kind."""
+    if found := [finding for finding in report.findings if finding.kind == kind]:
+        rows, notes = report.rows_by_kind[kind], []
+        for finding in found[:_MOST_NOTES]:
+            first = finding.samples[0]
+            where = f"{first.place}: {first.shown}" if first.shown else first.place
+            notes.append(f"{finding.rule}: {finding.rows:,} of {finding.of:,} {finding.split} rows, first {where}")
+        yield diagnostic(
+            code,
+            words.format(f"{rows:,} row{'' if rows == 1 else 's'}"),
+            help=help_,
+            notes=notes,
+            path="data.source",
+            severity=severity,
+        )
+
+
+_MOST_LABELS = 20
+_NAMES = (
+    ("encoding", "damaged text"),
+    ("secrets", "secrets"),
+    ("personal", "personal data"),
+    ("length", "odd lengths"),
+)
+
+
+def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
+    """What was looked for and how much of it was there."""
+    if num_parts > 1:
+        near = "" if report.similarity is None else f", or is near to one by {report.similarity:g}"
+        words = ", ".join(_by_rule(report, "overlap")) or f"no row is both trained on and measured{near}"
+        yield _check("overlap", words)
+    for one in report.contamination:
+        if one.rows:
+            words = f"{one.rows:,} of {one.of:,} rows share runs of {one.run} tokens with train"
+            yield _check(f"contamination of {one.split}", f"{words}, {one.mostly:,} nearly all")
+    if report.chosen_by:
+        yield _check("choice", f"{report.chosen_by:,} test rows are validation rows as well")
+    for part, counts in report.labels.items():
+        words = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:_MOST_LABELS])
+        yield _check(f"labels of {part}", words)
+    yield _check("copies", ", ".join(_by_rule(report, "copies")) or "none")
+    kinds = []  # each with its count of rows, and what it was where there is any: by rule, if there are several
+    for kind, name in _NAMES:
+        by_rule = Counter[str]()
+        for finding in report.findings:
+            if finding.kind == kind:
+                by_rule[finding.rule] += finding.rows
+        rules = list(by_rule) if len(by_rule) == 1 else [f"{rule} {count:,}" for rule, count in by_rule.items()]
+        kinds.append(f"{name} {report.rows_by_kind.get(kind, 0):,}" + (f" ({', '.join(rules)})" if rules else ""))
+    yield _check("rows", ", ".join(kinds))
+    if report.presidio is not None:
+        used = report.presidio
+        yield _check("presidio", f"release {used.version} looked for {len(used.kinds)} kinds of personal data")
+    if report.agreement is not None:
+        yield _check("agreement", _agreement(report.agreement))
+
+
+def _check(name: str, result: str) -> Check:
+    return Check(name=name, code=None, result=result)
+
+
+def _by_rule(report: QualityReport, kind: str) -> list[str]:
+    return [f"{one.split} {one.rule} {one.rows:,}" for one in report.findings if one.kind == kind]
+
+
+def _agreement(found: Agreement) -> str:
+    kappa = found.pairs[0].cohen if len(found.pairs) == 1 else None
+    figures = [f"Cohen {kappa:.3f}"] if kappa is not None else []
+    if found.fleiss is not None:
+        figures.append(f"Fleiss {found.fleiss:.3f} over {found.complete_rows:,} rows")
+    if found.krippendorff is not None:
+        figures.append(f"Krippendorff {found.krippendorff:.3f} over {found.rows:,} rows")
+    nothing = "a single label, which chance explains" if found.rows else "no row with two labels"
+    return f"{len(found.columns)} annotators: {', '.join(figures) or nothing}"

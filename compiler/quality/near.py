@@ -1,23 +1,27 @@
-"""Which texts are nearly the same: MinHash signatures (Broder 1997) find candidates, and the texts themselves decide.
+"""Which rows resemble one another: equal texts, and by MinHash those that are nearly the same.
 
 A text is the set of its runs of four words, without those that many texts share, such as an instruction before every
-row: that makes no two of them alike. Candidates come from locality-sensitive hashing (Indyk & Motwani
-1998) by datasketch; a pair counts when the Jaccard similarity of the two sets, computed in full, reaches the threshold.
-Same texts in the same order give the same pairs.
+row: that makes no two of them alike. MinHash signatures (Broder 1997) and locality-sensitive hashing (Indyk & Motwani
+1998) by datasketch give candidates; a pair counts when the Jaccard similarity of the two sets, computed in full,
+reaches the threshold. Same texts in the same order give the same pairs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST_SHINGLES", "MOST_COMPARED", "near_pairs", "normalized"]
+from ftc.compiler.resolve.rows.splits import connected
+
+__all__ = ["FEWEST_SHINGLES", "MOST_COMPARED", "Likeness", "find_likeness", "near_pairs", "normalized"]
 
 FEWEST_SHINGLES = 8
 """Texts with fewer runs of words are compared as a whole alone: in a short text, one other word is another meaning."""
@@ -59,11 +63,11 @@ def near_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, in
             continue
         signature = empty.copy()
         signature.update_batch((shingles >> np.uint64(32)).tolist())
-        twins = [
-            other
-            for other in sorted(index.query(signature))[:_MOST_CANDIDATES]
-            if _similarity(sets[other], shingles) >= threshold
-        ]
+        twins = []
+        for other in sorted(index.query(signature))[:_MOST_CANDIDATES]:
+            both = len(np.intersect1d(sets[other], shingles, assume_unique=True))
+            if both / (len(sets[other]) + len(shingles) - both) >= threshold:
+                twins.append(other)
         yield from ((other, number) for other in twins)
         if len(twins) < _ENOUGH_TWINS:
             index.insert(number, signature, check_duplication=False)
@@ -110,6 +114,45 @@ def _runs(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return digests
 
 
-def _similarity(a: Shingles, b: Shingles) -> float:
-    both = len(np.intersect1d(a, b, assume_unique=True))
-    return both / (len(a) + len(b) - both)
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Rows that are alike, by the use of the file that they stand in.
+
+    Attributes:
+        normal: For each row, a digest of its text without case, marks and white space.
+        cluster: For each row, a number that it shares with all rows that resemble it, in any file.
+        num_uncompared: Texts that were too many to be compared.
+    """
+
+    normal: Mapping[str, Sequence[bytes]]
+    cluster: Mapping[str, Sequence[int]]
+    num_uncompared: int
+
+
+def find_likeness(texts: Mapping[str, Sequence[str]], similarity: float | None) -> Likeness:
+    """Compares the texts of all rows.
+
+    Args:
+        texts: Text of each row, by the use of its file.
+        similarity: Jaccard similarity from which two texts are near duplicates; None compares none.
+    """
+    plain = [(text, normalized(text)) for rows in texts.values() for text in rows]
+    digests = [hashlib.sha256((normal or text).encode("utf-8", "surrogatepass")).digest() for text, normal in plain]
+    first: dict[bytes, int] = {}
+    for row, digest in enumerate(digests):
+        first.setdefault(digest, row)
+    distinct = list(first.values())
+    pairs = [(first[digest], row) for row, digest in enumerate(digests)]
+    if similarity is not None:
+        near = near_pairs([plain[row][1] for row in distinct], similarity)
+        pairs += [(distinct[a], distinct[b]) for a, b in near]
+    clusters = connected(len(plain), pairs)
+    normal: dict[str, list[bytes]] = {}
+    cluster: dict[str, list[int]] = {}
+    start = 0
+    for use, rows in texts.items():
+        normal[use] = digests[start : start + len(rows)]
+        cluster[use] = clusters[start : start + len(rows)]
+        start += len(rows)
+    uncompared = max(0, len(distinct) - MOST_COMPARED) if similarity is not None else 0
+    return Likeness(normal, cluster, uncompared)

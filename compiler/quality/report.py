@@ -1,25 +1,92 @@
-"""The quality of divided rows: what was found, for the plan, and what of it a user should hear. Pure."""
+"""The quality of divided rows: what was found, for the plan, and how far annotators agree. Pure."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
-from ftc.compiler.quality.encoding import damage
-from ftc.compiler.quality.inter_annotator import agreement
-from ftc.compiler.quality.likeness import Likeness
-from ftc.compiler.quality.near import MOST_COMPARED
-from ftc.compiler.quality.presidio import Presidio
-from ftc.compiler.quality.sensitive import SECRETS, matching
+from ftc.compiler.quality.near import MOST_COMPARED, Likeness
+from ftc.compiler.quality.sensitive import SECRETS, Presidio, matching
+from ftc.compiler.quality.texts import damage
 from ftc.compiler.resolve.rows.labels import Labeled
 from ftc.compiler.resolve.rows.row_checks import label_text
 from ftc.compiler.resolve.rows.table import PartRows, Table, shown
-from ftc.spec.documents.quality import Agreement, Kind, QualityFinding, QualityReport, Sample
+from ftc.spec.documents.quality import Agreement, Kind, PairAgreement, QualityFinding, QualityReport, Sample
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.sections.data import QualityRules
 
-__all__ = ["PAIRS", "Divided", "quality_report"]
+__all__ = ["PAIRS", "Divided", "agreement", "cohen_kappa", "fleiss_kappa", "krippendorff_alpha", "quality_report"]
+
+_Judgments = Sequence[str | None]
+"""One annotator's label of each row; None where there is none."""
+
+
+def agreement(columns: Sequence[str], judgments: Sequence[_Judgments]) -> Agreement:
+    """All figures for two or more annotators.
+
+    Args:
+        columns: Name of each annotator's column.
+        judgments: Their labels, row by row.
+    """
+    rows = [[label for label in labels if label is not None] for labels in zip(*judgments, strict=True)]
+    complete = [labels for labels in rows if len(labels) == len(columns)]
+    pairs = []
+    for (a, firsts), (b, seconds) in combinations(zip(columns, judgments, strict=True), 2):
+        both = [(x, y) for x, y in zip(firsts, seconds, strict=True) if x is not None and y is not None]
+        pairs.append(PairAgreement(columns=(a, b), rows=len(both), cohen=cohen_kappa(both)))
+    return Agreement(
+        columns=tuple(columns),
+        rows=sum(len(labels) > 1 for labels in rows),
+        complete_rows=len(complete),
+        pairs=tuple(pairs),
+        fleiss=fleiss_kappa(complete),
+        krippendorff=krippendorff_alpha(rows),
+    )
+
+
+def cohen_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
+    """Agreement of two annotators beyond what their own habits would give by chance; None where chance explains all."""
+    total = len(pairs)
+    firsts, seconds = Counter(x for x, _ in pairs), Counter(y for _, y in pairs)
+    same = sum(x == y for x, y in pairs)
+    by_chance = sum(firsts[label] * seconds[label] for label in firsts)
+    if total == 0 or by_chance == total * total:
+        return None
+    return (same * total - by_chance) / (total * total - by_chance)
+
+
+def fleiss_kappa(rows: Sequence[Sequence[str]]) -> float | None:
+    """Agreement of several annotators, all of whom have judged each of the rows; None where chance explains all."""
+    if not rows or len(rows[0]) < 2:
+        return None
+    judges = len(rows[0])
+    labels = Counter(label for row in rows for label in row)
+    by_chance = sum((count / labels.total()) ** 2 for count in labels.values())
+    if len(labels) < 2:
+        return None
+    pairs = sum(count * (count - 1) for row in rows for count in Counter(row).values())
+    observed = pairs / (len(rows) * judges * (judges - 1))
+    return (observed - by_chance) / (1 - by_chance)
+
+
+def krippendorff_alpha(rows: Sequence[Sequence[str]]) -> float | None:
+    """Agreement over rows with any number of judgments; those with fewer than two say nothing.
+
+    1 less the observed disagreement by the expected one, both from the matrix of coincidences, in which each row's
+    pairs of judgments weigh 1 / (judgments - 1).
+    """
+    paired = [row for row in rows if len(row) > 1]
+    labels = Counter(label for row in paired for label in row)
+    total = labels.total()
+    expected = total * total - sum(count * count for count in labels.values())
+    if expected == 0:
+        return None
+    observed = sum((len(row) ** 2 - sum(c * c for c in Counter(row).values())) / (len(row) - 1) for row in paired)
+    return 1 - (total - 1) * observed / expected
+
 
 PAIRS: tuple[tuple[Split, Split], ...] = (("test", "train"), ("validation", "train"), ("test", "validation"))
 """Parts that may not share rows: the measured one, and the one that knew them before."""
@@ -105,32 +172,27 @@ def quality_report(
         *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
         *(match for name, part in ordered for match in _in_texts(name, part, presidio)),
     ]
-    labels: dict[Split, dict[str, int]] = {}
-    if labeled:
-        labels = {name: _labels(part, labeled) for name, part in ordered}
+    labels = {name: dict(sorted(labeled.count(part.rows.rows).items())) for name, part in ordered} if labeled else {}
     rows_by_kind: dict[str, set[tuple[Split, int]]] = {}
     for match in matches:
         rows_by_kind.setdefault(match.kind, set()).update((match.split, row) for row in match.rows)
+    not_checked = list(presidio.not_checked()) if presidio else []
+    if rules.similarity is None:
+        not_checked.insert(0, "near duplicates: `data.quality.similarity` is null")
+    elif likeness.num_uncompared:
+        words = f"{likeness.num_uncompared:,} texts beyond the first {MOST_COMPARED:,} were compared as a whole alone"
+        not_checked.insert(0, f"near duplicates: {words}")
+    judgments = [[_judgment(row.get(column)) for row in table.rows] for column in rules.annotations]
     return QualityReport(
         rows=sum(map(len, parts.values())),
         similarity=rules.similarity,
         findings=tuple(match.finding() for match in matches),
         rows_by_kind={kind: len(rows) for kind, rows in rows_by_kind.items()},
         labels=labels,
-        agreement=_agreement(table, rules.annotations),
+        agreement=agreement(rules.annotations, judgments) if len(judgments) > 1 else None,
         presidio=presidio.use() if presidio else None,
-        not_checked=(*_not_checked(rules, likeness), *(presidio.not_checked() if presidio else ())),
+        not_checked=tuple(not_checked),
     )
-
-
-def _not_checked(rules: QualityRules, likeness: Likeness) -> Iterator[str]:
-    if rules.similarity is None:
-        yield "near duplicates: `data.quality.similarity` is null"
-    elif likeness.num_uncompared:
-        yield (
-            f"near duplicates: {likeness.num_uncompared:,} texts beyond the first {MOST_COMPARED:,} were compared"
-            " as a whole alone"
-        )
 
 
 def _copies(name: Split, part: Divided, label: str | None) -> Iterator[_Match]:
@@ -147,8 +209,18 @@ def _copies(name: Split, part: Divided, label: str | None) -> Iterator[_Match]:
         taken.update(later)
         if later:
             yield _Match("copies", rule, name, part, later, _like(part, first, values))
-    if label:
-        yield from _contradictions(name, part, label)
+    if not label:
+        return
+    classes = [str(row[label]) for row in part.rows.rows]
+    first = _first_rows(part.normal)
+    rows = [row for row, text in enumerate(part.normal) if classes[first[text]] != classes[row]]
+
+    def show(row: int) -> str:
+        other = first[part.normal[row]]
+        return f"{shown(classes[row])}, and {shown(classes[other])} in {part.place(other)}: {part.shown(row)}"
+
+    if rows:
+        yield _Match("labels", "same text, another class", name, part, rows, show)
 
 
 def _overlap(name: Split, other: Split, parts: Mapping[Split, Divided]) -> Iterator[_Match]:
@@ -188,20 +260,6 @@ def _like(part: Divided, first: Mapping[Any, int], values: Sequence[Any]) -> Cal
     return show
 
 
-def _contradictions(name: Split, part: Divided, label: str) -> Iterator[_Match]:
-    """Rows of the same text as an earlier one, and of another class."""
-    classes = [str(row[label]) for row in part.rows.rows]
-    first = _first_rows(part.normal)
-    rows = [row for row, text in enumerate(part.normal) if classes[first[text]] != classes[row]]
-
-    def show(row: int) -> str:
-        other = first[part.normal[row]]
-        return f"{shown(classes[row])}, and {shown(classes[other])} in {part.place(other)}: {part.shown(row)}"
-
-    if rows:
-        yield _Match("labels", "same text, another class", name, part, rows, show)
-
-
 def _in_texts(name: Split, part: Divided, presidio: Presidio | None) -> Iterator[_Match]:
     """What each text is looked through for, in one pass."""
     damaged: dict[str, dict[int, str]] = {}
@@ -215,16 +273,6 @@ def _in_texts(name: Split, part: Divided, presidio: Presidio | None) -> Iterator
         yield _Match("encoding", words, name, part, list(places), places.__getitem__)
     for words, rows in sorted(sensitive.items()):
         yield _Match("secrets" if words in _SECRETS else "personal", words, name, part, rows, lambda row: "")
-
-
-def _labels(part: Divided, labeled: Labeled) -> dict[str, int]:
-    return dict(sorted(labeled.count(part.rows.rows).items()))
-
-
-def _agreement(table: Table, columns: Sequence[str]) -> Agreement | None:
-    if len(columns) < 2:
-        return None
-    return agreement(columns, [[_judgment(row.get(column)) for row in table.rows] for column in columns])
 
 
 def _judgment(value: object) -> str | None:

@@ -1,14 +1,20 @@
-"""The text of a row, as far as a reader would see it. Pure."""
+"""The text of a row as a reader would see it, encoding errors in it, and outliers of length. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.spec.documents.quality import QualityFinding, QualityReport, Sample
+from ftc.spec.documents.streams import SPLITS
 from ftc.spec.tasks import PARTS
 
-__all__ = ["row_text"]
+__all__ = ["damage", "mojibake", "row_text", "with_lengths"]
 
 
 def row_text(row: Mapping[str, Any], columns: Columns) -> str:
@@ -34,3 +40,82 @@ def _texts(value: Any) -> Iterator[str]:
         case list():
             for item in value:
                 yield from _texts(item)
+
+
+_REPLACED = re.compile("\ufffd")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# Bytes that begin a character of two, three or four in UTF-8, as Windows-1252 shows them, and what may follow.
+_FOLLOWING = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
+_MISREAD = re.compile(f"[ÂÃ][{_FOLLOWING}]|â[{_FOLLOWING}]{{2}}|ð[{_FOLLOWING}]{{3}}|(?:[ÐÑ][{_FOLLOWING}]){{2,64}}")
+
+
+def mojibake(text: str) -> str | None:
+    """The first piece that is UTF-8 misread as Windows-1252 or Latin-1, such as `Ã©` for `é`; None without one.
+
+    A piece counts only where its bytes, read as UTF-8, are printable characters: what looks odd and decodes to nothing
+    was meant so.
+    """
+    for match in _MISREAD.finditer(text):
+        try:
+            meant = b"".join(map(_byte, match[0])).decode()
+        except UnicodeError:
+            continue
+        if meant and (meant.isprintable() or meant == "\xa0"):
+            return match[0]
+    return None
+
+
+def _byte(character: str) -> bytes:
+    try:
+        return character.encode("cp1252")
+    except UnicodeEncodeError:  # bytes that Windows-1252 leaves undefined stay as they are
+        return character.encode("latin-1")
+
+
+"""Each kind of damage in words, with what gives the text around the first such place, or None."""
+
+
+def damage(text: str) -> Iterator[tuple[str, str]]:
+    """Every kind of damage that a text has, with the text around the first place."""
+    lost, misread, control = _REPLACED.search(text), mojibake(text), _CONTROL.search(text)
+    start = text.index(misread) if misread else 0
+    for words, place in (
+        ("characters lost in a conversion (U+FFFD)", lost.span() if lost else None),
+        ("UTF-8 read in another encoding", (start, start + len(misread)) if misread else None),
+        ("control characters", control.span() if control else None),
+    ):
+        if place:
+            yield words, text[max(0, place[0] - 20) : place[1] + 20]
+
+
+_FEWEST_ROWS = 20
+_FENCE = 3.0
+"""Interquartile ranges beyond a quartile, on the logarithm of the length: Tukey's outer fence."""
+_SHOWN = 3
+
+
+def with_lengths(
+    report: QualityReport, splits: Mapping[str, TokenRows], places: Mapping[str, Callable[[int], str]]
+) -> QualityReport:
+    """The report with the rows that are far shorter or longer than the others."""
+    found = []
+    for name in (name for name in SPLITS if name in splits and len(splits[name].boundaries) > _FEWEST_ROWS):
+        tokens, place = splits[name], places[name]
+        lengths = np.diff(tokens.boundaries)
+        logs = np.log(lengths)
+        low, high = np.quantile(logs, [0.25, 0.75])
+        fence = _FENCE * (high - low)
+        kinds = ("far shorter than the others", logs < low - fence), ("far longer than the others", logs > high + fence)
+        for rule, is_out in kinds:
+            rows = np.flatnonzero(is_out)
+            if len(rows) and fence > 0:
+                shown = [f"{lengths[row]:,} tokens" for row in rows[:_SHOWN]]
+                at = [place(int(tokens.row[row])) for row in rows[:_SHOWN]]
+                samples = tuple(Sample(place=one, shown=words) for one, words in zip(at, shown, strict=True))
+                found.append(
+                    QualityFinding(
+                        kind="length", rule=rule, split=name, rows=len(rows), of=len(lengths), samples=samples
+                    )
+                )
+    counts = {**report.rows_by_kind, **({"length": sum(one.rows for one in found)} if found else {})}
+    return report.model_copy(update={"findings": (*report.findings, *found), "rows_by_kind": counts})

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
 from ftc.spec.diagnostics import Diagnostic, Refusal, Related, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.overlay import as_flags, merge, moved, read_flags

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import assert_never
 
-from ftc.compiler.resolve.rows.part_names import likely_column
+from ftc.compiler.resolve.rows.columns import likely_column
 from ftc.compiler.resolve.rows.row_checks import canonical_text
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.compiler.resolve.rows.tables import read_rows

@@ -112,7 +112,7 @@ def _policy_prices(recipe: Recipe, project: Path | None) -> Mapping[str, Money]:
     if project is None or recipe.budget.cost is None or recipe.budget.price_per_hour is not None:
         return {}
     from ftc.compiler.policy import prices_of
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
 
     return prices_of(project_root(project))
 

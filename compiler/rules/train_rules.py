@@ -11,7 +11,8 @@ from typing import NamedTuple
 from ftc.compiler.rules.number_rules import value_at
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
-from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard, candidates
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.schedules import SCHEDULES, ScheduleCard, schedule_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.strategies import STRATEGIES, strategy_card

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.strategies.trainable import num_trainable
-from ftc.spec.optimizers import OptimizerCard, OptimizerKind, candidates, optimizer_card
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import OptimizerKind, candidates, optimizer_card
 
 __all__ = [
     "bytes_per_weight",

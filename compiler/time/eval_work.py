@@ -126,7 +126,7 @@ def _shared(draft: ClosedDraft, subject: _Subject, tokens: int) -> int:
         and draft.candidate.sharding != "fsdp"
         and draft.candidate.attention in ("eager", "sdpa")
         and not subject.network.near_layers
-        and draft.model.kind.counts_padding is False  # see `ftc.runtime.evaluation.shared_prompt`
+        and draft.model.kind.counts_padding is False  # see `ftc.runtime.evaluation.generate`
     )
     return tokens if takes_apart and tokens >= LEAST_SHARED else 0
 

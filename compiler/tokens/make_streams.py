@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftc.compiler.draft import Draft
-from ftc.compiler.quality.checks import quality_checks
 from ftc.compiler.quality.contamination import with_contamination
-from ftc.compiler.quality.lengths import with_lengths
+from ftc.compiler.quality.findings import quality_checks
+from ftc.compiler.quality.texts import with_lengths
 from ftc.compiler.resolve.rows.data import ResolvedData, resolve_data
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.encoder import TextTokenizer

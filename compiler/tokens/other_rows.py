@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftc.compiler.quality.contamination import with_other_rows
-from ftc.compiler.resolve.files.json_files import read_json_object
+from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import nn
 
 from ftc.runtime.artifacts.tensor_files import read_shapes, read_tensors, write_tensors
-from ftc.runtime.models.weights import load_weights
+from ftc.runtime.models.base_model import load_weights
 from ftc.runtime.strategies import half_of
 from ftc.runtime.training.optimizers import load_state, state_tensors
 from ftc.runtime.training.selection import Progress

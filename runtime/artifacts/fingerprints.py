@@ -1,4 +1,4 @@
-"""Digests of what goes into a step and of what it leaves behind."""
+"""Digests of what goes into a training step: its batches, and the states of random generators."""
 
 from __future__ import annotations
 
@@ -6,23 +6,12 @@ import dataclasses
 import hashlib
 import random
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from ftc.runtime.artifacts.tensor_files import content_digest, tensor_digests
-from ftc.runtime.execution.accelerator import everywhere
-from ftc.runtime.models.sharding import whole_tensors
-from ftc.runtime.training.optimizers import evaluating, state_tensors
-from ftc.spec import canonical
-from ftc.spec.documents.events import StepDone
-from ftc.spec.documents.step_log import Rung, StepLine
-
-if TYPE_CHECKING:
-    from ftc.runtime.training.loop import Job
-
-__all__ = ["BatchDigest", "chance_digest", "rung", "step_line"]
+__all__ = ["BatchDigest", "chance_digest"]
 
 
 class BatchDigest:
@@ -66,30 +55,3 @@ def chance_digest() -> str:
     for state in states:
         sha256.update(state.numpy().data)
     return sha256.hexdigest()
-
-
-def step_line(done: StepDone, job: Job) -> StepLine:
-    """The ladder's line of a step that has just been done; all processes have to ask for it."""
-    fed = everywhere(job.accelerator, done.batch_sha256)
-    return StepLine(
-        step=done.step,
-        batch_sha256=fed[0] if len(fed) == 1 else canonical.digest(fed),
-        learning_rate=done.learning_rate.hex(),
-        loss=done.loss.hex(),
-        grad_norm=done.grad_norm.hex(),
-        chance_sha256=chance_digest(),
-    )
-
-
-def rung(step: int, job: Job) -> Rung:
-    """What stands on the ladder behind a step: for the first process; where weights are divided all have to ask."""
-    keep = job.accelerator.is_main_process
-    with evaluating(job.optimizer):
-        weights = whole_tensors(job.parameters, keep=keep)
-        state = whole_tensors(state_tensors(job.optimizer, job.parameters), keep=keep)
-        return Rung(
-            step=step,
-            weights_sha256=content_digest(weights),
-            tensors=tensor_digests(weights),
-            optimizer_sha256=content_digest(state),
-        )

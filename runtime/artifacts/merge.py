@@ -23,12 +23,14 @@ from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, Unpac
 from ftc.runtime.artifacts.model_files import write_model_files
 from ftc.runtime.artifacts.tensor_files import write_in_turn
 from ftc.runtime.evaluation.evaluate_again import reopened
-from ftc.runtime.evaluation.scoring import still
+from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.execution.execute import Inputs
-from ftc.runtime.execution.session import Session, Workpiece
+from ftc.runtime.execution.session import Session
 from ftc.runtime.execution.verify import verify_some
-from ftc.runtime.models.build_model import FolderBase, build_model, load_base
-from ftc.runtime.tasks.objectives import make_scorer
+from ftc.runtime.models.base_model import FolderBase, load_base
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.tasks import make_scorer
+from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -171,11 +173,11 @@ def _on_processor(plan: Plan) -> Plan:
     return plan.model_copy(update={"settings": settings.model_copy(update=changes)})
 
 
-def _adapted(session: Session) -> Workpiece:
+def _adapted(session: Session) -> ModelWithScorer:
     """The base with its adapter beside it, as the run measured it."""
-    session.pristine = session.build()
-    load_exported(session, session.pristine.model)
-    return session.pristine
+    session.base = session.build()
+    load_exported(session, session.base.model)
+    return session.base
 
 
 def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple[str, ...]]:
@@ -183,8 +185,8 @@ def _weights(session: Session, dtype: torch.dtype) -> tuple[MergedWeights, tuple
 
     Where the run's weights were packed, a plain model has room for what they stand for.
     """
-    settings, work = session.plan.settings, session.pristine
-    session.pristine = None
+    settings, work = session.plan.settings, session.base
+    session.base = None
     assert work is not None, "the adapted model was asked before"
     model: Any = work.model
     with torch.inference_mode():
@@ -252,13 +254,13 @@ def _bytes(weights: MergedWeights, name: str) -> int:
     return shape.numel() * dtype.itemsize
 
 
-def _loaded(session: Session, folder: Path) -> Workpiece:
+def _loaded(session: Session, folder: Path) -> ModelWithScorer:
     """What was written, as anybody loads it, computing as the run did."""
     gc.collect()  # the other model goes before this one comes
     settings = session.plan.settings
     precision = _DTYPES[settings.train.precision]
     model = load_base(settings, FolderBase(folder), is_new=False, dtype=precision).eval()
-    return Workpiece(model, make_scorer(model, settings))
+    return ModelWithScorer(model, make_scorer(model, settings))
 
 
 def _allowed(settings: Settings, weight_type: WeightType) -> float:
@@ -305,14 +307,16 @@ def sampled(rows: TokenStream) -> list[int]:
     return _evenly(len(rows), _ROWS)
 
 
-def scores_of(work: Workpiece, rows: TokenStream, numbers: Sequence[int], stop: StopRequest) -> list[torch.Tensor]:
+def scores_of(
+    work: ModelWithScorer, rows: TokenStream, numbers: Sequence[int], stop: StopRequest
+) -> list[torch.Tensor]:
     """What a model says of rows, each by itself: (N, C) scores of N places at most, in float32.
 
     Raises:
         Interrupted: Somebody asked to stop.
     """
     found = []
-    with still(work.model):
+    with eval_mode(work.model):
         for number in numbers:
             stop.check()
             batch = work.scorer.batch(rows, [number])

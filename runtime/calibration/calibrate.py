@@ -162,7 +162,8 @@ def _passes(job: CalibrationJob, device: torch.device) -> Iterator[tuple[Measure
 def _pass(
     job: CalibrationJob, device: torch.device, precision: str, kind: str, hidden: int, layers: int, strategy: str
 ) -> tuple[MeasuredStep, list[MeasuredLook]]:
-    from ftc.runtime.models.build_model import build_model, trainable_tensors
+    from ftc.runtime.models.base_model import trainable_tensors
+    from ftc.runtime.models.build_model import build_model
     from ftc.runtime.training.seeding import deterministic
 
     config = _config(kind, hidden, layers)
@@ -193,8 +194,8 @@ def _seconds_of_steps(job: CalibrationJob, settings: Settings, model: nn.Module)
     """Median of the steps behind the first, which warms up."""
     from ftc.runtime.execution.accelerator import make_accelerator
     from ftc.runtime.memory_trace.rows import stand_in_rows
-    from ftc.runtime.models.build_model import trainable_tensors
-    from ftc.runtime.tasks.objectives import make_scorer
+    from ftc.runtime.models.base_model import trainable_tensors
+    from ftc.runtime.tasks import make_scorer
     from ftc.runtime.training.loop import Job, training_steps
     from ftc.runtime.training.optimizers import make_optimizer
     from ftc.spec.batches import BatchOrder
@@ -343,16 +344,16 @@ def seconds_of_looks(settings: Settings, model: Any, tries: int) -> Iterator[tup
         tries: Looks of each kind behind the first one, which warms up.
     """
     from ftc.runtime.evaluation.generate import answers
-    from ftc.runtime.evaluation.kernels import faster_linears, fold_adapter
-    from ftc.runtime.evaluation.scoring import score_rows, still
+    from ftc.runtime.evaluation.scoring import eval_mode, score_rows
+    from ftc.runtime.evaluation.shortcuts import faster_linears, fold_adapter
     from ftc.runtime.execution.accelerator import make_accelerator
-    from ftc.runtime.execution.session import Workpiece
-    from ftc.runtime.tasks.objectives import make_scorer
+    from ftc.runtime.tasks import make_scorer
+    from ftc.runtime.tasks.scorer import ModelWithScorer
     from ftc.runtime.training.signals import StopRequest
     from ftc.spec.heads import head_card
 
     rows, stop = _rows(settings), StopRequest()
-    work, accelerator = Workpiece(model, make_scorer(model, settings)), make_accelerator(settings)
+    work, accelerator = ModelWithScorer(model, make_scorer(model, settings)), make_accelerator(settings)
     order = [list(range(len(rows)))]
     evaluate = settings.eval.model_copy(update={"max_new_tokens": _NEW_TOKENS})
     asked = settings.model_copy(update={"eval": evaluate})
@@ -364,7 +365,7 @@ def seconds_of_looks(settings: Settings, model: Any, tries: int) -> Iterator[tup
         list(answers(model, rows, order, asked, _unread, stop, accelerator.device))
 
     fold_adapter(model, settings)
-    with still(model), faster_linears(model):
+    with eval_mode(model), faster_linears(model):
         yield 0, _median(score, tries)
         if head_card(settings.model.head).writes:
             yield _NEW_TOKENS, _median(write, tries)

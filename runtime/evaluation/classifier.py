@@ -1,4 +1,4 @@
-"""A text classifier looks at written answers: which of them have the label that the plan names."""
+"""A text classifier reads written answers: which of them have the label that the plan names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from ftc.runtime.models.build_model import quiet_transformers
+from ftc.runtime.evaluation.evaluate import Measurement
+from ftc.runtime.execution.accelerator import agreed
+from ftc.runtime.execution.session import Session
+from ftc.runtime.metrics.statistics import means, share_of
+from ftc.runtime.models.base_model import quiet_transformers
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
+from ftc.spec.documents.record import ClassifierResult
 from ftc.spec.documents.settings import ClassifierSettings
 
-__all__ = ["Flagged", "TextClassifier"]
+__all__ = ["Flagged", "TextClassifier", "classifier_result"]
+
+_EXAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,8 @@ class TextClassifier:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(settings.max_length)
 
-    def look(self, texts: Sequence[str], batch_size: int, stop: StopRequest) -> Flagged:
-        """Looks at some texts. One of no tokens has no label.
+    def flag(self, texts: Sequence[str], batch_size: int, stop: StopRequest) -> Flagged:
+        """Which texts have the label; one of no tokens doesn't.
 
         Raises:
             Interrupted: Somebody asked to stop.
@@ -82,3 +89,46 @@ class TextClassifier:
         else:
             found = logits[:, self._settings.label_id] >= 0  # the logistic function is a half at 0
         return [bool(one) for one in found.tolist()]
+
+
+def classifier_result(session: Session, base: Measurement | None, tuned: Measurement) -> ClassifierResult | None:
+    """Shares of the answers that have the classifier's label; None where the plan has no classifier."""
+    settings = session.plan.settings.eval.classifier
+    if settings is None or not tuned.texts:
+        return None
+    session.trained = session.base = None
+    session.accelerator.free_memory()  # two models at once could be more than the plan's memory
+    found = agreed(session.accelerator, lambda: _classified(session, settings, base, tuned))
+    session.note_memory("evaluate")
+    return found
+
+
+def _classified(
+    session: Session, settings: ClassifierSettings, base: Measurement | None, tuned: Measurement
+) -> ClassifierResult:
+    folder = session.inputs.companions["classifier"]
+    with session.journal.phase("load", settings.base):
+        classifier = TextClassifier(settings, folder, session.accelerator.device)
+    session.witness.confirm()
+    numbers = sorted(tuned.texts)
+    subjects = [tuned, *([base] if base else [])]
+    texts = [one.texts[number] for one in subjects for number in numbers]
+    with session.journal.phase("grade", f"{len(texts)} answers by {settings.base}"):
+        found = classifier.flag(texts, session.plan.settings.eval.batch_size, session.stop)
+    columns = [found.flags[start : start + len(numbers)] for start in range(0, len(texts), len(numbers))]
+    rows = session.stream("test")
+    assert rows is not None, "what was measured has rows"
+    flagged = [int(rows.rows[number]) for number, flag in zip(numbers, columns[0], strict=True) if flag]
+    result = means([share_of([float(flag) for flag in column]) for column in columns])
+    assert result.interval is not None, "there are answers"
+    return ClassifierResult(
+        name=settings.base,
+        label=settings.label,
+        rows=len(numbers),
+        tuned=result.tuned,
+        interval=result.interval,
+        base=result.base,
+        gain=result.gain,
+        examples=tuple(flagged[:_EXAMPLES]),
+        cut=found.cut,
+    )

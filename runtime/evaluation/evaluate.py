@@ -1,4 +1,4 @@
-"""Measuring: validation during training, and the test split once at the end, base and tuned by the same code."""
+"""Evaluation: validation during training, and the test split once at the end, base and tuned by the same code."""
 
 from __future__ import annotations
 
@@ -6,27 +6,36 @@ import math
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from ftc.runtime.artifacts.export import load_exported
 from ftc.runtime.evaluation.generate import answers
-from ftc.runtime.evaluation.kernels import faster_linears, fold_adapter
 from ftc.runtime.evaluation.measures import Measures
-from ftc.runtime.evaluation.probing import retained
-from ftc.runtime.evaluation.scoring import RowScore, as_base, gathered, score_rows, shared_batches, still
+from ftc.runtime.evaluation.scoring import (
+    RowScore,
+    as_base,
+    eval_mode,
+    gathered,
+    learn_references,
+    score_rows,
+    shared_batches,
+)
+from ftc.runtime.evaluation.shortcuts import faster_linears, fold_adapter
 from ftc.runtime.execution.accelerator import StopTogether
-from ftc.runtime.execution.session import Session, Workpiece
-from ftc.runtime.metrics.sums import Statistics
+from ftc.runtime.execution.session import Session
+from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.models.sharding import is_sharded
-from ftc.runtime.training.references import learn_references
+from ftc.runtime.tasks.language import LanguageScorer
+from ftc.runtime.tasks.scorer import ModelWithScorer, mixed_precision
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import TestProgress
 from ftc.spec.documents.record import SubjectResult
 from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
 
-__all__ = ["Measurement", "measure", "validate"]
+__all__ = ["Measurement", "measure", "measure_validation", "retained"]
 
 Subject = Literal["base", "tuned"]
 
@@ -48,7 +57,7 @@ class Measurement:
     """What the model said of rows with words exchanged, by row of their stream."""
 
 
-def validate(session: Session) -> tuple[dict[str, float], float] | None:
+def measure_validation(session: Session) -> tuple[dict[str, float], float] | None:
     """Metrics of the model in training on validation, `val_loss` among them, and the seconds that it took.
 
     Written answers take too long to be part of it. None where there are no validation rows.
@@ -62,8 +71,8 @@ def validate(session: Session) -> tuple[dict[str, float], float] | None:
     assert work is not None, "validation measures the model in training"
     started = time.perf_counter()
     settings = session.plan.settings
-    with still(work.model), faster_linears(work.model):
-        # A signal is heeded after the look, so that a checkpoint never lacks the validation that the plan asks for.
+    with eval_mode(work.model), faster_linears(work.model):
+        # A signal takes effect after the evaluation: a checkpoint never lacks the validation that the plan asks for.
         batches = score_rows(work, rows, settings.eval.batch_size, session.accelerator, StopRequest())
         scores = gathered([score for batch in batches for score in batch], session.accelerator)
     watched = settings.train.select_metric.removeprefix("val_")
@@ -71,7 +80,8 @@ def validate(session: Session) -> tuple[dict[str, float], float] | None:
     names = measures.scored({*settings.eval.metrics, watched})
     known = {name: one.observed for name, one in measures.statistics(names, scores, {}).items()}
     if not math.isfinite(known["loss"]):
-        raise Refusal([_not_finite(known["loss"])])
+        summary = f"the validation loss is {known['loss']}"
+        raise Refusal([diagnostic("FTC626", summary, help="lower `train.learning_rate`")])
     metrics = {"val_loss" if name == "loss" else name: value for name, value in known.items()}
     return metrics, time.perf_counter() - started
 
@@ -89,20 +99,20 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
     rows = session.stream("test")
     if rows is None:
         return None
-    work = session.pristine or session.build()
-    session.pristine = work
+    work = session.base or session.build()
+    session.base = work
     learn_references(session, work, "test")
     if subject == "tuned":
-        session.pristine = None  # it is pristine no longer
+        session.base = None  # it is the base no longer
         load_exported(session, work.model)
         fold_adapter(work.model, session.plan.settings)
     with session.journal.phase("evaluate", subject):
         started = time.perf_counter()
         as_subject = as_base(session.plan.settings, work.model) if subject == "base" else nullcontext()
-        with still(work.model), faster_linears(work.model), as_subject:
+        with eval_mode(work.model), faster_linears(work.model), as_subject:
             scores, texts = _measured(session, subject, work, rows)
             kept = retained(session, work)
-            swapped = _swapped(session, work)
+            swapped = _swapped(session, work) if session.plan.settings.eval.swaps_sha256 is not None else {}
         measures = Measures(session.plan.settings, rows, session.inputs.model_folder)
         statistics = measures.statistics(session.plan.settings.eval.metrics, scores, texts)
         metrics = {name: one.observed for name, one in statistics.items()}
@@ -112,11 +122,9 @@ def measure(session: Session, subject: Subject) -> Measurement | None:
     return Measurement(result, scores, texts, statistics, kept, swapped)
 
 
-def _swapped(session: Session, work: Workpiece) -> dict[int, str]:
-    """What a model says of the test rows with words exchanged; empty where the plan has none."""
+def _swapped(session: Session, work: ModelWithScorer) -> dict[int, str]:
+    """What a model says of the test rows with words exchanged."""
     settings = session.plan.settings
-    if settings.eval.swaps_sha256 is None:
-        return {}
     rows = open_stream(session.inputs.streams_folder / "swaps.arrow")
     measures = Measures(settings, rows, session.inputs.model_folder)
     if measures.is_written:
@@ -126,7 +134,7 @@ def _swapped(session: Session, work: Workpiece) -> dict[int, str]:
 
 
 def _measured(
-    session: Session, subject: Subject, work: Workpiece, rows: TokenStream
+    session: Session, subject: Subject, work: ModelWithScorer, rows: TokenStream
 ) -> tuple[list[RowScore], dict[int, str]]:
     """What the plan's metrics are computed from: each row's scores, and what the model said of it."""
     settings = session.plan.settings
@@ -134,7 +142,7 @@ def _measured(
     for batch in score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop):
         scores += batch
         if settings.eval.max_new_tokens is None:
-            _tell(session, subject, len(scores), rows)
+            _report(session, subject, len(scores), rows)
     scores = gathered(scores, session.accelerator)
     measures = Measures(settings, rows, session.inputs.model_folder)
     if settings.eval.max_new_tokens is None:
@@ -143,9 +151,9 @@ def _measured(
 
 
 def _written(
-    session: Session, subject: Subject | None, work: Workpiece, rows: TokenStream, decode: TextDecoder
+    session: Session, subject: Subject | None, work: ModelWithScorer, rows: TokenStream, decode: TextDecoder
 ) -> dict[int, str]:
-    """Every row's answer, from the longest prompt to the shortest; progress is told of a subject alone."""
+    """Every row's answer, from the longest prompt to the shortest; progress is reported of a subject alone."""
     settings, accelerator = session.plan.settings, session.accelerator
     order = by_length(list(range(len(rows))), rows.prompt_lengths.astype("int64"))
     batches = list(
@@ -160,7 +168,7 @@ def _written(
         ):
             texts |= {row: text for row, text in some.items() if row in mine and row not in texts}
             if subject is not None:
-                _tell(session, subject, len(texts), rows)
+                _report(session, subject, len(texts), rows)
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
@@ -168,11 +176,24 @@ def _written(
     return texts
 
 
-def _tell(session: Session, subject: Subject, done: int, rows: TokenStream) -> None:
+def _report(session: Session, subject: Subject, done: int, rows: TokenStream) -> None:
     """Progress over all processes, which share the rows evenly."""
     everywhere = min(len(rows), done * session.accelerator.num_processes)
     session.journal.emit(TestProgress(subject=subject, done=everywhere, rows=len(rows)))
 
 
-def _not_finite(loss: float) -> Diagnostic:
-    return diagnostic("FTC626", f"the validation loss is {loss}", help="lower `train.learning_rate`")
+def retained(session: Session, work: ModelWithScorer) -> list[RowScore]:
+    """The loss of each block of general text, in their order; empty where the plan has none.
+
+    Raises:
+        Interrupted: Somebody asked to stop.
+    """
+    settings = session.plan.settings
+    if settings.eval.retention_sha256 is None:
+        return []
+    rows = open_stream(session.inputs.streams_folder / "retention.arrow")
+    # A scorer of preferences would compare pairs, so plain text has one of its own.
+    scorer = LanguageScorer(work.model, settings.model, partial(mixed_precision, settings.train.precision))
+    plain = ModelWithScorer(work.model, scorer)
+    batches = score_rows(plain, rows, settings.eval.batch_size, session.accelerator, session.stop)
+    return gathered([score for batch in batches for score in batch], session.accelerator)

@@ -1,26 +1,35 @@
-"""A finished run measured once more: the weights that it left, on a test split. Nothing is written into its folder."""
+"""A finished run evaluated again: its weights on a test split, or on tasks of the lm-evaluation-harness.
+
+Nothing is written into the run's folder. What is heavy is imported where it is used, since memory and threads are
+configured before torch is.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
+import math
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftc.runtime.execution.execute import Inputs, expand_segments, let_threads_sleep
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import EventListener
+from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.documents.record import Evaluation, Gain, Interval, RunRecord
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
+    from ftc.runtime.evaluation.evaluate import Subject
     from ftc.runtime.execution.session import Session
 
-__all__ = ["look_again", "reopened"]
+__all__ = ["evaluate_again", "on_harness", "reopened"]
 
 
-def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> Evaluation:
+def evaluate_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> Evaluation:
     """Measures what a run exported, by the code that measured it at its end.
 
     Args:
@@ -28,7 +37,7 @@ def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, li
         inputs: Where model and stream are.
         run: The run's folder, which holds the weights.
         record: Its record.
-        listen: Hears of every event.
+        listen: Is called with every event.
 
     Raises:
         Refusal: The weights are not those of the record, model or stream not the plan's, or the judge's key is not
@@ -51,14 +60,18 @@ def look_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, li
 
 @contextmanager
 def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> Iterator[Session]:
-    """A session on a finished run's weights, whose own files go to a scratch folder; arguments as for `look_again`.
+    """A session on a finished run's weights, whose own files go to a scratch folder; arguments as for `evaluate_again`.
 
     Raises:
         KeyboardInterrupt: Somebody asked to stop.
     """
     let_threads_sleep()
     expand_segments(plan)
-    alone = _in_one_process(plan)
+    # One process that holds the model whole, however many have trained it: measuring needs no more.
+    train = plan.settings.train.model_copy(update={"world_size": 1, "sharding": "none", "offload": "none"})
+    device = plan.settings.device.model_copy(update={"count": 1})
+    settings = plan.settings.model_copy(update={"train": train, "device": device})
+    alone = plan.model_copy(update={"settings": settings})
     from ftc.runtime.execution.accelerator import make_accelerator
     from ftc.runtime.execution.journal import Journal, LadderFile
     from ftc.runtime.execution.session import Session
@@ -71,7 +84,7 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
         deterministic(plan.settings),
         tempfile.TemporaryDirectory(prefix="ftc-eval-") as scratch,
     ):
-        accelerator = make_accelerator(alone.settings)
+        accelerator = make_accelerator(settings)
         folder = RunFolder(Path(scratch))
         state = RunState(folder, record, writes=False)
         with (
@@ -87,9 +100,123 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
                 raise KeyboardInterrupt from None
 
 
-def _in_one_process(plan: Plan) -> Plan:
-    """The plan for one process that holds the model whole, however many have trained it: measuring needs no more."""
-    settings = plan.settings
-    train = settings.train.model_copy(update={"world_size": 1, "sharding": "none", "offload": "none"})
-    device = settings.device.model_copy(update={"count": 1})
-    return plan.model_copy(update={"settings": settings.model_copy(update={"train": train, "device": device})})
+def on_harness(
+    plan: Plan,
+    inputs: Inputs,
+    run: RunFolder,
+    record: RunRecord,
+    listen: EventListener,
+    *,
+    tasks: Sequence[str],
+    folder: Path | None,
+    limit: int | None,
+) -> HarnessReport:
+    """Measures base and tuned model on tasks of the harness.
+
+    Args:
+        plan: The run's plan.
+        inputs: Where the model is; its rows aren't looked at.
+        run: The run's folder, which holds the weights.
+        record: Its record.
+        listen: Is called with every event.
+        tasks: Names of tasks or of groups of them.
+        folder: Further tasks as YAML files, which may name Python functions that the harness runs.
+        limit: Rows of a task at most.
+
+    Raises:
+        Refusal: The harness knows no such task (FTC686), the weights are not those of the record, or the model isn't
+            the plan's.
+    """
+    from lm_eval.tasks import TaskManager
+
+    from ftc.runtime.execution.verify import verify_model
+
+    manager: Any = TaskManager(include_path=str(folder) if folder else None)
+    if unknown := [name for name in tasks if name not in manager.all_tasks]:
+        summary = f"the harness knows no task `{'`, `'.join(unknown)}`"
+        help = "`lm-eval ls tasks` lists its own; `--tasks FOLDER` names a folder of further ones"
+        raise Refusal([diagnostic("FTC686", summary, help=help)])
+    with reopened(plan, inputs, run, record, listen) as session:
+        with session.journal.phase("verify", f"{len(plan.lock.model.files)} files"):
+            verify_model(plan, inputs)
+        base = _measured(session, "base", manager, tasks, limit)
+        tuned = _measured(session, "tuned", manager, tasks, limit)
+    return HarnessReport(
+        run=record.id,
+        lm_eval=importlib.metadata.version("lm_eval"),
+        versions={task: str(version) for task, version in sorted(tuned["versions"].items())},
+        limit=limit,
+        metrics=tuple(_metrics(base, tuned)),
+    )
+
+
+def _measured(
+    session: Session, subject: Subject, manager: Any, tasks: Sequence[str], limit: int | None
+) -> dict[str, Any]:
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoTokenizer
+
+    from ftc.runtime.artifacts.export import load_exported
+    from ftc.runtime.evaluation.scoring import as_base, eval_mode
+
+    settings = session.plan.settings
+    work = session.base or session.build()
+    session.base = work
+    if subject == "tuned":
+        session.base = None  # it is the base no longer
+        load_exported(session, work.model)
+    with eval_mode(work.model), as_base(settings, work.model) if subject == "base" else nullcontext():
+        tokenizer = AutoTokenizer.from_pretrained(session.inputs.model_folder, local_files_only=True)
+        backend = "seq2seq" if settings.model.family == "encoder_decoder" else "causal"
+        wrapped = HFLM(pretrained=work.model, tokenizer=tokenizer, backend=backend, batch_size=settings.eval.batch_size)
+        found: dict[str, Any] = simple_evaluate(model=wrapped, tasks=list(tasks), task_manager=manager, limit=limit)
+    return found
+
+
+def _metrics(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> Iterator[HarnessMetric]:
+    for task, values in sorted(tuned["results"].items()):
+        for key, value in sorted(values.items()):
+            name, comma, kind = key.partition(",")
+            if not comma or name.endswith("_stderr") or not _is_number(value):
+                continue
+            before, error = base["results"][task][key], f"{name}_stderr,{kind}"
+            yield HarnessMetric(
+                task=task,
+                metric=name,
+                filter=kind,
+                rows=tuned["n-samples"].get(task, {}).get("effective", 0),
+                higher_is_better=tuned["higher_is_better"].get(task, {}).get(name),
+                base=before,
+                base_error=_number_or_none(base["results"][task].get(error)),
+                tuned=value,
+                tuned_error=_number_or_none(values.get(error)),
+                gain=Gain(value=value - before, interval=_paired(base, tuned, task, name, kind)),
+            )
+
+
+def _paired(base: Mapping[str, Any], tuned: Mapping[str, Any], task: str, name: str, kind: str) -> Interval | None:
+    """Interval of the gain over the task's rows, where the metric is the mean of what each row adds."""
+    from ftc.runtime.metrics.statistics import difference, intervals, mean_of, share_of
+
+    apart = []
+    for found in (base, tuned):
+        rows = [one for one in found["samples"].get(task, ()) if one["filter"] == kind]
+        scores = [one.get(name) for one in sorted(rows, key=lambda one: int(one["doc_id"]))]
+        if not scores or not all(map(_is_number, scores)):
+            return None
+        one = (share_of if set(scores) <= {0, 1} else mean_of)([float(score) for score in scores])
+        if not math.isclose(one.observed, found["results"][task][f"{name},{kind}"], abs_tol=1e-9):
+            return None
+        apart.append(one)
+    if len(apart[0].rows) != len(apart[1].rows):
+        return None
+    return intervals([difference(apart[0], apart[1])])[0]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _number_or_none(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

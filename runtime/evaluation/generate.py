@@ -1,25 +1,45 @@
-"""Answers that a model writes: greedy, in batches, each begun at the same place by padding on the left."""
+"""Answers that a model writes: greedy, in batches, each begun at the same place by padding on the left.
+
+What all prompts begin with is computed once: a system prompt and a template's head are the same in each row, and are
+often half of it. Padding goes between what is shared and the rest, so that every answer still begins at the same place;
+the mask hides it, and positions are counted without it.
+
+Where a GPU does a step of one token faster than Python launches its kernels, a step that is compiled into one graph,
+with a KV cache of fixed size, takes a fraction of the time. Compiling takes about half a minute, and a CPU gains
+nothing.
+"""
 
 from __future__ import annotations
 
+import copy
+import inspect
 import itertools
+import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 
-from ftc.runtime.evaluation.shared_prompt import SharedPrompt
-from ftc.runtime.evaluation.static_cache import static_cache_pays
 from ftc.runtime.models.sharding import is_sharded
-from ftc.runtime.training.collate import prompt_batch
+from ftc.runtime.tasks.scorer import prompt_batch
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.architectures import architecture
+from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["answers"]
+__all__ = ["SharedPrompt", "answers", "cache_name", "shared_length", "static_cache_pays"]
+
+_ATTENTION = ("eager", "sdpa")
+"""Kinds of attention that take padding anywhere."""
+_BY_LENGTH = ("dynamic", "longrope")
+"""Kinds of positions that change for all tokens once a row is longer than the model was made for."""
+_LEAST_STEPS = 2000
+"""Tokens written one after the other that win compiling back: each spares ten milliseconds or more of launches."""
 
 
 def answers(
@@ -37,7 +57,9 @@ def answers(
         Interrupted: Somebody asked to stop.
     """
     is_static = static_cache_pays(model, settings, device, len(order))
-    with _configured(model, _greedy(settings, _longest(rows, order) if is_static else None)):
+    prompts = (rows.prompt_length(number) for numbers in order for number in numbers)
+    longest = max(prompts, default=0) if is_static else None
+    with _configured(model, _greedy(settings, longest)):
         shared = None if is_static else _shared(model, rows, order, settings, device)
         # peft numbers places itself where virtual tokens stand before a row, and takes padding for a part of it.
         # A model in parts is called equally often everywhere, so that its batches stay as they are.
@@ -64,10 +86,6 @@ def _configured(model: Any, greedy: Any) -> Iterator[None]:
     finally:
         for holder, kept in zip(holders, before, strict=True):
             holder.generation_config = kept
-
-
-def _longest(rows: TokenStream, order: list[list[int]]) -> int:
-    return max((rows.prompt_length(number) for numbers in order for number in numbers), default=0)
 
 
 def _shared(
@@ -106,16 +124,13 @@ def _written(
         )
     # Before an answer stands its prompt, or, where an encoder has read that, the decoder's start token.
     begin = ids.shape[1] if settings.model.family == "decoder" else 1
-    return [_until_stop(line, settings.model.stop_ids) for line in output[:, begin:].tolist()]
+    stops = settings.model.stop_ids
+    lines: list[list[int]] = output[:, begin:].tolist()
+    return [list(itertools.takewhile(lambda token: token not in stops, line)) for line in lines]
 
 
 def _arithmetic(settings: Settings, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.train.precision == "bfloat16")
-
-
-def _until_stop(ids: list[int], stop_ids: tuple[int, ...]) -> list[int]:
-    end = next((place for place, token in enumerate(ids) if token in stop_ids), len(ids))
-    return ids[:end]
 
 
 def _greedy(settings: Settings, static_prompt: int | None) -> Any:
@@ -123,7 +138,7 @@ def _greedy(settings: Settings, static_prompt: int | None) -> Any:
 
     Args:
         settings: Limits, and the tokens that end an answer.
-        static_prompt: Tokens of the longest prompt, where keys and values have a place of fixed size.
+        static_prompt: Tokens of the longest prompt, where the KV cache has a fixed size.
     """
     from transformers import GenerationConfig
 
@@ -140,3 +155,98 @@ def _greedy(settings: Settings, static_prompt: int | None) -> Any:
         use_cache=True,
         **fixed,
     )
+
+
+class SharedPrompt:
+    """The KV cache of the tokens that prompts share.
+
+    Args:
+        model: A decoder, as it is to write, without gradients.
+        ids: (1, T) the shared tokens.
+
+    Attributes:
+        length: T.
+    """
+
+    def __init__(self, model: Any, ids: torch.Tensor) -> None:
+        self.length = ids.shape[1]
+        self._name = cache_name(model)
+        self._cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).get(self._name)  # some keep a state alone
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether every layer keeps all keys and values: one that forgets, or keeps a state, would need more care."""
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        is_plain = type(self._cache) is DynamicCache
+        return is_plain and all(type(layer) is DynamicLayer for layer in self._cache.layers)
+
+    def for_rows(self, count: int) -> dict[str, Any]:
+        """What `generate` takes for a batch of so many rows; it fills what it is given."""
+        cache = copy.deepcopy(self._cache)
+        cache.batch_repeat_interleave(count)
+        return {self._name: cache}
+
+    @classmethod
+    def of(cls, model: Any, rows: TokenStream, numbers: Sequence[int], device: torch.device) -> SharedPrompt | None:
+        """That of some rows; None where they share too little, or the model can't be asked for it."""
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        takes_it = "logits_to_keep" in inspect.signature(base.forward).parameters
+        length = shared_length(rows, numbers)
+        if not length or not takes_it or getattr(base.config, "_attn_implementation", None) not in _ATTENTION:
+            return None
+        if _counts_padding(base.config, max(rows.prompt_length(number) for number in numbers)):
+            return None
+        ids = torch.from_numpy(rows.ids(numbers[0])[:length].astype(np.int64))[None]
+        found = cls(model, ids.to(device))
+        return found if found.can_be_repeated else None
+
+
+def shared_length(rows: TokenStream, numbers: Sequence[int]) -> int:
+    """Tokens with which all prompts begin, of each of which at least one is left; 0 where that isn't worth a pass."""
+    if len(numbers) < 2:
+        return 0
+    shortest = min(rows.prompt_length(number) for number in numbers) - 1
+    first = rows.ids(numbers[0])[: max(0, shortest)]
+    alike = np.ones(len(first), dtype=bool)
+    for number in numbers[1:]:
+        alike &= rows.ids(number)[: len(first)] == first
+    length = len(first) if alike.all() else int(alike.argmin())
+    return length if length >= LEAST_SHARED else 0
+
+
+def _counts_padding(config: Any, longest: int) -> bool:
+    """Whether what is shared says something else behind other tokens, or before padding, of so long prompts."""
+    places = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    kinds = {one.get("rope_type", one.get("type")) for one in (places, *places.values()) if isinstance(one, dict)}
+    known = getattr(config, "max_position_embeddings", None), places.get("original_max_position_embeddings")
+    of_config = getattr(config, "original_max_position_embeddings", None)
+    made_for = min((int(one) for one in (*known, of_config) if one), default=0)
+    by_place = architecture(config.model_type).counts_padding is not False
+    return by_place or (longest > made_for and not kinds.isdisjoint(_BY_LENGTH))
+
+
+def cache_name(model: Any) -> str:
+    """What the model's own call names keys and values; it differs between versions of transformers."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "cache" if "cache" in inspect.signature(base.forward).parameters else "past_key_values"
+
+
+def static_cache_pays(model: Any, settings: Settings, device: torch.device, batches: int) -> bool:
+    """Whether a KV cache of fixed size pays: a run's answers are many and long enough, and model and machine suit.
+
+    Args:
+        model: What writes.
+        settings: Family, strategy, and the most tokens of an answer.
+        device: Where it is.
+        batches: Batches of rows that are written one after the other.
+    """
+    # Triton builds what starts a kernel with the machine's C compiler.
+    has_compiler = find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
+    if device.type != "cuda" or settings.model.family != "decoder" or not has_compiler:
+        return False
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    traits = settings.strategy.traits
+    is_plain = traits.num_virtual == 0 and traits.quantized is None
+    steps = batches * (settings.eval.max_new_tokens or 0)
+    return is_plain and bool(getattr(base, "_can_compile_fullgraph", False)) and steps >= _LEAST_STEPS

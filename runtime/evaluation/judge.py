@@ -20,17 +20,23 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from ftc.runtime.evaluation.evaluate import Measurement
+from ftc.runtime.evaluation.measures import Measures
+from ftc.runtime.execution.accelerator import agreed
+from ftc.runtime.execution.session import Session
+from ftc.runtime.metrics.statistics import mean_of, means
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.judging import AT_ONCE, JudgeUse, messages
+from ftc.spec.documents.record import JudgeResult
 from ftc.spec.sections.evaluation import Judge
 
-__all__ = ["Graded", "Question", "grades"]
+__all__ = ["Graded", "Question", "grades", "judge_result"]
 
 _ATTEMPTS = 3
 _TIMEOUT_SECONDS = 120
 _PAUSE_SECONDS = 2.0
 """Before the second attempt; twice that before the third."""
-_HEED_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 """How often a request to stop is looked for while answers are out."""
 _MOST_SILENT = 8
 """Questions in a row that the endpoint leaves without an answer before no more are asked."""
@@ -106,7 +112,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def grades(
     judge: Judge, questions: Sequence[Question], stop: StopRequest, environment: Mapping[str, str] = os.environ
 ) -> Graded:
-    """Grades of some answers, in their order. A judge that fails ends nothing; what it leaves out is told.
+    """Grades of some answers, in their order. A judge that fails ends nothing; what it leaves out is reported.
 
     Raises:
         Interrupted: Somebody asked to stop; what was asked already is not waited for.
@@ -115,34 +121,30 @@ def grades(
     silent, gave_up, asker = 0, False, _Asker(judge, environment)
     started = time.perf_counter()
     with _asking(asker, questions) as answers:
-        for number, one in _heeding(answers, len(questions), stop):
+        for number, one in _incoming(answers, len(questions), stop):
             found[number] = one
             silent = silent + 1 if one.is_silent else 0
             if gave_up := silent >= _MOST_SILENT and len(found) < len(questions):
                 break
-    use = _use(asker, list(found.values()), time.perf_counter() - started, min(AT_ONCE, len(questions)))
+    took = [one.seconds for one in found.values() if one.seconds is not None]
+    usage = [one.usage for one in found.values() if one.usage is not None]
+    use = JudgeUse(
+        url=judge.url,
+        requests=len(asker.sent),
+        answered=len(took),
+        at_once=min(AT_ONCE, len(questions)),
+        seconds=time.perf_counter() - started,
+        answer_seconds=sum(took),
+        with_usage=len(usage),
+        sent_tokens=sum(sent for sent, _ in usage),
+        received_tokens=sum(received for _, received in usage),
+    )
     reasons = (one.grade.reason for _, one in sorted(found.items()) if isinstance(one.grade, _Missing))
     failure = next(reasons, "")
     if gave_up:
         failure += f"; after {_MOST_SILENT} questions in a row without an answer no more were asked"
     given = [found[number].grade if number in found else None for number in range(len(questions))]
     return Graded([one if isinstance(one, int) else None for one in given], failure, use)
-
-
-def _use(asker: _Asker, found: Sequence[_Found], seconds: float, at_once: int) -> JudgeUse:
-    took = [one.seconds for one in found if one.seconds is not None]
-    told = [one.usage for one in found if one.usage is not None]
-    return JudgeUse(
-        url=asker.judge.url,
-        requests=len(asker.sent),
-        answered=len(took),
-        at_once=at_once,
-        seconds=seconds,
-        answer_seconds=sum(took),
-        with_usage=len(told),
-        sent_tokens=sum(sent for sent, _ in told),
-        received_tokens=sum(received for _, received in told),
-    )
 
 
 class _Asker:
@@ -165,7 +167,9 @@ class _Asker:
     def __call__(self, question: Question, ended: threading.Event) -> _Found:
         """What becomes of a question; no further attempt is made once all has ended."""
         url = f"{self.judge.url.rstrip('/')}/chat/completions"
-        body = _body(self.judge, question)
+        given = messages(self.judge, question.prompt, question.expected, question.answer)
+        sent = {"model": self.judge.model, "messages": given, "temperature": 0, "max_tokens": self.judge.max_tokens}
+        body = json.dumps(sent).encode()
         request = urllib.request.Request(url, body, self._headers)  # noqa: S310 - the recipe lets http(s) through alone
         reason = ""
         for attempt in range(_ATTEMPTS):
@@ -186,9 +190,20 @@ class _Asker:
 
     def _asked(self, request: urllib.request.Request) -> _Found:
         started = time.perf_counter()
-        with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as reply:
-            content = json.loads(reply.read(_MOST_BYTES))
-        return _read(content, time.perf_counter() - started, self.judge.max_tokens)
+        with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
+            reply = json.loads(answer.read(_MOST_BYTES))
+        seconds = time.perf_counter() - started
+        try:
+            choice = reply["choices"][0]
+            text = choice["message"]["content"]
+        except (KeyError, IndexError, TypeError):
+            return _Found(_Missing("the endpoint's answer is not that of a chat"))
+        grade = _grade(text, choice.get("finish_reason"), self.judge.max_tokens)
+        match reply.get("usage"):
+            case {"prompt_tokens": int(sent), "completion_tokens": int(received)} if min(sent, received) >= 0:
+                return _Found(grade, seconds, (sent, received))
+            case _:
+                return _Found(grade, seconds)
 
 
 _Answers = SimpleQueue[tuple[int, "_Found | BaseException"]]
@@ -220,32 +235,16 @@ def _asking(ask: _Asker, questions: Sequence[Question]) -> Iterator[_Answers]:
         ended.set()
 
 
-def _heeding(answers: _Answers, count: int, stop: StopRequest) -> Iterator[tuple[int, _Found]]:
+def _incoming(answers: _Answers, count: int, stop: StopRequest) -> Iterator[tuple[int, _Found]]:
     """So many answers as they come in, as long as nobody asks to stop."""
     while count:
         stop.check()
         with suppress(Empty):
-            number, one = answers.get(timeout=_HEED_SECONDS)
+            number, one = answers.get(timeout=_POLL_SECONDS)
             if isinstance(one, BaseException):
                 raise one
             count -= 1
             yield number, one
-
-
-def _body(judge: Judge, question: Question) -> bytes:
-    given = messages(judge, question.prompt, question.expected, question.answer)
-    return json.dumps(
-        {"model": judge.model, "messages": given, "temperature": 0, "max_tokens": judge.max_tokens}
-    ).encode()
-
-
-def _read(reply: Any, seconds: float, max_tokens: int) -> _Found:
-    try:
-        choice = reply["choices"][0]
-        text = choice["message"]["content"]
-    except (KeyError, IndexError, TypeError):
-        return _Found(_Missing("the endpoint's answer is not that of a chat"))
-    return _Found(_grade(text, choice.get("finish_reason"), max_tokens), seconds, _usage(reply.get("usage")))
 
 
 def _grade(text: Any, ended_by: Any, max_tokens: int) -> int | _Missing:
@@ -259,10 +258,43 @@ def _grade(text: Any, ended_by: Any, max_tokens: int) -> int | _Missing:
     return _Missing("the judge gave no number from 1 to 10")
 
 
-def _usage(told: Any) -> tuple[int, int] | None:
-    """Tokens sent and received, as a reply tells them; None where it doesn't tell both."""
-    match told:
-        case {"prompt_tokens": int(sent), "completion_tokens": int(received)} if min(sent, received) >= 0:
-            return sent, received
-        case _:
-            return None
+def judge_result(
+    session: Session, measures: Measures, base: Measurement | None, tuned: Measurement
+) -> JudgeResult | None:
+    """Means over the rows of which every answer was graded; None where the plan has no judge.
+
+    Raises:
+        Interrupted: Somebody asked to stop.
+    """
+    judge = session.plan.settings.eval.judge
+    if judge is None or not tuned.texts:
+        return None
+    subjects = [tuned, *([base] if base else [])]
+    with session.journal.phase("judge", f"{len(tuned.texts) * len(subjects)} answers by {judge.model}"):
+        return agreed(session.accelerator, lambda: _judged(judge, measures, subjects, session.stop))
+
+
+def _judged(judge: Judge, measures: Measures, subjects: Sequence[Measurement], stop: StopRequest) -> JudgeResult:
+    """`subjects` are the tuned model, then the base where it was measured."""
+    numbers = sorted(subjects[0].texts)
+    questions = [
+        Question(measures.given(number), measures.expected(number), one.texts[number])
+        for one in subjects
+        for number in numbers
+    ]
+    asked = grades(judge, questions, stop)
+    columns = [asked.grades[start : start + len(numbers)] for start in range(0, len(questions), len(numbers))]
+    rows = [row for row in zip(*columns, strict=True) if None not in row]
+    graded = [[float(grade or 0) for grade in column] for column in zip(*rows, strict=True)]
+    found = means([mean_of(one) for one in graded]) if graded else None
+    return JudgeResult(
+        model=judge.model,
+        rows=len(numbers),
+        graded=len(graded[0]) if graded else 0,
+        tuned=found.tuned if found else None,
+        interval=found.interval if found else None,
+        base=found.base if found else None,
+        gain=found.gain if found else None,
+        failure=asked.failure,
+        use=asked.use,
+    )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import LOSSES, Pairs, Predictions, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags
-from ftc.runtime.metrics.sums import Statistics
+from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.documents.settings import Settings

@@ -1,26 +1,51 @@
-"""Two measurements made into documents: metrics, gates and a sample in `eval.json`, every row beside it."""
+"""Two measurements made into documents: metrics, probes, gates and a sample in `eval.json`, every row beside it."""
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from ftc.runtime.evaluation.classifier_results import classifier_result
+from ftc.runtime.evaluation.classifier import classifier_result
 from ftc.runtime.evaluation.evaluate import Measurement
-from ftc.runtime.evaluation.gates import with_gates
-from ftc.runtime.evaluation.judge_results import judge_result
+from ftc.runtime.evaluation.judge import judge_result
 from ftc.runtime.evaluation.measures import Measures
-from ftc.runtime.evaluation.probe_results import retention_result, swaps_result
-from ftc.runtime.evaluation.probing import read_swapped
 from ftc.runtime.execution.session import Session
-from ftc.runtime.metrics.intervals import certainty
+from ftc.runtime.metrics import loss_statistics
 from ftc.runtime.metrics.slices import slice_results
-from ftc.spec.documents.outcomes import Outcome, Said
-from ftc.spec.documents.record import Evaluation, Prediction
+from ftc.runtime.metrics.statistics import Statistics, difference, intervals, mean_of_groups, means, share_of
+from ftc.spec.documents.outcomes import Outcome, Said, figures, plain_name
+from ftc.spec.documents.probes import Swapped
+from ftc.spec.documents.record import (
+    Evaluation,
+    Gain,
+    GateResult,
+    Interval,
+    Prediction,
+    RetentionResult,
+    SwapExample,
+    SwapPair,
+    SwapsResult,
+)
+from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
+from ftc.spec.sections.evaluation import Gate
 
-__all__ = ["evaluation", "outcomes"]
+__all__ = [
+    "Certainty",
+    "certainty",
+    "evaluation",
+    "outcomes",
+    "retention_result",
+    "swaps_result",
+    "with_gates",
+]
 
-_SHOWN_CHARACTERS = 600
+_PROMPT_CHARACTERS = 600
+_SWAP_EXAMPLES = 8
+_SWAP_CHARACTERS = 200
 
 
 def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -> Evaluation:
@@ -30,7 +55,10 @@ def evaluation(session: Session, base: Measurement | None, tuned: Measurement) -
     sure = certainty(base, tuned)
     slices = slice_results(session.plan.settings.eval.slices, session.groups(), rows, measures, base, tuned)
     kept = retention_result(base, tuned)
-    swaps = swaps_result(read_swapped(session), rows, base, tuned) if tuned.swapped else None
+    swaps = None
+    if tuned.swapped:
+        exchanged = Swapped.model_validate_json((session.inputs.streams_folder / "swaps.json").read_bytes())
+        swaps = swaps_result(exchanged, rows, base, tuned)
     judged = judge_result(session, measures, base, tuned)
     flagged = classifier_result(session, base, tuned)
     found = Evaluation(
@@ -90,22 +118,125 @@ def _measures(session: Session) -> Measures:
 
 
 def _predictions(session: Session, base: Measurement | None, tuned: Measurement) -> tuple[Prediction, ...]:
-    """The first rows of the split, which stand in the split's own random order."""
+    """The first rows of the split, which are in the split's own random order."""
     rows = session.stream("test")
     if rows is None or not tuned.texts:
         return ()
     measures = _measures(session)
-    return tuple(
-        Prediction(
-            row=int(rows.rows[number]),
-            text=_shortened(measures.given(number)),
-            expected=measures.expected(number),
-            base=base.texts[number] if base else None,
-            tuned=tuned.texts[number],
+    found = []
+    for number in sorted(tuned.texts)[: session.plan.settings.eval.samples]:
+        text = measures.given(number)
+        found.append(
+            Prediction(
+                row=int(rows.rows[number]),
+                text=text if len(text) <= _PROMPT_CHARACTERS else text[: _PROMPT_CHARACTERS - 1] + "…",
+                expected=measures.expected(number),
+                base=base.texts[number] if base else None,
+                tuned=tuned.texts[number],
+            )
         )
-        for number in sorted(tuned.texts)[: session.plan.settings.eval.samples]
+    return tuple(found)
+
+
+def with_gates(evaluation: Evaluation, gates: Mapping[str, Gate]) -> Evaluation:
+    """The evaluation with every gate, passed or failed; what can't be measured fails its gate."""
+    known, found = figures(evaluation), []
+    for name, gate in sorted(gates.items()):
+        value, interval = known.get(plain_name(name)) or (None, None)
+        bound, passed = f"{gate.comparison} {gate.bound:g}", value is not None and gate.holds(value)
+        found.append(GateResult(metric=name, bound=bound, value=value, interval=interval, passed=passed))
+    return evaluation.model_copy(update={"gates": tuple(found)})
+
+
+def retention_result(base: Measurement | None, tuned: Measurement) -> RetentionResult | None:
+    """Both models on the same blocks of general text; None where it wasn't measured."""
+    if base is None or not tuned.retained:
+        return None
+    before, after = (loss_statistics("loss", one.retained) for one in (base, tuned))
+    sure = intervals([difference(before, after)])[0]
+    return RetentionResult(
+        blocks=len(tuned.retained),
+        tokens=sum(score.targets for score in tuned.retained),
+        base=before.observed,
+        tuned=after.observed,
+        forgetting=Gain(value=after.observed - before.observed, interval=sure),
     )
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+def swaps_result(swapped: Swapped, rows: TokenStream, base: Measurement | None, tuned: Measurement) -> SwapsResult:
+    """What became of both models' predictions.
+
+    Args:
+        swapped: Which rows are exchanged, and how.
+        rows: The test split.
+        base: The base on both, where it was measured.
+        tuned: The tuned model.
+    """
+    changes = _changes(swapped, tuned)
+    before = _changes(swapped, base) if base else None
+    found = means([_share(swapped, column) for column in (changes, before) if column is not None])
+    counts, changed = Counter(swapped.pair), Counter(itertools.compress(swapped.pair, changes))
+    of_base = None if before is None else Counter(itertools.compress(swapped.pair, before))
+    examples = []
+    for number in [number for number, is_changed in enumerate(changes) if is_changed][:_SWAP_EXAMPLES]:
+        phrase, other = swapped.pairs[swapped.pair[number]]
+        place = swapped.rows[number]
+        said, then = tuned.texts[place][:_SWAP_CHARACTERS], tuned.swapped[number][:_SWAP_CHARACTERS]
+        examples.append(SwapExample(row=int(rows.rows[place]), phrase=phrase, other=other, before=said, after=then))
+    return SwapsResult(
+        rows=len(changes),
+        share=found.tuned,
+        interval=found.interval,
+        base=found.base,
+        change=found.gain,
+        pairs=tuple(
+            SwapPair(
+                phrase=phrase,
+                other=other,
+                rows=counts[index],
+                changed=changed[index],
+                base=None if of_base is None else of_base[index],
+            )
+            for index, (phrase, other) in enumerate(swapped.pairs)
+        ),
+        examples=tuple(examples),
+    )
+
+
+def _share(swapped: Swapped, changes: Sequence[bool]) -> Statistics:
+    """The share of changes; the exchanged rows of one test row are drawn together, since they are alike."""
+    scores = [float(one) for one in changes]
+    if len(set(swapped.rows)) == len(swapped.rows):
+        return share_of(scores)
+    return mean_of_groups(scores, swapped.rows)
+
+
+def _changes(swapped: Swapped, measured: Measurement) -> list[bool]:
+    """Whether the prediction of each exchanged row differs from that of its row."""
+    return [measured.swapped[number] != measured.texts[place] for number, place in enumerate(swapped.rows)]
+
+
+@dataclass(frozen=True, slots=True)
+class Certainty:
+    """Intervals by metric. A metric is absent where its rows are too few or too alike for one."""
+
+    tuned: dict[str, Interval]
+    base: dict[str, Interval]
+    gains: dict[str, Gain]
+
+
+def certainty(base: Measurement | None, tuned: Measurement) -> Certainty:
+    """Resamples the rows of a measurement, for all metrics and both models together."""
+    names, after, before = list(tuned.statistics), tuned.statistics, base.statistics if base else {}
+    gains = {name: difference(before[name], after[name]) for name in names if before}
+    found = iter(intervals([*after.values(), *(before[name] for name in names if before), *gains.values()]))
+    of_tuned, of_base, of_gains = ({name: next(found) for name in some} for some in (after, gains, gains))
+    return Certainty(
+        tuned={name: one for name, one in of_tuned.items() if one is not None},
+        base={name: one for name, one in of_base.items() if one is not None},
+        gains={
+            name: Gain(value=tuned.result.metrics[name] - base.result.metrics[name], interval=interval)
+            for name, interval in of_gains.items()
+            if base
+        },
+    )

@@ -1,33 +1,41 @@
-"""Scores of rows: the loss of each, and what the head says of it. No gradient, no chance."""
+"""Scores of rows: the loss of each, and what the head says of it. No gradient, no randomness."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
+from ftc.runtime.evaluation.shortcuts import faster_linears
 from ftc.runtime.execution.accelerator import StopTogether
 from ftc.runtime.execution.machine import keeps_freed
 from ftc.runtime.models.sharding import in_step, is_sharded, reshard
 from ftc.runtime.tasks.classification import ClassifierScorer
+from ftc.runtime.tasks.preference import PreferenceScorer
 from ftc.runtime.tasks.scorer import Prediction
-from ftc.runtime.training.collate import Batch
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import head_card
+from ftc.spec.storage.atomic_write import building_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from ftc.runtime.execution.session import Workpiece
+    from ftc.runtime.execution.session import Session
+    from ftc.runtime.tasks.scorer import ModelWithScorer
 
-__all__ = ["RowScore", "as_base", "gathered", "score_rows", "shared_batches", "still"]
+__all__ = ["RowScore", "as_base", "eval_mode", "gathered", "learn_references", "score_rows", "shared_batches"]
+
+
+_REFERENCES = "log_probs.safetensors"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,7 +52,7 @@ class RowScore:
 
 
 def score_rows(
-    work: Workpiece, rows: TokenStream, batch_size: int, accelerator: Accelerator, stop: StopRequest
+    work: ModelWithScorer, rows: TokenStream, batch_size: int, accelerator: Accelerator, stop: StopRequest
 ) -> Iterator[list[RowScore]]:
     """This process's share of a split's rows, batch by batch, the longest first.
 
@@ -98,7 +106,7 @@ def gathered(scores: list[RowScore], accelerator: Accelerator) -> list[RowScore]
 
 
 @contextmanager
-def still(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, without gradients, while the block runs."""
     was_training = model.training
     model.eval()
@@ -136,9 +144,12 @@ def _without_virtual_tokens(model: Any) -> Iterator[None]:
         del model.forward
 
 
-def _score(work: Workpiece, rows: TokenStream, numbers: list[int], device: torch.device) -> list[RowScore]:
+def _score(work: ModelWithScorer, rows: TokenStream, numbers: list[int], device: torch.device) -> list[RowScore]:
     batch = work.scorer.batch(rows, numbers).to(device)
-    logits = _logits(work, batch)
+    if isinstance(work.scorer, ClassifierScorer) and not is_sharded(work.model):
+        logits = work.scorer.quick_logits(work.model, batch)  # without what the head doesn't read
+    else:
+        logits = work.scorer.logits(work.model, batch)
     sums = torch.zeros(len(numbers), dtype=torch.float64, device=device)
     sums.index_add_(0, batch.owners, work.scorer.losses(logits, batch).double())
     counts = torch.bincount(batch.owners, minlength=len(numbers)).tolist()
@@ -146,8 +157,52 @@ def _score(work: Workpiece, rows: TokenStream, numbers: list[int], device: torch
     return [RowScore(*values) for values in zip(numbers, sums.tolist(), counts, predicted, strict=True)]
 
 
-def _logits(work: Workpiece, batch: Batch) -> torch.Tensor:
-    """What the head says of the rows; of a whole model that gives each row classes, what no head reads is left out."""
-    if isinstance(work.scorer, ClassifierScorer) and not is_sharded(work.model):
-        return work.scorer.quick_logits(work.model, batch)
-    return work.scorer.logits(work.model, batch)
+def learn_references(session: Session, work: ModelWithScorer, split: str) -> None:
+    """Gives a scorer of preferences the reference's figures for a split; for any other scorer nothing happens.
+
+    The base is the reference, for an adapter and for full training alike, so no second model is ever held. The figures
+    lie in the run's folder under the job's digest; a run that is resumed reads them instead of computing them again.
+
+    Args:
+        session: The run.
+        work: A model that is as it is before the first step, unless the figures were computed before.
+        split: Name of the split; one without rows is skipped.
+
+    Raises:
+        Interrupted: Somebody asked to stop.
+    """
+    rows = session.stream(split)
+    if rows is None or not isinstance(work.scorer, PreferenceScorer):
+        return
+    folder = session.folder.references(split)
+    known = _saved_references(session, folder / _REFERENCES, len(rows))
+    if known is None:
+        with session.journal.phase("reference", split):
+            # By the arithmetic that they are compared with: training's own for rows that are trained on.
+            alike = nullcontext() if split == "train" else faster_linears(work.model)
+            with eval_mode(work.model), alike, as_base(session.plan.settings, work.model):
+                size = session.plan.settings.eval.batch_size
+                batches = list(score_rows(work, rows, size, session.accelerator, session.stop))
+            scores = gathered([score for batch in batches for score in batch], session.accelerator)
+            known = torch.tensor([score.predicted[:2] for score in scores], dtype=torch.float32)
+        if session.is_first:
+            with building_folder(folder) as temporary:
+                write_tensors(temporary / _REFERENCES, {_references_name(session, known): known}, {"format": "pt"})
+    work.scorer.learn_references(rows, known)
+
+
+def _saved_references(session: Session, path: Path, count: int) -> torch.Tensor | None:
+    """(rows, 2) the figures of an earlier segment of this job, if they are there and whole."""
+    from safetensors import SafetensorError
+
+    try:
+        tensors = read_tensors(path)
+    except (OSError, SafetensorError):
+        return None
+    named = (one for name, one in tensors.items() if name == _references_name(session, one))
+    return next((one for one in named if one.shape == (count, 2)), None)
+
+
+def _references_name(session: Session, known: torch.Tensor) -> str:
+    """A name that no figures of another job, and no damaged ones, can have."""
+    return f"{session.job_sha256}/{content_digest({'log_probs': known})}"

@@ -16,13 +16,12 @@ from ftc.runtime.execution.journal import Journal, LadderFile
 from ftc.runtime.execution.machine import MemoryPeak, begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.execution.verify import Witness
-from ftc.runtime.models.build_model import FolderBase, build_model
-from ftc.runtime.models.rank0_loading import build_once
-from ftc.runtime.tasks.objectives import make_scorer
-from ftc.runtime.tasks.scorer import Scorer
-from ftc.runtime.training.distillation import Teacher
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model, build_once
+from ftc.runtime.tasks import make_scorer
+from ftc.runtime.tasks.scorer import ModelWithScorer
+from ftc.runtime.training.distillation import Teacher, build_teacher, make_teacher
 from ftc.runtime.training.signals import StopRequest
-from ftc.runtime.training.teacher import build_teacher, make_teacher
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.estimates import Phase
 from ftc.spec.documents.events import EventListener, Noticed, Part
@@ -37,7 +36,7 @@ from ftc.spec.storage.paths import RunFolder
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Session", "Workpiece", "open_session"]
+__all__ = ["Session", "open_session"]
 
 _PHASE_OF: dict[Part, Phase] = {
     "verify": "load",
@@ -50,14 +49,6 @@ _PHASE_OF: dict[Part, Phase] = {
     "grade": "grade",
 }
 """Phases of a plan's time by the parts of a run whose time counts to them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Workpiece:
-    """A model with the scorer that is hooked into it."""
-
-    model: nn.Module
-    scorer: Scorer
 
 
 @dataclass(slots=True)
@@ -74,9 +65,9 @@ class Session:
     ladder: LadderFile
     accelerator: Accelerator
     stop: StopRequest
-    trained: Workpiece | None = None
+    trained: ModelWithScorer | None = None
     """The model that training or export has changed."""
-    pristine: Workpiece | None = None
+    base: ModelWithScorer | None = None
     """The model as it is before the first step, or with the exported weights in it."""
     stopped_early: bool = False
     witness: Witness = field(default_factory=Witness)
@@ -87,11 +78,11 @@ class Session:
     _writing_seconds: float = 0.0
     """Of the evaluation that goes on, what writing has taken."""
 
-    def build(self) -> Workpiece:
+    def build(self) -> ModelWithScorer:
         """A new model, as it is before the first step."""
         settings = self.plan.settings
-        if self.trained or self.pristine:
-            self.trained = self.pristine = None
+        if self.trained or self.base:
+            self.trained = self.base = None
             self.accelerator.free_memory()  # two models at once could be more than the plan's memory
         with self.journal.phase("load", settings.model.base):
             model = self._read()
@@ -99,7 +90,7 @@ class Session:
             model = divide(self.accelerator, model, settings)
         self.witness.confirm()
         self.note_memory("load")
-        return Workpiece(model, scorer)
+        return ModelWithScorer(model, scorer)
 
     def _read(self) -> nn.Module:
         settings, folder = self.plan.settings, self.inputs.model_folder

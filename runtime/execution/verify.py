@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftc.runtime.execution.execute import Inputs
-from ftc.runtime.metrics.meteor import data_findings
+from ftc.runtime.metrics.texts import data_findings
 from ftc.spec.canonical import file_digest
 from ftc.spec.companions import COMPANIONS
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic

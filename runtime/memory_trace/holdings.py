@@ -30,7 +30,7 @@ from ftc.runtime.artifacts.tensor_files import flattened
 from ftc.runtime.memory_trace.sections import Groups
 from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode
 from ftc.runtime.memory_trace.tracker import StorageTracker
-from ftc.runtime.models.stacks import stacks_of
+from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.training.loop import Job
 from ftc.runtime.training.optimizers import evaluating
 from ftc.spec.documents.settings import Settings

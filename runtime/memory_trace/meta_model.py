@@ -15,12 +15,11 @@ from torch import nn
 from ftc.runtime.memory_trace.kernels import IMPLEMENTATION, UNPADDED
 from ftc.runtime.memory_trace.sections import Marked
 from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.models.base_model import auto_class
 from ftc.runtime.models.build_model import build_model
-from ftc.runtime.models.heads import auto_class
-from ftc.runtime.models.stacks import stacks_of
+from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.tasks.scorer import Arithmetic
-from ftc.runtime.training.distillation import Teacher
-from ftc.runtime.training.teacher import build_teacher, make_teacher
+from ftc.runtime.training.distillation import Teacher, build_teacher, make_teacher
 from ftc.spec.documents.memory_trace import TraceJob
 
 __all__ = [

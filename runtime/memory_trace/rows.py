@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.runtime.tasks.objectives import objective_of
+from ftc.runtime.tasks import objective_of
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import Lists, TokenStream

@@ -16,7 +16,7 @@ from torch import nn
 
 from ftc.runtime.memory_trace.log import TEMPLATE
 from ftc.runtime.memory_trace.tracker import StorageTracker
-from ftc.runtime.models.stacks import stacks_of
+from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.tasks.scorer import Prediction, Scorer
 from ftc.spec.documents.streams import TokenStream
 

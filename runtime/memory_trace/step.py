@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from ftc.runtime.evaluation.scoring import still
-from ftc.runtime.evaluation.shared_prompt import cache_name
+from ftc.runtime.evaluation.generate import cache_name
+from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.memory_trace.arithmetic import CardDropout, MixedPrecision
 from ftc.runtime.memory_trace.distributed import divided, exchanging, hold_wholes
 from ftc.runtime.memory_trace.holdings import (
@@ -36,8 +36,8 @@ from ftc.runtime.memory_trace.rows import packed_halves, stand_in_rows
 from ftc.runtime.memory_trace.sections import Groups, Marked, layers_name, mark
 from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
-from ftc.runtime.models.build_model import trainable_tensors
-from ftc.runtime.tasks.objectives import make_scorer, objective_of
+from ftc.runtime.models.base_model import trainable_tensors
+from ftc.runtime.tasks import make_scorer, objective_of
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import evaluating, make_optimizer
@@ -288,7 +288,7 @@ def _train(job: Job, tracker: StorageTracker) -> None:
 def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.device) -> None:
     assert job.evaluation is not None
     rows = stand_in_rows(job.settings, job.evaluation, job.settings.eval.batch_size, _end_id(model))
-    with still(model):
+    with eval_mode(model):
         batch = scorer.batch(rows, list(range(len(rows)))).to(device)
         scorer.losses(scorer.logits(model, batch), batch)
 
@@ -300,7 +300,7 @@ def _generate(
     tracker.turn(_STEPS, 0)
     tracker.answer = job.evaluation is None or not job.evaluation.padded  # prompts are padded on the left
     half = job.settings.train.precision == "bfloat16"
-    with still(model), MixedPrecision.switch(half):
+    with eval_mode(model), MixedPrecision.switch(half):
         write_answers(job, model, tracker, groups, device)
 
 

@@ -10,7 +10,7 @@ from typing import Protocol, assert_never
 import numpy as np
 
 from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, tag_statistics
-from ftc.runtime.metrics.sums import Floats, Statistics, mean_of
+from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
 from ftc.spec.metrics import metric_named, split_metric
 

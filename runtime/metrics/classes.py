@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ftc.runtime.metrics.sums import Floats, Statistics
+from ftc.runtime.metrics.statistics import Floats, Statistics
 from ftc.spec.documents.outcomes import CONFIDENCE_BINS, OTHER_LABEL, confidence_bin
 from ftc.spec.sections.evaluation import has_entities
 

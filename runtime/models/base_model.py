@@ -7,7 +7,7 @@ trace builds its model by the same code, from shapes alone: it hands in another 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, assert_never
@@ -15,19 +15,26 @@ from typing import Any, Protocol, assert_never
 import torch
 from torch import nn
 
-from ftc.runtime.models.heads import auto_class, head_options, num_outputs
+from ftc.runtime.models.sharding import split_like
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.settings import Settings
+from ftc.spec.heads import head_card
 
 __all__ = [
     "Base",
     "FolderBase",
+    "auto_class",
     "checkpoint_activations",
     "frozen_base",
     "frozen_dtype",
+    "head_options",
     "keep_differentiable",
     "load_base",
+    "load_weights",
+    "misfit",
+    "num_outputs",
+    "peft_task",
     "quiet_transformers",
     "trainable_tensors",
 ]
@@ -171,3 +178,59 @@ def _not_loadable(settings: Settings, error: Exception) -> Any:
         notes=f"transformers says: {reason[0][:300]}",
         help="check the model's folder with `ftc plan`, or take another version of transformers",
     )
+
+
+def auto_class(settings: Settings) -> Any:
+    """The Auto class of transformers that finds a model with this head."""
+    import transformers
+
+    return getattr(transformers, head_card(settings.model.head).auto_class_of(settings.model.family))
+
+
+def head_options(settings: Settings) -> dict[str, Any]:
+    """What the model's configuration says of the head."""
+    head, labels = head_card(settings.model.head), settings.text.labels
+    if not head.is_labeled:
+        return {}
+    options: dict[str, Any] = {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: number for number, label in enumerate(labels)},
+    }
+    return options if head.problem_type is None else {**options, "problem_type": head.problem_type}
+
+
+def num_outputs(settings: Settings) -> dict[str, Any]:
+    """What the configuration has to say of a head that is there already."""
+    return {"num_labels": len(settings.text.labels)} if head_card(settings.model.head).is_labeled else {}
+
+
+def peft_task(settings: Settings) -> str:
+    """peft's kind of task."""
+    head = head_card(settings.model.head)
+    return head.split_peft_task if settings.model.family == "encoder_decoder" else head.peft_task
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Puts trainable weights, by the model's own names, into a model.
+
+    Raises:
+        Refusal: Names or shapes are not the model's (FTC630).
+    """
+    parameters = trainable_tensors(model)
+    if problem := misfit(parameters, {name: one.shape for name, one in weights.items()}):
+        help = "move the run's folder away and apply again"
+        raise Refusal([diagnostic("FTC630", "a checkpoint doesn't hold the model's weights", notes=problem, help=help)])
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(split_like(weights[name], parameter))
+
+
+def misfit(parameters: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]) -> str | None:
+    """Why weights of such shapes are not those of a model's parameters, or None where they can be."""
+    if others := sorted(parameters.keys() ^ shapes.keys()):
+        return f"`{others[0]}` is in one of model and checkpoint alone"
+    for name, parameter in parameters.items():
+        if parameter.shape != shapes[name]:
+            return f"`{name}` has shape {tuple(shapes[name])} instead of {tuple(parameter.shape)}"
+    return None

@@ -8,16 +8,26 @@ one together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from ftc.runtime.models.materialize import fill
-from ftc.runtime.models.stacks import stacks_of
 from ftc.spec.documents.settings import TrainSettings
 
-__all__ = ["in_step", "is_sharded", "plain_class_name", "reshard", "shard", "split_like", "whole", "whole_tensors"]
+__all__ = [
+    "description",
+    "fill",
+    "in_step",
+    "is_sharded",
+    "plain_class_name",
+    "reshard",
+    "shard",
+    "split_like",
+    "stacks_of",
+    "whole",
+    "whole_tensors",
+]
 
 
 def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills: bool = False) -> nn.Module:
@@ -75,7 +85,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def reshard(model: nn.Module) -> None:
-    """Takes apart what a way forward without a way back has left whole; of any other model nothing."""
+    """Takes apart what a forward without a backward pass has left whole; of any other model nothing."""
     root: Any = _root(model)
     if is_sharded(model):
         root.reshard()
@@ -134,3 +144,80 @@ def in_step(pieces: Sequence[Sequence[list[int]]], rank: int, stand_in: list[int
     mine = pieces[rank]
     yield from ((piece, True) for piece in mine)
     yield from ((stand_in, False) for _ in range(max(map(len, pieces)) - len(mine)))
+
+
+def stacks_of(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:
+    """The stacks of layers with their names: one, or an encoder's and a decoder's in the order in which they run.
+
+    Raises:
+        LookupError: The model has no such stack, or more of them.
+    """
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    lists = [(name, one) for name, one in model.named_modules() if isinstance(one, nn.ModuleList)]
+    stacks = [(name, one) for name, one in lists if one and isinstance(one[0], GradientCheckpointingLayer)]
+    if not stacks:  # as many modules of one kind as the model has layers
+        depth = getattr(getattr(model, "config", None), "num_hidden_layers", None)
+        stacks = [(name, one) for name, one in lists if len(one) == depth and len({type(part) for part in one}) == 1]
+    if len(stacks) not in (1, 2):
+        raise LookupError(f"{type(model).__name__} has {len(stacks)} stacks of layers, not one or two")
+    return sorted(stacks, key=lambda stack: "encoder" not in stack[0].split("."))
+
+
+def description(model: nn.Module) -> dict[str, Any]:
+    """All that two models have to agree in for one to be filled with what the other holds, values aside.
+
+    Names, types and shapes of all tensors, which of them are one and the same, and configurations.
+    """
+    numbers: dict[int, int] = {}
+    tensors = [
+        (name, tuple(one.shape), str(one.dtype), one.requires_grad, numbers.setdefault(id(one), len(numbers)))
+        for name, one in _tensors(model)
+    ]
+    names = ("config", "generation_config")  # what transformers keeps of a configuration in its modules
+    held = (cast("Any", vars(module).get(name)) for module in model.modules() for name in names)
+    configurations = {id(one): one.to_dict() for one in held if hasattr(one, "to_dict")}
+    return {"tensors": tensors, "configurations": list(configurations.values())}
+
+
+def fill(module: nn.Module, device: torch.device, filled: set[int]) -> None:
+    """Gives a module's tensors the values that they have in the first process, and moves them to the device.
+
+    All processes have to call this together. Tensors that are neither parameters nor buffers stay with the processor.
+
+    Args:
+        module: Built alike in all processes; what is divided already is left as it is.
+        device: Of this process.
+        filled: Tensors that were filled before, by their ids; those of this call are added.
+    """
+    placed = {id(one) for one in (*module.parameters(), *module.buffers())}
+    for _, tensor in _tensors(module):
+        if id(tensor) in filled or hasattr(tensor, "full_tensor"):
+            continue
+        filled.add(id(tensor))
+        values = _broadcast(tensor, device)
+        values = values if id(tensor) in placed else values.cpu()
+        if not tensor.is_meta:
+            tensor.data = values
+        else:  # modules may hold it under several names
+            is_parameter = isinstance(tensor, nn.Parameter)
+            torch.utils.swap_tensors(tensor, nn.Parameter(values, tensor.requires_grad) if is_parameter else values)
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters, buffers, and tensors that modules keep as plain attributes, under each of their names."""
+    for place, module in model.named_modules(remove_duplicate=False):
+        held: Any = module
+        for kept in (held._parameters, held._buffers, vars(held)):
+            yield from ((f"{place}.{name}", one) for name, one in kept.items() if isinstance(one, torch.Tensor))
+
+
+def _broadcast(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The first process's values, as bytes, since not every exchange knows every type."""
+    if torch.distributed.get_rank() == 0:
+        values = tensor.detach().to(device).contiguous()
+    else:
+        values = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+    if values.numel():
+        torch.distributed.broadcast(values.view(-1).view(torch.uint8), 0)
+    return values

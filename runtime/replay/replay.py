@@ -203,11 +203,10 @@ def _replay(request: ReplayRequest, tell: Tell) -> None:
 def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator, tell: Tell) -> None:
     """Training alone, from a rung to a step."""
     from ftc.runtime.artifacts import checkpoint
-    from ftc.runtime.artifacts.fingerprints import rung, step_line
+    from ftc.runtime.evaluation.scoring import learn_references
     from ftc.runtime.execution.session import open_session
-    from ftc.runtime.training.hooks import Training, look_at_validation
+    from ftc.runtime.training.hooks import Training, rung, step_line, validate
     from ftc.runtime.training.loop import training_steps
-    from ftc.runtime.training.references import learn_references
     from ftc.runtime.training.signals import StopRequest
     from ftc.runtime.training.train import make_job, restored
 
@@ -237,7 +236,7 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
         for done in training_steps(job, request.first_step):
             tell(step_line(done, job))
             if asks_validation:  # the next step's rate hangs on it
-                look_at_validation(training, done)
+                validate(training, done)
             if done.step in request.rungs or done.step == request.last_step:
                 tell(rung(done.step, job))
             if done.step == request.last_step:

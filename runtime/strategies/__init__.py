@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftc.runtime.strategies.bitfit import OfBitFit
 from ftc.runtime.strategies.bottleneck import OfBottleneck
-from ftc.runtime.strategies.full import OfFull
+from ftc.runtime.strategies.full import OfBitFit, OfFull, OfPartial
 from ftc.runtime.strategies.half import Half
 from ftc.runtime.strategies.ia3 import OfIa3
 from ftc.runtime.strategies.ln_tuning import OfLnTuning
 from ftc.runtime.strategies.lora import OfLora
 from ftc.runtime.strategies.on_linear import OfLinear
-from ftc.runtime.strategies.partial import OfPartial
 from ftc.runtime.strategies.qlora import OfQLora
 from ftc.runtime.strategies.virtual_tokens import OfVirtualTokens
 from ftc.spec.strategies import StrategySettings

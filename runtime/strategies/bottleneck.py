@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.models.base_model import Base, frozen_base, trainable_tensors
-from ftc.runtime.models.weights import load_weights
+from ftc.runtime.models.base_model import Base, frozen_base, load_weights, trainable_tensors
 from ftc.runtime.strategies.half import BESIDE_LAYERS, Half, require
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.documents.settings import Settings

@@ -12,9 +12,11 @@ from torch import nn
 from ftc.runtime.models.base_model import Base, checkpoint_activations, load_base
 from ftc.runtime.strategies.half import Half, S_contra, in_parts
 from ftc.spec.documents.settings import Settings
+from ftc.spec.strategies.bitfit import BitFitSettings
 from ftc.spec.strategies.full import FullSettings
+from ftc.spec.strategies.partial import PartialSettings, depths_of
 
-__all__ = ["OfFull", "OfWhole"]
+__all__ = ["OfBitFit", "OfFull", "OfPartial", "OfWhole"]
 
 
 class OfWhole(Half[S_contra]):
@@ -55,3 +57,23 @@ class OfFull(OfWhole[FullSettings]):
     def chosen(self, model: nn.Module, strategy: FullSettings) -> Container[str]:
         """All."""
         return dict(model.named_parameters())
+
+
+class OfPartial(OfWhole[PartialSettings]):
+    """The last layers of each stack."""
+
+    def chosen(self, model: nn.Module, strategy: PartialSettings) -> Container[str]:
+        """By the names of the weights, as the plan counted them."""
+        names = [name for name, _ in model.named_parameters()]
+        depths = depths_of(names)
+        return {name for name in names if strategy.is_trained(name, depths)}
+
+
+class OfBitFit(OfWhole[BitFitSettings]):
+    """Biases."""
+
+    def chosen(self, model: nn.Module, strategy: BitFitSettings) -> Container[str]:
+        """Biases, and the new head whole."""
+        head = set(strategy.trained_modules)
+        parts = {name: name.split(".") for name, _ in model.named_parameters()}
+        return {name for name, words in parts.items() if words[-1] == "bias" or head & set(words)}

@@ -10,9 +10,8 @@ from typing import Any
 from torch import nn
 
 from ftc.runtime.models.base_model import Base, frozen_dtype, keep_differentiable, load_base
-from ftc.runtime.models.peft_import import peft_with_bitsandbytes
 from ftc.runtime.strategies.lora import lora_config, require_layers
-from ftc.runtime.strategies.with_peft import OfPeft
+from ftc.runtime.strategies.with_peft import OfPeft, peft_with_bitsandbytes
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.qlora import QLoraSettings
 

@@ -1,7 +1,12 @@
-"""Adapters that peft makes: how its models are built, saved and loaded, whatever the method."""
+"""Adapters that peft makes: how its models are built, saved and loaded, whatever the method.
+
+peft looks whether bitsandbytes is installed, and then imports it, which takes more processor time than torch itself.
+Only 4-bit and 8-bit weights need it; for everything else it is hidden while peft is at work.
+"""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -12,16 +17,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.models.base_model import Base, frozen_base, quiet_transformers, trainable_tensors
-from ftc.runtime.models.heads import peft_task
-from ftc.runtime.models.peft_import import peft_with_bitsandbytes, peft_without_bitsandbytes
+from ftc.runtime.models.base_model import Base, frozen_base, peft_task, quiet_transformers, trainable_tensors
 from ftc.runtime.strategies.half import BESIDE_LAYERS, Half, S_contra, in_parts
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.documents.settings import Settings
 from ftc.spec.module_names import Role, role_of
 from ftc.spec.strategies import StrategySettings
 
-__all__ = ["OfPeft", "peft_config", "with_roles"]
+__all__ = ["OfPeft", "peft_config", "peft_with_bitsandbytes", "peft_without_bitsandbytes", "with_roles"]
+
+_BITSANDBYTES = "bitsandbytes"
 
 
 class OfPeft(Half[S_contra]):
@@ -47,7 +52,7 @@ class OfPeft(Half[S_contra]):
         return frozen_base(settings, base)
 
     def check(self, model: nn.Module, peft: ModuleType, strategy: S_contra) -> None:
-        """Looks whether peft did what the plan says, of a model with all its layers.
+        """Checks that peft did what the plan says, of a model with all its layers.
 
         Raises:
             Refusal: FTC625, it didn't.
@@ -120,3 +125,33 @@ def _peft(strategy: StrategySettings) -> Iterator[ModuleType]:
     else:
         with peft_without_bitsandbytes() as peft:
             yield peft
+
+
+@contextmanager
+def peft_without_bitsandbytes() -> Iterator[ModuleType]:
+    """peft, for a block in which no weight is quantized."""
+    hidden = _BITSANDBYTES not in sys.modules
+    if hidden:
+        sys.modules[_BITSANDBYTES] = None  # type: ignore[assignment]  # python's own way to say that a module can't be imported
+    try:
+        import peft
+
+        yield peft
+    finally:
+        if hidden:
+            del sys.modules[_BITSANDBYTES]
+            _forget_what_is_installed()
+
+
+def peft_with_bitsandbytes() -> ModuleType:
+    """peft, for a model whose weights are quantized."""
+    import peft
+
+    _forget_what_is_installed()
+    return peft
+
+
+def _forget_what_is_installed() -> None:
+    if checks := sys.modules.get("peft.import_utils"):
+        checks.is_bnb_available.cache_clear()
+        checks.is_bnb_4bit_available.cache_clear()

@@ -10,10 +10,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ftc.runtime.evaluation.last_layer import LastLayer, find_last_layer
-from ftc.runtime.tasks.objective import Objective
-from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy, states_at, without_cache
-from ftc.runtime.training.collate import Batch, padded, token_types_of
+from ftc.runtime.evaluation.shortcuts import LastLayer, find_last_layer
+from ftc.runtime.tasks.scorer import (
+    Arithmetic,
+    Batch,
+    Objective,
+    Prediction,
+    cross_entropy,
+    padded,
+    states_at,
+    token_types_of,
+    without_cache,
+)
 from ftc.spec.documents.settings import ModelSettings
 from ftc.spec.documents.streams import TokenStream
 

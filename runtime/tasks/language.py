@@ -8,9 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from ftc.runtime.tasks.objective import Objective
-from ftc.runtime.tasks.scorer import Arithmetic, PickedStates, Prediction, cross_entropy
-from ftc.runtime.training.collate import Batch, next_tokens, padded
+from ftc.runtime.tasks.scorer import (
+    Arithmetic,
+    Batch,
+    Objective,
+    PickedStates,
+    Prediction,
+    cross_entropy,
+    next_tokens,
+    padded,
+)
 from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 

@@ -15,9 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.tasks.language import LanguageScorer
-from ftc.runtime.tasks.objective import Objective
-from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy
-from ftc.runtime.training.collate import Batch, next_tokens
+from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, Prediction, cross_entropy, next_tokens
 from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 

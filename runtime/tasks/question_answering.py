@@ -13,9 +13,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.tasks.classification import has_token_types
-from ftc.runtime.tasks.objective import Objective
-from ftc.runtime.tasks.scorer import Arithmetic, Prediction, cross_entropy
-from ftc.runtime.training.collate import Batch, padded, token_types_of
+from ftc.runtime.tasks.scorer import Arithmetic, Batch, Objective, Prediction, cross_entropy, padded, token_types_of
 from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
 

@@ -9,9 +9,16 @@ import torch
 from torch import nn
 
 from ftc.runtime.tasks.classification import has_token_types
-from ftc.runtime.tasks.objective import Objective
-from ftc.runtime.tasks.scorer import Arithmetic, PickedStates, Prediction, cross_entropy, without_cache
-from ftc.runtime.training.collate import Batch, padded
+from ftc.runtime.tasks.scorer import (
+    Arithmetic,
+    Batch,
+    Objective,
+    PickedStates,
+    Prediction,
+    cross_entropy,
+    padded,
+    without_cache,
+)
 from ftc.spec.documents.settings import ModelSettings
 from ftc.spec.documents.streams import TokenStream
 

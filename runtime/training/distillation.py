@@ -1,4 +1,4 @@
-"""Learning from a teacher: what it says of each target, and how far the model's own word is from that.
+"""Distillation: what a teacher says of each target, and how far the model's own word is from that.
 
 The loss of a target is (1 - w) * its own loss + w * T^2 * D, with the divergence D between the two probabilities, each
 a softmax of scores divided by the temperature T. T^2 keeps the gradient's size when T changes (Hinton et al. 2015).
@@ -6,6 +6,7 @@ a softmax of scores divided by the temperature T. T^2 keeps the gradient's size 
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -13,18 +14,24 @@ from typing import Any, assert_never
 import torch
 from torch import nn
 
-from ftc.runtime.tasks.scorer import Scorer
-from ftc.runtime.training.collate import Batch
-from ftc.spec.documents.settings import DistillationSettings
+from ftc.runtime.models.base_model import Base, keep_differentiable, load_base
+from ftc.runtime.tasks import make_scorer
+from ftc.runtime.tasks.scorer import Arithmetic, Batch, Scorer
+from ftc.spec.documents.settings import DistillationSettings, Settings
 from ftc.spec.heads import Head, head_card
 from ftc.spec.sections.train import Divergence
 
-__all__ = ["Teacher", "divergence"]
+__all__ = ["Teacher", "build_teacher", "divergence", "make_teacher", "seen_by_teacher"]
 
 _NEVER = -1e30
 """Stands for minus infinity, of which no difference can be taken."""
 _AT_ONCE = 2**24
 """Scores that are compared at once, 64 MiB of them, so that what passes is small beside what stays."""
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_SUPPORTS = {"sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}
+"""Where a class of transformers says which kernels it has beside the plain formula."""
+_HEADS = ["classifier", "classification_head", "lm_head", "pre_classifier", "qa_outputs", "score"]
+"""Layers that are never packed: they are small, or a probability each of whose bits is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +150,58 @@ def _value_and_slope(q_log: torch.Tensor, p_log: torch.Tensor, kind: Divergence)
             return value, q * (toward - mine[:, None]) / 2
         case _:
             assert_never(kind)
+
+
+def seen_by_teacher(settings: Settings) -> Settings:
+    """A run's settings with the teacher in place of the model: the same head over the same rows."""
+    import transformers
+
+    lesson = settings.train.distillation
+    assert lesson is not None, "the plan has a teacher"
+    teacher = lesson.teacher
+    changes = {"base": teacher.base, "commit": teacher.commit, "architecture": teacher.architecture}
+    # The run's kernel of attention, or the plain formula where the teacher's class lacks that.
+    wanted, kind = settings.model.attention, getattr(transformers, teacher.architecture, None)
+    changes["attention"] = wanted if getattr(kind, _SUPPORTS.get(wanted, ""), True) else "eager"
+    model = settings.model.model_copy(update={**changes, "family": teacher.family})
+    return settings.model_copy(update={"model": model})
+
+
+def build_teacher(settings: Settings, base: Base, device: torch.device) -> nn.Module:
+    """The teacher on its device, in evaluation mode and frozen: no adapter, no dropout, no gradient.
+
+    Raises:
+        Refusal: It can't be loaded (FTC635).
+    """
+    lesson = settings.train.distillation
+    assert lesson is not None, "the plan has a teacher"
+    dtype = _DTYPES[lesson.precision]
+    options: dict[str, Any] = {"dtype": dtype}
+    if lesson.quantization is not None:
+        options["quantization_config"] = _quantization(lesson.quantization, dtype)
+    model = load_base(seen_by_teacher(settings), base, is_new=False, **options)
+    keep_differentiable(model)  # no gradient is wanted, but the same kernel whatever the processor
+    placed: nn.Module = model.requires_grad_(False).to(device).eval()
+    return placed
+
+
+def make_teacher(settings: Settings, model: nn.Module, arithmetic: Arithmetic | None = None) -> Teacher:
+    """A teacher that can be asked; its scorer hooks itself into the model for good."""
+    assert settings.train.distillation is not None, "the plan has a teacher"
+    scorer = make_scorer(model, seen_by_teacher(settings), arithmetic)
+    return Teacher(model, scorer, settings.train.distillation, settings.model.head)
+
+
+def _quantization(kind: str, dtype: torch.dtype) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if kind == "int8":
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a line for every product
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=_HEADS)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=_HEADS,
+    )

@@ -1,4 +1,4 @@
-"""What happens after each step, in the order of `HOOKS`: the loop trains, and everything else stands here."""
+"""What happens after each step, in the order of `HOOKS`: the loop trains, and everything else is here."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftc.runtime.artifacts import checkpoint
-from ftc.runtime.artifacts.fingerprints import rung, step_line
-from ftc.runtime.evaluation.evaluate import validate
-from ftc.runtime.execution.accelerator import any_process
+from ftc.runtime.artifacts.fingerprints import chance_digest
+from ftc.runtime.artifacts.tensor_files import content_digest, tensor_digests
+from ftc.runtime.evaluation.evaluate import measure_validation
+from ftc.runtime.execution.accelerator import any_process, everywhere
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
 from ftc.runtime.replay.proof import compare_with_proof
 from ftc.runtime.training.loop import Job
-from ftc.runtime.training.optimizers import evaluating
+from ftc.runtime.training.optimizers import evaluating, state_tensors
 from ftc.runtime.training.selection import Progress, reason_to_stop
+from ftc.spec import canonical
 from ftc.spec.diagnostics import diagnostic
 from ftc.spec.documents.events import CheckpointSaved, EarlyStopped, Evaluated, StepDone
-from ftc.spec.documents.step_log import is_rung
+from ftc.spec.documents.step_log import Rung, StepLine, is_rung
 
-__all__ = ["HOOKS", "Hook", "Training"]
+__all__ = ["HOOKS", "Hook", "Training", "note_progress", "rung", "step_line"]
 
 
 @dataclass(slots=True)
@@ -58,43 +60,40 @@ def count(training: Training, done: StepDone) -> None:
     )
 
 
-def tell(training: Training, done: StepDone) -> None:
+def report(training: Training, done: StepDone) -> None:
     """Emits the step's event, and says so where a step had nothing to learn from."""
     training.session.journal.emit(done)
     if not done.supervised:
         training.session.notice(diagnostic("FTC646", f"step {done.step} has no supervised token; it changes nothing"))
 
 
-def climb(training: Training, done: StepDone) -> None:
-    """Writes the step's line of the ladder, before anything else draws from the generators whose states are in it."""
+def write_step_line(training: Training, done: StepDone) -> None:
+    """Writes the step's line of the step log, before anything else draws from the generators whose states are in it."""
     line = step_line(done, training.job)
     if training.session.is_first:
         training.session.ladder.add(line)
 
 
-def look_at_validation(training: Training, done: StepDone) -> None:
-    """Measures on validation where the plan says so, and updates the selection."""
+def validate(training: Training, done: StepDone) -> None:
+    """Evaluates on validation where the plan says so, and updates the selection."""
     if not _is_due(training, done):
         return
     training.session.note_memory("train")
     with evaluating(training.job.optimizer):
-        measured = validate(training.session)
+        measured = measure_validation(training.session)
     training.session.note_memory("validate")
     if measured is None:
         return
     metrics, seconds = measured
     training.session.note_time("validate", seconds)
     train = training.job.train
-    selection = training.progress.selection.after(done.step, metrics[_name(train.select_metric)], train)
+    # Only the loss has the split's name before it.
+    name = train.select_metric if train.select_metric == "val_loss" else train.select_metric.removeprefix("val_")
+    selection = training.progress.selection.after(done.step, metrics[name], train)
     training.change(selection=selection)
     training.job.pace.factor = selection.rate_factor
     best = selection.best_step == done.step
     training.session.journal.emit(Evaluated(step=done.step, metrics=metrics, best=best, seconds=seconds))
-
-
-def _name(select_metric: str) -> str:
-    """A metric by the name under which validation gives it: only the loss has the split's name before it."""
-    return select_metric if select_metric == "val_loss" else select_metric.removeprefix("val_")
 
 
 def stop_early(training: Training, done: StepDone) -> None:
@@ -105,18 +104,18 @@ def stop_early(training: Training, done: StepDone) -> None:
         training.session.journal.emit(EarlyStopped(step=done.step, reason=reason))
 
 
-def heed_signals(training: Training, done: StepDone) -> None:  # noqa: ARG001 - hooks share one form
+def check_stop(training: Training, done: StepDone) -> None:  # noqa: ARG001 - hooks share one form
     """Notes that somebody asked any of the processes to stop."""
     training.interrupted = any_process(training.job.accelerator, training.session.stop.requested)
 
 
-def stand(training: Training, done: StepDone) -> None:
-    """Writes a rung where one stands: behind steps 1, 2, 4, 8, … and wherever a checkpoint is about to be."""
+def write_checksum(training: Training, done: StepDone) -> None:
+    """Writes a weight checksum: behind steps 1, 2, 4, 8, … and wherever a checkpoint is about to be."""
     if _takes_part(training) and (is_rung(done.step) or _is_saved(training, done)):
         training.session.ladder.add(rung(done.step, training.job))
 
 
-def keep_to_proof(training: Training, done: StepDone) -> None:
+def check_proof(training: Training, done: StepDone) -> None:
     """Compares the first steps with those of the proof, before a checkpoint could keep what differs."""
     if done.step == training.job.train.determinism.proof_steps and training.session.is_first:
         compare_with_proof(training.session)
@@ -126,27 +125,22 @@ def save(training: Training, done: StepDone) -> None:
     """Writes a checkpoint where the plan says so and where training ends, then deletes older ones."""
     if not _is_saved(training, done):
         return
-    training.session.note_memory("train")
+    session = training.session
+    session.note_memory("train")
     if _takes_part(training):
         with evaluating(training.job.optimizer):
-            _write_checkpoint(training, done.step)
-    training.session.note_memory("save")
-    note_progress(training.session, training.progress)
-
-
-def _write_checkpoint(training: Training, step: int) -> None:
-    """One process writes; others give it their parts."""
-    session, job, started = training.session, training.job, time.perf_counter()
-    held = checkpoint.contents(job.parameters, job.optimizer)
-    kept = {file: whole_tensors(tensors, keep=session.is_first) for file, tensors in held.items()}
-    if not session.is_first:
-        return
-    session.ladder.sync()
-    checkpoints = session.folder.checkpoints
-    checkpoint.save(checkpoints, session.job_sha256, training.progress, kept)
-    checkpoint.prune(checkpoints, training.progress, job.train.keep_checkpoints)
-    session.note_time("save", time.perf_counter() - started)
-    session.journal.emit(CheckpointSaved(step=step))
+            started = time.perf_counter()
+            held = checkpoint.contents(training.job.parameters, training.job.optimizer)
+            kept = {file: whole_tensors(tensors, keep=session.is_first) for file, tensors in held.items()}
+            if session.is_first:  # the others gave it their parts
+                session.ladder.sync()
+                checkpoints = session.folder.checkpoints
+                checkpoint.save(checkpoints, session.job_sha256, training.progress, kept)
+                checkpoint.prune(checkpoints, training.progress, training.job.train.keep_checkpoints)
+                session.note_time("save", time.perf_counter() - started)
+                session.journal.emit(CheckpointSaved(step=done.step))
+    session.note_memory("save")
+    note_progress(session, training.progress)
 
 
 def note_progress(session: Session, progress: Progress) -> None:
@@ -174,14 +168,41 @@ def _is_saved(training: Training, done: StepDone) -> bool:
     return training.should_end or _is_due(training, done)
 
 
+def step_line(done: StepDone, job: Job) -> StepLine:
+    """The step log's line of a step that has just been done; all processes have to ask for it."""
+    fed = everywhere(job.accelerator, done.batch_sha256)
+    return StepLine(
+        step=done.step,
+        batch_sha256=fed[0] if len(fed) == 1 else canonical.digest(fed),
+        learning_rate=done.learning_rate.hex(),
+        loss=done.loss.hex(),
+        grad_norm=done.grad_norm.hex(),
+        chance_sha256=chance_digest(),
+    )
+
+
+def rung(step: int, job: Job) -> Rung:
+    """The weight checksum behind a step, for the first process; where weights are divided all have to ask."""
+    keep = job.accelerator.is_main_process
+    with evaluating(job.optimizer):
+        weights = whole_tensors(job.parameters, keep=keep)
+        state = whole_tensors(state_tensors(job.optimizer, job.parameters), keep=keep)
+        return Rung(
+            step=step,
+            weights_sha256=content_digest(weights),
+            tensors=tensor_digests(weights),
+            optimizer_sha256=content_digest(state),
+        )
+
+
 HOOKS: tuple[Hook, ...] = (
     count,
-    tell,
-    climb,
-    look_at_validation,
+    report,
+    write_step_line,
+    validate,
     stop_early,
-    heed_signals,
-    stand,
-    keep_to_proof,
+    check_stop,
+    write_checksum,
+    check_proof,
     save,
 )

@@ -1,4 +1,4 @@
-"""The training loop: a generator of steps. What happens between steps is the business of `hooks`."""
+"""The training loop: a generator of steps. What happens between steps is up to `hooks`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.models.sharding import in_step, whole
-from ftc.runtime.tasks.scorer import Scorer
-from ftc.runtime.training.collate import Batch, packed_batch
+from ftc.runtime.tasks.scorer import Batch, Scorer, packed_batch
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.optimizers import Pace, set_learning_rate
 from ftc.runtime.training.seeding import seed_everything, stream_seed
@@ -48,7 +47,7 @@ class Job:
     order: BatchOrder
     accelerator: Accelerator
     teacher: Teacher | None = None
-    """Who is learned from beside the rows; None for nobody."""
+    """What is distilled from beside the rows; None where nothing is."""
     pace: Pace = field(default_factory=Pace)
 
 
@@ -65,14 +64,15 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
         started = time.perf_counter()
         seed_everything(stream_seed(job.seeds.dropout, step, rank))
         rows = job.order.rows(step)
-        targets = _count_targets(job, rows)
+        targets = sum(job.scorer.num_targets(job.rows, row) for row in rows)
 
         # Forward and backward, one micro-batch after the other.
         fed = BatchDigest()
         loss = _accumulate_gradients(job, step, targets, fed)
 
         # Clipping, after which a broken step must not reach the weights.
-        grad_norm = _clip(job)
+        longest = math.inf if job.train.max_grad_norm is None else job.train.max_grad_norm
+        grad_norm = float(whole(nn.utils.clip_grad_norm_(job.parameters.values(), longest)))
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise Refusal([_not_finite(job, step, loss, grad_norm)])
 
@@ -137,23 +137,13 @@ def _pieces(job: Job, step: int) -> list[tuple[list[int], bool]]:
 
 def _loss(job: Job, batch: Batch) -> torch.Tensor:
     """Sum of the losses of a batch's targets. Scores end here: a name would keep them through the backward pass."""
-    # The teacher comes first, while the model keeps nothing for its way back.
+    # The teacher comes first, while the model keeps nothing for its backward pass.
     wanted = job.teacher.log_probs(batch) if job.teacher else None
     scores = job.scorer.logits(job.model, batch)
     losses = job.scorer.losses(scores, batch, job.train.label_smoothing)
     if job.teacher is not None and wanted is not None:
         losses = job.teacher.blended(losses, scores, wanted)
     return losses.sum()
-
-
-def _clip(job: Job) -> float:
-    """Shortens gradients to the plan's norm; returns what their norm was."""
-    longest = math.inf if job.train.max_grad_norm is None else job.train.max_grad_norm
-    return float(whole(nn.utils.clip_grad_norm_(job.parameters.values(), longest)))
-
-
-def _count_targets(job: Job, rows: list[int]) -> int:
-    return sum(job.scorer.num_targets(job.rows, row) for row in rows)
 
 
 def _not_finite(job: Job, step: int, loss: float, grad_norm: float) -> Diagnostic:

@@ -1,4 +1,4 @@
-"""Which checkpoint is the best, and when to stop looking: pure bookkeeping over validation results."""
+"""Which checkpoint is the best, and when to stop early: pure bookkeeping over validation results."""
 
 from __future__ import annotations
 
@@ -15,37 +15,32 @@ class Selection(Document):
     best_step: int | None = None
     best_value: Real | None = None
     looks_without_best: int = 0
-    """Looks at validation since one was better by at least `min_delta`."""
+    """Evaluations on validation since one was better by at least `min_delta`."""
     reference: Real | None = None
-    """Value that the next look is compared with for early stopping."""
+    """Value that the next evaluation is compared with for early stopping."""
     looks_on_plateau: int = 0
-    """Looks without a new best since the rate was lowered, where a plateau lowers it."""
+    """Evaluations without a new best since the rate was lowered, where a plateau lowers it."""
     rate_factor: Real = 1.0
     """What plateaus have made of the learning rate."""
 
     def after(self, step: int, value: float, train: TrainSettings) -> Selection:
-        """The selection after one more look."""
+        """The selection after one more evaluation."""
         is_best = self.best_value is None or _gain(value, self.best_value, train) > 0
         min_delta = train.early_stopping.min_delta if train.early_stopping else 0.0
         moved = self.reference is None or _gain(value, self.reference, train) > min_delta
-        looks, factor = self._plateau(train, is_best=is_best)
+        waited, factor = 0, self.rate_factor
+        if schedule_card(train.schedule.kind).watches_validation and not is_best:
+            waited = self.looks_on_plateau + 1
+            if waited > train.schedule.patience:
+                waited, factor = 0, factor * train.schedule.factor
         return Selection(
             best_step=step if is_best else self.best_step,
             best_value=value if is_best else self.best_value,
             looks_without_best=0 if moved else self.looks_without_best + 1,
             reference=value if moved else self.reference,
-            looks_on_plateau=looks,
+            looks_on_plateau=waited,
             rate_factor=factor,
         )
-
-    def _plateau(self, train: TrainSettings, *, is_best: bool) -> tuple[int, float]:
-        """Looks without a new best, and the factor of the learning rate, after one more look."""
-        if not schedule_card(train.schedule.kind).watches_validation or is_best:
-            return 0, self.rate_factor
-        looks = self.looks_on_plateau + 1
-        if looks <= train.schedule.patience:
-            return looks, self.rate_factor
-        return 0, self.rate_factor * train.schedule.factor
 
 
 class Progress(Document):

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import torch
+from torch import nn
+
 from ftc.runtime.artifacts import checkpoint
 from ftc.runtime.artifacts.export import is_exported
-from ftc.runtime.artifacts.fingerprints import rung
 from ftc.runtime.artifacts.tensor_files import content_digest
+from ftc.runtime.evaluation.scoring import eval_mode, learn_references
 from ftc.runtime.execution.accelerator import agreed, wrap, wrapper_of
-from ftc.runtime.execution.session import Session, Workpiece
-from ftc.runtime.models.build_model import trainable_tensors
+from ftc.runtime.execution.session import Session
+from ftc.runtime.models.base_model import misfit, trainable_tensors
 from ftc.runtime.models.sharding import is_sharded, whole_tensors
-from ftc.runtime.models.weights import misfit
-from ftc.runtime.training.hooks import HOOKS, Training, note_progress
+from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch
+from ftc.runtime.training.hooks import HOOKS, Training, note_progress, rung
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
-from ftc.runtime.training.packing import prove_isolation
-from ftc.runtime.training.references import learn_references
 from ftc.runtime.training.selection import Progress
 from ftc.runtime.training.signals import Interrupted
 from ftc.spec.batches import BatchOrder
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import Resumed
+from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["is_trained", "make_job", "restored", "train"]
+__all__ = ["is_trained", "make_job", "prove_isolation", "restored", "train"]
+
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
+"""Nats by which a row's mean loss may differ; other rows in sight change it by tenths at the least."""
+_MOST_ROWS = 4
 
 
 def is_trained(session: Session) -> bool:
@@ -43,31 +50,42 @@ def train(session: Session) -> None:
     session.trained = work
     job = make_job(session, work)
     learn_references(session, work, "validation")
-    _note_start(session, job)
+    weights = whole_tensors(job.parameters, keep=session.is_first)
+    session.state.update(
+        observed=session.state.record.observed.model_copy(update={"wrapper": wrapper_of(job.model)}),
+        initial_weights_sha256=content_digest(weights),
+    )
     training = Training(session, job, restored(session, work, job, _fitting(session, job, found)))
-    _find_foothold(training)
+    if training.progress.step > 0:
+        session.ladder.stand_at(training.progress.step)  # what was written after the checkpoint is written again
+    else:
+        session.ladder.clear()
+        session.ladder.add(rung(0, job))
     if not training.progress.is_over:
-        _prove_packing(training)
+        if job.train.packing:
+            _prove_packing(job)
         with session.journal.phase("train", f"{job.train.num_steps} steps"):
             _run(training)
-    _note_end(session, training.progress)
+    progress = training.progress
+    session.stopped_early = progress.step < job.train.num_steps
+    note_progress(session, progress)
+    best = progress.selection.best_step if job.train.select == "best" else None
+    session.state.update(selected_step=best or progress.step)
 
 
-def _prove_packing(training: Training) -> None:
-    """Looks whether the first step's fullest pack keeps its rows apart, where rows are packed.
+def _prove_packing(job: Job) -> None:
+    """Checks that the first step's fullest pack keeps its rows apart, in the model and in its teacher.
 
     Raises:
         Refusal: It doesn't (FTC262).
     """
-    job = training.job
-    if job.train.packing:
-        device = job.accelerator.device
-        rank = 0 if is_sharded(job.model) else job.accelerator.process_index  # parts take the same way together
-        packs = job.order.micro_batches(0, job.train.micro_batch, rank, job.accelerator.num_processes)
-        fullest = max(packs, key=len, default=[])
-        prove_isolation(job.model, job.scorer, job.rows, fullest, job.train.precision, device)
-        if (teacher := job.teacher) is not None:
-            prove_isolation(teacher.model, teacher.scorer, job.rows, fullest, job.train.precision, device)
+    rank = 0 if is_sharded(job.model) else job.accelerator.process_index  # parts take the same way together
+    packs = job.order.micro_batches(0, job.train.micro_batch, rank, job.accelerator.num_processes)
+    fullest = max(packs, key=len, default=[])
+    for asked in (job, job.teacher):
+        if asked is not None:
+            device = job.accelerator.device
+            prove_isolation(asked.model, asked.scorer, job.rows, fullest, job.train.precision, device)
 
 
 def _newest(session: Session, below: int | None = None) -> checkpoint.Checkpoint | None:
@@ -99,7 +117,7 @@ def _run(training: Training) -> None:
         raise Interrupted
 
 
-def make_job(session: Session, work: Workpiece) -> Job:
+def make_job(session: Session, work: ModelWithScorer) -> Job:
     """All that the loop works with, for a model as it is before the first step."""
     settings = session.plan.settings
     rows = session.stream("train")
@@ -128,7 +146,7 @@ def make_job(session: Session, work: Workpiece) -> Job:
     )
 
 
-def restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Checkpoint | None) -> Progress:
+def restored(session: Session, work: ModelWithScorer, job: Job, found: checkpoint.Checkpoint | None) -> Progress:
     """Where training stands, with weights and optimizer as they were there."""
     if found is None:
         return Progress()
@@ -140,24 +158,34 @@ def restored(session: Session, work: Workpiece, job: Job, found: checkpoint.Chec
     return found.progress
 
 
-def _note_start(session: Session, job: Job) -> None:
-    observed = session.state.record.observed.model_copy(update={"wrapper": wrapper_of(job.model)})
-    weights = whole_tensors(job.parameters, keep=session.is_first)
-    session.state.update(observed=observed, initial_weights_sha256=content_digest(weights))
+def prove_isolation(
+    model: nn.Module, scorer: Scorer, rows: TokenStream, pack: list[int], precision: str, device: torch.device
+) -> None:
+    """Compares the losses of rows in one pack with their losses alone.
+
+    Isolation rests on the model: it has to read the positions and build its masks from them. Most do; one that doesn't
+    would train on other rows' text without a sign of it, so each run checks before its first step.
+
+    Raises:
+        Refusal: They differ by more than arithmetic explains (FTC262).
+    """
+    numbers = pack[-_MOST_ROWS:]  # the shortest, which cost least
+    if len(numbers) < 2:
+        return
+    with eval_mode(model):
+        together = _row_losses(model, scorer, packed_batch(rows, numbers).to(device), len(numbers))
+        alone = [_row_losses(model, scorer, scorer.batch(rows, [number]).to(device), 1)[0] for number in numbers]
+    worst = max(abs(a - b) for a, b in zip(together, alone, strict=True))
+    if not worst <= _TOLERANCE[precision]:
+        summary = f"rows of a packed sequence see each other: their losses change by up to {worst:.3g} nats"
+        note, help = "the model doesn't build its attention from positions alone", "write `train: {packing: false}`"
+        raise Refusal([diagnostic("FTC262", summary, notes=note, help=help, path="train.packing")])
 
 
-def _find_foothold(training: Training) -> None:
-    """Puts the ladder where training stands: what was climbed after the checkpoint is climbed again."""
-    session, step = training.session, training.progress.step
-    if step > 0:
-        session.ladder.stand_at(step)
-    else:
-        session.ladder.clear()
-        session.ladder.add(rung(0, training.job))
-
-
-def _note_end(session: Session, progress: Progress) -> None:
-    session.stopped_early = progress.step < session.plan.settings.train.num_steps
-    best = progress.selection.best_step if session.plan.settings.train.select == "best" else None
-    note_progress(session, progress)
-    session.state.update(selected_step=best or progress.step)
+def _row_losses(model: nn.Module, scorer: Scorer, batch: Batch, count: int) -> list[float]:
+    """Mean loss of each row."""
+    sums = torch.zeros(count, dtype=torch.float64, device=batch.ids.device)
+    sums.index_add_(0, batch.owners, scorer.losses(scorer.logits(model, batch), batch).double())
+    targets = torch.bincount(batch.owners, minlength=count).clamp(min=1)
+    means: list[float] = (sums / targets).tolist()
+    return means

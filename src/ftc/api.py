@@ -117,7 +117,7 @@ def plan(
     from ftc.compiler.memory.trace_client import Tracer
     from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.policy import prices_of
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.compiler.rules.check import check_recipe
     from ftc.spec.storage.paths import cache_folder
 
@@ -209,7 +209,7 @@ def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
     import shlex
 
     from ftc.compiler.lock.staleness import stale_reasons
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.ledger import moved_since
 
     recipe = project_root(near) / saved.recipe_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftc.compiler.lock.renew import EVERYTHING, _without_pins
-from ftc.compiler.resolve.models.beside import locked_commit
+from ftc.compiler.resolve.models.companions import locked_commit
 from ftc.spec.companions import COMPANIONS, Asked
 from ftc.spec.documents.lockfile import Lock
 from tests.support import documents

@@ -29,7 +29,7 @@ eval: {metrics: [exact_match]}
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(wordnet, "wordnet_places", lambda: (tmp_path / "wordnet",))
-    monkeypatch.setattr("ftc.compiler.resolve.machine.wordnet.find_spec", lambda name: True)
+    monkeypatch.setattr("ftc.compiler.resolve.machine.environment.find_spec", lambda name: True)
     monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
     (tmp_path / ".ftc").mkdir()
     write_plain_model(tmp_path / "model")
@@ -74,7 +74,7 @@ def test_what_is_missing_is_told_before_anything_else_is_done(
     (found,) = refused.value.diagnostics
     assert (found.code, found.path, found.span is None) == ("FTC652", path, False)
     assert "`apt-get install wordnet-base`" in found.help[0]
-    monkeypatch.setattr("ftc.compiler.resolve.machine.wordnet.find_spec", lambda name: None)
+    monkeypatch.setattr("ftc.compiler.resolve.machine.environment.find_spec", lambda name: None)
     with pytest.raises(Refusal) as refused:
         planned(project, evaluate)
     assert [one.code for one in refused.value.diagnostics] == ["FTC650"]

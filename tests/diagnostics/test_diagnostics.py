@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.resolve.machine.cpu import cpu_label
+from ftc.compiler.resolve.machine.local import cpu_label
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity
 from ftc.verbs.planned import Sources

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from ftc import api
-from ftc.compiler.resolve.models.safetensors_header import read_header
-from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
+from ftc.compiler.resolve.models.weights import read_header
+from ftc.runtime.models.base_model import FolderBase, trainable_tensors
+from ftc.runtime.models.build_model import build_model
 from tests.e2e.conftest import MakeProject
 from tests.support.projects import make_model
 

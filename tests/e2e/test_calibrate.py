@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.resolve.machine.calibration import keep_calibration, read_calibration
+from ftc.compiler.resolve.machine.device import keep_calibration, read_calibration
 from ftc.compiler.time.calibrated import look_work, measured_work
 from ftc.runtime.calibration.calibrate import measure
 from ftc.spec.diagnostics import Refusal

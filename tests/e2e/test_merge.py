@@ -13,7 +13,7 @@ import numpy
 import pytest
 
 from ftc import api
-from ftc.compiler.resolve.models.safetensors_header import read_metadata
+from ftc.compiler.resolve.models.weights import read_metadata
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.ledger import Merged, read_ledger
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
@@ -140,7 +140,7 @@ def test_what_is_not_here_or_not_as_it_was(run: api.Run, ftc: Ftc, monkeypatch: 
         return answer.text
 
     with monkeypatch.context() as narrow:
-        narrow.setattr("ftc.compiler.resolve.machine.cpu.free_memory_bytes", lambda: 2**20)
+        narrow.setattr("ftc.compiler.resolve.machine.local.free_memory_bytes", lambda: 2**20)
         narrow.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**10))
         both = refused()
         assert "[FTC663]: merging takes" in both

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ftc import api
-from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
+from ftc.runtime.models.base_model import FolderBase, trainable_tensors
+from ftc.runtime.models.build_model import build_model
 from ftc.spec.documents.plan import Plan
 from tests.e2e.conftest import MakeProject
 

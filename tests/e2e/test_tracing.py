@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.resolve.models.safetensors_header import read_metadata
+from ftc.compiler.resolve.models.weights import read_metadata
 from tests.e2e.conftest import Ftc, MakeProject
 
 

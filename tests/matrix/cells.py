@@ -126,8 +126,8 @@ def _compare(run: Path) -> None:
     import torch
 
     from ftc.runtime.artifacts import checkpoint
-    from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
-    from ftc.runtime.models.weights import load_weights
+    from ftc.runtime.models.base_model import FolderBase, load_weights, trainable_tensors
+    from ftc.runtime.models.build_model import build_model
 
     plan = Plan.model_validate_json((run / "plan.json").read_text(encoding="utf-8"))
     trained = build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), torch.device("cpu"))
@@ -151,7 +151,7 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
     import peft
     import transformers
 
-    from ftc.runtime.models.build_model import keep_differentiable
+    from ftc.runtime.models.base_model import keep_differentiable
     from ftc.runtime.strategies.bottleneck import load_adapter
 
     settings, strategy = plan.settings, plan.settings.strategy

@@ -18,8 +18,8 @@ from typing import Any
 from unittest.mock import patch
 
 from ftc.runtime.execution.execute import execute
-from ftc.runtime.models import rank0_loading
-from ftc.runtime.models.build_model import FolderBase
+from ftc.runtime.models import build_model
+from ftc.runtime.models.base_model import FolderBase
 from ftc.spec.documents.events import Event, StepDone
 from tests.runtime.jobs import reopen_job
 
@@ -31,7 +31,7 @@ def main() -> int:
     warnings.simplefilter("error", UserWarning)
     root, jobs = sys.argv[1:]
     closes = os.environ["RANK"] != "0"
-    with patch.object(rank0_loading, "FolderBase", _Closed) if closes else nullcontext():
+    with patch.object(build_model, "FolderBase", _Closed) if closes else nullcontext():
         return 0 if all(_run(Path(root), **job) == "finished" for job in json.loads(jobs)) else 3
 
 

@@ -17,10 +17,10 @@ from transformers.models.auto import modeling_auto as mappings
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
-from ftc.compiler.resolve.models.misfits import misfits
+from ftc.compiler.resolve.models.model import misfits
 from ftc.compiler.resolve.models.model_config import read_config
-from ftc.runtime.evaluation.last_layer import find_last_layer
-from ftc.runtime.models.stacks import stacks_of
+from ftc.runtime.evaluation.shortcuts import find_last_layer
+from ftc.runtime.models.sharding import stacks_of
 from ftc.spec.architectures import ARCHITECTURES, Architecture, Family, architecture
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.module_names import head_parts

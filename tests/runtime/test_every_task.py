@@ -10,7 +10,7 @@ import pytest
 
 from ftc import api
 from ftc.runtime.memory_trace.child import trace
-from ftc.runtime.tasks.objectives import OBJECTIVES, objective_of
+from ftc.runtime.tasks import OBJECTIVES, objective_of
 from ftc.spec.heads import HEADS, head_card
 from ftc.spec.tasks import TASKS
 from ftc.spec.tasks.card import EVERY_FAMILY, Mode, TaskSection

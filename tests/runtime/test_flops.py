@@ -10,20 +10,21 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ftc.compiler.resolve.models.linear_modules import linear_modules
 from ftc.compiler.resolve.models.model_config import read_config
-from ftc.compiler.resolve.models.safetensors_header import read_header
+from ftc.compiler.resolve.models.model_form import linear_modules
+from ftc.compiler.resolve.models.weights import read_header
 from ftc.compiler.time.amounts import batch_amounts, cost
 from ftc.compiler.time.attention_pairs import kernel_of
 from ftc.compiler.time.flops import flop_rates
 from ftc.compiler.time.network import network_of
-from ftc.runtime.evaluation.scoring import score_rows, still
+from ftc.runtime.evaluation.scoring import eval_mode, score_rows
 from ftc.runtime.execution.accelerator import make_accelerator
-from ftc.runtime.execution.session import Workpiece
 from ftc.runtime.memory_trace.kernels import KernelRules, choose
 from ftc.runtime.memory_trace.rows import stand_in_rows
-from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
-from ftc.runtime.tasks.objectives import make_scorer
+from ftc.runtime.models.base_model import FolderBase, trainable_tensors
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.tasks import make_scorer
+from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
@@ -129,13 +130,13 @@ def test_operations_of_a_look_whose_rows_get_classes(kind: str, models: dict[str
     plain["device"] |= {"name": "cpu", "kind": "cpu"}
     settings = Settings.model_validate(plain)
     model = build_model(settings, FolderBase(models[kind]), torch.device("cpu"))
-    work = Workpiece(model, make_scorer(model, settings))
+    work = ModelWithScorer(model, make_scorer(model, settings))
     rows = stand_in_rows(settings, BatchShape(length=LENGTH, supervised=1, padded=False), ROWS)
 
     def look() -> None:
         list(score_rows(work, rows, ROWS, make_accelerator(settings), StopRequest()))
 
-    with still(model), FlopCounterMode(display=False) as counter:
+    with eval_mode(model), FlopCounterMode(display=False) as counter:
         look()  # finds out what the head reads
         before = counter.get_total_flops()
         look()

@@ -14,9 +14,9 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
-from ftc.compiler.resolve.models.linear_modules import input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.model_config import read_config
-from ftc.compiler.resolve.models.safetensors_header import read_header
+from ftc.compiler.resolve.models.model_form import input_embedding, linear_modules, output_head
+from ftc.compiler.resolve.models.weights import read_header
 
 # GPT-2 stores its layers transposed; peft notices, and says so each time.
 pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out is set:UserWarning")

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ftc.runtime.evaluation import probe_results
+from ftc.runtime.evaluation import results
 from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.tasks.classification import ClassifierScorer
-from ftc.runtime.tasks.scorer import Prediction
-from ftc.runtime.training.collate import Batch
+from ftc.runtime.tasks.scorer import Batch, Prediction
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.probes import Swapped, swaps_digest
@@ -52,7 +51,7 @@ def test_predictions_of_exchanged_rows_are_held_against_those_of_their_rows(
 ) -> None:
     """Row 3 comes back as it is, and rows 0 and 1 as each other, whose classes differ. Classes follow from the ids."""
     monkeypatch.setattr(ClassifierScorer, "predictions", _by_second_token)
-    monkeypatch.setattr(probe_results, "_changes", _more_of_the_base(probe_results._changes))
+    monkeypatch.setattr(results, "_changes", _more_of_the_base(results._changes))
     job = make_job(tmp_path, "bert", classes=3)
     folder = job.inputs.streams_folder
     test = open_stream(folder / "test.arrow")

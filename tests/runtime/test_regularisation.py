@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks.scorer import cross_entropy
 from ftc.spec.documents.record import Evaluation
 from tests.runtime.jobs import Job, changed, make_job

@@ -21,7 +21,8 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import first_difference, read_ladder
-from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.schedules import SCHEDULES, schedule_card
 from tests.runtime.jobs import Job, make_job, reopen_job
 

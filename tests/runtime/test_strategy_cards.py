@@ -16,9 +16,10 @@ from ftc.compiler.time.network import network_of
 from ftc.runtime.artifacts.merged_weights import MergedWeights
 from ftc.runtime.memory_trace.rows import stand_in_rows
 from ftc.runtime.memory_trace.whole import whole_log
-from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
+from ftc.runtime.models.base_model import FolderBase, trainable_tensors
+from ftc.runtime.models.build_model import build_model
 from ftc.runtime.strategies import half_of
-from ftc.runtime.tasks.objectives import make_scorer
+from ftc.runtime.tasks import make_scorer
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies import STRATEGIES, Base, Card, Strategy

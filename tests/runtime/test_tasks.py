@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.models.build_model import FolderBase, build_model
-from ftc.runtime.tasks.objectives import make_scorer
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.tasks import make_scorer
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from tests.runtime.jobs import changed, make_job

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
+from ftc.runtime.models.base_model import FolderBase, trainable_tensors
+from ftc.runtime.models.build_model import build_model
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
 

@@ -13,8 +13,8 @@ from ftc.compiler.memory.memory import by_closed_form, question
 from ftc.compiler.memory.memory_formula import Job, estimate, quantized_bytes
 from ftc.compiler.memory.sharding_formula import on_one_of
 from ftc.compiler.memory.teacher_formula import Taught, held_bytes
-from ftc.compiler.resolve.models.linear_modules import linear_modules
 from ftc.compiler.resolve.models.model_config import read_config
+from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.runtime.memory_trace.child import trace
 from ftc.runtime.memory_trace.meta_model import model_config
 from ftc.spec.documents.estimates import PhasePeak

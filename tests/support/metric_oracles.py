@@ -113,10 +113,10 @@ def answer_metric(name: str, expected: Sequence[str], answers: Sequence[str]) ->
     if name == "meteor":
         from nltk.translate.meteor_score import meteor_score
 
-        from ftc.runtime.metrics.meteor import _read, meteor_tokens
+        from ftc.runtime.metrics.texts import meteor_tokens, wordnet_reader
         from ftc.spec.storage.wordnet import wordnets
 
-        reader = _read(next(wordnets()))
+        reader = wordnet_reader(next(wordnets()))
         tokens = [([meteor_tokens(want)], meteor_tokens(got)) for want, got in pairs]
         return math.fsum(meteor_score(*pair, wordnet=reader) for pair in tokens) / len(pairs)
     if name == "exact_match":

@@ -10,7 +10,7 @@ import numpy as np
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import Pairs, loss_statistics, statistics_of
 from ftc.runtime.metrics.classes import Decisions, Tags
-from ftc.runtime.metrics.sums import Statistics
+from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.documents.settings import WordnetSettings
 

@@ -84,6 +84,6 @@ def test_counts_plurals_digests_clocks_and_money() -> None:
     assert numbers.digest("7f3a" + "0" * 56 + "c91e") == "7f3a…c91e"
     assert numbers.digest("short") == "short"
     assert (numbers.clock(24.4), numbers.clock(3723), numbers.clock(-1)) == ("0:24", "1:02:03", "0:00")
-    assert numbers.money_range(0.004, 0.006, "USD") == "under 0.01 USD"
-    assert numbers.money_range(0.851, 1.2, "EUR") == "0.85–1.20 EUR"
-    assert numbers.money_range(2.0, 2.0, "USD") == "2.00 USD"
+    assert numbers.amount_range(0.004, 0.006, "USD") == "under 0.01 USD"
+    assert numbers.amount_range(0.851, 1.2, "EUR") == "0.85–1.20 EUR"
+    assert numbers.amount_range(2.0, 2.0, "USD") == "2.00 USD"

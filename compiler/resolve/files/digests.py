@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ftc.compiler.resolve.models.safetensors_header import TensorRange, read_ranges
+from ftc.compiler.resolve.models.weights import TensorRange, read_ranges
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of
 from ftc.spec.storage.model_files import TensorDigest

@@ -17,10 +17,9 @@ from typing import Literal
 
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub_errors import fault_of
-from ftc.compiler.resolve.files.json_files import read_json_object
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.compiler.resolve.models.weights import shard_names
-from ftc.compiler.resolve.rows.hub_rows import only_training_file
+from ftc.compiler.resolve.rows.tables import only_training_file
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.language.did_you_mean import nearest

@@ -1,20 +1,29 @@
-"""Turns `budget.device` into facts about a device: this machine's, or one of the catalog."""
+"""Turns `budget.device` into facts about a device, and keeps what `ftc calibrate` measured of it in ftc's own cache."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
-from ftc.compiler.resolve.machine.cpu import cpu_has_bfloat16, cpu_label, usable_memory_bytes, usable_threads
-from ftc.compiler.resolve.machine.nvml import LocalCard, local_cards
+from ftc.compiler.resolve.machine.local import (
+    LocalCard,
+    cpu_has_bfloat16,
+    cpu_label,
+    local_cards,
+    usable_memory_bytes,
+    usable_threads,
+)
 from ftc.compiler.search.device_catalog import ALIASES, CARDS, card_named, has_bfloat16
+from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
-from ftc.spec.documents.device import DeviceByHand, Speed
+from ftc.spec.documents.device import Calibration, DeviceByHand, Speed
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
+from ftc.spec.storage.atomic_write import write_file
 
-__all__ = ["resolve_device"]
+__all__ = ["keep_calibration", "read_calibration", "resolve_device"]
 
 _NO_MODEL = ("nvidia", "tesla", "geforce", "rtx", "workstation", "server", "edition")
 _SAME_MEMORY = 0.9  # a driver reports at least this part of the nominal size
@@ -163,3 +172,41 @@ def _unknown(asked: str, span: Span | None) -> Diagnostic:
         help = f"did you mean `{near}`?"
     notes = f"known cards: {', '.join(CARDS)}"
     return diagnostic("FTC600", f"unknown device {quoted(asked)}", span, help=help, notes=notes, path="budget.device")
+
+
+def read_calibration(cache: Path, device: DeviceFacts, threads: int) -> Calibration | None:
+    """What was measured of this machine's device with so many threads; None where nothing was, or it can't be read.
+
+    Args:
+        cache: ftc's cache.
+        device: Of a plan; for one that isn't here nothing can have been measured.
+        threads: CPU threads of the run; a card's speed hardly hangs on them.
+    """
+    if not device.local:
+        return None
+    file = _file(cache, device.name, device.label, _threads(device, threads))
+    try:
+        return Calibration.model_validate_json(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def keep_calibration(cache: Path, device: DeviceFacts, found: Calibration) -> Path:
+    """Keeps a measurement in place of an older one, and tells where.
+
+    Raises:
+        OSError: The cache can't be written to.
+    """
+    file = _file(cache, found.device, found.label, _threads(device, found.threads))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, found.to_text().encode())
+    return file
+
+
+def _threads(device: DeviceFacts, threads: int) -> int:
+    return threads if device.kind == "cpu" else 0
+
+
+def _file(cache: Path, name: str, label: str, threads: int) -> Path:
+    key = canonical.digest({"name": name, "label": label, "threads": threads})
+    return cache / "calibrations" / f"{name}-{key[:12]}.json"

@@ -1,4 +1,4 @@
-"""Which interpreter and which installed packages a run would use, with a digest of each package's files.
+"""Which interpreter and which installed packages a run would use, with a digest of each package's files; and WordNet.
 
 The digest is over RECORD, the list of files and digests that every installer writes, less what installers add of
 their own. It tells two builds of one version apart. It doesn't notice a file that was edited after installation: that
@@ -15,19 +15,24 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ftc.spec import canonical
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
+from ftc.spec.documents.settings import WordnetSettings
+from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.optimizers import candidates
+from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.paths import cache_folder
+from ftc.spec.storage.wordnet import find_wordnet, wordnet_places
 
-__all__ = ["asked_extras", "platform_tag", "record_digest", "resolve_environment"]
+__all__ = ["asked_extras", "platform_tag", "record_digest", "resolve_environment", "resolve_wordnet"]
 
 _EXTRAS = frozenset(("train", "quant"))
 _OURSELVES = "ftc"
@@ -213,3 +218,28 @@ def _write(file: Path, facts: EnvironmentFacts) -> None:
         os.replace(temporary, file)
     except OSError:
         return
+
+
+_HELP = "`apt-get install wordnet-base` or `python -m nltk.downloader wordnet` brings it; ftc downloads none"
+
+
+def resolve_wordnet(asked: Eval, span_of: Callable[[str], Span | None]) -> WordnetSettings | None:
+    """The WordNet of this machine by its digest; None where nothing is measured by METEOR.
+
+    Raises:
+        Refusal: nltk isn't installed (FTC650), or WordNet isn't here (FTC652).
+    """
+    path = next((path for name, path in asked.named() if WORDNET in needs_of([name])), None)
+    if path is None:
+        return None
+    span = span_of(path)
+    if find_spec(WORDNET.package) is None:
+        help = f"`pip install 'ftc[{WORDNET.extra}]'` brings what METEOR needs"
+        note = f"`{WORDNET.package}` is not installed"
+        raise Refusal([diagnostic("FTC650", "METEOR needs more packages", span, help=help, notes=note, path=path)])
+    found = find_wordnet()
+    if found is None:
+        places = dict.fromkeys(str(place.with_suffix("")) for place in wordnet_places())
+        note = f"it is complete in none of {', '.join(places)}"
+        raise Refusal([diagnostic("FTC652", "METEOR needs WordNet", span, help=_HELP, notes=note, path=path)])
+    return WordnetSettings(release=found.release, sha256=found.sha256)

@@ -1,9 +1,14 @@
-"""Turns `model.base` of a recipe into facts, from the files of a folder or of a hub snapshot alone."""
+"""Turns `model.base` of a recipe into facts, from the files of a folder or of a hub snapshot alone.
+
+The license is the card's own, else that of a license file known by its words. Weights and `config.json` must belong
+together: loading would fail on other widths, and leave layers untrained where too few are stored. Only kinds whose
+construction ftc knows are judged.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,22 +17,108 @@ from typing import TypeVar
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub, Snapshot
 from ftc.compiler.resolve.files.hub_errors import of_locked
-from ftc.compiler.resolve.files.json_files import read_json_object
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, safe_path
-from ftc.compiler.resolve.models.attention import attention_kernels
-from ftc.compiler.resolve.models.licenses import read_license
-from ftc.compiler.resolve.models.linear_modules import input_embedding, linear_modules, output_head
-from ftc.compiler.resolve.models.misfits import misfits
+from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
+from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.models.weights import Weights, read_weights
+from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
-from ftc.spec.documents.facts import FileFacts, ModelFacts, TokenizerFacts
+from ftc.spec.documents.facts import ModelFacts, TensorFacts, TokenizerFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
-from ftc.spec.storage.model_files import INDEX_FILE, LOADED_FILES
+from ftc.spec.module_names import part_of
+from ftc.spec.storage.model_files import INDEX_FILE, LICENSE_FILES, LOADED_FILES
 
-__all__ = ["ResolvedModel", "resolve_model"]
+__all__ = ["ResolvedModel", "misfits", "read_license", "resolve_model"]
+
+_MAX_BYTES = 65_536
+_FRONT_MATTER = re.compile(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
+
+# Words that stand in the text, in the order in which they are tried: the narrower license comes first.
+_BY_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("apache-2.0", ("apache license", "version 2.0")),
+    ("agpl-3.0", ("gnu affero general public license", "version 3")),
+    ("lgpl-3.0", ("gnu lesser general public license", "version 3")),
+    ("gpl-3.0", ("gnu general public license", "version 3")),
+    ("gpl-2.0", ("gnu general public license", "version 2")),
+    ("mpl-2.0", ("mozilla public license", "version 2.0")),
+    ("bsd-3-clause", ("redistribution and use in source and binary forms", "neither the name")),
+    ("bsd-2-clause", ("redistribution and use in source and binary forms",)),
+    ("cc-by-nc-sa-4.0", ("attribution-noncommercial-sharealike 4.0",)),
+    ("cc-by-nc-4.0", ("attribution-noncommercial 4.0",)),
+    ("cc-by-sa-4.0", ("attribution-sharealike 4.0",)),
+    ("cc-by-4.0", ("attribution 4.0 international",)),
+    ("cc0-1.0", ("cc0 1.0 universal",)),
+    ("unlicense", ("this is free and unencumbered software",)),
+    ("mit", ("permission is hereby granted, free of charge", "the above copyright notice and this permission")),
+)
+
+
+def read_license(folder: Path) -> str | None:
+    """SPDX-like id in lower case, or None where none is stated or the text isn't recognized."""
+    run = folder.parent if (folder.parent / "record.json").is_file() else folder
+    if stated := _from_card(_text(folder / "README.md")):
+        return stated
+    for text in (" ".join(_text(folder / name).lower().split()) for name in LICENSE_FILES):
+        if found := next((name for name, needles in _BY_WORDS if all(needle in text for needle in needles)), None):
+            return found
+    return _from_card(_text(run / "README.md"))
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_MAX_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
+    except OSError:
+        return ""
+
+
+def _from_card(card: str) -> str | None:
+    match = _FRONT_MATTER.match(card)
+    if not match:
+        return None
+    stated = _value(match[1], "license")
+    named = _value(match[1], "license_name") if stated == "other" else None
+    return named or stated
+
+
+def _value(front_matter: str, key: str) -> str | None:
+    """A scalar, or the only item of a list: two licenses at once can't be judged by one name."""
+    match = re.search(rf"^{key}:[ \t]*(.*)((?:\n[ \t]*-[ \t]+.*)*)", front_matter, re.MULTILINE)
+    if not match:
+        return None
+    items = [match[1], *re.findall(r"-[ \t]+(.*)", match[2])]
+    values = [item for raw in items if (item := raw.split(" #")[0].strip(" \t\"'[]").lower())]
+    return values[0] if len(values) == 1 else None
+
+
+def misfits(config: ModelConfig, tensors: Mapping[str, TensorFacts]) -> list[str]:
+    """What doesn't fit, in words; empty where all does, or where it can't be told."""
+    sizes = linear_modules(tensors, config.model_type).values()
+    if not sizes or not architecture(config.model_type).widths_in_config:
+        return []
+    faults = []
+    depth_of: dict[str, int] = {}  # a model whose layers share weights stores none by number
+    for part in map(part_of, tensors):
+        if part.kind == "layer":
+            depth_of[part.stack] = max(depth_of.get(part.stack, 0), part.layer + 1)
+    said = [config.num_layers, *([config.num_decoder_layers] if config.num_decoder_layers else [])]
+    depths = [depth_of[stack] for stack in sorted(depth_of, key=lambda stack: "encoder" not in stack.split("."))]
+    if len(depths) == len(said) and depths != said:
+        says, stores = (" and ".join(map(str, numbers)) for numbers in (said, depths))
+        faults.append(f"config.json says {says} layers, {stores} are stored")
+    widths = {width for size in sizes for width in size}
+    inner, queries = config.intermediate_size, config.num_heads * config.head_dim
+    for what, width, found in (
+        ("a width", config.hidden_size, config.hidden_size in widths),
+        ("a feed-forward width", inner, inner in widths or 2 * inner in widths),  # both halves of a gate in one layer
+        (f"{config.num_heads} heads with a width together", queries, queries in widths),
+    ):
+        if not found:
+            faults.append(f"config.json says {what} of {width}, and no linear layer that is stored has it")
+    return faults
+
 
 _PATH = "model.base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -81,53 +172,45 @@ def resolve_model(
         Refusal: The model can't be used; codes FTC300 to FTC323.
     """
     span = span_of(_PATH)
-    place = _local_place(base, folder, root, span)
-    if place is None:
-        try:
-            check = partial(_read_config, span=span)
-            snapshot = hub.model_snapshot(base, locked_commit or revision, digests, span_of, check=check)
-        except Refusal as refusal:
-            found = [of_locked(one, locked_commit) for one in refusal.diagnostics]
-            raise Refusal([_taken_for_an_id(one, base) for one in found]) from None
-        place = _Place(base, snapshot.folder, snapshot.cache, snapshot)
-    return ResolvedModel(_read_model(place, digests, span), place.folder)
-
-
-def _taken_for_an_id(found: Diagnostic, base: str) -> Diagnostic:
-    """The hub's finding, with a word for those who meant a folder."""
-    note = f"no folder `{base}` lies beside the recipe, so it is taken for a hub id"
-    return replace(found, notes=(*found.notes, note))
-
-
-def _local_place(base: str, folder: Path, root: Path, span: Span | None) -> _Place | None:
-    """The model's folder, or None for a hub id."""
     try:
         found = safe_path(root, base, folder)
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, _PATH)]) from error
     if found.is_dir():
-        return _Place(found.relative_to(root.resolve()).as_posix(), found, root)
-    is_path = base.startswith((".", "/")) or (folder / base.partition("/")[0]).exists()
-    if not is_path and _HUB_ID.fullmatch(base):
-        return None
-    raise Refusal([_no_folder(base, found, is_path, span)])
+        place = _Place(found.relative_to(root.resolve()).as_posix(), found, root)
+    else:
+        is_path = base.startswith((".", "/")) or (folder / base.partition("/")[0]).exists()
+        if is_path or not _HUB_ID.fullmatch(base):
+            raise Refusal([_no_folder(base, found, is_path, span)])
+        try:
+            check = partial(_read_config, span=span)
+            snapshot = hub.model_snapshot(base, locked_commit or revision, digests, span_of, check=check)
+        except Refusal as refusal:
+            note = f"no folder `{base}` lies beside the recipe, so it is taken for a hub id"
+            told = [of_locked(one, locked_commit) for one in refusal.diagnostics]
+            raise Refusal([replace(one, notes=(*one.notes, note)) for one in told]) from None
+        place = _Place(base, snapshot.folder, snapshot.cache, snapshot)
+    return ResolvedModel(_read_model(place, digests, span), place.folder)
 
 
 def _no_folder(base: str, found: Path, is_path: bool, span: Span | None) -> Diagnostic:
+    code, notes, help = "FTC301", "", "check the path"
+    summary = f"the model folder `{base}` doesn't exist"
     if found.suffix == ".gguf" and found.exists():
+        code, summary = "FTC303", "GGUF files can't be fine-tuned"
         help = "give the folder of the original model in safetensors form"
-        return diagnostic("FTC303", "GGUF files can't be fine-tuned", span, help=help, path=_PATH)
-    if found.exists():
+    elif found.exists():
+        code, summary = "FTC302", f"`{base}` is a file, not a model folder"
         help = f"give its folder, `{Path(base).parent.as_posix()}`"
-        return diagnostic("FTC302", f"`{base}` is a file, not a model folder", span, help=help, path=_PATH)
-    if not is_path:
+    elif not is_path:
+        code, summary = "FTC321", f"{quoted(base)} is neither a folder nor a hub id"
         help = "give a folder such as `./models/minilm`, or an id such as `owner/name`"
-        return diagnostic("FTC321", f"{quoted(base)} is neither a folder nor a hub id", span, help=help, path=_PATH)
-    siblings = [item.name for item in found.parent.iterdir() if item.is_dir()] if found.parent.is_dir() else []
-    near = nearest(found.name, siblings)
-    help = f"did you mean `{base.removesuffix(found.name)}{near}`?" if near else "check the path"
-    note = f"`{base}` is relative to the recipe's folder"
-    return diagnostic("FTC301", f"the model folder `{base}` doesn't exist", span, notes=note, help=help, path=_PATH)
+    else:
+        siblings = [item.name for item in found.parent.iterdir() if item.is_dir()] if found.parent.is_dir() else []
+        if near := nearest(found.name, siblings):
+            help = f"did you mean `{base.removesuffix(found.name)}{near}`?"
+        notes = f"`{base}` is relative to the recipe's folder"
+    return diagnostic(code, summary, span, notes=notes or (), help=help, path=_PATH)
 
 
 def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> ModelFacts:
@@ -140,7 +223,40 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
         found.extend(_mismatches(config, weights, tokenizer, span))
     if found or weights is None or tokenizer is None:
         raise Refusal(found)
-    return _facts(place, config, weights, tokenizer, _digests(place, weights, digests, span))
+    names = [*weights.files, *(name for name in LOADED_FILES if (place.folder / name).is_file())]
+    try:
+        hashed = digests.files(place.folder / name for name in names)
+    except OSError as error:
+        summary = "a file of the model can't be read"
+        help = "check the rights of the files in the model's folder"
+        fault = diagnostic("FTC311", summary, span, notes=str(error.strerror), help=help, path=_PATH)
+        raise Refusal([fault]) from error
+    return ModelFacts(
+        name=place.name,
+        source="hub" if place.snapshot else "local",
+        commit=place.snapshot.commit if place.snapshot else None,
+        files={name: hashed[place.folder / name] for name in sorted(names)},
+        architecture=config.architecture,
+        model_type=config.model_type,
+        config=config.form,
+        family=config.family,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_layers=config.num_layers,
+        num_decoder_layers=config.num_decoder_layers,
+        decoder_start_id=config.decoder_start_id,
+        num_heads=config.num_heads,
+        num_kv_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        vocab_size=config.vocab_size,
+        max_positions=config.max_positions,
+        tied_embeddings=config.tied if config.tied is not None else output_head(weights.tensors) is None,
+        tensors=dict(sorted(weights.tensors.items())),
+        linear_modules=linear_modules(weights.tensors, config.model_type),
+        attention=attention_kernels(config.model_type),
+        license=read_license(place.folder),
+        tokenizer=tokenizer,
+    )
 
 
 def _gathered(found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:
@@ -152,7 +268,14 @@ def _gathered(found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:
 
 
 def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
-    _refuse_outside_links(folder, root, span)
+    outside = []  # links that lead out
+    for name in (*LOADED_FILES, INDEX_FILE):
+        try:
+            safe_path(root, name, folder)
+        except UnsafePath as error:
+            outside.append(error.diagnostic(span, _PATH))
+    if outside:
+        raise Refusal(outside)
     if (folder / "adapter_config.json").exists():
         help = "give the base model that the adapter was trained on"
         raise Refusal([diagnostic("FTC312", "the folder holds an adapter", span, help=help, path=_PATH)])
@@ -170,89 +293,21 @@ def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
     return read_config(read_json_object(folder / "config.json", span), span)
 
 
-def _refuse_outside_links(folder: Path, root: Path, span: Span | None) -> None:
-    found = []
-    for name in (*LOADED_FILES, INDEX_FILE):
-        try:
-            safe_path(root, name, folder)
-        except UnsafePath as error:
-            found.append(error.diagnostic(span, _PATH))
-    if found:
-        raise Refusal(found)
-
-
 def _mismatches(
     config: ModelConfig, weights: Weights, tokenizer: TokenizerFacts, span: Span | None
 ) -> list[Diagnostic]:
     embedding, rows = input_embedding(weights.tensors), config.vocab_size
+    help = "take config.json and the weights from the same model"
     if embedding is not None and embedding.shape[:1] != (rows,):
-        return [_wrong_embedding(embedding.shape, rows, span)]
+        summary = "the model's embedding doesn't fit its config.json"
+        note = f"the stored table has the shape {list(embedding.shape)}, config.json says {rows} rows"
+        return [diagnostic("FTC322", summary, span, notes=note, help=help, path=_PATH)]
     if faults := misfits(config, weights.tensors):
-        return [_misfit(faults, span)]
+        summary = "the model's weights don't fit its config.json"
+        return [diagnostic("FTC322", summary, span, notes=tuple(faults), help=help, path=_PATH)]
     if tokenizer.vocab_size > rows:
         summary = "the tokenizer has more ids than the model has rows"
         note = f"the tokenizer's ids need {tokenizer.vocab_size} rows, the embedding has {rows}"
         help = "use the tokenizer that came with the model, or a copy of the model whose embedding was resized"
         return [diagnostic("FTC307", summary, span, notes=note, help=help, path=_PATH)]
     return []
-
-
-def _wrong_embedding(shape: tuple[int, ...], rows: int, span: Span | None) -> Diagnostic:
-    summary = "the model's embedding doesn't fit its config.json"
-    note = f"the stored table has the shape {list(shape)}, config.json says {rows} rows"
-    help = "take config.json and the weights from the same model"
-    return diagnostic("FTC322", summary, span, notes=note, help=help, path=_PATH)
-
-
-def _misfit(faults: list[str], span: Span | None) -> Diagnostic:
-    summary = "the model's weights don't fit its config.json"
-    help = "take config.json and the weights from the same model"
-    return diagnostic("FTC322", summary, span, notes=tuple(faults), help=help, path=_PATH)
-
-
-def _digests(place: _Place, weights: Weights, digests: DigestCache, span: Span | None) -> dict[str, FileFacts]:
-    names = [*weights.files, *(name for name in LOADED_FILES if (place.folder / name).is_file())]
-    try:
-        hashed = digests.files(place.folder / name for name in names)
-    except OSError as error:
-        summary = "a file of the model can't be read"
-        help = "check the rights of the files in the model's folder"
-        found = diagnostic("FTC311", summary, span, notes=str(error.strerror), help=help, path=_PATH)
-        raise Refusal([found]) from error
-    return {name: hashed[place.folder / name] for name in sorted(names)}
-
-
-def _facts(
-    place: _Place,
-    config: ModelConfig,
-    weights: Weights,
-    tokenizer: TokenizerFacts,
-    files: dict[str, FileFacts],
-) -> ModelFacts:
-    tied = config.tied if config.tied is not None else output_head(weights.tensors) is None
-    return ModelFacts(
-        name=place.name,
-        source="hub" if place.snapshot else "local",
-        commit=place.snapshot.commit if place.snapshot else None,
-        files=files,
-        architecture=config.architecture,
-        model_type=config.model_type,
-        config=config.form,
-        family=config.family,
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_layers=config.num_layers,
-        num_decoder_layers=config.num_decoder_layers,
-        decoder_start_id=config.decoder_start_id,
-        num_heads=config.num_heads,
-        num_kv_heads=config.num_kv_heads,
-        head_dim=config.head_dim,
-        vocab_size=config.vocab_size,
-        max_positions=config.max_positions,
-        tied_embeddings=tied,
-        tensors=dict(sorted(weights.tensors.items())),
-        linear_modules=linear_modules(weights.tensors, config.model_type),
-        attention=attention_kernels(config.model_type),
-        license=read_license(place.folder),
-        tokenizer=tokenizer,
-    )

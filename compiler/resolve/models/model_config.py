@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ftc.compiler.resolve.models.attention import is_known
-from ftc.compiler.resolve.models.model_form import form_of
+from ftc.compiler.resolve.models.model_form import form_of, is_known
 from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.safe_repr import quoted

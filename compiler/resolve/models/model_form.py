@@ -1,16 +1,33 @@
-"""What `config.json` says about a model's form: the keys that decide about the shapes of its tensors.
+"""The form of a model: shape keys of `config.json`, attention kernels of its kind, and linear layers for adapters.
 
-The memory trace builds a model of shapes by them. The list is closed, and values are numbers, truth values, short words
-and small collections of those, so that nothing else of a stranger's file gets to the libraries.
+The memory trace builds a model of shapes by the keys. Their list is closed, and values are numbers, truth values, short
+words and small collections of those, so that nothing else of a stranger's file gets to the libraries.
+
+What the installed transformers knows of a kind is read off its text, and nothing is imported: the class whose name ends
+in `PreTrainedModel`, from which its others inherit, says in plain assignments which attention kernels there are.
+
+Linear layers come from the stored tensors alone: a two-dimensional `*.weight` that is no embedding, no norm, and lies
+in no head or pooler. Names stay as they are stored. A task model may put the backbone under a prefix or take one away
+(`encoder.layer.0...` in the file of a `BertModel` is `bert.encoder.layer.0...` in a classifier), so a stored name and
+a loaded one mean the same module when they are equal or when one ends with a dot and the other.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-__all__ = ["form_of"]
+from ftc.spec.architectures import architecture
+from ftc.spec.documents.facts import TensorFacts
+from ftc.spec.module_names import head_parts
+from ftc.spec.sections.model import AttentionKernel
+
+__all__ = ["attention_kernels", "form_of", "input_embedding", "is_known", "kernels_in", "linear_modules", "output_head"]
 
 _KEYS = frozenset(
     (
@@ -93,3 +110,92 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
             return names and len(value) <= _MOST_ITEMS and depth < _DEEPEST and _is_plain([*value.values()], depth)
         case _:
             return False
+
+
+_CLASS = re.compile(r"^class (?P<name>\w+)\((?P<bases>[^)]*)\):", re.MULTILINE)
+_SAYS = re.compile(r"^    _supports_(?P<kernel>sdpa|flash_attn)\b(?:: bool)? = (?P<value>True|False)\b", re.MULTILINE)
+_KERNELS: dict[str, AttentionKernel] = {"sdpa": "sdpa", "flash_attn": "flash_attention_2"}
+_BASE = "PreTrainedModel"
+
+
+@lru_cache(maxsize=64)
+def attention_kernels(model_type: str) -> tuple[AttentionKernel, ...] | None:
+    """What the class of a kind of model has in the installed transformers; None where that can't be told."""
+    for folder in _folders():
+        for name in (model_type.replace("-", "_"), model_type.removesuffix("_text").replace("-", "_")):
+            file = Path(folder) / "models" / name / f"modeling_{name}.py"
+            try:
+                return kernels_in(file.read_text(encoding="utf-8"))
+            except OSError:
+                continue
+    return None
+
+
+@lru_cache(maxsize=64)
+def is_known(model_type: str) -> bool | None:
+    """Whether the installed transformers has models of this kind; None where that can't be told."""
+    for folder in _folders():
+        try:
+            text = (Path(folder) / "models" / "auto" / "modeling_auto.py").read_text(encoding="utf-8")
+        except OSError:
+            continue
+        return f'("{model_type}",' in text
+    return None
+
+
+def _folders() -> Iterable[str]:
+    found = importlib.util.find_spec("transformers")
+    return (found.submodule_search_locations or ()) if found else ()
+
+
+def kernels_in(text: str) -> tuple[AttentionKernel, ...] | None:
+    """What the text of a model's module says; None where its first class of all inherits from another kind's."""
+    classes = list(_CLASS.finditer(text))
+    first = next((number for number, one in enumerate(classes) if one["name"].endswith(_BASE)), None)
+    if first is None or _BASE not in [base.strip() for base in classes[first]["bases"].split(",")]:
+        return None
+    end = classes[first + 1].start() if first + 1 < len(classes) else len(text)
+    body = text[classes[first].end() : end]
+    has = {_KERNELS[said["kernel"]] for said in _SAYS.finditer(body) if said["value"] == "True"}
+    kernels: tuple[AttentionKernel, ...] = ("eager", "sdpa", "flash_attention_2")
+    return tuple(kernel for kernel in kernels if kernel == "eager" or kernel in has)
+
+
+# Last part of the name of a module that looks numbers up instead of multiplying.
+_EMBEDDING = re.compile(r"(embed|embedding|embeddings|embed_\w+|\w+_embed|\w+_embeddings?|wte|wpe|shared|\w+_bias)")
+_INPUT_EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "shared", "embed_in", "tok_embeddings")
+_OUTPUT_HEADS = ("lm_head", "embed_out", "output_projection", "cls.predictions.decoder", "vocab_projector")
+
+
+def linear_modules(tensors: Mapping[str, TensorFacts], model_type: str) -> dict[str, tuple[int, int]]:
+    """(inputs, outputs) of each linear layer of the backbone, by the name under which it is stored."""
+    found, transposed = {}, architecture(model_type).transposed
+    for name in sorted(tensors):
+        module, _, last = name.rpartition(".")
+        shape = tensors[name].shape
+        if last == "weight" and len(shape) == 2 and _is_backbone_linear(module):
+            inputs, outputs = shape if transposed else reversed(shape)
+            found[module] = (inputs, outputs)
+    return found
+
+
+def input_embedding(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
+    """The table that turns token ids into vectors, or None where no name is known for it."""
+    return next(
+        (
+            tensors[name]
+            for table in _INPUT_EMBEDDINGS
+            for name in sorted(tensors)
+            if name == f"{table}.weight" or name.endswith(f".{table}.weight")
+        ),
+        None,
+    )
+
+
+def output_head(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
+    """The stored layer that turns vectors into logits over the vocabulary, or None where none is stored."""
+    return next((tensors[f"{name}.weight"] for name in _OUTPUT_HEADS if f"{name}.weight" in tensors), None)
+
+
+def _is_backbone_linear(module: str) -> bool:
+    return not _EMBEDDING.fullmatch(module.rpartition(".")[2]) and not head_parts(module)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftc.compiler.resolve.files.json_files import read_json_object
+from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.model_config import code_keys
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic

@@ -1,23 +1,195 @@
-"""Finds the weight files of a model folder and reads the names and shapes of their tensors."""
+"""Weight files of a model folder: names, types and shapes of their tensors, from the safetensors headers alone.
+
+The format: eight bytes of little-endian header length, a JSON header, then the data. Every figure in the header is
+checked against the file's size before it is believed. Source: the safetensors format description.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftc.compiler.resolve.files.json_files import read_json_object
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, safe_path
-from ftc.compiler.resolve.models.safetensors_header import BrokenSafetensors, read_header
+from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 
-__all__ = ["Weights", "read_weights", "shard_names"]
+__all__ = [
+    "BrokenSafetensors",
+    "TensorRange",
+    "Weights",
+    "read_header",
+    "read_metadata",
+    "read_ranges",
+    "read_weights",
+    "shard_names",
+]
 
-_OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.pkl")
+_MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+_BITS = {
+    **{"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8},
+    **{"U16": 16, "I16": 16, "F16": 16, "BF16": 16},
+    **{"U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64},
+    **{"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6},
+}
+_BEGINNING = b"\0\0\0\0{"
+"""What follows the low half of a header's length: the high half, which no allowed length needs, and the header."""
+_OTHER_FORMATS = (
+    (b"PK\x03\x04", "a zip archive, as PyTorch's `.bin` and `.pt` files are"),
+    (b"\x80\x02", "a Python pickle"),
+    (b"\x80\x03", "a Python pickle"),
+    (b"\x80\x04", "a Python pickle"),
+    (b"\x80\x05", "a Python pickle"),
+    (b"GGUF", "a GGUF file"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the weights themselves"),
+)
+
+
+class BrokenSafetensors(ValueError):
+    """A file that is no whole safetensors file; the message says why. `other_format` names what it is instead."""
+
+    def __init__(self, reason: str, other_format: str | None = None) -> None:
+        self.other_format = other_format
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRange:
+    """Where a tensor's bytes lie in its file: from `begin` up to `end`, counted from the file's first byte."""
+
+    facts: TensorFacts
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    begin: int
+    end: int
+    name: str
+
+
+def read_header(file: Path) -> dict[str, TensorFacts]:
+    """Tensors of one file by name. The file's metadata is ignored: nothing may be steered through it.
+
+    Raises:
+        BrokenSafetensors: The file is cut off, another format, or its header contradicts itself or the file's size.
+        OSError: The file can't be read.
+    """
+    return {name: tensor.facts for name, tensor in read_ranges(file).items()}
+
+
+def read_ranges(file: Path) -> dict[str, TensorRange]:
+    """The same with the place of each tensor's bytes.
+
+    Raises:
+        BrokenSafetensors: As for `read_header`.
+        OSError: The file can't be read.
+    """
+    with file.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        start = stream.read(32)
+        _refuse_other_formats(start)
+        if len(start) < 8:
+            raise BrokenSafetensors(f"the file has {size} bytes, fewer than the eight of the header's length")
+        (length,) = struct.unpack("<Q", start[:8])
+        if length > _MAX_HEADER_BYTES:
+            raise BrokenSafetensors(f"the header claims {length} bytes; the format allows {_MAX_HEADER_BYTES}")
+        if 8 + length > size:
+            raise BrokenSafetensors(f"the header claims {length} bytes, but the file has {size}")
+        stream.seek(8)
+        header = _parse(stream.read(length))
+    return _tensors(header, 8 + length, size - 8 - length)
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """What a file says of itself beside its tensors. A claim, to be shown and compared, and never acted upon.
+
+    Raises:
+        BrokenSafetensors: As for `read_header`.
+        OSError: The file can't be read.
+    """
+    read_ranges(file)
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        found = json.loads(stream.read(length)).get("__metadata__") or {}
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise BrokenSafetensors("its metadata is no mapping of texts")
+    return found
+
+
+def _refuse_other_formats(start: bytes) -> None:
+    if start[4:9] == _BEGINNING:  # a header of 896 bytes has a length that looks like a pickle's first bytes
+        return
+    for magic, name in _OTHER_FORMATS:
+        if start.startswith(magic):
+            raise BrokenSafetensors(f"the content is {name}", other_format=name)
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(text, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise BrokenSafetensors(f"the header is no JSON: {error}") from None
+    if not isinstance(header, dict):
+        raise BrokenSafetensors("the header is no JSON object")
+    header.pop("__metadata__", None)
+    return header
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return result
+
+
+def _tensors(header: dict[str, Any], data_begin: int, data_bytes: int) -> dict[str, TensorRange]:
+    tensors: dict[str, TensorRange] = {}
+    stretches: list[_Stretch] = []
+    for name, entry in header.items():
+        dtype, shape, begin, end = _entry(name, entry)
+        facts = TensorFacts(dtype=dtype, shape=shape)
+        tensors[name] = TensorRange(facts, data_begin + begin, data_begin + end)
+        stretches.append(_Stretch(begin, end, name))
+        needed_bytes = (facts.num_elements * _BITS[dtype] + 7) // 8
+        if end - begin != needed_bytes:
+            raise BrokenSafetensors(f"tensor `{name}` needs {needed_bytes} bytes, its offsets give {end - begin}")
+    _check_layout(stretches, data_bytes)
+    return tensors
+
+
+def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+    try:
+        dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    except (TypeError, KeyError, ValueError):
+        raise BrokenSafetensors(f"tensor `{name}` lacks dtype, shape or offsets") from None
+    numbers = (*shape, begin, end)
+    if dtype not in _BITS or not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+        raise BrokenSafetensors(f"tensor `{name}` has an unknown dtype, or a size that is no whole number")
+    return dtype, shape, begin, end
+
+
+def _check_layout(stretches: list[_Stretch], data_bytes: int) -> None:
+    """Tensors follow one another without overlap or hole and fill the file, as the format demands."""
+    position = 0
+    for stretch in sorted(stretches, key=lambda stretch: (stretch.begin, stretch.end)):
+        if stretch.begin != position:
+            raise BrokenSafetensors(f"tensor `{stretch.name}` begins at byte {stretch.begin}, not at {position}")
+        position = stretch.end
+    if position > data_bytes:
+        raise BrokenSafetensors(f"cut off: the tensors need {position} bytes, {data_bytes} are there")
+    if position < data_bytes:
+        raise BrokenSafetensors(f"{data_bytes - position} bytes after the last tensor belong to none")
+
+
+_OTHER_SUFFIXES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.pkl")
 _CONVERT = (
     "convert the weights to safetensors where you trust their origin: "
     "`AutoModel.from_pretrained(...).save_pretrained(...)` writes `model.safetensors`"
@@ -110,7 +282,7 @@ def _broken(name: str, error: BrokenSafetensors, span: Span | None) -> Diagnosti
 
 
 def _no_weights(folder: Path, span: Span | None) -> Diagnostic:
-    others = sorted(file.name for pattern in _OTHER_FORMATS for file in folder.glob(pattern))
+    others = sorted(file.name for pattern in _OTHER_SUFFIXES for file in folder.glob(pattern))
     if others:
         summary = f"the model's weights are in a format that ftc doesn't open: `{others[0]}`"
         return diagnostic("FTC303", summary, span, help=_CONVERT, path="model.base")

@@ -50,9 +50,13 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
         case AnswerRows():
             rewrite = partial(_write_answers, by_part=by_part)
         case LabelRows(written=True):
-            rewrite = partial(_write_label, column=by_part["label"])
+            for row in table.rows:  # the text that a model learns to write
+                if isinstance(label := row.get(by_part["label"]), str | int):
+                    row[ANSWER_COLUMN] = label_text(label)
+            return
         case TagRows() if "tokens" in by_part:
-            rewrite = partial(_rewrite, columns=(by_part["tokens"], by_part["tags"]), form=_as_list)
+            columns_ = by_part["tokens"], by_part["tags"]  # one text with spaces is the only way that a CSV file has
+            rewrite = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
         case InstructionRows() if "instruction" in by_part:
             rewrite = partial(_write_prompt, by_part=by_part)
         case TextRows() | LabelRows() | TagRows() | InstructionRows():
@@ -78,17 +82,6 @@ def _as_messages(value: Any) -> Any:
     return [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in value]
 
 
-def _as_list(value: Any) -> Any:
-    """Words that stand in one text with spaces between them, the only way that a CSV file has."""
-    return value.split() if isinstance(value, str) else value
-
-
-def _write_label(row: Row, column: str) -> None:
-    """A label as the text that a model learns to write."""
-    if isinstance(label := row.get(column), str | int):
-        row[ANSWER_COLUMN] = label_text(label)
-
-
 def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:
     """Answers as SQuAD has them, `{text: […], answer_start: […]}`, from any of the usual ways."""
     column = by_part["answers"]
@@ -104,7 +97,9 @@ def _as_answers(value: Any, start: Any) -> Any:
         case None | "" | []:
             return {"text": [], "answer_start": []}
         case str():
-            return {"text": [value], "answer_start": [] if start in (None, "") else [_as_number(start)]}
+            if isinstance(start, str) and start.isascii() and start.isdecimal():
+                start = int(start)
+            return {"text": [value], "answer_start": [] if start in (None, "") else [start]}
         case {"text": list(texts), **others}:
             return {"text": texts, "answer_start": others.get("answer_start") or []}
         case [*items] if all(isinstance(item, str) for item in items):
@@ -114,10 +109,6 @@ def _as_answers(value: Any, start: Any) -> Any:
             return {"text": [item["text"] for item in items], "answer_start": starts}
         case _:
             return value
-
-
-def _as_number(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
 
 
 def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:

@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ftc.compiler.resolve.rows.part_names import column_for
 from ftc.compiler.resolve.rows.table import Table, shown, without_form
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.sections.data import Data
-from ftc.spec.tasks import Task
+from ftc.spec.tasks import PARTS, Task
 
-__all__ = ["Columns", "SpanOf", "missing_annotations", "missing_columns", "prompt_columns", "task_columns"]
+__all__ = [
+    "Columns",
+    "SpanOf",
+    "column_for",
+    "likely_column",
+    "missing_annotations",
+    "missing_columns",
+    "prompt_columns",
+    "task_columns",
+]
+
+
+def column_for(part: str, columns: Sequence[str]) -> str | None:
+    """The column that plays a part beyond doubt: the one of its name, else the only one with a usual name."""
+    if part in columns:
+        return part
+    usual = [column for column in columns if column.lower() in PARTS[part].columns]
+    return usual[0] if len(usual) == 1 else None
+
+
+def likely_column(part: str, columns: Iterable[str]) -> str | None:
+    """The column that most likely plays a part, by its name."""
+    by_name = {column.lower(): column for column in columns}
+    return next((by_name[name] for name in PARTS[part].columns if name in by_name), None)
+
 
 SpanOf = Callable[[str], Span | None]
 """Place in the recipe of the value at a dotted path, such as `data.fields.text`."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ftc.compiler.quality.findings import quality_findings
-from ftc.compiler.quality.likeness import Likeness, find_likeness
-from ftc.compiler.quality.presidio import Presidio, load_presidio
+from ftc.compiler.quality.near import Likeness, find_likeness
 from ftc.compiler.quality.report import Divided, quality_report
+from ftc.compiler.quality.sensitive import Presidio, load_presidio
 from ftc.compiler.quality.texts import row_text
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
@@ -18,11 +18,11 @@ from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.division import read_division
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, labels_of, sorted_of, unlearned_labels
-from ftc.compiler.resolve.rows.missing_values import missing_looking
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows.row_checks import (
     check_values,
     example_digests,
+    missing_looking,
     row_digests,
     rows_digest,
     unordered_digest,

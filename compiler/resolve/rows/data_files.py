@@ -10,7 +10,7 @@ from typing import Any
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.hub_errors import of_locked
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.rows.columns import SpanOf
 from ftc.compiler.resolve.rows.tables import absent_file
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic

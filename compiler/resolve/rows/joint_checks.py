@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
-from ftc.compiler.resolve.rows.conll_rows import CONLL_SUFFIXES
 from ftc.compiler.resolve.rows.table import Row, Table, shown
+from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
-from ftc.compiler.resolve.rows.text_rows import BOM, not_utf8, text_lines
+from ftc.compiler.resolve.rows.text_rows import text_lines, whole_text
 
 __all__ = ["read_json_array", "read_json_lines"]
 
@@ -31,11 +31,11 @@ def _object(pairs: list[tuple[str, Any]]) -> Row:
     return row
 
 
-def _constant(name: str) -> NoReturn:
+def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"`{name}` is no JSON value; write `null`")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
 
 
 def read_json_lines(path: Path, faults: Faults) -> Table:
@@ -47,23 +47,17 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
     rows: list[Row] = []
     lines: list[int] = []
     for number, text in text_lines(path, faults, "write one JSON object a line"):
-        if not rows and not faults.found and _is_spread(text, number, faults):
+        begin = text.strip()
+        if not rows and not faults.found and (begin[:1] == "[" or begin == "{"):
+            what = "an array" if begin[:1] == "[" else "an object over several lines"
+            summary = f"a `.jsonl` file holds an object a line, and this one begins with {what}"
+            help_ = "give a file of one array the suffix `.json`, or write one object a line"
+            faults.add("FTC356", summary, number, help=help_)
             break
-        if text.strip() and (row := _row(text, number, faults)) is not None:
+        if begin and (row := _row(text, number, faults)) is not None:
             rows.append(row)
             lines.append(number)
     return Table(faults.file, _columns(rows), rows, lines)
-
-
-def _is_spread(text: str, number: int, faults: Faults) -> bool:
-    """Whether the file begins as one array, or with an object over several lines, which is told once."""
-    begin = text.strip()
-    if begin[:1] != "[" and begin != "{":
-        return False
-    what = "an array" if begin[:1] == "[" else "an object over several lines"
-    help_ = "give a file of one array the suffix `.json`, or write one object a line"
-    faults.add("FTC356", f"a `.jsonl` file holds an object a line, and this one begins with {what}", number, help=help_)
-    return True
 
 
 def _row(text: str, number: int, faults: Faults) -> Row | None:
@@ -135,14 +129,7 @@ def read_json_array(path: Path, faults: Faults) -> Table:
     Raises:
         OSError: The file can't be read.
     """
-    data = path.read_bytes()
-    try:
-        text = data.removeprefix(BOM).decode()
-    except UnicodeDecodeError as error:
-        start = error.start + len(data) - len(data.removeprefix(BOM))
-        before = data[:start].removeprefix(BOM).decode()
-        line = before.count("\n") + 1
-        not_utf8(faults, line, start, data[start], before.rpartition("\n")[2])
+    if (text := whole_text(path, faults)) is None:
         return Table(faults.file, (), [])
     if (wrapped := _wrapped(text)) is not None:
         return Table(faults.file, _columns(wrapped), wrapped)
@@ -162,16 +149,12 @@ def _wrapped(text: str) -> list[Row] | None:
     rows = value.get("data")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return None
-    return [question for row in rows for question in _questions(row)] if _is_squad(rows) else rows
-
-
-def _is_squad(rows: list[Row]) -> bool:
-    """Whether all of these are articles with paragraphs, each of a context and questions about it."""
-    return (
+    is_squad = (  # articles with paragraphs, each of a context and questions about it
         bool(rows)
         and all(_are_objects(row.get("paragraphs")) for row in rows)
         and all("context" in part and _are_objects(part.get("qas")) for row in rows for part in row["paragraphs"])
     )
+    return [question for row in rows for question in _questions(row)] if is_squad else rows
 
 
 def _are_objects(value: Any) -> bool:
@@ -197,8 +180,14 @@ def _items(text: str, faults: Faults) -> tuple[list[Row], list[int]]:
     lines: list[int] = []
     line, counted, position = 1, 0, _skip(text, 0)
     if text[position : position + 1] != "[":
-        if text[position:]:
-            _no_array(text[position:], faults)
+        if begin := text[position : position + LARGEST_ROW]:
+            starts = begin.split("\n", 2)
+            if len(starts) > 1 and all(start.strip().startswith("{") for start in starts[:2] if start.strip()):
+                help_ = "the file looks like JSON lines: give it the suffix `.jsonl`"
+            else:
+                help_ = "write an array of objects, or one object a line in a file with the suffix `.jsonl`"
+            summary = "a `.json` file of data holds an array of objects, and this one doesn't"
+            faults.add("FTC356", summary, 1, help=help_, notes=[f"it begins with {shown(begin[:60])}"])
         return rows, lines
     position = _skip(text, position + 1)
     while text[position : position + 1] != "]" and not faults.full:
@@ -209,7 +198,8 @@ def _items(text: str, faults: Faults) -> tuple[list[Row], list[int]]:
             _refuse_odd_values(text[position:end], value)
             position = _after_item(text, end)
         except (ValueError, RecursionError) as error:  # what follows a fault can't be told apart any more
-            _broken_array(faults, error, line, text)
+            at = error.lineno if isinstance(error, json.JSONDecodeError) else line
+            _broken(faults, error, at, text.split("\n", at)[at - 1])
             return rows, lines
         if isinstance(value, dict):
             rows.append(value)
@@ -239,23 +229,3 @@ def _after_item(text: str, end: int) -> int:
     if text[position : position + 1] == "]":
         raise json.JSONDecodeError("Illegal trailing comma", text, position)
     return position
-
-
-def _no_array(text: str, faults: Faults) -> None:
-    lines = text[:LARGEST_ROW].split("\n", 2)
-    if len(lines) > 1 and all(line.strip().startswith("{") for line in lines[:2] if line.strip()):
-        help_ = "the file looks like JSON lines: give it the suffix `.jsonl`"
-    else:
-        help_ = "write an array of objects, or one object a line in a file with the suffix `.jsonl`"
-    notes = [f"it begins with {shown(text[:60])}"]
-    faults.add(
-        "FTC356", "a `.json` file of data holds an array of objects, and this one doesn't", 1, help=help_, notes=notes
-    )
-
-
-def _broken_array(faults: Faults, error: Exception, line: int, text: str) -> None:
-    if not isinstance(error, json.JSONDecodeError):
-        _broken(faults, error, line, text.split("\n", line)[line - 1])
-        return
-    content = text.split("\n", error.lineno)[error.lineno - 1]
-    _broken(faults, error, error.lineno, content)

@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
-from ftc.compiler.resolve.rows.columns import Columns, SpanOf, missing_columns, task_columns
+from ftc.compiler.resolve.rows.columns import SpanOf, missing_columns, task_columns
 from ftc.compiler.resolve.rows.division import Division
 from ftc.compiler.resolve.rows.row_checks import check_values, example_digests
-from ftc.compiler.resolve.rows.splits import Part, divide
+from ftc.compiler.resolve.rows.splits import Part, divide, rank
 from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row, Table
-from ftc.compiler.resolve.rows.units import rank
-from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from ftc.spec.documents.plan import Check
 from ftc.spec.sections.data import Data, MixedHub, MixedPath
 from ftc.spec.tasks import Task
@@ -49,32 +48,26 @@ def join_sources(data: Data, task: Task, tables: Mapping[str, Table], span_of: S
         fields = data.fields if source.fields is None else source.fields
         columns = task_columns(task, fields, table.columns)
         own = data.model_copy(update={"fields": fields})
-        spans = span_of if source.fields is None else _spans_of_item(number, span_of)
+        own_fields = "data.fields" if source.fields is None else f"data.source[{number}].fields"
+
+        def spans(path: str, own_fields: str = own_fields) -> Span | None:
+            return span_of(path.replace("data.fields", own_fields, 1))
+
         write_canonical(task, columns, table)
         found += [*missing_columns(columns, own, table, spans), *check_values(task, columns, table)]
-        renamed.append((table, _renamed(table.rows, columns, data.fields)))
+        names = {column: data.fields.get(part, part) for part, column in columns.by_part.items()}
+        rows = list(table.rows)
+        if any(column != name for column, name in names.items()):
+            rows = [
+                {column: value for column, value in row.items() if column not in names}
+                | {name: row.get(column) for column, name in names.items()}
+                for row in table.rows
+            ]
+        renamed.append((table, rows))
     if any(finding.is_error for finding in found):
         raise Refusal(found)
     others = {use: table for use, table in tables.items() if not use.startswith("rows")}
     return {"rows": JoinedTable.of(renamed), **others}
-
-
-def _spans_of_item(number: int, span_of: SpanOf) -> SpanOf:
-    return lambda path: span_of(path.replace("data.fields", f"data.source[{number}].fields", 1))
-
-
-def _renamed(rows: Sequence[Row], columns: Columns, fields: Mapping[str, str]) -> list[Row]:
-    """Rows with each part of the task under its common name; other columns stay."""
-    names = {column: fields.get(part, part) for part, column in columns.by_part.items()}
-    if all(column == name for column, name in names.items()):
-        return list(rows)
-    return [
-        {
-            **{column: value for column, value in row.items() if column not in names},
-            **{name: row.get(column) for column, name in names.items()},
-        }
-        for row in rows
-    ]
 
 
 def _source_numbers(table: Table, num_sources: int) -> list[int]:
@@ -156,11 +149,7 @@ def _check(table: Table, counts: Sequence[int], given: Sequence[int]) -> Check:
     total = max(1, sum(counts))
     files = [one.file for one in table.sources] if isinstance(table, JoinedTable) else [table.file]
     words = (
-        f"{file} {_of(count, rows)} ({count / total:.1%})"
+        f"{file} {count:,}{'' if count == rows else f' of {rows:,}'} rows ({count / total:.1%})"
         for file, count, rows in zip(files, counts, given, strict=True)
     )
     return Check(name="mixture", code=None, result=", ".join(words))
-
-
-def _of(count: int, rows: int) -> str:
-    return f"{count:,} rows" if count == rows else f"{count:,} of {rows:,} rows"

@@ -1,31 +1,91 @@
-"""Checks the values that a task reads, turns labels into text, and gives rows digests. Pure."""
+"""Checks the values that a task reads, conversations too, turns labels into text, and gives rows digests. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from ftc.compiler.resolve.rows.columns import Columns
-from ftc.compiler.resolve.rows.conversations import conversation_fault
 from ftc.compiler.resolve.rows.table import Row, Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS, Task
 from ftc.spec.tasks.parts import Values
 from ftc.spec.tasks.rows import LabelRows
 
 __all__ = [
     "CHECKS",
+    "ROLES",
     "canonical_text",
     "check_values",
+    "conversation_fault",
     "example_digests",
     "label_text",
+    "missing_looking",
     "row_digests",
     "rows_digest",
     "sorted_labels",
     "unordered_digest",
 ]
+
+ROLES = ("system", "user", "assistant", "tool")
+_MAY_FOLLOW = {
+    "": ("system", "user"),
+    "system": ("user",),
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("assistant", "tool"),
+}
+"""Roles by the role before; chat templates refuse other orders, or leave turns out in silence."""
+
+
+def conversation_fault(messages: Any) -> tuple[str, str] | None:
+    """Code and words for the first thing wrong with a row's messages, or None. The words complete "`messages` …"."""
+    if not isinstance(messages, list):
+        if isinstance(messages, str) and messages.lstrip().startswith("["):
+            return "FTC363", "is text that holds a list; JSON lines can hold the list itself"
+        return "FTC363", "is no list of turns"
+    before = ""
+    for message in messages:
+        if fault := _message_fault(message):
+            return fault
+        role = message["role"]
+        if role not in _MAY_FOLLOW[before]:
+            return "FTC365", f"has turns out of order: `{role}` {f'after `{before}`' if before else 'comes first'}"
+        before = role
+    if not messages:
+        return "FTC365", "holds no turn"
+    if before != "assistant":
+        return "FTC366", f"ends with a turn of `{before}`, so that its end teaches nothing"
+    answers = [message for message in messages if message["role"] == "assistant"]
+    if not any(message.get("tool_calls") or (message.get("content") or "").strip() for message in answers):
+        return "FTC364", "has no answer but empty ones"
+    return None
+
+
+def _message_fault(message: Any) -> tuple[str, str] | None:
+    if isinstance(message, dict) and "from" in message and "value" in message:
+        return "FTC367", "is in the ShareGPT form, but not as a whole"
+    if not isinstance(message, dict) or "role" not in message:
+        return "FTC365", "holds a turn that is no `{role, content}`"
+    role = message["role"]
+    if role not in ROLES:
+        guess = nearest(role, ROLES) if isinstance(role, str) else None
+        known = f"did you mean `{guess}`?" if guess else f"known are {', '.join(ROLES)}"
+        return "FTC365", f"holds a turn of an unknown role; {known}"
+    if calls := message.get("tool_calls"):  # such a turn may say nothing beside
+        if role != "assistant":
+            return "FTC365", "holds a turn that calls tools and isn't the assistant's"
+        if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+            return "FTC365", "holds `tool_calls` that are no list of objects"
+    elif "content" not in message:
+        return "FTC365", "holds a turn that is no `{role, content}`"
+    if not isinstance(message.get("content"), str | None if calls else str):
+        return "FTC365", "holds a turn whose content is no text"
+    return None
+
 
 _Fault = tuple[str, str]
 """Code, and words that complete "column `x` …"."""
@@ -46,39 +106,34 @@ def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]
 
     Columns that the file lacks are passed over; `missing_columns` tells of them.
     """
-    return [
-        finding
-        for part, column in columns.by_part.items()
-        if column in table.columns
-        for finding in _column_faults(column, _check_of(task, part), table)
-    ]
-
-
-def _column_faults(column: str, check: Callable[[Any], _Fault | None], table: Table) -> Iterator[Diagnostic]:
-    rows_by_fault: dict[_Fault, list[int]] = {}
-    for index, row in enumerate(table.rows):
-        if (fault := check(row.get(column))) is not None:
-            rows_by_fault.setdefault(fault, []).append(index)
-    for (code, words), rows in rows_by_fault.items():
-        first = table.rows[rows[0]].get(column)
-        yield diagnostic(
-            code,
-            f"column `{column}` {words}, in {len(rows):,} of {len(table.rows):,} rows",
-            table.span(rows[0]),
-            help=_HELP[code],
-            notes=[f"{table.file}, {table.places(rows)}", f"{table.place(rows[0])} holds {shown(first)}"],
-            path="data.source",
-        )
+    found, form = [], task.rows()
+    for part, column in columns.by_part.items():
+        values = PARTS[part].values
+        takes_lists = values == "label" and isinstance(form, LabelRows) and form.several
+        check = _labels_fault if takes_lists else CHECKS[values]
+        rows_by_fault: dict[_Fault, list[int]] = {}
+        for index, row in enumerate(table.rows if column in table.columns else ()):
+            if (fault := check(row.get(column))) is not None:
+                rows_by_fault.setdefault(fault, []).append(index)
+        for (code, words), rows in rows_by_fault.items():
+            first = table.rows[rows[0]].get(column)
+            found.append(
+                diagnostic(
+                    code,
+                    f"column `{column}` {words}, in {len(rows):,} of {len(table.rows):,} rows",
+                    table.span(rows[0]),
+                    help=_HELP[code],
+                    notes=[f"{table.file}, {table.places(rows)}", f"{table.place(rows[0])} holds {shown(first)}"],
+                    path="data.source",
+                )
+            )
+    return found
 
 
 def _text_fault(value: Any) -> _Fault | None:
     if isinstance(value, str):
         return None if value and not value.isspace() else ("FTC364", "is empty")
     return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not text"
-
-
-def _optional_text_fault(value: Any) -> _Fault | None:
-    return None if value is None or isinstance(value, str) else ("FTC363", f"is {_kind(value)}, not text")
 
 
 def _label_fault(value: Any) -> _Fault | None:
@@ -103,41 +158,20 @@ def _kind(value: Any) -> str:
             return "an object"
 
 
-def _labels_fault(value: Any) -> _Fault | None:
-    if not isinstance(value, list):
-        return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a list of labels"
-    return next((fault for item in value if (fault := _label_fault(item))), None)
-
-
-def _one_label_fault(value: Any) -> _Fault | None:
+def _list_fault(value: Any, of: str = "") -> _Fault | None:
     if isinstance(value, list):
-        return "FTC363", "is a list, not a label (`multi_label: true` takes lists)"
-    return _label_fault(value)
+        return None
+    return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a list{of}"
+
+
+def _labels_fault(value: Any) -> _Fault | None:
+    return _list_fault(value, " of labels") or next((fault for item in value if (fault := _label_fault(item))), None)
 
 
 def _words_fault(value: Any) -> _Fault | None:
-    if not isinstance(value, list):
-        return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a list of words"
-    if not value:
+    if value == []:
         return "FTC364", "holds no word"
-    return next((fault for item in value if (fault := _text_fault(item))), None)
-
-
-def _tags_fault(value: Any) -> _Fault | None:
-    if isinstance(value, list) and any(isinstance(item, int) for item in value):
-        return "FTC363", "holds numbers; a tag is a name, such as `B-PER`"
-    return _words_fault(value)
-
-
-def _list_fault(value: Any) -> _Fault | None:
-    if isinstance(value, list):
-        return None
-    return "FTC363", "has no value" if value is None else f"is {_kind(value)}, not a list"
-
-
-def _tools_fault(value: Any) -> _Fault | None:
-    is_good = value is None or (isinstance(value, list) and all(isinstance(item, dict) for item in value))
-    return None if is_good else ("FTC363", "is no list of JSON schemas")
+    return _list_fault(value, " of words") or next((fault for item in value if (fault := _text_fault(item))), None)
 
 
 def _answers_fault(value: Any) -> _Fault | None:
@@ -149,30 +183,32 @@ def _answers_fault(value: Any) -> _Fault | None:
             return "FTC378", "holds no answers"
 
 
-def _answer_fault(value: Any) -> _Fault | None:
-    return conversation_fault(value) if isinstance(value, list) else _text_fault(value)
-
-
 CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     "text": _text_fault,
-    "optional text": _optional_text_fault,
-    "label": _one_label_fault,
+    "optional text": lambda value: None if isinstance(value, str | None) else _text_fault(value),
+    "label": lambda value: (
+        ("FTC363", "is a list, not a label (`multi_label: true` takes lists)")
+        if isinstance(value, list)
+        else _label_fault(value)
+    ),
     "words": _words_fault,
-    "tags": _tags_fault,
+    "tags": lambda value: (
+        ("FTC363", "holds numbers; a tag is a name, such as `B-PER`")
+        if isinstance(value, list) and any(isinstance(item, int) for item in value)
+        else _words_fault(value)
+    ),
     "list": _list_fault,
     "answers": _answers_fault,
     "anything": lambda _: None,
     "messages": conversation_fault,
-    "tools": _tools_fault,
-    "answer": _answer_fault,
+    "tools": lambda value: (
+        None
+        if value is None or (isinstance(value, list) and all(isinstance(item, dict) for item in value))
+        else ("FTC363", "is no list of JSON schemas")
+    ),
+    "answer": lambda value: conversation_fault(value) if isinstance(value, list) else _text_fault(value),
 }
 """What is wrong with a value of each kind; None where nothing is."""
-
-
-def _check_of(task: Task, part: str) -> Callable[[Any], _Fault | None]:
-    values, rows = PARTS[part].values, task.rows()
-    takes_lists = values == "label" and isinstance(rows, LabelRows) and rows.several
-    return _labels_fault if takes_lists else CHECKS[values]
 
 
 def label_text(value: str | int) -> str:
@@ -212,3 +248,26 @@ def unordered_digest(digests: Iterable[bytes]) -> str:
 def example_digests(rows: Iterable[Row], columns: Sequence[str]) -> list[bytes]:
     """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
     return [hashlib.sha256(canonical_text([row.get(column) for column in columns]).encode()).digest() for row in rows]
+
+
+_MARKS = frozenset("nan NaN NAN <NA> NaT None null NULL #N/A #NA #NAME? #NULL! #NUM! #REF! #VALUE! #DIV/0!".split())
+"""What data frames, databases, Python and spreadsheets write where there is nothing, or where a formula failed."""
+_PARTS = ("text", "label")
+"""Parts of tasks in which such a word is hardly ever meant; an answer may well be `null`."""
+
+
+def missing_looking(table: Table, columns: Columns, meant: Collection[str]) -> Iterator[Diagnostic]:
+    """A warning for each column that holds such marks; `meant` are labels that the recipe names."""
+    for column in (columns.by_part[part] for part in _PARTS if part in columns.by_part):
+        values = [str(row.get(column)) if isinstance(row.get(column), str) else "" for row in table.rows]
+        rows = [row for row, value in enumerate(values) if value.strip() in _MARKS and value not in meant]
+        if rows:
+            marks = ", ".join(shown(mark) for mark in sorted({values[row] for row in rows})[:5])
+            yield diagnostic(
+                "FTC368",
+                f"column `{column}` reads as if nothing were there, in {len(rows):,} of {len(table.rows):,} rows",
+                table.span(rows[0]),
+                help="delete the rows, or fill them in; a class of that name goes into `task.labels`",
+                notes=[f"{table.file}, {table.places(rows)}: {marks}"],
+                path="data.source",
+            )

@@ -8,17 +8,95 @@ the newest are test. Rows with the same content stay together, since a row that 
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
-from ftc.compiler.resolve.rows.units import Unit, make_units, rank
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.streams import Split as Part
 from ftc.spec.sections.data import Split
 
-__all__ = ["MEASURED", "Part", "divide", "first_rows", "num_copies"]
+__all__ = ["MEASURED", "Part", "Unit", "connected", "divide", "first_rows", "make_units", "num_copies", "rank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Rows that go to the same part.
+
+    Attributes:
+        key: What its place in the seeded order follows from.
+        rows: Row numbers, ascending.
+        stratum: What keeps its proportions in every part; empty where nothing does.
+    """
+
+    key: bytes
+    rows: tuple[int, ...]
+    stratum: str = ""
+
+
+def make_units(
+    keys: Sequence[bytes],
+    *,
+    groups: Sequence[str] | None = None,
+    alike: Sequence[int] | None = None,
+    strata: Sequence[str] | None = None,
+) -> list[Unit]:
+    """The smallest sets of rows that may be parted, in the order of their first rows.
+
+    Args:
+        keys: Digest of each row's content; equal ones stay together.
+        groups: Each row's group. Groups that share a copy of a row stay together, too.
+        alike: For each row, a number that it shares with all rows that resemble it.
+        strata: Each row's stratum. A unit's is the one that most of its rows have, the least of several such.
+    """
+    columns = [column for column in (keys, groups, alike) if column is not None]
+    sets = _connected(*columns) if len(columns) > 1 else _by_value(keys)
+    names = keys if groups is None else [group.encode("utf-8", "surrogatepass") for group in groups]
+    units = []
+    for rows in sets:
+        stratum = ""
+        if strata is not None:
+            counts = Counter(strata[row] for row in rows)
+            stratum = min(counts, key=lambda name: (-counts[name], name))
+        units.append(Unit(min(names[row] for row in rows), tuple(rows), stratum))
+    return units
+
+
+def rank(key: bytes, seed: int) -> bytes:
+    """A key's place in the seeded order: sha256 over seed and key."""
+    return hashlib.sha256(b"%d:" % seed + key).digest()
+
+
+def _by_value(values: Sequence[object]) -> list[list[int]]:
+    sets: dict[object, list[int]] = {}
+    for row, value in enumerate(values):
+        sets.setdefault(value, []).append(row)
+    return list(sets.values())
+
+
+def connected(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """For each of so many rows, the first row that pairs lead to from it, directly or by way of others."""
+    roots = list(range(count))
+
+    def root(row: int) -> int:
+        while roots[row] != row:
+            roots[row] = row = roots[roots[row]]
+        return row
+
+    for pair in pairs:
+        a, b = sorted(map(root, pair))
+        roots[b] = a
+    return [root(row) for row in range(count)]
+
+
+def _connected(*columns: Sequence[object]) -> list[list[int]]:
+    """Rows that agree in one of the columns, directly or by way of others."""
+    pairs = ((first, other) for column in columns for first, *others in _by_value(column) for other in others)
+    return _by_value(connected(len(columns[0]), pairs))
+
 
 MEASURED: tuple[Part, Part] = ("test", "validation")
 """The parts that are never trained on, in the order in which they take their rows."""
@@ -58,10 +136,17 @@ def divide(
     shares: dict[Part, object] = {part: getattr(split, part) for part in MEASURED}
     asked: dict[Part, float] = {part: share for part, share in shares.items() if isinstance(share, float) and share > 0}
     if split.by == "hash":
-        units = [Unit(key, (row,)) for row, key in enumerate(keys)] if groups is None else _of_groups(groups)
+        units = (
+            [Unit(key, (row,)) for row, key in enumerate(keys)]
+            if groups is None
+            else make_units([group.encode("utf-8", "surrogatepass") for group in groups])
+        )
         parts = _by_hash(units, asked, split.seed)
     elif times is not None:
-        units = _newest_first(make_units(keys, alike=alike), times, split.seed)
+        units = sorted(
+            make_units(keys, alike=alike),
+            key=lambda unit: (-min(times[row] for row in unit.rows), rank(unit.key, split.seed)),
+        )
         parts = _by_time(units, asked)
     else:
         units = make_units(keys, groups=groups, alike=alike, strata=strata)
@@ -81,17 +166,6 @@ def num_copies(keys: Sequence[bytes]) -> int:
     return len(keys) - len(set(keys))
 
 
-def _of_groups(groups: Sequence[str]) -> list[Unit]:
-    return make_units([group.encode("utf-8", "surrogatepass") for group in groups])
-
-
-def _part_at(place: Fraction, borders: Sequence[tuple[Part, Fraction]]) -> Part:
-    for part, border in borders:
-        if place < border:
-            return part
-    return "train"
-
-
 def _by_hash(units: Sequence[Unit], shares: Mapping[Part, float], seed: int) -> _Parts:
     """Each unit by its own digest, read as a fraction of 1: below the share of test it is test, and so on."""
     borders: list[tuple[Part, Fraction]] = []
@@ -100,53 +174,41 @@ def _by_hash(units: Sequence[Unit], shares: Mapping[Part, float], seed: int) -> 
     parts: _Parts = {part: [] for part in (*shares, "train")}
     for unit in units:
         place = Fraction(int.from_bytes(rank(unit.key, seed)[:8]), 2**64)
-        parts[_part_at(place, borders)] += unit.rows
+        parts[next((part for part, border in borders if place < border), "train")] += unit.rows
     return parts
 
 
-def _newest_first(units: Sequence[Unit], times: Sequence[float], seed: int) -> list[Unit]:
-    """Units by their oldest row: a copy of what was known before measures nothing."""
-    return sorted(units, key=lambda unit: (-min(times[row] for row in unit.rows), rank(unit.key, seed)))
-
-
 def _by_time(units: Sequence[Unit], shares: Mapping[Part, float]) -> _Parts:
-    num_rows = sum(len(unit.rows) for unit in units)
     parts: _Parts = {}
     waiting = deque(units)
+    num_rows = num_waiting = sum(len(unit.rows) for unit in units)
     for part, share in shares.items():
-        seats = min(_size(num_rows, _exact(share)), sum(len(unit.rows) for unit in waiting) - 1)
+        seats = min(_size(num_rows, _exact(share)), num_waiting - 1)
         taken: list[int] = []
         while waiting and len(taken) + len(waiting[0].rows) <= seats:
             taken += waiting.popleft().rows
+        num_waiting -= len(taken)
         parts[part] = taken
     parts["train"] = [row for unit in waiting for row in unit.rows]
     return parts
 
 
 def _by_share(units: Sequence[Unit], shares: Mapping[Part, float]) -> _Parts:
-    remaining = _strata(units)
-    sizes = {stratum: _num_rows(found) for stratum, found in remaining.items()}
+    remaining: dict[str, list[Unit]] = {stratum: [] for stratum in sorted({unit.stratum for unit in units})}
+    for unit in units:
+        remaining[unit.stratum].append(unit)
+    sizes = {stratum: sum(len(unit.rows) for unit in found) for stratum, found in remaining.items()}
+    left = dict(sizes)
     parts: _Parts = {}
     for part, share in shares.items():
-        seats = _seats(sizes, {s: _num_rows(found) - 1 for s, found in remaining.items()}, _exact(share))
+        seats = _seats(sizes, {stratum: rows - 1 for stratum, rows in left.items()}, _exact(share))
         parts[part] = []
         for stratum, found in remaining.items():
             rows, remaining[stratum] = _take(found, seats[stratum])
             parts[part] += rows
+            left[stratum] -= len(rows)
     parts["train"] = [row for found in remaining.values() for unit in found for row in unit.rows]
     return parts
-
-
-def _num_rows(units: Sequence[Unit]) -> int:
-    return sum(len(unit.rows) for unit in units)
-
-
-def _strata(units: Sequence[Unit]) -> dict[str, list[Unit]]:
-    """Units by stratum, in the order of the strata's names."""
-    found: dict[str, list[Unit]] = {}
-    for unit in units:
-        found.setdefault(unit.stratum, []).append(unit)
-    return dict(sorted(found.items()))
 
 
 def _exact(share: float) -> Fraction:
@@ -185,57 +247,44 @@ def _take(units: Sequence[Unit], seats: int) -> tuple[list[int], list[Unit]]:
 
 
 def _empty_part(part: Part, share: float, units: Sequence[Unit], split: Split) -> Diagnostic:
-    path = f"data.split.{part}"
-    num_rows = _num_rows(units)
+    num_rows = sum(len(unit.rows) for unit in units)
     smallest = _smallest_share(part, share, units, split)
     if smallest is not None:
         help_ = f"the smallest ratio that gives a row is {smallest:g}; or give {part} a file of its own"
-        note = f"{share:g} of {num_rows:,} rows is {float(num_rows * _exact(share)):g}{_why_empty(share, units)}"
+        note = f"{share:g} of {num_rows:,} rows is {float(num_rows * _exact(share)):g}"
+        least = min(len(unit.rows) for unit in units)
+        if _size(num_rows, _exact(share)) == 0:
+            note += ", which rounds to 0"
+        elif least > 1:
+            note += f", and the smallest set of rows that stay together has {least:,}"
     else:
         help_ = f"add rows, or give {part} a file of its own, or write `{part}: 0`"
         strata = len({unit.stratum for unit in units})
         among = f"{strata:,} strata, each of which keeps one for training" if strata > 1 else "one is kept for training"
-        note = f"{num_rows:,} row{'' if num_rows == 1 else 's'}; {among}, and {_together(split)} stay together"
-    return diagnostic("FTC371", f"the {part} split would be empty", help=help_, notes=note, path=path)
-
-
-def _together(split: Split) -> str:
-    alike = "rows that are alike" if split.together == "alike" else "copies of a row"
-    return f"rows of one `{split.group}`" if split.group else alike
-
-
-def _why_empty(share: float, units: Sequence[Unit]) -> str:
-    if _size(_num_rows(units), _exact(share)) == 0:
-        return ", which rounds to 0"
-    least = min(len(unit.rows) for unit in units)
-    return f", and the smallest set of rows that stay together has {least:,}" if least > 1 else ""
+        alike = "rows that are alike" if split.together == "alike" else "copies of a row"
+        together = f"rows of one `{split.group}`" if split.group else alike
+        note = f"{num_rows:,} row{'' if num_rows == 1 else 's'}; {among}, and {together} stay together"
+    summary = f"the {part} split would be empty"
+    return diagnostic("FTC371", summary, help=help_, notes=note, path=f"data.split.{part}")
 
 
 def _smallest_share(part: Part, share: float, units: Sequence[Unit], split: Split) -> float | None:
     """The least ratio of at most three digits with which this part gets a row; None where none is found."""
-    num_rows = _num_rows(units)
+    num_rows = sum(len(unit.rows) for unit in units)
+    shares: dict[Part, float] = {
+        name: size for name in MEASURED if isinstance(size := getattr(split, name), float) or name == part
+    }
+    others = sum(size for name, size in shares.items() if name != part)
     for rows in range(1, min(num_rows, _MOST_TRIED)):
-        ratio = _rounded_up(Fraction(2 * rows - 1, 2 * num_rows))
-        others: dict[Part, float] = {
-            name: size for name in MEASURED if name != part and isinstance(size := getattr(split, name), float)
-        }
-        if ratio <= share or ratio + sum(others.values()) >= 1:
+        exact = Fraction(2 * rows - 1, 2 * num_rows)
+        digits = 2 - math.floor(math.log10(exact))
+        ratio = shares[part] = float(Fraction(math.ceil(exact * 10**digits), 10**digits))
+        if ratio <= share or ratio + others >= 1:
             continue
-        if _would_fill(part, ratio, {**others}, units, split):
+        if split.by == "hash":
+            parts = _by_hash(units, shares, split.seed)
+        else:
+            parts = _by_time(units, shares) if split.time else _by_share(units, shares)
+        if parts[part] and parts["train"]:
             return ratio
     return None
-
-
-def _would_fill(part: Part, ratio: float, others: dict[Part, float], units: Sequence[Unit], split: Split) -> bool:
-    shares: dict[Part, float] = {name: {**others, part: ratio}[name] for name in MEASURED if name in {*others, part}}
-    if split.by == "hash":
-        parts = _by_hash(units, shares, split.seed)
-    else:
-        parts = _by_time(units, shares) if split.time else _by_share(units, shares)
-    return bool(parts[part]) and bool(parts["train"])
-
-
-def _rounded_up(exact: Fraction) -> float:
-    """A ratio with three digits, not less than this one."""
-    digits = 2 - math.floor(math.log10(exact))
-    return float(Fraction(math.ceil(exact * 10**digits), 10**digits))

@@ -6,7 +6,7 @@ import csv
 import json
 from pathlib import Path
 
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
 from ftc.spec.language.text_checks import masked
 
 __all__ = ["columns_of"]

@@ -42,8 +42,7 @@ def tally(contest: Contest, raters: Sequence[Ballot]) -> Tally:
 
 def _win_rate(ratings: Sequence[Rating]) -> WinRate:
     """Rows are what is drawn by chance: several ratings of one row are one row's mean."""
-    from ftc.runtime.metrics.bootstrap import intervals
-    from ftc.runtime.metrics.sums import mean_of
+    from ftc.runtime.metrics.statistics import intervals, mean_of
 
     by_row: dict[int, list[float]] = {}
     for rating in ratings:

@@ -31,8 +31,7 @@ def calibrate(threads: int | None = None, *, job: CalibrationJob | None = None) 
         Refusal: The measurement broke off (FTC602).
         OSError: It can't be kept.
     """
-    from ftc.compiler.resolve.machine.calibration import keep_calibration
-    from ftc.compiler.resolve.machine.device import resolve_device
+    from ftc.compiler.resolve.machine.device import keep_calibration, resolve_device
     from ftc.spec.documents.device import Calibration
     from ftc.spec.storage.paths import cache_folder
 

@@ -16,7 +16,7 @@ from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
 
 if TYPE_CHECKING:
     from ftc.runtime.metrics import Predictions
-    from ftc.runtime.metrics.sums import Statistics
+    from ftc.runtime.metrics.statistics import Statistics
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.settings import Settings
 
@@ -86,8 +86,7 @@ def _described(run: Run, rows: int) -> ComparedRun:
 
 
 def _compared(name: str, settings: Settings, rows: Sequence[Sequence[Outcome]]) -> ComparedMetric:
-    from ftc.runtime.metrics.bootstrap import intervals
-    from ftc.runtime.metrics.sums import difference
+    from ftc.runtime.metrics.statistics import difference, intervals
 
     found = [statistics_of(name, settings, outcomes) for outcomes in rows]
     gains = [difference(found[0], other) for other in found[1:]]

@@ -121,7 +121,7 @@ def evaluate_on_harness(
         why = f"a {found.plan.recipe.task.kind.replace('_', ' ')} has a head that the harness's tasks can't ask"
         raise _refused(found, why, "measure it on rows with `--data`")
     model = _model(found)
-    from ftc.runtime.evaluation.harness import on_harness
+    from ftc.runtime.evaluation.evaluate_again import on_harness
     from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import RunFolder, streams_folder
 
@@ -146,11 +146,11 @@ def _finished(run: Run | Path | str, folder: Path | str) -> Run:
 
 
 def _measured(run: Run, plan: Plan, inputs: Inputs, data: str | None, on_event: EventListener | None) -> Evaluation:
-    from ftc.runtime.evaluation.evaluate_again import look_again
+    from ftc.runtime.evaluation.evaluate_again import evaluate_again
     from ftc.spec.storage.paths import RunFolder
 
     listen = _noting(run, plan, data, on_event or (lambda event: None))
-    return look_again(plan, inputs, RunFolder(run.folder), run.record, listen)
+    return evaluate_again(plan, inputs, RunFolder(run.folder), run.record, listen)
 
 
 def _noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:

@@ -185,7 +185,7 @@ def _refuse_narrow(room: Room, target: Path) -> None:
     Raises:
         Refusal: FTC663.
     """
-    from ftc.compiler.resolve.machine.cpu import free_memory_bytes
+    from ftc.compiler.resolve.machine.local import free_memory_bytes
     from ftc.views.numbers import byte_size
 
     parent = next(one for one in target.parents if one.is_dir())

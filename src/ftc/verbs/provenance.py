@@ -32,7 +32,7 @@ def who_used(digest: Path | str, *, folder: Path | str = ".") -> tuple[Use, ...]
         Refusal: It is neither (FTC517).
     """
     from ftc.compiler.audit.provenance import uses_of
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.canonical import file_digest
     from ftc.spec.storage.paths import cache_folder
 
@@ -58,8 +58,8 @@ def whence(file: Path | str, *, folder: Path | str = ".") -> Origin:
         OSError: The file can't be read.
     """
     from ftc.compiler.resolve.files.digests import DigestCache
-    from ftc.compiler.resolve.files.safe_paths import project_root
-    from ftc.compiler.resolve.models.safetensors_header import BrokenSafetensors, read_metadata
+    from ftc.compiler.resolve.files.safe_files import project_root
+    from ftc.compiler.resolve.models.weights import BrokenSafetensors, read_metadata
     from ftc.spec.canonical import digest
     from ftc.spec.documents.ledger import Merged, read_ledger
     from ftc.spec.documents.provenance import Origin, read_provenance
@@ -146,7 +146,7 @@ def _weights_in(path: Path) -> list[Path]:
         return found
     index = path / INDEX_FILE
     if index.is_file():
-        from ftc.compiler.resolve.files.json_files import read_json_object
+        from ftc.compiler.resolve.files.safe_files import read_json_object
         from ftc.compiler.resolve.models.weights import shard_names
 
         return [path / name for name in shard_names(read_json_object(index, None), None)]

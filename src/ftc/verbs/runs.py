@@ -160,7 +160,7 @@ def pages(run: Run) -> dict[str, str]:
 
 def runs(folder: Path | str = ".") -> tuple[Run, ...]:
     """All runs that can be read of the project that a folder belongs to, newest first."""
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
 
     root = project_root(Path(folder) / "recipe")
     found = list(_readable(iter(_recorded(root))))
@@ -169,7 +169,7 @@ def runs(folder: Path | str = ".") -> tuple[Run, ...]:
 
 def unreadable_runs(readable: Iterable[Run], folder: Path | str = ".") -> tuple[str, ...]:
     """Names of the run folders of a project that have a record and are not among those that could be read, sorted."""
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
 
     root = project_root(Path(folder) / "recipe")
     return tuple(sorted(one.name for one in set(_recorded(root)) - {run.folder for run in readable}))
@@ -183,7 +183,7 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
     """
     if (Path(text) / "record.json").exists():
         return load_run(Path(text))
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
 
     folders = _recorded(project_root(Path(folder) / "recipe"))
     matches = [found for found in folders if found.name == text]

@@ -30,7 +30,7 @@ def unlock(lock_id: str, folder: Path | str = ".") -> str:
     Raises:
         Refusal: There is no such lock (FTC513), or its holder lives on this machine (FTC514).
     """
-    from ftc.compiler.resolve.files.safe_paths import project_root
+    from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.ledger import Unlocked, append_entry
     from ftc.spec.documents.machine import Holder
 

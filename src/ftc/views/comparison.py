@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ftc.spec.documents.difference import ComparedMetric, RunComparison, Standing
-from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport, Tally, WinRate
+from ftc.spec.documents.outcomes import HarnessReport, Tally, WinRate
 from ftc.spec.metrics import metric_named
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table, visible_width
@@ -20,27 +18,24 @@ def comparison_text(found: RunComparison, *, page: Page = PLAIN) -> str:
     names = [f"{escaped(run.id)}  {escaped(run.name)}, {escaped(run.strategy)}" for run in found.runs]
     lines = [f"on {numbers.plural(found.rows, 'test row')} that all runs were given, held against {escaped(first.id)}"]
     for one in found.metrics:
-        rows = [(name, *_cells(one, standing, page)) for name, standing in zip(names, one.standings, strict=True)]
+        rows = []
+        for name, standing in zip(names, one.standings, strict=True):
+            value, interval, change, change_interval, word = standing_words(one, standing)
+            gained = f"{change} ({change_interval})" if change_interval else change
+            around = f"({interval})" if interval else ""
+            rows.append((name, page.strong(value), around, gained, page.trend(word, word)))
         title = metric_title(one.metric) + ("" if _is_higher_better(one.metric) else " (lower is better)")
-        lines += ["", page.strong(title), *_standings(rows, page)]
+        whole = table(rows, right=(1,), indent=2)
+        if any(visible_width(line) > page.columns for line in whole):  # on a narrow page each change has its own line
+            heads = table([row[:3] for row in rows], right=(1,), indent=2)
+            changes = ["      " + "  ".join(filter(None, row[3:])) if any(row[3:]) else "" for row in rows]
+            whole = [line for pair in zip(heads, changes, strict=True) for line in pair if line]
+        lines += ["", page.strong(title), *whole]
     for reason in found.not_compared:
         lines += ["", *page.flow("left out", [escaped(reason)])]
     if len(found.runs) > 2:
         lines += ["", page.faint("each interval holds for its own pair; of twenty such, one may miss by chance")]
     return "\n".join(lines) + "\n"
-
-
-def _standings(rows: list[tuple[str, ...]], page: Page) -> list[str]:
-    """A line for each run; on a narrow page a second one for its change."""
-    lines = table(rows, right=(1,), indent=2)
-    if all(visible_width(line) <= page.columns for line in lines):
-        return lines
-    heads = table([row[:3] for row in rows], right=(1,), indent=2)
-    return [
-        line
-        for head, row in zip(heads, rows, strict=True)
-        for line in (head, *(["      " + "  ".join(filter(None, row[3:]))] if any(row[3:]) else []))
-    ]
 
 
 def comparison_markdown(found: RunComparison) -> str:
@@ -58,23 +53,13 @@ def comparison_markdown(found: RunComparison) -> str:
     return "\n".join([*lines, *(f"\nLeft out: {reason}." for reason in found.not_compared)]) + "\n"
 
 
-def _cells(one: ComparedMetric, standing: Standing, page: Page) -> tuple[str, ...]:
-    value, interval, change, change_interval, word = standing_words(one, standing)
-    paint = {"better": page.good, "worse": page.bad, "no difference shown": page.alert}.get(word, str)
-    around = f"({interval})" if interval else ""
-    gained = f"{change} ({change_interval})" if change_interval else change
-    return page.strong(value), around, gained, paint(word)
-
-
 def standing_words(one: ComparedMetric, standing: Standing) -> tuple[str, str, str, str, str]:
     """Value, its interval, the change against the first run, its interval, verdict; each empty where there is none."""
     value = numbers.metric(standing.value)
-    own = standing.interval
-    interval = f"{numbers.metric(own.low)} to {numbers.metric(own.high)}" if own else ""
+    interval = numbers.interval(standing.interval, none="")
     if standing.gain is None:
         return value, interval, "", "", ""
-    gained = standing.gain.interval
-    change_interval = f"{numbers.signed(gained.low)} to {numbers.signed(gained.high)}" if gained else ""
+    change_interval = numbers.interval(standing.gain.interval, numbers.signed, none="")
     return value, interval, numbers.signed(standing.gain.value), change_interval, verdict(one, standing)
 
 
@@ -101,35 +86,19 @@ def harness_text(found: HarnessReport, page: Page = PLAIN) -> str:
     """
     limit = f", at most {numbers.plural(found.limit, 'row')} of a task" if found.limit is not None else ""
     title = page.strong(f"run {escaped(found.run)} by lm_eval {escaped(found.lm_eval)}{limit}")
-    head = ("task", "metric", "rows", "base", "tuned", "gain")
-    rows = [head, *(_row(one) for one in found.metrics)]
+    rows: list[tuple[str, ...]] = [("task", "metric", "rows", "base", "tuned", "gain")]
+    for one in found.metrics:
+        name = one.metric if one.filter == "none" else f"{one.metric} ({one.filter})"
+        less = ", less is better" if one.higher_is_better is False else ""
+        base, tuned = _with_error(one.base, one.base_error), _with_error(one.tuned, one.tuned_error)
+        rows.append(
+            (escaped(one.task), escaped(name) + less, numbers.count(one.rows), base, tuned, numbers.gain(one.gain))
+        )
     return "\n".join([title, *table(rows, right=(2, 3, 4), indent=2)]) + "\n"
-
-
-def _row(one: HarnessMetric) -> tuple[str, ...]:
-    name = one.metric if one.filter == "none" else f"{one.metric} ({one.filter})"
-    less = ", less is better" if one.higher_is_better is False else ""
-    return (
-        escaped(one.task),
-        escaped(name) + less,
-        numbers.count(one.rows),
-        _with_error(one.base, one.base_error),
-        _with_error(one.tuned, one.tuned_error),
-        _gain(one),
-    )
 
 
 def _with_error(value: float, error: float | None) -> str:
     return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
-
-
-def _gain(one: HarnessMetric) -> str:
-    between = one.gain.interval
-    if between is None:
-        return numbers.signed(one.gain.value)
-    shown = "" if one.gain.is_shown else ", no difference shown"
-    low, high = numbers.signed(between.low), numbers.signed(between.high)
-    return f"{numbers.signed(one.gain.value)} ({low} to {high}{shown})"
 
 
 _FEW = 20
@@ -141,33 +110,30 @@ def tally_text(tally: Tally, *, page: Page = PLAIN) -> str:
     if tally.overall is None:
         words = f"nothing is rated yet: {numbers.plural(tally.rows, 'row')} with different answers"
         return f"{words}, {numbers.count(tally.same)} with the same one\n"
-    return "\n".join(_lines(tally, tally.overall, page)) + "\n"
-
-
-def _lines(tally: Tally, overall: WinRate, page: Page) -> Iterator[str]:
     first, second = escaped(tally.first), escaped(tally.second)
-    yield f"{page.strong(f'{second} against {first}')}: {_rate(overall)}"
-    yield f"{_verdict(overall, first, second, page)}"
-    yield ""
+    low, high = tally.overall.low, tally.overall.high
+    if low is None or high is None:
+        verdict = page.alert("too few or too equal ratings for an interval")
+    elif low > 0.5:
+        verdict = page.good(f"{second} is preferred: even odds lie outside the 95 % interval")
+    elif high < 0.5:
+        verdict = page.bad(f"{first} is preferred: even odds lie outside the 95 % interval")
+    else:
+        verdict = page.alert("no preference shown: even odds lie inside the 95 % interval")
     rated = f"{numbers.count(tally.rated)} of {numbers.count(tally.rows)} rows with different answers"
-    yield from page.flow("rated", [rated, f"{numbers.count(tally.same)} with the same answer need no rating"])
+    lines = [f"{page.strong(f'{second} against {first}')}: {_rate(tally.overall)}", verdict, ""]
+    lines += page.flow("rated", [rated, f"{numbers.count(tally.same)} with the same answer need no rating"])
     for rater, rate in sorted(tally.raters.items()):
-        yield from page.flow(
-            "",
-            [
-                f"{escaped(rater)}: {_rate(rate)}",
-                f"{rate.wins} for {second}, {rate.losses} for {first}, {rate.ties} equally good",
-            ],
-        )
+        counts = f"{rate.wins} for {second}, {rate.losses} for {first}, {rate.ties} equally good"
+        lines += page.flow("", [f"{escaped(rater)}: {_rate(rate)}", counts])
     for one in tally.agreement:
         kappa = "" if one.kappa is None else f", Cohen's kappa {one.kappa:.2f}"
-        names = " and ".join(map(escaped, one.raters))
-        yield from page.flow(
-            "agreement", [f"{names}: the same on {one.same} of {numbers.plural(one.rows, 'row')}{kappa}"]
-        )
+        same = f"the same on {one.same} of {numbers.plural(one.rows, 'row')}{kappa}"
+        lines += page.flow("agreement", [f"{' and '.join(map(escaped, one.raters))}: {same}"])
     if tally.decided >= _FEW:
         share = numbers.percent(tally.left_chosen, tally.decided)
-        yield from page.flow("sides", [f"the left answer was chosen in {share} of {tally.decided} decisions"])
+        lines += page.flow("sides", [f"the left answer was chosen in {share} of {tally.decided} decisions"])
+    return "\n".join(lines) + "\n"
 
 
 def _rate(rate: WinRate) -> str:
@@ -175,14 +141,3 @@ def _rate(rate: WinRate) -> str:
     return (
         shown if rate.low is None or rate.high is None else f"{shown} ({100 * rate.low:.1f} to {100 * rate.high:.1f})"
     )
-
-
-def _verdict(rate: WinRate, first: str, second: str, page: Page) -> str:
-    """A preference is shown where even odds lie outside the interval."""
-    if rate.low is None or rate.high is None:
-        return page.alert("too few or too equal ratings for an interval")
-    if rate.low > 0.5:
-        return page.good(f"{second} is preferred: even odds lie outside the 95 % interval")
-    if rate.high < 0.5:
-        return page.bad(f"{first} is preferred: even odds lie outside the 95 % interval")
-    return page.alert("no preference shown: even odds lie inside the 95 % interval")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
-from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, Phase, PhasePeak, TimeEstimate
+from ftc.spec.documents.estimates import MemoryEstimate, Phase, PhasePeak
 from ftc.spec.documents.expected import phase_groups
 from ftc.spec.documents.judging import JudgeEstimate, JudgeUse
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, PhaseSeconds
-from ftc.spec.sections.model import TokenPrice
 from ftc.views import numbers
 from ftc.views.page import INDENT, Page, escaped, table, visible_width
 
@@ -54,30 +53,26 @@ def memory_lines(memory: MemoryEstimate, page: Page, *, devices: int = 1) -> lis
         f"by {memory.method}{f', on each of {devices} devices' if devices > 1 else ''}",
         f"peak in {escaped(memory.peak_phase)}",
         f"limit: {escaped(memory.limit_source)}",
-        *_choice(memory),
     ]
+    if memory.ways > 1:
+        traced = f", {memory.traces} traced" if memory.method == "trace" else ""
+        fits = "fastest that fits" if memory.verdict != "does not fit" else "smallest"
+        how.append(f"{fits} of {memory.ways:,} ways{traced}")
     # How tensors become what the device reports, with the range where there is one.
     held = sum(phase.peak_bytes for phase in memory.phases if phase.phase == memory.peak_phase)
     beside = {name: size for name, size in memory.components.items() if name not in _tensor_parts(memory)}
     parts = [f"tensors {numbers.gibibytes(held)}"]
-    parts += [
-        f"{escaped(name)} {numbers.gibibytes(size)}{_source(memory, name)}" for name, size in beside.items() if size
-    ]
+    for name, size in beside.items():
+        source = f" {escaped(memory.context_source)}" if name == "context" and memory.context_source else ""
+        parts += [f"{escaped(name)} {numbers.gibibytes(size)}{source}"] if size else []
+    low, process, high = map(numbers.gibibytes, (memory.process.low, memory.process.expected, memory.process.high))
+    process += "" if low == high else f" ({low} to {high})"
     return [
         *page.flow("Memory", [f"{bar}   {figures}   {_paint(memory, page, memory.verdict)}"]),
         *page.flow("", how),
         *_phase_table(memory.phases, page),
-        *page.flow("", [*parts, f"process {_range(memory.process)}"]),
+        *page.flow("", [*parts, f"process {process}"]),
     ]
-
-
-def _choice(memory: MemoryEstimate) -> list[str]:
-    """Among how many ways to run the job this one was chosen, and how many of them were traced."""
-    if memory.ways == 1:
-        return []
-    traced = f", {memory.traces} traced" if memory.method == "trace" else ""
-    fits = "fastest that fits" if memory.verdict != "does not fit" else "smallest"
-    return [f"{fits} of {memory.ways:,} ways{traced}"]
 
 
 def verdict_words(memory: MemoryEstimate) -> str:
@@ -91,12 +86,6 @@ def verdict_words(memory: MemoryEstimate) -> str:
             return "Does not fit."
         case _:
             assert_never(memory.verdict)
-
-
-def _by_column(components: Mapping[str, int]) -> dict[str, int]:
-    """Components summed as the table shows them, the rest under `other`."""
-    named = {name: sum(components.get(part, 0) for part in parts) for name, parts in _COLUMNS.items()}
-    return {**named, _REST: sum(components.values()) - sum(named.values())}
 
 
 def planned_peak(plan: Plan) -> int:
@@ -115,7 +104,10 @@ def planned_components(plan: Plan) -> dict[str, int]:
 def _phase_table(phases: Sequence[PhasePeak], page: Page) -> list[str]:
     """A line for each group of phases; left out where the page is too narrow for it."""
     groups = phase_groups(phases)
-    sums = {name: _by_column(peak.components) for name, peak in groups.items()}
+    sums: dict[str, dict[str, int]] = {}
+    for name, peak in groups.items():
+        sums[name] = {column: sum(peak.components.get(part, 0) for part in parts) for column, parts in _COLUMNS.items()}
+        sums[name][_REST] = sum(peak.components.values()) - sum(sums[name].values())
     shown = [name for name in (*_COLUMNS, _REST) if any(one[name] for one in sums.values())]
     rows = [["GiB", *shown, "sum"]]
     for name, columns in sums.items():
@@ -129,18 +121,8 @@ def _phase_table(phases: Sequence[PhasePeak], page: Page) -> list[str]:
     return [page.faint(head), *strong]
 
 
-def _source(memory: MemoryEstimate, name: str) -> str:
-    """Where the context's size is from, where it was measured here."""
-    return f" {escaped(memory.context_source)}" if name == "context" and memory.context_source else ""
-
-
 def _tensor_parts(memory: MemoryEstimate) -> set[str]:
     return {name for phase in memory.phases for name in phase.components}
-
-
-def _range(size: ByteRange) -> str:
-    low, expected, high = map(numbers.gibibytes, (size.low, size.expected, size.high))
-    return expected if low == high else f"{expected} ({low} to {high})"
 
 
 def _paint(memory: MemoryEstimate, page: Page, text: str) -> str:
@@ -168,10 +150,20 @@ def time_lines(plan: Plan, page: Page) -> list[str]:
     parts = [
         f"{numbers.duration_range(time.low_seconds, time.high_seconds)} on {escaped(plan.device.label)}",
         f"by {escaped(time.method)}",
-        *_cost(time),
-        disk,
     ]
-    return [*page.flow("Time", parts), *page.flow("", _time_phases(time))]
+    if time.cost_low and time.cost_high:
+        parts.append(numbers.amount_range(time.cost_low.amount, time.cost_high.amount, time.cost_high.currency))
+    if time.energy_low_joules is not None and time.energy_high_joules is not None:
+        low, high = time.energy_low_joules / _KILOWATT_HOUR, time.energy_high_joules / _KILOWATT_HOUR
+        parts.append(numbers.amount_range(low, high, "kWh"))
+    # The parts that take much of it, each with what it rests on where that isn't what the training rests on.
+    usual = next((one.method for one in time.phases if one.phase == "train"), "")
+    phases = []
+    for one in time.phases:
+        if one.seconds.high >= 0.05 * time.high_seconds or one.phase == "train":
+            by = f" by {escaped(one.method)}" if one.method not in ("", usual) and one.phase not in _FILES else ""
+            phases.append(f"{phase_word(one.phase)} {numbers.duration_range(one.seconds.low, one.seconds.high)}{by}")
+    return [*page.flow("Time", [*parts, disk]), *page.flow("", phases)]
 
 
 def phase_word(phase: Phase) -> str:
@@ -208,23 +200,6 @@ def phase_seconds_words(one: PhaseSeconds) -> str:
     return f"{phase_word(one.phase)} {numbers.duration(one.seconds)}{beside}"
 
 
-def _cost(time: TimeEstimate) -> Iterable[str]:
-    if time.cost_low and time.cost_high:
-        yield numbers.money_range(time.cost_low.amount, time.cost_high.amount, time.cost_high.currency)
-    if time.energy_low_joules is not None and time.energy_high_joules is not None:
-        low, high = time.energy_low_joules / _KILOWATT_HOUR, time.energy_high_joules / _KILOWATT_HOUR
-        yield numbers.amount_range(low, high, "kWh")
-
-
-def _time_phases(time: TimeEstimate) -> Iterable[str]:
-    """The parts that take much of it, each with what it rests on where that isn't what the training rests on."""
-    usual = next((one.method for one in time.phases if one.phase == "train"), "")
-    for one in time.phases:
-        if one.seconds.high >= 0.05 * time.high_seconds or one.phase == "train":
-            by = f" by {escaped(one.method)}" if one.method not in ("", usual) and one.phase not in _FILES else ""
-            yield f"{phase_word(one.phase)} {numbers.duration_range(one.seconds.low, one.seconds.high)}{by}"
-
-
 _MILLION = 1_000_000
 Row = tuple[str, str, str, str]
 
@@ -234,18 +209,19 @@ def judge_lines(plan: Plan, page: Page) -> list[str]:
     judge, found = plan.settings.eval.judge, plan.judge
     if judge is None or found is None:
         return []
-    return page.flow("Judge", [f"{escaped(judge.model)} at {escaped(judge.host)}", *_planned_use(found)])
-
-
-def _planned_use(found: JudgeEstimate) -> Iterator[str]:
     at_once = f", {found.at_once} at once" if found.at_once > 1 else ""
-    yield f"{numbers.plural(found.requests, 'request')}{at_once}"
-    yield f"{_tokens_range(found)} tokens sent, by {found.method}"
-    yield f"at most {numbers.magnitude(found.received_high)} received"
+    parts = [
+        f"{escaped(judge.model)} at {escaped(judge.host)}",
+        f"{numbers.plural(found.requests, 'request')}{at_once}",
+        f"{_tokens_range(found)} tokens sent, by {found.method}",
+        f"at most {numbers.magnitude(found.received_high)} received",
+    ]
     if found.seconds is not None:
-        yield f"{numbers.duration_range(found.seconds.low, found.seconds.high)} by {found.seconds_method}"
+        parts.append(f"{numbers.duration_range(found.seconds.low, found.seconds.high)} by {found.seconds_method}")
     if found.cost_low is not None and found.cost_high is not None:
-        yield numbers.money_range(found.cost_low.amount, found.cost_high.amount, found.cost_high.currency)
+        cost = found.cost_low.amount, found.cost_high.amount, found.cost_high.currency
+        parts.append(numbers.amount_range(*cost))
+    return page.flow("Judge", parts)
 
 
 def _tokens_range(found: JudgeEstimate) -> str:
@@ -255,16 +231,15 @@ def _tokens_range(found: JudgeEstimate) -> str:
 
 def use_words(use: JudgeUse) -> str:
     """What asking took, in a sentence: `40 requests in 12 s, 6,512 tokens sent and 40 received by its own count`."""
-    return f"{numbers.plural(use.requests, 'request')} in {numbers.duration(use.seconds)}, {_told(use)}"
-
-
-def _told(use: JudgeUse) -> str:
     if not use.answered:
-        return "none answered"
-    if not use.with_usage:
-        return "tokens not told by the endpoint"
-    words = f"{use.sent_tokens:,} tokens sent and {use.received_tokens:,} received by the endpoint's count"
-    return words if use.with_usage == use.answered else f"{words} for {use.with_usage:,} of {use.answered:,} answers"
+        usage = "none answered"
+    elif not use.with_usage:
+        usage = "tokens not told by the endpoint"
+    else:
+        usage = f"{use.sent_tokens:,} tokens sent and {use.received_tokens:,} received by the endpoint's count"
+        if use.with_usage != use.answered:
+            usage += f" for {use.with_usage:,} of {use.answered:,} answers"
+    return f"{numbers.plural(use.requests, 'request')} in {numbers.duration(use.seconds)}, {usage}"
 
 
 def judge_rows(plan: Plan, evaluation: Evaluation | None) -> Iterator[Row]:
@@ -288,10 +263,7 @@ def judge_rows(plan: Plan, evaluation: Evaluation | None) -> Iterator[Row]:
     yield "tokens from the judge", f"at most {numbers.magnitude(found.received_high)}", received, "–"
     price = plan.recipe.budget.price_per_million_tokens
     if found.cost_low is not None and found.cost_high is not None and price is not None:
-        planned = numbers.money_range(found.cost_low.amount, found.cost_high.amount, found.cost_high.currency)
-        yield "cost of the judge", planned, _paid(use, price) if is_told else "not told", "–"
-
-
-def _paid(use: JudgeUse, price: TokenPrice) -> str:
-    amount = (use.sent_tokens * price.sent.amount + use.received_tokens * price.received.amount) / _MILLION
-    return numbers.money_range(amount, amount, price.sent.currency)
+        planned = numbers.amount_range(found.cost_low.amount, found.cost_high.amount, found.cost_high.currency)
+        amount = (use.sent_tokens * price.sent.amount + use.received_tokens * price.received.amount) / _MILLION
+        paid = numbers.amount_range(amount, amount, price.sent.currency)
+        yield "cost of the judge", planned, paid if is_told else "not told", "–"

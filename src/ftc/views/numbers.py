@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.record import Gain, Interval
+
 __all__ = [
     "amount_range",
     "byte_size",
@@ -11,10 +17,11 @@ __all__ = [
     "digest",
     "duration",
     "duration_range",
+    "gain",
     "gibibytes",
+    "interval",
     "magnitude",
     "metric",
-    "money_range",
     "percent",
     "plural",
     "rate",
@@ -140,9 +147,15 @@ def signed(value: float) -> str:
     return ("-" if value < 0 else "+") + text
 
 
-def money_range(low: float, high: float, currency: str) -> str:
-    """`0.85–1.20 USD`; what costs next to nothing is `under 0.01 USD`."""
-    return amount_range(low, high, currency)
+def interval(found: Interval | None, form: Callable[[float], str] = metric, *, none: str = "–") -> str:
+    """Both ends of an interval: `0.685 to 0.803`."""
+    return f"{form(found.low)} to {form(found.high)}" if found else none
+
+
+def gain(found: Gain) -> str:
+    """A difference with its interval: `+0.746 (+0.685 to +0.803)`, and that none is shown where that is so."""
+    shown = "" if found.is_shown else ", no difference shown"
+    return signed(found.value) + (f" ({interval(found.interval, signed)}{shown})" if found.interval else "")
 
 
 def amount_range(low: float, high: float, unit: str) -> str:

@@ -16,6 +16,7 @@ __all__ = [
     "TAB_CELLS",
     "WIDTH",
     "Page",
+    "blocks",
     "escaped",
     "fitting",
     "pad",
@@ -146,6 +147,16 @@ class Page:
                 lines += others
         return self._with_end(lines, end) if end else [line.rstrip() for line in lines]
 
+    def listed(self, label: str, parts: Iterable[str]) -> list[str]:
+        """Lines as `flow` makes them; none where there are no parts."""
+        present = list(parts)
+        return self.flow(label, present) if present else []
+
+    def trend(self, word: str | None, text: str) -> str:
+        """A text in the color of a verdict such as `better`; other words have none."""
+        paints = {"better": self.good, "worse": self.bad, "no difference shown": self.alert}
+        return paints[word](text) if word in paints else text
+
     def wrap(self, text: str) -> list[str]:
         """Lines of a sentence broken at blanks, with what follows aligned under the first word."""
         indent = " " * (len(text) - len(text.lstrip(" ")))
@@ -177,6 +188,11 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
     """The text filled with blanks; `right` aligns it to the right, as numbers are."""
     blanks = " " * max(0, columns - visible_width(text))
     return blanks + text if right else text + blanks
+
+
+def blocks(parts: Iterable[Sequence[str]]) -> str:
+    """A page of blocks of lines, with an empty line between them; blocks without lines are left out."""
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def shorten(text: str, columns: int) -> str:

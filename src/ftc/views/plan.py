@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, assert_never
 
-from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
+from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, TrainStep, VerifyStep
 from ftc.spec.documents.record import Evaluation, RunRecord
-from ftc.spec.documents.streams import SplitReport
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.schedules import schedule_card
-from ftc.spec.text_forms import FormName
 from ftc.views import numbers
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
-from ftc.views.page import INDENT, PLAIN, Page, escaped, pad, shorten, visible_width
+from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.words import headline, learned_of_rows, teacher_parts
 
 __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text"]
@@ -46,66 +44,35 @@ def plan_text(
         hint: What to do next, as the end of the last line.
         page: Width and colors.
     """
-    lock, lesson = plan.lock, plan.settings.train.distillation
-    packages = max((len(facts.packages) for facts in lock.platforms.values()), default=0)
-    parts = [
-        f"model {numbers.plural(len(lock.model.files), 'file')}",
-        *([f"teacher {numbers.plural(len(lesson.teacher.files), 'file')}"] if lesson else []),
-        f"data {numbers.plural(len(lock.data.sources), 'file')}",
-        f"tokenizer {numbers.plural(len(lock.text.tokenizer_files), 'file')}",
-        numbers.plural(packages, "package"),
-    ]
-    paints = {"new": page.accent, "changed": page.alert}
-    end = paints.get(lock_state, page.faint)(lock_state) if lock_state else ""
-    lines = page.flow("Lock", parts, end=end)
-    checks = [
-        f"{escaped(check.name)}: {escaped(check.result)}" + (page.alert(f" ({check.code})") if check.code else "")
-        for check in plan.checks
-    ]
-    blocks = (
-        _title(plan, page),
-        [
-            *_overrides(plan, page),
-            *_data(plan, page),
-            *_training(plan, page),
-            *page.flow("Teacher", teacher_parts(plan)) * bool(plan.settings.train.distillation),
-            *memory_lines(plan.memory, page, devices=plan.settings.device.count),
-            *time_lines(plan, page),
-            *judge_lines(plan, page),
-            *(lines + [line for change in lock_changes for line in page.wrap(f"{'':{INDENT}}~ {escaped(change)}")]),
-            *(page.flow("Checks", checks) if checks else []),
-            *page.flow("Unchecked", map(escaped, plan.not_checked)) * bool(plan.not_checked),
-        ],
-        _steps(plan, record, page),
-        [*chosen_lines(plan, page), *_verdict(plan, warnings, record, hint, page)],
-    )
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
-
-
-def up_to_date_text(plan: Plan, record: RunRecord, evaluation: Evaluation | None, *, page: Page = PLAIN) -> str:
-    """What `apply` says when a finished run of exactly this plan exists."""
-    ended = record.segments[-1].ended_at if record.segments else None
-    when = f" on {ended[:10]}" if ended else ""
-    result = headline(evaluation)
-    words = f"{plan.name} is up to date: plan {numbers.digest(plan.sha256)} ran{when} as run {record.id}"
-    return "\n".join(page.wrap(f"{words} ({result})." if result else f"{words}.")) + "\n"
-
-
-def _title(plan: Plan, page: Page) -> list[str]:
     model = plan.model
-    parts = [
+    title = [
         plan.recipe.task.kind,
         f"{escaped(model.name)} {numbers.magnitude(model.num_parameters)} ({escaped(model.license or 'no license')})",
         f"{plan.settings.strategy.words()}, {numbers.percent(model.num_trainable, model.num_parameters)} trainable",
     ]
-    indent = max(INDENT, len(plan.name) + 3)
-    return page.flow(page.strong(plan.name), parts, indent=min(indent, page.columns // 2))
-
-
-def _overrides(plan: Plan, page: Page) -> list[str]:
-    """What the command line laid on top of the recipe."""
-    parts = [shorten(escaped(text), _LONGEST_OVERRIDE) for text in plan.overrides]
-    return page.flow("Set", parts) if parts else []
+    checks = [
+        f"{escaped(check.name)}: {escaped(check.result)}" + (page.alert(f" ({check.code})") if check.code else "")
+        for check in plan.checks
+    ]
+    return blocks(
+        [
+            page.flow(page.strong(plan.name), title, indent=min(max(INDENT, len(plan.name) + 3), page.columns // 2)),
+            [
+                *page.listed("Set", [shorten(escaped(text), _LONGEST_OVERRIDE) for text in plan.overrides]),
+                *_data(plan, page),
+                *_training(plan, page),
+                *page.listed("Teacher", teacher_parts(plan)),
+                *memory_lines(plan.memory, page, devices=plan.settings.device.count),
+                *time_lines(plan, page),
+                *judge_lines(plan, page),
+                *_lock(plan, lock_state, lock_changes, page),
+                *page.listed("Checks", checks),
+                *page.listed("Unchecked", map(escaped, plan.not_checked)),
+            ],
+            _steps(plan, record, page),
+            [*chosen_lines(plan, page), *_verdict(plan, warnings, record, hint, page)],
+        ]
+    )
 
 
 def _data(plan: Plan, page: Page) -> list[str]:
@@ -117,24 +84,63 @@ def _data(plan: Plan, page: Page) -> list[str]:
     splits = [f"{name} {numbers.count(plan.data[name].measured(form))}{sealed.get(name, '')}" for name in present]
     first, *others = splits or ["none"]
     lines = page.flow("Data", [f"{total} rows → {first}", *others])
-    if train := plan.data.get("train"):
-        lines += page.flow("", _lengths(form, train, page))
-    return lines
+    train = plan.data.get("train")
+    if train is None:
+        return lines
+    parts = [
+        f"tokens p50 {numbers.count(train.length_p50)}",
+        f"p95 {numbers.count(train.length_p95)}",
+        f"max {numbers.count(train.length_max)}",
+    ]
+    if train.truncated_rows:
+        parts.append(page.alert(f"{numbers.percent(train.truncated_rows, train.rows)} cut"))
+    if train.dropped_rows:
+        parts.append(page.alert(f"{numbers.plural(train.dropped_rows, 'row')} dropped"))
+    tokens = f"{numbers.magnitude(train.tokens)} tokens"
+    supervised = numbers.percent(train.supervised_tokens, train.tokens)
+    learned = learned_of_rows(form, train)
+    parts.append(f"{tokens}, {learned}" if learned else f"supervised {supervised} of {tokens}")
+    return lines + page.flow("", parts)
 
 
-def _lengths(form: FormName, report: SplitReport, page: Page) -> Iterable[str]:
-    yield f"tokens p50 {numbers.count(report.length_p50)}"
-    yield f"p95 {numbers.count(report.length_p95)}"
-    yield f"max {numbers.count(report.length_max)}"
-    if report.truncated_rows:
-        yield page.alert(f"{numbers.percent(report.truncated_rows, report.rows)} cut")
-    if report.dropped_rows:
-        yield page.alert(f"{numbers.plural(report.dropped_rows, 'row')} dropped")
-    tokens = numbers.magnitude(report.tokens)
-    if learned := learned_of_rows(form, report):
-        yield f"{tokens} tokens, {learned}"
-    else:
-        yield f"supervised {numbers.percent(report.supervised_tokens, report.tokens)} of {tokens} tokens"
+def _lock(plan: Plan, state: str | None, changes: Sequence[str], page: Page) -> list[str]:
+    lock, lesson = plan.lock, plan.settings.train.distillation
+    packages = max((len(facts.packages) for facts in lock.platforms.values()), default=0)
+    parts = [
+        f"model {numbers.plural(len(lock.model.files), 'file')}",
+        *([f"teacher {numbers.plural(len(lesson.teacher.files), 'file')}"] if lesson else []),
+        f"data {numbers.plural(len(lock.data.sources), 'file')}",
+        f"tokenizer {numbers.plural(len(lock.text.tokenizer_files), 'file')}",
+        numbers.plural(packages, "package"),
+    ]
+    paints = {"new": page.accent, "changed": page.alert}
+    end = paints.get(state, page.faint)(state) if state else ""
+    lines = page.flow("Lock", parts, end=end)
+    return lines + [line for change in changes for line in page.wrap(f"{'':{INDENT}}~ {escaped(change)}")]
+
+
+def _verdict(plan: Plan, warnings: int, record: RunRecord | None, hint: str, page: Page) -> list[str]:
+    evaluations = sum(isinstance(step, EvaluateStep) for step in plan.steps)
+    trainings = sum(isinstance(step, TrainStep) for step in plan.steps)
+    work = "nothing to do" if _is_done(record) else f"{trainings} to train, {evaluations} to evaluate"
+    words = verdict_words(plan.memory)
+    fits = page.good(words) if plan.memory.verdict == "fits" else page.bad(words)
+    noted = page.alert(f" {numbers.plural(warnings, 'warning')}.") if warnings else ""
+    line = f"{page.strong('Plan ' + numbers.digest(plan.sha256))}: {work}. {fits}{noted} {hint}"
+    return page.wrap(line.rstrip())
+
+
+def _is_done(record: RunRecord | None) -> bool:
+    return record is not None and record.status in ("finished", "gate_failed")
+
+
+def up_to_date_text(plan: Plan, record: RunRecord, evaluation: Evaluation | None, *, page: Page = PLAIN) -> str:
+    """What `apply` says when a finished run of exactly this plan exists."""
+    ended = record.segments[-1].ended_at if record.segments else None
+    when = f" on {ended[:10]}" if ended else ""
+    result = headline(evaluation)
+    words = f"{plan.name} is up to date: plan {numbers.digest(plan.sha256)} ran{when} as run {record.id}"
+    return "\n".join(page.wrap(f"{words} ({result})." if result else f"{words}.")) + "\n"
 
 
 def _training(plan: Plan, page: Page) -> list[str]:
@@ -156,8 +162,10 @@ def _training(plan: Plan, page: Page) -> list[str]:
         parts.append(f"packed, up to {numbers.count(train.micro_batch_tokens or 0)} tokens a sequence")
     elif train.micro_batch_tokens:
         parts.append(f"up to {numbers.count(train.micro_batch_tokens)} tokens at once")
-    if padding := _padding(plan):
-        parts.append(padding)
+    fed, report = plan.work.train_tokens if plan.work else 0, plan.data.get("train")
+    if fed and report:  # how much of what training is fed is padding
+        padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
+        parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
     if train.batching == "length_grouped":
         parts.append("steps of like lengths")
     if train.activation_checkpointing:
@@ -172,70 +180,37 @@ def optimizer_words(kind: OptimizerKind, *, fused: bool) -> str:
     return f"{'fused ' if fused else ''}{optimizer_card(kind).label}"
 
 
-def _padding(plan: Plan) -> str:
-    """How much of what training is fed is padding, where that is a hundredth or more."""
-    fed, report = plan.work.train_tokens if plan.work else 0, plan.data.get("train")
-    if not fed or report is None:
-        return ""
-    train = plan.settings.train
-    share = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
-    return f"{numbers.percent(share)} padding" if share >= _LEAST_PADDING else ""
-
-
 def _steps(plan: Plan, record: RunRecord | None, page: Page) -> list[str]:
     """One line for each thing that will be done, with `+` for new, `~` for goes on, `=` for done."""
-    done = record is not None and record.status in ("finished", "gate_failed")
-    sign = page.faint("=") if done else page.good("+")
+    sign = page.faint("=") if _is_done(record) else page.good("+")
     evaluations = [step for step in plan.steps if isinstance(step, EvaluateStep)]
     lines = []
     for step in plan.steps:
-        words = _step_words(step, evaluations, record, done)
-        if words:
-            goes_on = isinstance(step, TrainStep) and record is not None and record.steps_done > 0 and not done
-            mark = page.alert("~") if goes_on else sign
-            lines += page.flow(f"  {mark} {words[0]}", [words[1]], indent=15)
+        mark = sign
+        match step:
+            case VerifyStep():
+                continue  # every run does it, so it tells nothing
+            case ProveStep(steps=steps):
+                name, words = "prove", f"the first {numbers.plural(steps, 'step')} twice, in fresh processes"
+            case TrainStep(steps=steps):
+                name, words = "train", f"{numbers.plural(steps, 'step')}; no run of this plan exists"
+                if record and _is_done(record):
+                    words = f"nothing to do: run {record.id} is {record.status.replace('_', ' ')}"
+                elif record:
+                    mark = page.alert("~") if record.steps_done > 0 else sign
+                    words = f"run {record.id} is {record.status}; goes on from step {record.steps_done}"
+                    words += f" of {numbers.count(steps)}"
+            case ExportStep(artifact=artifact):
+                name, words = "export", f"the {artifact}, as safetensors"
+            case EvaluateStep():
+                if step is not evaluations[0]:
+                    continue  # one line tells of all subjects
+                subjects = " and ".join(one.subject for one in evaluations)
+                name, words = "evaluate", f"{subjects}, on {numbers.count(step.rows)} test rows, once"
+            case _:
+                assert_never(step)
+        lines += page.flow(f"  {mark} {name}", [words], indent=15)
     return lines
-
-
-def _step_words(
-    step: Step, evaluations: Sequence[EvaluateStep], record: RunRecord | None, done: bool
-) -> tuple[str, str] | None:
-    match step:
-        case VerifyStep():
-            return None  # every run does it, so it tells nothing
-        case ProveStep(steps=steps):
-            return "prove", f"the first {numbers.plural(steps, 'step')} twice, in fresh processes"
-        case TrainStep(steps=steps):
-            return "train", _train_words(steps, record, done)
-        case ExportStep(artifact=artifact):
-            return "export", f"the {artifact}, as safetensors"
-        case EvaluateStep():
-            if step is not evaluations[0]:
-                return None  # one line tells of all subjects
-            subjects = " and ".join(one.subject for one in evaluations)
-            return "evaluate", f"{subjects}, on {numbers.count(step.rows)} test rows, once"
-        case _:
-            assert_never(step)
-
-
-def _train_words(steps: int, record: RunRecord | None, done: bool) -> str:
-    if record is None:
-        return f"{numbers.plural(steps, 'step')}; no run of this plan exists"
-    if done:
-        return f"nothing to do: run {record.id} is {record.status.replace('_', ' ')}"
-    return f"run {record.id} is {record.status}; goes on from step {record.steps_done} of {numbers.count(steps)}"
-
-
-def _verdict(plan: Plan, warnings: int, record: RunRecord | None, hint: str, page: Page) -> list[str]:
-    done = record is not None and record.status in ("finished", "gate_failed")
-    evaluations = sum(isinstance(step, EvaluateStep) for step in plan.steps)
-    trainings = sum(isinstance(step, TrainStep) for step in plan.steps)
-    work = "nothing to do" if done else f"{trainings} to train, {evaluations} to evaluate"
-    words = verdict_words(plan.memory)
-    fits = page.good(words) if plan.memory.verdict == "fits" else page.bad(words)
-    noted = page.alert(f" {numbers.plural(warnings, 'warning')}.") if warnings else ""
-    line = f"{page.strong('Plan ' + numbers.digest(plan.sha256))}: {work}. {fits}{noted} {hint}"
-    return page.wrap(line.rstrip())
 
 
 _TELLING = (
@@ -325,13 +300,8 @@ def _value_words(value: Any) -> str:
         case {"comparison": comparison, "bound": bound}:
             return f"{comparison} {bound:g}"
         case dict():
-            return " ".join(_pairs(value)) or "none"
+            return " ".join(f"{escaped(str(key))}={_value_words(item)}" for key, item in value.items()) or "none"
         case list() | tuple():
             return " ".join(_value_words(item) for item in value) or "none"
         case _:
             return escaped(str(value))
-
-
-def _pairs(value: dict[str, Any]) -> Iterator[str]:
-    for key, item in value.items():
-        yield f"{escaped(str(key))}={_value_words(item)}"

@@ -53,7 +53,10 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
     rows = evaluation.tuned.rows
     if rows < MANY_ROWS:
         yield f"Few test rows: {rows:,} of at least {MANY_ROWS}. Go by the intervals rather than by the values."
-    if absent := _absent(plan):
+    counts = plan.quality.labels
+    seen = counts.get("test")
+    absent = [] if seen is None else sorted(name for name in counts.get("train", ()) if not seen.get(name))
+    if absent:
         named = ", ".join(f"`{escaped(name)}`" for name in absent[:_MOST_NAMED])
         more = f" and {len(absent) - _MOST_NAMED:,} more" if len(absent) > _MOST_NAMED else ""
         yield f"No test row has {named}{more}: nothing is measured of that, and F1, precision and recall of it are 0."
@@ -69,14 +72,6 @@ def reservations(plan: Plan, evaluation: Evaluation) -> Iterator[str]:
         if one.split == "test" and one.mostly:
             found = f"{one.mostly:,} of {numbers.plural(one.of, 'test row')}"
             yield f"{found} stand nearly whole in training rows, in runs of {one.run} tokens."
-
-
-def _absent(plan: Plan) -> list[str]:
-    """Classes that are trained on and that no test row has."""
-    counts = plan.quality.labels
-    if "train" not in counts or "test" not in counts:
-        return []
-    return sorted(name for name in counts["train"] if not counts["test"].get(name))
 
 
 FEW_ROWS = 30
@@ -107,8 +102,14 @@ def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
         )
         for group in one.groups
     ]
+
+    def gap(metric: str) -> str:
+        found = one.gaps[metric]
+        between = f" ({numbers.interval(found.interval)})" if found.interval else ""
+        return numbers.metric(found.value) + between
+
     if one.gaps:
-        rows.append(("largest gap", "", *(_gap(one.gaps[metric]) for metric in metrics), ""))
+        rows.append(("largest gap", "", *map(gap, metrics), ""))
         rows.append(("by chance alone", "", *(by_chance(one.gaps[metric]) for metric in metrics), ""))
     return table([titles, *rows], right=range(1, len(metrics) + 2), indent=2)
 
@@ -116,11 +117,6 @@ def _lines(one: SliceResult, metrics: list[str], page: Page) -> list[str]:
 def by_chance(gap: Gap) -> str:
     """The gap that groups dealt by lot would have."""
     return "–" if gap.by_chance is None else numbers.metric(gap.by_chance)
-
-
-def _gap(gap: Gap) -> str:
-    between = f" ({numbers.metric(gap.interval.low)} to {numbers.metric(gap.interval.high)})" if gap.interval else ""
-    return numbers.metric(gap.value) + between
 
 
 _MOST_PAIRS = 8
@@ -135,7 +131,7 @@ def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
             [
                 f"{numbers.count(found.tokens)} tokens of general text",
                 f"{found.base:.3f} nats a token before tuning, {found.tuned:.3f} after",
-                f"forgetting {_gain(found.forgetting)}",
+                f"forgetting {numbers.gain(found.forgetting)}",
             ],
         )
     if evaluation.judge is not None:
@@ -156,10 +152,10 @@ def _judge_words(found: JudgeResult) -> Iterator[str]:
     if found.tuned is None:
         yield f"{escaped(found.model)} graded nothing"
     else:
-        sure = f" ({found.interval.low:.2f} to {found.interval.high:.2f})" if found.interval else ""
+        sure = f" ({numbers.interval(found.interval, '{:.2f}'.format)})" if found.interval else ""
         yield f"{escaped(found.model)} gives {found.tuned:.2f} of 10 to the tuned model{sure}"
     if found.base is not None and found.gain is not None:
-        yield f"{found.base:.2f} to the base, gain {_gain(found.gain)}"
+        yield f"{found.base:.2f} to the base, gain {numbers.gain(found.gain)}"
     if found.graded < found.rows:
         left = f"{found.rows - found.graded:,} of {numbers.plural(found.rows, 'row')}"
         yield f"{left} not graded: {escaped(found.failure)}"
@@ -177,11 +173,10 @@ def judge_section(evaluation: Evaluation | None) -> str:
 
 
 def _classifier_words(found: ClassifierResult) -> Iterator[str]:
-    low, high = numbers.percent(found.interval.low), numbers.percent(found.interval.high)
     share = f"{numbers.percent(found.tuned)} of {numbers.plural(found.rows, 'answer')} are `{escaped(found.label)}`"
-    yield f"{share} ({low} to {high}) by {escaped(found.name)}"
+    yield f"{share} ({numbers.interval(found.interval, numbers.percent)}) by {escaped(found.name)}"
     if found.base is not None and found.gain is not None:
-        yield f"{numbers.percent(found.base)} before tuning, change {_gain(found.gain)}"
+        yield f"{numbers.percent(found.base)} before tuning, change {numbers.gain(found.gain)}"
     if found.cut:
         yield f"{numbers.plural(found.cut, 'answer')} read in part: too long for it"
 
@@ -198,20 +193,11 @@ def classifier_section(evaluation: Evaluation | None) -> str:
     return section("classifier", "Classifier", f"<p>{text(words)}.</p>", where, f"<p>{note}</p>")
 
 
-def _gain(gain: Gain) -> str:
-    if gain.interval is None:
-        return numbers.signed(gain.value)
-    between = f"{numbers.signed(gain.interval.low)} to {numbers.signed(gain.interval.high)}"
-    shown = "" if gain.is_shown else ", no difference shown"
-    return f"{numbers.signed(gain.value)} ({between}{shown})"
-
-
 def _swaps_words(found: SwapsResult) -> Iterator[str]:
-    between = found.interval
-    sure = f" ({numbers.percent(between.low)} to {numbers.percent(between.high)})" if between else ""
+    sure = f" ({numbers.interval(found.interval, numbers.percent)})" if found.interval else ""
     yield f"{numbers.percent(found.share)} of {numbers.plural(found.rows, 'prediction')} change{sure}"
     if found.base is not None and found.change is not None:
-        yield f"{numbers.percent(found.base)} before tuning, change {_gain(found.change)}"
+        yield f"{numbers.percent(found.base)} before tuning, change {numbers.gain(found.change)}"
 
 
 def retention_section(evaluation: Evaluation | None) -> str:
@@ -219,12 +205,11 @@ def retention_section(evaluation: Evaluation | None) -> str:
     if evaluation is None or evaluation.retention is None:
         return ""
     found = evaluation.retention
-    gain = found.forgetting
     rows = [
         ("general text", f"{numbers.count(found.tokens)} tokens in {numbers.plural(found.blocks, 'block')}"),
         ("before tuning", f"{found.base:.4f} nats a token"),
         ("after tuning", f"{found.tuned:.4f} nats a token"),
-        ("forgetting", text(_gain(gain))),
+        ("forgetting", numbers.gain(found.forgetting)),
     ]
     words = "What a token of text costs more that has nothing to do with the task: less is better, none is best."
     return section("retention", "Forgetting", f"<p>{words}</p>", facts(rows))
@@ -302,12 +287,9 @@ def change_words(one: Comparison) -> str:
     """Such as `+0.746, 95 % interval +0.685 to +0.803 (better)`; empty without a base."""
     if one.change is None:
         return ""
-    return f"{numbers.signed(one.change)}{_interval_words(one, ', 95 % interval {} to {}')} ({one.trend})"
-
-
-def _interval_words(one: Comparison, form: str) -> str:
     found = one.gain.interval if one.gain else None
-    return form.format(numbers.signed(found.low), numbers.signed(found.high)) if found else ""
+    between = f", 95 % interval {numbers.interval(found, numbers.signed)}" if found else ""
+    return f"{numbers.signed(one.change)}{between} ({one.trend})"
 
 
 def comparisons(evaluation: Evaluation) -> tuple[Comparison, ...]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
 from ftc.spec.documents.expected import planned_by_phase
 from ftc.spec.documents.ledger import Merged
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, GateResult, Interval, RunRecord
+from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.views import numbers
 from ftc.views.estimates import phase_seconds_words, planned_peak
-from ftc.views.page import PLAIN, Page, escaped, shorten, table, visible_width
+from ftc.views.page import PLAIN, Page, blocks, escaped, shorten, table, visible_width
 from ftc.views.results import Comparison, change_words, comparisons, probe_blocks, reservations, slice_blocks
 from ftc.views.words import headline, learned_noun, metric_title, teacher_parts
 
@@ -60,21 +60,21 @@ def run_text(
     if any(segment.ended_by == "early_stop" for segment in record.segments):
         parts.append("stopped early")
     parts.append(f"plan {numbers.digest(record.plan_sha256)}")
-    blocks = (
-        _evaluation(evaluation, page, title) if evaluation else [],
-        _reservations(plan, evaluation, page) if evaluation else [],
-        *(slice_blocks(evaluation, page) if evaluation else ()),
-        *(probe_blocks(evaluation, page) if evaluation else ()),
-        [
-            *page.flow("run", parts),
-            *(page.flow("curves", [curves]) if curves else []),
-            *_files(record, folder, has_report, page),
-            *_against_plan(plan, record, page),
-            *_looks(looks, page),
-            *_merges(merges, page),
-        ],
-    )
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+    purposes = ", ".join(f"{escaped(purpose)} {looks.count(purpose)}" for purpose in dict.fromkeys(looks))
+    looked = f"the test rows were looked at {numbers.plural(len(looks), 'time')} in all: {purposes}"
+    merged = [
+        f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"
+        for one in merges
+    ]
+    lines = [
+        *page.flow("run", parts),
+        *page.listed("curves", filter(None, [curves])),
+        *_files(record, folder, has_report, page),
+        *_against_plan(plan, record, page),
+        *page.listed("looks", [looked] if looks else []),
+        *page.listed("merged", merged),
+    ]
+    return blocks([*(_measured(plan, evaluation, page, title) if evaluation else ()), lines])
 
 
 def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Page = PLAIN) -> str:
@@ -87,14 +87,7 @@ def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Pag
         page: Width and colors.
     """
     title = f"{escaped(title)}, {numbers.plural(evaluation.tuned.rows, 'row')}"
-    doubts = _reservations(plan, evaluation, page)
-    blocks = (
-        _evaluation(evaluation, page, title),
-        doubts,
-        *slice_blocks(evaluation, page),
-        *probe_blocks(evaluation, page),
-    )
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+    return blocks(_measured(plan, evaluation, page, title))
 
 
 def wall_seconds(record: RunRecord) -> float | None:
@@ -109,8 +102,8 @@ def wall_seconds(record: RunRecord) -> float | None:
     return total if record.segments else None
 
 
-def _evaluation(evaluation: Evaluation, page: Page, title: str) -> list[str]:
-    """The metrics with as many intervals as the page has room for, then the gates, each with its own."""
+def _measured(plan: Plan, evaluation: Evaluation, page: Page, title: str) -> Iterator[list[str]]:
+    """The metrics with as many intervals as the page has room for, the gates, each with its own, then all the rest."""
     found = comparisons(evaluation)
     forms = (_metric_table(found, page, shows) for shows in (("tuned", "change"), ("change",)))
     fitting = (lines for lines in forms if max(map(visible_width, lines)) <= page.columns)
@@ -118,22 +111,19 @@ def _evaluation(evaluation: Evaluation, page: Page, title: str) -> list[str]:
     rows = [
         (
             f"gate {metric_title(gate.metric)}",
-            _gated_value(gate, page),
+            "not measured"
+            if gate.value is None
+            else page.strong(numbers.metric(gate.value))
+            + (f" ({numbers.interval(gate.interval)})" if gate.interval else ""),
             escaped(gate.bound),
             page.good("passed") if gate.passed else page.bad("failed"),
         )
         for gate in evaluation.gates
     ]
-    gates = table(rows, right=(2,), indent=2) if rows else []
-    return [title, page.faint(header), *body, *(["", *gates] if gates else [])]
-
-
-def _gated_value(gate: GateResult, page: Page) -> str:
-    if gate.value is None:
-        return "not measured"
-    between = gate.interval
-    words = f" ({numbers.metric(between.low)} to {numbers.metric(between.high)})" if between else ""
-    return page.strong(numbers.metric(gate.value)) + words
+    yield [title, page.faint(header), *body, *(["", *table(rows, right=(2,), indent=2)] if rows else [])]
+    yield [page.alert(line) for one in reservations(plan, evaluation) for line in page.wrap(one)]
+    yield from slice_blocks(evaluation, page)
+    yield from probe_blocks(evaluation, page)
 
 
 def _metric_table(found: Sequence[Comparison], page: Page, shows: Sequence[str]) -> list[str]:
@@ -141,38 +131,27 @@ def _metric_table(found: Sequence[Comparison], page: Page, shows: Sequence[str])
     the change where one is called for.
     """
     has_base = any(one.base is not None for one in found)
+    gained = [one.gain.interval if one.gain else None for one in found]
+    sure = {"tuned": [one.interval for one in found], "change": gained}
     titles = [""] + ["base"] * has_base
     for name in ("tuned", "change")[: 1 + has_base]:
-        is_sure = name in shows and any(_interval_of(one, name) for one in found)
-        titles.append(f"{name} (95 % interval)" if is_sure else name)
-    rows = [(*titles, ""), *(_metric_row(one, page, shows, has_base=has_base) for one in found)]
+        titles.append(f"{name} (95 % interval)" if name in shows and any(sure[name]) else name)
+    rows = [(*titles, "")]
+    for one, gain in zip(found, gained, strict=True):
+        title = metric_title(one.name) + ("" if one.higher_is_better else " (lower is better)")
+        tuned = page.strong(numbers.metric(one.tuned))
+        if one.interval and "tuned" in shows:
+            tuned += f" ({numbers.interval(one.interval)})"
+        if not has_base:
+            rows.append((title, tuned, ""))
+            continue
+        change = "" if one.change is None else numbers.signed(one.change)
+        if gain and "change" in shows:
+            change += f" ({numbers.interval(gain, numbers.signed)})"
+        base = "-" if one.base is None else numbers.metric(one.base)
+        word = page.trend(one.trend, one.trend) if one.trend in ("worse", "no difference shown") else ""
+        rows.append((title, base, tuned, page.trend(one.trend, change), word))
     return table(rows, right=range(1, 2 + 2 * has_base), indent=2)
-
-
-def _metric_row(one: Comparison, page: Page, shows: Sequence[str], *, has_base: bool) -> tuple[str, ...]:
-    paint = {"better": page.good, "worse": page.bad, "no difference shown": page.alert}.get(one.trend or "", str)
-    tuned = page.strong(numbers.metric(one.tuned)) + _between(
-        _interval_of(one, "tuned"), numbers.metric, shows, "tuned"
-    )
-    title = metric_title(one.name) + ("" if one.higher_is_better else " (lower is better)")
-    if not has_base:
-        return title, tuned, ""
-    change = "" if one.change is None else numbers.signed(one.change)
-    change += _between(_interval_of(one, "change"), numbers.signed, shows, "change")
-    base = "-" if one.base is None else numbers.metric(one.base)
-    return title, base, tuned, paint(change), paint(one.trend) if one.trend in ("worse", "no difference shown") else ""
-
-
-def _interval_of(one: Comparison, name: str) -> Interval | None:
-    return one.interval if name == "tuned" else one.gain.interval if one.gain else None
-
-
-def _between(interval: Interval | None, words: Callable[[float], str], shows: Sequence[str], name: str) -> str:
-    return f" ({words(interval.low)} to {words(interval.high)})" if interval and name in shows else ""
-
-
-def _reservations(plan: Plan, evaluation: Evaluation, page: Page) -> list[str]:
-    return [page.alert(line) for one in reservations(plan, evaluation) for line in page.wrap(one)]
 
 
 def _files(record: RunRecord, folder: str, has_report: bool, page: Page) -> list[str]:
@@ -187,8 +166,7 @@ def _files(record: RunRecord, folder: str, has_report: bool, page: Page) -> list
 
 
 def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
-    teacher = teacher_parts(plan)
-    lines: list[str] = page.flow("teacher", teacher) if teacher else []
+    lines = page.listed("teacher", teacher_parts(plan))
     if record.peak_memory_bytes is not None:
         planned = planned_peak(plan)
         beside = numbers.change_percent(record.peak_memory_bytes, planned)
@@ -199,34 +177,17 @@ def _against_plan(plan: Plan, record: RunRecord, page: Page) -> list[str]:
                 escaped(record.memory_method),
             ),
         )
-        if record.memory_by_phase:
-            lines += page.flow("", _memory_phases(plan, record))
+        phases = planned_by_phase(plan)
+        lines += page.listed(
+            "",
+            [
+                f"{one.phase} {numbers.byte_size(one.peak_bytes)}"
+                + (f" (planned {numbers.byte_size(phases[one.phase])})" if one.phase in phases else "")
+                for one in record.memory_by_phase
+            ],
+        )
     lines += page.flow("time", _time_words(plan, record))
-    return lines + (page.flow("", map(phase_seconds_words, record.time_by_phase)) if record.time_by_phase else [])
-
-
-def _looks(purposes: Sequence[str], page: Page) -> list[str]:
-    if not purposes:
-        return []
-    each = [f"{escaped(purpose)} {purposes.count(purpose)}" for purpose in dict.fromkeys(purposes)]
-    whole = f"the test rows were looked at {numbers.plural(len(purposes), 'time')} in all"
-    return page.flow("looks", [f"{whole}: {', '.join(each)}"])
-
-
-def _merges(merges: Sequence[Merged], page: Page) -> list[str]:
-    each = [
-        f"{escaped(one.folder)} in {one.weight_type}, tensors {numbers.digest(one.content_sha256)}, {one.at[:10]}"
-        for one in merges
-    ]
-    return page.flow("merged", each) if each else []
-
-
-def _memory_phases(plan: Plan, record: RunRecord) -> Iterable[str]:
-    """Each phase as it was measured, beside the plan where that has it."""
-    planned = planned_by_phase(plan)
-    for one in record.memory_by_phase:
-        beside = f" (planned {numbers.byte_size(planned[one.phase])})" if one.phase in planned else ""
-        yield f"{one.phase} {numbers.byte_size(one.peak_bytes)}{beside}"
+    return lines + page.listed("", map(phase_seconds_words, record.time_by_phase))
 
 
 def _time_words(plan: Plan, record: RunRecord) -> Iterable[str]:
@@ -253,9 +214,29 @@ def runs_text(entries: Iterable[RunEntry], *, page: Page = PLAIN) -> str:
     newest = sorted(entries, key=lambda entry: _started(entry[1]), reverse=True)
     if not newest:
         return "No runs yet. `ftc apply RECIPE` makes one.\n"
+    paints = {
+        "finished": page.good,
+        "gate_failed": page.bad,
+        "failed": page.bad,
+        "interrupted": page.alert,
+        "running": page.accent,
+    }
     lines: list[str] = []
     for form in _FORMS:
-        lines = _table(newest, form, page)
+        started = "started (UTC)" if form.started > 10 else "started"
+        rows = [tuple(map(page.faint, ("run", "recipe", started, "steps", "status", "result")))]
+        rows += [
+            (
+                record.id,
+                shorten(record.name, form.name),
+                escaped(_started(record)[: form.started].replace("T", " ")),
+                f"{numbers.count(record.steps_done)}/{numbers.count(plan.settings.train.num_steps)}",
+                paints[record.status](record.status.replace("_", " ")),
+                headline(evaluation),
+            )
+            for plan, record, evaluation in newest
+        ]
+        lines = table(rows, right=(3,)) if form.has_steps else table([(*row[:3], *row[4:]) for row in rows])
         if all(visible_width(line) <= page.columns for line in lines):
             break
     return "\n".join(lines) + "\n"
@@ -273,34 +254,6 @@ class _Form(NamedTuple):
 
 _FORMS = (_Form(24, 16, True), _Form(24, 10, True), _Form(14, 10, True), _Form(14, 10, False))
 """From the widest page to the narrowest."""
-
-
-def _table(entries: Iterable[RunEntry], form: _Form, page: Page) -> list[str]:
-    titles = ("run", "recipe", "started (UTC)" if form.started > 10 else "started", "steps", "status", "result")
-    rows = [tuple(map(page.faint, titles)), *(_row(*entry, form, page) for entry in entries)]
-    if not form.has_steps:
-        return table([(*row[:3], *row[4:]) for row in rows])
-    return table(rows, right=(3,))
-
-
-def _row(
-    plan: Plan, record: RunRecord, evaluation: Evaluation | None, form: _Form, page: Page
-) -> tuple[str, str, str, str, str, str]:
-    paint = {
-        "finished": page.good,
-        "gate_failed": page.bad,
-        "failed": page.bad,
-        "interrupted": page.alert,
-        "running": page.accent,
-    }[record.status]
-    return (
-        record.id,
-        shorten(record.name, form.name),
-        escaped(_started(record)[: form.started].replace("T", " ")),
-        f"{numbers.count(record.steps_done)}/{numbers.count(plan.settings.train.num_steps)}",
-        paint(record.status.replace("_", " ")),
-        headline(evaluation),
-    )
 
 
 def _started(record: RunRecord) -> str:
@@ -354,15 +307,11 @@ def run_html(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
 def _html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     titles = "".join(f"<th>{escape(title)}</th>" for title in header)
     head = f"<thead><tr>{titles}</tr></thead>" if header else ""
-    body = "".join(_html_row(row, numeric=bool(header)) for row in rows)
-    return f"<table><caption>{escape(caption)}</caption>{head}<tbody>{body}</tbody></table>"
-
-
-def _html_row(cells: Sequence[str], *, numeric: bool) -> str:
-    first, *others = cells
-    align = _NUMBER if numeric else _LEFT
-    return (
+    align = _NUMBER if header else _LEFT
+    body = "".join(
         f'<tr><th scope="row"{_LEFT}>{escape(first)}</th>'
         + "".join(f"<td{align}>{escape(cell)}</td>" for cell in others)
         + "</tr>"
+        for first, *others in rows
     )
+    return f"<table><caption>{escape(caption)}</caption>{head}<tbody>{body}</tbody></table>"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ftc.compiler.quality.inter_annotator import agreement, cohen_kappa, fleiss_kappa, krippendorff_alpha
+from ftc.compiler.quality.report import agreement, cohen_kappa, fleiss_kappa, krippendorff_alpha
 
 
 def rows_of(table: Sequence[Sequence[int]]) -> list[list[str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.compiler.quality.presidio import _noted
+from ftc.compiler.quality.sensitive import _noted
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.sections.data import PresidioRules
 from tests.diagnostics.worlds import write_plain_model
@@ -57,7 +57,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_the_package_the_extra_is_named(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftc.compiler.quality.presidio.find_spec", lambda name: None)
+    monkeypatch.setattr("ftc.compiler.quality.sensitive.find_spec", lambda name: None)
     with pytest.raises(Refusal) as caught:
         api.plan(recipe, offline=True)
     (found,) = caught.value.diagnostics
@@ -136,7 +136,7 @@ def test_nothing_is_fetched_and_nothing_is_written_outside_the_cache(recipe: Pat
 
 @needs_presidio
 def test_a_pattern_that_is_given_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ftc.compiler.quality.presidio import load_presidio
+    from ftc.compiler.quality.sensitive import load_presidio
 
     presidio = load_presidio(PresidioRules())
     assert list(presidio.matching("a." * 100)) == []

@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from ftc.compiler.quality.encoding import damage, mojibake
 from ftc.compiler.quality.near import near_pairs, normalized
 from ftc.compiler.quality.sensitive import matching, passes_luhn, passes_mod_97
-from ftc.compiler.quality.texts import row_text
+from ftc.compiler.quality.texts import damage, mojibake, row_text
 from ftc.compiler.resolve.rows.columns import Columns
 
 MAIL, PHONE, IBAN, CARD = "e-mail addresses", "telephone numbers", "IBANs", "card numbers"
@@ -129,4 +128,5 @@ def test_the_text_of_a_row() -> None:
     row = {"messages": turns, "text": "a", "label": "x", "other": "never read"}
     assert row_text(row, Columns({"messages": "messages", "text": "text", "label": "label"})) == "hi\na"
     assert row_text({"tokens": ["a", "b"]}, Columns({"tokens": "tokens"})) == "a b"
-    assert row_text({"context": "c", "answers": {"text": ["d"]}}, Columns({"c": "context", "a": "answers"})) == "c\nd"
+    asked = Columns({"context": "context", "answers": "answers"})
+    assert row_text({"context": "c", "answers": {"text": ["d"]}}, asked) == "c\nd"

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from ftc.compiler.resolve.rows.arrow_rows import class_names
-from ftc.compiler.resolve.rows.tables import read_rows
+from ftc.compiler.resolve.rows.tables import class_names, read_rows
 from ftc.spec.diagnostics import Refusal
 
 SQUAD = {

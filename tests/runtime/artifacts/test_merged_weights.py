@@ -12,8 +12,8 @@ from torch import nn
 from ftc.runtime.artifacts.merge import agreement
 from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, unpacked
 from ftc.runtime.artifacts.tensor_files import content_digest
-from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
-from ftc.runtime.models.heads import auto_class
+from ftc.runtime.models.base_model import FolderBase, auto_class, trainable_tensors
+from ftc.runtime.models.build_model import build_model
 from ftc.spec.strategies.lora import LoraSettings
 from ftc.spec.strategies.qlora import QLoraSettings
 from tests.runtime.jobs import make_job

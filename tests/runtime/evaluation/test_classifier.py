@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ftc.runtime.evaluation.classifier import TextClassifier
-from ftc.runtime.metrics.bootstrap import share_interval
+from ftc.runtime.metrics.statistics import share_interval
 from ftc.runtime.training.signals import Interrupted, StopRequest
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
@@ -38,7 +38,7 @@ def test_batches_say_what_each_text_by_itself_says(tmp_path: Path, single: bool)
 
     write_tiny_model(tmp_path / "model", "llama")
     folder = make_classifier(tmp_path / "toxicity", tmp_path / "model")
-    found = TextClassifier(settings_of(folder, single=single), folder, torch.device("cpu")).look(
+    found = TextClassifier(settings_of(folder, single=single), folder, torch.device("cpu")).flag(
         TEXTS, 3, StopRequest()
     )
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
@@ -59,7 +59,7 @@ def test_a_request_to_stop_is_heeded(tmp_path: Path) -> None:
     stop = StopRequest()
     stop.requested = True
     with pytest.raises(Interrupted):
-        TextClassifier(settings_of(folder), folder, torch.device("cpu")).look(TEXTS, 3, stop)
+        TextClassifier(settings_of(folder), folder, torch.device("cpu")).flag(TEXTS, 3, stop)
 
 
 def test_a_run_tells_and_gates_the_share_and_refuses_another_classifier(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_run_tells_and_gates_the_share_and_refuses_another_classifier(tmp_path
     lines = [json.loads(line) for line in job.folder().outcomes.read_text().splitlines()]
     classifier = TextClassifier(settings_of(folder, label=0), folder, torch.device("cpu"))
     said = {
-        who: classifier.look([line[who]["text"] for line in lines], 1, StopRequest()).flags for who in ("base", "tuned")
+        who: classifier.flag([line[who]["text"] for line in lines], 1, StopRequest()).flags for who in ("base", "tuned")
     }
     assert found.rows == len(lines) == 9
     assert found.tuned == pytest.approx(sum(said["tuned"]) / 9)

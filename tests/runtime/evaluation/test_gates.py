@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.runtime.evaluation.gates import with_gates
+from ftc.runtime.evaluation.results import with_gates
 from ftc.spec.documents.record import Evaluation
 from ftc.spec.sections.evaluation import Gate
 from ftc.views.run import run_text

@@ -9,10 +9,8 @@ import pytest
 import torch
 
 from ftc.runtime.evaluation import generate
-from ftc.runtime.evaluation.generate import answers
-from ftc.runtime.evaluation.scoring import still
-from ftc.runtime.evaluation.shared_prompt import SharedPrompt, shared_length
-from ftc.runtime.evaluation.static_cache import static_cache_pays
+from ftc.runtime.evaluation.generate import SharedPrompt, answers, shared_length, static_cache_pays
+from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TextDecoder, TokenStream
@@ -49,7 +47,7 @@ def written(
     model: Any, rows: TokenStream, settings: Settings, decode: TextDecoder, order: list[list[int]] = ORDER
 ) -> dict[int, str]:
     texts: dict[int, str] = {}
-    with still(model):
+    with eval_mode(model):
         for some in answers(model, rows, order, settings, decode, StopRequest(), CPU):
             texts |= some
     return texts
@@ -103,12 +101,12 @@ def test_little_that_is_shared_is_left_in_its_rows(tmp_path: Path) -> None:
 
 def test_a_fixed_place_is_for_cards_and_long_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, asked, card = model(tmp_path, "llama"), settings(tmp_path), torch.device("cuda")
-    monkeypatch.setattr("ftc.runtime.evaluation.static_cache._has_compiler", lambda: True)
+    monkeypatch.setattr("ftc.runtime.evaluation.generate._has_compiler", lambda: True)
     assert static_cache_pays(writer, asked, card, 1000)
     assert not static_cache_pays(writer, asked, card, 10)
     assert not static_cache_pays(writer, asked, CPU, 1000)
     assert not static_cache_pays(torch.nn.Linear(2, 2), asked, card, 1000)
-    monkeypatch.setattr("ftc.runtime.evaluation.static_cache._has_compiler", lambda: False)
+    monkeypatch.setattr("ftc.runtime.evaluation.generate._has_compiler", lambda: False)
     assert not static_cache_pays(writer, asked, card, 1000)
 
 
@@ -138,7 +136,7 @@ def _odd_model(kind: str) -> Any:
 @pytest.mark.parametrize("kind", ["mpt", "gpt_neo", "rwkv", "llama"])
 def test_models_that_padding_within_a_row_would_change_get_whole_prompts(tmp_path: Path, kind: str) -> None:
     """Distances that count padding, positions that change in long rows, a state in place of keys and values."""
-    with still(writer := _odd_model(kind)):
+    with eval_mode(writer := _odd_model(kind)):
         assert SharedPrompt.of(writer, prompts(tmp_path), range(5), CPU) is None
         if kind == "llama":
             assert SharedPrompt.of(writer, prompts(tmp_path), [2, 3, 4], CPU) is not None, "short rows keep theirs"

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from ftc.compiler.tokens.judged_tokens import judged_tokens
 from ftc.runtime.evaluation import judge as judging
-from ftc.runtime.evaluation.evaluate_again import look_again
+from ftc.runtime.evaluation.evaluate_again import evaluate_again
 from ftc.runtime.evaluation.judge import Question, grades
 from ftc.runtime.training.signals import Interrupted, StopRequest
 from ftc.spec.diagnostics import Refusal
@@ -240,7 +240,7 @@ def test_a_run_is_graded_and_gated(service: Service, tmp_path: Path, monkeypatch
     monkeypatch.delenv("KEY")
     heard: list[Event] = []
     with pytest.raises(Refusal, match="FTC649"):
-        look_again(job.plan, job.inputs, job.folder(), record, heard.append)
+        evaluate_again(job.plan, job.inputs, job.folder(), record, heard.append)
     assert not heard, "rows are not looked at where nobody can grade"
 
 

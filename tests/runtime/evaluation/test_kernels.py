@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from ftc.runtime.evaluation import kernels
-from ftc.runtime.evaluation.kernels import faster_linears, fold_adapter, has_faster_linears
-from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.evaluation import shortcuts
+from ftc.runtime.evaluation.shortcuts import faster_linears, fold_adapter, has_faster_linears
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
 from tests.runtime.jobs import make_job
 
 
@@ -43,8 +44,8 @@ def test_the_other_library_is_asked_once_a_layer(
     if not has_faster_linears():
         pytest.skip("this processor has no faster way")
     asked = []
-    usual = kernels._linear
-    monkeypatch.setattr(kernels, "_linear", lambda layer, some: asked.append(layer) or usual(layer, some))
+    usual = shortcuts._linear
+    monkeypatch.setattr(shortcuts, "_linear", lambda layer, some: asked.append(layer) or usual(layer, some))
     with torch.inference_mode(), faster_linears(model):
         model(inputs)
     assert asked == [model[0], model[2]]
@@ -77,7 +78,7 @@ def test_what_something_else_wrapped_stays_wrapped(model: nn.Sequential, inputs:
 def test_without_a_faster_way_nothing_changes(
     model: nn.Sequential, inputs: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "has_faster_linears", lambda: False)
+    monkeypatch.setattr(shortcuts, "has_faster_linears", lambda: False)
     with torch.inference_mode():
         usual = model(inputs)
         with faster_linears(model):

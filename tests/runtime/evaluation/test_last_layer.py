@@ -9,12 +9,13 @@ import pytest
 import torch
 import transformers
 
-from ftc.runtime.evaluation.last_layer import LastLayer, find_last_layer
-from ftc.runtime.evaluation.scoring import score_rows, still
+from ftc.runtime.evaluation.scoring import eval_mode, score_rows
+from ftc.runtime.evaluation.shortcuts import LastLayer, find_last_layer
 from ftc.runtime.execution.accelerator import make_accelerator
-from ftc.runtime.execution.session import Workpiece
-from ftc.runtime.models.build_model import FolderBase, build_model
-from ftc.runtime.tasks.objectives import make_scorer
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.tasks import make_scorer
+from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.streams import open_stream
 from tests.runtime.jobs import Job, make_job
@@ -41,8 +42,8 @@ def scored(job: Job) -> tuple[list[Any], list[Any], Any]:
     settings, rows = job.plan.settings, open_stream(job.inputs.streams_folder / "test.arrow")
     model = build_model(settings, FolderBase(job.inputs.model_folder), torch.device("cpu"))
     scorer: Any = make_scorer(model, settings)
-    with still(model):
-        batches = score_rows(Workpiece(model, scorer), rows, 4, make_accelerator(settings), StopRequest())
+    with eval_mode(model):
+        batches = score_rows(ModelWithScorer(model, scorer), rows, 4, make_accelerator(settings), StopRequest())
         found = sorted(score for batch in batches for score in batch)
         usual = []
         for number in range(len(rows)):

@@ -17,7 +17,8 @@ import torch
 from ftc.runtime.memory_trace.log import peaks
 from ftc.runtime.memory_trace.step import run_steps
 from ftc.runtime.memory_trace.whole import whole_groups
-from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
 from ftc.spec.documents.memory_trace import TraceJob
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from ftc.runtime.evaluation.scoring import still
+from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.memory_trace.log import Log, peaks
 from ftc.runtime.memory_trace.sections import mark
 from ftc.runtime.memory_trace.step import write_answers
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.memory_trace.whole import log_of, whole_groups, whole_log
-from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks.scorer import mixed_precision
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from tests.support.tiny_models import write_tiny_model
@@ -74,7 +75,7 @@ def test_casts_of_weights_live_no_longer_than_a_product(tmp_path: Path) -> None:
     tracker = StorageTracker("cpu")
     mark(tracker, model, groups)
     ids = torch.ones(4, LENGTH, dtype=torch.long)
-    with tracker, still(model), mixed_precision("bfloat16", torch.device("cpu")):
+    with tracker, eval_mode(model), mixed_precision("bfloat16", torch.device("cpu")):
         model.generate(input_ids=ids, attention_mask=torch.ones_like(ids))
     traced = [one for name, one in peaks(log_of(job, (2,), groups)).items() if name.startswith("generation")]
     # All casts at once would be a third more; the loop's own ids and masks weigh something here alone.

@@ -16,9 +16,10 @@ from ftc.runtime.memory_trace.holdings import Read
 from ftc.runtime.memory_trace.log import peaks
 from ftc.runtime.memory_trace.step import run_steps
 from ftc.runtime.memory_trace.whole import log_of, whole_groups
-from ftc.runtime.models.build_model import FolderBase, build_model
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.training.distillation import build_teacher
 from ftc.runtime.training.selection import Progress
-from ftc.runtime.training.teacher import build_teacher
 from ftc.spec.documents.memory_trace import BatchShape
 from tests.support.lessons import lesson
 from tests.support.tiny_models import write_tiny_model

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ftc.runtime.metrics.bootstrap import intervals
-from ftc.runtime.metrics.sums import Statistics, difference, share_of
+from ftc.runtime.metrics.statistics import Statistics, difference, intervals, share_of
 from ftc.spec.documents.record import Interval
 
 Floats = NDArray[np.float64]

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from ftc.runtime.metrics.gaps import gap_by_chance, gap_interval
-from ftc.runtime.metrics.sums import mean_of
+from ftc.runtime.metrics.slices import gap_by_chance, gap_interval
+from ftc.runtime.metrics.statistics import mean_of
 from tests.support.metric_values import class_statistics
 
 REPETITIONS = 60

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftc.runtime.metrics.meteor import meteor_scores, meteor_tokens, wordnet_findings
+from ftc.runtime.metrics.texts import meteor_scores, meteor_tokens, wordnet_findings
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.storage import wordnet

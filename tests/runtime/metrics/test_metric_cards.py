@@ -13,9 +13,8 @@ import pytest
 
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import LOSSES, PAIRS, Pairs, loss_statistics, statistics_of
-from ftc.runtime.metrics.bootstrap import intervals
 from ftc.runtime.metrics.classes import Decisions, Tags
-from ftc.runtime.metrics.sums import Statistics
+from ftc.runtime.metrics.statistics import Statistics, intervals
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written
 from ftc.spec.documents.settings import WordnetSettings
 from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Metric, metric_called, metric_named, needs_of

@@ -9,7 +9,7 @@ import pytest
 
 from ftc.runtime.evaluation.scoring import RowScore
 from ftc.runtime.metrics import loss_statistics
-from ftc.runtime.metrics.sums import Statistics
+from ftc.runtime.metrics.statistics import Statistics
 from tests.support.metric_oracles import (
     answer_metric,
     calibration_error,

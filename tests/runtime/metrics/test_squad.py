@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.runtime.metrics.squad import answer_f1, is_exact, normalized
+from ftc.runtime.metrics.texts import answer_f1, is_exact, normalized
 
 
 @pytest.mark.parametrize(

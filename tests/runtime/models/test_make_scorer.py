@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
-from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
-from ftc.runtime.tasks.objectives import make_scorer
+from ftc.runtime.models.base_model import FolderBase, trainable_tensors
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.tasks import make_scorer
 from ftc.runtime.training.loop import Job, _accumulate_gradients
 from ftc.spec.batches import BatchOrder
 from tests.runtime.jobs import make_job, write_stream

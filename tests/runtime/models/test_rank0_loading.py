@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from ftc.runtime.models import rank0_loading
-from ftc.runtime.models.build_model import FolderBase, build_model
-from ftc.runtime.models.materialize import description
-from ftc.runtime.models.rank0_loading import ShapesBase, build_once
+from ftc.runtime.models import build_model as rank0_loading
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import ShapesBase, build_model, build_once
+from ftc.runtime.models.sharding import description
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.settings import Settings
 from tests.runtime.jobs import make_job

@@ -13,13 +13,13 @@ from torch.nn import functional
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.execution.execute import execute
-from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
-from ftc.runtime.tasks.objectives import make_scorer
+from ftc.runtime.models.base_model import FolderBase, trainable_tensors
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.tasks import make_scorer
 from ftc.runtime.training import distillation
-from ftc.runtime.training.distillation import divergence
+from ftc.runtime.training.distillation import build_teacher, divergence, make_teacher
 from ftc.runtime.training.loop import Job as LoopJob
 from ftc.runtime.training.loop import _accumulate_gradients, _loss
-from ftc.runtime.training.teacher import build_teacher, make_teacher
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event, StepDone

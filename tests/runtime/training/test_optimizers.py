@@ -18,7 +18,8 @@ from ftc.runtime.training.optimizers import (
 )
 from ftc.runtime.training.selection import Selection
 from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
-from ftc.spec.optimizers import OPTIMIZERS, OptimizerCard
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.schedules import learning_rate_at
 from tests.support.documents import plan
 

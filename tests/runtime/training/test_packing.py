@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
-from ftc.runtime.models.build_model import FolderBase, build_model, trainable_tensors
-from ftc.runtime.tasks.objectives import make_scorer
-from ftc.runtime.training.collate import packed_batch
+from ftc.runtime.models.base_model import FolderBase, trainable_tensors
+from ftc.runtime.models.build_model import build_model
+from ftc.runtime.tasks import make_scorer
+from ftc.runtime.tasks.scorer import packed_batch
 from ftc.runtime.training.loop import Job, _accumulate_gradients
-from ftc.runtime.training.packing import prove_isolation
+from ftc.runtime.training.train import prove_isolation
 from ftc.spec.batches import BatchOrder, by_length, cut_by_tokens, first_fit_decreasing
 from ftc.spec.diagnostics import Refusal
 from tests.runtime.jobs import make_job, write_stream

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, assert_never
 
 from ftc.spec.storage.outputs import marked
 from ftc.views.report.elements import text
@@ -25,11 +25,14 @@ __all__ = [
     "Range",
     "Ranges",
     "Series",
+    "Style",
     "are_shares",
     "drawer",
     "figure",
 ]
 
+Style = Literal["raw", "line", "dots", "squares", "cloud", "ideal"]
+"""How a series is drawn."""
 Point = tuple[float, float]
 """A place along an axis, such as a step, and the value there."""
 
@@ -74,7 +77,7 @@ class Series:
 
     label: str
     points: Sequence[Point]
-    style: Literal["raw", "line", "dots", "squares", "cloud", "ideal"]
+    style: Style
     color: int = 0
     tag: str = ""
 
@@ -218,40 +221,29 @@ def drawer() -> Drawer:
 
 def figure(chart: Chart, drawn: Drawer) -> str:
     """The chart as a `<figure>` with its legend; empty where there is nothing to draw."""
-    if not _has_points(chart):
+    match chart:  # signs of the legend, as HTML, and what they stand for
+        case Lines():
+            has_points = any(series.points for series in chart.series)
+            keys = [
+                (f'<span class="key {one.style} s{one.color}"></span>', one.label) for one in chart.series if one.points
+            ]
+        case Bars():
+            has_points = any(bar.parts for bar in chart.bars)
+            keys = [
+                (f'<span class="swatch s{number % COLORS}">{number + 1}</span>', name)
+                for number, name in enumerate(chart.names)
+            ]
+        case Ranges():
+            has_points = any(values for _, values in chart.rows)
+            styles = zip(("squares s7", "dots s0"), chart.names, strict=False)
+            keys = [(f'<span class="key {style}"></span>', name) for style, name in styles]
+        case _:
+            assert_never(chart)
+    if not has_points:
         return ""
-    names = "".join(f'<li><span aria-hidden="true">{key}</span>{text(name)}</li>' for key, name in _keys(chart))
+    names = "".join(f'<li><span aria-hidden="true">{key}</span>{text(name)}</li>' for key, name in keys)
     legend = f'<ul class="legend">{names}</ul>' if names else ""
     return (
         f'<figure class="chart {text(chart.key)}"><figcaption>{text(chart.title)}</figcaption>'
         f"{legend}{marked(drawn.draw(chart))}</figure>"
     )
-
-
-def _has_points(chart: Chart) -> bool:
-    match chart:
-        case Lines():
-            return any(series.points for series in chart.series)
-        case Bars():
-            return any(bar.parts for bar in chart.bars)
-        case Ranges():
-            return any(values for _, values in chart.rows)
-
-
-def _keys(chart: Chart) -> list[tuple[str, str]]:
-    """A sign, as HTML, and what it stands for."""
-    match chart:
-        case Lines():
-            return [
-                (f'<span class="key {one.style} s{one.color}"></span>', one.label) for one in chart.series if one.points
-            ]
-        case Bars():
-            return [
-                (f'<span class="swatch s{number % COLORS}">{number + 1}</span>', name)
-                for number, name in enumerate(chart.names)
-            ]
-        case Ranges():
-            styles = ("squares s7", "dots s0")
-            return [
-                (f'<span class="key {style}"></span>', name) for style, name in zip(styles, chart.names, strict=False)
-            ]

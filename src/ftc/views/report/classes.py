@@ -118,9 +118,23 @@ def classes_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> s
         case "one":
             return _exclusive("class", "test rows", _classes(labels, base), _classes(labels, tuned), drawn)
         case "words":
-            return _exclusive("tag", "words", _tags(labels, base), _tags(labels, tuned), drawn)
+            by_word = [
+                [
+                    (labels[target], labels[int(chosen)])
+                    for one, answer in said
+                    for target, chosen in zip(one.targets, answer.predicted, strict=False)
+                ]
+                for said in (base, tuned)
+            ]
+            before, after = (confusion(labels, pairs) if pairs else None for pairs in by_word)
+            return _exclusive("tag", "words", before, after, drawn)
         case "several":
-            scores = (_labels(labels, base) if base else (), _labels(labels, tuned))
+            scores = [
+                label_scores(len(labels), ((one.targets, [*map(int, answer.predicted)]) for one, answer in said))
+                if said
+                else ()
+                for said in (base, tuned)
+            ]
             return section("classes", "Classes", *_scores(_Recognized("label", "test rows", labels, *scores), drawn))
         case _:
             assert_never(kind)
@@ -148,22 +162,6 @@ def _classes(labels: Sequence[str], said: Sequence[tuple[Outcome, Said]]) -> Con
     return confusion((*labels, *others), pairs) if pairs else None
 
 
-def _tags(labels: Sequence[str], said: Sequence[tuple[Outcome, Said]]) -> Confusion | None:
-    """Counts by tag, word by word."""
-    pairs = [
-        (labels[target], labels[int(chosen)])
-        for one, answer in said
-        for target, chosen in zip(one.targets, answer.predicted, strict=False)
-    ]
-    return confusion(labels, pairs) if pairs else None
-
-
-def _labels(labels: Sequence[str], said: Sequence[tuple[Outcome, Said]]) -> tuple[ClassScore, ...]:
-    return label_scores(
-        len(labels), ((one.targets, [int(label) for label in answer.predicted]) for one, answer in said)
-    )
-
-
 def _scores(found: _Recognized, drawn: Drawer) -> tuple[str, str]:
     """A picture and a table."""
     before = found.base or found.tuned
@@ -184,33 +182,28 @@ def _scores(found: _Recognized, drawn: Drawer) -> tuple[str, str]:
     titles = [f"{'F1' if name == 'f1' else name}, {side}" for name in names for side in sides]
     header = (found.noun, *titles, found.counted)
     grid = table(f"How each {found.noun} is recognized", header, rows, right=range(1, len(header)))
-    return figure(_chart(found), drawn), grid
-
-
-def _chart(found: _Recognized) -> Ranges:
-    """F1 of each class; nothing where there are too many for a picture."""
-    before: Sequence[ClassScore | None] = found.base or [None] * len(found.tuned)
-    rows = [
+    chart_rows = [
         (
             label,
             [
                 Range(side, score.f1, None, f"{label}, {name}: {numbers.metric(score.f1)}")
-                for side, (name, score) in enumerate((("base", old), ("tuned", new)))
-                if score is not None
+                for side, name, score in ((0, "base", old), (1, "tuned", new))
+                if side or found.base
             ],
         )
         for label, old, new in zip(found.labels, before, found.tuned, strict=True)
     ]
     ranked = sorted(zip(found.labels, found.tuned, strict=True), key=lambda one: one[1].f1)
     words = "; ".join(f"{label} {numbers.metric(score.f1)}" for label, score in ranked)
-    return Ranges(
+    chart = Ranges(
         key="class-scores",
         title=f"F1 of each {found.noun}",
         description=f"F1 of the tuned model, from the lowest: {words}.",
-        rows=rows if len(rows) <= _MOST_CLASSES else [],
+        rows=chart_rows if len(chart_rows) <= _MOST_CLASSES else [],
         names=("base", "tuned") if found.base else (),
         axis=Axis("F1", limits=(0.0, 1.0)),
     )
+    return figure(chart, drawn), grid
 
 
 def _mistakes(caption: str, counted: str, found: Confusion) -> str:
@@ -246,7 +239,16 @@ def confidence_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -
         return ""
     tuned = _groups([(one, one.tuned) for one in outcomes])
     base = _groups([(one, one.base) for one in outcomes if one.base])
-    return section("confidence", "Confidence", f"<p>{text(_words(tuned))}</p>", *_shown(base, tuned, drawn))
+    rows = sum(one.rows for one in tuned)
+    sure = math.fsum(one.rows * one.confidence for one in tuned) / rows
+    right = math.fsum(one.rows * one.right for one in tuned) / rows
+    side = "surer than it is right" if sure > right else "less sure than it is right"
+    side = "as sure as it is right" if abs(sure - right) < 0.005 else side
+    words = (
+        f"The tuned model is {numbers.percent(sure)} sure on average and right on {numbers.percent(right)} of the test "
+        f"rows: {side}. Rows are grouped by confidence, in {CONFIDENCE_BINS} intervals of equal width."
+    )
+    return section("confidence", "Confidence", f"<p>{text(words)}</p>", *_shown(base, tuned, drawn))
 
 
 def _groups(said: Sequence[tuple[Outcome, Said]]) -> list[_Group]:
@@ -264,18 +266,6 @@ def _groups(said: Sequence[tuple[Outcome, Said]]) -> list[_Group]:
         )
         for number, pairs in sorted(found.items())
     ]
-
-
-def _words(groups: Sequence[_Group]) -> str:
-    rows = sum(one.rows for one in groups)
-    sure = math.fsum(one.rows * one.confidence for one in groups) / rows
-    right = math.fsum(one.rows * one.right for one in groups) / rows
-    side = "surer than it is right" if sure > right else "less sure than it is right"
-    side = "as sure as it is right" if abs(sure - right) < 0.005 else side
-    return (
-        f"The tuned model is {numbers.percent(sure)} sure on average and right on {numbers.percent(right)} of the test "
-        f"rows: {side}. Rows are grouped by confidence, in {CONFIDENCE_BINS} intervals of equal width."
-    )
 
 
 def _shown(base: Sequence[_Group], tuned: Sequence[_Group], drawn: Drawer) -> tuple[str, str]:

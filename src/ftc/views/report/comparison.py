@@ -13,7 +13,19 @@ from ftc.spec.documents.record import RunRecord
 from ftc.spec.version import VERSION
 from ftc.views import numbers
 from ftc.views.comparison import standing_words, verdict
-from ftc.views.report.charts import COLORS, Axis, Drawer, Lines, Range, Ranges, Series, are_shares, drawer, figure
+from ftc.views.report.charts import (
+    COLORS,
+    Axis,
+    Drawer,
+    Lines,
+    Range,
+    Ranges,
+    Series,
+    Style,
+    are_shares,
+    drawer,
+    figure,
+)
 from ftc.views.report.elements import details, framed, long_text, section, table, text
 from ftc.views.report.origins import setting_words
 from ftc.views.report.rows import is_right
@@ -82,28 +94,24 @@ def comparison_html(found: RunComparison, sides: Sequence[Side], drawn: Drawer |
         ),
         ("provenance", "Provenance", _provenance(sides)),
     ]
+    given = f"{numbers.plural(found.rows, 'test row')} that all runs were given"
+    lead = f"No metric is common to the runs, on {given}."
+    if found.metrics:
+        main, base, *tried = found.metrics[0], *found.runs
+        start, *standings = main.standings
+        words = [
+            f"{run.id} {numbers.metric(one.value)} ({verdict(main, one)})"
+            for run, one in zip(tried, standings, strict=True)
+        ]
+        name = metric_title(main.metric)
+        name = name[:1].upper() + name[1:]
+        lead = f"{name} of {base.id} is {numbers.metric(start.value)}; {', '.join(words)}. On {given}."
     title = f"Runs {', '.join(run.id for run in found.runs)}"
     header = (
         f'<header><p class="kind">Comparison of {len(sides)} runs</p><h1>{text(title)}</h1>'
-        f'<p class="lead">{text(_lead(found))}</p></header>'
+        f'<p class="lead">{text(lead)}</p></header>'
     )
     return framed(title, header, parts, f"Made by ftc {text(VERSION)}.", drawn.name)
-
-
-def _lead(found: RunComparison) -> str:
-    """What the first metric shows, in a sentence."""
-    rows = f"{numbers.plural(found.rows, 'test row')} that all runs were given"
-    if not found.metrics:
-        return f"No metric is common to the runs, on {rows}."
-    main = found.metrics[0]
-    first, *others = found.runs
-    words = [
-        f"{run.id} {numbers.metric(standing.value)} ({verdict(main, standing)})"
-        for run, standing in zip(others, main.standings[1:], strict=True)
-    ]
-    title = metric_title(main.metric)
-    start = numbers.metric(main.standings[0].value)
-    return f"{title[:1].upper()}{title[1:]} of {first.id} is {start}; {', '.join(words)}. On {rows}."
 
 
 def _result(found: RunComparison, drawn: Drawer) -> str:
@@ -174,26 +182,21 @@ def _told_apart(first: Side, other: Side) -> str:
     ranked = sorted(pairs, key=lambda pair: (_loss(pair[1]) - _loss(pair[0]), pair[0].row))
     better = [pair for pair in ranked[:_ROWS_A_WAY] if _loss(pair[1]) < _loss(pair[0])]
     worse = [pair for pair in ranked[::-1][:_ROWS_A_WAY] if _loss(pair[1]) > _loss(pair[0])]
-    name = other.record.id
+    name, words = other.record.id, ""
+    if pairs and all(one.tuned.text is not None and one.expected is not None for pair in pairs for one in pair):
+        # How many rows one of the two has right and the other has not.
+        judged = [(is_right(one, one.tuned), is_right(another, another.tuned)) for one, another in pairs]
+        both, gained, lost = map(judged.count, ((True, True), (False, True), (True, False)))
+        words = (
+            f"Of {numbers.plural(len(pairs), 'common row')} both are as expected on {numbers.count(both)}, "
+            f"{name} alone on {numbers.count(gained)}, {first.record.id} alone on {numbers.count(lost)}."
+        )
+        words = f"<p>{text(words)}</p>"
     return (
-        f"<h3>{text(name)}</h3>{_words_of(pairs, first, other)}"
+        f"<h3>{text(name)}</h3>{words}"
         f"{_row_table(f'Where the loss of {name} is lowest beside the first run', better)}"
         f"{_row_table(f'Where the loss of {name} is highest beside the first run', worse)}"
     )
-
-
-def _words_of(pairs: Sequence[tuple[Outcome, Outcome]], first: Side, other: Side) -> str:
-    """How many rows one of the two has right and the other has not, where rows are right or wrong."""
-    if not pairs or any(one.tuned.text is None or one.expected is None for pair in pairs for one in pair):
-        return ""
-    judged = [(is_right(one, one.tuned), is_right(another, another.tuned)) for one, another in pairs]
-    gained, lost = judged.count((False, True)), judged.count((True, False))
-    both = judged.count((True, True))
-    words = (
-        f"Of {numbers.plural(len(pairs), 'common row')} both are as expected on {numbers.count(both)}, "
-        f"{other.record.id} alone on {numbers.count(gained)}, {first.record.id} alone on {numbers.count(lost)}."
-    )
-    return f"<p>{text(words)}</p>"
 
 
 def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> str:
@@ -222,36 +225,27 @@ def _loss(one: Outcome) -> float:
 
 
 def _curves(sides: Sequence[Side]) -> Iterator[Lines]:
-    runs = [(number, side, history(side.events)) for number, side in enumerate(sides)]
-    for key, title, unit in (("loss", "Training loss", "nats"), ("val-loss", "Validation loss", "nats")):
-        lines = [
-            (
-                number,
-                side,
-                thinned(smoothed(run.points("loss"), max(5, len(run.steps) // 12)))
-                if key == "loss"
-                else run.validation("val_loss"),
-            )
-            for number, side, run in runs
+    """Training loss, smoothed, and validation loss of each run."""
+    runs = [history(side.events) for side in sides]
+    means = [thinned(smoothed(run.points("loss"), max(5, len(run.steps) // 12))) for run in runs]
+    for key, title, lines in (
+        ("loss", "Training loss", means),
+        ("val-loss", "Validation loss", [run.validation("val_loss") for run in runs]),
+    ):
+        named = [
+            (number, side.record.id, points) for number, (side, points) in enumerate(zip(sides, lines, strict=True))
         ]
+        styles: tuple[Style, Style] = ("line", "line") if key == "loss" else ("dots", "squares")
         yield Lines(
             key=key,
             title=f"{title}, smoothed" if key == "loss" else title,
-            description=" ".join(
-                range_words(points, f"{title.lower()} of {side.record.id}") for _, side, points in lines
-            ),
+            description=" ".join(range_words(points, f"{title.lower()} of {run}") for _, run, points in named),
             series=[
-                Series(
-                    f"{number + 1}: {side.record.id}",
-                    points,
-                    "line" if key == "loss" else "squares" if number % 2 else "dots",
-                    number % COLORS,
-                    str(number + 1),
-                )
-                for number, side, points in lines
+                Series(f"{number + 1}: {run}", points, styles[number % 2], number % COLORS, str(number + 1))
+                for number, run, points in named
             ],
             x=STEPS,
-            y=Axis(unit, short),
+            y=Axis("nats", short),
             is_wide=True,
         )
 
@@ -266,35 +260,23 @@ def _resources(sides: Sequence[Side]) -> str:
             numbers.count(side.record.tokens),
             numbers.byte_size(side.plan.memory.peak_bytes),
             "–" if side.record.peak_memory_bytes is None else numbers.byte_size(side.record.peak_memory_bytes),
-            _planned_time(side),
+            numbers.duration_range(time.low_seconds, time.high_seconds) if (time := side.plan.time) else "–",
             "–" if (whole := wall_seconds(side.record)) is None else numbers.duration(whole),
         )
         for side in sides
     ]
-    header = (
-        "run",
-        "strategy",
-        "trainable",
-        "steps",
-        "tokens",
-        "memory planned",
-        "memory measured",
-        "time planned",
-        "time measured",
-    )
+    costs = ("memory planned", "memory measured", "time planned", "time measured")
+    header = ("run", "strategy", "trainable", "steps", "tokens", *costs)
     return section("resources", "Planned and happened", table("What each run took", header, rows, right=range(2, 9)))
 
 
-def _planned_time(side: Side) -> str:
-    time = side.plan.time
-    return numbers.duration_range(time.low_seconds, time.high_seconds) if time else "–"
-
-
 def _provenance(sides: Sequence[Side]) -> str:
-    rows = [
-        (f"<code>{text(side.record.id)}</code>", text(side.record.name), text(side.plan.model.name), *_digests(side))
-        for side in sides
-    ]
+    rows = []
+    for side in sides:
+        record, model = side.record, side.plan.model.name
+        digests = (record.plan_sha256, side.plan.lock.digest(), record.sha256, record.final_weights_sha256)
+        codes = [f"<code>{text(one)}</code>" if one else "–" for one in digests]
+        rows.append((f"<code>{text(record.id)}</code>", text(record.name), text(model), *codes))
     header = ("run", "name", "model", "plan", "lock", "record", "weights")
     ran = [
         (
@@ -311,9 +293,3 @@ def _provenance(sides: Sequence[Side]) -> str:
         table("Digests", header, rows),
         details("Machines", table("Where each run was made", ("run", "device", "ftc", "started"), ran)),
     )
-
-
-def _digests(side: Side) -> tuple[str, ...]:
-    record = side.record
-    digests = (record.plan_sha256, side.plan.lock.digest(), record.sha256, record.final_weights_sha256 or "")
-    return tuple(f"<code>{text(one)}</code>" if one else "–" for one in digests)

@@ -12,9 +12,8 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, assert_never
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -87,77 +86,30 @@ def _picture(chart: Chart, width: int, kind: str) -> str:
     """One SVG element, with title and description for those who don't see it."""
     key = f"{chart.key}-{kind}" if kind else chart.key
     titles: Titles = {}
-    with _style(key):
-        sheet = io.StringIO()
-        canvas: Any = FigureCanvasSVG(_drawn(chart, width, titles))
-        canvas.print_svg(sheet, metadata={"Date": None})
-    words = Words(key, chart.title, chart.description, titles)
-    return cleaned(sheet.getvalue(), words, kind, _VARIABLES)
-
-
-def _drawn(chart: Chart, width: int, titles: Titles) -> Figure:
-    match chart:
-        case Lines():
-            return _lines(chart, width, titles)
-        case Bars():
-            return _bars(chart, width, titles)
-        case Ranges():
-            count, longest = len(chart.rows), _LONGEST_LABEL if width > _NARROW else _LONGEST_NARROW_LABEL
-            labels = [_shortened(label, longest) for label, _ in chart.rows]
-            top = 20 if chart.mark else 6
-            sheet = _sheet(width, _RANGE_ROW * count + 44 + top)
-            axes = _axes(sheet, max(map(len, labels)) * _CHARACTER + 20, top, 16, 44)
-            axes.set_ylim(count - 0.5, -0.5)
-            axes.set_yticks(range(count), labels)
-            axes.tick_params(axis="y", labelcolor=_STAND_INS["ink"], pad=12)
-            low, high = _ends(chart)
-            axes.set_xlim(low, high)
-            axes.grid(visible=True, axis="both")
-            _across(axes, chart.axis, (low, high), 6 if width > _NARROW else 4)
-            for row, (_, values) in enumerate(chart.rows):
-                for number, value in enumerate(values):
-                    shift = (number - (len(values) - 1) / 2) * 0.3 if len(values) > 1 else 0.0
-                    place = row + shift
-                    name = f"titled-{row}-{number}"
-                    color = _STAND_INS["c0" if value.series else "c7"]
-                    if value.interval:
-                        axes.plot(
-                            value.interval, (place, place), "-", color=color, linewidth=1.75, clip_on=False, zorder=3
-                        )
-                    titles[name] = [value.label]
-                    axes.plot(
-                        (value.value,),
-                        (place,),
-                        "o" if value.series else "s",
-                        color=color,
-                        markersize=8 if value.series else 7,
-                        markerfacecolor=_STAND_INS["page"],
-                        markeredgewidth=2.25,
-                        clip_on=False,
-                        zorder=4,
-                        gid=name,
-                    )
-
-            if chart.mark:
-                _mark_above(axes, *chart.mark)
-            return sheet
-
-
-@contextmanager
-def _style(salt: str) -> Iterator[None]:
-    """Matplotlib as it comes, less what a user's own style file says, and without its remarks about fonts."""
-    log = logging.getLogger("matplotlib")
+    log, sheet = logging.getLogger("matplotlib"), io.StringIO()
     level = log.level
     log.setLevel(logging.ERROR)
-    try:
+    try:  # as matplotlib comes, less what a user's own style file says, and without its remarks about fonts
         with matplotlib.rc_context(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             matplotlib.rcdefaults()
             settings: Any = matplotlib.rcParams
-            settings.update({**_RC, "svg.hashsalt": salt})
-            yield
+            settings.update({**_RC, "svg.hashsalt": key})
+            match chart:
+                case Lines():
+                    drawn = _lines(chart, width, titles)
+                case Bars():
+                    drawn = _bars(chart, width, titles)
+                case Ranges():
+                    drawn = _ranges(chart, width, titles)
+                case _:
+                    assert_never(chart)
+            canvas: Any = FigureCanvasSVG(drawn)
+            canvas.print_svg(sheet, metadata={"Date": None})
     finally:
         log.setLevel(level)
+    words = Words(key, chart.title, chart.description, titles)
+    return cleaned(sheet.getvalue(), words, kind, _VARIABLES)
 
 
 def _sheet(width: int, height: float) -> Figure:
@@ -193,7 +145,7 @@ def _lines(chart: Lines, width: int, titles: Titles) -> Figure:
         if series.points:
             _series(axes, chart, series, number, titles)
     if chart.mark and low <= chart.mark[0] <= high:
-        _mark(axes, *chart.mark)
+        _mark(axes, chart.mark, "quiet", (6, -4), "top")
     return sheet
 
 
@@ -245,23 +197,6 @@ def _series(axes: Axes, chart: Lines, series: Series, number: int, titles: Title
     axes.plot(steps, values, linestyle="none", gid=name, **drawn)
 
 
-def _mark(axes: Axes, place: float, label: str) -> None:
-    """A vertical line with its label on the side that has room."""
-    low, high = axes.get_xlim()
-    is_right = place > (low + high) / 2
-    axes.axvline(place, color=_STAND_INS["quiet"], linestyle=(0, (4, 4)), linewidth=1, clip_on=False, zorder=2)
-    axes.annotate(
-        printable(label),
-        (place, 1),
-        (-6 if is_right else 6, -4),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset pixels",
-        ha="right" if is_right else "left",
-        va="top",
-        color=_STAND_INS["ink"],
-    )
-
-
 def _bars(chart: Bars, width: int, titles: Titles) -> Figure:
     count, room = len(chart.bars), width - 19
     ends = [sum(part.value for part in bar.parts) for bar in chart.bars] + [chart.mark[0] if chart.mark else 0.0]
@@ -290,31 +225,55 @@ def _bars(chart: Bars, width: int, titles: Titles) -> Figure:
             start += part.value
 
     if chart.mark:
-        _mark_above(axes, *chart.mark)
+        _mark(axes, chart.mark, "ink", (0, 4), "bottom")
     return sheet
 
 
-def _mark_above(axes: Axes, place: float, label: str) -> None:
-    """A vertical line with its label above the axes."""
+def _ranges(chart: Ranges, width: int, titles: Titles) -> Figure:
+    count, longest = len(chart.rows), _LONGEST_LABEL if width > _NARROW else _LONGEST_NARROW_LABEL
+    labels = [_shortened(label, longest) for label, _ in chart.rows]
+    top = 20 if chart.mark else 6
+    sheet = _sheet(width, _RANGE_ROW * count + 44 + top)
+    axes = _axes(sheet, max(map(len, labels)) * _CHARACTER + 20, top, 16, 44)
+    axes.set_ylim(count - 0.5, -0.5)
+    axes.set_yticks(range(count), labels)
+    axes.tick_params(axis="y", labelcolor=_STAND_INS["ink"], pad=12)
+    shown = [place for _, values in chart.rows for one in values for place in (one.value, *(one.interval or ()))]
+    ticks = _round_ticks(chart.axis, [*shown, *([chart.mark[0]] if chart.mark else [])], 6)
+    axes.set_xlim(ticks[0], ticks[-1])
+    axes.grid(visible=True, axis="both")
+    _across(axes, chart.axis, (ticks[0], ticks[-1]), 6 if width > _NARROW else 4)
+    for row, (_, values) in enumerate(chart.rows):
+        for number, one in enumerate(values):
+            place = row + ((number - (len(values) - 1) / 2) * 0.3 if len(values) > 1 else 0.0)
+            name, color = f"titled-{row}-{number}", _STAND_INS["c0" if one.series else "c7"]
+            drawn: dict[str, Any] = {"color": color, "clip_on": False}
+            if one.interval:
+                axes.plot(one.interval, (place, place), "-", linewidth=1.75, zorder=3, **drawn)
+            titles[name] = [one.label]
+            drawn |= {"markersize": 8 if one.series else 7, "markeredgewidth": 2.25, "zorder": 4, "gid": name}
+            drawn["markerfacecolor"] = _STAND_INS["page"]
+            axes.plot((one.value,), (place,), "o" if one.series else "s", **drawn)
+    if chart.mark:
+        _mark(axes, chart.mark, "ink", (0, 4), "bottom")
+    return sheet
+
+
+def _mark(axes: Axes, mark: tuple[float, str], color: str, shift: tuple[int, int], above: str) -> None:
+    """A vertical line with its label on the side that has room: within the axes, or above them."""
+    place, label = mark
     is_right = place > sum(axes.get_xlim()) / 2
-    axes.axvline(place, color=_STAND_INS["ink"], linestyle=(0, (4, 4)), linewidth=1, clip_on=False, zorder=2)
+    axes.axvline(place, color=_STAND_INS[color], linestyle=(0, (4, 4)), linewidth=1, clip_on=False, zorder=2)
     axes.annotate(
         printable(label),
         (place, 1),
-        (0, 4),
+        (-shift[0] if is_right else shift[0], shift[1]),
         xycoords=("data", "axes fraction"),
         textcoords="offset pixels",
         ha="right" if is_right else "left",
-        va="bottom",
+        va=above,
         color=_STAND_INS["ink"],
     )
-
-
-def _ends(chart: Ranges) -> tuple[float, float]:
-    """Both ends of the axis: round values around everything that is drawn."""
-    drawn = [place for _, values in chart.rows for one in values for place in (one.value, *(one.interval or ()))]
-    ticks = _round_ticks(chart.axis, [*drawn, *([chart.mark[0]] if chart.mark else [])], 6)
-    return ticks[0], ticks[-1]
 
 
 def _shortened(label: str, longest: int) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.quality import Agreement, QualityReport
+from ftc.spec.documents.quality import Agreement
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.streams import SplitReport
 from ftc.views import numbers
 from ftc.views.report.elements import details, facts, section, table, text
 from ftc.views.words import learned_of_rows
@@ -27,26 +25,20 @@ __all__ = [
 def data_section(plan: Plan) -> str:
     """Rows and tokens of each split, and what became of the rest."""
     header = ("split", "rows", "tokens", "length p50", "p95", "max", "truncated", "dropped", "supervised")
-    rows = [
-        (
-            text(name),
-            numbers.count(split.rows),
-            numbers.count(split.tokens),
-            numbers.count(split.length_p50),
-            numbers.count(split.length_p95),
-            numbers.count(split.length_max),
-            _share(split.truncated_rows, split.rows),
-            _share(split.dropped_rows, split.rows_read),
-            _supervised(plan, split),
-        )
-        for name, split in plan.splits
-    ]
-    grid = table("Splits, with lengths of rows in tokens", header, rows, right=range(1, 9))
-    audit = f"<h3>Token audit</h3><p>{text(_token_audit(plan))}</p>"
-    # Counts that are zero in clean data.
-    notes = []
+    splits = [split for _, split in plan.splits]
+    rows, notes = [], []
     for name, split in plan.splits:
-        counts = (
+        share = f"{numbers.count(split.supervised_tokens)} <small>({numbers.percent(split.supervised_share)})</small>"
+        rows.append(
+            (
+                text(name),
+                *map(numbers.count, (split.rows, split.tokens, split.length_p50, split.length_p95, split.length_max)),
+                _share(split.truncated_rows, split.rows),
+                _share(split.dropped_rows, split.rows_read),
+                text(learned_of_rows(plan.settings.text.form, split)) or share,
+            )
+        )
+        unusual = (
             (
                 split.unsupervised_turns,
                 "answers are not learned, since the template shows them otherwise in generation",
@@ -54,7 +46,22 @@ def data_section(plan: Plan) -> str:
             (split.rows_without_stop_token, "rows have no stop token after an answer"),
             (split.rows_with_merged_boundary, "rows have a token that spans prompt and answer"),
         )
-        notes += [f"{name}: {numbers.count(number)} {words}" for number, words in counts if number]
+        notes += [f"<li>{text(f'{name}: {numbers.count(number)} {words}')}</li>" for number, words in unusual if number]
+    grid = table("Splits, with lengths of rows in tokens", header, rows, right=range(1, 9))
+    # How many rows the model doesn't see as they were written.
+    whole, cut = sum(split.rows for split in splits), sum(split.truncated_rows for split in splits)
+    read, dropped = sum(split.rows_read for split in splits), sum(split.dropped_rows for split in splits)
+    limit = numbers.plural(plan.settings.text.max_length, "token")
+    audit = [f"{numbers.count(cut)} of {numbers.plural(whole, 'row')} are cut at {limit}"] if cut else []
+    audit += [f"{numbers.count(dropped)} of {numbers.count(read)} that were read are dropped"] if dropped else []
+    longest = numbers.count(max((split.length_max for split in splits), default=0))
+    clean = f"No row is cut or dropped: the longest of {limit} allowed has {longest}"
+    sources = []
+    for use, source in plan.lock.data.sources.items():
+        asked = source.asked.get("path") or ", ".join(str(value) for value in source.asked.values())
+        size = f"{numbers.plural(source.rows, 'row')}, {numbers.byte_size(source.file.size)}"
+        words = f"{asked}{' · ' if asked else ''}{size}" + (f", commit {source.commit}" if source.commit else "")
+        sources.append((use, f"{text(words)}<br>{_code(source.file.sha256)}"))
     dropped_rows = [
         (text(name), numbers.count(row.row), text(row.reason))
         for name, split in plan.splits
@@ -63,33 +70,15 @@ def data_section(plan: Plan) -> str:
     return section(
         "data",
         "Data",
-        _sources(plan),
-        audit,
+        facts(sources),
+        f"<h3>Token audit</h3><p>{text('; '.join(audit) or clean)}.</p>",
         grid,
-        f"<ul>{''.join(f'<li>{text(note)}</li>' for note in notes)}</ul>" if notes else "",
+        f"<ul>{''.join(notes)}</ul>" if notes else "",
         details(
             "Rows that were dropped",
             table("The first of each split", ("split", "row", "why"), dropped_rows, right=(1,)),
         ),
     )
-
-
-def _token_audit(plan: Plan) -> str:
-    """How many rows the model doesn't see as they were written, in a sentence."""
-    splits = [split for _, split in plan.splits]
-    rows, cut = sum(split.rows for split in splits), sum(split.truncated_rows for split in splits)
-    read, dropped = sum(split.rows_read for split in splits), sum(split.dropped_rows for split in splits)
-    limit = numbers.plural(plan.settings.text.max_length, "token")
-    words = [
-        f"{numbers.count(cut)} of {numbers.plural(rows, 'row')} are cut at {limit}" if cut else "",
-        f"{numbers.count(dropped)} of {numbers.count(read)} that were read are dropped" if dropped else "",
-    ]
-    found = "; ".join(filter(None, words))
-    return f"{found}." if found else f"No row is cut or dropped: the longest of {limit} allowed has {_longest(splits)}."
-
-
-def _longest(splits: Sequence[SplitReport]) -> str:
-    return numbers.count(max((split.length_max for split in splits), default=0))
 
 
 def checks_section(plan: Plan) -> str:
@@ -121,51 +110,51 @@ def settings_section(plan: Plan) -> str:
 
 def provenance_section(plan: Plan, record: RunRecord) -> str:
     """Digests, versions, device and seeds."""
-    main = facts(
-        (term, _code(value))
-        for term, value in (
-            ("run", record.id),
-            ("plan", record.plan_sha256),
-            ("lock", plan.lock.digest()),
-            ("record", record.sha256),
-            ("model commit", plan.lock.model.commit or ""),
-            ("chat template", plan.lock.text.chat_template_sha256 or ""),
-            ("weights before the first step", record.initial_weights_sha256 or ""),
-            ("weights of the result", record.final_weights_sha256 or ""),
-        )
-        if value
+    lock, seen, seeds = plan.lock, record.observed, plan.settings.seeds
+    digests = (
+        ("run", record.id),
+        ("plan", record.plan_sha256),
+        ("lock", lock.digest()),
+        ("record", record.sha256),
+        ("model commit", lock.model.commit),
+        ("chat template", lock.text.chat_template_sha256),
+        ("weights before the first step", record.initial_weights_sha256),
+        ("weights of the result", record.final_weights_sha256),
     )
-    machine = facts(_machine(plan, record))
+    threads = numbers.plural(seen.threads, "CPU thread")
+    machine = (
+        ("planned for", text(plan.device.label)),
+        ("ran on", text(seen.device)),
+        ("processes", f"{numbers.count(seen.world_size)}, with {threads} each"),
+        *([("model class", _code(seen.wrapper))] if seen.wrapper else []),
+        ("python", text(f"{seen.environment.python}, {seen.environment.platform}")),
+        ("ftc", text(record.ftc_version)),
+        ("seeds", f"init {seeds.init}, order {seeds.order}, dropout {seeds.dropout}"),
+    )
     packages = [
         (text(name), text(facts.version), _code(facts.sha256))
-        for name, facts in sorted(record.observed.environment.packages.items())
+        for name, facts in sorted(seen.environment.packages.items())
     ]
-    model = _files(plan.lock.model.files)
-    outputs = _files(record.outputs)
     segments = [
-        (
-            text(one.started_at),
-            text(one.ended_at or "–"),
-            str(one.from_step),
-            str(one.to_step),
-            text(one.ended_by or "–"),
-        )
+        (*map(text, (one.started_at, one.ended_at or "–", one.from_step, one.to_step, one.ended_by or "–")),)
         for one in record.segments
     ]
     file_header = ("file", "size", "sha256")
+    folded = (
+        ("Packages", ("package", "version", "digest of its files"), packages, ()),
+        (f"Files of {plan.model.name}", file_header, _files(lock.model.files), (1,)),
+        ("Files of the run", file_header, _files(record.outputs), (1,)),
+        ("Stretches", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
+    )
     return section(
         "provenance",
         "Provenance",
-        main,
+        facts((term, _code(value)) for term, value in digests if value),
         "<h3>Machine</h3>",
-        machine,
-        "".join(
-            (
-                _fold("Packages", ("package", "version", "digest of its files"), packages, ()),
-                _fold(f"Files of {plan.model.name}", file_header, model, (1,)),
-                _fold("Files of the run", file_header, outputs, (1,)),
-                _fold("Stretches", ("started", "ended", "from step", "to step", "ended by"), segments, (2, 3)),
-            )
+        facts(machine),
+        *(
+            details(f"{title} ({len(rows)})", table(title, header, rows, right=right))
+            for title, header, rows, right in folded
         ),
     )
 
@@ -177,22 +166,6 @@ def setting_words(plan: Plan, path: str) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{numbers.count(part)} <small>({numbers.percent(part, whole)})</small>" if part else "0"
-
-
-def _supervised(plan: Plan, split: SplitReport) -> str:
-    if learned := learned_of_rows(plan.settings.text.form, split):
-        return text(learned)
-    return f"{numbers.count(split.supervised_tokens)} <small>({numbers.percent(split.supervised_share)})</small>"
-
-
-def _sources(plan: Plan) -> str:
-    rows = []
-    for use, source in plan.lock.data.sources.items():
-        asked = source.asked.get("path") or ", ".join(str(value) for value in source.asked.values())
-        size = f"{numbers.plural(source.rows, 'row')}, {numbers.byte_size(source.file.size)}"
-        commit = f", commit {source.commit}" if source.commit else ""
-        rows.append((use, f"{text(asked)}{' · ' if asked else ''}{size}{text(commit)}<br>{_code(source.file.sha256)}"))
-    return facts(rows)
 
 
 def _at(values: Any, path: str) -> Any:
@@ -211,24 +184,8 @@ def _code(value: str) -> str:
     return f"<code>{text(value)}</code>"
 
 
-def _machine(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
-    seen, seeds = record.observed, plan.settings.seeds
-    yield "planned for", text(plan.device.label)
-    yield "ran on", text(seen.device)
-    yield "processes", f"{numbers.count(seen.world_size)}, with {numbers.plural(seen.threads, 'CPU thread')} each"
-    if seen.wrapper:
-        yield "model class", _code(seen.wrapper)
-    yield "python", text(f"{seen.environment.python}, {seen.environment.platform}")
-    yield "ftc", text(record.ftc_version)
-    yield "seeds", f"init {seeds.init}, order {seeds.order}, dropout {seeds.dropout}"
-
-
 def _files(files: dict[str, Any]) -> list[tuple[str, ...]]:
     return [(text(path), numbers.byte_size(one.size), _code(one.sha256)) for path, one in sorted(files.items())]
-
-
-def _fold(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> str:
-    return details(f"{title} ({len(rows)})", table(title, header, rows, right=right))
 
 
 _KINDS = {
@@ -245,79 +202,48 @@ _KINDS = {
 def quality_section(plan: Plan) -> str:
     """What was found in the rows, with the first places of each finding."""
     report = plan.quality
+    near = "not looked for" if report.similarity is None else f"Jaccard similarity of {report.similarity:g} or more"
+    about = [("looked at", numbers.plural(report.rows, "row")), ("near duplicates", near)]
+    about += [("not looked at", reason) for reason in report.not_checked]
+    found, places = [], []
+    for one in report.findings:
+        what = (one.split, _KINDS[one.kind], one.rule, numbers.count(one.rows), numbers.count(one.of))
+        found.append(tuple(map(text, what)))
+        unshown = "not shown here" if one.kind in ("personal", "secrets") else ""
+        places += [tuple(map(text, (each.place, one.rule, each.shown or unshown))) for each in one.samples]
     # How much of the measured rows stands in training rows, token by token.
-    rows = [
-        (
-            text(one.split),
-            text(numbers.count(one.of)),
-            text(numbers.count(one.rows)),
-            text(numbers.count(one.mostly)),
-            text(numbers.percent(one.share)),
-        )
+    contaminated = [
+        (text(one.split), *map(numbers.count, (one.of, one.rows, one.mostly)), numbers.percent(one.share))
         for one in report.contamination
     ]
     run = report.contamination[0].run if report.contamination else 0
     caption = f"Contamination: runs of {run} tokens that training rows have too"
+    shares = ("part", "rows", "with such a run", "four fifths of it", "tokens")
     # Rows of each class, part by part.
     names = list(dict.fromkeys(name for counts in report.labels.values() for name in counts))
-    parts = list(report.labels)
-    balance_rows = [
-        (text(name), *(text(numbers.count(report.labels[part].get(name, 0))) for part in parts)) for name in names
-    ]
+    balance = [(text(name), *(numbers.count(part.get(name, 0)) for part in report.labels.values())) for name in names]
     return section(
         "quality",
         "Quality of the rows",
-        facts(_facts(report)),
-        table("What was found", ("part", "kind", "what", "rows", "of"), list(_rows(report)), right=(3, 4)),
-        details(
-            "Where it was found",
-            table(
-                "Places",
-                ("place", "what", "there"),
-                [
-                    (
-                        text(sample.place),
-                        text(one.rule),
-                        text(sample.shown or ("not shown here" if one.kind in ("personal", "secrets") else "")),
-                    )
-                    for one in report.findings
-                    for sample in one.samples
-                ],
-            ),
-        ),
-        table(caption, ("part", "rows", "with such a run", "four fifths of it", "tokens"), rows, right=range(1, 5)),
-        table("Rows by class", ("class", *parts), balance_rows, right=range(1, len(parts) + 1)),
+        facts((term, text(words)) for term, words in about),
+        table("What was found", ("part", "kind", "what", "rows", "of"), found, right=(3, 4)),
+        details("Where it was found", table("Places", ("place", "what", "there"), places)),
+        table(caption, shares, contaminated, right=range(1, 5)),
+        table("Rows by class", ("class", *report.labels), balance, right=range(1, len(report.labels) + 1)),
         _agreement(report.agreement),
     )
-
-
-def _facts(report: QualityReport) -> Iterator[tuple[str, str]]:
-    yield "looked at", text(numbers.plural(report.rows, "row"))
-    near = "not looked for" if report.similarity is None else f"Jaccard similarity of {report.similarity:g} or more"
-    yield "near duplicates", text(near)
-    for reason in report.not_checked:
-        yield "not looked at", text(reason)
-
-
-def _rows(report: QualityReport) -> Iterator[tuple[str, ...]]:
-    for one in report.findings:
-        counts = (text(numbers.count(one.rows)), text(numbers.count(one.of)))
-        yield (text(one.split), text(_KINDS[one.kind]), text(one.rule), *counts)
 
 
 def _agreement(found: Agreement | None) -> str:
     if found is None:
         return ""
-    pairs = [
-        (text(" and ".join(pair.columns)), text("Cohen's kappa"), text(numbers.count(pair.rows)), _figure(pair.cohen))
-        for pair in found.pairs
+    rows = [(" and ".join(pair.columns), "Cohen's kappa", pair.rows, pair.cohen) for pair in found.pairs]
+    rows += [
+        ("all annotators", "Fleiss' kappa", found.complete_rows, found.fleiss),
+        ("all annotators", "Krippendorff's alpha", found.rows, found.krippendorff),
     ]
-    everybody = text("all annotators")
-    pairs.append((everybody, text("Fleiss' kappa"), text(numbers.count(found.complete_rows)), _figure(found.fleiss)))
-    alpha = _figure(found.krippendorff)
-    pairs.append((everybody, text("Krippendorff's alpha"), text(numbers.count(found.rows)), alpha))
-    return table("Agreement beyond chance", ("annotators", "figure", "rows", "value"), pairs, right=(2, 3))
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    cells = [
+        (text(who), text(figure), numbers.count(count), "–" if value is None else f"{value:.3f}")
+        for who, figure, count, value in rows
+    ]
+    return table("Agreement beyond chance", ("annotators", "figure", "rows", "value"), cells, right=(2, 3))

@@ -27,11 +27,23 @@ _FARTHEST = 2.5
 
 def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
     """The part of the report."""
-    charts = "".join(
-        figure(chart, drawn) for chart in (_peaks(plan, record), _timeline(plan), _memory_phases_chart(plan, record))
+    memory, planned = plan.memory, planned_by_phase(plan)
+    limit, over = numbers.byte_size(memory.limit_bytes), memory.peak_bytes - memory.limit_bytes
+    share = (
+        numbers.byte_size(over) + " over"
+        if over > 0
+        else numbers.percent(memory.peak_bytes, memory.limit_bytes) + " of"
     )
-    # Planned and measured side by side, where the run could tell its phases apart.
-    planned = planned_by_phase(plan)
+    words = f"The plan expected the peak in {memory.peak_phase}, {share} the limit of {limit} ({memory.limit_source})."
+    pairs = []
+    for one in record.memory_by_phase:
+        expected = planned.get(one.phase)
+        label = None if expected is None else f"{one.phase}, planned: {numbers.byte_size(expected)}"
+        values = [] if expected is None or label is None else [Range(0, float(expected), None, label)]
+        label = f"{one.phase}, measured: {numbers.byte_size(one.peak_bytes)}"
+        pairs.append((one.phase, [*values, Range(1, float(one.peak_bytes), None, label)]))
+    highest = max((value.value for _, values in pairs for value in values), default=0.0)
+    phases = _pairs("memory-phases", "Peak of each phase of the run", "planned", _bytes_axis(round(highest)), pairs)
     rows = [
         (
             text(one.phase),
@@ -44,29 +56,28 @@ def memory_section(plan: Plan, record: RunRecord, drawn: Drawer) -> str:
     ]
     header = ("phase", "planned", "measured", "difference", "reserved")
     memory_phases = table(f"Memory by phase: {record.memory_method}", header, rows, right=(1, 2, 3, 4)) if rows else ""
-    memory = plan.memory
-    component_rows = [
-        (
-            text(name),
-            numbers.byte_size(size),
-            numbers.percent(size, memory.peak_bytes),
-        )
+    components = [
+        (text(name), numbers.byte_size(size), numbers.percent(size, memory.peak_bytes))
         for name, size in memory.components.items()
     ]
-    components = table(
-        "Planned memory by what it holds", ("component", "size", "share of the peak"), component_rows, right=(1, 2)
+    by_component = table(
+        "Planned memory by what it holds", ("component", "size", "share of the peak"), components, right=(1, 2)
     )
-    return f"<p>{text(_words(plan))}</p>{charts}{memory_phases}{components}{_along(plan)}"
+    timeline, figures = _timeline(plan)
+    charts = "".join(figure(chart, drawn) for chart in (_peaks(plan, record), timeline, phases))
+    return f"<p>{text(words)}</p>{charts}{memory_phases}{by_component}{figures}"
 
 
-def _words(plan: Plan) -> str:
-    planned = plan.memory
-    limit = f"{numbers.byte_size(planned.limit_bytes)} ({planned.limit_source})"
-    over = planned.peak_bytes - planned.limit_bytes
-    beside = f"{numbers.percent(planned.peak_bytes, planned.limit_bytes)} of the limit of {limit}"
-    if over > 0:
-        beside = f"{numbers.byte_size(over)} over the limit of {limit}"
-    return f"The plan expected the peak in {planned.peak_phase}, {beside}."
+def _pairs(key: str, title: str, planned: str, axis: Axis, rows: Sequence[tuple[str, Sequence[Range]]]) -> Ranges:
+    """What was measured in each phase beside what was planned."""
+    return Ranges(
+        key=key,
+        title=title,
+        description="; ".join(value.label for _, values in rows for value in values),
+        rows=rows,
+        names=(planned, "measured"),
+        axis=replace(axis, from_zero=True),
+    )
 
 
 def _peaks(plan: Plan, record: RunRecord) -> Bars:
@@ -90,8 +101,8 @@ def _peaks(plan: Plan, record: RunRecord) -> Bars:
     )
 
 
-def _timeline(plan: Plan) -> Bars:
-    """Tensors at the peak of each phase, in the order of a step, by what they hold."""
+def _timeline(plan: Plan) -> tuple[Bars, str]:
+    """Tensors at the peak of each phase, in the order of a step, by what they hold; and the figures of that picture."""
     groups = phase_groups(plan.memory.phases)
     if len(groups) < 2:
         groups = {}
@@ -100,7 +111,7 @@ def _timeline(plan: Plan) -> Bars:
         Bar(f"{group}: {numbers.byte_size(peak.peak_bytes)}", _parts(peak.components, names))
         for group, peak in groups.items()
     ]
-    return Bars(
+    chart = Bars(
         key="phases",
         title="Planned tensors along the run",
         description="; ".join(bar.label for bar in bars),
@@ -108,14 +119,6 @@ def _timeline(plan: Plan) -> Bars:
         names=names,
         axis=_bytes_axis(max((peak.peak_bytes for peak in groups.values()), default=0)),
     )
-
-
-def _along(plan: Plan) -> str:
-    """The figures of that picture."""
-    groups = phase_groups(plan.memory.phases)
-    if len(groups) < 2:
-        return ""
-    names = list(dict.fromkeys(name for peak in groups.values() for name in peak.components))
     rows = [
         (
             text(group),
@@ -126,7 +129,7 @@ def _along(plan: Plan) -> str:
     ]
     header = ("phase", *names, "sum")
     grid = table("Planned tensors along the run, by what they hold", header, rows, right=range(1, len(header)))
-    return details("Figures behind the tensors along the run", grid)
+    return chart, details("Figures behind the tensors along the run", grid)
 
 
 def _parts(sizes: Mapping[str, int], names: Sequence[str]) -> list[Part]:
@@ -142,28 +145,6 @@ def _bytes_axis(highest: int) -> Axis:
     """An axis in the unit that suits its far end."""
     unit, size = next((one for one in _UNITS if highest >= one[1]), _UNITS[-1])
     return Axis(unit, lambda value: f"{value / size:.3g}", unit=float(size))
-
-
-def _memory_phases_chart(plan: Plan, record: RunRecord) -> Ranges:
-    """Measured peaks along the run beside the planned ones."""
-    planned = planned_by_phase(plan)
-    rows = []
-    for one in record.memory_by_phase:
-        label = f"{one.phase}, measured: {numbers.byte_size(one.peak_bytes)}"
-        values = [Range(1, float(one.peak_bytes), None, label)]
-        if one.phase in planned:
-            label = f"{one.phase}, planned: {numbers.byte_size(planned[one.phase])}"
-            values.insert(0, Range(0, float(planned[one.phase]), None, label))
-        rows.append((one.phase, values))
-    highest = max((value.value for _, values in rows for value in values), default=0.0)
-    return Ranges(
-        key="memory-phases",
-        title="Peak of each phase of the run",
-        description="; ".join(value.label for _, values in rows for value in values),
-        rows=rows,
-        names=("planned", "measured"),
-        axis=replace(_bytes_axis(round(highest)), from_zero=True),
-    )
 
 
 def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | None, run: History, drawn: Drawer) -> str:
@@ -197,13 +178,35 @@ def resources_section(plan: Plan, record: RunRecord, evaluation: Evaluation | No
     if record.train_seconds > 0:
         speed = f"{numbers.count(round(record.tokens / record.train_seconds))} tokens/s"
         rows.append(("mean throughput", f"{speed}, padding not counted"))
-    rows.append(("tokens", f"{numbers.count(record.tokens)}; {_supervised(plan, record)}"))
+    noun = learned_noun(plan)
+    supervised = f"{numbers.count(record.supervised_tokens)} {f'{noun} learned' if noun else 'supervised'}"
+    rows.append(("tokens", f"{numbers.count(record.tokens)}; {supervised}"))
     phases: dict[str, float] = {}
     for phase in () if record.time_by_phase else run.phases:
         phases[phase.phase] = phases.get(phase.phase, 0.0) + phase.seconds
     rows += [(f"phase: {name}", numbers.duration(seconds)) for name, seconds in phases.items()]
-    time = f"<h3>Time</h3>{facts(rows)}{_phases(record, drawn)}{figure(speed_chart, drawn)}"
+    time = f"<h3>Time</h3>{facts(rows)}{_time_phases(record, drawn)}{figure(speed_chart, drawn)}"
     return section("resources", "Planned and happened", beside, memory, time)
+
+
+def _time_phases(record: RunRecord, drawn: Drawer) -> str:
+    """Seconds of each phase beside the planned range; no picture where no phase was planned."""
+    rows, pairs = [], []
+    for one in record.time_by_phase:
+        word, took, planned = phase_word(one.phase), numbers.duration(one.seconds), one.planned
+        values = [Range(1, one.seconds, None, f"{word}, measured: {took}")]
+        expected = apart = "–"
+        if planned:
+            expected = numbers.duration_range(planned.low, planned.high)
+            apart = numbers.change_percent(one.seconds, planned.expected)
+            label = f"{word}, planned: {expected}"
+            values.insert(0, Range(0, planned.expected, (planned.low, planned.high), label))
+        rows.append((text(word), expected, took, apart))
+        pairs.append((word, values))
+    shown = pairs if any(one.planned for one in record.time_by_phase) else []
+    chart = _pairs("time-phases", "Time by phase", "planned, with its range", Axis("seconds", "{:,.3g}".format), shown)
+    header = ("phase", "planned", "measured", "difference")
+    return figure(chart, drawn) + table("Time by phase", header, rows, right=(1, 2, 3))
 
 
 def _beside(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str, str, str]]:
@@ -223,43 +226,3 @@ def _beside(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str, str, str]
     if record.outputs:
         held = sum(one.size for one in record.outputs.values())
         yield "files of the run", f"at most {numbers.byte_size(plan.disk_bytes)}", numbers.byte_size(held), "–"
-
-
-def _phases(record: RunRecord, drawn: Drawer) -> str:
-    """Planned and measured side by side."""
-    rows = [
-        (
-            text(phase_word(one.phase)),
-            numbers.duration_range(one.planned.low, one.planned.high) if one.planned else "–",
-            numbers.duration(one.seconds),
-            numbers.change_percent(one.seconds, one.planned.expected) if one.planned else "–",
-        )
-        for one in record.time_by_phase
-    ]
-    header = ("phase", "planned", "measured", "difference")
-    return figure(_phases_chart(record), drawn) + table("Time by phase", header, rows, right=(1, 2, 3))
-
-
-def _phases_chart(record: RunRecord) -> Ranges:
-    """Seconds of each phase beside the planned range; nothing where no phase was planned."""
-    rows = []
-    for one in record.time_by_phase if any(one.planned for one in record.time_by_phase) else ():
-        word, took = phase_word(one.phase), numbers.duration(one.seconds)
-        values = [Range(1, one.seconds, None, f"{word}, measured: {took}")]
-        if one.planned:
-            label = f"{word}, planned: {numbers.duration_range(one.planned.low, one.planned.high)}"
-            values.insert(0, Range(0, one.planned.expected, (one.planned.low, one.planned.high), label))
-        rows.append((word, values))
-    return Ranges(
-        key="time-phases",
-        title="Time by phase",
-        description="; ".join(one.label for _, values in rows for one in values),
-        rows=rows,
-        names=("planned, with its range", "measured"),
-        axis=Axis("seconds", "{:,.3g}".format, from_zero=True),
-    )
-
-
-def _supervised(plan: Plan, record: RunRecord) -> str:
-    noun = learned_noun(plan)
-    return f"{numbers.count(record.supervised_tokens)} {f'{noun} learned' if noun else 'supervised'}"

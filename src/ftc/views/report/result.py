@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, GateResult, Interval, Prediction, RunRecord
+from ftc.spec.documents.record import Evaluation, GateResult, Interval, RunRecord
 from ftc.spec.heads import head_card
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, figure
 from ftc.views.report.elements import long_text, section, table, text
-from ftc.views.results import Comparison, change_words, comparisons, reservations
+from ftc.views.results import change_words, comparisons, reservations
 from ftc.views.words import metric_title
 
 __all__ = ["lead", "predictions_section", "result_section"]
@@ -19,10 +19,26 @@ def lead(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> str:
     if evaluation is None or not evaluation.tuned.metrics:
         done = f"{numbers.count(record.steps_done)} of {numbers.plural(plan.settings.train.num_steps, 'step')}"
         return f"Nothing is measured on the test split. The run is {record.status.replace('_', ' ')}, with {done} done."
-    found = comparisons(evaluation)
+    found, gates = comparisons(evaluation), evaluation.gates
     main = next((one for one in found if one.gate is not None), found[0])
-    rows = f"{numbers.plural(evaluation.tuned.rows, 'test row')}"
-    return f"{_change(main)} on {rows}. {_gate_words(evaluation.gates)}".rstrip()
+    title, after = metric_title(main.name), numbers.metric(main.tuned)
+    named = title[:1].upper() + title[1:]
+    if main.base is None:
+        change = f"{named} is {after}"
+    elif main.trend == "equal":
+        change = f"{named} is {after}, as before tuning,"
+    elif main.trend == "no difference shown":
+        change = f"No difference in {title} is shown: {numbers.metric(main.base)} before and {after} after tuning"
+    else:
+        verb = "rose" if main.tuned > main.base else "fell"
+        worse = ", which is worse," if main.trend == "worse" else ""
+        change = f"{named} {verb} from {numbers.metric(main.base)} to {after}{worse}"
+    passed = sum(gate.passed for gate in gates)
+    words = f"All {len(gates)} gates passed." if passed == len(gates) else f"{passed} of {len(gates)} gates passed."
+    if len(gates) == 1:
+        words = f"The gate {metric_title(gates[0].metric)} {_bound(gates[0])} {'passed' if passed else 'failed'}."
+    on = f"{change} on {numbers.plural(evaluation.tuned.rows, 'test row')}."
+    return f"{on} {words}" if gates else on
 
 
 def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> str:
@@ -30,28 +46,39 @@ def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> 
     if evaluation is None or not evaluation.tuned.metrics:
         return ""
     found = comparisons(evaluation)
-    tiles = f'<div class="tiles">{"".join(map(_tile, found))}</div>'
+    tiles, metric_rows = [], []
+    for one in found:
+        name, gate = text(metric_title(one.name)), f"{text(_bound(one.gate))}: {_verdict(one.gate)}" if one.gate else ""
+        before = "" if one.base is None else f'<span class="from">{numbers.metric(one.base)} <span>→</span> </span>'
+        gain = "unchanged" if one.change == 0 else change_words(one)
+        tiles.append(
+            f'<div class="tile"><p class="name">{name}</p>'
+            f'<p class="value">{before}<strong>{numbers.metric(one.tuned)}</strong></p>'
+            f'<p class="gain {one.trend if one.trend in ("better", "worse") else ""}">{text(gain)}</p>'
+            + (f'<p class="gate">gate {gate}</p></div>' if gate else "</div>")
+        )
+        sure = one.gain.interval if one.gain else None
+        between = f" ({numbers.interval(sure, numbers.signed)})" if sure else ""
+        metric_rows.append(
+            (
+                name + ("" if one.higher_is_better else " <small>(lower is better)</small>"),
+                "–" if one.base is None else numbers.metric(one.base),
+                numbers.metric(one.tuned),
+                numbers.interval(one.interval),
+                "–" if one.change is None else f"{numbers.signed(one.change)}{between}, {one.trend}",
+                gate or "–",
+            )
+        )
     note = "" if evaluation.base else "<p>The base model was not measured, so no gain is known.</p>"
     doubts = "".join(f'<p class="reservation">{text(one)}</p>' for one in reservations(plan, evaluation))
-    metric_rows = [
-        (
-            text(metric_title(one.name)) + ("" if one.higher_is_better else " <small>(lower is better)</small>"),
-            "–" if one.base is None else numbers.metric(one.base),
-            numbers.metric(one.tuned),
-            f"{numbers.metric(one.interval.low)} to {numbers.metric(one.interval.high)}" if one.interval else "–",
-            _gain_words(one),
-            f"{text(_bound(one.gate))}: {_verdict(one.gate.passed)}" if one.gate else "–",
-        )
-        for one in found
-    ]
     header = ("metric", "base", "tuned", "95 % interval", "gain (95 % interval)", "gate")
     measured = f"Measured once, by the same code, on {numbers.plural(evaluation.tuned.rows, 'test row')}"
     gate_rows = [
         (
             text(gate.metric),
             "not measured" if gate.value is None else numbers.metric(gate.value),
-            f"{numbers.metric(gate.interval.low)} to {numbers.metric(gate.interval.high)}" if gate.interval else "–",
-            f"{text(_bound(gate))}: {_verdict(gate.passed)}",
+            numbers.interval(gate.interval),
+            f"{text(_bound(gate))}: {_verdict(gate)}",
         )
         for gate in evaluation.gates
         if gate.metric not in evaluation.tuned.metrics
@@ -82,7 +109,15 @@ def result_section(plan: Plan, evaluation: Evaluation | None, drawn: Drawer) -> 
         ),
         drawn,
     )
-    return section("result", "Result on the test split", tiles, note, doubts, picture, *tables)
+    return section(
+        "result",
+        "Result on the test split",
+        f'<div class="tiles">{"".join(tiles)}</div>',
+        note,
+        doubts,
+        picture,
+        *tables,
+    )
 
 
 def _ends(interval: Interval | None) -> tuple[float, float] | None:
@@ -97,9 +132,9 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     shown = evaluation.predictions
     has_base = any(one.base is not None for one in shown)
     words = f"A sample of {numbers.plural(len(shown), 'test row')}. "
-    words += f"Tuned: {_tally([one.tuned for one in shown], shown, right)}."
+    words += f"Tuned: {sum(_same(one.tuned, one.expected) for one in shown)} {right}."
     if has_base:
-        words += f" Base: {_tally([one.base for one in shown], shown, right)}."
+        words += f" Base: {sum(_same(one.base, one.expected) for one in shown)} {right}."
     header = ("row", "text", "expected", *(("base",) if has_base else ()), "tuned")
     rows = [
         (
@@ -116,62 +151,13 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None) -> str:
     return section("predictions", "Predictions", f"<p>{text(words)}</p>", grid)
 
 
-def _change(one: Comparison) -> str:
-    title = metric_title(one.name)
-    title = title[:1].upper() + title[1:]
-    if one.base is None:
-        return f"{title} is {numbers.metric(one.tuned)}"
-    before, after = numbers.metric(one.base), numbers.metric(one.tuned)
-    if one.trend == "equal":
-        return f"{title} is {after}, as before tuning,"
-    if one.trend == "no difference shown":
-        return f"No difference in {metric_title(one.name)} is shown: {before} before and {after} after tuning"
-    verb = "rose" if one.tuned > one.base else "fell"
-    return f"{title} {verb} from {before} to {after}" + (", which is worse," if one.trend == "worse" else "")
-
-
-def _gate_words(gates: tuple[GateResult, ...]) -> str:
-    if not gates:
-        return ""
-    if len(gates) == 1:
-        gate = gates[0]
-        return f"The gate {metric_title(gate.metric)} {_bound(gate)} {'passed' if gate.passed else 'failed'}."
-    passed = sum(gate.passed for gate in gates)
-    return f"All {len(gates)} gates passed." if passed == len(gates) else f"{passed} of {len(gates)} gates passed."
-
-
-def _tile(one: Comparison) -> str:
-    base = "" if one.base is None else f'<span class="from">{numbers.metric(one.base)} <span>→</span> </span>'
-    gain = "unchanged" if one.change == 0 else change_words(one)
-    gate = f'<p class="gate">gate {text(_bound(one.gate))}: {_verdict(one.gate.passed)}</p>' if one.gate else ""
-    return (
-        f'<div class="tile"><p class="name">{text(metric_title(one.name))}</p>'
-        f'<p class="value">{base}<strong>{numbers.metric(one.tuned)}</strong></p>'
-        f'<p class="gain {one.trend if one.trend in ("better", "worse") else ""}">{text(gain)}</p>{gate}</div>'
-    )
-
-
 def _bound(gate: GateResult) -> str:
     """Such as `≥ 0.9`."""
     return gate.bound.replace(">=", "≥").replace("<=", "≤")
 
 
-def _verdict(passed: bool) -> str:
-    return f'<span class="{"better" if passed else "worse"}">{"passed" if passed else "failed"}</span>'
-
-
-def _gain_words(one: Comparison) -> str:
-    """Such as `+0.746 (+0.685 to +0.803), better`."""
-    if one.change is None:
-        return "–"
-    found = one.gain.interval if one.gain else None
-    between = f" ({numbers.signed(found.low)} to {numbers.signed(found.high)})" if found else ""
-    return f"{numbers.signed(one.change)}{between}, {one.trend}"
-
-
-def _tally(answers: list[str | None], shown: tuple[Prediction, ...], right: str) -> str:
-    hits = sum(_same(answer, one.expected) for answer, one in zip(answers, shown, strict=True))
-    return f"{hits} {right}"
+def _verdict(gate: GateResult) -> str:
+    return '<span class="better">passed</span>' if gate.passed else '<span class="worse">failed</span>'
 
 
 def _same(answer: str | None, expected: str) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import chain, pairwise
 
 from ftc.spec.documents.outcomes import Outcome, Said
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.record import Evaluation, GroupResult, SliceResult
+from ftc.spec.documents.record import Evaluation, SliceResult
 from ftc.spec.heads import head_card
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Point, Range, Ranges, Series, are_shares, figure
@@ -79,16 +79,45 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
         return ""
     edges = [len(ordered) * number // count for number in range(count + 1)]
     groups = [ordered[start:end] for start, end in pairwise(edges)]
-    axis, quality = _quality(plan)
-    tuned = [(_middle(group), quality(group, [one.tuned for one in group])) for group in groups]
-    base = [
-        (_middle(group), quality(group, [one.base for one in group if one.base])) for group in groups if group[0].base
-    ]
-    rows = _each(ordered) if axis is _LOSS else []
-    title, ends = _titled(axis), "from the shortest to the longest rows"
+    # The share of tags or rows that are right where there are such, else the loss.
+    is_loss = plan.settings.labels != "words" and not plan.settings.has_one_answer
+    axis = Axis("loss, nats a target", from_zero=True)
+    if not is_loss:
+        noun = "tags" if plan.settings.labels == "words" else "rows"
+        axis = Axis(f"share of {noun} that are right", limits=(0.0, 1.0))
+
+    def point(rows: Sequence[Outcome], said: Sequence[Said]) -> Point:
+        """The median length of a group, in characters, and how good a model is in it."""
+        pairs = zip(rows, said, strict=True)
+        if is_loss:
+            quality = sum(one.loss_sum for one in said) / max(1, sum(one.targets for one in said))
+        elif plan.settings.labels == "words":
+            tags = [tag for row, one in pairs for tag in zip(row.targets, one.predicted, strict=False)]
+            quality = sum(target == found for target, found in tags) / max(1, len(tags))
+        else:
+            quality = sum(is_right(row, one) for row, one in pairs) / len(rows)
+        return float(len(rows[len(rows) // 2].prompt)), quality
+
+    tuned = [point(group, [one.tuned for one in group]) for group in groups]
+    base = [point(group, [one.base for one in group if one.base]) for group in groups if group[0].base]
+    stride = -(-len(ordered) // _MOST_ROWS)  # single rows are spread evenly from the shortest to the longest
+    rows = [(float(len(one.prompt)), _loss(one.tuned)) for one in ordered[::stride]] if is_loss else []
+    title = "Loss (lower is better)" if is_loss else f"{axis.title[:1].upper()}{axis.title[1:]}"
+    ends = "from the shortest to the longest rows"
     words = f"{title}, {ends}: tuned from {numbers.metric(tuned[0][1])} to {numbers.metric(tuned[-1][1])}"
     if base:
         words += f", base from {numbers.metric(base[0][1])} to {numbers.metric(base[-1][1])}"
+    cells = [
+        (
+            f"{numbers.count(len(group[0].prompt))} to {numbers.count(len(group[-1].prompt))}",
+            *((numbers.metric(base[number][1]),) if base else ()),
+            numbers.metric(tuned[number][1]),
+            numbers.count(len(group)),
+        )
+        for number, group in enumerate(groups)
+    ]
+    header = ("characters", *(("base",) if base else ()), "tuned", "test rows")
+    grid = table(f"{title} by length of the text", header, cells, right=range(1, len(header)))
     return figure(
         Lines(
             key="length",
@@ -104,24 +133,7 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
             is_wide=True,
         ),
         drawn,
-    ) + _length_table(axis, groups, base, tuned)
-
-
-Quality = Callable[[Sequence[Outcome], Sequence[Said]], float]
-_LOSS = Axis("loss, nats a target", from_zero=True)
-
-
-def _quality(plan: Plan) -> tuple[Axis, Quality]:
-    """What is shown over length: the share of rows or tags that are right where there are such, else the loss."""
-    if plan.settings.labels == "words":
-        return Axis("share of tags that are right", limits=(0.0, 1.0)), _share_of_tags
-    if plan.settings.has_one_answer:
-        return Axis("share of rows that are right", limits=(0.0, 1.0)), _share_right
-    return _LOSS, _mean_loss
-
-
-def _share_right(rows: Sequence[Outcome], said: Sequence[Said]) -> float:
-    return sum(is_right(one, answer) for one, answer in zip(rows, said, strict=True)) / len(rows)
+    ) + details("Figures behind the chart of lengths", grid)
 
 
 def is_right(row: Outcome, said: Said) -> bool:
@@ -130,54 +142,19 @@ def is_right(row: Outcome, said: Said) -> bool:
     return answer in {one.strip() for one in row.right} if row.right else answer == (row.expected or "").strip()
 
 
-def _share_of_tags(rows: Sequence[Outcome], said: Sequence[Said]) -> float:
-    pairs = [
-        pair
-        for one, answer in zip(rows, said, strict=True)
-        for pair in zip(one.targets, answer.predicted, strict=False)
-    ]
-    return sum(target == found for target, found in pairs) / max(1, len(pairs))
-
-
-def _mean_loss(_: Sequence[Outcome], said: Sequence[Said]) -> float:
-    return sum(one.loss_sum for one in said) / max(1, sum(one.targets for one in said))
-
-
-def _each(ordered: Sequence[Outcome]) -> list[Point]:
-    """Length and loss of single rows, at most about `_MOST_ROWS`, spread evenly from the shortest to the longest."""
-    stride = -(-len(ordered) // _MOST_ROWS)
-    return [(float(len(one.prompt)), _loss(one.tuned)) for one in ordered[::stride]]
-
-
-def _middle(group: Sequence[Outcome]) -> float:
-    """The median length of a group, in characters."""
-    return float(len(group[len(group) // 2].prompt))
-
-
-def _titled(axis: Axis) -> str:
-    """Such as `Loss (lower is better)`."""
-    return "Loss (lower is better)" if axis is _LOSS else f"{axis.title[:1].upper()}{axis.title[1:]}"
-
-
-def _length_table(
-    axis: Axis, groups: Sequence[Sequence[Outcome]], base: Sequence[Point], tuned: Sequence[Point]
-) -> str:
-    rows = [
-        (
-            f"{numbers.count(len(group[0].prompt))} to {numbers.count(len(group[-1].prompt))}",
-            *((numbers.metric(base[number][1]),) if base else ()),
-            numbers.metric(tuned[number][1]),
-            numbers.count(len(group)),
-        )
-        for number, group in enumerate(groups)
-    ]
-    header = ("characters", *(("base",) if base else ()), "tuned", "test rows")
-    grid = table(f"{_titled(axis)} by length of the text", header, rows, right=range(1, len(header)))
-    return details("Figures behind the chart of lengths", grid)
-
-
 _MOST_DRAWN = 30
 """Groups that still fit in a picture."""
+
+
+_GAP_HEADER = (
+    *("metric", "gap, base", "gap, tuned", "95 % interval", "by chance alone"),
+    *("lowest, tuned", "highest, tuned"),
+)
+_GAP_NOTE = (
+    "<p>Chance alone makes a gap, the wider the more groups there are and the fewer rows they have. Its mean where "
+    "the same rows are dealt to groups of these sizes by lot stands beside, and the interval, which is of the true "
+    "gap, allows for it.</p>"
+)
 
 
 def slices_section(evaluation: Evaluation | None, drawn: Drawer) -> str:
@@ -187,92 +164,59 @@ def slices_section(evaluation: Evaluation | None, drawn: Drawer) -> str:
     few = any(group.rows < FEW_ROWS for one in evaluation.slices for group in one.groups)
     note = f"<p>Groups of fewer than {FEW_ROWS} rows are marked: their figures say little.</p>" if few else ""
     main = main_metric(evaluation)
-    parts = (
-        part
-        for number, one in enumerate(evaluation.slices)
-        for part in (figure(_chart(one, number, main), drawn), _groups(one), _gaps(one))
-    )
+    parts = [_slice(one, number, main, drawn) for number, one in enumerate(evaluation.slices)]
     return section("slices", "Groups of test rows", note, *parts)
 
 
-def _chart(one: SliceResult, number: int, metric: str) -> Ranges:
-    """The groups in the metric that stands for all, with the interval of each."""
-    groups = [group for group in one.groups if metric in group.tuned]
-    title = metric_title(metric)
-    rows = [(group.group, _ranges(group, metric)) for group in groups]
-    is_share = are_shares(value for _, values in rows for value in values)
-    words = "; ".join(f"{group.group} {numbers.metric(group.tuned[metric])}" for group in groups)
-    return Ranges(
+def _slice(one: SliceResult, number: int, main: str, drawn: Drawer) -> str:
+    """The groups in the metric that stands for all, with the interval of each, then all metrics, then the gaps."""
+    title, metrics = metric_title(main), list(one.groups[0].tuned)
+    has_base = any(group.base for group in one.groups)
+    chart_rows, rows = [], []
+    for group in one.groups:
+        if main in group.tuned:
+            sure, base = group.intervals.get(main), group.base.get(main)
+            label = f"{group.group}, tuned: {numbers.metric(group.tuned[main])}"
+            values = [Range(1, group.tuned[main], (sure.low, sure.high) if sure else None, label)]
+            if base is not None:
+                values.insert(0, Range(0, base, None, f"{group.group}, base: {numbers.metric(base)}"))
+            chart_rows.append((group.group, values))
+        detail = f" <small>({text(group.detail)})</small>" if group.detail else ""
+        few = " <small>(few rows)</small>" if group.rows < FEW_ROWS else ""
+        cells = [f"{text(group.group)}{detail}{few}", numbers.count(group.rows)]
+        for metric in metrics:
+            cells += [numbers.metric(group.base[metric]) if metric in group.base else "–"] if has_base else []
+            cells += [numbers.metric(group.tuned[metric]), numbers.interval(group.intervals.get(metric))]
+        rows.append(cells)
+    is_share = are_shares(value for _, values in chart_rows for value in values)
+    chart = Ranges(
         key=f"slice-{number}",
         title=f"{title[:1].upper()}{title[1:]} by {one.slice}",
-        description=f"{title} of the tuned model: {words}.",
-        rows=rows if len(rows) <= _MOST_DRAWN else [],
+        description=f"{title} of the tuned model: "
+        + "; ".join(f"{group} {numbers.metric(values[-1].value)}" for group, values in chart_rows)
+        + ".",
+        rows=chart_rows if len(chart_rows) <= _MOST_DRAWN else [],
         names=("base", "tuned, with its 95 % interval"),
         axis=Axis(title, limits=(0.0, 1.0) if is_share else None),
     )
-
-
-def _ranges(group: GroupResult, metric: str) -> list[Range]:
-    sure = group.intervals.get(metric)
-    interval = (sure.low, sure.high) if sure else None
-    tuned = Range(1, group.tuned[metric], interval, f"{group.group}, tuned: {numbers.metric(group.tuned[metric])}")
-    base = group.base.get(metric)
-    return [tuned] if base is None else [Range(0, base, None, f"{group.group}, base: {numbers.metric(base)}"), tuned]
-
-
-def _groups(one: SliceResult) -> str:
-    metrics = list(one.groups[0].tuned)
-    has_base = any(group.base for group in one.groups)
-    titles = [
-        title
-        for metric in metrics
-        for title in (
-            *((f"{metric_title(metric)}, base",) if has_base else ()),
-            f"{metric_title(metric)}, tuned",
-            "95 % interval",
-        )
-    ]
-    rows = [(_name(group), numbers.count(group.rows), *_cells(group, metrics, has_base)) for group in one.groups]
-    header = ("group", "rows", *titles)
-    return table(f"By {one.slice}", header, rows, right=range(1, len(header)))
-
-
-def _name(group: GroupResult) -> str:
-    detail = f" <small>({text(group.detail)})</small>" if group.detail else ""
-    few = " <small>(few rows)</small>" if group.rows < FEW_ROWS else ""
-    return f"{text(group.group)}{detail}{few}"
-
-
-def _cells(group: GroupResult, metrics: list[str], has_base: bool) -> list[str]:
-    cells: list[str] = []
-    for metric in metrics:
-        sure = group.intervals.get(metric)
-        cells += [numbers.metric(group.base[metric]) if metric in group.base else "–"] if has_base else []
-        cells.append(numbers.metric(group.tuned[metric]))
-        cells.append(f"{numbers.metric(sure.low)} to {numbers.metric(sure.high)}" if sure else "–")
-    return cells
-
-
-def _gaps(one: SliceResult) -> str:
-    rows = [
+    sides = ("base", "tuned") if has_base else ("tuned",)
+    titles = [(*(f"{metric_title(metric)}, {side}" for side in sides), "95 % interval") for metric in metrics]
+    header = ("group", "rows", *chain.from_iterable(titles))
+    gaps = [
         (
             text(metric_title(metric)),
             "–" if gap.base is None else numbers.metric(gap.base),
             numbers.metric(gap.value),
-            f"{numbers.metric(gap.interval.low)} to {numbers.metric(gap.interval.high)}" if gap.interval else "–",
+            numbers.interval(gap.interval),
             by_chance(gap),
             text(gap.lowest),
             text(gap.highest),
         )
         for metric, gap in one.gaps.items()
     ]
-    figures = ("gap, base", "gap, tuned", "95 % interval", "by chance alone")
-    header = ("metric", *figures, "lowest, tuned", "highest, tuned")
-    note = (
-        "<p>Chance alone makes a gap, the wider the more groups there are and the fewer rows they have. Its mean where "
-        "the same rows are dealt to groups of these sizes by lot stands beside, and the interval, which is of the true "
-        "gap, allows for it.</p>"
-    )
-    return (note if rows else "") + table(
-        f"Largest gap between groups, by {one.slice}", header, rows, right=(1, 2, 3, 4)
+    return (
+        figure(chart, drawn)
+        + table(f"By {one.slice}", header, rows, right=range(1, len(header)))
+        + (_GAP_NOTE if gaps else "")
+        + table(f"Largest gap between groups, by {one.slice}", _GAP_HEADER, gaps, right=(1, 2, 3, 4))
     )

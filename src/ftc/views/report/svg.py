@@ -46,22 +46,21 @@ def cleaned(source: str, words: Words, kind: str, variables: Mapping[str, str]) 
         variables: Variables of the style sheet by the colors that stand in for them.
     """
     root = ElementTree.fromstring(source)  # noqa: S314  # our own drawing, written a moment ago
-    for parent in list(root.iter()):
-        parent.tag = parent.tag.rpartition("}")[2]
-        for child in [one for one in parent if _is_superfluous(one)]:
-            parent.remove(child)
-        name = parent.attrib.pop("id", "") if parent.tag == "g" else ""
+    for element in list(root.iter()):
+        element.tag = element.tag.rpartition("}")[2]
+        for child in list(element):  # what is about the file, or only covers the paper
+            tag = child.tag.rpartition("}")[2]
+            if tag in ("metadata", "style", "clipPath") or (tag == "path" and child.get("style") == "fill: none"):
+                element.remove(child)
+        name = element.attrib.pop("id", "") if element.tag == "g" else ""
         if name in words.marks:
-            # Gives each mark of a group its title.
-            titles = words.marks[name]
-            marks = [one for one in parent.iter() if one.tag.endswith("}use")]
-            marks = marks or [one for one in parent.iter() if one.tag.endswith("}path")]
+            marks = [one for one in element.iter() if one.tag.endswith("}use")]
+            marks = marks or [one for one in element.iter() if one.tag.endswith("}path")]
             if name.endswith(HOVER):
-                parent.set("class", "hover")
-            for mark, said in zip(marks, titles, strict=True):
+                element.set("class", "hover")
+            for mark, said in zip(marks, words.marks[name], strict=True):
                 ElementTree.SubElement(mark, "title").text = printable(said)
-
-        _restyle(parent, variables)
+        _restyle(element, variables)
     # Makes an image with a title and a description out of the SVG element.
     _, _, width, height = root.get("viewBox", "").split()
     title, description = (ElementTree.Element(tag, id=f"{words.key}-{tag}") for tag in ("title", "desc"))
@@ -71,24 +70,20 @@ def cleaned(source: str, words: Words, kind: str, variables: Mapping[str, str]) 
     root.attrib |= {"aria-labelledby": f"{words.key}-title", "aria-describedby": f"{words.key}-desc"}
     if kind:
         root.set("class", kind)
-
-    # Takes away line ends between elements and groups that hold nothing.
-    for flatten_parent in list(root.iter()):
-        for flatten_child in flatten_parent:
-            flatten_child.tail = None
-        if flatten_parent.tag in ("g", "svg", "defs"):
-            flatten_parent.text = None
-    for flatten_parent in reversed(list(root.iter())):
-        for flatten_child in [one for one in flatten_parent if one.tag in ("g", "defs") and not len(one)]:
-            flatten_parent.remove(flatten_child)
-
+    _flatten(root)
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _is_superfluous(element: ElementTree.Element) -> bool:
-    """Whether an element is about the file, or only covers the paper."""
-    kind = element.tag.rpartition("}")[2]
-    return kind in ("metadata", "style", "clipPath") or (kind == "path" and element.get("style") == "fill: none")
+def _flatten(root: ElementTree.Element) -> None:
+    """Takes away line ends between elements and groups that hold nothing."""
+    for element in list(root.iter()):
+        for child in element:
+            child.tail = None
+        if element.tag in ("g", "svg", "defs"):
+            element.text = None
+    for element in reversed(list(root.iter())):
+        for child in [one for one in element if one.tag in ("g", "defs") and not len(one)]:
+            element.remove(child)
 
 
 def _restyle(element: ElementTree.Element, variables: Mapping[str, str]) -> None:

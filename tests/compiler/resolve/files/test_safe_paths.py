@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftc.compiler.resolve.files.safe_paths import UnsafePath, project_root, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
 
 ESCAPES = [
     *("/etc/passwd", "//server/share", "~/x", "~root/x", "../x", "a/../../x", "../../../../etc/passwd", "a/b/../../.."),

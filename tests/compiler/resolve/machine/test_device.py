@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ftc.compiler.resolve.machine import cpu
+from ftc.compiler.resolve.machine import local as cpu
 from ftc.compiler.resolve.machine.device import resolve_device
-from ftc.compiler.resolve.machine.nvml import LocalCard, local_cards
+from ftc.compiler.resolve.machine.local import LocalCard, local_cards
 from ftc.compiler.search.device_catalog import CARDS
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.device import DeviceByHand

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ftc.compiler.resolve.models.attention import attention_kernels, kernels_in
+from ftc.compiler.resolve.models.model_form import attention_kernels, kernels_in
 
 
 def module(base: str, lines: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ftc.compiler.resolve.models.safetensors_header import BrokenSafetensors, read_header
+from ftc.compiler.resolve.models.weights import BrokenSafetensors, read_header
 from tests.support.model_folder import safetensors_bytes
 
 

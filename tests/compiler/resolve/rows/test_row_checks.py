@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns, task_columns
-from ftc.compiler.resolve.rows.conversations import conversation_fault
 from ftc.compiler.resolve.rows.row_checks import (
     check_values,
+    conversation_fault,
     example_digests,
     label_text,
     row_digests,

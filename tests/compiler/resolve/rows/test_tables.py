@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather, ipc, parquet
 
-from ftc.compiler.resolve.rows.conll_rows import CONLL_SUFFIXES
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Table, shown
 from ftc.compiler.resolve.rows.tables import SUFFIXES, read_rows
+from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from ftc.spec.language.text_checks import MOST_FINDINGS
 

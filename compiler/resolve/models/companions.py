@@ -1,0 +1,216 @@
+"""Models beside the base model: where they are found, a teacher's tokens, and the label that a classifier counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.safe_files import read_json_object
+from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
+from ftc.compiler.resolve.models.tokenizer import token_ids
+from ftc.spec.companions import Asked, Companion
+from ftc.spec.diagnostics import Refusal, Span, diagnostic
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.lockfile import Lock
+from ftc.spec.documents.settings import ClassifierSettings
+from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.safe_repr import quoted
+from ftc.spec.sections.evaluation import Classifier
+from ftc.spec.sections.recipe import Recipe
+
+__all__ = ["World", "classifier_settings", "locked_commit", "numbered_labels", "resolve_companion", "teacher_facts"]
+
+SpanOf = Callable[[str], Span | None]
+_MOST_LABELS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where models are looked up.
+
+    Attributes:
+        folder: The recipe's folder.
+        root: The project's root, which no path leaves.
+        hub: Where ids are looked up.
+        digests: Remembers digests of files.
+        span_of: The place of a recipe value by its dotted path.
+    """
+
+    folder: Path
+    root: Path
+    hub: Hub
+    digests: DigestCache
+    span_of: SpanOf
+
+
+def resolve_companion(card: Companion, recipe: Recipe, lock: Lock | None, world: World) -> ResolvedModel | None:
+    """A model of some role beside the base, through the base model's own door; None where a recipe asks for none.
+
+    Args:
+        card: The role.
+        recipe: The recipe.
+        lock: The lock on disk; a commit of the hub that it keeps for the same model stays.
+        world: Where models are looked up.
+
+    Raises:
+        Refusal: The model can't be used, by the codes of a base model.
+    """
+    asked = card.asked(recipe)
+    if asked is None:
+        return None
+    here = {"model.base": card.base, "model.revision": card.revision}
+    try:
+        return resolve_model(
+            asked.base,
+            asked.revision,
+            locked_commit=locked_commit(card, asked, lock),
+            folder=world.folder,
+            root=world.root,
+            hub=world.hub,
+            digests=world.digests,
+            span_of=lambda path: world.span_of(here.get(path, path)),
+        )
+    except Refusal as refusal:
+        found = [replace(one, path=here.get(one.path, one.path) if one.path else None) for one in refusal.diagnostics]
+        helps = card.helps
+        raise Refusal([replace(one, help=(helps[one.code],)) if one.code in helps else one for one in found]) from None
+
+
+def locked_commit(card: Companion, asked: Asked, lock: Lock | None) -> str | None:
+    """The commit that the lock keeps for a companion, as long as the same is asked for."""
+    if lock is None:
+        return None
+    before = _at(lock.train.asked, card.section)
+    is_same = (before.get(card.key), before.get("revision")) == asked
+    commit = _at(lock.train.settings, card.pins).get("commit")
+    return str(commit) if is_same and commit else None
+
+
+def _at(values: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    for key in path.split("."):
+        values = values.get(key) or {}
+    return values
+
+
+def numbered_labels(config: Mapping[str, Any]) -> list[str]:
+    """Labels by their number; empty where `id2label` isn't a numbered list of different short texts."""
+    named = config.get("id2label")
+    if not isinstance(named, Mapping) or not 0 < len(named) <= _MOST_LABELS:
+        return []
+    labels = [named.get(str(number)) for number in range(len(named))]
+    texts = [label for label in labels if isinstance(label, str) and 0 < len(label) <= 200]
+    return texts if len(set(texts)) == len(named) else []
+
+
+_TEACHER = "train.distillation.teacher"
+
+
+def teacher_facts(model: ResolvedModel, student: ResolvedModel | None, world: World) -> TeacherFacts:
+    """What is known of a model to learn from.
+
+    Args:
+        model: The teacher.
+        student: The base model, whose tokenizer the teacher's is compared with; None where it can't be used itself.
+        world: Where it was looked up.
+
+    Raises:
+        Refusal: One of its files can't be read.
+    """
+    config = read_json_object(model.folder / "config.json", world.span_of(_TEACHER), _TEACHER)
+    problem = config.get("problem_type")
+    return TeacherFacts(
+        model=model.facts,
+        labels=tuple(numbered_labels(config)),
+        problem=problem if isinstance(problem, str) else None,
+        other_tokens=_difference(model, student, world) if student else None,
+    )
+
+
+def _difference(teacher: ResolvedModel, student: ResolvedModel, world: World) -> str | None:
+    """In what the two tokenizers differ; None where they give the same ids. Equal files need no look inside."""
+    name = "tokenizer.json"
+    if teacher.facts.files[name].sha256 == student.facts.files[name].sha256:
+        return None
+    span = world.span_of(_TEACHER)
+    ours, theirs = (read_json_object(one.folder / name, span, _TEACHER) for one in (student, teacher))
+    our_ids, their_ids = token_ids(ours, span), token_ids(theirs, span)
+    if our_ids != their_ids:
+        by_id, other = ({number: token for token, number in ids.items()} for ids in (our_ids, their_ids))
+        number = min(one for one in by_id.keys() | other.keys() if by_id.get(one) != other.get(one))
+        mine, its = (quoted(one[number]) if number in one else "no token" for one in (by_id, other))
+        return f"id {number} is {mine} for the base model and {its} for the teacher"
+    for part, what in (("normalizer", "normalizes"), ("pre_tokenizer", "divides"), ("model", "cuts")):
+        if _rules(ours.get(part)) != _rules(theirs.get(part)):
+            return f"the tokens are the same, and it {what} text otherwise (`{part}` in tokenizer.json)"
+    return None
+
+
+def _rules(part: Any) -> Any:
+    """How text is cut, without the vocabulary and what is off; merges are pairs, however a file writes them."""
+    if isinstance(part, Mapping):
+        kept = {key: value for key, value in part.items() if key != "vocab" and value not in (None, False)}
+        if isinstance(merges := kept.get("merges"), list):
+            kept["merges"] = [one.split(" ") if isinstance(one, str) else one for one in merges]
+        return {key: value if key == "merges" else _rules(value) for key, value in kept.items()}
+    return [_rules(one) for one in part] if isinstance(part, list) else part
+
+
+_BASE = "eval.classifier.base"
+_HEAD = re.compile(r"(classifier|score|classification_head)(\.out_proj)?\.weight")
+"""The last layer of the heads for sequences that transformers has."""
+_USUAL_LENGTH = 512
+"""Tokens that are read at once of an answer where the model itself has no limit."""
+
+
+def classifier_settings(asked: Classifier, model: ResolvedModel, span_of: SpanOf) -> ClassifierSettings:
+    """What of a classifier counts.
+
+    Args:
+        asked: `eval.classifier` of the recipe.
+        model: The model that it names.
+        span_of: The place of a recipe value by its dotted path.
+
+    Raises:
+        Refusal: It is no such classifier (FTC244).
+    """
+    facts = model.facts
+    config = read_json_object(model.folder / "config.json", span_of(_BASE), _BASE)
+    labels = numbered_labels(config)
+    heads = [header.shape for name, header in facts.tensors.items() if _HEAD.fullmatch(name)]
+    problem, fault = config.get("problem_type"), ""
+    if not facts.architecture.endswith("ForSequenceClassification"):
+        fault = f"its class is {quoted(facts.architecture or 'none')}"
+    elif problem == "regression":
+        fault = "it gives a number and no label"
+    elif not labels:
+        fault = "its config.json names no labels under `id2label`"
+    elif not any(shape[:1] == (len(labels),) for shape in heads):
+        fault = f"its weights have no head of {len(labels)} outputs"
+    if fault:
+        help = "give a model that was trained to classify texts, in the form of transformers"
+        summary = f"`{facts.name}` is no text classifier: {fault}"
+        raise Refusal([diagnostic("FTC244", summary, span_of(_BASE), help=help, path=_BASE)])
+    if asked.label not in labels:
+        path, close = "eval.classifier.label", nearest(asked.label, labels)
+        help = f"did you mean `{close}`?" if close else f"its labels are {', '.join(map(quoted, labels[:12]))}"
+        summary = f"the classifier has no label {quoted(asked.label)}"
+        raise Refusal([diagnostic("FTC244", summary, span_of(path), help=help, path=path)])
+    pad_id = config.get("pad_token_id")  # by which alone the head looks for the last token
+    if type(pad_id) is not int or not 0 <= pad_id < facts.vocab_size:
+        pad_id = (facts.tokenizer.pad_id or 0) if facts.family == "encoder" else None
+    return ClassifierSettings(
+        base=facts.name,
+        commit=facts.commit,
+        files=facts.files,
+        label=asked.label,
+        label_id=labels.index(asked.label),
+        num_labels=len(labels),
+        single=len(labels) > 1 and problem != "multi_label_classification",
+        max_length=facts.max_positions or _USUAL_LENGTH,
+        pad_id=pad_id,
+    )
