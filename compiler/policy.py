@@ -53,7 +53,10 @@ def read_policy(root: Path) -> ReadPolicy | None:
     """
     file = root / POLICY_FILE
     if not os.path.lexists(file):  # what is there and can't be read stops the plan: a policy never ends in silence
-        _refuse_other_spelling(root)
+        # a file that would be taken for the policy and is none
+        other = Path(POLICY_FILE).with_suffix(".yml").name
+        if os.path.lexists(root / other):
+            raise Refusal([diagnostic("FTC430", f"`{other}` is not read", help=f"name it `{POLICY_FILE}`")])
         return None
     data = file.read_bytes()
     source, found = read_source_bytes(data, POLICY_FILE)
@@ -81,17 +84,6 @@ def prices_of(root: Path) -> Mapping[str, Money]:
     """
     read = read_policy(root)
     return {one.device: one.per_hour for one in read.policy.prices} if read else {}
-
-
-def _refuse_other_spelling(root: Path) -> None:
-    """A file that would be taken for the policy and is none.
-
-    Raises:
-        Refusal: There is one (FTC430).
-    """
-    other = Path(POLICY_FILE).with_suffix(".yml").name
-    if os.path.lexists(root / other):
-        raise Refusal([diagnostic("FTC430", f"`{other}` is not read", help=f"name it `{POLICY_FILE}`")])
 
 
 def _refusal(found: tuple[Diagnostic, ...], lines: tuple[str, ...]) -> Refusal:

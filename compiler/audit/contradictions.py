@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ftc.compiler.audit.parts import is_as_trained, tensors_of
-from ftc.compiler.diff.values import changed_leaves, leaves
+from ftc.compiler.lock.lockfile import changed_leaves, leaves
 from ftc.spec.base import Document
 from ftc.spec.canonical import canonical
 from ftc.spec.documents.audit import Finding
@@ -25,7 +25,7 @@ from ftc.spec.documents.outcomes import Outcome, Said, figures, plain_name
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import provenance_of, read_provenance
 from ftc.spec.documents.record import Evaluation, RunRecord
-from ftc.spec.documents.step_log import Ladder, StepLine, first_difference, is_rung, read_ladder
+from ftc.spec.documents.step_log import Ladder, first_difference, is_rung, read_ladder
 from ftc.spec.heads import head_card
 from ftc.spec.storage.model_files import content_digest
 from ftc.spec.storage.paths import RunFolder
@@ -167,15 +167,12 @@ def _events(case: _Case) -> Iterator[Finding]:
     seconds = sum(step.seconds for step in steps)
     if not math.isclose(record.train_seconds, seconds, rel_tol=_NEARLY):
         yield from _differ("record.json: train_seconds", record.train_seconds, seconds, told)
-    yield from _differ("record.json: selected_step", record.selected_step, _selected(case), told)
-    ended = [event.status for event in case.witnesses.events if isinstance(event, RunEnded)]
-    yield from _differ("record.json: status", record.status, ended[-1] if ended else None, told)
-
-
-def _selected(case: _Case) -> int:
     looks = (event for event in case.witnesses.events if isinstance(event, Evaluated))
     best = [step for step, is_best in {look.step: look.best for look in looks}.items() if is_best]
-    return max(best) if best and case.plan.settings.train.select == "best" else case.record.steps_done
+    selected = max(best) if best and case.plan.settings.train.select == "best" else record.steps_done
+    yield from _differ("record.json: selected_step", record.selected_step, selected, told)
+    ended = [event.status for event in case.witnesses.events if isinstance(event, RunEnded)]
+    yield from _differ("record.json: status", record.status, ended[-1] if ended else None, told)
 
 
 def _ladder(case: _Case) -> Iterator[Finding]:
@@ -190,15 +187,13 @@ def _ladder(case: _Case) -> Iterator[Finding]:
         if step > case.record.steps_done:
             yield from _differ(f"ladder.ndjson: step {step}", "a line", "no such step", "record.json")
         elif event := case.steps.get(step):
-            yield from _step(line, event, is_alone=is_alone)
-
-
-def _step(line: StepLine, event: StepDone, *, is_alone: bool) -> Iterator[Finding]:
-    subject = f"ladder.ndjson, step {line.step}"
-    for name in ("loss", "grad_norm", "learning_rate"):
-        yield from _differ(f"{subject}: {name}", getattr(line, name), getattr(event, name).hex(), "events.ndjson")
-    if is_alone:
-        yield from _differ(f"{subject}: batch_sha256", line.batch_sha256, event.batch_sha256, "events.ndjson")
+            subject = f"ladder.ndjson, step {line.step}"
+            for name in ("loss", "grad_norm", "learning_rate"):
+                yield from _differ(
+                    f"{subject}: {name}", getattr(line, name), getattr(event, name).hex(), "events.ndjson"
+                )
+            if is_alone:
+                yield from _differ(f"{subject}: batch_sha256", line.batch_sha256, event.batch_sha256, "events.ndjson")
 
 
 def _proof(case: _Case) -> Iterator[Finding]:
@@ -239,7 +234,8 @@ def _result(case: _Case) -> Iterator[Finding]:
     """The exported weights beside the record, the rung that they were taken from, and their own header."""
     from ftc.compiler.resolve.models.weights import read_metadata
 
-    file = next(filter(None, map(case.file, _weight_files(case.run))), None)
+    results = case.run.adapter / "adapter_model.safetensors", case.run.model / "model.safetensors"
+    file = next(filter(None, map(case.file, results)), None)
     if file is None:
         return
     where = file.relative_to(case.run.path).as_posix()
@@ -256,11 +252,6 @@ def _result(case: _Case) -> Iterator[Finding]:
     says, ought = read_provenance(read_metadata(file)), provenance_of(case.plan)
     passed = () if case.ours else _BY_RELEASE
     yield from _fields_differ(f"plan.json and the header of {where}", ought, says, passed)
-
-
-def _weight_files(run: RunFolder) -> tuple[Path, ...]:
-    """Where a run's result may lie."""
-    return run.adapter / "adapter_model.safetensors", run.model / "model.safetensors"
 
 
 def _gates(case: _Case) -> Iterator[Finding]:

@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ftc.compiler.audit.tensor_index import recall_tensors
-from ftc.compiler.diff.values import changed_leaves
+from ftc.compiler.lock.lockfile import changed_leaves
 from ftc.compiler.resolve.files.digests import tensor_digests
 from ftc.compiler.resolve.models.weights import BrokenSafetensors
 from ftc.compiler.tokens.row_index import recall_rows, row_changes
@@ -21,11 +20,12 @@ from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.step_log import Ladder, first_difference, read_ladder
-from ftc.spec.storage.model_files import TensorDigest
+from ftc.spec.storage.atomic_write import write_file
+from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["base_part", "is_as_trained", "run_part", "source_part", "tensors_of"]
+__all__ = ["base_part", "is_as_trained", "recall_tensors", "remember_tensors", "run_part", "source_part", "tensors_of"]
 
 
 def tensors_of(file: Path) -> dict[str, TensorDigest]:
@@ -68,7 +68,14 @@ def run_part(file: Path, run: RunFolder, plan: Plan, record: RunRecord) -> str:
     ladder = read_ladder(run.ladder) if run.ladder.is_file() else Ladder()
     if file in (run.ladder, run.proof):
         other = run.proof if file == run.ladder else run.ladder
-        return _step(read_ladder(other) if other.is_file() else Ladder(), read_ladder(file))
+        found = read_ladder(file)
+        missing = next((step for step in range(1, max(found.steps, default=0)) if step not in found.steps), None)
+        if missing is not None:
+            return f"step {missing} is missing"
+        parted = first_difference(
+            read_ladder(other) if other.is_file() else Ladder(), found, 0, max(found.steps, default=0)
+        )
+        return f"step {parted.step}: {parted.component}" if parted else ""
     if file == run.recipe_lock:
         return _field(plan, file)
     held = {name: one.sha256 for name, one in tensors_of(file).items()} if file.suffix == ".safetensors" else {}
@@ -90,14 +97,6 @@ def _first_tensor(found: Mapping[str, str], known: Mapping[str, str]) -> str:
     return next((f"tensor {name}" for name in names), "") if found else "it is no safetensors file any longer"
 
 
-def _step(known: Ladder, found: Ladder) -> str:
-    missing = next((step for step in range(1, max(found.steps, default=0)) if step not in found.steps), None)
-    if missing is not None:
-        return f"step {missing} is missing"
-    parted = first_difference(known, found, 0, max(found.steps, default=0))
-    return f"step {parted.step}: {parted.component}" if parted else ""
-
-
 def _field(plan: Plan, file: Path) -> str:
     try:
         found = json.loads(file.read_bytes())
@@ -105,3 +104,29 @@ def _field(plan: Plan, file: Path) -> str:
         return "it is no JSON any longer"
     changed, _ = changed_leaves(canonical(plan.lock.to_json()), found)
     return changed[0][0] if changed else "its layout alone"
+
+
+def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:
+    """Keeps an index in ftc's cache; one that can't be written is not kept."""
+    file = _file(cache, content_digest(tensors))
+    plain = {name: [one.dtype, list(one.shape), one.sha256] for name, one in tensors.items()}
+    try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(file, json.dumps(plain, ensure_ascii=False, sort_keys=True).encode())
+    except OSError:
+        return
+
+
+def recall_tensors(cache: Path, content_sha256: str) -> dict[str, str] | None:
+    """sha256 of each tensor's bytes by name, or None where the cache doesn't have them, or has others."""
+    try:
+        plain = json.loads(_file(cache, content_sha256).read_bytes())
+        tensors = {name: TensorDigest(*entry) for name, entry in plain.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return {name: one.sha256 for name, one in tensors.items()} if content_digest(tensors) == content_sha256 else None
+
+
+def _file(cache: Path, content_sha256: str) -> Path:
+    return cache / "tensors" / f"{content_sha256}.json"

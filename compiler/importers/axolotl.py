@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS
 from ftc.compiler.importers.translation import Key, Translation
 
@@ -52,7 +52,7 @@ def _strategy(t: Translation) -> None:
         if t.flag("lora_target_linear") and "targets" in words.FIELDS[kind]:
             t.carry("lora_target_linear", "strategy.targets", "all-linear")
         asked = [f"load_in_{bits}bit" for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]
-        weights.other_adapter(t, kind, weights.AdapterKeys(), asked)
+        words.other_adapter(t, kind, words.AdapterKeys(), asked)
 
 
 def _whole_weights(t: Translation) -> None:
@@ -82,19 +82,27 @@ def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> 
         t.conflict("adapter", "qlora needs `load_in_4bit: true`, without which Axolotl stops", "the recipe is a qlora")
         t.add("strategy.kind", kind, "from adapter")
     else:
-        weights.low_rank(t, ["adapter"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
+        words.low_rank(t, ["adapter"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
     if t.flag("lora_target_linear"):
         if t.has("lora_target_modules"):
             t.conflict("lora_target_modules", "`lora_target_linear` takes all linear layers", "keep one of the two")
         t.carry("lora_target_linear", "strategy.targets", "all-linear")
-    weights.adapter(t, weights.AdapterKeys())
+    words.adapter(t, words.AdapterKeys())
 
 
 def _rows(t: Translation) -> None:
     sets = t.items("datasets")
     one = _data_set
     if t.text("rl") == "dpo":
-        _preferences(t)
+        # direct preference optimization, with its usual loss
+        for part in ("dpo_beta", "rl_beta"):
+            if (beta := t.number(part)) is not None and "task.beta" not in t.values:
+                t.carry(part, "task.beta", beta)
+        for loss in t.names("dpo_loss_type"):
+            if loss != "sigmoid":
+                t.block("dpo_loss_type", f"no preference loss `{loss[:40]}`", "ftc has `sigmoid`, which is DPO")
+        t.needless("dpo_loss_type", "the loss of DPO")
+        t.needless("rl", "direct preference optimization")
         one = _preferred_rows
     if len(sets) > 1:
         rows.mixed(t, "datasets", [functools.partial(one, t, key) for key in sets])
@@ -165,18 +173,6 @@ def _names(t: Translation, key: Key) -> dict[str, str]:
     }
 
 
-def _preferences(t: Translation) -> None:
-    """Direct preference optimization, with its usual loss."""
-    for part in ("dpo_beta", "rl_beta"):
-        if (beta := t.number(part)) is not None and "task.beta" not in t.values:
-            t.carry(part, "task.beta", beta)
-    for loss in t.names("dpo_loss_type"):
-        if loss != "sigmoid":
-            t.block("dpo_loss_type", f"no preference loss `{loss[:40]}`", "ftc has `sigmoid`, which is DPO")
-    t.needless("dpo_loss_type", "the loss of DPO")
-    t.needless("rl", "direct preference optimization")
-
-
 def _preferred_rows(t: Translation, key: Key) -> None:
     """Rows with a better and a worse answer; their type tells the columns, or a mapping names them."""
     rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
@@ -243,25 +239,21 @@ def _train(t: Translation) -> None:
         if t.has(old) and not t.has(new):
             t.drop(old, f"an older spelling of `{new}`", "the plan takes bfloat16 where the device is fast at it")
     for key in ("evals_per_epoch", "saves_per_epoch"):
-        _per_epoch(t, key)
+        count = t.number(key)
+        if count == 1 and t.values.get("train.evaluate_every") is None:
+            t.carry(key, "train.evaluate_every", "epoch")
+        elif count == 1:
+            t.needless(key, "follows from `train.evaluate_every`")
+        elif count == 0:
+            t.needless(key, "off")
+        elif count is not None:
+            reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
+            t.drop(key, reason, "once an epoch stands in its place, in `train.evaluate_every`")
     training.trained(t, _TRAINER)
     longer = t.text("excess_length_strategy")
     known = {"drop": "drop", "truncate": "cut", "raise": "refuse"}
     if longer in known:
         t.carry("excess_length_strategy", "data.overflow", known[longer])
-
-
-def _per_epoch(t: Translation, key: str) -> None:
-    count = t.number(key)
-    if count == 1 and t.values.get("train.evaluate_every") is None:
-        t.carry(key, "train.evaluate_every", "epoch")
-    elif count == 1:
-        t.needless(key, "follows from `train.evaluate_every`")
-    elif count == 0:
-        t.needless(key, "off")
-    elif count is not None:
-        reason = f"{count:g} times an epoch is a number of steps that depends on how many rows there are"
-        t.drop(key, reason, "once an epoch stands in its place, in `train.evaluate_every`")
 
 
 def _unknown(t: Translation, key: Key) -> None:

@@ -80,7 +80,16 @@ def read_foreign(data: bytes, file: str) -> Foreign:
     except Refusal:
         raise
     except Exception as error:  # noqa: BLE001  # hostile text makes a parser fail in any way, RecursionError included
-        raise Refusal([_syntax_fault(text, error)]) from None
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        offset = getattr(mark, "index", 0) if mark else 0
+        reason = str(getattr(error, "problem", "") or "the parser gave up").splitlines()[0]
+        raise Refusal(
+            [
+                _fault(
+                    f"no YAML or JSON: {reason}", text.span(offset, offset + 1), "correct the file here, or just above"
+                )
+            ]
+        ) from None
     if not isinstance(reader.root, Mapping):
         summary = "a configuration is a mapping of keys to values, and this is none"
         raise Refusal([_fault(summary, text.span(0, 1), "check that this is the right file")])
@@ -250,13 +259,6 @@ class _Reader:
 
     def _refusal(self, summary: str, event: _Event, help: str) -> Refusal:
         return Refusal([_fault(summary, self._span(event), help)])
-
-
-def _syntax_fault(text: Text, error: Exception) -> Diagnostic:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    offset = getattr(mark, "index", 0) if mark else 0
-    reason = str(getattr(error, "problem", "") or "the parser gave up").splitlines()[0]
-    return _fault(f"no YAML or JSON: {reason}", text.span(offset, offset + 1), "correct the file here, or just above")
 
 
 def _fault(summary: str, span: Span, help: str) -> Diagnostic:

@@ -6,13 +6,13 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["LLAMAFACTORY", "columns_of"]
 
 _TRAINER = training.TrainerKeys(is_checkpointed=True)
-_ADAPTER = weights.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
+_ADAPTER = words.AdapterKeys("lora_rank", "lora_alpha", "lora_dropout", "lora_target", 8, "twice")
 _ALPACA_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 _TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 _OPENAI_TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
@@ -35,19 +35,19 @@ def _strategy(t: Translation) -> None:
     if kind is None:
         t.block("finetuning_type", f"no strategy like `{(word or '')[:40]}`", words.choose_strategy("llamafactory"))
     elif kind in words.LOW_RANK:
-        weights.low_rank(
+        words.low_rank(
             t, known, "quantization_bit" if is_four_bit else None, "quantization_bit" if is_eight_bit else None
         )
         if is_four_bit:
-            weights.quantization(t, "quantization_type", "double_quantization")
+            words.quantization(t, "quantization_type", "double_quantization")
             t.needless("quantization_method", "bitsandbytes is what ftc uses")
-        weights.adapter(t, _ADAPTER)
+        words.adapter(t, _ADAPTER)
         if not t.has("lora_target"):
             t.add("strategy.targets", "all-linear", "LLaMA-Factory's default")
     else:
         t.carry(known, "strategy.kind", kind)
-        keys = weights.AdapterKeys(f"{word}_rank", f"{word}_alpha", f"{word}_dropout", f"{word}_target")
-        weights.other_adapter(t, kind, keys, ["quantization_bit"])
+        keys = words.AdapterKeys(f"{word}_rank", f"{word}_alpha", f"{word}_dropout", f"{word}_target")
+        words.other_adapter(t, kind, keys, ["quantization_bit"])
         if kind == words.LAST_LAYERS:
             _freeze(t)
 
@@ -77,7 +77,12 @@ def _rows(t: Translation) -> None:
         named = words.named_task(stage)
         t.block("stage", f"no training of the kind `{stage[:40]}`", named[2] if named else _SUPERVISED)
     if stage == "dpo":
-        _preferences(t)
+        # direct preference optimization; the other losses of that stage are others' methods
+        if (loss := t.text("pref_loss")) not in (None, "sigmoid"):
+            t.block("pref_loss", f"no preference loss `{(loss or '')[:40]}`", "ftc has `sigmoid`, which is DPO")
+        t.needless("pref_loss", "direct preference optimization")
+        if (beta := t.number("pref_beta")) is not None:
+            t.carry("pref_beta", "task.beta", beta)
     names = t.names("dataset")
     if t.options.data and not (len(names) == 1 and t.options.task is None):
         t.add("data.source.path", t.options.data, "given by --data")
@@ -90,15 +95,6 @@ def _rows(t: Translation) -> None:
         _data_set(t, names[0], stage)
     has_validation = rows.validation_share(t, "val_size")
     training.early_stopping(t, "early_stopping_steps", has_validation=has_validation)
-
-
-def _preferences(t: Translation) -> None:
-    """Direct preference optimization; the other losses of that stage are others' methods."""
-    if (loss := t.text("pref_loss")) not in (None, "sigmoid"):
-        t.block("pref_loss", f"no preference loss `{(loss or '')[:40]}`", "ftc has `sigmoid`, which is DPO")
-    t.needless("pref_loss", "direct preference optimization")
-    if (beta := t.number("pref_beta")) is not None:
-        t.carry("pref_beta", "task.beta", beta)
 
 
 def _data_set(t: Translation, name: str, stage: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.foreign import plain, read_foreign
 from ftc.compiler.importers.llamafactory import columns_of
 from ftc.compiler.importers.translation import Translation
@@ -12,7 +12,7 @@ from ftc.spec.diagnostics import Refusal
 
 __all__ = ["LLAMAFACTORY_V1"]
 
-_ADAPTER = weights.AdapterKeys(
+_ADAPTER = words.AdapterKeys(
     "peft_config.r", "peft_config.lora_alpha", "peft_config.lora_dropout", "peft_config.target_modules", 8, 16
 )
 _TRAINER = training.TrainerKeys(
@@ -34,13 +34,13 @@ def _strategy(t: Translation) -> None:
     if word is None:
         t.add("strategy.kind", words.STRATEGIES["llamafactory"]["full"], "no adapter is named")
     elif kind in words.LOW_RANK:
-        weights.low_rank(t, ["peft_config.name"], "quant_config.quantization_bit" if bits == 4 else None, None)
+        words.low_rank(t, ["peft_config.name"], "quant_config.quantization_bit" if bits == 4 else None, None)
         if bits == 4:
             t.needless("quant_config.name", "bitsandbytes is what ftc uses")
-        weights.adapter(t, _ADAPTER)
+        words.adapter(t, _ADAPTER)
     elif kind:
         t.carry("peft_config.name", "strategy.kind", kind)
-        weights.other_adapter(t, kind, _ADAPTER, ["quant_config.quantization_bit"])
+        words.other_adapter(t, kind, _ADAPTER, ["quant_config.quantization_bit"])
     else:
         t.block("peft_config.name", f"no strategy like `{word[:40]}`", words.choose_strategy("llamafactory"))
     t.drop("quant_config.quantization_bit", "no training on such weights", "only 4 bits with an adapter")
@@ -56,24 +56,20 @@ def _rows(t: Translation) -> None:
     elif name is None:
         t.block("train_dataset", "no data set is named", "give the rows with `--data FILE --task TASK`")
     else:
-        _registered(t, name)
-
-
-def _registered(t: Translation, name: str) -> None:
-    """A data set that stands in a YAML file of its own, one entry a part."""
-    places = (name, *(f"{'../' * up}{name}" for up in range(1, 5)))
-    raw = next((data for place in places if (data := t.around.read(place)) is not None), None)
-    try:
-        entries = plain(read_foreign(raw, name).root) if raw is not None else None
-    except Refusal:
-        entries = None
-    help = "give the rows with `--data FILE --task TASK`"
-    if not isinstance(entries, dict):
-        t.block("train_dataset", f"`{name[:60]}`, which lists the rows, is not here", help)
-    elif len(entries) != 1:
-        rows.mixed(t, "train_dataset", [functools.partial(_data_set, t, entry) for entry in entries.values()])
-    else:
-        _data_set(t, next(iter(entries.values())))
+        # a data set that stands in a YAML file of its own, one entry a part
+        places = (name, *(f"{'../' * up}{name}" for up in range(1, 5)))
+        raw = next((data for place in places if (data := t.around.read(place)) is not None), None)
+        try:
+            entries = plain(read_foreign(raw, name).root) if raw is not None else None
+        except Refusal:
+            entries = None
+        help = "give the rows with `--data FILE --task TASK`"
+        if not isinstance(entries, dict):
+            t.block("train_dataset", f"`{name[:60]}`, which lists the rows, is not here", help)
+        elif len(entries) != 1:
+            rows.mixed(t, "train_dataset", [functools.partial(_data_set, t, entry) for entry in entries.values()])
+        else:
+            _data_set(t, next(iter(entries.values())))
 
 
 def _data_set(t: Translation, entry: object) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["OUMI"]
 
-_ADAPTER = weights.AdapterKeys("peft.lora_r", "peft.lora_alpha", "peft.lora_dropout", "peft.lora_target_modules", 8, 8)
+_ADAPTER = words.AdapterKeys("peft.lora_r", "peft.lora_alpha", "peft.lora_dropout", "peft.lora_target_modules", 8, 8)
 _TRAINER = training.TrainerKeys(
     prefix="training.",
     optimizer="optimizer",
@@ -45,11 +45,11 @@ def _strategy(t: Translation) -> None:
         t.drop("peft.q_lora_bits", f"no training on {bits}-bit weights", "only 4 bits")
         is_quantized = False
         t.drop("peft.q_lora", "no training on such weights")
-    weights.low_rank(t, ["training.use_peft"], "peft.q_lora" if is_quantized else None, None)
+    words.low_rank(t, ["training.use_peft"], "peft.q_lora" if is_quantized else None, None)
     if is_quantized:
         nested = "peft.use_bnb_nested_quant"
-        weights.quantization(t, "peft.bnb_4bit_quant_type", nested, "fp4", usual_double=False)
-    weights.adapter(t, _ADAPTER)
+        words.quantization(t, "peft.bnb_4bit_quant_type", nested, "fp4", usual_double=False)
+    words.adapter(t, _ADAPTER)
 
 
 def _rows(t: Translation) -> None:
@@ -94,26 +94,22 @@ def _data_set(t: Translation, key: Key) -> None:
         rows.place_named_rows(t, name_key, hub=name)
         rows.as_chat(t, name_key, None)
     elif name == "PromptResponseDataset":
-        _prompts(t, key)
+        kwargs = (*key, "dataset_kwargs")
+        named = next((inner for inner in ("hf_dataset_path", "dataset_path") if t.has((*kwargs, inner))), None)
+        place = (*kwargs, named) if named else (*key, "dataset_path")
+        rows.place_rows(t, place)
+        columns = [
+            t.text((*kwargs, part)) or usual
+            for part, usual in (("prompt_column", "instruction"), ("response_column", "output"))
+        ]
+        rows.as_instruction(t, (*key, "dataset_name"), columns[0], None, columns[1])
+        for part in ("prompt_column", "response_column"):
+            t.needless((*kwargs, part), "its column stands in the recipe")
     elif t.options.data:
         rows.place_named_rows(t, name_key)
         rows.as_asked(t, name_key, "the shape of the rows is not said")
     else:
         t.block(name_key, f"no data set class `{name[:60]}` in ftc's table", "use `--data FILE --task TASK`")
-
-
-def _prompts(t: Translation, key: Key) -> None:
-    kwargs = (*key, "dataset_kwargs")
-    named = next((inner for inner in ("hf_dataset_path", "dataset_path") if t.has((*kwargs, inner))), None)
-    place = (*kwargs, named) if named else (*key, "dataset_path")
-    rows.place_rows(t, place)
-    columns = [
-        t.text((*kwargs, part)) or usual
-        for part, usual in (("prompt_column", "instruction"), ("response_column", "output"))
-    ]
-    rows.as_instruction(t, (*key, "dataset_name"), columns[0], None, columns[1])
-    for part in ("prompt_column", "response_column"):
-        t.needless((*kwargs, part), "its column stands in the recipe")
 
 
 def _train(t: Translation) -> None:

@@ -44,7 +44,11 @@ def place_rows(
             t.needless(one, "`--data` gives the rows")
         return
     where = t.text(key) if not isinstance(t.value(key), tuple | dict) else None
-    file = _single(t, file_key)
+    # the one file that a key names, also as a list of one
+    value = t.value(file_key) if file_key is not None else None
+    if isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    file = value if isinstance(value, str) else None
     if where in ("json", "csv", "parquet", "text", "arrow") and file:
         _local(t, [key, *keys[1:]], file)
         t.needless(key, "the suffix of the file tells its kind")
@@ -52,8 +56,12 @@ def place_rows(
         _local(t, [key], where)
     elif where and _HUB_ID.fullmatch(where):
         _hub(t, keys, where, file, revision_key)
+    elif where and _is_web(where):
+        t.block(key, "rows behind a web address can't be reached", f"download the file, and {_GIVE}")
+    elif where:
+        t.block(key, f"`{where[:80]}` is neither a data file nor an id on the hub", _GIVE)
     else:
-        _nowhere(t, key, where)
+        t.block(key, "no rows are named", _GIVE)
 
 
 def place_named_rows(
@@ -68,14 +76,6 @@ def place_named_rows(
         _hub(t, [key], hub, None, None)
     else:
         t.block(key, unreachable, _GIVE)
-
-
-def _single(t: Translation, key: str | Key | None) -> str | None:
-    """The one file that a key names, also as a list of one."""
-    value = t.value(key) if key is not None else None
-    if isinstance(value, tuple) and len(value) == 1:
-        value = value[0]
-    return value if isinstance(value, str) else None
 
 
 def _local(t: Translation, keys: list[str | Key], where: str) -> None:
@@ -103,15 +103,6 @@ def _hub(t: Translation, keys: list[str | Key], where: str, file: str | None, re
 
 def _is_web(where: str) -> bool:
     return "://" in where
-
-
-def _nowhere(t: Translation, key: str | Key, where: str | None) -> None:
-    if where and _is_web(where):
-        t.block(key, "rows behind a web address can't be reached", f"download the file, and {_GIVE}")
-    elif where:
-        t.block(key, f"`{where[:80]}` is neither a data file nor an id on the hub", _GIVE)
-    else:
-        t.block(key, "no rows are named", _GIVE)
 
 
 def as_asked(t: Translation, key: str | Key, unknown: str, word: str = "") -> None:

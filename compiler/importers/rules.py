@@ -233,7 +233,11 @@ def _carry_pattern(t: Translation, key: Key, what: str) -> None:
     """The first that fits counts there and here. Elsewhere names are regular expressions; plain ones mean the same."""
     entries = t.value(key)
     named = {name.replace("\\.", "."): one for name, one in entries.items()} if isinstance(entries, dict) else {}
-    if not named or not all(_MODULE.fullmatch(name) and _is_whole(one) for name, one in named.items()):
+    if not named or not all(
+        _MODULE.fullmatch(name)
+        and (isinstance(one, int | float) and not isinstance(one, bool) and one == int(one) and one >= 1)
+        for name, one in named.items()
+    ):
         t.drop(key, "no whole numbers by plain names of modules", "write `strategy.patterns`, which can name layers")
         return
     before = t.values.get("strategy.patterns")
@@ -273,10 +277,6 @@ def _unless_off(rule: Rule, off: tuple[Any, ...] = _OFF) -> Rule:
             rule(t, key)
 
     return decided
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value) and value >= 1
 
 
 def meant_as(t: Translation, name: str, known: Iterable[str]) -> str:

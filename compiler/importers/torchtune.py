@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TORCHTUNE"]
@@ -57,14 +57,24 @@ def _model(t: Translation) -> None:
         t.block("model._component_" if builder else "model", summary, "write the recipe by hand, from `ftc init`")
         return
     _base(t, _OWNERS[match[1]])
-    _strategy(t, match[2] or "")
+    kind = words.STRATEGIES["torchtune"][(match[2] or "").removesuffix("_") or "full"]
+    if kind not in words.LOW_RANK:
+        t.carry("model._component_", "strategy.kind", kind)
+        return
+    keys: list[str | Key] = ["model._component_"]
+    if t.has("model.quantize_base"):
+        keys.append("model.quantize_base")
+    t.carry(keys, "strategy.kind", words.low_rank_kind(quantized=True) if t.flag("model.quantize_base") else kind)
+    _targets(t)
+    names = words.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
+    words.adapter(t, names)
 
 
 def _base(t: Translation, owner: str) -> None:
     where = t.text("checkpointer.checkpoint_dir")
     default = _DEFAULT_FOLDER.fullmatch(where or "")
     if t.options.base or not default or t.around.locate(where or "") is not None:
-        weights.base_model(t, "checkpointer.checkpoint_dir")
+        words.base_model(t, "checkpointer.checkpoint_dir")
     else:
         keys: list[str | Key] = ["checkpointer.checkpoint_dir", "model._component_"]
         base = f"{owner}/{default[1]}"
@@ -96,20 +106,6 @@ def _teacher(t: Translation) -> None:
     name = found or f"{_OWNERS[match[1]]}/{default[1] if default else ''}"
     keys: list[str | Key] = ["teacher_checkpointer.checkpoint_dir", "teacher_model._component_"]
     t.carry(keys, "train.distillation.teacher", name, "" if found else "whence `tune download` puts it there; check it")
-
-
-def _strategy(t: Translation, prefix: str) -> None:
-    kind = words.STRATEGIES["torchtune"][prefix.removesuffix("_") or "full"]
-    if kind not in words.LOW_RANK:
-        t.carry("model._component_", "strategy.kind", kind)
-        return
-    keys: list[str | Key] = ["model._component_"]
-    if t.has("model.quantize_base"):
-        keys.append("model.quantize_base")
-    t.carry(keys, "strategy.kind", words.low_rank_kind(quantized=True) if t.flag("model.quantize_base") else kind)
-    _targets(t)
-    names = weights.AdapterKeys("model.lora_rank", "model.lora_alpha", "model.lora_dropout", "", 8, 16)
-    weights.adapter(t, names)
 
 
 def _targets(t: Translation) -> None:
@@ -203,7 +199,11 @@ def _train(t: Translation) -> None:
     if steps and steps > 0:
         keys: list[str | Key] = ["max_steps_per_epoch", "epochs"] if t.has("epochs") else ["max_steps_per_epoch"]
         t.carry(keys, "train.max_steps", round(steps * epochs), f"{steps} × {epochs:g}")
-    _optimizer(t)
+    training.optimizer(t, "optimizer._component_")
+    betas = t.value("optimizer.betas")
+    if isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(beta, float) for beta in betas):
+        t.carry("optimizer.betas", "train.optimizer.beta1", betas[0])
+        t.carry("optimizer.betas", "train.optimizer.beta2", betas[1])
     _schedule(t)
     word = t.text("dtype")
     kind = {"bf16": "bfloat16", "fp32": "float32"}.get(word or "")
@@ -229,14 +229,6 @@ def _train(t: Translation) -> None:
     else:
         t.carry("clip_grad_norm", "train.max_grad_norm", None)
         t.add("train.max_grad_norm", None, "torchtune's default")
-
-
-def _optimizer(t: Translation) -> None:
-    training.optimizer(t, "optimizer._component_")
-    betas = t.value("optimizer.betas")
-    if isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(beta, float) for beta in betas):
-        t.carry("optimizer.betas", "train.optimizer.beta1", betas[0])
-        t.carry("optimizer.betas", "train.optimizer.beta2", betas[1])
 
 
 def _schedule(t: Translation) -> None:

@@ -142,21 +142,17 @@ def warmup(t: Translation, ratio_key: str, steps_key: str, word: str | None, *, 
         t.conflict(ratio_key, f"`{steps_key}` stands in the same file", "keep one of the two")
         ratio = None
     if count:
-        _warmup_steps(t, steps_key, count)
+        if 0 < count < 1:
+            t.carry(steps_key, "train.schedule.warmup_ratio", count)
+        elif count == int(count):
+            t.carry(steps_key, "train.schedule.warmup_steps", int(count))
+        else:
+            t.drop(steps_key, f"{count:g} steps are no whole number", "ftc's 0.05 stands in its place")
     elif ratio is not None or count is not None:
         t.carry(ratio_key if ratio is not None else steps_key, "train.schedule.warmup_ratio", ratio or 0)
         t.needless(steps_key, "none")
     else:
         t.add("train.schedule.warmup_ratio", default, f"{t.tool}'s default")
-
-
-def _warmup_steps(t: Translation, key: str, count: float) -> None:
-    if 0 < count < 1:
-        t.carry(key, "train.schedule.warmup_ratio", count)
-    elif count == int(count):
-        t.carry(key, "train.schedule.warmup_steps", int(count))
-    else:
-        t.drop(key, f"{count:g} steps are no whole number", "ftc's 0.05 stands in its place")
 
 
 def optimizer(t: Translation, key: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from ftc.compiler.importers import rows, rules, training, weights, words
+from ftc.compiler.importers import rows, rules, training, words
 from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
 
-_ADAPTER = weights.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
+_ADAPTER = words.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
 _TRAINER = training.TrainerKeys(precision="bfloat16", is_checkpointed=True)
 _OF_OTHER_METHODS = ("num_generations", "reward_model_path", "reward_funcs", "desirable_weight", "undesirable_weight")
 
@@ -27,16 +27,23 @@ def _strategy(t: Translation) -> None:
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):
             t.ignore(key, "without `use_peft: true` TRL makes no adapter", "set it if an adapter was meant")
         return
-    weights.low_rank(t, ["use_peft"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
+    words.low_rank(t, ["use_peft"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
     if four_bit:
-        weights.quantization(t, "bnb_4bit_quant_type", "use_bnb_nested_quant", usual_double=False)
-    weights.adapter(t, _ADAPTER)
+        words.quantization(t, "bnb_4bit_quant_type", "use_bnb_nested_quant", usual_double=False)
+    words.adapter(t, _ADAPTER)
 
 
 def _rows(t: Translation) -> None:
     mixture = next((key for key in ("dataset_mixture.datasets", "datasets") if t.has(key)), None)
     if mixture:
-        _mixture(t, mixture)
+        # a list of data sets
+        sets = t.items(mixture)
+        if len(sets) == 1:
+            _one(t, sets[0])
+        else:
+            rows.mixed(
+                t, mixture, [functools.partial(_one, t, one) for one in sets], [(*one, "weight") for one in sets]
+            )
     elif t.has("dataset_mixer"):
         _mixer(t, "dataset_mixer")
     else:
@@ -44,15 +51,6 @@ def _rows(t: Translation) -> None:
         _shape(t, "dataset_name")
     t.add("data.split.validation", 0, "TRL has a split of its own on the hub; give a share, or a file")
     t.add("data.split.test", 0, "TRL keeps no test rows; a share such as 0.1 makes ftc measure the result")
-
-
-def _mixture(t: Translation, key: str) -> None:
-    """A list of data sets."""
-    sets = t.items(key)
-    if len(sets) == 1:
-        _one(t, sets[0])
-    else:
-        rows.mixed(t, key, [functools.partial(_one, t, one) for one in sets], [(*one, "weight") for one in sets])
 
 
 def _mixer(t: Translation, key: str) -> None:

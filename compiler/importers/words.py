@@ -1,9 +1,12 @@
-"""Other tools' words for what a recipe can say: strategies, optimizers, schedules."""
+"""Other tools' words for what a recipe can say, and what they name alike: strategies, models, optimizers, schedules."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec import optimizers, schedules, strategies, tasks
 from ftc.spec.documents.imported import TOOLS, Tool
 from ftc.spec.tasks.card import TaskSection
@@ -21,10 +24,18 @@ __all__ = [
     "SCHEDULE_VALUES",
     "STRATEGIES",
     "WITHOUT_WARMUP",
+    "AdapterKeys",
+    "adapter",
+    "attention",
+    "base_model",
     "choose_strategy",
+    "low_rank",
     "low_rank_kind",
     "named_task",
+    "other_adapter",
+    "quantization",
     "strategy_called",
+    "targets",
     "task_of",
 ]
 
@@ -114,3 +125,144 @@ def named_task(word: str) -> tuple[str, bool, str] | None:
     if is_imported:
         return task.name(), True, f"{named}; say `--task {task.name()}` if the rows are for it"
     return task.name(), False, f"{named}, whose rows are not imported: write the recipe by hand, from `ftc init`"
+
+
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterKeys:
+    """Names of the keys that shape a low-rank adapter, and what the tool takes where they are absent."""
+
+    rank: str = "lora_r"
+    alpha: str = "lora_alpha"
+    dropout: str = "lora_dropout"
+    targets: str = "lora_target_modules"
+    default_rank: int | None = None
+    default_alpha: int | str | None = None
+    default_dropout: float = 0.0
+
+
+def base_model(t: Translation, key: str, revision_key: str | None = None) -> None:
+    """The base model: an id on the hub, or a folder of the project."""
+    if t.options.base:
+        t.add("model.base", t.options.base, "given by --base")
+        for known in (key, revision_key or ()):
+            t.needless(known, "`--base` names the model")
+        return
+    base = t.text(key)
+    if base is None:
+        t.block(key, "no base model is named", "name it with `--base MODEL`")
+        return
+    found = t.around.locate(base)
+    if found is None and base.startswith(("/", "~")):
+        help = "name an id on the hub, or a folder in the project, with `--base MODEL`"
+        t.block(key, f"the model `{base[:80]}` lies outside the project", help)
+        return
+    t.carry(key, "model.base", found or base)
+    if revision_key is not None and (revision := t.text(revision_key)):
+        t.carry(revision_key, "model.revision", revision)
+
+
+def low_rank(t: Translation, known: list[str | Key], four_bit: str | Key | None, eight_bit: str | Key | None) -> None:
+    """Writes that there is a low-rank adapter, beside weights of fewer bits where one of these keys is given.
+
+    Args:
+        t: The sheet.
+        known: Keys that ask for the adapter.
+        four_bit: The key that asks for weights of 4 bits, if they are asked for.
+        eight_bit: The key that asks for weights of 8 bits, if they are asked for and those of 4 aren't.
+    """
+    if eight_bit is not None:
+        t.carry([*known, eight_bit], "strategy.kind", low_rank_kind(quantized=True), "LoRA beside 8-bit weights")
+        t.carry(eight_bit, "strategy.quantization", "int8")
+    elif four_bit is not None:
+        t.carry([*known, four_bit], "strategy.kind", low_rank_kind(quantized=True))
+    else:
+        t.carry(known, "strategy.kind", low_rank_kind(quantized=False))
+
+
+def quantization(
+    t: Translation, kind: str, double: str, usual: str | None = None, *, usual_double: bool = True
+) -> None:
+    """The type of 4-bit weights, and whether their scales are quantized too."""
+    if (word := t.text(kind)) in ("nf4", "fp4"):
+        t.carry(kind, "strategy.quantization", word)
+    if usual:
+        t.add("strategy.quantization", usual, f"{t.tool}'s default")
+    if t.has(double):
+        t.carry(double, "strategy.double_quantization", t.flag(double))
+    if not usual_double:
+        t.add("strategy.double_quantization", False, f"{t.tool}'s default")
+
+
+def attention(t: Translation, key: str) -> None:
+    """The attention kernel by its usual name."""
+    word = t.text(key)
+    known = {"eager": "eager", "sdpa": "sdpa", "flash_attention_2": "flash_attention_2", "fa2": "flash_attention_2"}
+    known |= {"auto": "auto", "disabled": "eager"}
+    if word in known:
+        t.carry(key, "model.attention", known[word])
+    elif word:
+        t.drop(key, f"no attention kernel `{word[:40]}`", "sdpa stands in its place; it computes the same")
+
+
+def adapter(t: Translation, keys: AdapterKeys) -> None:
+    """Rank, scale, dropout and targets of a low-rank adapter."""
+    rank = t.whole(keys.rank)
+    if rank is not None:
+        t.carry(keys.rank, "strategy.rank", rank)
+    elif keys.default_rank:
+        rank = keys.default_rank
+        t.add("strategy.rank", rank, f"{t.tool}'s default")
+    _alpha(t, keys, rank)
+    if (share := t.number(keys.dropout)) is not None:
+        t.carry(keys.dropout, "strategy.dropout", share)
+    else:
+        t.add("strategy.dropout", keys.default_dropout, f"{t.tool}'s default")
+    if "strategy.targets" not in t.values:
+        targets(t, keys.targets)
+
+
+def other_adapter(t: Translation, kind: str, keys: AdapterKeys, bits: Sequence[str | Key]) -> None:
+    """What LoRA's keys say of another kind of adapter, as far as it has the like; `bits` are those about fewer bits."""
+    fields = FIELDS[kind]
+    for key in bits:
+        why = "weights of fewer bits go with LoRA alone"
+        t.drop(key, why if "targets" in fields else "quantized weights can't be trained in full")
+    if "rank" in fields and (rank := t.whole(keys.rank)) is not None:
+        t.carry(keys.rank, "strategy.rank", rank)
+    if "alpha" in fields:
+        _alpha(t, replace(keys, default_alpha=None), None)
+    if "dropout" in fields and (share := t.number(keys.dropout)) is not None:
+        t.carry(keys.dropout, "strategy.dropout", share)
+    if "targets" in fields and t.has(keys.targets):
+        targets(t, keys.targets)
+
+
+def _alpha(t: Translation, keys: AdapterKeys, rank: int | None) -> None:
+    alpha = t.number(keys.alpha)
+    if alpha is not None and alpha == int(alpha):
+        t.carry(keys.alpha, "strategy.alpha", int(alpha))
+    elif alpha is not None:
+        t.drop(keys.alpha, f"alpha is a whole number in ftc, and {alpha:g} is none", "twice the rank stands there")
+    elif keys.default_alpha == "twice" and rank:
+        t.add("strategy.alpha", 2 * rank, f"{t.tool}'s default, twice the rank")
+    elif isinstance(keys.default_alpha, int):
+        t.add("strategy.alpha", keys.default_alpha, f"{t.tool}'s default")
+
+
+def targets(t: Translation, key: str) -> None:
+    """The modules that get an adapter: a word for all, or names."""
+    if not t.has(key):
+        reason = f"{t.tool} leaves the choice to peft's list for the architecture; these are all linear layers"
+        t.add("strategy.targets", "all-linear", reason)
+        return
+    names = t.names(key)
+    if names in (("all",), ("all-linear",)):
+        t.carry(key, "strategy.targets", "all-linear")
+    elif names and all(_NAME.fullmatch(name) for name in names):
+        t.carry(key, "strategy.targets", tuple(dict.fromkeys(names)))
+    elif names:
+        t.drop(key, "a pattern; ftc takes names of modules", "all linear layers stand in its place")
+        t.add("strategy.targets", "all-linear", "in place of a pattern")

@@ -1,10 +1,10 @@
-"""The lock file: built from facts, compared with the one on disk, written whole."""
+"""The lock file: built from facts, compared with the one on disk and with a saved plan, written whole."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,24 @@ from ftc.spec.documents.lockfile import (
     is_weight_file,
     sealed,
 )
+from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import SplitReport
 from ftc.spec.knobs import KNOBS
 from ftc.spec.storage.model_files import TensorDigest, content_digest, header_digest
 from ftc.spec.storage.outputs import reason_of
 
-__all__ = ["LockFacts", "build_lock", "differences", "lock_changes", "lock_path", "parse_lock", "read_lock"]
+__all__ = [
+    "LockFacts",
+    "build_lock",
+    "changed_leaves",
+    "differences",
+    "leaves",
+    "lock_changes",
+    "lock_path",
+    "parse_lock",
+    "read_lock",
+    "stale_reasons",
+]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -79,13 +90,43 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
     """The lock that these facts call for. Blocks of other platforms are kept from the old one."""
     recipe, plain = draft.recipe, _portable(settings)
     here = PlatformLock(**dict(facts.environment)).sealed()
+    model = draft.model
+    files, tokenizer = draft.model.files, draft.model.tokenizer
     lock = Lock(
-        model=_model(draft, plain["model"], facts),
-        text=_text(draft, plain["text"], facts.probe),
+        model=ModelLock(
+            asked={"base": draft.recipe.model.base, "revision": draft.recipe.model.revision},
+            commit=model.commit,
+            files=model.files,
+            header_sha256=header_digest(facts.tensors),
+            content_sha256=content_digest(facts.tensors),
+            num_parameters=model.num_parameters,
+            license=model.license,
+            settings=plain["model"],
+        ),
+        text=TextLock(
+            asked=draft.recipe.task.said(),
+            chat_template_sha256=hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()
+            if tokenizer.chat_template is not None
+            else None,
+            render_probe_sha256=facts.probe.template_sha256,
+            tokenizer_files={name: files[name].sha256 for name in _TOKENIZER_FILES if name in files},
+            tokenizer_probe_sha256=facts.probe.tokenizer_sha256,
+            special_tokens={"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id},
+            settings=plain["text"],
+        ),
         data=DataLock(
             asked=recipe.data.said(),
             sources=facts.sources,
-            splits={name: _split(report) for name, report in draft.splits.items()},
+            splits={
+                name: LockedSplit(
+                    rows=report.rows,
+                    tokens=report.tokens,
+                    truncated_rows=report.truncated_rows,
+                    dropped_rows=report.dropped_rows,
+                    stream_sha256=report.stream_digest,
+                )
+                for name, report in draft.splits.items()
+            },
         ),
         train=TrainLock(
             asked={"strategy": recipe.strategy.said(), "train": recipe.train.said(), "eval": recipe.eval.said()},
@@ -95,43 +136,6 @@ def build_lock(draft: Draft, settings: Settings, facts: LockFacts, old: Lock | N
         platforms={**(old.platforms if old else {}), here.platform: here},
     )
     return sealed(lock)
-
-
-def _model(draft: Draft, settings: dict[str, Any], facts: LockFacts) -> ModelLock:
-    model = draft.model
-    return ModelLock(
-        asked={"base": draft.recipe.model.base, "revision": draft.recipe.model.revision},
-        commit=model.commit,
-        files=model.files,
-        header_sha256=header_digest(facts.tensors),
-        content_sha256=content_digest(facts.tensors),
-        num_parameters=model.num_parameters,
-        license=model.license,
-        settings=settings,
-    )
-
-
-def _text(draft: Draft, settings: dict[str, Any], probe: TextProbe) -> TextLock:
-    files, tokenizer = draft.model.files, draft.model.tokenizer
-    return TextLock(
-        asked=draft.recipe.task.said(),
-        chat_template_sha256=_text_digest(tokenizer.chat_template),
-        render_probe_sha256=probe.template_sha256,
-        tokenizer_files={name: files[name].sha256 for name in _TOKENIZER_FILES if name in files},
-        tokenizer_probe_sha256=probe.tokenizer_sha256,
-        special_tokens={"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id},
-        settings=settings,
-    )
-
-
-def _split(report: SplitReport) -> LockedSplit:
-    return LockedSplit(
-        rows=report.rows,
-        tokens=report.tokens,
-        truncated_rows=report.truncated_rows,
-        dropped_rows=report.dropped_rows,
-        stream_sha256=report.stream_digest,
-    )
 
 
 def _portable(settings: Settings) -> dict[str, Any]:
@@ -151,10 +155,6 @@ def _portable(settings: Settings) -> dict[str, Any]:
     values["length"] = {name: train.pop(name) for name in _LENGTHS}
     values["length"]["warmup_steps"] = train["schedule"].pop("warmup_steps")
     return values
-
-
-def _text_digest(text: str | None) -> str | None:
-    return hashlib.sha256(text.encode()).hexdigest() if text is not None else None
 
 
 def read_lock(path: Path) -> Lock | None:
@@ -268,3 +268,46 @@ def _short(value: Any) -> str:
         return f"{value[:4]}…{value[-4:]}"
     text = "absent" if value is _ABSENT else "none" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+_TRAIN_LINES = ("train.asked.", "train.settings.")
+
+
+def stale_reasons(saved: Plan, now: Plan) -> tuple[str, ...]:
+    """What moved under a saved plan, in words; empty when it can be applied."""
+    facts = (
+        ("name", saved.name, now.name),
+        ("ftc", saved.ftc_version, now.ftc_version),
+        ("device", saved.device.label, now.device.label),
+        ("platform", saved.platform, now.platform),
+    )
+    reasons = [f"{name}: {before} → {after}" for name, before, after in facts if before != after]
+    old, new = saved.settings.to_json(), now.settings.to_json()
+    settings = [line for section in old for line in differences(section, old[section], new[section])]
+    locked = lock_changes(saved.lock, now.lock)
+    if settings:  # the lock's own lines about training would say the same in other words
+        locked = tuple(line for line in locked if not line.startswith(_TRAIN_LINES))
+    found = (*reasons, *settings, *locked, *differences("policy", _verdicts(saved), _verdicts(now)))
+    return found if found or saved.job_sha256() == now.job_sha256() else ("the plan's steps differ",)
+
+
+def _verdicts(plan: Plan) -> dict[str, str]:
+    """What a plan says to each rule, without figures, which may move between two plans of one job."""
+    return {one.rule: f"{one.level}, {'kept' if one.passed else one.waived or 'broken'}" for one in plan.policy}
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf with its dotted path; lists are leaves, and so are empty mappings."""
+    if isinstance(value, Mapping) and value:
+        for key in sorted(value):
+            yield from leaves(value[key], f"{path}.{key}".lstrip("."))
+    else:
+        yield path, value
+
+
+def changed_leaves(old: Any, new: Any) -> tuple[list[tuple[str, Any, Any]], int]:
+    """Paths at which two trees differ with both values, None where one has none, and how many leaves are equal."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    paths = sorted({*before, *after})
+    changed = [(path, before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)]
+    return changed, len(paths) - len(changed)

@@ -75,11 +75,28 @@ def relock(
     old, was_older = _read_old(file, migrate)
     pins = _without_pins(old, upgrade) if old else None
     made = lock_recipe(checked, path, pins, offline=offline)
-    _refuse_unknown(upgrade, made)
+    settings = made.lock.train.settings
+    places = {card.role: card.section.split(".") for card in COMPANIONS}
+    refs = ("model", *(role for role, (section, key) in places.items() if settings[section][key]))
+    refs = (*refs, *made.lock.data.sources)
+    known = (*refs, *made.environment.packages)
+    unknown = [name for name in upgrade if name not in known and (name,) != EVERYTHING]
+    if unknown:
+        raise Refusal(
+            [
+                diagnostic(
+                    "FTC505",
+                    f"the lock pins nothing called `{name}`",
+                    help=f"{', '.join(refs)}, or an installed package",
+                )
+                for name in unknown
+            ]
+        )
     lock, not_checked = _with_packages(made, old, upgrade)
     changes = lock_changes(old, lock) if old else ()
     if old is not None and not changes and not was_older:
-        lock = _as_it_was(old, lock)
+        # the old lock with what only the new one has: nothing moves that means the same
+        lock = old if old.platforms.keys() >= lock.platforms.keys() else lock
     stale = lock_changes(old, _without_new_platforms(lock, old)) if old else ()
     return Relocked(file, old, lock, was_older, changes, stale, not_checked, made.diagnostics)
 
@@ -99,11 +116,6 @@ def _without_new_platforms(lock: Lock, old: Lock) -> Lock:
     return lock.model_copy(update={"platforms": known})
 
 
-def _as_it_was(old: Lock, new: Lock) -> Lock:
-    """The old lock with what only the new one has: nothing moves that means the same."""
-    return old if old.platforms.keys() >= new.platforms.keys() else new
-
-
 def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
     """The lock without the commits that may move."""
     everything = tuple(upgrade) == EVERYTHING
@@ -120,26 +132,6 @@ def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
             settings = {**settings, section: {**settings.get(section, {}), key: None}}
     train = lock.train.model_copy(update={"settings": settings})
     return lock.model_copy(update={"model": model, "data": data, "train": train})
-
-
-def _refuse_unknown(upgrade: Sequence[str], made: Locked) -> None:
-    settings = made.lock.train.settings
-    places = {card.role: card.section.split(".") for card in COMPANIONS}
-    refs = ("model", *(role for role, (section, key) in places.items() if settings[section][key]))
-    refs = (*refs, *made.lock.data.sources)
-    known = (*refs, *made.environment.packages)
-    unknown = [name for name in upgrade if name not in known and (name,) != EVERYTHING]
-    if unknown:
-        raise Refusal(
-            [
-                diagnostic(
-                    "FTC505",
-                    f"the lock pins nothing called `{name}`",
-                    help=f"{', '.join(refs)}, or an installed package",
-                )
-                for name in unknown
-            ]
-        )
 
 
 def _with_packages(made: Locked, old: Lock | None, upgrade: Sequence[str]) -> tuple[Lock, tuple[str, ...]]:

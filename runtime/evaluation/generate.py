@@ -241,12 +241,15 @@ def static_cache_pays(model: Any, settings: Settings, device: torch.device, batc
         device: Where it is.
         batches: Batches of rows that are written one after the other.
     """
-    # Triton builds what starts a kernel with the machine's C compiler.
-    has_compiler = find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
-    if device.type != "cuda" or settings.model.family != "decoder" or not has_compiler:
+    if device.type != "cuda" or settings.model.family != "decoder" or not _has_compiler():
         return False
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     traits = settings.strategy.traits
     is_plain = traits.num_virtual == 0 and traits.quantized is None
     steps = batches * (settings.eval.max_new_tokens or 0)
     return is_plain and bool(getattr(base, "_can_compile_fullgraph", False)) and steps >= _LEAST_STEPS
+
+
+def _has_compiler() -> bool:
+    """Triton builds what starts a kernel with the machine's C compiler."""
+    return find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))

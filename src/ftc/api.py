@@ -208,7 +208,7 @@ def _planned(target: Planned | Plan | Path | str, *, offline: bool, folder: Path
 def _replanned(saved: Plan, near: Path, *, offline: bool) -> Planned:
     import shlex
 
-    from ftc.compiler.lock.staleness import stale_reasons
+    from ftc.compiler.lock.lockfile import stale_reasons
     from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.documents.ledger import moved_since
 
@@ -283,7 +283,7 @@ def device(name: str) -> DeviceFacts:
 def devices() -> tuple[DeviceFacts, ...]:
     """This machine's device, then every card of the catalog."""
     from ftc.compiler.resolve.machine.device import resolve_device
-    from ftc.compiler.search.device_catalog import CARDS
+    from ftc.spec.devices import CARDS
 
     here = resolve_device("auto")
     return (here, *(resolve_device(name, cards=list) for name in CARDS))
@@ -388,7 +388,7 @@ def import_recipe(
     Raises:
         Refusal: The file is of no known tool or can't be read, or the output exists.
     """
-    from ftc.compiler.importers.files import Given, import_file
+    from ftc.compiler.importers.translate import Given, import_file
 
     path = Path(file)
     given = Given(tool, task, Path(data) if data else None, hub_file, base)

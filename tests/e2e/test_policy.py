@@ -153,7 +153,7 @@ def test_a_waiver_that_does_nothing(project: MakeProject, ftc: Ftc, words: tuple
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ("licenses: {allow: [mit]}", "did you mean `licenses`?"),
+        ("license: {allow: [mit]}", "did you mean `licenses`?"),
         ("memory: {at_most: much}", "a number and a unit"),
         ("memory: {level: hard}", "`rules.memory.at_most` is missing"),
         ("leakage: {level: strict}", "`rules.leakage.level` can't be this"),

@@ -14,8 +14,8 @@ from ftc.compiler.resolve.machine.local import (
     usable_memory_bytes,
     usable_threads,
 )
-from ftc.compiler.search.device_catalog import ALIASES, CARDS, card_named, has_bfloat16
 from ftc.spec import canonical
+from ftc.spec.devices import ALIASES, CARDS, card_named, has_bfloat16
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.device import Calibration, DeviceByHand, Speed
 from ftc.spec.documents.facts import DeviceFacts

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
 
-from ftc.compiler.search.device_catalog import CARDS
 from ftc.lsp.outline import Path
+from ftc.spec.devices import CARDS
 from ftc.spec.language.json_schema import Schema, definition_of, recipe_schema, type_in_words, value_in_words
 from ftc.spec.language.section_tree import sections_at
 from ftc.spec.language.yaml_nodes import typed

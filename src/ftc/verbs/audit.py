@@ -23,11 +23,12 @@ from ftc.compiler.audit.replay import (
     difference_finding,
     foothold_finding,
     judged,
+    judged_by_seeds,
     machine_findings,
     problem_finding,
+    reseeded,
     result_findings,
 )
-from ftc.compiler.audit.seeds import judged_by_seeds, reseeded
 from ftc.compiler.audit.static_audit import AuditInputs, audit_static
 from ftc.spec.diagnostics import diagnostic
 from ftc.spec.documents.audit import AuditReport, ClassComparison, Finding, Level, Repetition, Replay

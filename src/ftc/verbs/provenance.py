@@ -12,7 +12,7 @@ from ftc.spec.storage.model_files import INDEX_FILE
 from ftc.verbs.runs import Run, runs
 
 if TYPE_CHECKING:
-    from ftc.compiler.audit.provenance import Use
+    from ftc.compiler.audit.locate import Use
     from ftc.spec.documents.ledger import Merged
     from ftc.spec.documents.provenance import Origin, Provenance
 
@@ -31,7 +31,7 @@ def who_used(digest: Path | str, *, folder: Path | str = ".") -> tuple[Use, ...]
     Raises:
         Refusal: It is neither (FTC517).
     """
-    from ftc.compiler.audit.provenance import uses_of
+    from ftc.compiler.audit.locate import uses_of
     from ftc.compiler.resolve.files.safe_files import project_root
     from ftc.spec.canonical import file_digest
     from ftc.spec.storage.paths import cache_folder

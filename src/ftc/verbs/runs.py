@@ -13,7 +13,7 @@ from ftc.spec.storage.paths import RunFolder, runs_folder
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from ftc.compiler.time.past_runs import PastRun
+    from ftc.compiler.draft import PastRun
     from ftc.spec.base import Document
     from ftc.spec.documents.estimates import Phase, Work
     from ftc.spec.documents.events import Event
@@ -250,7 +250,7 @@ def past_runs(root: Path) -> tuple[PastRun, ...]:
 
 
 def _past(run: Run) -> PastRun:
-    from ftc.compiler.time.past_runs import PastRun
+    from ftc.compiler.draft import PastRun
 
     settings, record = run.plan.settings, run.record
     done = record.steps_done / settings.train.num_steps  # a run that stopped early did less than was planned

@@ -80,7 +80,9 @@ def _meaning(report: AuditReport, page: Page) -> tuple[Callable[[str], str], str
         case "TAMPERED":
             return page.bad, f"{numbers.plural(len(report.findings), 'difference')} from the record"
         case "INCONCLUSIVE":
-            return page.alert, _inconclusive(report)
+            if report.replay is None and any(finding.code == "FTC531" for finding in report.findings):
+                return page.alert, "another class of machine or code, nothing was executed"
+            return page.alert, "what is left of the run does not allow a verdict"
         case "REPRODUCED_PREFIX":
             steps = f"{replay.first_step}–{replay.last_step}" if replay else ""
             return page.good, f"bitwise, steps {steps} of {numbers.count(report.num_steps)}"
@@ -98,9 +100,3 @@ def _meaning(report: AuditReport, page: Page) -> tuple[Callable[[str], str], str
             return page.bad, f"it differs{where}"
         case _:
             assert_never(report.verdict)
-
-
-def _inconclusive(report: AuditReport) -> str:
-    if any(finding.code == "FTC531" for finding in report.findings) and report.replay is None:
-        return "another class of machine or code, nothing was executed"
-    return "what is left of the run does not allow a verdict"

@@ -20,7 +20,7 @@ from ftc.spec.sections.data import HubSource
 from ftc.spec.strategies import strategy_card
 from ftc.views import numbers
 from ftc.views.card_code import loading_code
-from ftc.views.merged import agreement_words
+from ftc.views.comparison import agreement_words
 from ftc.views.results import change_words, comparisons
 from ftc.views.words import metric_title, mode_of, pipeline, teacher_parts
 
@@ -87,18 +87,16 @@ def _lines(key: str, value: Any, depth: int) -> list[str]:
                 *(line for name, item in value.items() for line in _lines(name, item, depth + 1)),
             ]
         case list():
-            return [f"{blanks}{key}:", *(line for item in value for line in _item(item, depth + 1))]
+            lines = [f"{blanks}{key}:"]
+            for item in value:
+                if isinstance(item, dict):  # begins on the line of its dash
+                    first, *others = [line for pair in item.items() for line in _lines(*pair, depth + 2)]
+                    lines += [f"{blanks}  - {first.lstrip()}", *others]
+                else:
+                    lines.append(f"{blanks}  - {_scalar(item)}")
+            return lines
         case _:
             return [f"{blanks}{key}: {_scalar(value)}"]
-
-
-def _item(value: Any, depth: int) -> list[str]:
-    """One item of a list; a mapping begins on the line of its dash."""
-    blanks = "  " * depth
-    if not isinstance(value, dict):
-        return [f"{blanks}- {_scalar(value)}"]
-    first, *others = [line for name, item in value.items() for line in _lines(name, item, depth + 1)]
-    return [f"{blanks}- {first.lstrip()}", *others]
 
 
 def _scalar(value: str | float) -> str:
@@ -119,12 +117,22 @@ def model_card(plan: Plan, record: RunRecord, evaluation: Evaluation | None, mer
     """
     code = loading_code(plan, "." if merged else None)
     making = "\n".join(f"- {name}: {value}" for name, value in _making_facts(plan, record))
-    facts = (*_merged_facts(merged), *_provenance_facts(plan, record))
+    agreement, facts = "", list(_provenance_facts(plan, record))
+    if merged is not None:  # the results are the adapter's; how far does the merged model say the same?
+        first, *others = agreement_words(merged.agreement)
+        beside = "The figures are those of the base with its adapter beside it, which was then merged into the weights"
+        agreement = f"\n\n{beside}: {first} ({', '.join(others)})."
+        facts[:0] = [
+            ("merged by ftc", merged.ftc_version),
+            ("merged into", f"the base's weights {merged.added_to}"),
+            ("type of the weights", merged.weight_type),
+            ("merged weights, sha256", merged.content_sha256),
+        ]
     provenance = "\n".join(f"- {name}: {_code(value)}" for name, value in facts if value)
     parts = (
         front_matter(plan, evaluation, is_merged=merged is not None),
         f"# {_inline(plan.name)}\n\n{_introduction(plan)}",
-        f"## Results\n\n{_results(plan, record, evaluation)}{_agreement(merged)}",
+        f"## Results\n\n{_results(plan, record, evaluation)}{agreement}",
         f"## How to use it\n\nFrom the folder of this card:\n\n```python\n{code}\n```",
         f"## How it was made\n\n{making}",
         f"## Data\n\n{_data(plan)}",
@@ -169,15 +177,6 @@ def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
     lines = "\n".join(f"| {' | '.join(row)} |" for row in table)
     base = "" if evaluation.base else " The base model was not measured."
     return f"Measured once on the test split, {rows}, after training was over.{base}\n\n{lines}"
-
-
-def _agreement(merged: MergedModel | None) -> str:
-    """That the results are the adapter's, and how far the merged model says the same."""
-    if merged is None:
-        return ""
-    first, *others = agreement_words(merged.agreement)
-    measured = "The figures are those of the base with its adapter beside it, which was then merged into the weights"
-    return f"\n\n{measured}: {first} ({', '.join(others)})."
 
 
 def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
@@ -248,14 +247,6 @@ def _limits(plan: Plan, evaluation: Evaluation | None) -> str:
         lines.append(f"Text beyond {numbers.plural(plan.settings.text.max_length, 'token')} was cut.")
     lines += [f"Not checked: {_inline(item)}" for item in plan.not_checked]
     return "\n".join(f"- {line}" for line in lines) or "- None were recorded."
-
-
-def _merged_facts(merged: MergedModel | None) -> Iterator[tuple[str, str]]:
-    if merged is not None:
-        yield "merged by ftc", merged.ftc_version
-        yield "merged into", f"the base's weights {merged.added_to}"
-        yield "type of the weights", merged.weight_type
-        yield "merged weights, sha256", merged.content_sha256
 
 
 def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:

@@ -23,25 +23,19 @@ def loading_code(plan: Plan, folder: str | None = None) -> str:
     """
     loader = auto_class(plan)
     is_whole = folder is not None or strategy_card(plan.settings.strategy).is_whole
-    load = _whole(loader, folder or "model") if is_whole else _adapted(plan, loader)
-    return "\n".join((*load, "", *_trial(plan)))
-
-
-def _trial(plan: Plan) -> list[str]:
-    text, head = plan.settings.text, head_card(plan.settings.model.head)
-    if head.writes:
-        return _translate(plan) if plan.settings.model.family == "encoder_decoder" else _generate(plan)
-    labels, length = _literal(list(text.labels)), str(text.max_length)
-    return [line.replace("{labels}", labels).replace("{max_length}", length) for line in head.example]
-
-
-def _whole(loader: str, folder: str) -> list[str]:
-    return [
+    where = _literal(folder or "model")
+    whole = [
         f"from transformers import {loader}, AutoTokenizer",
         "",
-        f"tokenizer = AutoTokenizer.from_pretrained({_literal(folder)})",
-        f"model = {loader}.from_pretrained({_literal(folder)}).eval()",
+        f"tokenizer = AutoTokenizer.from_pretrained({where})",
+        f"model = {loader}.from_pretrained({where}).eval()",
     ]
+    text, head = plan.settings.text, head_card(plan.settings.model.head)
+    labels, length = _literal(list(text.labels)), str(text.max_length)
+    trial = [line.replace("{labels}", labels).replace("{max_length}", length) for line in head.example]
+    return "\n".join(
+        (*(whole if is_whole else _adapted(plan, loader)), "", *(_generate(plan) if head.writes else trial))
+    )
 
 
 def _adapted(plan: Plan, loader: str) -> list[str]:
@@ -59,6 +53,19 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
     is_quantized = traits.quantized is not None
     options = f"{revision}{labels}{', quantization_config=quantization' if is_quantized else ''}"
     is_ours = settings.strategy.peft() is None
+    kept, quantization = list(traits.new_modules), []
+    if traits.quantized is not None and traits.quantized.type == "int8":
+        skipped = f", llm_int8_skip_modules={_literal(kept)}" if kept else ""
+        quantization = [f"quantization = BitsAndBytesConfig(load_in_8bit=True{skipped})"]
+    elif traits.quantized is not None:
+        quantization = [
+            "quantization = BitsAndBytesConfig(",
+            f'    load_in_4bit=True, bnb_4bit_quant_type="{traits.quantized.type}",',
+            f"    bnb_4bit_use_double_quant={traits.quantized.double},",
+            f'    bnb_4bit_compute_dtype="{settings.train.precision}",',
+            *([f"    llm_int8_skip_modules={_literal(kept)},"] if kept else []),
+            ")",
+        ]
     # What writes behind virtual tokens needs peft and transformers to mean the same by the cache.
     writes_behind = traits.num_virtual > 0 and head_card(settings.model.head).writes
     return [
@@ -68,29 +75,10 @@ def _adapted(plan: Plan, loader: str) -> list[str]:
         "",
         f"base = {_literal(base)}{where}",
         f"tokenizer = AutoTokenizer.from_pretrained(base{revision})",
-        *_quantization(plan),
+        *quantization,
         f"model = {loader}.from_pretrained(base{options})",
         f'model = {"load_adapter" if is_ours else "PeftModel.from_pretrained"}(model, "adapter").eval()',
         *(["agree_on_cache(model)"] if writes_behind else []),
-    ]
-
-
-def _quantization(plan: Plan) -> list[str]:
-    """The quantized form in which the base model was loaded for training; no lines for other strategies."""
-    traits = plan.settings.strategy.traits
-    if traits.quantized is None:
-        return []
-    whole = list(traits.new_modules)
-    if traits.quantized.type == "int8":
-        skipped = f", llm_int8_skip_modules={_literal(whole)}" if whole else ""
-        return [f"quantization = BitsAndBytesConfig(load_in_8bit=True{skipped})"]
-    return [
-        "quantization = BitsAndBytesConfig(",
-        f'    load_in_4bit=True, bnb_4bit_quant_type="{traits.quantized.type}",',
-        f"    bnb_4bit_use_double_quant={traits.quantized.double},",
-        f'    bnb_4bit_compute_dtype="{plan.settings.train.precision}",',
-        *([f"    llm_int8_skip_modules={_literal(whole)},"] if whole else []),
-        ")",
     ]
 
 
@@ -99,21 +87,17 @@ def _literal(value: str | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _translate(plan: Plan) -> list[str]:
-    settings = plan.settings
-    limit = settings.eval.max_new_tokens or plan.data["train"].supervised_max
-    stops = f", eos_token_id={list(settings.model.stop_ids)!r}" if settings.model.stop_ids else ""
-    start = f", decoder_start_token_id={settings.model.decoder_start_id}"
-    return [
-        f'inputs = tokenizer("A prompt.", truncation=True, max_length={settings.text.max_length}, return_tensors="pt")',
-        f"output = model.generate(**inputs, do_sample=False, max_new_tokens={limit}{start}{stops})",
-        "print(tokenizer.decode(output[0], skip_special_tokens=True))",
-    ]
-
-
 def _generate(plan: Plan) -> list[str]:
     text = plan.settings.text
     limit = plan.settings.eval.max_new_tokens or plan.data["train"].supervised_max
+    stops = f", eos_token_id={list(plan.settings.model.stop_ids)!r}" if plan.settings.model.stop_ids else ""
+    if plan.settings.model.family == "encoder_decoder":
+        start = f", decoder_start_token_id={plan.settings.model.decoder_start_id}"
+        return [
+            f'inputs = tokenizer("A prompt.", truncation=True, max_length={text.max_length}, return_tensors="pt")',
+            f"output = model.generate(**inputs, do_sample=False, max_new_tokens={limit}{start}{stops})",
+            "print(tokenizer.decode(output[0], skip_special_tokens=True))",
+        ]
     if not (text.uses_chat_template or form_card(text.form).is_conversation):
         read = ['inputs = tokenizer("A prompt.", return_tensors="pt")']
     else:
@@ -127,7 +111,6 @@ def _generate(plan: Plan) -> list[str]:
             '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
             ")",
         ]
-    stops = f", eos_token_id={list(plan.settings.model.stop_ids)!r}" if plan.settings.model.stop_ids else ""
     return [
         *read,
         f"output = model.generate(**inputs, do_sample=False, max_new_tokens={limit}{stops})",

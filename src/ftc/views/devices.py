@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from ftc.spec.documents.device import Calibration, MeasuredLook, MeasuredPass, MeasuredStep
+from ftc.spec.documents.device import Calibration, MeasuredPass
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table
@@ -18,7 +18,20 @@ def devices_text(devices: Sequence[DeviceFacts], *, page: Page = PLAIN) -> str:
     """One line a device: this machine's first, then the catalog."""
     here = [device for device in devices if device.local]
     rows = [tuple(map(page.faint, ("device", "memory", "bandwidth", "float32", "bfloat16", "power", "label")))]
-    rows += [_row(device, page) for device in devices]
+    for device in devices:
+        flops = device.speed.flops if device.speed else {}
+        bandwidth, watts = (device.speed.bandwidth, device.speed.watts) if device.speed else (None, None)
+        rows.append(
+            (
+                page.strong(device.name) if device.local else device.name,
+                f"{numbers.gibibytes(device.memory_bytes)} GiB",
+                f"{numbers.count(bandwidth // 10**9)} GB/s" if bandwidth else "-",
+                _rate(flops.get("float32")),
+                _rate(flops.get("bfloat16")),
+                f"{watts} W" if watts else "-",
+                escaped(device.label.removeprefix("NVIDIA ")),
+            )
+        )
     lines = table(rows, right=(1, 2, 3, 4, 5))
     notes = (
         f"The first is this machine's: `budget.device: {here[0].name}`, or `auto`." if here else "",
@@ -29,84 +42,58 @@ def devices_text(devices: Sequence[DeviceFacts], *, page: Page = PLAIN) -> str:
 
 def device_text(device: DeviceFacts, *, page: Page = PLAIN) -> str:
     """All that is known of one device."""
-    return "\n".join(_lines(device, page)) + "\n"
-
-
-def _row(device: DeviceFacts, page: Page) -> tuple[str, ...]:
+    lines: list[str] = []
+    where = "of this machine" if device.local else "of the catalog"
+    lines += page.flow(page.strong(device.name), [escaped(device.label), where], indent=max(11, len(device.name) + 3))
+    lines.append("")
+    reporter = "the system" if device.kind == "cpu" else "the driver"
+    memory = [f"{numbers.gibibytes(device.memory_bytes)} GiB as {reporter} reports it"]
+    if device.speed and device.speed.bandwidth:
+        memory.append(f"{numbers.count(device.speed.bandwidth // 10**9)} GB/s")
+    lines += page.flow("Memory", memory)
     flops = device.speed.flops if device.speed else {}
-    bandwidth, watts = (device.speed.bandwidth, device.speed.watts) if device.speed else (None, None)
-    return (
-        page.strong(device.name) if device.local else device.name,
-        f"{numbers.gibibytes(device.memory_bytes)} GiB",
-        f"{numbers.count(bandwidth // 10**9)} GB/s" if bandwidth else "-",
-        _rate(flops.get("float32")),
-        _rate(flops.get("bfloat16")),
-        f"{watts} W" if watts else "-",
-        escaped(device.label.removeprefix("NVIDIA ")),
-    )
+    rates = [f"{name} {_rate(flops[name])}" for name in _PRECISIONS if name in flops]
+    if rates:
+        lines += page.flow("TFLOP/s", [*rates, "dense"])
+    if device.capability:
+        lines += page.flow("CUDA", [f"compute capability {device.capability[0]}.{device.capability[1]}"])
+    if device.speed and device.speed.watts:
+        lines += page.flow("Power", [f"{device.speed.watts} W for the board"])
+    if device.speed:
+        lines += page.flow("Source", [escaped(device.speed.source)])
+    elif device.kind == "cpu":
+        lines += page.flow("Speed", ["no data sheet tells it; `ftc calibrate` and earlier runs do"])
+    return "\n".join(lines) + "\n"
 
 
 def _rate(flops: int | None) -> str:
     return f"{flops / 10**12:,.1f}" if flops else "-"
 
 
-def _lines(device: DeviceFacts, page: Page) -> Iterable[str]:
-    where = "of this machine" if device.local else "of the catalog"
-    yield from page.flow(page.strong(device.name), [escaped(device.label), where], indent=max(11, len(device.name) + 3))
-    yield ""
-    reporter = "the system" if device.kind == "cpu" else "the driver"
-    memory = [f"{numbers.gibibytes(device.memory_bytes)} GiB as {reporter} reports it"]
-    if device.speed and device.speed.bandwidth:
-        memory.append(f"{numbers.count(device.speed.bandwidth // 10**9)} GB/s")
-    yield from page.flow("Memory", memory)
-    flops = device.speed.flops if device.speed else {}
-    rates = [f"{name} {_rate(flops[name])}" for name in _PRECISIONS if name in flops]
-    if rates:
-        yield from page.flow("TFLOP/s", [*rates, "dense"])
-    if device.capability:
-        yield from page.flow("CUDA", [f"compute capability {device.capability[0]}.{device.capability[1]}"])
-    if device.speed and device.speed.watts:
-        yield from page.flow("Power", [f"{device.speed.watts} W for the board"])
-    if device.speed:
-        yield from page.flow("Source", [escaped(device.speed.source)])
-    elif device.kind == "cpu":
-        yield from page.flow("Speed", ["no data sheet tells it; `ftc calibrate` and earlier runs do"])
-
-
 def calibration_text(found: Calibration, *, page: Page = PLAIN) -> str:
     """The measurement on one screen."""
-    return "\n".join(_measured(found, page)) + "\n"
-
-
-def _measured(found: Calibration, page: Page) -> Iterable[str]:
+    lines: list[str] = []
     measured = found.measured
     where = [escaped(found.label), numbers.plural(found.threads, "thread"), f"torch {escaped(measured.torch)}"]
-    yield from page.flow(page.strong(found.device), where)
-    yield ""
+    lines += page.flow(page.strong(found.device), where)
+    lines.append("")
     rates = [f"{name} {rate / 10**9:,.0f} GFLOP/s" for name, rate in measured.flops.items()]
-    yield from page.flow("Products", rates)
+    lines += page.flow("Products", rates)
     memory = [f"{measured.bandwidth / 10**9:,.1f} GB/s"]
     if measured.context_bytes is not None:
         memory.append(f"context {numbers.byte_size(measured.context_bytes)}")
-    yield from page.flow("Memory", memory)
-    yield from page.flow("Operation", [f"{measured.operation_seconds * 10**6:.1f} µs for the smallest"])
-    yield from page.flow("Libraries", [f"loaded in {numbers.duration(measured.import_seconds)}"])
-    yield from page.flow("Steps", map(_step, measured.steps))
-    if measured.looks:
-        yield from page.flow("Looks", map(_look, measured.looks))
-    yield ""
-    yield from page.wrap("Later plans for this device tell their time by it.")
+    lines += page.flow("Memory", memory)
+    lines += page.flow("Operation", [f"{measured.operation_seconds * 10**6:.1f} µs for the smallest"])
+    lines += page.flow("Libraries", [f"loaded in {numbers.duration(measured.import_seconds)}"])
+    lines += page.flow("Steps", [_seconds(one, f"LoRA r={one.rank}" if one.rank else "full") for one in measured.steps])
+    written = [(one, f"{one.new_tokens} tokens written" if one.new_tokens else "scored") for one in measured.looks]
+    lines += page.listed("Looks", [_seconds(one, how) for one, how in written])
+    lines.append("")
+    lines += page.wrap("Later plans for this device tell their time by it.")
     if found.is_busy:
         told = f"{found.busy:.1f} other processes ran on each core: measure again when the machine is idle"
-        yield from page.wrap(f"The machine was busy: {told}.")
-
-
-def _step(step: MeasuredStep) -> str:
-    return _seconds(step, f"LoRA r={step.rank}" if step.rank else "full")
-
-
-def _look(look: MeasuredLook) -> str:
-    return _seconds(look, f"{look.new_tokens} tokens written" if look.new_tokens else "scored")
+        lines += page.wrap(f"The machine was busy: {told}.")
+    return "\n".join(lines) + "\n"
 
 
 def _seconds(one: MeasuredPass, how: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import unified_diff
 from typing import Any
 
-from ftc.spec.documents.difference import Action, Change, ChangedRows, Difference, Outcome
+from ftc.spec.documents.difference import Action, ChangedRows, Difference
 from ftc.views import numbers
-from ftc.views.page import PLAIN, Page, escaped, pad, shorten, visible_width
+from ftc.views.page import PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.words import metric_title
 
 __all__ = ["change_lines", "diff_text", "difference_markdown", "difference_text"]
@@ -37,23 +37,32 @@ def difference_text(found: Difference, *, page: Page = PLAIN) -> str:
     level = {"recipe": "recipes", "asked": "what the recipes ask", "lock": "locks", "plan": "plans"}[found.level]
     head = f"{title}   {found.old.kind} and {found.new.kind}, compared as {level}"
     width = max((visible_width(metric_title(one.metric)) for one in found.outcomes), default=0)
-    blocks = [
-        [head],
-        change_lines(found, page=page),
-        [
-            f"  {pad(metric_title(one.metric), width)}  {_metric(one.old)} → {page.strong(_metric(one.new))}"
-            for one in found.outcomes
-        ],
+    outcomes = [
+        f"  {pad(metric_title(one.metric), width)}  {_metric(one.old)} → {page.strong(_metric(one.new))}"
+        for one in found.outcomes
     ]
-    blocks.append(
-        [*page.flow("Unchecked", map(escaped, found.not_checked)) * bool(found.not_checked), _verdict(found, page)]
-    )
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+    verdict = page.good("No difference.") + f" {_VERDICTS[found.action].capitalize()}."
+    if found.changes:
+        retrain, evaluate = (sum(one.action == action for one in found.changes) for action in ("retrain", "evaluate"))
+        counts = f"{numbers.plural(len(found.changes), 'change')}: {retrain} to retrain, {evaluate} to evaluate"
+        verdict = f"{page.strong(counts)}. To do: {_VERDICTS[found.action]}."
+    end = [*page.listed("Unchecked", map(escaped, found.not_checked)), verdict]
+    return blocks([[head], change_lines(found, page=page), outcomes, end])
 
 
 def change_lines(found: Difference, *, page: Page = PLAIN) -> list[str]:
     """A line for each change, with its effect and what it calls for, and how much is equal."""
-    rows = [(change, change.path, _values(change)) for change in found.changes]
+    rows = []
+    for change in found.changes:
+        if change.rows:
+            both = _row_words(change.rows)
+        elif change.old is None:
+            both = f"+ {_shown(change.new)}"
+        elif change.new is None:
+            both = f"- {_shown(change.old)}"
+        else:
+            both = f"{_shown(change.old)} → {_shown(change.new)}"
+        rows.append((change, change.path, both))
     paths = max((visible_width(path) for _, path, _ in rows), default=0)
     values = min(_VALUE_COLUMNS, max((visible_width(text) for _, _, text in rows), default=0))
     lines: list[str] = []
@@ -74,39 +83,22 @@ def difference_markdown(found: Difference) -> str:
     lines = [
         f"**`{_code(found.old.name)}` → `{_code(found.new.name)}`**: {_VERDICTS[found.action]}.",
         "",
-        *_markdown_changes(found),
-        *_markdown_outcomes(found.outcomes),
     ]
+    if found.changes:
+        lines += ["| | what | old | new | effect | to do |", "|---|---|---|---|---|---|"]
+        for one in found.changes[:_MOST_MARKDOWN_CHANGES]:
+            rows = f" ({_row_words(one.rows)})" if one.rows else ""
+            old, new = f"`{_code(_shown(one.old))}`", f"`{_code(_shown(one.new))}`{rows}"
+            cells = (f"`{_MARKS[one.action]}`", f"`{_code(one.path)}`", old, new, one.effect.value, _WORDS[one.action])
+            lines.append(f"| {' | '.join(cells)} |")
+        more = len(found.changes) - _MOST_MARKDOWN_CHANGES
+        lines += [*([f"| | and {more} more | | | | |"] if more > 0 else []), ""]
+    if found.outcomes:
+        lines += ["| metric | old | new |", "|---|---|---|"]
+        lines += [f"| {metric_title(one.metric)} | {_metric(one.old)} | {_metric(one.new)} |" for one in found.outcomes]
+        lines.append("")
     lines += [f"Not checked: {escaped(one)}" for one in found.not_checked]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _markdown_changes(found: Difference) -> Iterator[str]:
-    if not found.changes:
-        return
-    yield "| | what | old | new | effect | to do |"
-    yield "|---|---|---|---|---|---|"
-    for change in found.changes[:_MOST_MARKDOWN_CHANGES]:
-        cells = (f"`{_code(change.path)}`", *_cells(change), change.effect.value, _WORDS[change.action])
-        yield f"| `{_MARKS[change.action]}` | " + " | ".join(cells) + " |"
-    if (more := len(found.changes) - _MOST_MARKDOWN_CHANGES) > 0:
-        yield f"| | and {more} more | | | | |"
-    yield ""
-
-
-def _cells(change: Change) -> tuple[str, str]:
-    if change.rows:
-        return f"`{_code(_shown(change.old))}`", f"`{_code(_shown(change.new))}` ({_row_words(change.rows)})"
-    return f"`{_code(_shown(change.old))}`", f"`{_code(_shown(change.new))}`"
-
-
-def _markdown_outcomes(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    if outcomes:
-        yield "| metric | old | new |"
-        yield "|---|---|---|"
-        for one in outcomes:
-            yield f"| {metric_title(one.metric)} | {_metric(one.old)} | {_metric(one.new)} |"
-        yield ""
 
 
 def _code(text: str) -> str:
@@ -116,16 +108,6 @@ def _code(text: str) -> str:
 
 def _metric(value: float | None) -> str:
     return "-" if value is None else numbers.metric(value)
-
-
-def _values(change: Change) -> str:
-    if change.rows:
-        return _row_words(change.rows)
-    if change.old is None:
-        return f"+ {_shown(change.new)}"
-    if change.new is None:
-        return f"- {_shown(change.old)}"
-    return f"{_shown(change.old)} → {_shown(change.new)}"
 
 
 def _row_words(rows: ChangedRows) -> str:
@@ -149,14 +131,6 @@ def _shown(value: Any) -> str:
             return shorten(str(value), _VALUE_COLUMNS)
 
 
-def _verdict(found: Difference, page: Page) -> str:
-    if not found.changes:
-        return page.good("No difference.") + f" {_VERDICTS[found.action].capitalize()}."
-    retrain, evaluate = (sum(one.action == action for one in found.changes) for action in ("retrain", "evaluate"))
-    counts = f"{numbers.plural(len(found.changes), 'change')}: {retrain} to retrain, {evaluate} to evaluate"
-    return f"{page.strong(counts)}. To do: {_VERDICTS[found.action]}."
-
-
 def _painted(page: Page, action: Action, text: str) -> str:
     match action:
         case "retrain":
@@ -177,18 +151,9 @@ def diff_text(before: Sequence[str], after: Sequence[str], file: str, *, page: P
         page: Colors.
     """
     lines = unified_diff(before, after, f"a/{file}", f"b/{file}", lineterm="")
-    return "".join(f"{_painted_line(escaped(line), page)}\n" for line in lines)
-
-
-def _painted_line(line: str, page: Page) -> str:
-    match line[:3], line[:1]:
-        case (("---" | "+++"), _):
-            return page.strong(line)
-        case _, "-":
-            return page.alert(line)
-        case _, "+":
-            return page.good(line)
-        case _, "@":
-            return page.faint(line)
-        case _:
-            return line
+    paints = {"-": page.alert, "+": page.good, "@": page.faint}
+    painted = []
+    for line in map(escaped, lines):
+        paint = page.strong if line.startswith(("---", "+++")) else paints.get(line[:1], str)
+        painted.append(f"{paint(line)}\n")
+    return "".join(painted)

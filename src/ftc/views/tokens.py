@@ -8,7 +8,7 @@ from operator import attrgetter, itemgetter
 
 from ftc.spec.documents.streams import TokenizedRow, TokenizedRows
 from ftc.views import numbers
-from ftc.views.page import PLAIN, Page, escaped, table, width
+from ftc.views.page import PLAIN, Page, blocks, escaped, table, width
 
 __all__ = ["tokens_text"]
 
@@ -24,15 +24,27 @@ def tokens_text(found: TokenizedRows, *, listed: bool = False, page: Page = PLAI
         listed: Whether to list each token with its id, a line each, rather than set the text.
         page: Width and colors.
     """
-    blocks = [[*_title(row, found, page), *(_list(row, page) if listed else _set(row, page))] for row in found.rows]
+    parted = page.faint("(part of a character)")
+    shown = []
+    for row in found.rows:
+        rows = [  # place, id, piece, and whether it is learned
+            (
+                str(place),
+                str(token.id),
+                page.good("learned") if token.supervised else page.faint("read"),
+                escaped(token.piece.replace("\n", _LINE_END)) if token.piece else parted,
+            )
+            for place, token in enumerate(row.tokens)
+        ]
+        shown.append([*_title(row, found, page), *(table(rows, right=(0, 1), indent=2) if listed else _set(row, page))])
     learned = f"{page.good(_OPEN + 'learned' + _CLOSE)} and {page.faint('read')}"
     if not any(row.supervised for row in found.rows):
         learned = "one class a row is learned, and no token"
     parts = [learned, f"{numbers.count(found.of)} rows in {found.split}"]
     if found.cut:
         parts.append(page.alert(f"{numbers.count(found.cut)} of them cut to {numbers.count(found.max_length)} tokens"))
-    blocks.append(page.flow("", parts, indent=0))
-    return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
+    shown.append(page.flow("", parts, indent=0))
+    return blocks(shown)
 
 
 def _title(row: TokenizedRow, found: TokenizedRows, page: Page) -> list[str]:
@@ -40,17 +52,12 @@ def _title(row: TokenizedRow, found: TokenizedRows, page: Page) -> list[str]:
     if row.label is not None:
         parts.append(f"class {escaped(row.label)}")
     if row.supervised:
-        parts += [f"{numbers.count(row.supervised)} learned", _stop(row, found, page)]
+        stops = [token for token in row.tokens if token.supervised and token.id in found.stop_ids]
+        stop = f"ends with {escaped(stops[-1].piece.strip() or str(stops[-1].id))}" if stops else ""
+        parts += [f"{numbers.count(row.supervised)} learned", stop or page.bad("no stop token is learned")]
     if row.is_at_limit:
         parts.append(page.alert(f"as long as rows may be ({numbers.count(found.max_length)})"))
     return page.flow(page.strong(f"{found.split} row {row.row}"), parts, indent=len(f"{found.split} row {row.row}") + 3)
-
-
-def _stop(row: TokenizedRow, found: TokenizedRows, page: Page) -> str:
-    stops = [token for token in row.tokens if token.supervised and token.id in found.stop_ids]
-    if stops:
-        return f"ends with {escaped(stops[-1].piece.strip() or str(stops[-1].id))}"
-    return page.bad("no stop token is learned")
 
 
 def _set(row: TokenizedRow, page: Page) -> list[str]:
@@ -70,14 +77,15 @@ def _set(row: TokenizedRow, page: Page) -> list[str]:
             if part.endswith(_LINE_END):
                 lines.append([])
                 columns = 0
-    return [f"  {_painted(line, page)}" for line in lines if line]
-
-
-def _painted(line: list[tuple[str, bool]], page: Page) -> str:
-    painted = ""
-    for is_learned, group in groupby(line, key=itemgetter(1)):
-        painted += (page.good if is_learned else page.faint)("".join(part for part, _ in group))
-    return painted
+    return [
+        "  "
+        + "".join(
+            (page.good if is_learned else page.faint)("".join(part for part, _ in group))
+            for is_learned, group in groupby(line, key=itemgetter(1))
+        )
+        for line in lines
+        if line
+    ]
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -91,17 +99,3 @@ def _parts(text: str) -> Iterator[str]:
                 word = ""
             word += character
         yield escaped(word) + (_LINE_END if line != body else "")
-
-
-def _list(row: TokenizedRow, page: Page) -> list[str]:
-    """Each token in a line: place, id, piece, and whether it is learned."""
-    rows = [
-        (
-            str(place),
-            str(token.id),
-            page.good("learned") if token.supervised else page.faint("read"),
-            escaped(token.piece.replace("\n", _LINE_END)) if token.piece else page.faint("(part of a character)"),
-        )
-        for place, token in enumerate(row.tokens)
-    ]
-    return table(rows, right=(0, 1), indent=2)

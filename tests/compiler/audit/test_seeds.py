@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from ftc.compiler.audit.seeds import judged_by_seeds, prediction, reseeded
+from ftc.compiler.audit.replay import judged_by_seeds, prediction, reseeded
 from ftc.spec.documents.audit import AuditReport, Repetition
 from ftc.spec.documents.plan import EvaluateStep
 from tests.support import documents

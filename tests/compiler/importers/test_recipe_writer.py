@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.importers.recipe_writer import write_recipe
+from ftc.compiler.importers.translate import write_recipe
 from ftc.compiler.importers.translation import Value
 from ftc.spec.language.source import read_source
 from ftc.spec.language.text_checks import check_text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftc.compiler.importers.files import as_written, surroundings_of
+from ftc.compiler.importers.translate import as_written, surroundings_of
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.lock.staleness import stale_reasons
+from ftc.compiler.lock.lockfile import stale_reasons
 from ftc.spec.documents.lockfile import sealed
 from ftc.spec.documents.plan import Plan
 from tests.support.documents import plan

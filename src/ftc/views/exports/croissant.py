@@ -5,13 +5,11 @@ Name, license, publisher and purpose of a data set are nowhere in a recipe, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
-from ftc.spec.sections.data import Data, HubSource, PathSource
 from ftc.views import numbers
 from ftc.views.exports.common import known, source_address
 
@@ -59,7 +57,21 @@ _TEXT_PARTS = frozenset(
 
 def croissant_dataset(plan: Plan) -> dict[str, Any]:
     """The data set of a run's plan."""
-    files = [_file(use, source) for use, source in sorted(plan.lock.data.sources.items())]
+    files = []
+    for use, source in sorted(plan.lock.data.sources.items()):
+        address = source_address(source)
+        files.append(
+            {
+                "@type": "cr:FileObject",
+                "@id": f"file:{use}",
+                "name": PurePosixPath(address.replace("\\", "/")).name,
+                "description": numbers.plural(source.rows, "row"),
+                "contentUrl": address,
+                "contentSize": f"{source.file.size} B",
+                "encodingFormat": _media_type(address),
+                "sha256": source.file.sha256,
+            }
+        )
     sets = [
         found for use, source in sorted(plan.lock.data.sources.items()) if (found := _record_set(plan, use, source))
     ]
@@ -74,20 +86,6 @@ def croissant_dataset(plan: Plan) -> dict[str, Any]:
     )
 
 
-def _file(use: str, source: SourceLock) -> dict[str, Any]:
-    address = source_address(source)
-    return {
-        "@type": "cr:FileObject",
-        "@id": f"file:{use}",
-        "name": PurePosixPath(address.replace("\\", "/")).name,
-        "description": numbers.plural(source.rows, "row"),
-        "contentUrl": address,
-        "contentSize": f"{source.file.size} B",
-        "encodingFormat": _media_type(address),
-        "sha256": source.file.sha256,
-    }
-
-
 def _media_type(address: str) -> str:
     return _MEDIA_TYPES.get(PurePosixPath(address).suffix.lower(), "text/plain")
 
@@ -96,6 +94,9 @@ def _record_set(plan: Plan, use: str, source: SourceLock) -> dict[str, Any] | No
     """The columns of one file that the task reads as text; None where the format can't name any."""
     if _media_type(source_address(source)) not in _WITH_COLUMNS:
         return None
+    several = plan.recipe.data.source if isinstance(plan.recipe.data.source, tuple) else ()
+    own = {f"rows[{number}]": one.fields for number, one in enumerate(several)}.get(use) or {}
+    columns = {**plan.settings.text.columns, **own}  # one of several sources may name its columns otherwise
     fields = [
         {
             "@type": "cr:Field",
@@ -105,20 +106,7 @@ def _record_set(plan: Plan, use: str, source: SourceLock) -> dict[str, Any] | No
             "dataType": "sc:Text",
             "source": {"fileObject": {"@id": f"file:{use}"}, "extract": {"column": column}},
         }
-        for part, column in _columns(plan, use)
+        for part, column in columns.items()
         if part in _TEXT_PARTS
     ]
     return {"@type": "cr:RecordSet", "@id": f"rows:{use}", "name": use, "field": fields} if fields else None
-
-
-def _columns(plan: Plan, use: str) -> Iterator[tuple[str, str]]:
-    """Column by part in one file: one of several sources may name its columns otherwise."""
-    own = _own_fields(plan.recipe.data, use)
-    yield from {**plan.settings.text.columns, **own}.items()
-
-
-def _own_fields(data: Data, use: str) -> dict[str, str]:
-    if isinstance(data.source, HubSource | PathSource):
-        return {}
-    named = {f"rows[{number}]": one.fields for number, one in enumerate(data.source)}
-    return named.get(use) or {}
