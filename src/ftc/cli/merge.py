@@ -54,7 +54,7 @@ def run(args: Namespace) -> int:
         answer = {"folder": args.output, "merge": found.model.to_json(), "room": found.room.to_json()}
         print_json(answer)
     else:
-        from ftc.views.merged import merged_text
+        from ftc.views.comparison import merged_text
 
         write(merged_text(found.run.plan, found.model, found.room, args.output, page=page(sys.stdout, args)))
     return ExitCode.FINE
