@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.strategies import strategy_card
-from ftc.verbs.export import refuse_faults
+from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import FINISHED, Run, find_run
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def merge(
     _refuse_narrow(room, target)
     from ftc.runtime.artifacts.merge import Asked
     from ftc.runtime.artifacts.merge import merge as merge_run
-    from ftc.runtime.execution.inputs import Inputs
+    from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import RunFolder
     from ftc.views.card import model_card
 
