@@ -34,7 +34,7 @@ from support.foreign_step import ForeignJob, foreign_log
 from support.measured_points import Unscored, card_of, job_of, read_points, release_of
 from support.read_ahead import is_raced, replayed_races
 
-from ftc.compiler.memory.ranges import reserved_range
+from ftc.compiler.memory.memory import reserved_range
 from ftc.runtime.memory_trace.allocator import replay
 from ftc.runtime.memory_trace.log import Log, peaks
 from ftc.runtime.memory_trace.meta_model import model_config

@@ -27,14 +27,12 @@ from functools import reduce
 from operator import attrgetter, getitem
 from typing import Any, Generic, Self, TypeVar, overload
 
-from ftc.compiler.time.past_runs import PastRun
-from ftc.compiler.tokens.judged_tokens import JudgedTokens
 from ftc.spec.base import Document, Money
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.device import Calibration
-from ftc.spec.documents.estimates import TimeEstimate, WorkEstimate
+from ftc.spec.documents.estimates import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
-from ftc.spec.documents.judging import JudgeEstimate
+from ftc.spec.documents.judging import JudgedTokens, JudgeEstimate, JudgeUse
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.settings import (
@@ -62,7 +60,7 @@ from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import StrategySettings, Trained
 from ftc.spec.tasks.card import Mode
 
-__all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "Reasons", "Section"]
+__all__ = ["Candidate", "ClosedDraft", "Draft", "Measured", "PastRun", "Reasons", "Section"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -81,6 +79,33 @@ class Measured:
     retention: str | None = None
     swaps: str | None = None
     groups: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """What an earlier run tells about speed.
+
+    Attributes:
+        device: Name of its device, as plans have it.
+        threads: Its CPU threads.
+        model: The base model's name.
+        strategy: Kind of strategy.
+        precision: Of its arithmetic.
+        work: What its plan expected of the device, by phase.
+        seconds: What each phase took.
+        judge_model: What the service of its judge calls the model; empty without one.
+        judge: What its judge took; None where nobody was asked, or that wasn't measured.
+    """
+
+    device: str
+    threads: int
+    model: str
+    strategy: str
+    precision: str
+    work: Mapping[Phase, Work]
+    seconds: Mapping[Phase, float]
+    judge_model: str = ""
+    judge: JudgeUse | None = None
 
 
 class Section(Generic[S]):
@@ -112,9 +137,7 @@ class Section(Generic[S]):
 class Reasons:
     """Origins of the values of one section, noted as a pass chooses them.
 
-    Attributes:
-        section: Path of the section in the settings, such as `train`.
-        found: Value and origin by dotted path below it, as far as they are chosen.
+    `section` is its path in the settings, such as `train`; `found` has value and origin by dotted path below it.
     """
 
     def __init__(self, draft: Draft, section: str) -> None:
@@ -132,13 +155,7 @@ class Reasons:
         return self.found[path][1].reason
 
     def take(self, path: str, value: T, recipe_path: str | None = None) -> T:
-        """A value as the recipe has it, written or default, in whichever form.
-
-        Args:
-            path: Path below the section.
-            value: The value as the settings have it.
-            recipe_path: Path in the recipe, where that differs.
-        """
+        """A value as the recipe has it, written or default; `recipe_path` where its path differs there."""
         self.found[path] = value, self._draft.origin_of(recipe_path or f"{self.section}.{path}")
         return value
 

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ftc.compiler.audit.parts import remember_tensors
-from ftc.compiler.draft import ClosedDraft, Draft, Measured
+from ftc.compiler.draft import ClosedDraft, Draft, Measured, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.passes.shape_text import with_rows
@@ -31,9 +31,8 @@ from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
 from ftc.compiler.search.suggest import with_suggestions
-from ftc.compiler.strategies.trainable import num_trainable
-from ftc.compiler.time.past_runs import PastRun
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
+from ftc.compiler.weights import num_trainable
 from ftc.spec.base import Money
 from ftc.spec.codes import CODES
 from ftc.spec.companions import COMPANIONS, Role

@@ -9,7 +9,7 @@ import pytest
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.rules.recipe_rules import check_rules
-from ftc.compiler.search.device_catalog import CARDS
+from ftc.spec.devices import CARDS
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS

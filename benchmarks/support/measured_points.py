@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from ftc.compiler.search.device_catalog import CARDS, Card
 from ftc.runtime.memory_trace.kernels import KernelRules
 from ftc.runtime.memory_trace.meta_model import model_config
+from ftc.spec.devices import CARDS, Card
 from support.foreign_step import ForeignJob
 
 __all__ = ["Unscored", "card_of", "job_of", "read_points", "release_of"]

@@ -6,15 +6,20 @@ writing remembers. Rows of validation are scored beside the optimizer's state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.time.network import rotates
+from ftc.compiler.weights import PACKED_BYTES, never_packed
+from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.settings import ClassifierSettings
+from ftc.spec.sections.train import Precision, TeacherQuantization
 
-__all__ = ["Measuring", "measuring_moments"]
+__all__ = ["Measuring", "Taught", "grading_peak", "held_bytes", "measuring_moments", "with_teacher"]
 
 _FP32 = 4
 
@@ -95,3 +100,88 @@ def _remembered_bytes(model: ModelFacts, numbers: Numbers, trained: Trained) -> 
     widens = trained.all_weights and rotates(model) and model.kind.widens_keys is not False
     turned = numbers.residual if widens else numbers.linear
     return model.num_kv_heads * model.head_dim * (turned + numbers.linear)
+
+
+_TOKENS_EACH = 4
+
+
+def grading_peak(draft: ClosedDraft) -> PhasePeak | None:
+    """The classifier's weights with its widest layer, beside a candidate; None without one."""
+    model, settings = draft.grader, draft.classifier
+    if model is None or settings is None:
+        return None
+    rows, length = 1 if settings.pad_id is None else draft.candidate.eval_batch, _longest(draft, settings)
+    has_decoder = model.num_decoder_layers is not None
+    both = length * (1 + has_decoder)
+    stacks = stacks_of(model, rows * both, both, length * has_decoder, masked=rows > 1)
+    exact = Numbers(operand=_FP32, linear=_FP32, residual=_FP32)
+    untrained = Trained(all_weights=False, beside={})
+    held = {
+        "weights": _FP32 * model.num_parameters,
+        "temporaries": max(stack.going_through_bytes(exact, untrained) for stack in stacks),
+        "logits": _FP32 * rows * settings.num_labels,
+    }
+    return PhasePeak(phase="grade", peak_bytes=sum(held.values()), components=held)
+
+
+def _longest(draft: Draft, settings: ClassifierSettings) -> int:
+    most = draft.eval.max_new_tokens
+    return settings.max_length if most is None else min(settings.max_length, _TOKENS_EACH * most)
+
+
+_BYTES = {"float32": 4, "bfloat16": 2}
+_AT_ONCE = 2**24
+"""Scores that are compared at once; see `ftc.runtime.training.distillation`."""
+_PASSING = 5
+"""Tensors of so many scores that are there at once while they are compared."""
+_WITHOUT = ("export", "generation")
+"""How moments begin that come after training, when the teacher has gone."""
+
+Moment = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A teacher in terms of memory.
+
+    Attributes:
+        weights: Bytes that it is held in.
+        scores: Numbers that it gives for one micro-batch.
+    """
+
+    weights: int
+    scores: int
+
+
+def held_bytes(model: ModelFacts, precision: Precision, quantization: TeacherQuantization | None) -> int:
+    """Bytes of a teacher's weights; of a packed one embeddings, norms and the head stay as they are."""
+    size = _BYTES[precision]
+    if quantization is None:
+        return model.num_parameters * size
+    linear = sum(inputs * outputs for inputs, outputs in model.linear_modules.values()) - never_packed(model)
+    rows = sum(outputs for _, outputs in model.linear_modules.values()) if quantization == "int8" else 0
+    return round(linear * PACKED_BYTES[quantization] + _FP32 * rows + (model.num_parameters - linear) * size)
+
+
+def with_teacher(moments: Mapping[str, Moment], taught: Taught, *, scores: int, compared: Moment) -> dict[str, Moment]:
+    """The moments of a step with a teacher in them, and two more: when it is asked, and when the two are compared.
+
+    Args:
+        moments: Those without it.
+        taught: The teacher.
+        scores: Numbers that the model gives for one micro-batch.
+        compared: What is held at the loss beside scores.
+    """
+    said, own = _FP32 * taught.scores, _FP32 * scores
+    asked = {"gradients": compared.get("gradients", 0), "logits": 3 * said}
+    passing = compared.get("temporaries", 0) + _PASSING * _FP32 * min(scores, _AT_ONCE)
+    found: dict[str, Moment] = {"teacher": asked}
+    for name, moment in moments.items():
+        if name.startswith("backward: loss"):  # between the way forward and the way back
+            found["loss"] = {**compared, "logits": 3 * own + said, "temporaries": passing}
+        more = said if name.startswith("forward") else own if name.startswith("backward: loss") else 0
+        found[name] = {**moment, "logits": moment.get("logits", 0) + more}
+    return {
+        name: moment if name.startswith(_WITHOUT) else {**moment, "teacher": taught.weights}
+        for name, moment in found.items()
+    }

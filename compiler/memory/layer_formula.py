@@ -109,10 +109,14 @@ class Stack:
             + self.repeats * self._of_inputs(numbers, trained)
         )
 
+    @cached_property
+    def num_weights(self) -> int:
+        """Weights of its linear layers."""
+        return sum(inputs * outputs for inputs, outputs in self.linear.values())
+
     def cast_bytes(self, numbers: Numbers) -> int:
         """Trained weights as products read them."""
-        weights = sum(inputs * outputs for inputs, outputs in self.linear.values())
-        return numbers.operand * weights if numbers.casts else 0
+        return numbers.operand * self.num_weights if numbers.casts else 0
 
     def boundary_bytes(self, numbers: Numbers) -> int:
         """What stands between layers, where only that is kept."""

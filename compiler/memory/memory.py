@@ -6,29 +6,47 @@ Both methods end in the same document, so that they can stand beside each other;
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.memory import memory_formula
-from ftc.compiler.memory.batch_shapes import accumulates, hides_padding, rows_at_once, scored_per_row, train_shape
-from ftc.compiler.memory.classifier_formula import grading_peak
-from ftc.compiler.memory.eval_passes import evaluation_batch
-from ftc.compiler.memory.evaluation_formula import Measuring
-from ftc.compiler.memory.layer_sizes import layer_weights
-from ftc.compiler.memory.process_overhead import context_of
-from ftc.compiler.memory.quantized_weights import packed_bytes
-from ftc.compiler.memory.ranges import process_range, reserved_range, verdict_of
-from ftc.compiler.memory.sharding_formula import on_one_of
-from ftc.compiler.memory.teacher_formula import Taught, held_bytes
-from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
-from ftc.compiler.search.optimizer_choice import device_bytes
-from ftc.compiler.strategies.trainable import held, num_trainable
-from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak
-from ftc.spec.documents.facts import ModelFacts
+from ftc.compiler.memory.batch_shapes import (
+    accumulates,
+    evaluation_batch,
+    hides_padding,
+    rows_at_once,
+    scored_per_row,
+    train_shape,
+)
+from ftc.compiler.memory.evaluation_formula import Measuring, Taught, grading_peak, held_bytes
+from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, on_one_of, quantized_bytes
+from ftc.compiler.memory.stacks import layer_weights
+from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes
+from ftc.spec.devices import UNKNOWN_CAPABILITY, context_bytes
+from ftc.spec.documents.device import Calibration
+from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
+from ftc.spec.documents.facts import DeviceFacts, ModelFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
 from ftc.spec.heads import head_card
+from ftc.spec.metrics import Need
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
-__all__ = ["answer_for", "by_closed_form", "by_trace", "expands_segments", "limit_of", "may_run", "question"]
+__all__ = [
+    "Context",
+    "answer_for",
+    "by_closed_form",
+    "by_trace",
+    "context_of",
+    "expands_segments",
+    "host_bytes",
+    "limit_of",
+    "may_run",
+    "process_range",
+    "question",
+    "reserved_range",
+    "verdict_of",
+]
 
 _WEIGHT_BYTES = {"float32": 4.0, "bfloat16": 2.0}
 _FORM_LOW, _FORM_HIGH = 0.9, 1.15
@@ -56,8 +74,8 @@ def expands_segments(draft: Draft) -> bool:
 
 def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     """The estimate from shapes alone."""
-    job, one = _form_job(draft), draft.candidate
-    alone = memory_formula.estimate(job).phases
+    job, one = _formula_inputs(draft), draft.candidate
+    alone = estimate(job)
     shared = on_one_of(alone, job, one.devices, one.sharding, one.offload)
     phases = _with_grading(draft, shared)
     allocated = max(phase.peak_bytes for phase in phases)
@@ -122,9 +140,7 @@ def _reserved(draft: ClosedDraft, allocated: int, expected: int) -> ByteRange:
     )
 
 
-def _estimate(
-    draft: ClosedDraft, method: memory_formula.Method, phases: tuple[PhasePeak, ...], reserved: ByteRange
-) -> MemoryEstimate:
+def _estimate(draft: ClosedDraft, method: Method, phases: tuple[PhasePeak, ...], reserved: ByteRange) -> MemoryEstimate:
     peak = max(phases, key=lambda phase: phase.peak_bytes)
     context = context_of(draft.device, draft.calibration, draft.packages, needs=draft.recipe.eval.needs())
     process = process_range(reserved, context)
@@ -147,7 +163,7 @@ def _estimate(
     )
 
 
-def _form_job(draft: ClosedDraft) -> memory_formula.Job:
+def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
     """The formula's job for a candidate."""
     shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.candidate.attention
     is_whole, precision = strategy_card(draft.strategy).is_whole, draft.train.precision
@@ -155,10 +171,10 @@ def _form_job(draft: ClosedDraft) -> memory_formula.Job:
     weight_bytes = 4.0 if is_whole else _WEIGHT_BYTES[precision]
     if quantized is not None:
         row = 4.0 if quantized.type == "int8" else 0.0  # a scale for each
-        weight_bytes = memory_formula.quantized_bytes(_as_held(draft), packed_bytes(draft), row=row)
+        weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=row)
     length, target = _in_stacks(draft, shape)
     sequences = _sequences(draft)
-    return memory_formula.Job(
+    return MemoryInputs(
         model=_as_held(draft),
         beside=trained.beside,
         is_adapter=not is_whole,
@@ -243,3 +259,114 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
     if draft.model.family != "encoder_decoder":
         return length, 0
     return (length, shape.supervised) if head_card(draft.loaded.head).writes else (2 * length, length)
+
+
+_FP32 = 4
+_MIB = 2**20
+_LOWEST_CONTEXT = 300 * _MIB
+"""What is told of contexts on newer cards at the least."""
+_LIBRARIES = ByteRange(low=540 * _MIB, expected=580 * _MIB, high=640 * _MIB)
+"""Resident set with torch, transformers, peft and the metric libraries imported, on Linux, x86-64, torch 2.13."""
+_LIBRARIES_FOR_CARDS = ByteRange(low=1000 * _MIB, expected=1060 * _MIB, high=1140 * _MIB)
+"""The same where torch is built for CUDA, whose libraries it loads on any machine; torch 2.15."""
+_OF_CUDA = "nvidia-cudnn"
+"""What the name of a package begins with that only such a build asks for."""
+
+
+def context_of(
+    device: DeviceFacts,
+    calibration: Calibration | None = None,
+    packages: Collection[str] = (),
+    *,
+    needs: Iterable[Need] = (),
+) -> Context:
+    """The context of a process on a device.
+
+    Args:
+        device: What the plan is for.
+        packages: Normalized names of what is installed, which tells how torch is built.
+        needs: Data that metrics take into memory.
+        calibration: What was measured of it. Kernels that weren't used then can add as much as the table's range.
+    """
+    if device.kind == "cpu":
+        is_for_cards = any(name.startswith(_OF_CUDA) for name in packages)
+        libraries = _LIBRARIES_FOR_CARDS if is_for_cards else _LIBRARIES
+        for need in needs:
+            libraries = process_range(libraries, Context(need.data, need.memory))
+        return Context("libraries", libraries)
+    usual, high = context_bytes(device.capability or UNKNOWN_CAPABILITY)
+    measured = calibration.measured.context_bytes if calibration else None
+    if calibration is None or measured is None:
+        return Context("context", ByteRange(low=min(usual, _LOWEST_CONTEXT), expected=usual, high=high))
+    size = ByteRange(low=measured, expected=measured, high=measured + high - usual)
+    return Context("context", size, f"by calibration of {calibration.measured_at[:10]}")
+
+
+def host_bytes(draft: ClosedDraft) -> int:
+    """Bytes that all processes of the machine take there together at the most; 0 where no model is divided.
+
+    Loading: one of them holds the model, of which others get a layer at a time, on their devices. Parts that then stay
+    take the place of what was read. Training, with parts in the host's memory: all parts together are one model, with
+    its gradients and what the optimizer keeps.
+    """
+    if draft.candidate.sharding != "fsdp":
+        return 0
+    is_whole = strategy_card(draft.strategy).is_whole
+    width = _FP32 if is_whole or draft.train.precision == "float32" else 2
+    trained = num_trainable(draft)
+    model = width * draft.model.num_parameters + (0 if is_whole else _FP32 * trained)
+    kept = (_FP32 + bytes_per_weight(draft, card_of(draft))) * trained if draft.candidate.offload == "cpu" else 0
+    return model + round(kept)
+
+
+_REST_OTHERWISE = {"eager": 1.5, "sdpa": 1.26, "flash_attention_2": 1.26}
+"""Largest ratio of reserved to allocated memory in 59 published runs without expandable segments, by attention."""
+_REST_EXPANDING = 1.05
+"""With expandable segments what is reserved follows what is allocated; the rest is page-sized ends of two ranges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a process takes beside torch's tensors.
+
+    Attributes:
+        name: What it is, in a word.
+        size: Bytes, as a range.
+        source: Where it was measured, in words; empty where a usual size stands in.
+    """
+
+    name: str
+    size: ByteRange
+    source: str = ""
+
+
+def reserved_range(allocated: int, expected: int, attention: str, *, on_card: bool, expandable: bool) -> ByteRange:
+    """What torch's allocator takes from the device.
+
+    Args:
+        allocated: Tensors at the peak.
+        expected: What the allocator takes for them, where it was played through; else the same.
+        attention: The plan's attention.
+        on_card: Whether there is such an allocator at all; a CPU's gives back what it doesn't use.
+        expandable: Whether the run is launched with expandable segments.
+    """
+    if not on_card:
+        return ByteRange(low=allocated, expected=expected, high=expected)
+    rest = _REST_EXPANDING if expandable else _REST_OTHERWISE.get(attention, 1.5)
+    return ByteRange(low=allocated, expected=expected, high=max(expected, round(rest * allocated)))
+
+
+def process_range(reserved: ByteRange, context: Context) -> ByteRange:
+    """What the process takes in all."""
+    return ByteRange(
+        low=reserved.low + context.size.low,
+        expected=reserved.expected + context.size.expected,
+        high=reserved.high + context.size.high,
+    )
+
+
+def verdict_of(process: ByteRange, limit: int) -> Verdict:
+    """Whether a run stays within a limit."""
+    if process.high <= limit:
+        return "fits"
+    return "tight" if process.low <= limit else "does not fit"

@@ -1,7 +1,10 @@
 """Peak memory of a run from shapes alone: pure arithmetic, no framework, a few milliseconds.
 
-Each term says what is held and why. What the layers keep is counted in `layer_formula`; here it is put together with
-weights, gradients, the optimizer's state and the way through the head, for each moment at which a step can be largest.
+What the layers save is counted in `layer_formula`; here it is put together with weights, gradients, optimizer state and
+the head, for each moment at which a step can be largest, and divided among devices by torch's own rules: `ddp` keeps a
+second copy of the gradients, its buckets. `fsdp` keeps a part of weights, gradients and moments, in host RAM where they
+are offloaded, and gathers layers one after the other in the width of the products: the one that computes, the next one,
+and what is outside the layers.
 """
 
 from __future__ import annotations
@@ -13,19 +16,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from ftc.compiler.memory.evaluation_formula import Measuring, measuring_moments
+from ftc.compiler.memory.evaluation_formula import Measuring, Taught, measuring_moments, with_teacher
 from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
-from ftc.compiler.memory.quantized_weights import never_packed
 from ftc.compiler.memory.stacks import stacks_of
-from ftc.compiler.memory.teacher_formula import Taught, with_teacher
-from ftc.compiler.search.device_catalog import UNKNOWN_CAPABILITY
 from ftc.compiler.time.network import composes_norms
+from ftc.compiler.weights import never_packed
+from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import part_of
+from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import Beside
 
-__all__ = ["Job", "Method", "Usage", "estimate", "quantized_bytes", "uncounted_parts"]
+__all__ = ["MemoryInputs", "Method", "estimate", "on_one_of", "quantized_bytes", "uncounted_parts"]
 
 Method = Literal["closed form", "trace"]
 
@@ -40,8 +43,8 @@ _MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
-class Job:
-    """What decides about memory.
+class MemoryInputs:
+    """What decides about a step's memory.
 
     Attributes:
         model: The base model.
@@ -152,18 +155,6 @@ class Job:
         return self.head_width == self.model.vocab_size
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Peaks by phase."""
-
-    phases: tuple[PhasePeak, ...]
-
-    @property
-    def peak_bytes(self) -> int:
-        """The largest of them."""
-        return max(phase.peak_bytes for phase in self.phases)
-
-
 def quantized_bytes(model: ModelFacts, packed: float, row: float = 0.0) -> float:
     """Bytes of a weight on average: linear layers are packed, embeddings, norms and the head are made float32.
 
@@ -178,55 +169,63 @@ def quantized_bytes(model: ModelFacts, packed: float, row: float = 0.0) -> float
     return (linear * packed + rows * row + (whole - linear) * _FP32) / whole
 
 
-def estimate(job: Job) -> Usage:
+def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     """The moments at which a step or a measurement can be largest, each with what it holds."""
+    workspace = _WORKSPACE if job.capability < (9, 0) else _WORKSPACE_SINCE_HOPPER
     fixed = {
         "weights": round(job.model.num_parameters * job.weight_bytes),
         "adapter": 0 if not job.is_adapter else _FP32 * (job.num_trainable + job.num_frozen),
         "optimiser state": job.state_bytes,
-        "workspace": _workspaces(job),
+        "workspace": 2 * workspace if job.on_card else 0,
     }
-    gradients = _FP32 * job.num_trainable
+    gradients, scores = _FP32 * job.num_trainable, job.head_rows * job.head_width
     earlier = gradients if job.accumulates else 0
-    layer = max(round(_kept_bytes(job) / _num_layers(job)), 1)
-    kept = (_boundaries(job) if job.checkpointing else round(_kept_bytes(job))) + _around_layers(job)
+    saved = _saved_bytes(job)
+    layer = max(round(saved / max(1, sum(stack.layers for stack in job.stacks))), 1)
+    boundaries = sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
+    kept = boundaries if job.checkpointing else round(saved)
+    kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks)
+    passing = max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
     within = {"saved activations": kept + _cast_head(job), "gradients": earlier}
     each = job.activation_bytes if job.in_parts else _FP32
     table = each * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
+    # saved by log_softmax and nll_loss in float32, with their gradient; by tanh where logits are soft-capped
+    bounded = job.activation_bytes if job.has_vocabulary and job.model.config.get("final_logit_softcapping") else 0
+    logits = scores * (3 * _FP32 + bounded)
+    read = 0 if job.on_card else _FP32 * job.num_trainable  # safetensors are read into host RAM
+    alone = {"optimiser state": 0, "temporaries": read}
     moments: dict[str, Mapping[str, int]] = {
         "load": _loading(job),
         "forward: layers": {
             "saved activations": kept,
             "gradients": earlier,
-            "temporaries": _casts(job) + _passing(job),
+            "temporaries": _casts(job) + passing,
         },
-        "forward: head": {**within, "logits": _per_logit(job, job.activation_bytes), "temporaries": _casts(job)},
-        "backward: loss and head": {**within, **_loss(job), "temporaries": _head_gradients(job) + _held_casts(job)},
+        "forward: head": {**within, "logits": scores * job.activation_bytes, "temporaries": _casts(job)},
+        "backward: loss and head": {
+            **within,
+            "logits": logits,
+            "temporaries": _head_gradients(job) + _held_casts(job),
+        },
         "backward: layers": {
             "saved activations": kept + (layer if job.checkpointing else 0),
             "gradients": earlier if job.accumulates else min(gradients, waiting),
-            "temporaries": waiting + _passing(job) + _held_casts(job),
+            "temporaries": waiting + passing + _held_casts(job),
         },
         "backward: embedding": {"gradients": gradients, "temporaries": _at_embedding(job, table, waiting)},
         "optimiser step": {"gradients": gradients},
     }
     if job.measuring is not None:
         moments |= measuring_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
-    moments |= _keeping(job)
+    moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}
-        scores = job.head_rows * job.head_width
         moments = with_teacher(moments, job.taught, scores=scores, compared=compared)
-    return Usage(tuple(_phase(name, {**fixed, **moment}) for name, moment in moments.items()))
+    return tuple(_peak(name, {**fixed, **moment}) for name, moment in moments.items())
 
 
-def _workspaces(job: Job) -> int:
-    each = _WORKSPACE if job.capability < (9, 0) else _WORKSPACE_SINCE_HOPPER
-    return 2 * each if job.on_card else 0
-
-
-def _at_embedding(job: Job, table: int, waiting: int) -> int:
+def _at_embedding(job: MemoryInputs, table: int, waiting: int) -> int:
     """Gradients of the table on their way: into earlier ones, or in both widths to where they are summed."""
     if job.in_parts:  # those of an output layer of its own are exchanged together with them
         tables = 2 if job.has_vocabulary and not job.model.tied_embeddings else 1
@@ -234,7 +233,7 @@ def _at_embedding(job: Job, table: int, waiting: int) -> int:
     return (2 * waiting + table) if job.accumulates else 0
 
 
-def _loading(job: Job) -> dict[str, int]:
+def _loading(job: MemoryInputs) -> dict[str, int]:
     """Quantized weights are packed one by one; of the others each is there twice while it is made float32."""
     widest = 0
     if job.quantized:
@@ -244,23 +243,7 @@ def _loading(job: Job) -> dict[str, int]:
     return {"optimiser state": 0, "workspace": 0, "temporaries": 2 * widest}
 
 
-def _keeping(job: Job) -> dict[str, dict[str, int]]:
-    """Saving takes nothing; what is read lies with the processor, which is the device itself where there is no card."""
-    read = 0 if job.on_card else _FP32 * job.num_trainable
-    alone = {"optimiser state": 0, "temporaries": read}
-    return {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
-
-
-def _phase(name: str, components: Mapping[str, int]) -> PhasePeak:
-    held = {part: size for part, size in components.items() if size}
-    return PhasePeak(phase=name, peak_bytes=sum(held.values()), components=held)
-
-
-def _num_layers(job: Job) -> int:
-    return max(1, sum(stack.layers for stack in job.stacks))
-
-
-def _kept_bytes(job: Job) -> float:
+def _saved_bytes(job: MemoryInputs) -> float:
     """What all layers keep, with the casts of weights that are in float32."""
     saved = sum(stack.saved_bytes(job.numbers, job.trained) for stack in job.stacks)
     if not job.is_adapter and not job.in_parts:
@@ -270,16 +253,7 @@ def _kept_bytes(job: Job) -> float:
     return saved
 
 
-def _boundaries(job: Job) -> int:
-    return sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
-
-
-def _around_layers(job: Job) -> int:
-    """What is kept before and behind the layers."""
-    return sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks)
-
-
-def _cast_head(job: Job) -> int:
+def _cast_head(job: MemoryInputs) -> int:
     """An output layer in float32, as products read it."""
     is_exact = job.quantized or not (job.is_adapter or job.in_parts)
     if not (job.has_vocabulary and job.numbers.casts and is_exact):
@@ -287,11 +261,7 @@ def _cast_head(job: Job) -> int:
     return job.activation_bytes * job.model.vocab_size * job.model.hidden_size
 
 
-def _per_logit(job: Job, size: int) -> int:
-    return job.head_rows * job.head_width * size
-
-
-def _casts(job: Job) -> int:
+def _casts(job: MemoryInputs) -> int:
     """Mixed precision's casts of trained weights, which live until the way forward is over."""
     if not job.numbers.casts or job.in_parts:
         return 0
@@ -300,20 +270,14 @@ def _casts(job: Job) -> int:
     return sum(stack.cast_bytes(job.numbers) for stack in job.stacks) if job.checkpointing else 0
 
 
-def _held_casts(job: Job) -> int:
+def _held_casts(job: MemoryInputs) -> int:
     """Casts of adapters, which the way back needs."""
     if not job.is_adapter or job.checkpointing or not job.numbers.casts or job.in_parts:
         return 0
     return job.activation_bytes * job.num_trainable
 
 
-def _loss(job: Job) -> dict[str, int]:
-    """Log-probabilities, their gradient and that of the scores, each in float32; what a bound on scores keeps."""
-    bounded = job.activation_bytes if job.has_vocabulary and job.model.config.get("final_logit_softcapping") else 0
-    return {"logits": _per_logit(job, 3 * _FP32 + bounded)}
-
-
-def _head_gradients(job: Job) -> int:
+def _head_gradients(job: MemoryInputs) -> int:
     """The gradient of a trained output layer beyond what the scores held: as it is computed, and as it is kept."""
     if not (job.is_full and job.has_vocabulary):
         return 0
@@ -321,12 +285,7 @@ def _head_gradients(job: Job) -> int:
     if job.in_parts:  # it waits in the width of products until gradients are exchanged
         each = job.activation_bytes
     size = job.model.vocab_size * job.model.hidden_size * each
-    return max(0, size - _per_logit(job, 3 * _FP32 - job.activation_bytes))
-
-
-def _passing(job: Job) -> int:
-    """Gradients on their way through the layers."""
-    return max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
+    return max(0, size - job.head_rows * job.head_width * (3 * _FP32 - job.activation_bytes))
 
 
 def uncounted_parts(model: ModelFacts) -> tuple[str, ...]:
@@ -349,3 +308,79 @@ def uncounted_parts(model: ModelFacts) -> tuple[str, ...]:
     without = sum(not attends for attends in attending.values())
     found = [*strange, *([f"{without} layer{'s' if without > 1 else ''} without attention"] if without else [])]
     return (*found[:_MOST_NAMED], *(["…"] if len(found) > _MOST_NAMED else []))
+
+
+_DIVIDED = ("weights", "adapter", "gradients", "optimiser state")
+_COMPUTING = ("forward", "loss", "backward", "evaluation", "generation")
+"""Phases in which something is put together; at the loss what stands outside the layers still is."""
+_INSIDE = ("layers", "encoder", "prompts", "last token")
+_LAYERS_AT_ONCE = {"forward": 3, "evaluation": 3, "generation": 3, "backward": 2}
+"""Layers that are whole or on their way: the one that computes, and one or two buffers in which others arrive."""
+
+
+def on_one_of(
+    phases: tuple[PhasePeak, ...], job: MemoryInputs, devices: int, sharding: Sharding, offload: Offload
+) -> tuple[PhasePeak, ...]:
+    """The phases on one of several devices.
+
+    Args:
+        phases: Of one device with the same rows.
+        job: What was estimated.
+        devices: How many share the run.
+        sharding: What each holds.
+        offload: Where parts lie.
+    """
+    match sharding:
+        case "none":
+            return phases
+        case "ddp":
+            copies = _FP32 * job.num_trainable
+            held = [(one.phase, one.components, one.components.get("gradients", 0)) for one in phases]
+            return tuple(_peak(name, {**parts, "gradients": own + copies}) for name, parts, own in held)
+        case "fsdp":
+            # Before the first layer computes the buffer of what is outside is still there, and nothing is saved yet.
+            later = next(phase for phase in phases if phase.phase == "forward: layers")
+            first = _peak("forward: embedding", {**later.components, "saved activations": 0, "temporaries": 0})
+            every = (first, *phases)
+            return tuple(_in_parts(one, job, devices, offloads=offload == "cpu") for one in every)
+
+
+def _in_parts(phase: PhasePeak, job: MemoryInputs, devices: int, *, offloads: bool) -> PhasePeak:
+    held: dict[str, int] = {name: 0 if offloads else -(-phase.components.get(name, 0) // devices) for name in _DIVIDED}
+    if phase.phase.startswith(_COMPUTING):
+        is_inside = phase.phase.endswith(_INSIDE)
+        at_once = _LAYERS_AT_ONCE[phase.phase.partition(":")[0]] if is_inside else 0
+        arriving = job.activation_bytes != job.weight_bytes or offloads
+        held["gathered weights"] = _gathered(job, at_once + (1 / devices if is_inside and arriving else 0))
+        if phase.phase == "forward: embedding":
+            held["gathered weights"] = 2 * _gathered(job, 1)
+        if phase.phase == "backward: embedding":  # taken apart before gradients are exchanged
+            held["gathered weights"] = 0
+        if is_inside and phase.phase.startswith("backward"):
+            held["gradients"] += _gradients_of_a_layer(job)
+    return _peak(phase.phase, {**phase.components, **held})
+
+
+def _gathered(job: MemoryInputs, at_once: float) -> int:
+    """Bytes of what is whole at once: what stands outside the layers, and so many of these."""
+    layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values())
+    outside = job.model.num_parameters - layers
+    adapter = job.num_trainable if job.is_adapter else 0
+    return job.activation_bytes * (outside + round(at_once * (layers + adapter) * _largest_layer(job, layers)))
+
+
+def _gradients_of_a_layer(job: MemoryInputs) -> int:
+    """As they are computed, and in float32 on their way to the others; a share of an output layer's is still there."""
+    inside = sum(stack.num_weights for stack in job.stacks)
+    trained = job.num_trainable if job.is_adapter or job.has_vocabulary else min(job.num_trainable, inside)
+    return round((job.activation_bytes + _FP32) * trained * _largest_layer(job, inside))
+
+
+def _largest_layer(job: MemoryInputs, weights: int) -> float:
+    """Part of so many weights that a layer of the stack with the largest ones has."""
+    return max(stack.num_weights / max(1, stack.layers) for stack in job.stacks) / max(1, weights)
+
+
+def _peak(name: str, components: Mapping[str, int]) -> PhasePeak:
+    held = {part: size for part, size in components.items() if size}
+    return PhasePeak(phase=name, peak_bytes=sum(held.values()), components=held)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ftc.compiler.memory.process_overhead import context_of
+from ftc.compiler.memory.memory import context_of
 from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.spec.documents.facts import DeviceFacts, TensorFacts
 from ftc.spec.documents.lockfile import is_weight_file

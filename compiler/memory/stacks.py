@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ftc.compiler.memory.layer_formula import OF_HEADS, Stack
-from ftc.compiler.time.attention_pairs import window_of
+from ftc.compiler.time.amounts import window_of
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.module_names import part_of
 
-__all__ = ["stacks_of"]
+__all__ = ["layer_weights", "stacks_of"]
 
 _IN_LAYER = re.compile(r"\.\d+\.")
 
@@ -118,3 +119,21 @@ def _norms(model: ModelFacts, part: str) -> Iterator[int]:
         is_vector = len(tensor.shape) == 1 and name.endswith((".weight", ".gamma"))
         if is_vector and part in name and _IN_LAYER.search(name) and not OF_HEADS.search(name):
             yield tensor.shape[0]
+
+
+def layer_weights(model: ModelFacts) -> tuple[tuple[int, ...], ...]:
+    """Weights in the matrices of each stored layer, a tuple for each stack, an encoder's before its decoder's.
+
+    None are told of a model whose stacks can't be known by the names of its tensors, as where layers share weights.
+    """
+    found: dict[str, dict[int, int]] = {}
+    for name, tensor in model.tensors.items():
+        part = part_of(name)
+        if part.kind == "layer":
+            sizes = found.setdefault(part.stack, {})
+            is_matrix = name.endswith("weight") and len(tensor.shape) == 2
+            sizes[part.layer] = sizes.get(part.layer, 0) + is_matrix * tensor.num_elements
+    stacks = sorted(found, key=lambda stack: "encoder" not in stack.split("."))
+    said = [model.num_layers, *([model.num_decoder_layers] if model.num_decoder_layers else [])]
+    stored = [tuple(size for _, size in sorted(found[stack].items())) for stack in stacks]
+    return tuple(stored) if [len(sizes) for sizes in stored] == said else ()

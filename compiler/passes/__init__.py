@@ -6,14 +6,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.passes.build_steps import build_steps
 from ftc.compiler.passes.check_facts import check_facts
-from ftc.compiler.passes.choose_determinism import choose_determinism
-from ftc.compiler.passes.choose_distillation import choose_distillation
-from ftc.compiler.passes.choose_evaluation import choose_evaluation
-from ftc.compiler.passes.choose_model import choose_model
-from ftc.compiler.passes.choose_strategy import choose_strategy
-from ftc.compiler.passes.choose_training import choose_training
+from ftc.compiler.passes.choose_evaluation import build_steps, choose_evaluation
+from ftc.compiler.passes.choose_model import choose_model, choose_strategy
+from ftc.compiler.passes.choose_training import choose_determinism, choose_distillation, choose_training
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.passes.fit_budget import fit_budget
 from ftc.compiler.passes.shape_text import shape_text

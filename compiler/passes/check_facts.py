@@ -12,19 +12,15 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.rules.fact_rules import (
-    device_has_a_price,
-    devices_are_here,
-    host_checks,
-    host_has_room,
-    teacher_knows_the_task,
-    teacher_reads_the_rows,
-    teacher_speaks_the_same,
-)
+from ftc.compiler.memory.memory import host_bytes
+from ftc.compiler.rules.fact_rules import teacher_knows_the_task, teacher_reads_the_rows, teacher_speaks_the_same
 from ftc.compiler.rules.number_rules import num_evaluations
-from ftc.compiler.search.attention_kernels import flash_obstacle
-from ftc.compiler.strategies.trainable import base_of
+from ftc.compiler.search.candidates import flash_obstacle
+from ftc.compiler.time.run_time import price_of
+from ftc.compiler.weights import base_of
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
+from ftc.spec.documents.plan import Check
+from ftc.spec.documents.policy import POLICY_FILE
 from ftc.spec.documents.slices import LABEL, LENGTH, LENGTHS, measured
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
@@ -33,7 +29,14 @@ from ftc.spec.optimizers import OPTIMIZERS, optimizer_card
 from ftc.spec.sections.evaluation import has_entities, parse_gate
 from ftc.spec.text_forms import form_card
 
-__all__ = ["FACT_RULES", "FactRule", "check_facts"]
+__all__ = [
+    "FACT_RULES",
+    "FactRule",
+    "check_facts",
+    "device_has_a_price",
+    "devices_are_here",
+    "host_has_room",
+]
 
 FactRule = Callable[[ClosedDraft], Iterator[Diagnostic]]
 
@@ -44,13 +47,9 @@ _NOMINAL = 1.1
 def revision_needs_the_hub(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A folder has no revisions."""
     if draft.model.source == "local" and draft.recipe.model.revision is not None:
-        yield _found(
-            draft,
-            "FTC230",
-            f"`revision` has no effect: `{draft.recipe.model.base}` is a folder",
-            "model.revision",
-            help="drop `revision`, or name a model of the hub as `base`; the lock pins a folder by its files",
-        )
+        summary = f"`revision` has no effect: `{draft.recipe.model.base}` is a folder"
+        help = "drop `revision`, or name a model of the hub as `base`; the lock pins a folder by its files"
+        yield _found(draft, "FTC230", summary, "model.revision", help=help)
 
 
 def answers_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -59,12 +58,13 @@ def answers_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if asked == "auto":
         return
     if longest is None:
+        titles = [card.title for card in map(metric_named, draft.eval.metrics) if card]
         yield _found(
             draft,
             "FTC230",
             "`max_new_tokens` has no effect: no metric needs answers",
             "eval.max_new_tokens",
-            help=f"drop it, or add a metric that needs them to `eval.metrics`; measured: {_metrics(draft)}",
+            help=f"drop it, or add a metric that needs them to `eval.metrics`; measured: {', '.join(titles)}",
         )
     elif "test" in draft.splits and draft.splits["test"].supervised_max > asked:
         most = draft.splits["test"].supervised_max
@@ -82,14 +82,9 @@ def limits_leave_out_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A limit on rows is lower than their number, and leaves more than one batch."""
     rows, most = draft.splits["train"].rows, draft.recipe.data.max_rows
     if most is not None and most > rows:
-        yield _found(
-            draft,
-            "FTC230",
-            f"`max_rows` of {most:,} has no effect on {rows:,} training rows",
-            "data.max_rows",
-            help="drop it, or write a smaller number",
-            severity=Severity.NOTE,
-        )
+        summary = f"`max_rows` of {most:,} has no effect on {rows:,} training rows"
+        help = "drop it, or write a smaller number"
+        yield _found(draft, "FTC230", summary, "data.max_rows", help=help, severity=Severity.NOTE)
 
 
 def batch_fits_the_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -97,14 +92,9 @@ def batch_fits_the_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
     rows, batch = draft.splits["train"].rows, draft.recipe.train.batch_size
     if batch > rows:
         at = "train.batch_size" if draft.source.node("train.batch_size") is not None else "data.max_rows"
-        yield _found(
-            draft,
-            "FTC234",
-            f"a batch of {batch:,} rows, and {rows:,} to train on",
-            at,
-            help=f"write `batch_size: {max(1, rows // 8)}` for eight steps an epoch, or use more rows",
-            notes="each epoch is one step",
-        )
+        summary = f"a batch of {batch:,} rows, and {rows:,} to train on"
+        help = f"write `batch_size: {max(1, rows // 8)}` for eight steps an epoch, or use more rows"
+        yield _found(draft, "FTC234", summary, at, help=help, notes="each epoch is one step")
 
 
 def validation_is_looked_at(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -114,23 +104,15 @@ def validation_is_looked_at(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if train.evaluate_every == "epoch" or train.max_steps is not None or "validation" not in draft.splits:
         return
     if every > steps:
-        yield _found(
-            draft,
-            "FTC215",
-            f"a look at validation every {every:,} steps, in a run of {steps:,}",
-            "train.evaluate_every",
-            help=f"write at most {max(1, steps // 4)} to see four of them, or leave it out for once an epoch",
-            notes="validation is looked at only at the very end",
-        )
+        summary = f"a look at validation every {every:,} steps, in a run of {steps:,}"
+        help = f"write at most {max(1, steps // 4)} to see four of them, or leave it out for once an epoch"
+        notes = "validation is looked at only at the very end"
+        yield _found(draft, "FTC215", summary, "train.evaluate_every", help=help, notes=notes)
     stopping = train.early_stopping
     if stopping and (looks := num_evaluations(steps, every)) <= stopping.patience:
-        yield _found(
-            draft,
-            "FTC216",
-            f"`early_stopping` waits for {stopping.patience} evaluations without a gain, and the run has {looks}",
-            "train.early_stopping.patience",
-            help="lower `patience`, evaluate more often (`evaluate_every`), or drop `early_stopping`",
-        )
+        summary = f"`early_stopping` waits for {stopping.patience} evaluations without a gain, and the run has {looks}"
+        help = "lower `patience`, evaluate more often (`evaluate_every`), or drop `early_stopping`"
+        yield _found(draft, "FTC216", summary, "train.early_stopping.patience", help=help)
 
 
 def adapters_are_low_rank(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -142,14 +124,10 @@ def adapters_are_low_rank(draft: ClosedDraft) -> Iterator[Diagnostic]:
     full = {name: size for name, size in sizes.items() if min(size) <= rank}
     if full:
         name, size = next(iter(full.items()))
-        yield _found(
-            draft,
-            "FTC232",
-            f"rank {rank} is no less than that of {len(full)} of {len(sizes)} adapted layers",
-            "strategy.rank",
-            help=f"write less than {min(map(min, full.values()))}; a rank of a quarter of that is usual",
-            notes=f"`{name}` is a matrix of {size[0]:,} by {size[1]:,}; an adapter of its rank is larger than it is",
-        )
+        summary = f"rank {rank} is no less than that of {len(full)} of {len(sizes)} adapted layers"
+        help = f"write less than {min(map(min, full.values()))}; a rank of a quarter of that is usual"
+        notes = f"`{name}` is a matrix of {size[0]:,} by {size[1]:,}; an adapter of its rank is larger than it is"
+        yield _found(draft, "FTC232", summary, "strategy.rank", help=help, notes=notes)
 
 
 def virtual_tokens_have_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -198,14 +176,10 @@ def flash_attention_is_half_precise(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """The kernel of flash attention takes no float32."""
     kernel, precision = draft.candidate.attention, draft.train.precision
     if kernel == "flash_attention_2" and precision == "float32" and flash_obstacle(draft) is None:
-        yield _found(
-            draft,
-            "FTC235",
-            "flash attention does not compute in float32",
-            "model.attention",
-            help="leave `attention` out, or train in bfloat16",
-            notes=f"float32: {draft.origins['train.precision'].reason}",
-        )
+        summary = "flash attention does not compute in float32"
+        help = "leave `attention` out, or train in bfloat16"
+        notes = f"float32: {draft.origins['train.precision'].reason}"
+        yield _found(draft, "FTC235", summary, "model.attention", help=help, notes=notes)
 
 
 def budget_is_on_the_device(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -217,14 +191,9 @@ def budget_is_on_the_device(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if not overflows and vram <= _NOMINAL * has:
         return
     need = f"; the run needs {draft.memory.peak_bytes / 2**30:.2f} GiB" if overflows and draft.memory else ""
-    yield _found(
-        draft,
-        "FTC236",
-        f"a budget of {vram / 2**30:.2f} GiB, {draft.device.label} has {has / 2**30:.2f} GiB{need}",
-        "budget.vram",
-        help="write at most what the device has, name a larger one as `device`, or drop `vram`",
-        severity=Severity.ERROR if overflows else None,
-    )
+    summary = f"a budget of {vram / 2**30:.2f} GiB, {draft.device.label} has {has / 2**30:.2f} GiB{need}"
+    help = "write at most what the device has, name a larger one as `device`, or drop `vram`"
+    yield _found(draft, "FTC236", summary, "budget.vram", help=help, severity=Severity.ERROR if overflows else None)
 
 
 def classes_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -259,26 +228,31 @@ def swaps_keep_answers_in_place(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 def swaps_need_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """What a language model says changes only where it is asked to say something."""
-    writes = head_card(draft.loaded.head).writes
-    if draft.recipe.eval.swaps is not None and writes and draft.eval.max_new_tokens is None:
-        help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
-        summary = "no metric has answers written that swaps could change"
-        yield _found(draft, "FTC242", summary, "eval.swaps", help=help)
+    if draft.recipe.eval.swaps is not None and head_card(draft.loaded.head).writes:
+        yield from _without_answers(
+            draft, "FTC242", "no metric has answers written that swaps could change", "eval.swaps"
+        )
 
 
 def judge_has_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A judge grades what is written, and something is only written where a metric needs it."""
-    if draft.recipe.eval.judge is not None and draft.eval.max_new_tokens is None:
-        help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
-        yield _found(draft, "FTC243", "no metric has answers written that a judge could grade", "eval.judge", help=help)
+    if draft.recipe.eval.judge is not None:
+        yield from _without_answers(
+            draft, "FTC243", "no metric has answers written that a judge could grade", "eval.judge"
+        )
 
 
 def classifier_has_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """As for a judge."""
-    if draft.recipe.eval.classifier is not None and draft.eval.max_new_tokens is None:
-        help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
+    if draft.recipe.eval.classifier is not None:
         summary = "no metric has answers written that a classifier could look at"
-        yield _found(draft, "FTC244", summary, "eval.classifier", help=help)
+        yield from _without_answers(draft, "FTC244", summary, "eval.classifier")
+
+
+def _without_answers(draft: ClosedDraft, code: str, summary: str, at: str) -> Iterator[Diagnostic]:
+    if draft.eval.max_new_tokens is None:
+        help = "add a metric that needs answers to `eval.metrics`, such as `exact_match`"
+        yield _found(draft, code, summary, at, help=help)
 
 
 def groups_are_known(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -304,15 +278,47 @@ def gates_are_coarser_than_a_row(draft: ClosedDraft) -> Iterator[Diagnostic]:
         gate, metric = parse_gate(text), metric_named(name)
         if metric is None or not metric.is_share_of_rows(draft.mode.traits) or gate is None:
             continue
-        if gate.comparison in (">=", ">") and 0 < _allowed(gate.bound) * rows < 1:
+        allowed = 1 - Fraction(repr(gate.bound))  # the bound is a tenth where it was written as 0.1
+        if gate.comparison in (">=", ">") and 0 < allowed * rows < 1:
             yield _found(
                 draft,
                 "FTC237",
                 f"one wrong answer of {rows} breaks the gate `{name}`",
                 path,
-                help=f"test on more rows, {_rows_for(gate.bound)} for the bound to allow one, or lower the bound",
+                help=f"test on more rows, {math.ceil(1 / allowed)} for the bound to allow one, or lower the bound",
                 notes=f"one row is {1 / rows:.3f} of the metric",
             )
+
+
+def device_has_a_price(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A limit on the cost needs the price of the device that a run is planned for, in the limit's currency."""
+    limit, price, name, path = draft.recipe.budget.cost, price_of(draft), draft.device.name, "budget.cost"
+    if limit is not None and price is None:
+        help = f"add `price_per_hour` beside it, or `{name}` to `prices` in {POLICY_FILE}"
+        yield _found(draft, "FTC209", f"`cost` needs a price of {name}", path, help=help)
+    elif limit is not None and price is not None and price.currency != limit.currency:
+        summary = f"cost in {limit.currency}, price of {name} in {price.currency}"
+        yield _found(draft, "FTC209", summary, path, help="write both in one currency")
+
+
+def devices_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A machine that has such a card has as many as the plan is for; any number of processes shares a CPU."""
+    asked, device = draft.candidate.devices, draft.device
+    if device.local and device.kind == "cuda" and asked > device.count:
+        has = "one" if device.count == 1 else str(device.count)
+        help = f"write `devices: {device.count}`, or apply the plan where there are {asked}"
+        summary = f"{asked} of {device.label}, and {has} here"
+        yield _found(draft, "FTC293", summary, "budget.devices", help=help)
+
+
+def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """What a divided model takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
+    needed, there = host_bytes(draft), draft.device.host_bytes
+    if there is not None and draft.device.kind == "cuda" and needed > there:
+        summary = f"the run takes {needed / 2**30:.1f} GiB of the host's memory, which has {there / 2**30:.1f} GiB"
+        help = "use a smaller base, or a host with more memory"
+        notes = "a process reads the model there before it is divided, and with `offload: cpu` what is trained stays"
+        yield _found(draft, "FTC294", summary, "train.sharding", help=help, notes=notes)
 
 
 _SHORTEST = 8
@@ -352,7 +358,7 @@ FACT_RULES: tuple[FactRule, ...] = (
 def check_facts(draft: ClosedDraft) -> ClosedDraft:
     """Adds what all rules find."""
     found = tuple(found for rule in FACT_RULES for found in rule(draft))
-    checks = (*draft.checks, *host_checks(draft))
+    checks = (*draft.checks, *_host_checks(draft))
     return replace(draft, diagnostics=(*draft.diagnostics, *found), checks=checks)
 
 
@@ -371,16 +377,9 @@ def _found(
     return diagnostic(code, summary, span, help=help, notes=shown, path=at, severity=severity)
 
 
-def _metrics(draft: ClosedDraft) -> str:
-    kinds = map(metric_named, draft.eval.metrics)
-    return ", ".join(kind.title for kind in kinds if kind)
-
-
-def _rows_for(bound: float) -> int:
-    """Least number of rows of which one may be wrong."""
-    return math.ceil(1 / _allowed(bound))
-
-
-def _allowed(bound: float) -> Fraction:
-    """Share of the rows that may be wrong; the bound is a tenth where it was written as 0.1."""
-    return 1 - Fraction(repr(bound))
+def _host_checks(draft: ClosedDraft) -> Iterator[Check]:
+    """How much of the host's memory all processes together take for a divided model, by shapes."""
+    if size := host_bytes(draft):
+        there = draft.device.host_bytes
+        of = f" of {there / 2**30:.1f}" if there else ""
+        yield Check(name="host memory", code=None, result=f"{size / 2**30:.2f}{of} GiB for all processes together")

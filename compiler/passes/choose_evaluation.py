@@ -6,16 +6,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ftc.compiler.draft import Draft, Reasons
-from ftc.spec.documents.plan import Check
+from ftc.compiler.draft import ClosedDraft, Draft, Reasons
+from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.settings import ClassifierSettings, OpenEval, WordnetSettings
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import metric_named
 from ftc.spec.sections.evaluation import Judge, parse_gate
+from ftc.spec.strategies import strategy_card
 from ftc.spec.tasks.rows import AnswerRows
 
-__all__ = ["choose_evaluation"]
+__all__ = ["build_steps", "choose_evaluation"]
 
 
 def choose_evaluation(draft: Draft) -> Draft:
@@ -114,3 +115,24 @@ def _answer_tokens(draft: Draft, why: Reasons) -> int | None:
     if isinstance(rows, AnswerRows) and rows.is_extractive:
         return why.take("max_answer_tokens", rows.longest, "task.max_answer_length")
     return why.derive("max_answer_tokens", None, "no answer is cut out of a context")
+
+
+def build_steps(draft: ClosedDraft) -> ClosedDraft:
+    """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
+    teacher = len(draft.teacher.model.files) if draft.teacher else 0
+    files = len(draft.model.files) + teacher + len(draft.splits)
+    artifact = strategy_card(draft.strategy).result
+    proof_steps = draft.determinism.proof_steps
+    steps: list[Step] = [
+        VerifyStep(kind="verify", files=files),
+        *([ProveStep(kind="prove", steps=proof_steps)] if proof_steps else []),
+        TrainStep(kind="train", steps=draft.train.num_steps),
+        ExportStep(kind="export", artifact=artifact),
+    ]
+    if "test" not in draft.splits:
+        return replace(draft.miss("quality: there is no test split"), steps=tuple(steps))
+    rows = draft.splits["test"].measured(draft.text.form)
+    if draft.eval.baseline:
+        steps.append(EvaluateStep(kind="evaluate", subject="base", rows=rows))
+    steps.append(EvaluateStep(kind="evaluate", subject="tuned", rows=rows))
+    return replace(draft, steps=tuple(steps))

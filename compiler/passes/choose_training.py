@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
-from ftc.spec.documents.settings import OpenOptimizer, OpenTrain, PreferenceSettings, ScheduleSettings, Seeds
-from ftc.spec.optimizers import candidates
+from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.settings import (
+    DeterminismSettings,
+    DistillationSettings,
+    OpenOptimizer,
+    OpenTrain,
+    PreferenceSettings,
+    ScheduleSettings,
+    Seeds,
+    TeacherSettings,
+)
+from ftc.spec.heads import head_card
+from ftc.spec.optimizers import OPTIMIZERS, candidates
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.train import Precision
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
-__all__ = ["choose_training"]
+__all__ = ["EXACT", "choose_determinism", "choose_distillation", "choose_training"]
 
 
 def choose_training(draft: Draft) -> Draft:
@@ -182,3 +195,125 @@ def _choose_seeds(draft: Draft) -> Draft:
         dropout=stream("dropout", "dropout"),
     )
     return draft.settle("seeds", seeds, why)
+
+
+_PATH = "train.distillation"
+
+
+def choose_distillation(draft: Draft) -> Draft:
+    """Settles everything under `train.distillation`."""
+    asked, teacher = draft.recipe.train.distillation, draft.teacher
+    if asked is None or teacher is None:
+        why = draft.reasons("train")
+        nothing = why.derive("distillation", None, "no teacher: the rows alone are learned from")
+        return draft.settle("distillation", nothing, why)
+    why = draft.reasons(_PATH)
+    labels = () if head_card(draft.loaded.head).writes else draft.labels  # what is written is tokens, labels too
+    section = DistillationSettings(
+        teacher=why.derive("teacher", _settings(teacher, labels), "files and labels of the teacher"),
+        loss=why.take("loss", asked.loss),
+        temperature=why.take("temperature", asked.temperature),
+        weight=why.take("weight", asked.weight),
+        precision=(
+            why.derive("precision", draft.train.precision, "the precision of the run")
+            if asked.precision == "auto"
+            else why.take("precision", asked.precision)
+        ),
+        quantization=why.take("quantization", asked.quantization),
+    )
+    return _check_license(draft.settle("distillation", section, why), teacher)
+
+
+def _settings(teacher: TeacherFacts, labels: tuple[str, ...]) -> TeacherSettings:
+    model = teacher.model
+    place = {label: number for number, label in enumerate(teacher.labels)}
+    return TeacherSettings(
+        base=model.name,
+        commit=model.commit,
+        files=model.files,
+        architecture=model.architecture,
+        family=model.family,
+        num_parameters=model.num_parameters,
+        license=model.license,
+        outputs=tuple(place.get(label, number) for number, label in enumerate(labels)),
+    )
+
+
+def _check_license(draft: Draft, teacher: TeacherFacts) -> Draft:
+    allowed, found = draft.recipe.model.license, teacher.model.license
+    if allowed is None or found in allowed.allow:
+        return draft
+    return draft.find(
+        "FTC401",
+        f"the teacher's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}",
+        f"{_PATH}.teacher",
+        help="choose another teacher" if found is None else f"choose another teacher, or add `{found}` to the list",
+    )
+
+
+EXACT = {
+    "cpu": {
+        "attention": frozenset({"eager", "sdpa"}),
+        "optimizer": frozenset(card.kind for card in OPTIMIZERS if "cpu" in card.exact_on),
+        "quantization": frozenset({"none", "nf4", "fp4"}),
+    },
+    "cuda": {
+        "attention": frozenset({"eager", "sdpa"}),
+        "optimizer": frozenset(card.kind for card in OPTIMIZERS if "cuda" in card.exact_on),
+        "quantization": frozenset({"none"}),
+    },
+}
+"""What is known to give the same bits in every process, by kind of device. For `cpu` it is what the tests run in two
+fresh processes. For `cuda` it is what torch documents as deterministic in its deterministic mode, and each run proves
+it anew; 4-bit kernels and flash attention promise nothing there."""
+
+_DEVICES = {"cpu": "processor", "cuda": "card"}
+_MOST_PROOF_STEPS = 8
+_PROOF_SHARE = 20
+"""A proof does a twentieth of the run's steps, twice: a tenth of its time, and less for all but the shortest runs."""
+
+
+def choose_determinism(draft: Draft) -> Draft:
+    """Settles `train.determinism`; at `bitwise` everything outside the table is an error."""
+    asked, path = draft.recipe.train.determinism, "train.determinism"
+    if asked in ("off", "auto"):
+        kernels: Literal["any", "deterministic"] = "any" if asked == "off" else "deterministic"
+        return _settled(draft, DeterminismSettings(asked=asked, kernels=kernels, proof_steps=0))
+    if unknown := list(_unknown(draft)):
+        known = EXACT[draft.device.kind]
+        help = (
+            f"known on a {draft.device.kind}: "
+            + "; ".join(f"{name} {', '.join(sorted(known[name]))}" for name in known),
+            "or ask for less with `determinism: auto`",
+        )
+        code = "FTC640" if asked == "bitwise" else "FTC643"
+        summary = f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known to give the same bits twice"
+        notes = "" if asked == "bitwise" else "the run goes on with deterministic kernels and no proof"
+        draft = draft.find(code, summary, path, help=help, notes=notes or ())
+        return _settled(draft, DeterminismSettings(asked=asked, kernels="deterministic", proof_steps=0))
+    steps = draft.train.num_steps
+    proof = min(steps, _MOST_PROOF_STEPS, max(2, steps // _PROOF_SHARE))
+    return _settled(draft, DeterminismSettings(asked=asked, kernels="exact", proof_steps=proof))
+
+
+def _settled(draft: Draft, section: DeterminismSettings) -> Draft:
+    why = draft.reasons("train")
+    return draft.settle("determinism", why.take("determinism", section), why)
+
+
+def _unknown(draft: Draft) -> Iterator[str]:
+    """What stands in no table, in words; of what is open, the solver takes nothing that can't be proven."""
+    known = EXACT[draft.device.kind]
+    used = {
+        "attention": attention_kernels(draft)[0],
+        "optimizer": optimizer_kinds(draft)[0],
+        "quantization": quantized.type if (quantized := draft.strategy.traits.quantized) else "none",
+    }
+    for name, value in used.items():
+        if value not in known[name]:
+            yield f"{name} `{value}` on a {_DEVICES[draft.device.kind]}"
+    packed = draft.distillation.quantization if draft.distillation else None
+    if packed is not None and packed not in known["quantization"]:
+        yield f"quantization `{packed}` of the teacher on a {_DEVICES[draft.device.kind]}"
+    if (processes := device_counts(draft)[0]) > 1:
+        yield f"training in {processes} processes"

@@ -7,12 +7,9 @@ from dataclasses import replace
 from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.search.costs import cost_of, num_paid, price_of
-from ftc.compiler.search.optimizer_choice import card_of
-from ftc.compiler.strategies.trainable import num_trainable, result_bytes
-from ftc.compiler.time.judge_requests import judge_estimate
-from ftc.compiler.time.run_time import RunTime, run_time
+from ftc.compiler.time.run_time import RunTime, cost_of, judge_estimate, num_paid, price_of, run_time
 from ftc.compiler.time.run_work import run_work
+from ftc.compiler.weights import card_of, num_trainable, result_bytes
 from ftc.spec.base import Money
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.plan import Check

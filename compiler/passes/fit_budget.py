@@ -13,10 +13,8 @@ from dataclasses import replace
 from ftc.compiler.draft import Candidate, ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.memory.memory_formula import uncounted_parts
-from ftc.compiler.search.candidates import packing_obstacle
-from ftc.compiler.search.device_counts import device_counts
+from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle
 from ftc.compiler.search.knobs import Choice, chosen
-from ftc.compiler.search.ranking import by_speed
 from ftc.compiler.search.search import Found, fastest_that_fits, way_of
 from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.plan import Check

@@ -7,18 +7,27 @@ recomputed, and which optimizer keeps how large a state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
-from ftc.compiler.draft import Candidate, Draft
-from ftc.compiler.memory.eval_passes import usual_rows
+from ftc.compiler.draft import Candidate, ClosedDraft, Draft
+from ftc.compiler.memory.batch_shapes import usual_rows
 from ftc.compiler.rules.train_rules import unsharded
-from ftc.compiler.search.attention_kernels import kernels_for_auto
-from ftc.compiler.search.device_counts import device_counts
-from ftc.compiler.search.optimizer_choice import kinds_for_auto, pages_have_room
+from ftc.compiler.time.amounts import Amounts
+from ftc.compiler.time.network import Network
+from ftc.compiler.time.run_time import job_speed
+from ftc.compiler.time.run_work import train_amounts, train_work
+from ftc.compiler.time.speed import scale_only, seconds_for
+from ftc.compiler.time.workload import draft_network
+from ftc.compiler.weights import bytes_per_weight, num_trainable
+from ftc.spec.devices import kernels
 from ftc.spec.heads import head_card
-from ftc.spec.optimizers import OptimizerKind, optimizer_card
+from ftc.spec.knobs import KNOBS
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import OptimizerKind, candidates, optimizer_card
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import Offload, Sharding
 from ftc.spec.strategies import strategy_card
@@ -26,11 +35,24 @@ from ftc.spec.text_forms import form_card
 
 __all__ = [
     "LAYOUTS",
+    "TOLD_APART",
+    "WORTH_PACKING",
     "attention_kernels",
+    "by_speed",
+    "can_take",
+    "device_counts",
     "eval_batches",
+    "flash_obstacle",
+    "kernels_for_auto",
+    "kinds_for_auto",
+    "least",
+    "model_obstacle",
     "optimizer_kinds",
+    "pace_of",
     "packing_obstacle",
     "packings",
+    "pages_have_room",
+    "train_seconds",
     "training_candidates",
 ]
 
@@ -139,3 +161,183 @@ def packings(draft: Draft, one: Candidate) -> Iterator[Candidate]:
     else:
         lengths = sorted({narrow, most})
     yield from (replace(one, packing=True, micro_batch_tokens=length) for length in lengths)
+
+
+_WIDEST_HEAD = 256
+
+
+def model_obstacle(draft: Draft, kernel: AttentionKernel) -> str | None:
+    """Why the model's class can't have a kernel; None where it can, or where transformers isn't there to tell."""
+    known = draft.model.attention
+    if not known or kernel in known:
+        return None
+    return f"transformers' class for `{draft.model.model_type}` has no {kernel}, but {' and '.join(known)}"
+
+
+def flash_obstacle(draft: Draft) -> str | None:
+    """Why flash attention's own package can't run on the device; None where it can."""
+    device = draft.device
+    if device.kind != "cuda":
+        return f"flash attention needs a CUDA card, the device is {device.label}"
+    if device.capability is not None and not kernels(device.capability)["flash attention"]:
+        major, minor = device.capability
+        return f"flash attention needs compute capability 8.0, {device.label} has {major}.{minor}"
+    if draft.model.head_dim > _WIDEST_HEAD:
+        return f"flash attention takes heads of up to {_WIDEST_HEAD} numbers, the model's have {draft.model.head_dim}"
+    return None
+
+
+def kernels_for_auto(draft: Draft) -> tuple[AttentionKernel, ...]:
+    """What `attention: auto` chooses among, the one that it takes where all are as fast first.
+
+    The plain formula is for models that have nothing else: it is never faster and never smaller. Flash attention's own
+    package comes in where it is installed, in bfloat16, and where no equal bits are asked for.
+    """
+    found: list[AttentionKernel] = ["sdpa"] if model_obstacle(draft, "sdpa") is None else []
+    proves = draft.recipe.train.determinism in ("bitwise", "best_effort")
+    has_flash = "flash-attn" in draft.packages and draft.train.precision == "bfloat16" and not proves
+    if has_flash and flash_obstacle(draft) is None and "flash_attention_2" in (draft.model.attention or ()):
+        found.append("flash_attention_2")
+    return tuple(found) or ("eager",)
+
+
+def device_counts(draft: Draft) -> tuple[int, ...]:
+    """The numbers of devices that the recipe allows, the least first.
+
+    `auto` stands for one up to as many of the plan's kind as this machine has: processes on a processor share it, so
+    that it counts as one. Each device has a row of every step and room for a micro-batch that is written; what is to
+    be shared needs two, and a proof of equal bits is made by one. A kind that isn't here can't be counted, and stands
+    for one.
+    """
+    asked, train = draft.recipe.budget.devices, draft.recipe.train
+    if asked != "auto":
+        return (asked,)
+    least = 1 if train.sharding == "auto" else 2
+    if least == 1 and train.determinism in ("bitwise", "best_effort"):
+        return (1,)
+    here = draft.device.count if draft.device.local else 1
+    return tuple(count for count in range(least, here + 1) if _have_rows(draft, count)) or (1,)
+
+
+def _have_rows(draft: Draft, count: int) -> bool:
+    batch, micro = draft.recipe.train.batch_size, draft.recipe.train.micro_batch
+    return count <= batch and (micro == "auto" or micro <= -(-batch // count))
+
+
+_HOST_SHARE = 0.8
+"""Part of the host's memory that pages may take; the rest is for the process and the system."""
+
+
+def kinds_for_auto(draft: Draft) -> tuple[OptimizerKind, ...]:
+    """What `optimizer: {kind: auto}` chooses among, the exact ones first."""
+    return tuple(card.kind for card in candidates("auto") if can_take(draft, card))
+
+
+def can_take(draft: Draft, card: OptimizerCard) -> bool:
+    """Whether the solver may take or suggest an optimizer on the draft's device.
+
+    Its package has to be installed there, a proof of equal bits has to be possible where one is asked for, and pages
+    have to have room beside the device, which is known of this machine alone.
+    """
+    kind = draft.device.kind
+    proves = draft.recipe.train.determinism in ("bitwise", "best_effort")
+    if kind not in card.solver_on or (proves and kind not in card.exact_on):
+        return False
+    is_installed = card.extra == "train" or card.package in draft.packages
+    return is_installed and (not card.paged or pages_have_room(draft, card))
+
+
+def pages_have_room(draft: Draft, card: OptimizerCard, processes: int = 1) -> bool:
+    """Whether the host's memory has room for the pages of so many processes, each with all of the optimizer's state."""
+    host = draft.device.host_bytes
+    return host is None or processes * bytes_per_weight(draft, card) * num_trainable(draft) <= _HOST_SHARE * host
+
+
+TOLD_APART = 1.1
+"""Times that the roofline tells apart."""
+WORTH_PACKING = 0.9
+"""Part of a padded run's time below which `auto` packs: less than a tenth is more than a roofline can tell."""
+
+Pace = Callable[[ClosedDraft], float]
+"""Seconds that training of a draft is expected to take."""
+
+
+def by_speed(draft: Draft) -> list[Candidate]:
+    """All candidates that the recipe allows, the fastest first."""
+    seconds = pace_of(least(draft))
+    pace = dict(_paced(draft, seconds))
+    ranked = sorted(pace, key=_order(draft, pace))
+    looked_at = {count: _rows_of_looks(draft, count) for count in {candidate.devices for candidate in pace}}
+    return [replace(candidate, eval_batch=rows) for candidate in ranked for rows in looked_at[candidate.devices]]
+
+
+def _rows_of_looks(draft: Draft, devices: int) -> list[int]:
+    """Rows that so many devices may each evaluate at once; they share what there is to look at."""
+    asked = draft.recipe.eval.batch_size
+    usual = usual_rows(draft, devices)[0] if asked == "auto" else asked
+    return list(eval_batches(draft, usual))
+
+
+def least(draft: Draft) -> ClosedDraft:
+    """The draft with the first way to run it: on the fewest devices, with the most rows at once."""
+    return draft.at(next(training_candidates(draft)))
+
+
+def train_seconds(draft: ClosedDraft) -> float:
+    """What training is expected to take, by the best source there is; without one, in proportion.
+
+    Args:
+        draft: As the run would be.
+    """
+    return pace_of(draft)(draft)
+
+
+def pace_of(draft: ClosedDraft) -> Pace:
+    """`train_seconds` of drafts that differ from this one by their candidates, and by nothing else."""
+    speed = job_speed(draft) or scale_only()
+    networks: dict[Any, Network] = {}
+    fed: dict[Any, Amounts] = {}
+
+    def seconds(one: ClosedDraft) -> float:
+        kernel = one.candidate.attention
+        if kernel not in networks:
+            networks[kernel] = draft_network(one)
+        divided = tuple(getattr(one.candidate, knob.name) for knob in KNOBS if knob.divides)
+        key = (divided, kernel)
+        if key not in fed:
+            fed[key] = train_amounts(one)
+        return seconds_for(train_work(one, networks[kernel], fed[key]), speed).expected
+
+    return seconds
+
+
+def _paced(draft: Draft, seconds: Pace) -> Iterator[tuple[Candidate, float]]:
+    """Candidates with their pace; where the recipe leaves it open, rows share sequences only where that is worth it."""
+    asked = draft.recipe.train.packing
+    for candidate in training_candidates(draft):
+        packed = [(one, seconds(draft.at(one))) for one in packings(draft, candidate)]
+        if asked is True and packed:
+            yield from packed
+            continue
+        padded = seconds(draft.at(candidate))
+        yield candidate, padded
+        yield from ((one, pace) for one, pace in packed if pace < WORTH_PACKING * padded)
+
+
+def _order(draft: Draft, pace: dict[Candidate, float]) -> Callable[[Candidate], tuple[Any, ...]]:
+    kernels, kinds = kernels_for_auto(draft), kinds_for_auto(draft)
+    fastest = {
+        rounded: min((pace[one] for one in pace if optimizer_card(one.optimizer).is_rounded is rounded), default=0.0)
+        for rounded in (False, True)
+    }
+
+    def key(candidate: Candidate) -> tuple[Any, ...]:
+        rounded = optimizer_card(candidate.optimizer).is_rounded
+        least, seconds = fastest[rounded], pace[candidate]
+        rung = math.floor(math.log(seconds / least) / math.log(TOLD_APART)) if least > 0 else 0
+        kernel = kernels.index(candidate.attention) if candidate.attention in kernels else 0
+        kind = kinds.index(candidate.optimizer) if candidate.optimizer in kinds else 0
+        shared = candidate.devices, LAYOUTS.index((candidate.sharding, candidate.offload))
+        return rounded, rung, shared, kernel, kind, candidate.activation_checkpointing, -candidate.micro_batch, seconds
+
+    return key

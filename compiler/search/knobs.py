@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ftc.compiler.draft import Candidate, ClosedDraft
-from ftc.compiler.memory.eval_passes import usual_rows
+from ftc.compiler.memory.batch_shapes import usual_rows
 from ftc.compiler.memory.memory import limit_of
-from ftc.compiler.search.attention_kernels import model_obstacle
-from ftc.compiler.search.candidates import packing_obstacle, packings
-from ftc.compiler.search.optimizer_choice import card_of
-from ftc.compiler.search.ranking import TOLD_APART, least, pace_of
+from ftc.compiler.search.candidates import TOLD_APART, least, model_obstacle, pace_of, packing_obstacle, packings
 from ftc.compiler.search.search import Found
+from ftc.compiler.weights import card_of
 from ftc.spec.documents.plan import Origin
 from ftc.spec.knobs import KNOBS
 

@@ -12,18 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ftc.compiler.draft import Candidate, Draft
+from ftc.compiler.draft import Candidate, ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import accumulates
-from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, may_run, question
-from ftc.compiler.memory.process_overhead import host_bytes
-from ftc.compiler.search.costs import CostBound
-from ftc.compiler.search.optimizer_choice import bytes_per_weight
+from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, host_bytes, may_run, question
+from ftc.compiler.time.run_time import cost_of, judge_estimate, price_of, run_time
+from ftc.compiler.time.run_work import run_work
+from ftc.compiler.weights import bytes_per_weight
 from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.memory_trace import TraceJob
 from ftc.spec.knobs import KNOBS, Knob
 from ftc.spec.optimizers import optimizer_card
 
-__all__ = ["Found", "Way", "fastest_that_fits", "way_of"]
+__all__ = ["CostBound", "Found", "Way", "fastest_that_fits", "way_of"]
 
 _DOUBTFUL = 1.15
 """A candidate whose closed form is at most so far over the limit may still fit by trace."""
@@ -247,3 +247,45 @@ def _reason(memory: MemoryEstimate) -> _Because:
     if not (is_clear or for_tensors):
         return "either"
     return "measuring" if _measures(memory) else "training"
+
+
+class CostBound:
+    """Whether a number of devices keeps `budget.cost`, told by the fastest way with it that fits.
+
+    More devices finish sooner and cost more an hour. A number keeps the bound where the highest figure of the run's
+    cost does; slower ways with the same number cost more.
+
+    Args:
+        draft: Without a candidate.
+        counts: Numbers of devices to choose among; of a single one nothing is asked.
+    """
+
+    def __init__(self, draft: Draft, counts: frozenset[int]) -> None:
+        limit = draft.recipe.budget.cost
+        counts_cost = limit is not None and price_of(draft) is not None and len(counts) > 1
+        self._draft, self._limit = draft, limit.amount if limit is not None and counts_cost else None
+        self._over: dict[int, float] = {}
+
+    def keeps(self, candidate: Candidate) -> bool:
+        """Whether the fastest way with a number of devices that fits keeps the bound; if not, that is remembered."""
+        if self._limit is None:
+            return True
+        cost = self._most(self._draft.at(candidate))
+        if cost is None or cost <= self._limit:
+            return True
+        self._over[candidate.devices] = cost
+        return False
+
+    def least(self) -> int | None:
+        """Of the numbers that break it the one that costs least; None where none does."""
+        return min(self._over, key=lambda count: (self._over[count], count), default=None)
+
+    def _most(self, draft: ClosedDraft) -> float | None:
+        """The highest figure of what a run costs; None where nothing is known of the device's speed."""
+        found, judge = run_time(draft, run_work(draft)), judge_estimate(draft)
+        if found is None:
+            return None
+        asking = judge.seconds.high if judge is not None and judge.seconds is not None else 0.0
+        seconds = asking + sum(phase.seconds.high for phase in found.phases)
+        cost = cost_of(draft, seconds, judge.cost_high if judge is not None else None)
+        return cost.amount if cost else None

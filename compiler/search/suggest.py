@@ -17,9 +17,7 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.recipes.edits import changed_recipe, edit_of, yaml_text
 from ftc.compiler.rules.recipe_rules import check_rules
 from ftc.compiler.rules.train_rules import unsharded
-from ftc.compiler.search.attention_kernels import kernels_for_auto
-from ftc.compiler.search.optimizer_choice import can_take
-from ftc.compiler.search.ranking import train_seconds
+from ftc.compiler.search.candidates import can_take, kernels_for_auto, train_seconds
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit
 from ftc.spec.knobs import KNOBS
 from ftc.spec.optimizers import optimizer_card

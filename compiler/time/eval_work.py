@@ -9,16 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.memory.classifier_formula import grader_amounts, grader_network
-from ftc.compiler.time import microbatches
-from ftc.compiler.time.amounts import Amounts, cost
-from ftc.compiler.time.flops import flop_rates
-from ftc.compiler.time.network import Network
-from ftc.compiler.time.traffic import traffic_rates
-from ftc.compiler.time.workload import activation_bytes, draft_network, form_of, lengths_of
+import numpy as np
+
+from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.time.amounts import Amounts, cost, kernel_of
+from ftc.compiler.time.network import Network, network_of
+from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
+from ftc.compiler.time.workload import (
+    RowShape,
+    activation_bytes,
+    answer_amounts,
+    draft_network,
+    evaluation_amounts,
+    lengths_of,
+    prompts_amounts,
+    row_shape,
+)
 from ftc.spec.batches import LEAST_SHARED
 from ftc.spec.documents.estimates import Phase, Work
+from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 
@@ -39,7 +48,7 @@ class _Subject:
     """
 
     network: Network
-    form: microbatches.Form
+    form: RowShape
 
 
 def validation(draft: ClosedDraft) -> Work:
@@ -80,7 +89,7 @@ def prompts(draft: ClosedDraft) -> Work:
 
 def _prompts(draft: ClosedDraft, subject: _Subject, rows: str) -> Work:
     lengths, batch, ranks = lengths_of(draft, rows), draft.candidate.eval_batch, draft.candidate.devices
-    amounts = microbatches.prompts(lengths, subject.form, batch, ranks, known=_shared(draft, subject, lengths.shared))
+    amounts = prompts_amounts(lengths, subject.form, batch, ranks, known=_shared(draft, subject, lengths.shared))
     return forward_work(subject.network, amounts, activation_bytes(draft))
 
 
@@ -113,7 +122,7 @@ def _answers(draft: ClosedDraft, subject: _Subject, rows: str) -> _Answers:
     lengths, most = lengths_of(draft, rows), draft.eval.max_new_tokens
     assert most is not None, "answers are written"
     batch, ranks = draft.candidate.eval_batch, draft.candidate.devices
-    amounts = (microbatches.written(lengths, subject.form, batch, tokens, most, ranks) for tokens in (None, most))
+    amounts = (answer_amounts(lengths, subject.form, batch, tokens, most, ranks) for tokens in (None, most))
     return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
 
 
@@ -143,9 +152,42 @@ def grading(draft: ClosedDraft) -> _Ranges:
     return low.scaled(2), high.plus(low), high.scaled(2)
 
 
+def grader_network(draft: Draft) -> Network:
+    """The classifier's layers; a draft without one has none."""
+    assert draft.grader is not None, "the caller looked"
+    assert draft.classifier is not None, "both are known or none is"
+    return network_of(
+        draft.grader,
+        beside={},
+        trained=(),
+        flows_from_start=False,
+        trainable=0,
+        new_outputs=draft.classifier.num_labels,
+        attention=kernel_of(draft.grader, draft.device, "sdpa", "float32", training=False),
+    )
+
+
+def grader_amounts(draft: ClosedDraft, right: RowLengths, new_tokens: int | None) -> Amounts:
+    """What the classifier is fed for one model's answers to all test rows.
+
+    Args:
+        draft: With the evaluation settled.
+        right: Lengths of the test rows.
+        new_tokens: Tokens of each answer; None for as many as the right ones have.
+    """
+    assert draft.grader is not None, "the caller looked"
+    assert draft.classifier is not None, "both are known or none is"
+    lengths = right.scored if new_tokens is None else np.full_like(right.scored, new_tokens)
+    lengths = np.clip(lengths, 1, draft.classifier.max_length)
+    answers = RowLengths(lengths, lengths, np.ones_like(lengths), lengths)
+    rows = 1 if draft.classifier.pad_id is None else draft.candidate.eval_batch
+    form = RowShape("classification", draft.grader.family)
+    return evaluation_amounts(answers, form, rows)
+
+
 def _look(draft: ClosedDraft, subject: _Subject, split: str) -> Work:
     """One look at all rows of a split."""
-    amounts = microbatches.evaluated(
+    amounts = evaluation_amounts(
         lengths_of(draft, split), subject.form, draft.candidate.eval_batch, draft.candidate.devices
     )
     reads_one = _reads_one_place(draft, subject)
@@ -183,7 +225,7 @@ def forward_work(network: Network, amounts: Amounts, element_bytes: int, *, one_
 
 
 def _in_training(draft: ClosedDraft) -> _Subject:
-    return _Subject(draft_network(draft, training=False), form_of(draft, training=False))
+    return _Subject(draft_network(draft, training=False), row_shape(draft, training=False))
 
 
 def _tuned(draft: ClosedDraft) -> _Subject:
@@ -199,5 +241,5 @@ def _base(draft: ClosedDraft) -> _Subject:
     """The model as it was: adapters are switched off, and no virtual tokens stand before its rows."""
     if draft.strategy.traits.changes_base:  # the adapter has to stay for the base's sake
         return _in_training(draft)
-    form = form_of(draft, training=False)
+    form = row_shape(draft, training=False)
     return _Subject(draft_network(draft, training=False, adapters=False), replace(form, virtual=0))

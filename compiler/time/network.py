@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ftc.compiler.time.attention_pairs import Kernel, window_of
+from ftc.compiler.time.amounts import Kernel, window_of
 from ftc.spec.architectures import Family
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of

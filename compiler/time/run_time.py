@@ -6,17 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.strategies.trainable import num_trainable, result_bytes
-from ftc.compiler.time.calibrated import Kind, calibrated_speed
-from ftc.compiler.time.past_runs import PastRun
+from ftc.compiler.draft import ClosedDraft, Draft, PastRun
 from ftc.compiler.time.run_work import RunWork, evaluations
-from ftc.compiler.time.speed import DeviceSpeed, by_data_sheet, narrowed, scale_only, seconds_for
+from ftc.compiler.time.speed import (
+    DeviceSpeed,
+    Kind,
+    by_data_sheet,
+    calibrated_speed,
+    narrowed,
+    scale_only,
+    seconds_for,
+)
+from ftc.compiler.weights import num_trainable, result_bytes
+from ftc.spec.base import Money
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.judging import AT_ONCE, JudgeEstimate, JudgeUse, TokenRange
 from ftc.spec.sections.train import Precision
 
-__all__ = ["RunTime", "job_speed", "run_time"]
+__all__ = ["RunTime", "cost_of", "job_speed", "judge_estimate", "num_paid", "price_of", "run_time"]
 
 _ALIKE, _OTHER = 0.15, 0.6
 """How far beyond earlier runs the next one may lie: of the same model and strategy, and of any other."""
@@ -195,3 +203,89 @@ def _saving(draft: Draft) -> SecondsRange:
         size / rate + (saves + 1) * each for rate, each in zip(_WRITE_RATE, _SAVE_SECONDS, strict=True)
     )
     return SecondsRange(low=low, expected=expected, high=high)
+
+
+_BEYOND = 0.6
+"""How far beyond the requests of earlier runs the next ones may lie: others use the service, too."""
+_MILLION = 1_000_000
+
+
+def judge_estimate(draft: Draft) -> JudgeEstimate | None:
+    """The estimate for a draft's run; None where nobody is asked, or the rows' messages weren't counted."""
+    judge, counted = draft.recipe.eval.judge, draft.judged
+    longest = draft.eval.max_new_tokens
+    if judge is None or counted is None or longest is None:
+        return None
+    subjects = 2 if draft.eval.baseline else 1
+    requests = subjects * draft.splits["test"].measured(draft.text.form)
+    high = subjects * counted.empty + requests * longest
+    sent = TokenRange(low=subjects * counted.empty, expected=min(subjects * counted.expected, high), high=high)
+    received = requests * judge.max_tokens
+    seconds, method = _seconds(requests, _asked_before(draft))
+    return JudgeEstimate(
+        requests=requests,
+        at_once=min(AT_ONCE, requests),
+        sent=sent,
+        received_high=received,
+        method="the base model's tokenizer, since the judge's isn't known",
+        seconds=seconds,
+        seconds_method=method,
+        cost_low=_cost(draft, sent.low, requests),
+        cost_high=_cost(draft, sent.high, received),
+    )
+
+
+def _asked_before(draft: Draft) -> list[JudgeUse]:
+    """Earlier runs that were answered by the same judge; the newest first."""
+    judge = draft.recipe.eval.judge
+    assert judge is not None, "the caller looked"
+    uses = ((run.judge_model, run.judge) for run in draft.past_runs)
+    found = [use for model, use in uses if use and use.answered and (model, use.url) == (judge.model, judge.url)]
+    return found[:_SHOWN_RUNS]
+
+
+def _seconds(requests: int, before: Sequence[JudgeUse]) -> tuple[SecondsRange | None, str]:
+    """As long as requests took before, so many at once."""
+    each = [use.answer_seconds / use.answered for use in before if use.at_once == min(AT_ONCE, requests)]
+    if not each or not requests:
+        return None, ""
+    rounds = requests / min(AT_ONCE, requests)
+    words = f"{len(each)} earlier {'run' if len(each) == 1 else 'runs'} that asked this judge"
+    return (
+        SecondsRange(
+            low=rounds * min(each) / (1 + _BEYOND),
+            expected=rounds * sum(each) / len(each),
+            high=rounds * max(each) * (1 + _BEYOND),
+        ),
+        words,
+    )
+
+
+def _cost(draft: Draft, sent: int, received: int) -> Money | None:
+    price = draft.recipe.budget.price_per_million_tokens
+    if price is None:
+        return None
+    amount = (sent * price.sent.amount + received * price.received.amount) / _MILLION
+    return Money(amount=amount, currency=price.sent.currency)
+
+
+def price_of(draft: Draft) -> Money | None:
+    """What an hour of a device costs: by the recipe, else by the project's policy."""
+    return draft.recipe.budget.price_per_hour or draft.prices.get(draft.device.name)
+
+
+def num_paid(draft: ClosedDraft) -> int:
+    """Devices that are paid for: all processes on a processor share it."""
+    return 1 if draft.device.kind == "cpu" else draft.candidate.devices
+
+
+def cost_of(draft: ClosedDraft, seconds: float, judge: Money | None = None) -> Money | None:
+    """What a settled draft's devices cost in so many seconds, with what its judge costs.
+
+    None where devices have no price, or one in another currency than the judge's.
+    """
+    price = price_of(draft)
+    if price is None or (judge is not None and judge.currency != price.currency):
+        return None
+    amount = num_paid(draft) * seconds / 3600 * price.amount
+    return Money(amount=amount + (judge.amount if judge is not None else 0.0), currency=price.currency)

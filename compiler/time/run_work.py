@@ -9,23 +9,39 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.memory.quantized_weights import PACKED_BYTES
 from ftc.compiler.rules.number_rules import num_evaluations
-from ftc.compiler.search.optimizer_choice import bytes_per_weight, card_of
-from ftc.compiler.time import microbatches
 from ftc.compiler.time.amounts import Amounts, cost
 from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, tests, validation
-from ftc.compiler.time.flops import flop_rates
 from ftc.compiler.time.network import Network, network_of
-from ftc.compiler.time.traffic import traffic_rates
-from ftc.compiler.time.transfers import exchanged, moved_to_host
-from ftc.compiler.time.workload import activation_bytes, draft_kernel, draft_network, form_of, lengths_of
+from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
+from ftc.compiler.time.workload import (
+    RowShape,
+    Training,
+    activation_bytes,
+    draft_kernel,
+    draft_network,
+    lengths_of,
+    row_shape,
+    training_amounts,
+)
+from ftc.compiler.weights import PACKED_BYTES, bytes_per_weight, card_of
+from ftc.spec.devices import UNKNOWN_CAPABILITY, host_link, peer_link
 from ftc.spec.documents.estimates import Phase, Work
-from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.facts import DeviceFacts, TeacherFacts
 from ftc.spec.heads import head_card
+from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
-__all__ = ["RunWork", "evaluations", "run_work", "step_work", "train_amounts", "train_work"]
+__all__ = [
+    "RunWork",
+    "evaluations",
+    "exchanged",
+    "moved_to_host",
+    "run_work",
+    "step_work",
+    "train_amounts",
+    "train_work",
+]
 
 _SAMPLED_ROWS = 256
 """Rows whose batches tell one way of dividing them from another."""
@@ -52,8 +68,8 @@ class RunWork:
 
 def run_work(draft: ClosedDraft) -> RunWork:
     """What the run of a settled draft has to do."""
-    network, form = draft_network(draft), form_of(draft, training=True)
-    amounts = microbatches.trained(lengths_of(draft, "train"), form, _training(draft))
+    network, form = draft_network(draft), row_shape(draft, training=True)
+    amounts = training_amounts(lengths_of(draft, "train"), form, _training(draft))
     steps = draft.train.num_steps
     alone = _trained(draft, network, amounts, steps)
     train = alone.plus(exchanged(draft, network, amounts.passes, steps))
@@ -76,7 +92,7 @@ def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]
             yield "grade", grading(draft)
 
 
-def _of_rows(amounts: Amounts, form: microbatches.Form) -> float:
+def _of_rows(amounts: Amounts, form: RowShape) -> float:
     """Tokens of rows with their padding: no virtual ones, and those that a classifier's decoder reads again once."""
     return amounts.tokens - form.virtual * amounts.rows + (amounts.target_tokens if head_card(form.head).writes else 0)
 
@@ -87,8 +103,8 @@ def train_amounts(draft: ClosedDraft) -> Amounts:
     Args:
         draft: With micro-batch and packing settled.
     """
-    return microbatches.trained(
-        lengths_of(draft, "train"), form_of(draft, training=True), _training(draft), _SAMPLED_ROWS
+    return training_amounts(
+        lengths_of(draft, "train"), row_shape(draft, training=True), _training(draft), _SAMPLED_ROWS
     )
 
 
@@ -169,9 +185,9 @@ def evaluations(draft: Draft) -> int:
     return num_evaluations(draft.train.num_steps, draft.train.evaluate_every_steps)
 
 
-def _training(draft: ClosedDraft) -> microbatches.Training:
+def _training(draft: ClosedDraft) -> Training:
     train, one = draft.train, draft.candidate
-    return microbatches.Training(
+    return Training(
         num_steps=train.num_steps,
         steps_per_epoch=train.steps_per_epoch,
         batch_size=train.batch_size,
@@ -190,3 +206,71 @@ def _checkpoints(draft: ClosedDraft) -> bool:
 
 def _same(work: Work) -> tuple[Work, Work, Work]:
     return work, work, work
+
+
+_FP32 = 4
+_GATHERS = 2
+"""Times that a layer is put together for each micro-batch: on the way there and on the way back."""
+_STEP_ON_HOST = 28
+"""Bytes of the host's memory that a step there reads and writes for each weight, beside what the optimizer keeps."""
+
+
+def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
+    """What goes to the processor's memory and back: pages of the optimizer, or offloaded parts and the step on them.
+
+    Args:
+        draft: With a candidate.
+        network: Its model.
+        passes: Micro-batches of the run on one device.
+        steps: Optimizer steps.
+    """
+    kept = bytes_per_weight(draft, card_of(draft))
+    if card_of(draft).paged:
+        return _host(2 * steps * kept * network.trainable)
+    if draft.candidate.offload != "cpu":
+        return _host(0.0)
+    devices = draft.candidate.devices
+    parts = _GATHERS * passes * _weights(draft, network, _frozen_bytes(draft)) + passes * _FP32 * network.trainable
+    stepped = steps * (_STEP_ON_HOST + 2 * kept) * network.trainable
+    return _host((parts + stepped) / devices)
+
+
+def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
+    """What a device sends to the others and gets from them; for the arguments see `moved_to_host`."""
+    devices = draft.candidate.devices
+    gradients = _FP32 * network.trainable
+    match draft.candidate.sharding:
+        case "ddp":
+            moved = 2.0 * steps * gradients
+        case "fsdp":
+            half = 2 if draft.train.precision == "bfloat16" else _FP32
+            whole = half * (draft.model.num_parameters + _beside(draft, network))
+            moved = passes * (_GATHERS * whole + gradients)
+        case _:
+            moved = 0.0
+    return _host(moved * (devices - 1) / devices * _slowness(draft.device))
+
+
+def _slowness(device: DeviceFacts) -> float:
+    """Seconds that a byte takes to another device, by those that it takes to the host."""
+    capability = device.capability or UNKNOWN_CAPABILITY
+    return host_link(capability) / peer_link(device.name, capability)
+
+
+def _weights(draft: Draft, network: Network, frozen_bytes: int) -> float:
+    """Bytes of all weights as their parts lie: trained ones in float32."""
+    return frozen_bytes * draft.model.num_parameters + _FP32 * _beside(draft, network)
+
+
+def _frozen_bytes(draft: Draft) -> int:
+    is_whole = strategy_card(draft.strategy).is_whole
+    return _FP32 if is_whole or draft.train.precision == "float32" else 2
+
+
+def _beside(draft: Draft, network: Network) -> int:
+    """Weights of an adapter, which are no part of the model."""
+    return 0 if strategy_card(draft.strategy).is_whole else network.trainable
+
+
+def _host(size: float) -> Work:
+    return Work(flops=0.0, bytes=0.0, operations=0.0, host_bytes=size)

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, assert_never
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.memory.quantized_weights import packed_bytes
-from ftc.compiler.strategies.trainable import num_trainable
-from ftc.compiler.time import microbatches
-from ftc.compiler.time.attention_pairs import Attending, Kernel, kernel_of, looks_back_alone, window_of
+from ftc.compiler.time.amounts import (
+    ALL_PAIRS,
+    Amounts,
+    Attending,
+    Kernel,
+    batch_amounts,
+    decode_amounts,
+    kernel_of,
+    looks_back_alone,
+    prompt_amounts,
+    target_amounts,
+    window_of,
+)
 from ftc.compiler.time.network import Network, network_of
+from ftc.compiler.weights import num_trainable, packed_bytes
+from ftc.spec.architectures import Family
+from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.streams import RowLengths
-from ftc.spec.heads import head_card
+from ftc.spec.heads import Head, head_card
 from ftc.spec.text_forms import form_card
 
-__all__ = ["activation_bytes", "draft_kernel", "draft_network", "form_of", "lengths_of"]
+__all__ = [
+    "RowShape",
+    "Training",
+    "activation_bytes",
+    "answer_amounts",
+    "draft_kernel",
+    "draft_network",
+    "evaluation_amounts",
+    "lengths_of",
+    "prompts_amounts",
+    "row_shape",
+    "training_amounts",
+]
 
 
 def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool = True) -> Network:
@@ -45,7 +76,7 @@ def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Ke
     return kernel_of(model, draft.device, attention, precision, training=training)
 
 
-def form_of(draft: ClosedDraft, *, training: bool) -> microbatches.Form:
+def row_shape(draft: ClosedDraft, *, training: bool) -> RowShape:
     """How a row becomes what goes through the draft's model."""
     model = draft.model
     virtual, is_split = draft.strategy.traits.num_virtual, model.family == "encoder_decoder"
@@ -53,7 +84,7 @@ def form_of(draft: ClosedDraft, *, training: bool) -> microbatches.Form:
     is_causal = looks_back_alone(model)
     # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.
     hides = head_card(draft.loaded.head).is_new or is_split or virtual > 0
-    return microbatches.Form(
+    return RowShape(
         draft.loaded.head,
         draft.loaded.family,
         is_pair=form_card(draft.text.form).is_pair,
@@ -78,3 +109,235 @@ def lengths_of(draft: Draft, split: str) -> RowLengths:
 def activation_bytes(draft: Draft) -> int:
     """Of a number between layers."""
     return 2 if draft.train.precision == "bfloat16" else 4
+
+
+_MOST_ROWS = 20_000
+"""Rows whose batches are formed; more change the mean by less than anybody could see."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowShape:
+    """How a row becomes what goes through the model.
+
+    Attributes:
+        head: What is scored of it; see `ftc.spec.documents.settings.ModelSettings`.
+        family: Kind of model.
+        is_pair: Whether a row is two sequences, as preferences are.
+        virtual: Tokens that are learned and stand before every row.
+        on_processor: Whether a processor computes it, which goes fastest with batches of some size.
+        attending: How rows attend to themselves.
+        target_attending: The same of the targets of an encoder-decoder.
+    """
+
+    head: Head
+    family: Family
+    is_pair: bool = False
+    virtual: int = 0
+    on_processor: bool = False
+    attending: Attending = ALL_PAIRS
+    target_attending: Attending = ALL_PAIRS
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How the rows of a training run are divided.
+
+    Attributes:
+        num_steps: Optimizer steps.
+        steps_per_epoch: Of them, those of an epoch.
+        batch_size: Rows of a step.
+        micro_batch: Rows that go through the model at once.
+        most_tokens: Tokens of a micro-batch at most.
+        packs: Whether a micro-batch is one sequence of several rows.
+        batching: Whether a step's rows are of like length.
+        seed: Of the order.
+        world_size: Processes that share a step.
+    """
+
+    num_steps: int
+    steps_per_epoch: int
+    batch_size: int
+    micro_batch: int
+    most_tokens: int | None
+    packs: bool
+    batching: Literal["shuffled", "length_grouped"]
+    seed: int
+    world_size: int
+
+
+def training_amounts(lengths: RowLengths, shape: RowShape, training: Training, most_rows: int = _MOST_ROWS) -> Amounts:
+    """Everything that one device is fed in training.
+
+    Args:
+        lengths: Of the training rows.
+        shape: Of a row.
+        training: How they are divided.
+        most_rows: Rows whose batches are formed; they stand for the others.
+    """
+    order = BatchOrder(
+        lengths.tokens,
+        training.batch_size,
+        training.steps_per_epoch,
+        training.seed,
+        batching=training.batching,
+        most_tokens=training.most_tokens,
+        packs=training.packs,
+    )
+    rows = min(most_rows, len(lengths.tokens))
+    steps = min(training.num_steps, training.steps_per_epoch, max(1, -(-rows // training.batch_size)))
+    total = _sum(
+        _packed(lengths, shape, numbers) if training.packs else _padded(lengths, shape, numbers)
+        for step in range(steps)
+        for numbers in order.micro_batches(step, training.micro_batch, 0, training.world_size)
+    )
+    return total * (training.num_steps / steps)
+
+
+def evaluation_amounts(lengths: RowLengths, shape: RowShape, batch_size: int, world_size: int = 1) -> Amounts:
+    """What one device is fed in a look at all rows of a split, the longest first.
+
+    Args:
+        lengths: Of the split.
+        shape: Of its rows.
+        batch_size: Rows of a batch of the longest.
+        world_size: Processes that share the rows.
+    """
+    some, mine, factor = _share(lengths, "tokens", world_size)
+    whole_rows = head_card(shape.head).scores_rows
+    if whole_rows and shape.on_processor and mine:
+        batch_size = processor_batch(batch_size, int(some.tokens.max()))
+    batches = scored_at_once(mine, some.tokens, batch_size, whole_rows=whole_rows)
+    return _sum(_padded(some, shape, numbers) for numbers in batches) * factor
+
+
+def prompts_amounts(
+    lengths: RowLengths, shape: RowShape, batch_size: int, world_size: int = 1, *, known: int = 0
+) -> Amounts:
+    """One device's part of the prompts of all rows of a split, as they are read before answers are written.
+
+    Args:
+        lengths: Of the split.
+        shape: Of its rows.
+        batch_size: Rows that are answered at once.
+        world_size: Processes that share the rows.
+        known: Tokens at the begin of all prompts that go through once, by themselves.
+    """
+    some, mine, factor = _share(lengths, "prompt", world_size)
+    known = known if len(mine) > 1 else 0
+    reads_apart = shape.family == "encoder_decoder"
+    parts = []
+    for numbers in cut(mine, batch_size):
+        tokens = some.prompt[numbers]
+        longest, padded = int(tokens.max()), _is_padded(tokens)
+        if reads_apart:
+            parts.append(batch_amounts(len(numbers), longest, attending=shape.attending, padded=padded))
+        else:
+            parts.append(prompt_amounts(len(numbers), longest, attending=shape.attending, padded=padded, known=known))
+    found = _sum(parts) * factor
+    return found + batch_amounts(1, known, scored=1, attending=shape.attending) if known else found
+
+
+def answer_amounts(
+    lengths: RowLengths, shape: RowShape, batch_size: int, new_tokens: int | None, most: int, world_size: int = 1
+) -> Amounts:
+    """One device's part of the answers to all rows of a split, without the prompts.
+
+    Args:
+        lengths: Of the split.
+        shape: Of its rows.
+        batch_size: Rows that are answered at once; they are done when the last one is.
+        new_tokens: Tokens of each answer; None for as many as the batch's longest right answer has.
+        most: Tokens after which an answer is cut off.
+        world_size: Processes that share the rows.
+    """
+    some, mine, factor = _share(lengths, "prompt", world_size)
+    parts = []
+    for numbers in cut(mine, batch_size):
+        longest = int(some.prompt[numbers].max())
+        tokens = min(most, new_tokens if new_tokens is not None else int(some.scored[numbers].max()))
+        if shape.family == "encoder_decoder":
+            parts.append(target_amounts(len(numbers), longest, tokens))
+        else:
+            parts.append(decode_amounts(len(numbers), longest, tokens, window=shape.attending.window))
+    return _sum(parts) * factor
+
+
+def _share(
+    lengths: RowLengths, by: Literal["tokens", "prompt"], world_size: int
+) -> tuple[RowLengths, list[int], float]:
+    """Rows that stand for all, the first device's numbers of them from the longest on, and how many each stands for."""
+    some = lengths.sample(_MOST_ROWS)
+    order = by_length(list(range(len(some.tokens))), getattr(some, by))
+    return some, share_of(order, 0, world_size), len(lengths.tokens) / max(1, len(some.tokens))
+
+
+def _padded(lengths: RowLengths, shape: RowShape, numbers: Sequence[int]) -> Amounts:
+    tokens, prompt = lengths.tokens[numbers], lengths.prompt[numbers]
+    scored = float(lengths.scored[numbers].sum())
+    batch = partial(batch_amounts, attending=shape.attending, target_attending=shape.target_attending)
+    if shape.is_pair:
+        first = lengths.first_target[numbers]
+        longest = int(np.maximum(first, tokens - first).max()) + shape.virtual
+        return batch(2 * len(numbers), longest, scored=scored, padded=True)
+    if shape.family == "encoder_decoder" and head_card(shape.head).writes:
+        target, source, padded = int((tokens - prompt).max()), int(prompt.max()), _is_padded(prompt)
+        return batch(len(numbers), source + shape.virtual, target_length=target, scored=scored, padded=padded)
+    longest = int(tokens.max())
+    found = batch(
+        len(numbers),
+        longest + shape.virtual,
+        target_length=longest if shape.family == "encoder_decoder" else 0,
+        scored=_scored(shape, scored, len(numbers), longest),
+        padded=_is_padded(tokens) or shape.virtual > 0,
+    )
+    return _unpadded(found, shape, tokens)
+
+
+def _is_padded(lengths: NDArray[np.int64]) -> bool:
+    return bool((lengths != lengths[0]).any())
+
+
+def _unpadded(found: Amounts, shape: RowShape, tokens: NDArray[np.int64]) -> Amounts:
+    """The batch as the package flash-attn computes it: padding that a mask would hide is taken out before."""
+    attending = shape.attending
+    if attending.kernel != "flash package" or not attending.hides:
+        return found
+    lengths = (tokens + shape.virtual).tolist()
+    return replace(
+        found,
+        pairs=math.fsum(map(attending.pairs, lengths)),
+        near_pairs=math.fsum(map(attending.near_pairs, lengths)),
+    )
+
+
+def _scored(shape: RowShape, supervised: float, rows: int, length: int) -> float:
+    places = head_card(shape.head).scored
+    match places:
+        case "row":
+            return rows
+        case "token":
+            return rows * length
+        case "target":
+            return supervised
+        case _:
+            assert_never(places)
+
+
+def _packed(lengths: RowLengths, shape: RowShape, numbers: Sequence[int]) -> Amounts:
+    """One sequence of several rows: the package computes each row's pairs alone, others all, most of them hidden."""
+    tokens = lengths.tokens[numbers]
+    whole = float(tokens.sum())
+    pairs = near = whole**2
+    if shape.attending.kernel == "flash package":
+        pairs = math.fsum(map(shape.attending.pairs, tokens.tolist()))
+        near = math.fsum(map(shape.attending.near_pairs, tokens.tolist()))
+    scored = float(lengths.scored[numbers].sum())
+    return Amounts(passes=1, rows=1, tokens=whole, pairs=pairs, near_pairs=near, scored=scored)
+
+
+def _sum(amounts: Iterable[Amounts]) -> Amounts:
+    found = list(amounts)
+    if not found:
+        return Amounts()
+    names = Amounts.__dataclass_fields__
+    return Amounts(**{name: math.fsum(getattr(one, name) for one in found) for name in names})

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.rows.data_files import DataFiles
-from ftc.compiler.tokens.judged_tokens import JudgedTokens, judged_tokens
+from ftc.compiler.tokens.judged_tokens import judged_tokens
 from ftc.compiler.tokens.stream_manifest import Manifest, TextProbe, read_manifest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic
+from ftc.spec.documents.judging import JudgedTokens
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport

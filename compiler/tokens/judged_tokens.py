@@ -13,24 +13,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ftc.spec import canonical
-from ftc.spec.base import Document
-from ftc.spec.documents.judging import messages
+from ftc.spec.documents.judging import JudgedTokens, messages
 from ftc.spec.sections.evaluation import Judge
 from ftc.spec.storage.atomic_write import write_text
 
-__all__ = ["JudgedTokens", "judged_tokens"]
+__all__ = ["judged_tokens"]
 
 _AT_ONCE = 256
 """Rows whose messages are held at the same time."""
-
-
-class JudgedTokens(Document):
-    """Tokens of the messages about all test rows, one request a row."""
-
-    empty: int
-    """With an empty answer in each."""
-    expected: int
-    """With the row's own answer in the place of a written one."""
 
 
 def judged_tokens(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:

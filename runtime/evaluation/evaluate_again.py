@@ -31,14 +31,7 @@ __all__ = ["evaluate_again", "on_harness", "reopened"]
 
 
 def evaluate_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> Evaluation:
-    """Measures what a run exported, by the code that measured it at its end.
-
-    Args:
-        plan: The run's plan; its test split is what is measured.
-        inputs: Where model and stream are.
-        run: The run's folder, which holds the weights.
-        record: Its record.
-        listen: Is called with every event.
+    """Evaluates what a run exported on the plan's test split, by the code that evaluated it at its end.
 
     Raises:
         Refusal: The weights are not those of the record, model or stream not the plan's, or the judge's key is not
@@ -61,7 +54,7 @@ def evaluate_again(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord
 
 @contextmanager
 def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> Iterator[Session]:
-    """A session on a finished run's weights, whose own files go to a scratch folder; arguments as for `evaluate_again`.
+    """A session on a finished run's weights, whose own files go to a scratch folder.
 
     Raises:
         KeyboardInterrupt: Somebody asked to stop.
@@ -113,17 +106,10 @@ def on_harness(
     folder: Path | None,
     limit: int | None,
 ) -> HarnessReport:
-    """Measures base and tuned model on tasks of the harness.
+    """Evaluates base and tuned model on tasks of the harness, by their names or those of groups of them.
 
-    Args:
-        plan: The run's plan.
-        inputs: Where the model is; its rows aren't looked at.
-        run: The run's folder, which holds the weights.
-        record: Its record.
-        listen: Is called with every event.
-        tasks: Names of tasks or of groups of them.
-        folder: Further tasks as YAML files, which may name Python functions that the harness runs.
-        limit: Rows of a task at most.
+    `folder` has further tasks as YAML files, which may name Python functions that the harness runs; `limit` is the most
+    rows of a task.
 
     Raises:
         Refusal: The harness knows no such task (FTC686), the weights are not those of the record, or the model isn't

@@ -134,12 +134,7 @@ def _arithmetic(settings: Settings, device: torch.device) -> torch.autocast:
 
 
 def _greedy(settings: Settings, static_prompt: int | None) -> Any:
-    """How answers are written.
-
-    Args:
-        settings: Limits, and the tokens that end an answer.
-        static_prompt: Tokens of the longest prompt, where the KV cache has a fixed size.
-    """
+    """How answers are written; where the KV cache has a fixed size, `static_prompt` is the longest prompt in tokens."""
     from transformers import GenerationConfig
 
     most, fixed = settings.eval.max_new_tokens, {}
@@ -233,14 +228,7 @@ def cache_name(model: Any) -> str:
 
 
 def static_cache_pays(model: Any, settings: Settings, device: torch.device, batches: int) -> bool:
-    """Whether a KV cache of fixed size pays: a run's answers are many and long enough, and model and machine suit.
-
-    Args:
-        model: What writes.
-        settings: Family, strategy, and the most tokens of an answer.
-        device: Where it is.
-        batches: Batches of rows that are written one after the other.
-    """
+    """Whether a KV cache of fixed size pays: a run's answers are many and long enough, and model and machine suit."""
     if device.type != "cuda" or settings.model.family != "decoder" or not _has_compiler():
         return False
     base = model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -151,12 +151,13 @@ class Measures:
         windows: dict[int, list[RowScore]] = {}
         for score in scores:
             windows.setdefault(int(self._rows.rows[score.row]), []).append(score)
-        return {group[0].row: self._best_of(group) for group in windows.values()}
-
-    def _best_of(self, windows: Sequence[RowScore]) -> str:
-        nothing = min(score.predicted[0] for score in windows)
-        best, begin, end = max(score.predicted[1:] for score in windows)
-        return self._rows.texts(windows[0].row)[0][int(begin) : int(end)] if best > nothing else ""
+        found = {}
+        for group in windows.values():
+            nothing = min(score.predicted[0] for score in group)
+            best, begin, end = max(score.predicted[1:] for score in group)
+            context = self._rows.texts(group[0].row)[0]
+            found[group[0].row] = context[int(begin) : int(end)] if best > nothing else ""
+        return found
 
     def said(self, scores: Sequence[RowScore]) -> dict[int, str]:
         """What a model said without writing, by row, a question's first window standing for all; empty for losses."""
@@ -170,7 +171,8 @@ class Measures:
             case "span":
                 return {number: answer or NO_ANSWER for number, answer in self._found_answers(scores).items()}
             case "pair":
-                return {score.row: _choice(score.predicted) for score in scores}
+                chosen = {score.row: score.predicted[0] > score.predicted[1] for score in scores}
+                return {row: _CHOSEN if is_chosen else "the rejected answer" for row, is_chosen in chosen.items()}
             case "written label" | "text":
                 return {}
             case _:
@@ -225,8 +227,3 @@ class Measures:
 
 def _all(scores: Sequence[RowScore]) -> list[list[int]]:
     return [[int(value) for value in score.predicted] for score in scores]
-
-
-def _choice(predicted: Sequence[float]) -> str:
-    chosen, rejected, _ = predicted
-    return _CHOSEN if chosen > rejected else "the rejected answer"

@@ -164,14 +164,7 @@ def retention_result(base: Measurement | None, tuned: Measurement) -> RetentionR
 
 
 def swaps_result(swapped: Swapped, rows: TokenStream, base: Measurement | None, tuned: Measurement) -> SwapsResult:
-    """What became of both models' predictions.
-
-    Args:
-        swapped: Which rows are exchanged, and how.
-        rows: The test split.
-        base: The base on both, where it was measured.
-        tuned: The tuned model.
-    """
+    """What became of both models' predictions where words of the test rows were exchanged."""
     changes = _changes(swapped, tuned)
     before = _changes(swapped, base) if base else None
     found = means([_share(swapped, column) for column in (changes, before) if column is not None])

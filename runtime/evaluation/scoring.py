@@ -83,11 +83,7 @@ def shared_batches(
 ) -> Iterator[tuple[list[int], bool]]:
     """This process's batches of rows, each with whether it counts: a divided model is called equally often everywhere.
 
-    Args:
-        model: Whole or divided.
-        order: All rows.
-        batches: Makes batches of a process's share.
-        accelerator: Knows which process this is, and of how many.
+    `batches` makes batches of a process's share of the rows in `order`.
     """
     rank, world_size = accelerator.process_index, accelerator.num_processes
     if is_sharded(model):

@@ -203,10 +203,6 @@ def _averaged(average: str, part: str) -> Callable[[Counts], Floats]:
     return lambda found: _AVERAGES[average](_PARTS[part], found)
 
 
-def _accuracy(found: Counts) -> Floats:
-    return np.asarray(found.exact / found.decisions)
-
-
 def _matthews(found: Counts) -> Floats:
     """Gorodkin 2004, for any number of classes; 0 where one side has a single class."""
     count = found.decisions
@@ -228,7 +224,7 @@ def _kappa(found: Counts) -> Floats:
 
 
 CLASSES: dict[str, Callable[[Counts], Floats]] = {
-    "accuracy": _accuracy,
+    "accuracy": lambda found: np.asarray(found.exact / found.decisions),
     "mcc": _matthews,
     "balanced_accuracy": _balanced_accuracy,
     "cohen_kappa": _kappa,
@@ -240,19 +236,14 @@ CLASSES: dict[str, Callable[[Counts], Floats]] = {
 def decision_statistics(name: str, label: str | None, found: Decisions) -> Statistics:
     """A metric of decisions; of one class where there is a label."""
     if label is not None:
-        return _of_class(_PARTS[name], label, found)
+        part, width = _PARTS[name], len(found.names)
+        columns = [2 + at * width + found.names.index(label) for at in range(3)] if label in found.names else []
+        rows = found.rows[:, columns] if columns else np.zeros((len(found.rows), 3))  # 0 where no row has the class
+        return Statistics(rows, lambda sums: part(sums[..., 0], sums[..., 1], sums[..., 2]))
     if name == "calibration_error":
         return _calibration(found)
     compute = CLASSES[name]
     return Statistics(found.rows, lambda sums: compute(found.counts(sums)))
-
-
-def _of_class(part: Part, label: str, found: Decisions) -> Statistics:
-    """A score of one class; 0 where no row has it."""
-    width = len(found.names)
-    columns = [2 + at * width + found.names.index(label) for at in range(3)] if label in found.names else []
-    rows = found.rows[:, columns] if columns else np.zeros((len(found.rows), 3))
-    return Statistics(rows, lambda sums: part(sums[..., 0], sums[..., 1], sums[..., 2]))
 
 
 def _calibration(found: Decisions) -> Statistics:

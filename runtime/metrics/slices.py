@@ -63,16 +63,7 @@ def slice_results(
     base: Measurement | None,
     tuned: Measurement,
 ) -> tuple[SliceResult, ...]:
-    """Results of every slice, for the metrics that were measured.
-
-    Args:
-        slices: Names of the slices.
-        columns: Each row's group, by column.
-        rows: The split.
-        measures: How it is measured.
-        base: The untouched model on it, where it was measured.
-        tuned: The tuned one.
-    """
+    """Results of every slice, for the metrics that were measured; `columns` has each row's group, by column."""
     return tuple(_result(name, *_grouped(name, columns, rows, measures), measures, base, tuned) for name in slices)
 
 

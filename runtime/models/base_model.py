@@ -72,7 +72,10 @@ class FolderBase:
 
     def __init__(self, folder: Path) -> None:
         if (folder / "adapter_config.json").exists():
-            raise Refusal([_adapter_in_base()])
+            summary = "the model's folder holds an adapter beside the base weights"
+            note = "`adapter_config.json` makes transformers load more than the plan's files"
+            help = "move its two files elsewhere; `ftc merge` makes a whole model of a run's adapter"
+            raise Refusal([diagnostic("FTC634", summary, notes=note, help=help)])
         self._folder = folder
 
     def load(self, kind: Any, options: dict[str, Any]) -> Any:
@@ -99,7 +102,11 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
         with quiet_transformers():
             return base.load(auto_class(settings), options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise Refusal([_not_loadable(settings, error)]) from error
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        summary = f"`{settings.model.base}` can't be loaded as {settings.model.architecture}"
+        note = f"transformers says: {reason[0][:300]}"
+        help = "check the model's folder with `ftc plan`, or take another version of transformers"
+        raise Refusal([diagnostic("FTC635", summary, notes=note, help=help)]) from error
 
 
 def frozen_base(settings: Settings, base: Base) -> Any:
@@ -131,7 +138,7 @@ def keep_differentiable(model: Any) -> None:
     """Forbids a form of 4-bit weights that is for inference alone.
 
     On some processors bitsandbytes repacks weights at the first evaluation, for a kernel that no gradient passes; the
-    training steps after a look at validation would then learn next to nothing, without an error.
+    training steps after an evaluation would then learn next to nothing, without an error.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
@@ -159,25 +166,6 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-def _adapter_in_base() -> Any:
-    return diagnostic(
-        "FTC634",
-        "the model's folder holds an adapter beside the base weights",
-        notes="`adapter_config.json` makes transformers load more than the plan's files",
-        help="move its two files elsewhere; `ftc merge` makes a whole model of a run's adapter",
-    )
-
-
-def _not_loadable(settings: Settings, error: Exception) -> Any:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return diagnostic(
-        "FTC635",
-        f"`{settings.model.base}` can't be loaded as {settings.model.architecture}",
-        notes=f"transformers says: {reason[0][:300]}",
-        help="check the model's folder with `ftc plan`, or take another version of transformers",
-    )
 
 
 def auto_class(settings: Settings) -> Any:

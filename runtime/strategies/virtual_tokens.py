@@ -51,7 +51,10 @@ class OfVirtualTokens(OfPeft[VirtualSettings]):
 def agree_on_cache(model: Any) -> None:
     """Hands the cache to peft under the name that it knows, and on to the base under its own. For good."""
     base = model.get_base_model()
-    if not hasattr(model, "base_model_prepare_inputs_for_generation") or not _takes_new_name(base):
+    if (
+        not hasattr(model, "base_model_prepare_inputs_for_generation")
+        or _NEW not in inspect.signature(base.forward).parameters
+    ):
         return
     prepare = model.base_model_prepare_inputs_for_generation
 
@@ -60,10 +63,6 @@ def agree_on_cache(model: Any) -> None:
 
     model.base_model_prepare_inputs_for_generation = prepared
     base.register_forward_pre_hook(_with_new_name, with_kwargs=True)
-
-
-def _takes_new_name(base: nn.Module) -> bool:
-    return _NEW in inspect.signature(base.forward).parameters
 
 
 def _with_new_name(_base: nn.Module, words: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

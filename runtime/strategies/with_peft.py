@@ -34,14 +34,7 @@ class OfPeft(Half[S_contra]):
 
     @abstractmethod
     def config(self, peft: ModuleType, model: Any, settings: Settings, strategy: S_contra, *, is_whole: bool) -> Any:
-        """peft's configuration.
-
-        Args:
-            peft: The package.
-            model: The loaded base.
-            settings: The plan's.
-            strategy: The strategy among them.
-            is_whole: Whether the base has its weights and all its layers.
+        """peft's configuration; `is_whole` says whether the base has its weights and all its layers.
 
         Raises:
             Refusal: FTC625, the model has other modules of the kind than the plan says.
@@ -95,14 +88,7 @@ class OfPeft(Half[S_contra]):
 
 
 def peft_config(peft: ModuleType, settings: Settings, strategy: StrategySettings, **found: Any) -> Any:
-    """peft's configuration of a strategy.
-
-    Args:
-        peft: The package.
-        settings: The plan's.
-        strategy: The strategy among them.
-        found: Arguments that follow from the loaded model.
-    """
+    """peft's configuration of a strategy; `found` are arguments that follow from the loaded model."""
     method = strategy.peft()
     assert method is not None, "peft has such a method"
     common = {"task_type": peft_task(settings), "modules_to_save": list(strategy.traits.new_modules) or None}

@@ -25,13 +25,7 @@ __all__ = ["LANGUAGE", "LanguageScorer", "Seq2SeqScorer"]
 
 
 class LanguageScorer:
-    """Next tokens of one sequence.
-
-    Args:
-        model: The model without any wrapper for several devices.
-        settings: Which token pads.
-        arithmetic: What the forward pass runs in.
-    """
+    """Next tokens of one sequence."""
 
     def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic) -> None:
         self._pad_id = settings.pad_id
@@ -72,13 +66,7 @@ class LanguageScorer:
 
 
 class Seq2SeqScorer:
-    """Next tokens of a decoder that looks at an encoder's output.
-
-    Args:
-        model: The model without any wrapper for several devices.
-        settings: Which token pads, and which one the decoder begins with.
-        arithmetic: What the forward pass runs in.
-    """
+    """Next tokens of a decoder that attends to an encoder's output."""
 
     def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic) -> None:
         assert settings.decoder_start_id is not None, "an encoder-decoder without one is refused before (FTC251)"

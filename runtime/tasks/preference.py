@@ -23,14 +23,7 @@ __all__ = ["PREFERENCE", "PreferenceScorer"]
 
 
 class PreferenceScorer:
-    """Chosen and rejected answers, a pair a row.
-
-    Args:
-        model: The model without any wrapper for several devices.
-        settings: Which token pads.
-        arithmetic: What the forward pass runs in.
-        beta: How closely the model stays to the reference.
-    """
+    """Chosen and rejected answers, a pair a row; `beta` is how closely the model stays to the reference."""
 
     def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, beta: float) -> None:
         self._language = LanguageScorer(model, settings, arithmetic)

@@ -24,14 +24,7 @@ _BEST_EDGES = 20
 
 
 class SpanScorer:
-    """First and last token of an answer; position 0 twice means that the window holds none.
-
-    Args:
-        model: The model without any wrapper for several devices.
-        settings: Which token pads.
-        arithmetic: What the forward pass runs in.
-        longest: Longest answer in tokens.
-    """
+    """First and last token of an answer, of `longest` tokens at most; position 0 twice: the window holds none."""
 
     def __init__(self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, longest: int) -> None:
         self._pad_id = settings.pad_id

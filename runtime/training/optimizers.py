@@ -268,7 +268,12 @@ def load_state(
 ) -> None:
     """Puts back what `state_tensors` gave."""
     if hasattr(optimizer, "init_state"):
-        _make_room(optimizer, {parameters[name.rpartition("/")[0]] for name in tensors})
+        # bitsandbytes' state as it is before the first step, pages and tables included.
+        maker, wanted = cast("Any", optimizer), {parameters[name.rpartition("/")[0]] for name in tensors}
+        for number, group in enumerate(optimizer.param_groups):
+            for index, parameter in enumerate(group["params"]):
+                if parameter in wanted:
+                    maker.init_state(group, parameter, number, index)
     for full_name, tensor in tensors.items():
         name, _, part = full_name.rpartition("/")
         state = optimizer.state[parameters[name]]
@@ -288,11 +293,3 @@ def load_state(
             parts = part in _LIKE_THE_PARAMETER
             place = parameters[name]
             state[part] = tensor if keeps_place else split_like(tensor, place) if parts else tensor.to(place.device)
-
-
-def _make_room(optimizer: Any, parameters: set[nn.Parameter]) -> None:
-    """bitsandbytes' state as it is before the first step, pages and tables included."""
-    for number, group in enumerate(optimizer.param_groups):
-        for place, parameter in enumerate(group["params"]):
-            if parameter in parameters:
-                optimizer.init_state(group, parameter, number, place)

@@ -9,7 +9,7 @@ from ftc.spec.base import Document, MoneyText, Real
 from ftc.spec.documents.estimates import SecondsRange
 from ftc.spec.sections.evaluation import Judge
 
-__all__ = ["AT_ONCE", "JudgeEstimate", "JudgeUse", "TokenRange", "messages"]
+__all__ = ["AT_ONCE", "JudgeEstimate", "JudgeUse", "JudgedTokens", "TokenRange", "messages"]
 
 AT_ONCE = 4
 """Requests that are out at the same time."""
@@ -81,3 +81,12 @@ class JudgeUse(Document):
     """Tokens of the messages by these answers' `usage`."""
     received_tokens: int
     """Tokens of the replies by the same."""
+
+
+class JudgedTokens(Document):
+    """Tokens of the messages about all test rows, one request a row."""
+
+    empty: int
+    """With an empty answer in each."""
+    expected: int
+    """With the row's own answer in the place of a written one."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.memory.process_overhead import host_bytes
+from ftc.compiler.memory.memory import host_bytes
 from ftc.compiler.passes.check_facts import FACT_RULES
 from ftc.spec.diagnostics import Severity
 from tests.support.drafts import CARD, decided, draft_of, model_facts

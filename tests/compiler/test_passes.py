@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.draft import Candidate, ClosedDraft, Draft
+from ftc.compiler.draft import Candidate, ClosedDraft, Draft, PastRun
 from ftc.compiler.memory.memory import by_closed_form
 from ftc.compiler.passes import SHAPING, decide, run_passes
 from ftc.compiler.resolve.machine.device import resolve_device
-from ftc.compiler.time.past_runs import PastRun
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.estimates import PhasePeak

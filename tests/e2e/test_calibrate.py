@@ -11,7 +11,7 @@ import pytest
 
 from ftc import api
 from ftc.compiler.resolve.machine.device import keep_calibration, read_calibration
-from ftc.compiler.time.calibrated import look_work, measured_work
+from ftc.compiler.time.speed import look_work, measured_work
 from ftc.runtime.calibration.calibrate import measure
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.device import Calibration, CalibrationJob

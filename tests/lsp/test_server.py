@@ -226,7 +226,7 @@ def test_a_file_that_is_no_plain_rows_offers_no_columns(
 
 
 def test_every_card_of_the_catalog_is_offered(client: Client, uri: str) -> None:
-    from ftc.compiler.search.device_catalog import CARDS
+    from ftc.spec.devices import CARDS
 
     assert set(CARDS) < set(labels(completed(client, uri, "budget:\n  device: rt|\n")))
 

@@ -13,10 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.compiler.resolve.models.weights import read_header
-from ftc.compiler.time.amounts import batch_amounts, cost
-from ftc.compiler.time.attention_pairs import kernel_of
-from ftc.compiler.time.flops import flop_rates
+from ftc.compiler.time.amounts import batch_amounts, cost, kernel_of
 from ftc.compiler.time.network import network_of
+from ftc.compiler.time.operator_costs import flop_rates
 from ftc.runtime.evaluation.scoring import eval_mode, score_rows
 from ftc.runtime.execution.accelerator import make_accelerator
 from ftc.runtime.memory_trace.kernels import KernelRules, choose

@@ -11,8 +11,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ftc.compiler.time.amounts import batch_amounts, cost
-from ftc.compiler.time.flops import flop_rates
 from ftc.compiler.time.network import network_of
+from ftc.compiler.time.operator_costs import flop_rates
 from ftc.runtime.artifacts.merged_weights import MergedWeights
 from ftc.runtime.memory_trace.rows import stand_in_rows
 from ftc.runtime.memory_trace.whole import whole_log

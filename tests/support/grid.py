@@ -8,11 +8,9 @@ from typing import Any
 
 import torch
 
-from ftc.compiler.memory.evaluation_formula import Measuring
+from ftc.compiler.memory.evaluation_formula import Measuring, Taught, held_bytes
 from ftc.compiler.memory.memory import by_closed_form, question
-from ftc.compiler.memory.memory_formula import Job, estimate, quantized_bytes
-from ftc.compiler.memory.sharding_formula import on_one_of
-from ftc.compiler.memory.teacher_formula import Taught, held_bytes
+from ftc.compiler.memory.memory_formula import MemoryInputs, estimate, on_one_of, quantized_bytes
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.runtime.memory_trace.child import trace
@@ -214,7 +212,7 @@ def by_form(
         width = job.head_width if teacher.family == "encoder" else teacher.vocab_size
         taught = Taught(held_bytes(teacher, "bfloat16", packed), job.head_rows * width)
         job = replace(job, taught=taught)
-    return max(estimate(job).phases, key=lambda phase: phase.peak_bytes)
+    return max(estimate(job), key=lambda phase: phase.peak_bytes)
 
 
 def shared_by_form(
@@ -222,7 +220,7 @@ def shared_by_form(
 ) -> PhasePeak:
     """The largest moment on one of several devices by the closed form."""
     job = replace(_form_job(facts, strategy, recomputing), in_parts=sharding == "fsdp")
-    phases = on_one_of(estimate(job).phases, job, devices, sharding, offload)
+    phases = on_one_of(estimate(job), job, devices, sharding, offload)
     return max(phases, key=lambda phase: phase.peak_bytes)
 
 
@@ -265,7 +263,7 @@ def measuring_by_form(facts: ModelFacts, strategy: str) -> dict[str, int]:
         new_tokens=0 if is_encoder else _SUPERVISED,
         masked=facts.family != "decoder",
     )
-    return _measuring(estimate(replace(_form_job(facts, strategy, True), measuring=measuring)).phases)
+    return _measuring(estimate(replace(_form_job(facts, strategy, True), measuring=measuring)))
 
 
 def measuring_by_trace(facts: ModelFacts, strategy: str) -> dict[str, int]:
@@ -282,7 +280,7 @@ def _measuring(phases: Sequence[PhasePeak]) -> dict[str, int]:
     return {name: groups[name].peak_bytes for name in ("evaluation", "generation") if name in groups}
 
 
-def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> Job:
+def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> MemoryInputs:
     targets = {name: size for name, size in facts.linear_modules.items() if name.endswith(_targets(facts))}
     full, is_encoder = strategy == "full", facts.family == "encoder"
     length = _LENGTHS.get(facts.family, _LENGTH)
@@ -291,7 +289,7 @@ def _form_job(facts: ModelFacts, strategy: str, recomputing: bool) -> Job:
         facts.hidden_size * (facts.hidden_size + 1) if facts.model_type in ("roberta", "xlm-roberta") else 0
     )  # its head has two layers
     trained = facts.num_parameters if full else sum(_RANK * (i + o) for i, o in targets.values())
-    return Job(
+    return MemoryInputs(
         model=facts,
         beside={} if full else {name: low_rank(_RANK, *size) for name, size in targets.items()},
         is_adapter=not full,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftc.compiler.resolve.machine.device import resolve_device
-from ftc.compiler.search.device_catalog import CARDS
+from ftc.spec.devices import CARDS
 from ftc.views.devices import device_text, devices_text
 from tests.support.drafts import CPU
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation
     from ftc.spec.documents.streams import Split, TokenizedRows
-    from ftc.verbs.planned import Planned
+    from ftc.verbs.plan import Planned
 
 __all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "tokens_of"]
 

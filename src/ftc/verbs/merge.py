@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.strategies import strategy_card
-from ftc.verbs.export import refuse_faults
+from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import FINISHED, Run, find_run
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ftc.spec.diagnostics import Refusal
-from ftc.verbs.planned import Checked, Sources
+from ftc.verbs.plan import Checked, Sources
 
 if TYPE_CHECKING:
     from ftc.compiler.recipes.edits import Mended

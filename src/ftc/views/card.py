@@ -20,7 +20,7 @@ from ftc.spec.sections.data import HubSource
 from ftc.spec.strategies import strategy_card
 from ftc.views import numbers
 from ftc.views.card_code import loading_code
-from ftc.views.merged import agreement_words
+from ftc.views.comparison import agreement_words
 from ftc.views.results import change_words, comparisons
 from ftc.views.words import metric_title, mode_of, pipeline, teacher_parts
 

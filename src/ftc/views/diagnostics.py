@@ -77,8 +77,10 @@ def snippet(marks: Sequence[Mark], lines: Sequence[str], layout: Layout) -> Iter
         layout: How rows are set.
     """
     numbers = sorted({mark.span.line for mark in marks})
-    if _is_parent(lines, numbers[0]):
-        numbers.insert(0, numbers[0] - 1)
+    if 2 <= numbers[0] <= len(lines):
+        above, line = lines[numbers[0] - 2 : numbers[0]]
+        if above.strip() and not above.lstrip().startswith("#") and _indent(above) < _indent(line):
+            numbers.insert(0, numbers[0] - 1)  # it opens the block that the line stands in
     previous = numbers[0] - 1
     for number in numbers:
         if number == previous + 2:
@@ -88,14 +90,6 @@ def snippet(marks: Sequence[Mark], lines: Sequence[str], layout: Layout) -> Iter
         own = sorted((mark for mark in marks if mark.span.line == number), key=lambda mark: mark.span.column)
         yield from _line(number, lines, own, layout)
         previous = number
-
-
-def _is_parent(lines: Sequence[str], number: int) -> bool:
-    """Whether the line above opens the block that this line stands in."""
-    if not 2 <= number <= len(lines):
-        return False
-    above, line = lines[number - 2], lines[number - 1]
-    return bool(above.strip()) and not above.lstrip().startswith("#") and _indent(above) < _indent(line)
 
 
 def _indent(line: str) -> int:
@@ -167,7 +161,7 @@ def render_text(diagnostics: Iterable[Diagnostic], sources: Sources, *, color: b
         color: Whether to add ANSI colors.
         width: Columns that no row exceeds, so far as words can be broken.
     """
-    paint: Paint = _painted if color else _unpainted
+    paint: Paint = (lambda text, style: f"{_ANSI[style]}{text}\x1b[0m") if color else (lambda text, style: text)
     ordered = sorted(diagnostics, key=Diagnostic.sort_key)
     blocks = ("\n".join(_block(found, sources, width, paint, first=i == 0)) for i, found in enumerate(ordered))
     return "".join(f"{block}\n\n" for block in blocks).removesuffix("\n")
@@ -198,7 +192,14 @@ def render_json(diagnostics: Iterable[Diagnostic]) -> str:
                     "related": [{"span": _json_span(place.span), "label": place.label} for place in found.related],
                     "help": list(found.help),
                     "notes": list(found.notes),
-                    "fixes": [_json_fix(fix) for fix in found.fixes],
+                    "fixes": [
+                        {
+                            "title": fix.title,
+                            "safe": fix.safe,
+                            "edits": [{"span": _json_span(edit.span), "text": edit.text} for edit in fix.edits],
+                        }
+                        for fix in found.fixes
+                    ],
                 }
             )
             for found in ordered
@@ -216,20 +217,16 @@ def render_sarif(diagnostics: Iterable[Diagnostic]) -> str:
     """Findings as a SARIF 2.1.0 log with one run."""
     ordered = sorted(diagnostics, key=Diagnostic.sort_key)
     rules = sorted({found.code for found in ordered})
+    entries = [
+        {"id": code, "shortDescription": {"text": CODES[code].title}, "fullDescription": {"text": CODES[code].cause}}
+        for code in rules
+    ]
     run = {
-        "tool": {"driver": {"name": "ftc", "rules": [_sarif_rule(code) for code in rules]}},
+        "tool": {"driver": {"name": "ftc", "rules": entries}},
         "columnKind": "unicodeCodePoints",
         "results": [_sarif_result(found, rules) for found in ordered],
     }
     return json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
-
-
-def _painted(text: str, style: str) -> str:
-    return f"{_ANSI[style]}{text}\x1b[0m"
-
-
-def _unpainted(text: str, _style: str) -> str:
-    return text
 
 
 def _block(found: Diagnostic, sources: Sources, columns: int, paint: Paint, *, first: bool) -> Iterator[str]:
@@ -278,11 +275,6 @@ def _json_span(span: Span) -> dict[str, Any]:
     }
 
 
-def _json_fix(fix: Fix) -> dict[str, Any]:
-    edits = [{"span": _json_span(edit.span), "text": edit.text} for edit in fix.edits]
-    return {"title": fix.title, "safe": fix.safe, "edits": edits}
-
-
 def _message(found: Diagnostic) -> str:
     """Summary, label, help and notes as plain text."""
     beside = f" ({found.label})" if found.label else ""
@@ -306,11 +298,6 @@ def _github_data(text: str) -> str:
     """Escapes what ends a command; GitHub decodes it. Whatever else is unprintable is shown as an escape."""
     lines = (escaped(line) for line in text.split("\n"))
     return "%0A".join(line.replace("%", "%25") for line in lines)
-
-
-def _sarif_rule(code: str) -> dict[str, Any]:
-    entry = CODES[code]
-    return {"id": code, "shortDescription": {"text": entry.title}, "fullDescription": {"text": entry.cause}}
 
 
 def _sarif_result(found: Diagnostic, rules: Sequence[str]) -> dict[str, Any]:

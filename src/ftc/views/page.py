@@ -145,7 +145,12 @@ class Page:
                 first, *others = self.wrap(" " * indent + part) or [""]
                 lines[-1:] = [lines[-1], first] if index else [lines[-1] + first[indent:]]
                 lines += others
-        return self._with_end(lines, end) if end else [line.rstrip() for line in lines]
+        if not end:
+            return [line.rstrip() for line in lines]
+        room = self.columns - visible_width(lines[-1]) - visible_width(end)
+        if room >= 2:
+            return [*lines[:-1], lines[-1] + " " * room + end]
+        return [*lines, " " * max(0, self.columns - visible_width(end)) + end]
 
     def listed(self, label: str, parts: Iterable[str]) -> list[str]:
         """Lines as `flow` makes them; none where there are no parts."""
@@ -167,12 +172,6 @@ class Page:
             else:
                 lines.append(indent + word)
         return lines
-
-    def _with_end(self, lines: list[str], end: str) -> list[str]:
-        room = self.columns - visible_width(lines[-1]) - visible_width(end)
-        if room >= 2:
-            return [*lines[:-1], lines[-1] + " " * room + end]
-        return [*lines, " " * max(0, self.columns - visible_width(end)) + end]
 
 
 PLAIN = Page()

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.memory.eval_passes import evaluation_batch
-from ftc.compiler.search.device_catalog import CARDS
-from ftc.compiler.time.past_runs import PastRun
-from ftc.compiler.tokens.judged_tokens import JudgedTokens
+from ftc.compiler.draft import ClosedDraft, Draft, PastRun
+from ftc.compiler.memory.batch_shapes import evaluation_batch
 from ftc.spec.base import Money
-from ftc.spec.documents.judging import JudgeUse
+from ftc.spec.devices import CARDS
+from ftc.spec.documents.judging import JudgedTokens, JudgeUse
 from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, decided, draft_of, model_facts

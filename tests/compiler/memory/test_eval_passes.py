@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.memory.eval_passes import evaluation_batch
+from ftc.compiler.memory.batch_shapes import evaluation_batch
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import decided, draft_of
 

@@ -12,12 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftc.compiler.draft import Candidate, ClosedDraft, Draft
-from ftc.compiler.memory.memory import by_closed_form, may_run
-from ftc.compiler.memory.process_overhead import host_bytes
+from ftc.compiler.memory.memory import by_closed_form, host_bytes, may_run
 from ftc.compiler.passes import decide
-from ftc.compiler.search.candidates import training_candidates
-from ftc.compiler.search.device_catalog import CARDS
-from ftc.compiler.search.ranking import pace_of
+from ftc.compiler.search.candidates import pace_of, training_candidates
+from ftc.spec.devices import CARDS
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.memory_trace import TraceJob
 from tests.compiler.test_passes import answered

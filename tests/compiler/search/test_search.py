@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from ftc.compiler.draft import Candidate, ClosedDraft
 from ftc.compiler.memory.memory import by_closed_form, may_run
-from ftc.compiler.search.device_catalog import CARDS
-from ftc.compiler.search.ranking import pace_of, train_seconds
+from ftc.compiler.search.candidates import pace_of, train_seconds
 from ftc.compiler.time.run_work import run_work
+from ftc.spec.devices import CARDS
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.sections.model import AttentionKernel

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.time.attention_pairs import Attending, Kernel, kernel_of, window_of
+from ftc.compiler.time.amounts import Attending, Kernel, kernel_of, window_of
 from ftc.compiler.time.run_work import run_work
 from ftc.spec.documents.streams import RowLengths
 from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts

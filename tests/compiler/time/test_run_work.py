@@ -12,10 +12,9 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.time.amounts import Amounts, decode_amounts, prompt_amounts, target_amounts
-from ftc.compiler.time.microbatches import Form, evaluated, written
+from ftc.compiler.time.operator_costs import traffic_rates
 from ftc.compiler.time.run_work import run_work
-from ftc.compiler.time.traffic import traffic_rates
-from ftc.compiler.time.workload import draft_network
+from ftc.compiler.time.workload import RowShape, answer_amounts, draft_network, evaluation_amounts
 from ftc.spec.documents.device import Calibration, Measurement
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.streams import RowLengths
@@ -108,17 +107,17 @@ def lengths_of(tokens: list[int]) -> RowLengths:
 
 def test_rows_are_shared_and_cut_as_the_run_does() -> None:
     rows = lengths_of([40, 40, *[10] * 14])
-    tagger, classifier = Form("token_classification", "encoder"), Form("classification", "encoder")
-    assert evaluated(rows, tagger, 2).passes == 8
-    assert evaluated(rows, classifier, 2).passes == 3  # two long ones, then eight short ones at once, then six
-    shared = evaluated(rows, tagger, 2, world_size=2)
+    tagger, classifier = RowShape("token_classification", "encoder"), RowShape("classification", "encoder")
+    assert evaluation_amounts(rows, tagger, 2).passes == 8
+    assert evaluation_amounts(rows, classifier, 2).passes == 3  # two long ones, then eight short ones at once, then six
+    shared = evaluation_amounts(rows, tagger, 2, world_size=2)
     assert (shared.rows, shared.tokens) == (8, 2 * 40 + 6 * 10)
-    assert written(rows, Form("lm", "decoder"), 2, 3, 3, world_size=2).scored == 8 * 2
+    assert answer_amounts(rows, RowShape("lm", "decoder"), 2, 3, 3, world_size=2).scored == 8 * 2
 
 
 def test_of_very_many_rows_some_stand_for_all() -> None:
-    form = Form("token_classification", "encoder")
-    many = evaluated(lengths_of([10, 20] * 30_000), form, 8)
+    form = RowShape("token_classification", "encoder")
+    many = evaluation_amounts(lengths_of([10, 20] * 30_000), form, 8)
     assert many.rows == 60_000
     assert many.passes == pytest.approx(7_500)
 

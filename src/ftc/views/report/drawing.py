@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any, assert_never
+from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -23,7 +25,6 @@ from matplotlib.ticker import MaxNLocator
 
 from ftc.views.report.charts import COLORS, Axis, Bars, Chart, Lines, Ranges, Series
 from ftc.views.report.elements import printable
-from ftc.views.report.svg import HOVER, Titles, Words, cleaned
 
 __all__ = ["LIBRARY", "pictures"]
 
@@ -73,6 +74,11 @@ _STROKES: dict[str, dict[str, Any]] = {
     "ideal": {"linestyle": "--", "linewidth": 1.25},
 }
 """How each style joins its points."""
+_HOVER = "-hover"
+"""Ends the names of groups whose marks show under the pointer alone."""
+_KEPT = frozenset(("fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "text-anchor"))
+Titles = dict[str, Sequence[str]]
+"""What the marks of a group say under the pointer, in the order in which they are drawn, by the group's name."""
 
 
 def pictures(chart: Chart) -> str:
@@ -108,8 +114,7 @@ def _picture(chart: Chart, width: int, kind: str) -> str:
             canvas.print_svg(sheet, metadata={"Date": None})
     finally:
         log.setLevel(level)
-    words = Words(key, chart.title, chart.description, titles)
-    return cleaned(sheet.getvalue(), words, kind, _VARIABLES)
+    return _cleaned(sheet.getvalue(), chart, key, kind, titles)
 
 
 def _sheet(width: int, height: float) -> Figure:
@@ -188,7 +193,7 @@ def _series(axes: Axes, chart: Lines, series: Series, number: int, titles: Title
         axes.plot(steps, values, "o", markersize=3.5, markeredgewidth=0, alpha=0.35, **drawn)
     if series.style in ("cloud", "ideal") or (series.style == "raw" and not has_marks):
         return
-    name = f"titled-{number}{'' if has_marks else HOVER}"
+    name = f"titled-{number}{'' if has_marks else _HOVER}"
     titles[name] = [
         f"{chart.x.title} {chart.x.form(step)}: {chart.y.form(value)} ({series.label})" for step, value in series.points
     ]
@@ -279,3 +284,67 @@ def _mark(axes: Axes, mark: tuple[float, str], color: str, shift: tuple[int, int
 def _shortened(label: str, longest: int) -> str:
     line = " ".join(printable(label).split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def _cleaned(source: str, chart: Chart, key: str, kind: str, titles: Titles) -> str:
+    """The SVG element as the page wants it: no name space, no metadata, no size of its own; with titles and words."""
+    root = ElementTree.fromstring(source)  # noqa: S314  # our own drawing, written a moment ago
+    for element in list(root.iter()):
+        element.tag = element.tag.rpartition("}")[2]
+        for child in list(element):  # what is about the file, or only covers the paper
+            tag = child.tag.rpartition("}")[2]
+            if tag in ("metadata", "style", "clipPath") or (tag == "path" and child.get("style") == "fill: none"):
+                element.remove(child)
+        name = element.attrib.pop("id", "") if element.tag == "g" else ""
+        if name in titles:
+            marks = [one for one in element.iter() if one.tag.endswith("}use")]
+            marks = marks or [one for one in element.iter() if one.tag.endswith("}path")]
+            if name.endswith(_HOVER):
+                element.set("class", "hover")
+            for mark, said in zip(marks, titles[name], strict=True):
+                ElementTree.SubElement(mark, "title").text = printable(said)
+        _restyle(element)
+    # Makes an image with a title and a description out of the SVG element.
+    _, _, width, height = root.get("viewBox", "").split()
+    title, description = (ElementTree.Element(tag, id=f"{key}-{tag}") for tag in ("title", "desc"))
+    title.text, description.text = printable(chart.title), printable(chart.description)
+    root[:0] = [title, description]
+    root.attrib = {"viewBox": f"0 0 {_rounded(width)} {_rounded(height)}", "role": "img"}
+    root.attrib |= {"aria-labelledby": f"{key}-title", "aria-describedby": f"{key}-desc"}
+    if kind:
+        root.set("class", kind)
+    _flatten(root)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _flatten(root: ElementTree.Element) -> None:
+    """Takes away line ends between elements and groups that hold nothing."""
+    for element in list(root.iter()):
+        for child in element:
+            child.tail = None
+        if element.tag in ("g", "svg", "defs"):
+            element.text = None
+    for element in reversed(list(root.iter())):
+        for child in [one for one in element if one.tag in ("g", "defs") and not len(one)]:
+            element.remove(child)
+
+
+def _restyle(element: ElementTree.Element) -> None:
+    """Colors become variables, text takes the page's font, links lose their name space, places are rounded."""
+    for name in [name for name in element.attrib if name.endswith("}href")]:
+        element.set("href", element.attrib.pop(name))
+    element.attrib.pop("clip-path", None)  # nothing that is drawn leaves the axes
+    if style := element.attrib.pop("style", ""):
+        rules = [rule.partition(":") for rule in style.split(";")]
+        kept = {name.strip(): value.strip() for name, _, value in rules if name.strip() in _KEPT}
+        element.set("style", ";".join(f"{name}:{_VARIABLES.get(value, value)}" for name, value in kept.items()))
+    for name in {"d", "x", "y", "transform"}.intersection(element.keys()):
+        element.set(name, _rounded(element.attrib[name]))
+    if element.get("transform", "").startswith(("rotate(0", "rotate(-0")):
+        del element.attrib["transform"]
+
+
+def _rounded(numbers: str) -> str:
+    """Numbers in a text to a tenth, and line ends as blanks."""
+    tenths = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), numbers)
+    return " ".join(tenths.split())

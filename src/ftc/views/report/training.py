@@ -83,17 +83,13 @@ def smoothed(points: Sequence[Point], span: int) -> list[Point]:
 
     Sums are exact, so that a spike, such as a gradient norm of 1e17, takes nothing from the means behind it.
     """
-    sums = list(accumulate((_units(value) for _, value in points), initial=0))
+    ratios = (value.as_integer_ratio() for _, value in points)
+    sums = list(accumulate((part * (_ONE // whole) for part, whole in ratios), initial=0))
     means = []
     for index, (step, _) in enumerate(points):
         start, end = max(0, index - span // 2), min(len(points), index + span // 2 + 1)
         means.append((step, (sums[end] - sums[start]) / ((end - start) * _ONE)))
     return means
-
-
-def _units(value: float) -> int:
-    numerator, denominator = value.as_integer_ratio()
-    return numerator * (_ONE // denominator)
 
 
 def thinned(points: Sequence[Point], limit: int = 600) -> list[Point]:

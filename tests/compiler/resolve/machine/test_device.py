@@ -10,7 +10,7 @@ import pytest
 from ftc.compiler.resolve.machine import local as cpu
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.resolve.machine.local import LocalCard, local_cards
-from ftc.compiler.search.device_catalog import CARDS
+from ftc.spec.devices import CARDS
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.device import DeviceByHand
 

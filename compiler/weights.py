@@ -1,0 +1,133 @@
+"""Sizes of a draft's weights, from the shapes of the base model: held, trained, packed, and the optimizer's state."""
+
+from __future__ import annotations
+
+from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.spec.documents.facts import ModelFacts, TensorFacts
+from ftc.spec.heads import Head, head_card
+from ftc.spec.module_names import head_parts
+from ftc.spec.optimizer_card import OptimizerCard
+from ftc.spec.optimizers import optimizer_card
+from ftc.spec.sections.train import TeacherQuantization
+from ftc.spec.strategies import Base
+from ftc.spec.strategies.card import Quantized
+
+__all__ = [
+    "PACKED_BYTES",
+    "base_of",
+    "bytes_per_weight",
+    "card_of",
+    "device_bytes",
+    "head_modules",
+    "head_size",
+    "held",
+    "never_packed",
+    "num_trainable",
+    "packed_bytes",
+    "result_bytes",
+]
+
+_NO_WEIGHTS = frozenset(("final_logits_bias", "inv_freq", "masked_bias", "position_ids"))
+"""Last parts of names of stored tensors that nobody trains."""
+
+
+def base_of(draft: Draft) -> Base:
+    """The base model as strategies see it, once its head is settled."""
+    head = draft.loaded.head
+    return Base(
+        model=draft.model,
+        head=head,
+        head_modules=head_modules(head, draft.model) or (),
+        held=held(draft),
+        on_card=draft.device.kind == "cuda",
+    )
+
+
+def held(draft: Draft) -> dict[str, TensorFacts]:
+    """Stored weights that the task's model holds: a tagger has no pooler, and no classifier an output over words."""
+    head = head_card(draft.loaded.head)
+    weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
+    if not head.is_new:
+        return weights
+    kind = draft.model.kind
+    kept = kind.classifier_keeps if head.scores_rows else kind.tagger_keeps
+    return {name: tensor for name, tensor in weights.items() if set(kept or ()).issuperset(head_parts(name))}
+
+
+def num_trainable(draft: Draft) -> int:
+    """Weights that are trained, a new head among them."""
+    return _num_of_head(draft) + draft.trained.num_weights
+
+
+def result_bytes(draft: Draft) -> int:
+    """Bytes of the weights that a run leaves behind, in float32: all, or those learned beside a base."""
+    return 4 * (_num_of_head(draft) + draft.trained.num_saved)
+
+
+def _num_of_head(draft: Draft) -> int:
+    """Weights of a new head; none where the model's own is used."""
+    return head_size(draft.loaded.head, draft.model, len(draft.labels))
+
+
+def head_modules(head: Head, model: ModelFacts) -> tuple[str, ...] | None:
+    """Names of the modules that a head makes anew; none for the model's own, None where there is no such head."""
+    card = head_card(head)
+    if card.writes:
+        return ()
+    if (known := card.known_modules(model.kind)) is not None:
+        return known or None
+    usual = card.usual_module.get(model.family)
+    return (usual,) if usual else None
+
+
+def head_size(head: Head, model: ModelFacts, num_labels: int) -> int:
+    """Weights of a new head; 0 for the model's own."""
+    card, width = head_card(head), model.hidden_size
+    outputs = card.num_outputs(num_labels)
+    if not card.scores_rows:
+        return width * outputs + outputs
+    if model.family == "decoder":  # classifiers on decoders have no biases
+        return width * outputs
+    between = width * width + width if model.kind.classifier_layers == 2 else 0
+    return between + width * outputs + outputs
+
+
+_NF4_BYTES = {True: 0.5 + 1 / 64 + 4 / (64 * 256), False: 0.5 + 4 / 64}
+"""Bytes of a 4-bit weight with its block's scale, with and without double quantization."""
+PACKED_BYTES: dict[TeacherQuantization, float] = {"nf4": _NF4_BYTES[True], "int8": 1.0}
+"""Bytes of a packed weight of a model that is only read, as a teacher is."""
+
+
+def never_packed(model: ModelFacts) -> int:
+    """Weights of linear layers that transformers keeps out of 4 bits."""
+    ends = model.kind.unquantized or ()
+    return sum(i * o for name, (i, o) in model.linear_modules.items() if name.endswith(ends))
+
+
+def packed_bytes(draft: Draft) -> float:
+    """Bytes of a packed weight, scales of whole rows left out; 0 where a strategy packs none."""
+    match draft.strategy.traits.quantized:
+        case None:
+            return 0.0
+        case Quantized(type="int8"):
+            return 1.0
+        case Quantized(double=double):
+            return _NF4_BYTES[double]
+
+
+def card_of(draft: ClosedDraft) -> OptimizerCard:
+    """The optimizer that the solver tries, or has chosen."""
+    return optimizer_card(draft.candidate.optimizer)
+
+
+def bytes_per_weight(draft: Draft, card: OptimizerCard) -> float:
+    """Bytes of an optimizer's state for each trained weight, wherever they lie."""
+    state, momentum = card.state, draft.train.optimizer.momentum
+    return state.bytes_per_weight(width=draft.model.hidden_size, momentum=momentum, share_in_layers=0.0)
+
+
+def device_bytes(draft: ClosedDraft) -> int:
+    """Bytes of state on the device. Pages may lie with the host, so they count as nothing; their scales don't."""
+    card, weights = card_of(draft), num_trainable(draft)
+    each = card.state.scale_bytes_per_weight if card.paged else bytes_per_weight(draft, card)
+    return round(each * weights)
