@@ -81,7 +81,7 @@ def evaluate(
             streams = Path(scratch)
             plan = compile_rows(found.plan, model, Path(data), str(data), streams)
         from ftc.runtime.evaluation.evaluate_again import evaluate_again
-        from ftc.runtime.execution.inputs import Inputs
+        from ftc.runtime.execution.execute import Inputs
         from ftc.spec.storage.paths import RunFolder
 
         inputs = Inputs(model, streams, found.record.observed.environment, companions=_companions(found))
@@ -125,7 +125,7 @@ def evaluate_on_harness(
         raise _refused(found, why, "measure it on rows with `--data`")
     model = _model(found)
     from ftc.runtime.evaluation.evaluate_again import on_harness
-    from ftc.runtime.execution.inputs import Inputs
+    from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import RunFolder, streams_folder
 
     inputs = Inputs(model, streams_folder(found.plan.stream_key), found.record.observed.environment)
