@@ -39,7 +39,7 @@ from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, pages, record_of
 
 if TYPE_CHECKING:
-    from ftc.runtime.replay.replay_process import Replayed
+    from ftc.runtime.replay.replay import Replayed
     from ftc.spec.documents.audit import Answer, ReplayRequest
 
 __all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
@@ -150,7 +150,7 @@ def _repeated(run: Run, inputs: AuditInputs, asked: Asked, on_step: StepListener
 def _repetition(
     run: Run, inputs: AuditInputs, asked: Asked, number: int, on_step: StepListener
 ) -> Repetition | Finding:
-    from ftc.runtime.replay.replay_process import replay_in_fresh_process, scratch_folder
+    from ftc.runtime.replay.replay import replay_in_fresh_process, scratch_folder
 
     steps = run.plan.settings.train.num_steps
 
@@ -203,7 +203,7 @@ class _Reexecution:
 
     def report(self, static: AuditReport, other: tuple[Finding, ...]) -> AuditReport:
         """Does the steps again and judges."""
-        from ftc.runtime.replay.replay_process import replay_in_fresh_process, scratch_folder
+        from ftc.runtime.replay.replay import replay_in_fresh_process, scratch_folder
 
         started = time.monotonic()
         wanted = {

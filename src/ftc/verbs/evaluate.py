@@ -17,7 +17,7 @@ from ftc.spec.heads import head_card
 from ftc.verbs.runs import FINISHED, Run, find_run
 
 if TYPE_CHECKING:
-    from ftc.runtime.execution.inputs import Inputs
+    from ftc.runtime.execution.execute import Inputs
     from ftc.spec.companions import Role
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.outcomes import HarnessReport
@@ -81,7 +81,7 @@ def evaluate(
 
             streams = Path(scratch)
             plan = compile_rows(found.plan, model, Path(data), str(data), streams)
-        from ftc.runtime.execution.inputs import Inputs
+        from ftc.runtime.execution.execute import Inputs
 
         inputs = Inputs(model, streams, found.record.observed.environment, companions=_companions(found))
         evaluation = _measured(found, plan, inputs, None if data is None else str(data), on_event)
@@ -122,7 +122,7 @@ def evaluate_on_harness(
         raise _refused(found, why, "measure it on rows with `--data`")
     model = _model(found)
     from ftc.runtime.evaluation.evaluate_again import on_harness
-    from ftc.runtime.execution.inputs import Inputs
+    from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import RunFolder, streams_folder
 
     inputs = Inputs(model, streams_folder(found.plan.stream_key), found.record.observed.environment)

@@ -88,7 +88,7 @@ def merge(
     _refuse_narrow(room, target)
     from ftc.runtime.artifacts.merge import Asked
     from ftc.runtime.artifacts.merge import merge as merge_run
-    from ftc.runtime.execution.inputs import Inputs
+    from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import RunFolder
     from ftc.views.card import model_card
 
