@@ -246,7 +246,7 @@ def _moved(values: Floats, spreads: Floats, gap: float) -> Floats:
 
 
 def _tied(moved: Floats, values: Floats, spreads: Floats) -> Floats:
-    """(G,) with all groups at the ends that can't be distinguished from those; what fits to both is at the nearer one."""
+    """(G,) with all groups at the ends that can't be distinguished from those; what fits both is at the nearer."""
     first, last = values.argmin(), values.argmax()
     to_low, to_high = values - values[first], values[last] - values
     at_low = to_low <= _TIED * np.hypot(spreads, spreads[first])
