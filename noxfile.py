@@ -31,7 +31,7 @@ LINKS = ("spec", "compiler", "runtime")
 
 # Two thread pools on two cores wait for each other far longer than they compute, so every test process has one thread.
 # No test reaches the real hub: the address refuses, and the hub's own tests bring their server.
-QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELIZM": "false", "HF_ENDPOINT": "http://127.0.0.1:9"}
+QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_ENDPOINT": "http://127.0.0.1:9"}
 
 # Other CPUs, as far as one can pretend to be them: instructions that kernels may not use, threads that share a sum, and
 # sums in an order that no kernel here has. The last one is no CPU: it runs the tests in another order.

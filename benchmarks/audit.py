@@ -62,7 +62,7 @@ def overhead(project: Path) -> tuple[str, dict[str, float], float]:
     """Applies the recipe; gives the run's name, CPU seconds of each addition, and those of training without them."""
     import ftc
     from ftc.runtime.artifacts import fingerprints
-    from ftc.runtime.execution import session, step_log
+    from ftc.runtime.execution import journal, session
     from ftc.runtime.training import hooks, train
 
     meter = Meter()
@@ -72,7 +72,7 @@ def overhead(project: Path) -> tuple[str, dict[str, float], float]:
         meter.measured(hook, names[hook.__name__]) if hook.__name__ in names else hook for hook in hooks.HOOKS
     )
     train.HOOKS = hooks.HOOKS
-    meter.wrap(step_log.LadderFile, "sync", "fsync of the ladder")
+    meter.wrap(journal.LadderFile, "sync", "fsync of the ladder")
     meter.wrap(session.Session, "note_code", "look at the code")
     meter.wrap(train, "_run", "training")
     run = ftc.apply(ftc.plan(project / RECIPE))

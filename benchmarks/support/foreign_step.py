@@ -14,14 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ftc.runtime.memory_trace.buffers import card_buffers
-from ftc.runtime.memory_trace.extrapolate import TRACED_GROUPS, stretched
 from ftc.runtime.memory_trace.holdings import register_model, register_state
 from ftc.runtime.memory_trace.kernels import IMPLEMENTATION, KernelRules, register
-from ftc.runtime.memory_trace.log import Log
+from ftc.runtime.memory_trace.log import TRACED_GROUPS, Log, stretched
 from ftc.runtime.memory_trace.meta_model import model_config, quantise
 from ftc.runtime.memory_trace.sections import Groups, mark
-from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 
 __all__ = ["ForeignJob", "foreign_log"]
 

@@ -12,22 +12,39 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from ftc.runtime.artifacts.tensor_files import read_shapes, read_tensors, write_tensors
 from ftc.runtime.models.base_model import load_weights
+from ftc.runtime.strategies import half_of
 from ftc.runtime.training.optimizers import load_state, state_tensors
 from ftc.runtime.training.selection import Progress
 from ftc.spec.base import Document
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.settings import Settings
 from ftc.spec.storage.atomic_write import building_folder
 
-__all__ = ["Checkpoint", "Contents", "Kept", "contents", "newest", "prune", "put_back", "save", "unfit", "verified"]
+__all__ = [
+    "Checkpoint",
+    "Contents",
+    "Kept",
+    "artifact_tensors",
+    "chosen_tensors",
+    "contents",
+    "load_artifact",
+    "newest",
+    "prune",
+    "put_back",
+    "save",
+    "unfit",
+    "verified",
+]
 
 _MANIFEST = "MANIFEST.json"
 _WEIGHTS = "trainable.safetensors"
@@ -205,3 +222,23 @@ def unfit(found: Checkpoint, problem: str) -> Diagnostic:
 
 def _damaged(folder: Path, problem: str) -> Diagnostic:
     return diagnostic("FTC629", f"checkpoint {folder.name} is damaged: {problem}", help="nothing; an older one is used")
+
+
+def chosen_tensors(model: nn.Module, settings: Settings, chosen: Kept) -> dict[str, torch.Tensor]:
+    """What is saved of a model once it holds the weights that training chose.
+
+    Raises:
+        Refusal: Names or shapes are not the model's (FTC630).
+    """
+    load_weights(model, chosen.weights())
+    return artifact_tensors(model, settings)
+
+
+def artifact_tensors(model: nn.Module, settings: Settings) -> dict[str, torch.Tensor]:
+    """What is saved: an adapter, or all weights with shared ones once."""
+    return half_of(settings.strategy).saved(model, settings.strategy)
+
+
+def load_artifact(model: Any, settings: Settings, tensors: dict[str, torch.Tensor]) -> None:
+    """Puts what was saved into a model that is as it was before the first step."""
+    half_of(settings.strategy).load(model, settings.strategy, tensors)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts import checkpoint
-from ftc.runtime.artifacts.artifact import artifact_tensors, chosen_tensors, load_artifact
+from ftc.runtime.artifacts.checkpoint import artifact_tensors, chosen_tensors, load_artifact
 from ftc.runtime.artifacts.model_files import write_model_files
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.execution.accelerator import agreed

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,18 +19,19 @@ from typing import Any
 import torch
 
 from ftc.runtime.artifacts.export import load_exported
-from ftc.runtime.artifacts.merge_check import agreement, sampled, scores_of
 from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, Unpack, drops_types, forget_types, unpacked
 from ftc.runtime.artifacts.model_files import write_model_files
 from ftc.runtime.artifacts.tensor_files import write_in_turn
 from ftc.runtime.evaluation.evaluate_again import reopened
-from ftc.runtime.execution.inputs import Inputs
+from ftc.runtime.evaluation.scoring import eval_mode
+from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.session import Session
 from ftc.runtime.execution.verify import verify_some
 from ftc.runtime.models.base_model import FolderBase, load_base
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
+from ftc.runtime.training.signals import StopRequest
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import EventListener
@@ -39,14 +41,14 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import Split
+from ftc.spec.documents.streams import Split, TokenStream
 from ftc.spec.heads import head_card
 from ftc.spec.storage.atomic_write import building_folder
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.version import VERSION
 
-__all__ = ["Asked", "merge"]
+__all__ = ["Asked", "agreement", "merge", "sampled", "scores_of"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _ALLOWED = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
@@ -293,3 +295,82 @@ def _wider(asked: Asked) -> str:
     if asked.weight_type != "float32":
         return "write more exact weights with `--dtype float32`"
     return "use the adapter beside its base, and report this: in float32 only rounding should differ"
+
+
+_ROWS = 8
+_PLACES = 16
+"""Places of a row whose scores are kept: a score for each word of a large vocabulary takes half a megabyte a place."""
+
+
+def sampled(rows: TokenStream) -> list[int]:
+    """Numbers of a few rows, evenly over all of them, the same each time."""
+    return _evenly(len(rows), _ROWS)
+
+
+def scores_of(
+    work: ModelWithScorer, rows: TokenStream, numbers: Sequence[int], stop: StopRequest
+) -> list[torch.Tensor]:
+    """What a model says of rows, each by itself: (N, C) scores of N places at most, in float32.
+
+    Raises:
+        Interrupted: Somebody asked to stop.
+    """
+    found = []
+    with eval_mode(work.model):
+        for number in numbers:
+            stop.check()
+            batch = work.scorer.batch(rows, [number])
+            scores = work.scorer.logits(work.model, batch)
+            found.append(scores[_evenly(len(scores), _PLACES)].float().clone())
+    return found
+
+
+def agreement(
+    before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], *, split: str, allowed: float, several: bool
+) -> Agreement:
+    """How far scores are apart.
+
+    Args:
+        before: Of the model that is the measure, row by row.
+        after: Of the other, on the same rows.
+        split: Whose rows they are.
+        allowed: The largest share of the spread that a difference may be.
+        several: Whether each output is a choice of its own, as where a row has several labels.
+    """
+    known = [row[row.isfinite()] for row in before]  # a place that can't be chosen scores minus infinity
+    spread = float(max(row.max() for row in known) - min(row.min() for row in known))
+    largest = max(_largest(one, other) for one, other in zip(before, after, strict=True))
+    chosen = [(_choices(one, several), _choices(other, several)) for one, other in zip(before, after, strict=True)]
+    share = largest / spread if spread > 0 else 0.0 if largest == 0 else math.inf
+    return Agreement.model_validate(
+        {
+            "split": split,
+            "rows": len(before),
+            "scores": sum(row.numel() for row in known),
+            "largest_difference": _finite(largest),
+            "spread": spread,
+            "share": _finite(share),
+            "allowed": allowed,
+            "choices": sum(one.numel() for one, _ in chosen),
+            "same_choices": sum(int((one == other).sum()) for one, other in chosen),
+        }
+    )
+
+
+def _largest(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest difference; infinite where one is a number and the other isn't."""
+    apart = (one - other).abs()
+    return float(torch.where(one == other, 0.0, apart).nan_to_num(nan=math.inf).max())
+
+
+def _finite(value: float) -> float:
+    """A document holds no infinity; what is as large as can be is beyond every bound as well."""
+    return min(value, torch.finfo(torch.float32).max)
+
+
+def _choices(scores: torch.Tensor, several: bool) -> torch.Tensor:
+    return scores > 0 if several else scores.argmax(dim=-1)
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    return sorted({index * count // min(most, count) for index in range(min(most, count))})

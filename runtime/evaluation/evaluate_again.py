@@ -14,8 +14,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftc.runtime.execution.execute import expand_segments, let_threads_sleep
-from ftc.runtime.execution.inputs import Inputs
+from ftc.runtime.execution.execute import Inputs, expand_segments, let_threads_sleep
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import EventListener
 from ftc.spec.documents.outcomes import HarnessMetric, HarnessReport
@@ -67,10 +66,9 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     settings = plan.settings.model_copy(update={"train": train, "device": device})
     alone = plan.model_copy(update={"settings": settings})
     from ftc.runtime.execution.accelerator import make_accelerator
-    from ftc.runtime.execution.journal import Journal
+    from ftc.runtime.execution.journal import Journal, LadderFile
     from ftc.runtime.execution.session import Session
     from ftc.runtime.execution.state import RunState
-    from ftc.runtime.execution.step_log import LadderFile
     from ftc.runtime.training.seeding import deterministic
     from ftc.runtime.training.signals import Interrupted, stop_on_signals
 

@@ -14,7 +14,7 @@ from torch import nn
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.evaluation.shortcuts import faster_linears
 from ftc.runtime.execution.accelerator import StopTogether
-from ftc.runtime.execution.memory import keeps_freed
+from ftc.runtime.execution.machine import keeps_freed
 from ftc.runtime.models.sharding import in_step, is_sharded, reshard
 from ftc.runtime.tasks.classification import ClassifierScorer
 from ftc.runtime.tasks.preference import PreferenceScorer

@@ -1,7 +1,4 @@
-"""The plan's executor: it walks the plan's steps, and leaves a run that can be resumed from wherever it stops.
-
-Heavy libraries are loaded only when there is something to do.
-"""
+"""What the caller looked up for a plan; it costs no heavy import to say it."""
 
 from __future__ import annotations
 
@@ -9,17 +6,19 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from ftc.runtime.execution.inputs import Inputs
 from ftc.runtime.execution.state import find_run, hold, is_over, refuse_held
+from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import EventListener, RunEnded, RunStarted, StopRequested
+from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.plan import EvaluateStep, ExportStep, Plan, ProveStep, Step, TrainStep, VerifyStep
-from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.record import Predecessor, RunRecord
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -27,6 +26,26 @@ if TYPE_CHECKING:
     from ftc.runtime.execution.session import Session
 
 __all__ = ["Inputs", "execute", "expand_segments", "let_threads_sleep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where a plan's files are, and what is installed.
+
+    Attributes:
+        model_folder: Local folder or hub snapshot that holds the base model.
+        streams_folder: Folder of `train.arrow`, `validation.arrow` and `test.arrow`, those that the plan's data has.
+        environment: Interpreter and packages as observed now.
+        previous: The run of the same recipe that was the last one to end; None where there is none.
+        companions: Folders of the models beside it, by role; those that the plan asks for.
+    """
+
+    model_folder: Path
+    streams_folder: Path
+    environment: EnvironmentFacts
+    previous: Predecessor | None = None
+    companions: Mapping[Role, Path] = field(default_factory=dict)
+
 
 _DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
@@ -68,8 +87,7 @@ class _Execution:
         started = time.perf_counter()
         let_threads_sleep()
         expand_segments(self.plan)
-        from ftc.runtime.execution.accelerator import make_accelerator
-        from ftc.runtime.execution.process_watch import watched
+        from ftc.runtime.execution.accelerator import make_accelerator, watched
         from ftc.runtime.execution.session import open_session
         from ftc.runtime.training.seeding import deterministic
         from ftc.runtime.training.signals import stop_on_signals
@@ -172,7 +190,7 @@ def _ending(session: Session) -> Iterator[None]:
     """Writes into the record how work ended, when it didn't end well."""
     import torch
 
-    from ftc.runtime.execution.process_watch import lost
+    from ftc.runtime.execution.accelerator import lost
     from ftc.runtime.training.signals import Interrupted
 
     try:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ftc.runtime.execution.accelerator import divide, sighting
-from ftc.runtime.execution.file_witness import Witness
-from ftc.runtime.execution.inputs import Inputs
-from ftc.runtime.execution.journal import Journal
-from ftc.runtime.execution.memory import MemoryPeak, begin_stretch, peak_memory
+from ftc.runtime.execution.execute import Inputs
+from ftc.runtime.execution.journal import Journal, LadderFile
+from ftc.runtime.execution.machine import MemoryPeak, begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
-from ftc.runtime.execution.step_log import LadderFile
+from ftc.runtime.execution.verify import Witness
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once
 from ftc.runtime.tasks import make_scorer

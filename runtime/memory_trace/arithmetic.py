@@ -1,7 +1,11 @@
-"""Mixed precision for tensors without memory, for which torch's autocast does nothing.
+"""Mixed precision and dropout for tensors without memory, for which torch's autocast does nothing.
 
 Casts what autocast would cast, where it would: products of matrices run in bfloat16, sensitive functions in float32,
 and a trained weight is cast once in each pass. Recomputed layers do the same, since checkpointing restores autocast.
+
+A card's dropout is one kernel, which keeps a truth value for each element. Without memory torch takes the form for
+processors, which keeps a number in the elements' own type, up to four times as much. Where something is dropped in
+place, a card takes that form, too.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ftc.runtime.memory_trace.torch_internals import remembers_casts_in_inference, replaced
 
-__all__ = ["MixedPrecision"]
+__all__ = ["CardDropout", "MixedPrecision"]
 
 _Tensor = torch.Tensor
 _PRODUCTS = (torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm)
@@ -112,3 +116,21 @@ def _to_full(tensor: torch.Tensor) -> torch.Tensor:
 
 def _is_real(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+class CardDropout(TorchFunctionMode):
+    """Makes dropout the fused operator while it is active."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs a function; dropout as a card would."""
+        if func is functional.dropout:
+            options = {"tensor" if name == "input" else name: value for name, value in (kwargs or {}).items()}
+            return _dropout(*args, **options)
+        return func(*args, **(kwargs or {}))
+
+
+def _dropout(tensor: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+    if not training or inplace or not 0 < p < 1 or not tensor.numel():
+        return functional.dropout(tensor, p, training, inplace)
+    dropped: torch.Tensor = torch.native_dropout(tensor, p, True)[0]
+    return dropped

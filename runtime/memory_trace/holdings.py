@@ -1,19 +1,52 @@
-"""What a model and an optimizer hold, counted in the order in which it comes to be on the device."""
+"""What a model and an optimizer hold, in the order in which it comes to be on the device; then saving and resuming.
+
+Saving, resuming and writing the result are the run's own functions, watched. A run copies its tensors to the processor
+one at a time, so that a card needs nothing for it; what is read lies beside what is there until it is copied over. Only
+the files are left out: a shelf holds what would be in them. Where the device is a card, a copy on the processor is a
+tensor of one number that claims its shape, so that a model of any size can be read out and put back. Where the device
+is the processor itself, there is nothing to copy to.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from ftc.runtime.artifacts.checkpoint import (
+    Contents,
+    Kept,
+    artifact_tensors,
+    chosen_tensors,
+    contents,
+    load_artifact,
+    put_back,
+)
+from ftc.runtime.artifacts.tensor_files import flattened
 from ftc.runtime.memory_trace.sections import Groups
+from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.sharding import stacks_of
+from ftc.runtime.training.loop import Job
+from ftc.runtime.training.optimizers import evaluating
+from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies import STRATEGIES
 
-__all__ = ["register_model", "register_state", "register_teacher", "release_teacher"]
+__all__ = [
+    "Host",
+    "Read",
+    "Shapes",
+    "Shelf",
+    "keep",
+    "register_model",
+    "register_state",
+    "register_teacher",
+    "release_teacher",
+]
 
 _HALF = 2
 """Bytes of an element of a weight that arrives in 16 bits."""
@@ -157,3 +190,146 @@ def _parts(state: Any) -> Iterator[torch.Tensor]:
     yield from (part for part in (state.absmax, state.code, state.offset) if isinstance(part, torch.Tensor))
     if state.state2 is not None:
         yield from _parts(state.state2)
+
+
+_aten = torch.ops.aten
+
+
+class Host(TorchDispatchMode):
+    """Answers copies from the device to the processor while it is active, inside of what counts storages.
+
+    Args:
+        is_device: Whether the processor is the device that tensors without memory stand for.
+    """
+
+    def __init__(self, *, is_device: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._is_device = is_device
+
+    def tensor(self, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+        """What was read from a file: it lies with the processor."""
+        return torch.empty(shape, dtype=dtype, device="meta") if self._is_device else _claimed(shape, dtype)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs an operator, or says what a copy is."""
+        kwargs = kwargs or {}
+        if func is _aten._to_copy.default and args[0].is_meta and _is_processor(kwargs.get("device")):
+            dtype = kwargs.get("dtype") or args[0].dtype
+            return _aten.alias(args[0]) if self._is_device else _claimed(args[0].shape, dtype)
+        if func is _aten.clone.default and _is_claimed(args[0]):
+            return args[0]
+        if func is _aten.lift_fresh.default and self._is_device and not args[0].is_meta:  # made of Python's numbers
+            return torch.empty_like(args[0], device="meta")
+        return func(*args, **kwargs)
+
+
+def _claimed(shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+    return torch.zeros((), dtype=dtype, device="cpu").expand(shape)
+
+
+def _is_claimed(tensor: torch.Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.numel() > 1 and not any(tensor.stride())
+
+
+def _is_processor(device: torch.device | None) -> bool:
+    return device is not None and device.type == "cpu"
+
+
+Read = Callable[[], dict[str, torch.Tensor]]
+"""Reads a file."""
+
+
+class Shelf(Protocol):
+    """Where a run's files would be."""
+
+    def checkpoint(self, tensors: Contents) -> Kept:
+        """Keeps a checkpoint."""
+        ...
+
+    def result(self, tensors: Mapping[str, torch.Tensor]) -> Read:
+        """Keeps the result, and tells how it is read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """A checkpoint by how its two files are read."""
+
+    weights: Read
+    optimizer: Read
+
+
+class Shapes:
+    """A shelf that holds shapes alone.
+
+    Args:
+        tracker: Counts what is read into the device's own memory.
+        host: Says whether the processor's memory is that.
+    """
+
+    def __init__(self, tracker: StorageTracker, host: Host) -> None:
+        self._tracker, self._host = tracker, host
+
+    def checkpoint(self, tensors: Contents) -> Kept:
+        """Takes the tensors out as a file's writer does."""
+        return _Reads(*map(self.result, tensors.values()))
+
+    def result(self, tensors: Mapping[str, torch.Tensor]) -> Read:
+        """The same, of one file."""
+        for _ in flattened(tensors.values()):
+            pass
+        shapes = {name: (one.shape, one.dtype, self._tracker.owner_of(one)) for name, one in tensors.items()}
+
+        def read() -> dict[str, torch.Tensor]:
+            return {name: self._read(*shape) for name, shape in shapes.items()}
+
+        return read
+
+    def _read(self, shape: torch.Size, dtype: torch.dtype, owner: int | None) -> torch.Tensor:
+        tensor = self._host.tensor(shape, dtype)
+        if tensor.is_meta:
+            self._tracker.register(tensor, "temporaries", owner)
+        return tensor
+
+
+def keep(job: Job, settings: Settings, tracker: StorageTracker, shelf: Shelf) -> None:
+    """Saves, resumes and writes the result, behind the last step.
+
+    Args:
+        job: What was trained.
+        settings: The plan's.
+        tracker: Watches.
+        shelf: Takes the place of the run's folder.
+    """
+    tracker.section("save")
+    with evaluating(job.optimizer):
+        kept = shelf.checkpoint(contents(job.parameters, job.optimizer))
+    _forget(job, tracker)  # a run that is resumed has a new optimizer
+
+    tracker.section("resume")
+    put_back(job.model, job.parameters, job.optimizer, kept)
+    register_state(tracker, job.optimizer)
+    _forget(job, tracker)  # it ends with training
+    if job.teacher is not None:
+        release_teacher(tracker, job.teacher.model)
+
+    tracker.section("export")
+    read = shelf.result(chosen_tensors(job.model, settings, kept))
+
+    tracker.section("evaluation: result")
+    _read_back(job, settings, read)
+
+
+def _forget(job: Job, tracker: StorageTracker) -> None:
+    """Lets go of the optimizer's memory, in no phase."""
+    tracker.section("")
+    job.optimizer.state.clear()
+
+
+def _read_back(job: Job, settings: Settings, read: Read) -> None:
+    tensors = read()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*copying from a non-meta parameter")  # there is nothing to copy
+        load_artifact(job.model, settings, tensors)
+    for _ in flattened(artifact_tensors(job.model, settings).values()):
+        pass

@@ -1,18 +1,40 @@
-"""The run's model without memory: the same builder, on shapes alone."""
+"""The run's model, and its teacher, without memory: the same builder, on shapes alone, compared with what is stored.
+
+A configuration may say of its layers what ftc passes on to nobody, and then transformers builds others in silence.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from ftc.runtime.memory_trace.kernels import IMPLEMENTATION, UNPADDED
+from ftc.runtime.memory_trace.sections import Marked
+from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.models.base_model import auto_class
 from ftc.runtime.models.build_model import build_model
+from ftc.runtime.models.sharding import stacks_of
+from ftc.runtime.tasks.scorer import Arithmetic
+from ftc.runtime.training.distillation import Teacher, build_teacher, make_teacher
 from ftc.spec.documents.memory_trace import TraceJob
 
-__all__ = ["MetaBase", "build_on_meta", "configure", "depths_of", "model_config", "period", "quantize"]
+__all__ = [
+    "MetaBase",
+    "build_on_meta",
+    "configure",
+    "depths_of",
+    "model_config",
+    "period",
+    "quantize",
+    "repeats_after",
+    "require_stored_layers",
+    "teacher_on_meta",
+    "watched_teacher",
+]
 
 _NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
 """Keys that name code or types; the plan's settings stand."""
@@ -170,3 +192,56 @@ def _second_state(blocks: int) -> Any:
 
     absmax, code = torch.empty(-(-blocks // 256)), torch.empty(256)
     return QuantState(absmax=absmax, code=code, blocksize=256, dtype=torch.float32)
+
+
+def repeats_after(weights: Sequence[int]) -> int:
+    """Layers after which what is stored of layers repeats, the first and the last group of so many left out."""
+    for size in range(1, len(weights)):
+        inner = range(size, len(weights) // size * size - 2 * size)
+        if all(weights[layer] == weights[layer + size] for layer in inner):
+            return size
+    return max(1, len(weights))
+
+
+def require_stored_layers(job: TraceJob, depths: Sequence[int]) -> None:
+    """Compares the layers of a model that is so deep with those that are stored; its last one may be another.
+
+    Raises:
+        LookupError: They differ in the number of weights in their matrices.
+    """
+    if not job.layer_weights:
+        return
+    with torch.device("meta"):
+        model = auto_class(job.settings).from_config(model_config(job.config, depths))
+    for (name, layers), stored in zip(stacks_of(model), job.layer_weights, strict=True):
+        for number, layer in enumerate(layers[: -1 if len(layers) < len(stored) else len(layers)]):
+            if (built := _weights_in_matrices(layer)) != stored[number]:
+                words = f"transformers builds `{name}.{number}` with {built} weights in matrices"
+                raise LookupError(f"{words}, and the file holds {stored[number]}")
+
+
+def _weights_in_matrices(layer: nn.Module) -> int:
+    named = layer.named_parameters()
+    return sum(one.numel() for name, one in named if name.endswith("weight") and one.dim() == 2)
+
+
+def teacher_on_meta(job: TraceJob) -> nn.Module | None:
+    """The job's teacher with all its layers and without weights; None where it has none.
+
+    Raises:
+        LookupError: transformers doesn't know this kind of model.
+    """
+    if job.teacher is None:
+        return None
+    with _META:
+        return build_teacher(job.settings, MetaBase(model_config(job.teacher)), _META)
+
+
+def watched_teacher(
+    job: TraceJob, model: nn.Module | None, arithmetic: Arithmetic | None, tracker: StorageTracker
+) -> Teacher | None:
+    """The teacher as the loop asks it, with a mark where it is asked."""
+    if model is None:
+        return None
+    teacher = make_teacher(job.settings, model, arithmetic)
+    return replace(teacher, scorer=Marked(teacher.scorer, tracker, before="teacher"))

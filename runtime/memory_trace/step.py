@@ -17,28 +17,31 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
+from ftc.runtime.evaluation.generate import cache_name
 from ftc.runtime.evaluation.scoring import eval_mode
-from ftc.runtime.memory_trace.answers import write_answers, writes_answers
-from ftc.runtime.memory_trace.arithmetic import MixedPrecision
-from ftc.runtime.memory_trace.buffers import card_buffers
-from ftc.runtime.memory_trace.dropout import CardDropout
-from ftc.runtime.memory_trace.exchange import exchanging
-from ftc.runtime.memory_trace.holdings import register_model, register_state, register_teacher
-from ftc.runtime.memory_trace.host import Host
-from ftc.runtime.memory_trace.keeping import Shapes, Shelf, keep
+from ftc.runtime.memory_trace.arithmetic import CardDropout, MixedPrecision
+from ftc.runtime.memory_trace.distributed import divided, exchanging, hold_wholes
+from ftc.runtime.memory_trace.holdings import (
+    Host,
+    Shapes,
+    Shelf,
+    keep,
+    register_model,
+    register_state,
+    register_teacher,
+)
 from ftc.runtime.memory_trace.log import Log
-from ftc.runtime.memory_trace.marking_scorer import Marked
+from ftc.runtime.memory_trace.meta_model import watched_teacher
 from ftc.runtime.memory_trace.rows import packed_halves, stand_in_rows
-from ftc.runtime.memory_trace.sections import Groups, mark
-from ftc.runtime.memory_trace.sharded_model import divided, hold_wholes
-from ftc.runtime.memory_trace.teacher import watched_teacher
+from ftc.runtime.memory_trace.sections import Groups, Marked, layers_name, mark
 from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
-from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 from ftc.runtime.models.base_model import trainable_tensors
 from ftc.runtime.tasks import make_scorer, objective_of
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.optimizers import evaluating, make_optimizer
+from ftc.spec.architectures import Family
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.settings import TrainSettings
@@ -47,7 +50,7 @@ from ftc.spec.heads import head_card
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["run_steps"]
+__all__ = ["run_steps", "write_answers", "writes_answers"]
 
 _STEPS = 2
 _SMALLEST_PAGED = 100_000
@@ -329,3 +332,65 @@ def _exact(forward: Callable[..., Any]) -> Callable[..., Any]:
             return forward(*args, **kwargs)
 
     return call
+
+
+def writes_answers(job: TraceJob) -> bool:
+    """Whether the run's evaluation has answers written, and the trace can follow.
+
+    Virtual tokens go into keys and values by a way of peft's own; beside their training they need little.
+    """
+    asked = job.evaluation is not None and job.settings.eval.max_new_tokens is not None
+    return asked and job.settings.strategy.traits.num_virtual == 0
+
+
+def write_answers(
+    job: TraceJob, model: Any, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device
+) -> None:
+    """Logs the passes over one batch of the longest prompts."""
+    assert job.evaluation is not None
+    rows, length = job.settings.eval.batch_size, _prompt_length(job.evaluation, job.settings.model.family)
+    more = job.settings.eval.max_new_tokens or 1
+    tracker.purpose = "generation"
+    ids = torch.zeros(rows, length, dtype=torch.long, device=device)
+    mask = torch.ones_like(ids)
+    takes = _parameters(model)
+    memory = cache_name(model)
+    options: dict[str, Any] = {"use_cache": True, **({"logits_to_keep": 1} if "logits_to_keep" in takes else {})}
+    if job.settings.model.family == "encoder_decoder":
+        tracker.section(f"{tracker.purpose}: encoder embedding")
+        read = model.get_encoder()(input_ids=ids, attention_mask=mask)
+        start = ids[:, :1].clone()
+        options |= {"encoder_outputs": read, "attention_mask": mask}
+        cache = model(decoder_input_ids=start, **options).past_key_values
+        _lengthen(tracker, groups[-1], cache.self_attention_cache, more - 2)
+        model(decoder_input_ids=start, **{memory: cache}, **options)
+        return
+    cache = model(input_ids=ids, attention_mask=mask, **options).past_key_values
+    _lengthen(tracker, groups[-1], cache, more - 2)
+    token, longer = ids[:, :1].clone(), torch.ones(rows, length + more - 1, dtype=torch.long, device=device)
+    model(input_ids=token, attention_mask=longer, **{memory: cache}, **options)
+
+
+def _prompt_length(shape: BatchShape, family: Family) -> int:
+    """Tokens of the longest prompt: of an encoder-decoder what the encoder reads, else at most the whole row."""
+    return max(1, shape.length - shape.supervised) if family == "encoder_decoder" else shape.length
+
+
+def _parameters(model: Any) -> frozenset[str]:
+    """What the model's own call takes; names differ between versions of transformers."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return frozenset(inspect.signature(base.forward).parameters)
+
+
+def _lengthen(tracker: StorageTracker, groups: Groups, cache: Any, tokens: int) -> None:
+    """Makes room for what all steps but the last add; a layer that looks back only so far keeps no more."""
+    if tokens <= 0:
+        return
+    for number, layer in enumerate(cache.layers):
+        tracker.section(layers_name(tracker.purpose, groups), groups.of(number))
+        window = getattr(layer, "sliding_window", None)
+        length = layer.keys.shape[-2] + tokens
+        length = min(length, max(window - 1, layer.keys.shape[-2])) if window else length
+        layer.keys, layer.values = (
+            part.new_empty(*part.shape[:-2], length, part.shape[-1]) for part in (layer.keys, layer.values)
+        )

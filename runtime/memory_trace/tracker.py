@@ -1,8 +1,7 @@
-"""Counts storages while torch works: every birth and every end, in order, with what the storage holds.
+"""Operators whose result is as large as values say, for tensors without memory.
 
-A storage is counted once, however many views show it, and its size is what the caching allocator would hand out.
-Its end is the moment at which torch itself lets go of it, so references held by autograd, by a module or by the loop
-count as they would on a device.
+A class head of T5 or BART looks for the token that ends each row, and compares how many each row has. Rows of a plan
+have one, since their tokenizer puts it there.
 """
 
 from __future__ import annotations
@@ -17,9 +16,34 @@ import torch
 
 from ftc.runtime.memory_trace.log import Log, Section, Storage, Tag, rounded
 from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode, storage_key, tree_leaves
-from ftc.runtime.memory_trace.values import sized_by_values
 
-__all__ = ["Buffers", "StorageTracker"]
+__all__ = ["Buffers", "StorageTracker", "card_buffers", "sized_by_values", "workspace_bytes"]
+
+_aten = torch.ops.aten
+
+
+def sized_by_values(func: Any, args: Sequence[Any]) -> Any:
+    """What an operator gives on tensors without memory where only values could tell; NotImplemented for all others.
+
+    Args:
+        func: The operator.
+        args: What it is given.
+    """
+    if func is _aten.unique_consecutive.default:  # every row has as many
+        counted: torch.Tensor = args[0]
+        nothing = counted.new_empty(0, dtype=torch.long)
+        return counted.new_empty(counted.numel())[:1], nothing, nothing
+    if func is _aten.index.Tensor and _chooses(args[1]):
+        whole, mask = args[0], args[1][0]
+        return whole.new_empty((mask.shape[0], *whole.shape[mask.ndim :]))
+    return NotImplemented
+
+
+def _chooses(indices: Sequence[Any]) -> bool:
+    """Whether a mask over rows and tokens is all that chooses."""
+    first, *others = indices
+    return first is not None and first.dtype == torch.bool and first.ndim > 1 and not any(others)
+
 
 _Sizes = Mapping[Any, Callable[[Sequence[Any]], Sequence[int]]]
 
@@ -41,7 +65,6 @@ class Buffers:
     workspace: int = 0
 
 
-_aten = torch.ops.aten
 _UPDATES_IN_PLACE = ("aten::_fused_", "bitsandbytes::optimizer_update_")
 """How operators begin that only write what they are given, and that have no form for tensors without memory."""
 
@@ -261,3 +284,43 @@ def _part(tensor: torch.Tensor) -> torch.Tensor:
     """What of a tensor is on this device."""
     part: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
     return part
+
+
+_MIB = 2**20
+_PRODUCTS = (_aten.addmm.default, _aten.baddbmm.default, _aten.bmm.default, _aten.linear.default, _aten.mm.default)
+
+
+def card_buffers(capability: tuple[int, int]) -> Buffers:
+    """What kernels hold, for CUDA."""
+    before: dict[Any, Any] = {}
+    if (quantized := getattr(torch.ops.bitsandbytes, "gemm_4bit", None)) is not None:
+        before[quantized.default] = _gemm_4bit
+    return Buffers(
+        before=before,
+        within={_aten._softmax_backward_data.default: _softmax_backward},
+        products=frozenset((*_PRODUCTS, *before)),
+        workspace=workspace_bytes(capability),
+    )
+
+
+def workspace_bytes(capability: tuple[int, int]) -> int:
+    """torch's default cuBLAS workspace of one thread and stream."""
+    return 32 * _MIB if capability >= (9, 0) else int(8.125 * _MIB)
+
+
+def _softmax_backward(args: Sequence[Any]) -> Sequence[int]:
+    """The product of gradient and output, in the output's type.
+
+    Where scores of 16 bits were normalized in float32, tensors without memory show a copy in float32 that the card's
+    fused conversion never makes; half of the buffer is in the log already.
+    """
+    output = args[1]
+    assert isinstance(output, torch.Tensor)
+    return (output.numel() * 4,)
+
+
+def _gemm_4bit(args: Sequence[Any]) -> Sequence[int]:
+    """The whole weight in the input's type, and its scales in float32, while many rows are multiplied."""
+    inputs, _packed, (rows, columns), *_rest = args
+    elements = int(rows) * int(columns)
+    return elements // 64 * 4, elements * int(inputs.element_size())

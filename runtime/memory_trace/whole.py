@@ -6,14 +6,19 @@ import contextlib
 import math
 from collections.abc import Sequence
 
-from ftc.runtime.memory_trace.extrapolate import TRACED_GROUPS, IrregularLayers, stretched
 from ftc.runtime.memory_trace.kernels import KernelRules, fused, register
-from ftc.runtime.memory_trace.log import Log
-from ftc.runtime.memory_trace.meta_model import build_on_meta, depths_of, model_config, period
+from ftc.runtime.memory_trace.log import TRACED_GROUPS, IrregularLayers, Log, stretched
+from ftc.runtime.memory_trace.meta_model import (
+    build_on_meta,
+    depths_of,
+    model_config,
+    period,
+    repeats_after,
+    require_stored_layers,
+    teacher_on_meta,
+)
 from ftc.runtime.memory_trace.sections import Groups
 from ftc.runtime.memory_trace.step import run_steps
-from ftc.runtime.memory_trace.stored import repeats_after, require_stored_layers
-from ftc.runtime.memory_trace.teacher import teacher_on_meta
 from ftc.spec.documents.memory_trace import TraceJob
 
 __all__ = ["log_of", "whole_groups", "whole_log"]

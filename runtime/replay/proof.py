@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftc.runtime.execution.session import Session
-from ftc.runtime.replay.replay_process import Replayed, replay_in_fresh_process, scratch_folder
+from ftc.runtime.replay.replay import Replayed, replay_in_fresh_process, scratch_folder
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.audit import ReplayRequest
 from ftc.spec.documents.record import DeterminismSeen

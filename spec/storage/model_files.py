@@ -49,8 +49,8 @@ LOADED_FILES = (
 )
 """Files besides the weights that loading reads where they exist."""
 
-LICENSE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENSE", "COPYING")
-"""Files that may hold the license's text, the first one that is recognized counts."""
+LICENSE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
+"""Files that may hold the license's text, in either spelling; the first one that is recognized counts."""
 
 CARD_FILES = ("README.md", *LICENSE_FILES)
 """Files that say what may be done with a model, and that loading doesn't read."""

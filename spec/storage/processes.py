@@ -20,7 +20,7 @@ PINNED = {
     "NVIDIA_TF32_OVERRIDE": "0",
     "OMP_DYNAMIC": "FALSE",
     "PYTHONHASHSEED": "0",
-    "TOKENIZERS_PARALLELIZM": "false",
+    "TOKENIZERS_PARALLELISM": "false",
 }
 """Read once, when an interpreter, a pool of threads or a card starts; set later, they change nothing, in silence."""
 

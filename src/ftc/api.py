@@ -20,18 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.calibrate import calibrate
-from ftc.verbs.diff import diff
+from ftc.verbs.compare import diff
 from ftc.verbs.evaluate import evaluate, evaluate_on_harness
-from ftc.verbs.export import export, refuse_faults
-from ftc.verbs.lock import drift, lock, settle_lock
 from ftc.verbs.merge import merge
-from ftc.verbs.planned import Checked, Planned
+from ftc.verbs.plan import Checked, Planned, drift, load_plan, lock, save_plan, settle_lock
 from ftc.verbs.policy import with_policy
-from ftc.verbs.provenance import whence, who_used
-from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs
-from ftc.verbs.saved_plans import load_plan, save_plan
+from ftc.verbs.provenance import export, refuse_faults, whence, who_used
+from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
 from ftc.verbs.text import fix, format, shown_path, validate, with_sources
-from ftc.verbs.unlock import unlock
 
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ftc.cli.inputs import recipes_in
 from ftc.cli.main import main
+from ftc.cli.recipes import recipes_in
 from tests.support.recipes import recipe_text
 
 Capture = pytest.CaptureFixture[str]

@@ -12,7 +12,7 @@ import pytest
 
 from ftc import api
 from ftc.cli.main import main
-from ftc.verbs.saved_plans import save_plan
+from ftc.verbs.plan import save_plan
 from ftc.views.exports.common import as_text
 from ftc.views.exports.cyclonedx import cyclonedx_bom
 from ftc.views.exports.slsa import slsa_statement

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ftc import api
+from ftc.cli.faults import Restart
 from ftc.cli.main import main
-from ftc.cli.restart import Restart
 from ftc.cli.verbs import VERBS
 from ftc.spec.diagnostics import diagnostic
 from ftc.spec.storage.processes import PINNED

@@ -16,7 +16,7 @@ from ftc import api
 from ftc.compiler.resolve.machine.local import cpu_label
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity
-from ftc.verbs.planned import Sources
+from ftc.verbs.plan import Sources
 from ftc.views.diagnostics import render_text
 from tests.diagnostics.worlds import prepare
 from tests.support.recipes import is_of_the_recipe
@@ -70,7 +70,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC512": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",
     "FTC513": "tests/e2e/test_state.py::test_a_lock_that_nobody_holds",
     "FTC514": "tests/e2e/test_state.py::test_a_living_holder_keeps_its_lock",
-    "FTC515": "tests/runtime/execution/test_file_witness.py::test_what_changes_after_it_was_verified",
+    "FTC515": "tests/runtime/execution/test_verify.py::test_what_changes_after_it_was_verified",
     "FTC516": "tests/e2e/test_diff.py::test_what_git_does_not_have",
     "FTC517": "tests/e2e/test_tracing.py::test_what_is_no_digest",
     "FTC518": "tests/e2e/test_tracing.py::test_where_a_file_comes_from",

@@ -119,9 +119,9 @@ def test_a_replay_may_begin_at_a_checkpoint(run: RunFolder, ftc: Ftc) -> None:
 def test_other_code_or_packages_are_told_before_a_process_is_started(
     run: RunFolder, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ftc.runtime.replay import replay_process
+    from ftc.runtime.replay import replay
 
-    monkeypatch.setattr(replay_process, "_started", lambda *request: pytest.fail("nothing is to be started"))
+    monkeypatch.setattr(replay, "_started", lambda *request: pytest.fail("nothing is to be started"))
     record = RunRecord.model_validate_json(run.record.read_bytes())
     package = record.observed.environment.packages["torch"].model_copy(update={"version": "2.0.0"})
     packages = {**record.observed.environment.packages, "torch": package}
@@ -154,9 +154,9 @@ def test_steps_that_cannot_be_done_again(
 
 
 def test_what_is_tampered_with_is_not_executed(run: RunFolder, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ftc.runtime.replay import replay_process
+    from ftc.runtime.replay import replay
 
-    monkeypatch.setattr(replay_process, "_started", lambda *request: pytest.fail("nothing is to be started"))
+    monkeypatch.setattr(replay, "_started", lambda *request: pytest.fail("nothing is to be started"))
     run.ladder.write_bytes(b"".join(run.ladder.read_bytes().splitlines(keepends=True)[:-3]))
     audited = ftc("audit", run.path.name, "--level", "replay", "--json")
     assert audited.code == 6, audited.text

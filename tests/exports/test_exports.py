@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ftc import api
-from ftc.cli import export as cli
+from ftc.cli import proofs as cli
 from ftc.cli.arguments import Parser
 from ftc.cli.main import main
 from ftc.spec.diagnostics import Refusal
@@ -156,7 +156,7 @@ def test_docs_and_help_name_every_format(format: Format) -> None:
     (row,) = [line for line in page.splitlines() if line.startswith(f"| `ftc export RUN --format {format.name}`")]
     assert all(word in row for word in re.split(r"[ ,]+", format.standard))
     parser = Parser(prog="ftc export")
-    cli.add_arguments(parser)
+    cli.COMMANDS["export"].add_arguments(parser)
     assert f"{format.name}: {format.about}" in " ".join(parser.format_help().split())
 
 

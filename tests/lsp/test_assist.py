@@ -10,9 +10,9 @@ pytest.importorskip("pygls", reason="pygls isn't installed: pip install 'ftc[lsp
 
 from lsprotocol.types import Position
 
-from ftc.lsp import assist, findings
+from ftc.lsp import server
 from ftc.lsp.outline import outline
-from ftc.lsp.positions import Positions
+from ftc.lsp.server import Positions
 from tests.fuzz.mutations import corpus, mutant
 
 RECIPES = corpus()
@@ -23,13 +23,13 @@ def test_no_text_and_no_place_is_too_odd(start: int) -> None:
     for number in range(start, start + 100):
         text = mutant(number, RECIPES).decode("utf-8", "replace")
         positions, chance = Positions(text), random.Random(number)
-        for one in findings.diagnostics(findings.find(text, None), "file:///r.yaml", None, positions):
+        for one in server.diagnostics(server.find(text, None), "file:///r.yaml", None, positions):
             assert one.range.start <= one.range.end
         for _ in range(5):
             place = Position(line=chance.randrange(text.count("\n") + 3), character=chance.randrange(80))
-            for item in assist.completions(text, place, positions):
+            for item in server.completions(text, place, positions):
                 assert item.label
-            assist.hover(text, place, positions)
+            server.hover(text, place, positions)
 
 
 @pytest.mark.parametrize("recipe", RECIPES[:2], ids=["bbc-news", "newsdesk"])
@@ -40,11 +40,11 @@ def test_every_key_of_a_recipe_is_explained_and_offered(recipe: bytes) -> None:
     assert len(keys) > 15
     for key in keys:
         place = positions.range_between(key.start, key.end).start
-        explained = assist.hover(text, place, positions)
+        explained = server.hover(text, place, positions)
         assert explained is not None
         assert explained.range == positions.range_between(key.start, key.end)
         without = text[: key.start] + text[key.end :]
-        offered = assist.completions(without, place, Positions(without))
+        offered = server.completions(without, place, Positions(without))
         assert key.plain in [item.label for item in offered]
 
 

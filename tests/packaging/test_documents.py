@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ftc.cli.arguments import Parser
-from ftc.cli.verbs import VERBS, module_of
+from ftc.cli.verbs import VERBS
 from ftc.compiler.rules.check import check_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_a_command_that_is_shown_is_understood(page: str, words: str) -> None:
     verb, *arguments = words.replace("[", "").replace("]", "").split()
     assert verb in VERBS, page
     parser = Parser(prog=f"ftc {verb}")
-    module_of(verb).add_arguments(parser)
+    VERBS[verb].command.add_arguments(parser)
     parser.parse_args([word for word in arguments if word != "…"])
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftc import api
-from ftc.rating.ballots import ballots, open_ballot
-from ftc.rating.pairs import Contest, Pair, contest_of
-from ftc.rating.tally import tally
+from ftc.rating.ballots import Contest, Pair, ballots, contest_of, open_ballot, tally
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.outcomes import Choice
 from ftc.views.comparison import tally_text

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from ftc.cli import rate
-from ftc.rating.ballots import open_ballot
-from ftc.rating.pairs import Contest, Pair
+from ftc.cli import history
+from ftc.rating.ballots import Contest, Pair, open_ballot
 from ftc.rating.server import RatingServer
 
 
@@ -126,10 +125,10 @@ def test_a_port_that_is_taken_is_named_with_a_way_out(
     contest = Contest("x", "one", "two", (Pair(0, "question", None, "red", "blue"),), same=0)
     args = Namespace(rater="ann", seed=0, port=server.server_port, no_browser=True)
     with pytest.raises(OSError, match=f"port {server.server_port} can't be had .*name another by `--port`"):
-        rate._serve(contest, tmp_path / "ratings", args)
+        history._serve_ballot(contest, tmp_path / "ratings", args)
     nothing = Contest("x", "one", "two", (), same=5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rate, "_tell", lambda *_: pytest.fail("nothing is told twice"))
-        rate._serve(nothing, tmp_path / "nothing", args)
+        patch.setattr(history, "_show_tally", lambda *_: pytest.fail("nothing is told twice"))
+        history._serve_ballot(nothing, tmp_path / "nothing", args)
     assert "there is nothing to rate" in capsys.readouterr().out
     assert not (tmp_path / "nothing").exists()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ftc.runtime.replay import proof
-from ftc.runtime.replay.replay_process import Replayed
+from ftc.runtime.replay.replay import Replayed
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.audit import ReplayRequest
 from ftc.spec.documents.step_log import read_ladder

@@ -24,8 +24,7 @@ from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.evaluation import evaluate
 from ftc.runtime.execution import journal
 from ftc.runtime.execution.execute import execute
-from ftc.runtime.execution.journal import Journal
-from ftc.runtime.execution.step_log import LadderFile
+from ftc.runtime.execution.journal import Journal, LadderFile
 from ftc.runtime.training import hooks, loop
 from ftc.spec.canonical import file_digest, to_text
 from ftc.spec.diagnostics import Refusal
@@ -167,9 +166,9 @@ def test_a_disk_that_refuses_is_told_and_never_asked_twice(
     assert_goes_on(job, name)
 
 
-@pytest.mark.parametrize("module", ["journal", "step_log"])
+@pytest.mark.parametrize("file", ["events.ndjson", "ladder.ndjson"])
 def test_a_disk_that_stays_full_hides_no_reason(
-    job: Job, name: str, module: str, monkeypatch: pytest.MonkeyPatch
+    job: Job, name: str, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every write and every flush is refused from then on, those of closing the file too."""
     real, left = journal.open_at_last_line, [9]
@@ -182,10 +181,12 @@ def test_a_disk_that_stays_full_hides_no_reason(
             return super().write(data) or 0
 
     def opened(path: Path) -> Any:
+        if path.name != file:
+            return real(path)
         real(path).close()
         return io.BufferedWriter(Full(path, "a"))
 
-    monkeypatch.setattr(f"ftc.runtime.execution.{module}.open_at_last_line", opened)
+    monkeypatch.setattr("ftc.runtime.execution.journal.open_at_last_line", opened)
     with pytest.raises(Refusal, match="FTC647"):
         job.run(name)
     monkeypatch.undo()

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from ftc.runtime.execution.memory import begin_stretch, keeps_freed, peak_memory
+from ftc.runtime.execution.machine import begin_stretch, keeps_freed, peak_memory
 
 _MIB = 2**20
 

@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
@@ -56,13 +56,14 @@ class DigestCache:
         remembered = self._recall(path, "json", stamp)
         if isinstance(remembered, str):
             return FileFacts(size=stamp.size, sha256=remembered)
-        read = _read(path, _whole)
+        read = _read(path, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
         self._remember(path, "json", read, read.value)
         return FileFacts(size=read.stamp.size, sha256=read.value)
 
     def files(self, paths: Iterable[Path]) -> dict[Path, FileFacts]:
         """The same for several files at once; hashing releases the interpreter lock, so threads help."""
-        wanted = sorted(dict.fromkeys(paths), key=_size, reverse=True)  # the largest first, so that none is left over
+        sizes = {path: path.stat().st_size if path.is_file() else 0 for path in paths}  # reading tells what is wrong
+        wanted = sorted(sizes, key=lambda path: sizes[path], reverse=True)  # the largest first, so none is left over
         return dict(zip(wanted, _in_threads(self.file, wanted), strict=True))
 
     def tensors(self, paths: Iterable[Path]) -> dict[str, TensorDigest]:
@@ -118,7 +119,12 @@ def tensor_digests(path: Path) -> dict[str, TensorDigest]:
         BrokenSafetensors: The file is none.
         OSError: It can't be read.
     """
-    return _hash_tensors(path, read_ranges(path))
+    ranges = read_ranges(path)
+    by_size = sorted(ranges, key=lambda name: ranges[name].begin - ranges[name].end)
+    large = [name for name in by_size if ranges[name].end - ranges[name].begin >= _MIN_THREADED_BYTES]
+    digests = dict(zip(large, _in_threads(lambda name: _hash_stretch(path, ranges[name]), large), strict=True))
+    digests |= {name: _hash_stretch(path, ranges[name]) for name in by_size[len(large) :]}
+    return {name: TensorDigest(one.facts.dtype, one.facts.shape, digests[name]) for name, one in ranges.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +145,6 @@ def _read(path: Path, use: Callable[[FileIO], Result]) -> _Read[Result]:
     return _Read(value, after, before == after and is_settled(before, started_ns))
 
 
-def _whole(file: FileIO) -> str:
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _hash_tensors(path: Path, ranges: Mapping[str, TensorRange]) -> dict[str, TensorDigest]:
-    by_size = sorted(ranges, key=lambda name: ranges[name].begin - ranges[name].end)
-    large = [name for name in by_size if ranges[name].end - ranges[name].begin >= _MIN_THREADED_BYTES]
-    digests = dict(zip(large, _in_threads(lambda name: _hash_stretch(path, ranges[name]), large), strict=True))
-    digests |= {name: _hash_stretch(path, ranges[name]) for name in by_size[len(large) :]}
-    return {name: TensorDigest(one.facts.dtype, one.facts.shape, digests[name]) for name, one in ranges.items()}
-
-
 def _hash_stretch(path: Path, stretch: TensorRange) -> str:
     sha256, left = hashlib.sha256(), stretch.end - stretch.begin
     with path.open("rb", buffering=0) as file:
@@ -167,10 +161,3 @@ def _in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[R
         return [work(item) for item in items]
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(work, items))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0  # reading it tells what is wrong

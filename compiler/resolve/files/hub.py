@@ -150,7 +150,10 @@ class Hub:
         _check_names(listing, request)
         file = file or only_training_file(listing.files, request.repo, request.span, request.path)
         if file not in listing.files:
-            raise Refusal([_no_file(file, listing, request)])
+            near = nearest(file, listing.files)
+            help = f"did you mean `{near}`?" if near else f"look at the file list of `{repo}` on the hub"
+            summary = f"`{repo}` holds no file `{file}`"
+            raise Refusal([diagnostic("FTC323", summary, request.span, help=help, path=request.path)])
         path = self._download(file, listing, request, digests)
         self._remember_branch(file, listing, request)
         return HubFile(listing.commit, file, path, digests.file(path))
@@ -167,34 +170,38 @@ class Hub:
                 ask = api.model_info if request.repo_type == "model" else api.dataset_info
                 info = ask(request.repo, revision=request.revision, files_metadata=True, timeout=_TIMEOUT_SECONDS)
         except Refusal as refusal:
+            # A pinned commit may be in the cache. A branch may have moved, so without the hub it isn't answered.
+            is_commit = _COMMIT.fullmatch(request.revision) is not None
             unreachable = refusal.diagnostics[0].code == "FTC317"
-            if unreachable and self._is_cached(request):
+            if unreachable and is_commit and self._snapshot_folder(request, request.revision).is_dir():
                 return None
             raise
         if not _COMMIT.fullmatch(info.sha or ""):
-            raise Refusal([_odd_answer(request)])
+            help = "check `HF_ENDPOINT` and the proxy settings"
+            summary = "the hub's answer names no commit"
+            raise Refusal([diagnostic("FTC317", summary, request.span, help=help, path=request.path)])
         files = {item.rfilename: item.lfs.sha256 if item.lfs else item.blob_id or "" for item in info.siblings or ()}
         return _Listing(str(info.sha), files)
 
-    def _is_cached(self, request: _Request) -> bool:
-        """Whether a pinned commit is in the cache. A branch may have moved, so without the hub it isn't answered."""
-        is_commit = _COMMIT.fullmatch(request.revision) is not None
-        return is_commit and self._snapshot_folder(request, request.revision).is_dir()
-
     def _download(self, name: str, listing: _Listing, request: _Request, digests: DigestCache) -> Path:
+        path = self._fetch(name, listing.commit, request)
+        self._verify(path, name, listing.files[name], request, digests)
+        return path
+
+    def _fetch(self, name: str, revision: str, request: _Request) -> Path:
+        """A file in the cache, not yet verified."""
         from huggingface_hub import hf_hub_download
 
         with _findings(request):
             path = hf_hub_download(
                 request.repo,
                 name,
-                revision=listing.commit,
+                revision=revision,
                 repo_type=request.repo_type,
                 cache_dir=self._cache_dir,
                 endpoint=self._endpoint,
                 library_name="ftc",
             )
-        self._verify(Path(path), name, listing.files[name], request, digests)
         return Path(path)
 
     def _remember_branch(self, name: str, listing: _Listing, request: _Request) -> None:
@@ -203,19 +210,8 @@ class Hub:
         The hub library notes it when it is asked for a file by branch; files are otherwise asked for by commit, so
         that all of them come from one.
         """
-        from huggingface_hub import hf_hub_download
-
         if self._commit_in_cache(name, request) != listing.commit:
-            with _findings(request):
-                hf_hub_download(
-                    request.repo,
-                    name,
-                    revision=request.revision,
-                    repo_type=request.repo_type,
-                    cache_dir=self._cache_dir,
-                    endpoint=self._endpoint,
-                    library_name="ftc",
-                )
+            self._fetch(name, request.revision, request)
 
     def _weight_files(self, listing: _Listing, request: _Request, digests: DigestCache) -> tuple[str, ...]:
         if SINGLE_FILE in listing.files:
@@ -235,7 +231,10 @@ class Hub:
         folder = self._snapshot_folder(request, commit)
         self._verify_cached(LOADED_FILES, folder, request, digests)
         check(folder, self._cache())
-        needed = ("tokenizer.json", *self._cached_weights(folder, request))
+        needed: tuple[str, ...] = ("tokenizer.json", SINGLE_FILE)
+        if not (folder / SINGLE_FILE).is_file() and (folder / INDEX_FILE).is_file():
+            index = read_json_object(folder / INDEX_FILE, request.span)
+            needed = ("tokenizer.json", INDEX_FILE, *shard_names(index, request.span))
         if missing := [name for name in needed if not (folder / name).is_file()]:
             raise Refusal([_not_cached(missing[0], request)])
         self._verify_cached(needed, folder, request, digests)
@@ -245,11 +244,6 @@ class Hub:
         for name in names:
             if (folder / name).is_file():
                 self._verify(folder / name, name, _identity_in_cache(folder / name), request, digests)
-
-    def _cached_weights(self, folder: Path, request: _Request) -> tuple[str, ...]:
-        if (folder / SINGLE_FILE).is_file() or not (folder / INDEX_FILE).is_file():
-            return (SINGLE_FILE,)
-        return (INDEX_FILE, *shard_names(read_json_object(folder / INDEX_FILE, request.span), request.span))
 
     def _cached_commit(self, request: _Request, file: str) -> str:
         commit = self._commit_in_cache(file, request)
@@ -288,7 +282,9 @@ class Hub:
         if _SHA256.fullmatch(identity):
             is_same = digests.file(path).sha256 == identity
         else:
-            is_same = not _COMMIT.fullmatch(identity) or _git_blob_id(path) == identity
+            content = path.read_bytes() if _COMMIT.fullmatch(identity) else b""
+            git_id = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+            is_same = not _COMMIT.fullmatch(identity) or git_id == identity
         if not is_same:
             note = f"the hub lists the digest {identity[:12]}... for it"
             help = f"delete `{request.repo}` from the hub's cache (`hf cache rm`) and run again"
@@ -367,12 +363,6 @@ def _check_contents(listing: _Listing, request: _Request) -> None:
         raise Refusal([diagnostic(code, summary, request.span, notes=notes, help=help, path=request.path)])
 
 
-def _no_file(file: str, listing: _Listing, request: _Request) -> Diagnostic:
-    near = nearest(file, listing.files)
-    help = f"did you mean `{near}`?" if near else f"look at the file list of `{request.repo}` on the hub"
-    return diagnostic("FTC323", f"`{request.repo}` holds no file `{file}`", request.span, help=help, path=request.path)
-
-
 def _not_cached(file: str, request: _Request) -> Diagnostic:
     return diagnostic(
         "FTC318",
@@ -384,16 +374,6 @@ def _not_cached(file: str, request: _Request) -> Diagnostic:
     )
 
 
-def _odd_answer(request: _Request) -> Diagnostic:
-    help = "check `HF_ENDPOINT` and the proxy settings"
-    return diagnostic("FTC317", "the hub's answer names no commit", request.span, help=help, path=request.path)
-
-
 def _identity_in_cache(path: Path) -> str:
     """The hub's cache names each blob by its identity, so a link's target tells what the bytes should be."""
     return path.resolve().name if path.is_symlink() else ""
-
-
-def _git_blob_id(path: Path) -> str:
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

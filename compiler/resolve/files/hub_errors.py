@@ -44,7 +44,10 @@ def fault_of(error: Exception, repo: str, revision: str) -> HubFault | None:
         case errors.HFValidationError():
             return HubFault("FTC321", f"{quoted(repo)} is no hub id", "give an id such as `owner/name`")
         case errors.HfHubHTTPError():
-            return _http_fault(error, repo)
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            if status in (401, 403):
+                return HubFault("FTC315", f"no access to `{repo}`", _LOG_IN, f"the hub answered {status}")
+            return _unreachable(f"status {status}")
         case OSError():
             return _unreachable(type(error).__name__)
         case _:
@@ -63,13 +66,6 @@ def of_locked(found: Diagnostic, commit: str | None) -> Diagnostic:
 def _is_transport_error(error: Exception) -> bool:
     """Whether it comes from the HTTP client, whose package differs between releases of huggingface_hub."""
     return any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
-
-
-def _http_fault(error: Exception, repo: str) -> HubFault:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403):
-        return HubFault("FTC315", f"no access to `{repo}`", _LOG_IN, f"the hub answered {status}")
-    return _unreachable(f"status {status}")
 
 
 def _unreachable(reason: str) -> HubFault:

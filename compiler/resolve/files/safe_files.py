@@ -58,16 +58,12 @@ def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
     if any(part.is_symlink() for part in (found, *found.parents)):  # what is left of a loop since then
         raise UnsafePath(user, _LOOP)
     if not found.is_relative_to(root):
-        raise _leads_out(user, root, (folder or root).resolve(), found)
+        if not Path(os.path.normpath((folder or root).resolve() / user)).is_relative_to(root):
+            raise UnsafePath(user, "leads out of the project")
+        target = quoted(Path(os.path.relpath(found, root)).as_posix())
+        help_ = "put the file itself inside the project, not a link to it"
+        raise UnsafePath(user, f"leads out of the project by a link, to {target}", help_)
     return found
-
-
-def _leads_out(user: str, root: Path, folder: Path, found: Path) -> UnsafePath:
-    if not Path(os.path.normpath(folder / user)).is_relative_to(root):
-        return UnsafePath(user, "leads out of the project")
-    target = quoted(Path(os.path.relpath(found, root)).as_posix())
-    help_ = "put the file itself inside the project, not a link to it"
-    return UnsafePath(user, f"leads out of the project by a link, to {target}", help_)
 
 
 def project_root(recipe: Path) -> Path:

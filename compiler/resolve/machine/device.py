@@ -16,7 +16,7 @@ from ftc.compiler.resolve.machine.local import (
 )
 from ftc.spec import canonical
 from ftc.spec.devices import ALIASES, CARDS, card_named, has_bfloat16
-from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.device import Calibration, DeviceByHand, Speed
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.language.did_you_mean import nearest
@@ -55,7 +55,16 @@ def resolve_device(
     if same := [card for card in local if card.name == name]:
         return _counted(same[0], same)
     if name not in CARDS:
-        raise Refusal([_unknown(asked, span)])
+        help: str | tuple[str, ...] = (
+            "use `auto`, `cpu`, or a card that the notes list",
+            "describe it: `device: {name: my-card, memory: 48GiB}`",
+        )
+        if forms := [f"`{one}`" for one in CARDS if one.startswith(f"{asked}-")]:
+            help = f"there are several: {', '.join(forms)}"
+        elif near := nearest(asked, ("auto", "cpu", *CARDS, *ALIASES)):
+            help = f"did you mean `{near}`?"
+        summary, notes = f"unknown device {quoted(asked)}", f"known cards: {', '.join(CARDS)}"
+        raise Refusal([diagnostic("FTC600", summary, span, help=help, notes=notes, path="budget.device")])
     card = CARDS[name]
     return DeviceFacts(
         name=name,
@@ -73,7 +82,9 @@ def resolve_device(
 
 def _by_hand(asked: DeviceByHand, span: Span | None) -> DeviceFacts:
     if asked.name in ("auto", "cpu", *CARDS):
-        raise Refusal([_known(asked.name, span)])
+        summary = f"`{asked.name}` is a device of the catalog, and can't have other figures"
+        help = (f"write `device: {asked.name}`", "or give the card another name")
+        raise Refusal([diagnostic("FTC415", summary, span, help=help, path="budget.device")])
     rates = asked.throughput.model_dump(exclude_none=True)
     major, minor = map(int, asked.capability.split(".")) if asked.capability else (0, 0)
     return DeviceFacts(
@@ -151,29 +162,6 @@ def _words(label: str) -> set[str]:
     return set(label.lower().replace("-", " ").split())
 
 
-def _known(name: str, span: Span | None) -> Diagnostic:
-    return diagnostic(
-        "FTC415",
-        f"`{name}` is a device of the catalog, and can't have other figures",
-        span,
-        help=(f"write `device: {name}`", "or give the card another name"),
-        path="budget.device",
-    )
-
-
-def _unknown(asked: str, span: Span | None) -> Diagnostic:
-    forms = [f"`{name}`" for name in CARDS if name.startswith(f"{asked}-")]
-    near = nearest(asked, ("auto", "cpu", *CARDS, *ALIASES))
-    by_hand = "describe it: `device: {name: my-card, memory: 48GiB}`"
-    help: str | tuple[str, ...] = ("use `auto`, `cpu`, or a card that the notes list", by_hand)
-    if forms:
-        help = f"there are several: {', '.join(forms)}"
-    elif near:
-        help = f"did you mean `{near}`?"
-    notes = f"known cards: {', '.join(CARDS)}"
-    return diagnostic("FTC600", f"unknown device {quoted(asked)}", span, help=help, notes=notes, path="budget.device")
-
-
 def read_calibration(cache: Path, device: DeviceFacts, threads: int) -> Calibration | None:
     """What was measured of this machine's device with so many threads; None where nothing was, or it can't be read.
 
@@ -184,7 +172,7 @@ def read_calibration(cache: Path, device: DeviceFacts, threads: int) -> Calibrat
     """
     if not device.local:
         return None
-    file = _file(cache, device.name, device.label, _threads(device, threads))
+    file = _file(cache, device, device.name, device.label, threads)
     try:
         return Calibration.model_validate_json(file.read_bytes())
     except (OSError, ValueError):
@@ -197,16 +185,12 @@ def keep_calibration(cache: Path, device: DeviceFacts, found: Calibration) -> Pa
     Raises:
         OSError: The cache can't be written to.
     """
-    file = _file(cache, found.device, found.label, _threads(device, found.threads))
+    file = _file(cache, device, found.device, found.label, found.threads)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, found.to_text().encode())
     return file
 
 
-def _threads(device: DeviceFacts, threads: int) -> int:
-    return threads if device.kind == "cpu" else 0
-
-
-def _file(cache: Path, name: str, label: str, threads: int) -> Path:
-    key = canonical.digest({"name": name, "label": label, "threads": threads})
+def _file(cache: Path, device: DeviceFacts, name: str, label: str, threads: int) -> Path:
+    key = canonical.digest({"name": name, "label": label, "threads": threads if device.kind == "cpu" else 0})
     return cache / "calibrations" / f"{name}-{key[:12]}.json"

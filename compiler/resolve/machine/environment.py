@@ -73,8 +73,10 @@ def resolve_environment(folder: Path | None = None, also: frozenset[str] = froze
     extras = _EXTRAS | also
     key = canonical.digest([_FORMAT, sys.version, platform_tag(), sorted(extras), *_installed_stamps(sys.path)])
     file = (folder or cache_folder()) / f"environment-{key[:32]}.json"
-    if (remembered := _read(file)) is not None:
-        return remembered
+    try:
+        return EnvironmentFacts.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        pass
     facts = _facts(extras)
     _write(file, facts)
     return facts
@@ -94,20 +96,14 @@ def record_digest(record: str) -> str:
     Left out: byte code, installers' own notes, and files outside the package folder, which are scripts whose first line
     names the interpreter.
     """
-    rows = sorted((path, digest) for path, digest in _record_rows(record) if _is_package_file(path))
-    return canonical.digest(rows)
-
-
-def _record_rows(record: str) -> Iterator[tuple[str, str]]:
-    for row in csv.reader(record.splitlines()):
-        if row:
-            yield row[0].replace("\\", "/"), row[1] if len(row) > 1 else ""
-
-
-def _is_package_file(path: str) -> bool:
-    folder, _, name = path.rpartition("/")
-    is_own = folder.endswith(".dist-info") and name in _INSTALLERS_OWN
-    return not is_own and not path.endswith(".pyc") and not path.startswith(("..", "/")) and ":" not in path
+    rows = []
+    for row in filter(None, csv.reader(record.splitlines())):
+        path = row[0].replace("\\", "/")
+        folder, _, name = path.rpartition("/")
+        is_own = folder.endswith(".dist-info") and name in _INSTALLERS_OWN
+        if not is_own and not path.endswith(".pyc") and not path.startswith(("..", "/")) and ":" not in path:
+            rows.append((path, row[1] if len(row) > 1 else ""))
+    return canonical.digest(sorted(rows))
 
 
 def _installed_stamps(folders: Iterable[str]) -> list[tuple[str | int, ...]]:
@@ -138,7 +134,12 @@ def _facts(extras: frozenset[str]) -> EnvironmentFacts:
     found, missing = _closure(extras)
     packages, unverified = {}, []
     for name in sorted(found):
-        record = None if _is_editable(found[name]) else found[name].read_text("RECORD")
+        try:
+            origin = json.loads(found[name].read_text("direct_url.json") or "{}")
+            is_editable = bool(origin.get("dir_info", {}).get("editable"))
+        except (ValueError, AttributeError):
+            is_editable = False
+        record = None if is_editable else found[name].read_text("RECORD")
         if not record:
             unverified.append(name)
         packages[name] = PackageFacts(version=found[name].version, sha256=record_digest(record or ""))
@@ -191,21 +192,6 @@ def _requirements(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tupl
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in sorted({*extras, ""})):
             yield re.sub(r"[-_.]+", "-", requirement.name).lower(), frozenset(requirement.extras)
-
-
-def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
-    try:
-        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-        return bool(origin.get("dir_info", {}).get("editable"))
-    except (ValueError, AttributeError):
-        return False
-
-
-def _read(file: Path) -> EnvironmentFacts | None:
-    try:
-        return EnvironmentFacts.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _write(file: Path, facts: EnvironmentFacts) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftc.compiler.resolve.models.model_form import form_of, is_known
-from ftc.spec.architectures import Architecture, Family, architecture
+from ftc.spec.architectures import Family, architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.safe_repr import quoted
 
@@ -86,14 +86,40 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
     Raises:
         Refusal: FTC308, FTC309, FTC310 or FTC313, all that apply.
     """
-    found = [*code_keys(config, "config.json", span), *_unsupported(config, span)]
+    found = code_keys(config, "config.json", span)
+    if reason := _unsupported_kind(config):
+        summary = f"the model's architecture isn't supported: {reason}"
+        help = "choose a text model: a decoder (`...ForCausalLM`), an encoder (`...ForMaskedLM`) or T5 and BART kin"
+        found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
+    elif is_known(kind := config["model_type"]) is False:
+        summary = f"the installed transformers has no model type {quoted(kind)}"
+        help = "install a release of transformers that has it, or choose another model"
+        found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
+    if method := config.get("quantization_config"):
+        name = method.get("quant_method", "unknown") if isinstance(method, Mapping) else "unknown"
+        summary = "the model's weights are quantized already"
+        note = f"`quantization_config` in config.json names the method {quoted(str(name))}"
+        help = "choose the unquantized model; `strategy: {kind: qlora}` quantizes it on loading"
+        found.append(diagnostic("FTC313", summary, span, notes=note, help=help, path="model.base"))
     if found:
         raise Refusal(found)
     sizes = _Sizes(config)
     result = _model_config(config, sizes)
-    faults = sizes.faults or _contradictions(result, config)
+    faults, heads = list(sizes.faults), result.num_heads
+    if not faults:
+        names_width = any(config.get(key) is not None for key in _HEAD_DIM)
+        if architecture(result.model_type).widths_in_config and not names_width and result.hidden_size % heads:
+            faults.append(f"a width of {result.hidden_size} can't be divided among {heads} attention heads")
+        if heads % result.num_kv_heads:
+            faults.append(f"{heads} attention heads can't share {result.num_kv_heads} key and value heads evenly")
+        if result.num_layers > 10_000:
+            faults.append(f"{result.num_layers} layers")
     if faults:
-        raise Refusal([_impossible(fault, span) for fault in faults])
+        help = "take config.json from the model's original folder"
+        summary = "config.json of the model gives no usable sizes"
+        raise Refusal(
+            [diagnostic("FTC309", f"{summary}: {fault}", span, help=help, path="model.base") for fault in faults]
+        )
     return result
 
 
@@ -118,48 +144,15 @@ def _code_keys(value: Any) -> Iterator[str]:
         prefix, item = pending.pop()
         if isinstance(item, Mapping):
             for key, inner in item.items():
-                if _asks_for_code(key, inner):
+                names_code = key in _CODE_KEYS or key.endswith("_internal")
+                is_kernel = "_implementation" in f"_{key}" and isinstance(inner, str)
+                if inner not in (None, False, "", {}, []) and (
+                    names_code or (is_kernel and inner not in _PLAIN_IMPLEMENTATIONS)
+                ):
                     yield f"{prefix}{key}"
                 pending.append((f"{prefix}{key}.", inner))
         elif isinstance(item, list):
             pending.extend((prefix, inner) for inner in item)
-
-
-def _asks_for_code(key: str, value: Any) -> bool:
-    if value in (None, False, "", {}, []):
-        return False
-    if key in _CODE_KEYS or key.endswith("_internal"):
-        return True
-    return "_implementation" in f"_{key}" and isinstance(value, str) and value not in _PLAIN_IMPLEMENTATIONS
-
-
-def _unsupported(config: Mapping[str, Any], span: Span | None) -> list[Diagnostic]:
-    found = []
-    if reason := _unsupported_kind(config):
-        help = "choose a text model: a decoder (`...ForCausalLM`), an encoder (`...ForMaskedLM`) or T5 and BART kin"
-        found.append(
-            diagnostic(
-                "FTC308", f"the model's architecture isn't supported: {reason}", span, help=help, path="model.base"
-            )
-        )
-    elif is_known(kind := config["model_type"]) is False:
-        summary = f"the installed transformers has no model type {quoted(kind)}"
-        help = "install a release of transformers that has it, or choose another model"
-        found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
-    if config.get("quantization_config"):
-        method = config["quantization_config"]
-        name = method.get("quant_method", "unknown") if isinstance(method, Mapping) else "unknown"
-        found.append(
-            diagnostic(
-                "FTC313",
-                "the model's weights are quantized already",
-                span,
-                notes=f"`quantization_config` in config.json names the method {quoted(str(name))}",
-                help="choose the unquantized model; `strategy: {kind: qlora}` quantizes it on loading",
-                path="model.base",
-            )
-        )
-    return found
 
 
 def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
@@ -167,18 +160,15 @@ def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
         return f"`{inner}` in config.json marks a model of several kinds of input"
     if _OTHER_INPUT_CLASS.search(name := _architecture(config)):
         return f"class {quoted(name)} reads more than text"
-    if any(_is_several(config.get(key)) for key in _EXPERTS):
+    counts = (config.get(key) for key in _EXPERTS)  # a number, or one for each layer
+    listed = [one for value in counts for one in (value if isinstance(value, list) else [value])]
+    if any(type(one) is int and one > 1 for one in listed):
         return "a mixture of experts"
     if not isinstance(config.get("model_type"), str):
         return "config.json holds no `model_type`"
     if _family(config) is None:
         return f"class {quoted(name or 'none')} with model type {quoted(config['model_type'])} is unknown"
     return None
-
-
-def _is_several(value: Any) -> bool:
-    """Whether a number of experts, or one for each layer, is of a mixture."""
-    return any(type(one) is int and one > 1 for one in (value if isinstance(value, list) else [value]))
 
 
 def _architecture(config: Mapping[str, Any]) -> str:
@@ -227,16 +217,19 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
     model_type, family = config["model_type"], _family(config)
     assert family is not None, "an unknown family was refused before"
     hidden_size, num_heads = sizes.needed(_HIDDEN), sizes.needed(_HEADS)
-    tied = config.get("tie_word_embeddings")
+    tied, start, size = (config.get(key) for key in ("tie_word_embeddings", "decoder_start_token_id", "vocab_size"))
+    is_start = type(start) is int and type(size) is int and 0 <= start < size
+    ratio, is_pair = architecture(model_type).inner_ratio, family == "encoder_decoder"
+    inner = hidden_size * (sizes.optional(("expansion_ratio",)) or ratio) if ratio else None
     return ModelConfig(
         architecture=_architecture(config),
         model_type=model_type,
         family=family,
         hidden_size=hidden_size,
-        intermediate_size=sizes.needed(_INTERMEDIATE, _usual_inner(architecture(model_type), hidden_size, sizes)),
+        intermediate_size=sizes.needed(_INTERMEDIATE, inner),
         num_layers=sizes.needed(_LAYERS),
         num_decoder_layers=_num_decoder_layers(sizes) if family == "encoder_decoder" else None,
-        decoder_start_id=_decoder_start_id(config) if family == "encoder_decoder" else None,
+        decoder_start_id=start if is_pair and is_start else None,
         num_heads=num_heads,
         num_kv_heads=1 if config.get("multi_query") is True else sizes.needed(_KV_HEADS, num_heads),
         head_dim=sizes.needed(_HEAD_DIM, max(1, hidden_size // num_heads)),
@@ -247,19 +240,8 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
     )
 
 
-def _usual_inner(kind: Architecture, hidden_size: int, sizes: _Sizes) -> int | None:
-    """Width of the feed-forward layer where the configuration gives none, or gives it by that of the model."""
-    return hidden_size * (sizes.optional(("expansion_ratio",)) or kind.inner_ratio) if kind.inner_ratio else None
-
-
 def _num_decoder_layers(sizes: _Sizes) -> int:
     return sizes.optional(_DECODER_LAYERS) or sizes.needed(_LAYERS)
-
-
-def _decoder_start_id(config: Mapping[str, Any]) -> int | None:
-    """`decoder_start_token_id`, if it is an id of the vocabulary."""
-    start, size = config.get("decoder_start_token_id"), config.get("vocab_size")
-    return start if type(start) is int and type(size) is int and 0 <= start < size else None
 
 
 def _max_positions(config: Mapping[str, Any], sizes: _Sizes) -> int | None:
@@ -272,36 +254,10 @@ def _max_positions(config: Mapping[str, Any], sizes: _Sizes) -> int | None:
     if positions == "learned after padding":  # which costs that many rows of the table
         padding = config.get("pad_token_id", 1)
         return max(1, limit - (padding + 1 if type(padding) is int and 0 <= padding < limit else 0))
-    return max(limit, _stretched_positions(config))
-
-
-def _stretched_positions(config: Mapping[str, Any]) -> int:
-    """Positions after RoPE scaling, where the configuration gives both the original length and the factor."""
-    scaling = config.get("rope_parameters") or config.get("rope_scaling")
-    if not isinstance(scaling, Mapping):
-        return 0
-    original, factor = scaling.get("original_max_position_embeddings"), scaling.get("factor")
-    if not isinstance(original, int) or not isinstance(factor, int | float):
-        return 0
-    return int(original * factor) if 0 < original <= _LARGEST_SIZE and 1 <= factor <= 1024 else 0
-
-
-def _contradictions(config: ModelConfig, raw: Mapping[str, Any]) -> list[str]:
-    faults = []
-    names_width = any(raw.get(key) is not None for key in _HEAD_DIM)
-    if architecture(config.model_type).widths_in_config and not names_width and config.hidden_size % config.num_heads:
-        faults.append(f"a width of {config.hidden_size} can't be divided among {config.num_heads} attention heads")
-    if config.num_heads % config.num_kv_heads:
-        faults.append(
-            f"{config.num_heads} attention heads can't share {config.num_kv_heads} key and value heads evenly"
-        )
-    if config.num_layers > 10_000:
-        faults.append(f"{config.num_layers} layers")
-    return faults
-
-
-def _impossible(fault: str, span: Span | None) -> Diagnostic:
-    help = "take config.json from the model's original folder"
-    return diagnostic(
-        "FTC309", f"config.json of the model gives no usable sizes: {fault}", span, help=help, path="model.base"
-    )
+    scaling = config.get("rope_parameters") or config.get("rope_scaling")  # of RoPE, with length and factor
+    if isinstance(scaling, Mapping):
+        original, factor = scaling.get("original_max_position_embeddings"), scaling.get("factor")
+        if isinstance(original, int) and isinstance(factor, int | float):
+            is_sound = 0 < original <= _LARGEST_SIZE and 1 <= factor <= 1024
+            return max(limit, int(original * factor) if is_sound else 0)
+    return limit

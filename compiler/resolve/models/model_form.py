@@ -173,7 +173,8 @@ def linear_modules(tensors: Mapping[str, TensorFacts], model_type: str) -> dict[
     for name in sorted(tensors):
         module, _, last = name.rpartition(".")
         shape = tensors[name].shape
-        if last == "weight" and len(shape) == 2 and _is_backbone_linear(module):
+        is_embedding = _EMBEDDING.fullmatch(module.rpartition(".")[2])
+        if last == "weight" and len(shape) == 2 and not is_embedding and not head_parts(module):
             inputs, outputs = shape if transposed else reversed(shape)
             found[module] = (inputs, outputs)
     return found
@@ -195,7 +196,3 @@ def input_embedding(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
 def output_head(tensors: Mapping[str, TensorFacts]) -> TensorFacts | None:
     """The stored layer that turns vectors into logits over the vocabulary, or None where none is stored."""
     return next((tensors[f"{name}.weight"] for name in _OUTPUT_HEADS if f"{name}.weight" in tensors), None)
-
-
-def _is_backbone_linear(module: str) -> bool:
-    return not _EMBEDDING.fullmatch(module.rpartition(".")[2]) and not head_parts(module)

@@ -9,7 +9,7 @@ from typing import Any
 from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.model_config import code_keys
 from ftc.spec.architectures import architecture
-from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = ["read_tokenizer", "token_ids"]
@@ -28,14 +28,21 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
         Refusal: FTC306, no fast tokenizer; FTC310, code asked for; FTC311, a file can't be read.
     """
     if not (folder / "tokenizer.json").is_file():
-        raise Refusal([_missing(folder, span)])
+        slow = next((name for name in _SLOW_ONLY if (folder / name).is_file()), None)
+        summary, note = "the model has no tokenizer", "`tokenizer.json` is absent"
+        if slow is not None:
+            summary, note = "the model has only a slow tokenizer", f"`{slow}` is there, {note}"
+        help = "add the model's tokenizer.json; `AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes one"
+        raise Refusal([diagnostic("FTC306", summary, span, notes=note, help=help, path="model.base")])
     ids = token_ids(read_json_object(folder / "tokenizer.json", span), span)
     config = _optional_object(folder / "tokenizer_config.json", span)
     if found := code_keys(config, "tokenizer_config.json", span):
         raise Refusal(found)
     special = _optional_object(folder / "special_tokens_map.json", span)
+    assumed = architecture(model_type).tokens or (None,) * len(_TOKEN_KEYS)  # by the class, if the vocabulary holds it
     named = {
-        key: _text(config.get(key)) or _text(special.get(key)) or _default(model_type, key, ids) for key in _TOKEN_KEYS
+        key: _text(config.get(key)) or _text(special.get(key)) or (usual if usual in ids else None)
+        for key, usual in zip(_TOKEN_KEYS, assumed, strict=True)
     }
     limit = config.get("model_max_length")
     return TokenizerFacts(
@@ -86,22 +93,6 @@ def token_ids(tokenizer: Mapping[str, Any], span: Span | None) -> dict[str, int]
     return ids
 
 
-def _missing(folder: Path, span: Span | None) -> Diagnostic:
-    slow = next((name for name in _SLOW_ONLY if (folder / name).is_file()), None)
-    if slow is None:
-        summary, note = "the model has no tokenizer", "`tokenizer.json` is absent"
-    else:
-        summary, note = "the model has only a slow tokenizer", f"`{slow}` is there, `tokenizer.json` is absent"
-    return diagnostic(
-        "FTC306",
-        summary,
-        span,
-        notes=note,
-        help="add the model's tokenizer.json; `AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes one",
-        path="model.base",
-    )
-
-
 def _optional_object(file: Path, span: Span | None) -> dict[str, Any]:
     return read_json_object(file, span) if file.is_file() else {}
 
@@ -111,13 +102,6 @@ def _text(token: Any) -> str | None:
     if isinstance(token, Mapping):
         token = token.get("content")
     return token if isinstance(token, str) and token else None
-
-
-def _default(model_type: str, key: str, ids: Mapping[str, int]) -> str | None:
-    """What the tokenizer's class assumes, if the vocabulary holds it."""
-    assumed = architecture(model_type).tokens
-    token = assumed[_TOKEN_KEYS.index(key)] if assumed else None
-    return token if token in ids else None
 
 
 def _chat_template(folder: Path, config: Mapping[str, Any], span: Span | None) -> str | None:

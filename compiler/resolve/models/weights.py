@@ -68,13 +68,6 @@ class TensorRange:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    begin: int
-    end: int
-    name: str
-
-
 def read_header(file: Path) -> dict[str, TensorFacts]:
     """Tensors of one file by name. The file's metadata is ignored: nothing may be steered through it.
 
@@ -95,7 +88,10 @@ def read_ranges(file: Path) -> dict[str, TensorRange]:
     with file.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         start = stream.read(32)
-        _refuse_other_formats(start)
+        # A header of 896 bytes has a length that looks like a pickle's first bytes.
+        magics = () if start[4:9] == _BEGINNING else _OTHER_FORMATS
+        if other := next((name for magic, name in magics if start.startswith(magic)), None):
+            raise BrokenSafetensors(f"the content is {other}", other_format=other)
         if len(start) < 8:
             raise BrokenSafetensors(f"the file has {size} bytes, fewer than the eight of the header's length")
         (length,) = struct.unpack("<Q", start[:8])
@@ -104,8 +100,37 @@ def read_ranges(file: Path) -> dict[str, TensorRange]:
         if 8 + length > size:
             raise BrokenSafetensors(f"the header claims {length} bytes, but the file has {size}")
         stream.seek(8)
-        header = _parse(stream.read(length))
-    return _tensors(header, 8 + length, size - 8 - length)
+        text = stream.read(length)
+    try:
+        header = json.loads(text, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise BrokenSafetensors(f"the header is no JSON: {error}") from None
+    if not isinstance(header, dict):
+        raise BrokenSafetensors("the header is no JSON object")
+    header.pop("__metadata__", None)
+    tensors: dict[str, TensorRange] = {}
+    for name, entry in header.items():
+        dtype, shape, begin, end = _entry(name, entry)
+        facts = TensorFacts(dtype=dtype, shape=shape)
+        tensors[name] = TensorRange(facts, 8 + length + begin, 8 + length + end)
+        needed_bytes = (facts.num_elements * _BITS[dtype] + 7) // 8
+        if end - begin != needed_bytes:
+            raise BrokenSafetensors(f"tensor `{name}` needs {needed_bytes} bytes, its offsets give {end - begin}")
+    _check_layout(tensors, 8 + length, size)
+    return tensors
+
+
+def _check_layout(tensors: Mapping[str, TensorRange], start: int, size: int) -> None:
+    """Tensors follow one another without overlap or hole and fill the file, as the format demands."""
+    position = start
+    for name, place in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if place.begin != position:
+            raise BrokenSafetensors(f"tensor `{name}` begins at byte {place.begin - start}, not at {position - start}")
+        position = place.end
+    if position > size:
+        raise BrokenSafetensors(f"cut off: the tensors need {position - start} bytes, {size - start} are there")
+    if position < size:
+        raise BrokenSafetensors(f"{size - position} bytes after the last tensor belong to none")
 
 
 def read_metadata(file: Path) -> dict[str, str]:
@@ -124,45 +149,11 @@ def read_metadata(file: Path) -> dict[str, str]:
     return found
 
 
-def _refuse_other_formats(start: bytes) -> None:
-    if start[4:9] == _BEGINNING:  # a header of 896 bytes has a length that looks like a pickle's first bytes
-        return
-    for magic, name in _OTHER_FORMATS:
-        if start.startswith(magic):
-            raise BrokenSafetensors(f"the content is {name}", other_format=name)
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-    try:
-        header = json.loads(text, object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise BrokenSafetensors(f"the header is no JSON: {error}") from None
-    if not isinstance(header, dict):
-        raise BrokenSafetensors("the header is no JSON object")
-    header.pop("__metadata__", None)
-    return header
-
-
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a name stands in it twice")
     return result
-
-
-def _tensors(header: dict[str, Any], data_begin: int, data_bytes: int) -> dict[str, TensorRange]:
-    tensors: dict[str, TensorRange] = {}
-    stretches: list[_Stretch] = []
-    for name, entry in header.items():
-        dtype, shape, begin, end = _entry(name, entry)
-        facts = TensorFacts(dtype=dtype, shape=shape)
-        tensors[name] = TensorRange(facts, data_begin + begin, data_begin + end)
-        stretches.append(_Stretch(begin, end, name))
-        needed_bytes = (facts.num_elements * _BITS[dtype] + 7) // 8
-        if end - begin != needed_bytes:
-            raise BrokenSafetensors(f"tensor `{name}` needs {needed_bytes} bytes, its offsets give {end - begin}")
-    _check_layout(stretches, data_bytes)
-    return tensors
 
 
 def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
@@ -176,19 +167,7 @@ def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     return dtype, shape, begin, end
 
 
-def _check_layout(stretches: list[_Stretch], data_bytes: int) -> None:
-    """Tensors follow one another without overlap or hole and fill the file, as the format demands."""
-    position = 0
-    for stretch in sorted(stretches, key=lambda stretch: (stretch.begin, stretch.end)):
-        if stretch.begin != position:
-            raise BrokenSafetensors(f"tensor `{stretch.name}` begins at byte {stretch.begin}, not at {position}")
-        position = stretch.end
-    if position > data_bytes:
-        raise BrokenSafetensors(f"cut off: the tensors need {position} bytes, {data_bytes} are there")
-    if position < data_bytes:
-        raise BrokenSafetensors(f"{data_bytes - position} bytes after the last tensor belong to none")
-
-
+_PATH = "model.base"
 _OTHER_SUFFIXES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.pkl")
 _CONVERT = (
     "convert the weights to safetensors where you trust their origin: "
@@ -213,7 +192,11 @@ def read_weights(folder: Path, root: Path, span: Span | None = None) -> Weights:
     if (folder / SINGLE_FILE).is_file():
         return Weights((SINGLE_FILE,), _read_files(folder, root, (SINGLE_FILE,), span)[SINGLE_FILE])
     if not (folder / INDEX_FILE).is_file():
-        raise Refusal([_no_weights(folder, span)])
+        if others := sorted(file.name for pattern in _OTHER_SUFFIXES for file in folder.glob(pattern)):
+            summary = f"the model's weights are in a format that ftc doesn't open: `{others[0]}`"
+            raise Refusal([diagnostic("FTC303", summary, span, help=_CONVERT, path=_PATH)])
+        help = f"give a folder that holds `{SINGLE_FILE}`, or `{INDEX_FILE}` and the files that it names"
+        raise Refusal([diagnostic("FTC302", "the model's folder holds no weights", span, help=help, path=_PATH)])
     index = read_json_object(folder / INDEX_FILE, span)
     shards = shard_names(index, span)
     stored = _read_files(folder, root, shards, span)
@@ -237,7 +220,9 @@ def shard_names(index: Mapping[str, Any], span: Span | None) -> tuple[str, ...]:
     shards = tuple(sorted(set(names.values())))
     for shard in shards:
         if "/" in shard or "\\" in shard or not shard.endswith(".safetensors") or shard.startswith("."):
-            raise Refusal([_hostile_name(shard, span)])
+            summary = f"the model's index names a file outside its folder: {quoted(shard)}"
+            help = "don't use this model; its index was made to read or overwrite other files"
+            raise Refusal([diagnostic("FTC319", summary, span, help=help, path=_PATH)])
     return shards
 
 
@@ -246,62 +231,28 @@ def _read_files(
 ) -> dict[str, dict[str, TensorFacts]]:
     stored, found = {}, []
     for name in names:
-        result = _read_file(folder, root, name, span)
-        if isinstance(result, Diagnostic):
-            found.append(result)
-        else:
-            stored[name] = result
+        try:
+            stored[name] = read_header(safe_path(root, name, folder))
+        except UnsafePath as error:
+            found.append(error.diagnostic(span, _PATH))
+        except FileNotFoundError:
+            found.append(_bad_index(f"`{name}` isn't in the model's folder", span))
+        except BrokenSafetensors as error:
+            summary, help = f"`{name}` of the model is damaged", "fetch the file again"
+            if error.other_format:
+                summary = f"`{name}` is no safetensors file"
+                help = "run `git lfs pull` in the model's folder" if "LFS" in error.other_format else _CONVERT
+            found.append(diagnostic("FTC304", summary, span, notes=str(error), help=help, path=_PATH))
+        except OSError as error:
+            summary, help = f"`{name}` of the model can't be read", "check the file's rights"
+            found.append(diagnostic("FTC311", summary, span, notes=str(error), help=help, path=_PATH))
     if found:
         raise Refusal(found)
     return stored
-
-
-def _read_file(folder: Path, root: Path, name: str, span: Span | None) -> dict[str, TensorFacts] | Diagnostic:
-    try:
-        return read_header(safe_path(root, name, folder))
-    except UnsafePath as error:
-        return error.diagnostic(span, "model.base")
-    except FileNotFoundError:
-        return _bad_index(f"`{name}` isn't in the model's folder", span)
-    except BrokenSafetensors as error:
-        return _broken(name, error, span)
-    except OSError as error:
-        help = "check the file's rights"
-        return diagnostic(
-            "FTC311", f"`{name}` of the model can't be read", span, notes=str(error), help=help, path="model.base"
-        )
-
-
-def _broken(name: str, error: BrokenSafetensors, span: Span | None) -> Diagnostic:
-    if error.other_format:
-        help = "run `git lfs pull` in the model's folder" if "LFS" in error.other_format else _CONVERT
-        summary = f"`{name}` is no safetensors file"
-        return diagnostic("FTC304", summary, span, notes=str(error), help=help, path="model.base")
-    summary = f"`{name}` of the model is damaged"
-    return diagnostic("FTC304", summary, span, notes=str(error), help="fetch the file again", path="model.base")
-
-
-def _no_weights(folder: Path, span: Span | None) -> Diagnostic:
-    others = sorted(file.name for pattern in _OTHER_SUFFIXES for file in folder.glob(pattern))
-    if others:
-        summary = f"the model's weights are in a format that ftc doesn't open: `{others[0]}`"
-        return diagnostic("FTC303", summary, span, help=_CONVERT, path="model.base")
-    help = f"give a folder that holds `{SINGLE_FILE}`, or `{INDEX_FILE}` and the files that it names"
-    return diagnostic("FTC302", "the model's folder holds no weights", span, help=help, path="model.base")
 
 
 def _bad_index(reason: str, span: Span | None) -> Diagnostic:
     help = "fetch the model again; every file that the index names must lie beside it"
     return diagnostic(
         "FTC305", "the model's weight files are incomplete", span, notes=reason, help=help, path="model.base"
-    )
-
-
-def _hostile_name(name: str, span: Span | None) -> Diagnostic:
-    return diagnostic(
-        "FTC319",
-        f"the model's index names a file outside its folder: {quoted(name)}",
-        span,
-        help="don't use this model; its index was made to read or overwrite other files",
-        path="model.base",
     )

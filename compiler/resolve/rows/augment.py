@@ -108,15 +108,14 @@ def _variant(
     varied = {name: vary(value) if name in names and isinstance(value, str) else value for name, value in row.items()}
     turns = columns.by_part.get("messages")
     if turns is not None:
-        varied[turns] = [_varied_turn(turn, vary) for turn in row[turns]]
+        said: list[Any] = []
+        for turn in row[turns]:
+            is_asked = isinstance(turn, dict) and turn.get("role") == "user" and isinstance(turn.get("content"), str)
+            said.append({**turn, "content": vary(turn["content"])} if is_asked else turn)
+        varied[turns] = said
     if rule.prompts:
         varied[PROMPT_COLUMN] = int(chance.integers(1, len(rule.prompts) + 1))
     return varied
-
-
-def _varied_turn(turn: Any, vary: Vary) -> Any:
-    is_asked = isinstance(turn, dict) and turn.get("role") == "user" and isinstance(turn.get("content"), str)
-    return {**turn, "content": vary(turn["content"])} if is_asked else turn
 
 
 def _paraphrased(text: str, paraphrases: Mapping[str, Sequence[str]], chance: np.random.Generator) -> str:

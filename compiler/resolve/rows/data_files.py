@@ -13,7 +13,7 @@ from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.rows.columns import SpanOf
 from ftc.compiler.resolve.rows.tables import absent_file
-from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import Lock, SourceLock
 from ftc.spec.sections.data import Data, HubSource, Paraphrases, PathSource
@@ -89,7 +89,9 @@ def locate_data(
             if not isinstance(source, HubSource):
                 files[use] = _on_disk(source, recipe_path, folder, root, digests, span_of)
             else:
-                files[use] = _on_hub(source, recipe_path, hub, digests, span_of, _locked(lock, use, source))
+                locked = lock.data.sources.get(use) if lock else None
+                locked = locked if locked and locked.asked == source.to_json() else None
+                files[use] = _on_hub(source, recipe_path, hub, digests, span_of, locked)
         except Refusal as refusal:
             found += refusal.diagnostics
     if found:
@@ -110,14 +112,10 @@ def _on_disk(
     try:
         facts = digests.file(path)
     except OSError as error:
-        raise Refusal([_unreadable(source.path, error, span, f"{recipe_path}.path")]) from error
+        summary = f"{source.path} can't be read: {(error.strerror or type(error).__name__).lower()}"
+        help = "check the file's permissions"
+        raise Refusal([diagnostic("FTC351", summary, span, help=help, path=f"{recipe_path}.path")]) from error
     return DataFile(path, source.path, recipe_path, source.to_json(), None, None, facts)
-
-
-def _unreadable(name: str, error: OSError, span: Span | None, recipe_path: str) -> Diagnostic:
-    reason = (error.strerror or type(error).__name__).lower()
-    help = "check the file's permissions"
-    return diagnostic("FTC351", f"{name} can't be read: {reason}", span, help=help, path=recipe_path)
 
 
 def _on_hub(
@@ -136,8 +134,3 @@ def _on_hub(
     chosen = None if source.file else file.name
     shown_as = f"{source.hub}: {file.name}"
     return DataFile(file.path, shown_as, recipe_path, source.to_json(), file.commit, chosen, file.facts)
-
-
-def _locked(lock: Lock | None, use: str, source: HubSource) -> SourceLock | None:
-    locked = lock.data.sources.get(use) if lock else None
-    return locked if locked and locked.asked == source.to_json() else None

@@ -52,8 +52,12 @@ def read_division(data: Data, table: Table, labeled: str | None, span_of: SpanOf
         at = name if name in table.columns else data.fields.get(name, name)
         if at not in table.columns:
             path = f"data.split.{key}"
-            unread = without_form(table, at, span_of(path), path)
-            found.append(unread or _no_column(key, name, table, span_of))
+            verb = {"stratify": "stratify by", "group": "group by", "time": "divide by"}[key]
+            help = f"did you mean `{guess}`?" if (guess := nearest(name, table.columns)) else "name a column"
+            notes = f"columns: {', '.join(f'`{one}`' for one in table.columns[:20])}"
+            summary = f"there is no column `{name}` to {verb}"
+            absent = diagnostic("FTC362", summary, span_of(path), help=help, notes=notes, path=path)
+            found.append(without_form(table, at, span_of(path), path) or absent)
             return None
         return [row.get(at) for row in table.rows]
 
@@ -68,19 +72,6 @@ def read_division(data: Data, table: Table, labeled: str | None, span_of: SpanOf
 
 def _as_text(values: Sequence[Any] | None) -> list[str] | None:
     return None if values is None else [canonical_text(value) for value in values]
-
-
-def _no_column(key: str, column: str, table: Table, span_of: SpanOf) -> Diagnostic:
-    path = f"data.split.{key}"
-    verb = {"stratify": "stratify by", "group": "group by", "time": "divide by"}[key]
-    return diagnostic(
-        "FTC362",
-        f"there is no column `{column}` to {verb}",
-        span_of(path),
-        help=f"did you mean `{guess}`?" if (guess := nearest(column, table.columns)) else "name a column",
-        notes=f"columns: {', '.join(f'`{name}`' for name in table.columns[:20])}",
-        path=path,
-    )
 
 
 def _times(

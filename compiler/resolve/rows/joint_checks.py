@@ -61,28 +61,27 @@ def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnosti
             kind = fault.code, fault.words
             rows_by_kind.setdefault(kind, []).append(number)
             firsts.setdefault(kind, fault)
-    return [_finding(firsts[kind], rows, table) for kind, rows in rows_by_kind.items()]
-
-
-def _finding(fault: _Fault, rows: list[int], table: Table) -> Diagnostic:
-    first = rows[0]
-    place = f"word {fault.word + 1} of {table.place(first)}" if fault.word is not None else table.place(first)
-    return diagnostic(
-        fault.code,
-        f"{fault.words}, in {len(rows):,} of {len(table.rows):,} rows",
-        _span(fault, first, table),
-        help=_HELP[fault.code],
-        notes=[f"{table.file}, {table.places(rows)}", f"{place} holds {shown(fault.value)}"],
-        path="data.source",
-    )
-
-
-def _span(fault: _Fault, row: int, table: Table) -> Span | None:
-    """The row's place; in a CoNLL file, where each word has a line, the word's."""
-    if fault.word is None or table.lines is None or not table.file.lower().endswith(CONLL_SUFFIXES):
-        return table.span(row)
-    line = table.lines[row] + fault.word
-    return Span(table.file, line, 1, line, 2)
+    found = []
+    has_lines = table.lines is not None and table.file.lower().endswith(CONLL_SUFFIXES)  # one for each word
+    for kind, rows in rows_by_kind.items():
+        fault, first = firsts[kind], rows[0]
+        place, span = table.place(first), table.span(first)
+        if fault.word is not None:
+            place = f"word {fault.word + 1} of {place}"
+            if has_lines and table.lines is not None:
+                line = table.lines[first] + fault.word
+                span = Span(table.file, line, 1, line, 2)
+        found.append(
+            diagnostic(
+                fault.code,
+                f"{fault.words}, in {len(rows):,} of {len(table.rows):,} rows",
+                span,
+                help=_HELP[fault.code],
+                notes=[f"{table.file}, {table.places(rows)}", f"{place} holds {shown(fault.value)}"],
+                path="data.source",
+            )
+        )
+    return found
 
 
 def _check_of(task: Task, by_part: Mapping[str, str]) -> Callable[[Row], _Fault | None] | None:
@@ -95,7 +94,8 @@ def _check_of(task: Task, by_part: Mapping[str, str]) -> Callable[[Row], _Fault 
         case AnswerRows(is_extractive=True):
             return lambda row: _answers_fault(row[by_part["context"]], row[by_part["answers"]])
         case AnswerRows():
-            return lambda row: _no_answer_fault(row[ANSWER_COLUMN])
+            words = "a question has no answer to learn to write"
+            return lambda row: None if row[ANSWER_COLUMN].strip() else _Fault("FTC378", words, row[ANSWER_COLUMN])
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
         case TextRows() | LabelRows() | InstructionRows() | MessageRows():
@@ -119,9 +119,14 @@ def _tags_fault(words: list[str], tags: list[Any], scheme: str) -> _Fault | None
 
 
 def _spans_fault(text: str, spans: list[Any]) -> _Fault | None:
+    def start(span: Any) -> int:
+        begin = span.get("start") if isinstance(span, dict) else None
+        return begin if isinstance(begin, int) else -1
+
     end = 0
-    for span in sorted(spans, key=_start):
-        if not _is_span(span):
+    for span in sorted(spans, key=start):
+        has_label = isinstance(span, dict) and isinstance(span.get("label"), str) and span["label"].strip()
+        if not has_label or not all(type(span.get(key)) is int for key in ("start", "end")):
             return _Fault("FTC377", "a stretch is no `{start, end, label}`", span)
         if not 0 <= span["start"] < span["end"] <= len(text):
             return _Fault("FTC377", "a stretch lies outside of its text, or is empty", span)
@@ -131,17 +136,6 @@ def _spans_fault(text: str, spans: list[Any]) -> _Fault | None:
             return _Fault("FTC377", "a stretch holds nothing but spaces", span)
         end = span["end"]
     return None
-
-
-def _start(span: Any) -> int:
-    start = span.get("start") if isinstance(span, dict) else None
-    return start if isinstance(start, int) else -1
-
-
-def _is_span(span: Any) -> bool:
-    if not isinstance(span, dict) or not isinstance(span.get("label"), str) or not span["label"].strip():
-        return False
-    return all(type(span.get(key)) is int for key in ("start", "end"))
 
 
 def _answers_fault(context: str, answers: Mapping[str, Any]) -> _Fault | None:
@@ -158,10 +152,6 @@ def _answers_fault(context: str, answers: Mapping[str, Any]) -> _Fault | None:
                 "FTC378", "an answer doesn't stand where `answer_start` says", f"{text!r}, but there is {found!r}"
             )
     return None
-
-
-def _no_answer_fault(answer: str) -> _Fault | None:
-    return None if answer.strip() else _Fault("FTC378", "a question has no answer to learn to write", answer)
 
 
 def _pair_fault(row: Row, by_part: Mapping[str, str]) -> _Fault | None:

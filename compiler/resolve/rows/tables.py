@@ -90,9 +90,20 @@ def _table(table: Any, file: str) -> tuple[Table, list[Diagnostic]]:
     names = [name for name in table.column_names if name not in left_out]
     shell = Table(file, tuple(names), [], left_out=left_out)
     unread = [without_form(shell, name, None, "data.source") for name in left_out if not names]
-    if findings := [*_twice(table.column_names, file), *(one for one in unread if one)]:
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    findings = [
+        diagnostic("FTC358", f"{file}: column `{name}` stands twice", help="name each column once", path="data.source")
+        for name in twice
+    ]
+    if findings := [*findings, *(one for one in unread if one)]:
         return shell, findings
-    columns = {name: _as_json(table.column(name)).to_pylist() for name in names}
+    import pyarrow
+
+    columns = {}
+    for name in names:
+        column = table.column(name)
+        as_text = column.cast(pyarrow.string()) if _is_written_as_text(column.type) else column
+        columns[name] = as_text.to_pylist()
     for name, of_class in class_names(table.schema.metadata or {}).items():
         if name in columns:
             columns[name] = [_named(value, of_class) for value in columns[name]]
@@ -133,14 +144,6 @@ def _named(value: Any, names: list[str]) -> Any:
     return value
 
 
-def _twice(names: list[str], file: str) -> list[Diagnostic]:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    return [
-        diagnostic("FTC358", f"{file}: column `{name}` stands twice", help="name each column once", path="data.source")
-        for name in twice
-    ]
-
-
 def _is_plain(kind: Any) -> bool:
     """Whether values are text, numbers, truth values or nothing, or lists and objects of these."""
     from pyarrow import types
@@ -158,12 +161,6 @@ def _is_written_as_text(kind: Any) -> bool:
     from pyarrow import types
 
     return any(test(kind) for test in (types.is_date, types.is_time, types.is_timestamp, types.is_decimal))
-
-
-def _as_json(column: Any) -> Any:
-    import pyarrow
-
-    return column.cast(pyarrow.string()) if _is_written_as_text(column.type) else column
 
 
 _Reader = Callable[[Path, str], tuple[Table, list[Diagnostic]]]
@@ -231,9 +228,10 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None) -> Table:
     Raises:
         Refusal: FTC350 to FTC360: the file is absent, of another kind, broken or without rows.
     """
+    suffix = path.suffix.lower()
     try:
-        reader = _reader(path, shown_as, span)
-        table, findings = reader(path, shown_as)
+        _check_kind(path, suffix, shown_as, span)
+        table, findings = _READERS[suffix](path, shown_as)
     except UnreadableTable as error:
         help_ = "write the file again, or check that it was copied whole"
         raise _refusal("FTC353", f"{shown_as} is no whole {path.suffix} file", span, help_, str(error)) from error
@@ -249,37 +247,27 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None) -> Table:
     return table
 
 
-def _reader(path: Path, shown_as: str, span: Span | None) -> _Reader:
+def _check_kind(path: Path, suffix: str, shown_as: str, span: Span | None) -> None:
     if not path.is_file():
         raise Refusal([absent_file(path, shown_as, span)])
-    suffix = path.suffix.lower()
     with path.open("rb") as file:
         start = file.read(512)
     for offset, magic, name, help_ in _OTHER_FORMATS:
         if start[offset : offset + len(magic)] == magic:
             raise _refusal("FTC353", f"the content of {shown_as} is {name}", span, help_)
     if suffix not in _READERS:
-        raise _refusal("FTC352", f"a data file of unknown kind: {shown_as}", span, _known_kinds(suffix))
-    _check_arrow_magic(start, suffix, shown_as, span)
-    return _READERS[suffix]
-
-
-def _check_arrow_magic(start: bytes, suffix: str, shown_as: str, span: Span | None) -> None:
-    """Parquet and Arrow files under a text suffix would give a page of strange bytes."""
-    for magic, name in ((b"PAR1", ".parquet"), (b"ARROW1", ".arrow")):
+        help_ = f"the suffix tells the kind: {', '.join(SUFFIXES)}"
+        if suffix in _ARCHIVES:
+            help_ = _UNPACK
+        elif suffix in _PICKLES:
+            help_ = f"{_WRITE_AGAIN}; pickles run code when they are read"
+        elif guess := nearest(suffix, SUFFIXES):
+            help_ = f"did you mean `{guess}`? {help_}"
+        raise _refusal("FTC352", f"a data file of unknown kind: {shown_as}", span, help_)
+    for magic, name in ((b"PAR1", ".parquet"), (b"ARROW1", ".arrow")):  # as text they give a page of strange bytes
         if start.startswith(magic) and suffix in _TEXT_SUFFIXES:
             help_ = f"give the file the suffix `{name}`"
             raise _refusal("FTC353", f"the content of {shown_as} is of the kind `{name}`", span, help_)
-
-
-def _known_kinds(suffix: str) -> str:
-    if suffix in _ARCHIVES:
-        return _UNPACK
-    if suffix in _PICKLES:
-        return f"{_WRITE_AGAIN}; pickles run code when they are read"
-    if guess := nearest(suffix, SUFFIXES):
-        return f"did you mean `{guess}`? the suffix tells the kind: {', '.join(SUFFIXES)}"
-    return f"the suffix tells the kind: {', '.join(SUFFIXES)}"
 
 
 def absent_file(path: Path, shown_as: str, span: Span | None) -> Diagnostic:

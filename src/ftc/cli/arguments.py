@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ftc.spec.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["Parser", "add_color", "add_force", "add_json", "add_overrides", "add_waive", "override_words"]
+__all__ = ["Command", "Parser", "add_color", "add_force", "add_json", "add_overrides", "add_waive", "override_words"]
 
 _WIDEST = 100
 
@@ -39,6 +40,15 @@ class Parser(ArgumentParser):
         message = message.replace("invalid int value:", "no whole number:")
         sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` tells more.\n")
         raise SystemExit(ExitCode.USAGE)
+
+
+class Command(NamedTuple):
+    """A verb of the command line."""
+
+    add_arguments: Callable[[Parser], None]
+    """Declares its arguments."""
+    run: Callable[[Namespace], int]
+    """Does it, and gives the exit code."""
 
 
 def add_color(parser: Parser, *, default: str) -> None:
@@ -95,11 +105,11 @@ def add_waive(parser: Parser) -> None:
 
 def override_words(args: Namespace) -> tuple[str, ...]:
     """The overrides as words of a command line."""
-    return tuple(word for one in args.overrides for word in _words(one))
-
-
-def _words(override: Path | str) -> tuple[str, str]:
-    return ("--set", override) if isinstance(override, str) else ("--set-file", str(override))
+    return tuple(
+        word
+        for one in args.overrides
+        for word in (("--set", one) if isinstance(one, str) else ("--set-file", str(one)))
+    )
 
 
 def _file(text: str) -> Path:

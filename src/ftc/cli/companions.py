@@ -84,7 +84,7 @@ def _watch(rank: int, other: subprocess.Popen[bytes], is_over: threading.Event) 
     """Ends this process where another one has failed and this one waits for it."""
     if other.wait() == 0 or is_over.wait(_GRACE_SECONDS):
         return
-    from ftc.runtime.execution.process_watch import lost
+    from ftc.runtime.execution.accelerator import lost
 
     finding = lost(f"process {rank}", f"it ended with status {other.returncode}")
     sys.stderr.write(f"error[{finding.code}]: {finding.summary}\n  = help: {finding.help[0]}\n")

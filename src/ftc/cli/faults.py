@@ -13,7 +13,7 @@ from ftc.spec.exit_codes import ExitCode
 if TYPE_CHECKING:
     from ftc.spec.diagnostics import Refusal
 
-__all__ = ["flushed", "guarded"]
+__all__ = ["Restart", "flushed", "guarded"]
 
 _TRAIN_PACKAGES = frozenset(
     ("accelerate", "datasets", "peft", "rouge_score", "sacrebleu", "sklearn", "torch", "transformers")
@@ -130,3 +130,25 @@ def _kept(trace: str) -> str:
     with tempfile.NamedTemporaryFile("w", prefix="ftc-bug-", suffix=".txt", delete=False, encoding="utf-8") as file:
         file.write(f"ftc {ftc.__version__}, Python {platform.python_version()}, {platform.platform()}\n\n{trace}")
     return file.name
+
+
+class Restart(BaseException):
+    """Raised by a verb before it has done anything: its environment has to be another one from the start.
+
+    Args:
+        environment: Variables that have to be set.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        super().__init__(", ".join(environment))
+        self.environment = environment
+
+    def follow(self) -> int:
+        """Starts the command anew in place of this process; only where a system can't do that does it come back."""
+        command = [sys.executable, *sys.orig_argv[1:]]
+        environment = {**os.environ, **self.environment}
+        if os.name == "posix":
+            os.execve(sys.executable, command, environment)  # noqa: S606 - the same command, with words as they were
+        import subprocess
+
+        return subprocess.run(command, env=environment, check=False).returncode

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import ftc
 from ftc.cli import faults
 from ftc.cli.arguments import Parser, add_color
-from ftc.cli.restart import Restart
-from ftc.cli.verbs import GROUPS, VERBS, module_of
+from ftc.cli.faults import Restart
+from ftc.cli.verbs import GROUPS, VERBS
 from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["console", "main"]
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None, *, may_restart: bool = False) -> int
         args.may_restart, args.words = may_restart, words
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else ExitCode.USAGE
-    return faults.guarded(module_of(args.verb).run, args)
+    return faults.guarded(VERBS[args.verb].command.run, args)
 
 
 def console() -> None:
@@ -77,10 +77,14 @@ def _parse(argv: Sequence[str]) -> Namespace:
         top.print_help(sys.stderr)
         raise SystemExit(ExitCode.USAGE)
     if common.verb not in VERBS:
-        top.error(_unknown(common.verb))
-    text = VERBS[common.verb]
-    parser = Parser(prog=f"ftc {common.verb}", description=f"{text[0].upper()}{text[1:]}.")
-    module_of(common.verb).add_arguments(parser)
+        from ftc.spec.language.did_you_mean import nearest
+
+        meant = nearest(common.verb, VERBS)
+        hint = f"; did you mean `{meant}`?" if meant else f"; one of {', '.join(VERBS)}"
+        top.error(f"unknown verb `{common.verb}`{hint}")
+    verb = VERBS[common.verb]
+    parser = Parser(prog=f"ftc {verb.name}", description=f"{verb.help[0].upper()}{verb.help[1:]}.")
+    verb.command.add_arguments(parser)
     add_color(parser, default=common.color)
     return parser.parse_args(common.rest, Namespace(verb=common.verb))
 
@@ -88,7 +92,7 @@ def _parse(argv: Sequence[str]) -> Namespace:
 def _top_parser() -> Parser:
     width = max(map(len, VERBS)) + 2
     listed = "\n\n".join(
-        "\n".join((f"{title}:", *(f"  {name:<{width}}{text}" for name, text in group.items())))
+        "\n".join((f"{title}:", *(f"  {verb.name:<{width}}{verb.help}" for verb in group)))
         for title, group in GROUPS.items()
     )
     parser = Parser(
@@ -102,10 +106,3 @@ def _top_parser() -> Parser:
     parser.add_argument("verb", nargs="?", help=SUPPRESS)
     parser.add_argument("rest", nargs=REMAINDER, help=SUPPRESS)
     return parser
-
-
-def _unknown(word: str) -> str:
-    from ftc.spec.language.did_you_mean import nearest
-
-    meant = nearest(word, VERBS)
-    return f"unknown verb `{word}`" + (f"; did you mean `{meant}`?" if meant else f"; one of {', '.join(VERBS)}")

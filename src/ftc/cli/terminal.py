@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from ftc.spec.diagnostics import Diagnostic
     from ftc.views.page import Page
 
-__all__ = ["is_interactive", "page", "print_json", "show_diagnostics", "wants_color", "write"]
+STDOUT = "-"
+"""Stands for standard output where a verb writes a file."""
+
+__all__ = ["STDOUT", "is_interactive", "page", "print_json", "show_diagnostics", "wants_color", "write"]
 
 
 def wants_color(stream: TextIO, choice: str, environ: Mapping[str, str]) -> bool:

@@ -1,22 +1,74 @@
-"""What may stand at a place of a recipe, and what it means there: the JSON Schema, asked by path."""
+"""What may stand at a place of a recipe, and what it means there: the JSON Schema, asked by path.
+
+Names of columns come from the first lines of the recipe's data file: enough to complete them, and no more.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args
 
-from ftc.lsp.outline import Path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, safe_path
+from ftc.lsp.outline import Place
 from ftc.spec.devices import CARDS
 from ftc.spec.language.json_schema import Schema, definition_of, recipe_schema, type_in_words, value_in_words
 from ftc.spec.language.section_tree import sections_at
+from ftc.spec.language.text_checks import masked
 from ftc.spec.language.yaml_nodes import typed
 from ftc.spec.tasks.card import TaskSection
 
-__all__ = ["Choice", "Key", "choices_at", "in_flow", "item_choices_at", "keys_at", "parts_of"]
+__all__ = ["Choice", "Key", "choices_at", "columns_of", "in_flow", "item_choices_at", "keys_at", "parts_of"]
+
+MOST_BYTES = 64 * 1024
+"""Bytes of the file that are read: an editor asks at every key stroke."""
+MOST_COLUMNS = 200
+LONGEST_NAME = 100
+"""Characters; a longer one is hardly a name."""
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
+
+
+def columns_of(recipe: Path, data: str) -> tuple[str, ...]:
+    """The columns of a file of text rows, in its order; none where it is of another kind or can't be read.
+
+    Args:
+        recipe: The recipe's file.
+        data: The path that it holds, which is followed inside the project alone.
+    """
+    try:
+        file = safe_path(project_root(recipe), data, recipe.resolve().parent)
+        if not file.is_file():
+            return ()
+        with file.open("rb") as opened:
+            head = opened.read(MOST_BYTES)
+    except (UnsafePath, OSError, ValueError):
+        return ()
+    text = masked(head.decode("utf-8", "replace").removeprefix("\ufeff"))
+    names = _names(text, file.suffix.lower())
+    return tuple(dict.fromkeys(name for name in names if name and len(name) <= LONGEST_NAME))[:MOST_COLUMNS]
+
+
+def _names(text: str, suffix: str) -> list[str]:
+    first = text.splitlines()[0] if text.strip() else ""
+    if suffix in _SEPARATORS:
+        try:
+            return next(csv.reader([first], delimiter=_SEPARATORS[suffix]), [])
+        except csv.Error:
+            return []
+    if suffix in _JSON_LINES:
+        try:
+            row = json.loads(first)
+        except (ValueError, RecursionError):
+            return []
+        return list(row) if isinstance(row, dict) else []
+    return []
 
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]*")
@@ -39,7 +91,7 @@ class Key:
     @property
     def type(self) -> str:
         """The type of its value in a few words."""
-        return type_in_words(self.schema, _root(), _title)
+        return type_in_words(self.schema, _root(), lambda name: "mapping" if name in _root()["$defs"] else None)
 
     @property
     def is_section(self) -> bool:
@@ -72,7 +124,7 @@ class Choice:
     about: str = ""
 
 
-def keys_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Key, ...]:
+def keys_at(path: Place, siblings: Mapping[str, str | None]) -> tuple[Key, ...]:
     """The keys that the mapping at `path` may have.
 
     Args:
@@ -86,7 +138,7 @@ def keys_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Key, ...]:
     return tuple(found.values()) or _named_keys(path)
 
 
-def choices_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Choice, ...]:
+def choices_at(path: Place, siblings: Mapping[str, str | None]) -> tuple[Choice, ...]:
     """What may be written as the value at `path`.
 
     Args:
@@ -95,7 +147,7 @@ def choices_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Choice, 
     """
     found: dict[str, Choice] = {}
     for field in _fields(path, {key: value for key, value in siblings.items() if key != path[-1]}):
-        for choice in (*_values(field), *_items_in_brackets(field), *_examples(field)):
+        for choice in (*_values(field), *(Choice(f"[{name}]") for name in _item_names(field)), *_examples(field)):
             found.setdefault(choice.text, choice)
     if path == ("budget", "device"):
         found |= {"auto": Choice("auto"), "cpu": Choice("cpu")}
@@ -103,7 +155,7 @@ def choices_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Choice, 
     return tuple(found.values())
 
 
-def item_choices_at(path: Path, siblings: Mapping[str, str | None]) -> tuple[Choice, ...]:
+def item_choices_at(path: Place, siblings: Mapping[str, str | None]) -> tuple[Choice, ...]:
     """What may be an item of the list at `path`; arguments as for `choices_at`."""
     found = {name: Choice(name) for field in _fields(path, siblings) for name in _item_names(field)}
     return tuple(found.values())
@@ -127,22 +179,17 @@ def _root() -> Schema:
     return recipe_schema()
 
 
-def _title(name: str) -> str | None:
-    return "mapping" if name in _root()["$defs"] else None
-
-
-def _forms(path: Path, siblings: Mapping[str, str | None]) -> list[Schema]:
+def _forms(path: Place, siblings: Mapping[str, str | None]) -> list[Schema]:
     """The sections that may stand at a path: those that fit what is written, or all where none does."""
     if any(isinstance(part, int) for part in path):
         return []
     sections = sections_at(tuple(map(str, path)))
-    schemas = [_root() if not path else _root()["$defs"][section.__name__] for section in sections if _known(section)]
+    names = [section.__name__ for section in sections]
+    schemas = [
+        _root()["$defs"][name] if path else _root() for name in names if name == "Recipe" or name in _root()["$defs"]
+    ]
     fitting = [schema for schema in schemas if _fits(schema, siblings)]
     return fitting or schemas
-
-
-def _known(section: type) -> bool:
-    return section.__name__ == "Recipe" or section.__name__ in _root()["$defs"]
 
 
 def _fits(schema: Schema, siblings: Mapping[str, str | None]) -> bool:
@@ -152,7 +199,7 @@ def _fits(schema: Schema, siblings: Mapping[str, str | None]) -> bool:
     return (not kind or not written or kind == written) and all(key in properties for key in siblings)
 
 
-def _fields(path: Path, siblings: Mapping[str, str | None]) -> list[Schema]:
+def _fields(path: Place, siblings: Mapping[str, str | None]) -> list[Schema]:
     """The schemas of the value at a path, one for each section that may hold it."""
     if not path:
         return []
@@ -160,7 +207,7 @@ def _fields(path: Path, siblings: Mapping[str, str | None]) -> list[Schema]:
     return [form["properties"][path[-1]] for form in forms if path[-1] in form["properties"]]
 
 
-def _named_keys(path: Path) -> tuple[Key, ...]:
+def _named_keys(path: Place) -> tuple[Key, ...]:
     """Keys of a mapping whose keys are a closed set of names, such as `eval.gates`."""
     for field in _fields(path, {}):
         for arm in _arms(field):
@@ -198,10 +245,6 @@ def _values(schema: Schema) -> Iterator[Choice]:
             yield from (Choice(value_in_words(value)) for value in arm["enum"])
         elif arm.get("type") == "boolean":
             yield from (Choice("true"), Choice("false"))
-
-
-def _items_in_brackets(schema: Schema) -> Iterator[Choice]:
-    return (Choice(f"[{name}]") for name in _item_names(schema))
 
 
 def _item_names(schema: Schema) -> Iterator[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Path", "Slot", "Word", "outline"]
+__all__ = ["Place", "Slot", "Word", "outline"]
 
-Path = tuple[str | int, ...]
+Place = tuple[str | int, ...]
 
 _BLANK = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n|\Z)")
 _SPACES = re.compile(r"[ \t]*")
@@ -49,13 +49,13 @@ class Slot:
         has_colon: Whether a colon follows the key.
     """
 
-    path: Path
+    path: Place
     key: Word | None
     value: Word | None
     has_colon: bool = False
 
     @property
-    def place(self) -> Path:
+    def place(self) -> Place:
         """The path of the value; an item's is that of its list."""
         return (*self.path, self.key.plain) if self.key else self.path
 
@@ -73,7 +73,7 @@ class _Frame:
     """A mapping or list in block style that is open. `depth` is twice its column, and one more for a list."""
 
     depth: int
-    path: Path
+    path: Place
     last: str | int | None = None
 
 
@@ -139,7 +139,7 @@ class _Reader:
         else:
             self.slots.append(Slot(frame.path, word, None))
 
-    def _read_value(self, path: Path, key: Word, column: int) -> None:
+    def _read_value(self, path: Place, key: Word, column: int) -> None:
         self._skip(_SPACES)
         first = self.text[self.position : self.position + 1]
         is_nested = _BLANK.match(self.text, self.position) is not None or (first and first in "{[|>")
@@ -174,7 +174,7 @@ class _Reader:
             self.position = start + max(len(written), 1)
         return Word(self.text[start : self.position], start, self.position)
 
-    def _read_flow(self, path: Path, column: int) -> None:
+    def _read_flow(self, path: Place, column: int) -> None:
         """Reads a mapping or list in brackets. One that is never closed ends before the next key outside of it."""
         open_ones: list[_Frame] = []
         while self.position < len(self.text):

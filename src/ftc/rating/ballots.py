@@ -1,23 +1,135 @@
-"""A rater's decisions: one line each, on disk before the page hears that it was taken."""
+"""Pairs of answers to rate, each rater's decisions, and what raters said together.
+
+Pairs are base against tuned of one run, or what two runs made of the same rows. A decision is a line on disk before the
+page hears that it was taken.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.outcomes import Choice, Rating
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.outcomes import CHOICES, Agreement, Choice, Rating, Tally, WinRate
 from ftc.spec.storage.atomic_write import sync_folder
+from ftc.verbs.runs import Run, load_outcomes
 
-__all__ = ["Ballot", "ballots", "open_ballot"]
+if TYPE_CHECKING:
+    from ftc.spec.documents.outcomes import Outcome, Said
+
+__all__ = ["Ballot", "Contest", "Pair", "ballots", "contest_of", "open_ballot", "tally"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one row.
+
+    Attributes:
+        row: Row number in the source, from 0.
+        prompt: What both were given.
+        expected: The row's own answer.
+        first: Answer of the first contestant.
+        second: Answer of the second contestant.
+    """
+
+    row: int
+    prompt: str
+    expected: str | None
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Two contestants and all that they answered differently.
+
+    Attributes:
+        name: Name of the folder that keeps the ratings.
+        first: What the first contestant is called, once all is rated.
+        second: What the second is called.
+        pairs: Rows with two different answers, in the order of the rows.
+        same: Rows whose answers are equal; nobody needs to rate those.
+    """
+
+    name: str
+    first: str
+    second: str
+    pairs: tuple[Pair, ...]
+    same: int
+
+    def order(self, rater: str, seed: int) -> list[Pair]:
+        """The pairs as one rater sees them: every rater in an order of their own, and the same one after a break."""
+        return sorted(self.pairs, key=lambda pair: _chance(rater, seed, "order", pair.row))
+
+    def left(self, rater: str, seed: int, row: int) -> Literal["first", "second"]:
+        """Who stands on the left for a rater."""
+        return "first" if _chance(rater, seed, "side", row) < 2**63 else "second"
+
+
+def contest_of(runs: Sequence[Run]) -> Contest:
+    """The contest of one run's base and tuned model, or of two runs' tuned models.
+
+    Raises:
+        Refusal: A run has no answers (FTC680), or two runs have no row in common (FTC681).
+    """
+    outcomes = [_answered(run) for run in runs]
+    if len(runs) == 1:
+        run = runs[0]
+        found = [(one, one.base, one.tuned) for one in outcomes[0].values() if one.base is not None]
+        if not found:
+            note = "the recipe says `eval.baseline: false`"
+            raise Refusal([_none(run, "has no answers of the base model", note)])
+        return _contest(run.record.id, "base", "tuned", found)
+    first, second = runs
+    common = [(one, outcomes[1][key].tuned) for key, one in outcomes[0].items() if key in outcomes[1]]
+    if not common:
+        raise Refusal([_strangers(first, second)])
+    name = f"{first.record.id}-{second.record.id}"
+    return _contest(name, first.record.id, second.record.id, [(one, one.tuned, other) for one, other in common])
+
+
+def _answered(run: Run) -> dict[tuple[int, str], Outcome]:
+    """A run's outcomes with an answer, by row and prompt: the same row number of other data is another row."""
+    found = {(one.row, one.prompt): one for one in load_outcomes(run.folder) if one.tuned.text is not None}
+    if not found:
+        raise Refusal([_none(run, "has no answers to rate", f"it is {run.record.status.replace('_', ' ')}")])
+    return found
+
+
+def _contest(name: str, first: str, second: str, found: Sequence[tuple[Outcome, Said | None, Said]]) -> Contest:
+    pairs = tuple(
+        Pair(one.row, one.prompt, one.expected, said.text or "", other.text or "")
+        for one, said, other in found
+        if said is not None and (said.text or "").strip() != (other.text or "").strip()
+    )
+    return Contest(name, first, second, pairs, len(found) - len(pairs))
+
+
+def _chance(rater: str, seed: int, use: str, row: int) -> int:
+    """64 bits that depend on nothing but what is named."""
+    text = f"{seed}/{use}/{rater}/{row}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+
+
+def _none(run: Run, summary: str, note: str) -> Diagnostic:
+    help = "rate a finished run whose test split is measured; `ftc runs` lists them"
+    return diagnostic("FTC680", f"run `{run.record.id}` {summary}", help=help, notes=note)
+
+
+def _strangers(first: Run, second: Run) -> Diagnostic:
+    summary = f"runs `{first.record.id}` and `{second.record.id}` have no test row in common"
+    return diagnostic("FTC681", summary, help="rate runs whose data and split are the same")
+
 
 _NAME = re.compile(r"[\w.-]{1,60}")
 
@@ -93,3 +205,67 @@ def _ratings(lines: Iterable[bytes]) -> Iterable[Rating]:
             yield Rating.model_validate_json(line)
         except ValidationError:  # written by somebody else; the others still count
             continue
+
+
+_POINTS = {"first": 0.0, "tie": 0.5, "second": 1.0}
+
+
+def tally(contest: Contest, raters: Sequence[Ballot]) -> Tally:
+    """The result of a contest so far. Ratings of rows that are no longer part of it don't count."""
+    known = {pair.row for pair in contest.pairs}
+    said = {
+        ballot.rater: [rating for row, rating in sorted(ballot.latest.items()) if row in known] for ballot in raters
+    }
+    every = [rating for ratings in said.values() for rating in ratings]
+    decided = [rating for rating in every if rating.choice != "tie"]
+    return Tally(
+        first=contest.first,
+        second=contest.second,
+        rows=len(contest.pairs),
+        same=contest.same,
+        rated=len({rating.row for rating in every}),
+        overall=_win_rate(every) if every else None,
+        raters={rater: _win_rate(ratings) for rater, ratings in said.items() if ratings},
+        left_chosen=sum(rating.choice == rating.left for rating in decided),
+        decided=len(decided),
+        agreement=tuple(
+            _agreement((one, other), said[one], said[other])
+            for one, other in combinations(sorted(said), 2)
+            if {rating.row for rating in said[one]} & {rating.row for rating in said[other]}
+        ),
+    )
+
+
+def _win_rate(ratings: Sequence[Rating]) -> WinRate:
+    """Rows are what is drawn by chance: several ratings of one row are one row's mean."""
+    from ftc.runtime.metrics.statistics import intervals, mean_of
+
+    by_row: dict[int, list[float]] = {}
+    for rating in ratings:
+        by_row.setdefault(rating.row, []).append(_POINTS[rating.choice or "tie"])
+    found = mean_of([sum(points) / len(points) for points in by_row.values()])
+    (interval,) = intervals([found])
+    counts = {choice: sum(rating.choice == choice for rating in ratings) for choice in CHOICES}
+    return WinRate(
+        rate=found.observed,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        wins=counts["second"],
+        losses=counts["first"],
+        ties=counts["tie"],
+    )
+
+
+def _agreement(raters: tuple[str, str], one: Iterable[Rating], other: Iterable[Rating]) -> Agreement:
+    """Cohen 1960, on the rows that both rated."""
+    first, second = ({rating.row: rating.choice for rating in ratings} for ratings in (one, other))
+    rows = sorted(first.keys() & second.keys())
+    same = sum(first[row] == second[row] for row in rows)
+    by_chance = (
+        sum(
+            sum(first[row] == choice for row in rows) * sum(second[row] == choice for row in rows) for choice in CHOICES
+        )
+        / len(rows) ** 2
+    )
+    kappa = (same / len(rows) - by_chance) / (1 - by_chance) if by_chance < 1 else None
+    return Agreement(raters=raters, rows=len(rows), same=same, kappa=kappa)

@@ -15,9 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
 
-from ftc.rating.ballots import Ballot
-from ftc.rating.pairs import Contest, Pair
-from ftc.rating.tally import tally
+from ftc.rating.ballots import Ballot, Contest, Pair, tally
 from ftc.spec.documents.outcomes import Choice
 
 __all__ = ["RatingServer"]

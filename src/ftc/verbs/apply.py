@@ -17,7 +17,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.atomic_write import write_file, write_text
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
 from ftc.spec.storage.processes import is_follower
-from ftc.verbs.planned import Planned
+from ftc.verbs.plan import Planned
 from ftc.verbs.runs import FINISHED, Run, load_run, pages, predecessor
 
 __all__ = ["execute_planned"]

@@ -39,7 +39,7 @@ from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, pages, record_of
 
 if TYPE_CHECKING:
-    from ftc.runtime.replay.replay_process import Replayed
+    from ftc.runtime.replay.replay import Replayed
     from ftc.spec.documents.audit import Answer, ReplayRequest
 
 __all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
@@ -82,7 +82,14 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     """
     link = run.record.previous
     before = record_of(run.folder.parent, link.run_id) if link else None
-    inputs = audit_inputs(run.plan, run.root, pages(run), before, _witnesses(run))
+    witnesses = Witnesses(
+        events=load_events(run.folder),
+        evaluation=run.evaluation,
+        outcomes=load_outcomes(run.folder),
+        ledger=read_ledger(run.root),
+        torn=broken_links(run.root),
+    )
+    inputs = audit_inputs(run.plan, run.root, pages(run), before, witnesses)
     static = audit_static(RunFolder(run.folder), run.plan, run.record, inputs)
     if asked.level == "static":
         return static
@@ -96,21 +103,12 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     if other and not asked.force:
         unseen = ClassComparison(recorded=recorded, here=None, equal=False)
         return judged(static, asked.level, other, machine=unseen, replay=None)
-    if not _has_foothold(run, steps):
+    # Whether a checkpoint is whole is seen by the process that opens it.
+    if steps.first != 0 and steps.first not in _checkpoint_steps(run):
         missing = foothold_finding(steps, _checkpoint_steps(run))
         return judged(static, asked.level, (*other, missing), machine=None, replay=None)
     report = _Reexecution(run, inputs, asked, steps, on_step).report(static, other)
     return _logged(run, report)
-
-
-def _witnesses(run: Run) -> Witnesses:
-    return Witnesses(
-        events=load_events(run.folder),
-        evaluation=run.evaluation,
-        outcomes=load_outcomes(run.folder),
-        ledger=read_ledger(run.root),
-        torn=broken_links(run.root),
-    )
 
 
 def log_file(folder: Path) -> Path:
@@ -122,11 +120,6 @@ def _steps(run: Run, asked: Asked) -> Steps:
     if asked.level == "full":
         return asked_steps(run.record, first=0, last=run.record.steps_done, count=0)
     return asked_steps(run.record, first=asked.first, last=asked.last, count=asked.steps)
-
-
-def _has_foothold(run: Run, steps: Steps) -> bool:
-    """Whether there is something to begin from; whether it is whole is seen by the process that opens it."""
-    return steps.first == 0 or steps.first in _checkpoint_steps(run)
 
 
 def _checkpoint_steps(run: Run) -> tuple[int, ...]:
@@ -150,7 +143,7 @@ def _repeated(run: Run, inputs: AuditInputs, asked: Asked, on_step: StepListener
 def _repetition(
     run: Run, inputs: AuditInputs, asked: Asked, number: int, on_step: StepListener
 ) -> Repetition | Finding:
-    from ftc.runtime.replay.replay_process import replay_in_fresh_process, scratch_folder
+    from ftc.runtime.replay.replay import replay_in_fresh_process, scratch_folder
 
     steps = run.plan.settings.train.num_steps
 
@@ -203,7 +196,7 @@ class _Reexecution:
 
     def report(self, static: AuditReport, other: tuple[Finding, ...]) -> AuditReport:
         """Does the steps again and judges."""
-        from ftc.runtime.replay.replay_process import replay_in_fresh_process, scratch_folder
+        from ftc.runtime.replay.replay import replay_in_fresh_process, scratch_folder
 
         started = time.monotonic()
         wanted = {

@@ -1,26 +1,23 @@
-"""Runs held against each other, from what their models made of the same test rows. Loads no model."""
+"""Runs compared on the test rows that they share, and what differs between recipes, locks, plans and runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.difference import ComparedMetric, ComparedRun, RunComparison, Standing
-from ftc.spec.documents.outcomes import NO_ANSWER, as_label
-from ftc.spec.documents.record import Gain
-from ftc.spec.metrics import needs_of
-from ftc.spec.storage.wordnet import lacking_data
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
 
 if TYPE_CHECKING:
+    from ftc.compiler.diff.sides import Thing
     from ftc.runtime.metrics import Predictions
     from ftc.runtime.metrics.statistics import Statistics
+    from ftc.spec.documents.difference import ComparedMetric, Difference, RunComparison
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.settings import Settings
 
-__all__ = ["compare_runs", "comparison_page", "statistics_of"]
+__all__ = ["compare_runs", "comparison_page", "diff", "statistics_of"]
 
 Key = tuple[int, str]
 """A test row: its number in the source, and what the model was given of it."""
@@ -32,19 +29,37 @@ def compare_runs(runs: Sequence[Run]) -> RunComparison:
     Raises:
         Refusal: A run has no measured rows (FTC683), or they have none in common (FTC681).
     """
+    from ftc.spec.documents.difference import ComparedRun, RunComparison
+
     answered = [_outcomes(run) for run in runs]
     common = [key for key in answered[0] if all(key in outcomes for outcomes in answered)]
     if not common:
-        raise Refusal([_strangers(runs)])
+        ids = " and ".join(f"`{run.record.id}`" for run in runs)
+        help = "compare runs whose data and split are the same"
+        raise Refusal([diagnostic("FTC681", f"runs {ids} have no test row in common", help=help)])
     rows = [[outcomes[key] for key in common] for outcomes in answered]
     names = [name for name in _metrics(runs[0]) if all(name in _metrics(run) for run in runs)]
     lacking = _lacking(runs[0].plan.settings)
     names = [name for name in names if name not in lacking]
+    left_out = [
+        f"{name}: not measured by {', '.join(run.record.id for run in runs if name not in _metrics(run))}"
+        for name in dict.fromkeys(name for run in runs for name in _metrics(run))
+        if name not in names and name not in lacking
+    ]
     return RunComparison(
-        runs=tuple(map(_described, runs, map(len, answered))),
+        runs=tuple(
+            ComparedRun(
+                id=run.record.id,
+                name=run.record.name,
+                model=run.plan.model.name,
+                strategy=run.plan.settings.strategy.kind,
+                rows=len(outcomes),
+            )
+            for run, outcomes in zip(runs, answered, strict=True)
+        ),
         rows=len(common),
         metrics=tuple(_compared(name, runs[0].plan.settings, rows) for name in names),
-        not_compared=(*_left_out(runs, names, lacking), *(f"{name}: {why}" for name, why in lacking.items())),
+        not_compared=(*left_out, *(f"{name}: {why}" for name, why in lacking.items())),
     )
 
 
@@ -79,14 +94,10 @@ def _metrics(run: Run) -> dict[str, float]:
     return run.evaluation.tuned.metrics if run.evaluation else {}
 
 
-def _described(run: Run, rows: int) -> ComparedRun:
-    record, plan = run.record, run.plan
-    strategy = plan.settings.strategy.kind
-    return ComparedRun(id=record.id, name=record.name, model=plan.model.name, strategy=strategy, rows=rows)
-
-
 def _compared(name: str, settings: Settings, rows: Sequence[Sequence[Outcome]]) -> ComparedMetric:
     from ftc.runtime.metrics.statistics import difference, intervals
+    from ftc.spec.documents.difference import ComparedMetric, Standing
+    from ftc.spec.documents.record import Gain
 
     found = [statistics_of(name, settings, outcomes) for outcomes in rows]
     gains = [difference(found[0], other) for other in found[1:]]
@@ -117,6 +128,7 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
     from ftc.runtime.metrics import Pairs
     from ftc.runtime.metrics.classes import Decisions, Tags
     from ftc.runtime.metrics.texts import Found, Written
+    from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 
     labels, said = settings.text.labels, [one.tuned for one in outcomes]
     expected, answers = [one.expected or "" for one in outcomes], [one.text or "" for one in said]
@@ -147,6 +159,9 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
 
 def _lacking(settings: Settings) -> dict[str, str]:
     """Metrics that can't be computed here, with reasons; the first run's data judge all runs alike."""
+    from ftc.spec.metrics import needs_of
+    from ftc.spec.storage.wordnet import lacking_data
+
     lacking = lacking_data(settings.eval)
     return {
         name: f"{need.data} as the first run used it is not on this machine"
@@ -156,16 +171,44 @@ def _lacking(settings: Settings) -> dict[str, str]:
     }
 
 
-def _left_out(runs: Sequence[Run], compared: Sequence[str], lacking: Mapping[str, str]) -> list[str]:
-    every = dict.fromkeys(name for run in runs for name in _metrics(run))
-    return [
-        f"{name}: not measured by {', '.join(run.record.id for run in runs if name not in _metrics(run))}"
-        for name in every
-        if name not in compared and name not in lacking
-    ]
+def diff(old: Run | Path | str, new: Run | Path | str, *, folder: Path | str = ".") -> Difference:
+    """What differs between two things, why it matters, and what would have to be done.
+
+    They are compared at the deepest level that both have: plans with runs, locks with plans, recipes with everything.
+
+    Args:
+        old: What there is: a recipe, a lock or a saved plan, each also as `FILE@REVISION` of git, or a run.
+        new: What is wanted, likewise.
+        folder: Any folder of the project whose runs may be named.
+
+    Raises:
+        Refusal: One of them can't be read, or there is no such run.
+        OSError: A file can't be read.
+    """
+    from ftc.compiler.diff.compare import compare
+    from ftc.spec.storage.paths import cache_folder
+
+    return compare(_thing_named(old, folder), _thing_named(new, folder), cache_folder())
 
 
-def _strangers(runs: Sequence[Run]) -> Diagnostic:
-    names = " and ".join(f"`{run.record.id}`" for run in runs)
-    help = "compare runs whose data and split are the same"
-    return diagnostic("FTC681", f"runs {names} have no test row in common", help=help)
+def _thing_named(target: Run | Path | str, folder: Path | str) -> Thing:
+    from ftc.compiler.diff.sides import read_thing
+
+    if isinstance(target, Run):
+        return _thing_of_run(target, target.record.id)
+    return read_thing(str(target)) or _thing_of_run(find_run(str(target), folder), str(target))
+
+
+def _thing_of_run(run: Run, name: str) -> Thing:
+    from ftc.compiler.diff.sides import Thing
+    from ftc.spec.documents.difference import Side
+
+    return Thing(
+        Side(kind="run", name=name, sha256=run.record.sha256),
+        recipe=run.plan.recipe,
+        lock=run.plan.lock,
+        plan=run.plan,
+        record=run.record,
+        evaluation=run.evaluation,
+        folder=(run.root / run.plan.recipe_file).parent,
+    )

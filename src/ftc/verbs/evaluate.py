@@ -17,14 +17,13 @@ from ftc.spec.heads import head_card
 from ftc.verbs.runs import FINISHED, Run, find_run
 
 if TYPE_CHECKING:
-    from ftc.runtime.execution.inputs import Inputs
     from ftc.spec.companions import Role
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.outcomes import HarnessReport
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation
     from ftc.spec.documents.streams import Split, TokenizedRows
-    from ftc.verbs.planned import Planned
+    from ftc.verbs.plan import Planned
 
 __all__ = ["Remeasured", "evaluate", "evaluate_on_harness", "tokens_of"]
 
@@ -81,11 +80,15 @@ def evaluate(
 
             streams = Path(scratch)
             plan = compile_rows(found.plan, model, Path(data), str(data), streams)
-        from ftc.runtime.execution.inputs import Inputs
+        from ftc.runtime.evaluation.evaluate_again import evaluate_again
+        from ftc.runtime.execution.execute import Inputs
+        from ftc.spec.storage.paths import RunFolder
 
         inputs = Inputs(model, streams, found.record.observed.environment, companions=_companions(found))
-        evaluation = _measured(found, plan, inputs, None if data is None else str(data), on_event)
-    return Remeasured(found, plan, None if data is None else str(data), evaluation)
+        name = None if data is None else str(data)
+        listen = _noting(found, plan, name, on_event or (lambda event: None))
+        evaluation = evaluate_again(plan, inputs, RunFolder(found.folder), found.record, listen)
+    return Remeasured(found, plan, name, evaluation)
 
 
 def evaluate_on_harness(
@@ -122,7 +125,7 @@ def evaluate_on_harness(
         raise _refused(found, why, "measure it on rows with `--data`")
     model = _model(found)
     from ftc.runtime.evaluation.evaluate_again import on_harness
-    from ftc.runtime.execution.inputs import Inputs
+    from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import RunFolder, streams_folder
 
     inputs = Inputs(model, streams_folder(found.plan.stream_key), found.record.observed.environment)
@@ -143,14 +146,6 @@ def _finished(run: Run | Path | str, folder: Path | str) -> Run:
     if found.record.status not in FINISHED:
         raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe; it goes on")
     return found
-
-
-def _measured(run: Run, plan: Plan, inputs: Inputs, data: str | None, on_event: EventListener | None) -> Evaluation:
-    from ftc.runtime.evaluation.evaluate_again import evaluate_again
-    from ftc.spec.storage.paths import RunFolder
-
-    listen = _noting(run, plan, data, on_event or (lambda event: None))
-    return evaluate_again(plan, inputs, RunFolder(run.folder), run.record, listen)
 
 
 def _noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:

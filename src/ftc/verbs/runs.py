@@ -1,4 +1,4 @@
-"""The runs of a project, as their folders tell: found, read, and matched with plans."""
+"""The runs of a project, as their folders tell: found, read, matched with plans, and freed from a lost holder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ftc.spec.base import Document
     from ftc.spec.documents.estimates import Phase, Work
     from ftc.spec.documents.events import Event
+    from ftc.spec.documents.machine import Holder
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation, Predecessor, RunRecord
@@ -34,6 +35,7 @@ __all__ = [
     "record_of",
     "run_of",
     "runs",
+    "unlock",
     "unreadable_runs",
 ]
 
@@ -288,3 +290,60 @@ def _readable(folders: Iterator[Path]) -> Iterator[Run]:
 
 def _started_at(run: Run) -> str:
     return run.record.segments[0].started_at if run.record.segments else ""
+
+
+def unlock(lock_id: str, folder: Path | str = ".") -> str:
+    """Takes a run's lock away from its holder, and notes it in the ledger.
+
+    The kernel frees the lock of a process that ends, so that this is only for locks whose holder can't be asked: on a
+    file system that keeps them beyond a crash, or on a machine that is gone.
+
+    Args:
+        lock_id: The lock's name, as `ftc apply` told it.
+        folder: Any folder of the project.
+
+    Returns:
+        Name of the run that is free now.
+
+    Raises:
+        Refusal: There is no such lock (FTC513), or its holder lives on this machine (FTC514).
+    """
+    import platform
+
+    from ftc.compiler.resolve.files.safe_files import project_root
+    from ftc.spec.documents.ledger import Unlocked, append_entry
+    from ftc.spec.documents.machine import Holder
+
+    root = project_root(Path(folder) / "recipe")
+    for file in sorted((root / "runs").glob("*/*/.holder.json")):
+        try:
+            holder = Holder.model_validate_json(file.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if holder.id == lock_id:
+            if holder.host == platform.node() and _lives(holder):
+                note = f"held by {holder.who}"
+                help = f"stop it with `kill -INT {holder.pid}`; it saves a checkpoint and frees the lock"
+                raise Refusal(
+                    [diagnostic("FTC514", f"lock `{holder.id}` is held by a living process", help=help, notes=note)]
+                )
+            run = RunFolder(file.parent)
+            append_entry(root, Unlocked, run_id=file.parent.name, lock_id=lock_id, holder=holder.who)
+            run.lock.unlink(missing_ok=True)
+            run.holder.unlink(missing_ok=True)
+            return file.parent.name
+    help = "`ftc apply` tells the name of the lock that it finds held; a lock that nobody holds needs no unlocking"
+    raise Refusal([diagnostic("FTC513", f"no run of this project is held under `{lock_id}`", help=help)])
+
+
+def _lives(holder: Holder) -> bool:
+    """Whether the process exists and is older than its lock: numbers of processes are used again."""
+    from datetime import datetime
+
+    import psutil
+
+    try:
+        born = psutil.Process(holder.pid).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    return born <= datetime.fromisoformat(holder.since).timestamp() + 1

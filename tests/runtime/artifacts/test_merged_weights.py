@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ftc.runtime.artifacts.merge_check import agreement
+from ftc.runtime.artifacts.merge import agreement
 from ftc.runtime.artifacts.merged_weights import MergedWeights, NotFinite, unpacked
 from ftc.runtime.artifacts.tensor_files import content_digest
 from ftc.runtime.models.base_model import FolderBase, auto_class, trainable_tensors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftc.runtime.execution.process_watch import Heartbeats, lost
+from ftc.runtime.execution.accelerator import Heartbeats, lost
 
 
 class Shared:

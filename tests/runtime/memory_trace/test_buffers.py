@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ftc.runtime.memory_trace.buffers import card_buffers, workspace_bytes
 from ftc.runtime.memory_trace.log import Log
 from ftc.runtime.memory_trace.torch_internals import run_backward
-from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers, workspace_bytes
 
 
 def sizes(log: Log, section: str) -> list[int]:

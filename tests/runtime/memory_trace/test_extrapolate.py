@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from ftc.runtime.memory_trace.allocator import replay
-from ftc.runtime.memory_trace.extrapolate import TRACED_GROUPS, IrregularLayers, stretched
-from ftc.runtime.memory_trace.log import Log, Section, Storage, peaks
+from ftc.runtime.memory_trace.log import TRACED_GROUPS, IrregularLayers, Log, Section, Storage, peaks, stretched
 from ftc.runtime.memory_trace.whole import log_of, whole_groups, whole_log
 from ftc.spec.documents.memory_trace import BatchShape
 from tests.support.trace_jobs import CARD, LLAMA, trace_job

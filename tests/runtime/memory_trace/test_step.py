@@ -12,7 +12,7 @@ import torch
 
 from ftc.runtime.artifacts.checkpoint import Contents, Kept, save, verified
 from ftc.runtime.artifacts.tensor_files import read_tensors, write_tensors
-from ftc.runtime.memory_trace.keeping import Read
+from ftc.runtime.memory_trace.holdings import Read
 from ftc.runtime.memory_trace.log import peaks
 from ftc.runtime.memory_trace.step import run_steps
 from ftc.runtime.memory_trace.whole import log_of, whole_groups

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.runtime.memory_trace.stored import repeats_after, require_stored_layers
+from ftc.runtime.memory_trace.meta_model import repeats_after, require_stored_layers
 from ftc.runtime.memory_trace.whole import whole_log
 from tests.support.trace_jobs import LLAMA, trace_job
 

@@ -301,9 +301,10 @@ def test_licenses_of_cards(tmp_path: Path, model: Path, card: str, expected: str
     assert resolve(tmp_path).license == expected
 
 
-def test_a_license_file_is_known_by_its_words(tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize("name", ["LICENSE", "LICENCE"])
+def test_a_license_file_is_known_by_its_words(tmp_path: Path, model: Path, name: str) -> None:
     (model / "README.md").unlink()
-    (model / "LICENSE").write_text("Apache License\n   Version 2.0, January 2004\n")
+    (model / name).write_text("Apache License\n   Version 2.0, January 2004\n")
     assert resolve(tmp_path).license == "apache-2.0"
 
 

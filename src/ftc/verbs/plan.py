@@ -1,19 +1,129 @@
-"""The lock as functions: brought up to date, checked, upgraded, migrated."""
+"""Before a run: what the verbs hand back, the lock brought up to date and checked, and plans saved for later."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 
 if TYPE_CHECKING:
     from ftc.compiler.lock.renew import Relocked
     from ftc.compiler.pipeline import Compiled
     from ftc.spec.documents.difference import Drift
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.sections.recipe import Recipe
+    from ftc.verbs.runs import Run
 
-__all__ = ["drift", "lock", "refuse_stale", "settle_lock"]
+__all__ = ["Checked", "Planned", "Sources", "drift", "load_plan", "lock", "refuse_stale", "save_plan", "settle_lock"]
+
+Sources = Mapping[str, tuple[str, ...]]
+"""Lines of the files that diagnostics point into, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What reading a recipe found.
+
+    Attributes:
+        recipe: The recipe, or None when it has errors.
+        diagnostics: All findings, sorted by place.
+        sources: Lines of the recipe and of what it is made of, for showing places.
+    """
+
+    recipe: Recipe | None
+    diagnostics: tuple[Diagnostic, ...]
+    sources: Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A compiled recipe.
+
+    Attributes:
+        plan: The plan.
+        diagnostics: Warnings and notes.
+        sources: Lines of the recipe and of what it is made of, for showing places.
+        lock_file: The lock beside the recipe, up to date by now unless something was laid on top of the recipe.
+        lock_state: `new`, `up to date` or `changed`, as it was found; `left alone` where `changed` by an override.
+        lock_changes: What changed in it, a line each.
+        run: The run of exactly this plan, if there is one.
+        root: The project that the recipe belongs to.
+        compiled: The plan with where its inputs lie on this machine.
+        recipe_text: The recipe's file, as it was compiled.
+    """
+
+    plan: Plan
+    diagnostics: tuple[Diagnostic, ...]
+    sources: Sources
+    lock_file: Path
+    lock_state: str
+    lock_changes: tuple[str, ...]
+    run: Run | None
+    root: Path
+    compiled: Compiled
+    recipe_text: bytes
+
+    def _repr_html_(self) -> str:
+        from ftc.views.run import plan_html
+
+        return plan_html(self.plan)
+
+
+def save_plan(planned: Planned, file: Path | str, *, force: bool = False) -> Planned:
+    """Writes a plan for a later `apply`, with a mark of where the recipe's runs stand now.
+
+    Args:
+        planned: The plan.
+        file: Where to; a name that is free, or a saved plan, which is replaced.
+        force: Replace another file too.
+
+    Returns:
+        The plan as saved.
+
+    Raises:
+        Refusal: Something else is there (FTC651), or its folder isn't (FTC653).
+        OSError: The file can't be written.
+    """
+    from ftc.spec.documents.ledger import state_mark
+    from ftc.spec.storage.atomic_write import write_text
+    from ftc.spec.storage.outputs import OutputKind, claim_output
+
+    claim_output(Path(file), OutputKind.PLAN, force=force)
+    state = state_mark(planned.root, planned.plan.name)
+    saved = planned.plan.model_copy(update={"state": state}).sealed()
+    write_text(Path(file), saved.to_text())
+    return replace(planned, plan=saved)
+
+
+def load_plan(file: Path | str) -> Plan:
+    """Reads a saved plan.
+
+    Raises:
+        Refusal: It is no plan (FTC510), or was edited (FTC511).
+        OSError: The file can't be read.
+    """
+    from pydantic import ValidationError
+
+    from ftc.spec.canonical import own_digest
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.storage.outputs import reason_of
+
+    path = Path(file)
+    try:
+        found = Plan.model_validate_json(path.read_bytes())
+    except ValidationError as problem:
+        help = "plan the recipe again with `ftc plan -o FILE`"
+        note = reason_of(problem)
+        raise Refusal([diagnostic("FTC510", f"`{path.name}` is no saved plan", help=help, notes=note)]) from None
+    if found.sha256 != (contents := own_digest(path)):
+        note = f"it says {found.sha256[:12]}, its contents give {contents[:12]}"
+        help = "plan the recipe again with `ftc plan -o FILE`"
+        raise Refusal([diagnostic("FTC511", f"`{path.name}` was edited after it was saved", help=help, notes=note)])
+    return found
+
 
 _MOST_LINES = 12
 

@@ -1,16 +1,22 @@
-"""What torch's DistributedDataParallel holds and passes on, with tensors that have no memory.
+"""Several processes on tensors without memory: torch's `fully_shard`, and what DistributedDataParallel holds.
 
-Its reducer can't run there, since it reads what processes tell each other. So its allocations are followed, with its
-own way of dividing tensors into buckets, and `nox -s sharding` holds them against real processes. It is followed as
-accelerate makes it: gradients stay beside the buckets in which they are exchanged (no `gradient_as_bucket_view`), every
-parameter takes part (no `find_unused_parameters`), and buckets are made once more behind the first step, in the order
-in which gradients were ready (no `static_graph`).
+`fully_shard` runs among processes of which only one is there; torch's group for tests stands in for the others: every
+exchange is called and nothing is sent. What is put together and taken apart is storages that grow and shrink, which are
+counted like births and ends. Parts that lie with the processor are not the device's, so that they are left out, and
+only pass through.
+
+DistributedDataParallel's reducer can't run there, since it reads what processes tell each other. So its allocations are
+followed, with its own way of dividing tensors into buckets, and `nox -s sharding` compares them with real processes.
+It is followed as accelerate makes it: gradients stay beside the buckets in which they are exchanged (no
+`gradient_as_bucket_view`), every parameter takes part (no `find_unused_parameters`), and buckets are made once more
+behind the first step, in the order in which gradients were ready (no `static_graph`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -18,12 +24,104 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftc.runtime.memory_trace.log import Tag
 from ftc.runtime.memory_trace.sections import Groups
-from ftc.runtime.memory_trace.torch_internals import buckets
+from ftc.runtime.memory_trace.torch_internals import (
+    alone,
+    buckets,
+    exchanges_replaced,
+    fsdp_groups,
+    gathered_bytes,
+    put_on_meta,
+    sharded_bytes,
+)
 from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.models.sharding import shard
 from ftc.spec.documents.memory_trace import TraceJob
 
-__all__ = ["exchanging"]
+__all__ = ["divided", "exchanging", "hold_wholes"]
+
+_EXCHANGES: dict[str, Tag] = {
+    "foreach_all_gather": "gathered weights",
+    "foreach_all_gather_copy_out": "gathered weights",
+    "foreach_reduce": "gradients",
+}
+"""What is born in each of torch's exchanges, by its name."""
+
+
+@contextmanager
+def divided(job: TraceJob, model: nn.Module, tracker: StorageTracker, device: torch.device) -> Iterator[None]:
+    """Divides a model among the plan's processes, where it says so, and tells the tracker of parts.
+
+    Args:
+        job: How many processes there are.
+        model: Whole, on the device.
+        tracker: Counts.
+        device: Tensors without memory, or a processor's with a process group that is there.
+
+    Raises:
+        RuntimeError: The installed torch divides models in a way that can't be followed.
+    """
+    train = job.settings.train
+    if train.sharding != "fsdp":
+        yield
+        return
+    on_meta = device.type == "meta"
+    with alone(train.world_size) if on_meta else nullcontext(), _told(tracker, offloads=train.offload == "cpu"):
+        # Nothing without memory can lie elsewhere; what would is left out by the tracker.
+        shard(model, train.model_copy(update={"offload": "none"}), torch.device("cpu"))
+        if on_meta:
+            for group in fsdp_groups(model):
+                put_on_meta(group)
+        yield
+
+
+def hold_wholes(model: nn.Module, tracker: StorageTracker) -> None:
+    """What is whole for a moment: a unit while it is divided, and each weight while it is saved or restored."""
+    tracker.section("load")
+    tracker.release(tracker.hold(max(map(gathered_bytes, fsdp_groups(model))), "weights"))
+    largest = max(one.numel() * one.element_size() for one in model.parameters() if one.requires_grad)
+    for phase in ("save", "resume", "export"):
+        tracker.section(phase)
+        tracker.release(tracker.hold(largest))
+    tracker.section("load")
+
+
+def _told(tracker: StorageTracker, *, offloads: bool) -> AbstractContextManager[None]:
+    """Says what storages of an exchange hold, when they grow and shrink, and what only seems to be computed."""
+
+    def resize(act: Callable[..., Any]) -> Callable[..., Any]:
+        def call(storage: Any, size: int) -> Any:
+            act(storage, size)
+            tracker.resized(storage)
+            return storage
+
+        return call
+
+    def unseen(act: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with tracker.deaf():
+                return act(*args, **kwargs)
+
+        return call
+
+    def exchange(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        """Parts from the host pass through the device, where there are such."""
+        tag, passes = _EXCHANGES[name], offloads and name == "foreach_all_gather"
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            parts = sharded_bytes(args[0]) if passes else 0
+            held = tracker.hold(parts, tag, tracker.log.sections[-1].group) if parts else None
+            with tracker.holding(tag):
+                result = act(*args, **kwargs)
+            if held is not None:
+                tracker.release(held)
+            return result
+
+        return call
+
+    return exchanges_replaced(resize=resize, unseen=unseen, exchange=exchange)
+
 
 _BROADCAST = 250 << 20
 """Bytes from which on a message is sent, when the first process tells the others its weights."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftc.runtime.execution.file_witness import Witness
+from ftc.runtime.execution.verify import Witness
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
 

@@ -1,0 +1,283 @@
+"""The verbs before a run: what it would be, whether it fits, and how fast this machine is."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from ftc.cli.arguments import Command, Parser, add_force, add_json, add_overrides, add_waive
+from ftc.cli.output import show_planned, tracing
+from ftc.cli.terminal import page, print_json, show_diagnostics, write
+from ftc.spec.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ftc.api import Planned
+    from ftc.compiler.lock.renew import Relocked
+
+__all__ = ["COMMANDS"]
+
+
+def plan_arguments(parser: Parser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
+    add_overrides(parser)
+    add_waive(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="save the plan for `ftc apply FILE`; ends in .json")
+    add_force(parser)
+    parser.add_argument("--origins", action="store_true", help="list every value and where it came from")
+    parser.add_argument("--locked", action="store_true", help="refuse where the lock file would change")
+    parser.add_argument("--no-trace", action="store_true", help="estimate a card's memory by formula, without torch")
+    parser.add_argument(
+        "--detailed-exitcode",
+        action="store_true",
+        help="exit with 2 where something is to be done or moved; the lock file stays as it is",
+    )
+    parser.add_argument(
+        "--refresh-only", action="store_true", help="tell what moved under the lock, here and upstream; change nothing"
+    )
+    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
+    add_json(parser)
+
+
+def run_plan(args: Namespace) -> int:
+    """Plans, saves the plan where asked to, and shows it."""
+    if problem := _plan_misuse(args):
+        sys.stderr.write(f"error: {problem}\n")
+        return ExitCode.USAGE
+    from ftc import api
+    from ftc.verbs.policy import waivers_of
+
+    if args.refresh_only:
+        return _refresh(args)
+    with tracing(args) as tell:
+        planned = api.plan(
+            args.recipe,
+            overrides=args.overrides,
+            locked=args.locked,
+            keep_lock=args.detailed_exitcode,
+            offline=args.offline,
+            trace=not args.no_trace,
+            on_trace=tell,
+            waive=waivers_of(args.waive),
+        )
+    if args.output:
+        planned = api.save_plan(planned, args.output, force=args.force)
+    _plan_show(planned, args)
+    is_settled = _plan_is_done(planned) and (planned.lock_state == "up to date" or bool(args.overrides))
+    return ExitCode.CHANGES if args.detailed_exitcode and not is_settled else ExitCode.FINE
+
+
+def _plan_misuse(args: Namespace) -> str | None:
+    """What can't go together, or would be of no use, in words."""
+    if args.output and not args.output.endswith(".json"):
+        return f"`{args.output}`: a saved plan is a .json file, by which `ftc apply` tells it from a recipe"
+    plans = {
+        "--set or --set-file": args.overrides,
+        "--waive": args.waive,
+        "-o": args.output,
+        "--force": args.force,
+        "--origins": args.origins,
+        "--locked": args.locked,
+        "--no-trace": args.no_trace,
+    }
+    if args.refresh_only and (given := [flag for flag, value in plans.items() if value]):
+        return f"--refresh-only makes no plan; leave out {', '.join(given)}"
+    return None
+
+
+def _plan_show(planned: Planned, args: Namespace) -> None:
+    if args.json:
+        print_json(_plan_json(planned))
+        return
+    saved = f"Saved; `ftc apply {args.output}` runs it." if args.output else "Not saved; -o FILE saves it for apply."
+    show_planned(planned, args, hint="" if _plan_is_done(planned) and not args.output else saved, stream=sys.stdout)
+    if args.origins:
+        from ftc.views.plan import origins_text
+
+        write("\n" + origins_text(planned.plan, page=page(sys.stdout, args)))
+
+
+def _refresh(args: Namespace) -> int:
+    from ftc import api
+
+    found = api.drift(args.recipe, offline=args.offline)
+    if args.json:
+        print_json(found.to_json())
+    else:
+        lines = [*(f"  ~ {line}" for line in found.here), *(f"  ^ {line}  upstream" for line in found.upstream)]
+        lines += [f"  not checked: {line}" for line in found.not_checked]
+        write("\n".join([f"{found.lock}  {found.summary}", *lines]) + "\n")
+    return ExitCode.CHANGES if args.detailed_exitcode and (found.here or found.upstream) else ExitCode.FINE
+
+
+def _plan_is_done(planned: Planned) -> bool:
+    return planned.run is not None and planned.run.record.status in ("finished", "gate_failed")
+
+
+def _plan_json(planned: Planned) -> dict[str, object]:
+    import json
+
+    from ftc.views.diagnostics import render_json
+
+    return {
+        "plan": planned.plan.to_json(),
+        "lock": {"file": str(planned.lock_file), "state": planned.lock_state, "changes": list(planned.lock_changes)},
+        "run": planned.run.record.id if planned.run else None,
+        "diagnostics": json.loads(render_json(planned.diagnostics))["diagnostics"],
+    }
+
+
+def lock_arguments(parser: Parser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 2 where the lock is stale")
+    parser.add_argument("--upgrade", action="store_true", help="look up every model and data set of the hub anew")
+    parser.add_argument(
+        "--upgrade-package",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="let only NAME move: model, rows, validation, test, or an installed package; repeatable",
+    )
+    parser.add_argument("--migrate", action="store_true", help="bring a lock of an older format up to this one")
+    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
+    add_json(parser)
+
+
+def run_lock(args: Namespace) -> int:
+    """Locks, and tells what moved."""
+    from ftc import api
+
+    moves = bool(args.upgrade) + bool(args.upgrade_package)
+    if args.check and (moves or args.migrate):
+        sys.stderr.write("error: `--check` changes nothing; leave out `--upgrade`, `--upgrade-package`, `--migrate`\n")
+        return ExitCode.USAGE
+    if moves > 1:
+        sys.stderr.write("error: `--upgrade` names everything; leave out `--upgrade-package`\n")
+        return ExitCode.USAGE
+    found = api.lock(
+        args.recipe,
+        check=args.check,
+        upgrade=True if args.upgrade else args.upgrade_package,
+        migrate=args.migrate,
+        offline=args.offline,
+    )
+    show_diagnostics(found.diagnostics, {}, args)
+    if args.json:
+        print_json(
+            {
+                "schema": "ftc.locked/1",
+                "file": str(found.file),
+                "state": "migrated" if found.was_older else _state(found),
+                "changes": list(found.changes),
+                "not_checked": list(found.not_checked),
+            }
+        )
+    else:
+        lines = [f"{found.file.name}  {_state(found)}"]
+        if found.old is not None and not found.was_older:
+            lines += [f"  ~ {line}" for line in found.changes]
+        lines += [f"  not checked: {line}" for line in found.not_checked]
+        write("\n".join(lines) + "\n")
+    return ExitCode.FINE
+
+
+def _state(found: Relocked) -> str:
+    if found.old is None:
+        return "new"
+    if found.was_older:
+        return "migrated; what it pins stays"
+    return "changed" if found.changes else "up to date"
+
+
+def tokens_arguments(parser: Parser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="the recipe")
+    parser.add_argument(
+        "--row", type=int, action="append", default=[], metavar="N", help="row of the file, from 1; default: three rows"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("train", "validation", "test"),
+        default="train",
+        help="part of the data (default: train); a look at test is noted",
+    )
+    parser.add_argument("--ids", action="store_true", help="list each token with its id")
+    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
+    add_overrides(parser)
+    add_json(parser)
+
+
+def run_tokens(args: Namespace) -> int:
+    """Plans the recipe, leaves its lock alone, and shows rows of its streams."""
+    from ftc import api
+
+    planned = api.plan(args.recipe, overrides=args.overrides, offline=args.offline, keep_lock=True)
+    found = api.tokens(planned, split=args.split, rows=args.row)
+    if args.json:
+        print_json(found.to_json())
+        return ExitCode.FINE
+    from ftc.views.tokens import tokens_text
+
+    show_diagnostics(planned.diagnostics, planned.sources, args)
+    write(tokens_text(found, listed=args.ids, page=page(sys.stdout, args)))
+    return ExitCode.FINE
+
+
+def devices_arguments(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", nargs="?", help="one device with its sources, such as rtx-4090")
+    add_json(parser)
+
+
+def run_devices(args: Namespace) -> int:
+    """Lists the catalog with this machine's device first, or tells all of one device.
+
+    Raises:
+        Refusal: There is no such device.
+    """
+    from ftc import api
+    from ftc.views.devices import device_text, devices_text
+
+    if args.name is not None:
+        device = api.device(args.name)
+        if args.json:
+            print_json(device.to_json())
+        else:
+            write(device_text(device, page=page(sys.stdout, args)))
+        return ExitCode.FINE
+    found = api.devices()
+    if args.json:
+        print_json([one.to_json() for one in found])
+    else:
+        write(devices_text(found, page=page(sys.stdout, args)))
+    return ExitCode.FINE
+
+
+def calibrate_arguments(parser: Parser) -> None:
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; those that a run would use otherwise")
+    add_json(parser)
+
+
+def run_calibrate(args: Namespace) -> int:
+    """Measures, keeps what was measured, and shows it.
+
+    Raises:
+        Refusal: The measurement broke off.
+    """
+    from ftc import api
+    from ftc.views.devices import calibration_text
+
+    found = api.calibrate(args.threads)
+    if args.json:
+        print_json(found.to_json())
+    else:
+        write(calibration_text(found, page=page(sys.stdout, args)))
+    return ExitCode.FINE
+
+
+COMMANDS: dict[str, Command] = {
+    "devices": Command(devices_arguments, run_devices),
+    "calibrate": Command(calibrate_arguments, run_calibrate),
+    "plan": Command(plan_arguments, run_plan),
+    "tokens": Command(tokens_arguments, run_tokens),
+    "lock": Command(lock_arguments, run_lock),
+}
+"""What a command line reaches here, by verb."""

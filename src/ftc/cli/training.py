@@ -1,0 +1,348 @@
+"""The verbs that load models: `apply`, and what measures or merges a finished run."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import sys
+from argparse import ArgumentTypeError, Namespace
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, TypeGuard
+
+from ftc.cli.arguments import Command, Parser, add_json, add_overrides, add_waive, override_words
+from ftc.cli.faults import Restart
+from ftc.cli.output import following, print_result, show_planned, show_run, tracing
+from ftc.cli.terminal import page, print_json, write
+from ftc.spec.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ftc.api import Planned, Run
+    from ftc.spec.documents.events import Event, EventListener
+    from ftc.verbs.evaluate import Remeasured
+
+__all__ = ["COMMANDS"]
+
+_EXIT_CODES = {
+    "finished": ExitCode.FINE,
+    "gate_failed": ExitCode.GATE_FAILED,
+    "interrupted": ExitCode.INTERRUPTED,
+    "failed": ExitCode.COULD_NOT_WORK,
+    "running": ExitCode.COULD_NOT_WORK,
+}
+
+
+def apply_arguments(parser: Parser) -> None:
+    parser.add_argument("target", metavar="RECIPE|PLAN", help="a recipe, or a plan that `ftc plan -o` saved")
+    add_overrides(parser)
+    add_waive(parser)
+    parser.add_argument("--yes", action="store_true", help="don't ask")
+    parser.add_argument("--offline", action="store_true", help="use only what is on this machine")
+    parser.add_argument("--again", action="store_true", help="run once more, even when this plan has run")
+    add_json(parser, "print events and the result as JSON lines")
+
+
+def run_apply(args: Namespace) -> int:
+    """Runs the plan unless it has run; what it showed last tells how it went.
+
+    Raises:
+        Restart: Every bit counts, and the environment isn't what it has to be before Python starts.
+    """
+    from ftc import api
+    from ftc.spec.storage.processes import is_follower, unpinned
+    from ftc.verbs.policy import waivers_of
+
+    gc.enable()  # the command starts without; training runs for hours
+    if args.target.endswith(".json") and (args.overrides or args.waive):
+        sys.stderr.write("error: a saved plan is run as it is; `--set`, `--set-file`, `--waive` go with its recipe\n")
+        return ExitCode.USAGE
+    if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
+        raise Restart(wrong)
+    if is_follower(os.environ):
+        return _follow(args)
+    if args.target.endswith(".json"):  # a saved plan was reviewed, so nothing is asked
+        done = _run_of_saved(args.target)
+        return _up_to_date(done, args) if _is_done(done, args) else _carried_out(args.target, args)
+    with tracing(args) as tell:
+        planned = api.plan(
+            args.target,
+            overrides=args.overrides,
+            offline=args.offline,
+            on_trace=tell,
+            waive=waivers_of(args.waive),
+        )
+    if _is_done(planned.run, args):
+        return _up_to_date(planned.run, args)
+    code = _declined(planned, args)
+    return _carried_out(planned, args) if code is None else code
+
+
+def _follow(args: Namespace) -> int:
+    """Takes part in a run whose first process speaks for all: shows nothing, and leaves the lock to it."""
+    import warnings
+
+    from ftc import api
+    from ftc.verbs.policy import waivers_of
+
+    saved = args.target.endswith(".json")
+    plan = functools.partial(
+        api.plan,
+        overrides=args.overrides,
+        offline=args.offline,
+        keep_lock=True,
+        waive=waivers_of(args.waive),
+    )
+    target = args.target if saved else plan(args.target)
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        stop = _Stop()
+        return _exit_code(api.apply(target, on_event=stop.hear, again=args.again, offline=args.offline), stop)
+
+
+def _counts_bits(args: Namespace) -> bool:
+    """Whether the run is to be the same to the bit."""
+    from ftc import api
+
+    if args.target.endswith(".json"):
+        return api.load_plan(args.target).settings.train.determinism.kernels == "exact"
+    recipe = api.validate(args.target, overrides=args.overrides).recipe
+    return recipe is not None and recipe.train.determinism in ("best_effort", "bitwise")
+
+
+def _run_of_saved(file: str) -> Run | None:
+    """The newest run of a saved plan, in the plan's project."""
+    from pathlib import Path
+
+    from ftc import api
+
+    job = api.load_plan(file).run_id
+    return next((one for one in api.runs(Path(file).parent) if one.plan.run_id == job), None)
+
+
+def _is_done(found: Run | None, args: Namespace) -> TypeGuard[Run]:
+    return found is not None and found.record.status in ("finished", "gate_failed") and not args.again
+
+
+def _up_to_date(done: Run, args: Namespace) -> int:
+    from ftc.views.plan import up_to_date_text
+
+    if args.json:
+        print_result(done)
+    else:
+        write(up_to_date_text(done.plan, done.record, done.evaluation, page=page(sys.stdout, args)))
+    return _EXIT_CODES[done.record.status]
+
+
+def _carried_out(target: Planned | str, args: Namespace) -> int:
+    import shlex
+
+    from ftc import api
+    from ftc.cli.companions import companions, needs_companions
+
+    stop, plan = _Stop(), api.load_plan(target) if isinstance(target, str) else target.plan
+    count = plan.settings.train.world_size
+    has_others = needs_companions(count, os.environ) and args.may_restart
+    with companions(count, args.words) if has_others else nullcontext(), following(args) as listener:
+        done = api.apply(target, on_event=stop.heard_by(listener), again=args.again, offline=args.offline)
+    if args.json:
+        print_result(done)
+    elif done.record.status == "interrupted":
+        command = shlex.join(["ftc", "apply", args.target, *override_words(args)])
+        sys.stderr.write(f"`{command}` goes on from there.\n")
+    else:
+        write("\n")
+        show_run(done, args)
+    return _exit_code(done, stop)
+
+
+class _Stop:
+    """Which signal asked a run to stop, if one did."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def hear(self, event: Event) -> None:
+        if event.kind == "stop_requested":
+            self.signal = event.signal
+
+    def heard_by(self, listener: EventListener) -> EventListener:
+        """A listener that hears before another one does."""
+
+        def tell(event: Event) -> None:
+            self.hear(event)
+            listener(event)
+
+        return tell
+
+
+def _exit_code(done: Run, stop: _Stop) -> int:
+    if done.record.status == "interrupted" and stop.signal is not None:
+        return ExitCode.SIGNALED + stop.signal
+    return _EXIT_CODES[done.record.status]
+
+
+def _declined(planned: Planned, args: Namespace) -> int | None:
+    """Shows the plan and asks; None where the user agrees, else the exit code."""
+    show_planned(planned, args, hint="", stream=sys.stderr if args.json else sys.stdout)
+    sys.stderr.write("\n")
+    if args.yes:
+        return None
+    if not sys.stdin.isatty():
+        sys.stderr.write("error: nobody is here to ask; `--yes` applies the plan without asking\n")
+        return ExitCode.USAGE
+    sys.stderr.write("Apply this plan? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        sys.stderr.write("\n")
+        return None
+    sys.stderr.write("Nothing was done.\n")
+    return ExitCode.INTERRUPTED
+
+
+def eval_arguments(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    parser.add_argument("--data", metavar="FILE", help="rows to measure on, with the run's columns (its test split)")
+    parser.add_argument("--harness", metavar="TASK,…", help="tasks of the lm-evaluation-harness instead of rows")
+    parser.add_argument("--tasks", metavar="FOLDER", help="further such tasks; Python that they name is run")
+    parser.add_argument("--limit", metavar="N", type=_count, help="rows of such a task at most (all)")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="form of the answer (text)")
+
+
+def run_eval(args: Namespace) -> int:
+    """Measures it; a broken gate gives 7, as in `ftc apply`."""
+    if problem := _eval_misuse(args):
+        sys.stderr.write(f"error: {problem}\n")
+        return ExitCode.USAGE
+    from ftc import api
+
+    gc.enable()  # the command starts without; measuring may take hours
+    args.json = False  # events go to standard error whatever the answer's form is
+    if args.harness is not None:
+        return _on_harness(args)
+    with following(args) as listener:
+        found = api.evaluate(args.run, data=args.data, on_event=listener)
+    if args.format == "json":
+        print_json(_eval_json(found))
+    else:
+        from ftc.views.run import evaluation_text
+
+        title = f"run {found.run.record.id} on {found.data or 'its test split'}"
+        write(evaluation_text(found.plan, found.evaluation, title, page=page(sys.stdout, args)))
+    return ExitCode.FINE if found.passed else ExitCode.GATE_FAILED
+
+
+def _eval_misuse(args: Namespace) -> str:
+    if args.harness is None:
+        names = [name for name in ("tasks", "limit") if getattr(args, name) is not None]
+        return f"--{names[0]} is for --harness" if names else ""
+    if args.data is not None:
+        return "--harness brings rows of its own; leave out --data"
+    return "" if args.harness.strip(", ") else "--harness names no task"
+
+
+def _count(text: str) -> int:
+    """A number of rows.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"`{text}` is no number of rows")
+    return int(text)
+
+
+def _on_harness(args: Namespace) -> int:
+    from ftc import api
+
+    tasks = [name.strip() for name in args.harness.split(",") if name.strip()]
+    with following(args) as listener:
+        found = api.evaluate_on_harness(args.run, tasks, task_folder=args.tasks, limit=args.limit, on_event=listener)
+    if args.format == "json":
+        print_json(found.to_json())
+    else:
+        from ftc.views.comparison import harness_text
+
+        write(harness_text(found, page(sys.stdout, args)))
+    return ExitCode.FINE
+
+
+def _eval_json(found: Remeasured) -> dict[str, object]:
+    return {
+        "run": found.run.record.id,
+        "data": found.data,
+        "stream_sha256": found.plan.data["test"].stream_digest,
+        "passed": found.passed,
+        "evaluation": found.evaluation.to_json(),
+    }
+
+
+_LEAST = 2**20
+
+
+def merge_arguments(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished run: its folder or the beginning of its name")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="a new folder for the whole model")
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="type of the weights (auto: as the base has them, or the run if in fewer bits)",
+    )
+    parser.add_argument(
+        "--shard-size", type=_size, metavar="SIZE", help="most weights in one file, such as 2GB or 500MiB (5GB)"
+    )
+    add_json(parser)
+
+
+def run_merge(args: Namespace) -> int:
+    """Merges, and tells what was merged and how alike it answers."""
+    from ftc import api
+    from ftc.verbs.merge import SHARD_BYTES
+
+    gc.enable()  # the command starts without; a model that is let go of has to go
+    as_json, args.json = args.json, False  # events go to standard error whatever the answer's form is
+    try:
+        with following(args) as listener:
+            found = api.merge(
+                args.run,
+                args.output,
+                dtype=args.dtype,
+                shard_bytes=args.shard_size or SHARD_BYTES,
+                on_event=listener,
+            )
+    finally:
+        args.json = as_json
+    if as_json:
+        answer = {"folder": args.output, "merge": found.model.to_json(), "room": found.room.to_json()}
+        print_json(answer)
+    else:
+        from ftc.views.comparison import merged_text
+
+        write(merged_text(found.run.plan, found.model, found.room, args.output, page=page(sys.stdout, args)))
+    return ExitCode.FINE
+
+
+def _size(text: str) -> int:
+    """Bytes.
+
+    Raises:
+        ArgumentTypeError: It is no size, or one that hardly a weight fits into.
+    """
+    from ftc.spec.base import parse_bytes
+
+    try:
+        size = parse_bytes(text)
+    except ValueError as problem:
+        raise ArgumentTypeError(f"`{text}`: {problem}") from None
+    if size < _LEAST:
+        raise ArgumentTypeError(f"`{text}` is less than 1MiB")
+    return size
+
+
+COMMANDS: dict[str, Command] = {
+    "apply": Command(apply_arguments, run_apply),
+    "eval": Command(eval_arguments, run_eval),
+    "merge": Command(merge_arguments, run_merge),
+}
+"""What a command line reaches here, by verb."""
