@@ -163,7 +163,7 @@ _RULES: rules.Rules = {
     **rules.blocking("no reinforcement learning, and of preferences DPO alone",
         "beta rpo_alpha num_generations reward_model_path reward_funcs max_completion_length desirable_weight "
         "undesirable_weight center_rewards_coefficient", "choose a configuration for supervised training", off=()),
-    **rules.shared_work("accelerate_config num_processes parallelizm_config"),
+    **rules.shared_work("accelerate_config num_processes parallelism_config"),
 }  # fmt: skip
 
 TRL = rules.Tool(
