@@ -7,7 +7,7 @@ between stages when one of them found errors, so that one mistake does not casca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shutil import disk_usage
@@ -78,12 +78,6 @@ class Compiled:
     environment: EnvironmentFacts
 
 
-@dataclass(frozen=True, slots=True)
-class _Models:
-    base: ResolvedModel
-    companions: Mapping[Role, ResolvedModel]
-
-
 Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
 """Answers jobs of the memory trace, by their keys."""
 
@@ -104,20 +98,13 @@ class Locked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What the project knows beside its recipe: earlier runs, and what devices cost by its policy."""
-
-    past_runs: tuple[PastRun, ...] = ()
-    prices: Mapping[str, Money] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class _Made:
     draft: ClosedDraft
     data: CompiledData
     settings: Settings
     lock: Lock
-    models: _Models
+    base: ResolvedModel
+    companions: Mapping[Role, ResolvedModel]
     environment: EnvironmentFacts
 
 
@@ -148,9 +135,8 @@ def compile_recipe(
         raise Refusal(checked.diagnostics)
     lock_file = lock_path(path)
     old_lock = read_lock(lock_file)
-    made = _compile(
-        checked, path, offline, _Known(past_runs, checked.prices if prices is None else prices), old_lock, ask
-    )
+    paid = checked.prices if prices is None else prices
+    made = _compile(checked, path, offline, past_runs, paid, old_lock, ask)
     draft = _stop_on_errors(made.draft)
     recipe_file = path.resolve().relative_to(project_root(path)).as_posix()
     plan = _freeze(made, recipe_file, checked.overrides)
@@ -160,8 +146,8 @@ def compile_recipe(
         lock_file=lock_file,
         old_lock=old_lock,
         lock_changes=lock_changes(old_lock, made.lock) if old_lock else (),
-        model_folder=made.models.base.folder,
-        companions={role: model.folder for role, model in made.models.companions.items()},
+        model_folder=made.base.folder,
+        companions={role: model.folder for role, model in made.companions.items()},
         environment=made.environment,
     )
 
@@ -178,7 +164,7 @@ def lock_recipe(checked: Checked, path: Path, pins: Lock | None, *, offline: boo
     Raises:
         Refusal: Something that the recipe names can't be used.
     """
-    made = _compile(checked, path, offline, _Known(prices=checked.prices), pins, None)
+    made = _compile(checked, path, offline, (), checked.prices, pins, None)
     found = [one for one in made.draft.diagnostics if CODES[one.code].exit_code != ExitCode.OVER_BUDGET]
     _stop_on_errors(replace(made.draft, diagnostics=tuple(found)))
     return Locked(made.lock, made.environment, _sorted((*checked.diagnostics, *made.data.diagnostics, *found)))
@@ -188,7 +174,8 @@ def _compile(
     checked: Checked,
     path: Path,
     offline: bool,
-    known: _Known,
+    past_runs: tuple[PastRun, ...],
+    prices: Mapping[str, Money],
     old_lock: Lock | None,
     ask: Ask | None,
 ) -> _Made:
@@ -196,19 +183,23 @@ def _compile(
     recipe, source = checked.recipe, checked.source
     if recipe is None or source is None:
         raise Refusal(checked.diagnostics)
-    models, files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
-    draft = _stop_on_errors(run_passes(SHAPING, draft))
-    data = compile_data(draft, files, models.base.folder, source)
-    draft = _decided(_with_data(draft, data, known), ask)
-    settings = _settings(draft)
+    base, companions, files, environment, draft, tensors = _resolve(recipe, source, path, offline, old_lock)
+    draft = _stop_on_errors(run_passes(SHAPING, replace(draft, past_runs=past_runs, prices=prices)))
+    data = compile_data(draft, files, base.folder, source)
+    draft = _decided(_with_data(draft, data), ask)
+    try:
+        settings = draft.settings()
+    except ValidationError:
+        _stop_on_errors(draft)  # a pass that found an error may leave values open
+        raise
     facts = LockFacts(data.sources, data.probe, tensors, environment)
     lock = build_lock(draft, settings, facts, old_lock)
-    return _Made(draft, data, settings, lock, models, environment)
+    return _Made(draft, data, settings, lock, base, companions, environment)
 
 
 def _resolve(
     recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lock | None
-) -> tuple[_Models, DataFiles, EnvironmentFacts, Draft, dict[str, TensorDigest]]:
+) -> tuple[ResolvedModel, Mapping[Role, ResolvedModel], DataFiles, EnvironmentFacts, Draft, dict[str, TensorDigest]]:
     """Looks up the model, the data files, the packages and the device; errors of all of them are told together."""
     root, folder = project_root(path), path.resolve().parent
     hub, digests = Hub(offline=offline), DigestCache(cache_folder() / "digests")
@@ -223,7 +214,9 @@ def _resolve(
     world = World(folder, root, hub, digests, source.span)
     here: dict[str, Any] = {"folder": folder, "root": root, "hub": hub, "digests": digests, "span_of": source.span}
     asked = recipe.model
-    commit = _locked_commit(recipe, lock)
+    # The lock keeps the commit of what the recipe asks: a newer one upstream changes nothing by itself.
+    pinned = {"base": asked.base, "revision": asked.revision}
+    commit = lock.model.commit if lock and lock.model.asked == pinned else None
     model = attempt(lambda: resolve_model(asked.base, asked.revision, locked_commit=commit, **here))
     beside: dict[Role, ResolvedModel] = {
         card.role: companion
@@ -261,7 +254,7 @@ def _resolve(
         teacher=teacher,
         wordnet=wordnet,
     )
-    return _Models(model, beside), files, environment, draft, tensors
+    return model, beside, files, environment, draft, tensors
 
 
 def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:
@@ -270,33 +263,23 @@ def _probes(recipe: Recipe) -> dict[str, tuple[str, PathSource]]:
     return {use: (f"eval.{use}", PathSource(path=one.path)) for use, one in named.items() if one is not None}
 
 
-def _locked_commit(recipe: Recipe, lock: Lock | None) -> str | None:
-    """The commit that the lock keeps for what the recipe asks: a newer one upstream changes nothing by itself."""
-    asked = {"base": recipe.model.base, "revision": recipe.model.revision}
-    return lock.model.commit if lock and lock.model.asked == asked else None
-
-
 def _stop_on_errors(draft: Draft) -> Draft:
     if any(finding.is_error for finding in draft.diagnostics):
         raise Refusal(draft.diagnostics)
     return draft
 
 
-def _with_data(draft: Draft, data: CompiledData, known: _Known) -> Draft:
-    draft = replace(draft, splits=data.splits, lengths=data.lengths, labels=data.labels)
-    draft = replace(draft, past_runs=known.past_runs, prices=known.prices)
-    draft = replace(draft, groups=data.groups, judged=data.judged)
-    measured = Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256)
-    draft = replace(draft, measured=measured)
+def _with_data(draft: Draft, data: CompiledData) -> Draft:
+    draft = replace(
+        draft,
+        splits=data.splits,
+        lengths=data.lengths,
+        labels=data.labels,
+        groups=data.groups,
+        judged=data.judged,
+        measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256),
+    )
     return with_rows(draft, (data.columns, data.columns_reason), data.prompt, data.labels)
-
-
-def _settings(draft: ClosedDraft) -> Settings:
-    try:
-        return draft.settings()
-    except ValidationError:
-        _stop_on_errors(draft)  # a pass that found an error may leave values open
-        raise
 
 
 def _decided(draft: Draft, ask: Ask | None) -> ClosedDraft:

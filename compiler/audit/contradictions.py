@@ -301,17 +301,16 @@ def ledger_findings(plan: Plan, record: RunRecord, witnesses: Witnesses) -> list
         ("plan.json", plan.sha256, [one.plan_sha256 for one in own if isinstance(one, Begun)]),
         ("record.json", record.sha256, [one.record_sha256 for one in own[-1:] if isinstance(one, Ended)]),
     )
-    found = [_ledger_fault(fault) for fault in witnesses.torn]
+    distrust = "restore the ledger from a copy; what it says of runs can't be believed"
+    found = [
+        Finding(code="FTC538", subject="ledger.ndjson", expected="a chain of entries", found=fault, hint=distrust)
+        for fault in witnesses.torn
+    ]
     for subject, here, noted in pairs:
         if noted and noted[-1] != here:
             hint = "restore it from a copy or from git; the project's ledger has the digest of what the run left"
             found.append(Finding(code="FTC538", subject=subject, expected=noted[-1], found=here, hint=hint))
     return found if own or found else None
-
-
-def _ledger_fault(fault: str) -> Finding:
-    hint = "restore the ledger from a copy; what it says of runs can't be believed"
-    return Finding(code="FTC538", subject="ledger.ndjson", expected="a chain of entries", found=fault, hint=hint)
 
 
 def _fields_differ(subject: str, ought: Document, says: Document | None, passed: Collection[str]) -> Iterator[Finding]:

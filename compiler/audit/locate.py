@@ -153,13 +153,10 @@ def _read(kind: str, file: Path, root: Path, name: str, status: str = "") -> Ite
 def _uses_in(document: _Document, wanted: str, cache: Path) -> Iterator[Use]:
     for path, value in leaves(document.plain):
         where = path
-        if path.endswith("rows_sha256") and (row := _row(cache, str(value), wanted)) is not None:
-            where = f"{path.removesuffix('.rows_sha256')}, row {row + 1:,}"
+        rows: Iterable[bytes] = (recall_rows(cache, str(value)) or ()) if path.endswith("rows_sha256") else ()
+        number = next((number for number, row in enumerate(rows, 1) if row.hex().startswith(wanted)), None)
+        if number is not None:
+            where = f"{path.removesuffix('.rows_sha256')}, row {number:,}"
         elif not (isinstance(value, str) and len(value) == 64 and value.startswith(wanted)):
             continue
         yield Use(kind=document.kind, file=document.file, name=document.name, path=where, status=document.status)
-
-
-def _row(cache: Path, rows_sha256: str, wanted: str) -> int | None:
-    rows: Iterable[bytes] = recall_rows(cache, rows_sha256) or ()
-    return next((number for number, row in enumerate(rows) if row.hex().startswith(wanted)), None)

@@ -62,16 +62,12 @@ def compare(old: Thing, new: Thing, cache: Path) -> Difference:
         old=old.side,
         new=new.side,
         level=level,  # type: ignore[arg-type]
-        changes=tuple(sorted(changes, key=_weight)),
+        changes=tuple(sorted(changes, key=lambda change: (_ORDER.index(change.action), change.path))),
         unchanged=equal,
         outcomes=_outcomes(old, new),
         action="resume" if heaviest == "nothing" and unfinished and same_job else heaviest,
         not_checked=tuple(missed),
     )
-
-
-def _weight(change: Change) -> tuple[int, str]:
-    return _ORDER.index(change.action), change.path
 
 
 def _recipes(old: Recipe, new: Recipe) -> tuple[list[Change], int]:
@@ -333,7 +329,8 @@ def rows_lookup(new: Thing, cache: Path, missed: list[str]) -> RowsOf:
     def look_up(use: str, was: SourceLock, now: SourceLock) -> ChangedRows | None:
         before, after = recall_rows(cache, was.rows_sha256), recall_rows(cache, now.rows_sha256)
         if before is None or after is None:
-            missed.append(f"which rows of `{use}` changed: this machine never planned with {_which(before, after)}")
+            which = "either" if before is after is None else "the old ones" if before is None else "the new ones"
+            missed.append(f"which rows of `{use}` changed: this machine never planned with {which}")
             return None
         found = row_changes(before, after)
         # the first added rows with their text, where the file is the one that was locked
@@ -348,10 +345,6 @@ def rows_lookup(new: Thing, cache: Path, missed: list[str]) -> RowsOf:
         )
 
     return look_up
-
-
-def _which(before: object, after: object) -> str:
-    return "either" if before is None and after is None else "the old ones" if before is None else "the new ones"
 
 
 def _rows_of(folder: Path, source: SourceLock) -> list[Row] | None:

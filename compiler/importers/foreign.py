@@ -174,7 +174,9 @@ class _Reader:
         """
         match event:
             case DocumentStartEvent():
-                self._start_document(event)
+                self._documents += 1
+                if self._documents > 1:
+                    raise self._refusal("a second document starts here", event, "keep one configuration a file")
             case AliasEvent():
                 self._alias(event)
             case ScalarEvent():
@@ -185,11 +187,6 @@ class _Reader:
                 self._start(event)
             case CollectionEndEvent():
                 self._end(event)
-
-    def _start_document(self, event: _Event) -> None:
-        self._documents += 1
-        if self._documents > 1:
-            raise self._refusal("a second document starts here", event, "keep one configuration a file")
 
     def _check(self, event: _Event) -> None:
         if event.tag:

@@ -171,7 +171,8 @@ class Translation:
 
     def carry(self, keys: str | Key | list[str | Key], path: str, value: Any, reason: str = "") -> None:
         """Writes a value into the recipe; all the keys that it is made of count as carried."""
-        there = [key for key in _keys(keys) if self.node(key) is not None and not self._overlaps(key)]
+        said = map(key_of, [keys] if isinstance(keys, str | tuple) else keys)
+        there = [key for key in said if self.node(key) is not None and not self._overlaps(key)]
         self.values[path] = Value(value, self._origin(there, reason), tuple(there))
         for key in there:
             before = self.fates.get(key, KeyFate("", 0, Fate.CARRIED))
@@ -286,13 +287,6 @@ def dotted(key: Key) -> str:
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in key).lstrip(".")
     line = "".join(character if character.isprintable() else "�" for character in text)
     return line if len(line) <= _LONGEST_SHOWN else f"{line[: _LONGEST_SHOWN - 1]}…"
-
-
-def _keys(keys: str | Key | list[str | Key]) -> list[Key]:
-    """One key, or a list of several."""
-    if isinstance(keys, str | tuple):
-        return [key_of(keys)]
-    return [key_of(key) for key in keys]
 
 
 def _shown(value: Any) -> str:

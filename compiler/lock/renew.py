@@ -97,7 +97,10 @@ def relock(
     if old is not None and not changes and not was_older:
         # the old lock with what only the new one has: nothing moves that means the same
         lock = old if old.platforms.keys() >= lock.platforms.keys() else lock
-    stale = lock_changes(old, _without_new_platforms(lock, old)) if old else ()
+    stale: tuple[str, ...] = ()
+    if old is not None:
+        known_here = {tag: facts for tag, facts in lock.platforms.items() if tag in old.platforms}
+        stale = lock_changes(old, lock.model_copy(update={"platforms": known_here}))
     return Relocked(file, old, lock, was_older, changes, stale, not_checked, made.diagnostics)
 
 
@@ -109,11 +112,6 @@ def _read_old(file: Path, migrate: bool) -> tuple[Lock | None, bool]:
         if not migrate or any(found.code != "FTC504" for found in refusal.diagnostics):
             raise
         return migrated(file.read_bytes(), file.name), True
-
-
-def _without_new_platforms(lock: Lock, old: Lock) -> Lock:
-    known = {tag: facts for tag, facts in lock.platforms.items() if tag in old.platforms}
-    return lock.model_copy(update={"platforms": known})
 
 
 def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
@@ -148,13 +146,10 @@ def _with_packages(made: Locked, old: Lock | None, upgrade: Sequence[str]) -> tu
         packages = {**locked.packages, **{name: here.packages[name] for name in named}}
         return _with_platform(made.lock, locked.model_copy(update={"packages": dict(sorted(packages.items()))})), ()
     if here.missing and not locked.missing:
-        why = f"the packages of {here.platform}: {_some(here.missing)} not installed here"
+        some = f"{', '.join(here.missing[:3])}{' and others' if len(here.missing) > 3 else ''}"
+        why = f"the packages of {here.platform}: {some} {'is' if len(here.missing) == 1 else 'are'} not installed here"
         return _with_platform(made.lock, locked), (why,)
     return made.lock, ()
-
-
-def _some(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''} {'is' if len(names) == 1 else 'are'}"
 
 
 def _with_platform(lock: Lock, platform: PlatformLock) -> Lock:
@@ -171,7 +166,11 @@ def migrated(data: bytes, name: str) -> Lock:
         old: dict[str, Any] = json.loads(data)
         seals = old["seals"]
         broken = [part for part in _FORMAT_1 if canonical.digest(old[part]) != seals[part]]
-        lock = None if broken else _converted(old)
+        lock = None
+        if not broken:
+            text = {key: value for key, value in old["text"].items() if key not in ("max_length", "labels")}
+            plain = {name: old[name] for name in ("model", "data", "train", "platforms")} | {"text": text}
+            lock = sealed(Lock.model_validate_json(json.dumps(plain)))
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as problem:
         summary, note = f"`{name}` is no lock of format 1", str(problem).partition("\n")[0]
         found = diagnostic("FTC501", summary, help="restore it from git", notes=note)
@@ -180,9 +179,3 @@ def migrated(data: bytes, name: str) -> Lock:
         summary = f"section `{broken[0]}` of `{name}` does not match its seal"
         raise Refusal([diagnostic("FTC502", summary, help="restore the file from git")])
     return lock
-
-
-def _converted(old: dict[str, Any]) -> Lock:
-    text = {key: value for key, value in old["text"].items() if key not in ("max_length", "labels")}
-    plain = {name: old[name] for name in ("model", "data", "train", "platforms")} | {"text": text}
-    return sealed(Lock.model_validate_json(json.dumps(plain)))

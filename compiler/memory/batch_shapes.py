@@ -140,7 +140,7 @@ def scored_per_row(draft: Draft, shape: BatchShape) -> int:
 
 
 def hides_padding(draft: Draft, shape: BatchShape) -> bool:
-    """Whether a mask hides padding: a decoder never looks at what stands behind a row, unless that is decided on."""
+    """Whether a mask hides padding: a decoder never attends to what is behind a row, unless that is scored."""
     is_alone = draft.strategy.traits.num_virtual == 0
     is_behind = draft.model.family == "decoder" and head_card(draft.loaded.head).writes and is_alone
     return shape.padded and not is_behind
@@ -197,7 +197,7 @@ _WRITTEN = ("test", "swaps")
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _EvalPass:
     """Rows that are read one batch after the other.
 
     Attributes:
@@ -228,36 +228,36 @@ def usual_rows(draft: Draft, devices: int) -> tuple[int, str]:
 
 
 def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
-    """Rows at once and their shape, such that no look's batch takes more; None where nothing is looked at.
+    """Rows at once and their shape, such that no evaluation's batch takes more; None where nothing is evaluated.
 
     Fewer rows stand for more shorter ones, as long as answers of each need their place.
     """
-    looks = [_look(draft, name, count) for name, count in _counts(draft).items()]
-    if not looks:
+    passes = [_eval_pass(draft, name, count) for name, count in _counts(draft).items()]
+    if not passes:
         return None
     if is_translated(draft):
-        return max(look.rows for look in looks), _translated(looks)
-    length = max(look.length for look in looks)
-    rows = max(-(-look.rows * look.length // length) for look in looks)
+        return max(one.rows for one in passes), _translated(passes)
+    length = max(one.length for one in passes)
+    rows = max(-(-one.rows * one.length // length) for one in passes)
     if draft.eval.max_new_tokens is not None:
-        rows = max([rows, *(look.rows for look in looks if look.name in _WRITTEN)])
-    supervised = max(-(-look.rows * look.supervised // rows) for look in looks)
-    return rows, BatchShape(length=length, supervised=supervised, padded=_is_padded(looks))
+        rows = max([rows, *(one.rows for one in passes if one.name in _WRITTEN)])
+    supervised = max(-(-one.rows * one.supervised // rows) for one in passes)
+    return rows, BatchShape(length=length, supervised=supervised, padded=_is_padded(passes))
 
 
-def _translated(looks: list[_Look]) -> BatchShape:
+def _translated(passes: list[_EvalPass]) -> BatchShape:
     """The longest source of all beside the longest target."""
-    target = max(look.supervised for look in looks)
-    source = max(look.length - look.supervised for look in looks)
-    return BatchShape(length=source + target, supervised=target, padded=_is_padded(looks))
+    target = max(one.supervised for one in passes)
+    source = max(one.length - one.supervised for one in passes)
+    return BatchShape(length=source + target, supervised=target, padded=_is_padded(passes))
 
 
-def _is_padded(looks: list[_Look]) -> bool:
-    return any(look.rows > 1 and not look.is_even for look in looks)
+def _is_padded(passes: list[_EvalPass]) -> bool:
+    return any(one.rows > 1 and not one.is_even for one in passes)
 
 
 def _counts(draft: Draft) -> dict[str, int]:
-    """Rows of each look. Preferences are also compared on the rows that are learned from, before the first step."""
+    """Rows of each one. Preferences are also compared on the rows that are learned from, before the first step."""
     compares = form_card(draft.text.form).is_pair
     splits = [name for name in ("train", "validation", "test") if name != "train" or compares]
     found = {name: draft.splits[name].rows for name in splits if name in draft.splits}
@@ -272,17 +272,17 @@ def _beside(draft: Draft) -> Iterator[tuple[str, int]]:
             yield name, len(lengths.tokens)
 
 
-def _look(draft: ClosedDraft, name: str, count: int) -> _Look:
+def _eval_pass(draft: ClosedDraft, name: str, count: int) -> _EvalPass:
     rows = min(draft.candidate.eval_batch, -(-count // draft.candidate.devices))
     if name not in draft.splits:
-        return _look_beside(draft, name, rows, draft.lengths[name])
+        return _pass_beside(draft, name, rows, draft.lengths[name])
     report, length = draft.splits[name], longest_row(draft, name)
     supervised = longest_target(draft, name) if is_translated(draft) else report.supervised_max
-    return _Look(name, rows, length, supervised, is_even=report.length_p50 >= length)
+    return _EvalPass(name, rows, length, supervised, is_even=report.length_p50 >= length)
 
 
-def _look_beside(draft: Draft, name: str, rows: int, lengths: RowLengths) -> _Look:
+def _pass_beside(draft: Draft, name: str, rows: int, lengths: RowLengths) -> _EvalPass:
     target = int((lengths.tokens - lengths.prompt).max()) if is_translated(draft) else 0
     longest = int(lengths.prompt.max()) + target if target else int(lengths.tokens.max())
     scored = max(target, int(lengths.scored.max()))
-    return _Look(name, rows, longest, scored, is_even=int(np.median(lengths.tokens)) >= longest)
+    return _EvalPass(name, rows, longest, scored, is_even=int(np.median(lengths.tokens)) >= longest)

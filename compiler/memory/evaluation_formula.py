@@ -19,13 +19,13 @@ from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.settings import ClassifierSettings
 from ftc.spec.sections.train import Precision, TeacherQuantization
 
-__all__ = ["Measuring", "Taught", "grading_peak", "held_bytes", "measuring_moments", "with_teacher"]
+__all__ = ["EvaluationInputs", "TeacherInputs", "evaluation_moments", "grading_peak", "held_bytes", "with_teacher"]
 
 _FP32 = 4
 
 
 @dataclass(frozen=True)
-class Measuring:
+class EvaluationInputs:
     """What decides about memory while rows are measured.
 
     Attributes:
@@ -49,8 +49,8 @@ class Measuring:
     masked: bool = False
 
 
-def measuring_moments(
-    model: ModelFacts, measuring: Measuring, head_width: int, numbers: Numbers, trained: Trained
+def evaluation_moments(
+    model: ModelFacts, measuring: EvaluationInputs, head_width: int, numbers: Numbers, trained: Trained
 ) -> Iterator[tuple[str, dict[str, int]]]:
     """The moments at which measuring can be largest, each with what it holds beside weights and optimizer.
 
@@ -75,11 +75,11 @@ def measuring_moments(
 
 
 def _writing(
-    model: ModelFacts, measuring: Measuring, stacks: list[Stack], numbers: Numbers, trained: Trained
+    model: ModelFacts, measuring: EvaluationInputs, stacks: list[Stack], numbers: Numbers, trained: Trained
 ) -> Iterator[tuple[str, dict[str, int]]]:
     """The pass over all prompts, and the last token, before which keys and values are most."""
     written = {"optimiser state": 0}  # once training is over
-    each = _remembered_bytes(model, numbers, trained)
+    each = _kv_cache_bytes(model, numbers, trained)
     rows, more = measuring.rows, max(measuring.new_tokens - 1, 0)
     writer = stacks[-1]
     prompts = rows * (measuring.length - measuring.target_length)
@@ -95,7 +95,7 @@ def _writing(
     yield "generation: last token", {**written, "temporaries": grown + longer}
 
 
-def _remembered_bytes(model: ModelFacts, numbers: Numbers, trained: Trained) -> int:
+def _kv_cache_bytes(model: ModelFacts, numbers: Numbers, trained: Trained) -> int:
     """Keys and values of one token in one layer: what linear layers give, keys wider where rotation widens them."""
     widens = trained.all_weights and rotates(model) and model.kind.widens_keys is not False
     turned = numbers.residual if widens else numbers.linear
@@ -141,7 +141,7 @@ Moment = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class TeacherInputs:
     """A teacher in terms of memory.
 
     Attributes:
@@ -163,7 +163,9 @@ def held_bytes(model: ModelFacts, precision: Precision, quantization: TeacherQua
     return round(linear * PACKED_BYTES[quantization] + _FP32 * rows + (model.num_parameters - linear) * size)
 
 
-def with_teacher(moments: Mapping[str, Moment], taught: Taught, *, scores: int, compared: Moment) -> dict[str, Moment]:
+def with_teacher(
+    moments: Mapping[str, Moment], taught: TeacherInputs, *, scores: int, compared: Moment
+) -> dict[str, Moment]:
     """The moments of a step with a teacher in them, and two more: when it is asked, and when the two are compared.
 
     Args:

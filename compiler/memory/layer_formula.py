@@ -1,8 +1,8 @@
-"""What the layers of a model keep for the way back, from the shapes of its tensors: pure arithmetic.
+"""What the layers of a model save for the backward pass, from the shapes of its tensors: pure arithmetic.
 
-Terms follow what autograd keeps of the modules in transformers. Under mixed precision bytes of an element differ: those
-of a product, of what a linear layer gives, and between layers. What a model is made of is read off its tensors: norms
-with or without a bias, gated or plain feed-forward layers, one projection or three.
+Terms follow what autograd saves in transformers' modules, and name the operator that saves it. Under mixed precision
+bytes of an element differ: those of a product, of what a linear layer gives, and between layers. What a model is made
+of is read off its tensors: norms with or without a bias, gated or plain feed-forward parts, one projection or three.
 """
 
 from __future__ import annotations
@@ -123,13 +123,13 @@ class Stack:
         return self.layers * self.tokens * numbers.residual * self.model.hidden_size
 
     def around_bytes(self, numbers: Numbers, trained: Trained) -> int:
-        """What is kept before the first and behind the last layer: embeddings, dropout, a norm, learned distances."""
+        """What is saved outside the layers: embeddings, dropout, the last norm, relative position bias."""
         h, inner = self.model.hidden_size, 2 if trained.all_weights and composes_norms(self.model) else 1
         each = numbers.residual * h + _FP32 * h * inner
         if self._drops:
             each += 2 * numbers.mask * h
         distances = 0
-        if not self.eager and self._learns_distances:
+        if not self.eager and self._has_relative_bias:
             distances = numbers.operand * self.model.num_heads * self.length * (self.length + self._crossed_length)
         mask = self.length if self.masks else 0  # one of truth values, for all layers
         return self.tokens * (each + mask) + distances
@@ -164,7 +164,7 @@ class Stack:
         """What is there at once in a layer of which nothing is kept: in attention, or at its feed-forward part."""
         h, scores = self.model.hidden_size, self._passing_scores(numbers)
         if (
-            self._learns_distances and not self.eager and numbers.residual > numbers.operand
+            self._has_relative_bias and not self.eager and numbers.residual > numbers.operand
         ):  # held in float32 throughout
             scores += numbers.residual * self.length  # and the mask of each row's padding
             return self.tokens * (scores + self._inner * self._wide_bytes(numbers) + 4 * numbers.residual * h)
@@ -192,12 +192,12 @@ class Stack:
     def _passing_scores(self, numbers: Numbers) -> int:
         """Of a token with all others: scores, where they are held, or what is added to them."""
         heads, e = self.model.num_heads, numbers.operand
-        if self._learns_distances and not self.eager:  # with each row's padding; as computed, as operands, aligned
+        if self._has_relative_bias and not self.eager:  # with each row's padding; as computed, as operands, aligned
             copies = numbers.residual * self.length + e * self._aligned * (self.length % _ALIGNED > 0)
             return heads * (copies + e * self.length * (numbers.residual > e))
         if not self._holds_scores:
             return e * self._aligned if self.masks else 0
-        if self._multiplies_distances:  # two products with distances, what is picked of them, and their sums
+        if self._is_disentangled:  # two products with distances, what is picked of them, and their sums
             return (_FP32 + 7 * e) * heads * self.length
         each = 2 * _FP32 + (e if numbers.casts else 0)  # into softmax and out of it, and as the product gave them
         return each * heads * self.length
@@ -234,7 +234,7 @@ class Stack:
         return self.layers * (2 if self.crossed else 1)
 
     def _of_norms(self, numbers: Numbers, trained: Trained) -> float:
-        """Input in float32; of composed ones also what was normalized, where their weights are trained."""
+        """Saved by layer_norm: input, mean, rstd; by a composed RMSNorm with trained weights also x * rsqrt."""
         h, inputs = self.model.hidden_size, self.norms
         if self.model.kind.two_norms and numbers.residual == _FP32:
             inputs = self.layers
@@ -248,47 +248,47 @@ class Stack:
         return self.repeats * self.tokens * (size + 8 * self.norms + _FP32 * self.inner_norms)
 
     def _of_attention(self, numbers: Numbers, trained: Trained) -> float:
-        """Queries and output for each token, keys and values for each that is attended to."""
+        """Saved by SDPA: q, out, logsumexp for each token; k, v for each that is attended to."""
         e, queries, keys = numbers.operand, self._queries, self._keys
-        own = e * 2 * queries + _FP32 * self.model.num_heads
-        size = self.layers * self.tokens * (own + e * 2 * keys)
+        own = e * 2 * queries + _FP32 * self.model.num_heads  # saved by SDPA: q, out, logsumexp
+        size = self.layers * self.tokens * (own + e * 2 * keys)  # saved by SDPA: k, v
         if self.crossed:
-            size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)
-        if self._turns_one_projection and numbers.linear == e:  # values are a view of all three, unturned
+            size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)  # cross-attention
+        if self._rotates_fused_qkv and numbers.linear == e:  # v is a view of qkv, which RoPE then copies
             size += self.layers * self.tokens * e * (queries + keys)
         if any(map(OF_HEADS.search, self.model.tensors)):
-            learned = e if trained.all_weights else 0
+            learned = e if trained.all_weights else 0  # saved by the norms of q and k: input, and x * rsqrt
             size += self.layers * self.tokens * (_FP32 + learned) * (queries + keys)
-        if self.crossed and not self._learns_distances:
+        if self.crossed and not self._has_relative_bias:
             size += self.crossed_masks * self.tokens * e * -(-self._crossed_length // _ALIGNED) * _ALIGNED
-        if self._learns_distances:
-            return size + self._of_scores(numbers) + self._of_distances(numbers)
-        # Numbers that are added to the scores, in aligned rows, and keys for each head of queries.
+        if self._has_relative_bias:
+            return size + self._of_scores(numbers) + self._of_relative_bias(numbers)
+        # saved by SDPA with a mask: attn_mask in aligned rows, and k, v repeated for each query head
         size += self.masks * self.tokens * e * (self._aligned + 2 * (queries - keys))
         return size + self._of_scores(numbers)
 
     @property
-    def _turns_one_projection(self) -> bool:
+    def _rotates_fused_qkv(self) -> bool:
         """Whether one layer gives queries, keys and values, which rotation then makes anew."""
         joint = any(outputs == self._queries + 2 * self._keys for _, outputs in self.linear.values())
         return joint and rotates(self.model)
 
     def _of_scores(self, numbers: Numbers) -> float:
-        """Scores, where they are held: in float32, as operands, and the mask of their dropout."""
+        """Attention scores where they are materialized: saved by softmax, matmul and dropout."""
         if not self._holds_scores:
             return 0
         e, dropped = numbers.operand, self._drops
         each = _FP32 + (e if dropped or numbers.casts else 0) + (numbers.mask if dropped else 0)
         scores = self.model.num_heads * self.length * each
-        if self._multiplies_distances:  # scores against them, twice, their places, and their own keys and queries
+        if self._is_disentangled:  # scores against them, twice, their places, and their own keys and queries
             buckets = 2 * int(self.model.config.get("position_buckets") or 256)
             scores += 2 * e * self.model.num_heads * buckets + 2 * e * self._queries * buckets // self.length
             scores += 2 * 8 * self.length * self.length // self.tokens + self.length + e * self._queries
         return self.layers * self.tokens * scores
 
-    def _of_distances(self, numbers: Numbers) -> float:
-        """Learned distances between positions as a mask, made anew in each layer; for each row, if it hides padding."""
-        if self.eager or not self._learns_distances:
+    def _of_relative_bias(self, numbers: Numbers) -> float:
+        """Relative position bias, saved by SDPA as attn_mask in each layer; for each row, if it hides padding."""
+        if self.eager or not self._has_relative_bias:
             return 0
         rows = self.tokens // self.length
         size = self.length * self._aligned * (rows if self.masks else 1)
@@ -298,15 +298,15 @@ class Stack:
         return self.layers * numbers.operand * self.model.num_heads * size
 
     @property
-    def _learns_distances(self) -> bool:
+    def _has_relative_bias(self) -> bool:
         return any("relative_attention_bias" in name for name in self.model.tensors)
 
     @property
     def _holds_scores(self) -> bool:
-        return self.eager or self._multiplies_distances
+        return self.eager or self._is_disentangled
 
     @property
-    def _multiplies_distances(self) -> bool:
+    def _is_disentangled(self) -> bool:
         return self.model.kind.positions == "disentangled"
 
     @property
@@ -315,9 +315,9 @@ class Stack:
         return self.crossed * self.length // self.tokens
 
     def _of_feed_forward(self, numbers: Numbers) -> float:
-        """Gate, its activation and the other half, or what a plain activation is given."""
+        """Saved by silu and mul: gate, silu(gate), up; or by a plain activation: its input."""
         kept = numbers.linear * (3 if self._is_gated else 1)
-        if self._composes:  # steps in float32; a gate's activation stays so
+        if self._composes:  # saved by pow, mul and tanh of a composed GELU, in float32
             kept += 3 * _FP32 + (_FP32 - numbers.linear if self._is_gated else 0)
         if self.model.kind.inner_dropout:
             kept += numbers.mask
@@ -335,13 +335,13 @@ class Stack:
         return drops(self.model)
 
     def _of_dropout(self, numbers: Numbers) -> float:
-        """A mask after each attention and each feed-forward layer."""
+        """Saved by dropout: a mask after each attention and each feed-forward part."""
         if not self._drops:
             return 0
         return self.tokens * (self._attentions + self.layers) * numbers.mask * self.model.hidden_size
 
     def _of_inputs(self, numbers: Numbers, trained: Trained) -> float:
-        """Inputs of trained products; attention's output is counted already, unless an adapter reads it."""
+        """Saved by linear: its input, where weights are trained; attention's output is SDPA's already."""
         if not trained.all_weights:
             return self._of_adapters(numbers, trained)
         read = {name: size for name, size in self.linear.items() if role_of(name) != "attention_out"}
@@ -350,7 +350,7 @@ class Stack:
         return self._of_shared(read, numbers.residual)
 
     def _of_adapters(self, numbers: Numbers, trained: Trained) -> float:
-        """Inputs and middles of adapters, and what is multiplied by scales that are learned."""
+        """Saved by adapters' linear layers: inputs and hidden states; by mul: what learned scales multiply."""
         adapted = self._adapted(trained)
         size: float = sum(
             numbers.operand * (self._tokens_of(name) * one.keeps + one.keeps_once + one.casts_once * numbers.casts)

@@ -18,7 +18,7 @@ from ftc.compiler.memory.batch_shapes import (
     scored_per_row,
     train_shape,
 )
-from ftc.compiler.memory.evaluation_formula import Measuring, Taught, grading_peak, held_bytes
+from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, on_one_of, quantized_bytes
 from ftc.compiler.memory.stacks import layer_weights
 from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes
@@ -212,17 +212,17 @@ def _as_held(draft: Draft) -> ModelFacts:
     return draft.model.model_copy(update={"tensors": held(draft)})
 
 
-def _taught(draft: Draft, places: int) -> Taught | None:
+def _taught(draft: Draft, places: int) -> TeacherInputs | None:
     """The teacher, where so many places of a micro-batch are scored; None without one."""
     lesson = draft.distillation
     if draft.teacher is None or lesson is None:
         return None
     model = draft.teacher.model
     width = head_card(draft.loaded.head).num_outputs(len(draft.labels)) or model.vocab_size
-    return Taught(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
+    return TeacherInputs(weights=held_bytes(model, lesson.precision, lesson.quantization), scores=places * width)
 
 
-def _measuring(draft: ClosedDraft) -> Measuring | None:
+def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
     """How rows are measured, in the terms of the closed form; None where no split is."""
     found = evaluation_batch(draft)
     if found is None:
@@ -233,7 +233,7 @@ def _measuring(draft: ClosedDraft) -> Measuring | None:
     scored = -(-scored_per_row(draft, shape) // sequences)
     new_tokens = draft.eval.max_new_tokens or 0
     kernel = draft.candidate.attention
-    return Measuring(
+    return EvaluationInputs(
         rows * sequences,
         length,
         target,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from ftc.compiler.memory.evaluation_formula import Measuring, Taught, measuring_moments, with_teacher
+from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, evaluation_moments, with_teacher
 from ftc.compiler.memory.layer_formula import Numbers, Stack, Trained
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.time.network import composes_norms
@@ -105,8 +105,8 @@ class MemoryInputs:
     starts_late: bool = False
     trains_products: bool = True
     trains_norms: bool = False
-    measuring: Measuring | None = None
-    taught: Taught | None = None
+    measuring: EvaluationInputs | None = None
+    taught: TeacherInputs | None = None
 
     @property
     def is_full(self) -> bool:
@@ -217,7 +217,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
         "optimiser step": {"gradients": gradients},
     }
     if job.measuring is not None:
-        moments |= measuring_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
+        moments |= evaluation_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
     moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}

@@ -49,12 +49,9 @@ def _check_license(draft: Draft) -> Draft:
     found = draft.model.license
     if allowed is None or found in allowed.allow:
         return draft
-    return draft.find(
-        "FTC401",
-        f"the model's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}",
-        "model.license",
-        help="choose another base" if found is None else f"choose another base, or add `{found}` to the list",
-    )
+    summary = f"the model's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}"
+    help = "choose another base" if found is None else f"choose another base, or add `{found}` to the list"
+    return draft.find("FTC401", summary, "model.license", help=help)
 
 
 def _head(draft: Draft, why: Reasons) -> Head:
@@ -66,22 +63,16 @@ def _check_head(draft: Draft) -> Draft:
     """Whether this kind of model has such a head, and whether it can do the task with its own."""
     model, head, kind = draft.model, head_card(draft.loaded.head), draft.recipe.task.kind
     if head_modules(head.name, model) is None:
-        return draft.find(
-            "FTC250",
-            f"transformers has no {head.title} for the model type `{model.model_type}`",
-            "model.base",
-            help="choose an encoder such as BERT or ModernBERT" + head.alternative,
-        )
+        summary = f"transformers has no {head.title} for the model type `{model.model_type}`"
+        help = "choose an encoder such as BERT or ModernBERT" + head.alternative
+        return draft.find("FTC250", summary, "model.base", help=help)
     needs_decoder = draft.recipe.task.CARD.needs_decoder
     if head.is_new or model.family == "decoder" or (model.family == "encoder_decoder" and not needs_decoder):
         return draft
     article = "an" if model.family[0] in "aeiou" else "a"
-    return draft.find(
-        "FTC222",
-        f"a {kind} needs a decoder, {model.architecture} is {article} {model.family.replace('_', '-')}",
-        "model.base",
-        help="choose a model whose class ends in `ForCausalLM`, or a task of kind `classification`",
-    )
+    summary = f"a {kind} needs a decoder, {model.architecture} is {article} {model.family.replace('_', '-')}"
+    help = "choose a model whose class ends in `ForCausalLM`, or a task of kind `classification`"
+    return draft.find("FTC222", summary, "model.base", help=help)
 
 
 def _start(draft: Draft, why: Reasons) -> int | None:
@@ -97,12 +88,9 @@ def _check_start(draft: Draft) -> Draft:
     is_written = draft.loaded.family == "encoder_decoder" and head_card(draft.loaded.head).writes
     if not is_written or draft.loaded.decoder_start_id is not None:
         return draft
-    return draft.find(
-        "FTC251",
-        f"config.json of `{draft.model.name}` names no token that the decoder begins with",
-        "model.base",
-        help="add `decoder_start_token_id`: the id of the padding token for T5 and its kin, of the end token for BART",
-    )
+    summary = f"config.json of `{draft.model.name}` names no token that the decoder begins with"
+    help = "add `decoder_start_token_id`: the id of the padding token for T5 and its kin, of the end token for BART"
+    return draft.find("FTC251", summary, "model.base", help=help)
 
 
 def _check_attention(draft: Draft) -> Draft:

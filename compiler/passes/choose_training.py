@@ -243,12 +243,9 @@ def _check_license(draft: Draft, teacher: TeacherFacts) -> Draft:
     allowed, found = draft.recipe.model.license, teacher.model.license
     if allowed is None or found in allowed.allow:
         return draft
-    return draft.find(
-        "FTC401",
-        f"the teacher's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}",
-        f"{_PATH}.teacher",
-        help="choose another teacher" if found is None else f"choose another teacher, or add `{found}` to the list",
-    )
+    summary = f"the teacher's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}"
+    help = "choose another teacher" if found is None else f"choose another teacher, or add `{found}` to the list"
+    return draft.find("FTC401", summary, f"{_PATH}.teacher", help=help)
 
 
 EXACT = {

@@ -182,10 +182,6 @@ def _checked_disk(draft: ClosedDraft) -> ClosedDraft:
     if draft.free_disk is None or needed <= draft.free_disk:
         return draft
     parts = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in draft.disk.items())
-    return draft.find(
-        "FTC408",
-        f"the run can take {needed / 2**20:,.0f} MiB of disk, {draft.free_disk / 2**20:,.0f} MiB are free",
-        "train.keep_checkpoints",
-        help="make room, or lower `train.keep_checkpoints`",
-        notes=parts,
-    )
+    summary = f"the run can take {needed / 2**20:,.0f} MiB of disk, {draft.free_disk / 2**20:,.0f} MiB are free"
+    help = "make room, or lower `train.keep_checkpoints`"
+    return draft.find("FTC408", summary, "train.keep_checkpoints", help=help, notes=parts)

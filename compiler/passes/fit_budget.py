@@ -36,19 +36,12 @@ def _check_devices(draft: Draft) -> Draft:
     if draft.recipe.budget.devices != "auto":
         return draft
     if not device.local:
-        return draft.find(
-            "FTC295",
-            f"`auto` counts this machine's cards, and it has no {device.label}",
-            "budget.devices",
-            help="write how many there are, such as `devices: 4`",
-        )
+        summary = f"`auto` counts this machine's cards, and it has no {device.label}"
+        return draft.find("FTC295", summary, "budget.devices", help="write how many there are, such as `devices: 4`")
     if sharding != "auto" and device_counts(draft)[-1] == 1:
-        return draft.find(
-            "FTC290",
-            f"`{sharding}` shares work among devices, and of {device.label} there is one",
-            "train.sharding",
-            help="drop `sharding`, or write how many devices there are where the plan is applied: `devices: 2`",
-        )
+        summary = f"`{sharding}` shares work among devices, and of {device.label} there is one"
+        help = "drop `sharding`, or write how many devices there are where the plan is applied: `devices: 2`"
+        return draft.find("FTC290", summary, "train.sharding", help=help)
     return draft
 
 
@@ -131,13 +124,9 @@ def _refused(draft: ClosedDraft, memory: MemoryEstimate) -> ClosedDraft:
     limit = f"{memory.limit_source} is {_gib(memory.limit_bytes)} GiB"
     notes = f"peak at {memory.peak_phase}, by {memory.method}"
     if memory.verdict == "tight":
-        return draft.find(
-            "FTC405",
-            f"the run needs {_gib(memory.process.low)} to {_gib(memory.process.high)} GiB, {limit}",
-            at_,
-            help="`budget: {allow_tight: true}` runs it all the same",
-            notes=notes,
-        )
+        summary = f"the run needs {_gib(memory.process.low)} to {_gib(memory.process.high)} GiB, {limit}"
+        help = "`budget: {allow_tight: true}` runs it all the same"
+        return draft.find("FTC405", summary, at_, help=help, notes=notes)
     help = "choose a smaller base, shorter rows (`data.max_length`) or a larger budget"
     return draft.find("FTC402", f"the run needs {_gib(memory.peak_bytes)} GiB, {limit}", at_, help=help, notes=notes)
 

@@ -92,12 +92,9 @@ def _uses_template(draft: Draft, why: Reasons, form: FormName) -> bool:
 def _check_template(draft: Draft) -> Draft:
     if form_card(draft.shape.form).chat_template != "needed" or draft.model.tokenizer.chat_template is not None:
         return draft
-    return draft.find(
-        "FTC220",
-        f"`{draft.model.name}` has no chat template",
-        "model.base",
-        help="use an instruction-tuned base, or a task of kind `generation`",
-    )
+    summary = f"`{draft.model.name}` has no chat template"
+    help = "use an instruction-tuned base, or a task of kind `generation`"
+    return draft.find("FTC220", summary, "model.base", help=help)
 
 
 def _prompt(draft: Draft, why: Reasons) -> str | Open | None:
@@ -147,13 +144,10 @@ def _check_length(draft: Draft) -> Draft:
     asked, positions = draft.recipe.data.max_length, draft.model.max_positions
     if asked == "auto" or positions is None or asked <= positions:
         return draft
-    return draft.find(
-        "FTC221",
-        f"sequences of {asked} tokens, the model ends at {positions}",
-        "data.max_length",
-        help=f"write at most {positions}",
-        notes=f"`max_position_embeddings` in the model's config.json is {positions}",
-    )
+    summary = f"sequences of {asked} tokens, the model ends at {positions}"
+    help = f"write at most {positions}"
+    notes = f"`max_position_embeddings` in the model's config.json is {positions}"
+    return draft.find("FTC221", summary, "data.max_length", help=help, notes=notes)
 
 
 def _check_stride(draft: Draft) -> Draft:
@@ -161,9 +155,6 @@ def _check_stride(draft: Draft) -> Draft:
     rows, length = draft.recipe.task.settled(draft.model.family).rows(), draft.shape.max_length
     if not (isinstance(rows, AnswerRows) and rows.is_extractive) or 2 * rows.stride <= length:
         return draft
-    return draft.find(
-        "FTC253",
-        f"windows of {length} tokens that share {rows.stride} leave too few for question and context",
-        "task.stride",
-        help=f"write at most {max(1, length // 3)}, a third of a window",
-    )
+    summary = f"windows of {length} tokens that share {rows.stride} leave too few for question and context"
+    help = f"write at most {max(1, length // 3)}, a third of a window"
+    return draft.find("FTC253", summary, "task.stride", help=help)

@@ -172,7 +172,7 @@ class Amounts:
         passes: Micro-batches.
         rows: Sequences.
         tokens: Tokens with padding; of an encoder-decoder those of the encoder.
-        pairs: Pairs of tokens that attention computes, with padding; see `attended`.
+        pairs: Pairs of tokens that attention computes, with padding; see `Attending`.
         near_pairs: Those of a layer that looks back through a window alone.
         target_tokens: Tokens of the decoder of an encoder-decoder, with padding.
         target_pairs: Pairs of these that attention computes.

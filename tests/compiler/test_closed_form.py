@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.memory.evaluation_formula import Measuring, Taught
+from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs
 from ftc.compiler.memory.memory_formula import MemoryInputs, estimate, on_one_of
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.strategies.common import low_rank
@@ -41,7 +41,7 @@ def jobs(draw: st.DrawFn) -> MemoryInputs:
         activation_bytes=2 if narrow else 4,
         checkpointing=draw(st.booleans()),
         masked=draw(st.booleans()),
-        measuring=draw(st.none() | st.builds(Measuring, COUNT, LENGTH, st.just(0), LENGTH, st.integers(0, 500))),
+        measuring=draw(st.none() | st.builds(EvaluationInputs, COUNT, LENGTH, st.just(0), LENGTH, st.integers(0, 500))),
     )
 
 
@@ -64,7 +64,7 @@ def test_components_sum_to_every_peak(job: MemoryInputs) -> None:
 @given(jobs())
 @laws
 def test_what_stands_outside_the_layers_is_whole_while_a_teacher_is_compared(job: MemoryInputs) -> None:
-    job = replace(job, in_parts=True, taught=Taught(weights=1000, scores=100))
+    job = replace(job, in_parts=True, taught=TeacherInputs(weights=1000, scores=100))
     phases = {one.phase: one.components for one in on_one_of(estimate(job), job, 4, "fsdp", "none")}
     assert phases["loss"]["gathered weights"] == phases["backward: loss and head"]["gathered weights"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ftc.compiler.memory.evaluation_formula import Measuring, Taught, held_bytes
+from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, held_bytes
 from ftc.compiler.memory.memory import by_closed_form, question
 from ftc.compiler.memory.memory_formula import MemoryInputs, estimate, on_one_of, quantized_bytes
 from ftc.compiler.resolve.models.model_config import read_config
@@ -210,7 +210,7 @@ def by_form(
     job = _form_job(facts, strategy, recomputing)
     if teacher is not None:
         width = job.head_width if teacher.family == "encoder" else teacher.vocab_size
-        taught = Taught(held_bytes(teacher, "bfloat16", packed), job.head_rows * width)
+        taught = TeacherInputs(held_bytes(teacher, "bfloat16", packed), job.head_rows * width)
         job = replace(job, taught=taught)
     return max(estimate(job), key=lambda phase: phase.peak_bytes)
 
@@ -255,7 +255,7 @@ def by_both(facts: ModelFacts, strategy: dict[str, Any]) -> tuple[int, int]:
 def measuring_by_form(facts: ModelFacts, strategy: str) -> dict[str, int]:
     """Peaks while rows are scored, and while answers are written where the model can, by the closed form."""
     is_encoder = facts.family == "encoder"
-    measuring = Measuring(
+    measuring = EvaluationInputs(
         rows=_MEASURED,
         length=_LENGTHS.get(facts.family, _LENGTH),
         target_length=_SUPERVISED if facts.family == "encoder_decoder" else 0,
