@@ -65,7 +65,9 @@ def wordnets() -> Iterator[WordNet]:
             files = _in_zip(place) if place.suffix == ".zip" else _in_folder(place)
         except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
             continue  # it isn't there, lacks a file, is damaged, or closed by a password
-        yield WordNet(place, files, _digest(files), _release(files))
+        digest = canonical.digest({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+        release = _RELEASE.search(files["data.adj"][:_HEADER_BYTES])
+        yield WordNet(place, files, digest, release[1].decode() if release else "")
 
 
 def find_wordnet(sha256: str | None = None) -> WordNet | None:
@@ -104,12 +106,3 @@ def _capped(size: int, what: T) -> T:
     if size > _MOST_BYTES:
         raise OSError(f"no file of WordNet has {size:,} bytes")
     return what
-
-
-def _digest(files: Mapping[str, bytes]) -> str:
-    return canonical.digest({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
-
-
-def _release(files: Mapping[str, bytes]) -> str:
-    found = _RELEASE.search(files["data.adj"][:_HEADER_BYTES])
-    return found[1].decode() if found else ""

@@ -82,7 +82,14 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     """
     link = run.record.previous
     before = record_of(run.folder.parent, link.run_id) if link else None
-    inputs = audit_inputs(run.plan, run.root, pages(run), before, _witnesses(run))
+    witnesses = Witnesses(
+        events=load_events(run.folder),
+        evaluation=run.evaluation,
+        outcomes=load_outcomes(run.folder),
+        ledger=read_ledger(run.root),
+        torn=broken_links(run.root),
+    )
+    inputs = audit_inputs(run.plan, run.root, pages(run), before, witnesses)
     static = audit_static(RunFolder(run.folder), run.plan, run.record, inputs)
     if asked.level == "static":
         return static
@@ -96,21 +103,12 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     if other and not asked.force:
         unseen = ClassComparison(recorded=recorded, here=None, equal=False)
         return judged(static, asked.level, other, machine=unseen, replay=None)
-    if not _has_foothold(run, steps):
+    # Whether a checkpoint is whole is seen by the process that opens it.
+    if steps.first != 0 and steps.first not in _checkpoint_steps(run):
         missing = foothold_finding(steps, _checkpoint_steps(run))
         return judged(static, asked.level, (*other, missing), machine=None, replay=None)
     report = _Reexecution(run, inputs, asked, steps, on_step).report(static, other)
     return _logged(run, report)
-
-
-def _witnesses(run: Run) -> Witnesses:
-    return Witnesses(
-        events=load_events(run.folder),
-        evaluation=run.evaluation,
-        outcomes=load_outcomes(run.folder),
-        ledger=read_ledger(run.root),
-        torn=broken_links(run.root),
-    )
 
 
 def log_file(folder: Path) -> Path:
@@ -122,11 +120,6 @@ def _steps(run: Run, asked: Asked) -> Steps:
     if asked.level == "full":
         return asked_steps(run.record, first=0, last=run.record.steps_done, count=0)
     return asked_steps(run.record, first=asked.first, last=asked.last, count=asked.steps)
-
-
-def _has_foothold(run: Run, steps: Steps) -> bool:
-    """Whether there is something to begin from; whether it is whole is seen by the process that opens it."""
-    return steps.first == 0 or steps.first in _checkpoint_steps(run)
 
 
 def _checkpoint_steps(run: Run) -> tuple[int, ...]:

@@ -17,7 +17,6 @@ from ftc.spec.heads import head_card
 from ftc.verbs.runs import FINISHED, Run, find_run
 
 if TYPE_CHECKING:
-    from ftc.runtime.execution.execute import Inputs
     from ftc.spec.companions import Role
     from ftc.spec.documents.events import Event, EventListener
     from ftc.spec.documents.outcomes import HarnessReport
@@ -81,11 +80,15 @@ def evaluate(
 
             streams = Path(scratch)
             plan = compile_rows(found.plan, model, Path(data), str(data), streams)
+        from ftc.runtime.evaluation.evaluate_again import evaluate_again
         from ftc.runtime.execution.execute import Inputs
+        from ftc.spec.storage.paths import RunFolder
 
         inputs = Inputs(model, streams, found.record.observed.environment, companions=_companions(found))
-        evaluation = _measured(found, plan, inputs, None if data is None else str(data), on_event)
-    return Remeasured(found, plan, None if data is None else str(data), evaluation)
+        name = None if data is None else str(data)
+        listen = _noting(found, plan, name, on_event or (lambda event: None))
+        evaluation = evaluate_again(plan, inputs, RunFolder(found.folder), found.record, listen)
+    return Remeasured(found, plan, name, evaluation)
 
 
 def evaluate_on_harness(
@@ -143,14 +146,6 @@ def _finished(run: Run | Path | str, folder: Path | str) -> Run:
     if found.record.status not in FINISHED:
         raise _refused(found, f"it is {found.record.status.replace('_', ' ')}", "apply its recipe; it goes on")
     return found
-
-
-def _measured(run: Run, plan: Plan, inputs: Inputs, data: str | None, on_event: EventListener | None) -> Evaluation:
-    from ftc.runtime.evaluation.evaluate_again import evaluate_again
-    from ftc.spec.storage.paths import RunFolder
-
-    listen = _noting(run, plan, data, on_event or (lambda event: None))
-    return evaluate_again(plan, inputs, RunFolder(run.folder), run.record, listen)
 
 
 def _noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Callable[[Event], None]:

@@ -14,10 +14,9 @@ from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import FINISHED, Run, find_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ftc.spec.documents.events import EventListener
-    from ftc.spec.documents.facts import TensorFacts
     from ftc.spec.documents.merged import MergedModel, Room, WeightType
     from ftc.spec.documents.streams import Split
 
@@ -76,13 +75,23 @@ def merge(
     """
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     target = Path(os.path.abspath(output))  # noqa: PTH100 - a link at its end has to be seen as one
-    _refuse_hopeless(found, target)
+    hopeless = list(_wrong_kind(found))
+    if found.record.status not in FINISHED:
+        help = f"`ftc apply {found.plan.recipe_file}` goes on with it"
+        hopeless.append(_not_yet(found, f"it is {found.record.status}", help))
+    if os.path.lexists(target):
+        help = "choose another name; nothing was changed"
+        hopeless.append(diagnostic("FTC651", f"`{_shown(target)}` is there already", help=help))
+    if hopeless:
+        raise Refusal(hopeless)
     refuse_faults(found)
     base, streams, split = _inputs(found)
     from ftc.compiler.memory.merge_sizes import added_to, merge_room, usual_type
     from ftc.compiler.resolve.machine.device import resolve_device
+    from ftc.compiler.resolve.models.weights import read_weights
 
-    tensors = _stored(found, base)
+    root = found.root if found.plan.lock.model.commit is None else base.resolve().parents[1]
+    tensors = read_weights(base, root).tensors
     weight_type = usual_type(found.plan, tensors) if dtype == "auto" else dtype
     room = merge_room(found.plan, tensors, weight_type, resolve_device("cpu"))
     _refuse_narrow(room, target)
@@ -107,16 +116,6 @@ def merge(
     return Merge(found, target, model, room)
 
 
-def _refuse_hopeless(run: Run, target: Path) -> None:
-    """Lets pass a run that left an adapter which can be merged, into a place that is free.
-
-    Raises:
-        Refusal: It is none (FTC660 to FTC662), or the folder is there (FTC651).
-    """
-    if found := [*_wrong_kind(run), *_unfinished(run), *_taken(target)]:
-        raise Refusal(found)
-
-
 def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
     strategy = run.plan.settings.strategy
     card = strategy_card(strategy)
@@ -133,18 +132,6 @@ def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
             "or train with `strategy: {kind: lora}`, which can be merged",
         )
         yield diagnostic("FTC661", summary, notes=place, help=helps, path="strategy.kind")
-
-
-def _unfinished(run: Run) -> Iterator[Diagnostic]:
-    if run.record.status not in FINISHED:
-        yield _not_yet(run, f"it is {run.record.status}", f"`ftc apply {run.plan.recipe_file}` goes on with it")
-
-
-def _taken(target: Path) -> Iterator[Diagnostic]:
-    if os.path.lexists(target):
-        yield diagnostic(
-            "FTC651", f"`{_shown(target)}` is there already", help="choose another name; nothing was changed"
-        )
 
 
 def _inputs(run: Run) -> tuple[Path, Path, Split]:
@@ -165,18 +152,6 @@ def _inputs(run: Run) -> tuple[Path, Path, Split]:
         why = "its rows as tokens, on which both models are compared, are no longer in the cache"
         raise Refusal([_not_yet(run, why, f"`ftc plan {run.plan.recipe_file}` compiles them anew")])
     return base, streams, split
-
-
-def _stored(run: Run, base: Path) -> Mapping[str, TensorFacts]:
-    """Types and shapes of the base model's tensors, from the headers of its files.
-
-    Raises:
-        Refusal: They can't be read, so that they aren't those of the plan.
-    """
-    from ftc.compiler.resolve.models.weights import read_weights
-
-    root = run.root if run.plan.lock.model.commit is None else base.resolve().parents[1]
-    return read_weights(base, root).tensors
 
 
 def _refuse_narrow(room: Room, target: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal, diagnostic
 
 if TYPE_CHECKING:
     from ftc.compiler.pipeline import Compiled
@@ -36,7 +36,12 @@ def with_policy(compiled: Compiled, root: Path, waivers: Mapping[str, str]) -> C
     read = read_policy(root)
     if read is None:
         if waivers:
-            raise Refusal([_needless(name) for name in waivers])
+            raise Refusal(
+                diagnostic(
+                    "FTC434", f"there is no policy whose rule `{name}` could be passed over", help="leave it out"
+                )
+                for name in waivers
+            )
         return compiled
     results, found = judged(read, compiled.plan, waivers, _lookers(compiled.plan, root))
     if any(one.is_error for one in found):
@@ -73,7 +78,3 @@ def _words(results: Sequence[PolicyResult]) -> str:
     kept = sum(one.passed for one in results)
     broken = [f"{one.rule} ({one.waived or one.level})" for one in results if not one.passed]
     return f"{kept} of {len(results)} rules are kept" + (f"; not {', '.join(broken)}" if broken else "")
-
-
-def _needless(name: str) -> Diagnostic:
-    return diagnostic("FTC434", f"there is no policy whose rule `{name}` could be passed over", help="leave it out")
